@@ -1,0 +1,46 @@
+# The verbs of the project. `make demo` and `make test` install what they need into .venv first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: install demo serve test lint bench docs clean check-tools
+
+install: $(STAMP)
+
+check-tools:
+	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON) (Python 3.11 or newer)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "missing: Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Use make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "missing: Python's venv module (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig as s; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' || \
+		{ echo "missing: Python's C headers (Debian: apt-get install python3-dev)"; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || { echo "missing: a C++ compiler (Debian: apt-get install g++)"; exit 1; }
+
+$(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/include/*)
+	@$(MAKE) --no-print-directory check-tools
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[test,lint]'
+	@touch $@
+
+demo: install
+	$(BIN)/neurdicom demo
+
+serve: install
+	$(BIN)/neurdicom serve
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info bridge/_bridge.cpp neurdicom/*.so
