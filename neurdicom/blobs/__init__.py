@@ -1,0 +1,1 @@
+"""The blob store: the received files, byte for byte, behind one port."""

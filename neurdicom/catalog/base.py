@@ -1,0 +1,190 @@
+"""The port of the catalog: what every adapter provides.
+
+An entity is a flat mapping: `id`, the ids of its ancestors (`patient`, `study`, `series`), the attributes of its
+level by field name (None where absent), the exact counts of `dicom.attributes.COUNTS`, `modalities` (a study's,
+sorted) and, for an instance, `size` (bytes), `sha256` and `received` (ISO 8601, UTC). A study also gives the
+attributes of its patient. All values that an adapter answers are effective ones: edits are applied.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from neurdicom.blobs.base import BlobRef
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import Query, Value
+
+Entity = dict[str, Any]
+Status = Literal["stored", "replaced", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """What ingest knows of a file whose bytes are already durable.
+
+    Attributes
+    ----------
+    patient, study, series, instance : str
+        Ids at the four levels.
+    attributes : Mapping[str, Value]
+        Field name to value, all four levels together (`dicom.attributes`); absent means unknown.
+    header : bytes
+        The dataset without bulk data in the DICOM JSON model (PS3.18 F), UTF-8.
+    blob : BlobRef
+        Where the bytes lie; its key is this arrival's own.
+    received : str
+        When, ISO 8601 in UTC.
+    layout : Mapping[str, Any]
+        Where Pixel Data lies in the file, for readers that need no second parse (`dicom.part10.Layout`).
+    """
+
+    patient: str
+    study: str
+    series: str
+    instance: str
+    attributes: Mapping[str, Value]
+    header: bytes
+    blob: BlobRef
+    received: str
+    layout: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a `NewInstance`.
+
+    `unused` is the key of the blob that nothing refers to any more: the arrival's own for a duplicate (same SOP
+    Instance UID and same SHA-256), the earlier one for a replacement. It is recorded as garbage in the same
+    transaction.
+    """
+
+    status: Status
+    unused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an instance's bytes lie, with what a reader needs before it opens them."""
+
+    instance: str
+    blob: BlobRef
+    layout: Mapping[str, Any]
+    edited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of entities and how many there are in all."""
+
+    items: list[Entity]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A changed attribute, kept beside the original (which is never altered)."""
+
+    level: Level
+    entity: str
+    field: str
+    value: Value
+    user: str
+    time: str
+
+
+class Catalog(ABC):
+    """Metadata of everything stored. Every verb is one transaction; none leaves a part of itself behind."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, and create or upgrade the schema. Raises `Unavailable` when the backend does not answer."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release everything. Idempotent."""
+
+    # -- DICOM -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
+        """Store arrivals in order, in one durable transaction, and answer one outcome for each.
+
+        An entity's attributes come from the first instance stored in it. A replacement may name other parents;
+        parents left empty go, and counts stay exact. The same instance may occur twice in one call.
+        """
+
+    @abstractmethod
+    async def get(self, level: Level, entity: str) -> Entity | None:
+        """One entity by id."""
+
+    @abstractmethod
+    async def find(self, query: Query) -> Page:
+        """The entities that meet a query."""
+
+    @abstractmethod
+    async def locate(self, instance: str) -> Location | None:
+        """Where an instance lies; the hot path of every pixel request."""
+
+    @abstractmethod
+    async def headers(self, level: Level, entity: str) -> list[bytes]:
+        """The stored headers (DICOM JSON, edits not applied) of all instances below, by instance id."""
+
+    @abstractmethod
+    async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
+        """Keep changed values of one entity's own attributes beside the originals; False if it is unknown.
+
+        A later edit of the same field takes the earlier one's place. Fields are checked by the caller. The edits
+        of an entity go when it goes.
+        """
+
+    @abstractmethod
+    async def edits(self, instance: str) -> list[Edit]:
+        """All edits that apply to an instance, the patient's first."""
+
+    @abstractmethod
+    async def delete(self, level: Level, entity: str) -> list[str] | None:
+        """Delete an entity with everything below and parents left empty; None if it is unknown.
+
+        Answers the keys of the blobs that nothing refers to any more, recorded as garbage in the same transaction.
+        """
+
+    @abstractmethod
+    async def clear(self) -> None:
+        """Delete all DICOM entities but neither edits nor documents: the first half of a reindex."""
+
+    # -- blobs to delete -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def garbage(self) -> list[str]:
+        """Keys of blobs that are still to be deleted from the store."""
+
+    @abstractmethod
+    async def forget_garbage(self, keys: Sequence[str]) -> None:
+        """The blobs of these keys are gone."""
+
+    @abstractmethod
+    async def known_blobs(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that an instance refers to."""
+
+    # -- documents: users, tokens, plugins, jobs ... ---------------------------------------------------------
+
+    @abstractmethod
+    async def put_document(self, kind: str, key: str, document: Mapping[str, Any]) -> None:
+        """Store a JSON document, durably, in place of any earlier one."""
+
+    @abstractmethod
+    async def add_document(self, kind: str, key: str, document: Mapping[str, Any]) -> bool:
+        """Store a JSON document if the key is free; False, and no change, if it is taken. Atomic."""
+
+    @abstractmethod
+    async def get_document(self, kind: str, key: str) -> dict[str, Any] | None:
+        """A document by key."""
+
+    @abstractmethod
+    async def find_documents(self, kind: str, **equal: str | int | bool) -> list[dict[str, Any]]:
+        """Documents whose top-level members equal those given, by key."""
+
+    @abstractmethod
+    async def delete_document(self, kind: str, key: str) -> bool:
+        """Delete a document; False if there was none."""

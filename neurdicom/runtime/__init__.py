@@ -1,0 +1,1 @@
+"""Plugins in processes of their own: archives, registry, workers and the native bridge."""

@@ -1,0 +1,1 @@
+"""The verbs of the server, free of any framework."""
