@@ -1,0 +1,210 @@
+"""What every handler of the API shares: access, JSON, bodies of bounded size, and problem details."""
+
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+from tornado.httputil import parse_body_arguments
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
+from neurdicom.security.access import Principal, check_access
+from neurdicom.web.problems import problem, problem_of
+from neurdicom.web.routing import Operation
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from neurdicom.config import Settings
+    from neurdicom.security.authentication import Authenticator
+    from neurdicom.security.users import UserService
+    from neurdicom.services.edit import EditService
+    from neurdicom.services.ingest import IngestService
+    from neurdicom.services.plugins import PluginService
+    from neurdicom.services.process import ProcessService
+    from neurdicom.services.remove import RemoveService
+    from neurdicom.services.render import RenderService
+    from neurdicom.services.retrieve import RetrieveService
+    from neurdicom.services.search import SearchService
+    from neurdicom.services.upload import UploadService
+
+#: The most that a handler takes into memory; what may be larger is streamed by its own `data_received`.
+MAX_BODY = 16 * 1024 * 1024
+
+SESSION_COOKIE = "neurdicom_session"
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """Everything that handlers call; composed in `neurdicom.app`."""
+
+    settings: "Settings"
+    authenticator: "Authenticator"
+    users: "UserService"
+    search: "SearchService"
+    edit: "EditService"
+    remove: "RemoveService"
+    retrieve: "RetrieveService"
+    ingest: "IngestService"
+    upload: "UploadService"
+    render: "RenderService"
+    plugins: "PluginService"
+    process: "ProcessService"
+    ready: bool = False
+
+
+@stream_request_body
+class ApiHandler(RequestHandler):
+    """Base of all handlers.
+
+    `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass that may get
+    more than `MAX_BODY` overrides `data_received`.
+    """
+
+    services: Services
+    principal: Principal | None = None
+
+    def initialize(self, services: Services) -> None:
+        """Take the services from the route."""
+        self.services = services
+        self.body = bytearray()
+        self.request_id = self.request.headers.get("X-Request-ID", "")[:64] or uuid.uuid4().hex
+
+    def set_default_headers(self) -> None:
+        """Say nothing of the software, and keep browsers from guessing or framing."""
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self) -> None:
+        """Check the credential, the access and the names of the query parameters."""
+        self.set_header("X-Request-ID", self.request_id)
+        described = self.operation
+        if described is None:
+            raise HTTPError(405)
+        self.principal = await self.services.authenticator.authenticate(
+            self.request.headers.get("Authorization"), self.get_cookie(SESSION_COOKIE)
+        )
+        check_access(described.access, self.principal)
+        if not described.open_query:
+            self.check_query(parameter.name for parameter in described.query)
+
+    @property
+    def operation(self) -> Operation | None:
+        """What the handler says of the method of this request; a HEAD is a GET without its body."""
+        method = "get" if self.request.method == "HEAD" else (self.request.method or "").lower()
+        return getattr(getattr(self, method, None), "operation", None)
+
+    async def head(self, *args: str) -> None:
+        """Answer as GET does; Tornado leaves the body away."""
+        await cast(Any, self).get(*args)
+
+    # -- what comes in ---------------------------------------------------------------------------------------
+
+    def check_query(self, known: Any) -> None:
+        """Refuse query parameters of other names."""
+        unknown = self.request.query_arguments.keys() - set(known)
+        if unknown:
+            name = min(unknown)
+            raise Invalid(f"unknown query parameter {name!r}; this route takes {sorted(known) or 'none'}", field=name)
+
+    def data_received(self, chunk: bytes) -> Any:
+        """Gather the body, up to `MAX_BODY`."""
+        if len(self.body) + len(chunk) > MAX_BODY:
+            raise TooLarge(f"the body is larger than the {MAX_BODY} bytes that this route takes")
+        self.body += chunk
+
+    def json_body(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises `Malformed` or `Invalid`."""
+        try:
+            value = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            raise Malformed(f"the body is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise Invalid(f"the body is a JSON {type(value).__name__}; an object is expected")
+        return value
+
+    def form_body(self) -> dict[str, list[str]]:
+        """The fields of a form body (urlencoded or multipart); files are left out. Raises `Malformed`."""
+        arguments: dict[str, list[bytes]] = {}
+        content_type = self.request.headers.get("Content-Type", "")
+        try:
+            parse_body_arguments(content_type, bytes(self.body), arguments, {}, self.request.headers)
+            return {name: [value.decode() for value in values] for name, values in arguments.items()}
+        except (HTTPError, UnicodeDecodeError, ValueError) as error:
+            raise Malformed(f"the form can't be parsed: {error}") from error
+
+    def query(self, name: str) -> str | None:
+        """A query parameter given at most once, None when absent. Raises `Invalid` when given twice."""
+        values = self.get_query_arguments(name)
+        if len(values) > 1:
+            raise Invalid(f"{name!r} is given {len(values)} times", field=name)
+        return values[0] if values else None
+
+    def query_int(self, name: str, default: int, *, low: int, high: int) -> int:
+        """An integer query parameter within bounds. Raises `Invalid`."""
+        text = self.query(name)
+        if text is None:
+            return default
+        # isascii: int() would also take other scripts' digits, and the length bound keeps it quick.
+        if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20) or not low <= int(text) <= high:
+            raise Invalid(f"{name} is {text!r}; an integer from {low} to {high} is expected", field=name)
+        return int(text)
+
+    # -- what goes out ---------------------------------------------------------------------------------------
+
+    def send_json(self, value: Any, status: int = 200) -> None:
+        """Finish with JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Finish with problem details; an error that is not ours tells its request id and nothing else."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, NeurdicomError):
+            body = problem_of(error)
+            self.set_status(body["status"])
+            if isinstance(error, TooManyAttempts):
+                self.set_header("Retry-After", str(max(1, round(error.retry_after))))
+        elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+            body = problem(status_code, f"internal error; the log has it under request {self.request_id}")
+        else:
+            body = problem(status_code, self._detail_of(status_code, error))
+        if body["status"] == HTTPStatus.UNAUTHORIZED:
+            self.set_header("WWW-Authenticate", 'Bearer realm="neurdicom"')
+        if body["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self._methods()))
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(orjson.dumps(body))
+
+    def _methods(self) -> list[str]:
+        allowed = [m.upper() for m in ("get", "post", "put", "delete") if hasattr(getattr(self, m), "operation")]
+        return ["HEAD", *allowed] if "GET" in allowed else allowed
+
+    def _detail_of(self, status: int, error: BaseException | None) -> str:
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            return f"{self.request.method} is not possible here; this route takes {', '.join(self._methods())}"
+        text = error.log_message if isinstance(error, HTTPError) else None
+        return text or HTTPStatus(status).phrase
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: "TracebackType | None",
+    ) -> None:
+        """Log only what is a fault of the server; refusals are in the access log."""
+        if not isinstance(value, NeurdicomError):
+            super().log_exception(typ, value, tb)
+
+
+class UnknownRoute(ApiHandler):
+    """Answers where no route matches."""
+
+    async def prepare(self) -> None:
+        """Refuse, whatever the method."""
+        self.set_header("X-Request-ID", self.request_id)
+        raise HTTPError(404, log_message=f"there is nothing at {self.request.path}")

@@ -1,0 +1,54 @@
+"""The one table from our errors to HTTP statuses, and their form on the wire (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+from neurdicom import errors
+
+#: The most specific class that fits gives the status.
+STATUS: dict[type[errors.NeurdicomError], int] = {
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.NotAvailable: 406,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.NotDicom: 415,
+    errors.Invalid: 422,
+    errors.TooManyAttempts: 429,
+    errors.PluginFailed: 500,
+    errors.PluginCrashed: 502,
+    errors.Unavailable: 503,
+    errors.PluginQuarantined: 503,
+    errors.PluginTimeout: 504,
+    errors.PluginMemory: 507,
+    errors.PluginError: 500,
+    errors.NeurdicomError: 500,
+}
+
+
+def status_of(error: BaseException) -> int:
+    """HTTP status of an error; 500 for one that is not ours."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem(status: int, detail: str, *, code: str | None = None, field: str | None = None) -> dict[str, Any]:
+    """Problem details (RFC 9457) with our stable `code`, and the offending `field` where there is one."""
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
+    body: dict[str, Any] = {
+        "type": f"urn:neurdicom:problem:{code}" if code else "about:blank",
+        "title": phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if code:
+        body["code"] = code
+    if field:
+        body["field"] = field
+    return body
+
+
+def problem_of(error: errors.NeurdicomError) -> dict[str, Any]:
+    """Problem details of one of our errors."""
+    return problem(status_of(error), str(error), code=error.code, field=error.field)
