@@ -1,0 +1,147 @@
+"""The settings: defaults, then a TOML file, then `NEURDICOM_*` in the environment, then the command line."""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from neurdicom.errors import Invalid
+
+ENVIRONMENT_PREFIX = "NEURDICOM_"
+
+
+def _setting(default: Any, help: str, **constraints: Any) -> Any:
+    return field(default=default, metadata={"help": help, **constraints})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of a server; each field's metadata tells what it means and what it may be."""
+
+    data: Path = _setting(Path("neurdicom-data"), "Folder of the files, the embedded catalog and the plugins.")
+    host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
+    port: int = _setting(8080, "TCP port of the REST API; 0 takes a free one.", low=0, high=65535)
+    no_auth: bool = _setting(False, "Ask for no credential; accepted only with a loopback address.")
+    mongodb_uri: str = _setting("", "MongoDB to keep the catalog in, such as mongodb://localhost:27017/neurdicom.")
+    plugin_workers: int = _setting(
+        os.cpu_count() or 1, "Worker processes for each plugin (default: cores).", low=1, high=1024
+    )
+    plugin_timeout: float = _setting(60.0, "Seconds that a plugin may take for one call.", low=0.01, high=86400)
+    plugin_memory: int = _setting(2048, "MiB of memory that a plugin's worker may take.", low=64, high=1 << 20)
+    session_hours: float = _setting(12.0, "Hours until a sign-in expires.", low=0.01, high=24 * 365)
+    max_upload: int = _setting(0, "Bytes that one upload may have; 0 for no limit.", low=0, high=1 << 62)
+    log_level: str = _setting("info", "How much is logged.", choices=("debug", "info", "warning", "error"))
+    log_format: str = _setting("text", "Form of the log's lines.", choices=("text", "json"))
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            _check(each.name, getattr(self, each.name), each.metadata)
+        if self.no_auth and not is_loopback(self.host):
+            raise Invalid(
+                f"no_auth is set and host is {self.host!r}; without credentials the server listens on a loopback "
+                "address only (127.0.0.1, ::1 or localhost)",
+                field="no_auth",
+            )
+        if self.mongodb_uri and not self.mongodb_uri.startswith(("mongodb://", "mongodb+srv://")):
+            raise Invalid("mongodb_uri does not begin with mongodb:// or mongodb+srv://", field="mongodb_uri")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(
+    file: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: Any
+) -> Settings:
+    """Build the settings from all their sources.
+
+    Parameters
+    ----------
+    file : Path, optional
+        TOML file with settings at its top level.
+    environment : Mapping[str, str], optional
+        Variables `NEURDICOM_<SETTING>`; the process's own by default.
+    **overrides
+        From the command line; None means not given.
+
+    Raises
+    ------
+    Invalid
+        An unknown key, or a value of the wrong type or out of range; `field` names it.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values |= _read_file(file)
+    for name, text in (os.environ if environment is None else environment).items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+            _refuse_unknown(key, f"environment variable {name}")
+            values[key] = from_text(key, text)
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    for key, value in values.items():
+        values[key] = _coerce(key, value)
+    return Settings(**values)
+
+
+def from_text(key: str, text: str) -> Any:
+    """Convert the text of an environment variable to its setting's type. Raises `Invalid`."""
+    kind = _types()[key]
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError) as error:
+        raise Invalid(f"{key} is {text!r}; {_name_of(kind)} is expected", field=key) from error
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Invalid(f"the settings file {file} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"the settings file {file} is not TOML: {error}") from error
+    for key in values:
+        _refuse_unknown(key, str(file))
+    return values
+
+
+def _refuse_unknown(key: str, source: str) -> None:
+    if key not in _types():
+        raise Invalid(f"unknown setting {key!r} in {source}; known are {', '.join(sorted(_types()))}", field=key)
+
+
+def _types() -> dict[str, type]:
+    return {each.name: Path if each.name == "data" else type(each.default) for each in fields(Settings)}
+
+
+def _name_of(kind: type) -> str:
+    names = {bool: "true or false", int: "an integer", float: "a number", str: "text", Path: "a path"}
+    return names[kind]
+
+
+def _coerce(key: str, value: Any) -> Any:
+    kind = _types()[key]
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if type(value) is not kind:
+        raise Invalid(f"{key} is {value!r}; {_name_of(kind)} is expected", field=key)
+    return value
+
+
+def _check(key: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if "low" in rules and not rules["low"] <= value <= rules["high"]:
+        raise Invalid(f"{key} is {value}; {rules['low']} to {rules['high']} is allowed", field=key)
+    if "choices" in rules and value not in rules["choices"]:
+        raise Invalid(f"{key} is {value!r}; one of {', '.join(rules['choices'])} is expected", field=key)
