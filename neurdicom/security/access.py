@@ -1,0 +1,78 @@
+"""Who may do what: the one place where access is decided, and where finer roles and the audit trail belong.
+
+Operations name the `Access` they need; `check` compares it with the `Principal` behind the request. A rule that
+looks at more than the role (a group's studies, say) becomes a further parameter of `check`, so that no handler and
+no service decides anything by itself.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from neurdicom.errors import Forbidden, Unauthenticated
+
+
+class Access(StrEnum):
+    """What an operation asks of its caller."""
+
+    PUBLIC = "public"  # anyone, signed in or not
+    USER = "user"  # anyone signed in
+    ADMIN = "admin"  # administrators
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a request comes from.
+
+    Attributes
+    ----------
+    id : str
+        The user's id.
+    email : str
+        The user's address, for logs and for the record of who edited what.
+    is_admin : bool
+        The user manages users and plugins.
+    session : str or None
+        Digest of the token that was presented, by which signing out finds it; None without authentication.
+    """
+
+    id: str
+    email: str
+    is_admin: bool = False
+    session: str | None = field(default=None, repr=False)
+
+
+#: Everyone, when the server runs without authentication (which it does on a loopback address only).
+LOCAL_ADMINISTRATOR = Principal(id="local", email="local@localhost", is_admin=True)
+
+
+def check(access: Access, principal: Principal | None) -> None:
+    """Let a principal pass, or not.
+
+    Raises
+    ------
+    Unauthenticated
+        The operation needs a credential and there is no valid one.
+    Forbidden
+        The principal is known, but is not allowed to.
+    """
+    if access is Access.PUBLIC:
+        return
+    if principal is None:
+        raise Unauthenticated(
+            "this needs a valid credential: sign in with POST /api/users/auth and send 'Authorization: Bearer TOKEN'"
+        )
+    if access is Access.ADMIN and not principal.is_admin:
+        raise Forbidden(f"{principal.email} is not an administrator, and only administrators may do this")
+
+
+def check_self_or_admin(principal: Principal | None, user: str) -> Principal:
+    """Let administrators pass, and the user whose own account it is.
+
+    Raises
+    ------
+    Unauthenticated, Forbidden
+        As `check`.
+    """
+    check(Access.USER if principal is not None and principal.id == user else Access.ADMIN, principal)
+    assert principal is not None
+    return principal

@@ -1,0 +1,109 @@
+"""From a request's credential to its principal, in microseconds once it was seen."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from neurdicom.security.access import LOCAL_ADMINISTRATOR, Principal
+from neurdicom.security.tokens import TokenStore, digest_of
+
+#: Name of the cookie that sign-in sets; its value is the bearer token.
+SESSION_COOKIE = "neurdicom_session"
+
+#: For how many seconds an answer is used again. This process forgets at once what it revokes; another one on the
+#: same catalog (the command line, a second server) is heeded after this time.
+CACHE_SECONDS = 5.0
+CACHE_SIZE = 4096
+
+
+class Authentication(Protocol):
+    """What the web layer needs: the principal behind a request's credentials."""
+
+    async def authenticate(self, authorization: str | None, cookie: str | None) -> Principal | None:
+        """See `Authenticator.authenticate`."""
+
+
+class Authenticator:
+    """Checks bearer tokens, presented in the Authorization header or in the session cookie.
+
+    Parameters
+    ----------
+    tokens : TokenStore
+    find_user : callable
+        Gives the principal of a user id, or None if the user is gone.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenStore,
+        find_user: Callable[[str], Awaitable[Principal | None]],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._tokens = tokens
+        self._find_user = find_user
+        self._clock = clock
+        self._cache: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
+        self._generation = 0
+
+    async def authenticate(self, authorization: str | None, cookie: str | None) -> Principal | None:
+        """Tell who presents these credentials.
+
+        Parameters
+        ----------
+        authorization : str or None
+            The Authorization header. Where there is one it alone counts (RFC 6750 2.1), so that a wrong token is
+            never helped out by a cookie.
+        cookie : str or None
+            Value of the cookie `SESSION_COOKIE`.
+
+        Returns
+        -------
+        Principal or None
+            None if there is no credential, or a wrong or expired one.
+        """
+        token = bearer_token(authorization) if authorization is not None else cookie
+        if not token:
+            return None
+        digest = digest_of(token)
+        now = self._clock()
+        cached = self._cache.get(digest)
+        if cached is not None and now < cached[1]:
+            self._cache.move_to_end(digest)
+            return cached[0]
+        return await self._look_up(digest, now)
+
+    def forget(self) -> None:
+        """Drop all answers: a token was revoked or a user changed. Answers under way are not kept either."""
+        self._generation += 1
+        self._cache.clear()
+
+    async def _look_up(self, digest: str, now: float) -> Principal | None:
+        generation = self._generation
+        self._cache.pop(digest, None)
+        token = await self._tokens.find(digest)
+        user = await self._find_user(token.user) if token is not None else None
+        if token is None or user is None:
+            return None
+        principal = Principal(user.id, user.email, user.is_admin, session=digest)
+        if generation == self._generation:
+            until = now + CACHE_SECONDS
+            self._cache[digest] = (principal, until if token.expires is None else min(until, token.expires))
+            if len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        return principal
+
+
+class NoAuthentication:
+    """Everyone is the local administrator: `--no-auth`, which the settings allow on a loopback address only."""
+
+    async def authenticate(self, authorization: str | None, cookie: str | None) -> Principal | None:
+        """Answer the local administrator, whatever is presented."""
+        return LOCAL_ADMINISTRATOR
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token of an Authorization header (RFC 6750); None for another scheme."""
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

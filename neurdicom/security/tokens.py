@@ -1,0 +1,114 @@
+"""Opaque bearer tokens: random, given out once, and kept only as their SHA-256."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+from neurdicom.catalog.base import Catalog
+
+_KIND = "token"
+_PREFIX = "nd_"  # lets people and secret scanners tell what a leaked string is
+
+TokenKind = Literal["session", "api"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is kept of a token.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of the token, hexadecimal. A token has 256 random bits, so that a slow hash would add nothing.
+    user : str
+        Id of the user that it stands for.
+    kind : {"session", "api"}
+        Sessions end when the password changes; tokens made for programs go on until they are revoked.
+    created, expires : float
+        Seconds since the epoch; `expires` is None for a token that lasts until it is revoked.
+    """
+
+    digest: str
+    user: str
+    kind: TokenKind
+    created: float
+    expires: float | None
+
+    @classmethod
+    def from_document(cls, document: dict[str, object]) -> Self:
+        """Read what `TokenStore` wrote."""
+        return cls(**{name: document[name] for name in cls.__slots__})  # type: ignore[arg-type]
+
+    def expired(self, now: float) -> bool:
+        """Whether the token's time is over."""
+        return self.expires is not None and self.expires <= now
+
+
+def digest_of(token: str) -> str:
+    """Hash a presented token as `Token.digest` has it."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class TokenStore:
+    """Tokens as documents of the catalog, by digest."""
+
+    def __init__(self, catalog: Catalog, *, clock: Callable[[], float] = time.time) -> None:
+        self._catalog = catalog
+        self._clock = clock
+
+    async def issue(self, user: str, *, kind: TokenKind, lifetime: float | None) -> tuple[str, Token]:
+        """Make a token.
+
+        Parameters
+        ----------
+        user : str
+            Id of the user that it stands for.
+        kind : {"session", "api"}
+        lifetime : float or None
+            Seconds; None for no end.
+
+        Returns
+        -------
+        tuple of str and Token
+            The secret, which nothing can give again, and what is kept of it.
+        """
+        secret = _PREFIX + secrets.token_urlsafe(32)
+        now = self._clock()
+        expires = None if lifetime is None else now + lifetime
+        token = Token(digest_of(secret), user, kind, now, expires)
+        await self._catalog.put_document(_KIND, token.digest, asdict(token))
+        return secret, token
+
+    async def find(self, digest: str) -> Token | None:
+        """A token that is valid now."""
+        document = await self._catalog.get_document(_KIND, digest)
+        if document is None:
+            return None
+        token = Token.from_document(document)
+        return None if token.expired(self._clock()) else token
+
+    async def revoke(self, digest: str) -> bool:
+        """End one token; False if there was none."""
+        return await self._catalog.delete_document(_KIND, digest)
+
+    async def revoke_all(self, user: str, *, kind: TokenKind | None = None, keep: str | None = None) -> int:
+        """End a user's tokens, of one kind or of both, but for the digest `keep`; answers how many."""
+        equal = {"user": user} if kind is None else {"user": user, "kind": kind}
+        count = 0
+        for document in await self._catalog.find_documents(_KIND, **equal):
+            if document["digest"] != keep:
+                count += await self.revoke(document["digest"])
+        return count
+
+    async def purge(self, user: str | None = None) -> int:
+        """Delete expired tokens, of one user or of all; answers how many."""
+        now = self._clock()
+        equal = {} if user is None else {"user": user}
+        documents = await self._catalog.find_documents(_KIND, **equal)
+        expired = [token for token in map(Token.from_document, documents) if token.expired(now)]
+        for token in expired:
+            await self.revoke(token.digest)
+        return len(expired)
