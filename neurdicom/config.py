@@ -12,6 +12,9 @@ from neurdicom.errors import Invalid
 
 ENVIRONMENT_PREFIX = "NEURDICOM_"
 
+#: Variables of the prefix that are not settings: the settings file's path, and what the tests read.
+NOT_SETTINGS = ("NEURDICOM_CONFIG", "NEURDICOM_TEST_")
+
 
 def _setting(default: Any, help: str, **constraints: Any) -> Any:
     return field(default=default, metadata={"help": help, **constraints})
@@ -27,7 +30,7 @@ class Settings:
     no_auth: bool = _setting(False, "Ask for no credential; accepted only with a loopback address.")
     mongodb_uri: str = _setting("", "MongoDB to keep the catalog in, such as mongodb://localhost:27017/neurdicom.")
     plugin_workers: int = _setting(
-        os.cpu_count() or 1, "Worker processes for each plugin (default: cores).", low=1, high=1024
+        len(os.sched_getaffinity(0)), "Worker processes for each plugin (default: cores).", low=1, high=1024
     )
     plugin_timeout: float = _setting(60.0, "Seconds that a plugin may take for one call.", low=0.01, high=86400)
     plugin_memory: int = _setting(2048, "MiB of memory that a plugin's worker may take.", low=64, high=1 << 20)
@@ -82,7 +85,7 @@ def load_settings(
     if file is not None:
         values |= _read_file(file)
     for name, text in (os.environ if environment is None else environment).items():
-        if name.startswith(ENVIRONMENT_PREFIX):
+        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(NOT_SETTINGS):
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
             _refuse_unknown(key, f"environment variable {name}")
             values[key] = from_text(key, text)

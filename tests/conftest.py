@@ -1,0 +1,38 @@
+"""Fixtures that all tests share: the data set, real servers, and what must not be left behind."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server
+
+ROOT = Path(__file__).parents[1]
+DATA_SET = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_set() -> Path:
+    """Folder of the developers' DICOM files, which are not a part of the repository."""
+    if not DATA_SET.is_dir():
+        pytest.skip(f"the developers' data set is not at {DATA_SET}")
+    return DATA_SET
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on the embedded catalog that asks for no credential; shared, so leave nothing in it."""
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mongodb"])
+def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on each catalog in turn."""
+    options = []
+    if request.param == "mongodb":
+        uri = request.getfixturevalue("mongodb_uri")
+        options = ["--mongodb-uri", f"{uri.rstrip('/')}/neurdicom_{uuid.uuid4().hex[:12]}"]
+    with Server(tmp_path_factory.mktemp(f"server-{request.param}"), *options) as running:
+        yield running

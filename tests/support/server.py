@@ -1,0 +1,111 @@
+"""A real server process, driven over real sockets."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+READY = re.compile(r"ready at (http://\S+)")
+START_SECONDS = 60
+
+
+class Server:
+    """`neurdicom serve` on a free port.
+
+    Attributes
+    ----------
+    url : str
+        Such as `http://127.0.0.1:40123`.
+    client : httpx.Client
+        With `url` as its base, without a credential.
+    data : Path
+        The data folder.
+    process : subprocess.Popen
+        The server process.
+    output : collections.deque of str
+        The last lines that it printed.
+    """
+
+    def __init__(self, data: Path, *options: str, auth: bool = False) -> None:
+        self.data = data
+        self.options = [*options] if auth else ["--no-auth", *options]
+        self.output: deque[str] = deque(maxlen=2000)
+
+    def start(self) -> Self:
+        """Start, and return when it is ready."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURDICOM_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "neurdicom", "serve", "--data", str(self.data), "--port", "0", *self.options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment | {"PYTHONUNBUFFERED": "1"},
+        )
+        ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
+        self._reader.start()
+        if not ready.wait(START_SECONDS) or self.process.poll() is not None:
+            self.kill()
+            raise AssertionError("the server did not start:\n" + "".join(self.output))
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+        return self
+
+    def _read(self, ready: threading.Event) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line)
+            if found := READY.search(line):
+                self.url = found[1]
+                ready.set()
+        ready.set()
+
+    @property
+    def log(self) -> str:
+        """What it printed so far."""
+        return "".join(self.output)
+
+    def stop(self) -> int:
+        """Stop as an init system does; answers the exit status."""
+        if hasattr(self, "client"):
+            self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise
+        self._finish()
+        return status
+
+    def kill(self) -> None:
+        """Stop as a power cut does (kill -9)."""
+        if hasattr(self, "client"):
+            self.client.close()
+        self.process.kill()
+        self.process.wait()
+        self._finish()
+
+    def _finish(self) -> None:
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
