@@ -10,7 +10,8 @@ from tornado.httputil import parse_body_arguments
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
-from neurdicom.security.access import Principal, check_access
+from neurdicom.security.access import Principal, check
+from neurdicom.security.authentication import SESSION_COOKIE
 from neurdicom.web.problems import problem, problem_of
 from neurdicom.web.routing import Operation
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from neurdicom.config import Settings
-    from neurdicom.security.authentication import Authenticator
+    from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
     from neurdicom.services.edit import EditService
     from neurdicom.services.ingest import IngestService
@@ -33,15 +34,13 @@ if TYPE_CHECKING:
 #: The most that a handler takes into memory; what may be larger is streamed by its own `data_received`.
 MAX_BODY = 16 * 1024 * 1024
 
-SESSION_COOKIE = "neurdicom_session"
-
 
 @dataclass(slots=True, kw_only=True)
 class Services:
     """Everything that handlers call; composed in `neurdicom.app`."""
 
     settings: "Settings"
-    authenticator: "Authenticator"
+    authenticator: "Authentication"
     users: "UserService"
     search: "SearchService"
     edit: "EditService"
@@ -87,7 +86,7 @@ class ApiHandler(RequestHandler):
         self.principal = await self.services.authenticator.authenticate(
             self.request.headers.get("Authorization"), self.get_cookie(SESSION_COOKIE)
         )
-        check_access(described.access, self.principal)
+        check(described.access, self.principal)
         if not described.open_query:
             self.check_query(parameter.name for parameter in described.query)
 
@@ -108,7 +107,9 @@ class ApiHandler(RequestHandler):
         unknown = self.request.query_arguments.keys() - set(known)
         if unknown:
             name = min(unknown)
-            raise Invalid(f"unknown query parameter {name!r}; this route takes {sorted(known) or 'none'}", field=name)
+            raise Invalid(
+                f"unknown query parameter {name!r}; this route takes {sorted(known) or 'none'}", field=name
+            )
 
     def data_received(self, chunk: bytes) -> Any:
         """Gather the body, up to `MAX_BODY`."""
@@ -149,7 +150,10 @@ class ApiHandler(RequestHandler):
         if text is None:
             return default
         # isascii: int() would also take other scripts' digits, and the length bound keeps it quick.
-        if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20) or not low <= int(text) <= high:
+        if (
+            not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20)
+            or not low <= int(text) <= high
+        ):
             raise Invalid(f"{name} is {text!r}; an integer from {low} to {high} is expected", field=name)
         return int(text)
 
@@ -181,12 +185,16 @@ class ApiHandler(RequestHandler):
         self.finish(orjson.dumps(body))
 
     def _methods(self) -> list[str]:
-        allowed = [m.upper() for m in ("get", "post", "put", "delete") if hasattr(getattr(self, m), "operation")]
+        allowed = [
+            m.upper() for m in ("get", "post", "put", "delete") if hasattr(getattr(self, m), "operation")
+        ]
         return ["HEAD", *allowed] if "GET" in allowed else allowed
 
     def _detail_of(self, status: int, error: BaseException | None) -> str:
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return f"{self.request.method} is not possible here; this route takes {', '.join(self._methods())}"
+            return (
+                f"{self.request.method} is not possible here; this route takes {', '.join(self._methods())}"
+            )
         text = error.log_message if isinstance(error, HTTPError) else None
         return text or HTTPStatus(status).phrase
 
