@@ -1,8 +1,8 @@
 """Who may do what: the one place where access is decided, and where finer roles and the audit trail belong.
 
-Operations name the `Access` they need; `check` compares it with the `Principal` behind the request. A rule that
-looks at more than the role (a group's studies, say) becomes a further parameter of `check`, so that no handler and
-no service decides anything by itself.
+Operations name the `Access` they need; `check_access` compares it with the `Principal` behind the request. A rule
+that looks at more than the role (a group's studies, say) becomes a further parameter of `check_access`, so that no
+handler and no service decides anything by itself.
 """
 
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Principal:
 LOCAL_ADMINISTRATOR = Principal(id="local", email="local@localhost", is_admin=True)
 
 
-def check(access: Access, principal: Principal | None) -> None:
+def check_access(access: Access, principal: Principal | None) -> None:
     """Let a principal pass, or not.
 
     Raises
@@ -59,7 +59,8 @@ def check(access: Access, principal: Principal | None) -> None:
         return
     if principal is None:
         raise Unauthenticated(
-            "this needs a valid credential: sign in with POST /api/users/auth and send 'Authorization: Bearer TOKEN'"
+            "this needs a valid credential: sign in with POST /api/users/auth "
+            "and send 'Authorization: Bearer TOKEN'"
         )
     if access is Access.ADMIN and not principal.is_admin:
         raise Forbidden(f"{principal.email} is not an administrator, and only administrators may do this")
@@ -71,8 +72,8 @@ def check_self_or_admin(principal: Principal | None, user: str) -> Principal:
     Raises
     ------
     Unauthenticated, Forbidden
-        As `check`.
+        As `check_access`.
     """
-    check(Access.USER if principal is not None and principal.id == user else Access.ADMIN, principal)
+    check_access(Access.USER if principal is not None and principal.id == user else Access.ADMIN, principal)
     assert principal is not None
     return principal

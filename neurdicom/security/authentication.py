@@ -11,8 +11,8 @@ from neurdicom.security.tokens import TokenStore, digest_of
 #: Name of the cookie that sign-in sets; its value is the bearer token.
 SESSION_COOKIE = "neurdicom_session"
 
-#: For how many seconds an answer is used again. This process forgets at once what it revokes; another one on the
-#: same catalog (the command line, a second server) is heeded after this time.
+#: For how many seconds an answer is used again. This process forgets at once what it revokes; what another one
+#: on the same catalog (the command line, a second server) revokes is forgotten after this time.
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 4096
 
@@ -53,8 +53,7 @@ class Authenticator:
         Parameters
         ----------
         authorization : str or None
-            The Authorization header. Where there is one it alone counts (RFC 6750 2.1), so that a wrong token is
-            never helped out by a cookie.
+            The Authorization header. Where there is one it alone counts: a cookie never helps a wrong token.
         cookie : str or None
             Value of the cookie `SESSION_COOKIE`.
 
@@ -96,7 +95,7 @@ class Authenticator:
 
 
 class NoAuthentication:
-    """Everyone is the local administrator: `--no-auth`, which the settings allow on a loopback address only."""
+    """Everyone is the local administrator: `--no-auth`, allowed on a loopback address only."""
 
     async def authenticate(self, authorization: str | None, cookie: str | None) -> Principal | None:
         """Answer the local administrator, whatever is presented."""

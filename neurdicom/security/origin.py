@@ -1,0 +1,78 @@
+"""Where a browser's request comes from: no other site may act through a user's session."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from neurdicom.errors import Forbidden
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def check_origin(method: str, *, host: str, origin: str | None, fetch_site: str | None) -> None:
+    """Refuse a state-changing request that a browser sends on behalf of another site.
+
+    For requests whose credential a browser adds by itself: the session cookie, or none with `--no-auth`. The
+    cookie is SameSite=Strict already; this holds where a neighbouring subdomain or port is not trusted either.
+    Every current browser sends Origin or Sec-Fetch-Site with such a request; a request without both comes from
+    a program, whom no site can misuse.
+
+    Parameters
+    ----------
+    method : str
+        HTTP method, in upper case.
+    host : str
+        The Host header. A proxy in front has to pass it on.
+    origin, fetch_site : str or None
+        The Origin and Sec-Fetch-Site headers. The scheme of the origin does not count, since a proxy may end TLS.
+
+    Raises
+    ------
+    Forbidden
+    """
+    if method in _SAFE_METHODS:
+        return
+    if origin is not None:
+        if _authority(origin) != host.lower():
+            raise Forbidden(
+                f"the request comes from {origin}, and only pages of {host} may change something here"
+            )
+    elif fetch_site not in (None, "same-origin", "none"):
+        raise Forbidden(f"the request comes from another site ({fetch_site}); use a bearer token instead")
+
+
+def check_loopback_host(host: str) -> None:
+    """Refuse a Host that does not name this machine, as of a page that rebinds its own name to 127.0.0.1.
+
+    Without authentication a browser's same-origin policy is all that keeps other sites' pages out, and DNS
+    rebinding goes round it.
+
+    Raises
+    ------
+    Forbidden
+    """
+    name = urlsplit(f"//{host}").hostname if _parses(f"//{host}") else None
+    if name == "localhost" or (name is not None and _is_loopback(name)):
+        return
+    raise Forbidden(
+        f"the request is for host {host!r}; a server that runs with --no-auth answers to 'localhost', "
+        "'127.0.0.1' and '[::1]' only"
+    )
+
+
+def _authority(origin: str) -> str | None:
+    return urlsplit(origin).netloc.lower() or None if _parses(origin) else None
+
+
+def _parses(url: str) -> bool:
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
