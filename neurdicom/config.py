@@ -62,9 +62,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def load_settings(
-    file: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: Any
-) -> Settings:
+def load_settings(file: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Build the settings from all their sources.
 
     Parameters

@@ -1,7 +1,8 @@
 """What every handler of the API shares: access, JSON, bodies of bounded size, and problem details."""
 
+import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
 from neurdicom.security.access import Principal, check
 from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.security.origin import check_origin
 from neurdicom.web.problems import problem, problem_of
 from neurdicom.web.routing import Operation
 
@@ -34,10 +36,17 @@ if TYPE_CHECKING:
 #: The most that a handler takes into memory; what may be larger is streamed by its own `data_received`.
 MAX_BODY = 16 * 1024 * 1024
 
+#: What a proxy may give as X-Request-ID; anything else is replaced.
+REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """Everything that handlers call; composed in `neurdicom.app`."""
+    """Everything that handlers call; composed in `neurdicom.app`.
+
+    `ready` is set while the server takes requests; `under_way` holds the handlers that have not answered yet, so
+    that a stopping server can wait for them.
+    """
 
     settings: "Settings"
     authenticator: "Authentication"
@@ -52,6 +61,7 @@ class Services:
     plugins: "PluginService"
     process: "ProcessService"
     ready: bool = False
+    under_way: "set[ApiHandler]" = field(default_factory=set)
 
 
 @stream_request_body
@@ -68,8 +78,10 @@ class ApiHandler(RequestHandler):
     def initialize(self, services: Services) -> None:
         """Take the services from the route."""
         self.services = services
+        services.under_way.add(self)
         self.body = bytearray()
-        self.request_id = self.request.headers.get("X-Request-ID", "")[:64] or uuid.uuid4().hex
+        given = self.request.headers.get("X-Request-ID", "")
+        self.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
     def set_default_headers(self) -> None:
         """Say nothing of the software, and keep browsers from guessing or framing."""
@@ -80,15 +92,32 @@ class ApiHandler(RequestHandler):
     async def prepare(self) -> None:
         """Check the credential, the access and the names of the query parameters."""
         self.set_header("X-Request-ID", self.request_id)
+        if not self.services.ready:
+            self.set_header("Connection", "close")
         described = self.operation
         if described is None:
             raise HTTPError(405)
-        self.principal = await self.services.authenticator.authenticate(
-            self.request.headers.get("Authorization"), self.get_cookie(SESSION_COOKIE)
-        )
+        headers = self.request.headers
+        authorization = headers.get("Authorization")
+        if authorization is None:
+            check_origin(
+                self.request.method or "",
+                host=self.request.host,
+                origin=headers.get("Origin"),
+                fetch_site=headers.get("Sec-Fetch-Site"),
+            )
+        self.principal = await self.services.authenticator.authenticate(authorization, self.get_cookie(SESSION_COOKIE))
         check(described.access, self.principal)
         if not described.open_query:
             self.check_query(parameter.name for parameter in described.query)
+
+    def on_finish(self) -> None:
+        """The answer is out."""
+        self.services.under_way.discard(self)
+
+    def on_connection_close(self) -> None:
+        """The client went away."""
+        self.services.under_way.discard(self)
 
     @property
     def operation(self) -> Operation | None:
@@ -107,9 +136,7 @@ class ApiHandler(RequestHandler):
         unknown = self.request.query_arguments.keys() - set(known)
         if unknown:
             name = min(unknown)
-            raise Invalid(
-                f"unknown query parameter {name!r}; this route takes {sorted(known) or 'none'}", field=name
-            )
+            raise Invalid(f"unknown query parameter {name!r}; this route takes {sorted(known) or 'none'}", field=name)
 
     def data_received(self, chunk: bytes) -> Any:
         """Gather the body, up to `MAX_BODY`."""
@@ -150,10 +177,7 @@ class ApiHandler(RequestHandler):
         if text is None:
             return default
         # isascii: int() would also take other scripts' digits, and the length bound keeps it quick.
-        if (
-            not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20)
-            or not low <= int(text) <= high
-        ):
+        if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20) or not low <= int(text) <= high:
             raise Invalid(f"{name} is {text!r}; an integer from {low} to {high} is expected", field=name)
         return int(text)
 
@@ -185,16 +209,12 @@ class ApiHandler(RequestHandler):
         self.finish(orjson.dumps(body))
 
     def _methods(self) -> list[str]:
-        allowed = [
-            m.upper() for m in ("get", "post", "put", "delete") if hasattr(getattr(self, m), "operation")
-        ]
+        allowed = [m.upper() for m in ("get", "post", "put", "delete") if hasattr(getattr(self, m), "operation")]
         return ["HEAD", *allowed] if "GET" in allowed else allowed
 
     def _detail_of(self, status: int, error: BaseException | None) -> str:
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return (
-                f"{self.request.method} is not possible here; this route takes {', '.join(self._methods())}"
-            )
+            return f"{self.request.method} is not possible here; this route takes {', '.join(self._methods())}"
         text = error.log_message if isinstance(error, HTTPError) else None
         return text or HTTPStatus(status).phrase
 
