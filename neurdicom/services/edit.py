@@ -1,0 +1,53 @@
+"""Edits of descriptive attributes: kept beside the stored bytes, applied on every way out."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.values import check_changes
+from neurdicom.errors import NotFound
+
+
+class EditService:
+    """Changes what the server answers and serves; the files stay as they came."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def change(self, level: Level, entity: str, changes: Mapping[str, Any], *, user: str) -> Entity:
+        """Change some of an entity's own attributes, all or none.
+
+        Parameters
+        ----------
+        level : Level
+            What is edited.
+        entity : str
+            Its id.
+        changes : Mapping[str, Any]
+            Field name to new value; None empties the attribute.
+        user : str
+            Who changes it, kept with the edit.
+
+        Returns
+        -------
+        Entity
+            The entity as it is answered from now on.
+
+        Raises
+        ------
+        NotFound
+            Nothing has this id.
+        Invalid
+            A field is unknown, of another level or not editable, or its value is wrong; the error names it.
+        """
+        if await self._catalog.get(level, entity) is None:
+            raise NotFound(f"there is no {level} {entity!r}")
+        checked = check_changes(level, changes)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        known = await self._catalog.edit(level, entity, checked, user=user, time=now)
+        edited = await self._catalog.get(level, entity) if known else None
+        if edited is None:
+            raise NotFound(f"the {level} {entity!r} was deleted meanwhile")
+        return edited

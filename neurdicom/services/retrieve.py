@@ -1,0 +1,118 @@
+"""Headers and files of instances, as they came or with their edits."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import orjson
+
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog, Edit, Location
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.dicomjson import to_tags
+from neurdicom.dicom.edits import apply_to_json, rewrite_header
+from neurdicom.dicom.part10 import Layout
+from neurdicom.errors import NotFound
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+#: A header of more bytes takes long enough to hold the event loop.
+_LARGE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way out: a header of ours, empty where nothing was edited, then stored bytes.
+
+    Attributes
+    ----------
+    instance : str
+        SOP Instance UID.
+    size : int
+        Bytes in all.
+    etag : str
+        Changes with the bytes (a strong validator, without quotes).
+    """
+
+    instance: str
+    size: int
+    etag: str
+    _blobs: BlobStore
+    _key: str
+    _header: bytes
+    _copy_from: int
+
+    async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Stream a part of the file in pieces of bounded size. Raises `NotFound` if it was deleted meanwhile."""
+        end = self.size if length is None else min(self.size, start + length)
+        if start < len(self._header):
+            yield self._header[start:end]
+        skipped = max(start - len(self._header), 0)
+        wanted = end - len(self._header) - skipped
+        if wanted > 0:
+            async for piece in self._blobs.read(self._key, self._copy_from + skipped, wanted):
+                yield piece
+
+
+class RetrieveService:
+    """Gives what is stored, with the edits applied on the way out."""
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+
+    async def header(self, instance: str) -> bytes:
+        """All elements but bulk data in the DICOM JSON model (PS3.18 F), UTF-8. Raises `NotFound`."""
+        stored, edits = await self._header_and_edits(instance)
+        if not edits:
+            return stored
+        return await _run(len(stored), _edited_json, stored, edits)
+
+    async def tags(self, instance: str) -> dict[str, Any]:
+        """All elements but bulk data by keyword, sequences included. Raises `NotFound`."""
+        stored, edits = await self._header_and_edits(instance)
+        return await _run(len(stored), _edited_tags, stored, edits)
+
+    async def file(self, instance: str, *, original: bool = False) -> Download:
+        """The DICOM file, with edits applied unless the bytes as received are asked for. Raises `NotFound`."""
+        location = await self._catalog.locate(instance)
+        if location is None:
+            raise NotFound(f"there is no instance {instance!r}")
+        blob = location.blob
+        edits = await self._catalog.edits(instance) if location.edited and not original else []
+        if not edits:
+            return Download(instance, blob.size, blob.sha256, self._blobs, blob.key, b"", 0)
+        header, copy_from = await self._rewritten(location, edits)
+        etag = hashlib.sha256(blob.sha256.encode() + header).hexdigest()
+        size = len(header) + blob.size - copy_from
+        return Download(instance, size, etag, self._blobs, blob.key, header, copy_from)
+
+    async def _rewritten(self, location: Location, edits: list[Edit]) -> tuple[bytes, int]:
+        path = await self._blobs.path(location.blob.key)
+        return await asyncio.to_thread(rewrite_header, path, Layout.from_dict(location.layout), edits)
+
+    async def _header_and_edits(self, instance: str) -> tuple[bytes, list[Edit]]:
+        headers = await self._catalog.headers(Level.INSTANCE, instance)
+        if not headers:
+            raise NotFound(f"there is no instance {instance!r}")
+        return headers[0], await self._catalog.edits(instance)
+
+
+def _edited_json(stored: bytes, edits: list[Edit]) -> bytes:
+    return orjson.dumps(apply_to_json(orjson.loads(stored), edits))
+
+
+def _edited_tags(stored: bytes, edits: list[Edit]) -> dict[str, Any]:
+    header = orjson.loads(stored)
+    return to_tags(apply_to_json(header, edits) if edits else header)
+
+
+async def _run(
+    size: int, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result:
+    if size < _LARGE:
+        return function(*args, **kwargs)
+    return await asyncio.to_thread(function, *args, **kwargs)

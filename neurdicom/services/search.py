@@ -1,0 +1,67 @@
+"""Finding patients, studies, series and instances."""
+
+import asyncio
+from dataclasses import replace
+
+from neurdicom.catalog.base import Catalog, Entity, Page
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.geometry import slice_order
+from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.errors import NotFound
+
+#: From so many instances on, ordering them takes long enough to hold the event loop.
+_MANY = 500
+
+
+class SearchService:
+    """Answers entities of the catalog; edits are applied."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def get(self, level: Level, entity: str) -> Entity:
+        """One entity by id. Raises `NotFound`."""
+        found = await self._catalog.get(level, entity)
+        if found is None:
+            raise NotFound(f"there is no {level} {entity!r}")
+        return found
+
+    async def find(self, query: Query) -> Page:
+        """The entities that meet a query."""
+        return await self._catalog.find(query)
+
+    async def children(self, level: Level, entity: str, query: Query) -> Page:
+        """Those entities directly below one that meet a query.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the parent.
+        entity : str
+            Its id.
+        query : Query
+            At the level below. A series' instances come in slice order unless the query sorts them.
+
+        Raises
+        ------
+        NotFound
+            Nothing has the parent's id.
+        """
+        below = replace(query, conditions=(*query.conditions, AnyOf(level.value, (entity,))))
+        if level is Level.SERIES and not query.sort:
+            page = await self._in_slice_order(below)
+        else:
+            page = await self._catalog.find(below)
+        if not page.total:
+            await self.get(level, entity)
+        return page
+
+    async def _in_slice_order(self, query: Query) -> Page:
+        # The order depends on every slice, so the page is cut from the whole series.
+        page = await self._catalog.find(replace(query, limit=None, offset=0))
+        if len(page.items) < _MANY:
+            items = slice_order(page.items)
+        else:
+            items = await asyncio.to_thread(slice_order, page.items)
+        end = None if query.limit is None else query.offset + query.limit
+        return Page(items[query.offset : end], page.total)
