@@ -1,0 +1,101 @@
+"""The rules of the layout: imports point down, foreign libraries stay in their place, modules stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "neurdicom"
+
+#: Height of each part; a module imports from its own height's part or from below.
+HEIGHTS = {
+    "errors": 0,
+    "config": 1,
+    "dicom": 1,
+    "blobs": 2,
+    "security": 3,
+    "catalog": 3,
+    "pixels": 3,
+    "runtime": 4,
+    "services": 5,
+    "web": 6,
+    "app": 7,
+    "cli": 8,
+}
+
+#: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
+TOP = {"__init__", "__main__", "cli", "cli_plugin", "cli_user", "demo", "lock", "logs", "testing"}
+
+#: Library to the places that may import it, as path prefixes under neurdicom/.
+CONFINED = {
+    "motor": ("catalog/mongo",),
+    "pymongo": ("catalog/mongo",),
+    "bson": ("catalog/mongo",),
+    "sqlite3": ("catalog/sqlite",),
+    "tornado": ("web/", "app.py"),
+    "pynetdicom": ("dimse/",),
+    "neurdicom._bridge": ("runtime/native.py",),
+    "imagecodecs": ("pixels/",),
+    "PIL": ("pixels/", "runtime/"),
+}
+
+#: Modules that may exceed 400 lines, with the reason.
+LONG: dict[str, str] = {}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, those for type checking left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = [ast.Pass()]
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own in TOP:
+        return
+    assert own in HEIGHTS, f"{own} has no place in the ladder"
+    for name in imports_of(path):
+        if not name.startswith("neurdicom."):
+            continue
+        other = part_of(name)
+        if other in ("__version__", "_bridge"):
+            continue
+        assert other in HEIGHTS or (own == "app" and other in TOP), f"{own} imports {name}"
+        assert HEIGHTS.get(other, 0) <= HEIGHTS[own], f"{own} imports {name}, which lies above it"
+        if HEIGHTS.get(other) == HEIGHTS[own]:
+            assert other == own, f"{own} imports {name}, which lies beside it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_foreign_libraries_stay_in_their_place(path: Path) -> None:
+    place = path.relative_to(PACKAGE).as_posix()
+    for name in imports_of(path):
+        for library, allowed in CONFINED.items():
+            if name == library or name.startswith(library + "."):
+                assert place.startswith(allowed), f"{place} imports {name}; only {', '.join(allowed)} may"
+
+
+def test_no_module_is_long_without_a_reason() -> None:
+    sources = [*MODULES, *ROOT.glob("bridge/*.pyx"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
+    assert {name: length for name, length in lengths.items() if length > 400 and name not in LONG} == {}
+    assert {name for name in LONG if lengths.get(name, 0) <= 400} == set(), "no longer long: take it off the list"
