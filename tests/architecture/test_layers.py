@@ -14,7 +14,7 @@ HEIGHTS = {
     "config": 1,
     "dicom": 1,
     "blobs": 2,
-    "security": 3,
+    "security": 4,
     "catalog": 3,
     "pixels": 3,
     "runtime": 4,
