@@ -1,0 +1,112 @@
+"""Files on their way out: streamed in constant memory, resumable (RFC 9110 section 14), with a validator."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+from tornado.iostream import StreamClosedError
+
+from neurdicom.services.retrieve import Download
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.problems import problem
+
+MEDIA_TYPE = "application/dicom"
+
+_RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a file; a length of 0 means that there is no such part."""
+
+    start: int
+    length: int
+
+
+def parse_range(header: str | None, size: int) -> Span | None:
+    """Parse a Range header.
+
+    Parameters
+    ----------
+    header : str or None
+        The header's value.
+    size : int
+        Size of the file in bytes.
+
+    Returns
+    -------
+    Span or None
+        The part that is wanted; None for the whole file, also where the header is malformed or asks for several
+        parts (a server may ignore those: RFC 9110 section 14.2).
+    """
+    match = _RANGE.fullmatch(header or "")
+    if match is None or match[0].count("-") != 1 or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        length = min(int(match[2]), size)
+        return Span(size - length, length)
+    start = int(match[1])
+    last = min(int(match[2]), size - 1) if match[2] else size - 1
+    if match[2] and int(match[2]) < start:
+        return None
+    return Span(start, max(last - start + 1, 0))
+
+
+def disposition(instance: str) -> str:
+    """Content-Disposition of an instance's file; a UID needs no quoting."""
+    return f'attachment; filename="{instance}.dcm"'
+
+
+async def send_download(handler: ApiHandler, download: Download) -> None:
+    """Finish with a file, or with the part of it that the request asks for."""
+    etag = f'"{download.etag}"'
+    handler.set_header("ETag", etag)
+    handler.set_header("Accept-Ranges", "bytes")
+    if handler.check_etag_header():
+        handler.set_status(HTTPStatus.NOT_MODIFIED)
+        handler.finish()
+        return
+    headers = handler.request.headers
+    # A part of a file that has changed since would not fit what the client already has.
+    current = headers.get("If-Range", etag) == etag
+    span = parse_range(headers.get("Range"), download.size) if current else None
+    if span is None:
+        span = Span(0, download.size)
+    elif not span.length:
+        _refuse_range(handler, download.size)
+        return
+    else:
+        handler.set_status(HTTPStatus.PARTIAL_CONTENT)
+        last = span.start + span.length - 1
+        handler.set_header("Content-Range", f"bytes {span.start}-{last}/{download.size}")
+    handler.set_header("Content-Type", MEDIA_TYPE)
+    handler.set_header("Content-Length", str(span.length))
+    handler.set_header("Content-Disposition", disposition(download.instance))
+    if handler.request.method == "HEAD":
+        # Sent by hand: Tornado would put the hash of the empty body in the place of our ETag.
+        await handler.flush()
+    else:
+        await send_stream(handler, download.read(span.start, span.length))
+    handler.finish()
+
+
+async def send_stream(handler: ApiHandler, pieces: AsyncIterator[bytes]) -> None:
+    """Write pieces as fast as the client takes them; stop quietly when it goes away."""
+    async with aclosing(pieces) as source:  # type: ignore[type-var]
+        async for piece in source:
+            handler.write(piece)
+            try:
+                await handler.flush()
+            except StreamClosedError:
+                return
+
+
+def _refuse_range(handler: ApiHandler, size: int) -> None:
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    handler.set_status(status)
+    handler.set_header("Content-Range", f"bytes */{size}")
+    handler.set_header("Content-Type", "application/problem+json")
+    handler.finish(orjson.dumps(problem(status, f"the file has {size} bytes; the range asks for none of them")))

@@ -1,0 +1,142 @@
+"""Routes of instances: lists, one, edit, delete, tags and the file."""
+
+from neurdicom.dicom.attributes import Level
+from neurdicom.errors import Invalid
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.downloads import MEDIA_TYPE, disposition, send_download
+from neurdicom.web.entities import change_entity, delete_entity, send_entity
+from neurdicom.web.listing import list_parameters, parse_query, send_page
+from neurdicom.web.routing import BINARY, BOOLEAN, Parameter, Route, operation
+from neurdicom.web.schemas import changes_schema, entity_schema, json_answer, page_answer
+
+_LEVEL = Level.INSTANCE
+_FILE = {"description": "The file, or the part asked for.", "content": {MEDIA_TYPE: {"schema": BINARY}}}
+_TAGS_FORMATS = ("json", "dicom+json")
+
+
+class InstancesHandler(ApiHandler):
+    """All instances."""
+
+    @operation(
+        "List instances",
+        tag="instances",
+        query=list_parameters(_LEVEL),
+        open_query=True,
+        answers={200: page_answer(_LEVEL)},
+    )
+    async def get(self) -> None:
+        """Answer a page."""
+        query = parse_query(self, _LEVEL)
+        send_page(self, query, await self.services.search.find(query))
+
+
+class InstanceHandler(ApiHandler):
+    """One instance."""
+
+    @operation("Get an instance", tag="instances", answers={200: json_answer("The instance.", entity_schema(_LEVEL))})
+    async def get(self, instance: str) -> None:
+        """Answer it."""
+        await send_entity(self, _LEVEL, instance)
+
+    @operation(
+        "Change an instance's attributes",
+        tag="instances",
+        description="The stored file stays as it is; the change is applied on every way out.",
+        body={"application/json": changes_schema(_LEVEL)},
+        answers={200: json_answer("The instance as it is now.", entity_schema(_LEVEL))},
+    )
+    async def put(self, instance: str) -> None:
+        """Keep an edit."""
+        await change_entity(self, _LEVEL, instance)
+
+    @operation("Delete an instance", tag="instances", answers={204: "It is gone, and so is its file."})
+    async def delete(self, instance: str) -> None:
+        """Delete it."""
+        await delete_entity(self, _LEVEL, instance)
+
+
+class TagsHandler(ApiHandler):
+    """The elements of one instance."""
+
+    @operation(
+        "Get all elements but bulk data",
+        tag="instances",
+        description="Sequences are included; a private element goes by its tag as eight hexadecimal digits.",
+        query=[
+            Parameter(
+                "format",
+                "`json`: keyword to value; `dicom+json`: the DICOM JSON model (PS3.18 F).",
+                {"type": "string", "enum": list(_TAGS_FORMATS), "default": "json"},
+            )
+        ],
+        answers={
+            200: {
+                "description": "The elements.",
+                "content": {
+                    "application/json": {"schema": {"type": "object"}},
+                    "application/dicom+json": {"schema": {"type": "object"}},
+                },
+            }
+        },
+    )
+    async def get(self, instance: str) -> None:
+        """Answer them."""
+        if self._format() == "json":
+            self.send_json(await self.services.retrieve.tags(instance))
+            return
+        header = await self.services.retrieve.header(instance)
+        self.set_header("Content-Type", "application/dicom+json")
+        self.finish(header)
+
+    def _format(self) -> str:
+        wanted = self.query("format")
+        if wanted is None:
+            accepted = self.request.headers.get("Accept", "")
+            return "dicom+json" if "application/dicom+json" in accepted else "json"
+        # An unescaped plus sign in a query is a space by the time it arrives.
+        wanted = wanted.replace(" ", "+")
+        if wanted not in _TAGS_FORMATS:
+            raise Invalid(f"format is {wanted!r}; {' or '.join(_TAGS_FORMATS)} is expected", field="format")
+        return wanted
+
+
+class FileHandler(ApiHandler):
+    """The DICOM file of one instance."""
+
+    @operation(
+        "Get the DICOM file",
+        tag="instances",
+        description="Edits are applied. Parts of the file as it is stored can be asked for with a Range header.",
+        query=[
+            Parameter("original", "Give the bytes as received, without edits.", BOOLEAN | {"default": False}),
+            Parameter("transfer_syntax", "UID of the transfer syntax to give it in."),
+        ],
+        answers={200: _FILE, 206: _FILE, 304: "The client's copy is current."},
+    )
+    async def get(self, instance: str) -> None:
+        """Stream it."""
+        original = self._original()
+        transfer_syntax = self.query("transfer_syntax")
+        if transfer_syntax is None:
+            await send_download(self, await self.services.retrieve.file(instance, original=original))
+            return
+        if original:
+            raise Invalid("original=true gives the bytes as received, in no other transfer syntax", field="original")
+        reply = await self.services.render.transcode(instance, transfer_syntax)
+        self.set_header("Content-Type", MEDIA_TYPE)
+        self.set_header("Content-Disposition", disposition(instance))
+        self.finish(reply)
+
+    def _original(self) -> bool:
+        given = self.query("original")
+        if given not in {None, "true", "false"}:
+            raise Invalid(f"original is {given!r}; true or false is expected", field="original")
+        return given == "true"
+
+
+ROUTES = [
+    Route("/api/instances", InstancesHandler),
+    Route("/api/instances/{id}", InstanceHandler),
+    Route("/api/instances/{id}/tags", TagsHandler),
+    Route("/api/instances/{id}/file", FileHandler),
+]

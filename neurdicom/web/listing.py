@@ -1,0 +1,86 @@
+"""What the lists of the four resources share: their parameters, their pages and the links between these."""
+
+from urllib.parse import urlencode
+
+from neurdicom.catalog.base import Page
+from neurdicom.dicom.attributes import AT_LEVEL, Kind, Level
+from neurdicom.dicom.filters import parse_filters, parse_sort
+from neurdicom.dicom.query import Query
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import Parameter
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+#: Far past any archive, and within what every catalog can count to.
+MAX_OFFSET = 2**31 - 1
+
+_PAGING = ("limit", "offset", "sort")
+_HOW = {
+    Kind.UID: "Exact; several are separated by commas.",
+    Kind.CODE: "Without regard to case; several are separated by commas.",
+    Kind.TEXT: "`*` and `?` as in DICOM, without regard to case.",
+    Kind.NAME: "`*` and `?` as in DICOM, without regard to case, in any component group.",
+    Kind.DATE: "YYYYMMDD, or a range as 20240101-20240131, either end open.",
+    Kind.TIME: "HHMMSS, or a range as 08-1159, either end open.",
+    Kind.INTEGER: "A number; several are separated by commas.",
+}
+
+
+def list_parameters(level: Level) -> tuple[Parameter, ...]:
+    """Describe the query parameters of a list."""
+    paging = (
+        Parameter(
+            "limit",
+            "The most entities to answer.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        ),
+        Parameter(
+            "offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}
+        ),
+        Parameter("sort", "Fields separated by commas; `-` before one makes it descend."),
+    )
+    ids = tuple(Parameter(above.value, f"Id of the {above}.") for above in level.above)
+    modalities = (
+        (Parameter("modalities", "One of its series has one of these.", {"type": "string"}),)
+        if level is Level.STUDY
+        else ()
+    )
+    filters = tuple(
+        Parameter(attribute.field, f"{attribute.keyword}. {_HOW[attribute.kind]}")
+        for shown in (*level.above, level)
+        for attribute in AT_LEVEL[shown]
+        if attribute.filterable
+    )
+    return (*paging, *ids, *modalities, *filters)
+
+
+def parse_query(handler: ApiHandler, level: Level) -> Query:
+    """The list that a request asks for. Raises `Invalid` naming the parameter."""
+    names = [name for name in handler.request.query_arguments if name not in _PAGING]
+    return Query(
+        level,
+        parse_filters(level, {name: handler.get_query_arguments(name) for name in names}),
+        parse_sort(level, handler.query("sort") or ""),
+        handler.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
+        handler.query_int("offset", 0, low=0, high=MAX_OFFSET),
+    )
+
+
+def send_page(handler: ApiHandler, query: Query, page: Page) -> None:
+    """Finish with a page: an array, how many there are in all, and the link to the next page."""
+    handler.set_header("X-Total-Count", str(page.total))
+    after = query.offset + len(page.items)
+    if page.items and after < page.total:
+        handler.set_header("Link", f'<{_next_url(handler, after)}>; rel="next"')
+    handler.send_json(page.items)
+
+
+def _next_url(handler: ApiHandler, offset: int) -> str:
+    request = handler.request
+    arguments = [
+        (name, value)
+        for name in request.query_arguments
+        if name != "offset"
+        for value in handler.get_query_arguments(name, strip=False)
+    ]
+    return f"{request.protocol}://{request.host}{request.path}?{urlencode([*arguments, ('offset', str(offset))])}"

@@ -1,0 +1,62 @@
+"""JSON schemas of the four resources, made from the table of indexed attributes."""
+
+from typing import Any
+
+from neurdicom.dicom.attributes import AT_LEVEL, COUNTS, Attribute, Kind, Level
+
+_TYPE = {Kind.INTEGER: "integer", Kind.NUMBER: "number"}
+
+#: Fields of one level that are no attributes.
+_EXTRA: dict[Level, dict[str, Any]] = {
+    Level.STUDY: {"modalities": {"type": "array", "items": {"type": "string"}}},
+    Level.INSTANCE: {
+        "size": {"type": "integer", "description": "Bytes of the file as received."},
+        "sha256": {"type": "string", "description": "Of the file as received, in hexadecimal."},
+        "received": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+def entity_schema(level: Level) -> dict[str, Any]:
+    """Schema of an entity as it is answered: null where an attribute is absent or empty."""
+    shown = (Level.PATIENT, Level.STUDY) if level is Level.STUDY else (level,)
+    attributes = [attribute for each in shown for attribute in AT_LEVEL[each]]
+    properties: dict[str, Any] = {"id": {"type": "string"}}
+    properties |= {above.value: {"type": "string"} for above in level.above}
+    properties |= {attribute.field: _schema_of(attribute) for attribute in attributes}
+    properties |= {count: {"type": "integer", "minimum": 0} for count in COUNTS[level]}
+    properties |= _EXTRA.get(level, {})
+    return {"type": "object", "properties": properties, "required": ["id", *(a.value for a in level.above)]}
+
+
+def changes_schema(level: Level) -> dict[str, Any]:
+    """Schema of an edit: some of the level's editable attributes."""
+    editable = [attribute for attribute in AT_LEVEL[level] if attribute.editable]
+    return {
+        "type": "object",
+        "properties": {attribute.field: _schema_of(attribute) for attribute in editable},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+
+
+def json_answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """An OpenAPI response object with a JSON body."""
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def page_answer(level: Level) -> dict[str, Any]:
+    """An OpenAPI response object for a page of entities."""
+    answer = json_answer("A page.", {"type": "array", "items": entity_schema(level)})
+    answer["headers"] = {
+        "X-Total-Count": {"description": "How many there are in all.", "schema": {"type": "integer"}},
+        "Link": {"description": '`rel="next"`, unless this is the last page.', "schema": {"type": "string"}},
+    }
+    return answer
+
+
+def _schema_of(attribute: Attribute) -> dict[str, Any]:
+    kind = _TYPE.get(attribute.kind, "string")
+    if attribute.many:
+        return {"type": ["array", "null"], "items": {"type": kind}}
+    return {"type": [kind, "null"]}
