@@ -1,8 +1,8 @@
 """Who may do what: the one place where access is decided, and where finer roles and the audit trail belong.
 
-Operations name the `Access` they need; `check_access` compares it with the `Principal` behind the request. A rule
-that looks at more than the role (a group's studies, say) becomes a further parameter of `check_access`, so that no
-handler and no service decides anything by itself.
+Operations name the `Access` they need; `check_access` compares it with the `Principal` behind the request.
+A rule that looks at more than the role (a group's studies, say) becomes a further parameter of `check_access`,
+so that no handler and no service decides anything by itself.
 """
 
 from dataclasses import dataclass, field
@@ -59,8 +59,7 @@ def check_access(access: Access, principal: Principal | None) -> None:
         return
     if principal is None:
         raise Unauthenticated(
-            "this needs a valid credential: sign in with POST /api/users/auth "
-            "and send 'Authorization: Bearer TOKEN'"
+            "this needs a valid credential: sign in with POST /api/users/auth and send 'Authorization: Bearer TOKEN'"
         )
     if access is Access.ADMIN and not principal.is_admin:
         raise Forbidden(f"{principal.email} is not an administrator, and only administrators may do this")

@@ -11,8 +11,8 @@ from neurdicom.security.tokens import TokenStore, digest_of
 #: Name of the cookie that sign-in sets; its value is the bearer token.
 SESSION_COOKIE = "neurdicom_session"
 
-#: For how many seconds an answer is used again. This process forgets at once what it revokes; what another one
-#: on the same catalog (the command line, a second server) revokes is forgotten after this time.
+#: For how many seconds an answer is used again. This process forgets at once what it revokes; what another
+#: one on the same catalog (the command line, a second server) revokes is forgotten after this time.
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 4096
 

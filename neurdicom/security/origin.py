@@ -11,10 +11,10 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 def check_origin(method: str, *, host: str, origin: str | None, fetch_site: str | None) -> None:
     """Refuse a state-changing request that a browser sends on behalf of another site.
 
-    For requests whose credential a browser adds by itself: the session cookie, or none with `--no-auth`. The
-    cookie is SameSite=Strict already; this holds where a neighbouring subdomain or port is not trusted either.
-    Every current browser sends Origin or Sec-Fetch-Site with such a request; a request without both comes from
-    a program, whom no site can misuse.
+    For requests whose credential a browser adds by itself: the session cookie, or none with `--no-auth`.
+    The cookie is SameSite=Strict already; this also covers a neighbouring subdomain or port. Every current
+    browser sends Origin or Sec-Fetch-Site with such a request; a request without both comes from a program,
+    which no site can misuse.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_origin(method: str, *, host: str, origin: str | None, fetch_site: str 
     host : str
         The Host header. A proxy in front has to pass it on.
     origin, fetch_site : str or None
-        The Origin and Sec-Fetch-Site headers. The scheme of the origin does not count, since a proxy may end TLS.
+        The headers of these names. The scheme of the origin does not count, since a proxy may end TLS.
 
     Raises
     ------
@@ -33,9 +33,7 @@ def check_origin(method: str, *, host: str, origin: str | None, fetch_site: str 
         return
     if origin is not None:
         if _authority(origin) != host.lower():
-            raise Forbidden(
-                f"the request comes from {origin}, and only pages of {host} may change something here"
-            )
+            raise Forbidden(f"the request comes from {origin}; only pages of {host} may change something here")
     elif fetch_site not in (None, "same-origin", "none"):
         raise Forbidden(f"the request comes from another site ({fetch_site}); use a bearer token instead")
 

@@ -1,0 +1,95 @@
+"""Slows failed sign-ins down: the more failures, the longer the wait before the next attempt."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neurdicom.errors import TooManyAttempts
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When failures begin to cost time, and how much.
+
+    Attributes
+    ----------
+    free : int
+        Failures without a wait.
+    longest : float
+        Seconds; the wait after each further failure doubles from one second up to this.
+    """
+
+    free: int
+    longest: float
+
+    def wait(self, failures: int) -> float:
+        """Seconds to wait after so many failures."""
+        return 0.0 if failures < self.free else min(self.longest, 2.0 ** min(failures - self.free, 32))
+
+
+#: For one account from one address; for one account from anywhere, so that many addresses do not help a guesser
+#: and yet a stranger's failures hardly keep the owner out; for one address, whatever the account.
+PAIR = Policy(free=5, longest=300.0)
+ACCOUNT = Policy(free=20, longest=30.0)
+ADDRESS = Policy(free=50, longest=60.0)
+
+#: After so many seconds without a failure the earlier ones are forgotten.
+FORGET = 900.0
+SIZE = 10_000
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Record:
+    failures: int
+    last: float
+
+
+class Throttle:
+    """Failed sign-ins of this process, in bounded memory."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._records: OrderedDict[_Key, _Record] = OrderedDict()
+
+    def begin(self, account: str, address: str) -> None:
+        """Count an attempt as failed until `succeeded` says otherwise, so that parallel guesses count as well.
+
+        Raises
+        ------
+        TooManyAttempts
+            It is too early; this one is not counted.
+        """
+        now = self._clock()
+        keys = self._keys(account, address)
+        wait = max(self._remaining(key, policy, now) for key, policy in keys)
+        if wait > 0:
+            raise TooManyAttempts(f"too many failed sign-ins; try again in {wait:.0f} s", retry_after=max(1.0, wait))
+        for key, _ in keys:
+            record = self._records.setdefault(key, _Record(0, now))
+            record.failures = record.failures + 1 if now - record.last < FORGET else 1
+            record.last = now
+            self._records.move_to_end(key)
+        while len(self._records) > SIZE:
+            self._records.popitem(last=False)
+
+    def succeeded(self, account: str, address: str) -> None:
+        """The attempt was right: the account starts afresh, and the address gets its attempt back."""
+        (pair, _), (everywhere, _), (origin, _) = self._keys(account, address)
+        self._records.pop(pair, None)
+        self._records.pop(everywhere, None)
+        record = self._records.get(origin)
+        if record is not None:
+            record.failures = max(0, record.failures - 1)
+
+    def _remaining(self, key: _Key, policy: Policy, now: float) -> float:
+        record = self._records.get(key)
+        if record is None or now - record.last >= FORGET:
+            return 0.0
+        return record.last + policy.wait(record.failures) - now
+
+    @staticmethod
+    def _keys(account: str, address: str) -> tuple[tuple[_Key, Policy], ...]:
+        return ((account, address), PAIR), ((account, "*"), ACCOUNT), (("*", address), ADDRESS)

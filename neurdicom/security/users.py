@@ -1,0 +1,305 @@
+"""Signing in and out, and managing users."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from neurdicom.security import accounts as checks
+from neurdicom.security.access import LOCAL_ADMINISTRATOR, Principal
+from neurdicom.security.accounts import Accounts, User, check_email, new_id
+from neurdicom.security.authentication import Authenticator
+from neurdicom.security.first import FirstSignIn, drop_first_sign_in, write_first_sign_in
+from neurdicom.security.passwords import MAX_LENGTH, Passwords, check_password
+from neurdicom.security.throttle import Throttle
+from neurdicom.security.tokens import TokenStore
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session: the secret token, when it ends (seconds since the epoch), and whose it is."""
+
+    token: str
+    expires: float
+    user: User
+
+
+class UserService:
+    """The verbs on users.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Where accounts and tokens are kept.
+    folder : Path
+        The data folder, where the first administrator's one-time password is kept.
+    session_seconds : float
+        How long a sign-in lasts.
+
+    Attributes
+    ----------
+    authenticator : Authenticator
+        Knows the tokens that this service gives out, and forgets those that it ends.
+    """
+
+    def __init__(self, catalog: Catalog, folder: Path, *, session_seconds: float) -> None:
+        self._accounts = Accounts(catalog)
+        self._tokens = TokenStore(catalog)
+        self._passwords = Passwords()
+        self._throttle = Throttle()
+        self._folder = folder
+        self._session_seconds = session_seconds
+        self._changing = asyncio.Lock()
+        self.authenticator = Authenticator(self._tokens, self._accounts.find_principal)
+
+    async def close(self) -> None:
+        """End the threads. Idempotent."""
+        await asyncio.to_thread(self._passwords.close)
+
+    # -- sessions --------------------------------------------------------------------------------------------
+
+    async def sign_in(self, email: str, password: str, *, address: str) -> SignedIn:
+        """Open a session.
+
+        Parameters
+        ----------
+        email, password : str
+        address : str
+            Where the request comes from; failures from it slow its next attempts down.
+
+        Raises
+        ------
+        Unauthenticated
+            Wrong, and it is not told which of the two.
+        TooManyAttempts
+            Earlier attempts failed, and it is too early for the next.
+        """
+        account = email.strip().lower()[:MAX_LENGTH]
+        self._throttle.begin(account, address)
+        user = await self._known(email)
+        right = await self._passwords.verify(user.password if user else None, password[: MAX_LENGTH + 1])
+        if user is None or not right:
+            _log.warning("failed sign-in from %s", address)
+            raise Unauthenticated("wrong e-mail address or password")
+        self._throttle.succeeded(account, address)
+        if self._passwords.outdated(user.password):
+            user = await self._accounts.change(user, password=await self._passwords.hash(password))
+        await self._tokens.purge(user.id)
+        secret, token = await self._tokens.issue(user.id, kind="session", lifetime=self._session_seconds)
+        now = await self._accounts.find(user.id)
+        if now is None or now.password != user.password:
+            # Changed while this was under way: the change has ended the sessions before this one was there.
+            await self._tokens.revoke(token.digest)
+            raise Unauthenticated("the password was changed a moment ago")
+        _log.info("%s signed in from %s", user.email, address)
+        assert token.expires is not None
+        return SignedIn(secret, token.expires, user)
+
+    async def sign_out(self, principal: Principal) -> None:
+        """End the session (or revoke the token) that a request came with."""
+        if principal.session is not None:
+            await self._tokens.revoke(principal.session)
+            self.authenticator.forget()
+
+    # -- accounts --------------------------------------------------------------------------------------------
+
+    async def list(self) -> list[dict[str, Any]]:
+        """All users, by address."""
+        return [user.as_json() for user in await self._accounts.list()]
+
+    async def get(self, user: str) -> dict[str, Any]:
+        """One user by id. Raises `NotFound`."""
+        return (await self._get(user)).as_json()
+
+    async def describe(self, principal: Principal) -> dict[str, Any]:
+        """The user behind a request, also without authentication."""
+        if principal.id != LOCAL_ADMINISTRATOR.id:
+            return await self.get(principal.id)
+        return User(
+            id=principal.id,
+            email=principal.email,
+            name="",
+            surname="",
+            is_admin=principal.is_admin,
+            password="",
+            must_change_password=False,
+            created=_now(),
+        ).as_json()
+
+    async def add(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a user from `email`, `password` and optionally `name`, `surname`, `is_admin`.
+
+        Raises
+        ------
+        Invalid
+            A field is missing, unknown or wrong; it is named.
+        Conflict
+            The address is taken.
+        """
+        values = _checked(fields, allowed=("email", "password", "name", "surname", "is_admin"))
+        for field in ("email", "password"):
+            if field not in values:
+                raise Invalid(f"{field} is missing", field=field)
+        return (await self._add(values)).as_json()
+
+    async def change(self, user: str, fields: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
+        """Change an account.
+
+        Administrators change `email`, `name`, `surname`, `is_admin` and `password` of anyone; others their own
+        names, and their password if they also give `current_password`. A new password ends the user's other
+        sessions.
+
+        Raises
+        ------
+        NotFound, Invalid, Forbidden
+        Conflict
+            The address is taken, or no administrator would be left.
+        """
+        allowed = ("email", "password", "current_password", "name", "surname", "is_admin")
+        values = _checked(fields, allowed=allowed)
+        async with self._changing:
+            before = await self._get(user)
+            if not by.is_admin:
+                await self._check_own_change(before, values)
+            values.pop("current_password", None)
+            if values.get("is_admin") is False:
+                await self._check_not_last(before)
+            if "password" in values:
+                values |= {
+                    "password": await self._passwords.hash(values["password"]),
+                    "must_change_password": False,
+                }
+            after = await self._accounts.change(before, **values)
+            if "password" in values:
+                await self._tokens.revoke_all(user, kind="session", keep=by.session)
+                await self._drop_first(before)
+            self.authenticator.forget()
+        _log.info("%s changed %s of user %s", by.email, ", ".join(sorted(values)) or "nothing", after.email)
+        return after.as_json()
+
+    async def remove(self, user: str, *, by: Principal) -> None:
+        """Delete a user with all tokens. Raises `NotFound`, or `Conflict` for the last administrator."""
+        async with self._changing:
+            account = await self._get(user)
+            await self._check_not_last(account)
+            await self._accounts.remove(account)
+            await self._tokens.revoke_all(user)
+            await self._drop_first(account)
+            self.authenticator.forget()
+        _log.info("%s deleted user %s", by.email, account.email)
+
+    # -- for the command line and the start ------------------------------------------------------------------
+
+    async def find_by_email(self, email: str) -> dict[str, Any]:
+        """One user by address. Raises `NotFound` or `Invalid`."""
+        user = await self._accounts.find_by_email(check_email(email))
+        if user is None:
+            raise NotFound(f"there is no user {email}")
+        return user.as_json()
+
+    async def make_token(self, user: str, *, lifetime: float | None) -> str:
+        """Make a token for a program. Seconds, or None for one that lasts until it is revoked."""
+        await self._get(user)
+        secret, _ = await self._tokens.issue(user, kind="api", lifetime=lifetime)
+        return secret
+
+    async def revoke_tokens(self, user: str) -> int:
+        """End all of a user's sessions and tokens; answers how many."""
+        count = await self._tokens.revoke_all(user)
+        self.authenticator.forget()
+        return count
+
+    async def ensure_administrator(self) -> FirstSignIn | None:
+        """Make the first administrator, unless there is one; answers the one-time password when it did."""
+        await self._tokens.purge()
+        if any(user.is_admin for user in await self._accounts.list()):
+            return None
+        # The file goes first: an account whose password nobody knows would lock everyone out.
+        first = await asyncio.to_thread(write_first_sign_in, self._folder)
+        values = {"email": first.email, "password": first.password, "is_admin": True}
+        try:
+            await self._add(values, must_change_password=True)
+        except Conflict:
+            await asyncio.to_thread(drop_first_sign_in, self._folder)
+            if any(user.is_admin for user in await self._accounts.list()):
+                return None  # another server on the same catalog came first
+            raise
+        return first
+
+    async def _add(self, values: Mapping[str, Any], *, must_change_password: bool = False) -> User:
+        user = User(
+            id=new_id(),
+            email=values["email"],
+            name=values.get("name", ""),
+            surname=values.get("surname", ""),
+            is_admin=values.get("is_admin", False),
+            password=await self._passwords.hash(values["password"]),
+            must_change_password=must_change_password,
+            created=_now(),
+        )
+        await self._accounts.add(user)
+        _log.info("user %s was made", user.email)
+        return user
+
+    async def _known(self, email: str) -> User | None:
+        try:
+            return await self._accounts.find_by_email(check_email(email))
+        except Invalid:
+            return None
+
+    async def _get(self, user: str) -> User:
+        found = await self._accounts.find(user)
+        if found is None:
+            raise NotFound(f"there is no user with the id {user!r}")
+        return found
+
+    async def _check_own_change(self, user: User, values: Mapping[str, Any]) -> None:
+        for field in ("email", "is_admin"):
+            if field in values:
+                raise Forbidden(f"only an administrator changes {field}")
+        if "password" not in values:
+            return
+        self._throttle.begin(user.email, "own password")
+        if await self._passwords.verify(user.password, values.get("current_password", "")):
+            self._throttle.succeeded(user.email, "own password")
+        else:
+            raise Invalid("current_password is not the password that is valid now", field="current_password")
+
+    async def _check_not_last(self, user: User) -> None:
+        others = [each for each in await self._accounts.list() if each.is_admin and each.id != user.id]
+        if user.is_admin and not others:
+            raise Conflict(f"{user.email} is the only administrator; make another one first")
+
+    async def _drop_first(self, user: User) -> None:
+        if user.must_change_password:
+            await asyncio.to_thread(drop_first_sign_in, self._folder)
+
+
+def _checked(fields: Mapping[str, Any], *, allowed: tuple[str, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field, value in fields.items():
+        if field not in allowed:
+            raise Invalid(f"unknown field {field!r}; known are {', '.join(allowed)}", field=field)
+        if field == "email":
+            values[field] = check_email(value)
+        elif field == "password":
+            values[field] = check_password(value)
+        elif field == "is_admin":
+            values[field] = checks.check_flag(value, field)
+        elif field == "current_password":
+            values[field] = value if isinstance(value, str) else ""
+        else:
+            values[field] = checks.check_name(value, field)
+    return values
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
