@@ -11,9 +11,10 @@ from tornado.httputil import parse_body_arguments
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
-from neurdicom.security.access import Principal, check
+from neurdicom.logs import REQUEST_ID
+from neurdicom.security.access import Principal, check_access
 from neurdicom.security.authentication import SESSION_COOKIE
-from neurdicom.security.origin import check_origin
+from neurdicom.security.origin import check_loopback_host, check_origin
 from neurdicom.web.problems import problem, problem_of
 from neurdicom.web.routing import Operation
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 MAX_BODY = 16 * 1024 * 1024
 
 #: What a proxy may give as X-Request-ID; anything else is replaced.
-REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+GIVEN_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class ApiHandler(RequestHandler):
         services.under_way.add(self)
         self.body = bytearray()
         given = self.request.headers.get("X-Request-ID", "")
-        self.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request_id = given if GIVEN_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
     def set_default_headers(self) -> None:
         """Say nothing of the software, and keep browsers from guessing or framing."""
@@ -92,11 +93,14 @@ class ApiHandler(RequestHandler):
     async def prepare(self) -> None:
         """Check the credential, the access and the names of the query parameters."""
         self.set_header("X-Request-ID", self.request_id)
+        REQUEST_ID.set(self.request_id)
         if not self.services.ready:
             self.set_header("Connection", "close")
         described = self.operation
         if described is None:
             raise HTTPError(405)
+        if self.services.settings.no_auth:
+            check_loopback_host(self.request.host)
         headers = self.request.headers
         authorization = headers.get("Authorization")
         if authorization is None:
@@ -107,7 +111,7 @@ class ApiHandler(RequestHandler):
                 fetch_site=headers.get("Sec-Fetch-Site"),
             )
         self.principal = await self.services.authenticator.authenticate(authorization, self.get_cookie(SESSION_COOKIE))
-        check(described.access, self.principal)
+        check_access(described.access, self.principal)
         if not described.open_query:
             self.check_query(parameter.name for parameter in described.query)
 

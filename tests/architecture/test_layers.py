@@ -11,6 +11,7 @@ PACKAGE = ROOT / "neurdicom"
 #: Height of each part; a module imports from its own height's part or from below.
 HEIGHTS = {
     "errors": 0,
+    "logs": 0,
     "config": 1,
     "dicom": 1,
     "blobs": 2,
@@ -25,7 +26,7 @@ HEIGHTS = {
 }
 
 #: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
-TOP = {"__init__", "__main__", "cli", "cli_plugin", "cli_user", "demo", "lock", "logs", "testing"}
+TOP = {"__init__", "__main__", "cli", "cli_plugin", "cli_user", "demo", "lock", "testing"}
 
 #: Library to the places that may import it, as path prefixes under neurdicom/.
 CONFINED = {
