@@ -94,9 +94,16 @@ class Unavailable(NeurdicomError, ConnectionError):
 
 
 class PluginError(NeurdicomError, RuntimeError):
-    """A plugin did not give a result; the server and all other requests are unharmed."""
+    """A plugin did not give a result; the server and all other requests are unharmed.
+
+    Attributes
+    ----------
+    loading : bool
+        It failed while it was loaded, `init` included, and not in a call; enough of these quarantine it.
+    """
 
     code = "plugin_failed"
+    loading = False
 
 
 class PluginFailed(PluginError):
