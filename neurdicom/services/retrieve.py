@@ -13,7 +13,7 @@ from neurdicom.catalog.base import Catalog, Edit, Location
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.dicomjson import to_tags
 from neurdicom.dicom.edits import apply_to_json, rewrite_header
-from neurdicom.dicom.part10 import Layout
+from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotFound
 
 Arguments = ParamSpec("Arguments")

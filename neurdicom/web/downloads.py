@@ -1,9 +1,7 @@
 """Files on their way out: streamed in constant memory, resumable (RFC 9110 section 14), with a validator."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import orjson
@@ -12,47 +10,9 @@ from tornado.iostream import StreamClosedError
 from neurdicom.services.retrieve import Download
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.problems import problem
+from neurdicom.web.ranges import Span, parse_range
 
 MEDIA_TYPE = "application/dicom"
-
-_RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A part of a file; a length of 0 means that there is no such part."""
-
-    start: int
-    length: int
-
-
-def parse_range(header: str | None, size: int) -> Span | None:
-    """Parse a Range header.
-
-    Parameters
-    ----------
-    header : str or None
-        The header's value.
-    size : int
-        Size of the file in bytes.
-
-    Returns
-    -------
-    Span or None
-        The part that is wanted; None for the whole file, also where the header is malformed or asks for several
-        parts (a server may ignore those: RFC 9110 section 14.2).
-    """
-    match = _RANGE.fullmatch(header or "")
-    if match is None or match[0].count("-") != 1 or not (match[1] or match[2]):
-        return None
-    if not match[1]:
-        length = min(int(match[2]), size)
-        return Span(size - length, length)
-    start = int(match[1])
-    last = min(int(match[2]), size - 1) if match[2] else size - 1
-    if match[2] and int(match[2]) < start:
-        return None
-    return Span(start, max(last - start + 1, 0))
 
 
 def disposition(instance: str) -> str:

@@ -6,7 +6,7 @@ from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import MEDIA_TYPE, disposition, send_download
 from neurdicom.web.entities import change_entity, delete_entity, send_entity
 from neurdicom.web.listing import list_parameters, parse_query, send_page
-from neurdicom.web.routing import BINARY, BOOLEAN, Parameter, Route, operation
+from neurdicom.web.routing import BINARY, Parameter, Route, operation
 from neurdicom.web.schemas import changes_schema, entity_schema, json_answer, page_answer
 
 _LEVEL = Level.INSTANCE
@@ -108,7 +108,7 @@ class FileHandler(ApiHandler):
         tag="instances",
         description="Edits are applied. Parts of the file as it is stored can be asked for with a Range header.",
         query=[
-            Parameter("original", "Give the bytes as received, without edits.", BOOLEAN | {"default": False}),
+            Parameter("original", "Give the bytes as received, without edits.", {"type": "boolean", "default": False}),
             Parameter("transfer_syntax", "UID of the transfer syntax to give it in."),
         ],
         answers={200: _FILE, 206: _FILE, 304: "The client's copy is current."},

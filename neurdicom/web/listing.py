@@ -3,8 +3,8 @@
 from urllib.parse import urlencode
 
 from neurdicom.catalog.base import Page
-from neurdicom.dicom.attributes import AT_LEVEL, Kind, Level
-from neurdicom.dicom.filters import parse_filters, parse_sort
+from neurdicom.dicom.attributes import BY_FIELD, Kind, Level
+from neurdicom.dicom.filters import filter_fields, parse_filters, parse_sort
 from neurdicom.dicom.query import Query
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.routing import Parameter
@@ -17,12 +17,12 @@ MAX_OFFSET = 2**31 - 1
 _PAGING = ("limit", "offset", "sort")
 _HOW = {
     Kind.UID: "Exact; several are separated by commas.",
-    Kind.CODE: "Without regard to case; several are separated by commas.",
+    Kind.CODE: "Without regard to case, `*` and `?` as in DICOM; several whole values are separated by commas.",
     Kind.TEXT: "`*` and `?` as in DICOM, without regard to case.",
     Kind.NAME: "`*` and `?` as in DICOM, without regard to case, in any component group.",
     Kind.DATE: "YYYYMMDD, or a range as 20240101-20240131, either end open.",
-    Kind.TIME: "HHMMSS, or a range as 08-1159, either end open.",
-    Kind.INTEGER: "A number; several are separated by commas.",
+    Kind.TIME: "HHMMSS.FFFFFF or its beginning, or a range as 08-1159, either end open.",
+    Kind.INTEGER: "A number, several separated by commas, or a range as 1-20 or 5-.",
 }
 
 
@@ -39,19 +39,15 @@ def list_parameters(level: Level) -> tuple[Parameter, ...]:
         ),
         Parameter("sort", "Fields separated by commas; `-` before one makes it descend."),
     )
-    ids = tuple(Parameter(above.value, f"Id of the {above}.") for above in level.above)
-    modalities = (
-        (Parameter("modalities", "One of its series has one of these.", {"type": "string"}),)
-        if level is Level.STUDY
-        else ()
-    )
-    filters = tuple(
-        Parameter(attribute.field, f"{attribute.keyword}. {_HOW[attribute.kind]}")
-        for shown in (*level.above, level)
-        for attribute in AT_LEVEL[shown]
-        if attribute.filterable
-    )
-    return (*paging, *ids, *modalities, *filters)
+    return (*paging, *(Parameter(field, _describe(field)) for field in filter_fields(level)))
+
+
+def _describe(field: str) -> str:
+    if field in BY_FIELD:
+        return f"{BY_FIELD[field].keyword}. {_HOW[BY_FIELD[field].kind]}"
+    if field == "modalities":
+        return "One of its series has one of these modalities."
+    return f"Id of the {field}."
 
 
 def parse_query(handler: ApiHandler, level: Level) -> Query:
