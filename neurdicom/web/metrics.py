@@ -1,0 +1,98 @@
+"""What the server counts of its requests, in Prometheus' form; and the access log."""
+
+import logging
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from tornado.web import RequestHandler
+
+from neurdicom import __version__
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import Route
+
+_access_log = logging.getLogger("neurdicom.access")
+
+#: Upper bounds in seconds: from a lookup in the catalog to a plugin that takes its time.
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own.
+
+    Parameters
+    ----------
+    routes : iterable of Route
+        What requests are counted by: a route's path, never a request's, so that the series stay few.
+    """
+
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._paths: dict[type, str] = {}
+        for route in routes:
+            self._paths.setdefault(route.handler, route.path)
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        labels = ("method", "route")
+        self._requests = Counter(
+            "neurdicom_http_requests", "Requests that were answered.", (*labels, "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "neurdicom_http_request_seconds",
+            "From a request's headers to the end of its answer.",
+            labels,
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._under_way = Gauge(
+            "neurdicom_http_requests_under_way", "Requests that are being answered.", registry=registry
+        )
+        Gauge("neurdicom_info", "The server's version.", ("version",), registry=registry).labels(__version__).set(1)
+
+    def observe(self, handler: RequestHandler) -> None:
+        """Count an answered request."""
+        method = handler.request.method or ""
+        route = self._paths.get(type(handler), "other")
+        if route == "other":
+            method = "other"  # the client chose it, and every choice would be a series of its own
+        self._requests.labels(method, route, str(handler.get_status())).inc()
+        self._seconds.labels(method, route).observe(handler.request.request_time())
+
+    def expose(self, *, under_way: int) -> bytes:
+        """All metrics in the text format (0.0.4)."""
+        self._under_way.set(under_way)
+        return generate_latest(self.registry)
+
+
+def log_request(handler: RequestHandler) -> None:
+    """Log and count an answered request: Tornado's `log_function`.
+
+    The query is left out, since filters hold patients' names.
+    """
+    metrics = handler.settings.get("metrics")
+    if metrics is not None:
+        metrics.observe(handler)
+    status = handler.get_status()
+    level = logging.ERROR if status == 500 else logging.INFO
+    if not _access_log.isEnabledFor(level):
+        return
+    request = handler.request
+    principal = handler.principal if isinstance(handler, ApiHandler) else None
+    _access_log.log(
+        level,
+        "%s %s",
+        request.method,
+        request.path,
+        extra={
+            "status": status,
+            "ms": round(request.request_time() * 1000, 1),
+            "address": request.remote_ip,
+            "user": principal.email if principal else None,
+            "request_id": getattr(handler, "request_id", None),
+        },
+    )

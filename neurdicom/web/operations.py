@@ -1,0 +1,92 @@
+"""`/api/health` and `/api/metrics`: for whoever keeps the server running."""
+
+import asyncio
+import os
+import shutil
+import time
+from typing import Any
+
+from neurdicom import __version__
+from neurdicom.dicom.attributes import Level
+from neurdicom.errors import NeurdicomError, NotFound
+from neurdicom.security.access import Access
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import BOOLEAN, INTEGER, NUMBER, STRING, Route, Schema, operation
+
+#: Seconds in which the catalog has to answer for the server to be ready.
+CATALOG_SECONDS = 5.0
+
+_HEALTH: Schema = {
+    "type": "object",
+    "required": ["status", "ready"],
+    "properties": {
+        "status": {"enum": ["ok", "unavailable"]},
+        "ready": BOOLEAN,
+        "version": STRING,
+        "catalog": {"enum": ["ok", "unavailable"]},
+        "uptime": {**NUMBER, "description": "Seconds."},
+        "process": INTEGER,
+        "disk_free": {**INTEGER, "description": "Bytes that are free where the data folder lies."},
+        "requests_under_way": INTEGER,
+    },
+}
+
+
+class HealthHandler(ApiHandler):
+    """`/api/health`."""
+
+    @operation(
+        "Tell whether the server lives and is ready",
+        tag="operations",
+        access=Access.PUBLIC,
+        description="503 while it starts or stops, or when its catalog does not answer. With a credential it tells "
+        "more.",
+        answers={
+            status: {"description": text, "content": {"application/json": {"schema": _HEALTH}}}
+            for status, text in ((200, "Ready."), (503, "Not ready."))
+        },
+    )
+    async def get(self) -> None:
+        catalog = await self._catalog_answers()
+        ready = self.services.ready and catalog
+        health: dict[str, Any] = {"status": "ok" if ready else "unavailable", "ready": ready}
+        if self.principal is not None:
+            health |= {
+                "version": __version__,
+                "catalog": "ok" if catalog else "unavailable",
+                "uptime": round(time.monotonic() - self.settings["started"], 1),
+                "process": os.getpid(),
+                "disk_free": (await asyncio.to_thread(shutil.disk_usage, self.services.settings.data)).free,
+                "requests_under_way": len(self.services.under_way),
+            }
+        self.send_json(health, status=200 if ready else 503)
+
+    async def _catalog_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(CATALOG_SECONDS):
+                await self.services.search.get(Level.PATIENT, "none")
+        except NotFound:
+            return True  # the cheapest question that the catalog has to answer
+        except (NeurdicomError, TimeoutError):
+            return False
+        return True
+
+
+class MetricsHandler(ApiHandler):
+    """`/api/metrics`."""
+
+    @operation(
+        "Get the metrics in Prometheus' text format",
+        tag="operations",
+        answers={200: {"description": "The metrics.", "content": {"text/plain": {"schema": STRING}}}},
+    )
+    async def get(self) -> None:
+        metrics = self.settings["metrics"]
+        self.set_header("Content-Type", metrics.content_type)
+        await self.finish(metrics.expose(under_way=len(self.services.under_way)))
+
+
+ROUTES = [
+    Route("/api/health", HealthHandler),
+    Route("/api/metrics", MetricsHandler),
+]

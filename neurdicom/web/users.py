@@ -1,0 +1,224 @@
+"""`/api/users`: signing in and out, and managing users."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from neurdicom.errors import Invalid
+from neurdicom.security.access import Access, Principal, check_self_or_admin
+from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import BOOLEAN, STRING, Route, Schema, operation
+
+_PASSWORD: Schema = {"type": "string", "minLength": 8, "maxLength": 1024, "format": "password"}
+_EMAIL: Schema = {"type": "string", "maxLength": 254, "examples": ["name@example.org"]}
+_NAME: Schema = {"type": "string", "maxLength": 200}
+
+USER: Schema = {
+    "type": "object",
+    "required": ["id", "email", "name", "surname", "is_admin", "must_change_password", "created"],
+    "properties": {
+        "id": STRING,
+        "email": STRING,
+        "name": STRING,
+        "surname": STRING,
+        "is_admin": BOOLEAN,
+        "must_change_password": {**BOOLEAN, "description": "Still the one-time password of the first start."},
+        "created": {"type": "string", "format": "date-time"},
+    },
+}
+
+_SIGN_IN: Schema = {
+    "type": "object",
+    "required": ["email", "password"],
+    "additionalProperties": False,
+    "properties": {"email": STRING, "password": {"type": "string", "format": "password"}},
+}
+
+_SIGNED_IN: Schema = {
+    "type": "object",
+    "required": ["token", "token_type", "expires", "user"],
+    "properties": {
+        "token": {**STRING, "description": "To be sent as `Authorization: Bearer TOKEN`."},
+        "token_type": {"const": "Bearer"},
+        "expires": {"type": "string", "format": "date-time"},
+        "user": USER,
+    },
+}
+
+_NEW_USER: Schema = {
+    "type": "object",
+    "required": ["email", "password"],
+    "additionalProperties": False,
+    "properties": {
+        "email": _EMAIL,
+        "password": _PASSWORD,
+        "name": _NAME,
+        "surname": _NAME,
+        "is_admin": BOOLEAN,
+    },
+}
+
+_CHANGES: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        **_NEW_USER["properties"],
+        "current_password": {
+            "type": "string",
+            "description": "Needed by those who are no administrators, to change their own password.",
+        },
+    },
+}
+
+
+def _json(description: str, schema: Schema) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+class _UserHandler(ApiHandler):
+    @property
+    def caller(self) -> Principal:
+        """Who calls; there is someone wherever the operation's access is not public."""
+        assert self.principal is not None
+        return self.principal
+
+    def set_session(self, token: str, expires: float) -> None:
+        """Give the browser its cookie, out of reach of scripts and of other sites."""
+        self.set_cookie(
+            SESSION_COOKIE,
+            token,
+            expires=datetime.fromtimestamp(expires, UTC),
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=self.request.protocol == "https",
+        )
+
+
+class SignInHandler(_UserHandler):
+    """`/api/users/auth`."""
+
+    @operation(
+        "Sign in",
+        tag="users",
+        access=Access.PUBLIC,
+        description="Answers a bearer token, and sets it as the session cookie for pages of this server. Failed "
+        "attempts make the next ones wait (429 with Retry-After).",
+        body={"application/json": _SIGN_IN},
+        answers={200: _json("Signed in.", _SIGNED_IN), 401: "Wrong e-mail address or password.", 429: "Too early."},
+    )
+    async def post(self) -> None:
+        fields = self.json_body()
+        for field in fields.keys() - {"email", "password"}:
+            raise Invalid(f"unknown field {field!r}; known are email, password", field=field)
+        for field in ("email", "password"):
+            if not isinstance(fields.get(field), str):
+                raise Invalid(f"{field} is missing, or is no text", field=field)
+        signed_in = await self.services.users.sign_in(
+            fields["email"], fields["password"], address=self.request.remote_ip or ""
+        )
+        self.set_session(signed_in.token, signed_in.expires)
+        self.send_json(
+            {
+                "token": signed_in.token,
+                "token_type": "Bearer",
+                "expires": datetime.fromtimestamp(signed_in.expires, UTC).isoformat(timespec="seconds"),
+                "user": signed_in.user.as_json(),
+            }
+        )
+
+
+class SignOutHandler(_UserHandler):
+    """`/api/users/logout`."""
+
+    @operation(
+        "Sign out",
+        tag="users",
+        description="Ends the token that the request comes with, and clears the session cookie.",
+        answers={204: "Signed out."},
+    )
+    async def post(self) -> None:
+        await self.services.users.sign_out(self.caller)
+        self.clear_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="Strict")
+        self.set_status(204)
+        await self.finish()
+
+
+class CheckHandler(_UserHandler):
+    """`/api/users/check`."""
+
+    @operation("Tell who is signed in", tag="users", answers={200: _json("The user of this credential.", USER)})
+    async def get(self) -> None:
+        self.send_json(await self.services.users.describe(self.caller))
+
+
+class UsersHandler(_UserHandler):
+    """`/api/users`."""
+
+    @operation(
+        "List users",
+        tag="users",
+        access=Access.ADMIN,
+        answers={200: _json("All users, by address.", {"type": "array", "items": USER})},
+    )
+    async def get(self) -> None:
+        self.send_json(await self.services.users.list())
+
+    @operation(
+        "Add a user",
+        tag="users",
+        access=Access.ADMIN,
+        body={"application/json": _NEW_USER},
+        answers={201: _json("The new user.", USER), 409: "The address is taken."},
+    )
+    async def post(self) -> None:
+        user = await self.services.users.add(self.json_body())
+        self.set_header("Location", f"/api/users/{user['id']}")
+        self.send_json(user, status=201)
+
+
+class UserHandler(_UserHandler):
+    """`/api/users/{id}`."""
+
+    @operation(
+        "Get a user",
+        tag="users",
+        description="Administrators get anyone, others themselves.",
+        answers={200: _json("The user.", USER), 403: "Not your own account."},
+    )
+    async def get(self, user: str) -> None:
+        check_self_or_admin(self.caller, user)
+        self.send_json(await self.services.users.get(user))
+
+    @operation(
+        "Change a user",
+        tag="users",
+        description="Administrators change anyone; others their own names, and their password with `current_password`. "
+        "A new password ends the user's other sessions.",
+        body={"application/json": _CHANGES},
+        answers={200: _json("The changed user.", USER), 403: "Not your own account.", 409: "The address is taken."},
+    )
+    async def put(self, user: str) -> None:
+        caller = check_self_or_admin(self.caller, user)
+        self.send_json(await self.services.users.change(user, self.json_body(), by=caller))
+
+    @operation(
+        "Delete a user",
+        tag="users",
+        access=Access.ADMIN,
+        description="The last administrator can't be deleted.",
+        answers={204: "Deleted, with all sessions and tokens.", 409: "The last administrator."},
+    )
+    async def delete(self, user: str) -> None:
+        await self.services.users.remove(user, by=self.caller)
+        self.set_status(204)
+        await self.finish()
+
+
+ROUTES = [
+    Route("/api/users/auth", SignInHandler),
+    Route("/api/users/logout", SignOutHandler),
+    Route("/api/users/check", CheckHandler),
+    Route("/api/users", UsersHandler),
+    Route("/api/users/{id}", UserHandler),
+]
