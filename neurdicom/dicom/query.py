@@ -116,3 +116,13 @@ def matches(condition: Condition, entity: Mapping[str, Value]) -> bool:
 def _within(item: Scalar, condition: Between) -> bool:
     low, high = condition.low, condition.high
     return (low is None or item >= low) and (high is None or item <= high)  # type: ignore[operator]
+
+
+def sort_key(field: str, value: Value) -> Scalar | None:
+    """Give what a list is sorted by: the first value, text folded; None sorts as missing."""
+    if kind_of(field) in (Kind.CODE, Kind.TEXT, Kind.NAME):
+        keys = search_keys(field, value)
+        return keys[0] if keys else None
+    if isinstance(value, list):
+        return value[0] if value else None
+    return value

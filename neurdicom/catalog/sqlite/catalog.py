@@ -1,0 +1,147 @@
+"""The embedded adapter of the catalog port: each verb is a function run in a thread, in one transaction."""
+
+import sqlite3
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from neurdicom.blobs.base import BlobRef
+from neurdicom.catalog.base import Catalog, Edit, Entity, Location, NewInstance, Outcome, Page
+from neurdicom.catalog.cache import ReadCache
+from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.sqlite import documents, select
+from neurdicom.catalog.sqlite.connection import Connections
+from neurdicom.catalog.sqlite.writer import Writer, edits_of
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import Query, Value
+
+_LOCATIONS = 20_000
+_ANCESTORS = """
+    SELECT instance.id, series.id, study.id, patient.id FROM instance
+    JOIN series ON series.pk = instance.parent JOIN study ON study.pk = series.parent
+    JOIN patient ON patient.pk = study.parent WHERE instance.id = ?
+"""
+
+
+class SqliteCatalog(Catalog):
+    """The catalog in one SQLite file.
+
+    One server process at a time may use the DICOM part of a file (locations are cached in memory); documents may
+    be read and written by others besides, such as `neurdicom user`.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connections = Connections(path)
+        self._locations: ReadCache[Location] = ReadCache(_LOCATIONS)
+
+    async def open(self) -> None:
+        await self._connections.open()
+
+    async def close(self) -> None:
+        await self._connections.close()
+        self._locations.invalidate()
+
+    async def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
+        def finished(outcomes: list[Outcome]) -> None:
+            changed = zip(arrivals, outcomes, strict=True)
+            self._locations.invalidate([new.instance for new, outcome in changed if outcome.status == "replaced"])
+
+        return await self._connections.write(lambda db: Writer(db).store(arrivals), finished)
+
+    async def get(self, level: Level, entity: str) -> Entity | None:
+        return await self._connections.read(lambda db: select.get(db, level, entity))
+
+    async def find(self, query: Query) -> Page:
+        return await self._connections.read(lambda db: select.find(db, query))
+
+    async def locate(self, instance: str) -> Location | None:
+        location = self._locations.get(instance)
+        if location is None:
+            generation = self._locations.generation
+            location = await self._connections.read(lambda db: _locate(db, instance))
+            if location is not None:
+                self._locations.put(instance, location, generation)
+        return location
+
+    async def headers(self, level: Level, entity: str) -> list[bytes]:
+        def work(db: sqlite3.Connection) -> list[bytes]:
+            below = [Level.INSTANCE, *reversed(Level.INSTANCE.above)]
+            steps = below[1 : below.index(level) + 1]
+            joins = "".join(f" JOIN {step} ON {step}.pk = {step.child}.parent" for step in steps)
+            rows = db.execute(
+                f"SELECT header.data FROM instance JOIN header ON header.pk = instance.pk{joins}"
+                f" WHERE {level}.id = ? ORDER BY instance.id",
+                (entity,),
+            )
+            return [zlib.decompress(data) for (data,) in rows]
+
+        return await self._connections.read(work)
+
+    async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
+        return await self._connections.write(
+            lambda db: Writer(db).edit(level, entity, changes, user, time), lambda _: self._locations.invalidate()
+        )
+
+    async def edits(self, instance: str) -> list[Edit]:
+        def work(db: sqlite3.Connection) -> list[Edit]:
+            ids = db.execute(_ANCESTORS, (instance,)).fetchone() or ()
+            levels = zip(Level, reversed(ids), strict=False)
+            return [edit for level, entity in levels for edit in edits_of(db, level, entity)]
+
+        return await self._connections.read(work)
+
+    async def delete(self, level: Level, entity: str) -> list[str] | None:
+        return await self._connections.write(
+            lambda db: Writer(db).delete(level, entity), lambda _: self._locations.invalidate()
+        )
+
+    async def clear(self) -> None:
+        await self._connections.write(lambda db: Writer(db).clear(), lambda _: self._locations.invalidate())
+
+    async def garbage(self) -> list[str]:
+        return await self._connections.read(lambda db: [key for (key,) in db.execute("SELECT key FROM garbage")])
+
+    async def forget_garbage(self, keys: Sequence[str]) -> None:
+        rows = [(key,) for key in keys]
+        await self._connections.write(lambda db: db.executemany("DELETE FROM garbage WHERE key = ?", rows))
+
+    async def known_blobs(self, keys: Sequence[str]) -> set[str]:
+        wanted = to_json(list(keys)).decode()
+        statement = "SELECT blob_key FROM json_each(?) CROSS JOIN instance ON blob_key = value"
+        return await self._connections.read(lambda db: {key for (key,) in db.execute(statement, (wanted,))})
+
+    async def put_document(self, kind: str, key: str, document: Mapping[str, Any]) -> None:
+        await self._connections.write(lambda db: documents.put(db, kind, key, document))
+
+    async def add_document(self, kind: str, key: str, document: Mapping[str, Any]) -> bool:
+        return await self._connections.write(lambda db: documents.add(db, kind, key, document))
+
+    async def get_document(self, kind: str, key: str) -> dict[str, Any] | None:
+        return await self._connections.read(lambda db: documents.get(db, kind, key))
+
+    async def find_documents(self, kind: str, **equal: str | int | bool) -> list[dict[str, Any]]:
+        return await self._connections.read(lambda db: documents.find(db, kind, equal))
+
+    async def delete_document(self, kind: str, key: str) -> bool:
+        return await self._connections.write(lambda db: documents.delete(db, kind, key))
+
+
+def _locate(db: sqlite3.Connection, instance: str) -> Location | None:
+    row = db.execute("SELECT blob_key, size, sha256, layout FROM instance WHERE id = ?", (instance,)).fetchone()
+    if row is None:
+        return None
+    key, size, sha256, layout = row
+    ids = db.execute(_ANCESTORS, (instance,)).fetchone()
+    edited = any(
+        db.execute("SELECT 1 FROM edit WHERE level = ? AND entity = ? LIMIT 1", (level, entity)).fetchone()
+        for level, entity in zip(Level, reversed(ids), strict=True)
+    )
+    return Location(instance, BlobRef(key, size, sha256), orjson.loads(layout), edited)

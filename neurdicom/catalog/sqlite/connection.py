@@ -1,0 +1,145 @@
+"""Threads with connections of their own: one that writes, a few that read. The event loop never waits on SQLite."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from neurdicom.catalog.sqlite import schema
+from neurdicom.errors import Unavailable
+
+T = TypeVar("T")
+
+_BUSY_SECONDS = 30.0
+_CACHE_KIB = {"writer": 32_000, "reader": 8_000}
+#: Pages in the WAL at which it is copied into the file; large, so that a page changed often is copied once.
+_CHECKPOINT_PAGES = 8_000
+
+
+def connect(path: Path, role: str) -> sqlite3.Connection:
+    """Open a connection whose transactions are begun and ended by hand."""
+    db = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB[role]}")
+    if role == "reader":
+        db.execute("PRAGMA query_only = ON")
+    return db
+
+
+class Connections:
+    """The writer and the readers of one catalog file.
+
+    A verb runs in one transaction: a reader sees one snapshot, the writer's either commits durably or leaves nothing.
+    """
+
+    def __init__(self, path: Path, readers: int = 4) -> None:
+        self._path = path
+        self._readers = readers
+        self._writer: sqlite3.Connection | None = None
+        self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._write_thread: ThreadPoolExecutor | None = None
+        self._read_threads: ThreadPoolExecutor | None = None
+
+    async def open(self) -> None:
+        """Open the file and bring its schema up to date. Raises `Unavailable`."""
+        self._write_thread = ThreadPoolExecutor(1, "catalog-writer")
+        self._read_threads = ThreadPoolExecutor(self._readers, "catalog-reader")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._write_thread, self._prepare)
+        except BaseException:
+            await self.close()
+            raise
+
+    def _prepare(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = connect(self._path, "writer")
+            schema.prepare(self._writer)
+        except (sqlite3.Error, OSError) as error:
+            raise Unavailable(f"the catalog {self._path} can't be opened: {error}") from error
+
+    async def close(self) -> None:
+        """Finish what is under way, then close. Idempotent."""
+        threads = (self._read_threads, self._write_thread)
+        self._read_threads = self._write_thread = None
+        for executor in threads:
+            if executor is not None:
+                await asyncio.to_thread(executor.shutdown)
+        await asyncio.to_thread(self._close_all)
+
+    def _close_all(self) -> None:
+        readers, self._all, self._idle = self._all, [], queue.SimpleQueue()
+        for db in readers:
+            db.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.execute("PRAGMA analysis_limit = 1000")
+            writer.execute("PRAGMA optimize")
+            writer.close()
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in a thread, in one snapshot of the catalog."""
+        if self._read_threads is None:
+            raise Unavailable("the catalog is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, self._read, work)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T], finished: Callable[[T], None] = lambda _: None) -> T:
+        """Run a function in the writer thread, in one durable transaction.
+
+        `finished` is called there with its result after the commit, also when the caller was cancelled meanwhile.
+        """
+        if self._write_thread is None:
+            raise Unavailable("the catalog is not open")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._write_thread, self._write, work, finished)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._reader()
+        try:
+            db.execute("BEGIN")
+            try:
+                return work(db)
+            finally:
+                db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"the catalog {self._path} can't be read: {error}") from error
+        finally:
+            self._idle.put(db)
+
+    def _reader(self) -> sqlite3.Connection:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            db = connect(self._path, "reader")
+            with self._lock:
+                self._all.append(db)
+            return db
+
+    def _write(self, work: Callable[[sqlite3.Connection], T], finished: Callable[[T], None]) -> T:
+        db = self._writer
+        if db is None:
+            raise Unavailable("the catalog is not open")
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"the catalog {self._path} can't be written: {error}") from error
+        finished(result)
+        return result
