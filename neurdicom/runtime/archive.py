@@ -1,0 +1,322 @@
+"""A plugin's ZIP: checked as the hostile input that it may be, then extracted.
+
+Everything is decided from the directory of the archive before a byte is inflated, and what is inflated is bounded
+by what the directory declares. Methods block, and belong in a thread.
+"""
+
+import os
+import re
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import BinaryIO, Literal, Self, TypeVar
+
+from neurdicom.errors import Invalid
+from neurdicom.runtime.manifest import MAX_META, Manifest, parse_manifest
+
+Kind = Literal["python", "native"]
+T = TypeVar("T")
+
+META = "META.json"
+PYTHON_ENTRY = "plugin.py"
+_LIBRARY = re.compile(r"\.so(\.\d+)*$")
+
+#: What archive programs add by themselves and no plugin needs.
+_CLUTTER = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
+
+#: Everything that reading a broken ZIP raises.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
+_PIECE = 1024 * 1024
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may hold.
+
+    Attributes
+    ----------
+    entries : int
+        Files and folders.
+    total : int
+        Bytes of all files, inflated.
+    ratio, ratio_from : int
+        How many times larger than packed a file, and all together, may be; asked of sizes from `ratio_from` bytes.
+    depth : int
+        Folders within folders.
+    directory : int
+        Bytes of the archive's own directory, which is read into memory.
+    """
+
+    entries: int = 10_000
+    total: int = 2 << 30
+    ratio: int = 100
+    ratio_from: int = 16 << 20
+    depth: int = 16
+    directory: int = 4 << 20
+
+
+LIMITS = Limits()
+
+
+class Archive:
+    """An open archive that passed every check.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Its META.json.
+    kind : {"python", "native"}
+        What the files make it.
+    target : str
+        `plugin.py` or the shared library, relative to the plugin's folder.
+    files : tuple of str
+        Paths of all files, relative to the plugin's folder.
+
+    Raises
+    ------
+    Invalid
+        The archive is broken, unsafe or incomplete; `field` is `archive`, or a field of META.json.
+    """
+
+    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
+        self._file = path.open("rb")
+        try:
+            size = os.fstat(self._file.fileno()).st_size
+            _check_directory(self._file, size, limits)
+            self._zip = _reading(lambda: zipfile.ZipFile(self._file))
+            entries = _check_entries(self._zip.infolist(), size, limits)
+            root = _find_root(entries)
+            inside = {name[len(root) :]: info for name, info in entries.items() if name.startswith(root)}
+            self._folders = [name for name in inside if name.endswith("/")]
+            self._files = {name: info for name, info in inside.items() if name and not name.endswith("/")}
+            self.files = tuple(sorted(self._files))
+            self.manifest: Manifest = parse_manifest(self._read_meta())
+            self.kind, self.target = _find_target(self.files, self.manifest.library)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def extract(self, folder: Path) -> None:
+        """Write the plugin's files into a new folder, durably.
+
+        Raises
+        ------
+        Invalid
+            A file's bytes are broken, or not those that the directory declares. The folder is to be deleted then.
+        """
+        folder.mkdir()
+        for name in self._folders:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name, info in self._files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            self._extract_file(info, folder / name)
+        for parent, _, _ in os.walk(folder):
+            _sync(Path(parent))
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._zip.close()
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_meta(self) -> bytes:
+        info = self._files[META]
+        if info.file_size > MAX_META:
+            raise Invalid(f"META.json has {info.file_size} bytes; at most {MAX_META} are taken", field=META)
+        return _reading(lambda: self._zip.read(info))
+
+    def _extract_file(self, info: zipfile.ZipInfo, path: Path) -> None:
+        written = 0
+        with _reading(lambda: self._zip.open(info)) as source, path.open("xb") as target:
+            while piece := _reading(lambda: source.read(_PIECE)):
+                written += target.write(piece)
+            target.flush()
+            os.fdatasync(target.fileno())
+        if written != info.file_size:
+            raise _refused(f"{info.filename} holds {written} bytes and declares {info.file_size}")
+
+
+def extract_into_place(archive: Archive, folder: Path) -> None:
+    """Extract into a folder that appears whole or not at all; nothing happens when it is there already."""
+    if folder.is_dir():
+        return
+    scratch = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        archive.extract(scratch)
+        scratch.rename(folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    _sync(folder.parent)
+
+
+def _reading(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except _BROKEN as error:
+        raise _refused(f"it is not a ZIP that can be read: {error}") from error
+
+
+def _refused(reason: str) -> Invalid:
+    return Invalid(f"the archive is refused: {reason}", field="archive")
+
+
+def _check_directory(file: BinaryIO, size: int, limits: Limits) -> None:
+    """Bound what zipfile is going to read into memory: it takes the whole directory, whatever its size."""
+    tail_size = min(size, 22 + 65535 + 20 + 56)
+    file.seek(size - tail_size)
+    tail = file.read(tail_size)
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or len(tail) - end < 22:
+        raise _refused("it is not a ZIP, or its end is missing")
+    (directory,) = struct.unpack_from("<L", tail, end + 12)
+    zip64 = end - 20 - 56
+    if zip64 >= 0 and tail[zip64 : zip64 + 4] == b"PK\6\6":
+        (directory64,) = struct.unpack_from("<Q", tail, zip64 + 40)
+        directory = directory64 if directory == 0xFFFFFFFF else max(directory, directory64)
+    if directory > limits.directory:
+        raise _refused(f"its directory has {directory} bytes; at most {limits.directory} are taken")
+    file.seek(0)
+
+
+def _check_entries(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> dict[str, zipfile.ZipInfo]:
+    """Check every entry by itself and all together; answers them by normalised path, folders with a final slash."""
+    if len(infos) > limits.entries:
+        raise _refused(f"it has {len(infos)} entries; at most {limits.entries} are taken")
+    packed = sum(info.compress_size for info in infos)
+    inflated = sum(info.file_size for info in infos)
+    if packed > size:
+        raise _refused(f"its entries claim {packed} packed bytes and it has {size}")
+    if inflated > limits.total:
+        raise _refused(f"it inflates to {inflated} bytes; at most {limits.total} are taken")
+    _check_ratio("it", inflated, size, limits)
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        path = _check_name(info, limits)
+        if not _CLUTTER.isdisjoint(path.parts) or path.name.startswith("._") or not path.parts:
+            continue
+        _check_entry(info, limits)
+        is_folder = info.filename.endswith(("/", "\\"))
+        name = f"{path}/" if is_folder else str(path)
+        if name in entries and not is_folder:
+            raise _refused(f"{name!r} is in it twice")
+        entries[name] = info
+    for name in entries:
+        for parent in PurePosixPath(name).parents:
+            if str(parent) in entries:
+                raise _refused(f"{str(parent)!r} is both a file and a folder")
+        if f"{name}/" in entries:
+            raise _refused(f"{name!r} is both a file and a folder")
+    return entries
+
+
+def _check_name(info: zipfile.ZipInfo, limits: Limits) -> PurePosixPath:
+    # Old archivers on Windows write backslashes; taken as separators, they are checked like the others.
+    name = info.filename.replace("\\", "/")
+    shown = repr(info.orig_filename[:200])
+    if any(ord(char) < 32 or ord(char) == 127 for char in info.orig_filename):
+        raise _refused(f"the name {shown} has control characters")
+    if name.startswith("/") or re.match(r"[A-Za-z]:/", name):
+        raise _refused(f"the path {shown} is absolute")
+    path = PurePosixPath(name)
+    if ".." in path.parts:
+        raise _refused(f"the path {shown} leads out of the folder")
+    if len(path.parts) > limits.depth:
+        raise _refused(f"the path {shown} is {len(path.parts)} levels deep; at most {limits.depth} are taken")
+    encoded = [len(os.fsencode(part)) for part in path.parts]
+    if max(encoded, default=0) > 255 or sum(encoded) > 1024:
+        raise _refused(f"the name {shown}... is too long")
+    return path
+
+
+def _check_entry(info: zipfile.ZipInfo, limits: Limits) -> None:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        what = "a link" if kind == stat.S_IFLNK else "neither a file nor a folder"
+        raise _refused(f"{info.filename!r} is {what}")
+    if info.flag_bits & _ENCRYPTED:
+        raise _refused(f"{info.filename!r} is encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _refused(f"{info.filename!r} is packed by method {info.compress_type}; stored and deflated are taken")
+    _check_ratio(repr(info.filename), info.file_size, info.compress_size, limits)
+
+
+def _check_ratio(what: str, inflated: int, packed: int, limits: Limits) -> None:
+    if inflated >= limits.ratio_from and inflated > limits.ratio * max(packed, 1):
+        raise _refused(f"{what} inflates from {packed} to {inflated} bytes; at most {limits.ratio} times is taken")
+
+
+def _find_root(entries: dict[str, zipfile.ZipInfo]) -> str:
+    """Where META.json lies: empty for the root, or the single top-level folder with a final slash."""
+    if META in entries:
+        return ""
+    folders = sorted({name.split("/", 1)[0] for name in entries if "/" in name})
+    if len(folders) == 1 and f"{folders[0]}/{META}" in entries:
+        return f"{folders[0]}/"
+    found = ", ".join(name for name in entries if not name.endswith("/"))[:200] or "no file at all"
+    raise Invalid(
+        f"META.json is missing at the root of the archive, or in its single top-level folder; found {found}", field=META
+    )
+
+
+def _find_target(files: tuple[str, ...], library: str | None) -> tuple[Kind, str]:
+    """Tell the kind of plugin that the files make, and the file that a worker loads."""
+    libraries = [name for name in files if _LIBRARY.search(name)]
+    if library is not None:
+        wanted = str(PurePosixPath(library))
+        named = [name for name in files if name == wanted] or [
+            name for name in libraries if PurePosixPath(name).name == wanted
+        ]
+        if len(named) != 1:
+            raise Invalid(
+                f"META.json: library is {library!r}; the archive's libraries are {', '.join(libraries) or 'none'}",
+                field="library",
+            )
+        return "native", named[0]
+    if PYTHON_ENTRY in files:
+        return "python", PYTHON_ENTRY
+    beside = [name for name in libraries if "/" not in name]
+    if len(candidates := beside or libraries) == 1:
+        return "native", candidates[0]
+    if candidates:
+        raise Invalid(
+            f"the archive holds {len(candidates)} shared libraries ({', '.join(candidates)[:200]}); "
+            "META.json's library has to name the one to load",
+            field="library",
+        )
+    raise Invalid("the archive holds neither plugin.py nor a shared library (.so) beside META.json", field="archive")
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,144 @@
+"""META.json: what a plugin says of itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, cast
+
+import orjson
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
+
+from neurdicom.errors import Invalid
+from neurdicom.runtime.params import Param
+
+#: A META.json of more bytes is not one.
+MAX_META = 1024 * 1024
+
+_LONGEST_MESSAGE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A META.json that was checked.
+
+    Attributes
+    ----------
+    guid : str
+        `plugin_guid`, the plugin's id in the API.
+    name, author, version, info, help : str
+        As given; empty where absent.
+    params : Mapping[str, Param]
+        By name, in the order of the file.
+    result : {"IMAGE", "JSON"} or None
+        What the plugin answers; None: it follows from what it returned.
+    level : {"instance", "series"}
+        What one call gets.
+    input : {"stored", "modality"}
+        Which pixel values a native plugin gets.
+    library : str or None
+        File name of the shared library, where the author gave it.
+    timeout : float or None
+        Seconds that the author asks for.
+    memory : float or None
+        MiB that the author asks for.
+    meta : Mapping[str, Any]
+        The whole file, fields unknown to us included.
+    """
+
+    guid: str
+    name: str
+    author: str
+    version: str = ""
+    info: str = ""
+    help: str = ""
+    params: Mapping[str, Param] = field(default_factory=dict)
+    result: Literal["IMAGE", "JSON"] | None = None
+    level: Literal["instance", "series"] = "instance"
+    input: Literal["stored", "modality"] = "stored"
+    library: str | None = None
+    timeout: float | None = None
+    memory: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as the API gives them: the whole META.json, with what is implied there spelt out."""
+        return {
+            **self.meta,
+            "name": self.name,
+            "version": self.version,
+            "author": self.author,
+            "info": self.info,
+            "help": self.help,
+            "params": {name: param.as_dict() for name, param in self.params.items()},
+            "level": self.level,
+            "input": self.input,
+        }
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of META.json."""
+    text = resources.files(__package__).joinpath("manifest.schema.json").read_bytes()
+    loaded: dict[str, Any] = orjson.loads(text)
+    return loaded
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(schema())
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read the bytes of a META.json.
+
+    Raises
+    ------
+    Invalid
+        It is not JSON in UTF-8, or does not meet the schema; `field` is the dotted path of what is wrong.
+    """
+    if len(data) > MAX_META:
+        raise Invalid(f"META.json has {len(data)} bytes; at most {MAX_META} are taken", field="META.json")
+    try:
+        meta = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"META.json is not JSON in UTF-8: {error}", field="META.json") from error
+    return manifest_of(meta)
+
+
+def manifest_of(meta: Any) -> Manifest:
+    """Check a META.json that was parsed already. Raises `Invalid` as `parse_manifest`."""
+    error = best_match(_validator().iter_errors(meta))
+    if error is not None:
+        raise _invalid(error)
+    given = {key: value for key, value in meta.items() if value is not None}
+    return Manifest(
+        guid=given["plugin_guid"],
+        name=given["name"],
+        author=given["author"],
+        version=str(given.get("version", "")),
+        info=given.get("info", ""),
+        help=given.get("help", ""),
+        params={name: Param.from_meta(name, described) for name, described in given.get("params", {}).items()},
+        result=given.get("result", {}).get("type"),
+        level=given.get("level", "instance"),
+        input=given.get("input", "stored"),
+        library=given.get("library"),
+        timeout=given.get("timeout"),
+        memory=given.get("memory"),
+        meta=meta,
+    )
+
+
+def _invalid(error: ValidationError) -> Invalid:
+    path = [str(part) for part in error.absolute_path]
+    if error.validator == "required":
+        required = cast("list[str]", error.validator_value)
+        path.append(next(name for name in required if name not in cast("dict[str, Any]", error.instance)))
+        return Invalid(f"META.json: {'.'.join(path)} is missing", field=".".join(path))
+    where = ".".join(path)
+    message = error.message
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[: _LONGEST_MESSAGE // 2]} ... {message[-_LONGEST_MESSAGE // 2 :]}"
+    return Invalid(f"META.json: {where}: {message}" if where else f"META.json: {message}", field=where or "META.json")
