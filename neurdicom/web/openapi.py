@@ -1,0 +1,206 @@
+"""`/api/openapi.json`, generated from the route tables, and `/api/docs`, a page that needs no other host."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from html import escape
+from http import HTTPStatus
+from importlib import resources
+from typing import Any
+
+import orjson
+
+from neurdicom import __version__
+from neurdicom.errors import Unauthenticated
+from neurdicom.security.access import Access
+from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import INTEGER, STRING, Operation, Route, Schema, operation
+
+_PROBLEM_REF: Schema = {"$ref": "#/components/schemas/Problem"}
+
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "Problem details (RFC 9457).",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": STRING,
+        "title": STRING,
+        "status": INTEGER,
+        "detail": {**STRING, "description": "What was found, what was expected, and where."},
+        "code": {**STRING, "description": "Stable name of the problem, for programs."},
+        "field": {**STRING, "description": "The field, parameter or part of the input that is wrong."},
+    },
+}
+
+_SECURITY_SCHEMES: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token from `POST /api/users/auth`."},
+    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "Set by the same."},
+}
+
+_ACCESS_NOTES = {
+    Access.PUBLIC: "Needs no credential.",
+    Access.USER: "",
+    Access.ADMIN: "For administrators.",
+}
+
+
+def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """Describe routes as an OpenAPI 3.1 document."""
+    paths = {
+        route.path: {method: _operation(route, method, each) for method, each in route.operations().items()}
+        for route in routes
+    }
+    tags = dict.fromkeys(each.tag for route in routes for each in route.operations().values())
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "NeurDICOM",
+            "version": __version__,
+            "summary": "A DICOM server that runs plugins where the images are.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in tags],
+        "paths": paths,
+        "components": {"schemas": {"Problem": _PROBLEM}, "securitySchemes": _SECURITY_SCHEMES},
+        "security": [{"bearer": []}, {"session": []}],
+    }
+
+
+def _operation(route: Route, method: str, described: Operation) -> dict[str, Any]:
+    names = re.findall(r"\{(\w+)\}", route.path)
+    note = _ACCESS_NOTES[described.access]
+    document: dict[str, Any] = {
+        "operationId": operation_id(method, route.path),
+        "summary": described.summary,
+        "tags": [described.tag],
+        "parameters": [
+            *({"name": name, "in": "path", "required": True, "schema": STRING} for name in names),
+            *(
+                {
+                    "name": parameter.name,
+                    "in": "query",
+                    "description": parameter.description,
+                    "required": parameter.required,
+                    "schema": parameter.schema,
+                }
+                for parameter in described.query
+            ),
+        ],
+        "responses": _responses(described, has_id=bool(names)),
+        "x-access": str(described.access),
+    }
+    if described.description or note:
+        document["description"] = " ".join(filter(None, (described.description, note)))
+    if described.body:
+        content = {media_type: {"schema": schema} for media_type, schema in described.body.items()}
+        # A body may be left out wherever the parameters can also come with the query.
+        document["requestBody"] = {"required": not described.open_query, "content": content}
+    if described.access is Access.PUBLIC:
+        document["security"] = []
+    return document
+
+
+def operation_id(method: str, path: str) -> str:
+    """Name an operation: `get_studies_by_id_series`."""
+    path = re.sub(r"\{(\w+)\}", r"by_\1", path.removeprefix("/api/"))
+    return f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_')}"
+
+
+def _responses(described: Operation, *, has_id: bool) -> dict[str, Any]:
+    answers: dict[int, str | Mapping[str, Any]] = {400: "Malformed.", 405: "This route has no such method."}
+    if described.access is not Access.PUBLIC:
+        answers[401] = "No credential, or a wrong or expired one."
+    if described.access is not Access.USER:
+        answers[403] = "Not allowed."
+    if has_id:
+        answers[404] = "Nothing has this id."
+    if described.body:
+        answers[413] = "The body is too large."
+    if described.query or described.open_query or described.body:
+        answers[422] = "Well-formed but wrong; `field` names what."
+    answers |= described.answers
+    responses = {str(status): _response(status, answers[status]) for status in sorted(answers)}
+    responses["default"] = _response(500, "Any other problem.")
+    return responses
+
+
+def _response(status: int, answer: str | Mapping[str, Any]) -> dict[str, Any]:
+    response: dict[str, Any] = dict(answer) if isinstance(answer, Mapping) else {"description": answer}
+    if status >= HTTPStatus.BAD_REQUEST and "content" not in response:
+        response["content"] = {"application/problem+json": {"schema": _PROBLEM_REF}}
+    return response
+
+
+@cache
+def _encoded(routes: tuple[Route, ...]) -> bytes:
+    return orjson.dumps(describe(routes), option=orjson.OPT_INDENT_2)
+
+
+@cache
+def docs_page() -> tuple[str, str]:
+    """The page with its style and script inside, and the content security policy that lets only these run."""
+    folder = resources.files("neurdicom.web") / "static"
+    style, script, page = ((folder / name).read_text(encoding="utf-8") for name in ("docs.css", "docs.js", "docs.html"))
+    page = page.replace("{{version}}", escape(__version__)).replace("{{style}}", style).replace("{{script}}", script)
+    policy = (
+        f"default-src 'none'; style-src {_hash_source(style)}; script-src {_hash_source(script)}; "
+        "connect-src 'self'; img-src blob: data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return page, policy
+
+
+def _hash_source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+class OpenApiHandler(ApiHandler):
+    """`/api/openapi.json`."""
+
+    @operation(
+        "Get the OpenAPI description",
+        tag="operations",
+        answers={200: {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}},
+    )
+    async def get(self) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        await self.finish(_encoded(tuple(self.settings["routes"])))
+
+
+class DocsHandler(ApiHandler):
+    """`/api/docs`."""
+
+    @operation(
+        "Get the page that shows this description",
+        tag="operations",
+        description="A browser without a session gets the page's sign-in form, with status 401.",
+        answers={200: {"description": "The page.", "content": {"text/html": {"schema": STRING}}}},
+    )
+    async def get(self) -> None:
+        self._send_page()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Let browsers sign in, and answer programs as everywhere."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, Unauthenticated) and "text/html" in self.request.headers.get("Accept", ""):
+            self.set_status(HTTPStatus.UNAUTHORIZED)
+            self.set_header("WWW-Authenticate", 'Bearer realm="neurdicom"')
+            self._send_page()
+        else:
+            super().write_error(status_code, **kwargs)
+
+    def _send_page(self) -> None:
+        page, policy = docs_page()
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", policy)
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.finish(page)
+
+
+ROUTES = [
+    Route("/api/openapi.json", OpenApiHandler),
+    Route("/api/docs", DocsHandler),
+]
