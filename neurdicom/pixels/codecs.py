@@ -1,0 +1,175 @@
+"""Decoding one compressed frame: which codecs, and what colour comes out of them."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom.errors import NotAvailable
+from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
+from neurdicom.pixels.colour import ycbcr_to_rgb
+from neurdicom.pixels.form import PixelForm
+from neurdicom.pixels.native import arrange, as_cells, stored_values
+
+Array = npt.NDArray[Any]
+Decode = Callable[[bytes, PixelForm], Array]
+
+RLE = "1.2.840.10008.1.2.5"
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.70"
+JPEG_LS = "1.2.840.10008.1.2.4.80"
+J2K_LOSSLESS = "1.2.840.10008.1.2.4.90"
+HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
+DEFLATED_FRAME = "1.2.840.10008.1.2.8.1"
+
+#: What a codec raises for a codestream that it can't read; each library has its own, all of them these.
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, NotImplementedError)
+
+
+def _jpeg(data: bytes, form: PixelForm) -> Array:
+    header = read_jpeg_header(data)
+    if header is None:
+        raise NotAvailable("no JPEG frame header")
+    _check_size(header.rows, header.columns, len(header.components), form)
+    if form.samples == 3 and not header.lossless:
+        # The codestream knows its colour model better than the header of the file, if it says so at all.
+        if header.components in ((82, 71, 66), (114, 103, 98)):
+            model = "RGB"
+        elif header.adobe is not None:
+            model = "YCBCR" if header.adobe else "RGB"
+        else:
+            model = "YCBCR" if header.jfif or form.photometric != "RGB" else "RGB"
+        decoded = imagecodecs.jpeg8_decode(data, colorspace=model, outcolorspace="RGB")
+        return stored_values(decoded, form, precision=header.precision)
+    model = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}[form.samples]
+    decoded = imagecodecs.jpeg8_decode(data, colorspace=model, outcolorspace=model)
+    return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
+
+
+def _jpeg_lossless(data: bytes, form: PixelForm) -> Array:
+    header = read_jpeg_header(data)
+    if header is None:
+        raise NotAvailable("no JPEG frame header")
+    _check_size(header.rows, header.columns, len(header.components), form)
+    decoded = imagecodecs.jpegsof3_decode(data)
+    return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
+
+
+def _jpeg_ls(data: bytes, form: PixelForm) -> Array:
+    header = read_jpeg_header(data)
+    if header is None:
+        raise NotAvailable("no JPEG-LS frame header")
+    _check_size(header.rows, header.columns, len(header.components), form)
+    decoded = imagecodecs.jpegls_decode(data)
+    return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
+
+
+def _jpeg_2000(data: bytes, form: PixelForm) -> Array:
+    header = read_j2k_header(data)
+    if header is None:
+        raise NotAvailable("no JPEG 2000 codestream")
+    _check_size(header.rows, header.columns, header.components, form)
+    decoded = stored_values(imagecodecs.jpeg2k_decode(data), form, precision=header.precision)
+    # A component transform is undone by the codec, and what it had been applied to was RGB.
+    return decoded if header.transformed else _to_rgb(decoded, form)
+
+
+def _rle(data: bytes, form: PixelForm) -> Array:
+    """PS3.5 annex G: one PackBits segment for each byte of a sample, most significant first."""
+    if form.bits_allocated == 1:
+        packed = _segment(data, 0, 1, (form.count + 7) // 8)
+        return arrange(as_cells(packed, form, form.count), form, planar=False)
+    if form.bits_allocated % 8:
+        raise NotAvailable(f"RLE with Bits Allocated {form.bits_allocated}")
+    size = form.bits_allocated // 8
+    pixels = form.rows * form.columns
+    cells = np.zeros((pixels, form.samples, form.dtype.itemsize), "u1")
+    for sample in range(form.samples):
+        for byte in range(size):
+            segment = _segment(data, sample * size + byte, form.samples * size, pixels)
+            cells[:, sample, size - 1 - byte] = np.frombuffer(segment, "u1", pixels)
+    values = cells.view(f"<u{form.dtype.itemsize}").reshape(-1)
+    return _to_rgb(stored_values(arrange(values, form, planar=False), form), form)
+
+
+def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
+    if len(data) < 64:
+        raise NotAvailable(f"the RLE header is cut off: {len(data)} of 64 bytes")
+    header = np.frombuffer(data, "<u4", 16)
+    if header[0] != expected:
+        raise NotAvailable(f"the RLE header has {header[0]} segments; {expected} are expected")
+    start, end = int(header[index + 1]), int(header[index + 2]) if index + 1 < expected else len(data)
+    segment: bytes = imagecodecs.packbits_decode(data[start:end])
+    if len(segment) < length:
+        raise NotAvailable(f"RLE segment {index + 1} has {len(segment)} bytes; {length} are expected")
+    return segment
+
+
+def _deflated_frame(data: bytes, form: PixelForm) -> Array:
+    """PS3.5 A.4.13: the native form of one frame, deflated."""
+    length = (form.count * form.bits_allocated + 7) // 8
+    native = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
+    if len(native) < length:
+        raise NotAvailable(f"the deflated frame has {len(native)} bytes; {length} are expected")
+    cells = stored_values(as_cells(native, form, form.count), form)
+    return _to_rgb(arrange(cells, form, planar=form.planar), form)
+
+
+def _check_size(rows: int, columns: int, samples: int, form: PixelForm) -> None:
+    # Before the codec allocates anything for what a codestream claims.
+    if (rows, columns, samples) != (form.rows, form.columns, form.samples):
+        raise NotAvailable(
+            f"the codestream has {columns} x {rows} pixels of {samples} samples, "
+            f"the header {form.columns} x {form.rows} of {form.samples}"
+        )
+
+
+def _to_rgb(pixels: Array, form: PixelForm) -> Array:
+    return ycbcr_to_rgb(pixels, form.bits_stored) if form.photometric in ("YBR_FULL", "YBR_FULL_422") else pixels
+
+
+_JPEG: tuple[Decode, ...] = (_jpeg, _jpeg_lossless)
+_JPEG_2000: tuple[Decode, ...] = (_jpeg_2000,)
+
+#: Transfer Syntax UID to the codecs to try, in order.
+CODECS: Mapping[str, tuple[Decode, ...]] = {
+    RLE: (_rle,),
+    DEFLATED_FRAME: (_deflated_frame,),
+    **{f"1.2.840.10008.1.2.4.{number}": _JPEG for number in (50, 51, 57, 70)},
+    **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_ls,) for number in (80, 81)},
+    **{f"1.2.840.10008.1.2.4.{number}": _JPEG_2000 for number in (90, 91, 92, 93, 201, 202, 203)},
+}
+
+
+def decode(data: bytes, form: PixelForm, transfer_syntax: str) -> Array:
+    """Decode one frame.
+
+    Returns
+    -------
+    ndarray
+        Stored values with `form.dtype`, shape (rows, columns) or (rows, columns, samples); colour as RGB, except
+        the indices of a palette.
+
+    Raises
+    ------
+    NotAvailable
+        No codec for the transfer syntax, or none that can read the codestream; each one's reason is given.
+    """
+    codecs = CODECS.get(transfer_syntax)
+    if codecs is None:
+        raise NotAvailable(f"pixel data of transfer syntax {transfer_syntax} can't be decoded")
+    reasons = []
+    for codec in codecs:
+        try:
+            pixels = codec(data, form)
+        except (*FAILURES, zlib.error) as error:
+            reasons.append(f"{codec.__name__.strip('_')}: {error}")
+            continue
+        expected = (form.rows, form.columns) if form.samples == 1 else (form.rows, form.columns, form.samples)
+        if pixels.shape == expected:
+            return pixels
+        reasons.append(f"{codec.__name__.strip('_')}: shape {pixels.shape}, expected {expected}")
+    raise NotAvailable(f"the frame can't be decoded ({transfer_syntax}): {'; '.join(reasons)}")

@@ -1,0 +1,98 @@
+"""What a JPEG or JPEG 2000 codestream says of itself, where decoding depends on it."""
+
+import struct
+from dataclasses import dataclass
+
+_STANDALONE = {0x01, *range(0xD0, 0xD9)}
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """The frame header of a JPEG or JPEG-LS codestream (ITU-T T.81 B.2.2, T.87 C.2.2).
+
+    Attributes
+    ----------
+    process : int
+        Second byte of the SOF marker: 0xC0 baseline, 0xC1 extended, 0xC3 lossless, 0xF7 JPEG-LS.
+    precision, rows, columns : int
+        Bits a sample, height and width.
+    components : tuple of int
+        Component identifiers.
+    jfif : bool
+        A JFIF marker, which makes three components YCbCr.
+    adobe : int or None
+        Transform of an Adobe marker: 0 none, 1 YCbCr, 2 YCCK.
+    """
+
+    process: int
+    precision: int
+    rows: int
+    columns: int
+    components: tuple[int, ...]
+    jfif: bool = False
+    adobe: int | None = None
+
+    @property
+    def lossless(self) -> bool:
+        """No component transform is defined for the process."""
+        return self.process not in (0xC0, 0xC1, 0xC2)
+
+
+def read_jpeg_header(data: bytes) -> JpegHeader | None:
+    """Read the markers up to the frame header; None if there is none."""
+    jfif, adobe = False, None
+    position = data.find(b"\xff\xd8") + 2
+    if position < 2:
+        return None
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            return None
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker in _STANDALONE:
+            position += 2
+            continue
+        length = struct.unpack_from(">H", data, position + 2)[0]
+        body = data[position + 4 : position + 2 + length]
+        if marker in _FRAMES and len(body) >= 6:
+            precision, rows, columns, count = struct.unpack_from(">BHHB", body)
+            return JpegHeader(marker, precision, rows, columns, tuple(body[6 : 6 + 3 * count : 3]), jfif, adobe)
+        if marker == 0xE0 and body.startswith(b"JFIF\0"):
+            jfif = True
+        # A marker shorter than Adobe's own form has no transform byte; real files have such.
+        elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+            adobe = body[11]
+        position += 2 + length
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class J2kHeader:
+    """Of a JPEG 2000 codestream (ISO/IEC 15444-1 A.5.1): bits a sample, sign, size, components, their transform."""
+
+    precision: int
+    signed: bool
+    rows: int
+    columns: int
+    components: int
+    transformed: bool
+
+
+def read_j2k_header(data: bytes) -> J2kHeader | None:
+    """Read the SIZ and COD markers, inside a JP2 file too; None if there are none."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(data) < start + 43:
+        return None
+    x1, y1, x0, y0 = struct.unpack_from(">4I", data, start + 8)
+    components, depth = struct.unpack_from(">HB", data, start + 40)
+    transformed = False
+    position = start + 2
+    while position + 10 <= len(data) and data[position] == 0xFF and data[position + 1] != 0x90:
+        if data[position + 1] == 0x52:
+            transformed = data[position + 8] == 1
+            break
+        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    return J2kHeader((depth & 0x7F) + 1, bool(depth & 0x80), y1 - y0, x1 - x0, components, transformed)

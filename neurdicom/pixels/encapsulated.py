@@ -1,0 +1,136 @@
+"""Encapsulated pixel data: finding the fragments of one frame (PS3.5 A.4)."""
+
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+
+from neurdicom.dicom.header import Layout
+from neurdicom.errors import NotAvailable
+from neurdicom.pixels.form import PixelForm
+from neurdicom.pixels.source import Source
+
+_ITEM = b"\xfe\xff\x00\xe0"
+_DELIMITER = b"\xfe\xff\xdd\xe0"
+
+#: The most bytes of one frame's codestream.
+_MAX_FRAME = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Where the value of one item lies, in bytes from the beginning of the file."""
+
+    offset: int
+    length: int
+
+
+class Encapsulation:
+    """The items of one file's encapsulated pixel data, found as they are needed."""
+
+    def __init__(self, source: Source, layout: Layout, form: PixelForm) -> None:
+        assert layout.pixel_offset is not None
+        self._source = source
+        self._form = form
+        self._end = source.size if layout.pixel_length is None else layout.pixel_offset + layout.pixel_length
+        first = self._item(layout.pixel_offset)
+        if first is None:
+            raise NotAvailable(
+                f"the pixel data of transfer syntax {layout.transfer_syntax} doesn't begin with an item (FFFE,E000)"
+            )
+        self._table = first
+        self._base = first.offset + first.length
+
+    def fragments(self, index: int, extended: bytes | None = None) -> list[Fragment]:
+        """Find the fragments of a frame.
+
+        Parameters
+        ----------
+        index : int
+            Of the frame, from 0.
+        extended : bytes, optional
+            The value of the Extended Offset Table (7FE0,0001).
+
+        Raises
+        ------
+        NotAvailable
+            The frame isn't there, or the fragments can't be told apart.
+        """
+        offsets = self._offsets(extended)
+        if len(offsets) == self._form.frames:
+            found = self._between(offsets, index)
+            if found:
+                return found
+        groups = self._groups
+        if index >= len(groups):
+            raise NotAvailable(
+                f"frame {index + 1} is not there: {self._form.frames} frames are declared, "
+                f"the pixel data holds {len(groups)}"
+            )
+        return groups[index]
+
+    def read(self, fragments: list[Fragment]) -> bytes:
+        """Read and join fragments. Raises `NotAvailable` if they are cut off or too large."""
+        total = sum(fragment.length for fragment in fragments)
+        if total > _MAX_FRAME:
+            raise NotAvailable(f"the compressed frame has {total} bytes, more than the {_MAX_FRAME} that are decoded")
+        data = b"".join(self._source.read(fragment.offset, fragment.length) for fragment in fragments)
+        if len(data) < total:
+            raise NotAvailable(f"the pixel data ends within the frame: {len(data)} of its {total} bytes are there")
+        return data
+
+    def _item(self, offset: int) -> Fragment | None:
+        header = self._source.read(offset, 8) if offset + 8 <= self._end else b""
+        if len(header) < 8 or header[:4] != _ITEM:
+            return None
+        return Fragment(offset + 8, struct.unpack_from("<I", header, 4)[0])
+
+    def _offsets(self, extended: bytes | None) -> tuple[int, ...]:
+        if extended:
+            return struct.unpack(f"<{len(extended) // 8}Q", extended[: len(extended) // 8 * 8])
+        if self._table.length != self._form.frames * 4:
+            return ()
+        table = self._source.read(self._table.offset, self._table.length)
+        return struct.unpack(f"<{len(table) // 4}I", table[: len(table) // 4 * 4])
+
+    def _between(self, offsets: tuple[int, ...], index: int) -> list[Fragment] | None:
+        # None if the table doesn't point at items; real files have such tables.
+        position = self._base + offsets[index]
+        end = self._base + offsets[index + 1] if index + 1 < len(offsets) else None
+        found: list[Fragment] = []
+        while end is None or position < end:
+            fragment = self._item(position)
+            if fragment is None:
+                return found if end is None else None
+            found.append(fragment)
+            position = fragment.offset + fragment.length
+        return found if position == end else None
+
+    @cached_property
+    def _groups(self) -> list[list[Fragment]]:
+        fragments = []
+        position = self._base
+        while (fragment := self._item(position)) is not None:
+            fragments.append(fragment)
+            position = fragment.offset + fragment.length
+        frames = self._form.frames
+        if frames == 1:
+            return [fragments] if fragments else []
+        if len(fragments) <= frames:
+            return [[fragment] for fragment in fragments]
+        groups: list[list[Fragment]] = []
+        for fragment in fragments:
+            if not groups or _begins_frame(bytes(self._source.read(fragment.offset, min(fragment.length, 12)))):
+                groups.append([])
+            groups[-1].append(fragment)
+        if len(groups) < frames:
+            raise NotAvailable(
+                f"the frames can't be told apart: {frames} frames, {len(fragments)} fragments, no usable offset table"
+            )
+        return groups
+
+
+def _begins_frame(head: bytes) -> bool:
+    # JPEG and JPEG-LS SOI, JPEG 2000 SOC+SIZ, a JP2 box, or an RLE header (count, then 64 as the first offset).
+    if head.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")):
+        return True
+    return len(head) >= 8 and 1 <= struct.unpack_from("<I", head)[0] <= 15 and head[4:8] == b"\x40\0\0\0"

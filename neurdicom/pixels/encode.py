@@ -1,0 +1,163 @@
+"""Arrays as pictures or raw samples: the results of plugins and `GET /instances/:id/raw`."""
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom.errors import Invalid, NotAvailable
+from neurdicom.pixels.colour import to_luminance
+
+Array = npt.NDArray[Any]
+Picture = npt.NDArray[np.uint8]
+
+MEDIA_TYPES: Mapping[str, str] = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "lum8": "application/octet-stream",
+    "f32": "application/octet-stream",
+    "f64": "application/octet-stream",
+    "npy": "application/x-npy",
+}
+PICTURES = ("png", "jpeg", "webp")
+
+_QUALITY = 90
+_WEBP_LIMIT = 16383
+_JPEG_LIMIT = 65500
+
+
+def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple[str, bytes]:  # noqa: A002 - the API's name
+    """Encode an array.
+
+    Parameters
+    ----------
+    array : ndarray
+        Shape (rows, columns) or (rows, columns, 1, 3 or 4); for f32, f64 and npy any shape. Bool or numbers.
+    format : {"png", "jpeg", "webp", "lum8", "f32", "f64", "npy"}
+        Pictures and lum8 (8-bit grey samples) are scaled from the array's minimum and maximum to 0 to 255; colour
+        of 8 bits stays as it is. The others keep the values, little-endian.
+    picture : bool
+        8-bit samples, grey ones too, are a picture already and stay as they are.
+
+    Returns
+    -------
+    media_type : str
+    body : bytes
+
+    Raises
+    ------
+    Invalid
+        Unknown format.
+    NotAvailable
+        The array can't be given in it.
+    """
+    if format not in MEDIA_TYPES:
+        raise Invalid(f"format is {format!r}; {', '.join(MEDIA_TYPES)} are expected", field="format")
+    if array.dtype.kind not in "biuf":
+        raise NotAvailable(f"an array of {array.dtype} can't be given as {format}")
+    if format in PICTURES:
+        return MEDIA_TYPES[format], encode_picture(to_picture(array, keep=picture), format)
+    return MEDIA_TYPES[format], _RAW[format](array, picture)
+
+
+def describe(array: Array, format: str) -> dict[str, Any]:  # noqa: A002
+    """Give the shape and the dtype (as numpy writes it) of what `encode` makes of an array in a raw format."""
+    shape, dtype = list(array.shape), {"lum8": "|u1", "f32": "<f4", "f64": "<f8"}.get(format)
+    if format == "lum8":
+        shape = shape[:2]
+    return {"shape": shape, "dtype": dtype or _little(array).dtype.str}
+
+
+def to_picture(array: Array, *, keep: bool = False) -> Picture:
+    """Scale to 8 bits: minimum to 0, maximum to 255; not-a-number becomes 0. A constant array becomes 0.
+
+    Returns
+    -------
+    ndarray of uint8
+        Shape (rows, columns) or (rows, columns, 3 or 4).
+    """
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    colour = array.ndim == 3 and array.shape[2] in (3, 4)
+    if not (array.ndim == 2 or colour) or not array.size:
+        raise NotAvailable(
+            f"an array of shape {array.shape} is no picture; (rows, columns) or (rows, columns, 3 or 4) is expected. "
+            "f32, f64 and npy give any shape"
+        )
+    if array.dtype == np.uint8 and (colour or keep):
+        return np.ascontiguousarray(array)
+    if array.dtype.kind == "b":
+        return array.astype("u1") * np.uint8(255)
+    return _scale(array)
+
+
+def encode_picture(picture: Picture, format: str) -> bytes:  # noqa: A002
+    """Encode 8-bit samples, shape (rows, columns) or (rows, columns, 3 or 4), as png, jpeg or webp."""
+    if format == "png":
+        # Sub filter and run lengths: the fastest there is, at the size of zlib's default on medical images.
+        return bytes(imagecodecs.png_encode(picture, level=1, strategy=3, filter=16))
+    limit = _WEBP_LIMIT if format == "webp" else _JPEG_LIMIT
+    if max(picture.shape[:2]) > limit:
+        raise NotAvailable(f"{format} pictures have at most {limit} rows and columns; this one is {picture.shape[:2]}")
+    if format == "webp":
+        if picture.ndim == 2:
+            picture = np.repeat(picture[..., np.newaxis], 3, axis=2)
+        return bytes(imagecodecs.webp_encode(picture, level=_QUALITY, method=2))
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(picture[..., :3]) if picture.ndim == 3 else picture,
+                                          level=_QUALITY))  # fmt: skip
+
+
+def _scale(array: Array) -> Picture:
+    # A step at a time keeps the temporary doubles small, whatever the size of the array.
+    finite = array if array.dtype.kind != "f" else array[np.isfinite(array)]
+    if not finite.size:
+        return np.zeros(array.shape, "u1")
+    low, high = float(finite.min()), float(finite.max())
+    factor = 1.0
+    if not np.isfinite(high - low):
+        factor, low, high = 0.5, low / 2, high / 2
+    result = np.zeros(array.shape, "u1")
+    if high <= low:
+        return result
+    scale = 255 / (high - low)
+    if not np.isfinite(scale):
+        return result
+    for row in range(0, len(array), 64):
+        part = np.multiply(array[row : row + 64], factor, dtype="f8")
+        part -= low
+        part *= scale
+        part += 0.5
+        np.clip(np.nan_to_num(part, copy=False, nan=0.0), 0, 255, out=part)
+        result[row : row + 64] = part
+    return result
+
+
+def _lum8(array: Array, keep: bool) -> bytes:
+    if array.ndim == 3 and array.shape[2] >= 3:
+        grey = np.empty(array.shape[:2])
+        to_luminance(array, grey)
+        array = np.rint(grey).astype("u1") if array.dtype == np.uint8 else grey
+        keep = keep or array.dtype == np.uint8
+    return to_picture(array, keep=keep).tobytes()
+
+
+def _npy(array: Array, _: bool) -> bytes:
+    file = BytesIO()
+    np.save(file, _little(array), allow_pickle=False)
+    return file.getvalue()
+
+
+def _little(array: Array) -> Array:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+_RAW: Mapping[str, Callable[[Array, bool], bytes]] = {
+    "lum8": _lum8,
+    "f32": lambda array, _: array.astype("<f4").tobytes(),
+    "f64": lambda array, _: array.astype("<f8").tobytes(),
+    "npy": _npy,
+}

@@ -1,0 +1,203 @@
+"""Elements before Pixel Data that decide how pixels are understood and shown."""
+
+import struct
+from collections.abc import Iterator
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+
+from neurdicom.dicom.header import Layout
+from neurdicom.errors import NotAvailable
+from neurdicom.pixels.native import BIG_ENDIAN, IMPLICIT
+from neurdicom.pixels.source import DEFLATED, Source
+
+_KEYWORDS = (
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "SmallestImagePixelValue",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "ModalityLUTSequence",
+    "PresentationLUTShape",
+    "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "ExtendedOffsetTable",
+)
+_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
+_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
+
+#: The most of an inflated dataset that is held to read its header.
+_MAX_INFLATED = 1 << 26
+
+#: pydicom raises these on elements that it can't make sense of.
+_BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError, EOFError, struct.error,
+           NotImplementedError, RecursionError)  # fmt: skip
+
+
+class Elements:
+    """A dataset or item, its values read leniently: what is broken counts as absent.
+
+    Values are taken from the bytes in the file, so that nothing depends on how well-formed their neighbours are.
+    """
+
+    def __init__(self, ds: Dataset, *, big: bool = False, signed: bool = False) -> None:
+        self._ds = ds
+        self._order = ">" if big else "<"
+        self._signed = signed
+
+    def text(self, keyword: str) -> str | None:
+        """The first value of a code string, upper case; None if absent or empty."""
+        value = self._value(keyword)
+        if isinstance(value, bytes):
+            value = value.decode("ascii", "replace")
+        text = str(value or "").split("\\")[0].strip(" \0").upper()
+        return text or None
+
+    def numbers(self, keyword: str) -> list[float]:
+        """The values of a DS, IS, US, SS, FL or FD; empty if absent or broken."""
+        value = self._value(keyword)
+        try:
+            if isinstance(value, bytes):
+                vr = self._vr(keyword)
+                if vr in _BINARY:
+                    code = _BINARY[vr]
+                    count = len(value) // struct.calcsize("=" + code)
+                    found = struct.unpack_from(f"{self._order}{count}{code}", value)
+                else:
+                    found = tuple(float(part) for part in value.decode("ascii").strip(" \0").split("\\"))
+            elif isinstance(value, (str, int, float)):
+                found = (float(value),)
+            else:
+                found = tuple(float(part) for part in value or ())
+        except _BROKEN:
+            return []
+        return [float(number) for number in found] if all(np.isfinite(number) for number in found) else []
+
+    def number(self, keyword: str) -> float | None:
+        """The first of `numbers`."""
+        return next(iter(self.numbers(keyword)), None)
+
+    def data(self, keyword: str) -> bytes:
+        """The bytes of a value, as in the file; empty if absent."""
+        value = self._value(keyword)
+        if isinstance(value, bytes):
+            return value
+        try:
+            return np.atleast_1d(np.asarray(value, f"{self._order}u2")).tobytes() if value else b""
+        except _BROKEN:
+            return b""
+
+    def words(self, keyword: str) -> npt.NDArray[np.uint16]:
+        """The bytes of a value as 16-bit words in native order."""
+        data = self.data(keyword)
+        return np.frombuffer(data, f"{self._order}u2", len(data) // 2).astype("u2")
+
+    def item(self, keyword: str, index: int = 0) -> "Elements | None":
+        """An item of a sequence; None if there is none."""
+        try:
+            items = self._ds[keyword].value if keyword in self._ds else ()
+            if not isinstance(items, bytes) and 0 <= index < len(items):
+                return Elements(items[index], big=self._order == ">", signed=self._signed)
+        except _BROKEN:
+            pass
+        return None
+
+    def signed(self, keyword: str) -> bool:
+        """How a value that is US or SS is meant: by its VR, or else by the Pixel Representation."""
+        vr = self._vr(keyword)
+        return vr == "SS" if vr in ("US", "SS") else self._signed
+
+    def _element(self, keyword: str) -> Any:
+        tag = tag_for_keyword(keyword)
+        return self._ds.get_item(tag) if tag is not None and tag in self._ds else None
+
+    def _value(self, keyword: str) -> Any:
+        element = self._element(keyword)
+        return None if element is None else element.value
+
+    def _vr(self, keyword: str) -> str | None:
+        element = self._element(keyword)
+        vr = None if element is None else element.VR
+        if vr in (None, "UN") and keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+            return "SS" if self._signed else "US"
+        return vr
+
+
+class FrameHeader:
+    """The elements that apply to one frame: its own, those that all frames share, the top level (PS3.3 C.7.6.16)."""
+
+    def __init__(self, top: Elements, index: int) -> None:
+        self.top = top
+        self._groups = [
+            group
+            for group in (
+                top.item("PerFrameFunctionalGroupsSequence", index),
+                top.item("SharedFunctionalGroupsSequence"),
+            )
+            if group is not None
+        ]
+
+    def having(self, macro: str, *keywords: str) -> Iterator[Elements]:
+        """Give the places that may hold an attribute of a macro, the most specific first, if they have a keyword."""
+        for group in self._groups:
+            item = group.item(macro)
+            if item is not None and any(item.data(keyword) or item.item(keyword) for keyword in keywords):
+                yield item
+        yield self.top
+
+
+def read_header(path: Path | str, layout: Layout, index: int) -> FrameHeader:
+    """Read what a file says about the look of a frame (index from 0).
+
+    Raises `NotFound` if the file is gone. Broken elements count as absent.
+    """
+    with Source(path, layout) as source:
+        return FrameHeader(_read(str(path), source.identity, layout), index)
+
+
+@lru_cache(maxsize=16)
+def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
+    big = layout.transfer_syntax == BIG_ENDIAN
+    stream: BinaryIO
+    if layout.transfer_syntax == DEFLATED:
+        length = layout.header_end - layout.dataset_offset
+        if length > _MAX_INFLATED:
+            raise NotAvailable(f"the deflated header has {length} bytes, more than the {_MAX_INFLATED} that are read")
+        with Source(path, layout) as source:
+            stream = BytesIO(source.read(layout.dataset_offset, length))
+    else:
+        stream = Path(path).open("rb")
+        stream.seek(layout.dataset_offset)
+    with stream:
+        implicit = layout.transfer_syntax == IMPLICIT
+        try:
+            ds = read_dataset(stream, implicit, not big, stop_when=_at_pixels, specific_tags=_TAGS)
+        except _BROKEN:
+            # ingest read this header; what pydicom can't read can't tell how to show the pixels either.
+            ds = Dataset()
+    return Elements(ds, big=big, signed=layout.pixel_representation == 1)
+
+
+def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag >= 0x7FE00008

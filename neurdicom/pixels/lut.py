@@ -1,0 +1,147 @@
+"""Lookup tables of DICOM: modality and VOI LUTs (PS3.3 C.11.1, C.11.2) and palettes (C.7.9)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom.errors import NotAvailable
+from neurdicom.pixels.header import Elements
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """A table from values to entries; values outside take the first or the last entry.
+
+    Attributes
+    ----------
+    first : int
+        The value that the first entry is for.
+    bits : int
+        Bits of an entry.
+    entries : bytes
+        Unsigned 16-bit words in native order.
+    """
+
+    first: int
+    bits: int
+    entries: bytes
+
+    def as_array(self) -> npt.NDArray[np.uint16]:
+        """Give the entries as an array."""
+        return np.frombuffer(self.entries, "u2")
+
+    def apply(self, values: Array) -> npt.NDArray[np.uint16]:
+        """Look values up; any shape."""
+        entries = self.as_array()
+        if values.dtype.kind == "f":
+            values = np.rint(np.nan_to_num(values))
+        index = np.clip(values.astype("i8", copy=False) - self.first, 0, len(entries) - 1)
+        return entries.take(index)
+
+
+def read_lut(elements: Elements) -> LookupTable | None:
+    """Read the LUT of an item of a Modality or VOI LUT Sequence; None if it is broken."""
+    descriptor = elements.words("LUTDescriptor")
+    if len(descriptor) < 3:
+        return None
+    count, first, bits = _descriptor(descriptor, signed=elements.signed("LUTDescriptor"))
+    entries = _entries(elements.data("LUTData"), elements.words("LUTData"), count)
+    if entries is None:
+        return None
+    return LookupTable(first, _true_bits(entries, bits), entries.tobytes())
+
+
+def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
+    """Read the palette of PALETTE COLOR pixels.
+
+    Returns
+    -------
+    first : int
+        The pixel value that the first entry is for.
+    colours : ndarray of uint8
+        Shape (entries, 3), red, green and blue.
+
+    Raises
+    ------
+    NotAvailable
+        A table is missing or broken.
+    """
+    tables, first = [], 0
+    for colour in ("Red", "Green", "Blue"):
+        name = f"{colour}PaletteColorLookupTable"
+        descriptor = elements.words(f"{name}Descriptor")
+        if len(descriptor) < 3:
+            raise NotAvailable(f"the palette can't be read: no {colour} Palette Color Lookup Table Descriptor")
+        count, first, bits = _descriptor(descriptor, signed=elements.signed(f"{name}Descriptor"))
+        if elements.data(f"{name}Data"):
+            entries = _entries(elements.data(f"{name}Data"), elements.words(f"{name}Data"), count)
+        else:
+            segments: Array = elements.words(f"Segmented{name}Data")
+            if bits == 8:
+                segments = np.frombuffer(elements.data(f"Segmented{name}Data"), "u1").astype("u2")
+            entries = _expand(segments, count)
+        if entries is None:
+            raise NotAvailable(f"the palette can't be read: {colour} has fewer entries than the {count} described")
+        shift = max(_true_bits(entries, bits) - 8, 0)
+        tables.append((entries >> shift).astype("u1"))
+    count = min(len(table) for table in tables)
+    return first, np.stack([table[:count] for table in tables], axis=1)
+
+
+def _descriptor(words: npt.NDArray[np.uint16], *, signed: bool) -> tuple[int, int, int]:
+    first = int(words[1])
+    if signed and first >= 0x8000:
+        first -= 0x10000
+    # 0 entries means 65536, which the word has no room for.
+    return int(words[0]) or 0x10000, first, int(words[2])
+
+
+def _entries(data: bytes, words: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.uint16] | None:
+    # 8-bit entries may be packed two to a word.
+    if len(words) < count <= len(data):
+        return np.frombuffer(data, "u1", count).astype("u2")
+    return words[:count] if len(words) >= count else None
+
+
+def _true_bits(entries: npt.NDArray[np.uint16], bits: int) -> int:
+    # Real files say 16 bits over entries that never pass 8, and the reverse.
+    top = int(entries.max(initial=0))
+    if bits > 8 and top < 256 and len(entries) > 1:
+        return 8
+    return min(max(bits, top.bit_length(), 1), 16)
+
+
+def _expand(segments: Array, count: int) -> npt.NDArray[np.uint16] | None:
+    """Expand segmented LUT data (PS3.3 C.7.9.2): discrete, linear and indirect segments."""
+    entries: list[int] = []
+    words = [int(word) for word in segments]
+
+    def run(position: int, limit: int | None, depth: int) -> bool:
+        done = 0
+        while position + 1 < len(words) and len(entries) < count and (limit is None or done < limit):
+            kind, length = words[position], words[position + 1]
+            position += 2
+            if kind == 0:
+                entries.extend(words[position : position + length])
+                position += length
+            elif kind == 1 and position < len(words) and entries:
+                start, end = entries[-1], words[position]
+                entries.extend(round(start + (end - start) * step / length) for step in range(1, length + 1))
+                position += 1
+            elif kind == 2 and depth == 0 and position + 1 < len(words):
+                # `length` segments are repeated from an offset given in two words, the lower first.
+                if not run(words[position] | words[position + 1] << 16, length, 1):
+                    return False
+                position += 2
+            else:
+                return False
+            done += 1
+        return True
+
+    if not run(0, None, 0) or len(entries) < count:
+        return None
+    return np.array(entries[:count], "u2")

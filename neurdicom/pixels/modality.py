@@ -1,0 +1,53 @@
+"""The modality transformation: stored values to the units of the modality (PS3.3 C.11.1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom.pixels.header import FrameHeader
+from neurdicom.pixels.lut import LookupTable, read_lut
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """`value * slope + intercept`."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def is_identity(self) -> bool:
+        """Values stay as they are."""
+        return self.slope == 1 and self.intercept == 0
+
+
+Modality = Rescale | LookupTable
+
+
+def read_modality(header: FrameHeader) -> Modality:
+    """Read the modality LUT, or else slope and intercept; the identity where a file has neither."""
+    for elements in header.having("PixelValueTransformationSequence", "RescaleSlope", "RescaleIntercept"):
+        item = elements.item("ModalityLUTSequence")
+        table = read_lut(item) if item is not None else None
+        if table is not None:
+            return table
+        slope, intercept = elements.number("RescaleSlope"), elements.number("RescaleIntercept")
+        if slope is not None or intercept is not None:
+            # A slope of 0 would make all pixels one; real files have it where nothing was meant.
+            return Rescale(slope or 1.0, intercept or 0.0)
+    return Rescale()
+
+
+def apply_modality(values: Array, modality: Modality) -> npt.NDArray[np.float64]:
+    """Transform values of any shape, to doubles."""
+    if isinstance(modality, LookupTable):
+        return modality.apply(values).astype("f8")
+    if modality.is_identity:
+        return values.astype("f8")
+    result = np.multiply(values, modality.slope, dtype="f8")
+    result += modality.intercept
+    return result

@@ -1,0 +1,138 @@
+"""Native (uncompressed) frames: PS3.5 8.1 and A.1 to A.3."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom.dicom.header import Layout
+from neurdicom.errors import NotAvailable
+from neurdicom.pixels.form import PixelForm
+from neurdicom.pixels.source import Source
+
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+Array = npt.NDArray[Any]
+
+
+def read_native(source: Source, layout: Layout, form: PixelForm, index: int) -> Array:
+    """Read one frame of native pixel data.
+
+    Returns
+    -------
+    ndarray
+        Stored cells, shape (rows, columns) or (rows, columns, samples), of the cell's width, unsigned (floats
+        aside), in native byte order; bits outside Bits Stored are still there.
+
+    Raises
+    ------
+    NotAvailable
+        The pixel data ends before the frame does.
+    """
+    assert layout.pixel_offset is not None
+    if layout.pixel_length is None:
+        raise NotAvailable(f"encapsulated pixel data in the native transfer syntax {layout.transfer_syntax}")
+    big = layout.transfer_syntax == BIG_ENDIAN
+    # With 4:2:2 two pixels share their chroma: Y1 Y2 CB CR (PS3.3 C.7.6.3.1.2).
+    halved = form.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and form.samples == 3
+    count = form.rows * form.columns * 2 if halved else form.count
+    first_bit, bits = index * count * form.bits_allocated, count * form.bits_allocated
+    start, end = first_bit // 8, (first_bit + bits + 7) // 8
+    swapped = big and form.bits_allocated <= 8 and _is_ow(source, layout)
+    if swapped:
+        start, end = start - start % 2, end + end % 2
+    held = min(end, layout.pixel_length + (swapped and layout.pixel_length % 2))
+    data = source.read(layout.pixel_offset + start, max(held - start, 0))
+    if len(data) < (first_bit + bits + 7) // 8 - start:
+        raise NotAvailable(
+            f"the pixel data ends before frame {index + 1} does: it needs {end} bytes, "
+            f"and there are {min(layout.pixel_length, start + len(data))}"
+        )
+    if swapped:
+        data += bytes(len(data) % 2)
+        data = bytearray(np.frombuffer(data, "u2").byteswap().tobytes())
+    cells = as_cells(data, form, count, big=big, skip=first_bit - start * 8)
+    if halved:
+        return _expand_422(cells, form)
+    return arrange(cells, form, planar=form.planar)
+
+
+def as_cells(data: bytes | bytearray, form: PixelForm, count: int, *, big: bool = False, skip: int = 0) -> Array:
+    """Cut bytes into `count` cells of Bits Allocated, after `skip` bits; a view where the cells are whole types."""
+    if form.bits_allocated in (8, 16, 32, 64):
+        kind = "f" if form.is_float else "u"
+        cells = np.frombuffer(data, f"{'>' if big else '<'}{kind}{form.bits_allocated // 8}", count, skip // 8)
+        return cells.astype(cells.dtype.newbyteorder("="), copy=False)
+    unpacked = np.unpackbits(np.frombuffer(data, "u1"), bitorder="little")[skip : skip + count * form.bits_allocated]
+    if form.bits_allocated == 1:
+        return unpacked
+    wide = np.zeros((count, form.dtype.itemsize * 8), "u1")
+    wide[:, : form.bits_allocated] = unpacked.reshape(count, form.bits_allocated)
+    return np.packbits(wide, axis=1, bitorder="little").view(f"<u{form.dtype.itemsize}").reshape(count)
+
+
+def arrange(cells: Array, form: PixelForm, *, planar: bool) -> Array:
+    """Shape a frame's cells into rows, columns and interleaved samples."""
+    if form.samples == 1:
+        return cells.reshape(form.rows, form.columns)
+    if planar:
+        planes = cells.reshape(form.samples, form.rows, form.columns)
+        return np.ascontiguousarray(planes.transpose(1, 2, 0))
+    return cells.reshape(form.rows, form.columns, form.samples)
+
+
+def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None) -> Array:
+    """Take Bits Stored out of their cells: shift, mask, extend the sign (PS3.5 8.1.1).
+
+    Parameters
+    ----------
+    cells : ndarray
+        Integer or float cells. Signed ones are values already and only change their type.
+    precision : int, optional
+        Bits that a codestream says it has; no more than those hold a value, whatever the header says.
+
+    Returns
+    -------
+    ndarray
+        The same shape, with `form.dtype`.
+    """
+    if form.is_float:
+        return cells
+    stored, shift = form.bits_stored, form.high_bit + 1 - form.bits_stored
+    if precision is not None and precision <= stored:
+        stored, shift = precision, 0
+    if cells.dtype.kind == "i":
+        if form.signed:
+            return cells.astype(form.dtype, copy=False)
+        cells = cells.view(f"u{cells.dtype.itemsize}")
+    width = cells.dtype.itemsize * 8
+    if stored + shift > width:
+        stored, shift = min(stored, width), 0
+    if not form.signed:
+        if stored == width:
+            return cells.astype(form.dtype, copy=False)
+        if shift:
+            cells = cells >> cells.dtype.type(shift)
+        return (cells & cells.dtype.type((1 << stored) - 1)).astype(form.dtype, copy=False)
+    signed = cells.view(f"i{cells.dtype.itemsize}")
+    if width > stored:
+        signed = (signed << signed.dtype.type(width - stored - shift)) >> signed.dtype.type(width - stored)
+    return signed.astype(form.dtype, copy=False)
+
+
+def _expand_422(cells: Array, form: PixelForm) -> Array:
+    if form.columns % 2:
+        raise NotAvailable(f"{form.photometric} with {form.columns} columns; an even number is expected")
+    groups = cells.reshape(form.rows, form.columns // 2, 4)
+    pixels = np.empty((form.rows, form.columns, 3), cells.dtype)
+    pixels[:, 0::2, 0], pixels[:, 1::2, 0] = groups[..., 0], groups[..., 1]
+    for sample in (1, 2):
+        pixels[:, 0::2, sample] = pixels[:, 1::2, sample] = groups[..., sample + 1]
+    return pixels
+
+
+def _is_ow(source: Source, layout: Layout) -> bool:
+    # Big endian swaps OW by words, OB not at all; only the file's own VR tells which it is.
+    return bytes(source.read(layout.header_end + 4, 2)) == b"OW"

@@ -1,0 +1,172 @@
+"""From a file to the pixels of one frame: stored values, and the doubles that a native plugin gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom.dicom.header import Layout
+from neurdicom.errors import Invalid
+from neurdicom.pixels.codecs import CODECS, decode
+from neurdicom.pixels.colour import partial_to_rgb, to_luminance, ycbcr_to_rgb
+from neurdicom.pixels.encapsulated import Encapsulation
+from neurdicom.pixels.form import PixelForm, as_layout
+from neurdicom.pixels.header import FrameHeader, read_header
+from neurdicom.pixels.lut import read_palette
+from neurdicom.pixels.modality import Rescale, apply_modality, read_modality
+from neurdicom.pixels.native import read_native, stored_values
+from neurdicom.pixels.source import Source
+
+Array = npt.NDArray[Any]
+Doubles = npt.NDArray[np.float64]
+
+#: Of a buffer's first byte, as the plugin ABI promises.
+ALIGNMENT = 64
+
+_STEP = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes
+    ----------
+    array : ndarray
+        Stored values, shape (rows, columns), or (rows, columns, samples) for colour; may be read-only.
+    photometric : str
+        What `array` is now: MONOCHROME1, MONOCHROME2, PALETTE COLOR (indices), or RGB, which every YBR_* becomes.
+    form : PixelForm
+        What the file says.
+    path : Path
+        The file.
+    layout : Layout
+        Where things lie in it.
+    index : int
+        Of the frame, from 0.
+    """
+
+    array: Array
+    photometric: str
+    form: PixelForm
+    path: Path
+    layout: Layout
+    index: int
+
+    def header(self) -> FrameHeader:
+        """Read the elements that tell how this frame is understood and shown."""
+        return read_header(self.path, self.layout, self.index)
+
+
+def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int = 1) -> Frame:
+    """Read and decode one frame; no other frame is touched.
+
+    Parameters
+    ----------
+    path : path
+        The DICOM file.
+    layout : Layout or mapping
+        Of the file, as ingest found it.
+    frame : int
+        From 1.
+
+    Raises
+    ------
+    Invalid
+        There is no such frame.
+    NotAvailable
+        The instance has no pixels, or they can't be decoded.
+    NotFound
+        The file is gone.
+    """
+    layout, path = as_layout(layout), Path(path)
+    form = PixelForm.of(layout)
+    index = form.index(frame)
+    with Source(path, layout) as source:
+        if layout.transfer_syntax in CODECS:
+            encapsulation = Encapsulation(source, layout, form)
+            extended = _extended_offsets(path, layout, form)
+            data = encapsulation.read(encapsulation.fragments(index, extended))
+            array = decode(data, form, layout.transfer_syntax)
+        else:
+            array = stored_values(read_native(source, layout, form, index), form)
+            if form.samples == 3 and form.photometric in ("YBR_FULL", "YBR_FULL_422"):
+                array = ycbcr_to_rgb(array, form.bits_stored)
+            elif form.samples == 3 and form.photometric == "YBR_PARTIAL_422":
+                array = partial_to_rgb(array, form.bits_stored)
+    photometric = "RGB" if form.samples == 3 else form.photometric
+    return Frame(array, photometric, form, path, layout, index)
+
+
+def aligned_doubles(shape: tuple[int, ...]) -> Doubles:
+    """Make an uninitialised array of doubles whose first byte is 64-byte aligned."""
+    size = int(np.prod(shape)) * 8
+    buffer = np.empty(size + ALIGNMENT, "u1")
+    offset = -buffer.ctypes.data % ALIGNMENT
+    return buffer[offset : offset + size].view("f8").reshape(shape)
+
+
+def to_double(frame: Frame, input: Literal["stored", "modality"] = "stored", out: Doubles | None = None) -> Doubles:  # noqa: A002 - the name in META.json
+    """Convert a frame to doubles, going through memory once.
+
+    Parameters
+    ----------
+    frame : Frame
+        From `load_stored`.
+    input : {"stored", "modality"}
+        Stored values, or those after the modality transformation (grey frames only).
+    out : ndarray of float64, optional
+        Shape (rows, columns), C-contiguous; made, 64-byte aligned, when absent.
+
+    Returns
+    -------
+    ndarray of float64
+        Shape (rows, columns). Colour, palette colour too, is luminance (BT.601) in the range of its samples.
+    """
+    if input not in ("stored", "modality"):
+        raise Invalid(f"input is {input!r}; 'stored' or 'modality' is expected", field="input")
+    shape = frame.array.shape[:2]
+    if out is None:
+        out = aligned_doubles(shape)
+    elif out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
+        raise ValueError(f"out has shape {out.shape} and dtype {out.dtype}; C-contiguous {shape} float64 is expected")
+    if frame.photometric == "PALETTE COLOR":
+        to_luminance(palette_colours(frame), out)
+    elif frame.array.ndim == 3:
+        to_luminance(frame.array, out)
+    elif input == "modality":
+        _modality(frame, out)
+    else:
+        np.copyto(out, frame.array)
+    return out
+
+
+def palette_colours(frame: Frame) -> npt.NDArray[np.uint8]:
+    """Look the colours of a PALETTE COLOR frame up, shape (rows, columns, 3). Raises `NotAvailable`."""
+    first, colours = read_palette(frame.header().top)
+    index = np.clip(frame.array.astype("i8") - first, 0, len(colours) - 1)
+    return colours.take(index, axis=0)
+
+
+def _modality(frame: Frame, out: Doubles) -> None:
+    modality = read_modality(frame.header())
+    if isinstance(modality, Rescale) and modality.is_identity:
+        np.copyto(out, frame.array)
+        return
+    source, target = frame.array.reshape(-1), out.reshape(-1)
+    for start in range(0, len(source), _STEP):
+        part, result = source[start : start + _STEP], target[start : start + _STEP]
+        if isinstance(modality, Rescale):
+            np.multiply(part, modality.slope, out=result)
+            result += modality.intercept
+        else:
+            np.copyto(result, apply_modality(part, modality))
+
+
+def _extended_offsets(path: Path, layout: Layout, form: PixelForm) -> bytes | None:
+    if form.frames == 1:
+        return None
+    return read_header(path, layout, 0).top.data("ExtendedOffsetTable") or None
