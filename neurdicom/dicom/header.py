@@ -1,0 +1,90 @@
+"""What is kept of an instance's header: the indexed attributes, the DICOM JSON and where Pixel Data lies."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from neurdicom.dicom.query import Value
+from neurdicom.dicom.uid import patient_key
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie in a file, for readers that need no second parse.
+
+    Offsets are bytes from the beginning of the file. In a deflated file (PS3.5 A.5) those past `dataset_offset`
+    count as if the dataset were stored inflated from there.
+
+    Attributes
+    ----------
+    transfer_syntax : str
+        Transfer Syntax UID; guessed from the dataset's form where File Meta Information lacks it.
+    sop_class : str
+        SOP Class UID, empty if unknown.
+    dataset_offset : int
+        First byte after the File Meta Information.
+    header_end : int
+        First byte of the Pixel Data element (its tag), or the end of the file when it has none.
+    pixel_keyword : str or None
+        `PixelData`, `FloatPixelData`, `DoubleFloatPixelData`, or None without pixels.
+    pixel_offset : int or None
+        First byte of its value.
+    pixel_length : int or None
+        Its declared length in bytes (a cut-off file may hold less); None if undefined (encapsulated).
+    rows, columns, ... : int or str or None
+        Attributes of the Image Pixel module (PS3.3 C.7.6.3) as the file has them.
+    """
+
+    transfer_syntax: str
+    sop_class: str
+    dataset_offset: int
+    header_end: int
+    pixel_keyword: str | None = None
+    pixel_offset: int | None = None
+    pixel_length: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    samples_per_pixel: int | None = None
+    photometric_interpretation: str | None = None
+    planar_configuration: int | None = None
+    bits_allocated: int | None = None
+    bits_stored: int | None = None
+    high_bit: int | None = None
+    pixel_representation: int | None = None
+    number_of_frames: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the fields as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, layout: Mapping[str, Any]) -> Self:
+        """Build from `as_dict`'s object; unknown members, of a later version, are ignored."""
+        return cls(**{field.name: layout[field.name] for field in fields(cls) if field.name in layout})
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A parsed header.
+
+    Attributes
+    ----------
+    attributes : dict[str, Value]
+        Field name to value for every attribute of `dicom.attributes`, None where absent or not readable.
+    json : bytes
+        The dataset without bulk data in the DICOM JSON model (PS3.18 F), UTF-8.
+    layout : Layout
+        Where things lie.
+    """
+
+    attributes: dict[str, Value]
+    json: bytes
+    layout: Layout
+
+    @property
+    def ids(self) -> tuple[str, str, str, str]:
+        """Ids of the patient, the study, the series and the instance."""
+        have = {field: str(value) for field, value in self.attributes.items() if value is not None}
+        study = have["study_instance_uid"]
+        patient = patient_key(have.get("patient_id"), have.get("issuer_of_patient_id"), study)
+        return patient, study, have["series_instance_uid"], have["sop_instance_uid"]

@@ -1,0 +1,212 @@
+"""Headers of DICOM files (PS3.10), read without their bulk data."""
+
+import os
+import struct
+import zlib
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from neurdicom.dicom.charset import DEFAULT, CharacterSet, character_set
+from neurdicom.dicom.dictionary import KNOWN_VRS, LONG_VRS
+from neurdicom.dicom.header import Header, Layout
+from neurdicom.dicom.indexed import attributes_of
+from neurdicom.dicom.scan import Dataset, EndOfBuffer, Pixels, Scanner
+from neurdicom.dicom.uid import check_uid
+from neurdicom.errors import Malformed, NotDicom
+
+__all__ = ["Header", "Layout", "read_header"]
+
+#: Read at once; most headers are shorter.
+HEAD = 64 * 1024
+#: Bytes of a deflated dataset that are inflated to find its Pixel Data.
+MAX_INFLATED = 64 * 1024 * 1024
+
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+#: The whole dataset is deflated: Deflated Explicit VR, and the two JPIP syntaxes that build on it (PS3.5 A.5).
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+_LONGEST_UID = 128  # longer values of File Meta Information are none
+
+_LAYOUT_KEYS = {
+    "rows": "00280010",
+    "columns": "00280011",
+    "samples_per_pixel": "00280002",
+    "planar_configuration": "00280006",
+    "bits_allocated": "00280100",
+    "bits_stored": "00280101",
+    "high_bit": "00280102",
+    "pixel_representation": "00280103",
+    "number_of_frames": "00280008",
+}
+
+
+def read_header(path: Path) -> Header:
+    """Parse a DICOM file's header: File Meta Information and dataset, up to the header of Pixel Data.
+
+    Elements after Pixel Data are read too where its length is defined. Bulk data is never read, and memory is
+    bounded whatever the file holds. Blocks; for a thread.
+
+    Parameters
+    ----------
+    path : Path
+        A local file.
+
+    Returns
+    -------
+    Header
+        Its indexed attributes, its DICOM JSON and its layout.
+
+    Raises
+    ------
+    NotDicom
+        The file has no `DICM` prefix (PS3.10 7.1), or is a media directory (DICOMDIR).
+    Malformed
+        The header is cut off or broken.
+    Invalid
+        A UID that identifies the instance, its series or study is missing or no UID; `field` names it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        head = os.pread(descriptor, HEAD, 0)
+        try:
+            return _parse(head, size, descriptor)
+        except EndOfBuffer:
+            if size <= len(head):
+                raise
+        with mmap(descriptor, size, access=ACCESS_READ) as whole:
+            return _parse(whole, size, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(data: bytes | mmap, size: int, descriptor: int) -> Header:
+    meta, start = _file_meta(data)
+    if meta.get(0x0002) == _MEDIA_DIRECTORY:
+        raise NotDicom("a media directory (DICOMDIR), which lists instances and is none")
+    syntax = meta.get(0x0010) or _guess_syntax(data, start)
+    if syntax in DEFLATED:
+        dataset, pixels = _scan_deflated(data, start, size)
+    else:
+        scanner = Scanner(data, explicit=syntax != IMPLICIT, order=">" if syntax == BIG_ENDIAN else "<")
+        dataset = scanner.scan(start)
+        pixels = scanner.pixels
+        if pixels is not None and pixels.length is not None:
+            dataset = _scan_tail(data, pixels.offset + pixels.length, size, descriptor, syntax, dataset) | dataset
+    return _header(dataset, pixels, meta, syntax, start, size)
+
+
+def _file_meta(data: bytes | mmap) -> tuple[dict[int, str], int]:
+    """Read the UIDs of File Meta Information by element number, and where it ends.
+
+    Its group length is wrong or missing in many files: the group ends where another group begins.
+    """
+    if data[128:132] != b"DICM":
+        raise NotDicom("no DICM prefix at offset 128: not a DICOM file (PS3.10 7.1)")
+    meta: dict[int, str] = {}
+    pos = 132
+    while pos + 8 <= len(data):
+        group, number, vr, length = struct.unpack_from("<HH2sH", data, pos)
+        if group != 0x0002:
+            return meta, pos
+        value = pos + 8
+        name = vr.decode("latin_1")
+        if name in LONG_VRS or name not in KNOWN_VRS:
+            # Without a VR the length follows the tag, as in implicit VR.
+            place = pos + 8 if name in LONG_VRS else pos + 4
+            if place + 4 > len(data):
+                break
+            (length,) = struct.unpack_from("<I", data, place)
+            value = place + 4
+        pos = value + length
+        if pos > len(data):
+            raise EndOfBuffer(f"(0002,{number:04X}) of the File Meta Information is cut off")
+        if length <= _LONGEST_UID:
+            meta[number] = data[value:pos].decode("latin_1").strip(" \0")
+    if pos != len(data) or not meta:
+        raise EndOfBuffer("the File Meta Information is cut off")
+    return meta, pos
+
+
+def _guess_syntax(data: bytes | mmap, start: int) -> str:
+    return EXPLICIT if data[start + 4 : start + 6].decode("latin_1") in KNOWN_VRS else IMPLICIT
+
+
+def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, Pixels | None]:
+    """Inflate as much as it takes to reach Pixel Data, four times as much at each attempt."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = bytearray()
+    wanted = HEAD
+    pos = start
+    while True:
+        try:
+            while len(inflated) < wanted and not inflater.eof and (pos < len(data) or inflater.unconsumed_tail):
+                piece = inflater.unconsumed_tail or data[pos : pos + HEAD]
+                if not inflater.unconsumed_tail:
+                    pos += len(piece)
+                inflated += inflater.decompress(piece, wanted - len(inflated))
+        except zlib.error as error:
+            raise Malformed(f"the deflated dataset is broken: {error}") from error
+        scanner = Scanner(bytes(inflated), explicit=True, shift=start)
+        try:
+            return scanner.scan(0), scanner.pixels
+        except EndOfBuffer as error:
+            if len(inflated) < wanted:
+                raise  # all there is of it at hand
+            if wanted >= MAX_INFLATED:
+                raise Malformed(f"no Pixel Data in the first {MAX_INFLATED} bytes of a deflated dataset") from error
+        wanted *= 4
+
+
+def _scan_tail(data: bytes | mmap, start: int, size: int, descriptor: int, syntax: str, dataset: Dataset) -> Dataset:
+    """Read the elements after Pixel Data; what is not well-formed there is padding or garbage, and harmless."""
+    if start >= size:
+        return {}
+    tail = data if len(data) == size else os.pread(descriptor, HEAD, start)
+    shift = 0 if len(data) == size else start
+    scanner = Scanner(tail, explicit=syntax != IMPLICIT, order=">" if syntax == BIG_ENDIAN else "<", shift=shift)
+    try:
+        return scanner.scan(start - shift, _charset_of(dataset))
+    except EndOfBuffer:
+        if start + len(tail) < size and len(data) < size:
+            raise
+    except Malformed:
+        pass
+    return {}
+
+
+def _charset_of(dataset: Dataset) -> CharacterSet:
+    values = dataset.get("00080005", {}).get("Value")
+    return character_set(tuple(str(term or "") for term in values)) if values else DEFAULT
+
+
+def _header(
+    dataset: Dataset, pixels: Pixels | None, meta: dict[int, str], syntax: str, start: int, size: int
+) -> Header:
+    attributes = attributes_of(dataset)
+    for field in ("study_instance_uid", "series_instance_uid", "sop_instance_uid"):
+        check_uid(str(attributes[field] or ""), field)
+    attributes["transfer_syntax_uid"] = syntax
+    sop_class = attributes["sop_class_uid"] = attributes["sop_class_uid"] or meta.get(0x0002) or None
+    layout = Layout(
+        transfer_syntax=syntax,
+        sop_class=str(sop_class or ""),
+        dataset_offset=start,
+        header_end=pixels.start if pixels else size,
+        pixel_keyword=pixels.keyword if pixels else None,
+        pixel_offset=pixels.offset if pixels else None,
+        pixel_length=pixels.length if pixels else None,
+        photometric_interpretation=_first(dataset, "00280004", str),
+        **{field: _first(dataset, key, int) for field, key in _LAYOUT_KEYS.items()},
+    )
+    return Header(attributes, orjson.dumps(dataset), layout)
+
+
+def _first(dataset: Dataset, key: str, kind: type) -> Any:
+    values = dataset.get(key, {}).get("Value")
+    return values[0] if values and isinstance(values[0], kind) else None
