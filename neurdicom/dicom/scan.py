@@ -14,7 +14,7 @@ import orjson
 
 from neurdicom.dicom.charset import DEFAULT, CharacterSet, character_set
 from neurdicom.dicom.dictionary import ELEMENTS, KNOWN_VRS, PIXEL_KEYWORDS, Action, Element, describe, private_vr
-from neurdicom.dicom.values import STREAMS, as_little_endian
+from neurdicom.dicom.readers import STREAMS, as_little_endian
 from neurdicom.errors import Malformed
 
 UNDEFINED = 0xFFFFFFFF

@@ -1,133 +1,163 @@
-"""From the bytes of an element's value to the values of the DICOM JSON model (PS3.5 6.2, PS3.18 F.2.3), by VR."""
+"""Values that an edit may give an attribute: checked as their value representation demands (PS3.5 6.2)."""
 
-import math
-import struct
-from collections.abc import Callable
+import datetime
+import re
+from collections.abc import Mapping
 from typing import Any
 
-from neurdicom.dicom.charset import CharacterSet
+from pydicom.datadict import dictionary_VR
+from pydicom.valuerep import format_number_as_ds
 
-Reader = Callable[[bytes, CharacterSet], list[Any]]
+from neurdicom.dicom.attributes import AT_LEVEL, BY_FIELD, Attribute, Level
+from neurdicom.dicom.query import Scalar, Value
+from neurdicom.errors import Invalid
 
-#: VRs whose value is a sequence of numbers in binary, and their struct codes.
-NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
-#: VRs whose value is a stream of bytes, and the size of the words that endianness swaps.
-STREAMS = {"OB": 1, "OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8, "UN": 1}
-#: VRs of one value, in which a backslash is a character and leading spaces count.
-_SINGLE = ("LT", "ST", "UT")
-_MULTIPLE = ("AE", "AS", "CS", "DA", "DT", "LO", "SH", "TM", "UC", "UI")
-_PADDING = " \0"
-_INT64 = 1 << 63
-_NOT_FINITE = {math.inf: "inf", -math.inf: "-inf"}
+#: Longest value in characters; a person name's is that of one component group.
+LONGEST = {"AS": 4, "CS": 16, "LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024}
 
+#: Enumerated values of PS3.3: no others are allowed.
+ENUMERATED = {"PatientSex": ("F", "M", "O"), "Laterality": ("L", "R")}
 
-def read_strings(raw: bytes, charset: CharacterSet) -> list[Any]:
-    """Read text of any number of values; empty ones among several are None."""
-    text = charset.decode(raw)
-    if "\\" in text:
-        return [part.strip(_PADDING) or None for part in text.split("\\")]
-    text = text.strip(_PADDING)
-    return [text] if text else []
+#: Type 1 attributes: never empty.
+NEVER_EMPTY = frozenset({"Modality"})
 
-
-def read_text(raw: bytes, charset: CharacterSet) -> list[Any]:
-    """Read text of one value (LT, ST, UT, UR)."""
-    text = charset.decode(raw).rstrip(_PADDING)
-    return [text] if text else []
+#: Kept away from what a value is made of: the C0 and C1 controls, and what UTF-8 can't hold.
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_FORBIDDEN_IN_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d((60|[0-5]\d)(\.\d{1,6})?)?)?", re.ASCII)
+_AGE = re.compile(r"\d{3}[DWMY]", re.ASCII)
+_CODE = re.compile(r"[A-Z0-9_ ]+")
+_MOST_VALUES = 1000
 
 
-def read_names(raw: bytes, charset: CharacterSet) -> list[Any]:
-    """Read person names as objects of their component groups (PS3.18 F.2.2)."""
-    return [_name(part) for part in charset.decode(raw).split("\\")] if raw.strip(b" \0") else []
+def check_changes(level: Level, changes: Mapping[str, Any]) -> dict[str, Value]:
+    """Check an edit of one entity field by field, and give the values as the catalog keeps them.
+
+    Parameters
+    ----------
+    level : Level
+        The level that is edited.
+    changes : Mapping[str, Any]
+        Field name to new value, as JSON gave them. None, an empty text and an empty list empty the attribute.
+
+    Raises
+    ------
+    Invalid
+        Naming the first field that is unknown, of another level, not editable, or has a wrong value.
+    """
+    if not changes:
+        raise Invalid(f"nothing is to be changed; give some of {', '.join(editable_fields(level))}")
+    return {field: check_value(_editable(level, field), value) for field, value in changes.items()}
 
 
-def _name(text: str) -> dict[str, str] | None:
-    groups = [group.strip(_PADDING) for group in text.split("=")]
-    keys = ("Alphabetic", "Ideographic", "Phonetic")
-    return {key: group for key, group in zip(keys, groups, strict=False) if group} or None
+def editable_fields(level: Level) -> list[str]:
+    """Names of the fields that an edit of this level may hold."""
+    return [attribute.field for attribute in AT_LEVEL[level] if attribute.editable]
 
 
-def read_decimals(raw: bytes, charset: CharacterSet) -> list[Any]:
-    """Read decimal strings as numbers; one that is none stays text."""
-    return [_decimal(part) for part in read_strings(raw, charset)]
+def check_value(attribute: Attribute, value: Any) -> Value:
+    """Check a new value of an attribute, and give it as the catalog keeps it. Raises `Invalid`."""
+    if attribute.many:
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        if len(items) > _MOST_VALUES:
+            raise _wrong(attribute, f"has {len(items)} values", f"at most {_MOST_VALUES}")
+        checked = [_check_item(attribute, item) for item in items]
+        empty = not checked or checked == [None]
+        result: Value = None if empty else [item for item in checked if item is not None]
+        if not empty and None in checked:
+            raise _wrong(attribute, "has an empty value among others", "no empty one")
+    elif isinstance(value, list):
+        raise _wrong(attribute, "is a list", "one value")
+    else:
+        result = _check_item(attribute, value)
+    if result is None and attribute.keyword in NEVER_EMPTY:
+        raise _wrong(attribute, "is empty", "a value")
+    return result
 
 
-def _decimal(text: str | None) -> float | str | None:
-    if text is None:
+def _editable(level: Level, field: str) -> Attribute:
+    attribute = BY_FIELD.get(field)
+    if attribute is None:
+        raise Invalid(f"{field!r} is unknown; a {level} takes {', '.join(editable_fields(level))}", field=field)
+    if attribute.level is not level:
+        raise Invalid(f"{field!r} is an attribute of the {attribute.level}, not of the {level}", field=field)
+    if not attribute.editable:
+        raise Invalid(f"{field!r} identifies the {level} or describes its pixels and can't be changed", field=field)
+    return attribute
+
+
+def _check_item(attribute: Attribute, value: Any) -> Scalar | None:
+    vr = dictionary_VR(attribute.keyword)
+    if value is None:
         return None
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) and "_" not in text else text
+    if vr == "IS":
+        return _integer(attribute, value)
+    if vr == "DS":
+        return _decimal(attribute, value)
+    if not isinstance(value, str):
+        raise _wrong(attribute, f"is {value!r:.60}", "a text")
+    return _text(attribute, vr, value)
 
 
-def read_integers(raw: bytes, charset: CharacterSet) -> list[Any]:
-    """Read integer strings as integers; one that is none stays text."""
-    return [_integer(part) for part in read_strings(raw, charset)]
+def _integer(attribute: Attribute, value: Any) -> int:
+    # A bool is an int to Python, not to JSON.
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
+        raise _wrong(attribute, f"is {value!r:.60}", "an integer from -2147483648 to 2147483647")
+    return value
 
 
-def _integer(text: str | None) -> int | str | None:
-    if text is None:
+def _decimal(attribute: Attribute, value: Any) -> float:
+    # Not NaN, not infinite, and not so close to it that rounding to 16 characters gets there.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 <= value <= 1e300:
+        raise _wrong(attribute, f"is {value!r:.60}", "a finite number")
+    if attribute.keyword == "WindowWidth" and value <= 0:
+        raise _wrong(attribute, f"is {value!r}", "a number above 0")
+    # A DS holds 16 characters: the value that the file can carry is the one that is kept.
+    return float(format_number_as_ds(float(value)))
+
+
+def _text(attribute: Attribute, vr: str, value: str) -> str | None:
+    multiline = vr in {"LT", "ST", "UT"}
+    bad = (_FORBIDDEN_IN_TEXT if multiline else _FORBIDDEN).search(value)
+    if bad:
+        raise _wrong(attribute, f"holds the character U+{ord(bad[0]):04X}", "text without control characters")
+    if "\\" in value and not multiline:
+        raise _wrong(attribute, "holds a backslash", "text without one (DICOM separates values with it)")
+    text = value.rstrip() if multiline else value.strip()
+    if not text:
         return None
+    longest = max(map(len, text.split("="))) if vr == "PN" else len(text)
+    if longest > LONGEST.get(vr, longest):
+        raise _wrong(attribute, f"has {longest} characters", f"at most {LONGEST[vr]}")
+    _check_form(attribute, vr, text)
+    return text
+
+
+def _check_form(attribute: Attribute, vr: str, text: str) -> None:
+    if vr == "DA" and not _is_date(text):
+        raise _wrong(attribute, f"is {text!r:.60}", "a date as YYYYMMDD")
+    if vr == "TM" and not _TIME.fullmatch(text):
+        raise _wrong(attribute, f"is {text!r:.60}", "a time as HHMMSS.FFFFFF, from the hour on")
+    if vr == "AS" and not _AGE.fullmatch(text):
+        raise _wrong(attribute, f"is {text!r}", "an age as three digits and D, W, M or Y, such as 042Y")
+    if vr == "CS" and not _CODE.fullmatch(text):
+        raise _wrong(attribute, f"is {text!r}", "upper-case letters, digits, spaces and underscores")
+    if vr == "PN" and (text.count("=") > 2 or any(group.count("^") > 4 for group in text.split("="))):
+        raise _wrong(attribute, f"is {text!r:.60}", "at most 3 groups ('=') of at most 5 components ('^')")
+    allowed = ENUMERATED.get(attribute.keyword)
+    if allowed and text not in allowed:
+        raise _wrong(attribute, f"is {text!r}", f"one of {', '.join(allowed)}")
+
+
+def _is_date(text: str) -> bool:
+    if not re.fullmatch(r"\d{8}", text, re.ASCII):
+        return False
     try:
-        number = int(text)
+        datetime.date(int(text[:4]), int(text[4:6]), int(text[6:]))
     except ValueError:
-        decimal = _decimal(text)
-        if not isinstance(decimal, float) or not decimal.is_integer():
-            return text
-        number = int(decimal)
-    return number if -_INT64 <= number < _INT64 and "_" not in text else text
+        return False
+    return True
 
 
-def _number_reader(code: str, order: str) -> Reader:
-    size = struct.calcsize(order + code)
-    one = struct.Struct(order + code).unpack
-
-    def read(raw: bytes, charset: CharacterSet) -> list[Any]:
-        if len(raw) == size:
-            return list(one(raw))
-        count = len(raw) // size
-        return list(struct.unpack_from(f"{order}{count}{code}", raw))
-
-    if code not in "fd":
-        return read
-
-    def read_floats(raw: bytes, charset: CharacterSet) -> list[Any]:
-        values = read(raw, charset)
-        if all(map(math.isfinite, values)):
-            return values
-        return [value if math.isfinite(value) else _NOT_FINITE.get(value, "NaN") for value in values]
-
-    return read_floats
-
-
-def _tag_reader(order: str) -> Reader:
-    def read(raw: bytes, charset: CharacterSet) -> list[Any]:
-        count = len(raw) // 4 * 2
-        words = struct.unpack_from(f"{order}{count}H", raw)
-        return [f"{group:04X}{element:04X}" for group, element in zip(words[::2], words[1::2], strict=True)]
-
-    return read
-
-
-def _readers(order: str) -> dict[str, Reader]:
-    readers: dict[str, Reader] = dict.fromkeys(_MULTIPLE, read_strings)
-    readers |= dict.fromkeys(_SINGLE, read_text)
-    readers |= {"UR": read_text, "PN": read_names, "DS": read_decimals, "IS": read_integers, "AT": _tag_reader(order)}
-    return readers | {vr: _number_reader(code, order) for vr, code in NUMBERS.items()}
-
-
-#: By byte order (struct's `<` or `>`) and VR; VRs of bytes and sequences are not in it.
-READERS: dict[str, dict[str, Reader]] = {order: _readers(order) for order in "<>"}
-
-
-def as_little_endian(raw: bytes, vr: str, order: str) -> bytes:
-    """Give a stream's bytes in little endian, as the DICOM JSON model has them (PS3.18 F.2.7)."""
-    size = STREAMS.get(vr, 1)
-    if order == "<" or size == 1 or len(raw) % size:
-        return raw
-    swapped = bytearray(len(raw))
-    for index in range(size):
-        swapped[index::size] = raw[size - 1 - index :: size]
-    return bytes(swapped)
+def _wrong(attribute: Attribute, found: str, expected: str) -> Invalid:
+    return Invalid(f"{attribute.field} {found}; it takes {expected}", field=attribute.field)
