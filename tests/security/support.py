@@ -1,0 +1,32 @@
+"""Users on a real embedded catalog."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from neurdicom.catalog.sqlite import SqliteCatalog
+from neurdicom.security.users import UserService
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def open_users(folder: Path, *, session_seconds: float = 3600) -> AsyncIterator[UserService]:
+    """The service on the catalog of a data folder, which may be open elsewhere too."""
+    folder.mkdir(exist_ok=True)
+    catalog = SqliteCatalog(folder / "catalog.sqlite")
+    await catalog.open()
+    users = UserService(catalog, folder, session_seconds=session_seconds)
+    try:
+        yield users
+    finally:
+        await users.close()
+        await catalog.close()
