@@ -12,7 +12,7 @@ from neurdicom.catalog.base import Catalog
 _KIND = "token"
 _PREFIX = "nd_"  # lets people and secret scanners tell what a leaked string is
 
-TokenKind = Literal["session", "api"]
+TokenPurpose = Literal["session", "api"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Token:
         SHA-256 of the token, hexadecimal. A token has 256 random bits, so that a slow hash would add nothing.
     user : str
         Id of the user that it stands for.
-    kind : {"session", "api"}
+    purpose : {"session", "api"}
         Sessions end when the password changes; tokens made for programs go on until they are revoked.
     created, expires : float
         Seconds since the epoch; `expires` is None for a token that lasts until it is revoked.
@@ -33,7 +33,7 @@ class Token:
 
     digest: str
     user: str
-    kind: TokenKind
+    purpose: TokenPurpose
     created: float
     expires: float | None
 
@@ -59,14 +59,14 @@ class TokenStore:
         self._catalog = catalog
         self._clock = clock
 
-    async def issue(self, user: str, *, kind: TokenKind, lifetime: float | None) -> tuple[str, Token]:
+    async def issue(self, user: str, *, purpose: TokenPurpose, lifetime: float | None) -> tuple[str, Token]:
         """Make a token.
 
         Parameters
         ----------
         user : str
             Id of the user that it stands for.
-        kind : {"session", "api"}
+        purpose : {"session", "api"}
         lifetime : float or None
             Seconds; None for no end.
 
@@ -78,7 +78,7 @@ class TokenStore:
         secret = _PREFIX + secrets.token_urlsafe(32)
         now = self._clock()
         expires = None if lifetime is None else now + lifetime
-        token = Token(digest_of(secret), user, kind, now, expires)
+        token = Token(digest_of(secret), user, purpose, now, expires)
         await self._catalog.put_document(_KIND, token.digest, asdict(token))
         return secret, token
 
@@ -94,9 +94,9 @@ class TokenStore:
         """End one token; False if there was none."""
         return await self._catalog.delete_document(_KIND, digest)
 
-    async def revoke_all(self, user: str, *, kind: TokenKind | None = None, keep: str | None = None) -> int:
-        """End a user's tokens, of one kind or of both, but for the digest `keep`; answers how many."""
-        equal = {"user": user} if kind is None else {"user": user, "kind": kind}
+    async def revoke_all(self, user: str, *, purpose: TokenPurpose | None = None, keep: str | None = None) -> int:
+        """End a user's tokens, of one purpose or of both, but for the digest `keep`; answers how many."""
+        equal = {"user": user} if purpose is None else {"user": user, "purpose": purpose}
         count = 0
         for document in await self._catalog.find_documents(_KIND, **equal):
             if document["digest"] != keep:

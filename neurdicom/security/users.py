@@ -93,7 +93,7 @@ class UserService:
         if self._passwords.outdated(user.password):
             user = await self._accounts.change(user, password=await self._passwords.hash(password))
         await self._tokens.purge(user.id)
-        secret, token = await self._tokens.issue(user.id, kind="session", lifetime=self._session_seconds)
+        secret, token = await self._tokens.issue(user.id, purpose="session", lifetime=self._session_seconds)
         now = await self._accounts.find(user.id)
         if now is None or now.password != user.password:
             # Changed while this was under way: the change has ended the sessions before this one was there.
@@ -179,7 +179,7 @@ class UserService:
                 }
             after = await self._accounts.change(before, **values)
             if "password" in values:
-                await self._tokens.revoke_all(user, kind="session", keep=by.session)
+                await self._tokens.revoke_all(user, purpose="session", keep=by.session)
                 await self._drop_first(before)
             self.authenticator.forget()
         _log.info("%s changed %s of user %s", by.email, ", ".join(sorted(values)) or "nothing", after.email)
@@ -208,7 +208,7 @@ class UserService:
     async def make_token(self, user: str, *, lifetime: float | None) -> str:
         """Make a token for a program. Seconds, or None for one that lasts until it is revoked."""
         await self._get(user)
-        secret, _ = await self._tokens.issue(user, kind="api", lifetime=lifetime)
+        secret, _ = await self._tokens.issue(user, purpose="api", lifetime=lifetime)
         return secret
 
     async def revoke_tokens(self, user: str) -> int:
