@@ -130,7 +130,7 @@ class Archive:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             self._extract_file(info, folder / name)
         for parent, _, _ in os.walk(folder):
-            _sync(Path(parent))
+            sync_folder(Path(parent))
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -174,7 +174,7 @@ def extract_into_place(archive: Archive, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    _sync(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _reading(read: Callable[[], T]) -> T:
@@ -314,7 +314,8 @@ def _find_target(files: tuple[str, ...], library: str | None) -> tuple[Kind, str
     raise Invalid("the archive holds neither plugin.py nor a shared library (.so) beside META.json", field="archive")
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

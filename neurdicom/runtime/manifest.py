@@ -76,6 +76,10 @@ class Manifest:
             "input": self.input,
         }
 
+    def as_json(self) -> str:
+        """The whole META.json as text, which `parse_manifest` takes."""
+        return orjson.dumps(self.meta).decode()
+
 
 @cache
 def schema() -> dict[str, Any]:
