@@ -168,8 +168,9 @@ def check_query(query: Query) -> None:
     for field, _ in query.sort:
         if field not in EXTRA_SORTS[query.level] and not _reachable(query.level, field):
             raise Invalid(f"{query.level} lists can't be sorted by {field!r}", field=field)
-    if query.offset < 0 or (query.limit is not None and query.limit < 0):
-        raise Invalid(f"limit {query.limit} and offset {query.offset} must not be negative", field="limit")
+    for name, number in (("limit", query.limit or 0), ("offset", query.offset)):
+        if not 0 <= number < 2**31:
+            raise Invalid(f"{name} is {number}, expected 0 to {2**31 - 1}", field=name)
 
 
 def _reachable(level: Level, field: str) -> bool:
@@ -180,6 +181,12 @@ def _reachable(level: Level, field: str) -> bool:
 def _check_condition(condition: Condition) -> None:
     attribute = BY_FIELD.get(condition.field)
     kind = attribute.kind if attribute else Kind.UID
+    if isinstance(condition, AnyOf):
+        ends: tuple[Scalar | None, ...] = condition.values
+    else:
+        ends = (condition.low, condition.high) if isinstance(condition, Between) else ()
+    if any(isinstance(end, int) and end not in _INT64 for end in ends):
+        raise Invalid(f"{condition.field} takes 64-bit integers", field=condition.field)
     if isinstance(condition, Between):
         if kind not in (Kind.DATE, Kind.TIME, Kind.INTEGER):
             raise Invalid(f"{condition.field} takes no range", field=condition.field)

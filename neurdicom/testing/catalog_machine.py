@@ -1,0 +1,199 @@
+"""Random operations against an adapter and the model at once (hypothesis, a development dependency)."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from neurdicom.blobs.base import BlobRef
+from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.dicom.attributes import AT_LEVEL, Kind, Level
+from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Query, Value
+from neurdicom.testing.catalog_model import CatalogModel
+
+T = TypeVar("T")
+
+_LEVELS = st.sampled_from(list(Level))
+_TEXTS = ["", "a", "AB", "ab c", "Ünal", "STRASSE", "straße", "a_b%", "[x]", "山田 太郎"]
+_NAMES = ["DOE^JOHN", "doe^jane=山田^太郎=やまだ^たろう", "=安倍", "Ünal^Ö", "^^", "Roe"]
+_VALUES: dict[Kind, list[Any]] = {
+    Kind.CODE: ["CT", "MR", "ct", "US", "O"],
+    Kind.TEXT: _TEXTS,
+    Kind.NAME: _NAMES,
+    Kind.DATE: ["20230131", "20240101", "20240229", "2024"],
+    Kind.TIME: ["080000", "120000.5", "1200"],
+    Kind.INTEGER: [-1, 0, 1, 7, 512],
+    Kind.NUMBER: [0.5, 1.0, -3.25],
+    Kind.UID: ["1.2.3", "1.2.30", "1.2"],
+}
+_PATTERNS = ["*", "d*", "*o*", "?o?*", "山*", "a?", "AB", "*[*", "ü*", "a_*", "strass*", "2024*", ""]
+_FIELDS = ["patient_name", "study_date", "study_id", "modality", "operators_name", "image_type", "rows", "content_time"]
+_FIELDS += ["patient_sex", "other_patient_ids", "series_number", "instance_number", "sop_class_uid"]
+_ATTRIBUTES = [attribute for level in Level for attribute in AT_LEVEL[level] if attribute.field in _FIELDS]
+
+
+@st.composite
+def _attributes(draw: st.DrawFn, editable: Level | None = None) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for attribute in _ATTRIBUTES:
+        if editable and not (attribute.editable and attribute.level is editable):
+            continue
+        one = st.sampled_from(_VALUES[attribute.kind])
+        value: Any = draw(st.none() | (st.lists(one, max_size=2) if attribute.many else one))
+        if value is not None or (editable and draw(st.booleans())):
+            values[attribute.field] = value
+    return values
+
+
+@st.composite
+def _arrivals(draw: st.DrawFn) -> NewInstance:
+    patient, study, series, instance = (draw(st.integers(1, bound)) for bound in (2, 3, 3, 6))
+    content = draw(st.integers(1, 2))
+    arrival = draw(st.integers(0, 10**9))
+    ids = {
+        "study_instance_uid": f"1.{study}",
+        "series_instance_uid": f"2.{series}",
+        "sop_instance_uid": f"3.{instance}",
+    }
+    return NewInstance(
+        patient=f"p{patient}",
+        study=f"1.{study}",
+        series=f"2.{series}",
+        instance=f"3.{instance}",
+        attributes={**draw(_attributes()), "patient_id": f"P{patient}", **ids},
+        header=f'{{"content": {content}}}'.encode(),
+        blob=BlobRef(f"{instance}-{content}-{arrival}", content, f"sha-{instance}-{content}"),
+        received="2024-01-01T00:00:00Z",
+        layout={"content": content},
+    )
+
+
+@st.composite
+def _queries(draw: st.DrawFn) -> Query:
+    level = draw(_LEVELS)
+    known = [attribute for attribute in _ATTRIBUTES if attribute.level in (*level.above, level)]
+    conditions: list[Condition] = []
+    for attribute in draw(st.lists(st.sampled_from(known), max_size=2)):
+        values = st.sampled_from(_VALUES[attribute.kind])
+        choices: list[st.SearchStrategy[Condition]] = [
+            st.builds(AnyOf, st.just(attribute.field), st.lists(values, min_size=1, max_size=2).map(tuple))
+        ]
+        if attribute.kind in (Kind.DATE, Kind.TIME, Kind.INTEGER):
+            choices.append(st.builds(Between, st.just(attribute.field), st.none() | values, st.none() | values))
+        if attribute.kind is not Kind.INTEGER:
+            choices.append(st.builds(Like, st.just(attribute.field), st.sampled_from(_PATTERNS)))
+        conditions.append(draw(st.one_of(choices)))
+    if level is Level.STUDY and draw(st.booleans()):
+        conditions.append(AnyOf("modalities", (draw(st.sampled_from(_VALUES[Kind.CODE])),)))
+    named = [above for above in level.above if draw(st.integers(0, 9)) == 0]
+    conditions += [AnyOf(above.value, ("p1", "1.1", "2.1")) for above in named]
+    sort = draw(st.lists(st.tuples(st.sampled_from([a.field for a in known]), st.booleans()), max_size=2))
+    limit, offset = draw(st.none() | st.integers(0, 3)), draw(st.integers(0, 2))
+    return Query(level, tuple(conditions), tuple(sort), limit, offset)
+
+
+class CatalogMachine(RuleBasedStateMachine):
+    """Subclass it, give `open_catalog`, and run `Subclass.TestCase`."""
+
+    #: Whether `reopen` rules are run (opening may be slow).
+    reopens: ClassVar[bool] = True
+
+    async def open_catalog(self) -> Catalog:
+        """Open an empty catalog."""
+        raise NotImplementedError
+
+    async def reopen(self, catalog: Catalog) -> Catalog:
+        """Close the catalog, and open its backend anew."""
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.model = CatalogModel()
+        self.catalog: Catalog | None = None
+
+    def wait(self, work: Awaitable[T]) -> T:
+        async def go() -> T:
+            return await work
+
+        return self.runner.run(go())
+
+    @property
+    def tested(self) -> Catalog:
+        """The adapter under test."""
+        if self.catalog is None:
+            raise RuntimeError("the catalog is not open")
+        return self.catalog
+
+    @initialize()
+    def begin(self) -> None:
+        self.catalog = self.wait(self.open_catalog())
+
+    def teardown(self) -> None:
+        if self.catalog is not None:
+            self.wait(self.catalog.close())
+        self.runner.close()
+
+    @rule(arrivals=st.lists(_arrivals(), min_size=1, max_size=6))
+    def store(self, arrivals: list[NewInstance]) -> None:
+        assert self.wait(self.tested.store(arrivals)) == self.model.store(arrivals)
+
+    @rule(query=_queries())
+    def find(self, query: Query) -> None:
+        assert self.wait(self.tested.find(query)) == self.model.find(query)
+
+    @rule(level=_LEVELS, number=st.integers(0, 5))
+    def delete(self, level: Level, number: int) -> None:
+        entity = self._some(level, number)
+        assert self.wait(self.tested.delete(level, entity)) == self.model.delete(level, entity)
+
+    @rule(data=st.data(), level=_LEVELS, number=st.integers(0, 5))
+    def edit(self, data: st.DataObject, level: Level, number: int) -> None:
+        entity, changes = self._some(level, number), data.draw(_attributes(editable=level))
+        kept = self.wait(self.tested.edit(level, entity, changes, user="u", time="t"))
+        assert kept == self.model.edit(level, entity, changes, "u", "t")
+
+    @rule(level=_LEVELS, number=st.integers(0, 5))
+    def headers(self, level: Level, number: int) -> None:
+        entity = self._some(level, number)
+        assert self.wait(self.tested.headers(level, entity)) == self.model.headers(level, entity)
+
+    @rule()
+    def clear(self) -> None:
+        self.wait(self.tested.clear())
+        self.model.clear()
+
+    @rule()
+    def restart(self) -> None:
+        if self.reopens:
+            self.catalog = self.wait(self.reopen(self.tested))
+
+    @rule()
+    def forget_garbage(self) -> None:
+        keys = self.wait(self.tested.garbage())
+        assert set(keys) == self.model.garbage
+        self.wait(self.tested.forget_garbage(keys[:1]))
+        self.model.garbage -= set(keys[:1])
+
+    @invariant()
+    def agrees(self) -> None:
+        if self.catalog is None:
+            return
+        for level in Level:
+            expected = self.model.find(Query(level, limit=None))
+            assert self.wait(self.catalog.find(Query(level, limit=None))) == expected
+            for entity in expected.items[:2]:
+                assert self.wait(self.catalog.get(level, entity["id"])) == entity
+        for instance, new in list(self.model.instances.items())[:3]:
+            location = self.wait(self.catalog.locate(instance))
+            assert location is not None
+            assert (location.blob, location.layout) == (new.blob, new.layout)
+            edits = self.model.edits(instance)
+            assert location.edited == bool(edits)
+            assert self.wait(self.catalog.edits(instance)) == edits
+
+    def _some(self, level: Level, number: int) -> str:
+        known = sorted(self.model.sources(level))
+        return known[number % len(known)] if known else "none"

@@ -1,0 +1,160 @@
+"""A catalog as plain dictionaries: what every adapter must agree with, verb for verb."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from neurdicom.catalog.base import Edit, Entity, NewInstance, Outcome, Page
+from neurdicom.dicom.attributes import AT_LEVEL, UID_KEYWORD, Level, snake_case
+from neurdicom.dicom.query import Query, Value, matches, sort_key
+
+
+class CatalogModel:
+    """Instances in the order of their arrival, and edits; everything else follows from these."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, NewInstance] = {}
+        self.changes: dict[tuple[Level, str], dict[str, Edit]] = {}
+        self.garbage: set[str] = set()
+        self._known: set[tuple[Level, str]] = set()
+
+    # -- verbs -----------------------------------------------------------------------------------------------
+
+    def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
+        return [self._store_one(new) for new in arrivals]
+
+    def _store_one(self, new: NewInstance) -> Outcome:
+        old = self.instances.get(new.instance)
+        if old is not None and old.blob.sha256 == new.blob.sha256:
+            unused = new.blob.key if new.blob.key != old.blob.key else None
+            self.garbage |= {unused} if unused else set()
+            return Outcome("duplicate", unused)
+        self.instances.pop(new.instance, None)
+        self.instances[new.instance] = new
+        self.garbage.discard(new.blob.key)
+        self._forget_edits()
+        if old is None:
+            return Outcome("stored")
+        self.garbage.add(old.blob.key)
+        return Outcome("replaced", old.blob.key)
+
+    def delete(self, level: Level, entity: str) -> list[str] | None:
+        if entity not in self.sources(level):
+            return None
+        keys = [self.instances.pop(instance).blob.key for instance in self.below(level, entity)]
+        self.garbage |= set(keys)
+        self._forget_edits()
+        return keys
+
+    def edit(self, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
+        if entity not in self.sources(level):
+            return False
+        kept = self.changes.setdefault((level, entity), {})
+        kept.update({field: Edit(level, entity, field, value, user, time) for field, value in changes.items()})
+        return True
+
+    def clear(self) -> None:
+        self.instances.clear()
+        self._known = set()
+
+    def _forget_edits(self) -> None:
+        present = {(level, entity) for level in Level for entity in self.sources(level)}
+        gone = self._known - present
+        self.changes = {entity: edits for entity, edits in self.changes.items() if entity not in gone}
+        self._known = present
+
+    # -- what follows ----------------------------------------------------------------------------------------
+
+    def parent(self, level: Level, entity: str) -> str:
+        """The id of the entity above."""
+        return _claims(self.sources(level)[entity])[level.above[-1]]
+
+    def sources(self, level: Level) -> dict[str, NewInstance]:
+        """Every entity of a level with its earliest instance."""
+        if level is Level.INSTANCE:
+            return dict(self.instances)
+        found: dict[str, NewInstance] = {}
+        for new in sorted(self.sources(Level(level.child or level)).values(), key=self._arrival):
+            found.setdefault(_claims(new)[level], new)
+        return found
+
+    def _arrival(self, new: NewInstance) -> int:
+        return list(self.instances).index(new.instance)
+
+    def chain(self, instance: str) -> dict[Level, str]:
+        """The ids of an instance and of the entities it lies in."""
+        series = self.instances[instance].series
+        study = self.parent(Level.SERIES, series)
+        patient = self.parent(Level.STUDY, study)
+        return {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
+
+    def below(self, level: Level, entity: str) -> list[str]:
+        """The instances of an entity in the order of their arrival."""
+        return [instance for instance in self.instances if self.chain(instance)[level] == entity]
+
+    def attributes(self, level: Level, entity: str) -> dict[str, Value]:
+        """The effective attributes of an entity."""
+        source = self.sources(level)[entity].attributes
+        values: dict[str, Value] = {a.field: source.get(a.field) for a in AT_LEVEL[level]}
+        if level in UID_KEYWORD:
+            values[snake_case(UID_KEYWORD[level])] = entity
+        edits = self.changes.get((level, entity), {})
+        return values | {field: edit.value for field, edit in edits.items()}
+
+    def get(self, level: Level, entity: str) -> Entity | None:
+        if entity not in self.sources(level):
+            return None
+        instances = self.below(level, entity)
+        chain = self.chain(instances[0])
+        found: Entity = {"id": entity, **{above.value: chain[above] for above in level.above}}
+        if level is Level.STUDY:
+            found |= self.attributes(Level.PATIENT, chain[Level.PATIENT])
+        found |= self.attributes(level, entity)
+        chains = [self.chain(instance) for instance in instances]
+        if level is Level.INSTANCE:
+            new = self.instances[entity]
+            return found | {"size": new.blob.size, "sha256": new.blob.sha256, "received": new.received}
+        if level is Level.PATIENT:
+            found["studies_count"] = len({chain[Level.STUDY] for chain in chains})
+        series = {chain[Level.SERIES] for chain in chains}
+        if level is Level.STUDY:
+            shown = {self.attributes(Level.SERIES, one)["modality"] for one in series}
+            found |= {"series_count": len(series), "modalities": sorted(str(m) for m in shown if m)}
+        return found | {"images_count": len(instances)}
+
+    def find(self, query: Query) -> Page:
+        level = query.level
+        found = []
+        for entity in sorted(self.sources(level)):
+            shown = self.get(level, entity) or {}
+            whole: dict[str, Value] = {}
+            for above in level.above:
+                whole |= self.attributes(above, shown[above.value])
+            whole |= shown
+            if all(matches(condition, whole) for condition in query.conditions):
+                found.append((whole, shown))
+        for field, descending in reversed(query.sort):
+            found.sort(key=partial(_order, field), reverse=descending)  # ties keep their order either way
+        end = None if query.limit is None else query.offset + query.limit
+        return Page([shown for _, shown in found[query.offset : end]], len(found))
+
+    def edits(self, instance: str) -> list[Edit]:
+        if instance not in self.instances:
+            return []
+        chain = self.chain(instance)
+        kept = [self.changes.get((level, chain[level]), {}) for level in Level]
+        return [edits[field] for edits in kept for field in sorted(edits)]
+
+    def headers(self, level: Level, entity: str) -> list[bytes]:
+        if entity not in self.sources(level):
+            return []
+        return [self.instances[instance].header for instance in sorted(self.below(level, entity))]
+
+
+def _claims(new: NewInstance) -> dict[Level, str]:
+    return dict(zip(Level, (new.patient, new.study, new.series, new.instance), strict=True))
+
+
+def _order(field: str, pair: tuple[dict[str, Value], Entity]) -> tuple[bool, Any]:
+    key = sort_key(field, pair[0].get(field))
+    return (key is not None, 0 if key is None else key)

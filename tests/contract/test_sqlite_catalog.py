@@ -1,0 +1,65 @@
+"""The embedded catalog keeps the contract."""
+
+import json
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.sqlite import SqliteCatalog
+from neurdicom.testing.catalog import CatalogContract
+from neurdicom.testing.catalog_machine import CatalogMachine
+
+
+class TestSqliteCatalog(CatalogContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "new" / "catalog.sqlite"
+
+    async def open_catalog(self) -> Catalog:
+        catalog = SqliteCatalog(self.path)
+        await catalog.open()
+        return catalog
+
+    async def reopen(self, catalog: Catalog) -> Catalog:
+        return await self.open_catalog()
+
+    async def backend_blobs(self, catalog: Catalog) -> dict[str, str]:
+        with sqlite3.connect(self.path) as db:
+            found = dict(db.execute("SELECT id, blob_key FROM instance"))
+        db.close()
+        return found
+
+    async def backend_documents(self, catalog: Catalog, kind: str, key: str, document: dict[str, Any]) -> None:
+        with sqlite3.connect(self.path) as db:
+            db.execute("INSERT INTO document VALUES (?, ?, ?)", (kind, key, json.dumps(document)))
+        db.close()
+
+
+class SqliteMachine(CatalogMachine):
+    async def open_catalog(self) -> Catalog:
+        self.folder = tempfile.TemporaryDirectory()
+        catalog = SqliteCatalog(Path(self.folder.name) / "catalog.sqlite")
+        await catalog.open()
+        return catalog
+
+    async def reopen(self, catalog: Catalog) -> Catalog:
+        await catalog.close()
+        again = SqliteCatalog(Path(self.folder.name) / "catalog.sqlite")
+        await again.open()
+        return again
+
+    def teardown(self) -> None:
+        super().teardown()
+        if self.catalog is not None:
+            self.folder.cleanup()
+
+
+TestSqliteMachine = SqliteMachine.TestCase
+TestSqliteMachine.settings = settings(
+    max_examples=30, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+)
