@@ -1,5 +1,6 @@
 """The port of the blob store, and the spool file that every arrival goes through."""
 
+import contextlib
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ class Spool:
     """A local file that an arrival is written to, hashed as it comes; it is nothing until it is committed.
 
     Its methods block and belong in a thread; one thread at a time. Leaving the context without a commit deletes it.
+    They raise `OSError`, such as for a full disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,6 +38,11 @@ class Spool:
         """SHA-256 of what was written so far, in hexadecimal."""
         return self._hash.hexdigest()
 
+    def reserve(self, size: int) -> None:
+        """Set disk space aside for a file of known size, in one extent where the file system can; a hint."""
+        with contextlib.suppress(OSError):  # not every file system can; the write tells if there is no space
+            os.posix_fallocate(self._file.fileno(), 0, size)
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes."""
         view = memoryview(data)
@@ -47,6 +54,7 @@ class Spool:
     def sync(self) -> None:
         """Make the bytes durable and close the file; further writes fail."""
         if not self._file.closed:
+            self._file.truncate(self.size)  # gives back what was reserved and not written
             os.fdatasync(self._file.fileno())
             self._file.close()
 
@@ -65,11 +73,15 @@ class Spool:
 
 
 class BlobStore(ABC):
-    """Files by key, written once and never changed. A key is never used twice, not even for the same bytes."""
+    """The files of instances by key, written once and never changed.
+
+    A key is never used twice, not even for the same bytes. Keys compare as text in the order of their commits, so
+    that of two files of one instance the later arrival is known. Verbs raise `OSError` for what the disk refuses.
+    """
 
     @abstractmethod
     async def open(self) -> None:
-        """Prepare the store and drop spool files that an earlier process left."""
+        """Prepare the store and drop spool files that an earlier process left. Raises `Unavailable`."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -81,7 +93,10 @@ class BlobStore(ABC):
 
     @abstractmethod
     async def commit(self, spools: Sequence[Spool]) -> list[BlobRef]:
-        """Move spools into the store, durably, as one group; on return they survive a power cut."""
+        """Move spools into the store, durably, as one group; on return they survive a power cut.
+
+        When it fails, none of the group is in the store.
+        """
 
     @abstractmethod
     async def path(self, key: str) -> Path:
@@ -89,12 +104,19 @@ class BlobStore(ABC):
 
     @abstractmethod
     def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Stream a part of a blob in pieces of bounded size. Raises `NotFound`."""
+        """Stream a part of a blob in pieces of bounded size. Raises `NotFound`.
+
+        A blob that is deleted meanwhile is still read to its end.
+        """
 
     @abstractmethod
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete blobs; unknown keys are ignored."""
+        """Delete blobs, durably; unknown keys are ignored."""
+
+    @abstractmethod
+    async def recent(self) -> list[BlobRef]:
+        """The latest blobs by key: at least all those whose commit may not be in the catalog after a crash."""
 
     @abstractmethod
     def walk(self) -> AsyncIterator[BlobRef]:
-        """All blobs, in the order of their arrival, for `reindex`. The SHA-256 is that of the bytes at commit."""
+        """All blobs by key, for `reindex`. The SHA-256 is that of the bytes at commit."""

@@ -1,0 +1,247 @@
+"""Ingest: the one way in for every door, from bytes that arrive to an instance that is durable and found.
+
+An arrival is written to a spool file, hashed as it comes, parsed up to Pixel Data and flushed; then it waits for the
+next commit group. A group is moved into the blob store together and enters the catalog in one transaction, so that
+concurrent arrivals share the flushes. Only then is anything acknowledged.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, ParamSpec, TypeVar
+
+from neurdicom.blobs.base import BlobStore, Spool
+from neurdicom.catalog.base import Catalog, Outcome
+from neurdicom.dicom.header import Header
+from neurdicom.dicom.part10 import read_header
+from neurdicom.errors import NeurdicomError, NotDicom, Unavailable
+from neurdicom.services.commit import CommitQueue
+from neurdicom.services.recovery import Recovery
+
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
+
+log = logging.getLogger(__name__)
+
+#: Bytes of one arrival that are held in memory before they go to its spool file; a usual CT or MR image fits, and
+#: takes one visit to a thread.
+HELD_BYTES = 1024 * 1024
+
+#: Bytes of all arrivals together that are held in memory; past it, each goes to its spool file at once.
+HELD_BYTES_IN_ALL = 32 * 1024 * 1024
+
+_THREADS = 8
+
+#: Media Storage Directory Storage, the SOP Class of a DICOMDIR (PS3.4 X).
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one file.
+
+    Attributes
+    ----------
+    file : str
+        Its name, as the sender gave it.
+    status : str
+        `stored`, `replaced` (the instance was there with other bytes), `duplicate` (it was there with the same) or
+        `rejected`.
+    id, study, series : str or None
+        Ids of the instance and of those above; None for a rejected file.
+    error : NeurdicomError or None
+        Why it was rejected.
+    """
+
+    file: str
+    status: Literal["stored", "replaced", "duplicate", "rejected"]
+    id: str | None = None
+    study: str | None = None
+    series: str | None = None
+    error: NeurdicomError | None = None
+
+    @classmethod
+    def rejected(cls, file: str, error: NeurdicomError) -> "Result":
+        """Result of a file that was not stored."""
+        return cls(file, "rejected", error=error)
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Give the form that the API answers."""
+        return {
+            "file": self.file,
+            "status": self.status,
+            "id": self.id,
+            "study": self.study,
+            "series": self.series,
+            "reason": str(self.error) if self.error else None,
+        }
+
+
+class IngestService:
+    """Stores instances durably.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    blobs : BlobStore
+        Both open.
+    """
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._threads = ThreadPoolExecutor(_THREADS, "ingest")
+        self._queue = CommitQueue(catalog, blobs)
+        self._recovery = Recovery(catalog, blobs)
+        self._background: set[asyncio.Task[None]] = set()
+        self.held = 0
+
+    async def recover(self) -> None:
+        """Finish what an earlier process left undone; call it once, before the first arrival."""
+        await self._recovery.run()
+
+    async def close(self) -> None:
+        """Wait for all arrivals that are being committed, and for `later`. Idempotent."""
+        while self._background:
+            await asyncio.wait(self._background)
+        await self._queue.drain()
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def receive(self, name: str) -> "Arrival":
+        """Begin to receive a file whose bytes come in pieces."""
+        return Arrival(self, name)
+
+    async def store(self, spool: Spool, name: str) -> Result:
+        """Store a file that lies complete in a spool; the spool is used up, whatever happens.
+
+        Raises nothing for a file that can't be stored: the result says why.
+        """
+        return await self.finish(name, spool, ())
+
+    async def finish(self, name: str, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> Result:
+        """Store a file whose last pieces are still in memory; without a spool, all of it is."""
+        received = datetime.now(UTC).isoformat(timespec="microseconds")
+        try:
+            landed, header = await self.run(self._land, spool, rest)
+            outcome = await self._queue.put(landed, header, received)
+        except NeurdicomError as error:
+            return Result.rejected(name, error)
+        except Exception:  # a fault of ours with one file must not take the others of an upload along
+            log.exception("%s could not be stored", name)
+            return Result.rejected(name, NeurdicomError("internal error: the file could not be stored"))
+        return _result(name, header, outcome)
+
+    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> tuple[Spool, Header]:
+        """Write, parse and flush, in a thread. Raises our errors, and then the spool is gone."""
+        spool = self.append(spool, rest)
+        try:
+            header = read_header(spool.path)
+            if header.layout.sop_class == MEDIA_STORAGE_DIRECTORY:
+                raise NotDicom("this is a DICOMDIR, an index of other files, and no instance")
+            spool.sync()
+        except OSError as error:
+            spool.discard()
+            raise disk_error(error) from error
+        except BaseException:
+            spool.discard()
+            raise
+        return spool, header
+
+    def append(self, spool: Spool | None, pieces: tuple[bytes | memoryview, ...]) -> Spool:
+        """Write pieces to a spool, made when there is none yet; blocks. Raises `Unavailable`; then it is gone."""
+        try:
+            if spool is None:
+                spool = self._blobs.new_spool()
+                spool.reserve(sum(map(len, pieces)))
+            for piece in pieces:
+                spool.write(piece)
+        except OSError as error:
+            if spool is not None:
+                spool.discard()
+            raise disk_error(error) from error
+        return spool
+
+    def later(self, work: Coroutine[None, None, None]) -> None:
+        """Have something done that nobody waits for; `close` does."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def run(
+        self, function: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Returned:
+        """Run what blocks in one of the threads of ingest."""
+        assert not kwargs
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+
+class Inflow:
+    """A file whose bytes come in pieces, on their way to a spool; its methods are called one after another.
+
+    Every inflow ends in `complete` or in `abort`.
+    """
+
+    def __init__(self, ingest: IngestService) -> None:
+        self._ingest = ingest
+        self._spool: Spool | None = None
+        self._held: list[bytes | memoryview] = []
+        self._held_bytes = 0
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Take the next piece, into memory or to the disk. Raises `Unavailable`, then it is gone."""
+        self._held.append(data)
+        self._held_bytes += len(data)
+        self._ingest.held += len(data)
+        if self._held_bytes > HELD_BYTES or self._ingest.held > HELD_BYTES_IN_ALL:
+            await self._spill()
+
+    async def _spill(self) -> Spool:
+        spool, rest = self._take()
+        self._spool = await self._ingest.run(self._ingest.append, spool, rest)
+        return self._spool
+
+    def _take(self) -> tuple[Spool | None, tuple[bytes | memoryview, ...]]:
+        spool, self._spool = self._spool, None
+        pieces = tuple(self._held)
+        self._ingest.held -= self._held_bytes
+        self._held.clear()
+        self._held_bytes = 0
+        return spool, pieces
+
+    async def complete(self) -> Spool:
+        """Give all of it as a spool, which is the caller's from now on. Raises `Unavailable`."""
+        spool = await self._spill()
+        self._spool = None
+        return spool
+
+    async def abort(self) -> None:
+        """Drop it. Idempotent."""
+        spool, _ = self._take()
+        if spool is not None:
+            await self._ingest.run(spool.discard)
+
+
+class Arrival(Inflow):
+    """An instance on its way in. Every arrival ends in `finish` or in `abort`."""
+
+    def __init__(self, ingest: IngestService, name: str) -> None:
+        super().__init__(ingest)
+        self.name = name
+
+    async def finish(self) -> Result:
+        """Store it, now that it is complete."""
+        spool, rest = self._take()
+        return await self._ingest.finish(self.name, spool, rest)
+
+
+def disk_error(error: OSError) -> Unavailable:
+    """Tell that the data folder can't take a file."""
+    log.error("the data folder can't take a file: %s", error)
+    return Unavailable(f"the server can't keep the file: {error.strerror or error}")
+
+
+def _result(name: str, header: Header, outcome: Outcome) -> Result:
+    _, study, series, instance = header.ids
+    return Result(name, outcome.status, instance, study, series)

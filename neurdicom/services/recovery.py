@@ -1,0 +1,92 @@
+"""What ingest finishes at the start of a server after a crash."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from neurdicom.blobs.base import BlobRef, BlobStore
+from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.dicom.part10 import read_header
+from neurdicom.errors import NeurdicomError
+
+log = logging.getLogger(__name__)
+
+#: More files than could have been between the blob store and the catalog when a server died: commit groups are
+#: smaller. Past it, the catalog is not the one that belongs to the files.
+MOST_UNKNOWN = 1024
+
+
+class Recovery:
+    """Brings the blob store and the catalog together again.
+
+    A file that reached the blob store and not the catalog is complete and durable, and nobody was told what became
+    of it. It is entered now. It is never deleted on the catalog's word alone: with a lost or a wrong catalog every
+    file would look like one.
+    """
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+
+    async def run(self) -> None:
+        """Delete what is garbage, and enter what a crash kept from the catalog."""
+        await self.delete_garbage()
+        recent = await self._blobs.recent()
+        known = await self._catalog.known_blobs([ref.key for ref in recent]) if recent else set()
+        unknown = [ref for ref in recent if ref.key not in known]
+        if len(unknown) > MOST_UNKNOWN:
+            log.warning(
+                "the catalog does not know %d of the latest %d files; if this is the right catalog, "
+                "`neurdicom reindex` enters them",
+                len(unknown),
+                len(recent),
+            )
+            return
+        for ref in unknown:
+            await self._enter(ref)
+
+    async def delete_garbage(self) -> None:
+        """Delete the files that the catalog noted as garbage."""
+        garbage = await self._catalog.garbage()
+        if not garbage:
+            return
+        try:
+            await self._blobs.delete(garbage)
+        except OSError as error:
+            log.warning("%d files that nothing refers to stay: %s", len(garbage), error)
+            return
+        await self._catalog.forget_garbage(garbage)
+        log.info("deleted %d files that nothing referred to any more", len(garbage))
+
+    async def _enter(self, ref: BlobRef) -> None:
+        try:
+            arrival = await read_instance(self._blobs, ref)
+        except (NeurdicomError, OSError) as error:
+            log.warning("the file %s is left as it is: %s", ref.key, error)
+            return
+        there = await self._catalog.locate(arrival.instance)
+        if there is not None and there.blob.key > ref.key:  # a later arrival was acknowledged
+            await self._blobs.delete([ref.key])
+            return
+        [outcome] = await self._catalog.store([arrival])
+        log.info("a file that arrived when the server died is entered now: %s is %s", arrival.instance, outcome.status)
+        await self.delete_garbage()
+
+
+async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:
+    """Parse a blob anew for the catalog. Raises our errors if it is no instance, `OSError` if it can't be read."""
+    path = await blobs.path(ref.key)
+    header = await asyncio.to_thread(read_header, path)
+    patient, study, series, instance = header.ids
+    arrived = datetime.fromtimestamp((await asyncio.to_thread(path.stat)).st_mtime, UTC)
+    return NewInstance(
+        patient,
+        study,
+        series,
+        instance,
+        header.attributes,
+        header.json,
+        ref,
+        arrived.isoformat(timespec="microseconds"),
+        header.layout.as_dict(),
+    )

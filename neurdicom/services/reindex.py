@@ -1,0 +1,84 @@
+"""Reindex: the files are the truth, and the catalog's DICOM part is rebuilt from them."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from neurdicom.blobs.base import BlobRef, BlobStore
+from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.errors import NeurdicomError
+from neurdicom.services.recovery import Recovery, read_instance
+
+log = logging.getLogger(__name__)
+
+_BATCH = 256
+_AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class ReindexReport:
+    """How many files were seen, entered, given up for a later one of the same instance, and not readable."""
+
+    files: int = 0
+    instances: int = 0
+    superseded: int = 0
+    unreadable: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files} files: {self.instances} instances, {self.superseded} older versions removed, "
+            f"{self.unreadable} not readable (the log names them)"
+        )
+
+
+async def reindex(
+    catalog: Catalog, blobs: BlobStore, progress: Callable[[ReindexReport], None] | None = None
+) -> ReindexReport:
+    """Rebuild the catalog from all stored files, in the order of their arrival.
+
+    Nothing else may use the two meanwhile. Edits and documents stay. A file that can't be read is left where it is
+    and logged.
+
+    Parameters
+    ----------
+    catalog, blobs
+        Both open.
+    progress : callable, optional
+        Called with the counts so far after every batch.
+    """
+    report = ReindexReport()
+    recovery = Recovery(catalog, blobs)
+    await recovery.delete_garbage()  # else what was deleted would come back
+    await catalog.clear()
+    batch: list[BlobRef] = []
+    async for ref in blobs.walk():
+        batch.append(ref)
+        if len(batch) == _BATCH:
+            await _enter(catalog, blobs, batch, report)
+            batch.clear()
+            if progress:
+                progress(report)
+    await _enter(catalog, blobs, batch, report)
+    await recovery.delete_garbage()
+    return report
+
+
+async def _enter(catalog: Catalog, blobs: BlobStore, refs: list[BlobRef], report: ReindexReport) -> None:
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def read(ref: BlobRef) -> NewInstance | None:
+        try:
+            async with limit:
+                return await read_instance(blobs, ref)
+        except (NeurdicomError, OSError) as error:
+            log.warning("the file %s is left out: %s", ref.key, error)
+            return None
+
+    arrivals = [arrival for arrival in await asyncio.gather(*map(read, refs)) if arrival is not None]
+    outcomes = await catalog.store(arrivals) if arrivals else []
+    superseded = sum(outcome.unused is not None for outcome in outcomes)
+    report.files += len(refs)
+    report.unreadable += len(refs) - len(arrivals)
+    report.superseded += superseded
+    report.instances += len(arrivals) - superseded

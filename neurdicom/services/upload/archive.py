@@ -1,0 +1,190 @@
+"""A ZIP of a folder tree, as on a patient's CD. Names in it are told and never used as paths."""
+
+import io
+import struct
+import zipfile
+import zlib
+from typing import IO
+
+from neurdicom.blobs.base import Spool
+from neurdicom.errors import Malformed, NeurdicomError, NotDicom, TooLarge
+from neurdicom.services.ingest import Inflow, IngestService
+from neurdicom.services.upload.names import shown_name
+from neurdicom.services.upload.results import MAX_FILES, Results
+
+#: What a ZIP may unpack to: so much, and so many times its own size. Blank images shrink a lot, but not all of them.
+UNPACKED_BYTES = 1 << 30
+UNPACKED_RATIO = 100
+
+#: Bytes of a ZIP's table of contents; it is read as a whole.
+MAX_DIRECTORY = 32 * 1024 * 1024
+
+_PIECE = 1024 * 1024
+_PIECES_AT_A_TIME = 8
+
+_ENCRYPTED = 0x1
+#: LZMA is left out: the archive says how much memory it takes.
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
+
+#: What zipfile and the decompressors raise for broken input.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
+
+
+class ZipReader:
+    """Takes a ZIP, and stores the instances in it one after another. Ends in `finish` or in `abort`."""
+
+    def __init__(self, ingest: IngestService, results: Results) -> None:
+        self._ingest = ingest
+        self._results = results
+        self._inflow = Inflow(ingest)
+        self._left = 0
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Take the next piece."""
+        await self._inflow.write(data)
+
+    async def abort(self) -> None:
+        """Drop it. Idempotent."""
+        await self._inflow.abort()
+
+    async def finish(self) -> None:
+        """Store what is in it, and note a result for each file.
+
+        Raises
+        ------
+        Malformed
+            It can't be read, or has no file in it.
+        TooLarge
+            It has too many files.
+        Unavailable
+            The server can't keep it.
+        """
+        spool = await self._inflow.complete()
+        try:
+            self._left = UNPACKED_BYTES + UNPACKED_RATIO * spool.size
+            archive = await self._ingest.run(_open, spool)
+            try:
+                files = [member for member in archive.infolist() if not member.is_dir()]
+                if not files:
+                    raise Malformed("the ZIP has no file in it")
+                for member in files:
+                    await self._store(archive, member)
+            finally:
+                archive.close()
+        finally:
+            await self._ingest.run(spool.discard)
+
+    async def _store(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+        name = shown_name(member.filename)
+        try:
+            _check(member)
+            spool = await self._unpack(archive, member)
+        except NeurdicomError as error:
+            self._results.reject(name, error)
+            return
+        await self._results.add(self._ingest.store(spool, name))
+
+    async def _unpack(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Spool:
+        source = await self._ingest.run(_open_member, archive, member)
+        spool: Spool | None = None
+        done = False
+        try:
+            while spool is None or not done:
+                # In steps, so that the threads serve other uploads between the parts of a large file.
+                spool, done = await self._ingest.run(self._unpack_some, source, spool)
+        finally:
+            source.close()
+        return spool
+
+    def _unpack_some(self, source: IO[bytes], spool: Spool | None) -> tuple[Spool, bool]:
+        """Unpack the next few pieces; True with the last of them. What it raises takes the spool along."""
+        try:
+            for _ in range(_PIECES_AT_A_TIME):
+                piece = _read(source, _PIECE)
+                if spool is None and piece[128:132] != b"DICM":
+                    raise NotDicom("this is not a DICOM file (PS3.10: no DICM at offset 128)")
+                self._left -= len(piece)
+                if self._left < 0:
+                    raise TooLarge("the ZIP unpacks to far more than its own size; this file is left out")
+                if spool is not None and not piece:
+                    return spool, True
+                spool = self._ingest.append(spool, (piece,))
+        except BaseException:
+            if spool is not None:
+                spool.discard()
+            raise
+        assert spool is not None
+        return spool, False
+
+
+class _Bounded(io.FileIO):
+    """A file that refuses to be read in one go where that is too much, or too many entries, to hold in memory."""
+
+    opening = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.opening and size is not None and size > MAX_DIRECTORY:
+            raise TooLarge(f"the ZIP's table of contents has {size} bytes; {MAX_DIRECTORY} are the limit")
+        data = super().read(size)
+        if self.opening and data.count(b"PK\x01\x02") > MAX_FILES:
+            raise TooLarge(f"the ZIP has more than {MAX_FILES} files; send them in parts")
+        return data
+
+
+class _Archive(zipfile.ZipFile):
+    """A ZIP that closes the file under it."""
+
+    def __init__(self, file: _Bounded) -> None:
+        super().__init__(file)
+        self._under = file
+
+    def close(self) -> None:
+        super().close()
+        self._under.close()
+
+
+def _open(spool: Spool) -> zipfile.ZipFile:
+    file = _Bounded(spool.path)
+    try:
+        archive = _Archive(file)
+    except TooLarge:
+        file.close()
+        raise
+    except _BROKEN as error:
+        file.close()
+        raise Malformed(f"the ZIP can't be read: {error}") from error
+    file.opening = False
+    return archive
+
+
+def _check(member: zipfile.ZipInfo) -> None:
+    if member.filename.rsplit("/", 1)[-1].upper() == "DICOMDIR":
+        raise NotDicom("this is a DICOMDIR, an index of other files, and no instance")
+    if member.flag_bits & _ENCRYPTED:
+        raise Malformed("this file is encrypted")
+    if member.compress_type not in _METHODS:
+        raise Malformed(f"ZIP compression method {member.compress_type} is not supported; use deflate")
+
+
+def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return archive.open(member)
+    except _BROKEN as error:
+        raise Malformed(f"this file can't be unpacked: {error}") from error
+
+
+def _read(source: IO[bytes], size: int) -> bytes:
+    try:
+        return source.read(size)
+    except _BROKEN as error:
+        raise Malformed(f"this file can't be unpacked: {error}") from error

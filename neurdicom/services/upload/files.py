@@ -1,0 +1,89 @@
+"""One file of an upload as it arrives: an instance, a ZIP of files, or neither; its first bytes tell."""
+
+from neurdicom.errors import NotDicom
+from neurdicom.services.ingest import Arrival, IngestService
+from neurdicom.services.upload.archive import ZipReader
+from neurdicom.services.upload.results import Results
+
+#: Bytes that tell what a file is: the preamble and the prefix of PS3.10 7.1.
+PROBE = 132
+
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+class FileReader:
+    """Takes one file. Every reader ends in `finish` or in `abort`.
+
+    Parameters
+    ----------
+    ingest : IngestService
+    name : str
+        What the sender calls the file.
+    results : Results
+        Where its result, or those of the files in it, go.
+    """
+
+    def __init__(self, ingest: IngestService, name: str, results: Results) -> None:
+        self.name = name
+        self._ingest = ingest
+        self._results = results
+        self._head = bytearray()
+        self._decided = False
+        self._arrival: Arrival | None = None
+        self._archive: ZipReader | None = None
+
+    @property
+    def is_archive(self) -> bool:
+        """It is a ZIP: its results are those of the files in it."""
+        return self._archive is not None
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Take the next piece."""
+        if not self._decided:
+            self._head += data
+            if len(self._head) < PROBE:
+                return
+            data = self._decide()
+        if self._arrival is not None:
+            await self._arrival.write(data)
+        elif self._archive is not None:
+            await self._archive.write(data)
+
+    def _decide(self) -> bytes:
+        head = bytes(self._head)
+        self._head.clear()
+        self._decided = True
+        if head[128:PROBE] == b"DICM":
+            self._arrival = self._ingest.receive(self.name)
+        elif head.startswith(_ZIP):
+            self._archive = ZipReader(self._ingest, self._results)
+        return head
+
+    async def finish(self) -> None:
+        """Take the file as complete.
+
+        Raises
+        ------
+        NotDicom
+            It is neither a DICOM file nor a ZIP.
+        Malformed, TooLarge, Unavailable
+            It is a ZIP that can't be read, or that the server can't keep.
+        """
+        if not self._decided:
+            head = self._decide()
+            if self._archive is not None:
+                await self._archive.write(head)
+        if self._arrival is not None:
+            await self._results.add(self._arrival.finish())
+            self._arrival = None
+        elif self._archive is not None:
+            await self._archive.finish()
+        else:
+            raise NotDicom("this is neither a DICOM file (PS3.10: no DICM at offset 128) nor a ZIP of such files")
+
+    async def abort(self) -> None:
+        """Drop it. Idempotent."""
+        if self._arrival is not None:
+            await self._arrival.abort()
+        if self._archive is not None:
+            await self._archive.abort()

@@ -1,0 +1,130 @@
+"""Multipart bodies (RFC 2046, RFC 7578, RFC 2387) taken apart as they arrive; no I/O."""
+
+from dataclasses import dataclass
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from neurdicom.errors import Malformed
+from neurdicom.services.upload.names import shown_name
+
+#: Headers of a part, and bytes in one of them.
+_MAX_HEADERS = 32
+_MAX_HEADER_BYTES = 8 * 1024
+
+#: Content types of parts that are files even without a file name, as in multipart/related.
+_FILES = (b"application/dicom", b"application/zip", b"application/x-zip-compressed", b"application/octet-stream")
+
+
+@dataclass(frozen=True, slots=True)
+class PartBegins:
+    """A part begins; `file` is the name of a file, None for another field of a form."""
+
+    file: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartData:
+    """Some bytes of the part."""
+
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnds:
+    """The part is complete."""
+
+
+Event = PartBegins | PartData | PartEnds
+
+
+class MultipartReader:
+    """Turns pieces of a body into events.
+
+    Parameters
+    ----------
+    content_type : str
+        Of the body, with its boundary.
+
+    Raises
+    ------
+    Malformed
+        There is no boundary, or one that can't be.
+    """
+
+    def __init__(self, content_type: str) -> None:
+        _, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary", b"")
+        if not boundary:
+            raise Malformed("the Content-Type of a multipart body must give its boundary", field="Content-Type")
+        self.complete = False
+        self._events: list[Event] = []
+        self._headers: dict[bytes, bytes] = {}
+        self._name = b""
+        self._value = b""
+        self._parts = 0
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._part_begins,
+                    "on_header_field": self._header_name,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._header_ends,
+                    "on_headers_finished": self._headers_end,
+                    "on_part_data": self._data,
+                    "on_part_end": lambda: self._events.append(PartEnds()),
+                    "on_end": self._end,
+                },
+                max_header_count=_MAX_HEADERS,
+                max_header_size=_MAX_HEADER_BYTES,
+            )
+        except FormParserError as error:
+            raise Malformed(f"the multipart boundary can't be used: {error}", field="Content-Type") from error
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next piece; answer what it brings, in order. Raises `Malformed`."""
+        self._events = []
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise Malformed(f"the multipart body is broken: {error}") from error
+        return self._events
+
+    def _part_begins(self) -> None:
+        self._headers = {}
+        self._parts += 1
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_ends(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def _headers_end(self) -> None:
+        self._events.append(PartBegins(self._file_name()))
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self._events.append(PartData(memoryview(data)[start:end]))
+
+    def _end(self) -> None:
+        self.complete = True
+
+    def _file_name(self) -> str | None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        name = options.get(b"filename")
+        if name is None:
+            kind, _ = parse_options_header(self._headers.get(b"content-type", b""))
+            return f"part {self._parts}" if kind.lower() in _FILES else None
+        return shown_name(_text(name)) or f"part {self._parts}"
+
+
+def _text(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")

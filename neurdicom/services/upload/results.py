@@ -1,0 +1,53 @@
+"""The results of one upload."""
+
+import asyncio
+from collections.abc import Coroutine
+
+from neurdicom.errors import NeurdicomError, TooLarge
+from neurdicom.services.ingest import Result
+
+#: Files in one upload: their results are held in memory until the answer.
+MAX_FILES = 65_535
+
+#: Files of one upload that are on their way into the store at a time.
+AT_ONCE = 8
+
+
+class Results:
+    """The results of one upload in the order of its files, some of them still to come."""
+
+    def __init__(self) -> None:
+        self._items: list[Result | asyncio.Task[Result]] = []
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def reject(self, name: str, error: NeurdicomError) -> None:
+        """Note that a file is refused. Raises `TooLarge` for too many files."""
+        self._count()
+        self.note(name, error)
+
+    def note(self, name: str, error: NeurdicomError) -> None:
+        """Note a last file that is refused, or what ended the upload."""
+        self._items.append(Result.rejected(name, error))
+
+    async def add(self, storing: Coroutine[None, None, Result]) -> None:
+        """Note a file that is being stored; waits while too many are. Raises `TooLarge` for too many files."""
+        try:
+            self._count()
+            await self._free.acquire()
+        except BaseException:
+            storing.close()
+            raise
+        task = asyncio.create_task(storing)
+        task.add_done_callback(lambda _: self._free.release())
+        self._items.append(task)
+
+    async def all(self) -> list[Result]:
+        """Wait for all."""
+        return [await item if isinstance(item, asyncio.Task) else item for item in self._items]
+
+    def _count(self) -> None:
+        if len(self._items) >= MAX_FILES:
+            raise TooLarge(f"the upload has more than {MAX_FILES} files; send it in parts")

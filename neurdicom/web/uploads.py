@@ -1,0 +1,111 @@
+"""Routes that take files: a DICOM file, a multipart body with any number of them, or a ZIP."""
+
+from typing import Any
+
+import orjson
+from python_multipart.multipart import parse_options_header
+
+from neurdicom.errors import NeurdicomError
+from neurdicom.services.upload import Upload
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.problems import problem, status_of
+from neurdicom.web.routing import BINARY, STRING, Route, operation
+from neurdicom.web.schemas import json_answer
+
+_NULLABLE = {"type": ["string", "null"]}
+_REPORT = {
+    "type": "object",
+    "required": ["results"],
+    "properties": {
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["file", "status", "id", "study", "series", "reason"],
+                "properties": {
+                    "file": STRING,
+                    "status": {"enum": ["stored", "replaced", "duplicate", "rejected"]},
+                    "id": _NULLABLE,
+                    "study": _NULLABLE,
+                    "series": _NULLABLE,
+                    "reason": _NULLABLE,
+                },
+            },
+        }
+    },
+}
+
+
+class UploadHandler(ApiHandler):
+    """Stores instances; the body goes to the disk as it arrives."""
+
+    upload: Upload | None = None
+
+    async def prepare(self) -> None:
+        """Look at the headers, once the credential is in order."""
+        await super().prepare()
+        if self.request.method == "POST" and not self._finished:
+            headers = self.request.headers
+            length = headers.get("Content-Length", "")
+            self.upload = self.services.upload.begin(
+                headers.get("Content-Type", ""), int(length) if length.isdecimal() else None, self._file_name()
+            )
+
+    def _file_name(self) -> str:
+        _, options = parse_options_header(self.request.headers.get("Content-Disposition", ""))
+        return options.get(b"filename", b"").decode(errors="replace") or "body"
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Take a piece of the body."""
+        if self.upload is not None:
+            await self.upload.write(chunk)
+
+    def on_connection_close(self) -> None:
+        """Drop what the client did not finish."""
+        super().on_connection_close()
+        if self.upload is not None:
+            self.upload.drop()
+
+    @operation(
+        "Store instances",
+        tag="instances",
+        description=(
+            "A DICOM file; a multipart body with any number of files, each part with a file name; or a ZIP of a "
+            "folder tree, in which a DICOMDIR and files that are not DICOM are skipped and reported. The bytes tell "
+            "which of them a body or a part is. Nothing that is answered as stored can be lost any more."
+        ),
+        body={
+            "application/dicom": BINARY,
+            "application/zip": BINARY,
+            "multipart/form-data": {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
+        },
+        answers={
+            200: json_answer("All were there before.", _REPORT),
+            201: json_answer("All are stored.", _REPORT),
+            207: json_answer("Some are stored, others were refused; the results say why.", _REPORT),
+        },
+    )
+    async def post(self) -> None:
+        """Answer what became of each file."""
+        assert self.upload is not None
+        results = await self.upload.finish()
+        report: dict[str, Any] = {"results": [result.as_dict() for result in results]}
+        errors = [result.error for result in results if result.error is not None]
+        if len(errors) == len(results):
+            self._refuse(errors, report)
+        elif errors:
+            self.send_json(report, 207)
+        else:
+            self.send_json(report, 200 if all(result.status == "duplicate" for result in results) else 201)
+
+    def _refuse(self, errors: list[NeurdicomError], report: dict[str, Any]) -> None:
+        statuses = {status_of(error) for error in errors}
+        status = statuses.pop() if len(statuses) == 1 else 422
+        code = errors[0].code if len({error.code for error in errors}) == 1 else None
+        detail = f"none of {len(errors)} files could be stored" if len(errors) > 1 else str(errors[0])
+        self.set_status(status)
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(orjson.dumps(problem(status, detail, code=code) | report))
+
+
+ROUTES = [Route("/api/instances/upload", UploadHandler)]
