@@ -8,14 +8,15 @@ from neurdicom.web.entities import change_entity, delete_entity, send_entity
 from neurdicom.web.listing import list_parameters, parse_query, send_page
 from neurdicom.web.routing import BINARY, Parameter, Route, operation
 from neurdicom.web.schemas import changes_schema, entity_schema, json_answer, page_answer
+from neurdicom.web.uploads import UploadHandler
 
 _LEVEL = Level.INSTANCE
 _FILE = {"description": "The file, or the part asked for.", "content": {MEDIA_TYPE: {"schema": BINARY}}}
 _TAGS_FORMATS = ("json", "dicom+json")
 
 
-class InstancesHandler(ApiHandler):
-    """All instances."""
+class InstancesHandler(UploadHandler):
+    """All instances; a POST stores more."""
 
     @operation(
         "List instances",
