@@ -1,0 +1,192 @@
+"""The composition root: the only module that names concrete adapters, and the order of starting and stopping."""
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from neurdicom.blobs.base import BlobStore
+from neurdicom.blobs.local import LocalBlobStore
+from neurdicom.catalog.base import Catalog
+from neurdicom.config import Settings
+from neurdicom.errors import Unavailable
+from neurdicom.lock import FolderLock
+from neurdicom.runtime.pool import WorkerPool
+from neurdicom.security.authentication import NoAuthentication
+from neurdicom.security.first import FirstSignIn
+from neurdicom.security.users import UserService
+from neurdicom.services.edit import EditService
+from neurdicom.services.ingest import IngestService
+from neurdicom.services.plugins import PluginService
+from neurdicom.services.process import ProcessService
+from neurdicom.services.reindex import ReindexReport, reindex
+from neurdicom.services.remove import RemoveService
+from neurdicom.services.render import RenderService
+from neurdicom.services.retrieve import RetrieveService
+from neurdicom.services.search import SearchService
+from neurdicom.services.upload import UploadService
+from neurdicom.web import instances, openapi, operations, patients, pixels, plugins, series, studies, uploads, users
+from neurdicom.web.base import Services, UnknownRoute
+from neurdicom.web.metrics import Metrics, log_request
+from neurdicom.web.routing import Route
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a stopping server gives to the requests that it is answering.
+GRACE_SECONDS = 25.0
+
+#: Bytes taken from a socket at a time: uploads of 512 KB images come in a few pieces.
+READ_CHUNK = 256 * 1024
+
+ROUTES: list[Route] = [
+    *uploads.ROUTES,
+    *patients.ROUTES,
+    *studies.ROUTES,
+    *series.ROUTES,
+    *instances.ROUTES,
+    *pixels.ROUTES,
+    *plugins.ROUTES,
+    *users.ROUTES,
+    *operations.ROUTES,
+    *openapi.ROUTES,
+]
+
+
+def make_catalog(settings: Settings) -> Catalog:
+    """The catalog that the settings ask for."""
+    if settings.mongodb_uri:
+        from neurdicom.catalog.mongo import MongoCatalog  # its driver takes memory that the default need not
+
+        return MongoCatalog(settings.mongodb_uri)
+    from neurdicom.catalog.sqlite import SqliteCatalog
+
+    return SqliteCatalog(settings.data / "catalog.sqlite")
+
+
+def make_blobs(settings: Settings) -> BlobStore:
+    """The blob store that the settings ask for."""
+    return LocalBlobStore(settings.data / "blobs")
+
+
+async def open_storage(settings: Settings, stack: AsyncExitStack) -> tuple[Catalog, BlobStore]:
+    """Lock the data folder and open what lies in it; the stack closes them. Raises `Conflict` or `Unavailable`."""
+    lock = FolderLock(settings.data)
+    stack.callback(lock.release)
+    catalog = make_catalog(settings)
+    stack.push_async_callback(catalog.close)
+    await catalog.open()
+    blobs = make_blobs(settings)
+    stack.push_async_callback(blobs.close)
+    await blobs.open()
+    return catalog, blobs
+
+
+class Server:
+    """A NeurDICOM server in this process.
+
+    `start` opens everything in order and listens; `stop` is its reverse, and first lets the requests under way end.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stack = AsyncExitStack()
+        self.url = ""
+        self.first_sign_in: FirstSignIn | None = None
+
+    async def start(self) -> None:
+        """Start serving. Raises our errors when the folder is taken or a backend does not answer."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        settings, stack = self.settings, self._stack
+        catalog, blobs = await open_storage(settings, stack)
+        pool = WorkerPool(settings.plugin_workers)
+        stack.push_async_callback(pool.close)
+        await pool.open()
+        services = self._compose(catalog, blobs, pool)
+        stack.push_async_callback(services.users.close)
+        stack.push_async_callback(services.ingest.close)
+        await services.ingest.recover()
+        stack.push_async_callback(services.plugins.close)
+        await services.plugins.open()
+        if not settings.no_auth:
+            self.first_sign_in = await services.users.ensure_administrator()
+        http = self._listen(services)
+        stack.push_async_callback(self._stop_listening, http, services)
+        services.ready = True
+
+    def _compose(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool) -> Services:
+        settings = self.settings
+        users = UserService(catalog, settings.data, session_seconds=settings.session_hours * 3600)
+        plugins = PluginService(
+            settings.data / "plugins",
+            catalog,
+            pool,
+            timeout=settings.plugin_timeout,
+            memory=settings.plugin_memory * 1024 * 1024,
+        )
+        ingest = IngestService(catalog, blobs)
+        return Services(
+            settings=settings,
+            authenticator=NoAuthentication() if settings.no_auth else users.authenticator,
+            users=users,
+            search=SearchService(catalog),
+            edit=EditService(catalog),
+            remove=RemoveService(catalog, blobs),
+            retrieve=RetrieveService(catalog, blobs),
+            ingest=ingest,
+            upload=UploadService(ingest, settings.max_upload),
+            render=RenderService(catalog, blobs, pool),
+            plugins=plugins,
+            process=ProcessService(catalog, blobs, pool, plugins),
+        )
+
+    def _listen(self, services: Services) -> HTTPServer:
+        settings = self.settings
+        application = Application(
+            [route.as_url_spec(services) for route in ROUTES],
+            default_handler_class=UnknownRoute,
+            default_handler_args={"services": services},
+            log_function=log_request,
+            routes=ROUTES,
+            metrics=Metrics(ROUTES),
+            started=time.monotonic(),
+        )
+        http = HTTPServer(application, max_body_size=1 << 62, chunk_size=READ_CHUNK, max_header_size=64 * 1024)
+        try:
+            sockets = bind_sockets(settings.port, settings.host)
+        except OSError as error:
+            raise Unavailable(f"can't listen on {settings.host} port {settings.port}: {error.strerror}") from error
+        http.add_sockets(sockets)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"http://{host}:{sockets[0].getsockname()[1]}"
+        return http
+
+    async def _stop_listening(self, http: HTTPServer, services: Services) -> None:
+        services.ready = False
+        http.stop()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while services.under_way and time.monotonic() < deadline:  # noqa: ASYNC110 (once, at the end)
+            await asyncio.sleep(0.02)
+        if services.under_way:
+            log.warning("%d requests are still under way after %g s: cut off", len(services.under_way), GRACE_SECONDS)
+        await http.close_all_connections()
+
+    async def stop(self) -> None:
+        """Stop listening, let what is under way end, close everything in reverse order. Idempotent."""
+        await self._stack.aclose()
+
+
+async def reindex_folder(settings: Settings) -> ReindexReport:
+    """Rebuild the catalog of a stopped server from its files. Raises `Conflict` while a server runs on the folder."""
+    async with AsyncExitStack() as stack:
+        catalog, blobs = await open_storage(settings, stack)
+        return await reindex(catalog, blobs)

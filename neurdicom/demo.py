@@ -1,0 +1,166 @@
+"""`make demo`: a server of one's own, with a study and plugins in it, from nothing.
+
+Everything goes over HTTP as any client's requests do. The study comes from the test files in pydicom's wheel.
+"""
+
+import io
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from pydicom.data import DATA_ROOT
+
+from neurdicom.cli_plugin import pack_folder
+from neurdicom.errors import Unavailable
+from neurdicom.security.first import read_first_sign_in
+
+#: The pictures of the demo: a brain MR, a body CT and an ultrasound, from pydicom's test files.
+FILES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")
+
+READY = re.compile(r"ready at (http://\S+)")
+
+
+class Client:
+    """The few requests of the demo. Raises `Unavailable` with the server's own words when one is refused."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.token = ""
+
+    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
+        """Send one request and answer the body."""
+        headers = {"Content-Type": kind} if body is not None else {}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 (our own URL)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            with error:
+                problem = error.read().decode(errors="replace")
+            raise Unavailable(f"{method} {path} was answered with {error.code}: {problem}") from error
+
+    def json(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
+        """Send one request and answer the parsed JSON."""
+        return json.loads(self.request(method, path, body, kind))
+
+
+@contextmanager
+def running_server(data: Path, port: int) -> Iterator[str]:
+    """Run `neurdicom serve` as a process of its own, with its log beside the data; answers its URL."""
+    log_file = data.parent / "server.log"
+    with (
+        log_file.open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "neurdicom", "serve", "--data", str(data), "--port", str(port)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            ready = next((found for line in process.stdout if (found := READY.search(line))), None)
+            if ready is None:
+                said = log_file.read_text(encoding="utf-8").strip().splitlines()
+                raise Unavailable(f"the server did not start: {said[-1] if said else 'it said nothing'}")
+            yield ready[1]
+        finally:
+            process.terminate()
+
+
+def zip_study() -> bytes:
+    """The demo's DICOM files as a ZIP."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in FILES:
+            archive.write(Path(DATA_ROOT) / "test_files" / name, name)
+    return buffer.getvalue()
+
+
+def free_port(port: int) -> int:
+    """The port if nobody listens there, 0 (any) otherwise."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
+
+
+def pack(folder: Path, scratch: Path) -> bytes:
+    """The archive of a plugin in source form; a native one is built first, with its own make file."""
+    if not (folder / "plugin.py").exists():
+        subprocess.run(["make", "--silent", "-C", str(folder.parent), folder.name], check=True)
+    archive = scratch / f"{folder.name}.zip"
+    pack_folder(folder, archive)
+    return archive.read_bytes()
+
+
+def show(client: Client, sources: Path, output: Path) -> None:
+    """Upload the study and the plugins, run them, and keep what comes back."""
+    results = client.json("POST", "/api/instances", zip_study(), "application/zip")["results"]
+    click.echo(f"uploaded {len(results)} images")
+    picture, *_ = (each["id"] for each in results if each["file"] == FILES[0])
+    with tempfile.TemporaryDirectory(prefix="neurdicom-demo-") as scratch:
+        guids = {}
+        for folder in (sources / "plugins/hello", sources / "plugins/threshold", sources / "native_examples/invert"):
+            plugin = client.json("POST", "/api/plugins", pack(folder, Path(scratch)), "application/zip")
+            guids[folder.name] = plugin["id"]
+            click.echo(f"installed {plugin['name']} {plugin['version'] or ''} ({plugin['kind']})")
+    wanted = {
+        "original.png": f"/api/instances/{picture}/image",
+        "inverted.png": f"/api/instances/{picture}/process/by_plugin/{guids['invert']}",
+        "threshold.png": f"/api/instances/{picture}/process/by_plugin/{guids['threshold']}",
+        "hello.json": f"/api/instances/{picture}/process/by_plugin/{guids['hello']}",
+    }
+    for name, path in wanted.items():
+        (output / name).write_bytes(client.request("GET", path))
+        click.echo(f"{output / name}  from GET {path}")
+
+
+@click.command()
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=Path("demo-output"))
+@click.option("--sources", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path())
+@click.option("--port", type=int, default=8080, show_default=True, help="Another free one if this is taken.")
+@click.option("--once", is_flag=True, help="Stop when everything is shown.")
+def demo(output: Path, sources: Path, port: int, once: bool) -> None:
+    """Start a server with a study and plugins in it, and write what the plugins give into a folder.
+
+    SOURCES is a checkout of NeurDICOM, where the plugins' sources lie.
+    """
+    output = output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    data = output / "data"
+    with running_server(data, free_port(port)) as url:
+        client = Client(url)
+        first = read_first_sign_in(data)
+        if first is None:
+            raise Unavailable(f"the password of {data} was changed; delete {output} for a fresh demo")
+        body = json.dumps({"email": first.email, "password": first.password}).encode()
+        client.token = client.json("POST", "/api/users/auth", body)["token"]
+        show(client, sources.resolve(), output)
+        click.echo(f"\nURL:      {url}  (the API's page: {url}/api/docs)")
+        click.echo(f"Sign in:  {first.email} with {first.password}")
+        click.echo(f"Token:    {client.token}")
+        click.echo(f"Try:      curl -H 'Authorization: Bearer {client.token}' {url}/api/studies")
+        if once:
+            return
+        click.echo("The server runs until Ctrl-C.")
+        with suppress(KeyboardInterrupt):
+            signal.pause()

@@ -1,0 +1,63 @@
+"""The README's commands work as printed, one after the other, in a checkout of their own."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PORT = 8080
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_commands_by_hand(tmp_path: Path) -> None:
+    demo, test, *by_hand = blocks(ROOT / "README.md")
+    assert (demo, test) == ("make demo\n", "make test\n")
+    for name in ("plugins", "native_examples"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    script = "".join(by_hand)
+    assert "make install\n" in script
+    script = script.replace("make install\n", "").replace('export PATH="$PWD/.venv/bin:$PATH"\n', "")
+    port = str(free_port())
+    script = script.replace(str(PORT), port).replace("neurdicom serve", f"neurdicom serve --port {port}")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("NEURDICOM_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", script + "\nkill %1\nwait\n"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    log = (tmp_path / "server.log").read_text(encoding="utf-8")
+    assert process.returncode == 0, f"{output}\n{errors}\n{log}"
+    assert '"status":"stored"' in output
+    assert '"status":"duplicate"' in output
+    assert "Hello, Radiology!" in output
+    for picture in ("picture.png", "result.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
