@@ -7,11 +7,12 @@ request that began with it has its answer.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from neurdicom.blobs.base import Spool
 from neurdicom.catalog.base import Catalog
@@ -62,6 +63,7 @@ class PluginService:
         self._files = asyncio.Lock()
         self._changes = asyncio.Lock()
         self._retiring: dict[str, asyncio.Task[None]] = {}
+        self._dropped: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Take the plugins from the catalog, and delete files that none of them needs."""
@@ -82,7 +84,7 @@ class PluginService:
 
     async def close(self) -> None:
         """Wait until nothing is being deleted. Idempotent."""
-        await asyncio.gather(*self._retiring.values(), return_exceptions=True)
+        await asyncio.gather(*self._retiring.values(), *self._dropped, return_exceptions=True)
 
     def all(self) -> list[Plugin]:
         """Every plugin, by name."""
@@ -125,6 +127,12 @@ class PluginService:
                 await asyncio.wait([self._retiring[digest]])
         log.info("plugin %s %s is installed (%s)", plugin.id, plugin.manifest.version, digest[:12])
         return plugin, is_new
+
+    def drop(self, abort: Coroutine[Any, Any, None]) -> None:
+        """Have an upload whose sender went away deleted; does not wait."""
+        task = asyncio.get_running_loop().create_task(abort)
+        self._dropped.add(task)
+        task.add_done_callback(self._dropped.discard)
 
     async def delete(self, guid: str) -> None:
         """Remove a plugin; requests that run it get their answers. Raises `NotFound`."""

@@ -1,5 +1,6 @@
 """What the lists of the four resources share: their parameters, their pages and the links between these."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from neurdicom.catalog.base import Page
@@ -64,11 +65,16 @@ def parse_query(handler: ApiHandler, level: Level) -> Query:
 
 def send_page(handler: ApiHandler, query: Query, page: Page) -> None:
     """Finish with a page: an array, how many there are in all, and the link to the next page."""
-    handler.set_header("X-Total-Count", str(page.total))
-    after = query.offset + len(page.items)
-    if page.items and after < page.total:
+    send_items(handler, page.items, offset=query.offset, total=page.total)
+
+
+def send_items(handler: ApiHandler, items: list[dict[str, Any]], *, offset: int, total: int) -> None:
+    """Finish with these items of a list, the first of them at `offset` of `total`."""
+    handler.set_header("X-Total-Count", str(total))
+    after = offset + len(items)
+    if items and after < total:
         handler.set_header("Link", f'<{_next_url(handler, after)}>; rel="next"')
-    handler.send_json(page.items)
+    handler.send_json(items)
 
 
 def _next_url(handler: ApiHandler, offset: int) -> str:

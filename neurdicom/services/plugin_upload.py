@@ -1,0 +1,113 @@
+"""The archive of a plugin as it arrives: a bare body, or the one file of a multipart body."""
+
+import asyncio
+
+from neurdicom.blobs.base import Spool
+from neurdicom.errors import Malformed, NeurdicomError, TooLarge
+from neurdicom.runtime.registry import Plugin
+from neurdicom.services.plugins import PluginService
+from neurdicom.services.upload.multipart import MultipartReader, PartBegins, PartData
+
+#: Bytes that an archive may have.
+MAX_ARCHIVE = 2 << 30
+
+
+class PluginUpload:
+    """One body. It goes to the disk as it comes; what is wrong with it is told at the end. Ends in `finish` or `abort`.
+
+    Parameters
+    ----------
+    plugins : PluginService
+        Installs what arrived.
+    content_type : str
+        A multipart body is taken apart; the bytes of all others are the archive.
+    limit : int
+        Bytes that the archive may have; more than `MAX_ARCHIVE` means that.
+    """
+
+    def __init__(self, plugins: PluginService, content_type: str, limit: int = MAX_ARCHIVE) -> None:
+        self._limit = min(limit, MAX_ARCHIVE)
+        self._plugins = plugins
+        self._is_multipart = content_type.strip().lower().startswith("multipart/")
+        self._content_type = content_type
+        self._reader: MultipartReader | None = None
+        self._spool: Spool | None = None
+        self._files = 0
+        self._in_file = not self._is_multipart
+        self._error: NeurdicomError | None = None
+        self._lock = asyncio.Lock()  # `abort` may come while a piece is being written
+
+    async def write(self, data: bytes) -> None:
+        """Take the next piece."""
+        async with self._lock:
+            if self._error is not None:
+                return
+            try:
+                await self._write(data)
+            except NeurdicomError as error:
+                self._error = error
+                await self._discard()
+
+    async def finish(self) -> tuple[Plugin, bool]:
+        """Take the body as complete and install the plugin; see `PluginService.install`.
+
+        Raises
+        ------
+        Malformed
+            The body is empty, or not a multipart body with one file.
+        TooLarge
+            It is larger than an archive may be.
+        """
+        async with self._lock:
+            try:
+                if self._error is not None:
+                    raise self._error
+                if self._reader is not None and not self._reader.complete:
+                    raise Malformed("the multipart body ends before its closing boundary")
+                if self._spool is None:
+                    raise Malformed("the body has no file in it; the ZIP of a plugin is expected")
+                return await self._plugins.install(self._spool)
+            finally:
+                await self._discard()
+
+    async def abort(self) -> None:
+        """Drop it. Idempotent."""
+        async with self._lock:
+            await self._discard()
+            self._error = self._error or Malformed("the upload was cut off")
+
+    async def _write(self, data: bytes) -> None:
+        if not self._is_multipart:
+            await self._append([data])
+            return
+        if self._reader is None:
+            self._reader = MultipartReader(self._content_type)
+        pieces: list[bytes | memoryview] = []
+        for event in self._reader.feed(data):
+            if isinstance(event, PartBegins):
+                self._in_file = event.file is not None
+                self._files += self._in_file
+                if self._files > 1:
+                    raise Malformed("the multipart body has several files; one plugin at a time is taken")
+            elif isinstance(event, PartData) and self._in_file:
+                pieces.append(event.data)
+        await self._append(pieces)
+
+    async def _append(self, pieces: list[bytes | memoryview]) -> None:
+        size = sum(map(len, pieces))
+        if size + (self._spool.size if self._spool is not None else 0) > self._limit:
+            raise TooLarge(f"the archive has more than the {self._limit} bytes that are taken")
+        if size:
+            self._spool = await asyncio.to_thread(_append, self._plugins, self._spool, pieces)
+
+    async def _discard(self) -> None:
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            await asyncio.to_thread(spool.discard)
+
+
+def _append(plugins: PluginService, spool: Spool | None, pieces: list[bytes | memoryview]) -> Spool:
+    spool = spool or plugins.new_spool()
+    for piece in pieces:
+        spool.write(piece)
+    return spool

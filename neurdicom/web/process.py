@@ -1,0 +1,131 @@
+"""Routes that run a plugin on an instance."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from neurdicom.errors import Malformed, NotAvailable
+from neurdicom.runtime.params import Param, convert_arguments, decode_arguments
+from neurdicom.runtime.pool import Reply
+from neurdicom.services.process import FORMATS, Call
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import BINARY, Parameter, Route, operation
+
+#: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
+_OPTIONS: Mapping[str, Param] = {
+    "frame": Param.from_meta("frame", {"type": "int", "default": 1, "range": [1, None]}),
+    "format": Param.from_meta("format", {"type": "text", "default": "png", "values": [*FORMATS, "dicom"]}),
+    "store": Param.from_meta("store", {"type": "bool", "default": False}),
+}
+_QUERY = (
+    Parameter("frame", "The frame to process, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
+    Parameter(
+        "format",
+        "Of an image: png and jpeg are scaled from minimum and maximum to 8 bits, lum8 are raw 8-bit samples, the "
+        "others keep the values. JSON results are JSON whatever is asked for.",
+        {"type": "string", "enum": list(FORMATS), "default": "png"},
+    ),
+)
+_DESCRIPTION = (
+    "The plugin's parameters are further query parameters, form fields, or members of a JSON object. A list is "
+    "repeated, separated by commas, or a JSON array."
+)
+_RESULT = {
+    "description": "What the plugin answered. `X-Shape` and `X-Dtype` describe raw samples.",
+    "content": {
+        "image/png": {"schema": BINARY},
+        "image/jpeg": {"schema": BINARY},
+        "application/octet-stream": {"schema": BINARY},
+        "application/x-npy": {"schema": BINARY},
+        "application/json": {"schema": {}},
+    },
+}
+_FIELDS = {"type": "object", "additionalProperties": True}
+
+#: Bytes that are copied to the socket's buffer at a time.
+_PIECE = 1 << 20
+
+
+class ProcessByPluginHandler(ApiHandler):
+    """Runs a plugin on one instance."""
+
+    @operation(
+        "Run a plugin on an instance",
+        tag="processing",
+        description=_DESCRIPTION,
+        query=_QUERY,
+        open_query=True,
+        answers={200: _RESULT},
+    )
+    async def get(self, instance: str, plugin: str) -> None:
+        """Answer the result."""
+        await self._process(instance, plugin)
+
+    @operation(
+        "Run a plugin on an instance, with parameters in the body",
+        tag="processing",
+        description=_DESCRIPTION,
+        query=_QUERY,
+        open_query=True,
+        body={
+            "application/json": _FIELDS,
+            "application/x-www-form-urlencoded": _FIELDS,
+            "multipart/form-data": _FIELDS,
+        },
+        answers={200: _RESULT},
+    )
+    async def post(self, instance: str, plugin: str) -> None:
+        """Answer the result."""
+        await self._process(instance, plugin)
+
+    async def _process(self, instance: str, plugin: str) -> None:
+        own = self.services.plugins.get(plugin).manifest.params
+        texts, values = self._given()
+        options = {name: param for name, param in _OPTIONS.items() if name not in own}
+        chosen = convert_arguments(options, _only(texts, options), _only(values, options))
+        if chosen.get("store") or chosen.get("format") == "dicom":
+            raise NotAvailable("results can't be kept as, or turned into, DICOM instances by this version")
+        call = Call(
+            texts={name: given for name, given in texts.items() if name not in options},
+            values={name: given for name, given in values.items() if name not in options},
+            **{name: value for name, value in chosen.items() if name != "store"},  # type: ignore[arg-type]
+        )
+        await self._send(await self.services.process.by_plugin(instance, plugin, call))
+
+    def _given(self) -> tuple[dict[str, list[str]], dict[str, Any]]:
+        """All parameters of the request: those that are text, and those of a JSON body."""
+        texts = decode_arguments(self.request.query_arguments)
+        if not self.body:
+            return texts, {}
+        content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+            for name, given in self.form_body().items():
+                texts.setdefault(name, []).extend(given)
+            return texts, {}
+        if content_type in ("", "application/json") or content_type.endswith("+json"):
+            return texts, self.json_body()
+        raise Malformed(f"the body is {content_type}; JSON or a form is expected", field="Content-Type")
+
+    async def _send(self, reply: Reply) -> None:
+        meta = reply.meta
+        self.set_header("Content-Type", meta.get("media_type", "application/octet-stream"))
+        self.set_header("Content-Length", str(len(reply.body)))
+        if "shape" in meta:
+            self.set_header("X-Shape", ",".join(map(str, meta["shape"])))
+        if "dtype" in meta:
+            self.set_header("X-Dtype", meta["dtype"])
+        view = memoryview(reply.body)
+        for start in range(0, len(view), _PIECE):
+            self.write(bytes(view[start : start + _PIECE]))
+            await self.flush()
+        self.finish()
+
+    def compute_etag(self) -> str | None:
+        """None: a result is computed anew each time, and hashing it would take longer than sending it."""
+        return None
+
+
+def _only(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in names}
+
+
+ROUTES = [Route("/api/instances/{id}/process/by_plugin/{plugin_id}", ProcessByPluginHandler)]
