@@ -29,7 +29,19 @@ from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
 from neurdicom.services.search import SearchService
 from neurdicom.services.upload import UploadService
-from neurdicom.web import instances, openapi, operations, patients, pixels, plugins, series, studies, uploads, users
+from neurdicom.web import (
+    instances,
+    openapi,
+    operations,
+    patients,
+    pixels,
+    plugins,
+    process,
+    series,
+    studies,
+    uploads,
+    users,
+)
 from neurdicom.web.base import Services, UnknownRoute
 from neurdicom.web.metrics import Metrics, log_request
 from neurdicom.web.routing import Route
@@ -50,6 +62,7 @@ ROUTES: list[Route] = [
     *instances.ROUTES,
     *pixels.ROUTES,
     *plugins.ROUTES,
+    *process.ROUTES,
     *users.ROUTES,
     *operations.ROUTES,
     *openapi.ROUTES,
@@ -131,7 +144,7 @@ class Server:
             catalog,
             pool,
             timeout=settings.plugin_timeout,
-            memory=settings.plugin_memory * 1024 * 1024,
+            memory=settings.plugin_memory,
         )
         ingest = IngestService(catalog, blobs)
         return Services(
