@@ -1,0 +1,180 @@
+"""Running plugins over HTTP: parameters, results, and what stands in the way."""
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.plugins.conftest import Site
+from tests.plugins.images import COLUMNS, PIXELS, ROWS
+from tests.plugins.packages import package
+
+ECHO = """
+class Plugin:
+    def init(self): pass
+    def process(self, ds=None, *args, **kwargs):
+        return {"args": len(args), **kwargs}
+    def destroy(self): pass
+"""
+PARAMS = {
+    "i": {"type": "int", "range": [0, 10]},
+    "d": {"type": "float", "default": 1},
+    "t": {"type": "text", "isnull": True, "values": ["a", "b"]},
+    "l": {"type": "int", "isarray": True, "is_required": False},
+    "b": {"type": "bool", "default": False},
+}
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"params": {"i": "1"}}, {"i": 1, "d": 1.0, "b": False}),
+        ({"params": {"i": 1, "l": [1, 2], "t": "a"}}, {"i": 1, "d": 1.0, "t": "a", "l": [1, 2], "b": False}),
+        ({"json": {"i": 1, "t": None, "l": [], "b": True}}, {"i": 1, "d": 1.0, "t": None, "l": [], "b": True}),
+        ({"json": {"i": 1}, "params": {"d": "2.5"}}, {"i": 1, "d": 2.5, "b": False}),
+        ({"data": {"i": "1", "l": "3,4", "b": "on"}}, {"i": 1, "d": 1.0, "l": [3, 4], "b": True}),
+        ({"files": {"i": (None, "7")}}, {"i": 7, "d": 1.0, "b": False}),
+    ],
+)
+def test_parameters_arrive_converted(site: Site, request_: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert site.install(package(ECHO, params=PARAMS)).status_code in (200, 201)
+    answer = site.post(**request_)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"args": 0, **expected}
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        ({}, "i"),
+        ({"params": {"i": "x"}}, "i"),
+        ({"params": {"i": 11}}, "i"),
+        ({"params": {"i": [1, 2]}}, "i"),
+        ({"params": {"i": 1, "t": "c"}}, "t"),
+        ({"params": {"i": 1, "colour": "red"}}, "colour"),
+        ({"json": {"i": True}}, "i"),
+        ({"json": {"i": 1, "d": None}}, "d"),
+        ({"json": {"i": 1}, "params": {"i": 1}}, "i"),
+        ({"params": {"i": 1, "frame": 0}}, "frame"),
+        ({"params": {"i": 1, "frame": "x"}}, "frame"),
+        ({"params": {"i": 1, "format": "gif"}}, "format"),
+    ],
+)
+def test_wrong_parameters_are_named_and_the_plugin_is_not_called(
+    site: Site, request_: dict[str, Any], field: str
+) -> None:
+    source = ECHO.replace("return", "raise RuntimeError('called'); return")
+    assert site.install(package(source, params=PARAMS)).status_code in (200, 201)
+    answer = site.post(**request_)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [(b"{", "application/json"), (b"i=%ff", "application/x-www-form-urlencoded"), (b"x", "text/plain")],
+)
+def test_a_body_that_cannot_be_parsed_is_malformed(site: Site, content: bytes, content_type: str) -> None:
+    assert site.install(package(ECHO, params=PARAMS)).status_code in (200, 201)
+    assert site.post(content=content, headers={"Content-Type": content_type}).status_code == 400
+
+
+def test_a_plugins_own_parameter_comes_before_an_option_of_that_name(site: Site) -> None:
+    params = {"format": {"type": "text"}, "frame": {"type": "double", "default": 0}}
+    assert site.install(package(ECHO, params=params)).status_code in (200, 201)
+    assert site.run(format="anything").json() == {"args": 0, "format": "anything", "frame": 0.0}
+
+
+def test_own_modules_and_data_files(site: Site) -> None:
+    """What a plugin.py may rely on: modules beside it, packages, and files found from __file__."""
+    source = """
+import csv, json, pathlib
+from helpers.arithmetic import double
+import settings
+
+class Plugin:
+    def init(self):
+        self.table = json.loads((pathlib.Path(__file__).parent / "data" / "table.json").read_text())
+    def process(self, ds=None, *args, **kwargs):
+        return {"double": double(self.table["x"]), "name": settings.NAME, "rows": int(ds.Rows)}
+    def destroy(self):
+        pass
+"""
+    files = {
+        "helpers/__init__.py": "",
+        "helpers/arithmetic.py": "from .constants import TWO\ndef double(x): return TWO * x\n",
+        "helpers/constants.py": "TWO = 2\n",
+        "settings.py": "NAME = 'own'\n",
+        "data/table.json": json.dumps({"x": 21}),
+    }
+    for top in ("", "my-plugin/"):
+        assert site.install(package(source, top=top, files=files)).status_code in (200, 201)
+        assert site.run().json() == {"double": 42, "name": "own", "rows": ROWS}
+
+
+def test_two_plugins_share_no_modules(site: Site) -> None:
+    for guid in ("one", "two"):
+        source = "import helper\n" + ECHO.replace("len(args)", "helper.NAME")
+        assert (
+            site.install(package(source, plugin_guid=guid, files={"helper.py": f"NAME = {guid!r}"})).status_code == 201
+        )
+    assert site.run("one").json() == {"args": "one"}
+    assert site.run("two").json() == {"args": "two"}
+
+
+def test_image_results_in_every_format(site: Site) -> None:
+    source = ECHO.replace('{"args": len(args), **kwargs}', "ds.pixel_array * 2.0")
+    assert site.install(package(source)).status_code in (200, 201)
+    doubled = PIXELS * 2.0
+    png = site.run()
+    assert png.headers["Content-Type"] == "image/png"
+    assert png.content.startswith(b"\x89PNG")
+    assert site.run(format="jpeg").content.startswith(b"\xff\xd8")
+    f64 = site.run(format="f64")
+    assert np.array_equal(np.frombuffer(f64.content, "<f8").reshape(ROWS, COLUMNS), doubled)
+    assert (f64.headers["X-Shape"], f64.headers["X-Dtype"]) == (f"{ROWS},{COLUMNS}", "<f8")
+    assert np.array_equal(np.frombuffer(site.run(format="f32").content, "<f4"), doubled.ravel())
+    assert np.array_equal(np.load(io.BytesIO(site.run(format="npy").content)), doubled)
+    lum8 = np.frombuffer(site.run(format="lum8").content, "u1")
+    assert (lum8.size, lum8.min(), lum8.max()) == (ROWS * COLUMNS, 0, 255)
+
+
+def test_errors_of_a_plugin_end_one_request(site: Site) -> None:
+    source = """
+import ctypes, os, time
+class Plugin:
+    def init(self): pass
+    def process(self, ds=None, *args, how, **kwargs):
+        if how == "raise": raise KeyError("no such table")
+        if how == "exit": os._exit(3)
+        if how == "crash": ctypes.string_at(0)
+        if how == "hang": time.sleep(60)
+        if how == "memory": return [bytearray(1 << 24) for _ in range(64)] and {}
+        return {"how": how}
+    def destroy(self): pass
+"""
+    meta = {"params": {"how": {"type": "text"}}, "timeout": 1, "memory": 200}
+    assert site.install(package(source, **meta)).status_code == 201
+    for how, status, code, named in (
+        ("raise", 500, "plugin_failed", "KeyError: 'no such table'"),
+        ("exit", 502, "plugin_crashed", "3"),
+        ("crash", 502, "plugin_crashed", "SIGSEGV"),
+        ("hang", 504, "plugin_timeout", "1 s"),
+        ("memory", 507, "plugin_memory", "200 MiB"),
+    ):
+        answer = site.run(how=how)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert named in answer.json()["detail"]
+        assert site.run(how="fine").json() == {"how": "fine"}
+    assert site.client.get("/api/plugins/test.plugin").json()["state"] == "ready"
+
+
+def test_what_is_not_there_is_not_found(site: Site) -> None:
+    assert site.install(package(ECHO)).status_code == 201
+    assert site.run("no.such").status_code == 404
+    assert site.client.get("/api/instances/1.2.3/process/by_plugin/test.plugin").status_code == 404
+    assert site.run(store="true").status_code == 406
+    assert site.install(package(ECHO, level="series")).status_code == 200
+    assert site.run().status_code == 422

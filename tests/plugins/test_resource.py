@@ -1,0 +1,223 @@
+"""Plugins over HTTP: install, list, replace, delete, survive a restart, and refuse what is broken."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from neurdicom.cli_plugin import pack_folder
+from tests.plugins.conftest import Site, upload_image
+from tests.plugins.packages import PLUGIN, meta, package, zipped
+from tests.support.server import Server
+
+SHIPPED = Path(__file__).parents[2] / "plugins"
+
+
+def wait_for(condition, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_from_upload_to_delete(site: Site) -> None:
+    answer = site.install(package(version="1", params={"n": {"type": "int", "default": 3}}))
+    assert answer.status_code == 201, answer.text
+    plugin = answer.json()
+    assert plugin["id"] == plugin["plugin_guid"] == "test.plugin"
+    assert (plugin["kind"], plugin["state"], plugin["problem"], plugin["version"]) == ("python", "ready", None, "1")
+    assert plugin["params"]["n"]["type"] == "int"
+    assert plugin["digest"] in site.packages
+    assert site.client.get("/api/plugins/test.plugin").json() == plugin
+    listed = site.client.get("/api/plugins")
+    assert listed.json() == [plugin]
+    assert listed.headers["X-Total-Count"] == "1"
+    assert site.run().json() == {"version": "1", "kwargs": {"n": 3}}
+    assert site.client.delete("/api/plugins/test.plugin").status_code == 204
+    assert site.client.get("/api/plugins/test.plugin").status_code == 404
+    assert site.client.delete("/api/plugins/test.plugin").status_code == 404
+    assert site.run().status_code == 404
+    wait_for(lambda: site.packages == [])
+
+
+def test_the_schema_is_served(site: Site) -> None:
+    schema = site.client.get("/api/plugins/schema").json()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["required"] == ["plugin_guid", "name", "author"]
+
+
+def test_multipart_uploads(site: Site) -> None:
+    archive = package()
+    for files in ({"file": ("p.zip", archive, "application/zip")}, {"plugin": ("p.zip", archive)}):
+        assert site.client.post("/api/plugins", files=files).status_code in (200, 201)
+    two = [("file", ("a.zip", archive)), ("file", ("b.zip", archive))]
+    assert site.client.post("/api/plugins", files=two).status_code == 400
+    assert site.client.post("/api/plugins", data={"x": "1"}, files={}).status_code in (400, 422)
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    cut = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.zip"\r\n\r\n' + archive
+    assert site.client.post("/api/plugins", content=cut, headers=headers).status_code == 400
+    assert site.client.post("/api/plugins", content=b"").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("archive", "field", "named"),
+    [
+        (b"not a zip", "archive", "ZIP"),
+        (zipped({"plugin.py": ""}), "META.json", "META.json"),
+        (package(name=None), "name", "missing"),
+        (package(params={"p": {"type": "string"}}), "params.p.type", "string"),
+        (package(files={"../evil": "x"}), "archive", "evil"),
+        (package("class Plugin"), "archive", "SyntaxError"),
+        (package("import nothing_of_that_name"), "archive", "nothing_of_that_name"),
+        (package("x = 1"), "archive", "Plugin"),
+        (package("class Plugin: pass"), "archive", "process"),
+        (
+            package("class Plugin:\n def init(self): raise ValueError('no model')\n process = init"),
+            "archive",
+            "no model",
+        ),
+        (package("import os\nos._exit(3)"), "archive", "3"),
+        (package("import os\nos.kill(os.getpid(), 11)"), "archive", "SIGSEGV"),
+        (package("while True: pass", timeout=0.5), "archive", "0.5 s"),
+        (zipped({"META.json": json.dumps(meta()), "lib.so": b"\x7fELF"}), "archive", "lib.so"),
+    ],
+)
+def test_what_is_broken_is_refused_by_name_and_not_kept(site: Site, archive: bytes, field: str, named: str) -> None:
+    answer = site.install(archive)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["field"] == field
+    assert named in answer.json()["detail"]
+    assert site.client.get("/api/plugins").json() == []
+    assert site.packages == []
+
+
+def test_a_broken_version_does_not_replace_a_good_one(site: Site) -> None:
+    assert site.install(package(PLUGIN % "1")).status_code == 201
+    assert site.install(package("class Plugin: pass")).status_code == 422
+    assert site.run().json()["version"] == "1"
+    assert len(site.packages) == 2
+
+
+def test_a_new_version_fails_no_request(site: Site) -> None:
+    """Requests go on while ten versions come one after another; each is answered by one version or the next."""
+    slow = PLUGIN.replace("return", "import time; time.sleep(0.02); return")
+    assert site.install(package(slow % "0")).status_code == 201
+    seen: list[str] = []
+    stop = threading.Event()
+    path = f"/api/instances/{site.instance}/process/by_plugin/test.plugin"
+
+    def ask() -> None:
+        with httpx.Client(base_url=site.server.url, timeout=60) as client:
+            while not stop.is_set():
+                answer = client.get(path)
+                seen.append(answer.json()["version"] if answer.status_code == 200 else answer.text)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for version in range(1, 6):
+            answer = site.install(package(slow % version))
+            assert answer.status_code == 200, answer.text
+            assert site.run().json()["version"] == str(version)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(seen) <= set("012345")
+    assert seen[-1] == "5"
+    wait_for(lambda: len(site.packages) == 2)
+
+
+def test_the_same_archive_again(site: Site) -> None:
+    assert site.install(package()).status_code == 201
+    assert site.install(package()).status_code == 200
+    assert site.run().status_code == 200
+    assert site.client.delete("/api/plugins/test.plugin").status_code == 204
+    assert site.install(package()).status_code == 201
+    assert site.run().status_code == 200
+
+
+def test_lists_are_paged_and_sorted(site: Site) -> None:
+    for name in ("b", "C", "a"):
+        assert site.install(package(plugin_guid=f"id.{name}", name=name)).status_code == 201
+    assert [each["name"] for each in site.client.get("/api/plugins").json()] == ["a", "b", "C"]
+    answer = site.client.get("/api/plugins", params={"sort": "-name", "limit": 2})
+    assert [each["name"] for each in answer.json()] == ["C", "b"]
+    assert answer.headers["X-Total-Count"] == "3"
+    rest = site.client.get(answer.links["next"]["url"])
+    assert [each["name"] for each in rest.json()] == ["a"]
+    assert "next" not in rest.links
+    for wrong in ({"sort": "colour"}, {"limit": 0}, {"colour": "red"}):
+        assert site.client.get("/api/plugins", params=wrong).status_code == 422
+
+
+def test_guids_of_every_form(site: Site) -> None:
+    for guid in ("{8d1f7f4e-0000-4000-8000-000000000000}", "с пробелом", "a.b:c?d#e%f", "$where"):
+        assert site.install(package(plugin_guid=guid)).status_code == 201
+        path = f"/api/plugins/{httpx.URL('http://x').copy_with(path='/' + guid).raw_path.decode()[1:]}"
+        assert site.client.get(path.replace("?", "%3F").replace("#", "%23")).json()["id"] == guid
+
+
+def test_only_administrators_manage_plugins(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", auth=True) as server:
+        assert server.client.get("/api/plugins").status_code == 401
+        assert server.client.post("/api/plugins", content=package()).status_code == 401
+        assert server.client.delete("/api/plugins/x").status_code == 401
+
+
+def test_plugins_survive_a_restart_and_lost_files(own_server: Server) -> None:
+    with own_server as server:
+        site = Site(server, upload_image(server))
+        digest = site.install(package(PLUGIN % "1", files={"data/table.txt": "x"})).json()["digest"]
+        before = site.client.get("/api/plugins").json()
+    folder = server.data / "plugins" / digest
+    (folder / "data/table.txt").unlink()
+    (folder / "data").rmdir()
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    (server.data / "plugins" / ".left.upload").write_bytes(b"half")
+    with own_server as server:
+        assert site.client.get("/api/plugins").json() == before
+        assert site.run().json()["version"] == "1"
+        assert (folder / "data/table.txt").read_text() == "x"
+        assert site.packages == sorted([digest, f"{digest}.zip"])
+        assert site.install(package(PLUGIN % "2")).status_code == 200
+        assert site.run().json()["version"] == "2"
+
+
+def test_what_keeps_failing_to_load_is_quarantined_until_a_new_version(own_server: Server, tmp_path: Path) -> None:
+    marker = tmp_path / "crash"
+    source = f"import os, pathlib\nif pathlib.Path({str(marker)!r}).exists(): os.abort()\n" + PLUGIN % "1"
+    with own_server as server:
+        site = Site(server, upload_image(server))
+        assert site.install(package(source)).status_code == 201
+        marker.touch()
+        answers = [site.run() for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [502, 502, 502, 503]
+        assert "SIGABRT" in answers[0].json()["detail"]
+        assert answers[3].json()["code"] == "plugin_quarantined"
+        plugin = site.client.get("/api/plugins/test.plugin").json()
+        assert plugin["state"] == "quarantined"
+        assert "SIGABRT" in plugin["problem"]
+    marker.unlink()
+    with own_server as server:
+        assert site.run().status_code == 503
+        assert site.install(package(source)).status_code == 200
+        assert site.client.get("/api/plugins/test.plugin").json()["state"] == "ready"
+        assert site.run().json()["version"] == "1"
+
+
+def test_the_shipped_plugins(site: Site, tmp_path: Path) -> None:
+    for folder in sorted(path for path in SHIPPED.iterdir() if path.is_dir()):
+        pack_folder(folder, tmp_path / "p.zip")
+        assert site.install((tmp_path / "p.zip").read_bytes()).status_code == 201, folder
+    greeting = site.run("org.neurdicom.hello", name="Ada").json()
+    assert greeting == {"greeting": "Hello, Ada!", "patient": "Doe^Jane", "modality": "CT"}
+    assert site.run("org.neurdicom.threshold").headers["Content-Type"] == "image/png"
+    mask = site.run("org.neurdicom.threshold", threshold=10, format="lum8").content
+    assert mask == bytes(10) + b"\xff" * 38  # 2 * stored - 10 reaches 10 at the stored value 10
