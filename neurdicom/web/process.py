@@ -1,6 +1,6 @@
 """Routes that run a plugin on an instance."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from neurdicom.errors import Malformed, NotAvailable
@@ -8,6 +8,7 @@ from neurdicom.runtime.params import Param, convert_arguments, decode_arguments
 from neurdicom.runtime.pool import Reply
 from neurdicom.services.process import FORMATS, Call
 from neurdicom.web.base import ApiHandler
+from neurdicom.web.downloads import send_stream
 from neurdicom.web.routing import BINARY, Parameter, Route, operation
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
@@ -113,15 +114,18 @@ class ProcessByPluginHandler(ApiHandler):
             self.set_header("X-Shape", ",".join(map(str, meta["shape"])))
         if "dtype" in meta:
             self.set_header("X-Dtype", meta["dtype"])
-        view = memoryview(reply.body)
-        for start in range(0, len(view), _PIECE):
-            self.write(bytes(view[start : start + _PIECE]))
-            await self.flush()
+        await send_stream(self, _pieces(reply.body))
         self.finish()
 
     def compute_etag(self) -> str | None:
         """None: a result is computed anew each time, and hashing it would take longer than sending it."""
         return None
+
+
+async def _pieces(body: bytes | memoryview) -> AsyncIterator[bytes]:
+    view = memoryview(body)
+    for start in range(0, len(view), _PIECE):
+        yield bytes(view[start : start + _PIECE])
 
 
 def _only(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, Any]:
