@@ -72,15 +72,18 @@ class Loaded:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "mongodb"])
-def loaded(
-    request: pytest.FixtureRequest, data_set: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Loaded]:
+def options(request: pytest.FixtureRequest) -> list[str]:
+    """What makes a server use each catalog; the database is one of the test session's own."""
+    if request.param == "sqlite":
+        return []
+    uri = request.getfixturevalue("mongodb_uri")
+    return ["--mongodb-uri", f"{uri.rstrip('/')}/neurdicom_{uuid.uuid4().hex[:12]}"]
+
+
+@pytest.fixture(scope="session")
+def loaded(options: list[str], data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     """The data set on each catalog; shared, so leave it as it was."""
-    options = []
-    if request.param == "mongodb":
-        uri = request.getfixturevalue("mongodb_uri")
-        options = ["--mongodb-uri", f"{uri.rstrip('/')}/neurdicom_{uuid.uuid4().hex[:12]}"]
-    with Server(tmp_path_factory.mktemp(f"loaded-{request.param}"), *options) as server:
+    with Server(tmp_path_factory.mktemp("loaded"), *options) as server:
         folders = [path for path in data_set.iterdir() if path.is_dir() and path.name != "LICENSES"]
         files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
         loaded = Loaded(server, files)

@@ -5,6 +5,7 @@ import io
 import re
 import zipfile
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import Any
 
 import pydicom
@@ -105,7 +106,7 @@ def test_slices_of_real_series_lie_in_order(loaded: Loaded) -> None:
         x, y = places[0][0][:3], places[0][0][3:]
         normal = (x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0])
         heights = [sum(n * p for n, p in zip(normal, position, strict=True)) for _, position in places]
-        assert all(low <= high + 1e-3 for low, high in zip(heights, heights[1:], strict=False)), series["id"]
+        assert all(low <= high + 1e-3 for low, high in pairwise(heights)), series["id"]
         checked += 1
     assert checked
 

@@ -1,5 +1,6 @@
 """Every filter and every sort order of every list, over the data set, against the reference in `dicom.query`."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ def test_sort_orders(loaded: Loaded, level: Level) -> None:
             assert sorted(listed) == sorted(entities), field
             values = [entities[one][field] for one in listed]
             assert sorted(values, key=lambda value: value is not None, reverse=descends) == values, field
-            pairs = zip(listed, listed[1:], strict=False)
+            pairs = pairwise(listed)
             for first, second in pairs:
                 if entities[first][field] == entities[second][field]:
                     assert first < second, f"ties of {field} are ordered by id"

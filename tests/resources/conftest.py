@@ -21,8 +21,8 @@ class Archive:
 
     def get(self, path: str, status: int = 200, **params: Any) -> httpx.Response:
         """GET below `/api`, and hold the status."""
-        answer = self.client.get(f"/api{path}", params=params)
-        assert answer.status_code == status, answer.text
+        answer = self.client.get(f"/api{path}", params=params or None)
+        assert answer.status_code == status, answer.text[:1000]
         return answer
 
     def put(self, path: str, changes: Any, status: int = 200) -> dict[str, Any]:

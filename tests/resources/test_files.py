@@ -103,7 +103,7 @@ def test_the_format_of_tags(archive: Archive, plus: str) -> None:
     path = f"/api/instances/{result['id']}/tags"
     model = archive.client.get(f"{path}?format=dicom{plus}json")
     assert model.headers["Content-Type"] == "application/dicom+json"
-    assert pydicom.Dataset.from_json(model.text).PatientName == "TAGS^T"
+    assert model.json()["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "TAGS^T"}]}
     assert archive.client.get(path, headers={"Accept": "application/dicom+json"}).content == model.content
     plain = archive.client.get(path, headers={"Accept": "*/*"})
     assert plain.headers["Content-Type"].startswith("application/json")
@@ -116,10 +116,11 @@ def test_a_client_that_goes_away_harms_nothing(archive: Archive) -> None:
     result = archive.store(make_file(PatientID="large", Rows=2048, Columns=2048, PixelData=bytes(8 << 20)))
     url = urlsplit(archive.server.url)
     request = f"GET /api/instances/{result['id']}/file HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
+    before = archive.server.log
     for _ in range(5):
         with socket.create_connection((url.hostname, url.port)) as connection:
             connection.sendall(request)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
     time.sleep(0.1)
     assert len(archive.get(f"/instances/{result['id']}/file").content) > 8 << 20
-    assert "Traceback" not in archive.server.log
+    assert "Traceback" not in archive.server.log.removeprefix(before)
