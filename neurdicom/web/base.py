@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from tornado.httputil import parse_body_arguments
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import HTTPError
 
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
 from neurdicom.logs import REQUEST_ID
 from neurdicom.security.access import Principal, check_access
 from neurdicom.security.authentication import SESSION_COOKIE
 from neurdicom.security.origin import check_loopback_host, check_origin
-from neurdicom.web.problems import problem, problem_of
+from neurdicom.web.early import EarlyAnswerHandler
+from neurdicom.web.problems import problem, problem_of, status_of
 from neurdicom.web.routing import Operation
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Services:
     under_way: "set[ApiHandler]" = field(default_factory=set)
 
 
-@stream_request_body
-class ApiHandler(RequestHandler):
+class ApiHandler(EarlyAnswerHandler):
     """Base of all handlers.
 
     `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass that may get
@@ -121,6 +121,7 @@ class ApiHandler(RequestHandler):
 
     def on_connection_close(self) -> None:
         """The client went away."""
+        super().on_connection_close()
         self.services.under_way.discard(self)
 
     @property
@@ -145,8 +146,13 @@ class ApiHandler(RequestHandler):
     def data_received(self, chunk: bytes) -> Any:
         """Gather the body, up to `MAX_BODY`."""
         if len(self.body) + len(chunk) > MAX_BODY:
-            raise TooLarge(f"the body is larger than the {MAX_BODY} bytes that this route takes")
-        self.body += chunk
+            self.refuse(TooLarge(f"the body is larger than the {MAX_BODY} bytes that this route takes"))
+        else:
+            self.body += chunk
+
+    def refuse(self, error: NeurdicomError) -> None:
+        """Answer with an error while the body arrives; `data_received` must not raise it."""
+        self.send_error(status_of(error), exc_info=(type(error), error, error.__traceback__))
 
     def json_body(self) -> dict[str, Any]:
         """The body as a JSON object. Raises `Malformed` or `Invalid`."""
@@ -195,6 +201,7 @@ class ApiHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Finish with problem details; an error that is not ours tells its request id and nothing else."""
+        self.set_header("X-Request-ID", self.request_id)
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, NeurdicomError):
             body = problem_of(error)
