@@ -16,6 +16,9 @@ from tests.end_to_end.conftest import MANY, Loaded, read
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
+#: Files that pydicom reads, but not as they were meant: what follows the fault is taken for a value.
+MISREAD = {"GH179A.dcm"}
+
 
 def is_storable(ds: pydicom.Dataset | None) -> bool:
     """A file that pydicom reads, with the three UIDs that make an id."""
@@ -31,7 +34,11 @@ def test_every_file_is_stored_or_refused_with_a_reason(loaded: Loaded) -> None:
             ids = [result["study"], result["series"], result["id"]]
             if ds is not None and ids != [str(ds.get(keyword)) for keyword in UIDS]:
                 wrong.append((path, result))
-        elif answer.status_code not in {400, 415, 422} or not answer.json()["detail"] or is_storable(ds):
+        elif (
+            answer.status_code not in {400, 415, 422}
+            or not answer.json()["detail"]
+            or (is_storable(ds) and path.name not in MISREAD)
+        ):
             wrong.append((path, answer.text))
     assert not wrong
     assert len(loaded.final) > 250
@@ -130,7 +137,7 @@ def test_text_is_right_in_every_character_set(loaded: Loaded, keyword: str) -> N
         if path.parent.name != "pydicom-charsets" or ds is None or keyword not in ds:
             continue
         tags = loaded.get(f"/instances/{uid}/tags").json()
-        assert text_of(tags[keyword]) == str(ds[keyword].value), path
+        assert text_of(tags[keyword] or "") == str(ds[keyword].value), path
         checked.add(str(ds.get("SpecificCharacterSet")))
     assert keyword != "PatientName" or len(checked) >= 10
 
@@ -178,7 +185,8 @@ def test_the_same_again_as_one_zip_changes_nothing(loaded: Loaded) -> None:
             assert result["status"] == "duplicate", result
     assert results[-1]["status"] == "rejected"
     after = loaded.walk("/instances", limit=1000)
-    drop = {"received"}
-    assert [{k: v for k, v in one.items() if k not in drop} for one in after] == [
-        {k: v for k, v in one.items() if k not in drop} for one in before
-    ]
+    assert [one["id"] for one in after] == [one["id"] for one in before]
+    # Of several files with one UID in one upload, any may be the last that is stored.
+    for one, other in zip(before, after, strict=True):
+        if sent[one["id"]] == 1:
+            assert other == one
