@@ -1,0 +1,44 @@
+"""Requests generated from the description, valid and not: no answer outside of what it promises, and never a 500."""
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode, checks
+
+from neurdicom.app import ROUTES
+from neurdicom.web.openapi import describe
+from tests.support.server import Server
+
+checks.load_all_checks()
+
+CHECKS = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
+
+OPERATIONS = [found.ok() for found in schemathesis.openapi.from_dict(describe(tuple(ROUTES))).get_all_operations()]
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that anything may be done to."""
+    with Server(tmp_path_factory.mktemp("fuzzed")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
+def test_answers_keep_to_the_description(fuzzed: Server, operation: schemathesis.schemas.APIOperation) -> None:
+    modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in modes))
+
+    @given(case=cases)
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    def run(case: schemathesis.Case) -> None:
+        case.call_and_validate(base_url=fuzzed.url, checks=CHECKS, timeout=60)
+
+    run()
