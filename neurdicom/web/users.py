@@ -91,8 +91,12 @@ class _UserHandler(ApiHandler):
             path="/",
             httponly=True,
             samesite="Strict",
-            secure=self.request.protocol == "https",
+            secure=self._is_secure(),
         )
+
+    def _is_secure(self) -> bool:
+        # Behind a proxy that ends TLS the request looks plain; the browser's Origin tells what its user sees.
+        return self.request.protocol == "https" or self.request.headers.get("Origin", "").startswith("https://")
 
 
 class SignInHandler(_UserHandler):

@@ -1,11 +1,13 @@
 """Requests generated from the description, valid and not: no answer outside of what it promises, and never a 500."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
 from schemathesis import GenerationMode, checks
 
 from neurdicom.app import ROUTES
@@ -31,14 +33,31 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture
+def ids(fuzzed: Server) -> dict[str, str]:
+    """Ids of a real instance, by the resource that they are of."""
+    content = Path(get_testdata_file("CT_small.dcm")).read_bytes()
+    answer = fuzzed.client.post("/api/instances", content=content, headers={"Content-Type": "application/dicom"})
+    (result,) = answer.json()["results"]
+    instance = fuzzed.client.get(f"/api/instances/{result['id']}").json()
+    return {"instances": result["id"], "studies": result["study"], "series": result["series"]} | {
+        "patients": instance["patient"]
+    }
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
-def test_answers_keep_to_the_description(fuzzed: Server, operation: schemathesis.schemas.APIOperation) -> None:
+def test_answers_keep_to_the_description(
+    fuzzed: Server, ids: dict[str, str], operation: schemathesis.schemas.APIOperation
+) -> None:
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in modes))
 
-    @given(case=cases)
+    @given(case=cases, real=st.booleans())
     @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    def run(case: schemathesis.Case) -> None:
+    def run(case: schemathesis.Case, real: bool) -> None:
+        resource = operation.path.split("/")[2]
+        if real and resource in ids and "id" in case.path_parameters:
+            case.path_parameters["id"] = ids[resource]
         case.call_and_validate(base_url=fuzzed.url, checks=CHECKS, timeout=60)
 
     run()

@@ -71,6 +71,14 @@ def test_the_cookie_is_for_our_own_pages(anyone: httpx.Client, ann: dict[str, ob
     problem(anyone.get("/api/users/check"), 401, "unauthenticated")
 
 
+def test_the_cookie_is_secure_where_the_page_is(anyone: httpx.Client, ann: dict[str, object]) -> None:
+    body = {"email": ann["email"], "password": PASSWORD}
+    origin = f"https://{anyone.base_url.host}:{anyone.base_url.port}"
+    answer = anyone.post("/api/users/auth", json=body, headers={"Origin": origin})
+    assert answer.status_code == 200 and "secure" in answer.headers["Set-Cookie"].lower()
+    assert "secure" not in sign_in(anyone, ann).headers["Set-Cookie"].lower()
+
+
 def test_another_site_signs_nobody_in(anyone: httpx.Client, ann: dict[str, object]) -> None:
     body = {"email": ann["email"], "password": PASSWORD}
     answer = anyone.post("/api/users/auth", json=body, headers={"Origin": "https://evil.example"})
