@@ -102,7 +102,7 @@ def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
     if header[0] != expected:
         raise NotAvailable(f"the RLE header has {header[0]} segments; {expected} are expected")
     start, end = int(header[index + 1]), int(header[index + 2]) if index + 1 < expected else len(data)
-    segment: bytes = imagecodecs.packbits_decode(data[start:end])
+    segment = bytes(imagecodecs.packbits_decode(data[start:end]))
     if len(segment) < length:
         raise NotAvailable(f"RLE segment {index + 1} has {len(segment)} bytes; {length} are expected")
     return segment
@@ -133,6 +133,9 @@ def _to_rgb(pixels: Array, form: PixelForm) -> Array:
 
 _JPEG: tuple[Decode, ...] = (_jpeg, _jpeg_lossless)
 _JPEG_2000: tuple[Decode, ...] = (_jpeg_2000,)
+
+#: JPEG processes whose codestreams have a colour model of their own.
+LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51))
 
 #: Transfer Syntax UID to the codecs to try, in order.
 CODECS: Mapping[str, tuple[Decode, ...]] = {

@@ -30,7 +30,7 @@ _WEBP_LIMIT = 16383
 _JPEG_LIMIT = 65500
 
 
-def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple[str, bytes]:  # noqa: A002 - the API's name
+def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple[str, bytes]:
     """Encode an array.
 
     Parameters
@@ -64,7 +64,7 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
     return MEDIA_TYPES[format], _RAW[format](array, picture)
 
 
-def describe(array: Array, format: str) -> dict[str, Any]:  # noqa: A002
+def describe(array: Array, format: str) -> dict[str, Any]:
     """Give the shape and the dtype (as numpy writes it) of what `encode` makes of an array in a raw format."""
     shape, dtype = list(array.shape), {"lum8": "|u1", "f32": "<f4", "f64": "<f8"}.get(format)
     if format == "lum8":
@@ -95,7 +95,7 @@ def to_picture(array: Array, *, keep: bool = False) -> Picture:
     return _scale(array)
 
 
-def encode_picture(picture: Picture, format: str) -> bytes:  # noqa: A002
+def encode_picture(picture: Picture, format: str) -> bytes:
     """Encode 8-bit samples, shape (rows, columns) or (rows, columns, 3 or 4), as png, jpeg or webp."""
     if format == "png":
         # Sub filter and run lengths: the fastest there is, at the size of zlib's default on medical images.

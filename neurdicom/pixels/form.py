@@ -15,7 +15,8 @@ MAX_SAMPLES = 1 << 28
 #: Photometric interpretations whose single sample is a grey value.
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 
-_FLOATS = {"FloatPixelData": np.dtype("f4"), "DoubleFloatPixelData": np.dtype("f8")}
+#: Keyword to bits of what is no integer.
+_FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class PixelForm:
             )
         is_float = layout.pixel_keyword in _FLOATS
         if is_float:
-            allocated = stored = _FLOATS[layout.pixel_keyword].itemsize * 8
+            allocated = stored = _FLOATS[layout.pixel_keyword]
         else:
             allocated = _positive("Bits Allocated (0028,0100)", layout.bits_allocated)
             if allocated > 64:

@@ -47,11 +47,13 @@ _KEYWORDS = (
 _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
 
-#: The most of an inflated dataset that is held to read its header.
-_MAX_INFLATED = 1 << 26
+_WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+
+#: The most of a header that is held in memory.
+_MAX_HEADER = 1 << 26
 
 #: pydicom raises these on elements that it can't make sense of.
-_BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError, EOFError, struct.error,
+BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError, EOFError, struct.error,
            NotImplementedError, RecursionError)  # fmt: skip
 
 
@@ -90,7 +92,7 @@ class Elements:
                 found = (float(value),)
             else:
                 found = tuple(float(part) for part in value or ())
-        except _BROKEN:
+        except BROKEN:
             return []
         return [float(number) for number in found] if all(np.isfinite(number) for number in found) else []
 
@@ -105,7 +107,7 @@ class Elements:
             return value
         try:
             return np.atleast_1d(np.asarray(value, f"{self._order}u2")).tobytes() if value else b""
-        except _BROKEN:
+        except BROKEN:
             return b""
 
     def words(self, keyword: str) -> npt.NDArray[np.uint16]:
@@ -119,7 +121,7 @@ class Elements:
             items = self._ds[keyword].value if keyword in self._ds else ()
             if not isinstance(items, bytes) and 0 <= index < len(items):
                 return Elements(items[index], big=self._order == ">", signed=self._signed)
-        except _BROKEN:
+        except BROKEN:
             pass
         return None
 
@@ -176,28 +178,59 @@ def read_header(path: Path | str, layout: Layout, index: int) -> FrameHeader:
         return FrameHeader(_read(str(path), source.identity, layout), index)
 
 
+def read_whole_header(path: Path | str, layout: Layout) -> Dataset:
+    """Read all elements before Pixel Data, ready to be written in another encoding.
+
+    Raises `NotAvailable` if the header is too large or can't be read.
+    """
+    if layout.header_end - layout.dataset_offset > _MAX_HEADER:
+        raise NotAvailable(f"the header has more than the {_MAX_HEADER} bytes that are read")
+    big = layout.transfer_syntax == BIG_ENDIAN
+    with _open(path, layout) as stream:
+        try:
+            ds = read_dataset(stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_pixels)
+            if big:
+                _swap(ds)
+        except BROKEN as error:
+            raise NotAvailable(f"the header can't be read: {error}") from error
+    return ds
+
+
 @lru_cache(maxsize=16)
 def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
     big = layout.transfer_syntax == BIG_ENDIAN
-    stream: BinaryIO
-    if layout.transfer_syntax == DEFLATED:
-        length = layout.header_end - layout.dataset_offset
-        if length > _MAX_INFLATED:
-            raise NotAvailable(f"the deflated header has {length} bytes, more than the {_MAX_INFLATED} that are read")
-        with Source(path, layout) as source:
-            stream = BytesIO(source.read(layout.dataset_offset, length))
-    else:
-        stream = Path(path).open("rb")
-        stream.seek(layout.dataset_offset)
-    with stream:
-        implicit = layout.transfer_syntax == IMPLICIT
+    with _open(path, layout) as stream:
         try:
-            ds = read_dataset(stream, implicit, not big, stop_when=_at_pixels, specific_tags=_TAGS)
-        except _BROKEN:
-            # ingest read this header; what pydicom can't read can't tell how to show the pixels either.
+            ds = read_dataset(
+                stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_pixels, specific_tags=[*_TAGS]
+            )
+        except BROKEN:
+            # Ingest read this header; what pydicom can't read can't tell how to show the pixels either.
             ds = Dataset()
     return Elements(ds, big=big, signed=layout.pixel_representation == 1)
 
 
+def _open(path: Path | str, layout: Layout) -> BinaryIO:
+    if layout.transfer_syntax != DEFLATED:
+        file = Path(path).open("rb")  # noqa: SIM115 (the caller's to close)
+        file.seek(layout.dataset_offset)
+        return file
+    length = layout.header_end - layout.dataset_offset
+    if length > _MAX_HEADER:
+        raise NotAvailable(f"the deflated header has {length} bytes, more than the {_MAX_HEADER} that are read")
+    with Source(path, layout) as source:
+        return BytesIO(source.read(layout.dataset_offset, length))
+
+
+def _swap(ds: Dataset) -> None:
+    """Bring values of words, which pydicom leaves as bytes, into little endian."""
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                _swap(item)
+        elif element.VR in _WORDS and isinstance(element.value, bytes) and len(element.value) % _WORDS[element.VR] == 0:
+            element.value = np.frombuffer(element.value, f"u{_WORDS[element.VR]}").byteswap().tobytes()
+
+
 def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return tag >= 0x7FE00008
+    return int(tag) >= 0x7FE00008

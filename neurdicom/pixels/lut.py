@@ -40,7 +40,7 @@ class LookupTable:
         if values.dtype.kind == "f":
             values = np.rint(np.nan_to_num(values))
         index = np.clip(values.astype("i8", copy=False) - self.first, 0, len(entries) - 1)
-        return entries.take(index)
+        return np.asarray(entries[index])
 
 
 def read_lut(elements: Elements) -> LookupTable | None:

@@ -115,7 +115,7 @@ def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None
             return cells.astype(form.dtype, copy=False)
         if shift:
             cells = cells >> cells.dtype.type(shift)
-        return (cells & cells.dtype.type((1 << stored) - 1)).astype(form.dtype, copy=False)
+        return np.asarray(cells & cells.dtype.type((1 << stored) - 1), form.dtype)
     signed = cells.view(f"i{cells.dtype.itemsize}")
     if width > stored:
         signed = (signed << signed.dtype.type(width - stored - shift)) >> signed.dtype.type(width - stored)

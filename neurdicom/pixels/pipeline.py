@@ -1,7 +1,7 @@
 """From a file to the pixels of one frame: stored values, and the doubles that a native plugin gets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid
-from neurdicom.pixels.codecs import CODECS, decode
+from neurdicom.pixels.codecs import CODECS, LOSSY, decode
 from neurdicom.pixels.colour import partial_to_rgb, to_luminance, ycbcr_to_rgb
 from neurdicom.pixels.encapsulated import Encapsulation
 from neurdicom.pixels.form import PixelForm, as_layout
@@ -101,6 +101,27 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
     return Frame(array, photometric, form, path, layout, index)
 
 
+def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array, str]:
+    """Decode one frame as `load_stored`, but leave YBR_FULL as it is where no lossy codec undoes it.
+
+    Returns
+    -------
+    array : ndarray
+        Stored values; 4:2:2 chroma is expanded.
+    photometric : str
+        Photometric Interpretation of `array`.
+    """
+    form = PixelForm.of(layout)
+    if form.samples != 3 or form.photometric not in ("YBR_FULL", "YBR_FULL_422") or layout.transfer_syntax in LOSSY:
+        loaded = load_stored(path, layout, frame)
+        return loaded.array, loaded.photometric
+    if layout.transfer_syntax in CODECS:
+        # Told that it is RGB, a codec without a colour model of its own passes the samples through.
+        return load_stored(path, replace(layout, photometric_interpretation="RGB"), frame).array, "YBR_FULL"
+    with Source(path, layout) as source:
+        return stored_values(read_native(source, layout, form, form.index(frame)), form), "YBR_FULL"
+
+
 def aligned_doubles(shape: tuple[int, ...]) -> Doubles:
     """Make an uninitialised array of doubles whose first byte is 64-byte aligned."""
     size = int(np.prod(shape)) * 8
@@ -109,7 +130,7 @@ def aligned_doubles(shape: tuple[int, ...]) -> Doubles:
     return buffer[offset : offset + size].view("f8").reshape(shape)
 
 
-def to_double(frame: Frame, input: Literal["stored", "modality"] = "stored", out: Doubles | None = None) -> Doubles:  # noqa: A002 - the name in META.json
+def to_double(frame: Frame, input: Literal["stored", "modality"] = "stored", out: Doubles | None = None) -> Doubles:
     """Convert a frame to doubles, going through memory once.
 
     Parameters
@@ -148,7 +169,7 @@ def palette_colours(frame: Frame) -> npt.NDArray[np.uint8]:
     """Look the colours of a PALETTE COLOR frame up, shape (rows, columns, 3). Raises `NotAvailable`."""
     first, colours = read_palette(frame.header().top)
     index = np.clip(frame.array.astype("i8") - first, 0, len(colours) - 1)
-    return colours.take(index, axis=0)
+    return np.take(colours, index, axis=0)
 
 
 def _modality(frame: Frame, out: Doubles) -> None:

@@ -22,7 +22,7 @@ class Source:
 
     def __init__(self, path: Path | str, layout: Layout) -> None:
         try:
-            self._file: BinaryIO = Path(path).open("rb", buffering=0)
+            self._file: BinaryIO = Path(path).open("rb", buffering=0)  # noqa: SIM115 (closed by close)
         except FileNotFoundError as error:
             raise NotFound("the file of this instance is gone") from error
         self._start = layout.dataset_offset if layout.transfer_syntax == DEFLATED else None

@@ -1,0 +1,117 @@
+"""Compressing one frame into a transfer syntax."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+from rle.utils import encode_pixel_data
+
+from neurdicom.pixels.codecs import HTJ2K_LOSSLESS, J2K_LOSSLESS, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS, RLE
+
+Array = npt.NDArray[Any]
+
+_BASELINE_QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """How frames get into a transfer syntax.
+
+    Attributes
+    ----------
+    encode : callable
+        From values of shape (rows, columns) or (rows, columns, 3), and Bits Stored, to a codestream.
+    bits : tuple of int
+        Bits Allocated that it takes.
+    colour : str
+        Photometric Interpretation that RGB becomes.
+    lossy : str or None
+        Lossy Image Compression Method (0028,2114); None is lossless.
+    """
+
+    encode: Callable[[Array, int], bytes]
+    bits: tuple[int, ...]
+    colour: str = "RGB"
+    lossy: str | None = None
+
+
+def _unsigned(values: Array, bits: int) -> Array:
+    # Codecs without a sign get two's complement in Bits Stored, as PS3.5 8.2 has it.
+    cells = values.view(f"u{values.dtype.itemsize}")
+    return cells & cells.dtype.type((1 << bits) - 1) if values.dtype.kind == "i" else cells
+
+
+def _rle(values: Array, _: int) -> bytes:
+    rows, columns = values.shape[:2]
+    samples = 1 if values.ndim == 2 else values.shape[2]
+    encoded: bytes = encode_pixel_data(
+        values.tobytes(),
+        byteorder="<",
+        rows=rows,
+        columns=columns,
+        samples_per_pixel=samples,
+        bits_allocated=values.dtype.itemsize * 8,
+        bits_stored=values.dtype.itemsize * 8,
+        number_of_frames=1,
+        pixel_representation=0,
+        photometric_interpretation="RGB" if samples == 3 else "MONOCHROME2",
+    )
+    return encoded
+
+
+def _jpeg_lossless(values: Array, bits: int) -> bytes:
+    model = "RGB" if values.ndim == 3 else "GRAYSCALE"
+    return bytes(
+        imagecodecs.jpeg8_encode(
+            np.ascontiguousarray(_unsigned(values, bits)),
+            lossless=True,
+            predictor=1,
+            bitspersample=max(bits, 2),
+            colorspace=model,
+            outcolorspace=model,
+        )
+    )
+
+
+def _jpeg_ls(values: Array, bits: int) -> bytes:
+    # Noise grows under compression, which the library's own guess of the size leaves no room for.
+    cells = np.ascontiguousarray(_unsigned(values, bits))
+    return bytes(imagecodecs.jpegls_encode(cells, out=2 * values.nbytes + 4096))
+
+
+def _jpeg_2000(values: Array, bits: int) -> bytes:
+    # Each resolution halves the picture, down to a pixel; OpenJPEG refuses more of them than that.
+    resolutions = min(6, min(values.shape[:2]).bit_length())
+    return bytes(
+        imagecodecs.jpeg2k_encode(
+            np.ascontiguousarray(values),
+            level=0,
+            reversible=True,
+            codecformat="J2K",
+            bitspersample=bits,
+            resolutions=resolutions,
+        )
+    )
+
+
+def _htj2k(values: Array, _: int) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(np.ascontiguousarray(values), reversible=True))
+
+
+def _jpeg_baseline(values: Array, _: int) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(values), level=_BASELINE_QUALITY, subsampling="422"))
+
+
+#: Transfer Syntax UID to what encodes into it.
+ENCODERS: Mapping[str, Encoder] = {
+    RLE: Encoder(_rle, (8, 16, 32, 64)),
+    JPEG_BASELINE: Encoder(_jpeg_baseline, (8,), "YBR_FULL_422", "ISO_10918_1"),
+    "1.2.840.10008.1.2.4.57": Encoder(_jpeg_lossless, (8, 16)),
+    JPEG_LOSSLESS_SV1: Encoder(_jpeg_lossless, (8, 16)),
+    JPEG_LS: Encoder(_jpeg_ls, (8, 16)),
+    J2K_LOSSLESS: Encoder(_jpeg_2000, (8, 16), "YBR_RCT"),
+    HTJ2K_LOSSLESS: Encoder(_htj2k, (8, 16), "YBR_RCT"),
+}

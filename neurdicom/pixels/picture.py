@@ -1,0 +1,200 @@
+"""A frame as a viewer shows it: 8-bit grey or RGB, after all the transformations of PS3.3 and PS3.4 N.2."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from neurdicom.errors import Invalid, NotAvailable
+from neurdicom.pixels.form import MONOCHROME
+from neurdicom.pixels.header import Elements, FrameHeader
+from neurdicom.pixels.lut import LookupTable
+from neurdicom.pixels.modality import Modality, apply_modality, read_modality
+from neurdicom.pixels.pipeline import Frame, palette_colours
+from neurdicom.pixels.voi import Range, Voi, Window, apply_voi, read_function, read_voi
+
+Array = npt.NDArray[Any]
+Picture = npt.NDArray[np.uint8]
+
+#: The most pixels of a picture that was asked for in another width.
+MAX_PIXELS = 1 << 26
+
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Stored values that are no image: Pixel Padding Value, up to its Range Limit (PS3.3 C.7.5.1.1.2)."""
+
+    low: float
+    high: float
+
+    def mask(self, values: Array) -> npt.NDArray[np.bool_]:
+        """True where a stored value is padding."""
+        if self.low == self.high:
+            return np.asarray(values == self.low)
+        return np.asarray((values >= self.low) & (values <= self.high))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Everything between a stored grey value and its shade; equal looks give equal tables."""
+
+    modality: Modality
+    voi: Voi
+    inverse: bool
+    padding: Padding | None
+
+    def shades(self, values: Array) -> Picture:
+        """Transform stored values of any shape to 0 (black) to 255 (white); padding is black."""
+        shades = apply_voi(apply_modality(values, self.modality), self.voi)
+        np.nan_to_num(shades, copy=False, nan=0.0)
+        if self.inverse:
+            np.subtract(1, shades, out=shades)
+        shades *= 255
+        shades += 0.5
+        picture = shades.astype("u1")
+        if self.padding is not None:
+            picture[self.padding.mask(values)] = 0
+        return picture
+
+
+def render(frame: Frame, window: Window | None = None, edits: Mapping[str, Any] | None = None) -> Picture:
+    """Make the picture of a frame.
+
+    Parameters
+    ----------
+    frame : Frame
+        From `load_stored`.
+    window : Window, optional
+        In place of what the file says; its function is replaced by the file's own, if that can take its width.
+    edits : mapping, optional
+        Edited attributes by field name, of which `window_center` and `window_width` count.
+
+    Returns
+    -------
+    ndarray of uint8
+        Shape (rows, columns), or (rows, columns, 3) for colour.
+
+    Raises
+    ------
+    NotAvailable
+        The photometric interpretation is none that can be shown, or a palette is broken.
+    """
+    photometric, samples = frame.form.photometric, frame.form.samples
+    if samples == 1 and photometric in MONOCHROME:
+        return _grey(frame, window, edits or {})
+    if samples == 1 and photometric == "PALETTE COLOR":
+        return _windowed(palette_colours(frame), window)
+    if samples == 3 and photometric in _COLOUR:
+        return _windowed(_eight_bits(frame.array, frame.form.bits_stored), window)
+    raise NotAvailable(
+        f"Photometric Interpretation (0028,0004) {photometric!r} with {samples} samples per pixel can't be rendered"
+    )
+
+
+def resize(picture: Picture, width: int) -> Picture:
+    """Scale to a width in pixels, the height going with it. Raises `Invalid` if that is too large."""
+    rows, columns = picture.shape[:2]
+    height = max(round(rows * width / columns), 1)
+    if width * height > MAX_PIXELS:
+        raise Invalid(
+            f"a width of {width} makes {width * height} pixels; at most {MAX_PIXELS} are given", field="width"
+        )
+    if width == columns:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any]) -> Picture:
+    header = frame.header()
+    modality = read_modality(header)
+    padding = _padding(header.top) if not frame.form.is_float else None
+    voi: Voi | None = _with_function(window, header) or _edited(edits, header) or read_voi(header)
+    if voi is None:
+        voi = Range(0, 1) if frame.form.bits_stored == 1 else _range(frame.array, modality, padding)
+    inverse = frame.photometric == "MONOCHROME1" or header.top.text("PresentationLUTShape") == "INVERSE"
+    look = Look(modality, voi, inverse, padding)
+    if frame.array.dtype.kind != "f" and frame.array.dtype.itemsize <= 2:
+        table = _table(look, frame.array.dtype.str)
+        return table.take(frame.array.view(f"u{frame.array.dtype.itemsize}"))
+    picture = np.empty(frame.array.shape, "u1")
+    for row in range(0, len(picture), _ROWS):
+        picture[row : row + _ROWS] = look.shades(frame.array[row : row + _ROWS])
+    return picture
+
+
+@lru_cache(maxsize=64)
+def _table(look: Look, dtype: str) -> Picture:
+    # All the stored values that there can be, in the order of their bit patterns.
+    size = np.dtype(dtype).itemsize
+    return look.shades(np.arange(1 << 8 * size, dtype=f"u{size}").view(dtype))
+
+
+def _padding(elements: Elements) -> Padding | None:
+    value = elements.number("PixelPaddingValue")
+    if value is None:
+        return None
+    limit = elements.number("PixelPaddingRangeLimit")
+    return Padding(min(value, value if limit is None else limit), max(value, value if limit is None else limit))
+
+
+def _with_function(window: Window | None, header: FrameHeader) -> Window | None:
+    if window is None:
+        return None
+    elements = next(header.having("FrameVOILUTSequence", "VOILUTFunction"))
+    with_function = Window(window.center, window.width, read_function(elements))
+    return with_function if with_function.is_valid else window
+
+
+def _edited(edits: Mapping[str, Any], header: FrameHeader) -> Window | None:
+    numbers = [_first(edits.get(field)) for field in ("window_center", "window_width")]
+    if numbers == [None, None]:
+        return None
+    stored = read_voi(header)
+    known = (stored.center, stored.width) if isinstance(stored, Window) else (None, None)
+    center, width = (edited if edited is not None else own for edited, own in zip(numbers, known, strict=True))
+    if center is None or width is None:
+        return None
+    window = _with_function(Window(center, width), header)
+    return window if window is not None and window.is_valid else None
+
+
+def _first(value: Any) -> float | None:
+    if isinstance(value, (list, tuple)):
+        value = value[0] if value else None
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _range(array: Array, modality: Modality, padding: Padding | None) -> Range:
+    if padding is not None:
+        array = array[~padding.mask(array)]
+    if array.dtype.kind == "f":
+        array = array[np.isfinite(array)]
+    if not array.size:
+        return Range(0, 0)
+    # Rescaling keeps the order or reverses it, so the ends are enough; a table may do anything.
+    ends = array if isinstance(modality, LookupTable) else np.array([array.min(), array.max()])
+    values = apply_modality(ends, modality)
+    return Range(float(values.min()), float(values.max()))
+
+
+def _eight_bits(array: Array, bits: int) -> Picture:
+    array = array.view(f"u{array.dtype.itemsize}")
+    if bits == 8:
+        return array.astype("u1", copy=False)
+    if bits > 8:
+        return (array >> array.dtype.type(bits - 8)).astype("u1")
+    return np.asarray(array * (255 / ((1 << bits) - 1)) + 0.5).astype("u1")
+
+
+def _windowed(picture: Picture, window: Window | None) -> Picture:
+    if window is None:
+        return picture
+    table = (apply_voi(np.arange(256), window) * 255 + 0.5).astype("u1")
+    return table.take(picture)

@@ -1,0 +1,109 @@
+"""What the built-in worker does with pixels: each function is a verb, from JSON-able arguments to (meta, body)."""
+
+from typing import Any
+
+import numpy as np
+
+from neurdicom.errors import Invalid
+from neurdicom.pixels import transcode as transcoding
+from neurdicom.pixels.encode import describe, encode, encode_picture
+from neurdicom.pixels.form import as_layout
+from neurdicom.pixels.picture import render, resize
+from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
+from neurdicom.pixels.voi import Window, WindowFunction
+
+Answer = tuple[dict[str, Any], bytes | memoryview]
+
+
+def image(arguments: dict[str, Any]) -> Answer:
+    """Render a frame.
+
+    Parameters
+    ----------
+    arguments : dict
+        `path`, `layout`, `frame` (from 1), `format` (png, jpeg, webp); optional `window` ([center, width]), `width`
+        (pixels), `edits` (field to value).
+
+    Returns
+    -------
+    meta : dict
+        `media_type`, `width`, `height`.
+    body : bytes
+        The encoded picture.
+    """
+    frame = load_stored(arguments["path"], arguments["layout"], arguments["frame"])
+    picture = render(frame, _window(arguments.get("window")), arguments.get("edits"))
+    if arguments.get("width"):
+        picture = resize(picture, arguments["width"])
+    media_type, body = f"image/{arguments['format']}", encode_picture(picture, arguments["format"])
+    return {"media_type": media_type, "width": picture.shape[1], "height": picture.shape[0]}, body
+
+
+def raw(arguments: dict[str, Any]) -> Answer:
+    """Give a frame's stored values.
+
+    Parameters
+    ----------
+    arguments : dict
+        `path`, `layout`, `frame`; optional `format` (lum8, f32, f64, npy; absent: the samples as they are).
+
+    Returns
+    -------
+    meta : dict
+        `media_type`, `shape`, `dtype` (as numpy writes it, little-endian), `photometric_interpretation`.
+    body : bytes-like
+        The samples, row by row.
+    """
+    frame = load_stored(arguments["path"], arguments["layout"], arguments["frame"])
+    wanted = arguments.get("format")
+    if wanted is None:
+        array = np.ascontiguousarray(frame.array.astype(frame.array.dtype.newbyteorder("<"), copy=False))
+        body: bytes | memoryview = array.reshape(-1).view("u1").data
+        media_type, described = "application/octet-stream", describe(array, "raw")
+    else:
+        array = _grey_source(frame) if wanted == "lum8" else frame.array
+        media_type, body = encode(array, wanted)
+        described = describe(array, wanted)
+    photometric = "MONOCHROME2" if wanted == "lum8" and frame.form.mono is False else frame.photometric
+    return {"media_type": media_type, "photometric_interpretation": photometric, **described}, body
+
+
+def transcode(arguments: dict[str, Any]) -> Answer:
+    """Write the file in another transfer syntax.
+
+    Parameters
+    ----------
+    arguments : dict
+        `path`, `layout`, `transfer_syntax` (UID), `output` (path of the file to write), `edits` (a list of
+        {level, entity, field, value, user, time}).
+
+    Returns
+    -------
+    meta : dict
+        `size` of the output in bytes.
+    body : bytes
+        Empty.
+    """
+    size = transcoding.transcode(
+        arguments["path"],
+        as_layout(arguments["layout"]),
+        arguments["transfer_syntax"],
+        arguments["output"],
+        arguments.get("edits") or [],
+    )
+    return {"size": size}, b""
+
+
+def _window(given: tuple[float, float] | None) -> Window | None:
+    if given is None:
+        return None
+    window = Window(*given)
+    if not window.is_valid:
+        window = Window(window.center, window.width, WindowFunction.LINEAR_EXACT)
+    if not window.is_valid:
+        raise Invalid(f"window_width is {window.width}; more than 0 is expected", field="window_width")
+    return window
+
+
+def _grey_source(frame: Frame) -> Any:
+    return palette_colours(frame) if frame.photometric == "PALETTE COLOR" else frame.array

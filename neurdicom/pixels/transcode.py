@@ -1,0 +1,234 @@
+"""A stored file in another transfer syntax, written frame by frame so that memory holds one of them at a time."""
+
+import contextlib
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
+
+from neurdicom.dicom.header import Layout
+from neurdicom.errors import NotAvailable
+from neurdicom.pixels.encoders import ENCODERS, Encoder
+from neurdicom.pixels.form import PixelForm
+from neurdicom.pixels.header import BROKEN, read_whole_header
+from neurdicom.pixels.native import EXPLICIT, IMPLICIT
+from neurdicom.pixels.pipeline import load_uncoloured
+from neurdicom.pixels.source import DEFLATED
+
+Array = npt.NDArray[Any]
+Write = Callable[[bytes], object]
+
+_NATIVE = (IMPLICIT, EXPLICIT, DEFLATED)
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+#: Elements that no longer hold when Pixel Data is encoded anew.
+_STALE = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength")
+
+
+def targets() -> list[str]:
+    """Give the UIDs of the transfer syntaxes that files can be given in."""
+    return [*_NATIVE, *ENCODERS]
+
+
+def transcode(path: str | Path, layout: Layout, target: str, output: str | Path, edits: Sequence[Any] = ()) -> int:
+    """Write a file in another transfer syntax, with edits applied.
+
+    Elements after Pixel Data are left out: they are padding, or signatures that the new bytes would break. A lossy
+    target makes another SOP instance of it (PS3.3 C.12.4.1), so that gets a UID of its own.
+
+    Returns
+    -------
+    int
+        Size of `output` in bytes.
+
+    Raises
+    ------
+    NotAvailable
+        The transfer syntax is none that we write, or can't hold these pixels, or they can't be decoded.
+    """
+    if target not in _NATIVE and target not in ENCODERS:
+        raise NotAvailable(f"files can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
+    form = PixelForm.of(layout) if layout.pixel_keyword is not None else None
+    encoder = ENCODERS.get(target)
+    with warnings.catch_warnings():
+        # pydicom warns of what is unusual in a file; that is no news here, and not the reader's to act on.
+        warnings.simplefilter("ignore")
+        ds = read_whole_header(path, layout)
+        if edits:
+            from neurdicom.dicom.edits import apply_to_dataset
+
+            apply_to_dataset(ds, edits)
+        frames = _Frames(path, layout, form, encoder) if form is not None else None
+        if frames is not None:
+            frames.describe(ds)
+        if encoder is not None and encoder.lossy is not None:
+            _derive(ds, encoder.lossy)
+        prefix, header = _prefix(ds, layout, target), _encoded(ds, target)
+    with Path(output).open("wb") as file:
+        file.write(prefix)
+        if target == DEFLATED:
+            deflater = zlib.compressobj(6, wbits=-zlib.MAX_WBITS)
+            _write_native(lambda data: file.write(deflater.compress(data)), header, frames, target)
+            file.write(deflater.flush())
+            file.write(bytes(file.tell() % 2))
+        elif encoder is None:
+            _write_native(file.write, header, frames, target)
+        else:
+            _write_encapsulated(file, header, frames)
+        return file.tell()
+
+
+class _Frames:
+    """The frames of a file, and what the new header says of them."""
+
+    def __init__(self, path: str | Path, layout: Layout, form: PixelForm, encoder: Encoder | None) -> None:
+        self._path, self._layout, self.form, self._encoder = path, layout, form, encoder
+        first, self.photometric = load_uncoloured(path, layout, 1)
+        self._first: Array | None = first
+        self.bits = 1 if encoder is None and form.bits_allocated == 1 else first.dtype.itemsize * 8
+        if encoder is not None:
+            if form.is_float or form.samples == 4 or self.bits not in encoder.bits:
+                kind = "float" if form.is_float else f"{self.bits}-bit"
+                raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be given in this transfer syntax")
+            if encoder.lossy and form.photometric == "PALETTE COLOR":
+                raise NotAvailable("a lossy transfer syntax would change the indices of a palette")
+            if encoder.colour != "RGB" and form.samples == 3:
+                self.photometric = encoder.colour
+
+    @property
+    def length(self) -> int:
+        """Bytes of the native value, before padding."""
+        return (self.form.frames * self.form.count * self.bits + 7) // 8
+
+    def describe(self, ds: Dataset) -> None:
+        """Make the Image Pixel module fit the frames as they are written."""
+        for keyword in _STALE:
+            if keyword in ds:
+                delattr(ds, keyword)
+        ds.PhotometricInterpretation = self.photometric
+        if self.form.samples > 1:
+            ds.PlanarConfiguration = 0
+        if not self.form.is_float:
+            ds.BitsAllocated = self.bits
+            ds.BitsStored = self.form.bits_stored
+            ds.HighBit = self.form.bits_stored - 1
+
+    def __iter__(self) -> Iterator[Array]:
+        for number in range(1, self.form.frames + 1):
+            first, self._first = self._first, None
+            yield first if first is not None else load_uncoloured(self._path, self._layout, number)[0]
+
+    def encoded(self) -> Iterator[bytes]:
+        """Give each frame's codestream, padded to even length."""
+        assert self._encoder is not None
+        for values in self:
+            data = self._encoder.encode(values, self.form.bits_stored)
+            yield data + bytes(len(data) % 2)
+
+    def native(self) -> Iterator[bytes]:
+        """Give the bytes of the native value; frames of single bits share bytes."""
+        if self.bits != 1:
+            for values in self:
+                yield values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+            return
+        rest = np.empty(0, "u1")
+        for values in self:
+            bits = np.concatenate((rest, values.reshape(-1).astype("u1")))
+            whole = len(bits) // 8 * 8
+            yield np.packbits(bits[:whole], bitorder="little").tobytes()
+            rest = bits[whole:]
+        yield np.packbits(rest, bitorder="little").tobytes()
+
+
+def _derive(ds: Dataset, method: str) -> None:
+    ds.SOPInstanceUID = generate_uid(None)
+    ds.LossyImageCompression = "01"
+    with contextlib.suppress(*BROKEN):
+        ds.LossyImageCompressionMethod = [*_values(ds, "LossyImageCompressionMethod"), method]
+        kept = _values(ds, "ImageType")[1:]
+        ds.ImageType = ["DERIVED", *(kept or ["SECONDARY"])]
+
+
+def _values(ds: Dataset, keyword: str) -> list[str]:
+    value = ds.get(keyword)
+    return [] if not value else [value] if isinstance(value, str) else list(value)
+
+
+def _prefix(ds: Dataset, layout: Layout, target: str) -> bytes:
+    """Preamble and File Meta Information (PS3.10 7.1)."""
+    fresh = FileMetaDataset()
+    fresh.MediaStorageSOPClassUID = UID(str(ds.get("SOPClassUID") or layout.sop_class))
+    fresh.MediaStorageSOPInstanceUID = UID(str(ds.get("SOPInstanceUID", "")))
+    fresh.TransferSyntaxUID = UID(target)
+    fresh.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    buffer = DicomBytesIO()
+    buffer.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(buffer, fresh)
+    return buffer.getvalue()
+
+
+def _encoded(ds: Dataset, target: str) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = target == IMPLICIT
+    buffer.is_little_endian = True
+    try:
+        write_dataset(buffer, ds)
+    except BROKEN as error:
+        raise NotAvailable(f"the header can't be written anew, an element in it is broken: {error}") from error
+    return buffer.getvalue()
+
+
+def _write_native(write: Write, header: bytes, frames: _Frames | None, target: str) -> None:
+    write(header)
+    if frames is None:
+        return
+    length = frames.length + frames.length % 2
+    if length >= _UNDEFINED:
+        raise NotAvailable(f"uncompressed, the pixel data has {length} bytes; a native value has less than 4 GiB")
+    write(_element(frames, length, explicit=target != IMPLICIT))
+    for piece in frames.native():
+        write(piece)
+    write(bytes(frames.length % 2))
+
+
+def _write_encapsulated(file: BinaryIO, header: bytes, frames: _Frames | None) -> None:
+    if frames is None:
+        raise NotAvailable("this instance has no pixel data, so no compressed transfer syntax")
+    file.write(header)
+    file.write(_element(frames, _UNDEFINED, explicit=True, vr=b"OB"))
+    count = frames.form.frames
+    file.write(_ITEM + struct.pack("<I", 4 * count))
+    table = file.tell()
+    file.write(bytes(4 * count))
+    base, offsets = file.tell(), []
+    for data in frames.encoded():
+        offsets.append(file.tell() - base)
+        file.write(_ITEM + struct.pack("<I", len(data)))
+        file.write(data)
+    file.write(_END)
+    if offsets[-1] >= _UNDEFINED:
+        raise NotAvailable("the compressed pixel data has more than the 4 GiB that a Basic Offset Table reaches")
+    file.seek(table)
+    file.write(struct.pack(f"<{count}I", *offsets))
+    file.seek(0, 2)
+
+
+def _element(frames: _Frames, length: int, *, explicit: bool, vr: bytes | None = None) -> bytes:
+    if frames.form.is_float:
+        number, own = (0x0008, b"OF") if frames.bits == 32 else (0x0009, b"OD")
+    else:
+        number, own = 0x0010, b"OW" if frames.bits > 8 else b"OB"
+    tag = struct.pack("<HH", 0x7FE0, number)
+    if not explicit:
+        return tag + struct.pack("<I", length)
+    return tag + (vr or own) + struct.pack("<HI", 0, length)

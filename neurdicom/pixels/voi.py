@@ -1,0 +1,100 @@
+"""The VOI transformation: values of interest to shades of grey (PS3.3 C.11.2)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom.pixels.header import Elements, FrameHeader
+from neurdicom.pixels.lut import LookupTable, read_lut
+
+Array = npt.NDArray[Any]
+Doubles = npt.NDArray[np.float64]
+
+
+class WindowFunction(StrEnum):
+    """VOI LUT Function (0028,1056)."""
+
+    LINEAR = "LINEAR"
+    LINEAR_EXACT = "LINEAR_EXACT"
+    SIGMOID = "SIGMOID"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Window center and width; a width below 1 is possible only with the functions other than LINEAR."""
+
+    center: float
+    width: float
+    function: WindowFunction = WindowFunction.LINEAR
+
+    @property
+    def is_valid(self) -> bool:
+        """The width is in the range of the function (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+        return self.width >= 1 if self.function is WindowFunction.LINEAR else self.width > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The whole range from black to white; where nothing else is said, a frame's minimum and maximum."""
+
+    low: float
+    high: float
+
+
+Voi = Window | Range | LookupTable
+
+
+def read_voi(header: FrameHeader) -> Voi | None:
+    """Read the first VOI LUT, or else the first valid window; None where a file has neither."""
+    for elements in header.having("FrameVOILUTSequence", "WindowCenter"):
+        item = elements.item("VOILUTSequence")
+        table = read_lut(item) if item is not None else None
+        if table is not None:
+            return table
+        window = read_window(elements)
+        if window is not None:
+            return window
+    return None
+
+
+def read_window(elements: Elements) -> Window | None:
+    """Read the first valid of several windows."""
+    function = read_function(elements)
+    centers, widths = elements.numbers("WindowCenter"), elements.numbers("WindowWidth")
+    windows = (Window(center, width, function) for center, width in zip(centers, widths, strict=False))
+    return next((window for window in windows if window.is_valid), None)
+
+
+def read_function(elements: Elements) -> WindowFunction:
+    """Read the VOI LUT Function; LINEAR where it is absent or unknown."""
+    name = elements.text("VOILUTFunction")
+    return next((function for function in WindowFunction if function == name), WindowFunction.LINEAR)
+
+
+def apply_voi(values: Array, voi: Voi) -> Doubles:
+    """Transform values of any shape to shades from 0 (black) to 1 (white)."""
+    if isinstance(voi, LookupTable):
+        return voi.apply(values) / float((1 << voi.bits) - 1)
+    if isinstance(voi, Range):
+        shades = np.subtract(values, voi.low, dtype="f8")
+        shades *= 1 / (voi.high - voi.low) if voi.high > voi.low else 0.0
+    elif voi.function is WindowFunction.SIGMOID:
+        shades = np.subtract(values, voi.center, dtype="f8")
+        # Beyond 700 the exponential overflows, and the shade is 0 or 1 long before.
+        exponent = np.clip(shades * (-4 / voi.width), -700, 700)
+        return np.asarray(1 / (1 + np.exp(exponent)), "f8")
+    elif voi.function is WindowFunction.LINEAR_EXACT:
+        shades = np.subtract(values, voi.center, dtype="f8")
+        shades *= 1 / voi.width
+        shades += 0.5
+    elif voi.width <= 1:
+        # One step: black up to center - 0.5, white above it.
+        return np.asarray(values > voi.center - 0.5, "f8")
+    else:
+        shades = np.subtract(values, voi.center - 0.5, dtype="f8")
+        shades *= 1 / (voi.width - 1)
+        shades += 0.5
+    return np.clip(shades, 0, 1, out=shades)

@@ -1,0 +1,184 @@
+"""Pictures, pixel samples and transcoded files of instances; the work is done in worker processes."""
+
+import asyncio
+import math
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog, Location
+from neurdicom.errors import Invalid, NotAvailable, NotFound
+from neurdicom.runtime.pool import Program, Reply, WorkerPool
+
+#: Of `GET /instances/:id/image`.
+IMAGE_FORMATS = ("png", "jpeg", "webp")
+#: Of `GET /instances/:id/raw`, beside the samples as they are.
+RAW_FORMATS = ("lum8", "f32", "f64", "npy")
+
+#: Transcoding a long multi-frame file takes its time; a picture takes milliseconds.
+_TRANSCODE_SECONDS = 900.0
+_PIECE = 256 * 1024
+
+PIXELS = Program(kind="builtin", target="neurdicom.pixels.tasks", name="pixels", memory=6144)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """How a picture is wanted.
+
+    Attributes
+    ----------
+    format : str
+        One of `IMAGE_FORMATS`.
+    frame : int
+        From 1.
+    window : tuple of float or None
+        Center and width in modality units, in place of what the file says.
+    width : int or None
+        Of the picture in pixels; its height goes with it.
+    """
+
+    format: str = "png"
+    frame: int = 1
+    window: tuple[float, float] | None = None
+    width: int | None = None
+
+    def check(self) -> None:
+        """Raise `Invalid` for what makes no sense."""
+        if self.format not in IMAGE_FORMATS:
+            raise Invalid(f"format is {self.format!r}; {', '.join(IMAGE_FORMATS)} are expected", field="format")
+        if self.window is not None:
+            center, width = self.window
+            if not math.isfinite(center):
+                raise Invalid(f"window_center is {center}; a finite number is expected", field="window_center")
+            if not (math.isfinite(width) and width > 0):
+                raise Invalid(f"window_width is {width}; a number above 0 is expected", field="window_width")
+
+
+class TranscodedFile:
+    """A temporary file that is deleted once it was read, or when nobody reads it.
+
+    Attributes
+    ----------
+    instance : str
+        SOP Instance UID asked for.
+    size : int
+        In bytes.
+    etag : str
+        Changes with the stored bytes, the edits and the transfer syntax.
+    """
+
+    def __init__(self, instance: str, path: Path, size: int, etag: str) -> None:
+        self.instance = instance
+        self.size = size
+        self.etag = etag
+        # Unlinked at once: the open file is all that is left of it, whatever happens to this process.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        path.unlink()
+
+    async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Stream a part in pieces of bounded size."""
+        end = self.size if length is None else min(self.size, start + length)
+        try:
+            while start < end:
+                piece = await asyncio.to_thread(os.pread, self._descriptor, min(_PIECE, end - start), start)
+                if not piece:
+                    return
+                start += len(piece)
+                yield piece
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let the file go. Idempotent."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class RenderService:
+    """Everything that shows or converts pixels."""
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._pool = pool
+
+    async def image(self, instance: str, options: ImageOptions) -> Reply:
+        """Render a frame.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance.
+        Invalid
+            An option is wrong, or there is no such frame.
+        NotAvailable
+            The instance has no pixels, or they can't be decoded or shown.
+        """
+        options.check()
+        location, arguments = await self._arguments(instance, options.frame)
+        arguments |= {"format": options.format, "window": options.window, "width": options.width}
+        if location.edited:
+            edits = await self._catalog.edits(instance)
+            arguments["edits"] = {edit.field: edit.value for edit in edits}
+        return await self._pool.call(PIXELS, "image", arguments)
+
+    async def raw(self, instance: str, *, frame: int = 1, format: str | None = None) -> Reply:
+        """Give a frame's stored samples; as they are, or in one of `RAW_FORMATS`. Raises as `image`."""
+        if format is not None and format not in RAW_FORMATS:
+            raise Invalid(f"format is {format!r}; {', '.join(RAW_FORMATS)} are expected", field="format")
+        _, arguments = await self._arguments(instance, frame)
+        return await self._pool.call(PIXELS, "raw", arguments | {"format": format})
+
+    async def transcode(self, instance: str, transfer_syntax: str) -> TranscodedFile:
+        """Give the file in another transfer syntax, edits applied.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance.
+        NotAvailable
+            The transfer syntax can't hold its pixels, or they can't be decoded.
+        """
+        location = await self._locate(instance)
+        edits = await self._catalog.edits(instance) if location.edited else []
+        changes = [{"level": edit.level.value, "field": edit.field, "value": edit.value} for edit in edits]
+        descriptor, name = await asyncio.to_thread(tempfile.mkstemp, ".dcm", "neurdicom-")
+        os.close(descriptor)
+        output = Path(name)
+        arguments = {
+            "path": str(await self._blobs.path(location.blob.key)),
+            "layout": dict(location.layout),
+            "transfer_syntax": transfer_syntax,
+            "output": name,
+            "edits": changes,
+        }
+        try:
+            reply = await self._pool.call(PIXELS, "transcode", arguments, timeout=_TRANSCODE_SECONDS)
+            identity = f"{location.blob.sha256} {transfer_syntax} {changes}"
+            etag = sha256(identity.encode()).hexdigest()
+            return TranscodedFile(instance, output, reply.meta["size"], etag)
+        finally:
+            await asyncio.to_thread(output.unlink, missing_ok=True)
+
+    async def _arguments(self, instance: str, frame: int) -> tuple[Location, dict[str, Any]]:
+        location = await self._locate(instance)
+        if location.layout.get("pixel_keyword") is None:
+            raise NotAvailable("this instance has no pixel data")
+        path = await self._blobs.path(location.blob.key)
+        return location, {"path": str(path), "layout": dict(location.layout), "frame": frame}
+
+    async def _locate(self, instance: str) -> Location:
+        location = await self._catalog.locate(instance)
+        if location is None:
+            raise NotFound(f"there is no instance {instance!r}")
+        return location

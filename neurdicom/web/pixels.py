@@ -1,0 +1,138 @@
+"""Routes of pixels: the rendered image, and raw samples."""
+
+from collections.abc import Sequence
+
+from neurdicom.errors import Invalid, NotAvailable
+from neurdicom.runtime.pool import Reply
+from neurdicom.services.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation
+
+_LARGEST_FRAME = 2**31 - 1
+_LARGEST_WIDTH = 16384
+_PIECE = 1 << 20
+
+_FRAME = Parameter("frame", "The frame, from 1.", {"type": "integer", "minimum": 1, "default": 1})
+_IMAGE = {
+    "description": "The picture.",
+    "content": {f"image/{name}": {"schema": BINARY} for name in IMAGE_FORMATS},
+}
+_RAW = {
+    "description": (
+        "Samples, little-endian, row by row, colour interleaved. `X-Shape` is rows,columns or rows,columns,samples; "
+        "`X-Dtype` is numpy's name of the sample's type; `X-Photometric-Interpretation` is what the samples mean."
+    ),
+    "content": {"application/octet-stream": {"schema": BINARY}, "application/x-npy": {"schema": BINARY}},
+}
+
+
+class ImageHandler(ApiHandler):
+    """The picture of one frame."""
+
+    @operation(
+        "Render a frame",
+        tag="pixels",
+        description=(
+            "Modality and VOI LUT, photometric interpretation and palette are applied; without any window in the "
+            "file or the request the frame's minimum and maximum are black and white."
+        ),
+        query=[
+            Parameter("format", "In place of the Accept header.", {"type": "string", "enum": list(IMAGE_FORMATS)}),
+            _FRAME,
+            Parameter("window_center", "In modality units; needs window_width.", NUMBER),
+            Parameter("window_width", "In modality units; needs window_center.", NUMBER),
+            Parameter(
+                "width",
+                "Of the picture in pixels; the height goes with it.",
+                {"type": "integer", "minimum": 1, "maximum": _LARGEST_WIDTH},
+            ),
+        ],
+        answers={200: _IMAGE},
+    )
+    async def get(self, instance: str) -> None:
+        """Answer the picture."""
+        width = self.query_int("width", 0, low=1, high=_LARGEST_WIDTH) if self.query("width") is not None else None
+        options = ImageOptions(
+            format=self.query("format") or _accepted(self.request.headers.get("Accept", ""), IMAGE_FORMATS),
+            frame=self.query_int("frame", 1, low=1, high=_LARGEST_FRAME),
+            window=self._window(),
+            width=width,
+        )
+        _send(self, await self.services.render.image(instance, options))
+
+    def _window(self) -> tuple[float, float] | None:
+        center, width = self._number("window_center"), self._number("window_width")
+        if center is None and width is None:
+            return None
+        if center is None or width is None:
+            missing = "window_center" if center is None else "window_width"
+            raise Invalid(f"{missing} is missing; window_center and window_width go together", field=missing)
+        return center, width
+
+    def _number(self, name: str) -> float | None:
+        text = self.query(name)
+        if text is None:
+            return None
+        try:
+            return float(text)
+        except ValueError as error:
+            raise Invalid(f"{name} is {text!r}; a number is expected", field=name) from error
+
+
+class RawHandler(ApiHandler):
+    """The stored samples of one frame."""
+
+    @operation(
+        "Get the samples of a frame",
+        tag="pixels",
+        description=(
+            "Stored values, decoded; colour is RGB. `lum8` is grey, scaled from minimum and maximum to 8 bits; `f32`, "
+            "`f64` and `npy` keep the values."
+        ),
+        query=[
+            Parameter("format", "Absent: samples of their own type.", {"type": "string", "enum": list(RAW_FORMATS)}),
+            _FRAME,
+        ],
+        answers={200: _RAW},
+    )
+    async def get(self, instance: str) -> None:
+        """Answer the samples."""
+        frame = self.query_int("frame", 1, low=1, high=_LARGEST_FRAME)
+        reply = await self.services.render.raw(instance, frame=frame, format=self.query("format"))
+        self.set_header("X-Shape", ",".join(map(str, reply.meta["shape"])))
+        self.set_header("X-Dtype", reply.meta["dtype"])
+        self.set_header("X-Photometric-Interpretation", reply.meta["photometric_interpretation"])
+        _send(self, reply)
+
+
+def _send(handler: ApiHandler, reply: Reply) -> None:
+    handler.set_header("Content-Type", reply.meta["media_type"])
+    handler.finish(bytes(reply.body))
+
+
+def _accepted(accept: str, formats: Sequence[str]) -> str:
+    """Choose what an Accept header (RFC 9110 12.5.1) likes best; the first format where it doesn't care."""
+    weights: dict[str, float] = {}
+    for part in accept.split(",") if accept.strip() else ():
+        media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        try:
+            weights[media_type] = float(quality)
+        except ValueError:
+            weights[media_type] = 0.0
+    if not weights:
+        return formats[0]
+
+    def weight(name: str) -> float:
+        return next((weights[key] for key in (f"image/{name}", "image/*", "*/*") if key in weights), 0.0)
+
+    best = max(formats, key=weight)
+    if weight(best) <= 0:
+        raise NotAvailable(f"Accept is {accept!r}; {', '.join(f'image/{name}' for name in formats)} can be given")
+    return best
+
+
+ROUTES = [
+    Route("/api/instances/{id}/image", ImageHandler),
+    Route("/api/instances/{id}/raw", RawHandler),
+]
