@@ -1,5 +1,6 @@
 """What every handler of the API shares: access, JSON, bodies of bounded size, and problem details."""
 
+import logging
 import re
 import uuid
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from neurdicom.services.retrieve import RetrieveService
     from neurdicom.services.search import SearchService
     from neurdicom.services.upload import UploadService
+
+log = logging.getLogger(__name__)
 
 #: The most that a handler takes into memory; what may be larger is streamed by its own `data_received`.
 MAX_BODY = 16 * 1024 * 1024
@@ -235,9 +238,9 @@ class ApiHandler(EarlyAnswerHandler):
         value: BaseException | None,
         tb: "TracebackType | None",
     ) -> None:
-        """Log only what is a fault of the server; refusals are in the access log."""
-        if not isinstance(value, NeurdicomError):
-            super().log_exception(typ, value, tb)
+        """Log only what is a fault of the server, without the query, which may hold a patient's name."""
+        if value is not None and not isinstance(value, NeurdicomError | HTTPError):
+            log.error("%s %s failed", self.request.method, self.request.path, exc_info=(type(value), value, tb))
 
 
 class UnknownRoute(ApiHandler):

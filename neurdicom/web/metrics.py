@@ -15,6 +15,9 @@ from neurdicom.web.routing import Route
 
 _access_log = logging.getLogger("neurdicom.access")
 
+#: Characters of a path that are logged; a client may send 64 KiB of them.
+_LONGEST_PATH = 512
+
 #: Upper bounds in seconds: from a lookup in the catalog to a plugin that takes its time.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -87,7 +90,7 @@ def log_request(handler: RequestHandler) -> None:
         level,
         "%s %s",
         request.method,
-        request.path,
+        request.path[:_LONGEST_PATH],
         extra={
             "status": status,
             "ms": round(request.request_time() * 1000, 1),

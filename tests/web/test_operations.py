@@ -68,6 +68,9 @@ def test_without_credentials_only_this_machine_is_answered(tmp_path: Path) -> No
         assert server.client.post("/api/users", json={}, headers=evil).status_code == 403
         name = "SECRET^NAME"
         server.client.get("/api/patients", params={"patient_name": name}, headers={"X-Request-ID": "find-me"})
+        server.client.get("/api/nothing", params={"patient_name": name})
+        server.client.get("/api/patients/%ff", params={"patient_name": name})
+        server.client.get("/api/health", params={"patient_name": name})
     entries = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
     entry = next(entry for entry in entries if entry.get("request_id") == "find-me")
     assert entry["logger"] == "neurdicom.access" and entry["message"] == "GET /api/patients"
