@@ -7,7 +7,7 @@ bridge = Extension(
     "neurdicom._bridge",
     ["bridge/_bridge.pyx"],
     include_dirs=["bridge", "bridge/include"],
-    depends=["bridge/abi.pxd", "bridge/include/neurdicom_plugin.h"],
+    depends=["bridge/abi.pxd", "bridge/guarded.hpp", "bridge/watch.hpp", "bridge/include/neurdicom_plugin.h"],
     language="c++",
     extra_compile_args=["-O3", "-std=c++17", "-fvisibility=hidden"],
     libraries=["dl", "pthread"],

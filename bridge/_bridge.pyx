@@ -1,0 +1,343 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Calls of native plugins: pixels by pointer, the GIL released round the foreign call, results held by their owner.
+
+No check of the library's file happens here, and no reading of pixels: see `neurdicom.runtime.native`.
+"""
+
+import os
+
+cimport cython
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_WRITABLE
+from libc.limits cimport INT_MAX
+from libc.stdint cimport uintptr_t
+
+from abi cimport (
+    RTLD_LOCAL,
+    RTLD_NOW,
+    Failure,
+    Plugin,
+    call_destroy,
+    call_init,
+    call_process,
+    call_release,
+    call_shape,
+    call_text,
+    dlerror,
+    dlopen,
+    dlsym,
+    watch,
+)
+
+cdef char* DOUBLE_FORMAT = b"d"
+cdef char* FLOAT_FORMAT = b"f"
+
+cdef enum:
+    RETURNED = 0
+    OUT_OF_MEMORY = 1
+    ALIGNMENT = 64
+    MOST_CHANNELS = 64
+
+
+class CallFailed(RuntimeError):
+    """The plugin answered NULL, or threw; the message is its own, as far as it has one."""
+
+
+class LoadFailed(RuntimeError):
+    """The library can't be loaded, or lacks what it needs."""
+
+
+@cython.no_gc_clear
+cdef class Result:
+    """What `Process` returned, where the plugin left it: a buffer of doubles or floats that can be read without a copy.
+
+    float64 or float32, shape (height, width) or (height, width, channels). Memory of the plugin's is freed, by its own
+    `FreeResult`, when the last view of it is gone.
+    """
+
+    cdef Library _library
+    cdef object _image
+    cdef void* _data
+    cdef void* _release
+    cdef bint _is_float
+    cdef bint _is_borrowed
+    cdef int _ndim
+    cdef Py_ssize_t _shape[3]
+    cdef Py_ssize_t _strides[3]
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        cdef Py_ssize_t size = sizeof(float) if self._is_float else sizeof(double)
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("the result is read-only")
+        buffer.buf = self._data
+        buffer.obj = self
+        buffer.len = self._shape[0] * self._strides[0]
+        buffer.itemsize = size
+        buffer.readonly = 1
+        buffer.format = NULL
+        if flags & PyBUF_FORMAT:
+            buffer.format = FLOAT_FORMAT if self._is_float else DOUBLE_FORMAT
+        buffer.ndim = self._ndim
+        buffer.shape = self._shape
+        buffer.strides = self._strides
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
+
+    @property
+    def is_in_place(self):
+        """Whether the plugin worked in the image that it was given."""
+        return self._image is not None
+
+    @property
+    def shape(self):
+        """(height, width), or (height, width, channels) where there are several."""
+        return tuple([self._shape[index] for index in range(self._ndim)])
+
+    def __dealloc__(self):
+        cdef Failure failure
+        if self._release != NULL:
+            with nogil:
+                call_release(self._release, self._library._plugin, self._data, self._is_float, failure)
+        if self._library is not None:
+            self._library._alive -= 1
+            self._library._lent -= self._is_borrowed
+
+
+cdef class Library:
+    """A loaded plugin, from `InitPlugin` to `DestroyPlugin`. One thread at a time.
+
+    Parameters
+    ----------
+    path : str
+        The shared library.
+
+    Raises
+    ------
+    LoadFailed
+        The loader refuses it, symbols are missing, or `InitPlugin` answers NULL.
+    CallFailed
+        `InitPlugin` threw.
+    MemoryError
+        `InitPlugin` threw std::bad_alloc.
+    """
+
+    cdef Plugin* _plugin
+    cdef void* _library
+    cdef void* _process
+    cdef void* _process_f32
+    cdef void* _destroy
+    cdef void* _free
+    cdef void* _free_f32
+    cdef void* _last_error
+    cdef void* _result_shape
+    cdef void* _result_json
+    cdef int _alive
+    cdef int _lent
+
+    def __cinit__(self, str path not None):
+        cdef bytes name = os.fsencode(path)
+        cdef const char* c_name = name
+        with nogil:
+            self._library = dlopen(c_name, RTLD_NOW | RTLD_LOCAL)
+        if self._library == NULL:
+            raise LoadFailed(_text(dlerror()))
+        cdef void* start = self._find(b"InitPlugin")
+        self._destroy = self._find(b"DestroyPlugin")
+        self._process = self._find(b"Process")
+        self._process_f32 = self._find(b"ProcessF32")
+        self._free = self._find(b"FreeResult")
+        self._free_f32 = self._find(b"FreeResultF32")
+        self._last_error = self._find(b"LastError")
+        self._result_shape = self._find(b"ResultShape")
+        self._result_json = self._find(b"ResultJson")
+        missing = []
+        if start == NULL:
+            missing.append("InitPlugin")
+        if self._process == NULL and self._process_f32 == NULL:
+            missing.append("Process")
+        if self._destroy == NULL:
+            missing.append("DestroyPlugin")
+        if missing:
+            raise LoadFailed(f"it does not export {', '.join(missing)}")
+        cdef Failure failure
+        cdef int outcome
+        with nogil:
+            outcome = call_init(start, &self._plugin, failure)
+        _check(outcome, failure)
+        if self._plugin == NULL:
+            raise LoadFailed("InitPlugin returned NULL")
+
+    cdef void* _find(self, const char* name):
+        return dlsym(self._library, name)
+
+    @property
+    def wants_float32(self):
+        """Whether it takes float32 images, with `ProcessF32`, instead of float64."""
+        return self._process_f32 != NULL
+
+    def process(self, double[:, ::1] image not None, bytes params not None):
+        """Call `Process` without the GIL.
+
+        Parameters
+        ----------
+        image : float64 array (height, width)
+            C-contiguous, writable, aligned to 64 bytes. The plugin may change it.
+        params : bytes
+            JSON object in UTF-8.
+
+        Returns
+        -------
+        Result or None
+            None when the plugin answered NULL without a message and has `ResultJson`.
+
+        Raises
+        ------
+        CallFailed
+            It answered NULL, or threw, or its `ResultShape` can't be.
+        MemoryError
+            It threw std::bad_alloc.
+        BufferError
+            A view of an earlier result is still in use and the plugin has no `FreeResult`.
+        """
+        cdef double* answer = NULL
+        cdef const char* text = params
+        cdef Failure failure
+        cdef int outcome
+        self._check_call(self._process, image.shape[0], image.shape[1], <uintptr_t>&image[0, 0])
+        cdef int height = <int>image.shape[0], width = <int>image.shape[1]
+        with nogil:
+            outcome = call_process(self._process, self._plugin, &image[0, 0], width, height, text, &answer, failure)
+        _check(outcome, failure)
+        return self._hold(answer, answer == &image[0, 0], image, height, width, False)
+
+    def process_f32(self, float[:, ::1] image not None, bytes params not None):
+        """Call `ProcessF32`: as `process`, for a float32 array."""
+        cdef float* answer = NULL
+        cdef const char* text = params
+        cdef Failure failure
+        cdef int outcome
+        self._check_call(self._process_f32, image.shape[0], image.shape[1], <uintptr_t>&image[0, 0])
+        cdef int height = <int>image.shape[0], width = <int>image.shape[1]
+        with nogil:
+            outcome = call_process(self._process_f32, self._plugin, &image[0, 0], width, height, text, &answer, failure)
+        _check(outcome, failure)
+        return self._hold(answer, answer == &image[0, 0], image, height, width, True)
+
+    cdef int _check_call(self, void* function, Py_ssize_t height, Py_ssize_t width, uintptr_t address) except -1:
+        if self._plugin == NULL:
+            raise ValueError("the plugin is closed")
+        if function == NULL:
+            raise TypeError("the plugin has no function for this type of sample")
+        if self._lent:
+            raise BufferError("an earlier result of the plugin is still in use")
+        if height == 0 or width == 0 or height > INT_MAX or width > INT_MAX:
+            raise ValueError(f"an image of {height} x {width} can't be processed")
+        if address % ALIGNMENT:
+            raise ValueError(f"the image is not aligned to {ALIGNMENT} bytes")
+        return 0
+
+    cdef Result _hold(self, void* answer, bint is_in_place, object image, int height, int width, bint is_float):
+        """The object that owns what the plugin returned; None when it returned nothing and has JSON instead."""
+        if answer == NULL:
+            reason = self.last_error()
+            if reason is None and self._result_json != NULL:
+                return None
+            raise CallFailed(reason or "Process returned NULL")
+        cdef void* freeing = self._free_f32 if is_float else self._free
+        cdef Result result = Result.__new__(Result)
+        result._library = self
+        self._alive += 1
+        result._data = answer
+        result._is_float = is_float
+        result._ndim = 2
+        result._shape[0], result._shape[1], result._shape[2] = height, width, 1
+        if is_in_place:
+            result._image = image
+        elif freeing != NULL:
+            result._release = freeing
+        else:
+            result._is_borrowed = True
+            self._lent += 1
+        if self._result_shape != NULL:
+            self._ask_shape(result, width, height)
+        result._strides[2] = sizeof(float) if is_float else sizeof(double)
+        result._strides[1] = result._shape[2] * result._strides[2]
+        result._strides[0] = result._shape[1] * result._strides[1]
+        return result
+
+    cdef int _ask_shape(self, Result result, int width, int height) except -1:
+        cdef int given_width = width, given_height = height, channels = 1, outcome
+        cdef Failure failure
+        with nogil:
+            outcome = call_shape(self._result_shape, self._plugin, &given_width, &given_height, &channels, failure)
+        _check(outcome, failure)
+        said = f"ResultShape says width {given_width}, height {given_height}, channels {channels}"
+        if given_width <= 0 or given_height <= 0 or not 0 < channels <= MOST_CHANNELS:
+            raise CallFailed(f"{said}: each must be positive, and channels at most {MOST_CHANNELS}")
+        if result._image is not None and <long long>given_width * given_height * channels > <long long>width * height:
+            raise CallFailed(f"{said}, but the result is in the image, which has width {width} and height {height}")
+        result._shape[0], result._shape[1], result._shape[2] = given_height, given_width, channels
+        result._ndim = 3 if channels > 1 else 2
+        return 0
+
+    def last_error(self):
+        """The plugin's `LastError`; None where it has none, or nothing to say."""
+        return self._ask(self._last_error)
+
+    def result_json(self):
+        """The plugin's `ResultJson`; None where it has none."""
+        return self._ask(self._result_json)
+
+    cdef object _ask(self, void* function):
+        cdef const char* answer = NULL
+        cdef int outcome
+        cdef Failure failure
+        if function == NULL or self._plugin == NULL:
+            return None
+        with nogil:
+            outcome = call_text(function, self._plugin, &answer, failure)
+        _check(outcome, failure)
+        return (_text(answer) or None) if answer != NULL else None
+
+    def close(self):
+        """Call `DestroyPlugin`. Idempotent. The code stays mapped: threads of the plugin's may still run in it.
+
+        Raises
+        ------
+        BufferError
+            A view of a result is still in use.
+        """
+        cdef Plugin* plugin = self._plugin
+        cdef int outcome
+        cdef Failure failure
+        if plugin == NULL:
+            return
+        if self._alive:
+            raise BufferError("a result of the plugin is still in use")
+        self._plugin = NULL
+        with nogil:
+            outcome = call_destroy(self._destroy, plugin, failure)
+        _check(outcome, failure)
+
+
+cdef int _check(int outcome, Failure& failure) except -1:
+    if outcome == RETURNED:
+        return 0
+    if outcome == OUT_OF_MEMORY:
+        raise MemoryError("std::bad_alloc")
+    raise CallFailed(_text(failure.text))
+
+
+cdef str _text(const char* text):
+    return (<bytes>text).decode("utf-8", "replace")
+
+
+def start_watch(long long limit, int exit_status):
+    """Start the thread that ends this process once it holds `limit` bytes more than now. Once in a process."""
+    cdef int code = watch().start(limit, exit_status)
+    if code:
+        raise OSError(code, f"the memory of this process can't be watched: {os.strerror(code)}")
+
+
+def set_working(bint working):
+    """Tell the watch whether the plugin is at work; at rest it looks less often."""
+    watch().set_working(working)

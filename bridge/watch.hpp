@@ -1,0 +1,116 @@
+// A thread that ends this process when it has come to hold more memory than its limit.
+#pragma once
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+
+namespace neurdicom {
+
+// Memory that only this process holds, in bytes: anonymous, shared and swapped out. What is mapped from files is not
+// counted, since the kernel can drop it at any time. -1 when /proc does not say.
+inline std::int64_t held_memory(int status) noexcept {
+    char text[4096];
+    const ssize_t count = pread(status, text, sizeof text - 1, 0);
+    if (count <= 0) return -1;
+    text[count] = '\0';
+    std::int64_t kibibytes = 0;
+    bool found = false;
+    for (const char* name : {"\nRssAnon:", "\nRssShmem:", "\nVmSwap:"}) {
+        if (const char* line = std::strstr(text, name)) {
+            kibibytes += std::strtoll(line + std::strlen(name), nullptr, 10);
+            found = true;
+        }
+    }
+    return found ? kibibytes * 1024 : -1;
+}
+
+class Watch {
+public:
+    // Starts the thread. Returns 0 or an errno.
+    int start(std::int64_t limit, int exit_status) noexcept {
+        status_ = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        if (status_ < 0) return errno;
+        const std::int64_t base = held_memory(status_);
+        if (base < 0) return ENOSYS;
+        ceiling_ = base + limit;
+        exit_status_ = exit_status;
+        pthread_attr_t attributes;
+        pthread_attr_init(&attributes);
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        pthread_attr_setstacksize(&attributes, 256 * 1024);
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);  // the plugin's signals are the plugin's
+        pthread_t thread;
+        const int code = pthread_create(&thread, &attributes, &Watch::run, this);
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        pthread_attr_destroy(&attributes);
+        return code;
+    }
+
+    // Says whether the plugin is at work. Costs a store, unless the thread is fast asleep.
+    void set_working(bool working) noexcept {
+        working_.store(working);
+        if (working && asleep_.load()) {
+            pthread_mutex_lock(&mutex_);
+            pthread_cond_signal(&wake_);
+            pthread_mutex_unlock(&mutex_);
+        }
+    }
+
+private:
+    static constexpr long at_work = 10'000'000;   // nanoseconds between two looks
+    static constexpr long at_rest = 250'000'000;  // the same when nothing was asked of the plugin for a while
+    static constexpr int patience = 50;
+
+    static void* run(void* self) noexcept {
+        static_cast<Watch*>(self)->look();
+        return nullptr;
+    }
+
+    void look() noexcept {
+        for (int quiet = 0;; quiet = working_.load() ? 0 : quiet + 1) {
+            const std::int64_t held = held_memory(status_);
+            if (held > ceiling_ || held < 0) _exit(held < 0 ? exit_status_ + 1 : exit_status_);
+            sleep(quiet < patience ? at_work : at_rest, quiet >= patience);
+        }
+    }
+
+    void sleep(long nanoseconds, bool fast) noexcept {
+        timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += nanoseconds;
+        until.tv_sec += until.tv_nsec / 1'000'000'000;
+        until.tv_nsec %= 1'000'000'000;
+        pthread_mutex_lock(&mutex_);
+        asleep_.store(fast);
+        if (!fast || !working_.load()) pthread_cond_timedwait(&wake_, &mutex_, &until);
+        asleep_.store(false);
+        pthread_mutex_unlock(&mutex_);
+    }
+
+    pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t wake_ = PTHREAD_COND_INITIALIZER;
+    std::atomic<bool> working_{false};
+    std::atomic<bool> asleep_{false};
+    std::int64_t ceiling_ = 0;
+    int exit_status_ = 0;
+    int status_ = -1;
+};
+
+inline Watch& watch() noexcept {
+    static Watch* const instance = new Watch;  // never destroyed: the thread outlives every static object
+    return *instance;
+}
+
+}  // namespace neurdicom

@@ -1,0 +1,72 @@
+"""What binds a worker process: its life to its parent's, its memory to a limit."""
+
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+#: Exit status of a worker that ended itself because it was past its memory limit.
+MEMORY_STATUS: Final = 213
+
+#: Memory that may be reserved above the limit before allocations fail. Touched memory past the limit ends the worker,
+#: with a clear error; this only stops what would be too fast for that. It is wide because C code seldom survives a
+#: failed allocation, and would then seem to have crashed for no reason.
+RESERVE: Final = 1 << 30
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose own parent dies, so that none can hide from its end."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends; ends it at once when that has happened already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def confine() -> None:
+    """No core dumps, no new privileges, and the first to go when the machine itself is out of memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def limit_memory(mebibytes: int, watch: Callable[[int, int], None]) -> None:
+    """Bind the memory that this process adds from here on.
+
+    Parameters
+    ----------
+    mebibytes : int
+        Most that may be added, in MiB.
+    watch : callable
+        Starts the watch over touched memory: takes the limit in bytes and the exit status.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    ceiling = _private_bytes() + (mebibytes << 20) + RESERVE
+    if hard == resource.RLIM_INFINITY or ceiling < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, ceiling))
+    watch(mebibytes << 20, MEMORY_STATUS)
+
+
+def _private_bytes() -> int:
+    """What RLIMIT_DATA counts: private writable memory of this process, in bytes."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) << 10
+    return 0

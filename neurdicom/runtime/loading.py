@@ -1,0 +1,137 @@
+"""The kinds of program that a worker process can load."""
+
+import gc
+import importlib
+import importlib.util
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import orjson
+
+from neurdicom.errors import PluginFailed
+from neurdicom.runtime import limits, native, results
+from neurdicom.runtime.program import Program
+from neurdicom.runtime.results import Answer
+
+#: Packages that a plugin shares with us, even where its folder has something of that name.
+_OURS: Final = frozenset({"neurdicom", "numpy", "PIL", "pydicom", "orjson", "imagecodecs"})
+
+
+class Loaded(ABC):
+    """A program in this process, ready for calls."""
+
+    @abstractmethod
+    def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
+        """Do one thing. What it raises is reported, and the program stays loaded."""
+
+    def unload(self) -> None:
+        """Give the program its chance to clean up."""
+        return
+
+
+def load(program: Program) -> Loaded:
+    """Load a program under its memory limit.
+
+    Raises
+    ------
+    PluginFailed
+        It is not complete; the message names what is missing.
+    Exception
+        Whatever its own code raises.
+    """
+    limits.limit_memory(program.memory, native.watch_memory)
+    if program.kind == "builtin":
+        return Builtin(program)
+    if program.kind == "python":
+        return PythonPlugin(program)
+    return NativePlugin(program)
+
+
+class Builtin(Loaded):
+    """A module of ours; each public function `verb(arguments) -> (meta, body)` is a verb."""
+
+    def __init__(self, program: Program) -> None:
+        self._module = importlib.import_module(program.target)
+
+    def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
+        function: Callable[[dict[str, Any]], Answer] = getattr(self._module, verb)
+        return function(arguments)
+
+
+class PythonPlugin(Loaded):
+    """A folder with `plugin.py`, which has a class `Plugin`."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        folder = Path(program.target)
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, str(folder))
+        os.chdir(folder)
+        _uncover(folder)
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed()  # or all workers would draw the numbers that the fork left them
+        module = _import_plugin(folder)
+        kind = getattr(module, "Plugin", None)
+        if not isinstance(kind, type):
+            raise PluginFailed(f"{program.title}: plugin.py has no class Plugin")
+        if not callable(getattr(kind, "process", None)):
+            raise PluginFailed(f"{program.title}: the class Plugin in plugin.py has no method process")
+        self._plugin = kind()
+        if callable(init := getattr(self._plugin, "init", None)):
+            init()
+
+    def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
+        ds = results.dataset_of(arguments)
+        result = self._plugin.process(ds, **arguments.get("params", {}))
+        return results.from_python(result, arguments, self._program)
+
+    def unload(self) -> None:
+        if callable(destroy := getattr(self._plugin, "destroy", None)):
+            destroy()
+        del self._plugin
+        gc.collect()
+
+
+def _uncover(folder: Path) -> None:
+    """Forget modules that we have imported before the plugin's own of the same name could be found first."""
+    for entry in folder.iterdir():
+        name = entry.stem if entry.suffix == ".py" else entry.name
+        is_module = entry.suffix == ".py" or (entry / "__init__.py").is_file()
+        if is_module and name in sys.modules and name not in _OURS and name not in sys.builtin_module_names:
+            for loaded in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+                del sys.modules[loaded]
+
+
+def _import_plugin(folder: Path) -> ModuleType:
+    """The module `plugin`, from this folder and no other."""
+    path = folder / "plugin.py"
+    spec = importlib.util.spec_from_file_location("plugin", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise PluginFailed(f"there is no plugin.py in {folder.name}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["plugin"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class NativePlugin(Loaded):
+    """A shared library with the C interface of neurdicom_plugin.h."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        os.chdir(Path(program.target).parent)
+        self._plugin = native.NativePlugin(Path(program.target))
+
+    def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
+        pixels = results.pixels_of(arguments, self._program, single=self._plugin.wants_float32)
+        params = orjson.dumps(arguments.get("params", {}))
+        result = self._plugin.process(pixels, params)
+        return results.from_native(result, self._plugin.result_json(), arguments, self._program)
+
+    def unload(self) -> None:
+        self._plugin.close()

@@ -1,0 +1,164 @@
+"""Native plugins through the bridge: the checks of the library's file, and its calls. Worker processes only."""
+
+import contextlib
+import mmap
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from neurdicom import _bridge
+from neurdicom.errors import PluginFailed
+
+Image = npt.NDArray[Any]
+
+#: Of a buffer's first byte, as the plugin's interface promises.
+ALIGNMENT: Final = 64
+
+_SHARED_OBJECT: Final = 3
+_MACHINES: Final = {
+    3: "32-bit x86",
+    8: "MIPS",
+    20: "PowerPC",
+    21: "64-bit PowerPC",
+    22: "IBM S/390",
+    40: "32-bit ARM",
+    62: "x86-64",
+    183: "64-bit ARM (AArch64)",
+    243: "RISC-V",
+    258: "LoongArch",
+}
+
+
+class NativePlugin:
+    """A loaded shared library, between `InitPlugin` and `DestroyPlugin`.
+
+    Parameters
+    ----------
+    path : Path
+        The library.
+
+    Raises
+    ------
+    PluginFailed
+        It is of another architecture, can't be loaded, or lacks required symbols; the message names them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_library(path)
+        self._name = path.name
+        try:
+            self._library = _bridge.Library(str(path))
+        except _bridge.LoadFailed as error:
+            raise PluginFailed(f"{path.name}: {error}{_mangling_hint(path)}") from None
+        except _bridge.CallFailed as error:
+            raise PluginFailed(f"{path.name}: InitPlugin failed: {error}") from None
+
+    @property
+    def wants_float32(self) -> bool:
+        """Whether it has `ProcessF32`, which is used instead of `Process`."""
+        return bool(self._library.wants_float32)
+
+    def process(self, image: Image, params: bytes) -> npt.NDArray[Any] | None:
+        """Process one image.
+
+        Parameters
+        ----------
+        image : ndarray of float64, or of float32 if `wants_float32`
+            Shape (rows, columns), C-contiguous, writable, 64-byte aligned; the plugin may overwrite it.
+        params : bytes
+            JSON object in UTF-8.
+
+        Returns
+        -------
+        ndarray or None
+            A read-only view of the result where the plugin left it, shape (rows, columns) or (rows, columns,
+            channels); freed with its last view. None: the plugin gave no image, but may have JSON.
+
+        Raises
+        ------
+        PluginFailed
+            `Process` returned NULL or threw; the message ends in the plugin's own.
+        MemoryError
+            It threw std::bad_alloc.
+        """
+        call: Callable[[Any, bytes], Any] = self._library.process_f32 if self.wants_float32 else self._library.process
+        try:
+            result = call(image, params)
+        except _bridge.CallFailed as error:
+            raise PluginFailed(str(error)) from None
+        return None if result is None else np.asarray(result)
+
+    def result_json(self) -> str | None:
+        """What `ResultJson` has to say of the last image; None where there is nothing."""
+        try:
+            text: str | None = self._library.result_json()
+        except _bridge.CallFailed as error:
+            raise PluginFailed(f"ResultJson failed: {error}") from None
+        return text
+
+    def close(self) -> None:
+        """Call `DestroyPlugin`. Idempotent."""
+        try:
+            self._library.close()
+        except _bridge.CallFailed as error:
+            raise PluginFailed(f"DestroyPlugin failed: {error}") from None
+
+
+def check_library(path: Path) -> None:
+    """Read the head of a shared library, and refuse what can't run in this process. Raises `PluginFailed`."""
+    own, found = _elf(Path("/proc/self/exe")), _elf(path)
+    if found is None:
+        raise PluginFailed(f"{path.name} is not a shared library: it has no ELF header")
+    assert own is not None
+    if found[:3] != own[:3]:
+        raise PluginFailed(f"{path.name} is made for {_describe(found)}; this server runs on {_describe(own)}")
+    if found[3] != _SHARED_OBJECT:
+        raise PluginFailed(f"{path.name} is not a shared library; compile it with -shared -fPIC")
+
+
+def _elf(path: Path) -> tuple[int, int, int, int] | None:
+    """Class (1: 32 bit), byte order (1: little), machine and type of an ELF file; None for any other."""
+    with path.open("rb") as file:
+        head = file.read(20)
+    if len(head) < 20 or head[:4] != b"\x7fELF" or head[5] not in (1, 2):
+        return None
+    kind, machine = struct.unpack_from("<HH" if head[5] == 1 else ">HH", head, 16)
+    return head[4], head[5], machine, kind
+
+
+def _describe(elf: tuple[int, int, int, int]) -> str:
+    name = _MACHINES.get(elf[2], f"machine {elf[2]}")
+    return f"{name}, {'big' if elf[1] == 2 else 'little'}-endian, {'64' if elf[0] == 2 else '32'} bit"
+
+
+def _mangling_hint(path: Path) -> str:
+    """What to do where the functions are there, but under C++ names."""
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with mapped as code:
+            if code.find(b"10InitPlugin") >= 0 or code.find(b"Z7Process") >= 0:
+                return '; it has them under C++ names: declare them extern "C"'
+    return ""
+
+
+def aligned(shape: tuple[int, int], *, single: bool) -> Image:
+    """Make an uninitialised image, float32 if `single` and else float64, that starts at a multiple of 64 bytes."""
+    dtype = np.dtype("f4" if single else "f8")
+    size = shape[0] * shape[1] * dtype.itemsize
+    buffer = np.empty(size + ALIGNMENT, "u1")
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def watch_memory(limit: int, status: int) -> None:
+    """End this process with an exit status once it holds `limit` bytes more than now. Once in a process."""
+    _bridge.start_watch(limit, status)
+
+
+def set_working(working: bool) -> None:
+    """Tell the memory watch whether the program is at work; at rest it looks less often."""
+    _bridge.set_working(working)

@@ -1,0 +1,251 @@
+"""The server's side of one worker process."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+from neurdicom import errors
+from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout, Unavailable
+from neurdicom.runtime import limits, protocol
+from neurdicom.runtime.nursery import End, Nursery
+from neurdicom.runtime.output import Output
+from neurdicom.runtime.program import Program, Reply
+
+#: Seconds between the end of a worker's connection and its being killed.
+_LINGER: Final = 0.5
+
+#: Errors that a worker may report, by code.
+_REPORTABLE: Final[dict[str, type[NeurdicomError]]] = {
+    kind.code: kind
+    for kind in (
+        PluginFailed,
+        PluginMemory,
+        errors.NotAvailable,
+        errors.NotDicom,
+        errors.Malformed,
+        errors.Invalid,
+        errors.NotFound,
+        errors.TooLarge,
+    )
+}
+
+
+def request(verb: str, arguments: dict[str, Any]) -> bytes:
+    """The message that asks a worker for something. Raises `Invalid` for arguments that JSON can't carry."""
+    return protocol.message({"verb": verb, "arguments": arguments})
+
+
+class WorkerProcess:
+    """One worker process with one program in it; answers one call at a time.
+
+    Parameters
+    ----------
+    nursery : Nursery
+        Starts the process.
+    program : Program
+        What it loads.
+    on_free : callable
+        Called when it has answered and can take the next call.
+    on_end : callable
+        Called once, when its process is gone.
+
+    Attributes
+    ----------
+    ended : Future
+        Done when the process is gone.
+    last_used : float
+        The loop's time of its last answer.
+    """
+
+    def __init__(
+        self,
+        nursery: Nursery,
+        program: Program,
+        on_free: Callable[["WorkerProcess"], None],
+        on_end: Callable[["WorkerProcess"], None],
+    ) -> None:
+        self.program = program
+        self._nursery = nursery
+        self._on_free = on_free
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self.last_used = self._loop.time()
+        self._reply: asyncio.Future[Reply] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsent = b""
+        self._verdict: NeurdicomError | None = None
+        self._stage = ""
+        self._dying = False
+        child = nursery.spawn(self._gone)
+        self._number = child.number
+        self._socket = child.connection
+        self._receiver = protocol.Receiver(self._socket, max(1, program.memory) << 20)
+        self._output = Output(child.output, program.title)
+        self._loop.add_reader(self._socket, self._readable)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is alive and takes calls."""
+        return not self._dying
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, once known and until its end."""
+        return self._nursery.pid(self._number)
+
+    def load(self) -> asyncio.Future[Reply]:
+        """Have it load its program; the first thing to ask for."""
+        self._stage = " while it was loaded"
+        return self._request(request("load", self.program.as_dict()), self.program.timeout)
+
+    def call(self, data: bytes, timeout: float) -> asyncio.Future[Reply]:
+        """Have it answer a `request`. Cancelling the future leaves the worker to finish what it does."""
+        self._stage = ""
+        return self._request(data, timeout)
+
+    def unload(self, timeout: float) -> asyncio.Future[Reply]:
+        """Have it unload its program and end; killed when that takes longer than `timeout` seconds."""
+        self._dying = True
+        self._stage = " while it was unloaded"
+        return self._request(request("unload", {}), timeout)
+
+    def kill(self, reason: NeurdicomError | None = None) -> None:
+        """End it now; a call in it fails, for the reason given."""
+        self._dying = True
+        self._verdict = self._verdict or reason
+        self._nursery.kill(self._number)
+
+    def _request(self, data: bytes, timeout: float) -> asyncio.Future[Reply]:
+        assert self._reply is None, "one call at a time"
+        reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._reply = reply
+        self._timer = self._loop.call_later(timeout, self._expired, timeout)
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # it is gone, which its end will tell
+            return reply
+        if sent < len(data):
+            self._unsent = data[sent:]
+            self._loop.add_writer(self._socket, self._writable)
+        return reply
+
+    def _writable(self) -> None:
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent = b""
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+    def _readable(self) -> None:
+        try:
+            message = self._receiver.poll()
+        except protocol.ProtocolError as error:
+            self._condemn(PluginCrashed(f"{self.program.title} broke its connection: {error}"))
+            return
+        if message is not None:
+            self._answered(*message)
+        if self._receiver.ended:
+            self._loop.remove_reader(self._socket)
+            self._dying = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(_LINGER, self._abandoned)
+
+    def _answered(self, control: dict[str, Any], body: bytes | memoryview) -> None:
+        reply = self._reply
+        if reply is None or self._unsent:
+            self._condemn(PluginCrashed(f"{self.program.title} broke its connection: it answered before it was asked"))
+            return
+        self._reply = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.last_used = self._loop.time()
+        error = control.get("error")
+        meta = control.get("meta", {})
+        if error is not None:
+            failure = _error_of(error, self.program)
+            self._dying = self._dying or isinstance(failure, PluginMemory) or self._stage != ""
+            if not reply.done():
+                reply.set_exception(failure)
+        elif not reply.done():
+            reply.set_result(Reply(meta if isinstance(meta, dict) else {}, body))
+        if not self._dying:
+            self._on_free(self)
+        elif not self._receiver.ended:
+            # It ends by itself after an unload; for anything else, and should it not, it is ended.
+            self._timer = self._loop.call_later(_LINGER if self._stage else 0.0, self._abandoned)
+
+    def _expired(self, timeout: float) -> None:
+        self._timer = None
+        error = PluginTimeout(f"{self.program.title} was still running after {timeout:g} s{self._stage}, and was ended")
+        self._condemn(error)
+
+    def _condemn(self, error: NeurdicomError) -> None:
+        """Fail the call, and end the process."""
+        self._loop.remove_reader(self._socket)
+        self.kill(error)
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)
+
+    def _abandoned(self) -> None:
+        """Its connection has ended and its process has not."""
+        self._timer = None
+        self.kill(PluginCrashed(f"{self.program.title} closed its connection{self._stage}"))
+
+    def _gone(self, end: End) -> None:
+        """Its process has ended, and everything that it had started."""
+        if self._reply is not None and self._verdict is None and not self._receiver.ended:
+            with contextlib.suppress(protocol.ProtocolError):
+                message = self._receiver.poll()
+                if message is not None:
+                    self._dying = True
+                    self._answered(*message)
+        self._dying = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._receiver.drop()
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self._output.close()
+        if self._reply is not None:
+            if not self._reply.done():
+                self._reply.set_exception(self._verdict or verdict_of(end, self.program, self._stage))
+            self._reply = None
+        self.ended.set_result(None)
+        self._on_end(self)
+
+
+def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
+    """The error behind the end of a worker's process."""
+    if end.refused is not None:
+        return Unavailable(f"no worker process could be started for {program.title}: {end.refused}")
+    code = os.waitstatus_to_exitcode(end.status)
+    if code == limits.MEMORY_STATUS or (code < 0 and end.grown >= program.memory << 20):
+        return PluginMemory(f"{program.title} went past its memory limit of {program.memory} MiB{stage}, and was ended")
+    if code >= 0:
+        return PluginCrashed(f"{program.title} ended its process with status {code}{stage}")
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return PluginCrashed(f"{program.title} crashed{stage}: {name} ({signal.strsignal(-code) or 'real-time signal'})")
+
+
+def _error_of(error: object, program: Program) -> NeurdicomError:
+    """The error that a worker reports; a plugin can't pass for anything that only the server knows."""
+    fields = error if isinstance(error, dict) else {}
+    kind = _REPORTABLE.get(str(fields.get("code")), PluginFailed)
+    field = fields.get("field")
+    message = str(fields.get("message") or f"{program.title} failed without a message")
+    return kind(message[:4000], field=field if isinstance(field, str) else None)

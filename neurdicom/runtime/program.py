@@ -1,0 +1,79 @@
+"""What a worker process loads, and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["builtin", "python", "native"]
+Input = Literal["stored", "modality"]
+Result = Literal["IMAGE", "JSON"]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One thing that a worker process loads, and that serves its calls for the rest of its life.
+
+    Attributes
+    ----------
+    kind : {"builtin", "python", "native"}
+        `builtin`: a module of ours whose public functions are the verbs. `python` and `native`: plugins, with
+        the verb `process`.
+    target : str
+        The module's dotted name; the folder that holds `plugin.py`; the path of the shared library.
+    name : str
+        What errors and the log call it.
+    digest : str
+        Version of the code behind `target`; calls go only to workers that loaded this one.
+    timeout : float
+        Seconds that a load or a call may take.
+    memory : int
+        MiB that the program may add to its worker process.
+    input : {"stored", "modality"}
+        Pixel values that a native plugin gets: as stored, or with the modality LUT applied.
+    result : {"IMAGE", "JSON"} or None
+        Kind of result that the plugin declares; None: it follows from what `process` returned.
+    """
+
+    kind: Kind
+    target: str
+    name: str = ""
+    digest: str = ""
+    timeout: float = 60.0
+    memory: int = 2048
+    input: Input = "stored"
+    result: Result | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two programs the same: workers of one serve calls of the other."""
+        return self.kind, self.target, self.digest
+
+    @property
+    def title(self) -> str:
+        """The name, or else the target."""
+        return self.name or self.target
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, as JSON can carry them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Program":
+        """Make one of what `as_dict` gave."""
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a verb answered.
+
+    Attributes
+    ----------
+    meta : dict
+        JSON-able description, such as the media type and the shape.
+    body : bytes or memoryview
+        The payload. A memoryview lies over memory that only this reply holds, and is read-only.
+    """
+
+    meta: dict[str, Any] = field(default_factory=dict)
+    body: bytes | memoryview = b""

@@ -1,0 +1,208 @@
+"""Messages between the server and a worker: a fixed head, a JSON control part, and a body of raw bytes.
+
+Nothing is ever unpickled. The worker's side runs beside plugin code and may be taken over by it, so the server's
+side believes no length and no descriptor before it has checked it: `Receiver` refuses what is out of bounds,
+and takes a body by descriptor only as a memory file that is sealed, since one that could still shrink would kill
+the server that reads it.
+"""
+
+import fcntl
+import mmap
+import os
+import socket
+import struct
+from array import array
+from typing import Any, Final
+
+import orjson
+
+from neurdicom.errors import Invalid
+
+HEAD: Final = struct.Struct("<IIQ")  # length of the control part, place of the body, length of the body
+INLINE: Final = 0
+BY_DESCRIPTOR: Final = 1
+
+MAX_CONTROL: Final = 1 << 20
+MAX_INLINE: Final = 64 << 10
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_RIGHTS: Final = socket.CMSG_SPACE(4 * array("i").itemsize)
+
+
+class ProtocolError(Exception):
+    """The other side sent what is not a message."""
+
+
+def dumps(control: dict[str, Any]) -> bytes:
+    """Control part as bytes; numpy scalars and arrays are converted."""
+    return orjson.dumps(control, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def message(control: dict[str, Any]) -> bytes:
+    """A whole message without a body.
+
+    Raises
+    ------
+    Invalid
+        The control part holds what JSON can't carry, such as an integer of more than 64 bits.
+    """
+    try:
+        text = dumps(control)
+    except orjson.JSONEncodeError as error:
+        raise Invalid(f"the arguments can't be handed to a worker: {error}") from error
+    return HEAD.pack(len(text), INLINE, 0) + text
+
+
+def send(sock: socket.socket, control: dict[str, Any], body: bytes | bytearray | memoryview = b"") -> None:
+    """Send a message over a blocking socket; a large body goes in a sealed memory file instead."""
+    view = memoryview(body).cast("B")
+    text = dumps(control)
+    if len(view) <= MAX_INLINE:
+        parts: list[bytes | memoryview] = [HEAD.pack(len(text), INLINE, len(view)) + text, view]
+        sent = sock.sendmsg(parts)
+        if sent < len(parts[0]) + len(view):
+            sock.sendall(b"".join(parts)[sent:])
+        return
+    descriptor = _seal(view)
+    try:
+        head = HEAD.pack(len(text), BY_DESCRIPTOR, len(view)) + text
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
+        sent = sock.sendmsg([head], rights)
+        if sent < len(head):
+            sock.sendall(head[sent:])
+    finally:
+        os.close(descriptor)
+
+
+def _seal(view: memoryview) -> int:
+    """Copy bytes into a memory file that nobody can change any more."""
+    descriptor = os.memfd_create("result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def receive(sock: socket.socket) -> dict[str, Any] | None:
+    """Next message of the server, on the worker's blocking socket; None when the server closed it."""
+    head = sock.recv(MAX_INLINE)
+    if not head:
+        return None
+    while len(head) < HEAD.size:
+        head += _more(sock, HEAD.size - len(head))
+    length, _, _ = HEAD.unpack_from(head)
+    text = bytearray(head[HEAD.size :])
+    while len(text) < length:
+        text += _more(sock, min(length - len(text), 1 << 20))
+    control: dict[str, Any] = orjson.loads(text)
+    return control
+
+
+def _more(sock: socket.socket, count: int) -> bytes:
+    data = sock.recv(count)
+    if not data:
+        raise ProtocolError("the connection ended inside a message")
+    return data
+
+
+class Receiver:
+    """The server's side of a worker's socket, which does not block: collects one message at a time.
+
+    Parameters
+    ----------
+    sock : socket
+        Non-blocking.
+    limit : int
+        Most bytes that a body may have.
+    """
+
+    def __init__(self, sock: socket.socket, limit: int) -> None:
+        self._sock = sock
+        self._limit = limit
+        self._buffer = bytearray(HEAD.size + MAX_INLINE + 4096)
+        self._filled = 0
+        self._needed = HEAD.size
+        self._descriptors: list[int] = []
+        self.ended = False
+
+    def poll(self) -> tuple[dict[str, Any], bytes | memoryview] | None:
+        """Take what has arrived; a message once it is whole. Sets `ended` at the end of the stream.
+
+        Raises
+        ------
+        ProtocolError
+            For anything but a message.
+        """
+        while not self.ended:
+            try:
+                with memoryview(self._buffer) as whole, whole[self._filled :] as free:
+                    count, rights, flags, _ = self._sock.recvmsg_into([free], _RIGHTS, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return None
+            except ConnectionError:
+                count, rights, flags = 0, [], 0
+            for level, kind, data in rights:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    numbers = array("i")
+                    numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+                    self._descriptors += numbers
+            if flags & socket.MSG_CTRUNC or len(self._descriptors) > 1:
+                raise ProtocolError("more descriptors than a message has")
+            self.ended = count == 0
+            self._filled += count
+            if self._filled >= self._needed and (self._needed > HEAD.size or self._measure()):
+                return self._take()
+        return None
+
+    def _measure(self) -> bool:
+        """Read the head; whether the rest is there too."""
+        control, place, body = HEAD.unpack_from(self._buffer)
+        if control > MAX_CONTROL or place > BY_DESCRIPTOR or body > (self._limit if place else MAX_INLINE):
+            raise ProtocolError(f"a head of {control}, {place}, {body} is out of bounds")
+        self._needed = HEAD.size + control + (0 if place else body)
+        if self._needed > len(self._buffer):
+            self._buffer.extend(bytes(self._needed - len(self._buffer)))
+        return self._filled >= self._needed
+
+    def _take(self) -> tuple[dict[str, Any], bytes | memoryview]:
+        if self._filled > self._needed:
+            raise ProtocolError(f"{self._filled - self._needed} bytes after the end of a message")
+        length, place, size = HEAD.unpack_from(self._buffer)
+        with memoryview(self._buffer) as view:
+            try:
+                control = orjson.loads(view[HEAD.size : HEAD.size + length])
+            except ValueError as error:
+                raise ProtocolError(f"the control part is not JSON: {error}") from None
+            body: bytes | memoryview = bytes(view[HEAD.size + length : self._needed])
+        if not isinstance(control, dict):
+            raise ProtocolError("the control part is not an object")
+        if place == BY_DESCRIPTOR:
+            if not self._descriptors:
+                raise ProtocolError("a body by descriptor without a descriptor")
+            body = _open(self._descriptors[0], size)
+        self.drop()
+        self._filled, self._needed = 0, HEAD.size
+        if len(self._buffer) > 4 * MAX_INLINE:
+            self._buffer = bytearray(HEAD.size + MAX_INLINE + 4096)
+        return control, body
+
+    def drop(self) -> None:
+        """Close descriptors that arrived and were not used."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _open(descriptor: int, size: int) -> memoryview:
+    """A view of a sealed memory file of exactly this size; the descriptor stays the caller's."""
+    try:
+        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+    except OSError:
+        raise ProtocolError("the body's descriptor is not a memory file") from None
+    if seals & _SEALS != _SEALS:
+        raise ProtocolError("the body's memory file is not sealed")
+    if size == 0 or os.fstat(descriptor).st_size != size:
+        raise ProtocolError(f"the body's memory file has not the {size} bytes that it was announced with")
+    return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ))

@@ -1,0 +1,218 @@
+"""What goes into a plugin, and what it returned as a reply: JSON, an encoded picture, bytes or DICOM."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from PIL import Image
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from neurdicom.errors import Invalid, NotAvailable, PluginFailed
+from neurdicom.pixels.encode import describe, encode
+from neurdicom.pixels.pipeline import load_stored, to_double
+from neurdicom.runtime.native import aligned
+from neurdicom.runtime.program import Program
+
+Answer = tuple[dict[str, Any], bytes | bytearray | memoryview]
+Array = npt.NDArray[Any]
+
+#: JSON that goes with an image, in the reply's description; more is a result of its own.
+_MOST_BESIDE: Final = 512 << 10
+_DEEPEST: Final = 200
+_NUMBERS: Final = "biuf"
+
+
+def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
+    """The instance as a pydicom Dataset, its pixels not yet decoded.
+
+    Edits in the arguments (`edits`: a list of {field, value, ...}) are applied.
+    """
+    ds = dcmread(arguments["path"], force=True)
+    if arguments.get("edits"):
+        from neurdicom.dicom.edits import edit_dataset  # its tables are of no use to most calls
+
+        edit_dataset(ds, arguments["edits"])
+    return ds
+
+
+def pixels_of(arguments: Mapping[str, Any], program: Program, *, single: bool) -> Array:
+    """One frame as the doubles, or floats if `single`, that a native plugin gets: 64-byte aligned."""
+    frame = load_stored(arguments["path"], arguments["layout"], arguments.get("frame") or 1)
+    height, width = frame.array.shape[:2]
+    if not single:
+        return to_double(frame, program.input, out=aligned((height, width), single=False))
+    image = aligned((height, width), single=True)
+    if frame.array.ndim == 2 and frame.photometric != "PALETTE COLOR" and program.input == "stored":
+        np.copyto(image, frame.array, casting="unsafe")
+    else:
+        np.copyto(image, to_double(frame, program.input), casting="unsafe")
+    return image
+
+
+def from_native(image: Array | None, text: str | None, arguments: Mapping[str, Any], program: Program) -> Answer:
+    """Reply of a native plugin: its image, its JSON, or its image with the JSON in the description (`json`)."""
+    wants_json = program.result == "JSON" or (arguments.get("format") == "json" and program.result is None)
+    if wants_json:
+        if text is None:
+            raise PluginFailed(f"{program.title} gave no JSON: ResultJson is missing or returned NULL")
+        return {"kind": "json", "media_type": "application/json"}, orjson.dumps(_parse(text, program))
+    if image is None:
+        raise PluginFailed("Process returned NULL")
+    meta, body = _picture(image, arguments)
+    if text is not None and len(text) <= _MOST_BESIDE:
+        meta["json"] = _parse(text, program)
+    return meta, body
+
+
+def _parse(text: str, program: Program) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError as error:
+        raise PluginFailed(f"{program.title}: what ResultJson returned is not JSON: {error}") from None
+
+
+def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> Answer:
+    """Reply of a Python plugin, by what `process` returned and by the kind of result that the plugin declares.
+
+    Raises
+    ------
+    PluginFailed
+        It returned something that is no result, or not of the declared kind.
+    NotAvailable
+        The result can't be given in the format asked for.
+    """
+    if result is None:
+        raise PluginFailed(f"{program.title}: process returned None; a dict, list, array, image or Dataset is expected")
+    datasets = _datasets(result)
+    if datasets:
+        return _dicom(datasets)
+    if isinstance(result, bytes | bytearray | memoryview):
+        return {"kind": "bytes", "media_type": "application/octet-stream"}, result
+    if isinstance(result, Image.Image):
+        return _picture(_samples(result), arguments, picture=True)
+    if program.result == "JSON" or (program.result is None and _is_json(result)):
+        return {"kind": "json", "media_type": "application/json"}, to_json(result, program)
+    try:
+        array = np.asarray(result)
+    except ValueError as error:
+        raise PluginFailed(f"{program.title}: what process returned is no image: {error}") from None
+    if array.dtype.kind not in _NUMBERS or array.ndim not in (2, 3):
+        kind = f"{type(result).__name__} ({array.ndim}-D, {array.dtype})"
+        raise PluginFailed(f"{program.title}: process returned {kind}; an image is a 2-D or 3-D array of numbers")
+    return _picture(array, arguments)
+
+
+def _is_json(result: Any) -> bool:
+    """Whether it is JSON where the plugin declares no kind: anything but an array that can be a picture."""
+    return not (hasattr(result, "__array__") and np.ndim(result) in (2, 3))
+
+
+def _datasets(result: Any) -> list[Dataset]:
+    if isinstance(result, Dataset):
+        return [result]
+    if isinstance(result, Sequence) and result and all(isinstance(each, Dataset) for each in result):
+        return list(result)
+    return []
+
+
+def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = False) -> Answer:
+    """Encode an image; of a stack (frames, rows, columns) the frame that was asked for."""
+    wanted = arguments.get("format") or "png"
+    if wanted == "json":
+        raise NotAvailable("the plugin's result is an image, which is not given as json")
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and wanted not in ("f32", "f64", "npy"):
+        frame = arguments.get("frame") or 1
+        if not 1 <= frame <= len(array):
+            raise Invalid(f"frame is {frame}; the plugin's result has {len(array)}", field="frame")
+        array = array[frame - 1]
+    meta = {"kind": "image"} | describe(array, wanted)
+    native = array.dtype.newbyteorder("=")
+    if wanted in ("f32", "f64") and array.dtype == np.dtype("f4" if wanted == "f32" else "f8") == native:
+        # As it lies: no copy before the one into the reply.
+        return meta | {"media_type": "application/octet-stream"}, np.ascontiguousarray(array).data.cast("B")
+    media_type, body = encode(array, wanted, picture=picture)
+    return meta | {"media_type": media_type}, body
+
+
+def _samples(image: Image.Image) -> Array:
+    """The samples of a PIL image, in a mode that has no palette."""
+    if image.mode in ("L", "RGB", "RGBA", "I", "F", "1", "I;16"):
+        return np.asarray(image)
+    return np.asarray(image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB"))
+
+
+def to_json(result: Any, program: Program) -> bytes:
+    """JSON of what a plugin returned; numpy's and pydicom's values are converted, not-a-number becomes null."""
+    options = orjson.OPT_SERIALIZE_NUMPY
+    try:
+        return orjson.dumps(result, option=options)
+    except TypeError:
+        pass  # something that needs a conversion, or can't be had at all
+    try:
+        return orjson.dumps(_plain(result, 0), option=options)
+    except (TypeError, ValueError) as error:
+        raise PluginFailed(f"{program.title}: what process returned can't be given as JSON: {error}") from None
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist(), depth) if not isinstance(value, np.void) else value.item()
+    for kind in (str, int, float):  # plain, whatever subclass of pydicom's it was
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, Dataset):
+        return value.to_json_dict()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date | time | uuid.UUID):
+        return value.isoformat() if not isinstance(value, uuid.UUID) else str(value)
+    if isinstance(value, bytes | bytearray | memoryview | complex):
+        raise TypeError(f"{type(value).__name__} is no value of JSON")
+    if hasattr(value, "__array__"):
+        return _plain(np.asarray(value).tolist(), depth)
+    if hasattr(value, "__iter__") and not hasattr(value, "original_string"):
+        return [_plain(each, depth + 1) for each in value]
+    if hasattr(value, "original_string") or hasattr(value, "__fspath__"):  # PersonName; paths
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no value of JSON")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str | int | float | np.generic) or key is None:
+        return str(key)
+    raise TypeError(f"a key of type {type(key).__name__}")
+
+
+def _dicom(datasets: list[Dataset]) -> Answer:
+    """One Dataset as application/dicom, several as multipart/related with a part each."""
+    files = [_file(ds) for ds in datasets]
+    if len(files) == 1:
+        return {"kind": "dicom", "media_type": "application/dicom"}, files[0]
+    boundary = uuid.uuid4().hex
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode("ascii")
+    body = b"".join(head + file + b"\r\n" for file in files) + f"--{boundary}--\r\n".encode("ascii")
+    return {"kind": "dicom", "media_type": f'multipart/related; type="application/dicom"; boundary={boundary}'}, body
+
+
+def _file(ds: Dataset) -> bytes:
+    if not hasattr(ds, "file_meta"):
+        ds.file_meta = FileMetaDataset()
+    if "TransferSyntaxUID" not in ds.file_meta:
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = BytesIO()
+    dcmwrite(file, ds, enforce_file_format=True)
+    return file.getvalue()

@@ -1,0 +1,101 @@
+"""The life of a worker process: load one program, answer its calls one at a time, unload it."""
+
+import faulthandler
+import gc
+import socket
+import sys
+import traceback
+from typing import Any, Final
+
+from neurdicom.errors import NeurdicomError, PluginFailed, PluginMemory
+from neurdicom.runtime import limits, loading, native, protocol
+from neurdicom.runtime.program import Program
+
+#: Longest error message that is passed on, in characters.
+LONGEST: Final = 2000
+
+
+def run(connection: socket.socket) -> None:
+    """Serve until the server asks for the end or is gone.
+
+    Parameters
+    ----------
+    connection : socket
+        Blocking stream socket to the server.
+
+    Raises
+    ------
+    SystemExit
+        A plugin asked for the end of its process; it gets it.
+    """
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
+    faulthandler.enable()
+    gc.enable()
+    limits.confine()
+    request = protocol.receive(connection)
+    if request is None:
+        return
+    program = Program.from_dict(request["arguments"])
+    loaded: loading.Loaded | None = None
+    try:
+        loaded = loading.load(program)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        protocol.send(connection, _refusal(program, error))
+        return
+    protocol.send(connection, {})
+    while (request := protocol.receive(connection)) is not None:
+        if request["verb"] == "unload":
+            protocol.send(connection, _unload(program, loaded))
+            return
+        native.set_working(True)
+        try:
+            meta, body = loaded.call(request["verb"], request["arguments"])
+            control = {"meta": meta}
+            if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
+                raise PluginFailed(f"{program.title} answered with more description than a reply can have")
+        except SystemExit:
+            raise
+        except BaseException as error:
+            meta, control, body = {}, _refusal(program, error), b""
+            error.__traceback__ = None  # and with it the call's arrays
+        protocol.send(connection, control, body)
+        native.set_working(False)
+        del request, control, body, meta
+    _unload(program, loaded)
+
+
+def _unload(program: Program, loaded: "loading.Loaded") -> dict[str, Any]:
+    try:
+        loaded.unload()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _refusal(program, error)
+    return {}
+
+
+def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
+    """What to tell the server of an exception; the whole of it goes to the log."""
+    if isinstance(error, NeurdicomError):
+        refusal = {"code": error.code, "message": str(error)[:LONGEST], "field": error.field}
+    elif isinstance(error, MemoryError):
+        message = f"{program.title} ran out of memory; its limit is {program.memory} MiB"
+        refusal = {"code": PluginMemory.code, "message": message, "field": None}
+    else:
+        traceback.print_exception(error)
+        last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        refusal = {"code": PluginFailed.code, "message": f"{program.title} failed: {last[:LONGEST]}", "field": None}
+    return {"error": refusal}
+
+
+def exit_status(end: SystemExit) -> int:
+    """Exit status that a SystemExit asks for, as the interpreter takes it."""
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
