@@ -11,8 +11,8 @@ from neurdicom.runtime.params import convert_arguments
 from neurdicom.runtime.pool import Reply, WorkerPool
 from neurdicom.services.plugins import PluginService
 
-#: What an image result can be encoded as.
-FORMATS = ("png", "jpeg", "lum8", "f32", "f64", "npy")
+#: What an image result can be given as; `json` is what a native plugin gives beside its image.
+FORMATS = ("png", "jpeg", "lum8", "f32", "f64", "npy", "json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Routes that run a plugin on an instance."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -22,7 +23,8 @@ _QUERY = (
     Parameter(
         "format",
         "Of an image: png and jpeg are scaled from minimum and maximum to 8 bits, lum8 are raw 8-bit samples, the "
-        "others keep the values. JSON results are JSON whatever is asked for.",
+        "others keep the values; json is what a native plugin measured beside its image. Results that are no image "
+        "are given as they are, whatever is asked for.",
         {"type": "string", "enum": list(FORMATS), "default": "png"},
     ),
 )
@@ -31,7 +33,10 @@ _DESCRIPTION = (
     "repeated, separated by commas, or a JSON array."
 )
 _RESULT = {
-    "description": "What the plugin answered. `X-Shape` and `X-Dtype` describe raw samples.",
+    "description": (
+        "What the plugin answered. `X-Shape` and `X-Dtype` describe the samples of an image; `X-Result-Json` is the "
+        "JSON that a native plugin gave beside it, where it is short."
+    ),
     "content": {
         "image/png": {"schema": BINARY},
         "image/jpeg": {"schema": BINARY},
@@ -44,6 +49,9 @@ _FIELDS = {"type": "object", "additionalProperties": True}
 
 #: Bytes that are copied to the socket's buffer at a time.
 _PIECE = 1 << 20
+
+#: Characters of JSON that go into a header.
+_LONGEST_HEADER = 4096
 
 
 class ProcessByPluginHandler(ApiHandler):
@@ -114,6 +122,8 @@ class ProcessByPluginHandler(ApiHandler):
             self.set_header("X-Shape", ",".join(map(str, meta["shape"])))
         if "dtype" in meta:
             self.set_header("X-Dtype", meta["dtype"])
+        if "json" in meta and len(beside := json.dumps(meta["json"])) <= _LONGEST_HEADER:
+            self.set_header("X-Result-Json", beside)
         await send_stream(self, _pieces(reply.body))
         self.finish()
 
