@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.mongodb import mongodb
 from tests.support.server import Server
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on the embedded catalog that asks for no credential; shared, so leave nothing in it."""
     with Server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MongoDB, started by the session unless the environment names one."""
+    with mongodb(tmp_path_factory.mktemp("mongodb")) as uri:
+        yield uri
 
 
 @pytest.fixture(scope="session", params=["sqlite", "mongodb"])

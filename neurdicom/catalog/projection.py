@@ -17,7 +17,7 @@ from neurdicom.dicom.attributes import (
     Level,
     snake_case,
 )
-from neurdicom.dicom.query import AnyOf, Between, Condition, Query, Scalar, Value, search_keys, sort_key
+from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Query, Scalar, Value, search_keys, sort_key
 from neurdicom.errors import Invalid
 
 LEVEL_NAMES = frozenset(level.value for level in Level)
@@ -147,7 +147,7 @@ def with_edits(attributes: dict[str, Value], edits: list[Edit]) -> dict[str, Val
     return {field: value for field, value in edited.items() if value is not None}
 
 
-def assemble(level: Level, attributes: bytes, ids: Mapping[str, str], members: Mapping[str, Any]) -> Entity:
+def assemble(level: Level, attributes: bytes | str, ids: Mapping[str, str], members: Mapping[str, Any]) -> Entity:
     """An entity as the port answers it, from its stored attributes."""
     return {**ids, **_BLANK[level], **orjson.loads(attributes), **members}
 
@@ -187,10 +187,10 @@ def _check_condition(condition: Condition) -> None:
         ends = (condition.low, condition.high) if isinstance(condition, Between) else ()
     if any(isinstance(end, int) and end not in _INT64 for end in ends):
         raise Invalid(f"{condition.field} takes 64-bit integers", field=condition.field)
-    if isinstance(condition, Between):
-        if kind not in (Kind.DATE, Kind.TIME, Kind.INTEGER):
-            raise Invalid(f"{condition.field} takes no range", field=condition.field)
-    elif not isinstance(condition, AnyOf) and attribute is None and condition.field != "modalities":
+    if isinstance(condition, Between) and kind not in (Kind.DATE, Kind.TIME, Kind.INTEGER):
+        raise Invalid(f"{condition.field} takes no range", field=condition.field)
+    is_id = attribute is None and condition.field != "modalities"
+    if isinstance(condition, Like) and (is_id or kind is Kind.INTEGER):
         raise Invalid(f"{condition.field} takes no wildcards", field=condition.field)
 
 
@@ -205,3 +205,8 @@ def owner_of(field: str) -> Level:
     if field == "modalities":
         return Level.SERIES
     return BY_FIELD[field].level if field in BY_FIELD else Level(field)
+
+
+def holds(document: Mapping[str, Any], equal: Mapping[str, str | int | bool]) -> bool:
+    """Whether top-level members equal; `True` is not 1."""
+    return all(type(document.get(name)) is type(value) and document[name] == value for name, value in equal.items())

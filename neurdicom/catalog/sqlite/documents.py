@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.projection import holds, to_json
 
 
 def put(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> None:
@@ -31,11 +31,6 @@ def find(db: sqlite3.Connection, kind: str, equal: Mapping[str, str | int | bool
     rows = db.execute("SELECT value FROM document WHERE kind = ? ORDER BY key", (kind,))
     documents = (orjson.loads(value) for (value,) in rows)
     return [document for document in documents if holds(document, equal)]
-
-
-def holds(document: Mapping[str, Any], equal: Mapping[str, str | int | bool]) -> bool:
-    """Whether top-level members equal; `True` is not 1."""
-    return all(type(document.get(name)) is type(value) and document[name] == value for name, value in equal.items())
 
 
 def delete(db: sqlite3.Connection, kind: str, key: str) -> bool:

@@ -7,7 +7,7 @@ import orjson
 
 from neurdicom.catalog.base import Entity, Page
 from neurdicom.catalog.projection import assemble, check_query, clean, has_many_keys, is_text, owner_of
-from neurdicom.dicom.attributes import BY_FIELD, COUNTS, UID_KEYWORD, Kind, Level, snake_case
+from neurdicom.dicom.attributes import BY_FIELD, COUNTS, UID_KEYWORD, Level, snake_case
 from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Query, search_key
 
 _ID_FIELDS = {snake_case(keyword) for keyword in UID_KEYWORD.values()} | set(Level)
@@ -141,9 +141,6 @@ def _like(column: str, condition: Like) -> tuple[str, list[Any]]:
     if prefix == pattern:
         return f"{column} = ?", [pattern]
     glob = pattern.replace("[", "[[]")
-    kind = BY_FIELD[condition.field].kind if condition.field in BY_FIELD else Kind.CODE
-    if kind is Kind.INTEGER:
-        return f"CAST({column} AS TEXT) GLOB ?", [glob]
     if pattern.strip("*") == "":
         return f"{column} IS NOT NULL", []
     if not prefix:

@@ -1,0 +1,157 @@
+"""Entities above the instances: made from what an instance claims, and kept in step with what lies below."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pymongo import UpdateOne
+
+from neurdicom.catalog.base import Edit
+from neurdicom.catalog.mongo.schema import MAX_PARTS, Document, collection, inherited, search_fields
+from neurdicom.catalog.mongo.unit import Unit
+from neurdicom.catalog.projection import Origin, to_json, with_edits
+from neurdicom.dicom.attributes import COUNTS, Level
+from neurdicom.dicom.query import Value, search_keys
+
+
+def edits_key(level: Level, entity: str) -> str:
+    """The id of the document with an entity's edits."""
+    return f"{level}:{entity}"
+
+
+def as_edits(document: Document | None) -> list[Edit]:
+    """The edits that a document of `edits` holds, by field."""
+    if document is None:
+        return []
+    level, entity = Level(document["level"]), document["entity"]
+    kept = sorted(document["fields"].items())
+    return [Edit(level, entity, field, orjson.loads(e["value"]), e["user"], e["time"]) for field, e in kept]
+
+
+async def edits_of(unit: Unit, level: Level, entity: str) -> list[Edit]:
+    """The edits of one entity."""
+    return as_edits(await unit.one("edits", edits_key(level, entity)))
+
+
+def build(level: Level, entity: str, parent: Document | None, attributes: Mapping[str, Value], source: int) -> Document:
+    """A document above the instances, without counts of what lies below."""
+    document = {
+        "_id": entity,
+        **inherited(level, parent),
+        **search_fields(level, attributes),
+        "source": source,
+        "attributes": to_json(attributes).decode(),
+        **dict.fromkeys(COUNTS[level], 0),
+    }
+    if level is Level.SERIES:
+        document["modality"] = attributes.get("modality")
+    if level is Level.STUDY:
+        document |= modalities_fields(set())
+    return document
+
+
+def modalities_fields(modalities: set[Any]) -> Document:
+    """The modalities of a study's series, as shown and as searched."""
+    shown = sorted(str(one) for one in modalities if one)
+    return {"modalities": shown, "keys_modalities": sorted(set(search_keys("modalities", [*shown])))}
+
+
+async def make(unit: Unit, level: Level, origin: Origin, source: int) -> Document:
+    """The document of the entity that an instance claims, made from its attributes if it is new."""
+    entity = origin.ids[level]
+    found = await unit.one(collection(level), entity)
+    if found is not None:
+        return found
+    parent = await make(unit, level.parent, origin, source) if level.parent else None
+    attributes = with_edits(origin.at(level), await edits_of(unit, level, entity))
+    document = build(level, entity, parent, attributes, source)
+    await unit[collection(level)].insert_one(document, session=unit.session)
+    return document
+
+
+async def refresh(unit: Unit, level: Level, entity: str, *, force: bool = False) -> None:
+    """Bring an entity, and those above it, in step with the instances below it and with its edits.
+
+    With `force` what lies below takes over its search fields even if they seem to be the same.
+    """
+    name = collection(level)
+    earlier = await unit.one(name, entity)
+    above = {earlier[level.parent]} if earlier and level.parent else set()
+    below = await _below(unit, level, entity)
+    if below is None:
+        await unit.remove(name, [entity])
+        await unit.remove("edits", [edits_key(level, entity)])
+    else:
+        document = await _renewed(unit, level, entity, earlier, below)
+        await unit[name].replace_one({"_id": entity}, document, upsert=True, session=unit.session)
+        changed = earlier is None or _passed_on(level, earlier) != _passed_on(level, document)
+        if changed or force:
+            await _pass_on(unit, level, document)
+        above |= {document[level.parent]} if level.parent else set()
+    for parent in sorted(above):
+        if level.parent:
+            await refresh(unit, level.parent, parent, force=force)
+
+
+async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
+    """Source, counts and modalities by what lies below; None if nothing does."""
+    session = unit.session
+    if level is Level.SERIES:
+        first = await unit["instances"].find_one(
+            {"series": entity}, {"arrival": 1}, sort=[("arrival", 1)], session=session
+        )
+        count = await unit["instances"].count_documents({"series": entity}, session=session)
+        return {"source": first["arrival"], "images_count": count} if first else None
+    child = level.child or level
+    children = await unit.all(collection(child), {level.value: entity}, "source", "images_count", "modality")
+    if not children:
+        return None
+    found: Document = {
+        "source": min(one["source"] for one in children),
+        COUNTS[level][0]: len(children),
+        "images_count": sum(one["images_count"] for one in children),
+    }
+    if level is Level.STUDY:
+        found |= modalities_fields({one.get("modality") for one in children})
+    return found
+
+
+async def _renewed(unit: Unit, level: Level, entity: str, earlier: Document | None, below: Document) -> Document:
+    source = below["source"]
+    if earlier is None or earlier["source"] != source:
+        header = await unit.one("headers", source * MAX_PARTS)
+        if header is None:
+            raise LookupError(f"the {level} {entity} has no header of arrival {source}")
+        origin = Origin.from_json(zlib.decompress(header["origin"]))
+        attributes: Mapping[str, Value] = origin.at(level)
+        parent = await make(unit, level.parent, origin, source) if level.parent else None
+    else:
+        attributes = orjson.loads(earlier["attributes"])
+        parent = await unit.one(collection(level.parent), earlier[level.parent]) if level.parent else None
+    shown = with_edits(dict(attributes), await edits_of(unit, level, entity))
+    return build(level, entity, parent, shown, source) | below
+
+
+def _passed_on(level: Level, document: Document) -> Document:
+    return inherited(level.child or level, document)
+
+
+async def _pass_on(unit: Unit, level: Level, document: Document) -> None:
+    """Give what lies below the ids and search fields of this document."""
+    child, entity = level.child or level, document["_id"]
+    new = inherited(child, document)
+    if child is Level.INSTANCE:
+        await unit["instances"].update_many({"series": entity}, {"$set": new}, session=unit.session)
+        return
+    children = await unit.all(collection(child), {level.value: entity})
+    operations = []
+    for one in children:
+        own = build(child, one["_id"], document, orjson.loads(one["attributes"]), one["source"])
+        kept = {name: one[name] for name in (*COUNTS[child], "modalities", "keys_modalities") if name in one}
+        gone = {name: "" for name in one if name not in own and name not in kept}
+        changes: Document = {"$set": {name: value for name, value in (own | kept).items() if name != "_id"}}
+        operations.append(UpdateOne({"_id": one["_id"]}, changes | ({"$unset": gone} if gone else {})))
+    await unit.bulk(collection(child), operations)
+    for one in await unit.all(collection(child), {level.value: entity}):
+        await _pass_on(unit, child, one)

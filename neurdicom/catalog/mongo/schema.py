@@ -1,0 +1,98 @@
+"""The collections, their indexes and the shape of their documents.
+
+Each level is a collection; `_id` is the entity's id, `source` its earliest instance, `attributes` the effective values
+as JSON. `by_<field>` holds a filterable attribute's sort key, `keys_<field>` all search keys of one that has several;
+what is unknown is left out. Studies and series carry those of the levels above too, so that lists need no join;
+instances carry the ids above and are filtered through their series.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from neurdicom.catalog.projection import has_many_keys, indexed, many_keys, sort_values
+from neurdicom.dicom.attributes import COUNTS, Level
+from neurdicom.dicom.query import Value
+from neurdicom.errors import Unavailable
+
+VERSION = 1
+#: Bytes of a compressed header in one document; MongoDB's documents end at 16 MB.
+HEADER_PART = 8 * 2**20
+#: Headers are found by number: that of the arrival times this, plus the part's.
+MAX_PARTS = 4096
+
+Document = dict[str, Any]
+
+
+def collection(level: Level) -> str:
+    """The name of a level's collection."""
+    return {
+        Level.PATIENT: "patients",
+        Level.STUDY: "studies",
+        Level.SERIES: "series",
+        Level.INSTANCE: "instances",
+    }[level]
+
+
+def carried(level: Level) -> tuple[Level, ...]:
+    """The levels whose search fields a document of this level carries."""
+    return (level,) if level is Level.INSTANCE else (*level.above, level)
+
+
+def search_fields(level: Level, attributes: Mapping[str, Value]) -> Document:
+    """The search fields of a level's own attributes."""
+    keys = zip(indexed(level), sort_values(level, attributes), strict=True)
+    fields: Document = {f"by_{attribute.field}": key for attribute, key in keys if key is not None}
+    for field, key in many_keys(level, attributes):
+        fields.setdefault(f"keys_{field}", []).append(key)
+    return fields
+
+
+def inherited(level: Level, parent: Document | None) -> Document:
+    """What a document takes over from the one above: the ids, and the search fields of all levels above."""
+    above = level.parent
+    if parent is None or above is None:
+        return {}
+    ids = {upper.value: parent[upper.value] for upper in above.above} | {above.value: parent["_id"]}
+    if level is Level.INSTANCE:
+        return ids
+    names = [field for upper in carried(above) for field in _names(upper)]
+    found = {name: parent[name] for name in names if name in parent}
+    if level is Level.STUDY:
+        found["patient_attributes"] = parent["attributes"]
+    return ids | found
+
+
+def _names(level: Level) -> Iterable[str]:
+    for attribute in indexed(level):
+        yield f"by_{attribute.field}"
+        if has_many_keys(attribute):
+            yield f"keys_{attribute.field}"
+
+
+async def prepare(database: "AsyncIOMotorDatabase[Document]") -> None:
+    """Create collections and indexes. Raises `Unavailable` where a later version made them."""
+    known = await database["meta"].find_one({"_id": "schema"})
+    if known is not None and known["version"] > VERSION:
+        raise Unavailable(
+            f"the catalog has schema {known['version']}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
+        )
+    for level in Level:
+        names = [*(above.value for above in level.above), *(n for one in carried(level) for n in _names(one))]
+        names += COUNTS[level]
+        names += ["keys_modalities"] if level is Level.STUDY else []
+        names += ["arrival", "blob_key", "size", "received"] if level is Level.INSTANCE else []
+        # The least arrival of a series is asked for whenever one goes.
+        pairs = [[("series", 1), ("arrival", 1)]] if level is Level.INSTANCE else []
+        present = {tuple(map(tuple, one["key"])) for one in (await _indexes(database, level)).values()}
+        for keys in [*([(name, 1)] for name in names), *pairs]:
+            if tuple(keys) not in present:
+                await database[collection(level)].create_index(keys)
+    if ("kind", 1) not in {one["key"][0] for one in (await database["documents"].index_information()).values()}:
+        await database["documents"].create_index([("kind", 1), ("key", 1)], unique=True)
+    await database["meta"].update_one({"_id": "schema"}, {"$set": {"version": VERSION}}, upsert=True)
+
+
+async def _indexes(database: "AsyncIOMotorDatabase[Document]", level: Level) -> dict[str, Document]:
+    return dict(await database[collection(level)].index_information())
