@@ -43,11 +43,12 @@ class Element(NamedTuple):
 
     key: str  # "GGGGEEEE"
     vr: str
-    action: Action
+    read: Reader | None  # None for bytes and sequences
+    plain: bool  # text or numbers, and nothing follows from it
     long_form: bool
-    read: Reader | None
+    action: Action
     tag: int
-    limit: int
+    limit: int  # longest value that is kept
 
 
 def describe(tag: int, vr: str | None, order: str) -> Element:
@@ -56,7 +57,7 @@ def describe(tag: int, vr: str | None, order: str) -> Element:
     long_form = vr in LONG_VRS
     key = f"{tag:08X}"
     if vr is not None and not (len(vr) == 2 and vr.isascii() and vr.isalpha() and vr.isupper()):
-        return Element(key, "UN", Action.NO_VR, False, None, tag, STREAM_LIMIT)
+        return Element(key, "UN", None, False, False, Action.NO_VR, tag, STREAM_LIMIT)
     group, number = tag >> 16, tag & 0xFFFF
     private = bool(group & 1)
     if vr is None or vr == "UN" or not known:
@@ -70,7 +71,7 @@ def describe(tag: int, vr: str | None, order: str) -> Element:
         vr, action = "OW", Action.STREAM if action == Action.VALUE else action
     read = READERS[order].get(vr)
     limit = STREAM_LIMIT if vr in STREAMS else NUMBERS_LIMIT if vr in NUMBERS else TEXT_LIMIT
-    return Element(key, vr, action, long_form, read, tag, limit)
+    return Element(key, vr, read, action is Action.VALUE and read is not None, long_form, action, tag, limit)
 
 
 def _action(group: int, number: int, tag: int, vr: str, private: bool) -> Action:

@@ -13,7 +13,8 @@ from neurdicom.dicom.charset import DEFAULT, CharacterSet, character_set
 from neurdicom.dicom.dictionary import KNOWN_VRS, LONG_VRS
 from neurdicom.dicom.header import Header, Layout
 from neurdicom.dicom.indexed import attributes_of
-from neurdicom.dicom.scan import Dataset, EndOfBuffer, Pixels, Scanner
+from neurdicom.dicom.scan import Dataset, Pixels, Scanner
+from neurdicom.dicom.stream import EndOfBuffer
 from neurdicom.dicom.uid import check_uid
 from neurdicom.errors import Malformed, NotDicom
 

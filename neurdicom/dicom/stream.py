@@ -1,0 +1,190 @@
+"""The element stream of a dataset (PS3.5 chapter 7): where elements, items and fragments begin and end."""
+
+import struct
+from collections.abc import Iterator
+from mmap import mmap
+from typing import NamedTuple
+
+from neurdicom.dicom.dictionary import ELEMENTS, KNOWN_VRS, Action, Element, describe
+from neurdicom.dicom.readers import STREAMS
+from neurdicom.errors import Malformed
+
+UNDEFINED = 0xFFFFFFFF
+#: Sequences nested deeper are refused.
+MAX_DEPTH = 64
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+
+
+class EndOfBuffer(Malformed):
+    """An element goes past the end of the bytes at hand: there is more of the file, or it is cut off."""
+
+
+class Span(NamedTuple):
+    """An element and its place: `start` of the tag, `value` of the value, `stop` after it and its delimiters."""
+
+    element: Element
+    start: int
+    value: int
+    stop: int
+    undefined: bool
+
+
+class ElementStream:
+    """A buffer that holds elements in one byte order.
+
+    Parameters
+    ----------
+    buffer : bytes or mmap
+        The file, or its beginning, or a part of it.
+    order : str
+        `<` or `>`, as in struct.
+    shift : int
+        File offset of the buffer's first byte.
+    """
+
+    def __init__(self, buffer: bytes | mmap, *, order: str = "<", shift: int = 0) -> None:
+        self.buffer = buffer
+        self.order = order
+        self.shift = shift
+        self.elements = ELEMENTS[order]
+        self.explicit_head = struct.Struct(order + "6sH").unpack_from
+        self.implicit_head = struct.Struct(order + "4sI").unpack_from
+        self.item_head = struct.Struct(order + "HHI").unpack_from
+        self.read_length = struct.Struct(order + "I").unpack_from
+
+    def is_explicit(self, pos: int, end: int, expected: bool) -> bool:
+        """Look at the first element: datasets, and items of private sequences, that belie their syntax exist."""
+        if pos + 8 > end:
+            return expected
+        group, _, length = self.item_head(self.buffer, pos)
+        if group == 0xFFFE:
+            return expected
+        looks_explicit = self.buffer[pos + 4 : pos + 6].decode("latin_1") in KNOWN_VRS
+        # In implicit VR those two bytes belong to the length, which must fit, and is even.
+        if looks_explicit != expected:
+            return bool(pos + 8 + length > end or length & 1)
+        return expected
+
+    def spans(self, pos: int, end: int, *, explicit: bool, delimited: bool = False, depth: int = 0) -> Iterator[Span]:
+        """Walk the elements of one dataset or item; a delimited one ends with its delimiter's span.
+
+        Raises
+        ------
+        EndOfBuffer, Malformed
+            As `Scanner.scan`.
+        """
+        explicit = self.is_explicit(pos, end, explicit)
+        head = self.explicit_head if explicit else self.implicit_head
+        while pos + 8 <= end:
+            prefix, length = head(self.buffer, pos)
+            element = self.elements[prefix]
+            value = pos + 8
+            if element.long_form:
+                if pos + 12 > end:
+                    raise self.cut(element, pos)
+                (length,) = self.read_length(self.buffer, value)
+                value += 4
+            elif element.action is Action.NO_VR:
+                element, length = self.without_vr(element, pos, end)
+            if element.tag in (ITEM_END, SEQUENCE_END):
+                if delimited:
+                    yield Span(element, pos, value, value if element.tag == ITEM_END else pos, False)
+                    return
+                pos = value
+                continue
+            undefined = length == UNDEFINED
+            stop = self._end(element, pos, value, end, explicit, depth) if undefined else value + length
+            if stop > end:
+                raise self.cut(element, pos)
+            yield Span(element, pos, value, stop, undefined)
+            pos = stop
+        if delimited:
+            raise EndOfBuffer(f"the item that ends at offset {self.shift + end} lacks its delimiter")
+
+    def items(self, span: Span, *, explicit: bool, depth: int) -> Iterator[tuple[int, int, bool]]:
+        """Walk the items of a sequence: where the dataset of each begins and stops, and if it is delimited."""
+        pos, end = span.value, span.stop
+        while pos + 8 <= end:
+            tag, length, pos = self._item(span.element, pos)
+            if tag == SEQUENCE_END:
+                return
+            if length != UNDEFINED:
+                yield pos, pos + length, False
+                pos += length
+                continue
+            after = self._item_end(pos, end, explicit, depth)
+            yield pos, after, True
+            pos = after
+
+    def skip_fragments(self, element: Element, start: int, pos: int, end: int) -> int:
+        """Answer the position after encapsulated data outside the file's own Pixel Data, such as an icon's."""
+        while pos + 8 <= end:
+            tag, length, pos = self._item(element, pos)
+            if tag == SEQUENCE_END:
+                return pos
+            if length == UNDEFINED:
+                raise Malformed(f"{self.at(element, start)} holds a fragment without a length")
+            pos += length
+        raise self.cut(element, start)
+
+    def without_vr(self, element: Element, pos: int, end: int) -> tuple[Element, int]:
+        """Give the description and the length of an element of an explicit dataset that has no VR.
+
+        Some writers leave the VR of single elements out, as in implicit VR; others write blanks in its place.
+        """
+        (length,) = self.read_length(self.buffer, pos + 4)
+        (short,) = struct.unpack_from(self.order + "H", self.buffer, pos + 6)
+        after = pos + 8 + short
+        if pos + 8 + length > end and self.buffer[after + 4 : after + 6].decode("latin_1") in KNOWN_VRS:
+            length = short
+        return describe(element.tag, None, self.order), length
+
+    def cut(self, element: Element, pos: int) -> EndOfBuffer:
+        """Make the error for an element that does not end."""
+        return EndOfBuffer(f"{self.at(element, pos)} goes past the end of the file or of its sequence")
+
+    def at(self, element: Element, pos: int) -> str:
+        """Write where an element lies, for messages."""
+        tag = element.tag
+        return f"({tag >> 16:04X},{tag & 0xFFFF:04X}) at offset {self.shift + pos}"
+
+    def _item(self, element: Element, pos: int) -> tuple[int, int, int]:
+        group, number, length = self.item_head(self.buffer, pos)
+        tag = group << 16 | number
+        if tag not in (ITEM, SEQUENCE_END):
+            found = f"({group:04X},{number:04X})"
+            raise Malformed(f"{self.at(element, pos)}: expected an item (FFFE,E000), found {found}")
+        return tag, length, pos + 8
+
+    def _item_end(self, pos: int, end: int, explicit: bool, depth: int) -> int:
+        last = pos
+        for span in self.spans(pos, end, explicit=explicit, delimited=True, depth=depth):
+            last = span.stop
+        return last
+
+    def _end(self, element: Element, pos: int, value: int, end: int, explicit: bool, depth: int) -> int:
+        """Find the end of an element of undefined length."""
+        if depth >= MAX_DEPTH:
+            raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}, at {self.at(element, pos)}")
+        if holds_fragments(element):
+            return self.skip_fragments(element, pos, value, end)
+        if is_unknown(self.buffer, pos, explicit) and self.order != "<":
+            return ElementStream(self.buffer, shift=self.shift)._end(element, pos, value, end, False, depth)
+        explicit = explicit and not is_unknown(self.buffer, pos, explicit)
+        at = value
+        while at + 8 <= end:
+            tag, length, at = self._item(element, at)
+            if tag == SEQUENCE_END:
+                return at
+            at = self._item_end(at, end, explicit, depth + 1) if length == UNDEFINED else at + length
+        raise EndOfBuffer(f"the sequence {self.at(element, pos)} has no end")
+
+
+def holds_fragments(element: Element) -> bool:
+    """Tell, for an element of undefined length, encapsulated data from a sequence."""
+    return element.action is not Action.SEQUENCE and element.vr in STREAMS and element.vr != "UN"
+
+
+def is_unknown(buffer: bytes | mmap, pos: int, explicit: bool) -> bool:
+    """Tell if an element has VR UN in the stream: its value is in implicit VR little endian (PS3.5 6.2.2)."""
+    return explicit and buffer[pos + 4 : pos + 6] == b"UN"
