@@ -23,7 +23,8 @@ class Encoder:
     Attributes
     ----------
     encode : callable
-        From values of shape (rows, columns) or (rows, columns, 3), and Bits Stored, to a codestream.
+        From values of shape (rows, columns) or (rows, columns, 3), Bits Stored and whether the colours are RGB, to a
+        codestream.
     bits : tuple of int
         Bits Allocated that it takes.
     colour : str
@@ -32,7 +33,7 @@ class Encoder:
         Lossy Image Compression Method (0028,2114); None is lossless.
     """
 
-    encode: Callable[[Array, int], bytes]
+    encode: Callable[[Array, int, bool], bytes]
     bits: tuple[int, ...]
     colour: str = "RGB"
     lossy: str | None = None
@@ -44,7 +45,7 @@ def _unsigned(values: Array, bits: int) -> Array:
     return cells & cells.dtype.type((1 << bits) - 1) if values.dtype.kind == "i" else cells
 
 
-def _rle(values: Array, _: int) -> bytes:
+def _rle(values: Array, _: int, rgb: bool) -> bytes:
     rows, columns = values.shape[:2]
     samples = 1 if values.ndim == 2 else values.shape[2]
     encoded: bytes = encode_pixel_data(
@@ -57,12 +58,12 @@ def _rle(values: Array, _: int) -> bytes:
         bits_stored=values.dtype.itemsize * 8,
         number_of_frames=1,
         pixel_representation=0,
-        photometric_interpretation="RGB" if samples == 3 else "MONOCHROME2",
+        photometric_interpretation="MONOCHROME2" if samples == 1 else "RGB" if rgb else "YBR_FULL",
     )
     return encoded
 
 
-def _jpeg_lossless(values: Array, bits: int) -> bytes:
+def _jpeg_lossless(values: Array, bits: int, rgb: bool) -> bytes:
     model = "RGB" if values.ndim == 3 else "GRAYSCALE"
     return bytes(
         imagecodecs.jpeg8_encode(
@@ -76,13 +77,13 @@ def _jpeg_lossless(values: Array, bits: int) -> bytes:
     )
 
 
-def _jpeg_ls(values: Array, bits: int) -> bytes:
+def _jpeg_ls(values: Array, bits: int, rgb: bool) -> bytes:
     # Noise grows under compression, which the library's own guess of the size leaves no room for.
     cells = np.ascontiguousarray(_unsigned(values, bits))
     return bytes(imagecodecs.jpegls_encode(cells, out=2 * values.nbytes + 4096))
 
 
-def _jpeg_2000(values: Array, bits: int) -> bytes:
+def _jpeg_2000(values: Array, bits: int, rgb: bool) -> bytes:
     # Each resolution halves the picture, down to a pixel; OpenJPEG refuses more of them than that.
     resolutions = min(6, min(values.shape[:2]).bit_length())
     return bytes(
@@ -93,16 +94,27 @@ def _jpeg_2000(values: Array, bits: int) -> bytes:
             codecformat="J2K",
             bitspersample=bits,
             resolutions=resolutions,
+            mct=rgb,
         )
     )
 
 
-def _htj2k(values: Array, _: int) -> bytes:
-    return bytes(imagecodecs.htj2k_encode(np.ascontiguousarray(values), reversible=True))
+def _htj2k(values: Array, _: int, rgb: bool) -> bytes:
+    return bytes(imagecodecs.htj2k_encode(np.ascontiguousarray(values), reversible=True, rgb=rgb and values.ndim == 3))
 
 
-def _jpeg_baseline(values: Array, _: int) -> bytes:
-    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(values), level=_BASELINE_QUALITY, subsampling="422"))
+def _jpeg_baseline(values: Array, _: int, rgb: bool) -> bytes:
+    model = "GRAYSCALE" if values.ndim == 2 else "RGB" if rgb else "YCBCR"
+    stored = "GRAYSCALE" if values.ndim == 2 else "YCBCR"
+    return bytes(
+        imagecodecs.jpeg8_encode(
+            np.ascontiguousarray(values),
+            level=_BASELINE_QUALITY,
+            subsampling="422",
+            colorspace=model,
+            outcolorspace=stored,
+        )
+    )
 
 
 #: Transfer Syntax UID to what encodes into it.

@@ -189,6 +189,9 @@ def read_whole_header(path: Path | str, layout: Layout) -> Dataset:
     with _open(path, layout) as stream:
         try:
             ds = read_dataset(stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_pixels)
+            for tag in filter(lambda tag: tag.group <= 0x0002, list(ds.keys())):
+                # A file whose File Meta Information lies about its length; what follows belongs to it.
+                del ds[tag]
             if big:
                 _swap(ds)
         except BROKEN as error:

@@ -189,7 +189,7 @@ def _eight_bits(array: Array, bits: int) -> Picture:
     if bits == 8:
         return array.astype("u1", copy=False)
     if bits > 8:
-        return (array >> array.dtype.type(bits - 8)).astype("u1")
+        return np.right_shift(array, bits - 8).astype("u1")
     return np.asarray(array * (255 / ((1 << bits) - 1)) + 0.5).astype("u1")
 
 
@@ -197,4 +197,4 @@ def _windowed(picture: Picture, window: Window | None) -> Picture:
     if window is None:
         return picture
     table = (apply_voi(np.arange(256), window) * 255 + 0.5).astype("u1")
-    return table.take(picture)
+    return np.asarray(table[picture])

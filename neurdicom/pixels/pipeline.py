@@ -169,7 +169,7 @@ def palette_colours(frame: Frame) -> npt.NDArray[np.uint8]:
     """Look the colours of a PALETTE COLOR frame up, shape (rows, columns, 3). Raises `NotAvailable`."""
     first, colours = read_palette(frame.header().top)
     index = np.clip(frame.array.astype("i8") - first, 0, len(colours) - 1)
-    return np.take(colours, index, axis=0)
+    return np.asarray(colours[index])
 
 
 def _modality(frame: Frame, out: Doubles) -> None:

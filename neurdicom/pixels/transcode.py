@@ -65,9 +65,9 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
         warnings.simplefilter("ignore")
         ds = read_whole_header(path, layout)
         if edits:
-            from neurdicom.dicom.edits import apply_to_dataset
+            from neurdicom.dicom.edits import edit_dataset
 
-            apply_to_dataset(ds, edits)
+            edit_dataset(ds, edits)
         frames = _Frames(path, layout, form, encoder) if form is not None else None
         if frames is not None:
             frames.describe(ds)
@@ -95,14 +95,16 @@ class _Frames:
         self._path, self._layout, self.form, self._encoder = path, layout, form, encoder
         first, self.photometric = load_uncoloured(path, layout, 1)
         self._first: Array | None = first
-        self.bits = 1 if encoder is None and form.bits_allocated == 1 else first.dtype.itemsize * 8
+        self._rgb = self.photometric == "RGB"
+        self.bits = 1 if form.bits_allocated == 1 else first.dtype.itemsize * 8
         if encoder is not None:
             if form.is_float or form.samples == 4 or self.bits not in encoder.bits:
                 kind = "float" if form.is_float else f"{self.bits}-bit"
                 raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be given in this transfer syntax")
             if encoder.lossy and form.photometric == "PALETTE COLOR":
                 raise NotAvailable("a lossy transfer syntax would change the indices of a palette")
-            if encoder.colour != "RGB" and form.samples == 3:
+            # YBR_FULL stays what it is in a lossless codestream; a baseline one is 4:2:2 whatever it came from.
+            if form.samples == 3 and (self._rgb or encoder.lossy):
                 self.photometric = encoder.colour
 
     @property
@@ -132,7 +134,7 @@ class _Frames:
         """Give each frame's codestream, padded to even length."""
         assert self._encoder is not None
         for values in self:
-            data = self._encoder.encode(values, self.form.bits_stored)
+            data = self._encoder.encode(values, self.form.bits_stored, self._rgb)
             yield data + bytes(len(data) % 2)
 
     def native(self) -> Iterator[bytes]:
@@ -173,7 +175,10 @@ def _prefix(ds: Dataset, layout: Layout, target: str) -> bytes:
     fresh.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
     buffer = DicomBytesIO()
     buffer.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(buffer, fresh)
+    try:
+        write_file_meta_info(buffer, fresh)
+    except BROKEN as error:
+        raise NotAvailable(f"no File Meta Information can be made of this file: {error}") from error
     return buffer.getvalue()
 
 

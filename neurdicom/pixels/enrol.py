@@ -1,0 +1,80 @@
+"""Our codecs behind `ds.pixel_array`, so that a Python plugin decodes whatever the server decodes."""
+
+from dataclasses import replace
+
+from pydicom.pixels.common import PhotometricInterpretation
+from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
+from pydicom.uid import UID
+
+from neurdicom.errors import NotAvailable
+from neurdicom.pixels.codecs import CODECS, DEFLATED_FRAME, RLE, decode
+from neurdicom.pixels.form import PixelForm
+
+_LABEL = "neurdicom"
+
+#: pydicom asks each decoding plugin for this: Transfer Syntax UID to the packages that it needs.
+DECODER_DEPENDENCIES = {UID(uid): ("imagecodecs",) for uid in CODECS}
+
+
+def enrol() -> None:
+    """Make our codecs the ones that pydicom uses in this process. Idempotent.
+
+    The others go: some of GDCM's end the process on input that they do not like.
+    """
+    for uid in CODECS:
+        # pydicom has no decoder for Deflated Image Frame Compression, and JPIP and part 2 of JPEG 2000.
+        if uid == DEFLATED_FRAME:
+            continue
+        try:
+            decoder = get_decoder(UID(uid))
+        except NotImplementedError:
+            continue
+        if _LABEL in decoder.available_plugins:
+            continue
+        for label in decoder.available_plugins:
+            decoder.remove_plugin(label)
+        decoder.add_plugin(_LABEL, (__name__, "decode_frame"))
+
+
+def is_available(uid: str) -> bool:
+    """Tell pydicom that the codecs are there."""
+    return uid in CODECS
+
+
+def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
+    """Decode a frame for pydicom, and tell it what came out.
+
+    Returns
+    -------
+    bytes
+        Little-endian samples, colour interleaved as RGB.
+    """
+    form = PixelForm(
+        rows=runner.rows,
+        columns=runner.columns,
+        samples=runner.samples_per_pixel,
+        frames=1,
+        bits_allocated=runner.bits_allocated,
+        bits_stored=runner.bits_stored,
+        high_bit=runner.bits_stored - 1,
+        signed=runner.pixel_representation == 1,
+        planar=False,
+        photometric=str(runner.photometric_interpretation),
+    )
+    if form.bits_stored == 1 and str(runner.transfer_syntax) == RLE and _is_packed(src, form):
+        # pydicom says 8 for what the file allocates one bit to.
+        form = replace(form, bits_allocated=1)
+    pixels = decode(src, form, str(runner.transfer_syntax))
+    runner.set_option("bits_allocated", pixels.dtype.itemsize * 8)
+    if form.samples == 3:
+        runner.set_option("photometric_interpretation", PhotometricInterpretation.RGB)
+        runner.set_option("planar_configuration", 0)
+    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _is_packed(src: bytes, form: PixelForm) -> bool:
+    try:
+        decode(src, form, RLE)
+    except NotAvailable:
+        return True
+    return False
