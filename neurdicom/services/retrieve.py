@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import orjson
 
@@ -53,8 +54,10 @@ class Download:
         skipped = max(start - len(self._header), 0)
         wanted = end - len(self._header) - skipped
         if wanted > 0:
-            async for piece in self._blobs.read(self._key, self._copy_from + skipped, wanted):
-                yield piece
+            stored = self._blobs.read(self._key, self._copy_from + skipped, wanted)
+            async with aclosing(cast(AsyncGenerator[bytes, None], stored)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
 
 class RetrieveService:

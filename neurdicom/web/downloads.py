@@ -1,13 +1,13 @@
 """Files on their way out: streamed in constant memory, resumable (RFC 9110 section 14), with a validator."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
+from typing import Protocol, cast
 
 import orjson
 from tornado.iostream import StreamClosedError
 
-from neurdicom.services.retrieve import Download
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.problems import problem
 from neurdicom.web.ranges import Span, parse_range
@@ -15,9 +15,23 @@ from neurdicom.web.ranges import Span, parse_range
 MEDIA_TYPE = "application/dicom"
 
 
-def disposition(instance: str) -> str:
-    """Content-Disposition of an instance's file; a UID needs no quoting."""
-    return f'attachment; filename="{instance}.dcm"'
+class Download(Protocol):
+    """A DICOM file on its way out."""
+
+    @property
+    def instance(self) -> str:
+        """SOP Instance UID."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def etag(self) -> str:
+        """A strong validator, without quotes."""
+
+    def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Stream a part in pieces of bounded size."""
 
 
 async def send_download(handler: ApiHandler, download: Download) -> None:
@@ -44,7 +58,7 @@ async def send_download(handler: ApiHandler, download: Download) -> None:
         handler.set_header("Content-Range", f"bytes {span.start}-{last}/{download.size}")
     handler.set_header("Content-Type", MEDIA_TYPE)
     handler.set_header("Content-Length", str(span.length))
-    handler.set_header("Content-Disposition", disposition(download.instance))
+    handler.set_header("Content-Disposition", f'attachment; filename="{download.instance}.dcm"')
     if handler.request.method == "HEAD":
         # Sent by hand: Tornado would put the hash of the empty body in the place of our ETag.
         await handler.flush()
@@ -55,7 +69,8 @@ async def send_download(handler: ApiHandler, download: Download) -> None:
 
 async def send_stream(handler: ApiHandler, pieces: AsyncIterator[bytes]) -> None:
     """Write pieces as fast as the client takes them; stop quietly when it goes away."""
-    async with aclosing(pieces) as source:  # type: ignore[type-var]
+    # Closed here and now where they come from a generator, so that no file stays open behind a client that left.
+    async with aclosing(cast(AsyncGenerator[bytes, None], pieces)) as source:
         async for piece in source:
             handler.write(piece)
             try:

@@ -3,7 +3,7 @@
 from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import MEDIA_TYPE, disposition, send_download
+from neurdicom.web.downloads import MEDIA_TYPE, send_download
 from neurdicom.web.entities import change_entity, delete_entity, send_entity
 from neurdicom.web.listing import list_parameters, parse_query, send_page
 from neurdicom.web.routing import BINARY, Parameter, Route, operation
@@ -107,7 +107,7 @@ class FileHandler(ApiHandler):
     @operation(
         "Get the DICOM file",
         tag="instances",
-        description="Edits are applied. Parts of the file as it is stored can be asked for with a Range header.",
+        description="Edits are applied. A Range header asks for a part.",
         query=[
             Parameter("original", "Give the bytes as received, without edits.", {"type": "boolean", "default": False}),
             Parameter("transfer_syntax", "UID of the transfer syntax to give it in."),
@@ -123,10 +123,7 @@ class FileHandler(ApiHandler):
             return
         if original:
             raise Invalid("original=true gives the bytes as received, in no other transfer syntax", field="original")
-        reply = await self.services.render.transcode(instance, transfer_syntax)
-        self.set_header("Content-Type", MEDIA_TYPE)
-        self.set_header("Content-Disposition", disposition(instance))
-        self.finish(reply)
+        await send_download(self, await self.services.render.transcode(instance, transfer_syntax))
 
     def _original(self) -> bool:
         given = self.query("original")
