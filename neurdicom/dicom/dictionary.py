@@ -120,11 +120,17 @@ def private_vr(tag: int, creator: str) -> str:
 
 @lru_cache(maxsize=65536)
 def keyword(key: str) -> str:
-    """Keyword of a tag written `GGGGEEEE`; private and unknown tags are their own, in lower case."""
+    """Keyword of a tag written `GGGGEEEE`.
+
+    Private and unknown tags are their own, in lower case; so are those of repeating groups (overlays, curves) but
+    for the first, since all share one keyword.
+    """
     try:
-        return datadict.keyword_for_tag(int(key, 16)) or key.lower()
+        tag = int(key, 16)
     except ValueError:
         return key
+    repeats = tag not in datadict.DicomDictionary and tag >> 16 & 0xFF
+    return key.lower() if repeats else datadict.keyword_for_tag(tag) or key.lower()
 
 
 @lru_cache(maxsize=4096)

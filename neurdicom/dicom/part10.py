@@ -11,7 +11,7 @@ import orjson
 
 from neurdicom.dicom.charset import DEFAULT, CharacterSet, character_set
 from neurdicom.dicom.dictionary import KNOWN_VRS, LONG_VRS
-from neurdicom.dicom.header import Header, Layout
+from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Header, Layout
 from neurdicom.dicom.indexed import attributes_of
 from neurdicom.dicom.scan import Dataset, Pixels, Scanner
 from neurdicom.dicom.stream import EndOfBuffer
@@ -25,11 +25,6 @@ HEAD = 64 * 1024
 #: Bytes of a deflated dataset that are inflated to find its Pixel Data.
 MAX_INFLATED = 64 * 1024 * 1024
 
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-#: The whole dataset is deflated: Deflated Explicit VR, and the two JPIP syntaxes that build on it (PS3.5 A.5).
-DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _LONGEST_UID = 128  # longer values of File Meta Information are none
 
@@ -46,7 +41,7 @@ _LAYOUT_KEYS = {
 }
 
 
-def read_header(path: Path) -> Header:
+def read_header(file: Path | int) -> Header:
     """Parse a DICOM file's header: File Meta Information and dataset, up to the header of Pixel Data.
 
     Elements after Pixel Data are read too where its length is defined. Bulk data is never read, and memory is
@@ -54,8 +49,8 @@ def read_header(path: Path) -> Header:
 
     Parameters
     ----------
-    path : Path
-        A local file.
+    file : Path or int
+        A local file, or the descriptor of one that is open for reading; its position does not matter.
 
     Returns
     -------
@@ -71,19 +66,25 @@ def read_header(path: Path) -> Header:
     Invalid
         A UID that identifies the instance, its series or study is missing or no UID; `field` names it.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if isinstance(file, int):
+        return _read(file)
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        size = os.fstat(descriptor).st_size
-        head = os.pread(descriptor, HEAD, 0)
-        try:
-            return _parse(head, size, descriptor)
-        except EndOfBuffer:
-            if size <= len(head):
-                raise
-        with mmap(descriptor, size, access=ACCESS_READ) as whole:
-            return _parse(whole, size, descriptor)
+        return _read(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int) -> Header:
+    size = os.fstat(descriptor).st_size
+    head = os.pread(descriptor, HEAD, 0)
+    try:
+        return _parse(head, size, descriptor)
+    except EndOfBuffer:
+        if size <= len(head):
+            raise
+    with mmap(descriptor, size, access=ACCESS_READ) as whole:
+        return _parse(whole, size, descriptor)
 
 
 def _parse(data: bytes | mmap, size: int, descriptor: int) -> Header:

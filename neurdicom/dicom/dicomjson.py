@@ -1,0 +1,41 @@
+"""From the DICOM JSON model (PS3.18 F) to the tags of the API; its person names to text and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from neurdicom.dicom.dictionary import keyword
+
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+
+
+def to_tags(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a dataset of the DICOM JSON model as `{keyword: value}`.
+
+    One value stands alone, several are a list, none is None; the items of a sequence are a list of such objects.
+    Person names are text in their DICOM form, bytes are Base64, and bulk data, which is not there, is None. Private
+    and unknown elements, and those of repeating groups but the first, go by their tag in lower-case hexadecimal.
+    """
+    return {keyword(key): _tag_value(element) for key, element in dataset.items()}
+
+
+def _tag_value(element: Mapping[str, Any]) -> Any:
+    values = element.get("Value")
+    if values is None:
+        return element.get("InlineBinary")
+    if element.get("vr") == "SQ":
+        return [to_tags(item or {}) for item in values]
+    if element.get("vr") == "PN":
+        values = [name_text(value) for value in values]
+    return values[0] if len(values) == 1 else values
+
+
+def name_text(name: object) -> str | None:
+    """Write a person name of the DICOM JSON model in its DICOM form, `Alphabetic=Ideographic=Phonetic`."""
+    if not isinstance(name, Mapping):
+        return None if name is None else str(name)
+    return "=".join(str(name.get(group) or "") for group in _GROUPS).rstrip("=")
+
+
+def name_groups(text: str) -> dict[str, str]:
+    """Split a person name in its DICOM form into the component groups of the DICOM JSON model."""
+    return {group: part for group, part in zip(_GROUPS, text.split("="), strict=False) if part}

@@ -1,0 +1,234 @@
+"""The bytes of an edited header, made of the old ones: what is not edited is copied, never parsed into objects."""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+from neurdicom.dicom.charset import DEFAULT, UTF_8, CharacterSet, character_set
+from neurdicom.dicom.dictionary import LONG_VRS, Action, private_vr
+from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, IMPLICIT, Layout
+from neurdicom.dicom.readers import read_strings
+from neurdicom.dicom.stream import ITEM, ITEM_END, SEQUENCE_END, ElementStream, Span, holds_fragments, is_unknown
+from neurdicom.errors import Malformed, TooLarge
+
+#: A new header is not longer, and neither is a deflated dataset once inflated.
+MAX_HEADER = 256 * 1024 * 1024
+
+_CHARSET_TAG = 0x00080005
+#: VRs whose text depends on SpecificCharacterSet (PS3.5 6.1.2.2).
+_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_SHORT_LIMIT = 0xFFFE
+
+Changes = Mapping[int, tuple[str, str]]
+"""Tag to VR and text."""
+
+
+def rewrite(path: Path, layout: Layout, changes: Changes, fits: Callable[[CharacterSet], bool]) -> tuple[bytes, int]:
+    """Write a file's header anew with some top-level elements of text replaced or added.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    layout : Layout
+        Its layout.
+    changes : Mapping[int, tuple[str, str]]
+        Tag to VR and text; an empty text empties the element.
+    fits : callable
+        Tells if a character set can write all the texts; if not, all text of the header changes to UTF-8.
+
+    Returns
+    -------
+    header : bytes
+        The file's new beginning.
+    copy_from : int
+        Offset in the old file of what follows it, unchanged.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
+        start = layout.dataset_offset
+        if layout.transfer_syntax not in DEFLATED:
+            return _Writer(whole, layout, changes, fits).write(0, start, min(layout.header_end, len(whole)))
+        inflated = _inflate(whole[start:])
+        end = layout.header_end - start if layout.pixel_keyword else len(inflated)
+        header, copied = _Writer(inflated, layout, changes, fits).write(0, 0, min(end, len(inflated)))
+        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        deflated = deflater.compress(header) + deflater.compress(inflated[copied:]) + deflater.flush()
+        # Deflated datasets are padded to even length (PS3.5 A.5).
+        return whole[:start] + deflated + bytes(len(deflated) & 1), len(whole)
+
+
+def _inflate(data: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data, MAX_HEADER)
+    except zlib.error as error:
+        raise Malformed(f"the deflated dataset is broken: {error}") from error
+    if inflater.unconsumed_tail:
+        raise TooLarge(f"a deflated dataset of more than {MAX_HEADER} bytes can't be edited")
+    return inflated
+
+
+class _Parts:
+    """The new bytes: what was written, and what of the old bytes is taken over, up to `copied`."""
+
+    def __init__(self, buffer: bytes | mmap, first: int) -> None:
+        self.copied = first
+        self._buffer = buffer
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def replace(self, start: int, stop: int, new: bytes) -> None:
+        """Take the old bytes over up to `start`, and put new ones in the place of those up to `stop`."""
+        self._size += start - self.copied + len(new)
+        if self._size > MAX_HEADER:
+            raise TooLarge(f"a header of more than {MAX_HEADER} bytes can't be edited")
+        self._parts += (self._buffer[self.copied : start], new)
+        self.copied = stop
+
+    def join(self) -> bytes:
+        """Give the new bytes, for the old ones up to `copied`."""
+        return b"".join(self._parts)
+
+
+class _Writer:
+    """Writes the edited top level of a dataset."""
+
+    def __init__(
+        self, buffer: bytes | mmap, layout: Layout, changes: Changes, fits: Callable[[CharacterSet], bool]
+    ) -> None:
+        self._stream = ElementStream(buffer, order=">" if layout.transfer_syntax == BIG_ENDIAN else "<")
+        self._expected = layout.transfer_syntax != IMPLICIT
+        self._changes = changes
+        self._fits = fits
+
+    def write(self, first: int, start: int, end: int) -> tuple[bytes, int]:
+        """Write from `first`, through the dataset from `start` to `end`, as far as anything changes."""
+        stream = self._stream
+        explicit = stream.is_explicit(start, end, self._expected)
+        charset = _charset_of(stream, start, end, explicit)
+        changes, recoder = dict(self._changes), None
+        if not self._fits(charset):
+            recoder = _Recoder(stream, charset, explicit)
+            changes[_CHARSET_TAG] = ("CS", "ISO_IR 192")
+        new = UTF_8 if recoder else charset
+        pending = {
+            tag: _element(tag, vr, new.encode(text) or b"", explicit, stream.order)
+            for tag, (vr, text) in sorted(changes.items())
+        }
+        parts = _Parts(stream.buffer, first)
+        for span in stream.spans(start, end, explicit=explicit):
+            tag = span.element.tag
+            due = [each for each in pending if each <= tag]
+            if due:
+                parts.replace(span.start, span.start, b"".join(map(pending.pop, due)))
+            # The retired group lengths are no longer right.
+            if tag in changes or span.element.action is Action.LEAVE_OUT:
+                parts.replace(span.start, span.stop, b"")
+            elif recoder and (recoded := recoder.element(span)) is not None:
+                parts.replace(span.start, span.stop, recoded)
+        if pending:
+            parts.replace(end, end, b"".join(pending.values()))
+        return parts.join(), parts.copied
+
+
+class _Recoder:
+    """Changes the text of one dataset, and of the items in it, to UTF-8."""
+
+    def __init__(self, stream: ElementStream, charset: CharacterSet, explicit: bool, depth: int = 0) -> None:
+        self._stream = stream
+        self._charset = charset
+        self._explicit = explicit
+        self._depth = depth
+        self._creators: dict[int, str] = {}
+
+    def element(self, span: Span) -> bytes | None:
+        """Give an element's new bytes, None if it stays as it is."""
+        element, stream = span.element, self._stream
+        vr = element.vr
+        if element.action is Action.PRIVATE:
+            vr = private_vr(element.tag, self._creators.get(element.tag >> 8, ""))
+        unknown = is_unknown(stream.buffer, span.start, self._explicit)
+        if vr == "SQ" or (span.undefined and not holds_fragments(element)):
+            content = self._sequence(span, unknown)
+            return None if content is None else self._written(element.tag, "UN" if unknown else "SQ", content)
+        if vr not in _TEXT_VRS:
+            return None
+        raw = stream.buffer[span.value : span.stop]
+        if element.action is Action.CREATOR:
+            self._creators[element.tag >> 16 << 8 | element.tag & 0xFF] = raw.decode("latin_1").strip(" \0")
+        if raw.isascii() and b"\x1b" not in raw:
+            return None
+        text = self._charset.decode(raw).encode("utf_8", "replace")
+        return self._written(element.tag, "UN" if unknown else vr, text)
+
+    def _sequence(self, span: Span, unknown: bool) -> bytes | None:
+        """Give the items' bytes, None if all stay as they are. Raises `Malformed` where they nest too deeply."""
+        stream = self._stream
+        if unknown and stream.order != "<":
+            stream = ElementStream(stream.buffer)
+        explicit = self._explicit and not unknown
+        parts, changed = [], False
+        for start, stop, delimited in stream.items(span, explicit=explicit, depth=self._depth + 1):
+            old, new = self._item(stream, start, stop, explicit, delimited)
+            content = old if new is None else new
+            changed = changed or new is not None
+            parts += (struct.pack(stream.order + "HHI", ITEM >> 16, ITEM & 0xFFFF, len(content)), content)
+        return b"".join(parts) if changed else None
+
+    def _item(
+        self, stream: ElementStream, start: int, stop: int, explicit: bool, delimited: bool
+    ) -> tuple[bytes, bytes | None]:
+        """Give an item's old bytes without a delimiter, and its new ones if any."""
+        explicit = stream.is_explicit(start, stop, explicit)
+        charset = _charset_of(stream, start, stop, explicit, self._charset, delimited)
+        recoder = _Recoder(stream, charset, explicit, self._depth + 1)
+        parts = _Parts(stream.buffer, start)
+        for span in stream.spans(start, stop, explicit=explicit, delimited=delimited, depth=self._depth + 1):
+            if span.element.tag in (ITEM_END, SEQUENCE_END):
+                stop = span.start
+            elif span.element.tag == _CHARSET_TAG:
+                parts.replace(span.start, span.stop, b"")  # an item takes over that of the dataset
+            elif (recoded := recoder.element(span)) is not None:
+                parts.replace(span.start, span.stop, recoded)
+        old = stream.buffer[start:stop]
+        if parts.copied == start:
+            return old, None
+        parts.replace(stop, stop, b"")
+        return old, parts.join()
+
+    def _written(self, tag: int, vr: str, content: bytes) -> bytes:
+        return _element(tag, vr, content, self._explicit, self._stream.order)
+
+
+def _charset_of(
+    stream: ElementStream,
+    start: int,
+    end: int,
+    explicit: bool,
+    inherited: CharacterSet = DEFAULT,
+    delimited: bool = False,
+) -> CharacterSet:
+    """Read SpecificCharacterSet of a dataset, which comes before all text."""
+    for span in stream.spans(start, end, explicit=explicit, delimited=delimited):
+        if span.element.tag == _CHARSET_TAG:
+            values = read_strings(stream.buffer[span.value : span.stop], DEFAULT)
+            return character_set(tuple(str(term or "") for term in values))
+        if span.element.tag > _CHARSET_TAG:
+            break
+    return inherited
+
+
+def _element(tag: int, vr: str, content: bytes, explicit: bool, order: str) -> bytes:
+    """Write an element of text or a sequence."""
+    if len(content) & 1:
+        content += b" "
+    head = struct.pack(order + "HH", tag >> 16, tag & 0xFFFF)
+    if not explicit:
+        return head + struct.pack(order + "I", len(content)) + content
+    if vr in LONG_VRS:
+        return head + vr.encode() + bytes(2) + struct.pack(order + "I", len(content)) + content
+    if len(content) > _SHORT_LIMIT:
+        raise TooLarge(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is too long for its VR in UTF-8")
+    return head + vr.encode() + struct.pack(order + "H", len(content)) + content
