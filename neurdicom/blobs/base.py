@@ -1,6 +1,5 @@
 """The port of the blob store, and the spool file that every arrival goes through."""
 
-import contextlib
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -8,7 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
+
+Piece = bytes | bytearray | memoryview
+
+#: Buffers that one call may write (IOV_MAX of Linux).
+_IOV_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,43 +29,63 @@ class Spool:
 
     Its methods block and belong in a thread; one thread at a time. Leaving the context without a commit deletes it.
     They raise `OSError`, such as for a full disk.
+
+    Attributes
+    ----------
+    path : Path
+        Where it lies; somewhere else once it is committed.
+    size : int
+        Bytes written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self._hash = hashlib.sha256()
-        self._file: BinaryIO = path.open("xb", buffering=0)
+        self._committed = False
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     @property
     def sha256(self) -> str:
         """SHA-256 of what was written so far, in hexadecimal."""
         return self._hash.hexdigest()
 
-    def reserve(self, size: int) -> None:
-        """Set disk space aside for a file of known size, in one extent where the file system can; a hint."""
-        with contextlib.suppress(OSError):  # not every file system can; the write tells if there is no space
-            os.posix_fallocate(self._file.fileno(), 0, size)
+    @property
+    def descriptor(self) -> int:
+        """Of the open file, to read what was written; the spool closes it. Raises `ValueError` once it is closed."""
+        if self._descriptor is None:
+            raise ValueError("the spool is closed")
+        return self._descriptor
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
+    def write(self, *pieces: Piece) -> None:
         """Append bytes."""
-        view = memoryview(data)
-        self._hash.update(view)
-        self.size += len(view)
-        while view:
-            view = view[self._file.write(view) :]
+        for piece in pieces:
+            self._hash.update(piece)
+        left = [memoryview(piece) for piece in pieces]
+        while left:
+            written = os.writev(self.descriptor, left[:_IOV_MAX])
+            self.size += written
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if left:
+                left[0] = left[0][written:]
 
     def sync(self) -> None:
-        """Make the bytes durable and close the file; further writes fail."""
-        if not self._file.closed:
-            self._file.truncate(self.size)  # gives back what was reserved and not written
-            os.fdatasync(self._file.fileno())
-            self._file.close()
+        """Make the bytes durable."""
+        os.fdatasync(self.descriptor)
+
+    def committed(self, path: Path) -> None:
+        """Note that the file was moved into a store, which is what `discard` leaves alone."""
+        self.path = path
+        self._committed = True
 
     def discard(self) -> None:
         """Close, and delete the file if it was not committed. Idempotent."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+        if not self._committed:
+            self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +116,11 @@ class BlobStore(ABC):
         """Make an empty spool file. Blocks briefly."""
 
     @abstractmethod
-    async def commit(self, spools: Sequence[Spool]) -> list[BlobRef]:
-        """Move spools into the store, durably, as one group; on return they survive a power cut.
+    def commit(self, spool: Spool) -> BlobRef:
+        """Move a spool into the store; on return it survives a power cut.
 
-        When it fails, none of the group is in the store.
+        Blocks, as the spool's own methods do; threads that commit at the same time share a flush where that helps.
+        When it fails, the blob is not in the store, and the spool is still to be discarded.
         """
 
     @abstractmethod

@@ -3,11 +3,12 @@
     spool/<random>                                   arrivals that are not complete or not committed
     objects/<shard>/<number>-<sha256>-<random>       blobs
 
-A commit group lies in one shard folder, so that one flush of the folder makes the group's names durable. The number
+Commits go to one shard folder until it is full, so that those of the same time share a flush of the folder. The number
 within the shard makes keys sort in the order of their commits; the random part keeps a key from being used twice.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -31,7 +32,40 @@ SHARD_FILES = 4096
 PIECE = 1024 * 1024
 
 _THREADS = 8
-_KEY = re.compile(r"[0-9]{8}/[0-9]{6}-([0-9a-f]{64})-[0-9a-f]{16}")
+_KEY = re.compile(r"[0-9]{8}/([0-9]{6})-([0-9a-f]{64})-[0-9a-f]{16}")
+
+
+class _Shard:
+    """A folder of blobs that commits go to."""
+
+    def __init__(self, folder: Path, number: int, claimed: int) -> None:
+        self.folder = folder
+        self.number = number
+        self.claimed = claimed  # numbers given to files in it
+        self._changes = 0
+        self._flushed = 0
+        self._flushing = threading.Lock()
+
+    def add(self, spool: Spool, name: str) -> None:
+        """Rename a spool into the folder, durably. Raises `OSError`; then it is not there."""
+        target = self.folder / name
+        spool.path.rename(target)
+        try:
+            self._flush()
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+        spool.committed(target)
+
+    def _flush(self) -> None:
+        """Flush the folder, unless another thread did so since the caller's change."""
+        self._changes += 1  # two threads may take the same number: both have renamed by now
+        change = self._changes
+        with self._flushing:
+            if self._flushed < change:
+                upto = self._changes
+                flush_folder(self.folder)
+                self._flushed = upto
 
 
 class LocalBlobStore(BlobStore):
@@ -49,9 +83,8 @@ class LocalBlobStore(BlobStore):
         self._spool = root / "spool"
         self._objects = root / "objects"
         self._shard_files = shard_files
-        self._lock = threading.Lock()  # over _shard and _next
-        self._shard = 0
-        self._next = 0
+        self._lock = threading.Lock()  # over _shard
+        self._shard: _Shard | None = None
         self._threads = ThreadPoolExecutor(_THREADS, "blobs")
 
     async def open(self) -> None:
@@ -64,16 +97,15 @@ class LocalBlobStore(BlobStore):
     def _open(self) -> None:
         for folder in (self._spool, self._objects):
             folder.mkdir(parents=True, exist_ok=True)
-        _flush_folder(self._objects.parent)
+        flush_folder(self._objects.parent)
         for left in self._spool.iterdir():
             left.unlink()
         shards = self._shards()
-        if shards:
-            self._shard = int(shards[-1])
-            numbers = [int(ref.key[9:15]) for ref in self._list(shards[-1])]
-            self._next = max(numbers, default=-1) + 1
-        else:
-            self._make_shard()
+        if not shards:
+            self._shard = self._make_shard(0)
+            return
+        numbers = [int(_KEY.fullmatch(ref.key)[1]) for ref in self._list(shards[-1])]  # type: ignore[index]
+        self._shard = _Shard(self._objects / shards[-1], int(shards[-1]), max(numbers, default=-1) + 1)
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -83,42 +115,30 @@ class LocalBlobStore(BlobStore):
         """Make an empty spool file."""
         return Spool(self._spool / secrets.token_hex(8))
 
-    async def commit(self, spools: Sequence[Spool]) -> list[BlobRef]:
-        """Rename into a shard folder, and flush that."""
-        return await self._run(self._commit, spools) if spools else []
+    def commit(self, spool: Spool) -> BlobRef:
+        """Rename into the shard folder in use, and flush that."""
+        spool.sync()
+        shard, number = self._claim()
+        name = f"{number:06d}-{spool.sha256}-{secrets.token_hex(8)}"
+        shard.add(spool, name)
+        return BlobRef(f"{shard.folder.name}/{name}", spool.size, spool.sha256)
 
-    def _commit(self, spools: Sequence[Spool]) -> list[BlobRef]:
-        for spool in spools:
-            spool.sync()
-        shard, first = self._claim(len(spools))
-        refs = [
-            BlobRef(f"{shard}/{number:06d}-{spool.sha256}-{secrets.token_hex(8)}", spool.size, spool.sha256)
-            for number, spool in enumerate(spools, first)
-        ]
-        try:
-            for spool, ref in zip(spools, refs, strict=True):
-                spool.path.rename(self._objects / ref.key)
-            _flush_folder(self._objects / shard)
-        except OSError:
-            for ref in refs:
-                (self._objects / ref.key).unlink(missing_ok=True)
-            raise
-        return refs
-
-    def _claim(self, count: int) -> tuple[str, int]:
-        """The shard folder of a group, and the number of its first file there."""
+    def _claim(self) -> tuple[_Shard, int]:
+        """The shard that a file goes to, and its number there."""
         with self._lock:
-            if self._next and self._next + count > self._shard_files:
-                self._shard += 1
-                self._next = 0
-                self._make_shard()
-            first = self._next
-            self._next += count
-            return f"{self._shard:08d}", first
+            shard = self._shard
+            if shard is None:
+                raise Unavailable("the blob store is not open")
+            if shard.claimed >= self._shard_files:
+                shard = self._shard = self._make_shard(shard.number + 1)
+            shard.claimed += 1
+            return shard, shard.claimed - 1
 
-    def _make_shard(self) -> None:
-        (self._objects / f"{self._shard:08d}").mkdir(exist_ok=True)
-        _flush_folder(self._objects)
+    def _make_shard(self, number: int) -> _Shard:
+        folder = self._objects / f"{number:08d}"
+        folder.mkdir(exist_ok=True)
+        flush_folder(self._objects)
+        return _Shard(folder, number, 0)
 
     async def path(self, key: str) -> Path:
         """The blob's own file."""
@@ -161,14 +181,15 @@ class LocalBlobStore(BlobStore):
             for key in members:
                 (self._objects / key).unlink(missing_ok=True)
             if folder.is_dir():
-                _flush_folder(folder)
+                flush_folder(folder)
                 self._drop_if_empty(folder)
 
     def _drop_if_empty(self, folder: Path) -> None:
         with self._lock:
-            if int(folder.name) == self._shard or next(folder.iterdir(), None) is not None:
-                return
-            folder.rmdir()
+            # A commit that claimed a place in the shard before may not have come to its rename.
+            if self._shard is not None and int(folder.name) < self._shard.number - 1:
+                with contextlib.suppress(OSError):  # not empty
+                    folder.rmdir()
 
     async def recent(self) -> list[BlobRef]:
         """The blobs of the last two shards: a crash may lie at a change of shards."""
@@ -193,7 +214,7 @@ class LocalBlobStore(BlobStore):
         for entry in entries:
             if found := _KEY.fullmatch(f"{shard}/{entry.name}"):
                 try:
-                    refs.append(BlobRef(found[0], entry.stat().st_size, found[1]))
+                    refs.append(BlobRef(found[0], entry.stat().st_size, found[2]))
                 except FileNotFoundError:
                     continue
         return refs
@@ -226,7 +247,8 @@ def _close_opened(opening: "asyncio.Future[tuple[int, bytes]]") -> None:
         os.close(opening.result()[0])
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

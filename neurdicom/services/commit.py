@@ -1,20 +1,23 @@
-"""Group commit: arrivals that wait at the same time share one flush and one transaction."""
+"""Group commit: arrivals that wait at the same time enter the catalog in one transaction."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from neurdicom.blobs.base import BlobRef, BlobStore, Spool
+from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance, Outcome
-from neurdicom.dicom.header import Header
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
 #: Arrivals in one group; more would make the first of them wait for nothing.
 GROUP = 128
+
+#: Seconds that a group waits for arrivals that are being written to the disk just now: a transaction costs more than
+#: an arrival in it.
+DELAY_SECONDS = 0.003
 
 #: Seconds after which a transaction of unknown outcome has ended in one way or the other.
 UNKNOWN_SECONDS = 120.0
@@ -22,24 +25,8 @@ UNKNOWN_SECONDS = 120.0
 
 @dataclass(slots=True)
 class _Waiting:
-    spool: Spool
-    header: Header
-    received: str
+    arrival: NewInstance
     outcome: "asyncio.Future[Outcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def new_instance(self, ref: BlobRef) -> NewInstance:
-        patient, study, series, instance = self.header.ids
-        return NewInstance(
-            patient,
-            study,
-            series,
-            instance,
-            self.header.attributes,
-            self.header.json,
-            ref,
-            self.received,
-            self.header.layout.as_dict(),
-        )
 
     def settle(self, outcome: Outcome) -> None:
         if not self.outcome.done():  # who waited may have gone
@@ -52,72 +39,70 @@ class _Waiting:
 
 
 class CommitQueue:
-    """Puts arrivals into the blob store and the catalog, in groups and in order.
-
-    While the catalog works on a group, the blob store works on the next.
-    """
+    """Enters arrivals whose bytes are durable into the catalog, in groups and in order."""
 
     def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
-        self._entering: asyncio.Task[None] | None = None
+        self._coming = 0
+        self._wanted = 0
+        self._enough: asyncio.Event = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._unknown: dict[str, float] = {}
 
-    async def put(self, spool: Spool, header: Header, received: str) -> Outcome:
-        """Store one arrival; the spool is used up. Cancelling the caller does not take it back.
+    async def put(self, landing: Awaitable[NewInstance]) -> tuple[NewInstance, Outcome]:
+        """Enter one arrival, once it has landed in the blob store. Cancelling the caller does not take it back.
 
         Raises
         ------
         Unavailable
-            The disk or the catalog failed; the arrival is not stored.
-        NeurdicomError
-            The catalog refused this arrival.
+            The catalog failed; the arrival is not stored.
+        Exception
+            What `landing` raised, or what the catalog raised for this arrival and for no other.
         """
-        waiting = _Waiting(spool, header, received)
-        self._waiting.append(waiting)
+        self._coming += 1
+        try:
+            waiting = _Waiting(await landing)
+            self._waiting.append(waiting)
+        finally:
+            self._coming -= 1
+            if not self._coming or len(self._waiting) >= self._wanted:
+                self._enough.set()
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        return await waiting.outcome
+        return waiting.arrival, await waiting.outcome
 
     async def drain(self) -> None:
         """Wait until all is done."""
-        while tasks := [task for task in (self._runner, self._entering, *self._background) if task is not None]:
+        while tasks := [task for task in (self._runner, *self._background) if task is not None]:
             await asyncio.wait(tasks)
-            self._entering = None
 
     async def _run(self) -> None:
         try:
             while self._waiting:
+                if self._coming:
+                    await self._gather()
                 group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                refs = await self._keep(group)
-                if self._entering is not None:
-                    await asyncio.wait([self._entering])
-                self._entering = asyncio.create_task(self._enter(group, refs)) if refs else None
+                await self._enter(group)
         finally:
             self._runner = None
 
-    async def _keep(self, group: list[_Waiting]) -> list[BlobRef]:
-        """Move a group into the blob store; empty when that failed."""
-        try:
-            return await self._blobs.commit([waiting.spool for waiting in group])
-        except Exception as error:
-            log.exception("a group of %d files could not be moved into the blob store", len(group))
-            failure = Unavailable(f"the server can't keep the file: {getattr(error, 'strerror', None) or error}")
-            for waiting in group:
-                await asyncio.to_thread(waiting.spool.discard)
-                waiting.fail(failure)
-            return []
+    async def _gather(self) -> None:
+        """Wait a little for the arrivals that are on their way to the queue."""
+        self._wanted = min(len(self._waiting) + self._coming, GROUP)
+        self._enough.clear()
+        timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._enough.set)
+        await self._enough.wait()
+        timer.cancel()
 
-    async def _enter(self, group: list[_Waiting], refs: Sequence[BlobRef]) -> None:
-        """Enter a group into the catalog, and acknowledge it."""
-        arrivals = [waiting.new_instance(ref) for waiting, ref in zip(group, refs, strict=True)]
+    async def _enter(self, group: list[_Waiting]) -> None:
+        """Enter a group, and acknowledge it."""
         try:
-            outcomes = await self._catalog.store(arrivals)
+            outcomes = await self._catalog.store([waiting.arrival for waiting in group])
         except Exception as error:  # whatever it is, those who wait must learn of it
-            await self._after_failure(group, arrivals, error)
+            await self._after_failure(group, error)
             return
         await self._acknowledge(group, outcomes)
 
@@ -146,34 +131,34 @@ class CommitQueue:
 
     # -- when the catalog fails ------------------------------------------------------------------------------
 
-    async def _after_failure(self, group: list[_Waiting], arrivals: list[NewInstance], error: Exception) -> None:
+    async def _after_failure(self, group: list[_Waiting], error: Exception) -> None:
         """Find who is to blame: the backend, or one arrival of the group.
 
-        Nothing is tried twice before the catalog has said that the first time left nothing, since a second entry
-        of the same blob would pass for a duplicate of itself.
+        Nothing is tried twice before the catalog has said that the first time left nothing.
         """
         log.error("the catalog did not take a group of %d: %r", len(group), error)
         if isinstance(error, Unavailable):
-            self._give_up(group, arrivals, error)
+            self._give_up(group, error)
             return
         try:
-            known = await self._catalog.known_blobs([arrival.blob.key for arrival in arrivals])
-        except NeurdicomError as second:
-            self._give_up(group, arrivals, second)
+            known = await self._catalog.known_blobs([waiting.arrival.blob.key for waiting in group])
+        except Exception as second:  # as above
+            self._give_up(group, second)
             return
-        for waiting, arrival in zip(group, arrivals, strict=True):
-            if arrival.blob.key in known:
+        for waiting in group:
+            key = waiting.arrival.blob.key
+            if key in known:
                 waiting.settle(Outcome("stored"))
             elif len(group) == 1:
-                await self._discard(arrival.blob.key)
+                await self._discard(key)
                 waiting.fail(error)
             else:
-                await self._enter([waiting], [arrival.blob])
+                await self._enter([waiting])
 
-    def _give_up(self, group: list[_Waiting], arrivals: list[NewInstance], error: Exception) -> None:
+    def _give_up(self, group: list[_Waiting], error: Exception) -> None:
         now = time.monotonic()
-        self._unknown |= {arrival.blob.key: now for arrival in arrivals}
-        failure = error if isinstance(error, NeurdicomError) else Unavailable(f"the catalog failed: {error}")
+        self._unknown |= {waiting.arrival.blob.key: now for waiting in group}
+        failure = error if isinstance(error, Unavailable) else Unavailable(f"the catalog failed: {error}")
         for waiting in group:
             waiting.fail(failure)
 

@@ -1,8 +1,8 @@
 """Ingest: the one way in for every door, from bytes that arrive to an instance that is durable and found.
 
-An arrival is written to a spool file, hashed as it comes, parsed up to Pixel Data and flushed; then it waits for the
-next commit group. A group is moved into the blob store together and enters the catalog in one transaction, so that
-concurrent arrivals share the flushes. Only then is anything acknowledged.
+An arrival is written to a spool file and hashed as it comes, parsed up to Pixel Data, and moved into the blob store
+durably, by one thread; then it enters the catalog together with all that wait at the time, in one transaction. Only
+then is anything acknowledged.
 """
 
 import asyncio
@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from typing import Literal, ParamSpec, TypeVar
 
 from neurdicom.blobs.base import BlobStore, Spool
-from neurdicom.catalog.base import Catalog, Outcome
-from neurdicom.dicom.header import Header
+from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.part10 import read_header
-from neurdicom.errors import NeurdicomError, NotDicom, Unavailable
+from neurdicom.errors import NeurdicomError, Unavailable
 from neurdicom.services.commit import CommitQueue
-from neurdicom.services.recovery import Recovery
+from neurdicom.services.recovery import Recovery, new_instance
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
@@ -34,9 +33,6 @@ HELD_BYTES = 1024 * 1024
 HELD_BYTES_IN_ALL = 32 * 1024 * 1024
 
 _THREADS = 8
-
-#: Media Storage Directory Storage, the SOP Class of a DICOMDIR (PS3.4 X).
-MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,41 +118,32 @@ class IngestService:
 
     async def finish(self, name: str, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> Result:
         """Store a file whose last pieces are still in memory; without a spool, all of it is."""
-        received = datetime.now(UTC).isoformat(timespec="microseconds")
         try:
-            landed, header = await self.run(self._land, spool, rest)
-            outcome = await self._queue.put(landed, header, received)
+            arrival, outcome = await self._queue.put(self.run(self._land, spool, rest))
         except NeurdicomError as error:
             return Result.rejected(name, error)
         except Exception:  # a fault of ours with one file must not take the others of an upload along
             log.exception("%s could not be stored", name)
             return Result.rejected(name, NeurdicomError("internal error: the file could not be stored"))
-        return _result(name, header, outcome)
+        return Result(name, outcome.status, arrival.instance, arrival.study, arrival.series)
 
-    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> tuple[Spool, Header]:
-        """Write, parse and flush, in a thread. Raises our errors, and then the spool is gone."""
+    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> NewInstance:
+        """Write, parse and move into the blob store, in a thread. The spool is used up, whatever happens."""
         spool = self.append(spool, rest)
         try:
-            header = read_header(spool.path)
-            if header.layout.sop_class == MEDIA_STORAGE_DIRECTORY:
-                raise NotDicom("this is a DICOMDIR, an index of other files, and no instance")
-            spool.sync()
+            header = read_header(spool.descriptor)
+            return new_instance(header, self._blobs.commit(spool), datetime.now(UTC))
         except OSError as error:
-            spool.discard()
             raise disk_error(error) from error
-        except BaseException:
+        finally:
             spool.discard()
-            raise
-        return spool, header
 
     def append(self, spool: Spool | None, pieces: tuple[bytes | memoryview, ...]) -> Spool:
         """Write pieces to a spool, made when there is none yet; blocks. Raises `Unavailable`; then it is gone."""
         try:
             if spool is None:
                 spool = self._blobs.new_spool()
-                spool.reserve(sum(map(len, pieces)))
-            for piece in pieces:
-                spool.write(piece)
+            spool.write(*pieces)
         except OSError as error:
             if spool is not None:
                 spool.discard()
@@ -240,8 +227,3 @@ def disk_error(error: OSError) -> Unavailable:
     """Tell that the data folder can't take a file."""
     log.error("the data folder can't take a file: %s", error)
     return Unavailable(f"the server can't keep the file: {error.strerror or error}")
-
-
-def _result(name: str, header: Header, outcome: Outcome) -> Result:
-    _, study, series, instance = header.ids
-    return Result(name, outcome.status, instance, study, series)

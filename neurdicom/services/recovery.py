@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from neurdicom.blobs.base import BlobRef, BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError
 
@@ -77,8 +78,13 @@ async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:
     """Parse a blob anew for the catalog. Raises our errors if it is no instance, `OSError` if it can't be read."""
     path = await blobs.path(ref.key)
     header = await asyncio.to_thread(read_header, path)
+    status = await asyncio.to_thread(path.stat)
+    return new_instance(header, ref, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def new_instance(header: Header, ref: BlobRef, received: datetime) -> NewInstance:
+    """Put together what the catalog is told of a file."""
     patient, study, series, instance = header.ids
-    arrived = datetime.fromtimestamp((await asyncio.to_thread(path.stat)).st_mtime, UTC)
     return NewInstance(
         patient,
         study,
@@ -87,6 +93,6 @@ async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:
         header.attributes,
         header.json,
         ref,
-        arrived.isoformat(timespec="microseconds"),
+        received.isoformat(timespec="microseconds"),
         header.layout.as_dict(),
     )

@@ -59,8 +59,8 @@ class FileReader:
             self._archive = ZipReader(self._ingest, self._results)
         return head
 
-    async def finish(self) -> None:
-        """Take the file as complete.
+    async def finish(self, *, wait: bool = False) -> None:
+        """Take the file as complete; with `wait`, an instance is stored on return.
 
         Raises
         ------
@@ -74,7 +74,8 @@ class FileReader:
             if self._archive is not None:
                 await self._archive.write(head)
         if self._arrival is not None:
-            await self._results.add(self._arrival.finish())
+            storing = self._arrival.finish()
+            await (self._results.take(storing) if wait else self._results.add(storing))
             self._arrival = None
         elif self._archive is not None:
             await self._archive.finish()

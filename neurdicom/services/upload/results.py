@@ -32,6 +32,10 @@ class Results:
         """Note a last file that is refused, or what ended the upload."""
         self._items.append(Result.rejected(name, error))
 
+    async def take(self, storing: Coroutine[None, None, Result]) -> None:
+        """Store a file, and note what became of it."""
+        self._items.append(await storing)
+
     async def add(self, storing: Coroutine[None, None, Result]) -> None:
         """Note a file that is being stored; waits while too many are. Raises `TooLarge` for too many files."""
         try:

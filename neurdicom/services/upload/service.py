@@ -145,7 +145,7 @@ class Upload:
             assert self._file is not None
             if not self._size:
                 raise Malformed("the body is empty; a DICOM file, a ZIP or a multipart body is expected")
-            await self._file.finish()
+            await self._file.finish(wait=True)
         elif not self._multipart.complete:
             raise Malformed("the multipart body ends before its closing boundary")
         elif not len(self._results):
