@@ -119,8 +119,9 @@ def _deflated_frame(data: bytes, form: PixelForm) -> Array:
 
 
 def _check_size(rows: int, columns: int, samples: int, form: PixelForm) -> None:
-    # Before the codec allocates anything for what a codestream claims.
-    if (rows, columns, samples) != (form.rows, form.columns, form.samples):
+    # Before the codec allocates anything for what a codestream claims. Tiles at the edge of a slide may be cut.
+    fits = rows <= form.rows and columns <= form.columns if form.frames > 1 else (rows, columns) == form.size
+    if not (fits and samples == form.samples):
         raise NotAvailable(
             f"the codestream has {columns} x {rows} pixels of {samples} samples, "
             f"the header {form.columns} x {form.rows} of {form.samples}"
@@ -154,7 +155,7 @@ def decode(data: bytes, form: PixelForm, transfer_syntax: str) -> Array:
     -------
     ndarray
         Stored values with `form.dtype`, shape (rows, columns) or (rows, columns, samples); colour as RGB, except
-        the indices of a palette.
+        the indices of a palette. What a smaller codestream, as of a tile at a slide's edge, leaves open is 0.
 
     Raises
     ------
@@ -171,8 +172,13 @@ def decode(data: bytes, form: PixelForm, transfer_syntax: str) -> Array:
         except (*FAILURES, zlib.error) as error:
             reasons.append(f"{codec.__name__.strip('_')}: {error}")
             continue
-        expected = (form.rows, form.columns) if form.samples == 1 else (form.rows, form.columns, form.samples)
-        if pixels.shape == expected:
+        if pixels.shape == form.shape:
             return pixels
-        reasons.append(f"{codec.__name__.strip('_')}: shape {pixels.shape}, expected {expected}")
+        if pixels.ndim == len(form.shape) and all(
+            have <= want for have, want in zip(pixels.shape, form.shape, strict=True)
+        ):
+            whole = np.zeros(form.shape, pixels.dtype)
+            whole[: pixels.shape[0], : pixels.shape[1]] = pixels
+            return whole
+        reasons.append(f"{codec.__name__.strip('_')}: shape {pixels.shape}, expected {form.shape}")
     raise NotAvailable(f"the frame can't be decoded ({transfer_syntax}): {'; '.join(reasons)}")

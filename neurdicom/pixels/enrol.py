@@ -53,7 +53,7 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
         rows=runner.rows,
         columns=runner.columns,
         samples=runner.samples_per_pixel,
-        frames=1,
+        frames=runner.number_of_frames,
         bits_allocated=runner.bits_allocated,
         bits_stored=runner.bits_stored,
         high_bit=runner.bits_stored - 1,

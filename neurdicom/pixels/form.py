@@ -54,6 +54,16 @@ class PixelForm:
     is_float: bool = False
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.columns
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a decoded frame: rows, columns, and samples where there are several."""
+        return self.size if self.samples == 1 else (*self.size, self.samples)
+
+    @property
     def count(self) -> int:
         """Samples of one frame."""
         return self.rows * self.columns * self.samples
