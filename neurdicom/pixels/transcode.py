@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
 
-from neurdicom.dicom.edits import apply_to_dataset
+from neurdicom.dicom.edits import edit_dataset
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.encoders import ENCODERS, Encoder
@@ -66,7 +66,7 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
         warnings.simplefilter("ignore")
         ds = read_whole_header(path, layout)
         if edits:
-            apply_to_dataset(ds, edits)
+            edit_dataset(ds, edits)
         frames = _Frames(path, layout, form, encoder) if form is not None else None
         if frames is not None:
             frames.describe(ds)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from neurdicom.errors import PluginFailed
+from neurdicom.pixels.enrol import enrol
 from neurdicom.runtime import limits, native, results
 from neurdicom.runtime.program import Program
 from neurdicom.runtime.results import Answer
@@ -69,6 +70,7 @@ class PythonPlugin(Loaded):
     def __init__(self, program: Program) -> None:
         self._program = program
         folder = Path(program.target)
+        enrol()  # ds.pixel_array decodes what the server decodes
         sys.dont_write_bytecode = True
         sys.path.insert(0, str(folder))
         os.chdir(folder)

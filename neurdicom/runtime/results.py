@@ -37,9 +37,9 @@ def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
     """
     ds = dcmread(arguments["path"], force=True)
     if arguments.get("edits"):
-        from neurdicom.dicom.edits import apply_to_dataset  # its tables are of no use to most calls
+        from neurdicom.dicom.edits import edit_dataset  # its tables are of no use to most calls
 
-        apply_to_dataset(ds, arguments["edits"])
+        edit_dataset(ds, arguments["edits"])
     return ds
 
 
