@@ -26,7 +26,7 @@ from neurdicom.cli_plugin import pack_folder
 from neurdicom.errors import Unavailable
 from neurdicom.security.first import read_first_sign_in
 
-#: The pictures of the demo: a brain MR, a body CT and an ultrasound, from pydicom's test files.
+#: The pictures of the demo: an abdominal MR, a body CT and an ultrasound, from pydicom's test files.
 FILES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")
 
 READY = re.compile(r"ready at (http://\S+)")
