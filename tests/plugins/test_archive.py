@@ -203,7 +203,7 @@ def test_what_is_not_a_zip_is_refused(opened: Any, data: bytes) -> None:
 WHOLE = package(top="plug/", files={"data.bin": random.Random(2).randbytes(300)})
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4))
 def test_any_damage_gives_a_refusal_or_a_whole_plugin(tmp_path: Path, damage: list[tuple[int, bytes]]) -> None:
     data = bytearray(WHOLE)
