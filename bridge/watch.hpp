@@ -17,10 +17,14 @@
 namespace neurdicom {
 
 // Memory that only this process holds, in bytes: anonymous, shared and swapped out. What is mapped from files is not
-// counted, since the kernel can drop it at any time. -1 when /proc does not say.
-inline std::int64_t held_memory(int status) noexcept {
+// counted, since the kernel can drop it at any time. -1 when /proc does not say. The file is opened each time, because a
+// plugin may close what it did not open.
+inline std::int64_t held_memory() noexcept {
     char text[4096];
-    const ssize_t count = pread(status, text, sizeof text - 1, 0);
+    const int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (status < 0) return -1;
+    const ssize_t count = read(status, text, sizeof text - 1);
+    close(status);
     if (count <= 0) return -1;
     text[count] = '\0';
     std::int64_t kibibytes = 0;
@@ -38,9 +42,7 @@ class Watch {
 public:
     // Starts the thread. Returns 0 or an errno.
     int start(std::int64_t limit, int exit_status) noexcept {
-        status_ = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-        if (status_ < 0) return errno;
-        const std::int64_t base = held_memory(status_);
+        const std::int64_t base = held_memory();
         if (base < 0) return ENOSYS;
         ceiling_ = base + limit;
         exit_status_ = exit_status;
@@ -80,8 +82,7 @@ private:
 
     void look() noexcept {
         for (int quiet = 0;; quiet = working_.load() ? 0 : quiet + 1) {
-            const std::int64_t held = held_memory(status_);
-            if (held > ceiling_ || held < 0) _exit(held < 0 ? exit_status_ + 1 : exit_status_);
+            if (held_memory() > ceiling_) _exit(exit_status_);
             sleep(quiet < patience ? at_work : at_rest, quiet >= patience);
         }
     }
@@ -105,7 +106,6 @@ private:
     std::atomic<bool> asleep_{false};
     std::int64_t ceiling_ = 0;
     int exit_status_ = 0;
-    int status_ = -1;
 };
 
 inline Watch& watch() noexcept {

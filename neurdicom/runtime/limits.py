@@ -11,6 +11,9 @@ from typing import Final
 #: Exit status of a worker that ended itself because it was past its memory limit.
 MEMORY_STATUS: Final = 213
 
+#: Exit status of a worker whose connection the program has closed.
+CONNECTION_STATUS: Final = 214
+
 #: Memory that may be reserved above the limit before allocations fail. Touched memory past the limit ends the worker,
 #: with a clear error; this only stops what would be too fast for that. It is wide because C code seldom survives a
 #: failed allocation, and would then seem to have crashed for no reason.

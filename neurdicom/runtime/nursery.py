@@ -43,8 +43,8 @@ class Nursery:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._begins: dict[int, Callable[[int], None]] = {}
         self._ends: dict[int, Callable[[End], None]] = {}
-        self._pids: dict[int, int] = {}
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._count = 0
 
@@ -55,7 +55,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "neurdicom.runtime.forkserver", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "neurdicom.runtime.forkserver", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=_environment(),
@@ -74,15 +74,33 @@ class Nursery:
         await asyncio.to_thread(process.wait)
         self._report(End(status=signal.SIGKILL))
 
-    def spawn(self, ended: Callable[[End], None]) -> Child:
-        """Start a worker; `ended` is called once, when its process is gone. Does not wait."""
+    def spawn(self, began: Callable[[int], None], ended: Callable[[End], None]) -> Child:
+        """Start a worker. Does not wait.
+
+        Parameters
+        ----------
+        began : callable
+            Takes the process id, once there is a process.
+        ended : callable
+            Called once, when the process is gone, or when there will be none.
+
+        Raises
+        ------
+        OSError
+            The server has no descriptors or processes left.
+        """
         self.open()
         ours, theirs = socket.socketpair()
+        try:
+            read, write = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         ours.setblocking(False)
-        read, write = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read, False)
         self._count += 1
-        self._ends[self._count] = ended
+        self._begins[self._count], self._ends[self._count] = began, ended
         self._send(orjson.dumps({"spawn": self._count}), [theirs.detach(), write])
         return Child(self._count, ours, read)
 
@@ -90,10 +108,6 @@ class Nursery:
         """Kill a worker's process and all processes of its session; `ended` follows."""
         if number in self._ends:
             self._send(orjson.dumps({"kill": number}), [])
-
-    def pid(self, number: int) -> int | None:
-        """Process id of a worker, once it is known and until its end."""
-        return self._pids.get(number)
 
     def _send(self, data: bytes, descriptors: list[int]) -> None:
         self._unsent.append((data, descriptors))
@@ -133,9 +147,9 @@ class Nursery:
             fact = orjson.loads(data)
             number = fact["worker"]
             if "pid" in fact:
-                self._pids[number] = fact["pid"]
+                self._begins.pop(number)(fact["pid"])
                 continue
-            self._pids.pop(number, None)
+            self._begins.pop(number, None)
             if (ended := self._ends.pop(number, None)) is not None:
                 ended(End(fact.get("status", 0), fact.get("grown", 0), fact.get("refused")))
 
@@ -164,7 +178,7 @@ class Nursery:
             for descriptor in descriptors:
                 os.close(descriptor)
         self._unsent.clear()
-        self._pids.clear()
+        self._begins.clear()
         return self._process
 
 

@@ -17,6 +17,9 @@ from neurdicom.runtime.program import Program, Reply
 #: Seconds between the end of a worker's connection and its being killed.
 _LINGER: Final = 0.5
 
+#: Seconds for a process to come into being; a program's own time runs from then on.
+_BIRTH: Final = 60.0
+
 #: Errors that a worker may report, by code.
 _REPORTABLE: Final[dict[str, type[NeurdicomError]]] = {
     kind.code: kind
@@ -58,6 +61,8 @@ class WorkerProcess:
         Done when the process is gone.
     last_used : float
         The loop's time of its last answer.
+    pid : int or None
+        Its process id, once it has one.
     """
 
     def __init__(
@@ -80,7 +85,8 @@ class WorkerProcess:
         self._verdict: NeurdicomError | None = None
         self._stage = ""
         self._dying = False
-        child = nursery.spawn(self._gone)
+        self.pid: int | None = None
+        child = nursery.spawn(self._began, self._gone)
         self._number = child.number
         self._socket = child.connection
         self._receiver = protocol.Receiver(self._socket, max(1, program.memory) << 20)
@@ -92,15 +98,10 @@ class WorkerProcess:
         """Whether it is alive and takes calls."""
         return not self._dying
 
-    @property
-    def pid(self) -> int | None:
-        """Its process id, once known and until its end."""
-        return self._nursery.pid(self._number)
-
     def load(self) -> asyncio.Future[Reply]:
         """Have it load its program; the first thing to ask for."""
         self._stage = " while it was loaded"
-        return self._request(request("load", self.program.as_dict()), self.program.timeout)
+        return self._request(request("load", self.program.as_dict()), self.program.timeout, _BIRTH)
 
     def call(self, data: bytes, timeout: float) -> asyncio.Future[Reply]:
         """Have it answer a `request`. Cancelling the future leaves the worker to finish what it does."""
@@ -119,11 +120,11 @@ class WorkerProcess:
         self._verdict = self._verdict or reason
         self._nursery.kill(self._number)
 
-    def _request(self, data: bytes, timeout: float) -> asyncio.Future[Reply]:
+    def _request(self, data: bytes, timeout: float, birth: float = 0.0) -> asyncio.Future[Reply]:
         assert self._reply is None, "one call at a time"
         reply: asyncio.Future[Reply] = self._loop.create_future()
         self._reply = reply
-        self._timer = self._loop.call_later(timeout, self._expired, timeout)
+        self._timer = self._loop.call_later(timeout + birth, self._expired, timeout)
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -134,6 +135,13 @@ class WorkerProcess:
             self._unsent = data[sent:]
             self._loop.add_writer(self._socket, self._writable)
         return reply
+
+    def _began(self, pid: int) -> None:
+        """There is a process: the time of its program's load runs from now."""
+        self.pid = pid
+        if self._timer is not None and self._reply is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self.program.timeout, self._expired, self.program.timeout)
 
     def _writable(self) -> None:
         try:
@@ -233,6 +241,8 @@ def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
     code = os.waitstatus_to_exitcode(end.status)
     if code == limits.MEMORY_STATUS or (code < 0 and end.grown >= program.memory << 20):
         return PluginMemory(f"{program.title} went past its memory limit of {program.memory} MiB{stage}, and was ended")
+    if code == limits.CONNECTION_STATUS:
+        return PluginCrashed(f"{program.title} closed its connection{stage}")
     if code >= 0:
         return PluginCrashed(f"{program.title} ended its process with status {code}{stage}")
     try:

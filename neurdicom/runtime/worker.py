@@ -1,5 +1,6 @@
 """The life of a worker process: load one program, answer its calls one at a time, unload it."""
 
+import contextlib
 import faulthandler
 import gc
 import socket
@@ -28,8 +29,8 @@ def run(connection: socket.socket) -> None:
     SystemExit
         A plugin asked for the end of its process; it gets it.
     """
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     faulthandler.enable()
     gc.enable()
     limits.confine()
@@ -43,12 +44,12 @@ def run(connection: socket.socket) -> None:
     except SystemExit:
         raise
     except BaseException as error:
-        protocol.send(connection, _refusal(program, error))
+        _send(connection, _refusal(program, error))
         return
-    protocol.send(connection, {})
-    while (request := protocol.receive(connection)) is not None:
+    _send(connection, {})
+    while (request := _receive(connection)) is not None:
         if request["verb"] == "unload":
-            protocol.send(connection, _unload(program, loaded))
+            _send(connection, _unload(program, loaded))
             return
         native.set_working(True)
         try:
@@ -61,10 +62,24 @@ def run(connection: socket.socket) -> None:
         except BaseException as error:
             meta, control, body = {}, _refusal(program, error), b""
             error.__traceback__ = None  # and with it the call's arrays
-        protocol.send(connection, control, body)
+        _send(connection, control, body)
         native.set_working(False)
         del request, control, body, meta
     _unload(program, loaded)
+
+
+def _receive(connection: socket.socket) -> dict[str, Any] | None:
+    try:
+        return protocol.receive(connection)
+    except OSError as error:
+        raise SystemExit(limits.CONNECTION_STATUS) from error
+
+
+def _send(connection: socket.socket, control: dict[str, Any], body: bytes | bytearray | memoryview = b"") -> None:
+    try:
+        protocol.send(connection, control, body)
+    except OSError as error:
+        raise SystemExit(limits.CONNECTION_STATUS) from error
 
 
 def _unload(program: Program, loaded: "loading.Loaded") -> dict[str, Any]:
@@ -85,7 +100,8 @@ def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
         message = f"{program.title} ran out of memory; its limit is {program.memory} MiB"
         refusal = {"code": PluginMemory.code, "message": message, "field": None}
     else:
-        traceback.print_exception(error)
+        with contextlib.suppress(OSError, ValueError):  # a plugin may have closed its stderr
+            traceback.print_exception(error)
         last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
         refusal = {"code": PluginFailed.code, "message": f"{program.title} failed: {last[:LONGEST]}", "field": None}
     return {"error": refusal}
