@@ -1,10 +1,12 @@
 """A stored file in another transfer syntax, written frame by frame so that memory holds one of them at a time."""
 
 import contextlib
+import shutil
 import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,9 +15,9 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
-from neurdicom.dicom.edits import edit_dataset
+from neurdicom.dicom.edits import edit_dataset, rewrite_header
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.encoders import ENCODERS, Encoder
@@ -44,8 +46,9 @@ def targets() -> list[str]:
 def transcode(path: str | Path, layout: Layout, target: str, output: str | Path, edits: Sequence[Any] = ()) -> int:
     """Write a file in another transfer syntax, with edits applied.
 
-    Elements after Pixel Data are left out: they are padding, or signatures that the new bytes would break. A lossy
-    target makes another SOP instance of it (PS3.3 C.12.4.1), so that gets a UID of its own.
+    In its own transfer syntax the pixel data stays as it is. Otherwise elements after it are left out: they are
+    padding, or signatures that the new bytes would break. A lossy target makes another SOP instance of it, so that
+    gets a UID of its own, always the same.
 
     Returns
     -------
@@ -57,6 +60,8 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
     NotAvailable
         The transfer syntax is none that we write, or can't hold these pixels, or they can't be decoded.
     """
+    if target == layout.transfer_syntax:
+        return _copy(Path(path), layout, Path(output), edits)
     if target not in _NATIVE and target not in ENCODERS:
         raise NotAvailable(f"files can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
     form = PixelForm.of(layout) if layout.pixel_keyword is not None else None
@@ -84,6 +89,15 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
             _write_native(file.write, header, frames, target)
         else:
             _write_encapsulated(file, header, frames)
+        return file.tell()
+
+
+def _copy(path: Path, layout: Layout, output: Path, edits: Sequence[Any]) -> int:
+    header, start = rewrite_header(path, layout, edits) if edits else (b"", 0)
+    with path.open("rb") as source, output.open("wb") as file:
+        file.write(header)
+        source.seek(start)
+        shutil.copyfileobj(source, file, 1 << 20)
         return file.tell()
 
 
@@ -152,7 +166,8 @@ class _Frames:
 
 
 def _derive(ds: Dataset, method: str) -> None:
-    ds.SOPInstanceUID = generate_uid(None)
+    digest = sha256(f"{ds.get('SOPInstanceUID')} {method}".encode()).digest()
+    ds.SOPInstanceUID = f"2.25.{int.from_bytes(digest[:16], 'big')}"
     ds.LossyImageCompression = "01"
     with contextlib.suppress(*BROKEN):
         ds.LossyImageCompressionMethod = [*_values(ds, "LossyImageCompressionMethod"), method]

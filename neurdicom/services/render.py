@@ -3,7 +3,6 @@
 import asyncio
 import math
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +11,7 @@ from typing import Any
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
+from neurdicom.dicom.uid import check_uid
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.runtime.pool import Program, Reply, WorkerPool
 
@@ -77,9 +77,8 @@ class TranscodedFile:
         self.instance = instance
         self.size = size
         self.etag = etag
-        # Unlinked at once: the open file is all that is left of it, whatever happens to this process.
+        # The name goes as soon as this is made: the open file is all that is left of it, whatever happens then.
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        path.unlink()
 
     async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Stream a part in pieces of bounded size."""
@@ -146,29 +145,30 @@ class RenderService:
         ------
         NotFound
             There is no such instance.
+        Invalid
+            The transfer syntax is no UID.
         NotAvailable
             The transfer syntax can't hold its pixels, or they can't be decoded.
         """
+        check_uid(transfer_syntax, "transfer_syntax")
         location = await self._locate(instance)
         edits = await self._catalog.edits(instance) if location.edited else []
         changes = [{"level": edit.level.value, "field": edit.field, "value": edit.value} for edit in edits]
-        descriptor, name = await asyncio.to_thread(tempfile.mkstemp, ".dcm", "neurdicom-")
-        os.close(descriptor)
-        output = Path(name)
+        spool = await asyncio.to_thread(self._blobs.new_spool)
         arguments = {
             "path": str(await self._blobs.path(location.blob.key)),
             "layout": dict(location.layout),
             "transfer_syntax": transfer_syntax,
-            "output": name,
+            "output": str(spool.path),
             "edits": changes,
         }
         try:
             reply = await self._pool.call(PIXELS, "transcode", arguments, timeout=_TRANSCODE_SECONDS)
             identity = f"{location.blob.sha256} {transfer_syntax} {changes}"
             etag = sha256(identity.encode()).hexdigest()
-            return TranscodedFile(instance, output, reply.meta["size"], etag)
+            return TranscodedFile(instance, spool.path, reply.meta["size"], etag)
         finally:
-            await asyncio.to_thread(output.unlink, missing_ok=True)
+            await asyncio.to_thread(spool.discard)
 
     async def _arguments(self, instance: str, frame: int) -> tuple[Location, dict[str, Any]]:
         location = await self._locate(instance)
