@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.base import Catalog, Location
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.runtime.params import convert_arguments
 from neurdicom.runtime.pool import Reply, WorkerPool
@@ -67,6 +67,7 @@ class ProcessService:
         if plugin.manifest.level != "instance":
             raise Invalid(f"the plugin {plugin.manifest.name!r} works on a series, not on an instance")
         async with self._plugins.use(guid) as running:
+            _check_frame(call.frame, location)
             params = convert_arguments(running.plugin.manifest.params, call.texts, call.values)
             edits = await self._catalog.edits(instance) if location.edited else []
             arguments = {
@@ -78,3 +79,9 @@ class ProcessService:
                 "format": call.format,
             }
             return await self._pool.call(running.program, "process", arguments)
+
+
+def _check_frame(frame: int, location: Location) -> None:
+    frames = location.layout.get("number_of_frames") or 1
+    if frame > frames:
+        raise Invalid(f"frame is {frame}; the instance has {frames}", field="frame")

@@ -2,6 +2,9 @@
 
 import io
 import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 
 from tests.plugins.conftest import Site
 from tests.plugins.images import COLUMNS, PIXELS, ROWS
-from tests.plugins.packages import package
+from tests.plugins.packages import meta, package, zipped
 
 ECHO = """
 class Plugin:
@@ -58,6 +61,7 @@ def test_parameters_arrive_converted(site: Site, request_: dict[str, Any], expec
         ({"json": {"i": 1, "d": None}}, "d"),
         ({"json": {"i": 1}, "params": {"i": 1}}, "i"),
         ({"params": {"i": 1, "frame": 0}}, "frame"),
+        ({"params": {"i": 1, "frame": 2}}, "frame"),
         ({"params": {"i": 1, "frame": "x"}}, "frame"),
         ({"params": {"i": 1, "format": "gif"}}, "format"),
     ],
@@ -178,3 +182,54 @@ def test_what_is_not_there_is_not_found(site: Site) -> None:
     assert site.run(store="true").status_code == 406
     assert site.install(package(ECHO, level="series")).status_code == 200
     assert site.run().status_code == 422
+
+
+def test_edits_are_in_the_dataset(site: Site) -> None:
+    source = ECHO.replace('{"args": len(args), **kwargs}', '{"body": ds.BodyPartExamined, "name": str(ds.PatientName)}')
+    assert site.install(package(source)).status_code in (200, 201)
+    instance = site.client.get(f"/api/instances/{site.instance}").json()
+    for path, changes in (
+        (f"/api/series/{instance['series']}", {"body_part_examined": "HEAD"}),
+        (f"/api/patients/{instance['patient']}", {"patient_name": "Ёлкин^Пётр"}),
+    ):
+        assert site.client.put(path, json=changes).status_code == 200
+    assert site.run().json() == {"body": "HEAD", "name": "Ёлкин^Пётр"}
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="a C compiler is needed for a native plugin")
+def test_a_native_plugin(site: Site, tmp_path: Path) -> None:
+    """The three functions and two of the optional ones; parameters arrive as JSON."""
+    (tmp_path / "p.c").write_text(
+        """
+        #include <stdlib.h>
+        #include <string.h>
+        typedef struct { char json[4096]; } Plugin;
+        Plugin *InitPlugin(void) { return calloc(1, sizeof(Plugin)); }
+        double *Process(Plugin *p, double *img, int w, int h, const char *params) {
+            strncpy(p->json, params, sizeof p->json - 1);
+            if (strstr(params, "null")) return NULL;
+            for (int i = 0; i < w * h; i++) img[i] = -img[i];
+            return img;
+        }
+        const char *LastError(Plugin *p) { return "told to fail"; }
+        const char *ResultJson(Plugin *p) { return p->json; }
+        void DestroyPlugin(Plugin *p) { free(p); }
+        """
+    )
+    library = tmp_path / "libp.so"
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, tmp_path / "p.c"], check=True)
+    params = {
+        "x": {"type": "double", "default": 1},
+        "t": {"type": "text", "isnull": True},
+        "l": {"type": "int", "isarray": True, "default": []},
+    }
+    for fields, sign in (({}, PIXELS), ({"input": "modality"}, PIXELS * 2.0 - 10)):
+        files = {"META.json": json.dumps(meta(params=params, **fields)), "libp.so": library.read_bytes()}
+        assert site.install(zipped(files)).json()["kind"] == "native"
+        answer = site.run(format="f64", x=2, t="ü", l="1,2")
+        assert np.array_equal(np.frombuffer(answer.content, "<f8").reshape(ROWS, COLUMNS), -sign)
+        assert json.loads(answer.headers["X-Result-Json"]) == {"x": 2.0, "t": "ü", "l": [1, 2]}
+        assert site.run(format="json", t="ü").json() == {"x": 1.0, "t": "ü", "l": []}
+        failed = site.run(t="null")
+        assert (failed.status_code, failed.json()["code"]) == (500, "plugin_failed")
+        assert "told to fail" in failed.json()["detail"]

@@ -1,8 +1,10 @@
 """Plugins over HTTP: install, list, replace, delete, survive a restart, and refuse what is broken."""
 
 import json
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -140,6 +142,29 @@ def test_the_same_archive_again(site: Site) -> None:
     assert site.client.delete("/api/plugins/test.plugin").status_code == 204
     assert site.install(package()).status_code == 201
     assert site.run().status_code == 200
+
+
+def test_an_upload_that_is_cut_off_leaves_nothing(site: Site) -> None:
+    url = httpx.URL(site.server.url)
+    with socket.create_connection((url.host, url.port)) as connection:
+        connection.sendall(
+            b"POST /api/plugins HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + bytes(5000)
+        )
+        wait_for(lambda: len(site.packages) == 1)
+    wait_for(lambda: site.packages == [])
+
+
+def test_uploads_at_once(site: Site) -> None:
+    """Versions of one plugin and other plugins, all at the same time: each is whole, and nothing is left over."""
+    archives = [package(PLUGIN % str(n), plugin_guid=f"p{n % 3}") for n in range(9)]
+    with ThreadPoolExecutor(9) as pool:
+        answers = list(pool.map(site.install, archives))
+    assert sorted(answer.status_code for answer in answers) == [200] * 6 + [201] * 3
+    plugins = site.client.get("/api/plugins").json()
+    assert [plugin["id"] for plugin in plugins] == ["p0", "p1", "p2"]
+    for plugin in plugins:
+        assert site.run(plugin["id"]).status_code == 200
+    wait_for(lambda: site.packages == sorted(f"{p['digest']}{end}" for p in plugins for end in ("", ".zip")))
 
 
 def test_lists_are_paged_and_sorted(site: Site) -> None:
