@@ -57,6 +57,8 @@ class Throttle:
     def begin(self, account: str, address: str) -> None:
         """Count an attempt as failed until `succeeded` says otherwise, so that parallel guesses count as well.
 
+        One of `failed` and `succeeded` follows.
+
         Raises
         ------
         TooManyAttempts
@@ -74,6 +76,14 @@ class Throttle:
             self._records.move_to_end(key)
         while len(self._records) > SIZE:
             self._records.popitem(last=False)
+
+    def failed(self, account: str, address: str) -> None:
+        """The attempt was wrong: the wait begins now, however long the check took."""
+        now = self._clock()
+        for key, _ in self._keys(account, address):
+            record = self._records.get(key)
+            if record is not None:
+                record.last = now
 
     def succeeded(self, account: str, address: str) -> None:
         """The attempt was right: the account starts afresh, and the address gets its attempt back."""

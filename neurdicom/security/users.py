@@ -87,6 +87,7 @@ class UserService:
         user = await self._known(email)
         right = await self._passwords.verify(user.password if user else None, password[: MAX_LENGTH + 1])
         if user is None or not right:
+            self._throttle.failed(account, address)
             _log.warning("failed sign-in from %s", address)
             raise Unauthenticated("wrong e-mail address or password")
         self._throttle.succeeded(account, address)
@@ -271,6 +272,7 @@ class UserService:
         if await self._passwords.verify(user.password, values.get("current_password", "")):
             self._throttle.succeeded(user.email, "own password")
         else:
+            self._throttle.failed(user.email, "own password")
             raise Invalid("current_password is not the password that is valid now", field="current_password")
 
     async def _check_not_last(self, user: User) -> None:

@@ -47,6 +47,17 @@ def test_attempts_under_way_count() -> None:
     assert refused == 100 - PAIR.free
 
 
+def test_the_wait_begins_when_the_failure_is_known() -> None:
+    clock = Clock()
+    throttle = Throttle(clock=clock)
+    for _ in range(PAIR.free):
+        throttle.begin("a@x", "10.0.0.1")
+        clock.now += 3  # the check took so long
+        throttle.failed("a@x", "10.0.0.1")
+    with pytest.raises(TooManyAttempts):
+        throttle.begin("a@x", "10.0.0.1")
+
+
 def test_success_starts_afresh() -> None:
     clock = Clock()
     throttle = Throttle(clock=clock)
