@@ -3,7 +3,8 @@
 import io
 from typing import Any
 
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+import pydicom
+from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 ROWS, COLUMNS = 4, 6
@@ -49,10 +50,10 @@ def make_dataset(**elements: Any) -> FileDataset:
     return ds
 
 
-def to_bytes(ds: Dataset) -> bytes:
+def to_bytes(ds: FileDataset) -> bytes:
     """Write a dataset as a DICOM file."""
     buffer = io.BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
+    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
     return buffer.getvalue()
 
 
