@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.security.users import UserService
 
@@ -19,12 +20,12 @@ class Clock:
 
 
 @asynccontextmanager
-async def open_users(folder: Path, *, session_seconds: float = 3600) -> AsyncIterator[UserService]:
-    """The service on the catalog of a data folder, which may be open elsewhere too."""
+async def open_users(folder: Path, catalog: Catalog | None = None) -> AsyncIterator[UserService]:
+    """The service on a data folder; its own catalog, unless another is given, may be open elsewhere too."""
     folder.mkdir(exist_ok=True)
-    catalog = SqliteCatalog(folder / "catalog.sqlite")
+    catalog = catalog or SqliteCatalog(folder / "catalog.sqlite")
     await catalog.open()
-    users = UserService(catalog, folder, session_seconds=session_seconds)
+    users = UserService(catalog, folder, session_seconds=3600)
     try:
         yield users
     finally:

@@ -4,10 +4,12 @@ import asyncio
 import json
 import stat
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
+from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.errors import Conflict, Forbidden, Invalid, NotFound, TooManyAttempts, Unauthenticated
 from neurdicom.security.access import Principal
 from neurdicom.security.accounts import Accounts, check_email
@@ -312,6 +314,30 @@ def test_two_servers_start_on_one_catalog(tmp_path: Path) -> None:
             first, second = await asyncio.gather(one.ensure_administrator(), two.ensure_administrator())
             assert (first is None) != (second is None)
             assert [read_first_sign_in(tmp_path), read_first_sign_in(tmp_path / "two")] == [first, second]
+
+    asyncio.run(run())
+
+
+def test_users_on_mongodb(tmp_path: Path, mongodb_uri: str) -> None:
+    database = f"users_{uuid.uuid4().hex[:12]}"
+
+    async def run() -> None:
+        async with open_users(tmp_path, MongoCatalog(mongodb_uri, database)) as users:
+            first = await users.ensure_administrator()
+            assert first is not None and await users.ensure_administrator() is None
+            results = await asyncio.gather(*(add(users, "Ann@example.org") for _ in range(4)), return_exceptions=True)
+            assert [type(result) for result in results].count(Conflict) == 3
+            signed_in = await users.sign_in("ann@example.org", PASSWORD, address=HERE)
+            program = await users.make_token(signed_in.user.id, lifetime=None)
+            assert await who(users, signed_in.token) is not None
+            changes = {"email": "eve@example.org", "password": "another password"}
+            changed = await users.change(signed_in.user.id, changes, by=ROOT)
+            assert changed["id"] == signed_in.user.id
+            assert [user["email"] for user in await users.list()] == [first.email, "eve@example.org"]
+            assert await who(users, signed_in.token) is None
+            assert await who(users, program) is not None
+            await users.remove(signed_in.user.id, by=ROOT)
+            assert await who(users, program) is None
 
     asyncio.run(run())
 
