@@ -1,0 +1,68 @@
+"""Wrappers that make the n-th call of a verb fail or wait, for tests of what builds on an adapter."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+
+class Fault:
+    """Replaces one async verb of an object while the context is open.
+
+    Parameters
+    ----------
+    target : object
+        An adapter.
+    verb : str
+        Name of its method.
+    error : Exception, optional
+        What the chosen calls raise.
+    calls : Callable[..., bool], optional
+        Chooses, by a call's arguments; all calls by default.
+    after : bool
+        Fail once the verb has done its work, as a connection does that breaks before the answer.
+    delay : float
+        Seconds that chosen calls wait before they begin.
+
+    Attributes
+    ----------
+    count : int
+        Calls that were chosen so far.
+    """
+
+    def __init__(
+        self,
+        target: object,
+        verb: str,
+        error: Exception | None = None,
+        *,
+        calls: Callable[..., bool] = lambda *_: True,
+        after: bool = False,
+        delay: float = 0.0,
+    ) -> None:
+        self.count = 0
+        self._target = target
+        self._verb = verb
+        self._error = error
+        self._calls = calls
+        self._after = after
+        self._delay = delay
+        self._real: Callable[..., Awaitable[Any]] = getattr(target, verb)
+
+    async def _call(self, *args: Any) -> Any:
+        if not self._calls(*args):
+            return await self._real(*args)
+        self.count += 1
+        await asyncio.sleep(self._delay)
+        if self._error is not None and not self._after:
+            raise self._error
+        result = await self._real(*args)
+        if self._error is not None:
+            raise self._error
+        return result
+
+    def __enter__(self) -> "Fault":
+        setattr(self._target, self._verb, self._call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        delattr(self._target, self._verb)
