@@ -77,8 +77,8 @@ def describe(tag: int, vr: str | None, order: str) -> Element:
 def _action(group: int, number: int, tag: int, vr: str, private: bool) -> Action:
     if group == 0xFFFE:
         return Action.DELIMITER
-    if number == 0 or group < 0x0008 or group == 0xFFFF:
-        return Action.LEAVE_OUT if group != 0x0004 else Action.VALUE if vr in READERS["<"] else _shape(vr)
+    if number == 0 or group in (0x0000, 0x0002, 0xFFFF):
+        return Action.LEAVE_OUT
     if tag in PIXEL_KEYWORDS:
         return Action.PIXELS
     if tag == 0x00080005:
@@ -129,8 +129,9 @@ def keyword(key: str) -> str:
         tag = int(key, 16)
     except ValueError:
         return key
-    repeats = tag not in datadict.DicomDictionary and tag >> 16 & 0xFF
-    return key.lower() if repeats else datadict.keyword_for_tag(tag) or key.lower()
+    if tag >> 24 in (0x50, 0x60) and tag >> 16 & 0xFF:
+        return key.lower()
+    return datadict.keyword_for_tag(tag) or key.lower()
 
 
 @lru_cache(maxsize=4096)

@@ -155,13 +155,19 @@ def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, 
         except zlib.error as error:
             raise Malformed(f"the deflated dataset is broken: {error}") from error
         scanner = Scanner(bytes(inflated), explicit=True, shift=start)
+        complete = len(inflated) < wanted  # all there is of it at hand
         try:
-            return scanner.scan(0), scanner.pixels
-        except EndOfBuffer as error:
-            if len(inflated) < wanted:
-                raise  # all there is of it at hand
-            if wanted >= MAX_INFLATED:
-                raise Malformed(f"no Pixel Data in the first {MAX_INFLATED} bytes of a deflated dataset") from error
+            dataset = scanner.scan(0)
+        except EndOfBuffer:
+            if complete:
+                raise
+        else:
+            if complete and not inflater.eof and scanner.pixels is None:
+                raise EndOfBuffer("the deflated dataset is cut off")
+            if complete or scanner.pixels is not None:
+                return dataset, scanner.pixels
+        if wanted >= MAX_INFLATED:
+            raise Malformed(f"no Pixel Data in the first {MAX_INFLATED} bytes of a deflated dataset")
         wanted *= 4
 
 

@@ -169,7 +169,8 @@ class _Recoder:
         if unknown and stream.order != "<":
             stream = ElementStream(stream.buffer)
         explicit = self._explicit and not unknown
-        parts, changed = [], False
+        parts: list[bytes] = []
+        changed = False
         for start, stop, delimited in stream.items(span, explicit=explicit, depth=self._depth + 1):
             old, new = self._item(stream, start, stop, explicit, delimited)
             content = old if new is None else new

@@ -28,7 +28,7 @@ from neurdicom.errors import Malformed
 
 #: Elements of one dataset or item, and items of one header; more are refused.
 MAX_ELEMENTS = 1 << 14
-MAX_ITEMS = 1 << 20
+MAX_ITEMS = 1 << 19
 #: Bytes of a header that are kept; past them values longer than SHORT are named, not kept.
 MAX_KEPT = 16 * 1024 * 1024
 SHORT = 64
