@@ -8,20 +8,18 @@ import os
 import re
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import BinaryIO, Literal, Self, TypeVar
+from typing import Literal, Self
 
 from neurdicom.errors import Invalid
 from neurdicom.runtime.manifest import MAX_META, Manifest, parse_manifest
+from neurdicom.runtime.nesting import check_nesting
+from neurdicom.runtime.zipfiles import is_bounded, is_encrypted, open_zip, reading, refused
 
 Kind = Literal["python", "native"]
-T = TypeVar("T")
 
 META = "META.json"
 PYTHON_ENTRY = "plugin.py"
@@ -30,22 +28,7 @@ _LIBRARY = re.compile(r"\.so(\.\d+)*$")
 #: What archive programs add by themselves and no plugin needs.
 _CLUTTER = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
-#: Everything that reading a broken ZIP raises.
-_BROKEN = (
-    zipfile.BadZipFile,
-    zipfile.LargeZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
-
 _PIECE = 1024 * 1024
-_ENCRYPTED = 0x1 | 0x40 | 0x2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +84,7 @@ class Archive:
         self._file = path.open("rb")
         try:
             size = os.fstat(self._file.fileno()).st_size
-            _check_directory(self._file, size, limits)
-            self._zip = _reading(lambda: zipfile.ZipFile(self._file))
+            self._zip = open_zip(self._file, limits.directory)
             entries = _check_entries(self._zip.infolist(), size, limits)
             root = _find_root(entries)
             inside = {name[len(root) :]: info for name, info in entries.items() if name.startswith(root)}
@@ -121,7 +103,8 @@ class Archive:
         Raises
         ------
         Invalid
-            A file's bytes are broken, or not those that the directory declares. The folder is to be deleted then.
+            A file's bytes are broken or not those that the directory declares, or a file is a ZIP of ZIPs nested too
+            deep. The folder is to be deleted then.
         """
         folder.mkdir()
         for name in self._folders:
@@ -129,6 +112,7 @@ class Archive:
         for name, info in self._files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             self._extract_file(info, folder / name)
+        check_nesting(folder / name for name in self.files)
         for parent, _, _ in os.walk(folder):
             sync_folder(Path(parent))
 
@@ -149,17 +133,17 @@ class Archive:
         info = self._files[META]
         if info.file_size > MAX_META:
             raise Invalid(f"META.json has {info.file_size} bytes; at most {MAX_META} are taken", field=META)
-        return _reading(lambda: self._zip.read(info))
+        return reading(lambda: self._zip.read(info))
 
     def _extract_file(self, info: zipfile.ZipInfo, path: Path) -> None:
         written = 0
-        with _reading(lambda: self._zip.open(info)) as source, path.open("xb") as target:
-            while piece := _reading(lambda: source.read(_PIECE)):
+        with reading(lambda: self._zip.open(info)) as source, path.open("xb") as target:
+            while piece := reading(lambda: source.read(_PIECE)):
                 written += target.write(piece)
             target.flush()
             os.fdatasync(target.fileno())
         if written != info.file_size:
-            raise _refused(f"{info.filename} holds {written} bytes and declares {info.file_size}")
+            raise refused(f"{info.filename} holds {written} bytes and declares {info.file_size}")
 
 
 def extract_into_place(archive: Archive, folder: Path) -> None:
@@ -177,45 +161,16 @@ def extract_into_place(archive: Archive, folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _reading(read: Callable[[], T]) -> T:
-    try:
-        return read()
-    except _BROKEN as error:
-        raise _refused(f"it is not a ZIP that can be read: {error}") from error
-
-
-def _refused(reason: str) -> Invalid:
-    return Invalid(f"the archive is refused: {reason}", field="archive")
-
-
-def _check_directory(file: BinaryIO, size: int, limits: Limits) -> None:
-    """Bound what zipfile is going to read into memory: it takes the whole directory, whatever its size."""
-    tail_size = min(size, 22 + 65535 + 20 + 56)
-    file.seek(size - tail_size)
-    tail = file.read(tail_size)
-    end = tail.rfind(b"PK\5\6")
-    if end < 0 or len(tail) - end < 22:
-        raise _refused("it is not a ZIP, or its end is missing")
-    (directory,) = struct.unpack_from("<L", tail, end + 12)
-    zip64 = end - 20 - 56
-    if zip64 >= 0 and tail[zip64 : zip64 + 4] == b"PK\6\6":
-        (directory64,) = struct.unpack_from("<Q", tail, zip64 + 40)
-        directory = directory64 if directory == 0xFFFFFFFF else max(directory, directory64)
-    if directory > limits.directory:
-        raise _refused(f"its directory has {directory} bytes; at most {limits.directory} are taken")
-    file.seek(0)
-
-
 def _check_entries(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> dict[str, zipfile.ZipInfo]:
     """Check every entry by itself and all together; answers them by normalised path, folders with a final slash."""
     if len(infos) > limits.entries:
-        raise _refused(f"it has {len(infos)} entries; at most {limits.entries} are taken")
+        raise refused(f"it has {len(infos)} entries; at most {limits.entries} are taken")
     packed = sum(info.compress_size for info in infos)
     inflated = sum(info.file_size for info in infos)
     if packed > size:
-        raise _refused(f"its entries claim {packed} packed bytes and it has {size}")
+        raise refused(f"its entries claim {packed} packed bytes and it has {size}")
     if inflated > limits.total:
-        raise _refused(f"it inflates to {inflated} bytes; at most {limits.total} are taken")
+        raise refused(f"it inflates to {inflated} bytes; at most {limits.total} are taken")
     _check_ratio("it", inflated, size, limits)
     entries: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
@@ -226,14 +181,14 @@ def _check_entries(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> d
         is_folder = info.filename.endswith(("/", "\\"))
         name = f"{path}/" if is_folder else str(path)
         if name in entries and not is_folder:
-            raise _refused(f"{name!r} is in it twice")
+            raise refused(f"{name!r} is in it twice")
         entries[name] = info
     for name in entries:
         for parent in PurePosixPath(name).parents:
             if str(parent) in entries:
-                raise _refused(f"{str(parent)!r} is both a file and a folder")
+                raise refused(f"{str(parent)!r} is both a file and a folder")
         if f"{name}/" in entries:
-            raise _refused(f"{name!r} is both a file and a folder")
+            raise refused(f"{name!r} is both a file and a folder")
     return entries
 
 
@@ -242,17 +197,17 @@ def _check_name(info: zipfile.ZipInfo, limits: Limits) -> PurePosixPath:
     name = info.filename.replace("\\", "/")
     shown = repr(info.orig_filename[:200])
     if any(ord(char) < 32 or ord(char) == 127 for char in info.orig_filename):
-        raise _refused(f"the name {shown} has control characters")
+        raise refused(f"the name {shown} has control characters")
     if name.startswith("/") or re.match(r"[A-Za-z]:/", name):
-        raise _refused(f"the path {shown} is absolute")
+        raise refused(f"the path {shown} is absolute")
     path = PurePosixPath(name)
     if ".." in path.parts:
-        raise _refused(f"the path {shown} leads out of the folder")
+        raise refused(f"the path {shown} leads out of the folder")
     if len(path.parts) > limits.depth:
-        raise _refused(f"the path {shown} is {len(path.parts)} levels deep; at most {limits.depth} are taken")
+        raise refused(f"the path {shown} is {len(path.parts)} levels deep; at most {limits.depth} are taken")
     encoded = [len(os.fsencode(part)) for part in path.parts]
     if max(encoded, default=0) > 255 or sum(encoded) > 1024:
-        raise _refused(f"the name {shown}... is too long")
+        raise refused(f"the name {shown}... is too long")
     return path
 
 
@@ -260,17 +215,17 @@ def _check_entry(info: zipfile.ZipInfo, limits: Limits) -> None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         what = "a link" if kind == stat.S_IFLNK else "neither a file nor a folder"
-        raise _refused(f"{info.filename!r} is {what}")
-    if info.flag_bits & _ENCRYPTED:
-        raise _refused(f"{info.filename!r} is encrypted")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _refused(f"{info.filename!r} is packed by method {info.compress_type}; stored and deflated are taken")
+        raise refused(f"{info.filename!r} is {what}")
+    if is_encrypted(info):
+        raise refused(f"{info.filename!r} is encrypted")
+    if not is_bounded(info):
+        raise refused(f"{info.filename!r} is packed by method {info.compress_type}; stored and deflated are taken")
     _check_ratio(repr(info.filename), info.file_size, info.compress_size, limits)
 
 
 def _check_ratio(what: str, inflated: int, packed: int, limits: Limits) -> None:
     if inflated >= limits.ratio_from and inflated > limits.ratio * max(packed, 1):
-        raise _refused(f"{what} inflates from {packed} to {inflated} bytes; at most {limits.ratio} times is taken")
+        raise refused(f"{what} inflates from {packed} to {inflated} bytes; at most {limits.ratio} times is taken")
 
 
 def _find_root(entries: dict[str, zipfile.ZipInfo]) -> str:

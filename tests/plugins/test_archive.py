@@ -1,5 +1,6 @@
 """Archives: where META.json may lie, what makes a plugin, and everything hostile that a ZIP can hold."""
 
+import io
 import json
 import random
 import stat
@@ -163,6 +164,38 @@ def test_bombs_are_refused(opened: Any) -> None:
     noise = random.Random(1).randbytes(1 << 20)
     with pytest.raises(Invalid, match="'zeros' inflates"):
         opened(zipped({"META.json": META, "plugin.py": "", "noise": noise, "zeros": bytes(20 << 20)}))
+
+
+@pytest.mark.parametrize(("depth", "taken"), [(1, True), (2, True), (3, False), (30, False)])
+def test_archives_within_archives_are_data_until_they_are_nested_too_deep(
+    opened: Any, tmp_path: Path, depth: int, taken: bool
+) -> None:
+    inner = b"the end"
+    for level in range(depth):
+        inner = zipped({f"{level}.zip" if level else "end.txt": inner, "broken.zip": b"PK\3\4 not a ZIP"})
+    with opened(package(files={"wheel.whl": inner})) as archive:
+        if taken:
+            extract_into_place(archive, tmp_path / "out")
+            return
+        with pytest.raises(Invalid, match="nested 3 deep"):
+            extract_into_place(archive, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.zip"]
+
+
+@pytest.mark.parametrize("zip64", [False, True])
+def test_streamed_and_zip64_archives_are_taken(opened: Any, tmp_path: Path, zip64: bool) -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    made = Pipe()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in (("META.json", META), ("plugin.py", "x = 1")):
+            with archive.open(name, "w", force_zip64=zip64) as file:
+                file.write(text.encode())
+    with opened(made.getvalue()) as archive:
+        archive.extract(tmp_path / "out")
+    assert (tmp_path / "out/plugin.py").read_text() == "x = 1"
 
 
 def patched(data: bytes, signature: bytes, offset: int, value: bytes, name: bytes = b"plugin.py") -> bytes:
