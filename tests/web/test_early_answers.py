@@ -19,13 +19,14 @@ def connect(server: Server) -> http.client.HTTPConnection:
 
 @pytest.mark.parametrize("blocks", [0, 1, 16, 512])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_without_a_credential(secured: Server, blocks: int, chunked: bool) -> None:
+@pytest.mark.parametrize("path", ["/api/users", "/api/instances", "/api/plugins"])
+def test_a_body_without_a_credential(secured: Server, path: str, blocks: int, chunked: bool) -> None:
     connection = connect(secured)
     try:
         for _ in range(3):
             headers = {} if chunked else {"Content-Length": str(blocks * len(BLOCK))}
             body = (BLOCK for _ in range(blocks))
-            connection.request("POST", "/api/users", body, headers, encode_chunked=chunked)
+            connection.request("POST", path, body, headers, encode_chunked=chunked)
             answer = connection.getresponse()
             assert answer.status == 401
             assert answer.headers["Content-Type"] == "application/problem+json"
