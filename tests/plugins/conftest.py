@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -46,14 +47,25 @@ def upload_image(server: Server) -> str:
     return instance
 
 
-@pytest.fixture
-def site(server: Server) -> Iterator[Site]:
-    """The shared server with an image; plugins and the image are removed afterwards."""
+def visit(server: Server) -> Iterator[Site]:
+    """A server with an image; plugins and the image are removed afterwards."""
     site = Site(server, upload_image(server))
     yield site
     for plugin in site.client.get("/api/plugins").json():
-        site.client.delete(f"/api/plugins/{plugin['id']}")
+        site.client.delete(f"/api/plugins/{quote(plugin['id'], safe='')}")
     assert site.client.delete(f"/api/instances/{site.instance}").status_code == 204
+
+
+@pytest.fixture
+def site(server: Server) -> Iterator[Site]:
+    """The shared server."""
+    yield from visit(server)
+
+
+@pytest.fixture
+def any_site(any_server: Server) -> Iterator[Site]:
+    """A server on each catalog in turn."""
+    yield from visit(any_server)
 
 
 @pytest.fixture

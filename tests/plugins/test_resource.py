@@ -1,6 +1,7 @@
 """Plugins over HTTP: install, list, replace, delete, survive a restart, and refuse what is broken."""
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -26,8 +27,9 @@ def wait_for(condition, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def test_from_upload_to_delete(site: Site) -> None:
-    answer = site.install(package(version="1", params={"n": {"type": "int", "default": 3}}))
+def test_from_upload_to_delete(any_site: Site) -> None:
+    site = any_site
+    answer = site.install(package(version="1", params={"n": {"type": "int", "default": 3, "$unit": "a.b"}}))
     assert answer.status_code == 201, answer.text
     plugin = answer.json()
     assert plugin["id"] == plugin["plugin_guid"] == "test.plugin"
@@ -201,17 +203,22 @@ def test_plugins_survive_a_restart_and_lost_files(own_server: Server) -> None:
         digest = site.install(package(PLUGIN % "1", files={"data/table.txt": "x"})).json()["digest"]
         before = site.client.get("/api/plugins").json()
     folder = server.data / "plugins" / digest
-    (folder / "data/table.txt").unlink()
-    (folder / "data").rmdir()
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     (server.data / "plugins" / ".left.upload").write_bytes(b"half")
     with own_server as server:
         assert site.client.get("/api/plugins").json() == before
         assert site.run().json()["version"] == "1"
         assert (folder / "data/table.txt").read_text() == "x"
         assert site.packages == sorted([digest, f"{digest}.zip"])
+        assert site.install(package(PLUGIN % "2")).status_code == 200
+        assert site.run().json()["version"] == "2"
+        digest = site.client.get("/api/plugins/test.plugin").json()["digest"]
+    shutil.rmtree(server.data / "plugins")
+    with own_server as server:
+        plugin = site.client.get("/api/plugins/test.plugin").json()
+        assert (plugin["digest"], plugin["state"]) == (digest, "quarantined")
+        assert "upload it again" in plugin["problem"]
+        assert site.run().status_code == 503
         assert site.install(package(PLUGIN % "2")).status_code == 200
         assert site.run().json()["version"] == "2"
 
