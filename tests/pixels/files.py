@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -59,7 +59,7 @@ def make_dataset(pixels: bytes, rows: int, columns: int, **elements: Any) -> Fil
         "Columns": columns,
         "BitsAllocated": allocated,
         "BitsStored": elements.get("BitsStored", allocated),
-        "HighBit": elements.get("BitsStored", allocated) - 1,
+        "HighBit": max((elements.get("BitsStored") or allocated) - 1, 0),
         "PixelRepresentation": 0,
         "PixelData": pixels + bytes(len(pixels) % 2),
     }
@@ -77,11 +77,12 @@ def make_dataset(pixels: bytes, rows: int, columns: int, **elements: Any) -> Fil
 def save(ds: FileDataset, path: Path) -> tuple[Path, Layout]:
     """Write a dataset in the transfer syntax of its meta information."""
     syntax = UID(ds.file_meta.TransferSyntaxUID)
-    ds.save_as(
+    dcmwrite(
         path,
+        ds,
         implicit_vr=syntax == ImplicitVRLittleEndian,
         little_endian=syntax != ExplicitVRBigEndian,
-        enforce_file_format=True,
+        force_encoding=True,
     )
     return path, read_header(path).layout
 
