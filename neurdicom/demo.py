@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydicom.data import DATA_ROOT
+from pydicom import data as pydicom_data
 
 from neurdicom.cli_plugin import pack_folder
 from neurdicom.errors import Unavailable
@@ -28,6 +28,8 @@ from neurdicom.security.first import read_first_sign_in
 
 #: The pictures of the demo: an abdominal MR, a body CT and an ultrasound, from pydicom's test files.
 FILES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")
+
+TEST_FILES = Path(pydicom_data.__path__[0]) / "test_files"
 
 READY = re.compile(r"ready at (http://\S+)")
 
@@ -88,7 +90,7 @@ def zip_study() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in FILES:
-            archive.write(Path(DATA_ROOT) / "test_files" / name, name)
+            archive.write(TEST_FILES / name, name)
     return buffer.getvalue()
 
 

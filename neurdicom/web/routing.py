@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tornado.web import URLSpec
+from tornado.routing import URLSpec
 
 from neurdicom.security.access import Access
 
