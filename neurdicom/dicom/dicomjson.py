@@ -20,10 +20,10 @@ def to_tags(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tag_value(element: Mapping[str, Any]) -> Any:
     values = element.get("Value")
+    if element.get("vr") == "SQ":
+        return [to_tags(item or {}) for item in values or ()]
     if values is None:
         return element.get("InlineBinary")
-    if element.get("vr") == "SQ":
-        return [to_tags(item or {}) for item in values]
     if element.get("vr") == "PN":
         values = [name_text(value) for value in values]
     return values[0] if len(values) == 1 else values
