@@ -124,7 +124,8 @@ def check(
     manifest = archive.manifest
     click.echo(f"{manifest.name} {manifest.version} by {manifest.author}: {archive.kind}, {len(archive.files)} files")
     for each_param in manifest.params.values():
-        need = "required" if each_param.required else f"default {each_param.default!r}"
+        need = "required" if each_param.required else "optional"
+        need = f"default {each_param.default!r}" if each_param.has_default else need
         click.echo(f"  {each_param.name}: {each_param.takes()} ({need})")
     click.echo("It loads and unloads in a worker.")
     if reply is not None:

@@ -83,8 +83,11 @@ class PluginService:
                 self._registry.put(replace(plugin, problem=str(error)))
 
     async def close(self) -> None:
-        """Wait until nothing is being deleted. Idempotent."""
-        await asyncio.gather(*self._retiring.values(), *self._dropped, return_exceptions=True)
+        """Stop deleting; what is left of that is done at the next start. Idempotent."""
+        retiring = list(self._retiring.values())
+        for task in retiring:  # one may wait for a call that hangs
+            task.cancel()
+        await asyncio.gather(*retiring, *self._dropped, return_exceptions=True)
 
     def all(self) -> list[Plugin]:
         """Every plugin, by name."""
