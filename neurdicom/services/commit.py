@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from neurdicom.blobs.base import BlobStore
@@ -38,6 +39,31 @@ class _Waiting:
             self.outcome.exception()  # nobody may be waiting any more
 
 
+class Lane:
+    """Keeps the arrivals of one sender in order, though they land in parallel: of two files of one instance, the
+    later one is to stay.
+    """
+
+    def __init__(self) -> None:
+        self._last: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def turn(self, landing: Awaitable[NewInstance]) -> AsyncIterator[NewInstance]:
+        """Wait for an arrival to land, and for all that began before it to leave this context."""
+        before, mine = self._last, asyncio.get_running_loop().create_future()
+        self._last = mine
+        try:
+            arrival = await landing
+            if before is not None:
+                await asyncio.wait([before])
+            yield arrival
+        finally:
+            if before is None or before.done():
+                mine.set_result(None)
+            else:  # this one failed or was given up: those after it wait for those before it
+                before.add_done_callback(lambda _: mine.set_result(None))
+
+
 class CommitQueue:
     """Enters arrivals whose bytes are durable into the catalog, in groups and in order."""
 
@@ -52,7 +78,7 @@ class CommitQueue:
         self._background: set[asyncio.Task[None]] = set()
         self._unknown: dict[str, float] = {}
 
-    async def put(self, landing: Awaitable[NewInstance]) -> tuple[NewInstance, Outcome]:
+    async def put(self, landing: Awaitable[NewInstance], lane: Lane) -> tuple[NewInstance, Outcome]:
         """Enter one arrival, once it has landed in the blob store. Cancelling the caller does not take it back.
 
         Raises
@@ -64,15 +90,16 @@ class CommitQueue:
         """
         self._coming += 1
         try:
-            waiting = _Waiting(await landing)
-            self._waiting.append(waiting)
+            async with lane.turn(landing) as arrival:
+                waiting = _Waiting(arrival)
+                self._waiting.append(waiting)
         finally:
             self._coming -= 1
             if not self._coming or len(self._waiting) >= self._wanted:
                 self._enough.set()
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        return waiting.arrival, await waiting.outcome
+        return arrival, await waiting.outcome
 
     async def drain(self) -> None:
         """Wait until all is done."""

@@ -17,7 +17,7 @@ from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError, Unavailable
-from neurdicom.services.commit import CommitQueue
+from neurdicom.services.commit import CommitQueue, Lane
 from neurdicom.services.recovery import Recovery, new_instance
 
 Arguments = ParamSpec("Arguments")
@@ -105,21 +105,21 @@ class IngestService:
         await self._queue.drain()
         await asyncio.to_thread(self._threads.shutdown)
 
-    def receive(self, name: str) -> "Arrival":
-        """Begin to receive a file whose bytes come in pieces."""
-        return Arrival(self, name)
+    def receive(self, name: str, lane: Lane | None = None) -> "Arrival":
+        """Begin to receive a file whose bytes come in pieces; files of one lane enter the catalog in order."""
+        return Arrival(self, name, lane or Lane())
 
-    async def store(self, spool: Spool, name: str) -> Result:
+    async def store(self, spool: Spool, name: str, lane: Lane | None = None) -> Result:
         """Store a file that lies complete in a spool; the spool is used up, whatever happens.
 
         Raises nothing for a file that can't be stored: the result says why.
         """
-        return await self.finish(name, spool, ())
+        return await self.finish(name, lane or Lane(), spool, ())
 
-    async def finish(self, name: str, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> Result:
+    async def finish(self, name: str, lane: Lane, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> Result:
         """Store a file whose last pieces are still in memory; without a spool, all of it is."""
         try:
-            arrival, outcome = await self._queue.put(self.run(self._land, spool, rest))
+            arrival, outcome = await self._queue.put(self.run(self._land, spool, rest), lane)
         except NeurdicomError as error:
             return Result.rejected(name, error)
         except Exception:  # a fault of ours with one file must not take the others of an upload along
@@ -213,14 +213,15 @@ class Inflow:
 class Arrival(Inflow):
     """An instance on its way in. Every arrival ends in `finish` or in `abort`."""
 
-    def __init__(self, ingest: IngestService, name: str) -> None:
+    def __init__(self, ingest: IngestService, name: str, lane: Lane) -> None:
         super().__init__(ingest)
         self.name = name
+        self._lane = lane
 
     async def finish(self) -> Result:
         """Store it, now that it is complete."""
         spool, rest = self._take()
-        return await self._ingest.finish(self.name, spool, rest)
+        return await self._ingest.finish(self.name, self._lane, spool, rest)
 
 
 def disk_error(error: OSError) -> Unavailable:

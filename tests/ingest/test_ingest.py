@@ -36,7 +36,7 @@ def test_stored_replaced_duplicate(tmp_path: Path) -> None:
     [
         (b"", NotDicom),
         (b"no DICOM at all", NotDicom),
-        (dicom_file()[:400], Malformed),
+        (dicom_file()[:450], Malformed),
         (dicom_file(StudyInstanceUID=None), Invalid),
         (dicom_file(SeriesInstanceUID="1..2"), Invalid),
     ],

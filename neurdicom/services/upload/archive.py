@@ -72,15 +72,13 @@ class ZipReader:
         spool = await self._inflow.complete()
         try:
             self._left = UNPACKED_BYTES + UNPACKED_RATIO * spool.size
-            archive = await self._ingest.run(_open, spool)
-            try:
+            file, archive = await self._ingest.run(_open, spool)
+            with file, archive:
                 files = [member for member in archive.infolist() if not member.is_dir()]
                 if not files:
                     raise Malformed("the ZIP has no file in it")
                 for member in files:
                     await self._store(archive, member)
-            finally:
-                archive.close()
         finally:
             await self._ingest.run(spool.discard)
 
@@ -92,7 +90,7 @@ class ZipReader:
         except NeurdicomError as error:
             self._results.reject(name, error)
             return
-        await self._results.add(self._ingest.store(spool, name))
+        await self._results.add(self._ingest.store(spool, name, self._results.lane))
 
     async def _unpack(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Spool:
         source = await self._ingest.run(_open_member, archive, member)
@@ -141,22 +139,10 @@ class _Bounded(io.FileIO):
         return data
 
 
-class _Archive(zipfile.ZipFile):
-    """A ZIP that closes the file under it."""
-
-    def __init__(self, file: _Bounded) -> None:
-        super().__init__(file)
-        self._under = file
-
-    def close(self) -> None:
-        super().close()
-        self._under.close()
-
-
-def _open(spool: Spool) -> zipfile.ZipFile:
+def _open(spool: Spool) -> tuple[_Bounded, zipfile.ZipFile]:
     file = _Bounded(spool.path)
     try:
-        archive = _Archive(file)
+        archive = zipfile.ZipFile(file)
     except TooLarge:
         file.close()
         raise
@@ -164,7 +150,7 @@ def _open(spool: Spool) -> zipfile.ZipFile:
         file.close()
         raise Malformed(f"the ZIP can't be read: {error}") from error
     file.opening = False
-    return archive
+    return file, archive
 
 
 def _check(member: zipfile.ZipInfo) -> None:

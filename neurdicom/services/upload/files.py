@@ -54,7 +54,7 @@ class FileReader:
         self._head.clear()
         self._decided = True
         if head[128:PROBE] == b"DICM":
-            self._arrival = self._ingest.receive(self.name)
+            self._arrival = self._ingest.receive(self.name, self._results.lane)
         elif head.startswith(_ZIP):
             self._archive = ZipReader(self._ingest, self._results)
         return head

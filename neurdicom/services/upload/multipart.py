@@ -1,6 +1,8 @@
 """Multipart bodies (RFC 2046, RFC 7578, RFC 2387) taken apart as they arrive; no I/O."""
 
+import re
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -14,6 +16,9 @@ _MAX_HEADER_BYTES = 8 * 1024
 
 #: Content types of parts that are files even without a file name, as in multipart/related.
 _FILES = (b"application/dicom", b"application/zip", b"application/x-zip-compressed", b"application/octet-stream")
+
+#: A name as in RFC 8187, which some clients send though RFC 7578 does not allow it in forms.
+_EXTENDED_NAME = re.compile(rb"""filename\*\s*=\s*utf-8'[^']*'([^\s;"]*)""", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,11 @@ class MultipartReader:
         self.complete = True
 
     def _file_name(self) -> str | None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         name = options.get(b"filename")
+        if name is None and (extended := _EXTENDED_NAME.search(disposition)):
+            name = unquote_to_bytes(extended[1])
         if name is None:
             kind, _ = parse_options_header(self._headers.get(b"content-type", b""))
             return f"part {self._parts}" if kind.lower() in _FILES else None

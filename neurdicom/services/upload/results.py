@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 
 from neurdicom.errors import NeurdicomError, TooLarge
+from neurdicom.services.commit import Lane
 from neurdicom.services.ingest import Result
 
 #: Files in one upload: their results are held in memory until the answer.
@@ -14,9 +15,13 @@ AT_ONCE = 8
 
 
 class Results:
-    """The results of one upload in the order of its files, some of them still to come."""
+    """The results of one upload in the order of its files, some of them still to come.
+
+    `lane` keeps the files in order on their way into the catalog.
+    """
 
     def __init__(self) -> None:
+        self.lane = Lane()
         self._items: list[Result | asyncio.Task[Result]] = []
         self._free = asyncio.Semaphore(AT_ONCE)
 
