@@ -10,6 +10,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_WRITABLE
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
+from libc.stdio cimport _IOLBF, setvbuf, stdout
 
 from abi cimport (
     RTLD_LOCAL,
@@ -341,3 +342,8 @@ def start_watch(long long limit, int exit_status):
 def set_working(bint working):
     """Tell the watch whether the plugin is at work; at rest it looks less often."""
     watch().set_working(working)
+
+
+def print_by_line():
+    """Have C's stdout pass on each line as it ends, which it does of itself on a terminal only."""
+    setvbuf(stdout, NULL, _IOLBF, 0)

@@ -162,3 +162,8 @@ def watch_memory(limit: int, status: int) -> None:
 def set_working(working: bool) -> None:
     """Tell the memory watch whether the program is at work; at rest it looks less often."""
     _bridge.set_working(working)
+
+
+def print_by_line() -> None:
+    """Have what C code prints leave this process line by line, as Python's output does."""
+    _bridge.print_by_line()

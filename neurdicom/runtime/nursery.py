@@ -185,6 +185,7 @@ class Nursery:
 def _environment() -> dict[str, str]:
     """The environment without the server's own settings, some of which are secrets, and with one thread a worker."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
+    kept.pop("PYTHONUNBUFFERED", None)  # or each print of a plugin would be several writes
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         kept.setdefault(name, "1")
     return kept

@@ -15,6 +15,7 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from neurdicom.dicom.edits import edit_dataset
 from neurdicom.errors import Invalid, NotAvailable, PluginFailed
 from neurdicom.pixels.encode import describe, encode
 from neurdicom.pixels.pipeline import load_stored, to_double
@@ -37,8 +38,6 @@ def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
     """
     ds = dcmread(arguments["path"], force=True)
     if arguments.get("edits"):
-        from neurdicom.dicom.edits import edit_dataset  # its tables are of no use to most calls
-
         edit_dataset(ds, arguments["edits"])
     return ds
 

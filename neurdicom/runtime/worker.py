@@ -14,6 +14,7 @@ from neurdicom.runtime.program import Program
 
 #: Longest error message that is passed on, in characters.
 LONGEST: Final = 2000
+_LONGEST_TRACE: Final = 16_000
 
 
 def run(connection: socket.socket) -> None:
@@ -31,6 +32,7 @@ def run(connection: socket.socket) -> None:
     """
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    native.print_by_line()
     faulthandler.enable()
     gc.enable()
     limits.confine()
@@ -101,7 +103,7 @@ def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
         refusal = {"code": PluginMemory.code, "message": message, "field": None}
     else:
         with contextlib.suppress(OSError, ValueError):  # a plugin may have closed its stderr
-            traceback.print_exception(error)
+            print("".join(traceback.format_exception(error))[-_LONGEST_TRACE:], file=sys.stderr)
         last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
         refusal = {"code": PluginFailed.code, "message": f"{program.title} failed: {last[:LONGEST]}", "field": None}
     return {"error": refusal}

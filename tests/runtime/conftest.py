@@ -38,14 +38,14 @@ def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
     if "shared" in request.fixturenames:  # its workers outlive the test that started them
         yield
         return
-    threads, files, children = threading.active_count(), len(os.listdir("/proc/self/fd")), set(descendants())
+    threads, files, children = threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), set(descendants())
     yield
     until = time.monotonic() + 5.0
     while threading.active_count() > threads and time.monotonic() < until:
         time.sleep(0.01)
     assert threading.active_count() <= threads
     assert set(descendants()) <= children
-    assert len(os.listdir("/proc/self/fd")) <= files
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files
 
 
 @asynccontextmanager
