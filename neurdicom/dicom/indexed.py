@@ -32,8 +32,8 @@ def attributes_of(dataset: Mapping[str, Any]) -> dict[str, Value]:
 
 def _value(attribute: Attribute, element: Mapping[str, Any]) -> Value:
     given = element.get("Value")
-    if not given:
-        return None
+    if not given or not isinstance(given, list):
+        return None  # a sequence, where the file has a wrong VR
     kind = attribute.kind
     if attribute.many:
         return [value for item in given if (value := _scalar(kind, item)) is not None] or None

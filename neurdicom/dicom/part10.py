@@ -190,7 +190,7 @@ def _scan_tail(data: bytes | mmap, start: int, size: int, descriptor: int, synta
 
 def _charset_of(dataset: Dataset) -> CharacterSet:
     values = dataset.get("00080005", {}).get("Value")
-    return character_set(tuple(str(term or "") for term in values)) if values else DEFAULT
+    return character_set(tuple(str(term or "") for term in values)) if isinstance(values, list) else DEFAULT
 
 
 def _header(
@@ -217,4 +217,4 @@ def _header(
 
 def _first(dataset: Dataset, key: str, kind: type) -> Any:
     values = dataset.get(key, {}).get("Value")
-    return values[0] if values and isinstance(values[0], kind) else None
+    return values[0] if isinstance(values, list) and values and isinstance(values[0], kind) else None

@@ -108,7 +108,7 @@ class Scanner(ElementStream):
         Returns
         -------
         dict
-            The DICOM JSON model; items of sequences are `orjson.Fragment`.
+            The DICOM JSON model; the values of a sequence are one `orjson.Fragment`.
 
         Raises
         ------
@@ -246,39 +246,40 @@ class Scanner(ElementStream):
             if self.order != "<":
                 scanner = Scanner(self.buffer, explicit=False, shift=self.shift)
         items, after = scanner._sequence(level, element, explicit, value, stop, end, length == UNDEFINED)
-        level.out[key] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        level.out[key] = {"vr": "SQ", "Value": orjson.Fragment(items)} if items else {"vr": "SQ"}
         return after
 
     def _sequence(
         self, level: _Level, element: Element, explicit: bool, pos: int, stop: int, end: int, delimited: bool
-    ) -> tuple[list[Any], int]:
-        """Read items up to `stop`; those with delimiters may, in files with wrong lengths, go on to `end`."""
-        items: list[Any] = []
+    ) -> tuple[bytes, int]:
+        """Read items up to `stop`; those with delimiters may, in files with wrong lengths, go on to `end`.
+
+        Each is written out at once, into one array: its text takes a tenth of the memory of its objects.
+        """
+        text = bytearray()
+        count = 0
         while pos + 8 <= stop:
             tag, length, pos = self._item(element, pos)
             if tag == SEQUENCE_END:
-                return items, pos if delimited else stop
+                return _array(text), pos if delimited else stop
             item_stop = end if length == UNDEFINED else pos + length
             if item_stop > end:
                 raise self.cut(element, pos - 8)
             self._items += 1
             if self._items > MAX_ITEMS:
                 raise Malformed(f"more than {MAX_ITEMS} items, at {self.at(element, pos)}")
-            path = f"{level.path}{element.key}/{len(items)}/"
+            path = f"{level.path}{element.key}/{count}/"
             item = level.item(path, explicit=explicit, delimited=length == UNDEFINED)
             pos = self._dataset(item, pos, item_stop)
-            items.append(self._finished(item))
+            written = orjson.dumps(item.out)
+            text += b"," if count else b"["
+            text += written
+            count += 1
+            if level.depth == 0:
+                self._is_full(len(written))
         if delimited:
             raise EndOfBuffer(f"the sequence {self.at(element, pos)} has no end")
-        return items, max(pos, stop)
-
-    def _finished(self, item: _Level) -> orjson.Fragment:
-        """Write an item out at once: its text takes a tenth of the memory of its objects."""
-        if not item.out:
-            return _EMPTY_ITEM
-        text = orjson.dumps(item.out)
-        self._is_full(len(text))
-        return orjson.Fragment(text)
+        return _array(text), max(pos, stop)
 
     def _is_full(self, length: int) -> bool:
         self._kept += length
@@ -292,4 +293,6 @@ class Scanner(ElementStream):
         return {"vr": element.vr, "BulkDataURI": f"bulk/{path}?offset={self.shift + value}{size}"}
 
 
-_EMPTY_ITEM = orjson.Fragment(b"{}")
+def _array(text: bytearray) -> bytes:
+    text += b"]" if text else b""
+    return bytes(text)
