@@ -38,12 +38,8 @@ class ReadCache(Generic[V]):
             if len(self._values) > self._size:
                 self._values.popitem(last=False)
 
-    def invalidate(self, keys: list[str] | None = None) -> None:
-        """A write changed the values of these keys (None: of all)."""
+    def invalidate(self) -> None:
+        """A write may have changed any of the values."""
         with self._lock:
             self.generation += 1
-            if keys is None:
-                self._values.clear()
-            else:
-                for key in keys:
-                    self._values.pop(key, None)
+            self._values.clear()

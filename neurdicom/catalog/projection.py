@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -30,6 +31,7 @@ _BLANK: dict[Level, dict[str, Any]] = {
 }
 
 
+@cache
 def uid_field(level: Level) -> str | None:
     """The field that always equals the entity's id; a patient has none."""
     keyword = UID_KEYWORD.get(level)
@@ -41,6 +43,7 @@ def has_many_keys(attribute: Attribute) -> bool:
     return attribute.many or attribute.kind is Kind.NAME
 
 
+@cache
 def indexed(level: Level) -> tuple[Attribute, ...]:
     """The filterable attributes of a level, without the one that is the entity's id."""
     own_id = uid_field(level)

@@ -73,25 +73,40 @@ async def make(unit: Unit, level: Level, origin: Origin, source: int) -> Documen
 async def refresh(unit: Unit, level: Level, entity: str, *, force: bool = False) -> None:
     """Bring an entity, and those above it, in step with the instances below it and with its edits.
 
-    With `force` what lies below takes over its search fields even if they seem to be the same.
+    A level is done before the next: an entity that loses one child and gains another is never seen empty. With
+    `force` what lies below takes over its search fields even if they seem to be the same.
     """
+    await refresh_all(unit, {(level, entity)}, force=force)
+
+
+async def refresh_all(unit: Unit, touched: set[tuple[Level, str]], *, force: bool = False) -> None:
+    """`refresh` for many at once."""
+    entities: set[str] = set()
+    for level in reversed(Level.INSTANCE.above):
+        above: set[str] = set()
+        for entity in sorted(entities | {one for step, one in touched if step is level}):
+            above |= await _refresh_one(unit, level, entity, force=force)
+        entities = above
+
+
+async def _refresh_one(unit: Unit, level: Level, entity: str, *, force: bool) -> set[str]:
+    """Bring one entity in step; answers the ids above that this may have changed."""
     name = collection(level)
     earlier = await unit.one(name, entity)
     above = {earlier[level.parent]} if earlier and level.parent else set()
     below = await _below(unit, level, entity)
     if below is None:
-        await unit.remove(name, [entity])
         await unit.remove("edits", [edits_key(level, entity)])
-    else:
-        document = await _renewed(unit, level, entity, earlier, below)
-        await unit[name].replace_one({"_id": entity}, document, upsert=True, session=unit.session)
-        changed = earlier is None or _passed_on(level, earlier) != _passed_on(level, document)
-        if changed or force:
-            await _pass_on(unit, level, document)
-        above |= {document[level.parent]} if level.parent else set()
-    for parent in sorted(above):
-        if level.parent:
-            await refresh(unit, level.parent, parent, force=force)
+        await unit.remove(name, [entity])
+        return above
+    document = await _renewed(unit, level, entity, earlier, below)
+    if level.parent:
+        await unit.touch({(level.parent, parent) for parent in above - {document[level.parent]}})
+        above.add(document[level.parent])
+    await unit[name].replace_one({"_id": entity}, document, upsert=True, session=unit.session)
+    if force or earlier is None or _passed_on(level, earlier) != _passed_on(level, document):
+        await _pass_on(unit, level, document)
+    return above
 
 
 async def _below(unit: Unit, level: Level, entity: str) -> Document | None:

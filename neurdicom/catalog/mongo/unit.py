@@ -1,8 +1,9 @@
 """One write at a time, whole or not at all: by a transaction, or by a journal where the server has none.
 
 A journal entry names, before the first change, all that a write may touch. Opening the catalog (and the next write
-after one that failed) finishes what an entry tells of: a deletion is done again, blobs that nothing refers to become
-garbage, and the entities are brought in step with the instances, which are each written in one step.
+after one that failed) finishes what an entry tells of: a deletion is done again, blobs that an instance referred to
+before become garbage if none does now, and the entities are brought in step with the instances, which are each written
+in one step. A new blob that did not get an instance is left to ingest, which knows of it.
 """
 
 import asyncio
@@ -58,10 +59,15 @@ class Intent:
 class Unit:
     """A write under way: the collections, the session of its transaction, and its journal entry."""
 
-    def __init__(self, database: "AsyncIOMotorDatabase[Document]", session: AsyncIOMotorClientSession | None) -> None:
+    def __init__(
+        self,
+        database: "AsyncIOMotorDatabase[Document]",
+        session: AsyncIOMotorClientSession | None,
+        entry: str | None = None,
+    ) -> None:
         self.database = database
         self.session = session
-        self._entry: str | None = None
+        self._entry = entry
 
     def __getitem__(self, name: str) -> Any:
         return self.database[name]
@@ -72,6 +78,12 @@ class Unit:
             document = intent.to_document()
             await self.database["journal"].insert_one(document)
             self._entry = document["_id"]
+
+    async def touch(self, entities: set[tuple[Level, str]]) -> None:
+        """Tell the journal of entities that the write turns out to touch besides."""
+        if self._entry is not None and entities:
+            pairs = [[level.value, entity] for level, entity in sorted(entities)]
+            await self.database["journal"].update_one({"_id": self._entry}, {"$push": {"touched": {"$each": pairs}}})
 
     async def settle(self) -> None:
         """The write is whole."""
@@ -174,8 +186,9 @@ class Units:
         if not self._unsettled:
             return
         for document in [one async for one in self._database["journal"].find({})]:
-            await self._recover(Unit(self._database, None), Intent.from_document(document))
-            await self._database["journal"].delete_one({"_id": document["_id"]})
+            unit = Unit(self._database, None, document["_id"])
+            await self._recover(unit, Intent.from_document(document))
+            await unit.settle()
         self._unsettled = False
 
 

@@ -13,7 +13,15 @@ import orjson
 from pymongo import InsertOne, UpdateOne
 
 from neurdicom.catalog.base import NewInstance, Outcome
-from neurdicom.catalog.mongo.entities import as_edits, build, edits_key, edits_of, modalities_fields, refresh
+from neurdicom.catalog.mongo.entities import (
+    as_edits,
+    build,
+    edits_key,
+    edits_of,
+    modalities_fields,
+    refresh,
+    refresh_all,
+)
 from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, collection, search_fields
 from neurdicom.catalog.mongo.unit import Intent, Unit
 from neurdicom.catalog.projection import Origin, to_json, with_edits
@@ -58,7 +66,7 @@ class Store:
 
     def _intent(self, known: Iterable[Document]) -> Intent:
         numbers = range(self._first, self._first + len(self._arrivals))
-        intent = Intent(keys=[new.blob.key for new in self._arrivals], arrivals=list(numbers))
+        intent = Intent(arrivals=list(numbers))
         for new in self._arrivals:
             intent.touched |= {(Level.PATIENT, new.patient), (Level.STUDY, new.study), (Level.SERIES, new.series)}
         for old in known:
@@ -108,8 +116,7 @@ class Store:
             await unit["instances"].replace_one({"_id": replaced["_id"]}, instances[0], session=unit.session)
         await above.write()
         await unit.remove("garbage", [new.blob.key for _, new, _ in pending])
-        for level, entity in sorted(late, reverse=True):
-            await refresh(unit, level, entity)
+        await refresh_all(unit, late)
 
 
 class Above:
@@ -284,10 +291,10 @@ async def edit(unit: Unit, level: Level, entity: str, changes: Mapping[str, Valu
     return True
 
 
-async def show(unit: Unit, level: Level, entity: str, *, force: bool = False) -> None:
+async def show(unit: Unit, level: Level, entity: str) -> None:
     """Bring an entity of any level in step with its edits."""
     if level is not Level.INSTANCE:
-        await refresh(unit, level, entity, force=force)
+        await refresh(unit, level, entity)
         return
     found = await unit.one("instances", entity)
     if found is None:
@@ -310,7 +317,7 @@ async def recover(unit: Unit, intent: Intent) -> None:
     for number in set(intent.arrivals) - kept:
         parts = {"$gte": number * MAX_PARTS, "$lt": (number + 1) * MAX_PARTS}
         await unit["headers"].delete_many({"_id": parts})
-    for level in reversed(Level):
-        for one, entity in sorted(intent.touched):
-            if one is level:
-                await show(unit, level, entity, force=True)
+    for level, entity in sorted(intent.touched):
+        if level is Level.INSTANCE:
+            await show(unit, level, entity)
+    await refresh_all(unit, intent.touched, force=True)

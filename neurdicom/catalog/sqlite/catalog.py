@@ -51,8 +51,9 @@ class SqliteCatalog(Catalog):
 
     async def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
         def finished(outcomes: list[Outcome]) -> None:
-            changed = zip(arrivals, outcomes, strict=True)
-            self._locations.invalidate([new.instance for new, outcome in changed if outcome.status == "replaced"])
+            # With a replacement others may move too, and so fall under other edits.
+            if any(outcome.status == "replaced" for outcome in outcomes):
+                self._locations.invalidate()
 
         return await self._connections.write(lambda db: Writer(db).store(arrivals), finished)
 

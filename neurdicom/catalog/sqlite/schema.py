@@ -7,6 +7,7 @@ that can be found by several keys (names, lists) have rows in `<level>_key` besi
 
 import sqlite3
 from collections.abc import Mapping
+from functools import cache
 
 import orjson
 
@@ -107,6 +108,7 @@ def write_index(db: sqlite3.Connection, level: Level, pk: int, attributes: Mappi
         add_keys(db, level, pk, attributes)
 
 
+@cache
 def has_keys(level: Level) -> bool:
     """Whether the level has a table of search keys."""
     return any(has_many_keys(attribute) for attribute in indexed(level))

@@ -1,6 +1,7 @@
 """From a `Query` to SQL, and from rows to entities."""
 
 import sqlite3
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -36,28 +37,26 @@ def get(db: sqlite3.Connection, level: Level, entity: str) -> Entity | None:
 def find(db: sqlite3.Connection, query: Query) -> Page:
     """A page of entities, and the exact total."""
     check_query(query)
-    level = query.level
-    where, parameters = _where(level, query.conditions)
-    limit = -1 if query.limit is None else query.limit
-    order, highest = _order(level, query.sort)
-    joins = "".join(
-        f" JOIN {above} ON {above}.pk = {above.child}.parent"
-        for above in reversed(level.above)
-        if highest in (above, *above.above)
-    )
+    level, conditions = query.level, query.conditions
+    everything = int(db.execute("SELECT count FROM total WHERE level = ?", (level,)).fetchone()[0])
+    total = _count(db, level, conditions) if conditions else everything
+    last = total if query.limit is None else min(total, query.offset + query.limit)
+    if query.offset >= last:
+        return Page([], total)
+    # Of a large part of all, in order: follow the order and skip what does not match, which finds a page early. Of
+    # a small part: find it by its conditions and sort it.
+    follow = query.limit is not None and last * everything < total * total
+    where, parameters = _where(level, conditions, by_index=not follow)
+    tables, order = _in_order(level, query.sort, follow=follow)
     page = db.execute(
-        f"SELECT {level}.pk FROM {level}{joins}{where} ORDER BY {order} LIMIT ? OFFSET ?",
-        (*parameters, limit, query.offset),
+        f"SELECT {level}.pk FROM {tables}{where} ORDER BY {order} LIMIT ? OFFSET ?",
+        (*parameters, last - query.offset, query.offset),
     )
-    pks = [pk for (pk,) in page]
-    last = len(pks) != query.limit and (bool(pks) or not query.offset)
-    total = query.offset + len(pks) if last else _count(db, level, where, parameters)
-    return Page(_entities(db, level, pks), total)
+    return Page(_entities(db, level, [pk for (pk,) in page]), total)
 
 
-def _count(db: sqlite3.Connection, level: Level, where: str, parameters: list[Any]) -> int:
-    if not where:
-        return int(db.execute("SELECT count FROM total WHERE level = ?", (level,)).fetchone()[0])
+def _count(db: sqlite3.Connection, level: Level, conditions: tuple[Condition, ...]) -> int:
+    where, parameters = _where(level, conditions)
     return int(db.execute(f"SELECT count(*) FROM {level}{where}", parameters).fetchone()[0])
 
 
@@ -90,33 +89,46 @@ def _entity(level: Level, row: tuple[Any, ...]) -> Entity:
 # -- conditions ----------------------------------------------------------------------------------------------
 
 
-def _where(level: Level, conditions: tuple[Condition, ...]) -> tuple[str, list[Any]]:
+def _where(level: Level, conditions: tuple[Condition, ...], *, by_index: bool = True) -> tuple[str, list[Any]]:
+    """The WHERE clause; without `by_index` SQLite may check the conditions on a row, but not look rows up by them."""
     clauses: list[str] = []
     parameters: list[Any] = []
     for condition in conditions:
-        owner = owner_of(condition.field)
-        clause, values = _clause(owner, condition)
-        if condition.field == "modalities":
-            clause = f"study.pk IN (SELECT parent FROM series WHERE {clause})"
-        else:
-            step = owner
-            while step is not level and step.child is not None:
-                clause = f"{step.child}.parent IN (SELECT pk FROM {step} WHERE {clause})"
-                step = step.child
+        # Most studies have one of few modalities: a bad way to find one if there is any other.
+        able = by_index and (condition.field != "modalities" or len(conditions) == 1)
+        clause, values = _condition(level, condition, "" if able else "+")
         clauses.append(clause)
         parameters += values
     return (" WHERE " + " AND ".join(clauses) if clauses else ""), parameters
 
 
-def _clause(owner: Level, condition: Condition) -> tuple[str, list[Any]]:
-    """A condition on the rows of the table that owns the field."""
+def _condition(level: Level, condition: Condition, plus: str) -> tuple[str, list[Any]]:
+    """A condition on the rows of a level; `plus` before its column keeps SQLite from using an index on that."""
     field = condition.field
-    attribute = BY_FIELD.get(field)
-    if attribute is not None and has_many_keys(attribute):
+    if field == "modalities":
+        test, values = _test("modality", condition)
+        return f"{plus}study.pk IN (SELECT parent FROM series WHERE {test})", values
+    owner, attribute = owner_of(field), BY_FIELD.get(field)
+    if attribute is not None and has_many_keys(attribute) and not _any(condition):
         test, values = _test("key", condition)
-        return f"{owner}.pk IN (SELECT entity FROM {owner}_key WHERE field = ? AND {test})", [field, *values]
-    column = "id" if field in _ID_FIELDS else "modality" if field == "modalities" else field
-    return _test(f'{owner}."{column}"', condition)
+        rows, values = f"SELECT entity FROM {owner}_key WHERE field = ? AND {test}", [field, *values]
+    else:
+        column = "id" if field in _ID_FIELDS else field
+        if owner is level:
+            return _test(f'{plus}{owner}."{column}"', condition)
+        test, values = _test(f'"{column}"', condition)
+        rows = f"SELECT pk FROM {owner} WHERE {test}"
+    if owner is level:
+        return f"{plus}{level}.pk IN ({rows})", values
+    while owner.child is not None and owner.child is not level:
+        owner = owner.child
+        rows = f"SELECT pk FROM {owner} WHERE parent IN ({rows})"
+    return f"{plus}{level}.parent IN ({rows})", values
+
+
+def _any(condition: Condition) -> bool:
+    """Whether any value will do, which the column of the sort key tells too."""
+    return isinstance(condition, Like) and bool(condition.pattern) and not condition.pattern.strip("*")
 
 
 def _test(column: str, condition: Condition) -> tuple[str, list[Any]]:
@@ -164,12 +176,17 @@ def _after(prefix: str) -> str | None:
     return head[:-1] + chr(0xE000 if 0xD800 <= last < 0xE000 else last)
 
 
-def _order(level: Level, sort: tuple[tuple[str, bool], ...]) -> tuple[str, Level]:
-    """The ORDER BY terms, and the highest level they touch."""
-    terms, highest = [], level
+def _in_order(level: Level, sort: tuple[tuple[str, bool], ...], *, follow: bool) -> tuple[str, str]:
+    """The FROM and ORDER BY terms; with `follow` the table that the order begins with is the outer loop."""
+    terms, highest, first = [], level, level
     for field, descending in sort:
         owner = owner_of(field) if field in BY_FIELD else level
         column = "id" if field in _ID_FIELDS else field
         terms.append(f'{owner}."{column}"{" DESC" if descending else ""}')
         highest = owner if owner in highest.above else highest
-    return ", ".join([*terms, f"{level}.id"]), highest
+        first = owner if len(terms) == 1 else first
+    levels = [highest, *(below for below in Level if highest in below.above and below in (*level.above, level))]
+    tables = levels[0].value
+    for above, below in pairwise(levels):
+        tables += f" {'CROSS ' if follow and first is highest else ''}JOIN {below} ON {below}.parent = {above}.pk"
+    return tables, ", ".join([*terms, f"{level}.id"])

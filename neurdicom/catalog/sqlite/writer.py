@@ -146,29 +146,36 @@ class Writer:
     # -- keeping in step -------------------------------------------------------------------------------------
 
     def _refresh(self, level: Level, pk: int) -> None:
-        """Bring an entity, and those above it, in step with the instances that are left below it."""
+        """Bring an entity, and those above it, in step with the instances that are left below it.
+
+        A level is done before the next: an entity that loses one child and gains another is never seen empty.
+        """
         self._write_counts()
         self._chains.clear()
+        rows = {pk}
+        for step in reversed((*level.above, level)):
+            rows = {parent for row in sorted(rows) for parent in self._refresh_one(step, row)}
+        self._write_counts()
+
+    def _refresh_one(self, level: Level, pk: int) -> set[int]:
+        """Bring one entity in step; answers the rows above that this may have changed."""
         below = "min(pk), count(*), count(*)" if level is Level.SERIES else "min(source), count(*), sum(images_count)"
         source, children, images = self._db.execute(
             f"SELECT {below} FROM {level.child} WHERE parent = ?", (pk,)
         ).fetchone()
         above = self._parents(level, pk)
-        if children:
-            self._show_source(level, pk, source)
-            above |= self._parents(level, pk)
-            counts = (images,) if level is Level.SERIES else (children, images)
-            changes = ", ".join(f"{name} = ?" for name in COUNTS[level])
-            self._db.execute(f"UPDATE {level} SET {changes} WHERE pk = ?", (*counts, pk))
-            if level is Level.STUDY:
-                self._collect_modalities(pk)
-        else:
+        if not children:
             self._forget_edits(level, [pk])
             self._remove_rows(level, [pk])
-        for parent in sorted(above):
-            if level.parent:
-                self._refresh(level.parent, parent)
+            return above
+        self._show_source(level, pk, source)
         self._write_counts()
+        counts = (images,) if level is Level.SERIES else (children, images)
+        changes = ", ".join(f"{name} = ?" for name in COUNTS[level])
+        self._db.execute(f"UPDATE {level} SET {changes} WHERE pk = ?", (*counts, pk))
+        if level is Level.STUDY:
+            self._collect_modalities(pk)
+        return above | self._parents(level, pk)
 
     def _parents(self, level: Level, pk: int) -> set[int]:
         if level.parent is None:
