@@ -9,7 +9,7 @@ import os
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_WRITABLE
 from libc.limits cimport INT_MAX
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int64_t, uintptr_t
 from libc.stdio cimport _IOLBF, setvbuf, stdout
 
 from abi cimport (
@@ -37,6 +37,8 @@ cdef enum:
     OUT_OF_MEMORY = 1
     ALIGNMENT = 64
     MOST_CHANNELS = 64
+
+cdef int64_t MOST_SAMPLES = <int64_t>1 << 40
 
 
 class CallFailed(RuntimeError):
@@ -274,7 +276,9 @@ cdef class Library:
         said = f"ResultShape says width {given_width}, height {given_height}, channels {channels}"
         if given_width <= 0 or given_height <= 0 or not 0 < channels <= MOST_CHANNELS:
             raise CallFailed(f"{said}: each must be positive, and channels at most {MOST_CHANNELS}")
-        if result._image is not None and <long long>given_width * given_height * channels > <long long>width * height:
+        if given_width > MOST_SAMPLES // given_height // channels:
+            raise CallFailed(f"{said}: more than {MOST_SAMPLES} samples can't be")
+        if result._image is not None and <int64_t>given_width * given_height * channels > <int64_t>width * height:
             raise CallFailed(f"{said}, but the result is in the image, which has width {width} and height {height}")
         result._shape[0], result._shape[1], result._shape[2] = given_height, given_width, channels
         result._ndim = 3 if channels > 1 else 2

@@ -19,6 +19,7 @@ Image = npt.NDArray[Any]
 ALIGNMENT: Final = 64
 
 _SHARED_OBJECT: Final = 3
+_LOADED: Final = 1
 _MACHINES: Final = {
     3: "32-bit x86",
     8: "MIPS",
@@ -118,6 +119,30 @@ def check_library(path: Path) -> None:
         raise PluginFailed(f"{path.name} is made for {_describe(found)}; this server runs on {_describe(own)}")
     if found[3] != _SHARED_OBJECT:
         raise PluginFailed(f"{path.name} is not a shared library; compile it with -shared -fPIC")
+    size, needed = path.stat().st_size, _mapped_size(path, own)
+    if size < needed:  # the loader would map what is not there, and crash
+        raise PluginFailed(f"{path.name} is cut off: it has {size} bytes, and its segments reach to {needed}")
+
+
+def _mapped_size(path: Path, elf: tuple[int, int, int, int]) -> int:
+    """The end of the last segment that the loader maps, in bytes from the start of the file."""
+    order = "<" if elf[1] == 1 else ">"
+    table, entry = (32, 54) if elf[0] == 2 else (28, 42)
+    with path.open("rb") as file:
+        head = file.read(64).ljust(64, b"\0")
+        (start,) = struct.unpack_from(order + ("Q" if elf[0] == 2 else "I"), head, table)
+        length, count = struct.unpack_from(order + "HH", head, entry)
+        file.seek(min(start, path.stat().st_size))
+        segments = file.read(length * count)
+    end = start + length * count
+    for at in range(0, len(segments) - 55 if elf[0] == 2 else len(segments) - 31, max(1, length)):
+        if elf[0] == 2:
+            kind, _, offset, _, _, filled = struct.unpack_from(order + "IIQQQQ", segments, at)
+        else:
+            kind, offset, _, _, filled = struct.unpack_from(order + "IIIII", segments, at)
+        if kind == _LOADED:
+            end = max(end, offset + filled)
+    return end
 
 
 def _elf(path: Path) -> tuple[int, int, int, int] | None:
