@@ -1,7 +1,6 @@
 """What the data dictionary (PS3.6) knows of a tag, as the scanner of element streams needs it."""
 
 import struct
-from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,8 +20,8 @@ KNOWN_VRS = frozenset({*READERS["<"], *STREAMS, "SQ"})
 PIXEL_KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 
 
-class Action(IntEnum):
-    """What the scanner does with an element."""
+class Action:
+    """What the scanner does with an element. Plain numbers: members of an Enum are slow to come by."""
 
     VALUE = 0  # text or numbers: read it
     STREAM = 1  # bytes
@@ -46,7 +45,7 @@ class Element(NamedTuple):
     read: Reader | None  # None for bytes and sequences
     plain: bool  # text or numbers, and nothing follows from it
     long_form: bool
-    action: Action
+    action: int
     tag: int
     limit: int  # longest value that is kept
 
@@ -71,10 +70,10 @@ def describe(tag: int, vr: str | None, order: str) -> Element:
         vr, action = "OW", Action.STREAM if action == Action.VALUE else action
     read = READERS[order].get(vr)
     limit = STREAM_LIMIT if vr in STREAMS else NUMBERS_LIMIT if vr in NUMBERS else TEXT_LIMIT
-    return Element(key, vr, read, action is Action.VALUE and read is not None, long_form, action, tag, limit)
+    return Element(key, vr, read, action == Action.VALUE and read is not None, long_form, action, tag, limit)
 
 
-def _action(group: int, number: int, tag: int, vr: str, private: bool) -> Action:
+def _action(group: int, number: int, tag: int, vr: str, private: bool) -> int:
     if group == 0xFFFE:
         return Action.DELIMITER
     if number == 0 or group in (0x0000, 0x0002, 0xFFFF):
@@ -94,7 +93,7 @@ def _action(group: int, number: int, tag: int, vr: str, private: bool) -> Action
     return _shape(vr)
 
 
-def _shape(vr: str) -> Action:
+def _shape(vr: str) -> int:
     return Action.SEQUENCE if vr == "SQ" else Action.STREAM if vr in STREAMS or "OW" in vr else Action.VALUE
 
 

@@ -1,15 +1,15 @@
 """The indexed attributes of a dataset, read from its DICOM JSON model."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from neurdicom.dicom.attributes import ATTRIBUTES, Attribute, Kind
+from neurdicom.dicom.attributes import ATTRIBUTES, Kind
+from neurdicom.dicom.dicomjson import name_text
 from neurdicom.dicom.dictionary import tag_of
 from neurdicom.dicom.query import Scalar, Value
 
-_KEYED = tuple((attribute.field, tag_of(attribute.keyword), attribute) for attribute in ATTRIBUTES)
 _OLD_DATE = re.compile(r"(\d{4})[.:](\d\d)[.:](\d\d)\Z", re.ASCII)
 _TIME = re.compile(r"(\d\d):?(\d\d)?:?(\d\d)?(\.\d{1,6})?\d*\Z", re.ASCII)
 
@@ -22,43 +22,46 @@ def attributes_of(dataset: Mapping[str, Any]) -> dict[str, Value]:
     dict[str, Value]
         Field name to value; None where the attribute is absent, empty, or not of its kind. Person names are text
         in their DICOM form (`Alphabetic=Ideographic=Phonetic`), dates `YYYYMMDD`, also where the file has the old
-        form with dots, times `HHMMSS.FFFFFF` without colons.
+        form with dots, times `HHMMSS.FFFFFF` without colons. Several values of a text that has one are joined by
+        backslashes; of other kinds the first counts.
     """
-    return {
-        field: _value(attribute, element) if (element := dataset.get(key)) is not None else None
-        for field, key, attribute in _KEYED
-    }
+    out: dict[str, Value] = dict.fromkeys(_FIELDS)
+    for key in _READERS.keys() & dataset.keys():
+        values = dataset[key].get("Value")
+        # No list but a fragment: a sequence, where the file has a wrong VR.
+        if values and isinstance(values, list):
+            field, many, read = _READERS[key]
+            if many:
+                out[field] = [value for item in values if (value := read(item)) is not None] or None
+            elif len(values) > 1 and read is _text:
+                out[field] = "\\".join("" if item is None else str(item) for item in values)
+            else:
+                out[field] = read(values[0])
+    return out
 
 
-def _value(attribute: Attribute, element: Mapping[str, Any]) -> Value:
-    given = element.get("Value")
-    if not given or not isinstance(given, list):
-        return None  # a sequence, where the file has a wrong VR
-    kind = attribute.kind
-    if attribute.many:
-        return [value for item in given if (value := _scalar(kind, item)) is not None] or None
-    if len(given) > 1 and kind is Kind.TEXT:
-        return "\\".join("" if item is None else str(item) for item in given)
-    return _scalar(kind, given[0])
+def _integer(item: Any) -> int | None:
+    return item if isinstance(item, int) else None
 
 
-def _scalar(kind: Kind, item: Any) -> Scalar | None:
-    if kind is Kind.INTEGER:
-        return item if isinstance(item, int) else None
-    if kind is Kind.NUMBER:
-        return item if isinstance(item, int | float) else None
-    if isinstance(item, dict):
-        groups = [item.get(group) or "" for group in ("Alphabetic", "Ideographic", "Phonetic")]
-        return "=".join(map(str, groups)).rstrip("=") or None
-    if item is None:
-        return None
+def _number(item: Any) -> float | None:
+    return item if isinstance(item, int | float) else None
+
+
+def _text(item: Any) -> str | None:
+    return str(item) or None if item is not None and not isinstance(item, dict) else _name(item)
+
+
+def _code(item: Any) -> str | None:
+    return _text(item)
+
+
+def _name(item: Any) -> str | None:
+    return name_text(item) or None
+
+
+def _date(item: Any) -> str | None:
     text = str(item)
-    if kind is Kind.DATE:
-        return _date(text)
-    return _time(text) if kind is Kind.TIME else text or None
-
-
-def _date(text: str) -> str | None:
     if match := _OLD_DATE.match(text):
         text = "".join(match.groups())
     if len(text) != 8 or not (text.isascii() and text.isdigit()):
@@ -70,6 +73,20 @@ def _date(text: str) -> str | None:
     return text
 
 
-def _time(text: str) -> str | None:
-    match = _TIME.match(text)
+def _time(item: Any) -> str | None:
+    match = _TIME.match(str(item))
     return "".join(part or "" for part in match.groups()) if match else None
+
+
+_KINDS: dict[Kind, Callable[[Any], Scalar | None]] = {
+    Kind.UID: _code,
+    Kind.CODE: _code,
+    Kind.TEXT: _text,
+    Kind.NAME: _name,
+    Kind.DATE: _date,
+    Kind.TIME: _time,
+    Kind.INTEGER: _integer,
+    Kind.NUMBER: _number,
+}
+_FIELDS = tuple(attribute.field for attribute in ATTRIBUTES)
+_READERS = {tag_of(each.keyword): (each.field, each.many, _KINDS[each.kind]) for each in ATTRIBUTES}

@@ -124,7 +124,7 @@ class _Writer:
             if due:
                 parts.replace(span.start, span.start, b"".join(map(pending.pop, due)))
             # The retired group lengths are no longer right.
-            if tag in changes or span.element.action is Action.LEAVE_OUT:
+            if tag in changes or span.element.action == Action.LEAVE_OUT:
                 parts.replace(span.start, span.stop, b"")
             elif recoder and (recoded := recoder.element(span)) is not None:
                 parts.replace(span.start, span.stop, recoded)
@@ -147,7 +147,7 @@ class _Recoder:
         """Give an element's new bytes, None if it stays as it is."""
         element, stream = span.element, self._stream
         vr = element.vr
-        if element.action is Action.PRIVATE:
+        if element.action == Action.PRIVATE:
             vr = private_vr(element.tag, self._creators.get(element.tag >> 8, ""))
         unknown = is_unknown(stream.buffer, span.start, self._explicit)
         if vr == "SQ" or (span.undefined and not holds_fragments(element)):
@@ -156,7 +156,7 @@ class _Recoder:
         if vr not in _TEXT_VRS:
             return None
         raw = stream.buffer[span.value : span.stop]
-        if element.action is Action.CREATOR:
+        if element.action == Action.CREATOR:
             self._creators[element.tag >> 16 << 8 | element.tag & 0xFF] = raw.decode("latin_1").strip(" \0")
         if raw.isascii() and b"\x1b" not in raw:
             return None

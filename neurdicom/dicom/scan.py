@@ -164,12 +164,12 @@ class Scanner(ElementStream):
     def _special(self, level: _Level, element: Element, pos: int, value: int, length: int, end: int) -> int:
         """Handle what is not a short value of text or numbers; answer the position of the next element."""
         action = element.action
-        if action is Action.NO_VR:
+        if action == Action.NO_VR:
             element, length = self.without_vr(element, pos, end)
             action = element.action
-        if action is Action.DELIMITER:
+        if action == Action.DELIMITER:
             return self._delimiter(level, element, pos, value, length, end)
-        if action is Action.PIXELS and level.depth == 0:
+        if action == Action.PIXELS and level.depth == 0:
             self.pixels = Pixels(
                 PIXEL_KEYWORDS[element.tag],
                 self.shift + pos,
@@ -179,19 +179,19 @@ class Scanner(ElementStream):
             level.out[element.key] = self._bulk(element, element.key, value, length)
             level.ended = True
             return pos
-        if action is Action.AMBIGUOUS:
+        if action == Action.AMBIGUOUS:
             element = describe(element.tag, "SS" if level.signed else "US", self.order)
-        elif action is Action.PRIVATE:
+        elif action == Action.PRIVATE:
             vr = private_vr(element.tag, level.creators.get(element.tag >> 8, ""))
             if vr in KNOWN_VRS and vr != "UN":
                 order = "<" if level.explicit else self.order  # explicit UN holds little endian
                 element = describe(element.tag, vr, order)
-        if length == UNDEFINED or element.action is Action.SEQUENCE:
+        if length == UNDEFINED or element.action == Action.SEQUENCE:
             return self._container(level, element, pos, value, length, end)
         stop = value + length
         if stop > end:
             raise self.cut(element, pos)
-        if element.action is Action.LEAVE_OUT:
+        if element.action == Action.LEAVE_OUT:
             if element.tag == 0 and not length and not any(self.buffer[pos : min(end, pos + 4096)]):
                 return end  # zeros to the end of a disk block
             return stop
@@ -212,11 +212,11 @@ class Scanner(ElementStream):
         else:
             values = read(self.buffer[value : value + length], level.charset)
             level.out[key] = {"vr": vr, "Value": values} if values else {"vr": vr}
-        if action is Action.CHARSET:
+        if action == Action.CHARSET:
             level.charset = character_set(tuple(str(term or "") for term in values))
-        elif action is Action.SIGN:
+        elif action == Action.SIGN:
             level.signed = values[:1] == [1]
-        elif action is Action.CREATOR and values:
+        elif action == Action.CREATOR and values:
             # The block that it reserves: (gggg,xx00) to (gggg,xxFF) (PS3.5 7.8.1).
             level.creators[element.tag >> 16 << 8 | element.tag & 0xFF] = str(values[0])
 

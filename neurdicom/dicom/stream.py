@@ -14,6 +14,10 @@ UNDEFINED = 0xFFFFFFFF
 MAX_DEPTH = 64
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
+_UNPACKERS = {
+    order: tuple(struct.Struct(order + form).unpack_from for form in ("6sH", "4sI", "HHI", "I")) for order in "<>"
+}
+
 
 class EndOfBuffer(Malformed):
     """An element goes past the end of the bytes at hand: there is more of the file, or it is cut off."""
@@ -47,10 +51,7 @@ class ElementStream:
         self.order = order
         self.shift = shift
         self.elements = ELEMENTS[order]
-        self.explicit_head = struct.Struct(order + "6sH").unpack_from
-        self.implicit_head = struct.Struct(order + "4sI").unpack_from
-        self.item_head = struct.Struct(order + "HHI").unpack_from
-        self.read_length = struct.Struct(order + "I").unpack_from
+        self.explicit_head, self.implicit_head, self.item_head, self.read_length = _UNPACKERS[order]
 
     def is_explicit(self, pos: int, end: int, expected: bool) -> bool:
         """Look at the first element: datasets, and items of private sequences, that belie their syntax exist."""
@@ -84,7 +85,7 @@ class ElementStream:
                     raise self.cut(element, pos)
                 (length,) = self.read_length(self.buffer, value)
                 value += 4
-            elif element.action is Action.NO_VR:
+            elif element.action == Action.NO_VR:
                 element, length = self.without_vr(element, pos, end)
             if element.tag in (ITEM_END, SEQUENCE_END):
                 if delimited:
@@ -182,7 +183,7 @@ class ElementStream:
 
 def holds_fragments(element: Element) -> bool:
     """Tell, for an element of undefined length, encapsulated data from a sequence."""
-    return element.action is not Action.SEQUENCE and element.vr in STREAMS and element.vr != "UN"
+    return element.action != Action.SEQUENCE and element.vr in STREAMS and element.vr != "UN"
 
 
 def is_unknown(buffer: bytes | mmap, pos: int, explicit: bool) -> bool:

@@ -367,3 +367,28 @@ def test_no_text_and_no_garbage_raises_anything_else(tmp_path: Path, body: bytes
     except (NotDicom, Malformed, Invalid):
         return
     assert isinstance(orjson.loads(header.json), dict)
+
+
+def test_attributes_are_of_their_kind_or_none(read: Read) -> None:
+    w = Writer()
+    before = (
+        w.element(0x00080020, "DA", "2024.02.29")
+        + w.element(0x00080030, "TM", "10:15:30.5")
+        + w.element(0x00080021, "DA", "20240230")
+        + w.element(0x00080060, "CS", "CT\\MR")
+        + w.element(0x00081030, "LO", "a\\b")
+        + w.element(0x00081070, "PN", "A=B=C\\D")
+        + w.sequence(0x00080050, w.item(b""))
+    )
+    after = w.element(0x00200011, "IS", "x") + w.element(0x00280030, "DS", "0.5\\x") + w.us(0x00280010, 5, 6)
+    attributes = read(w.file(w.dataset(before, after=after))).attributes
+    assert attributes["study_date"] == "20240229"
+    assert attributes["study_time"] == "101530.5"
+    assert attributes["series_date"] is None
+    assert attributes["modality"] == "CT"
+    assert attributes["study_description"] == "a\\b"
+    assert attributes["operators_name"] == ["A=B=C", "D"]
+    assert attributes["accession_number"] is None
+    assert attributes["series_number"] is None
+    assert attributes["pixel_spacing"] == [0.5]
+    assert attributes["rows"] == 5
