@@ -1,11 +1,12 @@
 """Routes of pixels: the rendered image, and raw samples."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.runtime.pool import Reply
 from neurdicom.services.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
 from neurdicom.web.base import ApiHandler
+from neurdicom.web.downloads import send_stream
 from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation
 
 _LARGEST_FRAME = 2**31 - 1
@@ -26,7 +27,21 @@ _RAW = {
 }
 
 
-class ImageHandler(ApiHandler):
+class _PixelsHandler(ApiHandler):
+    """Sends what a worker made."""
+
+    async def _send(self, reply: Reply) -> None:
+        self.set_header("Content-Type", reply.meta["media_type"])
+        self.set_header("Content-Length", str(len(reply.body)))
+        await send_stream(self, _pieces(reply.body))
+        self.finish()
+
+    def compute_etag(self) -> str | None:
+        """None: hashing large frames would hold the event loop."""
+        return None
+
+
+class ImageHandler(_PixelsHandler):
     """The picture of one frame."""
 
     @operation(
@@ -58,7 +73,7 @@ class ImageHandler(ApiHandler):
             window=self._window(),
             width=width,
         )
-        _send(self, await self.services.render.image(instance, options))
+        await self._send(await self.services.render.image(instance, options))
 
     def _window(self) -> tuple[float, float] | None:
         center, width = self._number("window_center"), self._number("window_width")
@@ -79,7 +94,7 @@ class ImageHandler(ApiHandler):
             raise Invalid(f"{name} is {text!r}; a number is expected", field=name) from error
 
 
-class RawHandler(ApiHandler):
+class RawHandler(_PixelsHandler):
     """The stored samples of one frame."""
 
     @operation(
@@ -102,12 +117,13 @@ class RawHandler(ApiHandler):
         self.set_header("X-Shape", ",".join(map(str, reply.meta["shape"])))
         self.set_header("X-Dtype", reply.meta["dtype"])
         self.set_header("X-Photometric-Interpretation", reply.meta["photometric_interpretation"])
-        _send(self, reply)
+        await self._send(reply)
 
 
-def _send(handler: ApiHandler, reply: Reply) -> None:
-    handler.set_header("Content-Type", reply.meta["media_type"])
-    handler.finish(bytes(reply.body))
+async def _pieces(body: bytes | memoryview) -> AsyncIterator[bytes]:
+    view = memoryview(body)
+    for start in range(0, len(view), _PIECE):
+        yield bytes(view[start : start + _PIECE])
 
 
 def _accepted(accept: str, formats: Sequence[str]) -> str:
