@@ -28,6 +28,7 @@ PICTURES = ("png", "jpeg", "webp")
 _QUALITY = 90
 _WEBP_LIMIT = 16383
 _JPEG_LIMIT = 65500
+_STEP = 64
 
 
 def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple[str, bytes]:
@@ -112,28 +113,33 @@ def encode_picture(picture: Picture, format: str) -> bytes:
 
 
 def _scale(array: Array) -> Picture:
-    # A step at a time keeps the temporary doubles small, whatever the size of the array.
-    finite = array if array.dtype.kind != "f" else array[np.isfinite(array)]
-    if not finite.size:
-        return np.zeros(array.shape, "u1")
-    low, high = float(finite.min()), float(finite.max())
-    factor = 1.0
-    if not np.isfinite(high - low):
-        factor, low, high = 0.5, low / 2, high / 2
+    low, high, is_finite = _extremes(array)
     result = np.zeros(array.shape, "u1")
-    if high <= low:
-        return result
-    scale = 255 / (high - low)
+    # Halves, where the whole difference is more than a double can hold.
+    factor = 1.0 if np.isfinite(high - low) else 0.5
+    low, high = low * factor, high * factor
+    scale = 255 / (high - low) if high > low else np.inf
     if not np.isfinite(scale):
         return result
-    for row in range(0, len(array), 64):
-        part = np.multiply(array[row : row + 64], factor, dtype="f8")
+    # A step at a time stays in the cache, and keeps the temporary doubles small whatever the size of the array.
+    for row in range(0, len(array), _STEP):
+        part = np.multiply(array[row : row + _STEP], factor, dtype="f8")
         part -= low
         part *= scale
         part += 0.5
-        np.clip(np.nan_to_num(part, copy=False, nan=0.0), 0, 255, out=part)
-        result[row : row + 64] = part
+        if not is_finite:
+            np.clip(np.nan_to_num(part, copy=False, nan=0.0), 0, 255, out=part)
+        result[row : row + _STEP] = part
     return result
+
+
+def _extremes(array: Array) -> tuple[float, float, bool]:
+    """The least and the greatest finite value, (0, 0) without any, and whether all are finite."""
+    low, high = float(array.min()), float(array.max())
+    if np.isfinite(low) and np.isfinite(high):
+        return low, high, True
+    finite = array[np.isfinite(array)]
+    return (float(finite.min()), float(finite.max()), False) if finite.size else (0.0, 0.0, False)
 
 
 def _lum8(array: Array, keep: bool) -> bytes:
