@@ -1,7 +1,7 @@
 """A frame as a viewer shows it: 8-bit grey or RGB, after all the transformations of PS3.3 and PS3.4 N.2."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from neurdicom.errors import Invalid, NotAvailable
-from neurdicom.pixels.form import MONOCHROME
+from neurdicom.pixels.form import MONOCHROME, PixelForm
 from neurdicom.pixels.header import Elements, FrameHeader
 from neurdicom.pixels.lut import LookupTable
 from neurdicom.pixels.modality import Modality, apply_modality, read_modality
+from neurdicom.pixels.native import stored_values
 from neurdicom.pixels.pipeline import Frame, palette_colours
 from neurdicom.pixels.voi import Range, Voi, Window, apply_voi, read_function, read_voi
 
@@ -114,7 +115,7 @@ def resize(picture: Picture, width: int) -> Picture:
 def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any]) -> Picture:
     header = frame.header()
     modality = read_modality(header)
-    padding = _padding(header.top) if not frame.form.is_float else None
+    padding = _padding(header.top, frame.form) if not frame.form.is_float else None
     voi: Voi | None = _with_function(window, header) or _edited(edits, header) or read_voi(header)
     if voi is None:
         voi = Range(0, 1) if frame.form.bits_stored == 1 else _range(frame.array, modality, padding)
@@ -136,12 +137,14 @@ def _table(look: Look, dtype: str) -> Picture:
     return look.shades(np.arange(1 << 8 * size, dtype=f"u{size}").view(dtype))
 
 
-def _padding(elements: Elements) -> Padding | None:
-    value = elements.number("PixelPaddingValue")
-    if value is None:
+def _padding(elements: Elements, form: PixelForm) -> Padding | None:
+    values = [elements.number("PixelPaddingValue"), elements.number("PixelPaddingRangeLimit")]
+    if values[0] is None:
         return None
-    limit = elements.number("PixelPaddingRangeLimit")
-    return Padding(min(value, value if limit is None else limit), max(value, value if limit is None else limit))
+    # Files have them with the wrong sign, or wider than Bits Stored; the pixels' own bits are what they stand for.
+    bits = np.array([int(value) & ((1 << form.bits_stored) - 1) for value in values if value is not None], "u8")
+    ends = stored_values(bits, replace(form, bits_allocated=64, high_bit=form.bits_stored - 1))
+    return Padding(float(ends.min()), float(ends.max()))
 
 
 def _with_function(window: Window | None, header: FrameHeader) -> Window | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -16,7 +17,7 @@ from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.picture import render, resize
 from neurdicom.pixels.pipeline import load_stored, to_double
 from neurdicom.pixels.voi import Window, WindowFunction, apply_voi
-from tests.pixels.files import make_file
+from tests.pixels.files import layout_of, make_file
 
 
 def shade(x: float, center: float, width: float, function: WindowFunction) -> float:
@@ -130,6 +131,19 @@ def test_padding_is_black_and_no_part_of_the_range(tmp_path: Path) -> None:
     inverse = picture_of(tmp_path, array, PixelPaddingValue=-2000, PixelPaddingRangeLimit=-1990,
                          PhotometricInterpretation="MONOCHROME1")  # fmt: skip
     assert inverse.tolist() == [[0, 255, 0], [0, 128, 0]]
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "signed"), [("US", 63536, 1), ("SS", -2000, 1), ("SS", -96, 0), ("US", 4000, 0)]
+)
+def test_padding_with_the_wrong_sign_or_width(tmp_path: Path, vr: str, value: int, signed: int) -> None:
+    padding = -2000 if signed else 4000
+    array = np.array([[padding, 100, 200]], "i2" if signed else "u2")
+    path, layout = make_file(tmp_path / "a.dcm", array, BitsStored=12, HighBit=11)
+    ds = dcmread(path)
+    ds.add_new(0x00280120, vr, value)
+    ds.save_as(path)
+    assert render(load_stored(*layout_of(path, tmp_path))).tolist() == [[0, 0, 255]]
 
 
 def test_an_inverse_presentation_lut_inverts_once(tmp_path: Path) -> None:
