@@ -139,7 +139,7 @@ def test_padding_is_black_and_no_part_of_the_range(tmp_path: Path) -> None:
 def test_padding_with_the_wrong_sign_or_width(tmp_path: Path, vr: str, value: int, signed: int) -> None:
     padding = -2000 if signed else 4000
     array = np.array([[padding, 100, 200]], "i2" if signed else "u2")
-    path, layout = make_file(tmp_path / "a.dcm", array, BitsStored=12, HighBit=11)
+    path = make_file(tmp_path / "a.dcm", array, BitsStored=12, HighBit=11)[0]
     ds = dcmread(path)
     ds.add_new(0x00280120, vr, value)
     ds.save_as(path)
