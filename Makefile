@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/in
 	@$(MAKE) --no-print-directory check-tools
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[test,lint]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[test,lint]'
 	@touch $@
 
 demo: install
