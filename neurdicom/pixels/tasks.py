@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from neurdicom.errors import Invalid
+from neurdicom.errors import Invalid, NotFound
 from neurdicom.pixels import transcode as transcoding
 from neurdicom.pixels.encode import describe, encode, encode_picture
 from neurdicom.pixels.form import as_layout
@@ -84,13 +84,16 @@ def transcode(arguments: dict[str, Any]) -> Answer:
     body : bytes
         Empty.
     """
-    size = transcoding.transcode(
-        arguments["path"],
-        as_layout(arguments["layout"]),
-        arguments["transfer_syntax"],
-        arguments["output"],
-        arguments.get("edits") or [],
-    )
+    try:
+        size = transcoding.transcode(
+            arguments["path"],
+            as_layout(arguments["layout"]),
+            arguments["transfer_syntax"],
+            arguments["output"],
+            arguments.get("edits") or [],
+        )
+    except FileNotFoundError as error:
+        raise NotFound("the file of this instance is gone") from error
     return {"size": size}, b""
 
 

@@ -47,17 +47,29 @@ class Download:
     _copy_from: int
 
     async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Stream a part of the file in pieces of bounded size. Raises `NotFound` if it was deleted meanwhile."""
+        """Stream a part of the file in pieces of bounded size.
+
+        Raises
+        ------
+        NotFound
+            It was deleted meanwhile; before the first piece.
+        OSError
+            The stored file is shorter than it was.
+        """
         end = self.size if length is None else min(self.size, start + length)
-        if start < len(self._header):
-            yield self._header[start:end]
         skipped = max(start - len(self._header), 0)
-        wanted = end - len(self._header) - skipped
-        if wanted > 0:
-            stored = self._blobs.read(self._key, self._copy_from + skipped, wanted)
-            async with aclosing(cast(AsyncGenerator[bytes, None], stored)) as pieces:
-                async for piece in pieces:
-                    yield piece
+        wanted = max(end - len(self._header) - skipped, 0)
+        stored = self._blobs.read(self._key, self._copy_from + skipped, wanted)
+        async with aclosing(cast(AsyncGenerator[bytes, None], stored)) as pieces:
+            # The file is opened before anything goes out: an answer that has begun can't become a 404 any more.
+            first = await anext(pieces, b"")
+            yield self._header[start:end] + first
+            read = len(first)
+            async for piece in pieces:
+                yield piece
+                read += len(piece)
+        if read < wanted:
+            raise OSError(f"the file {self._key} ends {wanted - read} bytes before its {self.size}")
 
 
 class RetrieveService:
@@ -95,7 +107,10 @@ class RetrieveService:
 
     async def _rewritten(self, location: Location, edits: list[Edit]) -> tuple[bytes, int]:
         path = await self._blobs.path(location.blob.key)
-        return await asyncio.to_thread(rewrite_header, path, Layout.from_dict(location.layout), edits)
+        try:
+            return await asyncio.to_thread(rewrite_header, path, Layout.from_dict(location.layout), edits)
+        except FileNotFoundError as error:
+            raise NotFound(f"the instance {location.instance!r} was deleted meanwhile") from error
 
     async def _header_and_edits(self, instance: str) -> tuple[bytes, list[Edit]]:
         headers = await self._catalog.headers(Level.INSTANCE, instance)

@@ -173,3 +173,27 @@ def test_a_body_of_more_than_the_limit_is_413(archive: Archive) -> None:
 @pytest.mark.parametrize("many", ["patients", "studies", "series", "instances"])
 def test_an_edit_of_an_unknown_id_is_404(archive: Archive, many: str) -> None:
     assert archive.put(f"/{many}/1.2.3", {"patient_name": "x"}, status=404)["code"] == "not_found"
+
+
+def test_an_edited_modality_is_its_study_s_too(archive: Archive) -> None:
+    study = generate_uid()
+    first = archive.make(StudyInstanceUID=study, PatientID="modalities")[0]
+    archive.make(StudyInstanceUID=study, PatientID="modalities", Modality="MR")
+    archive.put(f"/series/{first['series']}", {"modality": "PT"})
+    assert archive.get(f"/studies/{study}").json()["modalities"] == ["MR", "PT"]
+    assert [one["id"] for one in archive.get("/studies", modalities="pt", patient_id="modalities").json()] == [study]
+    assert archive.get("/studies", modalities="CT", patient_id="modalities").json() == []
+    archive.delete(f"/series/{first['series']}")
+    assert archive.get(f"/studies/{study}").json()["modalities"] == ["MR"]
+
+
+def test_lists_are_sorted_and_cut_by_edited_values(archive: Archive) -> None:
+    studies = [archive.make(PatientID="sorted-by-edit", StudyDate=f"2020010{day}")[0]["study"] for day in (1, 2, 3)]
+    archive.put(f"/studies/{studies[1]}", {"study_date": "20301231"})
+    archive.put(f"/studies/{studies[2]}", {"study_date": None})
+    listed = archive.get("/studies", patient_id="sorted-by-edit", sort="study_date").json()
+    assert [study["id"] for study in listed] == [studies[2], studies[0], studies[1]]
+    found = archive.get("/studies", patient_id="sorted-by-edit", study_date="20250101-").json()
+    assert [study["id"] for study in found] == [studies[1]]
+    below = archive.get("/instances", patient_id="sorted-by-edit", study_date="20301231").json()
+    assert [instance["study"] for instance in below] == [studies[1]]

@@ -1,15 +1,19 @@
 """The file as it goes out: whole, in parts, and not at all where the client has it."""
 
 import io
+import os
 import socket
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pydicom
 import pytest
 
 from tests.resources.conftest import Archive
 from tests.resources.files import make_file
+from tests.support.server import Server
 
 
 @pytest.fixture(scope="module", params=["stored", "edited"])
@@ -124,3 +128,18 @@ def test_a_client_that_goes_away_harms_nothing(archive: Archive) -> None:
     time.sleep(0.1)
     assert len(archive.get(f"/instances/{result['id']}/file").content) > 8 << 20
     assert "Traceback" not in archive.server.log.removeprefix(before)
+
+
+def test_a_stored_file_that_lost_its_end_is_told_from_a_whole_one(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        archive = Archive(server)
+        result = archive.store(make_file(Rows=1024, Columns=1024, PixelData=bytes(2 << 20)))
+        [blob] = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+        os.truncate(blob, 1 << 20)
+        with pytest.raises(httpx.RemoteProtocolError):
+            archive.get(f"/instances/{result['id']}/file")
+        assert "bytes before its" in server.log
+        blob.unlink()
+        archive.get(f"/instances/{result['id']}/file", status=404)
+        archive.get("/instances")
+        assert server.stop() == 0
