@@ -124,7 +124,7 @@ class _Writer:
             if due:
                 parts.replace(span.start, span.start, b"".join(map(pending.pop, due)))
             # The retired group lengths are no longer right.
-            if tag in changes or span.element.action == Action.LEAVE_OUT:
+            if tag in changes or (tag and not tag & 0xFFFF):
                 parts.replace(span.start, span.stop, b"")
             elif recoder and (recoded := recoder.element(span)) is not None:
                 parts.replace(span.start, span.stop, recoded)

@@ -232,7 +232,7 @@ class Scanner(ElementStream):
         """Read a sequence, or skip encapsulated fragments; answer the position after it."""
         if level.depth >= MAX_DEPTH:
             raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}, at {self.at(element, pos)}")
-        stop = end if length == UNDEFINED else value + length
+        stop = end if length == UNDEFINED else self.sequence_stop(value + length)
         if stop > end:
             raise self.cut(element, pos)
         key = element.key
@@ -245,25 +245,22 @@ class Scanner(ElementStream):
             explicit = False
             if self.order != "<":
                 scanner = Scanner(self.buffer, explicit=False, shift=self.shift)
-        items, after = scanner._sequence(level, element, explicit, value, stop, end, length == UNDEFINED)
+        items, after = scanner._sequence(level, element, explicit, value, stop, length == UNDEFINED)
         level.out[key] = {"vr": "SQ", "Value": orjson.Fragment(items)} if items else {"vr": "SQ"}
         return after
 
     def _sequence(
-        self, level: _Level, element: Element, explicit: bool, pos: int, stop: int, end: int, delimited: bool
+        self, level: _Level, element: Element, explicit: bool, pos: int, stop: int, delimited: bool
     ) -> tuple[bytes, int]:
-        """Read items up to `stop`; those with delimiters may, in files with wrong lengths, go on to `end`.
-
-        Each is written out at once, into one array: its text takes a tenth of the memory of its objects.
-        """
+        """Read items; each is written out at once, which takes a tenth of the memory of its objects."""
         text = bytearray()
         count = 0
         while pos + 8 <= stop:
             tag, length, pos = self._item(element, pos)
             if tag == SEQUENCE_END:
                 return _array(text), pos if delimited else stop
-            item_stop = end if length == UNDEFINED else pos + length
-            if item_stop > end:
+            item_stop = stop if length == UNDEFINED else pos + length
+            if item_stop > stop:
                 raise self.cut(element, pos - 8)
             self._items += 1
             if self._items > MAX_ITEMS:
@@ -279,7 +276,7 @@ class Scanner(ElementStream):
                 self._is_full(len(written))
         if delimited:
             raise EndOfBuffer(f"the sequence {self.at(element, pos)} has no end")
-        return _array(text), max(pos, stop)
+        return _array(text), stop
 
     def _is_full(self, length: int) -> bool:
         self._kept += length

@@ -17,6 +17,7 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNPACKERS = {
     order: tuple(struct.Struct(order + form).unpack_from for form in ("6sH", "4sI", "HHI", "I")) for order in "<>"
 }
+_ITEM_DELIMITERS = {order: struct.pack(order + "HHI", 0xFFFE, 0xE00D, 0) for order in "<>"}
 
 
 class EndOfBuffer(Malformed):
@@ -95,6 +96,8 @@ class ElementStream:
                 continue
             undefined = length == UNDEFINED
             stop = self._end(element, pos, value, end, explicit, depth) if undefined else value + length
+            if element.action in (Action.SEQUENCE, Action.PRIVATE) and not undefined:
+                stop = self.sequence_stop(stop)
             if stop > end:
                 raise self.cut(element, pos)
             yield Span(element, pos, value, stop, undefined)
@@ -116,6 +119,10 @@ class ElementStream:
             after = self._item_end(pos, end, explicit, depth)
             yield pos, after, True
             pos = after
+
+    def sequence_stop(self, stop: int) -> int:
+        """Correct the end of a sequence of defined length that is declared 4 bytes too early, in its last delimiter."""
+        return stop + 4 if self.buffer[stop - 4 : stop + 4] == _ITEM_DELIMITERS[self.order] else stop
 
     def skip_fragments(self, element: Element, start: int, pos: int, end: int) -> int:
         """Answer the position after encapsulated data outside the file's own Pixel Data, such as an icon's."""
