@@ -127,10 +127,11 @@ class NativePlugin(Loaded):
     def __init__(self, program: Program) -> None:
         self._program = program
         os.chdir(Path(program.target).parent)
+        self._images = native.ImageBuffer()
         self._plugin = native.NativePlugin(Path(program.target))
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
-        pixels = results.pixels_of(arguments, self._program, single=self._plugin.wants_float32)
+        pixels = results.pixels_of(arguments, self._program, self._images, single=self._plugin.wants_float32)
         params = orjson.dumps(arguments.get("params", {}))
         result = self._plugin.process(pixels, params)
         return results.from_native(result, self._plugin.result_json(), arguments, self._program)

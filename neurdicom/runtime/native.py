@@ -18,6 +18,9 @@ Image = npt.NDArray[Any]
 #: Of a buffer's first byte, as the plugin's interface promises.
 ALIGNMENT: Final = 64
 
+#: Largest image whose memory is kept for the next one, in bytes.
+_MOST_KEPT: Final = 32 << 20
+
 _SHARED_OBJECT: Final = 3
 _LOADED: Final = 1
 _MACHINES: Final = {
@@ -177,6 +180,21 @@ def aligned(shape: tuple[int, int], *, single: bool) -> Image:
     buffer = np.empty(size + ALIGNMENT, "u1")
     start = -buffer.ctypes.data % ALIGNMENT
     return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+class ImageBuffer:
+    """Makes the images of one call after another; one that is no longer used is used again, its memory being warm."""
+
+    def __init__(self) -> None:
+        self._kept: Image | None = None
+
+    def take(self, shape: tuple[int, int], *, single: bool) -> Image:
+        """Give an image as `aligned` does. What was given before must not be in use any more."""
+        kept = self._kept
+        if kept is None or kept.shape != shape or kept.dtype != (np.float32 if single else np.float64):
+            kept = aligned(shape, single=single)
+            self._kept = kept if kept.nbytes <= _MOST_KEPT else None
+        return kept
 
 
 def watch_memory(limit: int, status: int) -> None:

@@ -183,9 +183,12 @@ class Nursery:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without the server's own settings, some of which are secrets, and with one thread a worker."""
+    """The environment without the server's own settings, some of which are secrets; with one thread for each worker."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
     kept.pop("PYTHONUNBUFFERED", None)  # or each print of a plugin would be several writes
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         kept.setdefault(name, "1")
+    # Images come and go in a worker: memory of their size is kept for the next, not given back and faulted in again.
+    kept.setdefault("MALLOC_MMAP_THRESHOLD_", str(16 << 20))
+    kept.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
     return kept

@@ -19,7 +19,7 @@ from neurdicom.dicom.edits import edit_dataset
 from neurdicom.errors import Invalid, NotAvailable, PluginFailed
 from neurdicom.pixels.encode import describe, encode
 from neurdicom.pixels.pipeline import load_stored, to_double
-from neurdicom.runtime.native import aligned
+from neurdicom.runtime.native import ImageBuffer
 from neurdicom.runtime.program import Program
 
 Answer = tuple[dict[str, Any], bytes | bytearray | memoryview]
@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 _MOST_BESIDE: Final = 512 << 10
 _DEEPEST: Final = 200
 _NUMBERS: Final = "biuf"
+_RAW: Final = {"f32": "<f4", "f64": "<f8"}
 
 
 def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
@@ -42,13 +43,13 @@ def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
     return ds
 
 
-def pixels_of(arguments: Mapping[str, Any], program: Program, *, single: bool) -> Array:
-    """One frame as the doubles, or floats if `single`, that a native plugin gets: 64-byte aligned."""
+def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffer, *, single: bool) -> Array:
+    """One frame as the doubles, or floats if `single`, that a native plugin gets: 64-byte aligned, in the buffer."""
     frame = load_stored(arguments["path"], arguments["layout"], arguments.get("frame") or 1)
     height, width = frame.array.shape[:2]
+    image = buffer.take((height, width), single=single)
     if not single:
-        return to_double(frame, program.input, out=aligned((height, width), single=False))
-    image = aligned((height, width), single=True)
+        return to_double(frame, program.input, out=image)
     if frame.array.ndim == 2 and frame.photometric != "PALETTE COLOR" and program.input == "stored":
         np.copyto(image, frame.array, casting="unsafe")
     else:
@@ -133,10 +134,9 @@ def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = Fals
             raise Invalid(f"frame is {frame}; the plugin's result has {len(array)}", field="frame")
         array = array[frame - 1]
     meta = {"kind": "image"} | describe(array, wanted)
-    native = array.dtype.newbyteorder("=")
-    if wanted in ("f32", "f64") and array.dtype == np.dtype("f4" if wanted == "f32" else "f8") == native:
-        # As it lies: no copy before the one into the reply.
-        return meta | {"media_type": "application/octet-stream"}, np.ascontiguousarray(array).data.cast("B")
+    if wanted in _RAW and array.dtype.kind in _NUMBERS:  # samples of that type go as they lie: no copy but the reply's
+        samples = np.ascontiguousarray(array, dtype=_RAW[wanted])
+        return meta | {"media_type": "application/octet-stream"}, samples.data.cast("B")
     media_type, body = encode(array, wanted, picture=picture)
     return meta | {"media_type": media_type}, body
 

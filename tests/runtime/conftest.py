@@ -1,14 +1,13 @@
 """Pools, plugins and instances for the tests of the worker runtime; nothing may be left behind by any of them."""
 
 import asyncio
-import os
 import shutil
 import subprocess
 import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,11 @@ HEADERS = Path(__file__).parents[2] / "bridge" / "include"
 
 def descendants() -> list[int]:
     """Living and dead children of this process."""
-    own = os.getpid()
-    return [
-        int(pid)
-        for thread in Path("/proc/self/task").iterdir()
-        for pid in (thread / "children").read_text().split()
-        if int(pid) != own
-    ]
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return found
 
 
 @pytest.fixture(autouse=True)
