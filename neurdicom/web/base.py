@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import parse_body_arguments
 from tornado.web import HTTPError
 
@@ -201,6 +202,12 @@ class ApiHandler(EarlyAnswerHandler):
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with an error; once an answer has begun, break it off, so that the client can't take it for whole."""
+        if self._headers_written and not self._finished:
+            cast(HTTP1Connection, self.request.connection).close()
+        super().send_error(status_code, **kwargs)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Finish with problem details; an error that is not ours tells its request id and nothing else."""
