@@ -130,14 +130,15 @@ def main() -> None:
         "NeurDICOM": (neurdicom, "/api/instances"),
     }
     rates: dict[str, list[float]] = {name: [] for name in servers}
-    for _ in range(given.rounds):
-        for name, (server, path) in servers.items():
-            with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    # Folders go at the end only: ext4 takes long to make files where many were deleted a moment ago.
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        for turn in range(given.rounds):
+            for name, (server, path) in servers.items():
                 settle()
-                with server(Path(folder) / name.lower()) as port:
+                with server(Path(folder) / f"{name.lower()}-{turn}") as port:
                     rate = measure(port, path, series, connections=given.connections, instances=given.instances)
-            rates[name].append(rate)
-            print(f"{name:10} {rate:8.0f} instances/s", flush=True)
+                rates[name].append(rate)
+                print(f"{name:10} {rate:8.0f} instances/s", flush=True)
     middle = {name: statistics.median(each) for name, each in rates.items()}
     ratio = middle["NeurDICOM"] / middle["Orthanc"]
     print(f"upload, {given.connections} connections: {ratio:.2f} x Orthanc (goal {GOAL:g})")

@@ -1,7 +1,7 @@
 """What is kept of an instance's header: the indexed attributes, the DICOM JSON and where Pixel Data lies."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from neurdicom.dicom.query import Value
@@ -61,7 +61,7 @@ class Layout:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the fields as a JSON object."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}  # asdict() takes ten times as long
 
     @classmethod
     def from_dict(cls, layout: Mapping[str, Any]) -> Self:

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from neurdicom.blobs.base import BlobStore
@@ -47,21 +46,31 @@ class Lane:
     def __init__(self) -> None:
         self._last: asyncio.Future[None] | None = None
 
-    @asynccontextmanager
-    async def turn(self, landing: Awaitable[NewInstance]) -> AsyncIterator[NewInstance]:
-        """Wait for an arrival to land, and for all that began before it to leave this context."""
-        before, mine = self._last, asyncio.get_running_loop().create_future()
-        self._last = mine
-        try:
-            arrival = await landing
-            if before is not None:
-                await asyncio.wait([before])
-            yield arrival
-        finally:
-            if before is None or before.done():
-                mine.set_result(None)
-            else:  # this one failed or was given up: those after it wait for those before it
-                before.add_done_callback(lambda _: mine.set_result(None))
+    def begin(self) -> "Turn":
+        """Take the next place."""
+        turn = Turn(self._last)
+        self._last = turn.over
+        return turn
+
+
+class Turn:
+    """A place in a lane; every turn ends."""
+
+    def __init__(self, before: "asyncio.Future[None] | None") -> None:
+        self._before = before
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def come(self) -> None:
+        """Wait for all that began before to end."""
+        if self._before is not None and not self._before.done():
+            await asyncio.wait([self._before])
+
+    def end(self) -> None:
+        """Let the next one come; when this one did not wait for its turn, after those before it."""
+        if self._before is None or self._before.done():
+            self.over.set_result(None)
+        else:
+            self._before.add_done_callback(lambda _: self.over.set_result(None))
 
 
 class CommitQueue:
@@ -89,11 +98,14 @@ class CommitQueue:
             What `landing` raised, or what the catalog raised for this arrival and for no other.
         """
         self._coming += 1
+        turn = lane.begin()
         try:
-            async with lane.turn(landing) as arrival:
-                waiting = _Waiting(arrival)
-                self._waiting.append(waiting)
+            arrival = await landing
+            await turn.come()
+            waiting = _Waiting(arrival)
+            self._waiting.append(waiting)
         finally:
+            turn.end()
             self._coming -= 1
             if not self._coming or len(self._waiting) >= self._wanted:
                 self._enough.set()

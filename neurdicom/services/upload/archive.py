@@ -1,5 +1,6 @@
 """A ZIP of a folder tree, as on a patient's CD. Names in it are told and never used as paths."""
 
+import asyncio
 import io
 import struct
 import zipfile
@@ -79,6 +80,7 @@ class ZipReader:
                     raise Malformed("the ZIP has no file in it")
                 for member in files:
                     await self._store(archive, member)
+                    await asyncio.sleep(0)  # members that are refused at once: let others have the event loop
         finally:
             await self._ingest.run(spool.discard)
 

@@ -13,6 +13,10 @@ from neurdicom.services.upload.results import Results
 #: broken connection when it is closed on them while they send.
 DRAIN = 64 * 1024 * 1024
 
+#: Bytes of a multipart body that are taken apart at a time, and events of them that are many.
+_SLICE = 32 * 1024
+_MANY = 32
+
 
 class UploadService:
     """Takes uploads.
@@ -85,8 +89,13 @@ class Upload:
             assert self._file is not None
             await self._file.write(data)
             return
-        for event in self._multipart.feed(data):
-            await self._handle(event)
+        view = memoryview(data)
+        for start in range(0, len(data), _SLICE):
+            events = self._multipart.feed(bytes(view[start : start + _SLICE]))
+            for event in events:
+                await self._handle(event)
+            if len(events) > _MANY:
+                await asyncio.sleep(0)  # tiny parts: let others have the event loop
 
     async def _handle(self, event: Event) -> None:
         if isinstance(event, PartBegins):
