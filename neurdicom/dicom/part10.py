@@ -25,6 +25,10 @@ HEAD = 64 * 1024
 #: Bytes of a deflated dataset that are inflated to find its Pixel Data.
 MAX_INFLATED = 64 * 1024 * 1024
 
+#: Fragments of encapsulated Pixel Data whose presence is checked; a whole slide has tens of thousands.
+MAX_FRAGMENTS = 1 << 18
+
+_ITEM = struct.Struct("<HHI")
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _LONGEST_UID = 128  # longer values of File Meta Information are none
 
@@ -44,7 +48,7 @@ _LAYOUT_KEYS = {
 def read_header(file: Path | int) -> Header:
     """Parse a DICOM file's header: File Meta Information and dataset, up to the header of Pixel Data.
 
-    Elements after Pixel Data are read too where its length is defined. Bulk data is never read, and memory is
+    Elements after Pixel Data are read too. Bulk data is never read, and memory is
     bounded whatever the file holds. Blocks; for a thread.
 
     Parameters
@@ -62,7 +66,7 @@ def read_header(file: Path | int) -> Header:
     NotDicom
         The file has no `DICM` prefix (PS3.10 7.1), or is a media directory (DICOMDIR).
     Malformed
-        The header is cut off or broken.
+        The header is cut off or broken, or the file ends within Pixel Data.
     Invalid
         A UID that identifies the instance, its series or study is missing or no UID; `field` names it.
     """
@@ -98,8 +102,9 @@ def _parse(data: bytes | mmap, size: int, descriptor: int) -> Header:
         scanner = Scanner(data, explicit=syntax != IMPLICIT, order=">" if syntax == BIG_ENDIAN else "<")
         dataset = scanner.scan(start)
         pixels = scanner.pixels
-        if pixels is not None and pixels.length is not None:
-            dataset = _scan_tail(data, pixels.offset + pixels.length, size, descriptor, syntax, dataset) | dataset
+        if pixels is not None:
+            end = _end_of_pixels(pixels, size, descriptor)
+            dataset = _scan_tail(data, end, size, descriptor, syntax, dataset) | dataset
     return _header(dataset, pixels, meta, syntax, start, size)
 
 
@@ -169,6 +174,39 @@ def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, 
         if wanted >= MAX_INFLATED:
             raise Malformed(f"no Pixel Data in the first {MAX_INFLATED} bytes of a deflated dataset")
         wanted *= 4
+
+
+def _end_of_pixels(pixels: Pixels, size: int, descriptor: int) -> int:
+    """First byte after Pixel Data; only the heads of its items are read.
+
+    Raises
+    ------
+    Malformed
+        The file ends within it: an image that is not whole must not be acknowledged.
+    """
+    if pixels.length is not None:
+        if pixels.offset + pixels.length > size:
+            raise Malformed(
+                f"{pixels.keyword} is cut off: it declares {pixels.length} bytes, "
+                f"and the file has {max(size - pixels.offset, 0)} of them"
+            )
+        return pixels.offset + pixels.length
+    pos = pixels.offset
+    for number in range(MAX_FRAGMENTS):
+        head = os.pread(descriptor, _ITEM.size, pos)
+        if 0 < len(head) < _ITEM.size:
+            raise Malformed(f"{pixels.keyword} is cut off: the file ends in the head of its item {number}")
+        group, element, length = _ITEM.unpack(head) if head else (0, 0, 0)
+        if (group, element) != (0xFFFE, 0xE000):
+            # Its delimiter, or, where a writer left that out, the end of the file or garbage: all fragments are whole.
+            return pos + _ITEM.size if (group, element) == (0xFFFE, 0xE0DD) else size
+        pos += _ITEM.size + length
+        if pos > size:
+            raise Malformed(
+                f"{pixels.keyword} is cut off: its item {number} declares {length} bytes, "
+                f"and {pos - size} of them are missing"
+            )
+    return size
 
 
 def _scan_tail(data: bytes | mmap, start: int, size: int, descriptor: int, syntax: str, dataset: Dataset) -> Dataset:
