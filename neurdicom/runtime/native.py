@@ -137,7 +137,7 @@ def _mapped_size(path: Path, elf: tuple[int, int, int, int]) -> int:
         length, count = struct.unpack_from(order + "HH", head, entry)
         file.seek(min(start, path.stat().st_size))
         segments = file.read(length * count)
-    end = start + length * count
+    end: int = start + length * count
     for at in range(0, len(segments) - 55 if elf[0] == 2 else len(segments) - 31, max(1, length)):
         if elf[0] == 2:
             kind, _, offset, _, _, filled = struct.unpack_from(order + "IIQQQQ", segments, at)

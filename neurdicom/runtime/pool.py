@@ -19,7 +19,8 @@ _log = logging.getLogger(__name__)
 #: Seconds that a program gets to unload.
 _GRACE: Final = 5.0
 
-#: Seconds from a failed start to the next, where other workers of the program are up.
+#: Seconds from a failed start to the next, where other workers of the program are up; and how long calls of a program
+#: without a worker wait before they take the place of another's.
 _PATIENCE: Final = 1.0
 
 _Key = tuple[str, str, str]
@@ -35,6 +36,7 @@ class _Group:
     serving: set[WorkerProcess] = field(default_factory=set)
     starting: int = 0
     not_before: float = 0.0
+    served: float = 0.0
     waiting: deque[asyncio.Future[WorkerProcess]] = field(default_factory=deque)
     retired: bool = False
     empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,6 +68,7 @@ class WorkerPool:
         self._groups: dict[_Key, _Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
+        self._leaving: WorkerProcess | None = None
         self._open = False
         self._reaper: asyncio.TimerHandle | None = None
 
@@ -125,6 +128,8 @@ class WorkerPool:
         data = request(verb, arguments)
         group = self._group(program)
         worker = group.idle.pop() if group.idle and not group.waiting else await self._wait(group)
+        while not worker.is_usable:  # it died at rest, a moment ago
+            worker = await self._wait(self._group(program))
         return await worker.call(data, program.timeout if timeout is None else timeout)
 
     async def probe(self, program: Program) -> None:
@@ -185,6 +190,8 @@ class WorkerPool:
         """The next worker that is free, or that is started for it."""
         self._check_open()
         waiter: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        if not group.waiting:
+            group.served = waiter.get_loop().time()
         group.waiting.append(waiter)
         self._staff(group)
         try:
@@ -200,13 +207,15 @@ class WorkerPool:
 
     def _staff(self, group: _Group) -> None:
         """Give idle workers to waiting calls, and start more where there may be more."""
-        while group.waiting and group.idle:
-            self._hand(group, group.idle.pop())
+        group.idle = [worker for worker in group.idle if worker.is_usable]
+        while group.idle and self._hand(group, group.idle[-1]):
+            group.idle.pop()
         loop = asyncio.get_running_loop()
         while len(group.waiting) > group.starting and len(group.workers) < self._most:
             if group.serving and loop.time() < group.not_before:
                 return
-            if self._count >= self._total and not self._make_room(group):
+            if self._count >= self._total:
+                self._make_room()
                 return
             try:
                 worker = WorkerProcess(self._nursery, group.program, self._freed, self._ended)
@@ -230,8 +239,6 @@ class WorkerPool:
                 error.loading = True
             _log.warning("%s could not be loaded: %s", group.program.title, error)
             self._give_up(group, error)
-        else:
-            group.serving.add(worker)
         finally:
             group.starting -= 1
             self._tidy(group)
@@ -248,39 +255,48 @@ class WorkerPool:
         while group.waiting:
             waiter = group.waiting.popleft()
             if not waiter.done():
+                group.served = asyncio.get_running_loop().time()
                 waiter.set_result(worker)
                 return True
         return False
 
     def _freed(self, worker: WorkerProcess) -> None:
         """A worker has nothing to do: the next call, or rest, or its end."""
-        group = self._groups[worker.program.key]
         if not worker.is_usable:
             return
-        if self._open and group.waiting and self._hand(group, worker):
+        group = self._groups[worker.program.key]
+        group.serving.add(worker)
+        starving = self._starving(group)
+        if self._open and not starving and group.waiting and self._hand(group, worker):
             return
-        if not self._open or group.retired or self._is_short(group):
+        if not self._open or starving or (group.retired and not group.waiting):
             self._discard(worker)
-        else:
-            group.idle.append(worker)
+            return
+        group.idle.append(worker)
+        if self._count >= self._total and any(each.waiting for each in self._groups.values()):
+            self._make_room()
 
-    def _is_short(self, group: _Group) -> bool:
-        """Whether calls of other programs wait because there are too many processes."""
-        return self._count >= self._total and any(
-            each.waiting and len(each.workers) < self._most for each in self._groups.values() if each is not group
-        )
+    def _starving(self, group: _Group) -> bool:
+        """Whether calls of another program, without any worker, have waited for long, and there is no room for one."""
+        if self._count < self._total:
+            return False
+        latest = asyncio.get_running_loop().time() - _PATIENCE
+        others = (each for each in self._groups.values() if each is not group)
+        return any(each.waiting and not each.serving and each.served < latest for each in others)
 
-    def _make_room(self, group: _Group) -> bool:
-        """End the idle worker that has rested longest; whether a process may be started at once."""
-        idle = [worker for each in self._groups.values() if each is not group for worker in each.idle]
-        if idle:
+    def _make_room(self) -> None:
+        """Have the idle worker that has rested longest end; its end starts the one that there was no room for."""
+        idle = [worker for each in self._groups.values() for worker in each.idle]
+        if idle and self._leaving is None:
             oldest = min(idle, key=lambda worker: worker.last_used)
             self._groups[oldest.program.key].idle.remove(oldest)
+            self._leaving = oldest
             self._discard(oldest)
-        return False
 
     def _discard(self, worker: WorkerProcess) -> None:
         """Have an idle worker unload and end."""
+        if not worker.is_usable:
+            return
 
         def settle(outcome: asyncio.Future[Reply]) -> None:
             if not outcome.cancelled() and (error := outcome.exception()) is not None:
@@ -296,8 +312,10 @@ class WorkerPool:
         group.serving.discard(worker)
         if worker in group.idle:
             group.idle.remove(worker)
+        if worker is self._leaving:
+            self._leaving = None
         if self._open:
-            for each in list(self._groups.values()):
+            for each in sorted(self._groups.values(), key=lambda group: (len(group.serving) > 0, group.served)):
                 if each.waiting:
                     self._staff(each)
         self._tidy(group)

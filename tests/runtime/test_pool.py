@@ -78,6 +78,29 @@ def test_programs_share_the_total(python: Callable[..., Program], instance: dict
     asyncio.run(scenario())
 
 
+def test_a_busy_program_starves_no_other(python: Callable[..., Program], instance: dict[str, Any]) -> None:
+    """One process in all, and a plugin that is called without a pause: another is served all the same."""
+
+    async def scenario() -> None:
+        async with running(1, total=1) as pool:
+            busy, other = python(PID), python(PID)
+
+            async def keep_busy() -> None:
+                while True:
+                    await pid_of(pool, busy, instance)
+
+            callers = [asyncio.create_task(keep_busy()) for _ in range(3)]
+            await asyncio.sleep(0.5)
+            await asyncio.wait_for(pid_of(pool, other, instance), 20)
+            await pid_of(pool, busy, instance)
+            assert not any(each.done() for each in callers)
+            for each in callers:
+                each.cancel()
+            await asyncio.wait(callers)
+
+    asyncio.run(scenario())
+
+
 def test_what_is_not_called_ends(python: Callable[..., Program], instance: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with running(2, idle=0.2) as pool:
@@ -304,5 +327,23 @@ def test_many_calls_with_faults_among_them(python: Callable[..., Program], insta
                     assert result.body == f"[{number}]".encode()
                 else:
                     assert isinstance(result, PluginCrashed)
+
+    asyncio.run(scenario())
+
+
+def test_workers_killed_at_rest_cost_no_call(python: Callable[..., Program], instance: dict[str, Any]) -> None:
+    """However close the death is to the next call, that one gets a living worker, or the error of its own."""
+
+    async def scenario() -> None:
+        async with running(1) as pool:
+            program = python(PID)
+            for pause in (0.0, 0.001, 0.002, 0.005, 0.02, 0.05):
+                pid = await pid_of(pool, program, instance)
+                os.kill(pid, 9)
+                await asyncio.sleep(pause)
+                try:
+                    assert await asyncio.wait_for(pid_of(pool, program, instance), 10) != pid
+                except PluginCrashed:
+                    assert pause < 0.05
 
     asyncio.run(scenario())
