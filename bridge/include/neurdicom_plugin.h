@@ -18,7 +18,8 @@
  *
  * Exceptions
  *   None has to be caught for the server's sake: std::bad_alloc that leaves a function is reported as out of memory,
- *   any other std::exception as a failed call with its what().
+ *   any other std::exception as a failed call with its what(). A library with a C++ runtime of its own
+ *   (-static-libstdc++, -static-libgcc) must catch them itself: across two runtimes they end the process.
  *
  * Output
  *   stdout and stderr go to the server's log, under the plugin's name.
