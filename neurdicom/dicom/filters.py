@@ -17,12 +17,15 @@ _INT64 = 1 << 63
 
 
 def filter_fields(level: Level) -> tuple[str, ...]:
-    """Fields that a list at this level can be filtered by: its own attributes, those above, ids, `modalities`."""
+    """Fields that a list at this level can be filtered by: its own attributes, those above, ids, `modalities`.
+
+    For studies `modality` is another name of `modalities`: each has one value a series, and people ask for both.
+    """
     above = [*level.above, level]
     fields = [attribute.field for each in above for attribute in AT_LEVEL[each] if attribute.filterable] + [
         name for name, of in _IDS.items() if of in level.above
     ]
-    return (*fields, "modalities") if level is Level.STUDY else tuple(fields)
+    return (*fields, "modalities", "modality") if level is Level.STUDY else tuple(fields)
 
 
 def sort_fields(level: Level) -> tuple[str, ...]:
@@ -64,7 +67,8 @@ def parse_filters(level: Level, arguments: Mapping[str, str | Sequence[str]]) ->
     for field, given in arguments.items():
         if field not in allowed:
             raise Invalid(_refusal(field, level), field=field)
-        condition = _condition(field, [given] if isinstance(given, str) else list(given))
+        name = "modalities" if level is Level.STUDY and field == "modality" else field
+        condition = _condition(name, [given] if isinstance(given, str) else list(given))
         if condition is not None:
             conditions.append(condition)
     return tuple(conditions)

@@ -40,13 +40,13 @@ def list_parameters(level: Level) -> tuple[Parameter, ...]:
         ),
         Parameter("sort", "Fields separated by commas; `-` before one makes it descend."),
     )
-    return (*paging, *(Parameter(field, _describe(field)) for field in filter_fields(level)))
+    return (*paging, *(Parameter(field, _describe(field, level)) for field in filter_fields(level)))
 
 
-def _describe(field: str) -> str:
-    if field in BY_FIELD:
+def _describe(field: str, level: Level) -> str:
+    if field in BY_FIELD and not (level is Level.STUDY and field == "modality"):
         return f"{BY_FIELD[field].keyword}. {_HOW[BY_FIELD[field].kind]}"
-    if field == "modalities":
+    if field in ("modalities", "modality"):
         return "One of its series has one of these modalities."
     return f"Id of the {field}."
 

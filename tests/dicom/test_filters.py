@@ -20,6 +20,7 @@ STUDY, SERIES, PATIENT, INSTANCE = Level.STUDY, Level.SERIES, Level.PATIENT, Lev
         (STUDY, "study_description", "a, b", AnyOf("study_description", ("a, b",))),
         (SERIES, "modality", "CT, MR", AnyOf("modality", ("CT", "MR"))),
         (SERIES, "modality", "C?", Like("modality", "C?")),
+        (STUDY, "modality", "CT,MR", AnyOf("modalities", ("CT", "MR"))),
         (STUDY, "modalities", "CT,MR", AnyOf("modalities", ("CT", "MR"))),
         (STUDY, "patient", "abc", AnyOf("patient", ("abc",))),
         (INSTANCE, "series", "1.2,1.3", AnyOf("series", ("1.2", "1.3"))),
@@ -54,7 +55,7 @@ def test_an_asterisk_alone_restricts_nothing() -> None:
     ("level", "field", "text"),
     [
         (STUDY, "colour", "red"),
-        (STUDY, "modality", "CT"),
+        (STUDY, "series_number", "1"),
         (PATIENT, "modalities", "CT"),
         (PATIENT, "patient", "x"),
         (STUDY, "patient_comments", "x"),
