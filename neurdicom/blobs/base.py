@@ -11,9 +11,6 @@ from typing import Self
 
 Piece = bytes | bytearray | memoryview
 
-#: Buffers that one call may write (IOV_MAX of Linux).
-_IOV_MAX = 1024
-
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:
@@ -57,18 +54,14 @@ class Spool:
             raise ValueError("the spool is closed")
         return self._descriptor
 
-    def write(self, *pieces: Piece) -> None:
+    def write(self, data: Piece) -> None:
         """Append bytes."""
-        for piece in pieces:
-            self._hash.update(piece)
-        left = [memoryview(piece) for piece in pieces]
-        while left:
-            written = os.writev(self.descriptor, left[:_IOV_MAX])
+        self._hash.update(data)
+        view = memoryview(data)
+        while view:
+            written = os.write(self.descriptor, view)
             self.size += written
-            while left and written >= len(left[0]):
-                written -= len(left.pop(0))
-            if left:
-                left[0] = left[0][written:]
+            view = view[written:]
 
     def sync(self) -> None:
         """Make the bytes durable."""
