@@ -17,7 +17,7 @@ GROUP = 128
 
 #: Seconds that a group waits for arrivals that are being written to the disk just now: a transaction costs more than
 #: an arrival in it.
-DELAY_SECONDS = 0.003
+DELAY_SECONDS = 0.001
 
 #: Seconds after which a transaction of unknown outcome has ended in one way or the other.
 UNKNOWN_SECONDS = 120.0
