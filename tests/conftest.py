@@ -9,6 +9,9 @@ import pytest
 from tests.support.mongodb import mongodb
 from tests.support.server import Server
 
+# The contract suites assert as the tests do, and say as much when one fails.
+pytest.register_assert_rewrite("neurdicom.testing")
+
 ROOT = Path(__file__).parents[1]
 DATA_SET = ROOT.parent / "shared" / "data"
 

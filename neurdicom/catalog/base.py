@@ -110,8 +110,10 @@ class Catalog(ABC):
     async def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
         """Store arrivals in order, in one durable transaction, and answer one outcome for each.
 
-        An entity's attributes come from the first instance stored in it. A replacement may name other parents;
-        parents left empty go, and counts stay exact. The same instance may occur twice in one call.
+        An entity shows the attributes, and lies below the parent, of the earliest instance that is left in it: what
+        the catalog answers follows from the stored files and the order of their arrival alone. A replacement
+        counts as the latest arrival and may name other parents; parents left empty go, and counts stay exact. The
+        edits of an entity that stays are kept. The same instance may occur twice in one call.
         """
 
     @abstractmethod

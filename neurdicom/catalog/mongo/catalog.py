@@ -24,6 +24,7 @@ from neurdicom.errors import Unavailable
 
 Verb = TypeVar("Verb", bound=Callable[..., Coroutine[Any, Any, Any]])
 
+_PATIENCE = "serverSelectionTimeoutMS"
 _CONNECT_MILLISECONDS = 10_000
 _HEADERS_AT_ONCE = 200
 
@@ -79,7 +80,11 @@ class MongoCatalog(Catalog):
 
     async def open(self) -> None:
         try:
-            self._client = AsyncIOMotorClient(self._uri, serverSelectionTimeoutMS=_CONNECT_MILLISECONDS)
+            # The URI's own options win.
+            patience: dict[str, Any] = (
+                {} if _PATIENCE.lower() in self._uri.lower() else {_PATIENCE: _CONNECT_MILLISECONDS}
+            )
+            self._client = AsyncIOMotorClient(self._uri, **patience)
             hello = await self._client.admin.command("hello")
             offered = bool(hello.get("setName")) or hello.get("msg") == "isdbgrid"
             transactions = offered if self._transactions is None else self._transactions
@@ -103,9 +108,10 @@ class MongoCatalog(Catalog):
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened[1].finish()
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            # The driver says goodbye to the server and waits for its answer.
+            await asyncio.to_thread(client.close)
 
     # -- DICOM -----------------------------------------------------------------------------------------------
 

@@ -133,18 +133,20 @@ async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
 
 
 async def _renewed(unit: Unit, level: Level, entity: str, earlier: Document | None, below: Document) -> Document:
+    """The document of an entity that has `below` below it."""
     source = below["source"]
-    if earlier is None or earlier["source"] != source:
+    parent, attributes = None, None
+    if earlier is not None and earlier["source"] == source:
+        attributes = orjson.loads(earlier["attributes"])
+        parent = await unit.one(collection(level.parent), earlier[level.parent]) if level.parent else None
+    if attributes is None or (level.parent and parent is None):
         header = await unit.one("headers", source * MAX_PARTS)
         if header is None:
             raise LookupError(f"the {level} {entity} has no header of arrival {source}")
         origin = Origin.from_json(zlib.decompress(header["origin"]))
-        attributes: Mapping[str, Value] = origin.at(level)
+        attributes = origin.at(level)
         parent = await make(unit, level.parent, origin, source) if level.parent else None
-    else:
-        attributes = orjson.loads(earlier["attributes"])
-        parent = await unit.one(collection(level.parent), earlier[level.parent]) if level.parent else None
-    shown = with_edits(dict(attributes), await edits_of(unit, level, entity))
+    shown = with_edits(attributes, await edits_of(unit, level, entity))
     return build(level, entity, parent, shown, source) | below
 
 

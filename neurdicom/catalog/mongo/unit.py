@@ -37,7 +37,7 @@ class Intent:
     def to_document(self) -> Document:
         return {
             "_id": uuid.uuid4().hex,
-            "touched": [[level.value, entity] for level, entity in sorted(self.touched)],
+            "touched": [f"{level}:{entity}" for level, entity in sorted(self.touched)],
             "keys": self.keys,
             "arrivals": self.arrivals,
             "delete": [self.delete[0].value, self.delete[1]] if self.delete else None,
@@ -48,7 +48,7 @@ class Intent:
     def from_document(cls, document: Document) -> "Intent":
         delete = document["delete"]
         return cls(
-            {(Level(level), entity) for level, entity in document["touched"]},
+            {(Level(one.partition(":")[0]), one.partition(":")[2]) for one in document["touched"]},
             document["keys"],
             document["arrivals"],
             (Level(delete[0]), delete[1]) if delete else None,
@@ -81,9 +81,10 @@ class Unit:
 
     async def touch(self, entities: set[tuple[Level, str]]) -> None:
         """Tell the journal of entities that the write turns out to touch besides."""
-        if self._entry is not None and entities:
-            pairs = [[level.value, entity] for level, entity in sorted(entities)]
-            await self.database["journal"].update_one({"_id": self._entry}, {"$push": {"touched": {"$each": pairs}}})
+        if self._entry is not None:
+            for level, entity in sorted(entities):
+                more = {"$push": {"touched": f"{level}:{entity}"}}
+                await self.database["journal"].update_one({"_id": self._entry}, more)
 
     async def settle(self) -> None:
         """The write is whole."""

@@ -1,6 +1,7 @@
 """Threads with connections of their own: one that writes, a few that read. The event loop never waits on SQLite."""
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -14,6 +15,10 @@ from neurdicom.errors import Unavailable
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
+#: Instances from which on it matters how SQLite finds them.
+_ANALYZE_FROM = 1000
 _BUSY_SECONDS = 30.0
 _CACHE_KIB = {"writer": 32_000, "reader": 8_000}
 #: Pages in the WAL at which it is copied into the file; large, so that a page changed often is copied once.
@@ -45,9 +50,11 @@ class Connections:
         self._path = path
         self._readers = readers
         self._writer: sqlite3.Connection | None = None
-        self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[tuple[int, sqlite3.Connection]] = queue.SimpleQueue()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._generation = 0
+        self._analyzed = _ANALYZE_FROM
         self._write_thread: ThreadPoolExecutor | None = None
         self._read_threads: ThreadPoolExecutor | None = None
 
@@ -84,8 +91,6 @@ class Connections:
             db.close()
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.execute("PRAGMA analysis_limit = 1000")
-            writer.execute("PRAGMA optimize")
             writer.close()
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -105,7 +110,7 @@ class Connections:
         return await loop.run_in_executor(self._write_thread, self._write, work, finished)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._reader()
+        generation, db = self._reader()
         try:
             db.execute("BEGIN")
             try:
@@ -115,16 +120,24 @@ class Connections:
         except sqlite3.OperationalError as error:
             raise Unavailable(f"the catalog {self._path} can't be read: {error}") from error
         finally:
-            self._idle.put(db)
+            self._idle.put((generation, db))
 
-    def _reader(self) -> sqlite3.Connection:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            db = connect(self._path, "reader")
+    def _reader(self) -> tuple[int, sqlite3.Connection]:
+        """An idle reader that knows the latest statistics, or a new one."""
+        while not self._idle.empty():
+            try:
+                generation, db = self._idle.get_nowait()
+            except queue.Empty:
+                break
+            if generation == self._generation:
+                return generation, db
             with self._lock:
-                self._all.append(db)
-            return db
+                self._all.remove(db)
+            db.close()
+        generation, db = self._generation, connect(self._path, "reader")
+        with self._lock:
+            self._all.append(db)
+        return generation, db
 
     def _write(self, work: Callable[[sqlite3.Connection], T], finished: Callable[[T], None]) -> T:
         db = self._writer
@@ -142,4 +155,19 @@ class Connections:
         except sqlite3.OperationalError as error:
             raise Unavailable(f"the catalog {self._path} can't be written: {error}") from error
         finished(result)
+        self._analyze(db)
         return result
+
+    def _analyze(self, db: sqlite3.Connection) -> None:
+        """Each time the catalog has doubled, tell SQLite's planner what is in it."""
+        count = db.execute("SELECT count FROM total WHERE level = 'instance'").fetchone()[0]
+        if count < 2 * self._analyzed:
+            return
+        self._analyzed = max(count, _ANALYZE_FROM)
+        try:
+            db.execute("PRAGMA analysis_limit = 400")
+            db.execute("ANALYZE")
+        except sqlite3.OperationalError as error:  # the write itself is done
+            log.warning("the catalog %s could not be analyzed: %s", self._path, error)
+        with self._lock:  # readers see it when they connect again
+            self._generation += 1
