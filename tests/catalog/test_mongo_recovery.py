@@ -174,3 +174,28 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
             await catalog.close()
 
     asyncio.run(go())
+
+
+def test_an_attribute_that_became_filterable_is_found(mongodb_uri: str, database: str) -> None:
+    async def go() -> None:
+        catalog = MongoCatalog(mongodb_uri, database)
+        await catalog.open()
+        await catalog.store(BEFORE)
+        await catalog.close()
+        gone = {"by_patient_name": "", "keys_patient_name": "", "by_instance_number": ""}
+        with MongoClient(mongodb_uri) as client:  # as a version that did not have them left the database
+            for name in ("patients", "studies", "series", "instances"):
+                client[database][name].update_many({}, {"$unset": gone})
+            client[database]["meta"].update_one({"_id": "schema"}, {"$set": {"fields": ["by_modality"]}})
+        catalog = MongoCatalog(mongodb_uri, database)
+        await catalog.open()
+        await catalog.close()
+        await check(mongodb_uri, database, BEFORE, renamed=True)
+        await catalog.open()
+        for level in Level:
+            page = await catalog.find(Query(level, (AnyOf("patient_name", ("doe^john",)),)))
+            assert page.total == {Level.PATIENT: 2, Level.STUDY: 2, Level.SERIES: 4, Level.INSTANCE: 4}[level]
+        assert (await catalog.find(Query(Level.INSTANCE, (AnyOf("instance_number", (3,)),)))).total == 1
+        await catalog.close()
+
+    asyncio.run(go())

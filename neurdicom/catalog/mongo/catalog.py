@@ -90,9 +90,12 @@ class MongoCatalog(Catalog):
             transactions = offered if self._transactions is None else self._transactions
             named = self._client[self._name] if self._name else self._client.get_default_database("neurdicom")
             database = named.with_options(write_concern=WriteConcern(w="majority" if offered else 1, j=True))
-            await schema.prepare(database)
+            outdated = await schema.prepare(database)
             units = Units(self._client, database, transactions=transactions, recover=writer.recover)
             await units.settled()
+            if outdated:
+                await writer.rebuild(Unit(database, None))
+                await schema.finished(database)
             self._opened = (database, units)
         except (InvalidURI, ConfigurationError) as error:
             await self.close()

@@ -71,8 +71,11 @@ def _names(level: Level) -> Iterable[str]:
             yield f"keys_{attribute.field}"
 
 
-async def prepare(database: "AsyncIOMotorDatabase[Document]") -> None:
-    """Create collections and indexes. Raises `Unavailable` where a later version made them."""
+async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
+    """Create collections and indexes; whether documents have yet to get their search fields (see `finished`).
+
+    Raises `Unavailable` where a later version made them.
+    """
     known = await database["meta"].find_one({"_id": "schema"})
     if known is not None and known["version"] > VERSION:
         raise Unavailable(
@@ -91,7 +94,19 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> None:
                 await database[collection(level)].create_index(keys)
     if ("kind", 1) not in {one["key"][0] for one in (await database["documents"].index_information()).values()}:
         await database["documents"].create_index([("kind", 1), ("key", 1)], unique=True)
-    await database["meta"].update_one({"_id": "schema"}, {"$set": {"version": VERSION}}, upsert=True)
+    if known is None:
+        await finished(database)
+    return known is not None and known["fields"] != _all_names()
+
+
+async def finished(database: "AsyncIOMotorDatabase[Document]") -> None:
+    """All documents have the search fields of this version."""
+    made = {"version": VERSION, "fields": _all_names()}
+    await database["meta"].update_one({"_id": "schema"}, {"$set": made}, upsert=True)
+
+
+def _all_names() -> list[str]:
+    return [name for level in Level for name in _names(level)]
 
 
 async def _indexes(database: "AsyncIOMotorDatabase[Document]", level: Level) -> dict[str, Document]:

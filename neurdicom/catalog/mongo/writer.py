@@ -321,3 +321,11 @@ async def recover(unit: Unit, intent: Intent) -> None:
         if level is Level.INSTANCE:
             await show(unit, level, entity)
     await refresh_all(unit, intent.touched, force=True)
+
+
+async def rebuild(unit: Unit) -> None:
+    """Write the search fields of all documents anew, as when attributes became filterable; may be done again."""
+    for one in await unit.all("instances", {}, "_id"):
+        await show(unit, Level.INSTANCE, one["_id"])
+    patients = {(Level.PATIENT, one["_id"]) for one in await unit.all("patients", {}, "_id")}
+    await refresh_all(unit, patients, force=True)
