@@ -1,11 +1,12 @@
 """Files on their way out: streamed in constant memory, resumable (RFC 9110 section 14), with a validator."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Protocol, cast
 
 import orjson
+from tornado.httputil import HTTPConnection
 from tornado.iostream import StreamClosedError
 
 from neurdicom.web.base import ApiHandler
@@ -77,6 +78,16 @@ async def send_stream(handler: ApiHandler, pieces: AsyncIterator[bytes]) -> None
                 await handler.flush()
             except StreamClosedError:
                 return
+
+
+async def send_buffer(handler: ApiHandler, body: bytes | memoryview) -> None:
+    """Write a body from where it lies, without a copy of ours; stop quietly when the client goes away."""
+    handler.set_header("Content-Length", str(len(body)))
+    with suppress(StreamClosedError):
+        await handler.flush()
+        if handler.request.method != "HEAD":
+            # RequestHandler.write takes bytes only; the stream below takes any buffer.
+            await cast(HTTPConnection, handler.request.connection).write(cast(bytes, body))
 
 
 def _refuse_range(handler: ApiHandler, size: int) -> None:

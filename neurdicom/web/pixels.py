@@ -1,17 +1,16 @@
 """Routes of pixels: the rendered image, and raw samples."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.runtime.pool import Reply
 from neurdicom.services.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
 from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import send_stream
+from neurdicom.web.downloads import send_buffer
 from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation
 
 _LARGEST_FRAME = 2**31 - 1
 _LARGEST_WIDTH = 16384
-_PIECE = 1 << 20
 
 _FRAME = Parameter("frame", "The frame, from 1.", {"type": "integer", "minimum": 1, "default": 1})
 _IMAGE = {
@@ -32,8 +31,7 @@ class _PixelsHandler(ApiHandler):
 
     async def _send(self, reply: Reply) -> None:
         self.set_header("Content-Type", reply.meta["media_type"])
-        self.set_header("Content-Length", str(len(reply.body)))
-        await send_stream(self, _pieces(reply.body))
+        await send_buffer(self, reply.body)
         self.finish()
 
     def compute_etag(self) -> str | None:
@@ -118,12 +116,6 @@ class RawHandler(_PixelsHandler):
         self.set_header("X-Dtype", reply.meta["dtype"])
         self.set_header("X-Photometric-Interpretation", reply.meta["photometric_interpretation"])
         await self._send(reply)
-
-
-async def _pieces(body: bytes | memoryview) -> AsyncIterator[bytes]:
-    view = memoryview(body)
-    for start in range(0, len(view), _PIECE):
-        yield bytes(view[start : start + _PIECE])
 
 
 def _accepted(accept: str, formats: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Routes that run a plugin on an instance."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from neurdicom.errors import Malformed, NotAvailable
@@ -9,7 +9,7 @@ from neurdicom.runtime.params import Param, convert_arguments, decode_arguments
 from neurdicom.runtime.pool import Reply
 from neurdicom.services.process import FORMATS, Call
 from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import send_stream
+from neurdicom.web.downloads import send_buffer
 from neurdicom.web.routing import BINARY, Parameter, Route, operation
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
@@ -46,9 +46,6 @@ _RESULT = {
     },
 }
 _FIELDS = {"type": "object", "additionalProperties": True}
-
-#: Bytes that are copied to the socket's buffer at a time.
-_PIECE = 1 << 20
 
 #: Characters of JSON that go into a header.
 _LONGEST_HEADER = 4096
@@ -117,25 +114,18 @@ class ProcessByPluginHandler(ApiHandler):
     async def _send(self, reply: Reply) -> None:
         meta = reply.meta
         self.set_header("Content-Type", meta.get("media_type", "application/octet-stream"))
-        self.set_header("Content-Length", str(len(reply.body)))
         if "shape" in meta:
             self.set_header("X-Shape", ",".join(map(str, meta["shape"])))
         if "dtype" in meta:
             self.set_header("X-Dtype", meta["dtype"])
         if "json" in meta and len(beside := json.dumps(meta["json"])) <= _LONGEST_HEADER:
             self.set_header("X-Result-Json", beside)
-        await send_stream(self, _pieces(reply.body))
+        await send_buffer(self, reply.body)
         self.finish()
 
     def compute_etag(self) -> str | None:
         """None: a result is computed anew each time, and hashing it would take longer than sending it."""
         return None
-
-
-async def _pieces(body: bytes | memoryview) -> AsyncIterator[bytes]:
-    view = memoryview(body)
-    for start in range(0, len(view), _PIECE):
-        yield bytes(view[start : start + _PIECE])
 
 
 def _only(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, Any]:

@@ -91,8 +91,7 @@ class Route:
     def as_url_spec(self, services: "Services") -> URLSpec:
         """Tornado's form of the route; each `{name}` becomes a positional argument."""
         pattern = "".join(
-            "([^/]+)" if part.startswith("{") else re.escape(part)
-            for part in re.split(r"(\{\w+\})", self.path)
+            "([^/]+)" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", self.path)
         )
         return URLSpec(pattern + "/?", self.handler, {"services": services})
 
