@@ -156,7 +156,7 @@ def test_what_is_wrong_with_a_list_is_named(archive: Archive, path: str, params:
     assert problem.json()["status"] == 422
 
 
-@pytest.mark.parametrize("path", ["/studies?modality=CT", "/patients?study_date=20240101"])
+@pytest.mark.parametrize("path", ["/studies?series_number=1", "/patients?study_date=20240101"])
 def test_a_filter_of_a_lower_level_is_refused(archive: Archive, path: str) -> None:
     assert archive.get(path, status=422).json()["field"] in path
 
