@@ -40,6 +40,8 @@ class Settings:
     log_format: str = _setting("text", "Form of the log's lines.", choices=("text", "json"))
 
     def __post_init__(self) -> None:
+        # Workers have working directories of their own, and get paths below this one.
+        object.__setattr__(self, "data", self.data.absolute())
         for each in fields(self):
             _check(each.name, getattr(self, each.name), each.metadata)
         if self.no_auth and not is_loopback(self.host):

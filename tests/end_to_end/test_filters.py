@@ -55,7 +55,8 @@ def test_filters(loaded: Loaded, level: Level) -> None:
     entities = whole(loaded, level)
     asked = hits = 0
     for field in filter_fields(level):
-        for text in samples(field, [entity[field] for entity in entities if entity[field] is not None]):
+        member = "modalities" if level is Level.STUDY and field == "modality" else field
+        for text in samples(member, [entity[member] for entity in entities if entity[member] is not None]):
             answer = loaded.client.get(f"/api/{MANY[level]}", params={field: text, "limit": 1000})
             try:
                 conditions = parse_filters(level, {field: text})

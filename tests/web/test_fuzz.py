@@ -33,6 +33,10 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+#: Headers that say where a message ends: one that lies there is refused before there is a request to answer.
+FRAMING = ("content-length", "transfer-encoding")
+
+
 @pytest.fixture
 def ids(fuzzed: Server) -> dict[str, str]:
     """Ids of a real instance, by the resource that they are of."""
@@ -58,6 +62,8 @@ def test_answers_keep_to_the_description(
         resource = operation.path.split("/")[2]
         if real and resource in ids and "id" in case.path_parameters:
             case.path_parameters["id"] = ids[resource]
+        for name in [name for name in case.headers if name.lower() in FRAMING]:
+            del case.headers[name]
         case.call_and_validate(base_url=fuzzed.url, checks=CHECKS, timeout=60)
 
     run()
