@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.
 	@$(MAKE) --no-print-directory check-tools
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[test,lint]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[test,lint,docs]'
 	@touch $@
 
 demo: install
@@ -41,6 +41,9 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+docs: install
+	$(BIN)/python docs/build.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info bridge/_bridge.cpp neurdicom/*.so

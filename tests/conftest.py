@@ -1,7 +1,8 @@
 """Fixtures that all tests share: the data set, real servers, and what must not be left behind."""
 
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,17 @@ pytest.register_assert_rewrite("neurdicom.testing")
 
 ROOT = Path(__file__).parents[1]
 DATA_SET = ROOT.parent / "shared" / "data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where all tools are installed for the tests, a skipped test is a failed one; the data set may be absent."""
+    report = yield
+    if report.skipped and os.environ.get("NEURDICOM_TEST_REQUIRE_TOOLS") and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if "data set" not in reason:
+            report.outcome, report.longrepr = "failed", f"no test may be skipped here: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -99,15 +99,20 @@ def render(frame: Frame, window: Window | None = None, edits: Mapping[str, Any] 
     )
 
 
-def resize(picture: Picture, width: int) -> Picture:
-    """Scale to a width in pixels, the height going with it. Raises `Invalid` if that is too large."""
+def resize(picture: Picture, width: int | None = None, height: int | None = None) -> Picture:
+    """Scale to a width or a height in pixels, or into a box of both; the proportions stay.
+
+    Raises
+    ------
+    Invalid
+        The result would be too large.
+    """
     rows, columns = picture.shape[:2]
-    height = max(round(rows * width / columns), 1)
+    scale = min(size / given for size, given in ((width, columns), (height, rows)) if size is not None)
+    width, height = max(round(columns * scale), 1), max(round(rows * scale), 1)
     if width * height > MAX_PIXELS:
-        raise Invalid(
-            f"a width of {width} makes {width * height} pixels; at most {MAX_PIXELS} are given", field="width"
-        )
-    if width == columns:
+        raise Invalid(f"{width} x {height} are more than the {MAX_PIXELS} pixels that are given", field="width")
+    if (width, height) == (columns, rows):
         return picture
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 

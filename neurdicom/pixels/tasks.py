@@ -21,8 +21,8 @@ def image(arguments: dict[str, Any]) -> Answer:
     Parameters
     ----------
     arguments : dict
-        `path`, `layout`, `frame` (from 1), `format` (png, jpeg, webp); optional `window` ([center, width]), `width`
-        (pixels), `edits` (field to value).
+        `path`, `layout`, `frame` (from 1), `format` (png, jpeg, webp); optional `window` ([center, width]), `width` and
+        `height` (pixels), `edits` (field to value).
 
     Returns
     -------
@@ -33,8 +33,8 @@ def image(arguments: dict[str, Any]) -> Answer:
     """
     frame = load_stored(arguments["path"], arguments["layout"], arguments["frame"])
     picture = render(frame, _window(arguments.get("window")), arguments.get("edits"))
-    if arguments.get("width"):
-        picture = resize(picture, arguments["width"])
+    if arguments.get("width") or arguments.get("height"):
+        picture = resize(picture, arguments.get("width"), arguments.get("height"))
     media_type, body = f"image/{arguments['format']}", encode_picture(picture, arguments["format"])
     return {"media_type": media_type, "width": picture.shape[1], "height": picture.shape[0]}, body
 

@@ -39,14 +39,15 @@ class ImageOptions:
         From 1.
     window : tuple of float or None
         Center and width in modality units, in place of what the file says.
-    width : int or None
-        Of the picture in pixels; its height goes with it.
+    width, height : int or None
+        Of the picture in pixels; with one the other goes with it, with both it fits into them.
     """
 
     format: str = "png"
     frame: int = 1
     window: tuple[float, float] | None = None
     width: int | None = None
+    height: int | None = None
 
     def check(self) -> None:
         """Raise `Invalid` for what makes no sense."""
@@ -125,7 +126,8 @@ class RenderService:
         """
         options.check()
         location, arguments = await self._arguments(instance, options.frame)
-        arguments |= {"format": options.format, "window": options.window, "width": options.width}
+        arguments |= {"format": options.format, "window": options.window}
+        arguments |= {"width": options.width, "height": options.height}
         if location.edited:
             edits = await self._catalog.edits(instance)
             arguments["edits"] = {edit.field: edit.value for edit in edits}

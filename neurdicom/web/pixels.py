@@ -10,9 +10,10 @@ from neurdicom.web.downloads import send_buffer
 from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation
 
 _LARGEST_FRAME = 2**31 - 1
-_LARGEST_WIDTH = 16384
+_LARGEST_SIZE = 16384
 
 _FRAME = Parameter("frame", "The frame, from 1.", {"type": "integer", "minimum": 1, "default": 1})
+_SIZE = {"type": "integer", "minimum": 1, "maximum": _LARGEST_SIZE}
 _IMAGE = {
     "description": "The picture.",
     "content": {f"image/{name}": {"schema": BINARY} for name in IMAGE_FORMATS},
@@ -54,24 +55,24 @@ class ImageHandler(_PixelsHandler):
             _FRAME,
             Parameter("window_center", "In modality units; needs window_width.", NUMBER),
             Parameter("window_width", "In modality units; needs window_center.", NUMBER),
-            Parameter(
-                "width",
-                "Of the picture in pixels; the height goes with it.",
-                {"type": "integer", "minimum": 1, "maximum": _LARGEST_WIDTH},
-            ),
+            Parameter("width", "Of the picture in pixels; with a height too, it fits into both.", _SIZE),
+            Parameter("height", "Likewise.", _SIZE),
         ],
         answers={200: _IMAGE},
     )
     async def get(self, instance: str) -> None:
         """Answer the picture."""
-        width = self.query_int("width", 0, low=1, high=_LARGEST_WIDTH) if self.query("width") is not None else None
         options = ImageOptions(
             format=self.query("format") or _accepted(self.request.headers.get("Accept", ""), IMAGE_FORMATS),
             frame=self.query_int("frame", 1, low=1, high=_LARGEST_FRAME),
             window=self._window(),
-            width=width,
+            width=self._size("width"),
+            height=self._size("height"),
         )
         await self._send(await self.services.render.image(instance, options))
+
+    def _size(self, name: str) -> int | None:
+        return None if self.query(name) is None else self.query_int(name, 0, low=1, high=_LARGEST_SIZE)
 
     def _window(self) -> tuple[float, float] | None:
         center, width = self._number("window_center"), self._number("window_width")
