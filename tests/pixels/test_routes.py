@@ -82,6 +82,8 @@ def test_frames_and_sizes(pixels: Pixels) -> None:
     for number, frame in enumerate(pixels.frames, 1):
         assert np.array_equal(pixels.picture(pixels.colour, frame=number), frame)
     assert pixels.picture(pixels.grey, width=40).shape == (30, 40)
+    assert pixels.picture(pixels.grey, height=30).shape == (30, 40)
+    assert pixels.picture(pixels.grey, width=400, height=30).shape == (30, 40)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_edited_windows_are_shown(pixels: Pixels) -> None:
         ("image", {"window_center": "nan", "window_width": "5"}, "window_center"),
         ("image", {"window_center": "5", "window_width": "0"}, "window_width"),
         ("image", {"width": "0"}, "width"),
-        ("image", {"height": "5"}, "height"),
+        ("image", {"height": "0"}, "height"),
         ("raw", {"format": "png"}, "format"),
         ("raw", {"frame": "2"}, "frame"),
         ("file", {"transfer_syntax": "JPEG"}, "transfer_syntax"),
