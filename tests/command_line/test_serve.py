@@ -1,0 +1,108 @@
+"""`neurdicom serve`, `reindex` and `demo` as processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pydicom.data import get_testdata_file
+
+from tests.support.server import Server
+
+ROOT = Path(__file__).parents[2]
+
+
+def neurdicom(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("NEURDICOM_")}
+    command = [sys.executable, "-m", "neurdicom", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120, **options)  # type: ignore[call-overload]
+
+
+def store(server: Server, name: str) -> str:
+    body = Path(str(get_testdata_file(name))).read_bytes()
+    answer = server.client.post("/api/instances", content=body, headers={"Content-Type": "application/dicom"})
+    found: str = answer.json()["results"][0]["id"]
+    return found
+
+
+def members_of_session(process: int) -> list[int]:
+    """Processes that a server has started, and it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(entry.name) == process or parent in (process, *found) or b"neurdicom.runtime" in command:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stop_leaves_no_process_behind(number: signal.Signals, tmp_path: Path) -> None:
+    before = set(members_of_session(0))
+    server = Server(tmp_path / "data").start()
+    instance = store(server, "CT_small.dcm")
+    assert server.client.get(f"/api/instances/{instance}/image").status_code == 200
+    started = set(members_of_session(server.process.pid)) - before
+    assert len(started) >= 3, "the server, the process that forks, and a worker"
+    if number == signal.SIGTERM:
+        assert server.stop() == 0
+    else:
+        server.kill()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_one_server_for_one_folder(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as first:
+        for command in (["serve", "--port", "0"], ["reindex"]):
+            done = neurdicom(*command, "--data", tmp_path / "data")
+            assert done.returncode == 1
+            assert f"in use by another NeurDICOM (process {first.process.pid})" in done.stderr
+        assert first.client.get("/api/health").status_code == 200
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = neurdicom("serve", "--no-auth", "--data", tmp_path / "data", "--port", str(port))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (f"neurdicom: can't listen on 127.0.0.1 port {port}: Address already in use")
+
+
+def test_reindex_rebuilds_the_catalog(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        ids = {store(server, name) for name in ("CT_small.dcm", "MR_small.dcm")}
+        gone = store(server, "examples_palette.dcm")
+        assert server.client.delete(f"/api/instances/{gone}").status_code == 204
+    for file in (tmp_path / "data").glob("catalog.sqlite*"):
+        file.unlink()
+    done = neurdicom("reindex", "--data", tmp_path / "data")
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "2 files"), done.stderr
+    with Server(tmp_path / "data") as server:
+        assert {each["id"] for each in server.client.get("/api/instances").json()} == ids
+        assert server.client.get("/api/patients").headers["X-Total-Count"] == "2"
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = neurdicom("demo", "--once", "--port", "0", "--output", "out", "--sources", ROOT, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    output = tmp_path / "out"
+    for name in ("original.png", "inverted.png", "threshold.png"):
+        assert (output / name).read_bytes().startswith(b"\x89PNG"), name
+    assert json.loads((output / "hello.json").read_text())["greeting"] == "Hello, John Doe!"
+    assert "Token:" in done.stdout
+    again = neurdicom("demo", "--once", "--port", "0", "--output", "out", "--sources", ROOT, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
