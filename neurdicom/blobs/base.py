@@ -11,6 +11,8 @@ from typing import Self
 
 Piece = bytes | bytearray | memoryview
 
+_HEAD = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:
@@ -33,11 +35,14 @@ class Spool:
         Where it lies; somewhere else once it is committed.
     size : int
         Bytes written.
+    head : bytes
+        The first of them, up to 64 KiB, for a reader that needs no more.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
+        self.head = b""
         self._hash = hashlib.sha256()
         self._committed = False
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -57,6 +62,8 @@ class Spool:
     def write(self, data: Piece) -> None:
         """Append bytes."""
         start, view = self.size, memoryview(data)
+        if start < _HEAD:
+            self.head += view[: _HEAD - start]
         while view:
             written = os.write(self.descriptor, view)
             self.size += written

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -42,9 +43,12 @@ class _Shard:
         self.folder = folder
         self.number = number
         self.claimed = claimed  # numbers given to files in it
+        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)  # with the last thread that commits to it
+        self._counting = threading.Lock()
         self._changes = 0
-        self._flushed = 0
         self._flushing = threading.Lock()
+        self._flushed = 0
 
     def add(self, spool: Spool, name: str) -> None:
         """Rename a spool into the folder, durably. Raises `OSError`; then it is not there."""
@@ -58,13 +62,14 @@ class _Shard:
         spool.committed(target)
 
     def _flush(self) -> None:
-        """Flush the folder, unless another thread did so since the caller's change."""
-        self._changes += 1  # two threads may take the same number: both have renamed by now
-        change = self._changes
+        """Flush the folder, unless another thread began to do so after the caller's change."""
+        with self._counting:
+            self._changes += 1
+            change = self._changes
         with self._flushing:
             if self._flushed < change:
                 upto = self._changes
-                flush_folder(self.folder)
+                flush(self._descriptor)
                 self._flushed = upto
 
 
@@ -110,6 +115,7 @@ class LocalBlobStore(BlobStore):
     async def close(self) -> None:
         """Wait for what is under way."""
         await asyncio.to_thread(self._threads.shutdown)
+        self._shard = None
 
     def new_spool(self) -> Spool:
         """Make an empty spool file."""
@@ -251,6 +257,11 @@ def flush_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush(descriptor: int) -> None:
+    """Make an open folder's names durable."""
+    os.fsync(descriptor)

@@ -45,7 +45,7 @@ _LAYOUT_KEYS = {
 }
 
 
-def read_header(file: Path | int) -> Header:
+def read_header(file: Path | int, head: bytes = b"", size: int = 0) -> Header:
     """Parse a DICOM file's header: File Meta Information and dataset, up to the header of Pixel Data.
 
     Elements after Pixel Data are read too. Bulk data is never read, and memory is
@@ -55,6 +55,10 @@ def read_header(file: Path | int) -> Header:
     ----------
     file : Path or int
         A local file, or the descriptor of one that is open for reading; its position does not matter.
+    head : bytes, optional
+        With a descriptor: what the file begins with, where the caller has it in memory already.
+    size : int, optional
+        With `head`: bytes of the file.
 
     Returns
     -------
@@ -71,17 +75,18 @@ def read_header(file: Path | int) -> Header:
         A UID that identifies the instance, its series or study is missing or no UID; `field` names it.
     """
     if isinstance(file, int):
-        return _read(file)
+        return _read(file, head, size)
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return _read(descriptor)
+        return _read(descriptor, b"", 0)
     finally:
         os.close(descriptor)
 
 
-def _read(descriptor: int) -> Header:
-    size = os.fstat(descriptor).st_size
-    head = os.pread(descriptor, HEAD, 0)
+def _read(descriptor: int, head: bytes, size: int) -> Header:
+    if not head:
+        size = os.fstat(descriptor).st_size
+        head = os.pread(descriptor, HEAD, 0)
     try:
         return _parse(head, size, descriptor)
     except EndOfBuffer:

@@ -131,7 +131,7 @@ class IngestService:
         """Write, parse and move into the blob store, in a thread. The spool is used up, whatever happens."""
         spool = self.append(spool, rest)
         try:
-            header = read_header(spool.descriptor)
+            header = read_header(spool.descriptor, spool.head, spool.size)
             return new_instance(header, self._blobs.commit(spool), datetime.now(UTC))
         except OSError as error:
             raise disk_error(error) from error

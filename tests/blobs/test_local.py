@@ -4,6 +4,7 @@ import asyncio
 import errno
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,12 +75,12 @@ class TestLocalBlobStore(BlobStoreContract):
         asyncio.run(test())
 
     def test_a_commit_that_fails_leaves_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(folder: Path) -> None:
+        def fail(descriptor: int) -> None:
             raise OSError(errno.EIO, "Input/output error")
 
         async def test() -> None:
             async with self.store() as store:
-                monkeypatch.setattr(local, "flush_folder", fail)
+                monkeypatch.setattr(local, "flush", fail)
                 spool = store.new_spool()
                 spool.write(b"x")
                 with pytest.raises(OSError, match="Input/output"):
@@ -87,6 +88,27 @@ class TestLocalBlobStore(BlobStoreContract):
                 spool.discard()
                 assert files_of(self.root) == {}
                 assert list((self.root / "spool").iterdir()) == []
+
+        asyncio.run(test())
+
+    def test_every_commit_is_followed_by_a_flush(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Threads share flushes, but none returns before one that began after its rename has ended."""
+        flushed: set[str] = set()
+
+        def watch(descriptor: int) -> None:
+            names = {path.name for path in (self.root / "objects").glob("*/*")}
+            time.sleep(0.002)
+            flushed.update(names)
+
+        async def test() -> None:
+            async with self.store() as store:
+                monkeypatch.setattr(local, "flush", watch)
+
+                def commit(number: int) -> bool:
+                    return put(store, b"%d" % number).key.split("/")[1] in flushed
+
+                with ThreadPoolExecutor(8) as threads:
+                    assert all(threads.map(commit, range(200)))
 
         asyncio.run(test())
 
