@@ -1,23 +1,88 @@
-"""What the handlers of patients, studies, series and instances share beyond lists: one entity."""
+"""What the four resources share: the list, one entity, and the list of what lies below one."""
 
 from neurdicom.dicom.attributes import Level
 from neurdicom.web.base import ApiHandler
+from neurdicom.web.listing import list_parameters, parse_query, send_page
+from neurdicom.web.routing import Route, operation
+from neurdicom.web.schemas import changes_schema, entity_schema, json_answer, page_answer
+
+MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 
 
-async def send_entity(handler: ApiHandler, level: Level, entity: str) -> None:
-    """Finish with one entity."""
-    handler.send_json(await handler.services.search.get(level, entity))
+def entity_routes(level: Level) -> list[Route]:
+    """Routes of a level above the instance: its list, one entity, and the list of the entities below that."""
+    child = level.child
+    assert child is not None
+    base = f"/api/{MANY[level]}"
+    return [
+        Route(base, list_handler(level)),
+        Route(f"{base}/{{id}}", entity_handler(level)),
+        Route(f"{base}/{{id}}/{MANY[child]}", children_handler(level, child)),
+    ]
 
 
-async def change_entity(handler: ApiHandler, level: Level, entity: str) -> None:
-    """Apply the edit in the body, and finish with the entity as it is from now on."""
-    user = handler.principal.email if handler.principal else ""
-    changed = await handler.services.edit.change(level, entity, handler.json_body(), user=user)
-    handler.send_json(changed)
+def list_handler(level: Level) -> type[ApiHandler]:
+    """Handler of all entities of a level."""
+
+    class ListHandler(ApiHandler):
+        @operation(
+            f"List {MANY[level]}",
+            tag=MANY[level],
+            query=list_parameters(level),
+            open_query=True,
+            answers={200: page_answer(level)},
+        )
+        async def get(self) -> None:
+            query = parse_query(self, level)
+            send_page(self, query, await self.services.search.find(query))
+
+    return ListHandler
 
 
-async def delete_entity(handler: ApiHandler, level: Level, entity: str) -> None:
-    """Delete one entity with everything below, and finish empty."""
-    await handler.services.remove.delete(level, entity)
-    handler.set_status(204)
-    handler.finish()
+def entity_handler(level: Level) -> type[ApiHandler]:
+    """Handler of one entity: get, change, delete."""
+    one = f"{'an' if level is Level.INSTANCE else 'a'} {level}"
+    below = "" if level is Level.INSTANCE else " with everything below"
+
+    class EntityHandler(ApiHandler):
+        @operation(f"Get {one}", tag=MANY[level], answers={200: json_answer(f"The {level}.", entity_schema(level))})
+        async def get(self, entity: str) -> None:
+            self.send_json(await self.services.search.get(level, entity))
+
+        @operation(
+            f"Change the attributes of {one}",
+            tag=MANY[level],
+            description="The stored files stay as they are; the change is applied on every way out.",
+            body={"application/json": changes_schema(level)},
+            answers={200: json_answer(f"The {level} as it is now.", entity_schema(level))},
+        )
+        async def put(self, entity: str) -> None:
+            user = self.principal.email if self.principal else ""
+            self.send_json(await self.services.edit.change(level, entity, self.json_body(), user=user))
+
+        @operation(f"Delete {one}{below}", tag=MANY[level], answers={204: "It is gone, and so are its files."})
+        async def delete(self, entity: str) -> None:
+            await self.services.remove.delete(level, entity)
+            self.set_status(204)
+            self.finish()
+
+    return EntityHandler
+
+
+def children_handler(level: Level, child: Level) -> type[ApiHandler]:
+    """Handler of the entities directly below one."""
+    order = ", in slice order unless sorted" if child is Level.INSTANCE else ""
+
+    class ChildrenHandler(ApiHandler):
+        @operation(
+            f"List the {MANY[child]} of a {level}{order}",
+            tag=MANY[level],
+            query=list_parameters(child),
+            open_query=True,
+            answers={200: page_answer(child)},
+        )
+        async def get(self, entity: str) -> None:
+            query = parse_query(self, child)
+            send_page(self, query, await self.services.search.children(level, entity, query))
+
+    return ChildrenHandler

@@ -4,10 +4,10 @@ from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import MEDIA_TYPE, send_download
-from neurdicom.web.entities import change_entity, delete_entity, send_entity
+from neurdicom.web.entities import entity_handler
 from neurdicom.web.listing import list_parameters, parse_query, send_page
 from neurdicom.web.routing import BINARY, Parameter, Route, operation
-from neurdicom.web.schemas import changes_schema, entity_schema, json_answer, page_answer
+from neurdicom.web.schemas import page_answer
 from neurdicom.web.uploads import UploadHandler
 
 _LEVEL = Level.INSTANCE
@@ -29,31 +29,6 @@ class InstancesHandler(UploadHandler):
         """Answer a page."""
         query = parse_query(self, _LEVEL)
         send_page(self, query, await self.services.search.find(query))
-
-
-class InstanceHandler(ApiHandler):
-    """One instance."""
-
-    @operation("Get an instance", tag="instances", answers={200: json_answer("The instance.", entity_schema(_LEVEL))})
-    async def get(self, instance: str) -> None:
-        """Answer it."""
-        await send_entity(self, _LEVEL, instance)
-
-    @operation(
-        "Change an instance's attributes",
-        tag="instances",
-        description="The stored file stays as it is; the change is applied on every way out.",
-        body={"application/json": changes_schema(_LEVEL)},
-        answers={200: json_answer("The instance as it is now.", entity_schema(_LEVEL))},
-    )
-    async def put(self, instance: str) -> None:
-        """Keep an edit."""
-        await change_entity(self, _LEVEL, instance)
-
-    @operation("Delete an instance", tag="instances", answers={204: "It is gone, and so is its file."})
-    async def delete(self, instance: str) -> None:
-        """Delete it."""
-        await delete_entity(self, _LEVEL, instance)
 
 
 class TagsHandler(ApiHandler):
@@ -134,7 +109,7 @@ class FileHandler(ApiHandler):
 
 ROUTES = [
     Route("/api/instances", InstancesHandler),
-    Route("/api/instances/{id}", InstanceHandler),
+    Route("/api/instances/{id}", entity_handler(_LEVEL)),
     Route("/api/instances/{id}/tags", TagsHandler),
     Route("/api/instances/{id}/file", FileHandler),
 ]
