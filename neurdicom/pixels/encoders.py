@@ -30,7 +30,7 @@ class Encoder:
     colour : str
         Photometric Interpretation that RGB becomes.
     lossy : str or None
-        Lossy Image Compression Method (0028,2114); None is lossless.
+        Lossy Image Compression Method (0028,2114); None is lossless. Such take unsigned values that fill their cells.
     """
 
     encode: Callable[[Array, int, bool], bytes]
@@ -65,9 +65,11 @@ def _rle(values: Array, _: int, rgb: bool) -> bytes:
 
 def _jpeg_lossless(values: Array, bits: int, rgb: bool) -> bytes:
     model = "RGB" if values.ndim == 3 else "GRAYSCALE"
+    cells = _unsigned(values, bits)
     return bytes(
         imagecodecs.jpeg8_encode(
-            np.ascontiguousarray(_unsigned(values, bits)),
+            # Samples of 8 bits and less are bytes to the codec, whatever they are allocated.
+            np.ascontiguousarray(cells, "u1" if bits <= 8 else None),
             lossless=True,
             predictor=1,
             bitspersample=max(bits, 2),
@@ -77,9 +79,10 @@ def _jpeg_lossless(values: Array, bits: int, rgb: bool) -> bytes:
     )
 
 
-def _jpeg_ls(values: Array, bits: int, rgb: bool) -> bytes:
-    # Noise grows under compression, which the library's own guess of the size leaves no room for.
-    cells = np.ascontiguousarray(_unsigned(values, bits))
+def _jpeg_ls(values: Array, _: int, rgb: bool) -> bytes:
+    # The codestream has the precision of the cells, so signed values keep the sign in their upper bits, for readers
+    # that look no further. Noise grows under compression, which the library's own guess leaves no room for.
+    cells = np.ascontiguousarray(values.view(f"u{values.dtype.itemsize}"))
     return bytes(imagecodecs.jpegls_encode(cells, out=2 * values.nbytes + 4096))
 
 

@@ -79,7 +79,8 @@ def arrange(cells: Array, form: PixelForm, *, planar: bool) -> Array:
         return cells.reshape(form.rows, form.columns)
     if planar:
         planes = cells.reshape(form.samples, form.rows, form.columns)
-        return np.ascontiguousarray(planes.transpose(1, 2, 0))
+        # A copy even of a single pixel, whose strides would otherwise stay those of planes, which codecs refuse.
+        return planes.transpose(1, 2, 0).copy()
     return cells.reshape(form.rows, form.columns, form.samples)
 
 

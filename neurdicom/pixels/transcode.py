@@ -114,6 +114,13 @@ class _Frames:
             if form.is_float or form.samples == 4 or self.bits not in encoder.bits:
                 kind = "float" if form.is_float else f"{self.bits}-bit"
                 raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be given in this transfer syntax")
+            if encoder.lossy and (form.signed or form.bits_stored != self.bits):
+                # PS3.5 8.2.1: what a lossy codec makes of a value may lie outside of fewer bits, or change its sign.
+                sign = "signed" if form.signed else "unsigned"
+                raise NotAvailable(
+                    f"{sign} pixels with Bits Stored {form.bits_stored} can't be given in this transfer syntax; "
+                    f"it takes unsigned ones of {self.bits} bits"
+                )
             if encoder.lossy and form.photometric == "PALETTE COLOR":
                 raise NotAvailable("a lossy transfer syntax would change the indices of a palette")
             # YBR_FULL stays what it is in a lossless codestream; a baseline one is 4:2:2 whatever it came from.

@@ -24,7 +24,17 @@ RNG = np.random.default_rng(3)
 @pytest.mark.parametrize("target", LOSSLESS)
 @pytest.mark.parametrize(
     ("dtype", "stored", "samples"),
-    [("u1", 8, 1), ("u2", 12, 1), ("i2", 16, 1), ("i2", 11, 1), ("u1", 8, 3), ("u2", 16, 3)],
+    [
+        ("u1", 8, 1),
+        ("u2", 5, 1),
+        ("u2", 8, 1),
+        ("u2", 12, 1),
+        ("i2", 8, 1),
+        ("i2", 11, 1),
+        ("i2", 16, 1),
+        ("u1", 8, 3),
+        ("u2", 16, 3),
+    ],
 )
 def test_lossless_targets_keep_every_value(tmp_path: Path, target: str, dtype: str, stored: int, samples: int) -> None:
     low = -(1 << stored - 1) if dtype[0] == "i" else 0
@@ -44,6 +54,15 @@ def test_lossless_targets_keep_every_value(tmp_path: Path, target: str, dtype: s
     assert ds.PatientComments == "Grüße"
     assert ds.SOPInstanceUID == ds.file_meta.MediaStorageSOPInstanceUID == dcmread(path).SOPInstanceUID
     assert np.array_equal(ds.pixel_array, array)
+
+
+@pytest.mark.parametrize("target", LOSSLESS)
+def test_one_pixel_in_planes(tmp_path: Path, target: str) -> None:
+    path, layout = make_file(tmp_path / "a.dcm", b"\1\2\3", Rows=1, Columns=1, BitsAllocated=8, SamplesPerPixel=3,
+                             PhotometricInterpretation="RGB", PlanarConfiguration=1)  # fmt: skip
+    output = tmp_path / "b.dcm"
+    transcode(path, layout, target, output)
+    assert load_stored(*layout_of(output, tmp_path)).array.tolist() == [[[1, 2, 3]]]
 
 
 @pytest.mark.parametrize("target", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.1"])
@@ -137,12 +156,16 @@ def test_its_own_transfer_syntax_is_the_same_bytes(tmp_path: Path) -> None:
     ("elements", "target", "words"),
     [
         ({}, "1.2.840.10008.1.2.4.50", "16-bit"),
+        ({"dtype": "i1"}, "1.2.840.10008.1.2.4.50", "signed"),
+        ({"dtype": "u1", "BitsStored": 6, "HighBit": 5}, "1.2.840.10008.1.2.4.50", "Bits Stored 6"),
         ({}, "1.2.840.10008.1.2.2", "can't be given"),
         ({}, "1.2.840.10008.1.2.4.100", "can't be given"),
     ],
 )
 def test_what_a_transfer_syntax_can_not_hold(tmp_path: Path, elements: dict[str, Any], target: str, words: str) -> None:
-    path, layout = make_file(tmp_path / "a.dcm", np.zeros((4, 4), "u2"), **elements)
+    dtype = elements.get("dtype", "u2")
+    elements = {keyword: value for keyword, value in elements.items() if keyword != "dtype"}
+    path, layout = make_file(tmp_path / "a.dcm", np.zeros((4, 4), dtype), **elements)
     with pytest.raises(NotAvailable, match=words):
         transcode(path, layout, target, tmp_path / "b.dcm")
 
