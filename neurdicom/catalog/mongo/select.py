@@ -45,7 +45,7 @@ def _entity(level: Level, document: Document) -> Entity:
     members = {name: document[name] for name in _SHOWN[level]}
     entity = assemble(level, document["attributes"], ids, members)
     if level is Level.STUDY:
-        return assemble(Level.PATIENT, document["patient_attributes"], {}, {}) | entity
+        return ids | assemble(Level.PATIENT, document["patient_attributes"], {}, {}) | entity
     return entity
 
 

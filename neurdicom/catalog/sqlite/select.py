@@ -81,7 +81,8 @@ def _entity(level: Level, row: tuple[Any, ...]) -> Entity:
         modalities, patient, demographics = above
         shown = assemble(Level.PATIENT, demographics, {}, {})
         members |= {"modalities": orjson.loads(modalities)}
-        return shown | assemble(level, attributes, {"id": entity, "patient": patient}, members)
+        ids = {"id": entity, "patient": patient}
+        return ids | shown | assemble(level, attributes, ids, members)
     ids = {"id": entity, **dict(zip((above_level.value for above_level in level.above), above, strict=True))}
     return assemble(level, attributes, ids, members)
 
