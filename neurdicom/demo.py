@@ -62,8 +62,8 @@ class Client:
 
 
 @contextmanager
-def running_server(data: Path, port: int) -> Iterator[str]:
-    """Run `neurdicom serve` as a process of its own, with its log beside the data; answers its URL."""
+def running_server(data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `neurdicom serve` as a process of its own, with its log beside the data; answers it and its URL."""
     log_file = data.parent / "server.log"
     with (
         log_file.open("w", encoding="utf-8") as log,
@@ -80,7 +80,7 @@ def running_server(data: Path, port: int) -> Iterator[str]:
             if ready is None:
                 said = log_file.read_text(encoding="utf-8").strip().splitlines()
                 raise Unavailable(f"the server did not start: {said[-1] if said else 'it said nothing'}")
-            yield ready[1]
+            yield process, ready[1]
         finally:
             process.terminate()
 
@@ -146,10 +146,12 @@ def demo(output: Path, sources: Path, port: int, once: bool) -> None:
 
     SOURCES is a checkout of NeurDICOM, where the plugins' sources lie.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where the caller ignores them, as a shell's background does
+        signal.signal(number, signal.default_int_handler)
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     data = output / "data"
-    with running_server(data, free_port(port)) as url:
+    with running_server(data, free_port(port)) as (process, url):
         client = Client(url)
         first = read_first_sign_in(data)
         if first is None:
@@ -165,4 +167,5 @@ def demo(output: Path, sources: Path, port: int, once: bool) -> None:
             return
         click.echo("The server runs until Ctrl-C.")
         with suppress(KeyboardInterrupt):
-            signal.pause()
+            process.wait()
+            raise Unavailable(f"the server has ended; {output / 'server.log'} tells why")

@@ -28,7 +28,7 @@ class Loaded(ABC):
 
     @abstractmethod
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
-        """Do one thing. What it raises is reported, and the program stays loaded."""
+        """Do one thing. What it raises is reported; after one of our own errors the program stays loaded."""
 
     def unload(self) -> None:
         """Give the program its chance to clean up."""

@@ -9,15 +9,12 @@ from typing import Any, Final
 
 from neurdicom.errors import NeurdicomError, PluginError, Unavailable
 from neurdicom.runtime.nursery import Nursery
-from neurdicom.runtime.process import WorkerProcess, request
+from neurdicom.runtime.process import GRACE, WorkerProcess, request
 from neurdicom.runtime.program import Program, Reply
 
 __all__ = ["Program", "Reply", "WorkerPool"]
 
 _log = logging.getLogger(__name__)
-
-#: Seconds that a program gets to unload.
-_GRACE: Final = 5.0
 
 #: Seconds from a failed start to the next, where other workers of the program are up; and how long calls of a program
 #: without a worker wait before they take the place of another's.
@@ -95,7 +92,7 @@ class WorkerPool:
         for worker in busy:
             worker.kill(Unavailable("the server is stopping"))
         if leaving:
-            await asyncio.wait([worker.ended for worker in leaving], timeout=_GRACE + 1.0)
+            await asyncio.wait([worker.ended for worker in leaving], timeout=GRACE + 1.0)
         await self._nursery.close()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
@@ -140,7 +137,7 @@ class WorkerPool:
         try:
             try:
                 await worker.load()
-                await worker.unload(min(program.timeout, _GRACE))
+                await worker.unload(min(program.timeout, GRACE))
             except PluginError as error:
                 error.loading = True
                 raise
@@ -302,7 +299,7 @@ class WorkerPool:
             if not outcome.cancelled() and (error := outcome.exception()) is not None:
                 _log.warning("%s did not unload well: %s", worker.program.title, error)
 
-        worker.unload(_GRACE).add_done_callback(settle)
+        worker.unload(GRACE).add_done_callback(settle)
 
     def _ended(self, worker: WorkerProcess) -> None:
         """A worker's process is gone."""

@@ -14,6 +14,9 @@ from neurdicom.runtime.nursery import End, Nursery
 from neurdicom.runtime.output import Output
 from neurdicom.runtime.program import Program, Reply
 
+#: Seconds that a program gets to unload.
+GRACE: Final = 5.0
+
 #: Seconds between the end of a worker's connection and its being killed.
 _LINGER: Final = 0.5
 
@@ -180,9 +183,13 @@ class WorkerProcess:
         self.last_used = self._loop.time()
         error = control.get("error")
         meta = control.get("meta", {})
+        patience = _LINGER if self._stage else 0.0
         if error is not None:
             failure = _error_of(error, self.program)
-            self._dying = self._dying or isinstance(failure, PluginMemory) or self._stage != ""
+            spent = control.get("spent") is True
+            if spent and not self._stage and not isinstance(failure, PluginMemory):
+                patience = GRACE  # it unloads before it ends
+            self._dying = self._dying or spent or self._stage != ""
             if not reply.done():
                 reply.set_exception(failure)
         elif not reply.done():
@@ -191,7 +198,7 @@ class WorkerProcess:
             self._on_free(self)
         elif not self._receiver.ended:
             # It ends by itself after an unload; for anything else, and should it not, it is ended.
-            self._timer = self._loop.call_later(_LINGER if self._stage else 0.0, self._abandoned)
+            self._timer = self._loop.call_later(patience, self._abandoned)
 
     def _expired(self, timeout: float) -> None:
         self._timer = None

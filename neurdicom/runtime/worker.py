@@ -63,9 +63,12 @@ def run(connection: socket.socket) -> None:
             raise
         except BaseException as error:
             meta, control, body = {}, _refusal(program, error), b""
-            error.__traceback__ = None  # and with it the call's arrays
+            with contextlib.suppress(Exception):
+                error.__traceback__ = None  # and with it the call's arrays
         _send(connection, control, body)
         native.set_working(False)
+        if control.get("spent"):
+            break
         del request, control, body, meta
     _unload(program, loaded)
 
@@ -95,18 +98,26 @@ def _unload(program: Program, loaded: "loading.Loaded") -> dict[str, Any]:
 
 
 def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
-    """What to tell the server of an exception; the whole of it goes to the log."""
+    """What to tell the server of an exception; the whole of it goes to the log.
+
+    With `spent` the program is in an unknown state, since nobody caught the exception: the worker takes no more calls.
+    """
     if isinstance(error, NeurdicomError):
-        refusal = {"code": error.code, "message": str(error)[:LONGEST], "field": error.field}
-    elif isinstance(error, MemoryError):
+        field = error.field if isinstance(error.field, str) else None
+        return {"error": {"code": error.code, "message": _utf8(str(error)), "field": field and _utf8(field)}}
+    if isinstance(error, MemoryError):
         message = f"{program.title} ran out of memory; its limit is {program.memory} MiB"
-        refusal = {"code": PluginMemory.code, "message": message, "field": None}
-    else:
-        with contextlib.suppress(OSError, ValueError):  # a plugin may have closed its stderr
-            print("".join(traceback.format_exception(error))[-_LONGEST_TRACE:], file=sys.stderr)
-        last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-        refusal = {"code": PluginFailed.code, "message": f"{program.title} failed: {last[:LONGEST]}", "field": None}
-    return {"error": refusal}
+        return {"error": {"code": PluginMemory.code, "message": message, "field": None}, "spent": True}
+    with contextlib.suppress(Exception):  # a plugin may have closed its stderr, or put anything in its place
+        print("".join(traceback.format_exception(error))[-_LONGEST_TRACE:], file=sys.stderr)
+    last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    message = f"{program.title} failed: {_utf8(last)}"
+    return {"error": {"code": PluginFailed.code, "message": message, "field": None}, "spent": True}
+
+
+def _utf8(text: str) -> str:
+    """Text of a plugin's that fits into a message: not too long, and without what UTF-8 has no bytes for."""
+    return text[:LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def exit_status(end: SystemExit) -> int:

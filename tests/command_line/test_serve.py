@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from pydicom.data import get_testdata_file
 
@@ -106,3 +107,21 @@ def test_demo(tmp_path: Path) -> None:
     assert "Token:" in done.stdout
     again = neurdicom("demo", "--once", "--port", "0", "--output", "out", "--sources", ROOT, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_demo_runs_until_it_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "neurdicom", "demo", "--port", "0", "--sources", str(ROOT)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "until Ctrl-C" in line:
+                break
+        url = next(line.split()[1] for line in lines if line.startswith("URL:"))
+        assert httpx.get(f"{url}/api/health").status_code == 200
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/api/health")

@@ -24,6 +24,29 @@ class Plugin:
     def raises(self):
         raise ValueError("first line\\nlast line")
 
+    def raises_what_utf8_cannot_carry(self):
+        raise ValueError("caf\\udce9")
+
+    def raises_our_error_with_it(self):
+        from neurdicom.errors import PluginFailed
+        raise PluginFailed("caf\\udce9", field=object())
+
+    def raises_what_takes_no_attributes(self):
+        class Rigid(Exception):
+            def __setattr__(self, name, value):
+                raise AttributeError(name)
+        raise Rigid("rigid")
+
+    def raises_with_no_text(self):
+        class Mute(BaseException):
+            def __str__(self):
+                raise SystemExit
+        raise Mute
+
+    def replaces_its_output(self):
+        sys.stdout = sys.stderr = 5
+        raise ValueError("quietly")
+
     def raises_system_exit(self):
         sys.exit(7)
 
@@ -89,6 +112,11 @@ class Plugin:
 
 PYTHON = [
     ("raises", PluginFailed, "probe failed: last line"),
+    ("raises_what_utf8_cannot_carry", PluginFailed, "ValueError: caf\\udce9"),
+    ("raises_our_error_with_it", PluginFailed, "caf\\udce9"),
+    ("raises_what_takes_no_attributes", PluginFailed, "Rigid: rigid"),
+    ("raises_with_no_text", PluginFailed, "Mute"),
+    ("replaces_its_output", PluginFailed, "ValueError: quietly"),
     ("raises_system_exit", PluginCrashed, "status 7"),
     ("exits", PluginCrashed, "status 0"),
     ("segfaults", PluginCrashed, "SIGSEGV"),
@@ -150,7 +178,7 @@ def test_python(
     error = both(shared, program, instance, fault)
     assert type(error) is kind, error
     assert says in str(error)
-    assert "probe" in str(error)
+    assert "probe" in str(error) or fault == "raises_our_error_with_it"
 
 
 @pytest.mark.parametrize(("fault", "kind", "says"), NATIVE, ids=[fault for fault, _, _ in NATIVE])
@@ -224,6 +252,36 @@ def test_everything_that_a_plugin_started_ends_with_it(
             while any(Path(f"/proc/{pid}").exists() for pid in pids):
                 assert time.monotonic() < until
                 await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
+def test_an_exception_leaves_a_fresh_worker(
+    python: Callable[..., Program], instance: dict[str, Any], tmp_path: Path
+) -> None:
+    """What the failed call used up does not spoil the next, and the plugin could clean up."""
+    program = python(
+        f"""
+        import os
+        class Plugin:
+            def process(self, ds, fault=False):
+                while fault:
+                    os.open("/dev/null", os.O_RDONLY)
+                return [os.getpid()]
+            def destroy(self):
+                os.mkdir({str(tmp_path / "destroyed")!r})
+        """
+    )
+
+    async def scenario() -> None:
+        async with running(1) as pool:
+            first = await pool.call(program, "process", instance)
+            with pytest.raises(PluginFailed, match="Too many open files"):
+                await pool.call(program, "process", instance | {"params": {"fault": True}})
+            second = await pool.call(program, "process", instance)
+            assert first.body != second.body
+            assert (tmp_path / "destroyed").exists()
+            os.rmdir(tmp_path / "destroyed")
 
     asyncio.run(scenario())
 
