@@ -91,11 +91,13 @@ def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> 
     """
     if result is None:
         raise PluginFailed(f"{program.title}: process returned None; a dict, list, array, image or Dataset is expected")
+    if isinstance(result, bytes | bytearray | memoryview):
+        if isinstance(result, memoryview):  # which may be of any type, shape and strides
+            result = result.tobytes()
+        return {"kind": "bytes", "media_type": "application/octet-stream"}, result
     datasets = _datasets(result)
     if datasets:
         return _dicom(datasets)
-    if isinstance(result, bytes | bytearray | memoryview):
-        return {"kind": "bytes", "media_type": "application/octet-stream"}, result
     if isinstance(result, Image.Image):
         return _picture(_samples(result), arguments, picture=True)
     if program.result == "JSON" or (program.result is None and _is_json(result)):
@@ -136,16 +138,20 @@ def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = Fals
     meta = {"kind": "image"} | describe(array, wanted)
     if wanted in _RAW and array.dtype.kind in _NUMBERS:  # samples of that type go as they lie: no copy but the reply's
         samples = np.ascontiguousarray(array, dtype=_RAW[wanted])
-        return meta | {"media_type": "application/octet-stream"}, samples.data.cast("B")
-    media_type, body = encode(array, wanted, picture=picture)
-    return meta | {"media_type": media_type}, body
+        body = samples.data.cast("B") if samples.size else b""
+        return meta | {"media_type": "application/octet-stream"}, body
+    media_type, encoded = encode(array, wanted, picture=picture)
+    return meta | {"media_type": media_type}, encoded
 
 
 def _samples(image: Image.Image) -> Array:
-    """The samples of a PIL image, in a mode that has no palette."""
-    if image.mode in ("L", "RGB", "RGBA", "I", "F", "1", "I;16"):
+    """The samples of a PIL image, in a mode that has no palette and whose alpha is not multiplied in."""
+    if image.mode in ("L", "RGB", "RGBA", "I", "F", "1") or image.mode.startswith("I;16"):
         return np.asarray(image)
-    return np.asarray(image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB"))
+    if image.mode == "La":
+        image = image.convert("LA")
+    has_alpha = image.mode in ("LA", "PA", "RGBa") or "transparency" in image.info
+    return np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
 
 
 def to_json(result: Any, program: Program) -> bytes:

@@ -281,7 +281,7 @@ def test_an_exception_leaves_a_fresh_worker(
             second = await pool.call(program, "process", instance)
             assert first.body != second.body
             assert (tmp_path / "destroyed").exists()
-            os.rmdir(tmp_path / "destroyed")
+            (tmp_path / "destroyed").rmdir()
 
     asyncio.run(scenario())
 

@@ -173,6 +173,32 @@ def test_a_pil_image_stays_as_it_is(reply: Callable[..., Reply], mode: str, pixe
         assert (picture.mode, picture.getpixel((5, 3))) == (mode, pixel)
 
 
+@pytest.mark.parametrize(
+    ("expression", "kind", "pixel"),
+    [
+        ("Image.new('I;16', (6, 4), 4000)", "<u2", 4000),
+        ("Image.new('I;16B', (6, 4), 4000)", "<u2", 4000),
+        ("Image.new('RGBA', (6, 4), (100, 50, 0, 255)).convert('RGBa')", "|u1", [100, 50, 0, 255]),
+        ("Image.new('LA', (6, 4), (100, 255)).convert('La')", "|u1", [100, 100, 100, 255]),
+    ],
+)
+def test_rarer_pil_images_keep_their_values(
+    reply: Callable[..., Reply], expression: str, kind: str, pixel: Any
+) -> None:
+    samples = np.load(io.BytesIO(bytes(reply(expression, format="npy").body)))
+    assert samples.dtype.newbyteorder("<").str == kind
+    assert samples[3, 5].tolist() == pixel
+
+
+@pytest.mark.parametrize("wanted", ["f32", "f64", "npy"])
+def test_an_image_without_samples(reply: Callable[..., Reply], wanted: str) -> None:
+    got = reply("np.zeros((0, 4))", format=wanted)
+    assert got.meta["shape"] == [0, 4]
+    assert wanted == "npy" or got.body == b""
+    with pytest.raises(NotAvailable):
+        reply("np.zeros((0, 4))")
+
+
 def test_a_stack_gives_the_frame_that_was_asked_for(reply: Callable[..., Reply]) -> None:
     stack = "np.stack([np.full((4, 5), 10 * frame, 'u1') + np.arange(5) for frame in range(6)])"
     got = reply(stack, format="lum8", frame=2)
@@ -186,6 +212,8 @@ def test_bytes(reply: Callable[..., Reply]) -> None:
     assert (got.meta["kind"], got.meta["media_type"]) == ("bytes", "application/octet-stream")
     assert got.body == b"raw" * 100_000
     assert reply("memoryview(np.arange(3, dtype='<i2'))").body == b"\0\0\1\0\2\0"
+    assert reply("memoryview(bytes(range(6)))[::2]").body == b"\0\2\4"
+    assert reply("memoryview(np.zeros((2, 3), 'u1'))").body == bytes(6)
 
 
 def test_the_declared_kind_decides(reply: Callable[..., Reply]) -> None:
