@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
+from neurdicom.pixels.codestream import J2kHeader, read_j2k_header, read_jpeg_header
 from neurdicom.pixels.colour import ycbcr_to_rgb
 from neurdicom.pixels.form import PixelForm
 from neurdicom.pixels.native import arrange, as_cells, stored_values
@@ -64,7 +64,7 @@ def _jpeg_ls(data: bytes, form: PixelForm) -> Array:
         raise NotAvailable("no JPEG-LS frame header")
     _check_size(header.rows, header.columns, len(header.components), form)
     decoded = imagecodecs.jpegls_decode(data)
-    return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
+    return _to_rgb(stored_values(decoded, form, precision=header.precision, exact=header.near == 0), form)
 
 
 def _jpeg_2000(data: bytes, form: PixelForm) -> Array:
@@ -72,7 +72,22 @@ def _jpeg_2000(data: bytes, form: PixelForm) -> Array:
     if header is None:
         raise NotAvailable("no JPEG 2000 codestream")
     _check_size(header.rows, header.columns, header.components, form)
-    decoded = stored_values(imagecodecs.jpeg2k_decode(data), form, precision=header.precision)
+    return _from_j2k(imagecodecs.jpeg2k_decode(data), header, form)
+
+
+def _htj2k(data: bytes, form: PixelForm) -> Array:
+    """HTJ2K of more than 16 bits a sample, which OpenJPEG does not read."""
+    header = read_j2k_header(data)
+    if header is None:
+        raise NotAvailable("no JPEG 2000 codestream")
+    _check_size(header.rows, header.columns, header.components, form)
+    if header.precision <= 16:
+        raise NotAvailable(f"{header.precision} bits a sample, which is the other codec's")
+    return _from_j2k(imagecodecs.htj2k_decode(data), header, form)
+
+
+def _from_j2k(cells: Array, header: J2kHeader, form: PixelForm) -> Array:
+    decoded = stored_values(cells, form, precision=header.precision, exact=header.reversible)
     # A component transform is undone by the codec, and what it had been applied to was RGB.
     return decoded if header.transformed else _to_rgb(decoded, form)
 
@@ -102,6 +117,8 @@ def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
     if header[0] != expected:
         raise NotAvailable(f"the RLE header has {header[0]} segments; {expected} are expected")
     start, end = int(header[index + 1]), int(header[index + 2]) if index + 1 < expected else len(data)
+    # The longest that a sane encoder makes of so many bytes; what follows can only be a bomb, or another frame.
+    end = min(end, start + 2 * length + 64)
     segment = bytes(imagecodecs.packbits_decode(data[start:end]))
     if len(segment) < length:
         raise NotAvailable(f"RLE segment {index + 1} has {len(segment)} bytes; {length} are expected")
@@ -133,7 +150,6 @@ def _to_rgb(pixels: Array, form: PixelForm) -> Array:
 
 
 _JPEG: tuple[Decode, ...] = (_jpeg, _jpeg_lossless)
-_JPEG_2000: tuple[Decode, ...] = (_jpeg_2000,)
 
 #: JPEG processes whose codestreams have a colour model of their own.
 LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51))
@@ -144,7 +160,8 @@ CODECS: Mapping[str, tuple[Decode, ...]] = {
     DEFLATED_FRAME: (_deflated_frame,),
     **{f"1.2.840.10008.1.2.4.{number}": _JPEG for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_ls,) for number in (80, 81)},
-    **{f"1.2.840.10008.1.2.4.{number}": _JPEG_2000 for number in (90, 91, 92, 93, 201, 202, 203)},
+    **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_2000,) for number in (90, 91, 92, 93)},
+    **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_2000, _htj2k) for number in (201, 202, 203)},
 }
 
 

@@ -23,6 +23,8 @@ class JpegHeader:
         A JFIF marker, which makes three components YCbCr.
     adobe : int or None
         Transform of an Adobe marker: 0 none, 1 YCbCr, 2 YCCK.
+    near : int
+        Of JPEG-LS: by how much a decoded value may differ from the original.
     """
 
     process: int
@@ -32,6 +34,7 @@ class JpegHeader:
     components: tuple[int, ...]
     jfif: bool = False
     adobe: int | None = None
+    near: int = 0
 
     @property
     def lossless(self) -> bool:
@@ -59,7 +62,10 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         body = data[position + 4 : position + 2 + length]
         if marker in _FRAMES and len(body) >= 6:
             precision, rows, columns, count = struct.unpack_from(">BHHB", body)
-            return JpegHeader(marker, precision, rows, columns, tuple(body[6 : 6 + 3 * count : 3]), jfif, adobe)
+            components, near = tuple(body[6 : 6 + 3 * count : 3]), 0
+            if marker == 0xF7:
+                near = _near(data, position + 2 + length)
+            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near)
         if marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
         # A marker shorter than Adobe's own form has no transform byte; real files have such.
@@ -69,9 +75,30 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
     return None
 
 
+def _near(data: bytes, position: int) -> int:
+    """NEAR of the first scan of a JPEG-LS codestream (T.87 C.2.3), after its frame header."""
+    scan = data.find(b"\xff\xda", position)
+    place = scan + 5 + 2 * data[scan + 4] if 0 <= scan < len(data) - 4 else len(data)
+    return data[place] if place < len(data) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class J2kHeader:
-    """Of a JPEG 2000 codestream (ISO/IEC 15444-1 A.5.1): bits a sample, sign, size, components, their transform."""
+    """Of a JPEG 2000 codestream (ISO/IEC 15444-1 A.5.1, A.6.1).
+
+    Attributes
+    ----------
+    precision : int
+        Bits a sample.
+    signed : bool
+        Samples have a sign.
+    rows, columns, components : int
+        Size.
+    transformed : bool
+        A component transform was applied, so its input was RGB.
+    reversible : bool
+        By the 5-3 wavelet; values decoded from the 9-7 wavelet differ from the originals.
+    """
 
     precision: int
     signed: bool
@@ -79,6 +106,7 @@ class J2kHeader:
     columns: int
     components: int
     transformed: bool
+    reversible: bool
 
 
 def read_j2k_header(data: bytes) -> J2kHeader | None:
@@ -88,11 +116,12 @@ def read_j2k_header(data: bytes) -> J2kHeader | None:
         return None
     x1, y1, x0, y0 = struct.unpack_from(">4I", data, start + 8)
     components, depth = struct.unpack_from(">HB", data, start + 40)
-    transformed = False
+    transformed, reversible = False, True
     position = start + 2
-    while position + 10 <= len(data) and data[position] == 0xFF and data[position + 1] != 0x90:
+    while position + 14 <= len(data) and data[position] == 0xFF and data[position + 1] != 0x90:
         if data[position + 1] == 0x52:
-            transformed = data[position + 8] == 1
+            transformed, reversible = data[position + 8] == 1, data[position + 13] == 1
             break
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-    return J2kHeader((depth & 0x7F) + 1, bool(depth & 0x80), y1 - y0, x1 - x0, components, transformed)
+    precision, signed = (depth & 0x7F) + 1, bool(depth & 0x80)
+    return J2kHeader(precision, signed, y1 - y0, x1 - x0, components, transformed, reversible)

@@ -84,7 +84,7 @@ def arrange(cells: Array, form: PixelForm, *, planar: bool) -> Array:
     return cells.reshape(form.rows, form.columns, form.samples)
 
 
-def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None) -> Array:
+def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None, exact: bool = True) -> Array:
     """Take Bits Stored out of their cells: shift, mask, extend the sign (PS3.5 8.1.1).
 
     Parameters
@@ -93,6 +93,8 @@ def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None
         Integer or float cells. Signed ones are values already and only change their type.
     precision : int, optional
         Bits that a codestream says it has; no more than those hold a value, whatever the header says.
+    exact : bool
+        False for cells from a lossy codec: values may have come to lie outside Bits Stored, and are limited to them.
 
     Returns
     -------
@@ -104,6 +106,10 @@ def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None
     stored, shift = form.bits_stored, form.high_bit + 1 - form.bits_stored
     if precision is not None and precision <= stored:
         stored, shift = precision, 0
+    if not exact and shift == 0 and form.signed == (cells.dtype.kind == "i"):
+        low, high = (-(1 << stored - 1), (1 << stored - 1) - 1) if form.signed else (0, (1 << stored) - 1)
+        limits = np.iinfo(cells.dtype)
+        cells = np.clip(cells, max(low, limits.min), min(high, limits.max))
     if cells.dtype.kind == "i":
         if form.signed:
             return cells.astype(form.dtype, copy=False)

@@ -124,6 +124,46 @@ def test_a_jpegs_own_colour_model_counts(tmp_path: Path, photometric: str, model
     assert np.abs(frame.array.astype(int) - array).max() < 10
 
 
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("bits", [20, 32])
+def test_htj2k_deeper_than_16_bits(tmp_path: Path, bits: int, signed: int) -> None:
+    low = -(1 << bits - 1) if signed else 0
+    array = np.random.default_rng(4).integers(low, low + (1 << bits), (9, 13)).astype("i4" if signed else "u4")
+    codestream = imagecodecs.htj2k_encode(array, reversible=True)
+    found = make_file(tmp_path / "a.dcm", encapsulated([codestream]), Rows=9, Columns=13, BitsAllocated=32,
+                      BitsStored=bits, PixelRepresentation=signed, transfer_syntax=HTJ2KLossless)  # fmt: skip
+    assert np.array_equal(load_stored(*found).array, array)
+
+
+def lossy(syntax: str, array: np.ndarray) -> bytes:
+    if syntax.endswith("81"):
+        return bytes(imagecodecs.jpegls_encode(array, level=3, out=1 << 16))
+    return bytes(imagecodecs.jpeg2k_encode(array, level=70, codecformat="J2K", bitspersample=16))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "signed"),
+    [("1.2.840.10008.1.2.4.81", 0), ("1.2.840.10008.1.2.4.91", 0), ("1.2.840.10008.1.2.4.91", 1)],
+)
+def test_what_a_lossy_codec_puts_beyond_bits_stored_does_not_wrap(tmp_path: Path, syntax: str, signed: int) -> None:
+    array = np.random.default_rng(5).integers(4000, 4096, (32, 32)).astype("i4")
+    array[::2] = 4095
+    stored = (array - 2048).astype("i2") if signed else array.astype("u2")
+    found = make_file(tmp_path / "a.dcm", encapsulated([lossy(syntax, stored)]), Rows=32, Columns=32, BitsStored=12,
+                      HighBit=11, PixelRepresentation=signed, transfer_syntax=syntax)  # fmt: skip
+    loaded = load_stored(*found).array
+    assert loaded.max() == stored.max()
+    assert np.abs(loaded.astype(int) - stored).max() < 200
+
+
+def test_an_rle_segment_that_unpacks_to_more_than_the_frame(tmp_path: Path) -> None:
+    header = struct.pack("<16I", 1, 64, *[0] * 14)
+    bomb = header + b"\x81\x07" * (1 << 16)
+    found = make_file(tmp_path / "a.dcm", encapsulated([bomb]), Rows=10, Columns=10, BitsAllocated=8,
+                      transfer_syntax=RLELossless)  # fmt: skip
+    assert load_stored(*found).array.tolist() == [[7] * 10] * 10
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, Layout, Path]]:
     folder = tmp_path_factory.mktemp("fuzz")
