@@ -126,9 +126,8 @@ class Elements:
         return None
 
     def signed(self, keyword: str) -> bool:
-        """How a value that is US or SS is meant: by its VR, or else by the Pixel Representation."""
-        vr = self._vr(keyword)
-        return vr == "SS" if vr in ("US", "SS") else self._signed
+        """Whether a value that is US or SS has a sign: by its VR, or because the pixels have, which writers forget."""
+        return self._signed or self._vr(keyword) == "SS"
 
     def _element(self, keyword: str) -> Any:
         tag = tag_for_keyword(keyword)

@@ -43,13 +43,21 @@ class LookupTable:
         return np.asarray(entries[index])
 
 
-def read_lut(elements: Elements) -> LookupTable | None:
-    """Read the LUT of an item of a Modality or VOI LUT Sequence; None if it is broken."""
+def read_lut(elements: Elements, *, signed: bool = False) -> LookupTable | None:
+    """Read the LUT of an item of a Modality or VOI LUT Sequence; None if it is broken.
+
+    Parameters
+    ----------
+    elements : Elements
+        The item.
+    signed : bool
+        The table's input may be below 0, so its first value is meant with a sign whatever VR it has.
+    """
     descriptor = elements.words("LUTDescriptor")
     if len(descriptor) < 3:
         return None
-    count, first, bits = _descriptor(descriptor, signed=elements.signed("LUTDescriptor"))
-    entries = _entries(elements.data("LUTData"), elements.words("LUTData"), count)
+    count, first, bits = _descriptor(descriptor, signed=signed or elements.signed("LUTDescriptor"))
+    entries = _entries(elements.words("LUTData"), count)
     if entries is None:
         return None
     return LookupTable(first, _true_bits(entries, bits), entries.tobytes())
@@ -70,7 +78,7 @@ def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
     NotAvailable
         A table is missing or broken.
     """
-    tables, first = [], 0
+    tables, first, bits = [], 0, 0
     for colour in ("Red", "Green", "Blue"):
         name = f"{colour}PaletteColorLookupTable"
         descriptor = elements.words(f"{name}Descriptor")
@@ -78,18 +86,16 @@ def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
             raise NotAvailable(f"the palette can't be read: no {colour} Palette Color Lookup Table Descriptor")
         count, first, bits = _descriptor(descriptor, signed=elements.signed(f"{name}Descriptor"))
         if elements.data(f"{name}Data"):
-            entries = _entries(elements.data(f"{name}Data"), elements.words(f"{name}Data"), count)
+            entries = _entries(elements.words(f"{name}Data"), count)
         else:
-            segments: Array = elements.words(f"Segmented{name}Data")
-            if bits == 8:
-                segments = np.frombuffer(elements.data(f"Segmented{name}Data"), "u1").astype("u2")
-            entries = _expand(segments, count)
+            entries = _expand(elements.words(f"Segmented{name}Data"), count, 1 if bits == 8 else 2)
         if entries is None:
             raise NotAvailable(f"the palette can't be read: {colour} has fewer entries than the {count} described")
-        shift = max(_true_bits(entries, bits) - 8, 0)
-        tables.append((entries >> shift).astype("u1"))
+        tables.append(entries)
+    # One depth for the three: a dark colour beside bright ones is no sign that it has fewer bits.
+    shift = max(_true_bits(np.concatenate(tables), bits) - 8, 0)
     count = min(len(table) for table in tables)
-    return first, np.stack([table[:count] for table in tables], axis=1)
+    return first, np.stack([(table[:count] >> shift).astype("u1") for table in tables], axis=1)
 
 
 def _descriptor(words: npt.NDArray[np.uint16], *, signed: bool) -> tuple[int, int, int]:
@@ -100,11 +106,16 @@ def _descriptor(words: npt.NDArray[np.uint16], *, signed: bool) -> tuple[int, in
     return int(words[0]) or 0x10000, first, int(words[2])
 
 
-def _entries(data: bytes, words: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.uint16] | None:
+def _entries(words: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.uint16] | None:
     # 8-bit entries may be packed two to a word.
-    if len(words) < count <= len(data):
-        return np.frombuffer(data, "u1", count).astype("u2")
+    if len(words) < count <= 2 * len(words):
+        return _bytes(words)[:count].astype("u2")
     return words[:count] if len(words) >= count else None
+
+
+def _bytes(words: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """The bytes of words, the lower first, which is their order whatever the transfer syntax has."""
+    return words.astype("<u2").view("u1")
 
 
 def _true_bits(entries: npt.NDArray[np.uint16], bits: int) -> int:
@@ -115,14 +126,25 @@ def _true_bits(entries: npt.NDArray[np.uint16], bits: int) -> int:
     return min(max(bits, top.bit_length(), 1), 16)
 
 
-def _expand(segments: Array, count: int) -> npt.NDArray[np.uint16] | None:
-    """Expand segmented LUT data (PS3.3 C.7.9.2): discrete, linear and indirect segments."""
-    entries: list[int] = []
-    words = [int(word) for word in segments]
+def _expand(data: npt.NDArray[np.uint16], count: int, size: int) -> npt.NDArray[np.uint16] | None:
+    """Expand segmented LUT data (PS3.3 C.7.9.2): discrete, linear and indirect segments.
 
-    def run(position: int, limit: int | None, depth: int) -> bool:
+    Parameters
+    ----------
+    data : ndarray of uint16
+    count : int
+        Entries to make.
+    size : int
+        Bytes of an entry, and of an opcode and a length.
+    """
+    entries: list[int] = []
+    words = [int(word) for word in (_bytes(data) if size == 1 else data)]
+    starts: set[int] = set()
+
+    def run(position: int, limit: int | None) -> bool:
         done = 0
         while position + 1 < len(words) and len(entries) < count and (limit is None or done < limit):
+            starts.add(position)
             kind, length = words[position], words[position + 1]
             position += 2
             if kind == 0:
@@ -132,16 +154,20 @@ def _expand(segments: Array, count: int) -> npt.NDArray[np.uint16] | None:
                 start, end = entries[-1], words[position]
                 entries.extend(round(start + (end - start) * step / length) for step in range(1, length + 1))
                 position += 1
-            elif kind == 2 and depth == 0 and position + 1 < len(words):
-                # `length` segments are repeated from an offset given in two words, the lower first.
-                if not run(words[position] | words[position + 1] << 16, length, 1):
+            elif kind == 2 and limit is None and position + 4 // size <= len(words):
+                # `length` segments are repeated from an offset of 32 bits, its lower word first.
+                parts = words[position : position + 4 // size]
+                offset = sum(part << 8 * size * place for place, part in enumerate(parts))
+                # It counts bytes; there are files that count entries.
+                source = offset // size if offset % size == 0 and offset // size in starts else offset
+                if source not in starts or not run(source, length):
                     return False
-                position += 2
+                position += 4 // size
             else:
                 return False
             done += 1
         return True
 
-    if not run(0, None, 0) or len(entries) < count:
+    if not run(0, None) or len(entries) < count:
         return None
     return np.array(entries[:count], "u2")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from neurdicom.pixels.header import Elements, FrameHeader
 from neurdicom.pixels.lut import LookupTable, read_lut
+from neurdicom.pixels.modality import Rescale, read_modality
 
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
@@ -49,9 +50,11 @@ Voi = Window | Range | LookupTable
 
 def read_voi(header: FrameHeader) -> Voi | None:
     """Read the first VOI LUT, or else the first valid window; None where a file has neither."""
+    modality = read_modality(header)
+    signed = isinstance(modality, Rescale) and (modality.slope < 0 or modality.intercept < 0)
     for elements in header.having("FrameVOILUTSequence", "WindowCenter"):
         item = elements.item("VOILUTSequence")
-        table = read_lut(item) if item is not None else None
+        table = read_lut(item, signed=signed) if item is not None else None
         if table is not None:
             return table
         window = read_window(elements)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid, NotAvailable
@@ -212,6 +213,56 @@ def test_segmented_palettes(tmp_path: Path) -> None:
     picture = picture_of(tmp_path, np.arange(12).astype("u1").reshape(1, 12), **elements)
     expected = np.array([0, 1000, 2000, 3000, 4000, 5000] * 2) >> 8
     assert picture[0, :, 1].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("counts", ["bytes", "entries"])
+def test_segments_are_repeated_from_a_byte_offset(tmp_path: Path, size: int, counts: str) -> None:
+    top = 200 << 8 * (size - 1)
+    offset = 4 * size if counts == "bytes" else 4
+    # Discrete 0, 0; linear to the top in 2 steps; discrete 0; the linear segment and the last once more.
+    segments = [0, 2, 0, 0, 1, 2, top, 0, 1, 0, 2, 2, *([offset, 0, 0, 0] if size == 1 else [offset, 0])]
+    elements: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        elements[f"{colour}PaletteColorLookupTableDescriptor"] = [8, 0, 8 * size]
+        elements[f"Segmented{colour}PaletteColorLookupTableData"] = np.array(segments, f"<u{size}").tobytes()
+    picture = picture_of(tmp_path, np.arange(8).astype("u1").reshape(1, 8), **elements)
+    assert picture[0, :, 1].tolist() == [0, 0, 100, 200, 0, 100, 200, 0]
+
+
+def test_a_segment_that_is_repeated_from_nowhere(tmp_path: Path) -> None:
+    elements: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        elements[f"{colour}PaletteColorLookupTableDescriptor"] = [4, 0, 16]
+        segments = np.array([0, 2, 0, 1000, 2, 1, 6, 0], "<u2")
+        elements[f"Segmented{colour}PaletteColorLookupTableData"] = segments.tobytes()
+    with pytest.raises(NotAvailable, match="fewer entries"):
+        picture_of(tmp_path, np.zeros((2, 2), "u1"), **elements)
+
+
+def test_a_dark_colour_of_a_palette_stays_dark(tmp_path: Path) -> None:
+    array = np.arange(4).astype("u1").reshape(1, 4)
+    elements = _palette([np.array([0, 80, 160, 255])] * 3, 0, 16)
+    elements["BluePaletteColorLookupTableData"] = np.array([0, 80, 160, 255], "<u2").tobytes()
+    assert picture_of(tmp_path, array, **elements).tolist() == [[[0, 0, 0], [80, 80, 0], [160, 160, 0], [255, 255, 0]]]
+
+
+def test_bytes_packed_in_words_of_a_big_endian_file(tmp_path: Path) -> None:
+    elements = _palette([np.array([10, 20, 30, 40])] * 3, 0, 8)
+    for colour in ("Red", "Green", "Blue"):
+        elements[f"{colour}PaletteColorLookupTableData"] = b"\x14\x0a\x28\x1e"
+    elements |= {"transfer_syntax": ExplicitVRBigEndian, "vr": "OB"}
+    picture = picture_of(tmp_path, np.arange(4).astype("u1").reshape(1, 4), **elements)
+    assert picture[0, :, 0].tolist() == [10, 20, 30, 40]
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_the_first_value_of_a_voi_lut_is_below_zero_where_its_input_may_be(tmp_path: Path, syntax: str) -> None:
+    array = np.array([[0, 25, 50, 75]], "u2")
+    elements = {"RescaleSlope": "2", "RescaleIntercept": "-100", "transfer_syntax": syntax}
+    sequence = lut(65536 - 100, np.linspace(0, 4095, 151).astype("u2"), 12)
+    picture = picture_of(tmp_path, array, VOILUTSequence=sequence, **elements)
+    assert picture.tolist() == [[0, 85, 170, 255]]
 
 
 def test_a_missing_palette_is_named(tmp_path: Path) -> None:
