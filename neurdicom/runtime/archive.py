@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -93,6 +94,7 @@ class Archive:
             self.files = tuple(sorted(self._files))
             self.manifest: Manifest = parse_manifest(self._read_meta())
             self.kind, self.target = _find_target(self.files, self.manifest.library)
+            _check_params(self.manifest, self.kind)
         except BaseException:
             self._file.close()
             raise
@@ -115,6 +117,10 @@ class Archive:
         check_nesting(folder / name for name in self.files)
         for parent, _, _ in os.walk(folder):
             sync_folder(Path(parent))
+
+    def is_extracted(self, folder: Path) -> bool:
+        """Whether the folder has all files as they are in the archive; there may be others beside them."""
+        return all(_is_copy(folder / name, info) for name, info in self._files.items())
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -147,18 +153,39 @@ class Archive:
 
 
 def extract_into_place(archive: Archive, folder: Path) -> None:
-    """Extract into a folder that appears whole or not at all; nothing happens when it is there already."""
-    if folder.is_dir():
+    """Extract into a folder that appears whole or not at all; nothing happens when it is there, whole, already.
+
+    A plugin runs with the right to change its own files, and may have.
+    """
+    if archive.is_extracted(folder):
         return
-    scratch = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch, damaged = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for path in (scratch, damaged):
+        shutil.rmtree(path, ignore_errors=True)
     try:
         archive.extract(scratch)
+        if folder.exists():
+            folder.rename(damaged)
         scratch.rename(folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    shutil.rmtree(damaged, ignore_errors=True)
     sync_folder(folder.parent)
+
+
+def _is_copy(path: Path, info: zipfile.ZipInfo) -> bool:
+    """Whether a file has the bytes of an entry."""
+    checksum = 0
+    try:
+        if not path.is_file() or path.stat().st_size != info.file_size:
+            return False
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                checksum = zlib.crc32(piece, checksum)
+    except OSError:
+        return False
+    return checksum == info.CRC
 
 
 def _check_entries(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> dict[str, zipfile.ZipInfo]:
@@ -267,6 +294,14 @@ def _find_target(files: tuple[str, ...], library: str | None) -> tuple[Kind, str
             field="library",
         )
     raise Invalid("the archive holds neither plugin.py nor a shared library (.so) beside META.json", field="archive")
+
+
+def _check_params(manifest: Manifest, kind: Kind) -> None:
+    if kind != "python":
+        return
+    for name in manifest.params.keys() & {"self", "ds"}:
+        what = "process takes the dataset, or itself, under that name"
+        raise Invalid(f"META.json: a parameter can't be called {name!r}: {what}", field=f"params.{name}")
 
 
 def sync_folder(folder: Path) -> None:

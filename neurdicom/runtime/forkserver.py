@@ -24,12 +24,14 @@ from neurdicom.runtime import limits, worker
 #: What workers need at once; a module that is not there is the worker's problem, with a message.
 PRELOADED = (
     "numpy",
+    "numpy.random",
     "PIL.Image",
     "pydicom",
     "pydicom.pixels",
     "neurdicom.runtime.native",
     "neurdicom.runtime.results",
     "neurdicom.pixels.tasks",
+    "neurdicom.pixels.preload",
 )
 
 

@@ -110,9 +110,9 @@ def _uncover(folder: Path) -> None:
 
 
 def _import_plugin(folder: Path) -> ModuleType:
-    """The module `plugin`, from this folder and no other."""
+    """The module `plugin`, from this folder and no other. What lies beside it can be imported relative to it, too."""
     path = folder / "plugin.py"
-    spec = importlib.util.spec_from_file_location("plugin", path)
+    spec = importlib.util.spec_from_file_location("plugin", path, submodule_search_locations=[str(folder)])
     if spec is None or spec.loader is None or not path.is_file():
         raise PluginFailed(f"there is no plugin.py in {folder.name}")
     module = importlib.util.module_from_spec(spec)

@@ -253,11 +253,19 @@ def convert_arguments(
 
 
 def decode_arguments(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
-    """Decode the raw values of a query or form. Raises `Malformed` for what is not UTF-8."""
+    """Decode a query or a urlencoded form: names whose bytes were read as Latin-1, and raw values.
+
+    Raises
+    ------
+    Malformed
+        A name or a value is not UTF-8.
+    """
     try:
-        return {name: [value.decode() for value in values] for name, values in arguments.items()}
-    except UnicodeDecodeError as error:
-        raise Malformed(f"a parameter's value is not UTF-8: {error}") from error
+        return {
+            name.encode("latin-1").decode(): [value.decode() for value in values] for name, values in arguments.items()
+        }
+    except UnicodeError as error:
+        raise Malformed(f"a parameter is not UTF-8: {error}") from error
 
 
 def _bounds(name: str, described: Sequence[float | None] | None) -> tuple[float | None, float | None]:

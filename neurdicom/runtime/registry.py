@@ -157,7 +157,7 @@ class Registry:
         """Refuse to run what is quarantined. Raises `PluginQuarantined`."""
         if plugin.problem is not None:
             raise PluginQuarantined(
-                f"the plugin {plugin.manifest.name!r} is quarantined until a new version is uploaded: {plugin.problem}"
+                f"the plugin {plugin.manifest.name!r} is quarantined until it is uploaded again: {plugin.problem}"
             )
 
     def record_success(self, digest: str) -> None:

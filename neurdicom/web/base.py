@@ -174,6 +174,8 @@ class ApiHandler(EarlyAnswerHandler):
         content_type = self.request.headers.get("Content-Type", "")
         try:
             parse_body_arguments(content_type, bytes(self.body), arguments, {}, self.request.headers)
+            if not content_type.lower().startswith("multipart/"):  # Tornado reads these names as Latin-1
+                arguments = {name.encode("latin-1").decode(): values for name, values in arguments.items()}
             return {name: [value.decode() for value in values] for name, values in arguments.items()}
         except (HTTPError, UnicodeDecodeError, ValueError) as error:
             raise Malformed(f"the form can't be parsed: {error}") from error

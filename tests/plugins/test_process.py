@@ -77,8 +77,27 @@ def test_wrong_parameters_are_named_and_the_plugin_is_not_called(
 
 
 @pytest.mark.parametrize(
+    "request_",
+    [
+        {"params": {"größe": "é"}},
+        {"data": {"größe": "é"}},
+        {"files": {"größe": (None, "é")}},
+        {"json": {"größe": "é"}},
+    ],
+)
+def test_names_of_parameters_may_be_in_any_script(site: Site, request_: dict[str, Any]) -> None:
+    assert site.install(package(ECHO, params={"größe": {"type": "text"}})).status_code in (200, 201)
+    assert site.post(**request_).json() == {"args": 0, "größe": "é"}
+
+
+@pytest.mark.parametrize(
     ("content", "content_type"),
-    [(b"{", "application/json"), (b"i=%ff", "application/x-www-form-urlencoded"), (b"x", "text/plain")],
+    [
+        (b"{", "application/json"),
+        (b"i=%ff", "application/x-www-form-urlencoded"),
+        (b"%ff=1", "application/x-www-form-urlencoded"),
+        (b"x", "text/plain"),
+    ],
 )
 def test_a_body_that_cannot_be_parsed_is_malformed(site: Site, content: bytes, content_type: str) -> None:
     assert site.install(package(ECHO, params=PARAMS)).status_code in (200, 201)

@@ -146,6 +146,31 @@ def test_the_same_archive_again(site: Site) -> None:
     assert site.run().status_code == 200
 
 
+@pytest.mark.parametrize("harm", ["path.unlink()", "path.write_text('x = 1')"])
+def test_the_same_archive_again_mends_what_the_plugin_did_to_its_files(site: Site, harm: str) -> None:
+    source = f"""
+import os, pathlib
+
+class Plugin:
+    def process(self, ds):
+        path = pathlib.Path(__file__)
+        {harm}
+        path.with_name("note").write_text("kept by nobody")
+        raise ValueError("harmed")
+"""
+    assert site.install(package(source)).status_code == 201
+    assert site.run().json()["detail"].endswith("ValueError: harmed")
+    assert site.run().status_code in (500, 504)
+    assert site.install(package(source)).status_code == 200
+    assert site.run().json()["detail"].endswith("ValueError: harmed")
+
+
+@pytest.mark.parametrize("name", ["ds", "self"])
+def test_a_python_plugins_parameter_cannot_take_the_name_of_an_argument(site: Site, name: str) -> None:
+    answer = site.install(package(params={name: {"type": "int"}}))
+    assert (answer.status_code, answer.json()["field"]) == (422, f"params.{name}")
+
+
 def test_an_upload_that_is_cut_off_leaves_nothing(site: Site) -> None:
     url = httpx.URL(site.server.url)
     with socket.create_connection((url.host, url.port)) as connection:

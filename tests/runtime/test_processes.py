@@ -14,10 +14,11 @@ from typing import Any
 
 import orjson
 import pytest
+from pydicom.data import get_testdata_file
 
 from neurdicom.errors import PluginCrashed
 from neurdicom.runtime.pool import Program
-from tests.runtime.conftest import descendants, running
+from tests.runtime.conftest import Pool, arguments_of, descendants, running
 
 
 def test_nothing_outlives_a_killed_server(
@@ -152,6 +153,47 @@ def test_what_a_plugin_finds(
     assert found["descriptors"] <= 6
     assert found["random"] != again["random"]
     assert not list(Path(program.target).rglob("__pycache__"))
+
+
+def test_relative_imports(shared: Pool, python: Callable[..., Program], instance: dict[str, Any]) -> None:
+    program = python(
+        """
+        from . import settings
+        from .parts.inner import both
+
+        class Plugin:
+            def process(self, ds):
+                return both() + [settings.VALUE]
+        """,
+        files={
+            "settings.py": "VALUE = 1",
+            "parts/__init__.py": "",
+            "parts/inner.py": "from .. import settings\ndef both(): return [settings.VALUE, __name__]",
+        },
+    )
+    assert orjson.loads(bytes(shared.process(program, instance).body)) == [1, "plugin.parts.inner", 1]
+
+
+NAMES = ["collections", "enum", "inspect", "logging", "re", "secrets", "signal", "threading", "types", "utils", "zlib"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_module_of_any_name(
+    shared: Pool, python: Callable[..., Program], instance: dict[str, Any], name: str
+) -> None:
+    """The plugin has its own, and we none of that: compressed pixels are read, and results encoded, as ever."""
+    source = f"""
+    import {name}
+
+    class Plugin:
+        def process(self, ds):
+            return ds.pixel_array * {name}.OWN
+    """
+    program = python(source, files={f"{name}.py": "OWN = 1"})
+    compressed = arguments_of(Path(get_testdata_file("MR_small_jp2klossless.dcm")))
+    for wanted in ("png", "jpeg", "lum8"):
+        assert shared.process(program, instance | {"format": wanted}).body
+    assert shared.process(program, compressed).body
 
 
 def test_what_a_plugin_prints_is_logged(
