@@ -91,8 +91,10 @@ NEURDICOM_EXPORT const char* LastError(Plugin* plugin);
 NEURDICOM_EXPORT void ResultShape(Plugin* plugin, int* width, int* height, int* channels);
 
 /*
- * JSON in UTF-8 beside the image of the last Process, such as measurements; NULL when there is none. With the result
- * type "JSON" in META.json it is the result, and Process may return NULL. The plugin's; valid until the next call.
+ * JSON in UTF-8 beside or instead of the image of the last Process, such as measurements; NULL when there is none. With
+ * the result type "JSON" in META.json it is the result, and Process may return NULL. Without a result type it is the
+ * result when Process returned NULL and LastError has nothing to say; so after a failure give NULL here, or a message
+ * there. The plugin's; valid until the next call.
  */
 NEURDICOM_EXPORT const char* ResultJson(Plugin* plugin);
 
