@@ -113,10 +113,9 @@ class Encapsulation:
             fragments.append(fragment)
             position = fragment.offset + fragment.length
         frames = self._form.frames
-        if frames == 1:
-            return [fragments] if fragments else []
         if len(fragments) <= frames:
             return [[fragment] for fragment in fragments]
+        # Also where one frame is declared: there are files with more, of which the first is what can be given.
         groups: list[list[Fragment]] = []
         for fragment in fragments:
             if not groups or _begins_frame(bytes(self._source.read(fragment.offset, min(fragment.length, 12)))):

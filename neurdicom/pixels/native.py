@@ -35,8 +35,7 @@ def read_native(source: Source, layout: Layout, form: PixelForm, index: int) -> 
     if layout.pixel_length is None:
         raise NotAvailable(f"encapsulated pixel data in the native transfer syntax {layout.transfer_syntax}")
     big = layout.transfer_syntax == BIG_ENDIAN
-    # With 4:2:2 two pixels share their chroma: Y1 Y2 CB CR (PS3.3 C.7.6.3.1.2).
-    halved = form.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and form.samples == 3
+    halved = _is_halved(layout, form)
     count = form.rows * form.columns * 2 if halved else form.count
     first_bit, bits = index * count * form.bits_allocated, count * form.bits_allocated
     start, end = first_bit // 8, (first_bit + bits + 7) // 8
@@ -57,6 +56,23 @@ def read_native(source: Source, layout: Layout, form: PixelForm, index: int) -> 
     if halved:
         return _expand_422(cells, form)
     return arrange(cells, form, planar=form.planar)
+
+
+def check_frames(layout: Layout, form: PixelForm) -> None:
+    """Raise `NotAvailable` if native pixel data has no room for all the frames that are declared."""
+    count = form.rows * form.columns * 2 if _is_halved(layout, form) else form.count
+    needed = (form.frames * count * form.bits_allocated + 7) // 8
+    if layout.pixel_length is not None and layout.pixel_length < needed:
+        raise NotAvailable(f"{form.frames} frames need {needed} bytes; the pixel data has {layout.pixel_length}")
+
+
+def _is_halved(layout: Layout, form: PixelForm) -> bool:
+    # With 4:2:2 two pixels share their chroma: Y1 Y2 CB CR (PS3.3 C.7.6.3.1.2). Files that were once compressed
+    # have the name without being so, which their length tells.
+    if form.photometric not in ("YBR_FULL_422", "YBR_PARTIAL_422") or form.samples != 3:
+        return False
+    whole = (form.frames * form.count * form.bits_allocated + 7) // 8
+    return layout.pixel_length not in (whole, whole + whole % 2)
 
 
 def as_cells(data: bytes | bytearray, form: PixelForm, count: int, *, big: bool = False, skip: int = 0) -> Array:

@@ -5,6 +5,7 @@ import shutil
 import struct
 import warnings
 import zlib
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -20,10 +21,11 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 from neurdicom.dicom.edits import edit_dataset, rewrite_header
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
+from neurdicom.pixels.codecs import CODECS
 from neurdicom.pixels.encoders import ENCODERS, Encoder
 from neurdicom.pixels.form import PixelForm
 from neurdicom.pixels.header import BROKEN, read_whole_header
-from neurdicom.pixels.native import EXPLICIT, IMPLICIT
+from neurdicom.pixels.native import EXPLICIT, IMPLICIT, check_frames
 from neurdicom.pixels.pipeline import load_uncoloured
 from neurdicom.pixels.source import DEFLATED
 
@@ -106,6 +108,9 @@ class _Frames:
 
     def __init__(self, path: str | Path, layout: Layout, form: PixelForm, encoder: Encoder | None) -> None:
         self._path, self._layout, self.form, self._encoder = path, layout, form, encoder
+        if layout.transfer_syntax not in CODECS:
+            # Not halfway through the output.
+            check_frames(layout, form)
         first, self.photometric = load_uncoloured(path, layout, 1)
         self._first: Array | None = first
         self._rgb = self.photometric == "RGB"
@@ -233,19 +238,23 @@ def _write_encapsulated(file: BinaryIO, header: bytes, frames: _Frames | None) -
     file.write(header)
     file.write(_element(frames, _UNDEFINED, explicit=True, vr=b"OB"))
     count = frames.form.frames
+    if 4 * count >= _UNDEFINED:
+        raise NotAvailable(f"a Basic Offset Table has no room for {count} frames")
     file.write(_ITEM + struct.pack("<I", 4 * count))
     table = file.tell()
-    file.write(bytes(4 * count))
-    base, offsets = file.tell(), []
+    base, offsets = table + 4 * count, array("I")
+    # A gap for the table; it takes no room before all the frames turn out to be there.
+    file.seek(base)
     for data in frames.encoded():
-        offsets.append(file.tell() - base)
+        offset = file.tell() - base
+        if offset >= _UNDEFINED:
+            raise NotAvailable("the compressed pixel data has more than the 4 GiB that a Basic Offset Table reaches")
+        offsets.append(offset)
         file.write(_ITEM + struct.pack("<I", len(data)))
         file.write(data)
     file.write(_END)
-    if offsets[-1] >= _UNDEFINED:
-        raise NotAvailable("the compressed pixel data has more than the 4 GiB that a Basic Offset Table reaches")
     file.seek(table)
-    file.write(struct.pack(f"<{count}I", *offsets))
+    file.write(np.asarray(offsets, "<u4").tobytes())
     file.seek(0, 2)
 
 

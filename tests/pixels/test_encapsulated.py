@@ -64,6 +64,12 @@ def test_fewer_frames_than_declared(tmp_path: Path) -> None:
         load_stored(*found, 3)
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_more_frames_than_declared(tmp_path: Path, syntax: str) -> None:
+    found = store(tmp_path / "a.dcm", encapsulated(codestreams(syntax), table=False), syntax, NumberOfFrames=None)
+    assert np.array_equal(load_stored(*found).array, FRAMES[0])
+
+
 def test_a_file_that_ends_within_a_frame(tmp_path: Path) -> None:
     path, layout = store(tmp_path / "a.dcm", encapsulated(codestreams(JPEGLSLossless)), JPEGLSLossless)
     cut = copy_cut(path, tmp_path / "cut.dcm", path.stat().st_size - 40)

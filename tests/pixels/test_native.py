@@ -117,6 +117,15 @@ def test_ybr_full_422_shares_chroma(tmp_path: Path) -> None:
     assert frame.array.tolist() == [[[10] * 3, [20] * 3], [[200] * 3, [255] * 3]]
 
 
+def test_ybr_full_422_that_is_not_halved_has_the_length_of_ybr_full(tmp_path: Path) -> None:
+    array = np.random.default_rng(6).integers(0, 256, (3, 5, 3)).astype("u1")
+    frames = [
+        load_stored(*make_file(tmp_path / "a.dcm", array, PhotometricInterpretation=photometric)).array
+        for photometric in ("YBR_FULL", "YBR_FULL_422")
+    ]
+    assert np.array_equal(*frames)
+
+
 def test_only_the_wanted_frame_is_needed(tmp_path: Path) -> None:
     frames = np.arange(3 * 4 * 5).astype("u2").reshape(3, 4, 5)
     path, layout = make_file(tmp_path / "a.dcm", frames.tobytes(), Rows=4, Columns=5, NumberOfFrames=3)

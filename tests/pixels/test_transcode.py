@@ -15,7 +15,7 @@ from neurdicom.pixels.encoders import ENCODERS
 from neurdicom.pixels.enrol import enrol
 from neurdicom.pixels.pipeline import load_stored
 from neurdicom.pixels.transcode import targets, transcode
-from tests.pixels.files import layout_of, make_dataset, make_file, save
+from tests.pixels.files import encapsulated, layout_of, make_dataset, make_file, save
 
 LOSSLESS = [target for target in targets() if target != JPEGBaseline8Bit]
 RNG = np.random.default_rng(3)
@@ -143,8 +143,6 @@ def test_edits_are_applied(tmp_path: Path) -> None:
 
 def test_its_own_transfer_syntax_is_the_same_bytes(tmp_path: Path) -> None:
     codestream = ENCODERS[JPEGBaseline8Bit].encode(RNG.integers(0, 255, (16, 16)).astype("u1"), 8, True)
-    from tests.pixels.files import encapsulated
-
     path, layout = make_file(tmp_path / "a.dcm", encapsulated([codestream]), Rows=16, Columns=16, BitsAllocated=8,
                              transfer_syntax=JPEGBaseline8Bit)  # fmt: skip
     output = tmp_path / "b.dcm"
@@ -168,6 +166,28 @@ def test_what_a_transfer_syntax_can_not_hold(tmp_path: Path, elements: dict[str,
     path, layout = make_file(tmp_path / "a.dcm", np.zeros((4, 4), dtype), **elements)
     with pytest.raises(NotAvailable, match=words):
         transcode(path, layout, target, tmp_path / "b.dcm")
+
+
+@pytest.mark.parametrize("target", LOSSLESS)
+@pytest.mark.parametrize("frames", ["3", "2147483647"])
+def test_frames_that_are_not_there_write_nothing(tmp_path: Path, target: str, frames: str) -> None:
+    path, layout = make_file(tmp_path / "a.dcm", bytes(32), Rows=2, Columns=4, NumberOfFrames=frames,
+                             transfer_syntax=ExplicitVRBigEndian)  # fmt: skip
+    with pytest.raises(NotAvailable, match=f"{frames} frames need"):
+        transcode(path, layout, target, tmp_path / "b.dcm")
+    assert not (tmp_path / "b.dcm").exists()
+
+
+def test_compressed_frames_that_are_not_there_take_no_memory(tmp_path: Path) -> None:
+    codestream = ENCODERS["1.2.840.10008.1.2.4.80"].encode(np.zeros((2, 4), "u2"), 16, True)
+    path, layout = make_file(tmp_path / "a.dcm", encapsulated([codestream]), Rows=2, Columns=4,
+                             NumberOfFrames="1000000000", transfer_syntax="1.2.840.10008.1.2.4.80")  # fmt: skip
+    with pytest.raises(NotAvailable, match="holds 1"):
+        transcode(path, layout, "1.2.840.10008.1.2.5", tmp_path / "b.dcm")
+    assert (tmp_path / "b.dcm").stat().st_blocks * 512 < 1 << 20
+    with pytest.raises(NotAvailable, match="no room"):
+        many = type(layout).from_dict(layout.as_dict() | {"number_of_frames": 2_000_000_000})
+        transcode(path, many, "1.2.840.10008.1.2.5", tmp_path / "b.dcm")
 
 
 def test_instances_without_pixels(tmp_path: Path) -> None:
