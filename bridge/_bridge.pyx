@@ -337,8 +337,11 @@ cdef str _text(const char* text):
 
 
 def start_watch(long long limit, int exit_status):
-    """Start the thread that ends this process once it holds `limit` bytes more than now. Once in a process."""
-    cdef int code = watch().start(limit, exit_status)
+    """Start the thread that ends this process once it holds `limit` bytes more than now. Once in a process.
+
+    A crash after an allocation that was refused ends it in the same way.
+    """
+    cdef int code = watch().start(limit, exit_status) or watch().catch_crashes()
     if code:
         raise OSError(code, f"the memory of this process can't be watched: {os.strerror(code)}")
 

@@ -24,6 +24,7 @@ cdef extern from "guarded.hpp" namespace "neurdicom" nogil:
 cdef extern from "watch.hpp" namespace "neurdicom" nogil:
     cdef cppclass Watch:
         int start(int64_t limit, int exit_status) noexcept
+        int catch_crashes() noexcept
         void set_working(bint working) noexcept
 
     Watch& watch() noexcept

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
 
 namespace neurdicom {
 
@@ -60,8 +61,22 @@ public:
         return code;
     }
 
-    // Says whether the plugin is at work. Costs a store, unless the thread is fast asleep.
+    // Takes a crash that follows a refused allocation for what it is: C code seldom asks whether malloc gave NULL, and
+    // what C++ and Rust do about it ends in abort(). Other crashes go to whom they went before. Once `start` was called.
+    int catch_crashes() noexcept {
+        struct sigaction action = {};
+        action.sa_sigaction = &Watch::crashed;
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+        sigemptyset(&action.sa_mask);
+        for (std::size_t index = 0; index < std::size(crashes); ++index) {
+            if (sigaction(crashes[index], &action, &before_[index])) return errno;
+        }
+        return 0;
+    }
+
+    // Says whether the plugin is at work. Costs two stores, unless the thread is fast asleep.
     void set_working(bool working) noexcept {
+        errno = 0;  // what `crashed` finds was set since
         working_.store(working);
         if (working && asleep_.load()) {
             pthread_mutex_lock(&mutex_);
@@ -71,9 +86,13 @@ public:
     }
 
 private:
+    static constexpr int crashes[] = {SIGSEGV, SIGBUS, SIGABRT};
     static constexpr long at_work = 10'000'000;   // nanoseconds between two looks
     static constexpr long at_rest = 250'000'000;  // the same when nothing was asked of the plugin for a while
     static constexpr int patience = 50;
+
+    // Runs on the thread that crashed, and so sees its errno. Defined after `watch`.
+    static void crashed(int number, siginfo_t* details, void* context) noexcept;
 
     static void* run(void* self) noexcept {
         static_cast<Watch*>(self)->look();
@@ -106,11 +125,21 @@ private:
     std::atomic<bool> asleep_{false};
     std::int64_t ceiling_ = 0;
     int exit_status_ = 0;
+    struct sigaction before_[std::size(crashes)] = {};
 };
 
 inline Watch& watch() noexcept {
     static Watch* const instance = new Watch;  // never destroyed: the thread outlives every static object
     return *instance;
+}
+
+inline void Watch::crashed(int number, siginfo_t*, void*) noexcept {
+    Watch& self = watch();
+    if (errno == ENOMEM) _exit(self.exit_status_);
+    for (std::size_t index = 0; index < std::size(crashes); ++index) {
+        if (crashes[index] == number) sigaction(number, &self.before_[index], nullptr);
+    }
+    raise(number);  // is delivered on return
 }
 
 }  // namespace neurdicom

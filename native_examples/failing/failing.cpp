@@ -40,6 +40,18 @@ int recurse(int depth)
     }
 }
 
+void use_unchecked()
+{
+    volatile double* block = static_cast<volatile double*>(std::malloc(static_cast<std::size_t>(1) << 44));
+    block[0] = 1.0;
+}
+
+void allocate_without_a_way_out() noexcept
+{
+    double* volatile block = new double[static_cast<std::size_t>(1) << 41];
+    delete[] block;
+}
+
 }  // namespace
 
 Plugin* InitPlugin()
@@ -65,6 +77,8 @@ double* Process(Plugin* plugin, double* img, int width, int height, const char* 
     if (asks(params, "throw")) throw std::runtime_error("thrown in C++");
     if (asks(params, "throw_number")) throw 42;
     if (asks(params, "bad_alloc")) throw std::bad_alloc();
+    if (asks(params, "unchecked")) use_unchecked();
+    if (asks(params, "noexcept")) allocate_without_a_way_out();
     if (asks(params, "stack")) img[0] = recurse(0);
     if (asks(params, "free_image")) std::free(reinterpret_cast<char*>(img) + 8);
     if (asks(params, "print")) std::printf("%d by %d\n", width, height);

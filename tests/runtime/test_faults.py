@@ -148,6 +148,8 @@ NATIVE = [
     ("throw", PluginFailed, "thrown in C++"),
     ("throw_number", PluginFailed, "not a std::exception"),
     ("bad_alloc", PluginMemory, "100 MiB"),
+    ("unchecked", PluginMemory, "100 MiB"),
+    ("noexcept", PluginMemory, "100 MiB"),
     ("stack", PluginCrashed, "SIGSEGV"),
     ("free_image", PluginCrashed, "SIGABRT"),
     ("close", PluginCrashed, "connection"),
