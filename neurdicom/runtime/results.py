@@ -59,11 +59,9 @@ def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffe
 
 def from_native(image: Array | None, text: str | None, arguments: Mapping[str, Any], program: Program) -> Answer:
     """Reply of a native plugin: its image, its JSON, or its image with the JSON in the description (`json`)."""
-    # Without a declared kind, NULL with JSON and without an error is JSON instead of an image.
-    is_open = program.result is None
-    wants_json = program.result == "JSON" or (
-        is_open and (arguments.get("format") == "json" or (image is None and text))
-    )
+    wants_json = program.result == "JSON"
+    if program.result is None:  # NULL with JSON and without an error is JSON instead of an image
+        wants_json = arguments.get("format") == "json" or (image is None and text is not None)
     if wants_json:
         if text is None:
             raise PluginFailed(f"{program.title} gave no JSON: ResultJson is missing or returned NULL")
