@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.codestream import J2kHeader, read_j2k_header, read_jpeg_header
+from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.pixels.colour import ycbcr_to_rgb
 from neurdicom.pixels.form import PixelForm
 from neurdicom.pixels.native import arrange, as_cells, stored_values
@@ -72,22 +72,7 @@ def _jpeg_2000(data: bytes, form: PixelForm) -> Array:
     if header is None:
         raise NotAvailable("no JPEG 2000 codestream")
     _check_size(header.rows, header.columns, header.components, form)
-    return _from_j2k(imagecodecs.jpeg2k_decode(data), header, form)
-
-
-def _htj2k(data: bytes, form: PixelForm) -> Array:
-    """HTJ2K of more than 16 bits a sample, which OpenJPEG does not read."""
-    header = read_j2k_header(data)
-    if header is None:
-        raise NotAvailable("no JPEG 2000 codestream")
-    _check_size(header.rows, header.columns, header.components, form)
-    if header.precision <= 16:
-        raise NotAvailable(f"{header.precision} bits a sample, which is the other codec's")
-    return _from_j2k(imagecodecs.htj2k_decode(data), header, form)
-
-
-def _from_j2k(cells: Array, header: J2kHeader, form: PixelForm) -> Array:
-    decoded = stored_values(cells, form, precision=header.precision, exact=header.reversible)
+    decoded = stored_values(imagecodecs.jpeg2k_decode(data), form, precision=header.precision, exact=header.reversible)
     # A component transform is undone by the codec, and what it had been applied to was RGB.
     return decoded if header.transformed else _to_rgb(decoded, form)
 
@@ -160,8 +145,7 @@ CODECS: Mapping[str, tuple[Decode, ...]] = {
     DEFLATED_FRAME: (_deflated_frame,),
     **{f"1.2.840.10008.1.2.4.{number}": _JPEG for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_ls,) for number in (80, 81)},
-    **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_2000,) for number in (90, 91, 92, 93)},
-    **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_2000, _htj2k) for number in (201, 202, 203)},
+    **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_2000,) for number in (90, 91, 92, 93, 201, 202, 203)},
 }
 
 
