@@ -142,10 +142,11 @@ class ApiHandler(EarlyAnswerHandler):
 
     def check_query(self, known: Any) -> None:
         """Refuse query parameters of other names."""
-        unknown = self.request.query_arguments.keys() - set(known)
+        names = set(known)
+        unknown = self.request.query_arguments.keys() - names
         if unknown:
-            name = min(unknown)
-            raise Invalid(f"unknown query parameter {name!r}; this route takes {sorted(known) or 'none'}", field=name)
+            name, taken = min(unknown), ", ".join(sorted(names)) or "none"
+            raise Invalid(f"unknown query parameter {name!r}; this route takes {taken}", field=name)
 
     def data_received(self, chunk: bytes) -> Any:
         """Gather the body, up to `MAX_BODY`."""

@@ -1,5 +1,6 @@
 """Routes of pixels: the rendered image, and raw samples."""
 
+import re
 from collections.abc import Sequence
 
 from neurdicom.errors import Invalid, NotAvailable
@@ -8,6 +9,9 @@ from neurdicom.services.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import send_buffer
 from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation
+
+#: NaN and infinity too, which get an answer of their own.
+_NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 _LARGEST_FRAME = 2**31 - 1
 _LARGEST_SIZE = 16384
@@ -63,13 +67,20 @@ class ImageHandler(_PixelsHandler):
     async def get(self, instance: str) -> None:
         """Answer the picture."""
         options = ImageOptions(
-            format=self.query("format") or _accepted(self.request.headers.get("Accept", ""), IMAGE_FORMATS),
+            format=self._format(),
             frame=self.query_int("frame", 1, low=1, high=_LARGEST_FRAME),
             window=self._window(),
             width=self._size("width"),
             height=self._size("height"),
         )
         await self._send(await self.services.render.image(instance, options))
+
+    def _format(self) -> str:
+        given = self.query("format")
+        if given is not None:
+            return given
+        self.set_header("Vary", "Accept")
+        return _accepted(self.request.headers.get("Accept", ""), IMAGE_FORMATS)
 
     def _size(self, name: str) -> int | None:
         return None if self.query(name) is None else self.query_int(name, 0, low=1, high=_LARGEST_SIZE)
@@ -87,10 +98,10 @@ class ImageHandler(_PixelsHandler):
         text = self.query(name)
         if text is None:
             return None
-        try:
-            return float(text)
-        except ValueError as error:
-            raise Invalid(f"{name} is {text!r}; a number is expected", field=name) from error
+        # float() would also take underscores and other scripts' digits.
+        if not _NUMBER_TEXT.fullmatch(text):
+            raise Invalid(f"{name} is {text!r}; a number is expected", field=name)
+        return float(text)
 
 
 class RawHandler(_PixelsHandler):
@@ -133,11 +144,12 @@ def _accepted(accept: str, formats: Sequence[str]) -> str:
         return formats[0]
 
     def weight(name: str) -> float:
-        liked = next((weights[key] for key in (f"image/{name}", "image/*", "*/*") if key in weights), 0.0)
-        # Browsers name what they know and take the rest at a discount; a lossy picture is for who asks for it.
-        return liked if name == "png" else liked / 2
+        return next((weights[key] for key in (f"image/{name}", "image/*", "*/*") if key in weights), 0.0)
 
     best = max(formats, key=weight)
+    if "text/html" in weights and weight(formats[0]) > 0:
+        # A browser that opens the address itself: it names the pictures that it knows, and has asked for none of them.
+        best = formats[0]
     if weight(best) <= 0:
         raise NotAvailable(f"Accept is {accept!r}; {', '.join(f'image/{name}' for name in formats)} can be given")
     return best

@@ -92,13 +92,18 @@ def test_frames_and_sizes(pixels: Pixels) -> None:
         ("*/*", "png"),
         ("image/jpeg", "jpeg"),
         ("image/webp;q=0.9, image/jpeg;q=0.2", "webp"),
-        ("image/avif,image/webp,image/apng,*/*;q=0.8", "png"),
+        ("image/jpeg;q=1.0, image/png;q=0.9", "jpeg"),
+        ("image/png;q=0.8, image/*;q=0.9", "jpeg"),
+        ("image/jpeg, image/png", "png"),
+        ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", "png"),
+        ("text/html,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8", "png"),
         ("image/*", "png"),
     ],
 )
 def test_the_accept_header_chooses(pixels: Pixels, accept: str, wanted: str) -> None:
     answer = pixels.get(pixels.grey, "image", accept=accept)
     assert answer.headers["Content-Type"] == f"image/{wanted}"
+    assert answer.headers["Vary"] == "Accept"
     assert Image.open(BytesIO(answer.content)).format == wanted.upper()
 
 
@@ -162,6 +167,10 @@ def test_edited_windows_are_shown(pixels: Pixels) -> None:
         ("image", {"frame": "2"}, "frame"),
         ("image", {"frame": "one"}, "frame"),
         ("image", {"format": "tiff"}, "format"),
+        ("image", {"format": ""}, "format"),
+        ("image", {"format": ["png", "jpeg"]}, "format"),
+        ("image", {"window_center": "1_0", "window_width": "5"}, "window_center"),
+        ("image", {"window_center": "5", "window_width": "1e400"}, "window_width"),
         ("image", {"window_center": "5"}, "window_width"),
         ("image", {"window_center": "x", "window_width": "5"}, "window_center"),
         ("image", {"window_center": "nan", "window_width": "5"}, "window_center"),
@@ -173,8 +182,12 @@ def test_edited_windows_are_shown(pixels: Pixels) -> None:
         ("file", {"transfer_syntax": "JPEG"}, "transfer_syntax"),
     ],
 )
-def test_what_is_wrong_is_named(pixels: Pixels, what: str, query: dict[str, str], field: str) -> None:
+def test_what_is_wrong_is_named(pixels: Pixels, what: str, query: dict[str, Any], field: str) -> None:
     assert pixels.get(pixels.grey, what, 422, **query).json()["field"] == field
+
+
+def test_an_unknown_parameter_is_told_the_known(pixels: Pixels) -> None:
+    assert "this route takes format, frame" in pixels.get(pixels.grey, "raw", 422, window="1").json()["detail"]
 
 
 def test_what_an_instance_can_not_give(pixels: Pixels) -> None:
