@@ -36,6 +36,29 @@ class Settings:
     plugin_memory: int = _setting(2048, "MiB of memory that a plugin's worker may take.", low=64, high=1 << 20)
     session_hours: float = _setting(12.0, "Hours until a sign-in expires.", low=0.01, high=24 * 365)
     max_upload: int = _setting(0, "Bytes that one upload may have; 0 for no limit.", low=0, high=1 << 62)
+    dimse_port: int = _setting(0, "TCP port of the DIMSE services, such as 4242; 0 for none.", low=0, high=65535)
+    ae_title: str = _setting("NEURDICOM", "Application Entity Title of this server.")
+    dimse_accept: str = _setting(
+        "known", "Who may store, query and retrieve: AEs that are DICOM nodes here, or any.", choices=("known", "any")
+    )
+    dimse_called: str = _setting(
+        "any", "Called AE titles that are answered to: any, or only the server's own.", choices=("any", "own")
+    )
+    dimse_storage: str = _setting(
+        "known",
+        "SOP classes that are stored: those of the standard, or any (private ones too).",
+        choices=("known", "any"),
+    )
+    dimse_processes: int = _setting(
+        len(os.sched_getaffinity(0)), "Most processes for associations (default: cores).", low=1, high=256
+    )
+    dimse_associations: int = _setting(64, "Associations at a time; more are rejected.", low=1, high=10000)
+    dimse_timeout: float = _setting(30.0, "Seconds that a DIMSE peer may be silent.", low=1.0, high=3600.0)
+    dimse_tls_certificate: str = _setting("", "Certificate (PEM) for DIMSE over TLS, in both directions.")
+    dimse_tls_key: str = _setting("", "Its private key (PEM).")
+    dimse_tls_ca: str = _setting("", "Certificates (PEM) that those of TLS peers must be signed by.")
+    cors_origins: str = _setting("", "Origins whose pages may use DICOMweb and REST, separated by commas; * for all.")
+    dicomweb_delete: bool = _setting(False, "Accept DELETE at the DICOMweb base.")
     log_level: str = _setting("info", "How much is logged.", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting("text", "Form of the log's lines.", choices=("text", "json"))
 
@@ -52,6 +75,18 @@ class Settings:
             )
         if self.mongodb_uri and not self.mongodb_uri.startswith(("mongodb://", "mongodb+srv://")):
             raise Invalid("mongodb_uri does not begin with mongodb:// or mongodb+srv://", field="mongodb_uri")
+        if not is_ae_title(self.ae_title):
+            raise Invalid(
+                f"ae_title is {self.ae_title!r}; 1 to 16 printable ASCII characters without a backslash are expected",
+                field="ae_title",
+            )
+        if bool(self.dimse_tls_certificate) != bool(self.dimse_tls_key):
+            missing = "dimse_tls_key" if self.dimse_tls_certificate else "dimse_tls_certificate"
+            raise Invalid(f"{missing} is missing; a certificate and its key go together", field=missing)
+        for name in ("dimse_tls_certificate", "dimse_tls_key", "dimse_tls_ca"):
+            file = getattr(self, name)
+            if file and not Path(file).is_file():
+                raise Invalid(f"{name} is {file!r}, which is no file", field=name)
 
 
 def is_loopback(host: str) -> bool:
@@ -62,6 +97,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_ae_title(text: str) -> bool:
+    """Tell whether a text is an Application Entity Title (PS3.5 6.2, VR AE): not only spaces, none around it."""
+    return 1 <= len(text) <= 16 and text.strip() == text and text.isascii() and text.isprintable() and "\\" not in text
 
 
 def load_settings(file: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -93,6 +93,22 @@ class Unavailable(NeurdicomError, ConnectionError):
     code = "unavailable"
 
 
+class PeerFailed(NeurdicomError, ConnectionError):
+    """A DICOM node does not answer, refuses, or answers with a failure; the message says which, and its words.
+
+    Attributes
+    ----------
+    retryable : bool
+        Trying again later may help: it did not answer, or said that it is busy.
+    """
+
+    code = "peer_failed"
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
 class PluginError(NeurdicomError, RuntimeError):
     """A plugin did not give a result; the server and all other requests are unharmed.
 

@@ -21,8 +21,10 @@ HEIGHTS = {
     "runtime": 4,
     "services": 5,
     "web": 6,
-    "app": 7,
-    "cli": 8,
+    "dimse": 6,
+    "dicomweb": 7,
+    "app": 8,
+    "cli": 9,
 }
 
 #: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
@@ -34,7 +36,8 @@ CONFINED = {
     "pymongo": ("catalog/mongo",),
     "bson": ("catalog/mongo",),
     "sqlite3": ("catalog/sqlite",),
-    "tornado": ("web/", "app.py"),
+    "tornado": ("web/", "dicomweb/", "app.py"),
+    "httpx": ("dicomweb/client",),
     "pynetdicom": ("dimse/",),
     "neurdicom._bridge": ("runtime/native.py",),
     "imagecodecs": ("pixels/",),
