@@ -13,6 +13,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
+from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.errors import Unavailable
 from neurdicom.lock import FolderLock
 from neurdicom.runtime.pool import WorkerPool
@@ -64,6 +65,7 @@ ROUTES: list[Route] = [
     *plugins.ROUTES,
     *process.ROUTES,
     *users.ROUTES,
+    *dicomweb.ROUTES,
     *operations.ROUTES,
     *openapi.ROUTES,
 ]

@@ -1,6 +1,7 @@
 """Where a browser's request comes from: no other site may act through a user's session."""
 
 import ipaddress
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from neurdicom.errors import Forbidden
@@ -8,7 +9,14 @@ from neurdicom.errors import Forbidden
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def check_origin(method: str, *, host: str, origin: str | None, fetch_site: str | None) -> None:
+def check_origin(
+    method: str,
+    *,
+    host: str,
+    origin: str | None,
+    fetch_site: str | None,
+    trusted: Collection[str] = (),
+) -> None:
     """Refuse a state-changing request that a browser sends on behalf of another site.
 
     For requests whose credential a browser adds by itself: the session cookie, or none with `--no-auth`.
@@ -24,6 +32,9 @@ def check_origin(method: str, *, host: str, origin: str | None, fetch_site: str 
         The Host header. A proxy in front has to pass it on.
     origin, fetch_site : str or None
         The headers of these names. The scheme of the origin does not count, since a proxy may end TLS.
+    trusted : collection of str
+        Other origins, in lower case, whose pages may do so too, because whoever runs the server has named them. A
+        `*` among them names none.
 
     Raises
     ------
@@ -32,7 +43,7 @@ def check_origin(method: str, *, host: str, origin: str | None, fetch_site: str 
     if method in _SAFE_METHODS:
         return
     if origin is not None:
-        if _authority(origin) != host.lower():
+        if _authority(origin) != host.lower() and origin.lower() not in trusted:
             raise Forbidden(f"the request comes from {origin}; only pages of {host} may change something here")
     elif fetch_site not in (None, "same-origin", "none"):
         raise Forbidden(f"the request comes from another site ({fetch_site}); use a bearer token instead")

@@ -17,9 +17,10 @@ from neurdicom.logs import REQUEST_ID
 from neurdicom.security.access import Principal, check_access
 from neurdicom.security.authentication import SESSION_COOKIE
 from neurdicom.security.origin import check_loopback_host, check_origin
+from neurdicom.web import cors
 from neurdicom.web.early import EarlyAnswerHandler
 from neurdicom.web.problems import problem, problem_of, status_of
-from neurdicom.web.routing import Operation
+from neurdicom.web.routing import METHODS, Operation
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -87,6 +88,7 @@ class ApiHandler(EarlyAnswerHandler):
         self.body = bytearray()
         given = self.request.headers.get("X-Request-ID", "")
         self.request_id = given if GIVEN_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self._allow_origin()
 
     def set_default_headers(self) -> None:
         """Say nothing of the software, and keep browsers from guessing or framing."""
@@ -100,12 +102,15 @@ class ApiHandler(EarlyAnswerHandler):
         REQUEST_ID.set(self.request_id)
         if not self.services.ready:
             self.set_header("Connection", "close")
-        described = self.operation
-        if described is None:
-            raise HTTPError(405)
         if self.services.settings.no_auth:
             check_loopback_host(self.request.host)
         headers = self.request.headers
+        if self._is_preflight():
+            self._answer_preflight()
+            return
+        described = self.operation
+        if described is None:
+            raise HTTPError(405)
         authorization = headers.get("Authorization")
         if authorization is None:
             check_origin(
@@ -113,6 +118,7 @@ class ApiHandler(EarlyAnswerHandler):
                 host=self.request.host,
                 origin=headers.get("Origin"),
                 fetch_site=headers.get("Sec-Fetch-Site"),
+                trusted=cors.listed_origins(self.services.settings.cors_origins),
             )
         self.principal = await self.services.authenticator.authenticate(authorization, self.get_cookie(SESSION_COOKIE))
         check_access(described.access, self.principal)
@@ -138,6 +144,41 @@ class ApiHandler(EarlyAnswerHandler):
         """Answer as GET does; Tornado leaves the body away."""
         await cast(Any, self).get(*args)
 
+    # -- pages of other origins ------------------------------------------------------------------------------
+
+    def vary(self, *names: str) -> None:
+        """Say that the answer depends on these request headers too."""
+        known = [each.strip() for each in self._headers.get("Vary", "").split(",") if each.strip()]
+        self.set_header("Vary", ", ".join(dict.fromkeys([*known, *names])))
+
+    def _allow_origin(self) -> None:
+        """Let a page of an allowed origin read the answer, an error too."""
+        setting = self.services.settings.cors_origins
+        if not setting:
+            return
+        self.vary("Origin")
+        allowed = cors.allowed_origin(setting, self.request.headers.get("Origin"))
+        if allowed is not None:
+            self.set_header("Access-Control-Allow-Origin", allowed)
+            self.set_header("Access-Control-Expose-Headers", cors.EXPOSED)
+
+    def _is_preflight(self) -> bool:
+        """A browser asks whether a page may send a request: without a credential, which it may not send yet."""
+        headers = self.request.headers
+        return (
+            self.request.method == "OPTIONS"
+            and "Access-Control-Request-Method" in headers
+            and cors.allowed_origin(self.services.settings.cors_origins, headers.get("Origin")) is not None
+        )
+
+    def _answer_preflight(self) -> None:
+        names = self.request.headers.get("Access-Control-Request-Headers")
+        self.set_header("Access-Control-Allow-Methods", ", ".join(self._methods()))
+        self.set_header("Access-Control-Allow-Headers", cors.requested_headers(names))
+        self.set_header("Access-Control-Max-Age", str(cors.MAX_AGE))
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
     # -- what comes in ---------------------------------------------------------------------------------------
 
     def check_query(self, known: Any) -> None:
@@ -157,7 +198,7 @@ class ApiHandler(EarlyAnswerHandler):
 
     def refuse(self, error: NeurdicomError) -> None:
         """Answer with an error while the body arrives; `data_received` must not raise it."""
-        self.send_error(status_of(error), exc_info=(type(error), error, error.__traceback__))
+        self.send_error(self.status_of(error), exc_info=(type(error), error, error.__traceback__))
 
     def json_body(self) -> dict[str, Any]:
         """The body as a JSON object. Raises `Malformed` or `Invalid`."""
@@ -215,9 +256,10 @@ class ApiHandler(EarlyAnswerHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Finish with problem details; an error that is not ours tells its request id and nothing else."""
         self.set_header("X-Request-ID", self.request_id)
+        self._allow_origin()
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, NeurdicomError):
-            body = problem_of(error)
+            body = problem_of(error, self.status_of(error))
             self.set_status(body["status"])
             if isinstance(error, TooManyAttempts):
                 self.set_header("Retry-After", str(max(1, round(error.retry_after))))
@@ -232,8 +274,12 @@ class ApiHandler(EarlyAnswerHandler):
         self.set_header("Content-Type", "application/problem+json")
         self.finish(orjson.dumps(body))
 
+    def status_of(self, error: NeurdicomError) -> int:
+        """HTTP status of an error; an edge whose standard has it otherwise overrides this."""
+        return status_of(error)
+
     def _methods(self) -> list[str]:
-        allowed = [m.upper() for m in ("get", "post", "put", "delete") if hasattr(getattr(self, m), "operation")]
+        allowed = [m.upper() for m in METHODS if hasattr(getattr(self, m), "operation")]
         return ["HEAD", *allowed] if "GET" in allowed else allowed
 
     def _detail_of(self, status: int, error: BaseException | None) -> str:

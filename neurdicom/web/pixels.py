@@ -79,7 +79,7 @@ class ImageHandler(_PixelsHandler):
         given = self.query("format")
         if given is not None:
             return given
-        self.set_header("Vary", "Accept")
+        self.vary("Accept")
         return _accepted(self.request.headers.get("Accept", ""), IMAGE_FORMATS)
 
     def _size(self, name: str) -> int | None:

@@ -50,6 +50,6 @@ def problem(status: int, detail: str, *, code: str | None = None, field: str | N
     return body
 
 
-def problem_of(error: errors.NeurdicomError) -> dict[str, Any]:
-    """Problem details of one of our errors."""
-    return problem(status_of(error), str(error), code=error.code, field=error.field)
+def problem_of(error: errors.NeurdicomError, status: int | None = None) -> dict[str, Any]:
+    """Problem details of one of our errors, with the table's status unless another is given."""
+    return problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
+#: HTTP methods that a handler may have; HEAD goes with GET.
+METHODS = ("get", "post", "put", "delete", "options")
+
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
@@ -83,20 +86,25 @@ def operation(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path template such as `/api/studies/{id}`, and the handler that answers there."""
+    """A path template such as `/api/studies/{id}`, and the handler that answers there.
+
+    With `deep` the last placeholder takes the rest of the path, slashes included.
+    """
 
     path: str
     handler: "type[ApiHandler]"
+    deep: bool = False
 
     def as_url_spec(self, services: "Services") -> URLSpec:
         """Tornado's form of the route; each `{name}` becomes a positional argument."""
         pattern = "".join(
             "([^/]+)" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", self.path)
         )
+        if self.deep:
+            pattern = pattern.removesuffix("([^/]+)") + "(.+)"
         return URLSpec(pattern + "/?", self.handler, {"services": services})
 
     def operations(self) -> dict[str, Operation]:
         """HTTP method in lower case to its operation, in the order of RFC 9110."""
-        methods = ("get", "post", "put", "delete")
-        found = {method: getattr(getattr(self.handler, method), "operation", None) for method in methods}
+        found = {method: getattr(getattr(self.handler, method), "operation", None) for method in METHODS}
         return {method: described for method, described in found.items() if described}

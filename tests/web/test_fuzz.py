@@ -39,14 +39,13 @@ FRAMING = ("content-length", "transfer-encoding")
 
 @pytest.fixture
 def ids(fuzzed: Server) -> dict[str, str]:
-    """Ids of a real instance, by the resource that they are of."""
+    """Ids of a real instance, by the names that they have in paths and queries."""
     content = Path(get_testdata_file("CT_small.dcm")).read_bytes()
     answer = fuzzed.client.post("/api/instances", content=content, headers={"Content-Type": "application/dicom"})
     (result,) = answer.json()["results"]
     instance = fuzzed.client.get(f"/api/instances/{result['id']}").json()
-    return {"instances": result["id"], "studies": result["study"], "series": result["series"]} | {
-        "patients": instance["patient"]
-    }
+    found = {"instance": result["id"], "study": result["study"], "series": result["series"]}
+    return found | {"instances": result["id"], "studies": result["study"], "patients": instance["patient"]}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
@@ -59,9 +58,10 @@ def test_answers_keep_to_the_description(
     @given(case=cases, real=st.booleans())
     @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def run(case: schemathesis.Case, real: bool) -> None:
-        resource = operation.path.split("/")[2]
-        if real and resource in ids and "id" in case.path_parameters:
-            case.path_parameters["id"] = ids[resource]
+        resource = operation.path.rpartition("/{id}")[0].rpartition("/")[2]
+        if real:
+            known = ids | {"id": ids[resource]} if resource in ids else ids
+            case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
         for name in [name for name in case.headers if name.lower() in FRAMING]:
             del case.headers[name]
         case.call_and_validate(base_url=fuzzed.url, checks=CHECKS, timeout=60)

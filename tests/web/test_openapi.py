@@ -85,7 +85,7 @@ def test_what_is_for_administrators(description: dict[str, Any]) -> None:
 
 def test_other_methods_are_refused_by_name(description: dict[str, Any], admin: httpx.Client) -> None:
     for path, methods in description["paths"].items():
-        for method in {"get", "post", "put", "delete", "patch"} - methods.keys():
+        for method in {"get", "post", "put", "delete", "options", "patch"} - methods.keys():
             answer = admin.request(method, path_of(path))
             allowed = {each.strip().lower() for each in answer.headers["Allow"].split(",")}
             assert answer.status_code == 405 and allowed - {"head"} == set(methods), (method, path)
@@ -93,7 +93,8 @@ def test_other_methods_are_refused_by_name(description: dict[str, Any], admin: h
 
 def test_unknown_query_parameters_are_refused(description: dict[str, Any], admin: httpx.Client) -> None:
     for method, path in operations(description):
-        if method == "get":
+        # DICOMweb has servers ignore what they don't know (PS3.18 8.3.5).
+        if method == "get" and path.startswith("/api/"):
             answer = admin.get(path_of(path), params={"no_such_parameter": "1"})
             assert answer.status_code in (404, 422), path
             if answer.status_code == 422:

@@ -1,0 +1,173 @@
+"""What a client accepts (PS3.18 8.7, RFC 9110 12.5.1), read leniently, and the choice among what can be given.
+
+Viewers write `multipart/related; type="application/octet-stream"; transfer-syntax=*` with and without quotes, leave the
+type away, or send nothing at all. What can't be read is ignored; it never makes a request fail by itself.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_PIECES = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*"?)+|[,;]')
+_MULTIPART = ("multipart/related", "multipart/*")
+_SYNTAX_NAMES = ("transfer-syntax", "transfersyntax", "transfer_syntax")
+
+ANY = "*"
+"""As a transfer syntax: as it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A representation that can be given.
+
+    Attributes
+    ----------
+    media_type : str
+        Of the answer, or of each of its parts.
+    multipart : bool
+        It is sent as multipart/related.
+    syntaxes : frozenset of str or None
+        UIDs of the transfer syntaxes that it can be in; None where there are none to choose from.
+    """
+
+    media_type: str
+    multipart: bool = False
+    syntaxes: frozenset[str] | None = None
+
+    def __str__(self) -> str:
+        return f'multipart/related; type="{self.media_type}"' if self.multipart else self.media_type
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRange:
+    """One alternative of an Accept header.
+
+    Attributes
+    ----------
+    media_type : str
+        In lower case, such as `image/*`; of the parts where `multipart` is set, `*/*` where their type is left out.
+    multipart : bool or None
+        None for `*/*`, which says nothing of it.
+    syntax : str or None
+        A transfer syntax's UID, `ANY`, or None without the parameter.
+    quality : float
+        From 0 to 1.
+    """
+
+    media_type: str
+    multipart: bool | None
+    syntax: str | None = None
+    quality: float = 1.0
+
+    @property
+    def specificity(self) -> int:
+        """The most specific range decides (RFC 9110 12.5.1)."""
+        kind = 0 if self.media_type == "*/*" else 1 if self.media_type.endswith("/*") else 2
+        return kind * 3 + (self.multipart is not None) + (self.syntax is not None)
+
+    def meets(self, offer: Offer) -> bool:
+        """Whether an offer is among what is accepted."""
+        if self.multipart not in (None, offer.multipart):
+            return False
+        if self.syntax not in (None, ANY) and offer.syntaxes is not None and self.syntax not in offer.syntaxes:
+            return False
+        wanted = self.media_type
+        return wanted in ("*/*", offer.media_type) or (wanted[-2:] == "/*" and offer.media_type.startswith(wanted[:-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a client gets.
+
+    Attributes
+    ----------
+    offer : Offer
+        The representation.
+    syntaxes : tuple of (str or None)
+        Transfer syntaxes that the client takes it in, best first: UIDs, `ANY`, or None where it named none.
+    """
+
+    offer: Offer
+    syntaxes: tuple[str | None, ...] = (None,)
+
+
+def parse_accept(header: str) -> list[MediaRange]:
+    """Read an Accept header; an empty one accepts everything, and what is not understood is left out."""
+    ranges = [found for pieces in _alternatives(header) if (found := _media_range(pieces)) is not None]
+    return ranges if header.strip() else [MediaRange("*/*", None)]
+
+
+def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer]) -> Choice | None:
+    """Choose the offer that is accepted best; None if none is.
+
+    A higher quality wins, then what is named more precisely, then what comes first in the header, then what the
+    server prefers (the order of `offers`).
+    """
+    best: tuple[tuple[float, int, int], Offer] | None = None
+    for offer in offers:
+        fitting = [(each.specificity, -place, each.quality) for place, each in enumerate(accepted) if each.meets(offer)]
+        if not fitting:
+            continue
+        specificity, place, quality = max(fitting)
+        rank = (quality, specificity, place)
+        if quality > 0 and (best is None or rank > best[0]):
+            best = (rank, offer)
+    if best is None:
+        return None
+    offer = best[1]
+    meeting = [each for each in accepted if each.quality > 0 and each.meets(offer)]
+    top = max(each.specificity // 3 for each in meeting)
+    named = sorted((each for each in meeting if each.specificity // 3 == top), key=lambda each: -each.quality)
+    return Choice(offer, tuple(dict.fromkeys(each.syntax for each in named)))
+
+
+def accepts_encoding(header: str, coding: str) -> bool:
+    """Whether an Accept-Encoding header (RFC 9110 12.5.3) takes a content coding."""
+    weights = {}
+    for pieces in _alternatives(header):
+        parameters = _parameters(pieces[1:])
+        weights[pieces[0].lower()] = _quality(parameters.get("q"))
+    return weights.get(coding, weights.get("*", 0.0)) > 0
+
+
+def _alternatives(header: str) -> Iterable[list[str]]:
+    """Cut a header at its commas and each alternative at its semicolons, but not within quotes."""
+    pieces: list[str] = []
+    for piece in [*_PIECES.findall(header), ","]:
+        if piece == ",":
+            if pieces:
+                yield pieces
+            pieces = []
+        elif piece != ";" and piece.strip():
+            pieces.append(piece.strip())
+
+
+def _media_range(pieces: list[str]) -> MediaRange | None:
+    # In a query an unescaped plus sign arrives as a space.
+    name = pieces[0].strip('"').lower().replace(" ", "+")
+    if name == "*":
+        name = "*/*"
+    if "/" not in name:
+        return None
+    parameters = _parameters(pieces[1:])
+    syntax = next((parameters[key] for key in _SYNTAX_NAMES if key in parameters), None)
+    quality = _quality(parameters.get("q"))
+    if name in _MULTIPART:
+        inner = parameters.get("type", "").lower().replace(" ", "+")
+        return MediaRange(inner if "/" in inner else "*/*", True, syntax, quality)
+    return MediaRange(name, None if name == "*/*" else False, syntax, quality)
+
+
+def _parameters(pieces: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for piece in pieces:
+        name, _, value = piece.partition("=")
+        found.setdefault(name.strip().lower(), re.sub(r"\\(.)", r"\1", value.strip().strip('"').strip()))
+    return found
+
+
+def _quality(text: str | None) -> float:
+    if text is None:
+        return 1.0
+    # Not float(): it takes infinity, underscores and other scripts' digits.
+    return min(float(text), 1.0) if re.fullmatch(r"\d{1,3}(\.\d{0,9})?|\.\d{1,9}", text, re.ASCII) else 0.0

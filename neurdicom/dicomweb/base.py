@@ -1,0 +1,107 @@
+"""What every DICOMweb handler shares: negotiation, base URL, validators, gzip, and the standard's statuses."""
+
+import asyncio
+import re
+import zlib
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from neurdicom.dicomweb.accept import Choice, Offer, accepts_encoding, choose, parse_accept
+from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.downloads import send_buffer
+from neurdicom.web.routing import BINARY, Parameter, Schema
+
+#: Base path, as Orthanc has it.
+BASE = "/dicom-web"
+
+TAG = "DICOMweb"
+
+DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
+
+#: How datasets without bulk data can be given (PS3.18 8.7.3.2); JSON is the default.
+MODEL_OFFERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML, multipart=True))
+
+ACCEPT = Parameter("accept", "Media types, in place of the Accept header (PS3.18 8.3.3.1).")
+
+#: OpenAPI content of an answer with datasets.
+MODEL_CONTENT: Schema = {
+    DICOM_JSON: {"schema": {"type": "array", "items": {"type": "object"}}},
+    "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+    "multipart/related": {"schema": BINARY},
+}
+
+#: A body below this many bytes is not worth compressing; one above the other holds the event loop.
+_GZIP_FROM = 1024
+_GZIP_IN_THREAD = 32 * 1024
+#: The lowest level makes a header's JSON a tenth of its size already; the highest takes five times as long for a
+#: fifth less.
+_GZIP_LEVEL = 1
+
+_HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
+
+
+class DicomWebHandler(ApiHandler):
+    """Base of the handlers below `BASE`; routes.py makes one class of the handlers of a path."""
+
+    def check_query(self, known: Any) -> None:
+        """Let unknown query parameters pass: PS3.18 8.3.5 has servers ignore those that they do not support."""
+
+    def status_of(self, error: NeurdicomError) -> int:
+        """As in the API, but what is wrong in a request is a 400 (PS3.18 8.5)."""
+        return HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else super().status_of(error)
+
+    def compute_etag(self) -> str | None:
+        """None: what has an identity says so by `not_modified`."""
+        return None
+
+    @property
+    def base_url(self) -> str:
+        """Absolute URL of the DICOMweb base, as this client reaches it; its path alone where the Host is no name."""
+        host = self.request.host
+        if not _HOST.fullmatch(host):
+            return BASE
+        forwarded = self.request.headers.get("X-Forwarded-Proto", "").strip().lower()
+        scheme = forwarded if forwarded in ("http", "https") else self.request.protocol
+        return f"{scheme}://{host}{BASE}"
+
+    def negotiate(self, offers: Sequence[Offer]) -> Choice:
+        """Choose a representation by the query parameter `accept` or the Accept header. Raises `NotAvailable` (406)."""
+        self.vary("Accept")
+        given = self.get_query_arguments("accept")
+        header = ",".join(given) if any(given) else self.request.headers.get("Accept", "")
+        choice = choose(parse_accept(header), offers)
+        if choice is None:
+            possible = ", ".join(dict.fromkeys(map(str, offers)))
+            raise NotAvailable(f"Accept is {header[:500]!r}; {possible or 'nothing'} can be given here", field="accept")
+        return choice
+
+    def not_modified(self, etag: str) -> bool:
+        """Set the validator; True, and the answer is finished with 304, if the client's copy is current."""
+        self.set_header("ETag", f'W/"{etag}"')
+        # Kept by the browser alone, and asked for again each time.
+        self.set_header("Cache-Control", "private, no-cache")
+        if not self.check_etag_header():
+            return False
+        self.set_status(HTTPStatus.NOT_MODIFIED)
+        self.finish()
+        return True
+
+    async def send_body(self, body: bytes, media_type: str, *, compress: bool = True) -> None:
+        """Finish with a body that is at hand, gzipped where the client takes that."""
+        self.set_header("Content-Type", media_type)
+        if compress:
+            self.vary("Accept-Encoding")
+            encodings = self.request.headers.get("Accept-Encoding", "")
+            if len(body) >= _GZIP_FROM and accepts_encoding(encodings, "gzip"):
+                self.set_header("Content-Encoding", "gzip")
+                small = len(body) < _GZIP_IN_THREAD
+                body = _gzip(body) if small else await asyncio.to_thread(_gzip, body)
+        await send_buffer(self, body)
+        self.finish()
+
+
+def _gzip(body: bytes) -> bytes:
+    return zlib.compress(body, _GZIP_LEVEL, 31)

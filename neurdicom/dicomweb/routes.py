@@ -1,0 +1,24 @@
+"""All routes below the DICOMweb base: each path with the handlers of its methods, made one class.
+
+`route(path, SearchStudies, StoreStudies)` answers GET as the one and POST as the other; each is a `DicomWebHandler`
+with methods described by `@operation`.
+"""
+
+from neurdicom.dicomweb.base import BASE, DicomWebHandler
+from neurdicom.dicomweb.metadata import InstanceMetadata
+from neurdicom.web.routing import Route
+
+STUDY = "/studies/{study}"
+SERIES = STUDY + "/series/{series}"
+INSTANCE = SERIES + "/instances/{instance}"
+
+
+def route(path: str, *handlers: type[DicomWebHandler], deep: bool = False) -> Route:
+    """A route below the base, answered by the methods of all these handlers."""
+    name = "".join(handler.__name__ for handler in handlers)
+    return Route(BASE + path, type(name, handlers, {"__doc__": f"`{BASE}{path}`."}), deep)
+
+
+ROUTES = [
+    route(INSTANCE + "/metadata", InstanceMetadata),
+]

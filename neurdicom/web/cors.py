@@ -1,0 +1,52 @@
+"""Which other origins' pages may use the server (the Fetch standard's CORS protocol), by the setting `cors_origins`.
+
+Without the setting nothing is said, and browsers keep to their same-origin policy. Cookies are never allowed: a page
+of another origin presents a bearer token.
+"""
+
+import re
+from functools import lru_cache
+
+#: Response headers that pages may read, beside those that they always may.
+EXPOSED = (
+    "Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, ETag, Link, Location, "
+    "Retry-After, Vary, Warning, WWW-Authenticate, X-Dtype, X-Photometric-Interpretation, X-Request-ID, X-Shape, "
+    "X-Total-Count"
+)
+
+#: Request headers that pages may send, where the browser does not say which it will.
+ACCEPTED = "Accept, Authorization, Content-Type, If-Match, If-None-Match, If-Range, Range, X-Request-ID"
+
+#: Seconds for which a browser remembers the answer to a preflight.
+MAX_AGE = 600
+
+_NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(\s*,\s*[\w!#$%&'*+.^`|~-]+)*", re.ASCII)
+
+
+@lru_cache(maxsize=8)
+def listed_origins(setting: str) -> frozenset[str]:
+    """The origins of a setting, `*` among them where it stands for all."""
+    return frozenset(each.strip().rstrip("/").lower() for each in setting.split(",") if each.strip())
+
+
+def allowed_origin(setting: str, origin: str | None) -> str | None:
+    """The value of Access-Control-Allow-Origin, None where the origin is not allowed.
+
+    Parameters
+    ----------
+    setting : str
+        `cors_origins`: origins separated by commas, or `*`.
+    origin : str or None
+        The request's Origin header.
+    """
+    listed = listed_origins(setting)
+    if origin is None or not listed:
+        return None
+    if "*" in listed:
+        return "*"
+    return origin if origin.lower() in listed else None
+
+
+def requested_headers(names: str | None) -> str:
+    """The value of Access-Control-Allow-Headers: what a preflight asks for, where that is a list of names."""
+    return names if names and len(names) <= 1024 and _NAMES.fullmatch(names) else ACCEPTED
