@@ -22,6 +22,7 @@ from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
 from neurdicom.services.edit import EditService
 from neurdicom.services.ingest import IngestService
+from neurdicom.services.nodes import NodeService
 from neurdicom.services.plugins import PluginService
 from neurdicom.services.process import ProcessService
 from neurdicom.services.reindex import ReindexReport, reindex
@@ -32,6 +33,7 @@ from neurdicom.services.search import SearchService
 from neurdicom.services.upload import UploadService
 from neurdicom.web import (
     instances,
+    nodes,
     openapi,
     operations,
     patients,
@@ -64,6 +66,7 @@ ROUTES: list[Route] = [
     *pixels.ROUTES,
     *plugins.ROUTES,
     *process.ROUTES,
+    *nodes.ROUTES,
     *users.ROUTES,
     *dicomweb.ROUTES,
     *operations.ROUTES,
@@ -162,6 +165,7 @@ class Server:
             render=RenderService(catalog, blobs, pool),
             plugins=plugins,
             process=ProcessService(catalog, blobs, pool, plugins),
+            nodes=NodeService(catalog),
         )
 
     def _listen(self, services: Services) -> HTTPServer:

@@ -1,4 +1,4 @@
-"""The command line: `neurdicom serve | check-config | demo | reindex | user | plugin`."""
+"""The command line: `neurdicom serve | check-config | demo | reindex | user | node | plugin`."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from neurdicom import __version__
+from neurdicom.cli_node import node
 from neurdicom.cli_plugin import plugin
 from neurdicom.cli_user import user
 from neurdicom.config import Settings, from_text, load_settings
@@ -109,4 +110,5 @@ def reindex(config: Path | None, **given: Any) -> None:
 
 main.add_command(demo)
 main.add_command(user)
+main.add_command(node)
 main.add_command(plugin)

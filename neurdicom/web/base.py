@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from neurdicom.security.users import UserService
     from neurdicom.services.edit import EditService
     from neurdicom.services.ingest import IngestService
+    from neurdicom.services.nodes import NodeService
     from neurdicom.services.plugins import PluginService
     from neurdicom.services.process import ProcessService
     from neurdicom.services.remove import RemoveService
@@ -67,6 +68,7 @@ class Services:
     render: "RenderService"
     plugins: "PluginService"
     process: "ProcessService"
+    nodes: "NodeService"
     ready: bool = False
     under_way: "set[ApiHandler]" = field(default_factory=set)
 

@@ -8,6 +8,9 @@ import pytest
 
 PUBLIC = {("get", "/api/health"), ("post", "/api/users/auth")}
 ADMINISTRATORS = {
+    ("delete", "/api/dicom_nodes/{id}"),
+    ("post", "/api/dicom_nodes"),
+    ("put", "/api/dicom_nodes/{id}"),
     ("get", "/api/users"),
     ("post", "/api/users"),
     ("delete", "/api/users/{id}"),

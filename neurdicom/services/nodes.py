@@ -1,0 +1,110 @@
+"""Remote nodes: who they are, kept in the catalog by name."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import Conflict, NotFound
+from neurdicom.services.node_fields import from_document, parse_node, to_document
+from neurdicom.services.peers import Node
+
+log = logging.getLogger(__name__)
+
+_KIND = "dicom_node"
+
+#: Seconds after which a change that another process made (the command line, a second server) is heeded.
+FRESH_SECONDS = 2.0
+
+
+class NodeService:
+    """The nodes that this server knows.
+
+    An AE title belongs to one node: it says who an association comes from, and where C-MOVE sends to.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Keeps one document for each node, credentials included.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._changing = asyncio.Lock()
+        self._by_ae: dict[str, Node] = {}
+        self._until = 0.0
+        self._changes = 0
+
+    async def list(self) -> list[Node]:
+        """All nodes, by name."""
+        return [from_document(document) for document in await self._catalog.find_documents(_KIND)]
+
+    async def get(self, name: str) -> Node:
+        """One node. Raises `NotFound`."""
+        document = await self._catalog.get_document(_KIND, name)
+        if document is None:
+            raise NotFound(f"there is no DICOM node {name!r}")
+        return from_document(document)
+
+    async def find_ae(self, ae_title: str) -> Node | None:
+        """The DIMSE node of exactly this AE title; what other processes changed is heeded within seconds."""
+        by_ae = self._by_ae
+        if time.monotonic() >= self._until:
+            changes, until = self._changes, time.monotonic() + FRESH_SECONDS
+            by_ae = {node.ae_title: node for node in reversed(await self.list()) if node.protocol == "DIMSE"}
+            if changes == self._changes:  # else what was read may be out of date already
+                self._by_ae, self._until = by_ae, until
+        return by_ae.get(ae_title)
+
+    async def add(self, fields: Mapping[str, Any]) -> Node:
+        """Make a node of `name`, `protocol` and the fields of the protocol (`node_fields`).
+
+        Raises
+        ------
+        Invalid
+            A field is missing, unknown or wrong; it is named.
+        Conflict
+            The name or the AE title is taken.
+        """
+        node = parse_node(fields)
+        async with self._changing:
+            await self._check_ae_title(node)
+            if not await self._catalog.add_document(_KIND, node.name, to_document(node)):
+                raise Conflict(f"there is a DICOM node {node.name!r} already", field="name")
+            self._changed()
+        log.info("DICOM node %s was made (%s)", node.name, node.protocol)
+        return node
+
+    async def replace(self, name: str, fields: Mapping[str, Any]) -> Node:
+        """Put other fields in place of a node's; credentials that are left out stay.
+
+        Raises `NotFound`, and as `add`.
+        """
+        async with self._changing:
+            node = parse_node(fields, before=await self.get(name))
+            await self._check_ae_title(node)
+            await self._catalog.put_document(_KIND, name, to_document(node))
+            self._changed()
+        log.info("DICOM node %s was changed (%s)", node.name, node.protocol)
+        return node
+
+    async def remove(self, name: str) -> None:
+        """Forget a node. Raises `NotFound`."""
+        async with self._changing:
+            if not await self._catalog.delete_document(_KIND, name):
+                raise NotFound(f"there is no DICOM node {name!r}")
+            self._changed()
+        log.info("DICOM node %s was removed", name)
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._until = 0.0
+
+    async def _check_ae_title(self, node: Node) -> None:
+        if node.protocol != "DIMSE":
+            return
+        for other in await self.list():
+            if other.protocol == "DIMSE" and other.ae_title == node.ae_title and other.name != node.name:
+                raise Conflict(f"the AE title {node.ae_title!r} is that of the node {other.name!r}", field="ae_title")

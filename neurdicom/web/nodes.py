@@ -1,0 +1,143 @@
+"""Routes of DICOM nodes: manage them, and talk to them."""
+
+from typing import Any
+from urllib.parse import quote
+
+from neurdicom.security.access import Access
+from neurdicom.services.node_fields import as_answer
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.routing import BOOLEAN, STRING, Parameter, Route, operation
+from neurdicom.web.schemas import json_answer
+
+_PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
+_RETRIEVE = {
+    "enum": ["C-MOVE", "C-GET", "WADO-RS", None],
+    "description": "How it is asked for instances; by default what the protocol has, C-MOVE for DIMSE.",
+}
+_AE_TITLE = {"type": "string", "minLength": 1, "maxLength": 16}
+_NAME = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9_][A-Za-z0-9._~-]{0,63}$",
+    "description": "Its id, and a part of URLs.",
+}
+_URL = {**STRING, "description": "Base of its DICOMweb services, such as https://pacs.example.org/dicom-web."}
+
+_NODE: dict[str, Any] = {
+    "type": "object",
+    "description": "A DIMSE node has `ae_title`, `host`, `port` and `tls`; a DICOMWEB node `url` and `credentials`.",
+    "required": ["id", "name", "protocol", "retrieve"],
+    "properties": {
+        "id": STRING,
+        "name": STRING,
+        "protocol": {"enum": ["DIMSE", "DICOMWEB"]},
+        "ae_title": STRING,
+        "host": STRING,
+        "port": _PORT,
+        "tls": BOOLEAN,
+        "url": STRING,
+        "retrieve": _RETRIEVE,
+        "credentials": {"enum": ["none", "basic", "bearer"], "description": "Which it has; they are never given."},
+    },
+}
+
+_COMMON = {"name": _NAME, "id": {**STRING, "description": "As `name`."}, "retrieve": _RETRIEVE}
+_FIELDS: dict[str, Any] = {
+    "type": "object",
+    "required": ["protocol"],
+    "oneOf": [
+        {
+            "required": ["ae_title", "host", "port"],
+            "additionalProperties": False,
+            "properties": {
+                **_COMMON,
+                "protocol": {"const": "DIMSE"},
+                "ae_title": _AE_TITLE,
+                "host": {"type": "string", "minLength": 1, "maxLength": 253},
+                "port": _PORT,
+                "tls": {**BOOLEAN, "description": "Talk TLS with it, with the server's own certificate and CA."},
+            },
+        },
+        {
+            "required": ["url"],
+            "additionalProperties": False,
+            "properties": {
+                **_COMMON,
+                "protocol": {"const": "DICOMWEB"},
+                "url": _URL,
+                "username": {**STRING, "description": "For basic authentication."},
+                "password": {"type": "string", "format": "password"},
+                "token": {"type": "string", "format": "password", "description": "A bearer token instead."},
+                "credentials": {**STRING, "description": "Not heeded."},
+            },
+        },
+    ],
+}
+_PAGING = (
+    Parameter("limit", "The most nodes to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
+    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
+)
+
+
+class NodesHandler(ApiHandler):
+    """All nodes."""
+
+    @operation(
+        "List DICOM nodes",
+        tag="nodes",
+        query=_PAGING,
+        answers={200: json_answer("A page, by name.", {"type": "array", "items": _NODE})},
+    )
+    async def get(self) -> None:
+        """Answer a page."""
+        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+        nodes = await self.services.nodes.list()
+        send_items(self, [as_answer(node) for node in nodes[offset : offset + limit]], offset=offset, total=len(nodes))
+
+    @operation(
+        "Make a DICOM node",
+        tag="nodes",
+        access=Access.ADMIN,
+        body={"application/json": {**_FIELDS, "required": ["name", "protocol"]}},
+        answers={201: json_answer("The node.", _NODE), 409: "The name or the AE title is taken."},
+    )
+    async def post(self) -> None:
+        """Make it."""
+        node = await self.services.nodes.add(self.json_body())
+        self.set_header("Location", f"/api/dicom_nodes/{quote(node.name)}")
+        self.send_json(as_answer(node), 201)
+
+
+class NodeHandler(ApiHandler):
+    """One node."""
+
+    @operation("Get a DICOM node", tag="nodes", answers={200: json_answer("The node.", _NODE)})
+    async def get(self, name: str) -> None:
+        """Answer it."""
+        self.send_json(as_answer(await self.services.nodes.get(name)))
+
+    @operation(
+        "Replace a DICOM node",
+        tag="nodes",
+        access=Access.ADMIN,
+        description="All fields are given anew; only credentials that are left out stay, unless `url` leads elsewhere.",
+        body={"application/json": _FIELDS},
+        answers={200: json_answer("The node as it is now.", _NODE), 409: "The AE title is taken."},
+    )
+    async def put(self, name: str) -> None:
+        """Replace it."""
+        self.send_json(as_answer(await self.services.nodes.replace(name, self.json_body())))
+
+    @operation("Delete a DICOM node", tag="nodes", access=Access.ADMIN, answers={204: "It is gone."})
+    async def delete(self, name: str) -> None:
+        """Delete it."""
+        await self.services.nodes.remove(name)
+        self.set_status(204)
+        self.finish()
+
+
+ROUTES = [
+    Route("/api/dicom_nodes", NodesHandler),
+    Route("/api/dicom_nodes/{id}", NodeHandler),
+]
