@@ -92,6 +92,17 @@ class Edit:
     user: str
     time: str
 
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as a JSON object, as the worker processes take it (`dicom.edits`)."""
+        return {
+            "level": self.level.value,
+            "entity": self.entity,
+            "field": self.field,
+            "value": self.value,
+            "user": self.user,
+            "time": self.time,
+        }
+
 
 class Catalog(ABC):
     """Metadata of everything stored. Every verb is one transaction; none leaves a part of itself behind."""

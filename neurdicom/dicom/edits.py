@@ -1,44 +1,48 @@
 """Edits applied on the way out: to a header in DICOM JSON, to a pydicom dataset, to the bytes of a file.
 
 An edit is a field of `dicom.attributes` with its new value, None to empty it. What comes in has been checked
-(`dicom.values`). The stored bytes are never changed.
+(`dicom.values`). The stored bytes are never changed. An edit that gives what the file has anyway is none.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.valuerep import format_number_as_ds
 
-from neurdicom.dicom.attributes import BY_FIELD
-from neurdicom.dicom.charset import CharacterSet, character_set
+from neurdicom.dicom.changes import (
+    MODIFICATION_REASON,
+    MODIFICATION_TIME,
+    MODIFIED_ATTRIBUTES,
+    MODIFYING_SYSTEM,
+    ORIGINAL_ATTRIBUTES,
+    REASON,
+    SOURCE_OF_PREVIOUS_VALUES,
+    SYSTEM,
+    Change,
+    Edits,
+    Previous,
+    by_modification,
+    changes_of,
+    fits,
+)
+from neurdicom.dicom.charset import character_set
 from neurdicom.dicom.dicomjson import name_groups
-from neurdicom.dicom.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.header import Layout
-from neurdicom.dicom.query import Value
 from neurdicom.dicom.rewrite import rewrite
 
-CHARSET_KEY = "00080005"
-UTF_8_TERM = "ISO_IR 192"
+_CHARSET_KEY = "00080005"
+_ORIGINALS_KEY = f"{ORIGINAL_ATTRIBUTES:08X}"
+_UTF_8_TERM = "ISO_IR 192"
+
+#: pydicom raises these on values that it can't make sense of.
+_BROKEN = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError)
+
+Json = dict[str, Any]
 
 
-class FieldEdit(Protocol):
-    """What is needed of an edit, such as `catalog.base.Edit`."""
-
-    @property
-    def field(self) -> str:
-        """Field name."""
-
-    @property
-    def value(self) -> Value:
-        """New value."""
-
-
-Edits = Iterable[FieldEdit | Mapping[str, Any]]
-
-
-def apply_to_json(dataset: Mapping[str, Any], edits: Edits) -> dict[str, Any]:
+def apply_to_json(dataset: Mapping[str, Any], edits: Edits) -> Json:
     """Apply edits to a dataset in the DICOM JSON model (PS3.18 F).
 
     Parameters
@@ -46,25 +50,49 @@ def apply_to_json(dataset: Mapping[str, Any], edits: Edits) -> dict[str, Any]:
     dataset : Mapping[str, Any]
         The model, as `orjson.loads` gives it; it stays as it is.
     edits : iterable
-        Objects with `field` and `value`, or mappings with these members; the last of a field counts.
+        Objects with `field`, `value`, `user` and `time`, or mappings with these members; the last of a field counts.
 
     Returns
     -------
     dict[str, Any]
         The edited model, in the order of tags. SpecificCharacterSet says what the edited file would have.
     """
-    changes = _changes(edits)
+    changes = [change for change in changes_of(edits) if change.alters(_previous_json(dataset.get(change.key)))]
     out = dict(dataset)
-    values = dataset.get(CHARSET_KEY, {}).get("Value") or []
-    if not _fits(character_set(tuple(str(term or "") for term in values)), changes):
-        out[CHARSET_KEY] = {"vr": "CS", "Value": [UTF_8_TERM]}
-    for field, value in changes.items():
-        tag, vr = _element(field)
-        items: list[Any] = [] if value is None else value if isinstance(value, list) else [value]
-        if vr == "PN":
-            items = [name_groups(str(item)) for item in items]
-        out[f"{tag:08X}"] = {"vr": vr, "Value": items} if items else {"vr": vr}
+    if not changes:
+        return out
+    values = dataset.get(_CHARSET_KEY, {}).get("Value") or []
+    if not fits(character_set(tuple(str(term or "") for term in values)), changes):
+        out[_CHARSET_KEY] = {"vr": "CS", "Value": [_UTF_8_TERM]}
+    for change in changes:
+        out[change.key] = {"vr": change.vr, "Value": change.values} if change.values else {"vr": change.vr}
+    earlier = dataset.get(_ORIGINALS_KEY, {})
+    items = [*(earlier.get("Value") or [])] if earlier.get("vr") == "SQ" else []
+    items += [_json_item(dataset, time, group) for time, group in by_modification(changes)]
+    out[_ORIGINALS_KEY] = {"vr": "SQ", "Value": items}
     return dict(sorted(out.items()))
+
+
+def _previous_json(element: Mapping[str, Any] | None) -> Previous | None:
+    if element is None:
+        return None
+    is_read = element.get("vr") != "SQ" and not {"BulkDataURI", "InlineBinary"} & element.keys()
+    return Previous(element["vr"], (element.get("Value") or []) if is_read else None)
+
+
+def _json_item(dataset: Mapping[str, Any], time: str, changes: list[Change]) -> Json:
+    modified: Json = {}
+    for change in changes:
+        element = dataset.get(change.key)
+        previous = _previous_json(element)
+        modified[change.key] = element if previous is not None and previous.is_kept else {"vr": change.vr}
+    return {
+        f"{MODIFIED_ATTRIBUTES:08X}": {"vr": "SQ", "Value": [modified]},
+        f"{MODIFICATION_TIME:08X}": {"vr": "DT", "Value": [time]},
+        f"{MODIFYING_SYSTEM:08X}": {"vr": "LO", "Value": [SYSTEM]},
+        f"{SOURCE_OF_PREVIOUS_VALUES:08X}": {"vr": "LO"},
+        f"{MODIFICATION_REASON:08X}": {"vr": "CS", "Value": [REASON]},
+    }
 
 
 def edit_dataset(ds: Dataset, edits: Edits) -> None:
@@ -72,17 +100,69 @@ def edit_dataset(ds: Dataset, edits: Edits) -> None:
 
     Where the character set lacks a character of a value, all text of the dataset changes to UTF-8.
     """
-    changes = _changes(edits)
+    changes = [change for change in changes_of(edits) if change.alters(_previous(ds, change)[1])]
+    if not changes:
+        return
     terms = ds.get("SpecificCharacterSet") or []
     charset = character_set((terms,) if isinstance(terms, str) else tuple(str(term or "") for term in terms))
-    if not _fits(charset, changes):
+    if not fits(charset, changes):
         ds.decode()
         _use_utf_8(ds)
-        ds.SpecificCharacterSet = UTF_8_TERM
-    for field, value in changes.items():
-        tag, vr = _element(field)
-        text = _text(vr, value)
-        ds.add_new(tag, vr, text)
+        ds.SpecificCharacterSet = _UTF_8_TERM
+    earlier = ds.get(ORIGINAL_ATTRIBUTES)
+    items = list(earlier.value) if earlier is not None and earlier.VR == "SQ" else []
+    items += [_item(ds, time, group) for time, group in by_modification(changes)]
+    for change in changes:
+        ds.add_new(change.tag, change.vr, change.text)
+    ds.add_new(ORIGINAL_ATTRIBUTES, "SQ", items)
+
+
+def _previous(ds: Dataset, change: Change) -> tuple[DataElement | None, Previous | None]:
+    """Give an element as it is, None where pydicom can't read it, and its values."""
+    if change.tag not in ds:
+        return None, None
+    try:
+        element = ds[change.tag]
+        values = [] if element.is_empty else list(element.value) if element.VM > 1 else [element.value]
+        values = [_plain(element.VR, value) for value in values]
+    except _BROKEN:
+        return None, Previous(change.vr, None)
+    return element, Previous(element.VR, values)
+
+
+def _plain(vr: str, value: Any) -> Any:
+    """Give one value of pydicom's as the DICOM JSON model has it."""
+    if vr == "PN":
+        return name_groups(str(value))
+    if isinstance(value, str):
+        return value.strip(" \0") or None if vr not in ("LT", "ST", "UT") else value.rstrip(" \0")
+    return value
+
+
+def _item(ds: Dataset, time: str, changes: list[Change]) -> Dataset:
+    modified, item = Dataset(), Dataset()
+    for change in changes:
+        element, previous = _previous(ds, change)
+        if element is not None and previous is not None and previous.is_kept:
+            modified.add(element)
+        else:
+            modified.add_new(change.tag, change.vr, "")
+    item.add_new(MODIFIED_ATTRIBUTES, "SQ", [modified])
+    item.add_new(MODIFICATION_TIME, "DT", time)
+    item.add_new(MODIFYING_SYSTEM, "LO", SYSTEM)
+    item.add_new(SOURCE_OF_PREVIOUS_VALUES, "LO", "")
+    item.add_new(MODIFICATION_REASON, "CS", REASON)
+    return item
+
+
+def _use_utf_8(ds: Dataset) -> None:
+    """Let the items of sequences take over the character set of the dataset around them."""
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                _use_utf_8(item)
+                if "SpecificCharacterSet" in item:
+                    del item.SpecificCharacterSet
 
 
 def rewrite_header(path: Path, layout: Layout, edits: Edits) -> tuple[bytes, int]:
@@ -103,7 +183,7 @@ def rewrite_header(path: Path, layout: Layout, edits: Edits) -> tuple[bytes, int
     Returns
     -------
     header : bytes
-        Empty without edits.
+        Empty where the edits change nothing in this file.
     copy_from : int
         Offset in the file from which on its bytes follow.
 
@@ -114,48 +194,5 @@ def rewrite_header(path: Path, layout: Layout, edits: Edits) -> tuple[bytes, int
     TooLarge
         A header so large that it can't be written anew in bounded memory.
     """
-    changes = _changes(edits)
-    if not changes:
-        return b"", 0
-    elements = {}
-    for field, value in changes.items():
-        tag, vr = _element(field)
-        elements[tag] = (vr, _text(vr, value))
-    return rewrite(path, layout, elements, lambda charset: _fits(charset, changes))
-
-
-def _changes(edits: Edits) -> dict[str, Value]:
-    return {
-        str(edit["field"] if isinstance(edit, Mapping) else edit.field): (
-            edit["value"] if isinstance(edit, Mapping) else edit.value
-        )
-        for edit in edits
-    }
-
-
-def _element(field: str) -> tuple[int, str]:
-    key = tag_of(BY_FIELD[field].keyword)
-    tag = int(key, 16)
-    return tag, dictionary_vr(tag)
-
-
-def _text(vr: str, value: Value) -> str:
-    """Write a value as the text of its element; all editable attributes are text."""
-    if value is None:
-        return ""
-    items = value if isinstance(value, list) else [value]
-    return "\\".join(format_number_as_ds(float(item)) if vr == "DS" else str(item) for item in items)
-
-
-def _fits(charset: CharacterSet, changes: Mapping[str, Value]) -> bool:
-    return all(charset.encode(_text(_element(field)[1], value)) is not None for field, value in changes.items())
-
-
-def _use_utf_8(ds: Dataset) -> None:
-    """Let the items of sequences take over the character set of the dataset around them."""
-    for element in ds:
-        if element.VR == "SQ":
-            for item in element.value:
-                _use_utf_8(item)
-                if "SpecificCharacterSet" in item:
-                    del item.SpecificCharacterSet
+    changes = changes_of(edits)
+    return rewrite(path, layout, changes) if changes else (b"", 0)

@@ -2,10 +2,25 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import NamedTuple
 
+from neurdicom.dicom.changes import (
+    MODIFICATION_REASON,
+    MODIFICATION_TIME,
+    MODIFIED_ATTRIBUTES,
+    MODIFYING_SYSTEM,
+    ORIGINAL_ATTRIBUTES,
+    REASON,
+    SOURCE_OF_PREVIOUS_VALUES,
+    SYSTEM,
+    Change,
+    Previous,
+    by_modification,
+    fits,
+)
 from neurdicom.dicom.charset import DEFAULT, UTF_8, CharacterSet, character_set
 from neurdicom.dicom.dictionary import LONG_VRS, Action, private_vr
 from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, IMPLICIT, Layout
@@ -21,12 +36,11 @@ _CHARSET_TAG = 0x00080005
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _SHORT_LIMIT = 0xFFFE
 
-Changes = Mapping[int, tuple[str, str]]
-"""Tag to VR and text."""
 
+def rewrite(path: Path, layout: Layout, changes: Sequence[Change]) -> tuple[bytes, int]:
+    """Write a file's header anew with some top-level elements of text replaced or added, and what they were before.
 
-def rewrite(path: Path, layout: Layout, changes: Changes, fits: Callable[[CharacterSet], bool]) -> tuple[bytes, int]:
-    """Write a file's header anew with some top-level elements of text replaced or added.
+    Where a new value does not fit its character set, all text of the header changes to UTF-8.
 
     Parameters
     ----------
@@ -34,25 +48,25 @@ def rewrite(path: Path, layout: Layout, changes: Changes, fits: Callable[[Charac
         The file.
     layout : Layout
         Its layout.
-    changes : Mapping[int, tuple[str, str]]
-        Tag to VR and text; an empty text empties the element.
-    fits : callable
-        Tells if a character set can write all the texts; if not, all text of the header changes to UTF-8.
+    changes : sequence of Change
+        Those that change nothing in this file are left out.
 
     Returns
     -------
     header : bytes
-        The file's new beginning.
+        The file's new beginning; empty where nothing changes.
     copy_from : int
         Offset in the old file of what follows it, unchanged.
     """
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
         start = layout.dataset_offset
         if layout.transfer_syntax not in DEFLATED:
-            return _Writer(whole, layout, changes, fits).write(0, start, min(layout.header_end, len(whole)))
+            return _Writer(whole, layout, changes).write(0, start, min(layout.header_end, len(whole)))
         inflated = _inflate(whole[start:])
         end = layout.header_end - start if layout.pixel_keyword else len(inflated)
-        header, copied = _Writer(inflated, layout, changes, fits).write(0, 0, min(end, len(inflated)))
+        header, copied = _Writer(inflated, layout, changes).write(0, 0, min(end, len(inflated)))
+        if not header:
+            return b"", 0
         deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         deflated = deflater.compress(header) + deflater.compress(inflated[copied:]) + deflater.flush()
         # Deflated datasets are padded to even length (PS3.5 A.5).
@@ -92,31 +106,58 @@ class _Parts:
         return b"".join(self._parts)
 
 
+class _Old(NamedTuple):
+    """An element that is edited, as it was."""
+
+    span: Span
+    previous: Previous
+
+
+class _Form(NamedTuple):
+    """How elements are written."""
+
+    explicit: bool
+    order: str
+
+    def element(self, tag: int, vr: str, content: bytes) -> bytes:
+        """Write an element of text or a sequence."""
+        return _element(tag, vr, content, self.explicit, self.order)
+
+    def item(self, content: bytes) -> bytes:
+        """Write an item of a sequence."""
+        return struct.pack(self.order + "HHI", ITEM >> 16, ITEM & 0xFFFF, len(content)) + content
+
+
 class _Writer:
     """Writes the edited top level of a dataset."""
 
-    def __init__(
-        self, buffer: bytes | mmap, layout: Layout, changes: Changes, fits: Callable[[CharacterSet], bool]
-    ) -> None:
+    def __init__(self, buffer: bytes | mmap, layout: Layout, changes: Sequence[Change]) -> None:
         self._stream = ElementStream(buffer, order=">" if layout.transfer_syntax == BIG_ENDIAN else "<")
         self._expected = layout.transfer_syntax != IMPLICIT
         self._changes = changes
-        self._fits = fits
 
     def write(self, first: int, start: int, end: int) -> tuple[bytes, int]:
         """Write from `first`, through the dataset from `start` to `end`, as far as anything changes."""
         stream = self._stream
         explicit = stream.is_explicit(start, end, self._expected)
         charset = _charset_of(stream, start, end, explicit)
-        changes, recoder = dict(self._changes), None
-        if not self._fits(charset):
-            recoder = _Recoder(stream, charset, explicit)
-            changes[_CHARSET_TAG] = ("CS", "ISO_IR 192")
+        old, earlier = self._old(start, end, explicit, charset)
+        changes = [
+            change for change in self._changes if change.alters(old[change.tag].previous if change.tag in old else None)
+        ]
+        if not changes:
+            return b"", 0
+        recoder = None if fits(charset, changes) else _Recoder(stream, charset, explicit)
         new = UTF_8 if recoder else charset
+        form = _Form(explicit, stream.order)
         pending = {
-            tag: _element(tag, vr, new.encode(text) or b"", explicit, stream.order)
-            for tag, (vr, text) in sorted(changes.items())
+            change.tag: form.element(change.tag, change.vr, new.encode(change.text) or b"") for change in changes
         }
+        if recoder:
+            pending[_CHARSET_TAG] = form.element(_CHARSET_TAG, "CS", b"ISO_IR 192")
+        pending[ORIGINAL_ATTRIBUTES] = _History(stream, form, recoder).element(earlier, changes, old)
+        pending = dict(sorted(pending.items()))
+        replaced = frozenset(pending)
         parts = _Parts(stream.buffer, first)
         for span in stream.spans(start, end, explicit=explicit):
             tag = span.element.tag
@@ -124,13 +165,72 @@ class _Writer:
             if due:
                 parts.replace(span.start, span.start, b"".join(map(pending.pop, due)))
             # The retired group lengths are no longer right.
-            if tag in changes or (tag and not tag & 0xFFFF):
+            if tag in replaced or (tag and not tag & 0xFFFF):
                 parts.replace(span.start, span.stop, b"")
             elif recoder and (recoded := recoder.element(span)) is not None:
                 parts.replace(span.start, span.stop, recoded)
         if pending:
             parts.replace(end, end, b"".join(pending.values()))
         return parts.join(), parts.copied
+
+    def _old(self, start: int, end: int, explicit: bool, charset: CharacterSet) -> tuple[dict[int, _Old], Span | None]:
+        """Find the elements that are to change, the last one of a tag, and the history that there is already."""
+        wanted = {change.tag for change in self._changes}
+        found: dict[int, _Old] = {}
+        earlier = None
+        for span in self._stream.spans(start, end, explicit=explicit):
+            element = span.element
+            if element.tag == ORIGINAL_ATTRIBUTES:
+                earlier = span if element.vr == "SQ" else None
+            elif element.tag in wanted:
+                is_read = element.read is not None and not span.undefined and span.stop - span.value <= element.limit
+                raw = self._stream.buffer[span.value : span.stop] if is_read else b""
+                values = element.read(raw, charset) if element.read is not None and is_read else None
+                found[element.tag] = _Old(span, Previous(element.vr, values))
+        return found, earlier
+
+
+class _History:
+    """Writes the Original Attributes Sequence (PS3.3 C.12.1.1.9)."""
+
+    def __init__(self, stream: ElementStream, form: _Form, recoder: "_Recoder | None") -> None:
+        self._stream = stream
+        self._form = form
+        self._recoder = recoder
+
+    def element(self, earlier: Span | None, changes: Sequence[Change], old: dict[int, _Old]) -> bytes:
+        """Write it, with the items of the earlier one first."""
+        form, vr, content = self._form, "SQ", b""
+        if earlier is not None:
+            if is_unknown(self._stream.buffer, earlier.start, form.explicit):
+                form, vr = _Form(False, "<"), "UN"
+            content = self._earlier(earlier, form, vr == "UN")
+        content += b"".join(self._item(form, time, group, old) for time, group in by_modification(changes))
+        return self._form.element(ORIGINAL_ATTRIBUTES, vr, content)
+
+    def _earlier(self, span: Span, form: _Form, unknown: bool) -> bytes:
+        recoded = self._recoder.sequence(span, unknown) if self._recoder else None
+        if recoded is not None:
+            return recoded
+        stream = ElementStream(self._stream.buffer, order=form.order)
+        return b"".join(map(form.item, _items(stream, span, form.explicit)))
+
+    def _item(self, form: _Form, time: str, changes: Sequence[Change], old: dict[int, _Old]) -> bytes:
+        modified = b"".join(self._original(form, change, old.get(change.tag)) for change in changes)
+        return form.item(
+            form.element(MODIFIED_ATTRIBUTES, "SQ", form.item(modified))
+            + form.element(MODIFICATION_TIME, "DT", time.encode())
+            + form.element(MODIFYING_SYSTEM, "LO", SYSTEM.encode())
+            + form.element(SOURCE_OF_PREVIOUS_VALUES, "LO", b"")
+            + form.element(MODIFICATION_REASON, "CS", REASON.encode())
+        )
+
+    def _original(self, form: _Form, change: Change, old: _Old | None) -> bytes:
+        if old is None or not old.previous.is_kept:
+            return form.element(change.tag, change.vr, b"")
+        raw = self._stream.buffer[old.span.value : old.span.stop]
+        vr = old.previous.vr
+        return form.element(change.tag, vr, self._recoder.text(vr, raw) if self._recoder else raw)
 
 
 class _Recoder:
@@ -151,19 +251,23 @@ class _Recoder:
             vr = private_vr(element.tag, self._creators.get(element.tag >> 8, ""))
         unknown = is_unknown(stream.buffer, span.start, self._explicit)
         if vr == "SQ" or (span.undefined and not holds_fragments(element)):
-            content = self._sequence(span, unknown)
+            content = self.sequence(span, unknown)
             return None if content is None else self._written(element.tag, "UN" if unknown else "SQ", content)
         if vr not in _TEXT_VRS:
             return None
         raw = stream.buffer[span.value : span.stop]
         if element.action == Action.CREATOR:
             self._creators[element.tag >> 16 << 8 | element.tag & 0xFF] = raw.decode("latin_1").strip(" \0")
-        if raw.isascii() and b"\x1b" not in raw:
-            return None
-        text = self._charset.decode(raw).encode("utf_8", "replace")
-        return self._written(element.tag, "UN" if unknown else vr, text)
+        text = self.text(vr, raw)
+        return None if text is raw else self._written(element.tag, "UN" if unknown else vr, text)
 
-    def _sequence(self, span: Span, unknown: bool) -> bytes | None:
+    def text(self, vr: str, raw: bytes) -> bytes:
+        """Give a value in UTF-8; the same bytes where they say the same in it."""
+        if vr not in _TEXT_VRS or (raw.isascii() and b"\x1b" not in raw):
+            return raw
+        return self._charset.decode(raw).encode("utf_8", "replace")
+
+    def sequence(self, span: Span, unknown: bool) -> bytes | None:
         """Give the items' bytes, None if all stay as they are. Raises `Malformed` where they nest too deeply."""
         stream = self._stream
         if unknown and stream.order != "<":
@@ -219,6 +323,17 @@ def _charset_of(
         if span.element.tag > _CHARSET_TAG:
             break
     return inherited
+
+
+def _items(stream: ElementStream, span: Span, explicit: bool) -> Iterator[bytes]:
+    """Give the datasets of a sequence's items, without delimiters."""
+    for start, stop, delimited in stream.items(span, explicit=explicit, depth=1):
+        end = stop
+        if delimited:
+            for each in stream.spans(start, stop, explicit=explicit, delimited=True, depth=1):
+                if each.element.tag in (ITEM_END, SEQUENCE_END):
+                    end = each.start
+        yield stream.buffer[start:end]
 
 
 def _element(tag: int, vr: str, content: bytes, explicit: bool, order: str) -> bytes:

@@ -35,7 +35,7 @@ _RAW: Final = {"f32": "<f4", "f64": "<f8"}
 def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
     """The instance as a pydicom Dataset, its pixels not yet decoded.
 
-    Edits in the arguments (`edits`: a list of {field, value, ...}) are applied.
+    Edits in the arguments (`edits`: a list of {field, value, user, time}) are applied.
     """
     ds = dcmread(arguments["path"], force=True)
     if arguments.get("edits"):

@@ -74,7 +74,7 @@ class ProcessService:
                 "path": str(await self._blobs.path(location.blob.key)),
                 "layout": dict(location.layout),
                 "frame": call.frame,
-                "edits": [{"field": edit.field, "value": edit.value} for edit in edits],
+                "edits": [edit.as_dict() for edit in edits],
                 "params": params,
                 "format": call.format,
             }

@@ -155,7 +155,7 @@ class RenderService:
         check_uid(transfer_syntax, "transfer_syntax")
         location = await self._locate(instance)
         edits = await self._catalog.edits(instance) if location.edited else []
-        changes = [{"level": edit.level.value, "field": edit.field, "value": edit.value} for edit in edits]
+        changes = [edit.as_dict() for edit in edits]
         spool = await asyncio.to_thread(self._blobs.new_spool)
         arguments = {
             "path": str(await self._blobs.path(location.blob.key)),

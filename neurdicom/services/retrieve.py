@@ -98,9 +98,9 @@ class RetrieveService:
             raise NotFound(f"there is no instance {instance!r}")
         blob = location.blob
         edits = await self._catalog.edits(instance) if location.edited and not original else []
-        if not edits:
+        header, copy_from = await self._rewritten(location, edits) if edits else (b"", 0)
+        if not header:
             return Download(instance, blob.size, blob.sha256, self._blobs, blob.key, b"", 0)
-        header, copy_from = await self._rewritten(location, edits)
         etag = hashlib.sha256(blob.sha256.encode() + header).hexdigest()
         size = len(header) + blob.size - copy_from
         return Download(instance, size, etag, self._blobs, blob.key, header, copy_from)

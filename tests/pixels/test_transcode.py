@@ -134,7 +134,7 @@ def test_a_lossy_target_makes_another_instance_and_says_so(tmp_path: Path) -> No
 
 def test_edits_are_applied(tmp_path: Path) -> None:
     path, layout = make_file(tmp_path / "a.dcm", np.zeros((2, 2), "u2"), StudyDescription="before")
-    edits = [{"field": "study_description", "value": "nachher: Größe, 後"}]
+    edits = [{"field": "study_description", "value": "nachher: Größe, 後", "user": "", "time": "2026-01-02T03:04:05Z"}]
     for target in (layout.transfer_syntax, "1.2.840.10008.1.2.4.80"):
         output = tmp_path / "b.dcm"
         assert transcode(path, layout, target, output, edits) == output.stat().st_size

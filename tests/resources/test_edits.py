@@ -1,6 +1,7 @@
 """Edits: answered, found and served from then on, while the stored bytes stay as they came."""
 
 import io
+import re
 from typing import Any
 
 import pydicom
@@ -13,6 +14,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from neurdicom.dicom.dicomjson import to_tags
 from tests.resources.conftest import Archive
 from tests.resources.files import make_dataset, make_file, to_bytes
 
@@ -93,9 +95,49 @@ def test_the_rest_of_an_edited_file_is_untouched(archive: Archive, syntax: str) 
     assert edited.SeriesDescription == "x" * 63
     assert edited.PixelData == original.PixelData
     del edited.SeriesDescription
-    assert {e.tag: e.value for e in edited if e.tag != 0x00080005} == {
+    assert {e.tag: e.value for e in edited if e.tag not in (0x00080005, 0x04000561)} == {
         e.tag: e.value for e in original if e.tag != 0x00080005
     }
+
+
+def test_what_is_served_tells_what_it_was_before(archive: Archive) -> None:
+    result = archive.make(
+        PatientName="Größe^A", StudyDescription="FIRST", StudyID=None, SpecificCharacterSet="ISO_IR 100"
+    )[0]
+    path = f"/instances/{result['id']}/file"
+    patient = archive.get(f"/studies/{result['study']}").json()["patient"]
+    etags = [archive.get(path).headers["ETag"]]
+    for where, changes in (
+        (f"/patients/{patient}", {"patient_name": "Ł^B"}),
+        (f"/studies/{result['study']}", {"study_description": "SECOND", "study_id": "7"}),
+    ):
+        archive.put(where, changes)
+        etags.append(archive.get(path).headers["ETag"])
+    assert len(set(etags)) == 3
+    model = archive.get(f"/instances/{result['id']}/tags", format="dicom+json").json()
+    tags = archive.get(f"/instances/{result['id']}/tags").json()
+    served = read(archive.get(path).content)
+    transcoded = read(archive.get(path, transfer_syntax="1.2.840.10008.1.2.4.90").content)
+    for items in (
+        tags["OriginalAttributesSequence"],
+        [to_tags(item.to_json_dict()) for item in served.OriginalAttributesSequence],
+        [to_tags(item.to_json_dict()) for item in transcoded.OriginalAttributesSequence],
+        [to_tags(item) for item in model["04000561"]["Value"]],
+    ):
+        assert [item["ModifiedAttributesSequence"] for item in items] == [
+            [{"PatientName": "Größe^A"}],
+            [{"StudyDescription": "FIRST", "StudyID": None}],
+        ]
+        for item in items:
+            assert (item["ModifyingSystem"], item["ReasonForTheAttributeModification"]) == ("NEURDICOM", "CORRECT")
+            assert re.fullmatch(r"\d{14}\.\d{3}\+0000", item["AttributeModificationDateTime"])
+    # Edited back: the file is what it was.
+    archive.put(f"/patients/{patient}", {"patient_name": "Größe^A"})
+    archive.put(f"/studies/{result['study']}", {"study_description": "FIRST", "study_id": None})
+    answer = archive.get(path)
+    assert answer.headers["ETag"] == etags[0]
+    assert "OriginalAttributesSequence" not in read(answer.content)
+    assert "OriginalAttributesSequence" not in archive.get(f"/instances/{result['id']}/tags").json()
 
 
 def test_a_later_edit_takes_the_place_of_an_earlier_one_and_new_slices_share_it(archive: Archive) -> None:

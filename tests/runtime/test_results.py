@@ -256,7 +256,11 @@ def test_a_description_that_is_too_long(shared: Pool, python: Callable[..., Prog
 
 def test_edits_reach_the_plugin(shared: Pool, python: Callable[..., Program], instance: dict[str, Any]) -> None:
     program = python("def process(self, ds): return [str(ds.PatientName)]")
-    got = shared.process(program, instance | {"edits": [{"field": "patient_name", "value": "Müller^Ä"}]})
+    got = shared.process(
+        program,
+        instance
+        | {"edits": [{"field": "patient_name", "value": "Müller^Ä", "user": "", "time": "2026-01-02T03:04:05Z"}]},
+    )
     assert orjson.loads(bytes(got.body)) == ["Müller^Ä"]
 
 
