@@ -104,6 +104,27 @@ class Edit:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class DescribedInstance:
+    """An instance's stored header with what is needed to give it out.
+
+    Attributes
+    ----------
+    study, series, instance : str
+        Ids of the instance and of those above.
+    header : bytes
+        Its stored header (DICOM JSON, edits not applied).
+    edits : tuple of Edit
+        All edits that apply to it, the patient's first.
+    """
+
+    study: str
+    series: str
+    instance: str
+    header: bytes
+    edits: tuple[Edit, ...] = ()
+
+
 class Catalog(ABC):
     """Metadata of everything stored. Every verb is one transaction; none leaves a part of itself behind."""
 
@@ -142,6 +163,16 @@ class Catalog(ABC):
     @abstractmethod
     async def headers(self, level: Level, entity: str) -> list[bytes]:
         """The stored headers (DICOM JSON, edits not applied) of all instances below, by instance id."""
+
+    @abstractmethod
+    async def described(
+        self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62
+    ) -> list[DescribedInstance]:
+        """Headers and edits of the instances below, by instance id.
+
+        It ends with the header that brings their bytes to `budget` or beyond, if not before; the next call goes on
+        `after` the last instance id. Nothing more is left when it answers an empty list.
+        """
 
     @abstractmethod
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:

@@ -1,13 +1,13 @@
 """What both adapters derive from an entity's attributes: what is searched, what is sorted by, what is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import orjson
 
-from neurdicom.catalog.base import Edit, Entity, NewInstance
+from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance
 from neurdicom.dicom.attributes import (
     AT_LEVEL,
     BY_FIELD,
@@ -153,6 +153,27 @@ def with_edits(attributes: dict[str, Value], edits: list[Edit]) -> dict[str, Val
 def assemble(level: Level, attributes: bytes | str, ids: Mapping[str, str], members: Mapping[str, Any]) -> Entity:
     """An entity as the port answers it, from its stored attributes."""
     return {**ids, **_BLANK[level], **orjson.loads(attributes), **members}
+
+
+def described_instances(rows: Sequence[tuple[Sequence[str], bytes]], edits: Iterable[Edit]) -> list[DescribedInstance]:
+    """Put headers and the edits that apply to them together.
+
+    Parameters
+    ----------
+    rows : sequence
+        For each instance the ids of all four levels, the patient's first, and its header.
+    edits : iterable of Edit
+        Those of any of these entities; each entity's by field.
+    """
+    kept: dict[tuple[Level, str], list[Edit]] = {}
+    for edit in edits:
+        kept.setdefault((edit.level, edit.entity), []).append(edit)
+    found = []
+    for chain, header in rows:
+        own = [edit for key in zip(Level, chain, strict=True) for edit in kept.get(key, ())] if kept else ()
+        _, study, series, instance = chain
+        found.append(DescribedInstance(study, series, instance, header, tuple(own)))
+    return found
 
 
 def check_query(query: Query) -> None:

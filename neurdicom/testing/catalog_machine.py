@@ -160,6 +160,17 @@ class CatalogMachine(RuleBasedStateMachine):
         entity = self._some(level, number)
         assert self.wait(self.tested.headers(level, entity)) == self.model.headers(level, entity)
 
+    @rule(level=_LEVELS, number=st.integers(0, 5), budget=st.integers(1, 60))
+    def described(self, level: Level, number: int, budget: int) -> None:
+        entity = self._some(level, number)
+        expected, found, after = self.model.described(level, entity), [], ""
+        while page := self.wait(self.tested.described(level, entity, after=after, budget=budget)):
+            sizes = [len(one.header) for one in page]
+            assert sum(sizes[:-1]) < budget
+            found += page
+            after = page[-1].instance
+        assert found == expected
+
     @rule()
     def clear(self) -> None:
         self.wait(self.tested.clear())

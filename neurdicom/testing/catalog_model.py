@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from neurdicom.catalog.base import Edit, Entity, NewInstance, Outcome, Page
+from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance, Outcome, Page
 from neurdicom.dicom.attributes import AT_LEVEL, UID_KEYWORD, Level, snake_case
 from neurdicom.dicom.query import Query, Value, matches, sort_key
 
@@ -149,6 +149,16 @@ class CatalogModel:
         if entity not in self.sources(level):
             return []
         return [self.instances[instance].header for instance in sorted(self.below(level, entity))]
+
+    def described(self, level: Level, entity: str) -> list[DescribedInstance]:
+        if entity not in self.sources(level):
+            return []
+        found = []
+        for instance in sorted(self.below(level, entity)):
+            chain = self.chain(instance)
+            header, edits = self.instances[instance].header, tuple(self.edits(instance))
+            found.append(DescribedInstance(chain[Level.STUDY], chain[Level.SERIES], instance, header, edits))
+        return found
 
 
 def _claims(new: NewInstance) -> dict[Level, str]:

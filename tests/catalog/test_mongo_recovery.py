@@ -12,7 +12,7 @@ from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.query import AnyOf, Query
 from neurdicom.errors import Unavailable
-from neurdicom.testing.catalog import arrival
+from neurdicom.testing.arrivals import arrival
 from neurdicom.testing.catalog_model import CatalogModel
 from tests.catalog.wire import wire
 

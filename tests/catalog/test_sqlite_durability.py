@@ -15,7 +15,7 @@ from neurdicom.catalog.sqlite import schema as sqlite_schema
 from neurdicom.dicom.attributes import AT_LEVEL, Level
 from neurdicom.dicom.query import AnyOf, Query
 from neurdicom.errors import Unavailable
-from neurdicom.testing.catalog import arrival
+from neurdicom.testing.arrivals import arrival
 
 BATCH = 5
 
@@ -23,7 +23,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.testing.catalog import arrival
+from neurdicom.testing.arrivals import arrival
 
 async def main():
     catalog = SqliteCatalog(Path(sys.argv[1]))

@@ -12,8 +12,8 @@ from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
 from neurdicom.blobs.base import BlobRef
-from neurdicom.catalog.base import Catalog, Edit, Entity, Location, NewInstance, Outcome, Page
-from neurdicom.catalog.mongo import schema, select, writer
+from neurdicom.catalog.base import Catalog, DescribedInstance, Edit, Entity, Location, NewInstance, Outcome, Page
+from neurdicom.catalog.mongo import described, schema, select, writer
 from neurdicom.catalog.mongo.entities import as_edits, edits_key
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import Unit, Units, translated
@@ -165,6 +165,12 @@ class MongoCatalog(Catalog):
             data = {one["_id"]: one["data"] async for one in parts}
             headers += await asyncio.to_thread(_unpacked, batch, data)
         return headers
+
+    @_verb
+    async def described(
+        self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62
+    ) -> list[DescribedInstance]:
+        return await described.described(self._database, level, entity, after, budget)
 
     @_verb
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:

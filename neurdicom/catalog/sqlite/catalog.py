@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from neurdicom.blobs.base import BlobRef
-from neurdicom.catalog.base import Catalog, Edit, Entity, Location, NewInstance, Outcome, Page
+from neurdicom.catalog.base import Catalog, DescribedInstance, Edit, Entity, Location, NewInstance, Outcome, Page
 from neurdicom.catalog.cache import ReadCache
 from neurdicom.catalog.projection import to_json
-from neurdicom.catalog.sqlite import documents, select
+from neurdicom.catalog.sqlite import described, documents, select
 from neurdicom.catalog.sqlite.connection import Connections
 from neurdicom.catalog.sqlite.writer import Writer, edits_of
 from neurdicom.dicom.attributes import Level
@@ -85,6 +85,11 @@ class SqliteCatalog(Catalog):
             return [zlib.decompress(data) for (data,) in rows]
 
         return await self._connections.read(work)
+
+    async def described(
+        self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62
+    ) -> list[DescribedInstance]:
+        return await self._connections.read(lambda db: described.described(db, level, entity, after, budget))
 
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
         return await self._connections.write(

@@ -1,0 +1,64 @@
+"""Headers with the edits that apply to them."""
+
+import asyncio
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from motor.motor_asyncio import AsyncIOMotorDatabase
+
+from neurdicom.catalog.base import DescribedInstance
+from neurdicom.catalog.mongo.entities import as_edits, edits_key
+from neurdicom.catalog.mongo.schema import Document
+from neurdicom.catalog.mongo.writer import header_ids
+from neurdicom.catalog.projection import described_instances
+from neurdicom.dicom.attributes import Level
+
+Database = AsyncIOMotorDatabase[Document]
+
+_AT_ONCE = 200
+_FIELDS = dict.fromkeys(("patient", "study", "series", "arrival", "parts"), 1)
+
+
+async def described(database: Database, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
+    """See `Catalog.described`."""
+    rows: list[tuple[list[str], bytes]] = []
+    size, more = 0, True
+    while more and size < budget:
+        where: dict[str, Any] = {"_id": {"$gt": after}}
+        if level is Level.INSTANCE:
+            where["_id"] = {"$gt": after, "$eq": entity}
+        else:
+            where[level.value] = entity
+        cursor = database["instances"].find(where, _FIELDS).sort("_id", 1).limit(_AT_ONCE)
+        found = [one async for one in cursor]
+        more = len(found) == _AT_ONCE
+        after = found[-1]["_id"] if found else after
+        for chain, header in await _headers(database, found):
+            rows.append((chain, header))
+            size += len(header)
+            if size >= budget:
+                break
+    keys = {edits_key(at, one) for chain, _ in rows for at, one in zip(Level, chain, strict=True)}
+    cursor = database["edits"].find({"_id": {"$in": list(keys)}})
+    edits = [edit async for one in cursor for edit in as_edits(one)]
+    return await asyncio.to_thread(described_instances, rows, edits)
+
+
+async def _headers(database: Database, instances: Sequence[Document]) -> list[tuple[list[str], bytes]]:
+    ids = [part for one in instances for part in header_ids(one)]
+    parts = database["headers"].find({"_id": {"$in": ids}}, {"data": 1})
+    data = {one["_id"]: one["data"] async for one in parts}
+    return await asyncio.to_thread(_unpacked, instances, data)
+
+
+def _unpacked(instances: Sequence[Document], data: Mapping[int, bytes]) -> list[tuple[list[str], bytes]]:
+    # A header that was replaced since the instances were listed is left out, as one that was deleted.
+    return [
+        (
+            [*(one[level.value] for level in Level.INSTANCE.above), one["_id"]],
+            zlib.decompress(b"".join(data[part] for part in header_ids(one))),
+        )
+        for one in instances
+        if all(part in data for part in header_ids(one))
+    ]

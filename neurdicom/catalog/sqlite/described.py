@@ -1,0 +1,47 @@
+"""Headers with the edits that apply to them, in one look at the catalog."""
+
+import sqlite3
+import zlib
+
+import orjson
+
+from neurdicom.catalog.base import DescribedInstance, Edit
+from neurdicom.catalog.projection import described_instances
+from neurdicom.dicom.attributes import Level
+
+_FROM = (
+    " FROM instance JOIN header ON header.pk = instance.pk JOIN series ON series.pk = instance.parent"
+    " JOIN study ON study.pk = series.parent JOIN patient ON patient.pk = study.parent"
+)
+
+
+def described(db: sqlite3.Connection, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
+    """See `Catalog.described`."""
+    found: list[tuple[list[str], bytes]] = []
+    size = 0
+    rows = db.execute(
+        f"SELECT header.data, patient.id, study.id, series.id, instance.id{_FROM}"
+        f" WHERE {level}.id = ? AND instance.id > ? ORDER BY instance.id",
+        (entity, after),
+    )
+    for data, *chain in rows:
+        header = zlib.decompress(data)
+        found.append((chain, header))
+        size += len(header)
+        if size >= budget:
+            break
+    rows.close()
+    return described_instances(found, _edits(db, [chain for chain, _ in found]))
+
+
+def _edits(db: sqlite3.Connection, chains: list[list[str]]) -> list[Edit]:
+    found = []
+    for place, level in enumerate(Level):
+        wanted = orjson.dumps(list({chain[place] for chain in chains})).decode()
+        rows = db.execute(
+            "SELECT entity, field, edit.value, user, time FROM json_each(?) AS wanted"
+            " CROSS JOIN edit ON level = ? AND entity = wanted.value ORDER BY entity, field",
+            (wanted, level),
+        )
+        found += [Edit(level, one, field, orjson.loads(value), user, time) for one, field, value, user, time in rows]
+    return found

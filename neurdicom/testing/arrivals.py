@@ -1,0 +1,35 @@
+"""What the catalog's contract suites store."""
+
+from neurdicom.blobs.base import BlobRef
+from neurdicom.catalog.base import NewInstance
+from neurdicom.dicom.query import Value
+
+
+def arrival(
+    number: int, *, patient: str = "p1", study: str = "1.2.1", series: str = "1.2.1.1", sha256: str = "", **more: Value
+) -> NewInstance:
+    """An arrival with an id, a blob and a header of its own; `more` are attributes."""
+    instance = f"1.9.{number}"
+    attributes: dict[str, Value] = {
+        "patient_id": patient.upper(),
+        "patient_name": "DOE^JOHN",
+        "study_instance_uid": study,
+        "series_instance_uid": series,
+        "sop_instance_uid": instance,
+        "modality": "CT",
+        "study_date": "20240102",
+        "instance_number": number,
+        "image_type": ["ORIGINAL", "PRIMARY"],
+    }
+    sha256 = sha256 or f"sha-{number}"
+    return NewInstance(
+        patient=patient,
+        study=study,
+        series=series,
+        instance=instance,
+        attributes={**attributes, **more},
+        header=f'{{"number": {number}, "sha": "{sha256}"}}'.encode(),
+        blob=BlobRef(f"blob-{number}-{sha256}", 1000 + number, sha256),
+        received="2024-01-02T03:04:05Z",
+        layout={"transfer_syntax": "1.2.840.10008.1.2.1", "pixel_offset": number},
+    )

@@ -1,0 +1,45 @@
+"""A part of the catalog's contract: headers with the edits that apply to them."""
+
+from collections.abc import Awaitable, Callable
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.attributes import Level
+from neurdicom.testing.arrivals import arrival
+
+
+class DescribedContract:
+    """Mixed into `CatalogContract`."""
+
+    def run(self, test: Callable[[Catalog], Awaitable[None]]) -> None:
+        """Run a test on an empty catalog, and close it."""
+        raise NotImplementedError
+
+    def test_headers_come_with_the_edits_that_apply(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(n, series=f"1.2.1.{n % 2}") for n in range(4)])
+            for level, entity, field in (
+                (Level.INSTANCE, "1.9.1", "window_center"),
+                (Level.SERIES, "1.2.1.1", "series_description"),
+                (Level.PATIENT, "p1", "patient_name"),
+            ):
+                assert await catalog.edit(level, entity, {field: None}, user="u", time="t")
+            found = await catalog.described(Level.SERIES, "1.2.1.1")
+            assert [(one.study, one.series, one.instance) for one in found] == [
+                ("1.2.1", "1.2.1.1", "1.9.1"),
+                ("1.2.1", "1.2.1.1", "1.9.3"),
+            ]
+            assert [one.header for one in found] == await catalog.headers(Level.SERIES, "1.2.1.1")
+            fields = [[edit.field for edit in one.edits] for one in found]
+            assert fields == [
+                ["patient_name", "series_description", "window_center"],
+                ["patient_name", "series_description"],
+            ]
+            assert list(found[0].edits) == await catalog.edits("1.9.1")
+            assert [one.instance for one in await catalog.described(Level.PATIENT, "p1")] == [
+                f"1.9.{n}" for n in range(4)
+            ]
+            pages = [await catalog.described(Level.STUDY, "1.2.1", after=after, budget=1) for after in ("", "1.9.0")]
+            assert [[one.instance for one in page] for page in pages] == [["1.9.0"], ["1.9.1"]]
+            assert await catalog.described(Level.STUDY, "9.9") == []
+
+        self.run(test)
