@@ -75,7 +75,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of entities and how many there are in all."""
+    """A page of entities (or documents) and how many there are in all."""
 
     items: list[Entity]
     total: int
@@ -228,6 +228,19 @@ class Catalog(ABC):
     @abstractmethod
     async def find_documents(self, kind: str, **equal: str | int | bool) -> list[dict[str, Any]]:
         """Documents whose top-level members equal those given, by key."""
+
+    @abstractmethod
+    async def list_documents(
+        self, kind: str, where: Mapping[str, str], *, limit: int, offset: int = 0, descending: bool = False
+    ) -> Page:
+        """A page of the documents whose top-level members are these texts, by key, and how many there are.
+
+        Texts have at most 64 characters. What the page leaves out costs no more than a look at its members.
+        """
+
+    @abstractmethod
+    async def swap_document(self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Put a document in the place of another; False, and no change, if it is not the one that is there. Atomic."""
 
     @abstractmethod
     async def delete_document(self, kind: str, key: str) -> bool:

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, Edit, Outcome
@@ -20,11 +19,12 @@ from neurdicom.dicom.query import AnyOf, Between, Like, Query, Value
 from neurdicom.errors import Invalid, Unavailable
 from neurdicom.testing.arrivals import arrival
 from neurdicom.testing.catalog_described import DescribedContract
+from neurdicom.testing.catalog_documents import DocumentContract
 
 STUDIES = Query(Level.STUDY)
 
 
-class CatalogContract(DescribedContract, ABC):
+class CatalogContract(DescribedContract, DocumentContract, ABC):
     """What holds for every catalog. Each test begins with an empty one."""
 
     @abstractmethod
@@ -38,10 +38,6 @@ class CatalogContract(DescribedContract, ABC):
     @abstractmethod
     async def backend_blobs(self, catalog: Catalog) -> dict[str, str]:
         """Instance id to blob key, read from the backend behind the adapter's back."""
-
-    @abstractmethod
-    async def backend_documents(self, catalog: Catalog, kind: str, key: str, document: dict[str, Any]) -> None:
-        """Write a document into the backend behind the adapter's back."""
 
     def run(self, test: Callable[[Catalog], Awaitable[None]]) -> None:
         """Run a test on an empty catalog, and close it."""
@@ -333,28 +329,5 @@ class CatalogContract(DescribedContract, ABC):
                 assert (await catalog.find(Query(Level.STUDY, (Like("study_id", pattern),)))).total == 1, pattern
             assert (await catalog.find(Query(Level.STUDY, (Like("study_id", "a[*]b*"),)))).total == 0
             assert (await catalog.find(Query(Level.STUDY, (Like("patient_name", "$where[a]*"),)))).total == 1
-
-        self.run(test)
-
-    # -- documents -------------------------------------------------------------------------------------------
-
-    def test_documents(self) -> None:
-        async def test(catalog: Catalog) -> None:
-            assert await catalog.add_document("user", "b", {"on": True, "n": 1, "deep": {"a.b": [1, None, "é$"]}})
-            assert not await catalog.add_document("user", "b", {"on": False})
-            await catalog.put_document("user", "a", {"on": 1, "n": 1})
-            await catalog.put_document("plugin", "a", {"$set": "kept"})
-            await self.backend_documents(catalog, "user", "c", {"on": False, "n": 1})
-            assert await catalog.get_document("plugin", "a") == {"$set": "kept"}
-            assert await catalog.get_document("user", "c") == {"on": False, "n": 1}
-            assert [d["on"] for d in await catalog.find_documents("user", n=1)] == [1, True, False]
-            assert await catalog.find_documents("user", on=True) == [
-                {"on": True, "n": 1, "deep": {"a.b": [1, None, "é$"]}}
-            ]
-            assert await catalog.delete_document("user", "a")
-            assert not await catalog.delete_document("user", "a")
-            assert await catalog.get_document("user", "a") is None
-            taken = await asyncio.gather(*(catalog.add_document("lock", "x", {"n": n}) for n in range(5)))
-            assert sorted(taken) == [False] * 4 + [True]
 
         self.run(test)

@@ -214,15 +214,13 @@ class MongoCatalog(Catalog):
 
     @_verb
     async def put_document(self, kind: str, key: str, document: Mapping[str, Any]) -> None:
-        whole = {**_document_id(kind, key), "value": to_json(dict(document)).decode()}
+        whole = _whole(kind, key, document)
         await self._database["documents"].replace_one({"_id": whole["_id"]}, whole, upsert=True)
 
     @_verb
     async def add_document(self, kind: str, key: str, document: Mapping[str, Any]) -> bool:
         try:
-            await self._database["documents"].insert_one(
-                {**_document_id(kind, key), "value": to_json(dict(document)).decode()}
-            )
+            await self._database["documents"].insert_one(_whole(kind, key, document))
         except DuplicateKeyError:
             return False
         return True
@@ -239,6 +237,26 @@ class MongoCatalog(Catalog):
         return [document for document in documents if holds(document, equal)]
 
     @_verb
+    async def list_documents(
+        self, kind: str, where: Mapping[str, str], *, limit: int, offset: int = 0, descending: bool = False
+    ) -> Page:
+        chosen = {"kind": kind} | {f"texts.{name}": value for name, value in where.items()}
+        total = await self._database["documents"].count_documents(chosen)
+        if not limit:  # which would mean all
+            return Page([], total)
+        found = self._database["documents"].find(chosen).sort("key", -1 if descending else 1).skip(offset).limit(limit)
+        return Page([orjson.loads(one["value"]) async for one in found], total)
+
+    @_verb
+    async def swap_document(self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        found = await self._database["documents"].find_one({"_id": _document_id(kind, key)["_id"]})
+        if found is None or orjson.loads(found["value"]) != orjson.loads(to_json(dict(before))):
+            return False
+        same = {"_id": found["_id"], "value": found["value"]}
+        replaced = await self._database["documents"].replace_one(same, _whole(kind, key, after))
+        return bool(replaced.matched_count)
+
+    @_verb
     async def delete_document(self, kind: str, key: str) -> bool:
         deleted = await self._database["documents"].delete_one({"_id": _document_id(kind, key)["_id"]})
         return bool(deleted.deleted_count)
@@ -246,6 +264,13 @@ class MongoCatalog(Catalog):
 
 def _document_id(kind: str, key: str) -> Document:
     return {"_id": f"{kind}/{key}", "kind": kind, "key": key}
+
+
+def _whole(kind: str, key: str, document: Mapping[str, Any]) -> Document:
+    value = to_json(dict(document)).decode()
+    # What `list_documents` can ask for, where MongoDB can see it.
+    texts = {n: v for n, v in orjson.loads(value).items() if isinstance(v, str) and len(v) <= 64 and n.isidentifier()}
+    return {**_document_id(kind, key), "value": value, "texts": texts}
 
 
 def _unpacked(batch: list[list[int]], data: Mapping[int, bytes]) -> list[bytes]:

@@ -136,6 +136,14 @@ class SqliteCatalog(Catalog):
     async def find_documents(self, kind: str, **equal: str | int | bool) -> list[dict[str, Any]]:
         return await self._connections.read(lambda db: documents.find(db, kind, equal))
 
+    async def list_documents(
+        self, kind: str, where: Mapping[str, str], *, limit: int, offset: int = 0, descending: bool = False
+    ) -> Page:
+        return await self._connections.read(lambda db: documents.page(db, kind, where, limit, offset, descending))
+
+    async def swap_document(self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        return await self._connections.write(lambda db: documents.swap(db, kind, key, before, after))
+
     async def delete_document(self, kind: str, key: str) -> bool:
         return await self._connections.write(lambda db: documents.delete(db, kind, key))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from neurdicom.catalog.base import Page
 from neurdicom.catalog.projection import holds, to_json
 
 
@@ -31,6 +32,28 @@ def find(db: sqlite3.Connection, kind: str, equal: Mapping[str, str | int | bool
     rows = db.execute("SELECT value FROM document WHERE kind = ? ORDER BY key", (kind,))
     documents = (orjson.loads(value) for (value,) in rows)
     return [document for document in documents if holds(document, equal)]
+
+
+def page(
+    db: sqlite3.Connection, kind: str, where: Mapping[str, str], limit: int, offset: int, descending: bool
+) -> Page:
+    """A page of the documents whose members are these texts, by key."""
+    condition = "".join([" WHERE kind = ?", *(" AND json_extract(value, ?) = ?" for _ in where)])
+    arguments = [kind, *(text for name, value in where.items() for text in (f'$."{name}"', value))]
+    (total,) = db.execute(f"SELECT count(*) FROM document{condition}", arguments).fetchone()
+    order = "DESC" if descending else "ASC"
+    rows = db.execute(
+        f"SELECT value FROM document{condition} ORDER BY key {order} LIMIT ? OFFSET ?", (*arguments, limit, offset)
+    )
+    return Page([orjson.loads(value) for (value,) in rows], total)
+
+
+def swap(db: sqlite3.Connection, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Store in place of one that is as expected."""
+    if get(db, kind, key) != orjson.loads(to_json(dict(before))):
+        return False
+    put(db, kind, key, after)
+    return True
 
 
 def delete(db: sqlite3.Connection, kind: str, key: str) -> bool:
