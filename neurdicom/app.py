@@ -14,6 +14,8 @@ from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
+from neurdicom.dimse.door import Door
+from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
 from neurdicom.lock import FolderLock
 from neurdicom.runtime.pool import WorkerPool
@@ -51,7 +53,7 @@ from neurdicom.web.routing import Route
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a stopping server gives to the requests that it is answering.
+#: Seconds that a stopping server gives to the requests and associations that it is serving.
 GRACE_SECONDS = 25.0
 
 #: Bytes taken from a socket at a time; the copies that Tornado makes of larger pieces do not stay in the CPU's cache.
@@ -113,6 +115,7 @@ class Server:
         self.settings = settings
         self._stack = AsyncExitStack()
         self.url = ""
+        self.dimse_address = ""
         self.first_sign_in: FirstSignIn | None = None
 
     async def start(self) -> None:
@@ -137,6 +140,9 @@ class Server:
         await services.plugins.open()
         if not settings.no_auth:
             self.first_sign_in = await services.users.ensure_administrator()
+        stack.push_async_callback(services.dimse.close, GRACE_SECONDS)
+        await services.dimse.open()
+        self.dimse_address = services.dimse.address
         http = self._listen(services)
         stack.push_async_callback(self._stop_listening, http, services)
         services.ready = True
@@ -152,6 +158,7 @@ class Server:
             memory=settings.plugin_memory,
         )
         ingest = IngestService(catalog, blobs)
+        nodes = NodeService(catalog)
         return Services(
             settings=settings,
             authenticator=NoAuthentication() if settings.no_auth else users.authenticator,
@@ -165,7 +172,8 @@ class Server:
             render=RenderService(catalog, blobs, pool),
             plugins=plugins,
             process=ProcessService(catalog, blobs, pool, plugins),
-            nodes=NodeService(catalog),
+            nodes=nodes,
+            dimse=DimseService(settings, Door(settings, ingest, nodes, blobs.spool_folder)),
         )
 
     def _listen(self, services: Services) -> HTTPServer:

@@ -82,6 +82,8 @@ async def run_server(settings: Settings, *, announce: Callable[[str], None] = cl
     if (first := server.first_sign_in) is not None:
         announce(f"First start: sign in as {first.email} with the one-time password {first.password}")
         announce(f"It is kept in {first.file} until it is changed.")
+    if server.dimse_address:
+        announce(f"DICOM associations are taken at {server.dimse_address} as {settings.ae_title}")
     announce(f"NeurDICOM {__version__} is ready at {server.url} (the API's page: {server.url}/api/docs)")
     await stopped.wait()
     await server.stop()

@@ -126,6 +126,18 @@ class BlobStore(ABC):
         When it fails, the blob is not in the store, and the spool is still to be discarded.
         """
 
+    @property
+    @abstractmethod
+    def spool_folder(self) -> Path:
+        """Local folder where other processes of this server may write arrivals, for `adopt`."""
+
+    @abstractmethod
+    def adopt(self, file: Path, size: int, sha256: str) -> BlobRef:
+        """Move a file that another process wrote to the spool folder, and made durable, into the store.
+
+        Blocks, as `commit` does. When it fails, the blob is not in the store, and the file is still the caller's.
+        """
+
     @abstractmethod
     async def path(self, key: str) -> Path:
         """A local file with the blob's bytes, to be read only. Raises `NotFound`."""

@@ -50,16 +50,16 @@ class _Shard:
         self._flushing = threading.Lock()
         self._flushed = 0
 
-    def add(self, spool: Spool, name: str) -> None:
-        """Rename a spool into the folder, durably. Raises `OSError`; then it is not there."""
+    def add(self, file: Path, name: str) -> Path:
+        """Rename a file into the folder, durably. Raises `OSError`; then it is not there, and may be gone."""
         target = self.folder / name
-        spool.path.rename(target)
+        file.rename(target)
         try:
             self._flush()
         except OSError:
             target.unlink(missing_ok=True)
             raise
-        spool.committed(target)
+        return target
 
     def _flush(self) -> None:
         """Flush the folder, unless another thread began to do so after the caller's change."""
@@ -124,10 +124,24 @@ class LocalBlobStore(BlobStore):
     def commit(self, spool: Spool) -> BlobRef:
         """Rename into the shard folder in use, and flush that."""
         spool.sync()
+        ref, path = self._add(spool.path, spool.size, spool.sha256)
+        spool.committed(path)
+        return ref
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where spool files lie."""
+        return self._spool
+
+    def adopt(self, file: Path, size: int, sha256: str) -> BlobRef:
+        """Rename into the shard folder in use, and flush that."""
+        return self._add(file, size, sha256)[0]
+
+    def _add(self, file: Path, size: int, sha256: str) -> tuple[BlobRef, Path]:
         shard, number = self._claim()
-        name = f"{number:06d}-{spool.sha256}-{secrets.token_hex(8)}"
-        shard.add(spool, name)
-        return BlobRef(f"{shard.folder.name}/{name}", spool.size, spool.sha256)
+        name = f"{number:06d}-{sha256}-{secrets.token_hex(8)}"
+        path = shard.add(file, name)
+        return BlobRef(f"{shard.folder.name}/{name}", size, sha256), path
 
     def _claim(self) -> tuple[_Shard, int]:
         """The shard that a file goes to, and its number there."""

@@ -7,14 +7,16 @@ then is anything acknowledged.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError, Unavailable
 from neurdicom.services.commit import CommitQueue, Lane
@@ -118,8 +120,15 @@ class IngestService:
 
     async def finish(self, name: str, lane: Lane, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> Result:
         """Store a file whose last pieces are still in memory; without a spool, all of it is."""
+        return await self._enter(name, lane, self.run(self._land, spool, rest))
+
+    async def adopt(self, name: str, file: Path, size: int, sha256: str, header: Header) -> Result:
+        """Store a file that another process wrote to the spool folder, made durable and parsed; it is used up."""
+        return await self._enter(name, Lane(), self.run(self._adopt, file, size, sha256, header))
+
+    async def _enter(self, name: str, lane: Lane, landing: Awaitable[NewInstance]) -> Result:
         try:
-            arrival, outcome = await self._queue.put(self.run(self._land, spool, rest), lane)
+            arrival, outcome = await self._queue.put(landing, lane)
         except NeurdicomError as error:
             return Result.rejected(name, error)
         except Exception:  # a fault of ours with one file must not take the others of an upload along
@@ -137,6 +146,14 @@ class IngestService:
             raise disk_error(error) from error
         finally:
             spool.discard()
+
+    def _adopt(self, file: Path, size: int, sha256: str, header: Header) -> NewInstance:
+        """Move into the blob store, in a thread."""
+        try:
+            return new_instance(header, self._blobs.adopt(file, size, sha256), datetime.now(UTC))
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            raise disk_error(error) from error
 
     def append(self, spool: Spool | None, pieces: tuple[bytes | memoryview, ...]) -> Spool:
         """Write pieces to a spool, made when there is none yet; blocks. Raises `Unavailable`; then it is gone."""

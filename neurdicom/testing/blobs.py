@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -80,6 +81,29 @@ class BlobStoreContract(ABC):
                 assert await get(store, ref.key) == b"one two"
                 assert (await store.path(ref.key)).read_bytes() == b"one two"
                 assert await self.backend_blobs(store) == {ref.key: b"one two"}
+
+        asyncio.run(test())
+
+    def test_a_file_of_another_process_is_adopted(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                file = store.spool_folder / "from-elsewhere"
+                file.write_bytes(b"whole")
+                ref = store.adopt(file, 5, hashlib.sha256(b"whole").hexdigest())
+                assert not file.exists()
+                assert await get(store, ref.key) == b"whole"
+                assert await walk(store) == [ref]
+                assert put(store, b"").key > ref.key
+
+        asyncio.run(test())
+
+    def test_a_file_that_is_gone_is_not_adopted(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                with contextlib.suppress(OSError):
+                    store.adopt(store.spool_folder / "gone", 1, hashlib.sha256(b"x").hexdigest())
+                    raise AssertionError("adopted")
+                assert await walk(store) == []
 
         asyncio.run(test())
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from neurdicom.config import Settings
+    from neurdicom.dimse.service import DimseService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
     from neurdicom.services.edit import EditService
@@ -69,6 +70,7 @@ class Services:
     plugins: "PluginService"
     process: "ProcessService"
     nodes: "NodeService"
+    dimse: "DimseService"
     ready: bool = False
     under_way: "set[ApiHandler]" = field(default_factory=set)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,15 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
 
 READY = re.compile(r"ready at (http://\S+)")
 START_SECONDS = 60
@@ -32,12 +42,24 @@ class Server:
         The server process.
     output : collections.deque of str
         The last lines that it printed.
+    dimse_port : int
+        Its port for DIMSE, when it was made by `with_dimse`.
     """
+
+    dimse_port = 0
 
     def __init__(self, data: Path, *options: str, auth: bool = False) -> None:
         self.data = data
         self.options = [*options] if auth else ["--no-auth", *options]
         self.output: deque[str] = deque(maxlen=2000)
+
+    @classmethod
+    def with_dimse(cls, data: Path, *options: str, auth: bool = False) -> Self:
+        """A server that takes associations on a free port, as NEURDICOM unless an option says otherwise."""
+        port = free_port()
+        server = cls(data, "--dimse-port", str(port), *options, auth=auth)
+        server.dimse_port = port
+        return server
 
     def start(self) -> Self:
         """Start, and return when it is ready."""

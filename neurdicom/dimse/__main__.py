@@ -1,0 +1,101 @@
+"""A DIMSE process: waits, small, for the first connection or operation, and loads the protocol then."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from neurdicom.dimse.link import Link, Operation
+from neurdicom.logs import configure_logging
+from neurdicom.runtime.limits import die_with_parent
+
+if TYPE_CHECKING:
+    from neurdicom.dimse.acceptor import Acceptor
+
+log = logging.getLogger("neurdicom.dimse")
+
+#: What pydicom would load at its import and no DIMSE process uses, since it never touches a pixel: 30 MB.
+_NOT_NEEDED = ("numpy", "PIL", "gdcm", "pylibjpeg", "requests")
+
+_HANDOVER_BYTES = 4096
+
+
+class DimseWorker:
+    """The parts of a DIMSE process.
+
+    Parameters
+    ----------
+    handover : socket
+        Where accepted connections come from.
+    link : Link
+        The connection to the server.
+    arguments : dict
+        What the server's `Door.arguments` tells.
+    """
+
+    def __init__(self, handover: socket.socket, link: Link, arguments: dict[str, Any]) -> None:
+        self._handover = handover
+        self._link = link
+        self._arguments = arguments
+        self._loading = threading.Lock()
+        self._acceptor: Acceptor | None = None
+        self._grace = 0.0
+        link.operators["end"] = self._end
+
+    @property
+    def acceptor(self) -> "Acceptor":
+        """What serves the connections, with the whole protocol; loaded when it is first needed."""
+        with self._loading:
+            if self._acceptor is None:
+                from neurdicom.dimse.acceptor import Acceptor
+
+                self._acceptor = Acceptor(self._link, self._arguments)
+            return self._acceptor
+
+    def run(self) -> None:
+        """Serve until the server closes the hand-over; then let associations end."""
+        threading.Thread(target=self._listen, name="link", daemon=True).start()
+        while True:
+            text, descriptors, _, _ = socket.recv_fds(self._handover, _HANDOVER_BYTES, 1)
+            if not text:
+                break
+            arrival = orjson.loads(text)
+            sock = socket.socket(fileno=descriptors[0])
+            self.acceptor.take(sock, arrival["number"], arrival["remote"], arrival["local"])
+        if self._acceptor is not None:
+            self._acceptor.close(self._grace)
+
+    def _listen(self) -> None:
+        self._link.run()
+        os._exit(0)  # the server is gone, and what is under way can't be stored any more
+
+    def _end(self, operation: Operation) -> None:
+        self._grace = operation.arguments["grace"]
+        self._handover.shutdown(socket.SHUT_RDWR)
+
+
+def main() -> None:
+    """Run until the server ends; its arguments are two descriptors and the server's process id."""
+    handover, connection, parent = map(int, sys.argv[1:])
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of the terminal; the server says when
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.modules.update(dict.fromkeys(_NOT_NEEDED))  # type: ignore[arg-type]
+    link = Link(socket.socket(fileno=connection))
+    message = link.receive()
+    if message is None:
+        return
+    arguments = message[0]["arguments"]
+    configure_logging(arguments["log_level"], arguments["log_format"])
+    DimseWorker(socket.socket(fileno=handover), link, arguments).run()
+    logging.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The SCP of one DIMSE process: serves the connections that it is handed."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pynetdicom import _config, evt
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
+from pynetdicom.sop_class import Verification
+from pynetdicom.transport import AddressInformation
+
+from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from neurdicom.dimse.association import Association
+from neurdicom.dimse.contexts import accept, is_storage
+from neurdicom.dimse.link import Link
+from neurdicom.dimse.policy import CONGESTION, UNKNOWN_CALLING, Refusal, Verdict
+from neurdicom.dimse.storage import on_store
+from neurdicom.dimse.tls import acceptor_context
+from neurdicom.dimse.upper_layer import MAXIMUM_PDU, Transport
+from neurdicom.errors import NeurdicomError
+
+log = logging.getLogger(__name__)
+
+#: Service Class UID of storage (PS3.6 A), which pynetdicom finds the service of any SOP class by.
+_STORAGE_SERVICE = "1.2.840.10008.4.2"
+
+#: Seconds without a request after which an association does not keep a stopping server waiting.
+_QUIET_SECONDS = 1.0
+
+
+def configure_library(debug: bool) -> None:
+    """Have pynetdicom format and log nothing that nobody reads."""
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+    logging.getLogger("pynetdicom").setLevel(logging.DEBUG if debug else logging.ERROR)
+    if not debug:  # these log a traceback for each connection that breaks; we say it in a line
+        for name in ("dul", "fsm", "transport", "dimse"):
+            logging.getLogger(f"pynetdicom.{name}").setLevel(logging.CRITICAL)
+
+
+class Incoming(Association):
+    """An accepted association, which tells the server when it is over."""
+
+    def __init__(self, ae: ApplicationEntity, *, on_release: Callable[[], None], spool: Path, largest: int) -> None:
+        super().__init__(ae, MODE_ACCEPTOR, spool=spool, largest=largest)
+        self._on_release = on_release
+
+    def released(self) -> None:
+        """Give the place up before the peer learns that it is released, and comes again at once."""
+        self._on_release()
+
+
+class Acceptor:
+    """Serves connections, each in a thread of its own.
+
+    Parameters
+    ----------
+    link : Link
+        The way to the server.
+    arguments : dict
+        What the server's `Door.arguments` tells.
+
+    Attributes
+    ----------
+    handlers : list of (event, callable, list)
+        What pynetdicom calls, with further arguments.
+    """
+
+    def __init__(self, link: Link, arguments: dict[str, Any]) -> None:
+        configure_library(arguments["log_level"] == "debug")
+        self._link = link
+        self._spool = Path(arguments["spool"])
+        self._largest = arguments["largest"]
+        self._any_class = arguments["storage"] == "any"
+        self._timeout = arguments["timeout"]
+        self._tls = acceptor_context(arguments["certificate"], arguments["key"], arguments["ca"])
+        self._threads: dict[threading.Thread, Association | None] = {}
+        self._changing = threading.Lock()
+        self.ae = ae = ApplicationEntity(arguments["ae_title"])
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.maximum_pdu_size = MAXIMUM_PDU
+        ae.maximum_associations = 1 << 20  # the server counts them, over all processes
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._timeout
+        self.handlers: list[tuple[Any, Callable[..., Any], list[Any]]] = [
+            (evt.EVT_SOP_COMMON, self._on_common, []),
+            (evt.EVT_C_ECHO, lambda _event: 0x0000, []),
+            (evt.EVT_C_STORE, on_store, [link]),
+        ]
+
+    def take(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
+        """Serve a connection."""
+        thread = threading.Thread(
+            target=self._serve, args=(sock, number, remote, local), name=f"connection-{number}", daemon=True
+        )
+        with self._changing:
+            self._threads[thread] = None
+        thread.start()
+
+    def _serve(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
+        assoc: Association | None = None
+        try:
+            sock = self._secure(sock)
+            assoc = self._associate(sock, number, remote, local)
+            with self._changing:
+                self._threads[threading.current_thread()] = assoc
+            assoc.run()
+        except OSError as error:
+            log.info("the connection of %s ended: %s", remote[0], error)
+        except Exception:
+            log.exception("the connection of %s failed", remote[0])
+        finally:
+            if assoc is not None:
+                assoc.kill()
+                assoc.dimse.close()
+            sock.close()
+            with self._changing:
+                del self._threads[threading.current_thread()]
+            self._link.tell("closed", number=number)
+
+    def _secure(self, sock: socket.socket) -> socket.socket:
+        """Speak TLS if that is asked for. Raises `OSError`; an `SSLSocket` keeps the descriptor."""
+        if self._tls is None:
+            return sock
+        sock.settimeout(self._timeout)
+        # A peer that stalls in the handshake is cut off, however little it sends within each timeout.
+        cutter = threading.Timer(self._timeout, sock.shutdown, [socket.SHUT_RDWR])
+        cutter.daemon = True
+        cutter.start()
+        try:
+            return self._tls.wrap_socket(sock, server_side=True)
+        finally:
+            cutter.cancel()
+
+    def _associate(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> Association:
+        assoc = Incoming(
+            self.ae,
+            on_release=lambda: self._link.tell("released", number=number),
+            spool=self._spool,
+            largest=self._largest,
+        )
+        assoc.set_socket(Transport(assoc, self._timeout, client_socket=sock))
+        assoc.acceptor.maximum_length = self.ae.maximum_pdu_size
+        assoc.acceptor.ae_title = self.ae.ae_title
+        assoc.acceptor.address_info = AddressInformation.from_tuple(tuple(local))
+        assoc.acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        assoc.acceptor.implementation_version_name = self.ae.implementation_version_name
+        assoc.requestor.address_info = AddressInformation.from_tuple(tuple(remote))
+        assoc.bind(evt.EVT_REQUESTED, self._on_requested, [number])
+        for event, handler, further in self.handlers:
+            assoc.bind(event, handler, further)
+        return assoc
+
+    def _on_requested(self, event: Event, number: int) -> None:
+        """Ask the server for its verdict, and choose the contexts."""
+        assoc = event.assoc
+        request = assoc.requestor.primitive
+        assoc.requestor.ae_title = request.calling_ae_title
+        try:
+            verdict = Verdict.from_json(
+                self._link.call(
+                    "policy",
+                    number=number,
+                    calling=request.calling_ae_title,
+                    called=request.called_ae_title,
+                    address=assoc.requestor.address,
+                )
+            )
+        except NeurdicomError as error:
+            log.warning("no verdict on %s: %s", assoc.peer, error)
+            verdict = Verdict(refusal=CONGESTION)
+        proposed = request.presentation_context_definition_list
+        if verdict.refusal is None and not verdict.known:
+            if any(context.abstract_syntax == Verification for context in proposed):
+                log.info("%s at %s is no node here: it may verify only", assoc.peer, assoc.requestor.address)
+            else:
+                verdict = Verdict(refusal=UNKNOWN_CALLING)
+        if verdict.refusal is not None:
+            self._reject(assoc, verdict.refusal)
+            return
+        assoc.acceptor.supported_contexts = accept(proposed, known=verdict.known, any_class=self._any_class)
+
+    def _reject(self, assoc: Association, refusal: Refusal) -> None:
+        log.warning(
+            "an association of %s at %s is rejected: result %d, source %d, reason %d",
+            *(assoc.peer, assoc.requestor.address, *refusal),
+        )
+        assoc.acse.send_reject(*refusal)
+        assoc.kill()
+
+    def _on_common(self, event: Event) -> dict[Any, SOPClassCommonExtendedNegotiation]:
+        """Say which service the SOP classes are of that pynetdicom does not know (PS3.7 D.3.3.6)."""
+        items = {}
+        for context in event.assoc.acceptor.supported_contexts:
+            if is_storage(context.abstract_syntax, any_class=self._any_class):
+                item = SOPClassCommonExtendedNegotiation()
+                item.sop_class_uid = context.abstract_syntax
+                item.service_class_uid = _STORAGE_SERVICE
+                items[context.abstract_syntax] = item
+        return items
+
+    def close(self, grace: float) -> None:
+        """Let what is under way end, `grace` seconds at most; associations that only wait are aborted."""
+        deadline = time.monotonic() + grace
+        quiet: dict[threading.Thread, float] = {}
+        while True:
+            with self._changing:
+                threads = dict(self._threads)
+            if not threads:
+                return
+            now = time.monotonic()
+            for thread, assoc in threads.items():
+                if assoc is not None and assoc.is_working:
+                    quiet.pop(thread, None)
+                since = quiet.setdefault(thread, now)
+                if assoc is not None and (now > deadline or now - since > _QUIET_SECONDS):
+                    assoc.close()
+            if now > deadline + _QUIET_SECONDS:
+                return
+            time.sleep(0.02)

@@ -1,0 +1,128 @@
+"""What the DIMSE processes may ask of the server: its verbs, each of which makes one service call."""
+
+import asyncio
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from neurdicom.config import Settings
+from neurdicom.dicom.header import Header, Layout
+from neurdicom.dimse.policy import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
+from neurdicom.dimse.process import Call, DimseProcess, Verb
+from neurdicom.services.ingest import IngestService
+from neurdicom.services.nodes import NodeService
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """The verbs of the server for its DIMSE processes.
+
+    Parameters
+    ----------
+    settings : Settings
+    ingest : IngestService
+    nodes : NodeService
+    spool : Path
+        Folder that the processes write arrivals to.
+
+    Attributes
+    ----------
+    verbs : dict[str, Verb]
+        By name.
+    outcomes : Counter of str
+        Instances that came in, by what became of them: `stored`, `replaced`, `duplicate`, `rejected`.
+    """
+
+    def __init__(self, settings: Settings, ingest: IngestService, nodes: NodeService, spool: Path) -> None:
+        self._settings = settings
+        self._ingest = ingest
+        self._nodes = nodes
+        self._spool = spool
+        self._associations: dict[tuple[DimseProcess, int], str] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.verbs: dict[str, Verb] = {
+            "policy": self.policy,
+            "released": self.released,
+            "closed": self.closed,
+            "store": self.store,
+        }
+
+    @property
+    def associations(self) -> int:
+        """Accepted associations at this moment."""
+        return len(self._associations)
+
+    def arguments(self) -> dict[str, Any]:
+        """What a process is told when it begins."""
+        settings = self._settings
+        return {
+            "spool": str(self._spool),
+            "ae_title": settings.ae_title,
+            "storage": settings.dimse_storage,
+            "timeout": settings.dimse_timeout,
+            "largest": settings.max_upload,
+            "certificate": settings.dimse_tls_certificate,
+            "key": settings.dimse_tls_key,
+            "ca": settings.dimse_tls_ca,
+            "log_level": settings.log_level,
+            "log_format": settings.log_format,
+        }
+
+    async def policy(self, call: Call, *, number: int, calling: str, called: str, address: str) -> dict[str, Any]:
+        """Judge a request for an association; one that is not refused counts from now on."""
+        settings = self._settings
+        if settings.dimse_called == "own" and called != settings.ae_title:
+            return Verdict(refusal=WRONG_CALLED).as_json()
+        if self.associations >= settings.dimse_associations:
+            return Verdict(refusal=LIMIT_EXCEEDED).as_json()
+        self._associations[call.process, number] = calling
+        known = settings.dimse_accept == "any" or await self._nodes.find_ae(calling) is not None
+        return Verdict(known=known).as_json()
+
+    async def released(self, call: Call, *, number: int) -> None:
+        """Note that an association is over; its connection may last a moment longer."""
+        self._associations.pop((call.process, number), None)
+
+    async def closed(self, call: Call, *, number: int) -> None:
+        """Note that a connection has ended."""
+        self._associations.pop((call.process, number), None)
+        call.process.is_over(number)
+
+    async def store(
+        self,
+        call: Call,
+        *,
+        name: str,
+        size: int,
+        sha256: str,
+        attributes: dict[str, Any],
+        layout: dict[str, Any],
+        source: str,
+    ) -> str:
+        """Store a file that a process has written to the spool and made durable; the body is its DICOM JSON."""
+        header = Header(attributes, call.body, Layout.from_dict(layout))
+        file = self._spool / Path(name).name
+        result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)
+        self.outcomes[result.status] += 1
+        if result.error is not None:
+            raise result.error
+        return result.status
+
+    def left(self, process: DimseProcess) -> None:
+        """Clean up after a process that has ended: its associations, and what it left in the spool."""
+        for key in [key for key in self._associations if key[0] is process]:
+            del self._associations[key]
+        asyncio.get_running_loop().run_in_executor(None, drop_spool, self._spool, process.pid)
+
+
+def drop_spool(folder: Path, pid: int) -> None:
+    """Delete what a process that has ended left in the spool."""
+    for file in folder.glob(f"{spool_prefix(pid)}*"):
+        file.unlink(missing_ok=True)
+
+
+def spool_prefix(pid: int) -> str:
+    """How the names of a DIMSE process's spool files begin."""
+    return f"dimse-{pid}-"

@@ -1,0 +1,62 @@
+"""Messages between the server and a DIMSE process: a length-prefixed JSON control part and a body of raw bytes.
+
+Both sides ask and answer. The control part is one of
+
+    {"ask": number, "verb": name, "arguments": {...}}     number 0 wants no answer
+    {"answer": number, "result": ...}
+    {"answer": number, "error": {"code", "message", "field", "retryable"}}
+    {"event": number, "data": ...}                        before the answer, to the server only
+    {"cancel": number}                                    from the server only
+"""
+
+import struct
+from typing import Any, Final
+
+import orjson
+
+from neurdicom import errors
+from neurdicom.errors import NeurdicomError, PeerFailed, TooManyAttempts
+
+HEAD: Final = struct.Struct("<II")  # lengths of the control part and of the body
+
+#: Most bytes of either part; a header of an instance is the longest that is sent.
+LONGEST: Final = 256 << 20
+
+
+def _by_code(base: type[NeurdicomError]) -> dict[str, type[NeurdicomError]]:
+    found = {base.code: base}
+    for kind in base.__subclasses__():
+        if kind is not TooManyAttempts:
+            found = _by_code(kind) | found
+    return found
+
+
+_ERRORS: Final = _by_code(NeurdicomError)
+
+
+def pack(control: dict[str, Any], body: bytes = b"") -> bytes:
+    """A whole message."""
+    text = orjson.dumps(control)
+    return HEAD.pack(len(text), len(body)) + text + body
+
+
+def unpack_head(head: bytes) -> tuple[int, int]:
+    """Lengths of the parts that follow. Raises `errors.Malformed` for what can't be a head."""
+    control, body = HEAD.unpack(head)
+    if control > LONGEST or body > LONGEST:
+        raise errors.Malformed(f"a message of {control} and {body} bytes between the server and a DIMSE process")
+    return control, body
+
+
+def error_as_json(error: NeurdicomError) -> dict[str, Any]:
+    """The wire form of one of our errors."""
+    retryable = getattr(error, "retryable", None)
+    return {"code": error.code, "message": str(error), "field": error.field, "retryable": retryable}
+
+
+def error_from_json(json: dict[str, Any]) -> NeurdicomError:
+    """The error that `error_as_json` was given, of the same class."""
+    kind = _ERRORS.get(json["code"], NeurdicomError)
+    if issubclass(kind, PeerFailed):
+        return kind(json["message"], retryable=bool(json["retryable"]))
+    return kind(json["message"], field=json["field"])

@@ -1,0 +1,179 @@
+"""A DIMSE process's end of its connection to the server: calls from any thread, and operations for the server."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from itertools import count
+from typing import Any
+
+import orjson
+
+from neurdicom.dimse.frames import HEAD, error_as_json, error_from_json, pack, unpack_head
+from neurdicom.errors import NeurdicomError, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class Operation:
+    """Something that the server asked for, while it runs in a thread of its own.
+
+    Attributes
+    ----------
+    link : Link
+        The way to the server's verbs.
+    arguments : dict
+        What was asked.
+    body : bytes
+        Bytes that came with it.
+    cancelled : threading.Event
+        Set when the server no longer wants it; the operation ends as soon as it can.
+    """
+
+    def __init__(self, link: "Link", number: int, arguments: dict[str, Any], body: bytes) -> None:
+        self.link = link
+        self.arguments = arguments
+        self.body = body
+        self.cancelled = threading.Event()
+        self._number = number
+
+    def emit(self, data: Any) -> None:
+        """Send an event to the server. Raises `Unavailable` when it is gone."""
+        self.link.send({"event": self._number, "data": data})
+
+
+#: Does what the server asks for; what it returns is the answer.
+Operator = Callable[[Operation], Any]
+
+
+class Link:
+    """Thread-safe connection to the server.
+
+    Parameters
+    ----------
+    sock : socket
+        Blocking stream socket.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = threading.Lock()
+        self._numbers = count(1)
+        self._waiting: dict[int, Future[tuple[Any, bytes]]] = {}
+        self._running: dict[int, Operation] = {}
+        self._closed = False
+        self.operators: dict[str, Operator] = {}
+
+    def call(self, verb: str, body: bytes = b"", **arguments: Any) -> Any:
+        """Ask the server and wait for its answer.
+
+        Raises
+        ------
+        NeurdicomError
+            As the server's verb raised it; `Unavailable` when the server is gone.
+        """
+        return self.exchange(verb, body, **arguments)[0]
+
+    def exchange(self, verb: str, body: bytes = b"", **arguments: Any) -> tuple[Any, bytes]:
+        """As `call`, with the bytes that came with the answer."""
+        number = next(self._numbers)
+        answer: Future[tuple[Any, bytes]] = Future()
+        self._waiting[number] = answer
+        try:
+            if self._closed:
+                raise Unavailable("the server is gone")
+            self.send({"ask": number, "verb": verb, "arguments": arguments}, body)
+            return answer.result()
+        finally:
+            self._waiting.pop(number, None)
+
+    def tell(self, verb: str, **arguments: Any) -> None:
+        """Tell the server something, without an answer; nothing happens when it is gone."""
+        try:
+            self.send({"ask": 0, "verb": verb, "arguments": arguments})
+        except Unavailable:
+            log.debug("the server is gone: %s is not told", verb)
+
+    def send(self, control: dict[str, Any], body: bytes = b"") -> None:
+        """Send a message. Raises `Unavailable`."""
+        data = pack(control, body)
+        try:
+            with self._sending:
+                self._sock.sendall(data)
+        except OSError as error:
+            raise Unavailable("the server is gone") from error
+
+    def receive(self) -> tuple[dict[str, Any], bytes] | None:
+        """Next message of the server, by one thread; None at the end."""
+        head = self._read(HEAD.size)
+        if head is None:
+            return None
+        length, size = unpack_head(head)
+        text, body = self._read(length), self._read(size)
+        if text is None or body is None:
+            return None
+        control: dict[str, Any] = orjson.loads(text)
+        return control, body
+
+    def _read(self, size: int) -> bytes | None:
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            try:
+                got = self._sock.recv_into(view)
+            except OSError:
+                return None
+            if not got:
+                return None
+            view = view[got:]
+        return bytes(data)
+
+    def run(self) -> None:
+        """Take messages until the server closes the connection; then all that wait fail."""
+        try:
+            while (message := self.receive()) is not None:
+                self._take(*message)
+        finally:
+            self._closed = True
+            for answer in list(self._waiting.values()):
+                answer.set_exception(Unavailable("the server is gone"))
+            for operation in list(self._running.values()):
+                operation.cancelled.set()
+
+    def _take(self, control: dict[str, Any], body: bytes) -> None:
+        if "answer" in control:
+            answer = self._waiting.pop(control["answer"], None)
+            if answer is None:
+                return
+            if "error" in control:
+                answer.set_exception(error_from_json(control["error"]))
+            else:
+                answer.set_result((control["result"], body))
+        elif "cancel" in control:
+            if (operation := self._running.get(control["cancel"])) is not None:
+                operation.cancelled.set()
+        else:
+            self._begin(control, body)
+
+    def _begin(self, control: dict[str, Any], body: bytes) -> None:
+        number, verb = control["ask"], control["verb"]
+        operation = Operation(self, number, control["arguments"], body)
+        self._running[number] = operation
+        threading.Thread(target=self._operate, args=(number, verb, operation), name=verb, daemon=True).start()
+
+    def _operate(self, number: int, verb: str, operation: Operation) -> None:
+        answer: dict[str, Any] = {"answer": number}
+        try:
+            answer["result"] = self.operators[verb](operation)
+        except NeurdicomError as error:
+            answer["error"] = error_as_json(error)
+        except Exception as error:
+            log.exception("%s failed", verb)
+            answer["error"] = error_as_json(NeurdicomError(f"{verb} failed: {error!r}"))
+        self._running.pop(number, None)
+        if number:
+            try:
+                self.send(answer)
+            except Unavailable:
+                log.debug("the server is gone: the answer to %s is not sent", verb)

@@ -1,0 +1,236 @@
+"""The server's side of one DIMSE process."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import orjson
+
+from neurdicom.dimse.frames import HEAD, error_as_json, error_from_json, pack, unpack_head
+from neurdicom.errors import NeurdicomError, Unavailable
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a process gets to end beyond what its associations were given.
+LINGER_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A process's question to the server: who asks, and the bytes that came along."""
+
+    process: "DimseProcess"
+    body: bytes
+
+
+#: Answers a question of a DIMSE process; takes the `Call` and the arguments by name. An answer with bytes is
+#: a tuple of both.
+Verb = Callable[..., Awaitable[Any]]
+
+
+class DimseProcess:
+    """One DIMSE process: gets accepted sockets, asks the server's verbs, carries operations out.
+
+    Parameters
+    ----------
+    verbs : Mapping[str, Verb]
+        What it may ask.
+    on_end : callable
+        Called once, when it has ended.
+
+    Attributes
+    ----------
+    connections : set of int
+        Numbers of the connections that it has and has not reported as over.
+    pid : int
+        Its process id.
+    ready : bool
+        It takes connections.
+    """
+
+    def __init__(self, verbs: Mapping[str, Verb], on_end: Callable[["DimseProcess"], None]) -> None:
+        self.connections: set[int] = set()
+        self.pid = 0
+        self.ready = False
+        self.idle_since = asyncio.get_running_loop().time()
+        self.was_used = False
+        self._verbs = verbs
+        self._on_end = on_end
+        self._numbers = count(1)
+        self._operations: dict[int, asyncio.Queue[tuple[dict[str, Any], bytes]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ended = asyncio.Event()
+
+    @property
+    def load(self) -> int:
+        """How much it has to do, to compare processes by."""
+        return len(self.connections) + len(self._operations)
+
+    async def start(self, arguments: Mapping[str, Any]) -> None:
+        """Start it. Raises `Unavailable`.
+
+        Parameters
+        ----------
+        arguments : Mapping[str, Any]
+            What `neurdicom.dimse.__main__` is to know.
+        """
+        self._handover, their_handover = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection, their_connection = socket.socketpair()
+        self._handover.setblocking(False)
+        with their_handover, their_connection:
+            descriptors = (their_handover.fileno(), their_connection.fileno())
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", "neurdicom.dimse", *map(str, descriptors), str(os.getpid())),
+                    pass_fds=descriptors,
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+            except OSError as error:
+                self._handover.close()
+                connection.close()
+                raise Unavailable(f"no DIMSE process can be started: {error.strerror}") from error
+        self.pid = self._process.pid
+        self._reader, self._writer = await asyncio.open_connection(sock=connection, limit=1 << 20)
+        self._send({"ask": 0, "verb": "begin", "arguments": dict(arguments)})
+        self.ready = True
+        self._later(self._serve())
+
+    def hand_over(self, sock: socket.socket, number: int, remote: Any) -> bool:
+        """Give it an accepted connection; the caller's socket stays the caller's. Tells whether it went."""
+        text = orjson.dumps({"number": number, "remote": remote, "local": sock.getsockname()})
+        try:
+            socket.send_fds(self._handover, [text], [sock.fileno()])
+        except OSError as error:  # its queue is full, or it has just ended
+            log.warning("the DIMSE process %d takes no connection: %s", self.pid, error)
+            return False
+        self.connections.add(number)
+        self.was_used = True
+        return True
+
+    def is_over(self, number: int) -> None:
+        """Note that a connection has ended."""
+        self.connections.discard(number)
+        self.idle_since = asyncio.get_running_loop().time()
+
+    async def operate(self, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
+        """Have it do something: its events, and at last `("result", result)`.
+
+        Closing the iterator cancels the operation. Raises our errors; `Unavailable` when the process ends.
+        """
+        number = next(self._numbers)
+        queue = self._operations[number] = asyncio.Queue()
+        self.was_used = True
+        done = False
+        try:
+            if not self.ready:
+                raise Unavailable("the DIMSE process has ended")
+            self._send({"ask": number, "verb": verb, "arguments": arguments}, body)
+            while True:
+                control, _ = await queue.get()
+                if "event" in control:
+                    yield "event", control["data"]
+                    continue
+                done = True
+                if "error" in control:
+                    raise error_from_json(control["error"])
+                yield "result", control["result"]
+                return
+        finally:
+            del self._operations[number]
+            self.idle_since = asyncio.get_running_loop().time()
+            if not done and self.ready:
+                self._send({"cancel": number})
+
+    async def stop(self, grace: float) -> None:
+        """End it: no new connection, `grace` seconds for what is under way. Idempotent."""
+        if self.ready:
+            self.ready = False
+            self._send({"ask": 0, "verb": "end", "arguments": {"grace": grace}})
+        self._handover.close()
+        try:
+            async with asyncio.timeout(grace + LINGER_SECONDS):
+                await self.ended.wait()
+        except TimeoutError:
+            log.warning("the DIMSE process %d does not end: killed", self.pid)
+            self.kill()
+            await self.ended.wait()
+
+    def kill(self) -> None:
+        """End it now."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def _send(self, control: dict[str, Any], body: bytes = b"") -> None:
+        self._writer.write(pack(control, body))
+
+    async def _serve(self) -> None:
+        try:
+            while True:
+                length, size = unpack_head(await self._reader.readexactly(HEAD.size))
+                control = orjson.loads(await self._reader.readexactly(length))
+                body = await self._reader.readexactly(size) if size else b""
+                number = control.get("event", control.get("answer"))
+                if number is None:
+                    self._later(self._answer(control, body))
+                elif number in self._operations:
+                    self._operations[number].put_nowait((control, body))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # it has ended
+        except (NeurdicomError, ValueError):
+            log.exception("the DIMSE process %d broke its connection", self.pid)
+            self.kill()
+        await self._finish()
+
+    async def _finish(self) -> None:
+        expected, self.ready = not self.ready, False
+        self._handover.close()
+        self._writer.close()
+        status = await self._process.wait()
+        if not expected or status:
+            log.warning("the DIMSE process %d ended with status %d", self.pid, status)
+        gone = error_as_json(Unavailable("the DIMSE process has ended"))
+        for queue in self._operations.values():
+            queue.put_nowait(({"error": gone}, b""))
+        others = self._tasks - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)  # what it asked for last may be in the middle of a commit
+        self._on_end(self)
+        self.ended.set()
+
+    async def _answer(self, control: dict[str, Any], body: bytes) -> None:
+        verb, answer = control["verb"], {"answer": control["ask"]}
+        extra = b""
+        try:
+            result = await self._verbs[verb](Call(self, body), **control["arguments"])
+            if isinstance(result, tuple):
+                result, extra = result
+            answer["result"] = result
+        except NeurdicomError as error:
+            answer["error"] = error_as_json(error)
+        except Exception as error:  # a fault of ours must not leave a peer without an answer
+            log.exception("the answer to %s failed", verb)
+            answer["error"] = error_as_json(NeurdicomError(f"internal error: {error!r}"))
+        if control["ask"] and not self._writer.is_closing():
+            self._send(answer, extra)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def result_of(operation: AsyncIterator[Any]) -> Any:
+    """Run an operation to its end, its events left aside."""
+    async with aclosing(operation) as steps:  # type: ignore[type-var]
+        async for kind, data in steps:
+            if kind == "result":
+                return data
+    raise Unavailable("the operation ended without a result")

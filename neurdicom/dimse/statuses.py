@@ -1,0 +1,75 @@
+"""The one table from our errors to DIMSE statuses (PS3.7 C, PS3.4 B.2.3)."""
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from neurdicom.dicom.attributes import BY_FIELD
+from neurdicom.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NeurdicomError,
+    NotAvailable,
+    NotDicom,
+    NotFound,
+    PeerFailed,
+    TooLarge,
+    Unavailable,
+)
+
+SUCCESS = 0x0000
+PROCESSING_FAILURE = 0x0110
+INVALID_ARGUMENT = 0x0115
+SOP_CLASS_NOT_SUPPORTED = 0x0122
+NOT_AUTHORIZED = 0x0124
+OUT_OF_RESOURCES = 0xA700
+DOES_NOT_MATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+
+#: Most characters of an Error Comment (0000,0902), VR LO.
+LONGEST_COMMENT = 64
+
+
+class DoesNotMatch(Invalid):
+    """A dataset does not match its request: another SOP class or instance."""
+
+
+#: Class to status; the nearest class above an error's own counts.
+TABLE: dict[type[NeurdicomError], int] = {
+    NeurdicomError: PROCESSING_FAILURE,
+    Unavailable: OUT_OF_RESOURCES,
+    TooLarge: OUT_OF_RESOURCES,
+    PeerFailed: OUT_OF_RESOURCES,
+    DoesNotMatch: DOES_NOT_MATCH,
+    Invalid: DOES_NOT_MATCH,
+    Conflict: DOES_NOT_MATCH,
+    Malformed: CANNOT_UNDERSTAND,
+    NotDicom: CANNOT_UNDERSTAND,
+    NotAvailable: CANNOT_UNDERSTAND,
+    NotFound: PROCESSING_FAILURE,
+    Forbidden: NOT_AUTHORIZED,
+}
+
+
+def code_of(error: NeurdicomError) -> int:
+    """The status code of an error."""
+    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def status_of(error: NeurdicomError) -> Dataset:
+    """The status of an error, with an Error Comment and, where one is to blame, the Offending Element."""
+    status = Dataset()
+    status.Status = code_of(error)
+    status.ErrorComment = comment(str(error))
+    keyword = BY_FIELD[error.field].keyword if error.field in BY_FIELD else error.field
+    tag = tag_for_keyword(keyword) if keyword else None
+    if tag is not None and status.Status in (DOES_NOT_MATCH, CANNOT_UNDERSTAND):
+        status.OffendingElement = [tag]
+    return status
+
+
+def comment(text: str) -> str:
+    """A text as an Error Comment: 64 characters of ASCII without control characters or backslashes."""
+    plain = "".join(c if c.isprintable() and c != "\\" else " " for c in text.encode("ascii", "replace").decode())
+    return plain if len(plain) <= LONGEST_COMMENT else plain[: LONGEST_COMMENT - 3] + "..."

@@ -1,0 +1,297 @@
+"""pynetdicom's upper layer (PS3.8), waiting for events where the original polls, and bounded.
+
+The original sleeps for a millisecond between any two steps, reads 4 KiB at a time, queues all that is to be sent,
+uses `select` (which knows no descriptor above 1023), and believes whatever length a peer claims for a PDU.
+"""
+
+import logging
+import os
+import queue
+import select
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
+from pynetdicom.pdu import A_ABORT_RQ
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+
+if TYPE_CHECKING:
+    from neurdicom.dimse.association import Association
+
+log = logging.getLogger(__name__)
+
+#: Most bytes of a P-DATA-TF PDU that we ask for and take: no peer gains from more, and DCMTK sends up to 128 KiB.
+MAXIMUM_PDU = 256 * 1024
+
+#: Most bytes of an A-ASSOCIATE PDU; 128 contexts with 40 transfer syntaxes each take about 350,000.
+LONGEST_ASSOCIATE = 1024 * 1024
+
+#: Most bytes of any other PDU; they have four.
+LONGEST_OTHER = 1024
+
+_P_DATA = 0x04
+_HEAD_BYTES = 6
+_LONGEST = {0x01: LONGEST_ASSOCIATE, 0x02: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
+
+#: Seconds between looks at the timers.
+_TICK = 0.5
+
+
+class PduTooLong(ValueError):
+    """A peer announces a PDU that is longer than it may be."""
+
+
+class Transport(AssociationSocket):
+    """A connection that is read in large pieces, with a time limit for each PDU.
+
+    Parameters
+    ----------
+    assoc : Association
+    seconds : float
+        In which a PDU has to arrive once it began, and a piece of one has to be taken by the peer.
+    client_socket : socket, optional
+        Of an acceptor: connected, TLS done.
+    address : AddressInformation, optional
+        Of a requestor: the local address to connect from.
+    """
+
+    def __init__(
+        self,
+        assoc: "Association",
+        seconds: float,
+        client_socket: socket.socket | None = None,
+        address: AddressInformation | None = None,
+    ) -> None:
+        super().__init__(assoc, client_socket, address)
+        self._seconds = seconds
+        self._longest = _HEAD_BYTES
+        self._at_head = True
+        self._tls: threading.Lock | None = None
+        if client_socket is not None:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        sock = self.socket
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(self._seconds)
+            if isinstance(sock, ssl.SSLSocket):  # OpenSSL does not bear a read and a write at the same time
+                self._tls = threading.Lock()
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Connect to the peer."""
+        super().connect(primitive)
+        self._prepare()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read, or the connection has ended."""
+        if self.socket is None or not self._is_connected:
+            return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        poller = select.poll()
+        try:
+            poller.register(self.socket, select.POLLIN)
+        except ValueError:  # closed by another thread
+            self.event_queue.put("Evt17")
+            return False
+        return bool(poller.poll(0))
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read the head or the rest of a PDU; less than asked for when the connection ends.
+
+        Raises
+        ------
+        PduTooLong
+            The head announces more than a PDU of its type may have.
+        OSError
+            The connection broke, or it took too long.
+        """
+        if nr_bytes > self._longest:
+            raise PduTooLong(f"a PDU of {nr_bytes} bytes; {self._longest} are the most")
+        data = bytearray(nr_bytes)
+        deadline = time.monotonic() + self._seconds
+        with memoryview(data) as view:
+            got = 0
+            while got < nr_bytes:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"a PDU takes longer than {self._seconds:g} s")
+                count = self._read_into(view[got:])
+                if not count:
+                    break
+                got += count
+        if got < nr_bytes:
+            return data[:got]
+        self._longest = _LONGEST.get(data[0], LONGEST_OTHER) if self._at_head else _HEAD_BYTES
+        self._at_head = not self._at_head
+        return data
+
+    def _read_into(self, view: memoryview) -> int:
+        sock: socket.socket = self.socket
+        if self._tls is None:
+            return sock.recv_into(view)
+        with self._tls:
+            return sock.recv_into(view)
+
+    def send(self, bytestream: bytes) -> None:
+        """Send a PDU; what goes wrong is told as Evt17, as the original does."""
+        try:
+            assert self.socket is not None
+            if self._tls is None:
+                self.socket.sendall(bytestream)
+            else:
+                with self._tls:
+                    self.socket.sendall(bytestream)
+        except (OSError, AssertionError):
+            self.event_queue.put("Evt17")
+
+
+class _Data:
+    """A received P-DATA-TF PDU (PS3.8 9.3.5): its values are views of the bytes as they came."""
+
+    def __init__(self, data: bytearray) -> None:
+        view = memoryview(data)
+        self._values: list[tuple[int, memoryview]] = []
+        pos = _HEAD_BYTES
+        while pos < len(data):
+            length = int.from_bytes(view[pos : pos + 4], "big")
+            end = pos + 4 + length
+            if length < 2 or end > len(data):
+                raise ValueError(f"a presentation data value of {length} bytes at {pos} of {len(data)}")
+            self._values.append((view[pos + 4], view[pos + 5 : end]))
+            pos = end
+
+    def to_primitive(self) -> P_DATA:
+        """The P-DATA indication."""
+        primitive = P_DATA()
+        primitive.presentation_data_value_list.extend(self._values)
+        return primitive
+
+
+class UpperLayer(DULServiceProvider):
+    """The upper layer of one association: a thread that reads, and senders that send for themselves.
+
+    Events are acted on by whoever causes them, one at a time; so what was sent is out when `send_pdu` returns,
+    and a slow peer slows the sender down instead of filling a queue.
+    """
+
+    def __init__(self, assoc: "Association") -> None:
+        super().__init__(assoc)
+        self._kill_thread = False
+        self._acting = threading.RLock()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.daemon = True
+
+    def kill_dul(self) -> None:
+        """Have the reading thread end."""
+        super().kill_dul()
+        self._ring()
+
+    def stop_dul(self) -> bool:
+        """End the reading thread if the association is over (Sta1)."""
+        if not self._is_over:
+            return False
+        self.kill_dul()
+        if threading.current_thread() is not self:
+            self.join()
+        return True
+
+    def _ring(self) -> None:
+        with suppress(OSError):  # full, or closed with the thread that listened
+            os.eventfd_write(self._bell, 1)
+
+    def send_pdu(self, primitive: Any) -> None:
+        """Send what a primitive stands for, now."""
+        super().send_pdu(primitive)
+        with self._acting:
+            try:
+                while self._process_recv_primitive():
+                    self._act()
+            except InvalidEventError:  # the peer has ended the association meanwhile
+                self.to_provider_queue.get_nowait()
+        if self.state_machine.current_state != "Sta6":
+            self._ring()
+
+    def run_reactor(self) -> None:
+        """Read and act until the association is over."""
+        self._idle_timer.start()
+        self.assoc._dul_ready.set()
+        try:
+            opened = False
+            while not self._kill_thread and not (opened and self._is_over):
+                self._step()
+                opened = opened or not self._is_over
+                self.assoc.awake.set()
+        finally:
+            self._kill_thread = True
+            self.assoc.awake.set()
+            with self._acting:
+                bell, self._bell = self._bell, -1
+                os.close(bell)
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self.state_machine.current_state == "Sta1")
+
+    def _step(self) -> None:
+        try:
+            self._wait()
+            if self.artim_timer.expired:
+                self.event_queue.put("Evt18")
+            elif self._is_transport_event():
+                self._idle_timer.restart()
+            with self._acting:
+                self._act()
+        except Exception as error:  # whatever a peer provoked, it ends this association and nothing else
+            log.warning("association with %s aborted: %s", self.assoc.peer, error)
+            self._break_off()
+
+    def _wait(self) -> None:
+        """Wait for the peer, for a bell, or for the next look at the timers."""
+        sock = self.socket.socket if self.socket is not None else None
+        if not self.event_queue.empty() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+            return
+        poller = select.poll()
+        poller.register(self._bell, select.POLLIN)
+        if sock is not None and sock.fileno() >= 0 and self._takes_more():
+            poller.register(sock, select.POLLIN)
+        if any(descriptor == self._bell for descriptor, _ in poller.poll(_TICK * 1000)):
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._bell)
+
+    def _takes_more(self) -> bool:
+        """Whether the peer may send: not while it has requests waiting that it should not have sent yet."""
+        return self.state_machine.current_state == "Sta13" or not self.assoc.dimse.is_full
+
+    def _is_transport_event(self) -> bool:
+        return self._takes_more() and super()._is_transport_event()
+
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        if bytestream[0] == _P_DATA:
+            return _Data(bytestream), "Evt10"
+        pdu, event = super()._decode_pdu(bytestream)
+        return pdu, str(event)
+
+    def _act(self) -> None:
+        while True:
+            try:
+                event = self.event_queue.get_nowait()
+            except queue.Empty:
+                return
+            self.state_machine.do_action(event)
+
+    def _break_off(self) -> None:
+        """Send an A-ABORT past the state machine, and end."""
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = 0x02, 0x00
+        if self.socket is not None and self.socket.socket is not None:
+            self.socket.send(abort.encode())
+        self.assoc.break_off()
+        self._kill_thread = True
