@@ -27,6 +27,7 @@ from neurdicom.services.ingest import IngestService
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.plugins import PluginService
 from neurdicom.services.process import ProcessService
+from neurdicom.services.query import QueryService
 from neurdicom.services.reindex import ReindexReport, reindex
 from neurdicom.services.remove import RemoveService
 from neurdicom.services.render import RenderService
@@ -164,6 +165,7 @@ class Server:
             authenticator=NoAuthentication() if settings.no_auth else users.authenticator,
             users=users,
             search=SearchService(catalog),
+            query=QueryService(catalog),
             edit=EditService(catalog),
             remove=RemoveService(catalog, blobs),
             retrieve=RetrieveService(catalog, blobs),

@@ -75,7 +75,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of entities (or documents) and how many there are in all."""
+    """A page of entities (or documents) and how many there are in all.
+
+    Of a query that is not counted, `total` is the number of those up to the page's end.
+    """
 
     items: list[Entity]
     total: int
@@ -173,6 +176,14 @@ class Catalog(ABC):
         It ends with the header that brings their bytes to `budget` or beyond, if not before; the next call goes on
         `after` the last instance id. Nothing more is left when it answers an empty list.
         """
+
+    @abstractmethod
+    async def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
+        """The earliest instance of each of these entities, by their ids; those that are unknown are left out."""
+
+    @abstractmethod
+    async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
+        """The SOP Class UIDs that occur in each of these studies, sorted; those that are unknown are left out."""
 
     @abstractmethod
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:

@@ -18,12 +18,28 @@ from neurdicom.dicom.attributes import (
     Level,
     snake_case,
 )
-from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Query, Scalar, Value, search_keys, sort_key
+from neurdicom.dicom.query import (
+    AnyOf,
+    Between,
+    Condition,
+    Either,
+    Like,
+    Moment,
+    Query,
+    Scalar,
+    Value,
+    Word,
+    search_keys,
+    sort_key,
+    word_keys,
+)
 from neurdicom.errors import Invalid
 
 LEVEL_NAMES = frozenset(level.value for level in Level)
 _INT64 = range(-(2**63), 2**63)
 _TEXT_KINDS = (Kind.CODE, Kind.TEXT, Kind.NAME)
+#: What a study is found by although it is of what lies below: field to the level and the attribute there.
+IN_STUDY = {"modalities": (Level.SERIES, "modality"), "sop_classes": (Level.INSTANCE, "sop_class_uid")}
 #: Members of an entity that a list can be sorted by although they are no attributes.
 EXTRA_SORTS: dict[Level, tuple[str, ...]] = {**COUNTS, Level.INSTANCE: ("size", "received")}
 _BLANK: dict[Level, dict[str, Any]] = {
@@ -41,6 +57,18 @@ def uid_field(level: Level) -> str | None:
 def has_many_keys(attribute: Attribute) -> bool:
     """Whether one entity can be found by several keys of this attribute, which need rows of their own."""
     return attribute.many or attribute.kind is Kind.NAME
+
+
+def key_fields(attribute: Attribute) -> tuple[str, ...]:
+    """The names of an attribute's sets of search keys: the whole values, and the words of a name."""
+    if attribute.kind is Kind.NAME:
+        return attribute.field, words_of(attribute.field)
+    return (attribute.field,) if attribute.many else ()
+
+
+def words_of(field: str) -> str:
+    """The name of the set of search keys that are a name's words."""
+    return f"{field}_words"
 
 
 @cache
@@ -71,13 +99,16 @@ def sort_values(level: Level, attributes: Mapping[str, Value]) -> list[Scalar | 
 
 
 def many_keys(level: Level, attributes: Mapping[str, Value]) -> list[tuple[str, str]]:
-    """(field, folded key) for every value and name group of the attributes that need several."""
-    return [
-        (a.field, clean(key))
-        for a in indexed(level)
-        if has_many_keys(a)
-        for key in dict.fromkeys(search_keys(a.field, attributes.get(a.field)))
-    ]
+    """(field, folded key) for every value, name group and word of a name of the attributes that need several."""
+    keys = []
+    for attribute in indexed(level):
+        value = attributes.get(attribute.field)
+        if value is not None and has_many_keys(attribute):
+            keys += [(attribute.field, clean(key)) for key in dict.fromkeys(search_keys(attribute.field, value))]
+            if attribute.kind is Kind.NAME:
+                words = words_of(attribute.field)
+                keys += [(words, clean(key)) for key in dict.fromkeys(word_keys(value))]
+    return keys
 
 
 def to_json(value: Any) -> bytes:
@@ -180,10 +211,10 @@ def check_query(query: Query) -> None:
     """Raise `Invalid` for a field that this level can't be filtered or sorted by, or a condition it can't meet."""
     for condition in query.conditions:
         field = condition.field
-        if field == "modalities":
-            known = query.level is Level.STUDY
+        if field in IN_STUDY:
+            known = query.level is not Level.PATIENT
         elif field in LEVEL_NAMES:
-            known = Level(field) in query.level.above
+            known = Level(field) in (*query.level.above, query.level)
         else:
             known = _reachable(query.level, field)
         if not known:
@@ -192,6 +223,8 @@ def check_query(query: Query) -> None:
     for field, _ in query.sort:
         if field not in EXTRA_SORTS[query.level] and not _reachable(query.level, field):
             raise Invalid(f"{query.level} lists can't be sorted by {field!r}", field=field)
+    if query.sort and query.after is not None:
+        raise Invalid("pages that begin after an id are sorted by id", field="sort")
     for name, number in (("limit", query.limit or 0), ("offset", query.offset)):
         if not 0 <= number < 2**31:
             raise Invalid(f"{name} is {number}, expected 0 to {2**31 - 1}", field=name)
@@ -203,8 +236,18 @@ def _reachable(level: Level, field: str) -> bool:
 
 
 def _check_condition(condition: Condition) -> None:
+    if isinstance(condition, Either):
+        for each in condition.conditions:
+            _check_condition(each)
+        return
     attribute = BY_FIELD.get(condition.field)
     kind = attribute.kind if attribute else Kind.UID
+    if isinstance(condition, Word) and kind is not Kind.NAME:
+        raise Invalid(f"{condition.field} is no person name and has no words", field=condition.field)
+    if isinstance(condition, Moment):
+        of = BY_FIELD.get(condition.time)
+        if kind is not Kind.DATE or not of or of.kind is not Kind.TIME or not attribute or of.level != attribute.level:
+            raise Invalid(f"{condition.field} and {condition.time} are no date and time", field=condition.field)
     if isinstance(condition, AnyOf):
         ends: tuple[Scalar | None, ...] = condition.values
     else:
@@ -213,7 +256,7 @@ def _check_condition(condition: Condition) -> None:
         raise Invalid(f"{condition.field} takes 64-bit integers", field=condition.field)
     if isinstance(condition, Between) and kind not in (Kind.DATE, Kind.TIME, Kind.INTEGER):
         raise Invalid(f"{condition.field} takes no range", field=condition.field)
-    is_id = attribute is None and condition.field != "modalities"
+    is_id = attribute is None and condition.field not in IN_STUDY
     if isinstance(condition, Like) and (is_id or kind is Kind.INTEGER):
         raise Invalid(f"{condition.field} takes no wildcards", field=condition.field)
 
@@ -226,8 +269,6 @@ def is_text(field: str) -> bool:
 
 def owner_of(field: str) -> Level:
     """The level whose table or collection holds a field or an id."""
-    if field == "modalities":
-        return Level.SERIES
     return BY_FIELD[field].level if field in BY_FIELD else Level(field)
 
 

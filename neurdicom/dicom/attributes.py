@@ -117,6 +117,7 @@ def _study() -> tuple[Attribute, ...]:
         Attribute("PatientAge", level, Kind.CODE),
         Attribute("PatientSize", level, Kind.NUMBER, filterable=False),
         Attribute("PatientWeight", level, Kind.NUMBER, filterable=False),
+        Attribute("TimezoneOffsetFromUTC", level, Kind.TEXT, editable=False, filterable=False),
     )
 
 

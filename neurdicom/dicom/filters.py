@@ -119,7 +119,7 @@ def _condition(field: str, texts: list[str]) -> Condition | None:
         return AnyOf(field, tuple(parts))
     if kind in (Kind.CODE, Kind.TEXT, Kind.NAME):
         return _text(field, parts)
-    read = {Kind.DATE: _date_range, Kind.TIME: _time_range, Kind.INTEGER: _integer_range}[kind]
+    read = {Kind.DATE: date_range, Kind.TIME: time_range, Kind.INTEGER: integer_range}[kind]
     ranges = [read(field, part) for part in parts]
     if len(ranges) == 1:
         low, high = ranges[0]
@@ -147,7 +147,8 @@ def _split_range(text: str) -> tuple[str, str]:
     return (low.strip(), high.strip()) if dash else (low, low)
 
 
-def _date_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
+def date_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
+    """Read a date or a range of dates; None where an end is open. Raises `Invalid` naming the field."""
     low, high = _split_range(text)
     try:
         if not (low or high):
@@ -164,7 +165,8 @@ def _date_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
     return low or None, high or None
 
 
-def _time_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
+def time_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
+    """Read a time of day or a range, so that a time of less precision covers all that it begins."""
     low, high = _split_range(text)
     if not (low or high) or not all(_TIME.match(end) for end in (low, high) if end):
         raise Invalid(f"{field!r} takes a time (HHMMSS.FFFFFF or its beginning) or a range, not {text!r}", field=field)
@@ -176,7 +178,8 @@ def _time_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
     return low or None, high or None
 
 
-def _integer_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
+def integer_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
+    """Read an integer or a range of them."""
     match = _INTEGER.match(text)
     if match is None:
         raise Invalid(f"{field!r} takes an integer or a range (1-20, 5-), not {text!r}", field=field)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from neurdicom.dicom.attributes import BY_FIELD, Kind, Level
 
+#: What stands between the words of a person name: its delimiters, and what people write there.
+_BETWEEN_WORDS = re.compile(r"[\^=\s,;\-]+")
+
 Scalar = str | int | float
 Value = Scalar | list[Scalar] | None
 
@@ -39,7 +42,45 @@ class Between:
     high: Scalar | None
 
 
-Condition = AnyOf | Like | Between
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a person name, in any component group, matches a pattern; accents do not count either."""
+
+    field: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A date and its time of day in one range, both ends included, either open (PS3.4 C.2.2.2.5.1).
+
+    `low` and `high` are pairs of date and time. A date without a time is within if any time of it may be.
+
+    Attributes
+    ----------
+    field, time : str
+        The date and the time; of one level.
+    """
+
+    field: str
+    time: str
+    low: tuple[str, str] | None
+    high: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Any of these conditions, all of the same field."""
+
+    conditions: "tuple[AnyOf | Like | Between | Word, ...]"
+
+    @property
+    def field(self) -> str:
+        """The field of all of them."""
+        return self.conditions[0].field
+
+
+Condition = AnyOf | Like | Between | Word | Moment | Either
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +92,18 @@ class Query:
     level : Level
         What is listed.
     conditions : tuple of Condition
-        All must hold. A field is an attribute of this level or of one above; `modalities` is valid for a study
-        and means that one of its series has the modality; so are the ids `patient`, `study`, `series`
-        (`AnyOf` only).
+        All must hold. A field is an attribute of this level or of one above; `modalities` and `sop_classes` are
+        those of the study, valid for it and below, and mean that something in it has one; so are the ids `patient`,
+        `study`, `series`, `instance` (`AnyOf` only).
     sort : tuple of (str, bool)
         Field and whether it descends. Ties, and an empty sort, are ordered by id, so that pages are stable.
         Missing values come first in ascending order.
     limit, offset : int
         The page. A limit of None means all.
+    after : str, optional
+        Only entities with a greater id; for pages by id, which cost the same wherever they are. Not with `sort`.
+    counted : bool
+        Whether the page tells the exact total, which takes time that grows with it.
     """
 
     level: Level
@@ -66,6 +111,8 @@ class Query:
     sort: tuple[tuple[str, bool], ...] = ()
     limit: int | None = 100
     offset: int = 0
+    after: str | None = None
+    counted: bool = True
 
 
 def search_key(text: str) -> str:
@@ -83,6 +130,23 @@ def search_keys(field: str, value: Value) -> list[str]:
     return [key for key in map(search_key, texts) if key]
 
 
+def word_key(text: str) -> str:
+    """Fold a word of a name: as `search_key`, and accents do not count."""
+    split = unicodedata.normalize("NFKD", search_key(text))
+    return unicodedata.normalize("NFKC", "".join(char for char in split if not unicodedata.combining(char)))
+
+
+def words(name: str) -> list[str]:
+    """The words of a person name, of all component groups."""
+    return [word for word in _BETWEEN_WORDS.split(name) if word]
+
+
+def word_keys(value: Value) -> list[str]:
+    """Fold the words of person names."""
+    texts = [] if value is None else [str(item) for item in (value if isinstance(value, list) else [value])]
+    return [key for text in texts for key in map(word_key, words(text)) if key]
+
+
 def like_to_regex(pattern: str) -> re.Pattern[str]:
     """Compile a DICOM wildcard pattern, to be matched against folded keys."""
     folded = search_key(pattern)
@@ -91,7 +155,7 @@ def like_to_regex(pattern: str) -> re.Pattern[str]:
 
 
 def kind_of(field: str) -> Kind:
-    """How a field is compared; ids and `modalities` count as codes and UIDs."""
+    """How a field is compared: `modalities` as codes, `sop_classes` and ids as UIDs."""
     if field in BY_FIELD:
         return BY_FIELD[field].kind
     return Kind.CODE if field == "modalities" else Kind.UID
@@ -99,7 +163,14 @@ def kind_of(field: str) -> Kind:
 
 def matches(condition: Condition, entity: Mapping[str, Value]) -> bool:
     """Tell whether an entity, with the attributes of its level and all above, meets a condition."""
+    if isinstance(condition, Either):
+        return any(matches(each, entity) for each in condition.conditions)
+    if isinstance(condition, Moment):
+        return _within_moments(entity.get(condition.field), entity.get(condition.time), condition)
     value = entity.get(condition.field)
+    if isinstance(condition, Word):
+        regex = like_to_regex(word_key(condition.pattern))
+        return any(regex.match(key) for key in word_keys(value))
     values = value if isinstance(value, list) else [] if value is None else [value]
     kind = kind_of(condition.field)
     if isinstance(condition, Between):
@@ -116,6 +187,15 @@ def matches(condition: Condition, entity: Mapping[str, Value]) -> bool:
 def _within(item: Scalar, condition: Between) -> bool:
     low, high = condition.low, condition.high
     return (low is None or item >= low) and (high is None or item <= high)  # type: ignore[operator]
+
+
+def _within_moments(date: Value, time: Value, condition: Moment) -> bool:
+    if date is None:
+        return False
+    day, low, high = str(date), condition.low, condition.high
+    if low and (day < low[0] or (day == low[0] and time is not None and str(time) < low[1])):
+        return False
+    return not (high and (day > high[0] or (day == high[0] and time is not None and str(time) > high[1])))
 
 
 def sort_key(field: str, value: Value) -> Scalar | None:

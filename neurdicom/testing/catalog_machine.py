@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.attributes import AT_LEVEL, Kind, Level
-from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Query, Value
+from neurdicom.dicom.query import AnyOf, Between, Condition, Either, Like, Moment, Query, Value, Word
 from neurdicom.testing.catalog_model import CatalogModel
 
 T = TypeVar("T")
@@ -29,7 +29,10 @@ _VALUES: dict[Kind, list[Any]] = {
     Kind.UID: ["1.2.3", "1.2.30", "1.2"],
 }
 _PATTERNS = ["*", "d*", "*o*", "?o?*", "山*", "a?", "AB", "*[*", "ü*", "a_*", "strass*", "2024*", ""]
-_FIELDS = ["patient_name", "study_date", "study_id", "modality", "operators_name", "image_type", "rows", "content_time"]
+_WORDS = ["j*", "unal", "山*", "*o", "doe", "?oe"]
+_MOMENTS = [("20240101", "0900"), ("20240101", "120000.5"), ("20240229", "080000")]
+_FIELDS = ["patient_name", "study_date", "study_id", "modality", "operators_name", "image_type", "rows"]
+_FIELDS += ["content_date", "content_time"]
 _FIELDS += ["patient_sex", "other_patient_ids", "series_number", "instance_number", "sop_class_uid"]
 _ATTRIBUTES = [attribute for level in Level for attribute in AT_LEVEL[level] if attribute.field in _FIELDS]
 
@@ -84,14 +87,24 @@ def _queries(draw: st.DrawFn) -> Query:
             choices.append(st.builds(Between, st.just(attribute.field), st.none() | values, st.none() | values))
         if attribute.kind is not Kind.INTEGER:
             choices.append(st.builds(Like, st.just(attribute.field), st.sampled_from(_PATTERNS)))
-        conditions.append(draw(st.one_of(choices)))
-    if level is Level.STUDY and draw(st.booleans()):
+        if attribute.kind is Kind.NAME:
+            choices.append(st.builds(Word, st.just(attribute.field), st.sampled_from(_WORDS)))
+        simple = st.one_of(choices)
+        either: st.SearchStrategy[Condition] = st.builds(Either, st.lists(simple, min_size=1, max_size=2).map(tuple))
+        conditions.append(draw(simple | either))
+    if level is not Level.PATIENT and draw(st.booleans()):
         conditions.append(AnyOf("modalities", (draw(st.sampled_from(_VALUES[Kind.CODE])),)))
-    named = [above for above in level.above if draw(st.integers(0, 9)) == 0]
-    conditions += [AnyOf(above.value, ("p1", "1.1", "2.1")) for above in named]
+    if level is not Level.PATIENT and draw(st.integers(0, 3)) == 0:
+        conditions.append(AnyOf("sop_classes", (draw(st.sampled_from(_VALUES[Kind.UID])),)))
+    if level is Level.INSTANCE and draw(st.booleans()):
+        ends = [draw(st.none() | st.sampled_from(_MOMENTS)) for _ in range(2)]
+        conditions.append(Moment("content_date", "content_time", *ends))
+    named = [above for above in (*level.above, level) if draw(st.integers(0, 9)) == 0]
+    conditions += [AnyOf(above.value, ("p1", "1.1", "2.1", "3.1")) for above in named]
     sort = draw(st.lists(st.tuples(st.sampled_from([a.field for a in known]), st.booleans()), max_size=2))
     limit, offset = draw(st.none() | st.integers(0, 3)), draw(st.integers(0, 2))
-    return Query(level, tuple(conditions), tuple(sort), limit, offset)
+    after = None if sort else draw(st.none() | st.sampled_from(["", "1.2", "2.1", "3.3", "p1"]))
+    return Query(level, tuple(conditions), tuple(sort), limit, offset, after, draw(st.booleans()))
 
 
 class CatalogMachine(RuleBasedStateMachine):
@@ -170,6 +183,13 @@ class CatalogMachine(RuleBasedStateMachine):
             found += page
             after = page[-1].instance
         assert found == expected
+
+    @rule(level=_LEVELS, numbers=st.lists(st.integers(0, 5), max_size=3))
+    def samples(self, level: Level, numbers: list[int]) -> None:
+        entities = [self._some(level, number) for number in numbers]
+        assert self.wait(self.tested.samples(level, entities)) == self.model.samples(level, entities)
+        studies = [self._some(Level.STUDY, number) for number in numbers]
+        assert self.wait(self.tested.sop_classes(studies)) == self.model.sop_classes(studies)
 
     @rule()
     def clear(self) -> None:

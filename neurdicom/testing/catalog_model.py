@@ -6,7 +6,7 @@ from typing import Any
 
 from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance, Outcome, Page
 from neurdicom.dicom.attributes import AT_LEVEL, UID_KEYWORD, Level, snake_case
-from neurdicom.dicom.query import Query, Value, matches, sort_key
+from neurdicom.dicom.query import Query, Scalar, Value, matches, sort_key
 
 
 class CatalogModel:
@@ -118,25 +118,35 @@ class CatalogModel:
             found["studies_count"] = len({chain[Level.STUDY] for chain in chains})
         series = {chain[Level.SERIES] for chain in chains}
         if level is Level.STUDY:
-            shown = {self.attributes(Level.SERIES, one)["modality"] for one in series}
-            found |= {"series_count": len(series), "modalities": sorted(str(m) for m in shown if m)}
+            found |= {"series_count": len(series), "modalities": self._modalities(entity)}
         return found | {"images_count": len(instances)}
+
+    def _modalities(self, study: str) -> list[Scalar]:
+        series = {self.chain(instance)[Level.SERIES] for instance in self.below(Level.STUDY, study)}
+        found = {self.attributes(Level.SERIES, one)["modality"] for one in series}
+        return [*sorted(str(modality) for modality in found if modality)]
 
     def find(self, query: Query) -> Page:
         level = query.level
         found = []
         for entity in sorted(self.sources(level)):
+            if query.after is not None and entity <= query.after:
+                continue
             shown = self.get(level, entity) or {}
             whole: dict[str, Value] = {}
             for above in level.above:
                 whole |= self.attributes(above, shown[above.value])
-            whole |= shown
+            whole |= shown | {level.value: entity}
+            if level is not Level.PATIENT:
+                study = shown["id"] if level is Level.STUDY else shown["study"]
+                whole |= {"modalities": self._modalities(study), "sop_classes": [*self.sop_classes([study])[study]]}
             if all(matches(condition, whole) for condition in query.conditions):
                 found.append((whole, shown))
         for field, descending in reversed(query.sort):
             found.sort(key=partial(_order, field), reverse=descending)  # ties keep their order either way
         end = None if query.limit is None else query.offset + query.limit
-        return Page([shown for _, shown in found[query.offset : end]], len(found))
+        page = [shown for _, shown in found[query.offset : end]]
+        return Page(page, len(found) if query.counted else query.offset + len(page))
 
     def edits(self, instance: str) -> list[Edit]:
         if instance not in self.instances:
@@ -153,12 +163,25 @@ class CatalogModel:
     def described(self, level: Level, entity: str) -> list[DescribedInstance]:
         if entity not in self.sources(level):
             return []
-        found = []
-        for instance in sorted(self.below(level, entity)):
-            chain = self.chain(instance)
-            header, edits = self.instances[instance].header, tuple(self.edits(instance))
-            found.append(DescribedInstance(chain[Level.STUDY], chain[Level.SERIES], instance, header, edits))
-        return found
+        return [self._described(instance) for instance in sorted(self.below(level, entity))]
+
+    def _described(self, instance: str) -> DescribedInstance:
+        chain = self.chain(instance)
+        header, edits = self.instances[instance].header, tuple(self.edits(instance))
+        return DescribedInstance(chain[Level.STUDY], chain[Level.SERIES], instance, header, edits)
+
+    def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
+        sources = self.sources(level)
+        return {entity: self._described(sources[entity].instance) for entity in entities if entity in sources}
+
+    def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
+        known = self.sources(Level.STUDY)
+        below = {study: self.below(Level.STUDY, study) for study in studies if study in known}
+        uids = {
+            study: {self.attributes(Level.INSTANCE, one)["sop_class_uid"] for one in instances}
+            for study, instances in below.items()
+        }
+        return {study: sorted(str(uid) for uid in found if uid) for study, found in uids.items()}
 
 
 def _claims(new: NewInstance) -> dict[Level, str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from neurdicom.services.nodes import NodeService
     from neurdicom.services.plugins import PluginService
     from neurdicom.services.process import ProcessService
+    from neurdicom.services.query import QueryService
     from neurdicom.services.remove import RemoveService
     from neurdicom.services.render import RenderService
     from neurdicom.services.retrieve import RetrieveService
@@ -61,6 +62,7 @@ class Services:
     authenticator: "Authentication"
     users: "UserService"
     search: "SearchService"
+    query: "QueryService"
     edit: "EditService"
     remove: "RemoveService"
     retrieve: "RetrieveService"

@@ -173,6 +173,14 @@ class MongoCatalog(Catalog):
         return await described.described(self._database, level, entity, after, budget)
 
     @_verb
+    async def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
+        return await described.samples(self._database, level, entities)
+
+    @_verb
+    async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
+        return await select.sop_classes(self._database, studies)
+
+    @_verb
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
         return await self._units.write(lambda unit: writer.edit(unit, level, entity, changes, user, time))
 

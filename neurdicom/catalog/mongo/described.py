@@ -9,7 +9,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.base import DescribedInstance
 from neurdicom.catalog.mongo.entities import as_edits, edits_key
-from neurdicom.catalog.mongo.schema import Document
+from neurdicom.catalog.mongo.schema import Document, collection
 from neurdicom.catalog.mongo.writer import header_ids
 from neurdicom.catalog.projection import described_instances
 from neurdicom.dicom.attributes import Level
@@ -39,6 +39,24 @@ async def described(database: Database, level: Level, entity: str, after: str, b
             size += len(header)
             if size >= budget:
                 break
+    return await _described(database, rows)
+
+
+async def samples(database: Database, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
+    """See `Catalog.samples`."""
+    wanted = {"_id": {"$in": list(entities)}}
+    if level is Level.INSTANCE:
+        found = [one async for one in database["instances"].find(wanted, _FIELDS)]
+        shown = {one["_id"]: one["_id"] for one in found}
+    else:
+        sources = {one["source"]: one["_id"] async for one in database[collection(level)].find(wanted, {"source": 1})}
+        found = [one async for one in database["instances"].find({"arrival": {"$in": list(sources)}}, _FIELDS)]
+        shown = {one["_id"]: sources[one["arrival"]] for one in found}
+    described = await _described(database, await _headers(database, found))
+    return {shown[one.instance]: one for one in described}
+
+
+async def _described(database: Database, rows: Sequence[tuple[list[str], bytes]]) -> list[DescribedInstance]:
     keys = {edits_key(at, one) for chain, _ in rows for at, one in zip(Level, chain, strict=True)}
     cursor = database["edits"].find({"_id": {"$in": list(keys)}})
     edits = [edit async for one in cursor for edit in as_edits(one)]

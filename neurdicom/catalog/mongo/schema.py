@@ -11,7 +11,7 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.catalog.projection import has_many_keys, indexed, many_keys, sort_values
+from neurdicom.catalog.projection import indexed, key_fields, many_keys, sort_values
 from neurdicom.dicom.attributes import COUNTS, Level
 from neurdicom.dicom.query import Value
 from neurdicom.errors import Unavailable
@@ -67,8 +67,7 @@ def inherited(level: Level, parent: Document | None) -> Document:
 def _names(level: Level) -> Iterable[str]:
     for attribute in indexed(level):
         yield f"by_{attribute.field}"
-        if has_many_keys(attribute):
-            yield f"keys_{attribute.field}"
+        yield from (f"keys_{name}" for name in key_fields(attribute))
 
 
 async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from neurdicom.catalog.base import Entity, Page
 from neurdicom.catalog.mongo.schema import Document, carried, collection
 from neurdicom.catalog.projection import (
     EXTRA_SORTS,
+    IN_STUDY,
     LEVEL_NAMES,
     assemble,
     check_query,
@@ -20,9 +22,21 @@ from neurdicom.catalog.projection import (
     is_text,
     owner_of,
     uid_field,
+    words_of,
 )
 from neurdicom.dicom.attributes import BY_FIELD, COUNTS, Level
-from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Query, search_key
+from neurdicom.dicom.query import (
+    AnyOf,
+    Between,
+    Condition,
+    Either,
+    Like,
+    Moment,
+    Query,
+    Word,
+    search_key,
+    word_key,
+)
 
 Database = AsyncIOMotorDatabase[Document]
 
@@ -61,6 +75,9 @@ async def find(database: Database, query: Query) -> Page:
     level = query.level
     documents = database[collection(level)]
     where = await _where(database, level, query.conditions)
+    if query.after is not None:
+        beyond: Document = {"_id": {"$gt": query.after}}
+        where = {"$and": [where, beyond]} if where else beyond
     foreign = [field for field, _ in query.sort if field in BY_FIELD and BY_FIELD[field].level not in carried(level)]
     if foreign:
         found = await _sorted_here(database, query, where, foreign)
@@ -73,7 +90,8 @@ async def find(database: Database, query: Query) -> Page:
         cursor = documents.find(where, _projection(level)).sort(list(order.items()))
         found = [one async for one in cursor.skip(query.offset).limit(query.limit or 0)]
     last = len(found) != query.limit and (bool(found) or not query.offset)
-    total = query.offset + len(found) if last else await documents.count_documents(where)
+    told = last or not query.counted
+    total = query.offset + len(found) if told else await documents.count_documents(where)
     return Page([_entity(level, one) for one in found], total)
 
 
@@ -117,17 +135,25 @@ def _id_or(level: Level, owner: Level, field: str, otherwise: str) -> str:
     return otherwise
 
 
+async def sop_classes(database: Database, studies: Sequence[str]) -> dict[str, list[str]]:
+    """The SOP classes in some studies."""
+    known = database[collection(Level.STUDY)].find({"_id": {"$in": list(studies)}}, {"_id": 1})
+    instances, field = database["instances"], "by_sop_class_uid"
+    return {one["_id"]: sorted(await instances.distinct(field, {"study": one["_id"]})) async for one in known}
+
+
 # -- conditions ----------------------------------------------------------------------------------------------
 
 
 async def _where(database: Database, level: Level, conditions: tuple[Condition, ...]) -> Document:
     clauses, through = [], []
     for condition in conditions:
-        name = _member(level, condition.field)
-        if name is None:
+        if condition.field in IN_STUDY and (level, condition.field) != (Level.STUDY, "modalities"):
+            clauses.append({_id_or(level, Level.STUDY, "study", ""): await _studies_with(database, condition)})
+        elif _member(level, condition) is None:
             through.append(condition)
         else:
-            clauses.append({name: _test(name, condition)})
+            clauses.append(_clause(level, condition))
     if through:
         above = await _where(database, Level.SERIES, tuple(through))
         found = [one["_id"] async for one in database["series"].find(above, {"_id": 1})]
@@ -137,14 +163,54 @@ async def _where(database: Database, level: Level, conditions: tuple[Condition, 
     return clauses[0] if len(clauses) == 1 else {"$and": clauses}
 
 
-def _member(level: Level, field: str) -> str | None:
-    """The member of a level's documents that a field is searched by; None if they do not carry it."""
+async def _studies_with(database: Database, condition: Condition) -> Document:
+    """A test of a study's id: something in it meets a condition."""
+    if condition.field == "modalities":
+        where = _clause(Level.STUDY, condition)
+        return {"$in": [one["_id"] async for one in database["studies"].find(where, {"_id": 1})]}
+    steps = [{"$match": _clause(Level.INSTANCE, _in_instance(condition))}, {"$group": {"_id": "$study"}}]
+    return {"$in": [one["_id"] async for one in database["instances"].aggregate(steps)]}
+
+
+def _in_instance(condition: Condition) -> Condition:
+    """A condition on the SOP classes of a study as one on an instance's."""
+    if isinstance(condition, Either):
+        return Either(tuple(replace(each, field="sop_class_uid") for each in condition.conditions))
+    return replace(condition, field="sop_class_uid")
+
+
+def _member(level: Level, condition: Condition) -> str | None:
+    """The member of a level's documents that a condition tests; None if they do not carry it."""
+    field = condition.field
     if field == "modalities":
         return "keys_modalities"
     attribute, owner = BY_FIELD.get(field), owner_of(field)
     otherwise = f"keys_{field}" if attribute and has_many_keys(attribute) else f"by_{field}"
+    otherwise = f"keys_{words_of(field)}" if isinstance(condition, Word) else otherwise
     name = _id_or(level, owner, field, otherwise)
     return name if (name == otherwise and owner in carried(level)) or name != otherwise else None
+
+
+def _clause(level: Level, condition: Condition) -> Document:
+    """A condition on documents that carry its member."""
+    if isinstance(condition, Either):
+        return {"$or": [_clause(level, each) for each in condition.conditions]}
+    if isinstance(condition, Moment):
+        return _within(condition)
+    name = _member(level, condition)
+    return {str(name): _test(str(name), condition)}
+
+
+def _within(condition: Moment) -> Document:
+    """A date and time in a range; the bounds of the date alone come first, which an index finds."""
+    date, time = f"by_{condition.field}", f"by_{condition.time}"
+    clauses: list[Document] = [{date: {"$exists": True}}]
+    for end, beyond in ((condition.low, "$gt"), (condition.high, "$lt")):
+        if end is not None:
+            clauses.append({date: {f"{beyond}e": end[0]}})
+            in_time = [{time: {"$exists": False}}, {time: {f"{beyond}e": end[1]}}]
+            clauses.append({"$or": [{date: {beyond: end[0]}}, *in_time]})
+    return {"$and": clauses}
 
 
 def _test(name: str, condition: Condition) -> Mapping[str, Any]:
@@ -162,11 +228,14 @@ def _plain_test(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, Between):
         ends = {"$gte": condition.low, "$lte": condition.high}
         return {name: end for name, end in ends.items() if end is not None} or {"$exists": True}
-    return _like(condition)
+    if isinstance(condition, Word):
+        return _like(word_key(clean(condition.pattern)))
+    if isinstance(condition, Like):
+        return _like(search_key(clean(condition.pattern)))
+    raise TypeError(f"{condition} is no condition on one member")
 
 
-def _like(condition: Like) -> dict[str, Any]:
-    pattern = search_key(clean(condition.pattern))
+def _like(pattern: str) -> dict[str, Any]:
     if "*" not in pattern and "?" not in pattern:
         return {"$in": [pattern]}
     body = "".join(r"[\s\S]*" if c == "*" else r"[\s\S]" if c == "?" else re.escape(c) for c in pattern)

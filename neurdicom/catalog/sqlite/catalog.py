@@ -91,6 +91,12 @@ class SqliteCatalog(Catalog):
     ) -> list[DescribedInstance]:
         return await self._connections.read(lambda db: described.described(db, level, entity, after, budget))
 
+    async def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
+        return await self._connections.read(lambda db: described.samples(db, level, entities))
+
+    async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
+        return await self._connections.read(lambda db: select.sop_classes(db, studies))
+
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
         return await self._connections.write(
             lambda db: Writer(db).edit(level, entity, changes, user, time), lambda _: self._locations.invalidate()

@@ -2,11 +2,13 @@
 
 import sqlite3
 import zlib
+from collections.abc import Sequence
 
 import orjson
 
 from neurdicom.catalog.base import DescribedInstance, Edit
 from neurdicom.catalog.projection import described_instances
+from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.attributes import Level
 
 _FROM = (
@@ -32,6 +34,21 @@ def described(db: sqlite3.Connection, level: Level, entity: str, after: str, bud
             break
     rows.close()
     return described_instances(found, _edits(db, [chain for chain, _ in found]))
+
+
+def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
+    """See `Catalog.samples`."""
+    source = "pk" if level is Level.INSTANCE else "source"
+    rows = db.execute(
+        f"SELECT page.value, header.data, patient.id, study.id, series.id, instance.id FROM json_each(?) AS page"
+        f" CROSS JOIN {level} AS entity ON entity.id = page.value CROSS JOIN header ON header.pk = entity.{source}"
+        f" CROSS JOIN instance ON instance.pk = header.pk{JOINS[Level.INSTANCE]}",
+        (orjson.dumps(list(entities)).decode(),),
+    )
+    found = [(entity, chain, zlib.decompress(data)) for entity, data, *chain in rows]
+    edits = _edits(db, [chain for _, chain, _ in found])
+    made = described_instances([(chain, header) for _, chain, header in found], edits)
+    return dict(zip((entity for entity, *_ in found), made, strict=True))
 
 
 def _edits(db: sqlite3.Connection, chains: list[list[str]]) -> list[Edit]:

@@ -16,7 +16,8 @@ from neurdicom.dicom.attributes import COUNTS, Level
 from neurdicom.dicom.query import Value
 from neurdicom.errors import Unavailable
 
-VERSION = 1
+#: 2: the words of names are search keys too.
+VERSION = 2
 
 _FIXED = """
 CREATE TABLE header (pk INTEGER PRIMARY KEY, data BLOB NOT NULL, origin BLOB NOT NULL);
@@ -79,16 +80,16 @@ def prepare(db: sqlite3.Connection) -> None:
             db.execute("INSERT INTO total VALUES (?, 0)", (level,))
     else:
         for level in Level:
-            _add_attributes(db, level)
+            _add_attributes(db, level, rewrite=version < 2 and has_keys(level))
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
 
 
-def _add_attributes(db: sqlite3.Connection, level: Level) -> None:
-    """Index attributes that became filterable after the file was made."""
+def _add_attributes(db: sqlite3.Connection, level: Level, *, rewrite: bool) -> None:
+    """Index attributes that became filterable after the file was made, or all of them."""
     present = {row[1] for row in db.execute(f"PRAGMA table_info({level})")}
     new = [attribute for attribute in indexed(level) if attribute.field not in present]
-    if not new:
+    if not new and not rewrite:
         return
     for attribute in new:
         db.execute(f'ALTER TABLE {level} ADD COLUMN "{attribute.field}"')

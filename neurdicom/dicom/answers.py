@@ -1,0 +1,230 @@
+"""The matches of a query in the DICOM JSON model (PS3.18 F), made of the catalog's entities."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any, Literal
+
+from neurdicom.dicom.attributes import ATTRIBUTES, Kind, Level
+from neurdicom.dicom.dicomjson import name_groups
+from neurdicom.dicom.dictionary import dictionary_vr, tag_of
+from neurdicom.dicom.keys import UID_TAGS
+from neurdicom.dicom.matching import SINGLE_VRS
+from neurdicom.dicom.modules import level_of
+
+Entity = Mapping[str, Any]
+Include = Literal["all"] | Collection[str]
+
+#: What a match of each level holds unless more is asked for (PS3.18 10.6.3.3); RetrieveURL is the edge's.
+DEFAULTS: dict[Level, tuple[str, ...]] = {
+    level: tuple(map(tag_of, keywords.split()))
+    for level, keywords in {
+        Level.PATIENT: """
+            PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex NumberOfPatientRelatedStudies
+            NumberOfPatientRelatedInstances
+        """,
+        Level.STUDY: """
+            StudyDate StudyTime AccessionNumber InstanceAvailability ModalitiesInStudy ReferringPhysicianName
+            TimezoneOffsetFromUTC StudyDescription PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID
+            StudyID NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances
+        """,
+        Level.SERIES: """
+            Modality TimezoneOffsetFromUTC SeriesDate SeriesTime SeriesDescription SeriesInstanceUID SeriesNumber
+            StudyInstanceUID NumberOfSeriesRelatedInstances PerformedProcedureStepStartDate
+            PerformedProcedureStepStartTime InstanceAvailability RequestAttributesSequence
+        """,
+        Level.INSTANCE: """
+            SOPClassUID SOPInstanceUID InstanceAvailability TimezoneOffsetFromUTC StudyInstanceUID SeriesInstanceUID
+            InstanceNumber Rows Columns BitsAllocated NumberOfFrames
+        """,
+    }.items()
+}
+#: Those that are left out, rather than empty, where there is no value.
+_OPTIONAL = frozenset(
+    map(tag_of, ("TimezoneOffsetFromUTC", "Rows", "Columns", "BitsAllocated", "NumberOfFrames", "IssuerOfPatientID"))
+)
+REQUEST_ATTRIBUTES = tag_of("RequestAttributesSequence")
+#: What the items of RequestAttributesSequence show unless the whole is asked for.
+_REQUEST_ITEM: dict[str, Any] = {tag_of("ScheduledProcedureStepID"): {}, tag_of("RequestedProcedureID"): {}}
+
+Write = Callable[[Any], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """An attribute that entities hold: which one's member it is, and how its value is written."""
+
+    tag: str
+    vr: str
+    level: Level
+    member: str
+    write: Write
+
+
+def _one(value: Any) -> list[Any]:
+    return [value]
+
+
+def _texts(value: Any) -> list[Any]:
+    return [part or None for part in value.split("\\")] if "\\" in value else [value]
+
+
+def _names(value: Any) -> list[Any]:
+    names = value if isinstance(value, list) else value.split("\\")
+    return [name_groups(name) or None for name in names]
+
+
+_COUNTED: tuple[tuple[str, Level, str, Write], ...] = (
+    ("NumberOfPatientRelatedStudies", Level.PATIENT, "studies_count", _one),
+    ("NumberOfPatientRelatedSeries", Level.PATIENT, "series_count", _one),
+    ("NumberOfPatientRelatedInstances", Level.PATIENT, "images_count", _one),
+    ("NumberOfStudyRelatedSeries", Level.STUDY, "series_count", _one),
+    ("NumberOfStudyRelatedInstances", Level.STUDY, "images_count", _one),
+    ("ModalitiesInStudy", Level.STUDY, "modalities", list),
+    ("SOPClassesInStudy", Level.STUDY, "sop_classes", list),
+    ("NumberOfSeriesRelatedInstances", Level.SERIES, "images_count", _one),
+)
+
+
+def _columns() -> dict[str, Column]:
+    found = {}
+    for attribute in ATTRIBUTES:
+        tag = tag_of(attribute.keyword)
+        vr = dictionary_vr(int(tag, 16))
+        write: Write = _one
+        if attribute.kind is Kind.NAME:
+            write = _names
+        elif attribute.many:
+            write = list
+        elif attribute.kind is Kind.TEXT and vr not in SINGLE_VRS:
+            write = _texts
+        found[tag] = Column(tag, vr, attribute.level, attribute.field, write)
+    for keyword, level, member, write in _COUNTED:
+        tag = tag_of(keyword)
+        found[tag] = Column(tag, dictionary_vr(int(tag, 16)), level, member, write)
+    return found
+
+
+def _seen_from(level: Level, column: Column) -> Column:
+    """The column as matches of a level have it: they tell ids above, and studies their patient's attributes."""
+    if column.level is level or column.tag in COUNTED:
+        return column
+    if column.tag in UID_TAGS:
+        return replace(column, level=level, member=column.level.value, write=_one)
+    return replace(column, level=Level.STUDY) if column.level is Level.PATIENT else column
+
+
+#: What no header holds.
+COUNTED = frozenset(tag_of(keyword) for keyword, *_ in _COUNTED)
+COLUMNS = _columns()
+_AVAILABILITY = tag_of("InstanceAvailability")
+_ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
+SOP_CLASSES, PATIENT_SERIES = tag_of("SOPClassesInStudy"), tag_of("NumberOfPatientRelatedSeries")
+#: Counted only when asked for by name.
+COSTLY = frozenset({SOP_CLASSES, PATIENT_SERIES})
+#: Never answered from a header: they describe a query or a file.
+_NEVER = frozenset(map(tag_of, ("SpecificCharacterSet", "QueryRetrieveLevel", "RetrieveURL", "RetrieveAETitle")))
+
+
+class Template:
+    """How the matches of one query are written.
+
+    Parameters
+    ----------
+    level : Level
+        What is listed.
+    asked : Mapping[str, Any]
+        The keys of the query, tag to element; a sequence's item names what is wanted of it.
+    include : "all" or collection of str
+        Tags to return besides.
+    others : Mapping[str, Any]
+        Matching keys that are checked on the dataset.
+
+    Attributes
+    ----------
+    levels : frozenset of Level
+        Whose entities are needed.
+    costly : frozenset of str
+        Tags of `COSTLY` that are asked for.
+    needs_header : bool
+        Some of it is only in the header of a stored instance.
+    """
+
+    def __init__(
+        self, level: Level, asked: Mapping[str, Any], include: Include = (), others: Mapping[str, Any] | None = None
+    ) -> None:
+        reach = (*level.above, level)
+        everything = include == "all"
+        named = {*asked, *(() if everything else include)}
+        wanted = {*DEFAULTS[level], *named}
+        if everything:
+            wanted |= {tag for tag, column in COLUMNS.items() if column.level in reach and tag not in COSTLY}
+        columns = [_seen_from(level, COLUMNS[tag]) for tag in wanted if tag in COLUMNS and COLUMNS[tag].level in reach]
+        self._columns = sorted(columns, key=attrgetter("tag"))
+        # Empty rather than left out: what the standard requires, and what was asked for.
+        self._empty = {tag for tag in DEFAULTS[level] if tag not in _OPTIONAL} | named
+        self._available = _AVAILABILITY in wanted
+        from_entities = {column.tag for column in columns}
+        below = {tag for tag, of in UID_TAGS.items() if of not in reach}
+        self._picked = {
+            tag: self._items(tag, asked, include)
+            for tag in wanted - from_entities - below - _NEVER - COLUMNS.keys() - {_AVAILABILITY}
+        } | {tag: None for tag in named if tag in COLUMNS and tag not in from_entities | below | COUNTED}
+        self._everything = everything
+        self._level = level
+        self.levels = frozenset(column.level for column in columns) | {level}
+        self.costly = COSTLY & from_entities
+        self.needs_header = everything or bool(self._picked) or bool(others)
+
+    @staticmethod
+    def _items(tag: str, asked: Mapping[str, Any], include: Include) -> Mapping[str, Any] | None:
+        """The keys of the items of a sequence that are wanted; None means all of it."""
+        if tag in include or include == "all":
+            return None
+        if tag in asked:
+            items = asked[tag].get("Value") if asked[tag].get("vr") == "SQ" else None
+            return next((item for item in items or () if isinstance(item, Mapping) and item), None)
+        return _REQUEST_ITEM if tag == REQUEST_ATTRIBUTES else None
+
+    def write(self, entities: Mapping[Level, Entity], header: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Write one match.
+
+        Parameters
+        ----------
+        entities : Mapping[Level, Entity]
+            Those of `levels`.
+        header : Mapping[str, Any], optional
+            Of its earliest instance, edits applied, where `needs_header`.
+        """
+        out: dict[str, Any] = {} if header is None else self._from_header(header)
+        if self._available:
+            out[_AVAILABILITY] = _ONLINE
+        for column in self._columns:
+            value = entities[column.level].get(column.member)
+            if value is not None and value != []:
+                out[column.tag] = {"vr": column.vr, "Value": column.write(value)}
+            elif column.tag in self._empty:
+                out.setdefault(column.tag, {"vr": column.vr})
+        return dict(sorted(out.items()))
+
+    def _from_header(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        if self._everything:
+            reach = (*self._level.above, self._level)
+            picked: dict[str, Any] = {tag: None for tag in header if level_of(tag) in reach and tag not in _NEVER}
+            picked |= self._picked
+        else:
+            picked = self._picked
+        out = {}
+        for tag, items in picked.items():
+            element = header.get(tag)
+            if element is not None and "BulkDataURI" not in element:
+                out[tag] = _with_items(element, items) if items else element
+        return out
+
+
+def _with_items(element: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A sequence whose items show some of their elements."""
+    values = element.get("Value")
+    if element.get("vr") != "SQ" or not values:
+        return element
+    return {"vr": "SQ", "Value": [{tag: item[tag] for tag in wanted if tag in (item or {})} for item in values]}

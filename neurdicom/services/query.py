@@ -1,0 +1,206 @@
+"""DICOM queries over the catalog, as C-FIND and QIDO-RS ask them (PS3.4 C.2.2 and C.6, PS3.18 10.6)."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from neurdicom.catalog.base import Catalog, DescribedInstance, Entity
+from neurdicom.dicom.answers import PATIENT_SERIES, SOP_CLASSES, Include, Template
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.edits import apply_to_json
+from neurdicom.dicom.keys import Keys, read_keys
+from neurdicom.dicom.matching import matcher
+from neurdicom.dicom.query import AnyOf, Condition, Query
+
+#: Entities taken from the catalog at a time.
+PAGE = 500
+#: Headers read at a time: so many, and no more bytes than these once their size is known.
+_HEADERS = 200
+_HEADER_BYTES = 8 * 1024 * 1024
+#: Writing more matches takes long enough to hold the event loop.
+_MANY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Some of the matches of a query, in the order of their ids.
+
+    Attributes
+    ----------
+    items : list of dict
+        Datasets in the DICOM JSON model, without SpecificCharacterSet (they are Unicode) and RetrieveURL.
+    last : str or None
+        Id of the last one, for the `after` of the next page; None without items.
+    more : bool
+        There are others after it.
+    ignored : tuple of str
+        Tags of matching keys that are not supported and were left out of account.
+    """
+
+    items: list[dict[str, Any]]
+    last: str | None
+    more: bool
+    ignored: tuple[str, ...] = ()
+
+
+class QueryService:
+    """Matches keys and gives the attributes that are asked for. Edits are applied in both."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def find(
+        self,
+        level: Level,
+        keys: Mapping[str, Any],
+        *,
+        fuzzy: bool = False,
+        combined_datetime: bool = False,
+        include: Include = (),
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+    ) -> Matches:
+        """Find the entities of a level that meet keys.
+
+        Parameters
+        ----------
+        level : Level
+            What is asked for.
+        keys : Mapping[str, Any]
+            A dataset in the DICOM JSON model: elements with a value are matching keys, with values as in C-FIND
+            (`DOE*`, `20240101-20240131`, several UIDs); empty ones are only returned; a sequence holds one item.
+            Keys of levels above are matched too, and the UIDs of those below by what lies within.
+        fuzzy : bool
+            Each word of a person name begins one of the entity's, in any order and component group; accents and
+            case do not count.
+        combined_datetime : bool
+            A range of dates and one of the times of day to them make one range (PS3.4 C.2.2.2.5).
+        include : "all" or collection of str
+            Tags (8 hexadecimal digits, upper case) to return besides the defaults of the level and the keys.
+        limit : int, optional
+            The most matches. Without it all come at once; ask for pages where they may be many.
+        offset : int
+            How many to skip.
+        after : str, optional
+            Only matches after this id: `last` of the page before.
+
+        Raises
+        ------
+        Invalid
+            A key that can't be matched by its value; `field` is its tag.
+        """
+        sought = _Search(self._catalog, level, read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime), include)
+        sought.meets = matcher(sought.keys.others, fuzzy=fuzzy)
+        found = await sought.take(None if limit is None else limit + 1, offset, after)
+        items = found[:limit]
+        last = items[-1][0] if items else None
+        return Matches([item for _, item in items], last, len(found) > len(items), tuple(sought.keys.ignored))
+
+
+class _Search:
+    """One query under way."""
+
+    meets: Callable[[Mapping[str, Any]], bool]
+
+    def __init__(self, catalog: Catalog, level: Level, keys: Keys, include: Include) -> None:
+        self.keys = keys
+        self._catalog = catalog
+        self._level = level
+        self._template = Template(level, keys.asked, include, keys.others)
+        self._headers = _HEADERS
+
+    async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:
+        """The first so many ids and datasets, or all; page by page of the catalog's."""
+        conditions = (*self.keys.conditions, *await self._within())
+        scan = bool(self.keys.others)
+        found: list[tuple[str, dict[str, Any]]] = []
+        skip = offset if scan else 0
+        offset = 0 if scan else offset
+        while True:
+            size = self._headers if self._template.needs_header else PAGE
+            if wanted is not None and not scan:
+                size = min(wanted - len(found), size)
+            query = Query(self._level, conditions, (), size, offset, after, counted=False)
+            page = await self._catalog.find(query)
+            matches = await self._written(page.items)
+            found += matches[skip:]
+            skip = max(skip - len(matches), 0)
+            if len(page.items) < size or (wanted is not None and len(found) >= wanted):
+                return found[:wanted]
+            after, offset = page.items[-1]["id"], 0
+
+    async def _within(self) -> list[Condition]:
+        """Conditions on ids from UIDs of levels below."""
+        made: list[Condition] = []
+        for below, uids in self.keys.within.items():
+            inside = AnyOf(below.value, tuple(uids))
+            page = await self._catalog.find(Query(below, (inside,), (), None, counted=False))
+            made.append(AnyOf(self._level.value, tuple(dict.fromkeys(one[self._level.value] for one in page.items))))
+        return made
+
+    async def _written(self, items: Sequence[Entity]) -> list[tuple[str, dict[str, Any]]]:
+        """Those of a page of entities that meet the other keys, as datasets."""
+        if not items:
+            return []
+        ids = [item["id"] for item in items]
+        items = await self._count(self._level, items)
+        above = await self._above(items)
+        samples = await self._catalog.samples(self._level, ids) if self._template.needs_header else {}
+        if samples:
+            size = sum(len(sample.header) for sample in samples.values()) // len(samples) + 1
+            self._headers = max(1, min(_HEADERS, _HEADER_BYTES // size))
+        if samples or len(items) > _MANY:
+            return await asyncio.to_thread(self._write, items, above, samples)
+        return self._write(items, above, samples)
+
+    def _write(
+        self,
+        items: Sequence[Entity],
+        above: Mapping[Level, Mapping[str, Entity]],
+        samples: Mapping[str, DescribedInstance],
+    ) -> list[tuple[str, dict[str, Any]]]:
+        written = []
+        for item in items:
+            entities = {level: known[item[level.value]] for level, known in above.items() if item[level.value] in known}
+            if len(entities) < len(above):
+                continue  # deleted meanwhile
+            entities[self._level] = item
+            header = None
+            if self._template.needs_header:
+                sample = samples.get(item["id"])
+                if sample is None:
+                    continue
+                header = orjson.loads(sample.header)
+                header = apply_to_json(header, sample.edits) if sample.edits else header
+            dataset = self._template.write(entities, header)
+            if not self.keys.others or self.meets(dataset if header is None else header | dataset):
+                written.append((item["id"], dataset))
+        return written
+
+    async def _above(self, items: Sequence[Entity]) -> dict[Level, dict[str, Entity]]:
+        """The entities above that the matches show something of, by id."""
+        known = {}
+        for level in self._template.levels - {self._level}:
+            ids = tuple(dict.fromkeys(item[level.value] for item in items))
+            page = await self._catalog.find(Query(level, (AnyOf(level.value, ids),), (), None, counted=False))
+            known[level] = {entity["id"]: entity for entity in await self._count(level, page.items)}
+        return known
+
+    async def _count(self, level: Level, entities: Sequence[Entity]) -> list[Entity]:
+        """Entities with what is only counted when it is asked for."""
+        ids = tuple(entity["id"] for entity in entities)
+        if level is Level.STUDY and SOP_CLASSES in self._template.costly:
+            classes = await self._catalog.sop_classes(ids)
+            return [entity | {"sop_classes": classes.get(entity["id"], [])} for entity in entities]
+        if level is Level.PATIENT and PATIENT_SERIES in self._template.costly:
+            query = Query(Level.STUDY, (AnyOf("patient", ids),), (), None, counted=False)
+            counts: Counter[str] = Counter()
+            for study in (await self._catalog.find(query)).items:
+                counts[study["patient"]] += study["series_count"]
+            return [entity | {"series_count": counts[entity["id"]]} for entity in entities]
+        return [*entities]
