@@ -23,7 +23,10 @@ from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
 from neurdicom.services.edit import EditService
+from neurdicom.services.files import FileService
+from neurdicom.services.frames import FrameService
 from neurdicom.services.ingest import IngestService
+from neurdicom.services.metadata import MetadataService
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.plugins import PluginService
 from neurdicom.services.process import ProcessService
@@ -33,6 +36,7 @@ from neurdicom.services.remove import RemoveService
 from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
 from neurdicom.services.search import SearchService
+from neurdicom.services.targets import TargetService
 from neurdicom.services.upload import UploadService
 from neurdicom.web import (
     instances,
@@ -160,18 +164,24 @@ class Server:
         )
         ingest = IngestService(catalog, blobs)
         nodes = NodeService(catalog)
+        search, retrieve = SearchService(catalog), RetrieveService(catalog, blobs)
+        render = RenderService(catalog, blobs, pool)
         return Services(
             settings=settings,
             authenticator=NoAuthentication() if settings.no_auth else users.authenticator,
             users=users,
-            search=SearchService(catalog),
             query=QueryService(catalog),
+            search=search,
             edit=EditService(catalog),
             remove=RemoveService(catalog, blobs),
-            retrieve=RetrieveService(catalog, blobs),
+            retrieve=retrieve,
             ingest=ingest,
             upload=UploadService(ingest, settings.max_upload),
-            render=RenderService(catalog, blobs, pool),
+            render=render,
+            targets=TargetService(catalog, search),
+            metadata=MetadataService(catalog),
+            files=FileService(catalog, retrieve, render),
+            frames=FrameService(blobs, pool),
             plugins=plugins,
             process=ProcessService(catalog, blobs, pool, plugins),
             nodes=nodes,

@@ -65,12 +65,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an instance's bytes lie, with what a reader needs before it opens them."""
+    """Where an instance's bytes lie, with what a reader needs before it opens them; and what it lies in."""
 
     instance: str
     blob: BlobRef
     layout: Mapping[str, Any]
     edited: bool
+    study: str
+    series: str
 
 
 @dataclass(frozen=True, slots=True)

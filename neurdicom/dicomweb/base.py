@@ -36,9 +36,8 @@ MODEL_CONTENT: Schema = {
 #: A body below this many bytes is not worth compressing; one above the other holds the event loop.
 _GZIP_FROM = 1024
 _GZIP_IN_THREAD = 32 * 1024
-#: The lowest level makes a header's JSON a tenth of its size already; the highest takes five times as long for a
-#: fifth less.
-_GZIP_LEVEL = 1
+#: As fast as the lowest level on headers, and a third smaller; the next ones take twice as long.
+_GZIP_LEVEL = 3
 
 _HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
 

@@ -1,27 +1,60 @@
 """WADO-RS metadata (PS3.18 10.4.1.1.2): all elements without bulk data, from the catalog alone."""
 
-from typing import Any
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
 
-from neurdicom.dicom.attributes import Level
 from neurdicom.dicomweb.base import ACCEPT, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
-from neurdicom.errors import NotFound
+from neurdicom.services.targets import Target
+from neurdicom.web.downloads import send_stream
 from neurdicom.web.routing import operation
 
 _ANSWERS: dict[int, Any] = {
-    200: {"description": "The datasets.", "content": MODEL_CONTENT},
+    200: {"description": "The datasets, edits applied; bulk data by URI.", "content": MODEL_CONTENT},
     304: "The client's copy is current.",
 }
 
 
-class InstanceMetadata(DicomWebHandler):
-    """Metadata of one instance."""
+class Metadata(DicomWebHandler):
+    """Metadata of a study, a series or an instance."""
 
-    @operation("Get the metadata of an instance", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
-    async def get(self, study: str, series: str, instance: str) -> None:
-        """Answer a list of one dataset."""
-        choice = self.negotiate(MODEL_OFFERS[:2])
-        found = await self.services.search.get(Level.INSTANCE, instance)
-        if (found["study"], found["series"]) != (study, series):
-            raise NotFound(f"there is no instance {instance!r} in series {series!r} of study {study!r}")
-        header = await self.services.retrieve.header(instance)
-        await self.send_body(b"[" + header + b"]", choice.offer.media_type)
+    @operation("Get the metadata of all instances below", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
+    async def get(self, study: str, series: str | None = None, instance: str | None = None) -> None:
+        """Answer the datasets: at once where they are few, with a validator, and streamed otherwise."""
+        media_type = self.negotiate(MODEL_OFFERS[:2]).offer.media_type
+        pages = self.services.metadata.pages(Target(study, series, instance), self.base_url)
+        async with aclosing(cast(AsyncGenerator[list[bytes], None], pages)) as source:
+            first = await anext(source)
+            second = await anext(source, None)
+            if second is None:
+                body, etag = await asyncio.to_thread(_joined, first)
+                if not self.not_modified(etag):
+                    await self.send_body(body, media_type)
+                return
+            self.set_header("Content-Type", media_type)
+            if self.request.method != "HEAD":
+                await send_stream(self, _array(_all(first, second, source)))
+            self.finish()
+
+
+def _joined(datasets: list[bytes]) -> tuple[bytes, str]:
+    body = b"[" + b",".join(datasets) + b"]"
+    return body, hashlib.sha256(body).hexdigest()[:32]
+
+
+async def _all(first: list[bytes], second: list[bytes], rest: AsyncIterator[list[bytes]]) -> AsyncIterator[list[bytes]]:
+    yield first
+    yield second
+    async for page in rest:
+        yield page
+
+
+async def _array(pages: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
+    """Write pages of datasets as one JSON array."""
+    opening = b"["
+    async for page in pages:
+        yield opening + b",".join(page)
+        opening = b","
+    yield b"]"

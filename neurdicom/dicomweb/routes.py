@@ -5,7 +5,9 @@ with methods described by `@operation`.
 """
 
 from neurdicom.dicomweb.base import BASE, DicomWebHandler
-from neurdicom.dicomweb.metadata import InstanceMetadata
+from neurdicom.dicomweb.frames import Frames
+from neurdicom.dicomweb.metadata import Metadata
+from neurdicom.dicomweb.retrieve import Instances
 from neurdicom.web.routing import Route
 
 STUDY = "/studies/{study}"
@@ -20,5 +22,12 @@ def route(path: str, *handlers: type[DicomWebHandler], deep: bool = False) -> Ro
 
 
 ROUTES = [
-    route(INSTANCE + "/metadata", InstanceMetadata),
+    route(STUDY, Instances),
+    route(SERIES, Instances),
+    route(INSTANCE, Instances),
+    route(STUDY + "/metadata", Metadata),
+    route(SERIES + "/metadata", Metadata),
+    route(INSTANCE + "/metadata", Metadata),
+    route(INSTANCE + "/frames", Frames),
+    route(INSTANCE + "/frames/{frames}", Frames),
 ]

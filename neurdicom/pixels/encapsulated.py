@@ -128,6 +128,20 @@ class Encapsulation:
         return groups
 
 
+def find_extended_offsets(source: Source, layout: Layout, frames: int) -> bytes | None:
+    """The value of an Extended Offset Table (PS3.3 C.7.6.3.1.8) where it lies right before the pixel data.
+
+    It and the table of lengths after it have 8 bytes for each frame. None if there is no such; the fragments tell too.
+    """
+    size = 12 + 8 * frames
+    start = layout.header_end - 2 * size
+    tables = source.read(start, 2 * size) if start >= layout.dataset_offset else b""
+    for number, head in ((1, tables[:12]), (2, tables[size : size + 12])):
+        if head != struct.pack("<HH4sI", 0x7FE0, number, b"OV\0\0", 8 * frames):
+            return None
+    return bytes(tables[12:size])
+
+
 def _begins_frame(head: bytes) -> bool:
     # JPEG and JPEG-LS SOI, JPEG 2000 SOC+SIZ, a JP2 box, or an RLE header (count, then 64 as the first offset).
     if head.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")):

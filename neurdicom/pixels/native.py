@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurdicom.dicom.header import Layout
+from neurdicom.dicom.header import DEFLATED, Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.form import PixelForm
 from neurdicom.pixels.source import Source
@@ -31,6 +31,46 @@ def read_native(source: Source, layout: Layout, form: PixelForm, index: int) -> 
     NotAvailable
         The pixel data ends before the frame does.
     """
+    cells, halved = _read_cells(source, layout, form, index)
+    if halved:
+        return _expand_422(cells, form)
+    return arrange(cells, form, planar=form.planar)
+
+
+def native_bytes(source: Source, layout: Layout, form: PixelForm, index: int) -> bytes:
+    """Read one frame of native pixel data as it lies in the file, but little-endian and from a first bit on.
+
+    Raises
+    ------
+    NotAvailable
+        The pixel data ends before the frame does.
+    """
+    cells, _ = _read_cells(source, layout, form, index)
+    if form.bits_allocated == 1:
+        return np.packbits(cells, bitorder="little").tobytes()
+    if form.bits_allocated not in (8, 16, 32, 64):
+        raise NotAvailable(f"a single frame of {form.bits_allocated} Bits Allocated begins within a byte")
+    return cells.astype(cells.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def native_place(layout: Layout, form: PixelForm, index: int) -> tuple[int, int] | None:
+    """Where a native frame's bytes lie in the file, as offset and length; None where `native_bytes` is needed."""
+    if layout.transfer_syntax in (BIG_ENDIAN, *DEFLATED) or layout.pixel_offset is None or layout.pixel_length is None:
+        return None
+    bits = (form.rows * form.columns * 2 if _is_halved(layout, form) else form.count) * form.bits_allocated
+    if bits * index % 8 or (bits % 8 and form.frames > 1):
+        return None
+    start, length = bits * index // 8, (bits + 7) // 8
+    if start + length > layout.pixel_length:
+        raise NotAvailable(
+            f"the pixel data ends before frame {index + 1} does: it needs {start + length} bytes, "
+            f"and there are {layout.pixel_length}"
+        )
+    return layout.pixel_offset + start, length
+
+
+def _read_cells(source: Source, layout: Layout, form: PixelForm, index: int) -> tuple[Array, bool]:
+    """Read the cells of one frame in the order of the file, and tell whether its chroma is halved."""
     assert layout.pixel_offset is not None
     if layout.pixel_length is None:
         raise NotAvailable(f"encapsulated pixel data in the native transfer syntax {layout.transfer_syntax}")
@@ -53,9 +93,7 @@ def read_native(source: Source, layout: Layout, form: PixelForm, index: int) -> 
         data += bytes(len(data) % 2)
         data = bytearray(np.frombuffer(data, "u2").byteswap().tobytes())
     cells = as_cells(data, form, count, big=big, skip=first_bit - start * 8)
-    if halved:
-        return _expand_422(cells, form)
-    return arrange(cells, form, planar=form.planar)
+    return cells, halved
 
 
 def check_frames(layout: Layout, form: PixelForm) -> None:

@@ -7,9 +7,11 @@ import numpy as np
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.pixels import transcode as transcoding
 from neurdicom.pixels.encode import describe, encode, encode_picture
-from neurdicom.pixels.form import as_layout
+from neurdicom.pixels.form import PixelForm, as_layout
+from neurdicom.pixels.native import native_bytes
 from neurdicom.pixels.picture import render, resize
 from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
+from neurdicom.pixels.source import Source
 from neurdicom.pixels.voi import Window, WindowFunction
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
@@ -66,6 +68,30 @@ def raw(arguments: dict[str, Any]) -> Answer:
         described = describe(array, wanted)
     photometric = "MONOCHROME2" if wanted == "lum8" and frame.form.mono is False else frame.photometric
     return {"media_type": media_type, "photometric_interpretation": photometric, **described}, body
+
+
+def frame(arguments: dict[str, Any]) -> Answer:
+    """Give a frame's bytes for those who decode elsewhere.
+
+    Parameters
+    ----------
+    arguments : dict
+        `path`, `layout`, `frame`; `transfer_syntax` (UID): its own gives native cells as they are stored, though in
+        little endian; an uncompressed or a compressed one has the frame decoded and encoded.
+
+    Returns
+    -------
+    meta : dict
+        Empty.
+    body : bytes
+        What Pixel Data would hold of the frame.
+    """
+    layout, number = as_layout(arguments["layout"]), arguments["frame"]
+    if arguments["transfer_syntax"] == layout.transfer_syntax:
+        form = PixelForm.of(layout)
+        with Source(arguments["path"], layout) as source:
+            return {}, native_bytes(source, layout, form, form.index(number))
+    return {}, transcoding.frame_bytes(arguments["path"], layout, number, arguments["transfer_syntax"])
 
 
 def transcode(arguments: dict[str, Any]) -> Answer:

@@ -94,6 +94,16 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
         return file.tell()
 
 
+def frame_bytes(path: str | Path, layout: Layout, number: int, target: str) -> bytes:
+    """Give one frame (from 1) as the pixel data of `transcode` would hold it. Raises as that does."""
+    if target not in _NATIVE and target not in ENCODERS:
+        raise NotAvailable(f"frames can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
+    form = PixelForm.of(layout)
+    form.index(number)
+    frames = _Frames(path, layout, form, ENCODERS.get(target), only=number)
+    return b"".join(frames.encoded() if target in ENCODERS else frames.native())
+
+
 def _copy(path: Path, layout: Layout, output: Path, edits: Sequence[Any]) -> int:
     header, start = rewrite_header(path, layout, edits) if edits else (b"", 0)
     with path.open("rb") as source, output.open("wb") as file:
@@ -104,14 +114,17 @@ def _copy(path: Path, layout: Layout, output: Path, edits: Sequence[Any]) -> int
 
 
 class _Frames:
-    """The frames of a file, and what the new header says of them."""
+    """The frames of a file, or one of them, and what the new header says of them."""
 
-    def __init__(self, path: str | Path, layout: Layout, form: PixelForm, encoder: Encoder | None) -> None:
+    def __init__(
+        self, path: str | Path, layout: Layout, form: PixelForm, encoder: Encoder | None, only: int | None = None
+    ) -> None:
+        self._numbers = range(1, form.frames + 1) if only is None else (only,)
         self._path, self._layout, self.form, self._encoder = path, layout, form, encoder
-        if layout.transfer_syntax not in CODECS:
+        if layout.transfer_syntax not in CODECS and only is None:
             # Not halfway through the output.
             check_frames(layout, form)
-        first, self.photometric = load_uncoloured(path, layout, 1)
+        first, self.photometric = load_uncoloured(path, layout, self._numbers[0])
         self._first: Array | None = first
         self._rgb = self.photometric == "RGB"
         self.bits = 1 if form.bits_allocated == 1 else first.dtype.itemsize * 8
@@ -151,7 +164,7 @@ class _Frames:
             ds.HighBit = self.form.bits_stored - 1
 
     def __iter__(self) -> Iterator[Array]:
-        for number in range(1, self.form.frames + 1):
+        for number in self._numbers:
             first, self._first = self._first, None
             yield first if first is not None else load_uncoloured(self._path, self._layout, number)[0]
 

@@ -221,6 +221,8 @@ class CatalogMachine(RuleBasedStateMachine):
             location = self.wait(self.catalog.locate(instance))
             assert location is not None
             assert (location.blob, location.layout) == (new.blob, new.layout)
+            chain = self.model.chain(instance)
+            assert (location.study, location.series) == (chain[Level.STUDY], chain[Level.SERIES])
             edits = self.model.edits(instance)
             assert location.edited == bool(edits)
             assert self.wait(self.catalog.edits(instance)) == edits

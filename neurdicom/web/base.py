@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
     from neurdicom.services.edit import EditService
+    from neurdicom.services.files import FileService
+    from neurdicom.services.frames import FrameService
     from neurdicom.services.ingest import IngestService
+    from neurdicom.services.metadata import MetadataService
     from neurdicom.services.nodes import NodeService
     from neurdicom.services.plugins import PluginService
     from neurdicom.services.process import ProcessService
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from neurdicom.services.render import RenderService
     from neurdicom.services.retrieve import RetrieveService
     from neurdicom.services.search import SearchService
+    from neurdicom.services.targets import TargetService
     from neurdicom.services.upload import UploadService
 
 log = logging.getLogger(__name__)
@@ -69,6 +73,10 @@ class Services:
     ingest: "IngestService"
     upload: "UploadService"
     render: "RenderService"
+    targets: "TargetService"
+    metadata: "MetadataService"
+    files: "FileService"
+    frames: "FrameService"
     plugins: "PluginService"
     process: "ProcessService"
     nodes: "NodeService"

@@ -150,7 +150,8 @@ class MongoCatalog(Catalog):
         keys.append(edits_key(Level.INSTANCE, instance))
         edited = await self._database["edits"].find_one({"_id": {"$in": keys}}, {"_id": 1})
         blob = BlobRef(found["blob_key"], found["size"], found["sha256"])
-        return Location(instance, blob, orjson.loads(found["layout"]), edited is not None)
+        layout, above = orjson.loads(found["layout"]), {name: found[name] for name in ("study", "series")}
+        return Location(instance, blob, layout, edited is not None, **above)
 
     @_verb
     async def headers(self, level: Level, entity: str) -> list[bytes]:

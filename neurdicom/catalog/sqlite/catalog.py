@@ -164,4 +164,4 @@ def _locate(db: sqlite3.Connection, instance: str) -> Location | None:
         db.execute("SELECT 1 FROM edit WHERE level = ? AND entity = ? LIMIT 1", (level, entity)).fetchone()
         for level, entity in zip(Level, reversed(ids), strict=True)
     )
-    return Location(instance, BlobRef(key, size, sha256), orjson.loads(layout), edited)
+    return Location(instance, BlobRef(key, size, sha256), orjson.loads(layout), edited, study=ids[2], series=ids[1])

@@ -1,0 +1,47 @@
+"""Transfer syntaxes (PS3.5 annex A) and the media types of frames in them (PS3.18 8.7.3)."""
+
+from collections.abc import Mapping
+
+from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+
+OCTET_STREAM = "application/octet-stream"
+
+_BASE = "1.2.840.10008.1.2"
+
+#: Transfer syntax to the media type of one frame's codestream; the others are native, or deflated as a whole.
+FRAME_MEDIA_TYPES: Mapping[str, str] = {
+    f"{_BASE}.5": "image/dicom-rle",
+    **{f"{_BASE}.4.{number}": "image/jpeg" for number in (50, 51, 57, 70)},
+    **{f"{_BASE}.4.{number}": "image/jls" for number in (80, 81)},
+    **{f"{_BASE}.4.{number}": "image/jp2" for number in (90, 91)},
+    **{f"{_BASE}.4.{number}": "image/jpx" for number in (92, 93)},
+    **{f"{_BASE}.4.{number}": "image/jxl" for number in (110, 111, 112)},
+    **{f"{_BASE}.4.{number}": "image/jphc" for number in (201, 202, 203)},
+}
+
+#: Transfer syntax to the media type of its video, which is one stream for all frames.
+VIDEO_MEDIA_TYPES: Mapping[str, str] = {
+    **{f"{_BASE}.4.{number}": "video/mpeg" for number in ("100", "100.1", "101", "101.1")},
+    **{f"{_BASE}.4.{number}": "video/mp4" for number in (102, 103, 104, 105, 106, 107, 108)},
+    **{f"{_BASE}.4.{number}.1": "video/mp4" for number in (102, 103, 104, 105, 106)},
+}
+
+#: Media type to what we can encode to; the first where the transfer syntax is not named (PS3.18 8.7.3.4).
+ENCODED: Mapping[str, tuple[str, ...]] = {
+    "image/jpeg": tuple(f"{_BASE}.4.{number}" for number in (70, 57, 50)),
+    "image/jls": (f"{_BASE}.4.80",),
+    "image/jp2": (f"{_BASE}.4.90",),
+    "image/jphc": (f"{_BASE}.4.201",),
+    "image/dicom-rle": (f"{_BASE}.5",),
+}
+
+#: Pixel Data is not encapsulated.
+NATIVE = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN, *DEFLATED})
+
+#: Syntaxes that a frame is given in once it is decoded.
+UNCOMPRESSED = frozenset({EXPLICIT, IMPLICIT})
+
+
+def frame_media_type(syntax: str) -> str:
+    """Media type of one frame as it is stored."""
+    return FRAME_MEDIA_TYPES.get(syntax, OCTET_STREAM)

@@ -1,0 +1,119 @@
+"""WADO-RS frames (PS3.18 10.4.1.1.6): as they are stored, or decoded and encoded as the client wants them."""
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
+
+from neurdicom.catalog.base import Location
+from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicom.syntaxes import ENCODED, FRAME_MEDIA_TYPES, NATIVE, OCTET_STREAM, UNCOMPRESSED, frame_media_type
+from neurdicom.dicomweb.accept import ANY, Choice, Offer
+from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
+from neurdicom.dicomweb.multipart import Part, send_multipart
+from neurdicom.errors import Malformed
+from neurdicom.services.frames import FrameData
+from neurdicom.services.targets import Target
+from neurdicom.web.downloads import send_stream
+from neurdicom.web.routing import BINARY, operation
+
+#: The most frames that one request may name; a study of more is asked for as a whole.
+MAX_FRAMES = 10_000
+
+_LIST = re.compile(r"[0-9]{1,9}(,[0-9]{1,9})*")
+
+_ANSWERS: dict[int, Any] = {
+    200: {
+        "description": "The frames.",
+        "content": {
+            name: {"schema": BINARY}
+            for name in ("multipart/related", OCTET_STREAM, *dict.fromkeys(FRAME_MEDIA_TYPES.values()))
+        },
+    },
+    304: "The client's copy is current.",
+}
+
+
+class Frames(DicomWebHandler):
+    """Frames of an instance."""
+
+    @operation(
+        "Get frames of an instance",
+        tag=TAG,
+        description=(
+            "`frames` are numbers from 1, separated by commas. Without a transfer syntax in Accept, or with "
+            "`transfer-syntax=*`, they come as they are stored; `application/octet-stream` has them decoded."
+        ),
+        query=[ACCEPT],
+        answers=_ANSWERS,
+    )
+    async def get(self, study: str, series: str, instance: str, frames: str | None = None) -> None:
+        """Stream them."""
+        numbers = None if frames is None else parse_frames(frames)
+        location = await self.services.targets.locate(Target(study, series, instance))
+        await self.send_frames(location, numbers)
+
+    async def send_frames(self, location: Location, frames: list[int] | None) -> None:
+        """Finish with frames of an instance, all of them for None."""
+        stored, numbers = self.services.frames.check(location, frames)
+        choice = self.negotiate(offers(stored, single=len(numbers) == 1))
+        syntax = syntax_of(choice, stored)
+        media_type = frame_media_type(syntax)
+        # Native cells are given in little endian, whatever they are stored in.
+        content_type = f"{media_type}; transfer-syntax={EXPLICIT if syntax in NATIVE else syntax}"
+        if self.not_modified(f"{location.blob.sha256[:32]}-{'.'.join(map(str, frames or ()))[:64]}-{syntax}"):
+            return
+        found = self.services.frames.read(location, numbers, syntax)
+        if choice.offer.multipart:
+            await send_multipart(self, media_type, _parts(found, content_type))
+            return
+        async with aclosing(cast(AsyncGenerator[FrameData, None], found)) as source:
+            frame = await anext(source)
+            self.set_header("Content-Type", content_type)
+            self.set_header("Content-Length", str(frame.size))
+            if self.request.method == "HEAD":
+                await self.flush()
+            else:
+                await send_stream(self, frame.read())
+            self.finish()
+
+
+async def _parts(frames: AsyncIterator[FrameData], content_type: str) -> AsyncIterator[Part]:
+    async with aclosing(cast(AsyncGenerator[FrameData, None], frames)) as source:
+        async for frame in source:
+            yield Part(content_type, frame.read, frame.size)
+
+
+def offers(stored: str, *, single: bool) -> list[Offer]:
+    """What frames that are stored in a transfer syntax can be given as, as it is stored first."""
+    given = [(frame_media_type(stored), frozenset({stored})), (OCTET_STREAM, UNCOMPRESSED | {stored})]
+    if stored in NATIVE:
+        del given[0]
+    given += [(media_type, frozenset(syntaxes)) for media_type, syntaxes in ENCODED.items()]
+    forms = (True, False) if single else (True,)
+    return [Offer(media_type, multipart, syntaxes) for multipart in forms for media_type, syntaxes in given]
+
+
+def syntax_of(choice: Choice, stored: str) -> str:
+    """The transfer syntax that a client gets frames in."""
+    offer, wanted = choice.offer, choice.syntaxes[0]
+    native = stored in NATIVE
+    if wanted in (ANY, stored) or (native and offer.media_type == OCTET_STREAM):
+        return stored
+    if wanted is not None:
+        return wanted
+    if offer.media_type == OCTET_STREAM:
+        return EXPLICIT if offer.syntaxes != frozenset({stored}) else stored
+    if offer.media_type == frame_media_type(stored):
+        return stored
+    return ENCODED[offer.media_type][0]
+
+
+def parse_frames(text: str) -> list[int]:
+    """Read a frame list. Raises `Malformed`."""
+    if not _LIST.fullmatch(text):
+        raise Malformed(f"the frame list is {text[:100]!r}; numbers from 1, separated by commas, are expected")
+    numbers = [int(number) for number in text.split(",")]
+    if len(numbers) > MAX_FRAMES:
+        raise Malformed(f"the frame list names {len(numbers)} frames; at most {MAX_FRAMES} are given at once")
+    return numbers

@@ -1,0 +1,63 @@
+"""WADO-RS instances (PS3.18 10.4.1.1.1 to 3): the files of a study, a series or an instance."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from neurdicom.dicomweb.accept import ANY, Choice, Offer
+from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
+from neurdicom.dicomweb.multipart import Part, send_multipart
+from neurdicom.errors import NotFound
+from neurdicom.services.targets import Target
+from neurdicom.web.downloads import MEDIA_TYPE, send_download
+from neurdicom.web.routing import BINARY, operation
+
+_MANY = (Offer(MEDIA_TYPE, multipart=True),)
+_ONE = (*_MANY, Offer(MEDIA_TYPE))
+_CONTENT = {name: {"schema": BINARY} for name in ("multipart/related", MEDIA_TYPE)}
+_ANSWERS: dict[int, Any] = {
+    200: {"description": "The files, edits applied.", "content": _CONTENT},
+    206: {"description": "The part asked for, of a single file.", "content": _CONTENT},
+    304: "The client's copy is current.",
+}
+
+
+class Instances(DicomWebHandler):
+    """The files of a study, a series or an instance."""
+
+    @operation(
+        "Get the files of all instances below",
+        tag=TAG,
+        description=(
+            "Slices come in order. Without a transfer syntax in Accept, or with `transfer-syntax=*`, they come as they "
+            "are stored; what can't be converted to the one that is asked for comes as it is stored, too, and its part "
+            "says so."
+        ),
+        query=[ACCEPT],
+        answers=_ANSWERS,
+    )
+    async def get(self, study: str, series: str | None = None, instance: str | None = None) -> None:
+        """Stream them."""
+        target = Target(study, series, instance)
+        choice = self.negotiate(_ONE if instance else _MANY)
+        syntaxes = syntaxes_of(choice)
+        if choice.offer.multipart:
+            await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
+            return
+        await self.services.targets.locate(target)
+        given = await self.services.files.give(target.entity, syntaxes, strict=True)
+        await send_download(self, given.download)
+
+    async def _parts(self, target: Target, syntaxes: Sequence[str] | None) -> AsyncIterator[Part]:
+        async for instance in self.services.targets.instances(target):
+            try:
+                given = await self.services.files.give(instance, syntaxes, strict=target.instance is not None)
+            except NotFound:  # it was deleted meanwhile
+                continue
+            content_type = f"{MEDIA_TYPE}; transfer-syntax={given.syntax}"
+            yield Part(content_type, given.download.read, given.download.size)
+
+
+def syntaxes_of(choice: Choice) -> Sequence[str] | None:
+    """The transfer syntaxes that a client takes files in, best first; None for as they are stored."""
+    named = [each for each in choice.syntaxes if each is not None]
+    return None if ANY in named or len(named) < len(choice.syntaxes) else named

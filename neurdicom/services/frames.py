@@ -1,0 +1,119 @@
+"""Frames of instances as they are stored, or decoded and encoded anew by a worker; never more than one is held."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Location
+from neurdicom.dicom.header import Layout
+from neurdicom.dicom.syntaxes import VIDEO_MEDIA_TYPES
+from neurdicom.errors import NotAvailable, NotFound
+from neurdicom.pixels.encapsulated import Fragment
+from neurdicom.pixels.stored import frame_places
+from neurdicom.runtime.pool import WorkerPool
+from neurdicom.services.render import PIXELS
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FrameData:
+    """One frame on its way out.
+
+    Attributes
+    ----------
+    size : int
+        In bytes.
+    """
+
+    size: int
+    _file: int
+    _places: Sequence[Fragment]
+    _body: bytes | memoryview | None = None
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """Give it in pieces of bounded size. Raises `OSError` where the file ends within it."""
+        if self._body is not None:
+            yield bytes(self._body)
+            return
+        for place in self._places:
+            start, end = place.offset, place.offset + place.length
+            while start < end:
+                piece = await asyncio.to_thread(os.pread, self._file, min(_PIECE, end - start), start)
+                if not piece:
+                    raise OSError(f"the file ends {end - start} bytes before the frame does")
+                start += len(piece)
+                yield piece
+
+
+class FrameService:
+    """Gives frames."""
+
+    def __init__(self, blobs: BlobStore, pool: WorkerPool) -> None:
+        self._blobs = blobs
+        self._pool = pool
+
+    def check(self, location: Location, frames: Sequence[int] | None) -> tuple[str, list[int]]:
+        """Tell the transfer syntax that an instance's frames are stored in, and which are meant.
+
+        Parameters
+        ----------
+        location : Location
+            Of the instance.
+        frames : sequence of int or None
+            Numbers from 1; None for all.
+
+        Raises
+        ------
+        NotFound
+            There is no such frame.
+        NotAvailable
+            They are a video, whose frames can't be told apart without decoding it.
+        """
+        layout = location.layout
+        if layout.get("pixel_keyword") is None:
+            raise NotFound(f"the instance {location.instance!r} has no pixel data, and so no frames")
+        if layout["transfer_syntax"] in VIDEO_MEDIA_TYPES:
+            raise NotAvailable("this instance is a video; /rendered and the bulk data of its Pixel Data give it")
+        count = max(layout.get("number_of_frames") or 1, 1)
+        for frame in frames or ():
+            if not 1 <= frame <= count:
+                raise NotFound(f"there is no frame {frame}; the instance {location.instance!r} has 1 to {count}")
+        return layout["transfer_syntax"], list(range(1, count + 1)) if frames is None else list(frames)
+
+    async def read(self, location: Location, frames: Sequence[int], syntax: str) -> AsyncIterator[FrameData]:
+        """Give frames in a transfer syntax, one at a time; each is to be read before the next is asked for.
+
+        Raises
+        ------
+        NotFound
+            The file is gone.
+        NotAvailable
+            The frames can't be told apart, decoded, or given in this transfer syntax.
+        """
+        layout, path = Layout.from_dict(location.layout), await self._blobs.path(location.blob.key)
+        if syntax == layout.transfer_syntax:
+            file, places = await asyncio.to_thread(_open, path, layout, frames)
+            try:
+                for each in places or ():
+                    yield FrameData(sum(place.length for place in each), file, each)
+            finally:
+                os.close(file)
+            if places is not None:
+                return
+        for frame in frames:
+            arguments = {"path": str(path), "layout": dict(location.layout), "frame": frame, "transfer_syntax": syntax}
+            reply = await self._pool.call(PIXELS, "frame", arguments)
+            yield FrameData(len(reply.body), -1, (), reply.body)
+
+
+def _open(path: Path, layout: Layout, frames: Sequence[int]) -> tuple[int, list[list[Fragment]] | None]:
+    """Open a file, and find the frames in it."""
+    places = frame_places(path, layout, frames)
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC), places
+    except FileNotFoundError as error:
+        raise NotFound("the file of this instance is gone") from error

@@ -1,0 +1,61 @@
+"""Datasets without bulk data as DICOMweb gives them: from the catalog alone, edits applied, bulk data by URI."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+
+from neurdicom.catalog.base import Catalog, DescribedInstance
+from neurdicom.dicom.edits import apply_to_json
+from neurdicom.services.targets import Target
+
+#: Bytes of headers that are held at a time: a series of thousands of slices; an answer of more is streamed.
+PAGE = 32 * 1024 * 1024
+
+#: What `dicom.scan` begins the URI of bulk data with. No text of a dataset can look like this, since JSON escapes
+#: its quotes.
+_STORED = b'"BulkDataURI":"bulk/'
+
+
+class MetadataService:
+    """Answers the metadata of a study, a series or an instance."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def pages(self, target: Target, base_url: str) -> AsyncIterator[list[bytes]]:
+        """Give the datasets in the DICOM JSON model (PS3.18 F), each as UTF-8, in pages of bounded size.
+
+        Parameters
+        ----------
+        target : Target
+            What is asked for.
+        base_url : str
+            Of the DICOMweb resources, which the URIs of bulk data begin with.
+
+        Raises
+        ------
+        NotFound
+            Nothing is there; before the first page.
+        """
+        after = ""
+        while found := await self._catalog.described(target.level, target.entity, after=after, budget=PAGE):
+            datasets = await asyncio.to_thread(_datasets, target, found, base_url)
+            if not datasets:
+                break
+            after = found[-1].instance
+            yield datasets
+        if not after:
+            raise target.missing
+
+
+def _datasets(target: Target, described: Sequence[DescribedInstance], base_url: str) -> list[bytes]:
+    return [_dataset(one, base_url) for one in described if target.holds(one.study, one.series)]
+
+
+def _dataset(one: DescribedInstance, base_url: str) -> bytes:
+    header = one.header
+    if one.edits:
+        header = orjson.dumps(apply_to_json(orjson.loads(header), one.edits))
+    place = f"{base_url}/studies/{one.study}/series/{one.series}/instances/{one.instance}"
+    return header.replace(_STORED, f'"BulkDataURI":"{place}/bulk/'.encode())

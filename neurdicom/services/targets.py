@@ -1,0 +1,111 @@
+"""What DICOMweb names by its place: a study, a series of it, an instance of that."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from neurdicom.catalog.base import Catalog, Entity, Location
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.errors import NotAvailable, NotFound
+from neurdicom.services.search import SearchService
+
+#: Instances that are looked at for one with pixels, from the middle of a series.
+_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A study, or a series or an instance in it, by UIDs."""
+
+    study: str
+    series: str | None = None
+    instance: str | None = None
+
+    @property
+    def level(self) -> Level:
+        """Which of the three."""
+        return Level.INSTANCE if self.instance else Level.SERIES if self.series else Level.STUDY
+
+    @property
+    def entity(self) -> str:
+        """Its own id."""
+        return self.instance or self.series or self.study
+
+    def holds(self, study: str, series: str) -> bool:
+        """Whether what lies in this series of this study is where the target says."""
+        return study == self.study and self.series in (None, series)
+
+    def __str__(self) -> str:
+        named = [("instance", self.instance), ("series", self.series), ("study", self.study)]
+        return " of ".join(f"{level} {uid!r}" for level, uid in named if uid)
+
+    @property
+    def missing(self) -> NotFound:
+        """The error that nothing is there."""
+        return NotFound(f"there is no {self}")
+
+
+class TargetService:
+    """Finds what targets name; an entity that lies elsewhere is not there."""
+
+    def __init__(self, catalog: Catalog, search: SearchService) -> None:
+        self._catalog = catalog
+        self._search = search
+
+    async def locate(self, target: Target) -> Location:
+        """Where an instance's bytes lie. Raises `NotFound`."""
+        location = await self._catalog.locate(target.instance or "")
+        if location is None or not target.holds(location.study, location.series):
+            raise target.missing
+        return location
+
+    async def instances(self, target: Target) -> AsyncIterator[str]:
+        """Ids of the instances of a target: series by number, in each the slices in order.
+
+        One series is held at a time. Raises `NotFound`, before the first, if nothing is there.
+        """
+        if target.instance:
+            await self.locate(target)
+            yield target.instance
+            return
+        for series in await self._series(target):
+            for instance in await self._slices(series):
+                yield instance["id"]
+
+    async def representative(self, target: Target) -> str:
+        """An instance that stands for a target: one with pixels, from the middle of its first series that has any.
+
+        Raises
+        ------
+        NotFound
+            Nothing is there.
+        NotAvailable
+            Nothing there has pixels.
+        """
+        if target.instance:
+            await self.locate(target)
+            return target.instance
+        for series in await self._series(target):
+            slices = await self._slices(series)
+            middle = len(slices) // 2
+            nearest = sorted(range(len(slices)), key=lambda place: abs(place - middle))[:_TRIES]
+            for place in nearest:
+                location = await self._catalog.locate(slices[place]["id"])
+                if location is not None and location.layout.get("pixel_keyword") is not None:
+                    return location.instance
+        raise NotAvailable(f"nothing in {target} has pixels")
+
+    async def _series(self, target: Target) -> list[str]:
+        if target.series:
+            found = await self._catalog.get(Level.SERIES, target.series)
+            if found is None or found["study"] != target.study:
+                raise target.missing
+            return [target.series]
+        of_study = Query(Level.SERIES, (AnyOf("study", (target.study,)),), (("series_number", False),))
+        page = await self._catalog.find(of_study)
+        if not page.items:
+            raise target.missing
+        return [series["id"] for series in page.items]
+
+    async def _slices(self, series: str) -> list[Entity]:
+        return (await self._search.children(Level.SERIES, series, Query(Level.INSTANCE, limit=None))).items
