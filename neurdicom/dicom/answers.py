@@ -45,7 +45,7 @@ _OPTIONAL = frozenset(
 )
 REQUEST_ATTRIBUTES = tag_of("RequestAttributesSequence")
 #: What the items of RequestAttributesSequence show unless the whole is asked for.
-_REQUEST_ITEM: dict[str, Any] = {tag_of("ScheduledProcedureStepID"): {}, tag_of("RequestedProcedureID"): {}}
+REQUEST_ITEM: dict[str, Any] = {tag_of("ScheduledProcedureStepID"): {}, tag_of("RequestedProcedureID"): {}}
 
 Write = Callable[[Any], list[Any]]
 
@@ -162,7 +162,7 @@ class Template:
         columns = [_seen_from(level, COLUMNS[tag]) for tag in wanted if tag in COLUMNS and COLUMNS[tag].level in reach]
         self._columns = sorted(columns, key=attrgetter("tag"))
         # Empty rather than left out: what the standard requires, and what was asked for.
-        self._empty = {tag for tag in DEFAULTS[level] if tag not in _OPTIONAL} | named
+        self._empty = {tag for tag in {*DEFAULTS[level], *named} if tag not in _OPTIONAL} | asked.keys()
         self._available = _AVAILABILITY in wanted
         from_entities = {column.tag for column in columns}
         below = {tag for tag, of in UID_TAGS.items() if of not in reach}
@@ -184,7 +184,7 @@ class Template:
         if tag in asked:
             items = asked[tag].get("Value") if asked[tag].get("vr") == "SQ" else None
             return next((item for item in items or () if isinstance(item, Mapping) and item), None)
-        return _REQUEST_ITEM if tag == REQUEST_ATTRIBUTES else None
+        return REQUEST_ITEM if tag == REQUEST_ATTRIBUTES else None
 
     def write(self, entities: Mapping[Level, Entity], header: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Write one match.

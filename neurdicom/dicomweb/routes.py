@@ -8,6 +8,14 @@ from neurdicom.dicomweb.base import BASE, DicomWebHandler
 from neurdicom.dicomweb.frames import Frames
 from neurdicom.dicomweb.metadata import Metadata
 from neurdicom.dicomweb.retrieve import Instances
+from neurdicom.dicomweb.search import (
+    SearchInstances,
+    SearchInstancesOfSeries,
+    SearchInstancesOfStudy,
+    SearchSeries,
+    SearchSeriesOfStudy,
+    SearchStudies,
+)
 from neurdicom.web.routing import Route
 
 STUDY = "/studies/{study}"
@@ -30,4 +38,10 @@ ROUTES = [
     route(INSTANCE + "/metadata", Metadata),
     route(INSTANCE + "/frames", Frames),
     route(INSTANCE + "/frames/{frames}", Frames),
+    route("/studies", SearchStudies),
+    route("/series", SearchSeries),
+    route("/instances", SearchInstances),
+    route(STUDY + "/series", SearchSeriesOfStudy),
+    route(STUDY + "/instances", SearchInstancesOfStudy),
+    route(SERIES + "/instances", SearchInstancesOfSeries),
 ]

@@ -16,7 +16,7 @@ from neurdicom.dicom.keys import Keys, read_keys
 from neurdicom.dicom.matching import matcher
 from neurdicom.dicom.query import AnyOf, Condition, Query
 
-#: Entities taken from the catalog at a time.
+#: Matches that are well asked for at a time.
 PAGE = 500
 #: Headers read at a time: so many, and no more bytes than these once their size is known.
 _HEADERS = 200
@@ -122,7 +122,7 @@ class _Search:
         skip = offset if scan else 0
         offset = 0 if scan else offset
         while True:
-            size = self._headers if self._template.needs_header else PAGE
+            size = self._headers if self._template.needs_header else PAGE + 1
             if wanted is not None and not scan:
                 size = min(wanted - len(found), size)
             query = Query(self._level, conditions, (), size, offset, after, counted=False)

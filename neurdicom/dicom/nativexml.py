@@ -1,0 +1,82 @@
+"""From the DICOM JSON model (PS3.18 F) to the Native DICOM Model in XML (PS3.19 A.1)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from neurdicom.dicom.dictionary import keyword
+
+_NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+#: Characters that XML 1.0 can't carry.
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def to_xml(dataset: Mapping[str, Any]) -> bytes:
+    """Write a dataset as an XML document.
+
+    Parameters
+    ----------
+    dataset : Mapping[str, Any]
+        In the DICOM JSON model. Bulk data that is named by a BulkDataURI is named by the same.
+
+    Returns
+    -------
+    bytes
+        UTF-8. Characters that XML can't carry are U+FFFD.
+    """
+    body = "".join(_attributes(dataset))
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<NativeDicomModel xmlns="{_NAMESPACE}" xml:space="preserve">'
+        f"{body}</NativeDicomModel>"
+    ).encode()
+
+
+def _attributes(dataset: Mapping[str, Any]) -> Iterator[str]:
+    for tag, element in dataset.items():
+        vr = str(element.get("vr") or "UN")
+        yield f'<DicomAttribute tag="{tag}" vr="{vr}"{_names(tag, dataset)}>'
+        if "BulkDataURI" in element:
+            yield f"<BulkData uri={quoteattr(_clean(element['BulkDataURI']))}/>"
+        elif "InlineBinary" in element:
+            yield f"<InlineBinary>{element['InlineBinary']}</InlineBinary>"
+        else:
+            for number, value in enumerate(element.get("Value") or (), 1):
+                yield from _value(vr, number, value)
+        yield "</DicomAttribute>"
+
+
+def _names(tag: str, dataset: Mapping[str, Any]) -> str:
+    """The XML attributes that name an element: its keyword, or who defined it."""
+    if int(tag[:4], 16) & 1:
+        creator = dataset.get(f"{tag[:4]}00{tag[4:6]}", {}).get("Value") if tag[4:6] != "00" else None
+        return f" privateCreator={quoteattr(_clean(creator[0]))}" if creator and isinstance(creator, list) else ""
+    name = keyword(tag)
+    return "" if name == tag.lower() else f' keyword="{name}"'
+
+
+def _value(vr: str, number: int, value: Any) -> Iterator[str]:
+    if vr == "SQ":
+        yield f'<Item number="{number}">'
+        yield from _attributes(value or {})
+        yield "</Item>"
+    elif value is None:
+        yield f'<Value number="{number}"/>'
+    elif vr == "PN":
+        yield f'<PersonName number="{number}">'
+        yield from (_name(group, value[group]) for group in _GROUPS if value.get(group))
+        yield "</PersonName>"
+    else:
+        yield f'<Value number="{number}">{escape(_clean(value))}</Value>'
+
+
+def _name(group: str, text: str) -> str:
+    parts = zip(_COMPONENTS, text.split("^"), strict=False)
+    inner = "".join(f"<{name}>{escape(_clean(part))}</{name}>" for name, part in parts if part)
+    return f"<{group}>{inner}</{group}>"
+
+
+def _clean(value: Any) -> str:
+    return _FORBIDDEN.sub("\ufffd", str(value))

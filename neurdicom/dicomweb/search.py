@@ -1,0 +1,164 @@
+"""QIDO-RS: search for studies, series and instances (PS3.18 10.6)."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from tornado.iostream import StreamClosedError
+
+from neurdicom.dicom.answers import DEFAULTS, REQUEST_ATTRIBUTES
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.dictionary import keyword, tag_of
+from neurdicom.dicom.nativexml import to_xml
+from neurdicom.dicomweb.accept import accepts_encoding
+from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
+from neurdicom.dicomweb.multipart import Part, send_multipart
+from neurdicom.dicomweb.search_query import SearchQuery, read_search
+from neurdicom.services.query import PAGE, Matches
+from neurdicom.web.routing import BOOLEAN, Parameter, operation
+
+_UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
+_PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
+_CHARSET_TAG, _CHARSET = tag_of("SpecificCharacterSet"), {"vr": "CS", "Value": ["ISO_IR 192"]}
+_RETRIEVE_URL = tag_of("RetrieveURL")
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+
+_PARAMETERS = (
+    ACCEPT,
+    Parameter("includefield", "Attributes to return besides, by keyword or tag, separated by commas; or `all`."),
+    Parameter("fuzzymatching", "Names match by words: each begins one of the name's, in any order.", BOOLEAN),
+    Parameter("limit", "The most matches to answer; without it all are.", _COUNT),
+    Parameter("offset", "How many matches to skip.", _COUNT),
+    Parameter("PatientName", "Any attribute is a filter, by keyword, tag or path (`A.B`): values as in C-FIND."),
+)
+_ANSWERS: dict[int, Any] = {200: {"description": "The matches; none is an empty list.", "content": MODEL_CONTENT}}
+_HOW = "Matches come in the order of their UIDs. Unknown attributes are a 400; a Warning header tells of those ignored."
+
+
+class SearchHandler(DicomWebHandler):
+    """What the searches of the three levels share."""
+
+    level: Level
+    #: The levels of the UIDs in the path.
+    within: tuple[Level, ...] = ()
+
+    async def search(self, *uids: str) -> None:
+        """Answer the matches that the query asks for, below the entities of these UIDs."""
+        choice = self.negotiate(MODEL_OFFERS)
+        query = read_search({name: self.get_query_arguments(name) for name in self.request.query_arguments})
+        possible = all(query.narrow(_UIDS[of], uid) for of, uid in zip(self.within, uids, strict=True))
+        if query.include != "all":
+            # Where the path does not name what lies above, matches tell of that too (PS3.18 10.6.3.3).
+            above = (of for of in self.level.above if of not in (Level.PATIENT, *self.within))
+            query.include.update(tag for of in above for tag in DEFAULTS[of] if tag != REQUEST_ATTRIBUTES)
+        first = await self._find(query, query.limit, query.offset, None) if possible else Matches([], None, False)
+        for tag in first.ignored:
+            self.add_header("Warning", f'299 neurdicom "{keyword(tag)} is not supported as a key and was ignored"')
+        self.set_header("Cache-Control", "no-cache")
+        pages = self._pages(query, first)
+        if choice.offer.media_type == DICOM_XML and first.items:
+            await send_multipart(self, DICOM_XML, _parts(pages))
+        elif choice.offer.media_type == DICOM_XML:
+            self.set_header("Content-Type", f'multipart/related; type="{DICOM_XML}"; boundary=none')
+            self.finish(b"--none--\r\n")
+        elif not first.more or (query.limit is not None and query.limit <= PAGE):
+            await self.send_body(orjson.dumps(self._described(first)), choice.offer.media_type)
+        else:
+            await self._stream(pages, choice.offer.media_type)
+
+    async def _find(self, query: SearchQuery, limit: int | None, offset: int, after: str | None) -> Matches:
+        return await self.services.query.find(
+            self.level,
+            query.keys,
+            fuzzy=query.fuzzy,
+            combined_datetime=True,
+            include=query.include,
+            limit=PAGE if limit is None else min(limit, PAGE),
+            offset=offset,
+            after=after,
+        )
+
+    async def _pages(self, query: SearchQuery, first: Matches) -> AsyncIterator[list[dict[str, Any]]]:
+        """The matches page by page, so that an answer of any size takes little memory."""
+        page, left = first, query.limit
+        while True:
+            yield self._described(page)
+            if left is not None:
+                left -= len(page.items)
+            if not page.more or left == 0:
+                return
+            page = await self._find(query, left, 0, page.last)
+
+    def _described(self, page: Matches) -> list[dict[str, Any]]:
+        """Matches with what only this edge knows of them: where they can be retrieved, and that all is UTF-8."""
+        base = self.base_url
+        levels = [*self.level.above[1:], self.level]
+        for item in page.items:
+            path = "".join(f"/{_PATHS[of]}/{item[_UIDS[of]]['Value'][0]}" for of in levels)
+            item[_CHARSET_TAG] = _CHARSET
+            item[_RETRIEVE_URL] = {"vr": "UR", "Value": [base + path]}
+        return [dict(sorted(item.items())) for item in page.items]
+
+    async def _stream(self, pages: AsyncIterator[list[dict[str, Any]]], media_type: str) -> None:
+        """Finish with a JSON array that is written as it is found."""
+        self.set_header("Content-Type", media_type)
+        self.vary("Accept-Encoding")
+        gzip = None
+        if accepts_encoding(self.request.headers.get("Accept-Encoding", ""), "gzip"):
+            self.set_header("Content-Encoding", "gzip")
+            gzip = zlib.compressobj(1, wbits=31)
+        if self.request.method == "HEAD":
+            self.finish()
+            return
+        before = b"["
+        with suppress(StreamClosedError):
+            async for page in pages:
+                piece = await asyncio.to_thread(_piece, before, page, gzip)
+                before = b","
+                self.write(piece)
+                await self.flush()
+            self.finish(gzip.compress(b"]") + gzip.flush() if gzip else b"]")
+
+
+def _piece(before: bytes, page: list[dict[str, Any]], gzip: Any) -> bytes:
+    piece = before + orjson.dumps(page)[1:-1]
+    return bytes(gzip.compress(piece)) if gzip else piece
+
+
+async def _parts(pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[Part]:
+    async for page in pages:
+        for document in await asyncio.to_thread(lambda items: [*map(to_xml, items)], page):
+            yield Part.of(f"{DICOM_XML}; charset=utf-8", document)
+
+
+def _search(level: Level, *within: Level) -> type[SearchHandler]:
+    """The handler of one level below those that the path names."""
+    of = f" of a {within[-1]}" if within else ""
+
+    class Search(SearchHandler):
+        @operation(
+            f"Search for {_PATHS[level]}{of}",
+            tag=TAG,
+            description=_HOW,
+            query=_PARAMETERS,
+            open_query=True,
+            answers=_ANSWERS,
+        )
+        async def get(self, *uids: str) -> None:
+            """Answer the matches."""
+            await self.search(*uids)
+
+    Search.level, Search.within = level, within
+    Search.__name__ = f"Search{level.value.title()}{''.join(each.value.title() for each in within)}"
+    return Search
+
+
+SearchStudies = _search(Level.STUDY)
+SearchSeries = _search(Level.SERIES)
+SearchInstances = _search(Level.INSTANCE)
+SearchSeriesOfStudy = _search(Level.SERIES, Level.STUDY)
+SearchInstancesOfStudy = _search(Level.INSTANCE, Level.STUDY)
+SearchInstancesOfSeries = _search(Level.INSTANCE, Level.STUDY, Level.SERIES)

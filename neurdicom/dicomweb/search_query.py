@@ -1,0 +1,150 @@
+"""The query of a search (PS3.18 8.3.4 and 10.6.1.2), from URL parameters to the keys of a DICOM query."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydicom.datadict import tag_for_keyword
+
+from neurdicom.dicom.answers import REQUEST_ATTRIBUTES, REQUEST_ITEM
+from neurdicom.dicom.matching import vr_of
+from neurdicom.errors import Invalid
+
+#: Parameters that are no attributes; the last is what browsers' scripts add to get round caches.
+_OTHERS = frozenset({"accept", "charset", "access_token", "_"})
+_TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
+#: VRs whose values may hold a comma; those of others may be a list with commas.
+_WITH_COMMAS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+_MOST = 2**31 - 1
+_DEEPEST = 16
+
+
+@dataclass(slots=True)
+class SearchQuery:
+    """What a search asks for.
+
+    Attributes
+    ----------
+    keys : dict
+        Matching and return keys, in the DICOM JSON model.
+    include : "all" or set of str
+        Tags to return besides.
+    fuzzy : bool
+    limit : int or None
+    offset : int
+    """
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    include: Literal["all"] | set[str] = field(default_factory=set)
+    fuzzy: bool = False
+    limit: int | None = None
+    offset: int = 0
+
+    def narrow(self, tag: str, uid: str) -> bool:
+        """Add a UID of the path; False if it is none, or the query wants others, so that nothing can match."""
+        if not uid.replace(".", "").isalnum():
+            return False
+        given = [part for value in self.keys.get(tag, {}).get("Value", ()) for part in value.split("\\") if part]
+        self.keys[tag] = {"vr": "UI", "Value": [uid]}
+        return not given or uid in given or "*" in given
+
+
+def read_search(arguments: Mapping[str, Iterable[str]]) -> SearchQuery:
+    """Read the parameters of a search.
+
+    Parameters
+    ----------
+    arguments : Mapping[str, Iterable[str]]
+        Name to its values, decoded. An attribute is named by keyword or by eight hexadecimal digits, one in a
+        sequence by a path with dots.
+
+    Raises
+    ------
+    Invalid
+        A name that is no attribute, or a value that can't be read; `field` names the parameter.
+    """
+    query = SearchQuery()
+    for name, values in arguments.items():
+        if name in _OTHERS:
+            continue
+        given = [*values]
+        if name == "includefield":
+            _include(query, given)
+        elif name == "fuzzymatching":
+            query.fuzzy = _flag(name, given)
+        elif name in ("limit", "offset"):
+            setattr(query, name, _number(name, given))
+        else:
+            _add_key(query.keys, name, given)
+    return query
+
+
+def _include(query: SearchQuery, values: list[str]) -> None:
+    for name in (part.strip() for value in values for part in value.split(",")):
+        if name == "all":
+            query.include = "all"
+        elif name:
+            path = _path(name, "includefield")
+            if len(path) > 1:
+                _place(query.keys, path, [])
+            elif query.include != "all":
+                query.include.add(path[0])
+
+
+def _add_key(keys: dict[str, Any], name: str, values: list[str]) -> None:
+    path = _path(name, name)
+    separator = r"[\\]" if vr_of(path[-1], {}) in _WITH_COMMAS else r"[\\,]"
+    parts = [part for value in values for part in re.split(separator, value) if part.strip()]
+    _place(keys, path, parts)
+
+
+def _place(keys: dict[str, Any], path: list[str], values: list[str]) -> None:
+    """Put values at the end of a path, in the items of the sequences on the way."""
+    *sequences, last = path
+    for tag in sequences:
+        element = keys.setdefault(tag, {"vr": "SQ"})
+        if tag == REQUEST_ATTRIBUTES and "Value" not in element:
+            element["Value"] = [dict(REQUEST_ITEM)]
+        keys = element.setdefault("Value", [{}])[0]
+    vr = vr_of(last, {})
+    element = keys.get(last) or {"vr": vr}
+    if values:
+        element = {"vr": vr, "Value": [*element.get("Value", ()), *values]}
+    keys[last] = element
+
+
+def _path(name: str, parameter: str) -> list[str]:
+    """The tags of an attribute's name."""
+    parts = name.split(".")
+    if len(parts) > _DEEPEST:
+        raise Invalid(f"{parameter} names an attribute {len(parts)} levels deep", field=parameter)
+    tags = []
+    for part in parts:
+        tag = part.upper() if _TAG.match(part) else None
+        number = tag_for_keyword(part) if tag is None else None
+        if tag is None and number is None:
+            raise Invalid(
+                f"{part[:80]!r} is no attribute; a keyword such as PatientID or eight hexadecimal digits are expected",
+                field=parameter[:80],
+            )
+        tags.append(tag or f"{number:08X}")
+    for tag in tags[:-1]:
+        if vr_of(tag, {}) not in ("SQ", "UN"):
+            raise Invalid(f"{tag} in {name[:200]!r} is no sequence", field=parameter[:80])
+    return tags
+
+
+def _flag(name: str, values: list[str]) -> bool:
+    known = {"true": True, "false": False, "": False}
+    text = values[-1].strip().lower()
+    if text not in known:
+        raise Invalid(f"{name} is {text[:80]!r}; true or false is expected", field=name)
+    return known[text]
+
+
+def _number(name: str, values: list[str]) -> int:
+    text = values[-1].strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= _MOST):
+        raise Invalid(f"{name} is {text[:80]!r}; a number from 0 to {_MOST} is expected", field=name)
+    return int(text)
