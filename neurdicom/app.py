@@ -14,6 +14,7 @@ from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
+from neurdicom.dimse.archive import ArchiveVerbs
 from neurdicom.dimse.door import Door
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
@@ -37,6 +38,7 @@ from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
 from neurdicom.services.search import SearchService
 from neurdicom.services.targets import TargetService
+from neurdicom.services.transfer import TransferService
 from neurdicom.services.upload import UploadService
 from neurdicom.web import (
     instances,
@@ -165,12 +167,14 @@ class Server:
         ingest = IngestService(catalog, blobs)
         nodes = NodeService(catalog)
         search, retrieve = SearchService(catalog), RetrieveService(catalog, blobs)
-        render = RenderService(catalog, blobs, pool)
+        render, query = RenderService(catalog, blobs, pool), QueryService(catalog)
+        transfer = TransferService(catalog, blobs, retrieve, render)
+        archive = ArchiveVerbs(query, transfer, nodes)
         return Services(
             settings=settings,
             authenticator=NoAuthentication() if settings.no_auth else users.authenticator,
             users=users,
-            query=QueryService(catalog),
+            query=query,
             search=search,
             edit=EditService(catalog),
             remove=RemoveService(catalog, blobs),
@@ -185,7 +189,7 @@ class Server:
             plugins=plugins,
             process=ProcessService(catalog, blobs, pool, plugins),
             nodes=nodes,
-            dimse=DimseService(settings, Door(settings, ingest, nodes, blobs.spool_folder)),
+            dimse=DimseService(settings, Door(settings, ingest, nodes, archive, blobs.spool_folder)),
         )
 
     def _listen(self, services: Services) -> HTTPServer:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +17,7 @@ from neurdicom.runtime.limits import die_with_parent
 
 if TYPE_CHECKING:
     from neurdicom.dimse.acceptor import Acceptor
+    from neurdicom.dimse.scu import User
 
 log = logging.getLogger("neurdicom.dimse")
 
@@ -23,6 +25,9 @@ log = logging.getLogger("neurdicom.dimse")
 _NOT_NEEDED = ("numpy", "PIL", "gdcm", "pylibjpeg", "requests")
 
 _HANDOVER_BYTES = 4096
+
+#: What the server may have a process do with a remote node; methods of `scu.User`.
+VERBS = ("echo", "find", "send", "get", "move")
 
 
 class DimseWorker:
@@ -44,8 +49,10 @@ class DimseWorker:
         self._arguments = arguments
         self._loading = threading.Lock()
         self._acceptor: Acceptor | None = None
+        self._user: User | None = None
         self._grace = 0.0
         link.operators["end"] = self._end
+        link.operators |= {verb: partial(self._use, verb) for verb in VERBS}
 
     @property
     def acceptor(self) -> "Acceptor":
@@ -56,6 +63,16 @@ class DimseWorker:
 
                 self._acceptor = Acceptor(self._link, self._arguments)
             return self._acceptor
+
+    def _use(self, verb: str, operation: Operation) -> Any:
+        """Speak with a remote node."""
+        with self._loading:
+            if self._user is None:
+                from neurdicom.dimse.requestor import Requestor
+                from neurdicom.dimse.scu import User
+
+                self._user = User(Requestor.of(self._arguments))
+        return getattr(self._user, verb)(operation)
 
     def run(self) -> None:
         """Serve until the server closes the hand-over; then let associations end."""

@@ -4,13 +4,15 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pynetdicom import _config, evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.sop_class import Verification
@@ -19,8 +21,12 @@ from pynetdicom.transport import AddressInformation
 from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from neurdicom.dimse.association import Association
 from neurdicom.dimse.contexts import accept, is_storage
+from neurdicom.dimse.exchange import Disconnected, Exchange
+from neurdicom.dimse.find import negotiated, serve_find
 from neurdicom.dimse.link import Link
 from neurdicom.dimse.policy import CONGESTION, UNKNOWN_CALLING, Refusal, Verdict
+from neurdicom.dimse.requestor import Requestor
+from neurdicom.dimse.retrieve import Retrieval
 from neurdicom.dimse.storage import on_store
 from neurdicom.dimse.tls import acceptor_context
 from neurdicom.dimse.upper_layer import MAXIMUM_PDU, Transport
@@ -43,6 +49,15 @@ def configure_library(debug: bool) -> None:
     if not debug:  # these log a traceback for each connection that breaks; we say it in a line
         for name in ("dul", "fsm", "transport", "dimse"):
             logging.getLogger(f"pynetdicom.{name}").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def as_end_of(assoc: Association) -> Iterator[None]:
+    """Take the end of an association under an operation for what it is: the peer's choice."""
+    try:
+        yield
+    except Disconnected as error:
+        log.info("%s did not wait for the end of its request: %s", assoc.peer, error)
 
 
 class Incoming(Association):
@@ -89,9 +104,12 @@ class Acceptor:
         ae.maximum_pdu_size = MAXIMUM_PDU
         ae.maximum_associations = 1 << 20  # the server counts them, over all processes
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._timeout
+        self._requestor = Requestor.of(arguments)
+        self._services = {C_FIND: self._find, C_MOVE: self._retrieve, C_GET: self._retrieve}
         self.handlers: list[tuple[Any, Callable[..., Any], list[Any]]] = [
             (evt.EVT_SOP_COMMON, self._on_common, []),
             (evt.EVT_C_ECHO, lambda _event: 0x0000, []),
+            (evt.EVT_SOP_EXTENDED, lambda event: negotiated(event.app_info), []),
             (evt.EVT_C_STORE, on_store, [link]),
         ]
 
@@ -125,6 +143,14 @@ class Acceptor:
                 del self._threads[threading.current_thread()]
             self._link.tell("closed", number=number)
 
+    def _find(self, assoc: Association, request: Any, context: Any) -> None:
+        with as_end_of(assoc):
+            serve_find(Exchange(assoc), request, context, self._link, self.ae.ae_title)
+
+    def _retrieve(self, assoc: Association, request: Any, context: Any) -> None:
+        with as_end_of(assoc):
+            Retrieval(Exchange(assoc), request, context, self._link, self._requestor).serve()
+
     def _secure(self, sock: socket.socket) -> socket.socket:
         """Speak TLS if that is asked for. Raises `OSError`; an `SSLSocket` keeps the descriptor."""
         if self._tls is None:
@@ -154,6 +180,7 @@ class Acceptor:
         assoc.acceptor.implementation_version_name = self.ae.implementation_version_name
         assoc.requestor.address_info = AddressInformation.from_tuple(tuple(remote))
         assoc.bind(evt.EVT_REQUESTED, self._on_requested, [number])
+        assoc.services = self._services
         for event, handler, further in self.handlers:
             assoc.bind(event, handler, further)
         return assoc

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Association(association.Association):
     ----------
     awake : threading.Event
         Set when something has happened.
+    services : Mapping[type, Callable[[Association, request, context], None]]
+        What serves requests of a class of primitives, in place of pynetdicom's own service classes.
     """
 
     def __init__(self, ae: ApplicationEntity, mode: str, *, spool: Path, largest: int = 0) -> None:
@@ -44,6 +47,7 @@ class Association(association.Association):
         # Again, since these are kept by the upper layer.
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout
         self.awake = threading.Event()
+        self.services: Mapping[type, Callable[[Association, Any, Any], None]] = {}
         self._serving = False
 
     @property
@@ -79,7 +83,7 @@ class Association(association.Association):
             self._reactor_checkpoint.wait()
             self._is_paused = False
             while not self._kill and (message := self.dimse.get_msg(block=False))[1] is not None:
-                self._serve(*message)
+                self.serve(*message)
             if self.is_established and self.acse.is_release_requested():
                 self.released()
                 self.acse.send_release(is_response=True)
@@ -100,7 +104,8 @@ class Association(association.Association):
                 break
         self.kill()
 
-    def _serve(self, context_id: int, message: Any) -> None:
+    def serve(self, context_id: int, message: Any) -> None:
+        """Serve a request that has arrived."""
         self._serving = True
         try:
             self._serve_request(message, context_id)
@@ -126,6 +131,11 @@ class Association(association.Association):
                 return
             if named != context.abstract_syntax:
                 self._refuse(msg, context_id, SOP_CLASS_NOT_SUPPORTED, "not this presentation context's SOP class")
+                return
+            if type(msg) in self.services:
+                self.dimse.cancel_req = {}  # of earlier operations
+                self._is_paused = True
+                self.services[type(msg)](self, msg, context)
                 return
         super()._serve_request(msg, context_id)
 

@@ -15,6 +15,8 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
+from neurdicom.dimse.identifier import MODELS
+
 #: Transfer syntaxes of the services without pixels.
 PLAIN_SYNTAXES: tuple[UID, ...] = (
     ExplicitVRLittleEndian,
@@ -23,8 +25,11 @@ PLAIN_SYNTAXES: tuple[UID, ...] = (
     ExplicitVRBigEndian,
 )
 
+#: Transfer syntaxes of identifiers.
+QUERY_SYNTAXES: tuple[UID, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
 #: Services beside storage and verification, which known AEs may use.
-SERVICES: tuple[UID, ...] = ()
+SERVICES: tuple[UID, ...] = tuple(UID(uid) for model in MODELS for uid in (model.find, model.move, model.get))
 
 #: SOP classes that are named storage and are of no patient's study, or are no instances.
 _NOT_STORED = (
@@ -95,7 +100,7 @@ def accept(proposed: Iterable[PresentationContext], *, known: bool, any_class: b
         storage = known and is_storage(uid, any_class=any_class)
         if not (storage or uid == Verification or (known and uid in SERVICES)):
             continue
-        taken = transfer_syntaxes() if storage else PLAIN_SYNTAXES
+        taken = transfer_syntaxes() if storage else QUERY_SYNTAXES if uid in SERVICES else PLAIN_SYNTAXES
         winner = next((syntax for syntax in context.transfer_syntax if syntax in taken), None)
         if winner is None:
             winner = ImplicitVRLittleEndian  # not proposed: the context is rejected for its transfer syntaxes

@@ -8,6 +8,7 @@ from typing import Any
 
 from neurdicom.config import Settings
 from neurdicom.dicom.header import Header, Layout
+from neurdicom.dimse.archive import ArchiveVerbs
 from neurdicom.dimse.policy import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
 from neurdicom.dimse.process import Call, DimseProcess, Verb
 from neurdicom.services.ingest import IngestService
@@ -24,6 +25,8 @@ class Door:
     settings : Settings
     ingest : IngestService
     nodes : NodeService
+    archive : ArchiveVerbs
+        The verbs for queries and retrievals.
     spool : Path
         Folder that the processes write arrivals to.
 
@@ -35,10 +38,13 @@ class Door:
         Instances that came in, by what became of them: `stored`, `replaced`, `duplicate`, `rejected`.
     """
 
-    def __init__(self, settings: Settings, ingest: IngestService, nodes: NodeService, spool: Path) -> None:
+    def __init__(
+        self, settings: Settings, ingest: IngestService, nodes: NodeService, archive: ArchiveVerbs, spool: Path
+    ) -> None:
         self._settings = settings
         self._ingest = ingest
         self._nodes = nodes
+        self._archive = archive
         self._spool = spool
         self._associations: dict[tuple[DimseProcess, int], str] = {}
         self.outcomes: Counter[str] = Counter()
@@ -47,6 +53,7 @@ class Door:
             "released": self.released,
             "closed": self.closed,
             "store": self.store,
+            **archive.verbs,
         }
 
     @property
@@ -114,6 +121,7 @@ class Door:
         """Clean up after a process that has ended: its associations, and what it left in the spool."""
         for key in [key for key in self._associations if key[0] is process]:
             del self._associations[key]
+        self._archive.left(process)
         asyncio.get_running_loop().run_in_executor(None, drop_spool, self._spool, process.pid)
 
 

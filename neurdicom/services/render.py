@@ -154,23 +154,27 @@ class RenderService:
         """
         check_uid(transfer_syntax, "transfer_syntax")
         location = await self._locate(instance)
-        edits = await self._catalog.edits(instance) if location.edited else []
-        changes = [edit.as_dict() for edit in edits]
         spool = await asyncio.to_thread(self._blobs.new_spool)
+        try:
+            size, etag = await self.transcode_into(location, transfer_syntax, spool.path)
+            return TranscodedFile(instance, spool.path, size, etag)
+        finally:
+            await asyncio.to_thread(spool.discard)
+
+    async def transcode_into(self, location: Location, transfer_syntax: str, output: Path) -> tuple[int, str]:
+        """Write the file in another transfer syntax, edits applied; its size and ETag. Raises as `transcode`."""
+        edits = await self._catalog.edits(location.instance) if location.edited else []
+        changes = [edit.as_dict() for edit in edits]
         arguments = {
             "path": str(await self._blobs.path(location.blob.key)),
             "layout": dict(location.layout),
             "transfer_syntax": transfer_syntax,
-            "output": str(spool.path),
+            "output": str(output),
             "edits": changes,
         }
-        try:
-            reply = await self._pool.call(PIXELS, "transcode", arguments, timeout=_TRANSCODE_SECONDS)
-            identity = f"{location.blob.sha256} {transfer_syntax} {changes}"
-            etag = sha256(identity.encode()).hexdigest()
-            return TranscodedFile(instance, spool.path, reply.meta["size"], etag)
-        finally:
-            await asyncio.to_thread(spool.discard)
+        reply = await self._pool.call(PIXELS, "transcode", arguments, timeout=_TRANSCODE_SECONDS)
+        identity = f"{location.blob.sha256} {transfer_syntax} {changes}"
+        return reply.meta["size"], sha256(identity.encode()).hexdigest()
 
     async def _arguments(self, instance: str, frame: int) -> tuple[Location, dict[str, Any]]:
         location = await self._locate(instance)

@@ -105,6 +105,14 @@ class RetrieveService:
         size = len(header) + blob.size - copy_from
         return Download(instance, size, etag, self._blobs, blob.key, header, copy_from)
 
+    async def edited_header(self, location: Location) -> tuple[bytes, int]:
+        """An instance's new beginning with its edits, and the offset in its file from which on the rest follows.
+
+        Empty, and 0, where nothing is edited. Raises `NotFound`.
+        """
+        edits = await self._catalog.edits(location.instance) if location.edited else []
+        return await self._rewritten(location, edits) if edits else (b"", 0)
+
     async def _rewritten(self, location: Location, edits: list[Edit]) -> tuple[bytes, int]:
         path = await self._blobs.path(location.blob.key)
         try:

@@ -1,0 +1,143 @@
+"""C-FIND as SCP (PS3.4 C.4.1): matches go out as they are found, a page in memory at a time."""
+
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from typing import Any
+
+from pynetdicom.dimse_primitives import C_FIND
+
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.encode import with_charset
+from neurdicom.dimse.exchange import Exchange
+from neurdicom.dimse.identifier import (
+    LEVEL_KEY,
+    LEVEL_NAMES,
+    MODELS,
+    character_terms,
+    check_hierarchy,
+    decode_identifier,
+    encode_identifier,
+    keys_of,
+    level_of,
+    model_of,
+)
+from neurdicom.dimse.link import Link
+from neurdicom.dimse.statuses import PROCESSING_FAILURE, SUCCESS, status_of
+from neurdicom.errors import NeurdicomError
+
+#: "Unable to process" stands for what else fails (PS3.4 C.4.1.1.4).
+UNABLE = 0xC000
+PENDING, PENDING_UNSUPPORTED, CANCEL = 0xFF00, 0xFF01, 0xFE00
+
+#: Matches asked of the server at a time.
+PAGE = 100
+
+_RETRIEVE_AE, _AVAILABILITY = "00080054", "00080056"
+#: Bytes of SOP Class Extended Negotiation (PS3.4 C.5.1.1) from the second on: combined date-time, fuzzy names.
+_COMBINED, _FUZZY = 1, 2
+
+
+def negotiated(requested: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Answer SOP Class Extended Negotiation: no relational queries; date-time pairs and fuzzy names if asked for."""
+    answers = {}
+    for model in MODELS:
+        asked = requested.get(model.find)
+        if asked is not None:
+            answers[model.find] = bytes((0, *(int(byte == 1) for byte in asked[1:3]), *bytes(len(asked[3:]))))
+        for sop_class in (model.move, model.get):
+            if sop_class in requested:
+                answers[sop_class] = bytes(len(requested[sop_class]))
+    return answers
+
+
+def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae_title: str) -> None:
+    """Answer a C-FIND request.
+
+    Raises
+    ------
+    Disconnected
+        The requestor ended the association.
+    """
+    respond = _Responder(exchange, request, context.context_id)
+    syntax = str(context.transfer_syntax[0])
+    try:
+        dataset = decode_identifier(request.Identifier.getvalue() if request.Identifier else b"", syntax)
+        model = model_of(str(request.AffectedSOPClassUID))
+        level = level_of(dataset, model)
+        check_hierarchy(dataset, model, level)
+        flags = exchange.assoc.acceptor.sop_class_extended.get(model.find, b"")
+        options = {
+            "combined_datetime": flags[_COMBINED : _COMBINED + 1] == b"\1",
+            "fuzzy": flags[_FUZZY : _FUZZY + 1] == b"\1",
+        }
+        terms = character_terms(dataset)
+        for match, status in _matches(link, level, keys_of(dataset), options):
+            if exchange.is_cancelled(request.MessageID):
+                respond(CANCEL)
+                return
+            answer = with_charset(match | _told(level, ae_title), terms)
+            respond(status, encode_identifier(answer, syntax))
+        respond(SUCCESS)
+    except NeurdicomError as error:
+        respond.failed(error)
+
+
+def _told(level: Level, ae_title: str) -> dict[str, Any]:
+    """What every match says of itself (PS3.4 C.4.1.1.3.2)."""
+    return {
+        LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]},
+        _RETRIEVE_AE: {"vr": "AE", "Value": [ae_title]},
+        _AVAILABILITY: {"vr": "CS", "Value": ["ONLINE"]},
+    }
+
+
+def _matches(
+    link: Link, level: Level, keys: Mapping[str, Any], options: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each match with its status."""
+    after = None
+    while True:
+        page = link.call("find", level=level.value, keys=keys, limit=PAGE, after=after, **options)
+        status = PENDING_UNSUPPORTED if page["ignored"] else PENDING
+        for item in page["items"]:
+            yield item, status
+        after = page["last"]
+        if not page["more"]:
+            return
+
+
+class _Responder:
+    """Sends the responses to one request."""
+
+    def __init__(self, exchange: Exchange, request: C_FIND, context_id: int) -> None:
+        self._exchange = exchange
+        self._request = request
+        self._context_id = context_id
+
+    def __call__(self, status: int, identifier: bytes | None = None) -> None:
+        response = self._response(status)
+        if identifier is not None:
+            response.Identifier = BytesIO(identifier)
+        self._exchange.respond(response, self._context_id)
+
+    def failed(self, error: NeurdicomError) -> None:
+        """Tell that the query can't be answered."""
+        response = self._response(0)
+        fill(response, error)
+        self._exchange.respond(response, self._context_id)
+
+    def _response(self, status: int) -> Any:
+        response: Any = C_FIND()
+        response.MessageIDBeingRespondedTo = self._request.MessageID
+        response.AffectedSOPClassUID = self._request.AffectedSOPClassUID
+        response.Status = status
+        return response
+
+
+def fill(response: Any, error: NeurdicomError) -> None:
+    """Write an error into a response to C-FIND, C-MOVE or C-GET."""
+    status = status_of(error)
+    response.Status = UNABLE if status.Status == PROCESSING_FAILURE else status.Status
+    response.ErrorComment = status.ErrorComment
+    if "OffendingElement" in status:
+        response.OffendingElement = status.OffendingElement

@@ -1,0 +1,142 @@
+"""Identifiers of queries and retrievals (PS3.4 C.4): their bytes, their levels, and what the models demand of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydicom.uid import UID
+
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.encode import encode_dataset
+from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
+from neurdicom.dicom.scan import Scanner
+from neurdicom.dimse.statuses import DoesNotMatch
+
+#: Transfer syntaxes of contexts for queries and retrievals.
+SYNTAXES = (EXPLICIT, IMPLICIT)
+
+LEVEL_KEY = "00080052"
+CHARSET_KEY = "00080005"
+
+#: Names of the levels in Query/Retrieve Level (0008,0052).
+LEVELS = {"PATIENT": Level.PATIENT, "STUDY": Level.STUDY, "SERIES": Level.SERIES, "IMAGE": Level.INSTANCE}
+LEVEL_NAMES = {level: name for name, level in LEVELS.items()}
+
+#: The unique key of each level (PS3.4 C.6).
+UNIQUE_KEYS = {
+    Level.PATIENT: "00100020",
+    Level.STUDY: "0020000D",
+    Level.SERIES: "0020000E",
+    Level.INSTANCE: "00080018",
+}
+_KEYWORDS = {
+    Level.PATIENT: "PatientID",
+    Level.STUDY: "StudyInstanceUID",
+    Level.SERIES: "SeriesInstanceUID",
+    Level.INSTANCE: "SOPInstanceUID",
+}
+
+#: What an identifier tells of itself, and is no key.
+_NO_KEYS = (LEVEL_KEY, "00080053", CHARSET_KEY, "00080201")
+
+_ROOT = "1.2.840.10008.5.1.4.1.2"
+_PATIENT_ROOT, _STUDY_ROOT, _PATIENT_STUDY_ONLY = f"{_ROOT}.1", f"{_ROOT}.2", f"{_ROOT}.3"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One SOP class of the Query/Retrieve service: an information model and what is done with it."""
+
+    name: str
+    find: str
+    move: str
+    get: str
+    levels: tuple[Level, ...]
+
+
+def _model(name: str, root: str, *levels: Level) -> Model:
+    return Model(name, f"{root}.1", f"{root}.2", f"{root}.3", levels)
+
+
+PATIENT_ROOT = _model("Patient Root", _PATIENT_ROOT, *Level)
+STUDY_ROOT = _model("Study Root", _STUDY_ROOT, Level.STUDY, Level.SERIES, Level.INSTANCE)
+PATIENT_STUDY_ONLY = _model("Patient/Study Only (retired)", _PATIENT_STUDY_ONLY, Level.PATIENT, Level.STUDY)
+MODELS = (PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY)
+
+_BY_SOP_CLASS = {uid: model for model in MODELS for uid in (model.find, model.move, model.get)}
+
+
+def model_of(sop_class: str) -> Model:
+    """The information model of a SOP class."""
+    return _BY_SOP_CLASS[sop_class]
+
+
+def decode_identifier(data: bytes, transfer_syntax: str) -> dict[str, Any]:
+    """Read an identifier into the DICOM JSON model. Raises `Malformed`."""
+    order = ">" if transfer_syntax == BIG_ENDIAN else "<"
+    scanned = Scanner(data, explicit=transfer_syntax != IMPLICIT, order=order).scan(0)
+    dataset: dict[str, Any] = orjson.loads(orjson.dumps(scanned))  # the items of sequences are written out in it
+    return dataset
+
+
+def encode_identifier(dataset: Mapping[str, Any], transfer_syntax: str) -> bytes:
+    """Write an identifier. Raises `Invalid`."""
+    return encode_dataset(dataset, explicit=not UID(transfer_syntax).is_implicit_VR)
+
+
+def character_terms(dataset: Mapping[str, Any]) -> list[str]:
+    """The values of SpecificCharacterSet."""
+    return [str(term or "") for term in dataset.get(CHARSET_KEY, {}).get("Value") or ()]
+
+
+def level_of(dataset: Mapping[str, Any], model: Model) -> Level:
+    """The level that is asked for. Raises `DoesNotMatch`."""
+    name = " ".join(str(value) for value in dataset.get(LEVEL_KEY, {}).get("Value") or () if value)
+    expected = ", ".join(LEVEL_NAMES[level] for level in model.levels)
+    if not name:
+        raise DoesNotMatch(f"Query/Retrieve Level is missing: {expected}", field="QueryRetrieveLevel")
+    level = LEVELS.get(name.upper())
+    if level not in model.levels:
+        raise DoesNotMatch(f"Query/Retrieve Level {name:.16} is none of {expected}", field="QueryRetrieveLevel")
+    assert level is not None
+    return level
+
+
+def keys_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The matching and return keys of an identifier."""
+    return {tag: element for tag, element in dataset.items() if tag not in _NO_KEYS}
+
+
+def check_hierarchy(dataset: Mapping[str, Any], model: Model, level: Level) -> None:
+    """Refuse a relational query: the unique key of each level above has one value (PS3.4 C.4.1.2.1).
+
+    Raises `DoesNotMatch`.
+    """
+    for above in model.levels[: model.levels.index(level)]:
+        _single(dataset, above)
+
+
+def _single(dataset: Mapping[str, Any], level: Level) -> str:
+    keyword = _KEYWORDS[level]
+    values = _values(dataset, level)
+    if len(values) != 1 or (level is not Level.PATIENT and set("*?") & set(values[0])):
+        found = "is missing" if not values else "has several values or a wildcard"
+        raise DoesNotMatch(f"{keyword} {found}; no relational queries", field=keyword)
+    return values[0]
+
+
+def _values(dataset: Mapping[str, Any], level: Level) -> list[str]:
+    return [str(value) for value in dataset.get(UNIQUE_KEYS[level], {}).get("Value") or () if value not in (None, "")]
+
+
+def unique_keys(dataset: Mapping[str, Any], model: Model, level: Level) -> dict[Level, list[str]]:
+    """The unique keys of a retrieval: one value for each level above, a list at its own (PS3.4 C.4.2.2.1).
+
+    Raises `DoesNotMatch`.
+    """
+    keys = {above: [_single(dataset, above)] for above in model.levels[: model.levels.index(level)]}
+    values = _values(dataset, level)
+    if not values:
+        raise DoesNotMatch(f"{_KEYWORDS[level]} is missing", field=_KEYWORDS[level])
+    return keys | {level: values}

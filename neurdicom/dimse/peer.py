@@ -1,0 +1,107 @@
+"""Remote nodes that speak DIMSE; the speaking is done in a DIMSE process."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from neurdicom.config import Settings
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.dictionary import dictionary_vr, tag_of
+from neurdicom.dimse.archive import remote_of
+from neurdicom.dimse.process import result_of
+from neurdicom.dimse.service import DimseService
+from neurdicom.errors import Invalid
+from neurdicom.services.peers import Method, Node, Peer, Progress
+from neurdicom.services.transfer import TransferService
+
+
+class DimsePeer(Peer):
+    """Speaks DIMSE as SCU.
+
+    Parameters
+    ----------
+    settings : Settings
+    service : DimseService
+        Has the processes.
+    transfer : TransferService
+        Knows what is sent.
+    """
+
+    def __init__(self, settings: Settings, service: DimseService, transfer: TransferService) -> None:
+        self._settings = settings
+        self._service = service
+        self._transfer = transfer
+
+    async def echo(self, node: Node) -> float:
+        """C-ECHO."""
+        return float(await result_of(self._service.operate("echo", remote=remote_of(node))))
+
+    async def find(
+        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """C-FIND in the study root, or in the patient root where that is all there is, or the level is the patient."""
+        operation = self._service.operate(
+            "find", remote=remote_of(node), level=level.value, keys=dict(keys), limit=limit
+        )
+        found = await result_of(operation)
+        matches: list[dict[str, Any]] = found["matches"]
+        return matches
+
+    async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
+        """C-STORE."""
+        there = await self._transfer.describe(instances)
+        known = {each.instance for each in there}
+        total = len(instances)
+        done = failed = warned = 0
+        for instance in instances:
+            if instance not in known:
+                failed += 1
+                yield Progress(done, failed, warned, total, instance, "there is no such instance")
+        wanted = [(each.instance, each.sop_class, each.transfer_syntax) for each in there]
+        if not wanted:
+            return
+        async with aclosing(self._events("send", remote=remote_of(node), instances=wanted)) as events:
+            async for event in events:
+                if event["failed"]:
+                    failed += 1
+                elif event["reason"]:
+                    warned += 1
+                else:
+                    done += 1
+                yield Progress(done, failed, warned, total, event["instance"], event["reason"], event["retryable"])
+
+    async def retrieve(
+        self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
+    ) -> AsyncIterator[Progress]:
+        """C-MOVE to ourselves where we listen, unless the node is known to need a C-GET; otherwise C-GET."""
+        chosen = method or node.retrieve or ("C-MOVE" if self._settings.dimse_port else "C-GET")
+        if chosen == "WADO-RS":
+            raise Invalid("WADO-RS is no method of a DIMSE node; C-MOVE or C-GET are", field="method")
+        if chosen == "C-MOVE" and not self._settings.dimse_port:
+            raise Invalid("C-MOVE needs this server to listen for DIMSE (dimse_port); C-GET does not", field="method")
+        keys = {tag: {"vr": dictionary_vr(int(tag, 16)), "Value": [value]} for tag, value in _tags(ids).items()}
+        verb = "move" if chosen == "C-MOVE" else "get"
+        async with aclosing(self._events(verb, remote=remote_of(node), level=level.value, ids=keys)) as events:
+            async for event in events:
+                yield Progress(
+                    event["completed"],
+                    event["failed"],
+                    event["warned"],
+                    event["total"],
+                    event["instance"],
+                    event["reason"],
+                    event["retryable"],
+                )
+
+    async def _events(self, verb: str, **arguments: Any) -> AsyncGenerator[Any, None]:
+        async with aclosing(self._service.operate(verb, **arguments)) as steps:  # type: ignore[type-var]
+            async for kind, data in steps:
+                if kind == "event":
+                    yield data
+
+
+def _tags(ids: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return {tag_of(keyword): value for keyword, value in ids.items()}
+    except KeyError as error:
+        raise Invalid(f"{error.args[0]!r} is no unique key", field="ids") from error

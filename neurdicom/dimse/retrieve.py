@@ -1,0 +1,159 @@
+"""C-MOVE and C-GET as SCP (PS3.4 C.4.2, C.4.3)."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from io import BytesIO
+from typing import Any, cast
+
+from pynetdicom.dimse_primitives import C_GET, C_MOVE
+
+from neurdicom.dimse.exchange import Exchange, Originator
+from neurdicom.dimse.find import CANCEL, PENDING, UNABLE, fill
+from neurdicom.dimse.identifier import (
+    decode_identifier,
+    encode_identifier,
+    level_of,
+    model_of,
+    unique_keys,
+)
+from neurdicom.dimse.link import Link
+from neurdicom.dimse.requestor import Remote, Requestor
+from neurdicom.dimse.send import Counts, Instance, Sender, Sent
+from neurdicom.dimse.statuses import SUCCESS
+from neurdicom.dimse.statuses import comment as as_comment
+from neurdicom.errors import NeurdicomError, PeerFailed, TooLarge
+
+WARNING = 0xB000
+NO_COUNT, NO_SUBOPERATIONS, UNKNOWN_DESTINATION = 0xA701, 0xA702, 0xA801
+
+_FAILED_LIST = "00080058"
+
+
+class Retrieval:
+    """One C-MOVE or C-GET request.
+
+    Parameters
+    ----------
+    exchange : Exchange
+        The association that it came on.
+    request : C_MOVE or C_GET
+        It.
+    context : PresentationContext
+        Its context.
+    link : Link
+        The way to the server.
+    requestor : Requestor
+        Opens associations with destinations.
+    """
+
+    def __init__(
+        self, exchange: Exchange, request: C_MOVE | C_GET, context: Any, link: Link, requestor: Requestor
+    ) -> None:
+        self._exchange = exchange
+        self._request = request
+        self._context = context
+        self._syntax = str(context.transfer_syntax[0])
+        self._link = link
+        self._requestor = requestor
+
+    def serve(self) -> None:
+        """Send what is asked for, with a response after each instance.
+
+        Raises
+        ------
+        Disconnected
+            The requestor ended the association.
+        """
+        instances: list[Instance] = []
+        try:
+            remote = self._destination()
+            instances = self._select()
+            counts = Counts(len(instances))
+            with closing(self._send(remote, instances)) as sent:
+                self._follow(sent, counts)
+        except PeerFailed as error:
+            self._fail_all(error, instances)
+        except NeurdicomError as error:
+            self._fail(error)
+
+    def _destination(self) -> Remote | None:
+        """The node that a C-MOVE names; None for a C-GET."""
+        if isinstance(self._request, C_GET):
+            return None
+        ae_title = str(self._request.MoveDestination or "").strip()
+        node = self._link.call("find_node", ae_title=ae_title) if ae_title else None
+        if node is None:
+            raise UnknownDestination(f"Move Destination {ae_title} is no known node")
+        return Remote(**node)
+
+    def _select(self) -> list[Instance]:
+        data = self._request.Identifier
+        dataset = decode_identifier(data.getvalue() if data else b"", self._syntax)
+        model = model_of(str(self._request.AffectedSOPClassUID))
+        keys = unique_keys(dataset, model, level_of(dataset, model))
+        found = self._link.call("select", keys={level.value: values for level, values in keys.items()})
+        return [cast(Instance, tuple(each)) for each in found]
+
+    def _send(self, remote: Remote | None, instances: list[Instance]) -> Generator[Sent, None, None]:
+        if remote is None:
+            return Sender(self._link).on(self._exchange, instances)
+        who = Originator(self._exchange.assoc.requestor.ae_title, cast(int, self._request.MessageID))
+        return Sender(self._link, who).to_remote(self._requestor, remote, instances)
+
+    def _follow(self, sent: Iterator[Sent], counts: Counts) -> None:
+        message_id = cast(int, self._request.MessageID)
+        comment = ""
+        while counts.remaining:
+            if self._exchange.is_cancelled(message_id):
+                self._respond(CANCEL, counts, failures=True)
+                return
+            each = next(sent)
+            counts.add(each)
+            comment = comment or each.reason or ""
+            if counts.remaining:
+                self._respond(PENDING, counts)
+        if not counts.failed and not counts.warning:
+            self._respond(SUCCESS, counts)
+        elif counts.completed or counts.warning:
+            self._respond(WARNING, counts, failures=True, comment=comment)
+        else:
+            self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=comment)
+
+    def _fail_all(self, error: PeerFailed, instances: list[Instance]) -> None:
+        """Tell that no sub-operation could be begun."""
+        counts = Counts(0, failed=len(instances), failures=[instance for instance, _, _ in instances])
+        self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=str(error))
+
+    def _fail(self, error: NeurdicomError) -> None:
+        response = self._response(UNABLE, "")
+        fill(response, error)
+        if isinstance(error, UnknownDestination):
+            response.Status = UNKNOWN_DESTINATION
+        elif isinstance(error, TooLarge):
+            response.Status = NO_COUNT
+        self._exchange.respond(response, self._context.context_id)
+
+    def _respond(self, status: int, counts: Counts, *, failures: bool = False, comment: str = "") -> None:
+        response = self._response(status, comment)
+        if status in (PENDING, CANCEL):
+            response.NumberOfRemainingSuboperations = counts.remaining
+        response.NumberOfCompletedSuboperations = counts.completed
+        response.NumberOfFailedSuboperations = counts.failed
+        response.NumberOfWarningSuboperations = counts.warning
+        if failures and counts.failures:
+            told = {_FAILED_LIST: {"vr": "UI", "Value": counts.failures}}
+            response.Identifier = BytesIO(encode_identifier(told, self._syntax))
+        self._exchange.respond(response, self._context.context_id)
+
+    def _response(self, status: int, comment: str) -> Any:
+        response: Any = type(self._request)()
+        response.MessageIDBeingRespondedTo = self._request.MessageID
+        response.AffectedSOPClassUID = self._request.AffectedSOPClassUID
+        response.Status = status
+        if comment:
+            response.ErrorComment = as_comment(comment)
+        return response
+
+
+class UnknownDestination(NeurdicomError):
+    """The destination of a C-MOVE is no node of ours."""

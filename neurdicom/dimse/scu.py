@@ -1,0 +1,277 @@
+"""What the server has a DIMSE process do with remote nodes: echo, find, send, retrieve."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
+from typing import Any, cast
+
+from pynetdicom import evt
+from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
+from pynetdicom.presentation import PresentationContext, build_context, build_role
+from pynetdicom.sop_class import Verification
+from pynetdicom.status import code_to_category
+
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.encode import with_charset
+from neurdicom.dimse.exchange import Exchange
+from neurdicom.dimse.identifier import (
+    LEVEL_KEY,
+    LEVEL_NAMES,
+    PATIENT_ROOT,
+    STUDY_ROOT,
+    SYNTAXES,
+    Model,
+    character_terms,
+    decode_identifier,
+    encode_identifier,
+)
+from neurdicom.dimse.link import Operation
+from neurdicom.dimse.proposals import MOST_CONTEXTS, storage_proposals
+from neurdicom.dimse.requestor import Remote, Requestor, as_failure
+from neurdicom.dimse.send import Instance, Sender
+from neurdicom.dimse.storage import on_store
+from neurdicom.errors import NeurdicomError, PeerFailed
+
+#: Matches that are taken from a peer when no limit is given, and those that may still come after a C-CANCEL.
+MOST_MATCHES = 10_000
+_AFTER_CANCEL = 1000
+
+#: How many times the usual timeout a peer may be silent while it moves: pending responses are optional.
+_PATIENCE = 20
+
+_MESSAGE_ID = 1
+_MEDIUM = 0
+_FAILED_LIST = "00080058"
+
+
+class User:
+    """The operations as SCU; each runs in a thread of its own.
+
+    Parameters
+    ----------
+    requestor : Requestor
+        Opens associations.
+    """
+
+    def __init__(self, requestor: Requestor) -> None:
+        self._requestor = requestor
+
+    def echo(self, operation: Operation) -> float:
+        """C-ECHO: the seconds that it took, association included."""
+        remote = Remote(**operation.arguments["remote"])
+        begun = time.monotonic()
+        with (
+            as_failure(remote),
+            self._requestor.associate(remote, [build_context(Verification, list(SYNTAXES))]) as exchange,
+        ):
+            request = C_ECHO()
+            request.MessageID = _MESSAGE_ID
+            request.AffectedSOPClassUID = Verification
+            response = _only(exchange, request, exchange.context(Verification))
+            _check(remote, response)
+            return time.monotonic() - begun
+
+    def find(self, operation: Operation) -> dict[str, Any]:
+        """C-FIND: the matches in the DICOM JSON model."""
+        remote = Remote(**operation.arguments["remote"])
+        level, keys = Level(operation.arguments["level"]), operation.arguments["keys"]
+        most = operation.arguments["limit"] or MOST_MATCHES
+        models = _models(level)
+        with (
+            as_failure(remote),
+            self._requestor.associate(remote, [_context(model.find) for model in models]) as exchange,
+        ):
+            model, context = _first(exchange, remote, {model.find: model for model in models})
+            syntax = str(context.transfer_syntax[0])
+            request = C_FIND()
+            request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
+            request.AffectedSOPClassUID = model.find
+            request.Identifier = BytesIO(_identifier(level, keys, syntax))
+            matches: list[dict[str, Any]] = []
+            late = 0
+            for _, response in exchange.request(request, context.context_id):
+                if _category(remote, response, C_FIND) != "Pending":
+                    break
+                if len(matches) < most and not operation.cancelled.is_set():
+                    matches.append(_match(remote, response, syntax))
+                    continue
+                if not late:
+                    exchange.cancel(_MESSAGE_ID, context.context_id)
+                late += 1
+                if late > _AFTER_CANCEL:
+                    exchange.assoc.abort()
+                    break
+            return {"matches": matches, "more": late > 0}
+
+    def send(self, operation: Operation) -> None:
+        """C-STORE of many instances on as few associations as there can be; an event after each."""
+        remote = Remote(**operation.arguments["remote"])
+        instances = [cast(Instance, tuple(each)) for each in operation.arguments["instances"]]
+        with as_failure(remote), closing(Sender(operation.link).to_remote(self._requestor, remote, instances)) as sent:
+            for each in sent:
+                operation.emit(
+                    {
+                        "instance": each.instance,
+                        "reason": each.reason,
+                        "failed": each.failed,
+                        "retryable": each.retryable,
+                    }
+                )
+                if operation.cancelled.is_set():
+                    return
+
+    def get(self, operation: Operation) -> None:
+        """C-GET: what comes on the same association is stored as from any other sender; events as for `move`."""
+        remote = Remote(**operation.arguments["remote"])
+        level, ids = Level(operation.arguments["level"]), operation.arguments["ids"]
+        models = _models(level)
+        storage = storage_proposals(MOST_CONTEXTS - len(models))
+        contexts = [*(_context(model.get) for model in models), *storage]
+        roles = [build_role(context.abstract_syntax, scp_role=True) for context in storage]
+        with as_failure(remote), self._requestor.associate(remote, contexts, roles) as exchange:
+            assoc = exchange.assoc
+            assoc.bind(evt.EVT_C_STORE, on_store, [operation.link])
+            model, context = _first(exchange, remote, {model.get: model for model in models})
+            syntax = str(context.transfer_syntax[0])
+            request = C_GET()
+            request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
+            request.AffectedSOPClassUID = model.get
+            request.Identifier = BytesIO(_identifier(level, ids, syntax))
+            cancel = Cancelling(operation, exchange, context)
+            for context_id, message in exchange.request(
+                request, context.context_id, patience=_PATIENCE * self._requestor.timeout, meanwhile=cancel
+            ):
+                if isinstance(message, C_STORE) and message.is_valid_request:
+                    assoc.serve(context_id, message)
+                elif follow(operation, remote, message, C_GET, syntax):
+                    return
+
+    def move(self, operation: Operation) -> None:
+        """C-MOVE to ourselves; an event whenever the peer tells how far it has come."""
+        remote = Remote(**operation.arguments["remote"])
+        level, ids = Level(operation.arguments["level"]), operation.arguments["ids"]
+        models = _models(level)
+        with (
+            as_failure(remote),
+            self._requestor.associate(remote, [_context(model.move) for model in models]) as exchange,
+        ):
+            model, context = _first(exchange, remote, {model.move: model for model in models})
+            syntax = str(context.transfer_syntax[0])
+            request = C_MOVE()
+            request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
+            request.AffectedSOPClassUID = model.move
+            request.MoveDestination = self._requestor.ae_title
+            request.Identifier = BytesIO(_identifier(level, ids, syntax))
+            cancel = Cancelling(operation, exchange, context)
+            for _, response in exchange.request(
+                request, context.context_id, patience=_PATIENCE * self._requestor.timeout, meanwhile=cancel
+            ):
+                if follow(operation, remote, response, C_MOVE, syntax):
+                    return
+
+
+class Cancelling:
+    """Passes the server's wish to cancel an operation on to the peer, once."""
+
+    def __init__(self, operation: Operation, exchange: Exchange, context: Any) -> None:
+        self._operation = operation
+        self._exchange = exchange
+        self._context = context
+        self._asked = False
+
+    def __call__(self) -> None:
+        if self._operation.cancelled.is_set() and not self._asked:
+            self._asked = True
+            self._exchange.cancel(_MESSAGE_ID, self._context.context_id)
+
+
+def follow(operation: Operation, remote: Remote, response: Any, kind: Any, syntax: str) -> bool:
+    """Tell the server of a response to C-MOVE or C-GET; whether it was the last.
+
+    Raises `PeerFailed` where the peer refuses the whole.
+    """
+    category = _category(remote, response, kind, allowed=("Warning", "Cancel", "Failure"))
+    completed = response.NumberOfCompletedSuboperations or 0
+    warned = response.NumberOfWarningSuboperations or 0
+    failed = response.NumberOfFailedSuboperations or 0
+    if category == "Failure" and not completed + warned + failed:
+        raise _failure(remote, response)
+    counts = {"completed": completed, "failed": failed, "warned": warned, "instance": None, "reason": None}
+    remaining = response.NumberOfRemainingSuboperations
+    total = completed + failed + warned + (remaining or 0)
+    known = category != "Pending" or remaining is not None
+    counts |= {"total": total if known else None, "retryable": category != "Success"}
+    failures = _failures(response, syntax) if category in ("Warning", "Cancel", "Failure") else []
+    reason = f"{remote.ae_title} failed to send it: {_words(response)}"
+    for instance in failures:
+        operation.emit(counts | {"instance": instance, "reason": reason})
+    if not failures:
+        operation.emit(counts)
+    return category != "Pending"
+
+
+def _failures(response: Any, syntax: str) -> list[str]:
+    data = response.Identifier.getvalue() if response.Identifier else b""
+    try:
+        values = decode_identifier(data, syntax).get(_FAILED_LIST, {}).get("Value") or ()
+    except NeurdicomError:  # the counts have been told all the same
+        return []
+    return [str(value) for value in values if value]
+
+
+def _models(level: Level) -> tuple[Model, ...]:
+    return (PATIENT_ROOT,) if level is Level.PATIENT else (STUDY_ROOT, PATIENT_ROOT)
+
+
+def _context(sop_class: str) -> PresentationContext:
+    return build_context(sop_class, list(SYNTAXES))
+
+
+def _first(exchange: Exchange, remote: Remote, models: dict[str, Model]) -> tuple[Model, Any]:
+    for sop_class, model in models.items():
+        context = exchange.context(sop_class)
+        if context is not None:
+            return model, context
+    raise PeerFailed(f"{remote} does not offer this service", retryable=False)
+
+
+def _identifier(level: Level, keys: dict[str, Any], syntax: str) -> bytes:
+    dataset = {**keys, LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]}}
+    return encode_identifier(with_charset(dataset, character_terms(keys)), syntax)
+
+
+def _match(remote: Remote, response: Any, syntax: str) -> dict[str, Any]:
+    try:
+        return decode_identifier(response.Identifier.getvalue() if response.Identifier else b"", syntax)
+    except NeurdicomError as error:
+        raise PeerFailed(f"{remote} sent a match that can't be read: {error}", retryable=False) from error
+
+
+def _only(exchange: Exchange, request: Any, context: Any) -> Any:
+    with closing(cast(Iterator[Any], exchange.request(request, context.context_id))) as responses:  # type: ignore[type-var]
+        return next(responses)[1]
+
+
+def _check(remote: Remote, response: Any) -> None:
+    if _category(remote, response, type(response)) != "Success":
+        raise _failure(remote, response)
+
+
+def _category(remote: Remote, response: Any, kind: Any, allowed: tuple[str, ...] = ("Cancel", "Warning")) -> str:
+    """Category of a response's status. Raises `PeerFailed` for what is no such response, or a failure."""
+    if not isinstance(response, kind) or not response.is_valid_response:
+        raise PeerFailed(f"{remote} answered with something else than was asked for", retryable=False)
+    category = str(code_to_category(response.Status))
+    if category not in ("Success", "Pending", *allowed):
+        raise _failure(remote, response)
+    return category
+
+
+def _failure(remote: Remote, response: Any) -> PeerFailed:
+    return PeerFailed(f"{remote} answers {_words(response)}", retryable=int(response.Status) >> 8 == 0xA7)
+
+
+def _words(response: Any) -> str:
+    comment = getattr(response, "ErrorComment", None)
+    return f"{response.Status:04X}" + (f" ({comment})" if comment else "")

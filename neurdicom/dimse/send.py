@@ -1,0 +1,160 @@
+"""Many instances to one receiver by C-STORE: each prepared by the server, sent, and counted."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom.status import code_to_category
+
+from neurdicom.dimse.exchange import Disconnected, Exchange, Originator
+from neurdicom.dimse.link import Link
+from neurdicom.dimse.proposals import storage_contexts
+from neurdicom.dimse.requestor import Remote, Requestor
+from neurdicom.errors import NeurdicomError, PeerFailed, Unavailable
+
+#: (SOP Instance UID, SOP Class UID, Transfer Syntax UID) of an instance as it is stored.
+Instance = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one instance.
+
+    Attributes
+    ----------
+    instance : str
+        SOP Instance UID.
+    status : int or None
+        The receiver's; None when it gave none.
+    reason : str or None
+        Why it failed, or what the receiver warned of.
+    failed, retryable : bool
+        It was not stored; trying again may help.
+    """
+
+    instance: str
+    status: int | None = None
+    reason: str | None = None
+    failed: bool = False
+    retryable: bool = False
+
+
+@dataclass(slots=True)
+class Counts:
+    """Sub-operations by their outcome (PS3.7 9.1.4.1)."""
+
+    remaining: int
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, sent: Sent) -> None:
+        """Count one."""
+        self.remaining -= 1
+        if sent.failed:
+            self.failed += 1
+            self.failures.append(sent.instance)
+        elif sent.reason is not None:
+            self.warning += 1
+        else:
+            self.completed += 1
+
+
+class Sender:
+    """Sends instances.
+
+    Parameters
+    ----------
+    link : Link
+        The way to the server.
+    originator : Originator, optional
+        Whose C-MOVE this is.
+    """
+
+    def __init__(self, link: Link, originator: Originator | None = None) -> None:
+        self._link = link
+        self._originator = originator
+        self._number = 0
+
+    def to_remote(
+        self, requestor: Requestor, remote: Remote, instances: Sequence[Instance]
+    ) -> Generator[Sent, None, None]:
+        """Send on associations of our own, as few as there can be, and tell of each instance.
+
+        What can't be sent because an association ends, or does not come about after an earlier one did, is told of
+        as failed.
+
+        Raises
+        ------
+        PeerFailed
+            The first association does not come about.
+        """
+        left = list(instances)
+        begun = False
+        for contexts in storage_contexts((sop_class, syntax) for _, sop_class, syntax in instances):
+            classes = {context.abstract_syntax for context in contexts}
+            mine = [each for each in left if each[1] in classes]
+            left = [each for each in left if each[1] not in classes]
+            try:
+                with requestor.associate(remote, contexts) as exchange:
+                    begun = True
+                    yield from self.on(exchange, mine)
+            except PeerFailed as error:
+                if not begun:
+                    raise
+                yield from (Sent(each[0], None, str(error), True, error.retryable) for each in mine)
+        for instance, _, _ in left:
+            yield Sent(instance, None, "its SOP class or transfer syntax is unknown", True)
+
+    def on(self, exchange: Exchange, instances: Sequence[Instance]) -> Generator[Sent, None, None]:
+        """Send on an association that is there; when it ends, what is left counts as failed."""
+        for instance, sop_class, _ in instances:
+            if not exchange.alive:
+                yield Sent(instance, None, "the association had ended before", True, True)
+                continue
+            yield self._send(exchange, instance, sop_class)
+
+    def _send(self, exchange: Exchange, instance: str, sop_class: str) -> Sent:
+        accepted = exchange.accepted(sop_class)
+        if not accepted:
+            return Sent(instance, None, f"the receiver accepts no context for {UID(sop_class).name}", True)
+        try:
+            with self._prepared(instance, accepted) as file:
+                context = exchange.context(sop_class, file["transfer_syntax"])
+                self._number = self._number % 0xFFFF + 1
+                response = exchange.store(
+                    file["parts"],
+                    sop_class,
+                    instance,
+                    context,
+                    message_id=self._number,
+                    originator=self._originator,
+                )
+        except Disconnected as error:
+            return Sent(instance, None, str(error), True, True)
+        except (NeurdicomError, OSError) as error:
+            return Sent(instance, None, str(error), True, isinstance(error, Unavailable))
+        return outcome(instance, response)
+
+    @contextmanager
+    def _prepared(self, instance: str, accepted: Sequence[str]) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            file = self._link.call("prepare", instance=instance, accepted=accepted)
+            if file["ticket"]:
+                stack.callback(self._link.tell, "release", ticket=file["ticket"])
+            yield file
+
+
+def outcome(instance: str, response: Any) -> Sent:
+    """What the response to a C-STORE request says (PS3.4 B.2.3)."""
+    status = int(response.Status)
+    category = code_to_category(status)
+    if category == "Success":
+        return Sent(instance, status)
+    comment = getattr(response, "ErrorComment", None)
+    reason = f"the receiver answers {status:04X}" + (f" ({comment})" if comment else "")
+    failed = category != "Warning"
+    return Sent(instance, status, reason, failed, failed and status >> 8 == 0xA7)

@@ -1,0 +1,216 @@
+"""What is sent to another DICOM node: which instances, and the file of each in a form that the node takes."""
+
+import asyncio
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neurdicom.blobs.base import BlobStore, Spool
+from neurdicom.catalog.base import Catalog, Entity, Location
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.header import EXPLICIT, IMPLICIT
+from neurdicom.dicom.query import AnyOf, Between, Condition, Query
+from neurdicom.errors import NotAvailable, NotFound, TooLarge
+from neurdicom.services.render import RenderService
+from neurdicom.services.retrieve import RetrieveService
+
+#: Sub-operations that a C-MOVE or C-GET can count (PS3.7 9.1.3).
+MOST_INSTANCES = 0xFFFF
+
+#: Transfer syntaxes that a file may be converted to, the best first; none of them loses anything.
+CONVERSIONS = (
+    EXPLICIT,
+    IMPLICIT,
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS
+    "1.2.840.10008.1.2.4.70",  # JPEG, first-order prediction
+    "1.2.840.10008.1.2.4.57",  # JPEG
+    "1.2.840.10008.1.2.4.201",  # HTJ2K
+    "1.2.840.10008.1.2.5",  # RLE
+)
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An instance to be sent, as it is stored.
+
+    Attributes
+    ----------
+    instance, sop_class, transfer_syntax : str
+        UIDs.
+    """
+
+    instance: str
+    sop_class: str
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingFile:
+    """The file of an instance on its way out.
+
+    Attributes
+    ----------
+    instance, sop_class, transfer_syntax : str
+        UIDs, as they are in the file.
+    parts : tuple of (path, offset)
+        Local files whose bytes from the offset on make up the dataset, one after another.
+    """
+
+    instance: str
+    sop_class: str
+    transfer_syntax: str
+    parts: tuple[tuple[str, int], ...]
+    _temporary: Spool | None = field(default=None, repr=False)
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether something was made that is to be released."""
+        return self._temporary is not None
+
+    def release(self) -> None:
+        """Delete what was made for this transfer. Idempotent; blocks briefly."""
+        if self._temporary is not None:
+            self._temporary.discard()
+
+
+class TransferService:
+    """Finds and prepares instances that are sent by C-STORE, edits applied."""
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore, retrieve: RetrieveService, render: RenderService) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._retrieve = retrieve
+        self._render = render
+
+    async def select(self, keys: Mapping[Level, Sequence[str]]) -> list[Outgoing]:
+        """The instances that a C-MOVE or C-GET asks for, by SOP Instance UID.
+
+        Parameters
+        ----------
+        keys : Mapping[Level, Sequence[str]]
+            Unique keys: Patient IDs and UIDs. All of them must hold, one of each list.
+
+        Raises
+        ------
+        TooLarge
+            There are more than can be counted.
+        """
+        conditions = await self._conditions(keys)
+        found: list[Outgoing] = []
+        while conditions is not None:
+            after = (Between("sop_instance_uid", found[-1].instance, None),) if found else ()
+            page = await self._catalog.find(Query(Level.INSTANCE, (*conditions, *after), limit=_PAGE + 1))
+            items = [item for item in page.items if not found or item["id"] != found[-1].instance]
+            found += map(_outgoing, items)
+            if len(found) > MOST_INSTANCES:
+                raise TooLarge(f"more than {MOST_INSTANCES} instances match, which is the most that can be counted")
+            if len(page.items) <= _PAGE:
+                break
+        return found
+
+    async def _conditions(self, keys: Mapping[Level, Sequence[str]]) -> list[Condition] | None:
+        """Translate unique keys; None where nothing can match."""
+        conditions: list[Condition] = []
+        for level, values in keys.items():
+            if level is Level.PATIENT:
+                # The catalog compares without regard to case, a unique key counts to the letter.
+                query = Query(Level.PATIENT, (AnyOf("patient_id", tuple(values)),), limit=None)
+                patients = [
+                    each["id"] for each in (await self._catalog.find(query)).items if each["patient_id"] in values
+                ]
+                if not patients:
+                    return None
+                conditions.append(AnyOf("patient", tuple(patients)))
+            else:
+                name = "sop_instance_uid" if level is Level.INSTANCE else level.value
+                conditions.append(AnyOf(name, tuple(values)))
+        return conditions
+
+    async def describe(self, instances: Sequence[str]) -> list[Outgoing]:
+        """Those of the instances that are there, in the order given."""
+        locations = [await self._catalog.locate(instance) for instance in instances]
+        return [
+            Outgoing(each.instance, each.layout["sop_class"], each.layout["transfer_syntax"])
+            for each in locations
+            if each is not None
+        ]
+
+    async def prepare(self, instance: str, accepted: Sequence[str]) -> OutgoingFile:
+        """Give an instance in a transfer syntax that the receiver accepts for its SOP class.
+
+        As it is stored where that is accepted; otherwise converted, preferably to native pixels, never with loss.
+        Its `release` is to be called afterwards.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance.
+        NotAvailable
+            It can't be given in any of these transfer syntaxes.
+        """
+        location = await self._catalog.locate(instance)
+        if location is None:
+            raise NotFound(f"there is no instance {instance!r}")
+        stored = location.layout["transfer_syntax"]
+        if stored in accepted:
+            return await self._as_stored(location)
+        reasons = []
+        for syntax in CONVERSIONS:
+            if syntax in accepted:
+                try:
+                    return await self._converted(location, syntax)
+                except NotAvailable as error:
+                    reasons.append(f"{syntax}: {error}")
+        offered = ", ".join(accepted) or "nothing"
+        raise NotAvailable(
+            f"it is stored in transfer syntax {stored} and the receiver accepts {offered} for its SOP class"
+            + "".join(f"; {reason}" for reason in reasons)
+        )
+
+    async def _as_stored(self, location: Location) -> OutgoingFile:
+        layout = location.layout
+        path, offset = str(await self._blobs.path(location.blob.key)), layout["dataset_offset"]
+        header, copy_from = await self._retrieve.edited_header(location) if location.edited else (b"", 0)
+        if not header:
+            parts: tuple[tuple[str, int], ...] = ((path, offset),)
+            return OutgoingFile(location.instance, layout["sop_class"], layout["transfer_syntax"], parts)
+        spool = await asyncio.to_thread(self._written, header)
+        parts = ((str(spool.path), offset), (path, copy_from))
+        return OutgoingFile(location.instance, layout["sop_class"], layout["transfer_syntax"], parts, spool)
+
+    def _written(self, data: bytes) -> Spool:
+        spool = self._blobs.new_spool()
+        try:
+            spool.write(data)
+        except BaseException:
+            spool.discard()
+            raise
+        return spool
+
+    async def _converted(self, location: Location, transfer_syntax: str) -> OutgoingFile:
+        spool = await asyncio.to_thread(self._blobs.new_spool)
+        try:
+            await self._render.transcode_into(location, transfer_syntax, spool.path)
+            offset = await asyncio.to_thread(_dataset_offset, spool.path)
+        except BaseException:
+            await asyncio.to_thread(spool.discard)
+            raise
+        sop_class = location.layout["sop_class"]
+        return OutgoingFile(location.instance, sop_class, transfer_syntax, ((str(spool.path), offset),), spool)
+
+
+def _outgoing(entity: Entity) -> Outgoing:
+    sop_class, syntax = str(entity["sop_class_uid"] or ""), str(entity["transfer_syntax_uid"] or "")
+    return Outgoing(str(entity["id"]), sys.intern(sop_class), sys.intern(syntax))
+
+
+def _dataset_offset(path: Path) -> int:
+    """First byte after the File Meta Information of a file that we wrote, whose group length is right."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack_from("<I", file.read(144), 140)
+    return 144 + int(length)

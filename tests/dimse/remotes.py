@@ -1,0 +1,127 @@
+"""Remote nodes for tests: DCMTK's tools and pynetdicom's SCUs, over real sockets."""
+
+import contextlib
+import shutil
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+from pynetdicom.association import Association
+
+from tests.support.files import dicom_file
+from tests.support.server import Server, free_port
+
+STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+PATIENT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+PATIENT_MOVE = "1.2.840.10008.5.1.4.1.2.1.2"
+SECONDS = 60
+
+
+def tool(name: str) -> str:
+    """Path of one of DCMTK's tools; skips the test where it is not installed."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} (DCMTK) is not installed")
+    return path
+
+
+def run_tool(server: Server, name: str, *options: str) -> tuple[int, str]:
+    """Run an SCU of DCMTK against the server; its exit status, and what it printed."""
+    command = [tool(name), *options, "127.0.0.1", str(server.dimse_port)]
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+def upload(server: Server, *files: bytes) -> None:
+    """Store files over HTTP."""
+    for file in files:
+        answer = server.client.post("/api/instances", content=file, headers={"Content-Type": "application/dicom"})
+        assert answer.status_code in (200, 201), answer.text
+
+
+def series(count: int, *, study: int = 1, series: int = 1, **elements: Any) -> list[bytes]:
+    """Small images of one series."""
+    return [dicom_file(number + 1, study=study, series=series, **elements) for number in range(count)]
+
+
+def add_node(server: Server, ae_title: str, port: int, **fields: Any) -> str:
+    """Register a node on this machine, in place of any other of its name."""
+    node = {"protocol": "DIMSE", "ae_title": ae_title, "host": "127.0.0.1", "port": port, **fields}
+    name = ae_title.lower()
+    server.client.delete(f"/api/dicom_nodes/{name}")
+    answer = server.client.post("/api/dicom_nodes", json={"name": name, **node})
+    assert answer.status_code == 201, answer.text
+    return name
+
+
+@contextlib.contextmanager
+def storescp(folder: Path, ae_title: str, *options: str) -> Iterator[int]:
+    """DCMTK's storescp, writing to a folder; gives its port."""
+    port = free_port()
+    command = [tool("storescp"), "-aet", ae_title, "-od", str(folder), *options, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for_port(port)
+            yield port
+        finally:
+            process.kill()
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until something listens."""
+    import socket
+
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+@contextlib.contextmanager
+def associated(server: Server, *sop_classes: str, ae: AE | None = None, **options: Any) -> Iterator[Association]:
+    """An association of pynetdicom's with the server."""
+    ae = ae or AE("TESTER")
+    for sop_class in sop_classes:
+        ae.add_requested_context(sop_class)
+    assoc = ae.associate("127.0.0.1", server.dimse_port, ae_title="NEURDICOM", **options)
+    assert assoc.is_established
+    try:
+        yield assoc
+    finally:
+        if assoc.is_established:
+            assoc.release()
+
+
+def identifier(level: str | None, /, **elements: Any) -> Dataset:
+    """A dataset of keys."""
+    ds = Dataset()
+    if level is not None:
+        ds.QueryRetrieveLevel = level
+    with warnings.catch_warnings(action="ignore"):  # wildcards are not values of every VR
+        for keyword, value in elements.items():
+            setattr(ds, keyword, value)
+    return ds
+
+
+def find(
+    server: Server,
+    level: str | None,
+    sop_class: str = STUDY_FIND,
+    options: Mapping[str, Any] | None = None,
+    **keys: Any,
+) -> tuple[list[Dataset], Dataset, list[int]]:
+    """C-FIND: the matches, the final status, and the statuses of the matches."""
+    with associated(server, sop_class, **(options or {})) as assoc:
+        answers = list(assoc.send_c_find(identifier(level, **keys), sop_class))
+    matches = [ds for _, ds in answers if ds is not None]
+    return matches, answers[-1][0], [status.Status for status, ds in answers if ds is not None]
