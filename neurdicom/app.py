@@ -16,9 +16,10 @@ from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.dimse.archive import ArchiveVerbs
 from neurdicom.dimse.door import Door
+from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
-from neurdicom.lock import FolderLock
+from neurdicom.lock import FolderLock, server_name
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
@@ -27,21 +28,26 @@ from neurdicom.services.edit import EditService
 from neurdicom.services.files import FileService
 from neurdicom.services.frames import FrameService
 from neurdicom.services.ingest import IngestService
+from neurdicom.services.jobs import JobService
 from neurdicom.services.metadata import MetadataService
 from neurdicom.services.nodes import NodeService
+from neurdicom.services.peers import Peer
 from neurdicom.services.plugins import PluginService
 from neurdicom.services.process import ProcessService
 from neurdicom.services.query import QueryService
 from neurdicom.services.reindex import ReindexReport, reindex
+from neurdicom.services.remote import RemoteService
 from neurdicom.services.remove import RemoveService
 from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
 from neurdicom.services.search import SearchService
 from neurdicom.services.targets import TargetService
 from neurdicom.services.transfer import TransferService
+from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.services.upload import UploadService
 from neurdicom.web import (
     instances,
+    jobs,
     nodes,
     openapi,
     operations,
@@ -76,6 +82,7 @@ ROUTES: list[Route] = [
     *plugins.ROUTES,
     *process.ROUTES,
     *nodes.ROUTES,
+    *jobs.ROUTES,
     *users.ROUTES,
     *dicomweb.ROUTES,
     *operations.ROUTES,
@@ -150,6 +157,8 @@ class Server:
         stack.push_async_callback(services.dimse.close, GRACE_SECONDS)
         await services.dimse.open()
         self.dimse_address = services.dimse.address
+        stack.push_async_callback(services.jobs.close)
+        await services.jobs.open()
         http = self._listen(services)
         stack.push_async_callback(self._stop_listening, http, services)
         services.ready = True
@@ -170,6 +179,11 @@ class Server:
         render, query = RenderService(catalog, blobs, pool), QueryService(catalog)
         transfer = TransferService(catalog, blobs, retrieve, render)
         archive = ArchiveVerbs(query, transfer, nodes)
+        dimse = DimseService(settings, Door(settings, ingest, nodes, archive, blobs.spool_folder))
+        by_protocol: dict[str, Peer] = {"DIMSE": DimsePeer(settings, dimse, transfer)}
+        peers = Peers(nodes, by_protocol)
+        runners = {"send": SendRunner(catalog, peers), "retrieve": RetrieveRunner(peers)}
+        jobs = JobService(catalog, runners, owner=server_name(settings.data))
         return Services(
             settings=settings,
             authenticator=NoAuthentication() if settings.no_auth else users.authenticator,
@@ -189,7 +203,9 @@ class Server:
             plugins=plugins,
             process=ProcessService(catalog, blobs, pool, plugins),
             nodes=nodes,
-            dimse=DimseService(settings, Door(settings, ingest, nodes, archive, blobs.spool_folder)),
+            dimse=dimse,
+            remote=RemoteService(catalog, peers, jobs),
+            jobs=jobs,
         )
 
     def _listen(self, services: Services) -> HTTPServer:

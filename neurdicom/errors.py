@@ -100,13 +100,16 @@ class PeerFailed(NeurdicomError, ConnectionError):
     ----------
     retryable : bool
         Trying again later may help: it did not answer, or said that it is busy.
+    retry_after : float or None
+        Seconds after which it asks to be tried again.
     """
 
     code = "peer_failed"
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
+    def __init__(self, message: str, *, retryable: bool = True, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class PluginError(NeurdicomError, RuntimeError):

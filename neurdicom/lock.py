@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import uuid
 from pathlib import Path
 
 from neurdicom.errors import Conflict
@@ -36,3 +37,16 @@ class FolderLock:
     def release(self) -> None:
         """Let others have the folder. Idempotent."""
         self._file.close()
+
+
+def server_name(folder: Path) -> str:
+    """The name of the server on a data folder, made up at its first start: which jobs it holds in a shared catalog."""
+    file = folder / "server-name"
+    try:
+        name = file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        name = ""
+    if not name:
+        name = uuid.uuid4().hex
+        file.write_text(f"{name}\n", encoding="ascii")
+    return name

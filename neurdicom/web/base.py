@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from neurdicom.services.files import FileService
     from neurdicom.services.frames import FrameService
     from neurdicom.services.ingest import IngestService
+    from neurdicom.services.jobs import JobService
     from neurdicom.services.metadata import MetadataService
     from neurdicom.services.nodes import NodeService
     from neurdicom.services.plugins import PluginService
     from neurdicom.services.process import ProcessService
     from neurdicom.services.query import QueryService
+    from neurdicom.services.remote import RemoteService
     from neurdicom.services.remove import RemoveService
     from neurdicom.services.render import RenderService
     from neurdicom.services.retrieve import RetrieveService
@@ -80,6 +82,8 @@ class Services:
     plugins: "PluginService"
     process: "ProcessService"
     nodes: "NodeService"
+    remote: "RemoteService"
+    jobs: "JobService"
     dimse: "DimseService"
     ready: bool = False
     under_way: "set[ApiHandler]" = field(default_factory=set)

@@ -5,9 +5,11 @@ from urllib.parse import quote
 
 from neurdicom.security.access import Access
 from neurdicom.services.node_fields import as_answer
+from neurdicom.services.remote import DEFAULT_MATCHES, MAX_IDS, MAX_MATCHES
 from neurdicom.web.base import ApiHandler
+from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
-from neurdicom.web.routing import BOOLEAN, STRING, Parameter, Route, operation
+from neurdicom.web.routing import BOOLEAN, NUMBER, STRING, Parameter, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
@@ -73,6 +75,60 @@ _FIELDS: dict[str, Any] = {
         },
     ],
 }
+_LEVEL = {"enum": ["PATIENT", "STUDY", "SERIES", "INSTANCE"]}
+_IDS = {"type": "array", "items": STRING, "maxItems": MAX_IDS}
+_UNIQUE_KEYS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        keyword: {"type": "string", "minLength": 1, "maxLength": 64}
+        for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    },
+}
+
+_ECHO = {
+    "type": "object",
+    "required": ["ok", "seconds"],
+    "properties": {"ok": {"const": True}, "seconds": {**NUMBER, "description": "That it took, connecting included."}},
+}
+_QUERY = {
+    "type": "object",
+    "required": ["level"],
+    "additionalProperties": False,
+    "properties": {
+        "level": _LEVEL,
+        "query": {
+            "type": "object",
+            "description": "Keyword or tag to a value, a list of values, null, or an object of keys (a sequence).",
+        },
+        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_MATCHES, "default": DEFAULT_MATCHES},
+    },
+}
+_RETRIEVAL = {
+    "type": "object",
+    "required": ["level", "ids"],
+    "additionalProperties": False,
+    "properties": {
+        "level": _LEVEL,
+        "ids": {
+            "description": "The unique keys at the level and above, `{StudyInstanceUID, SeriesInstanceUID, ...}`, or "
+            "a list of such; at the levels of patients and studies also just the ids.",
+            "oneOf": [
+                _UNIQUE_KEYS,
+                STRING,
+                {"type": "array", "minItems": 1, "maxItems": MAX_IDS, "items": {"anyOf": [STRING, _UNIQUE_KEYS]}},
+            ],
+        },
+        "method": {**_RETRIEVE, "enum": ["C-MOVE", "C-GET", "WADO-RS"]},
+    },
+}
+_SENDING = {
+    "type": "object",
+    "description": "Ids of this server's entities, of one kind at least.",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": {"patients": _IDS, "studies": _IDS, "series": _IDS, "instances": _IDS},
+}
 _PAGING = (
     Parameter("limit", "The most nodes to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
     Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
@@ -137,7 +193,73 @@ class NodeHandler(ApiHandler):
         self.finish()
 
 
+class EchoHandler(ApiHandler):
+    """Whether a node answers."""
+
+    @operation(
+        "Echo a DICOM node",
+        tag="nodes",
+        description="C-ECHO, or a query for a single study over DICOMweb.",
+        answers={200: json_answer("It answers.", _ECHO), 502: "It does not answer, or refuses."},
+    )
+    async def post(self, name: str) -> None:
+        """Ask it."""
+        self.send_json({"ok": True, "seconds": await self.services.remote.echo(name)})
+
+
+class FindHandler(ApiHandler):
+    """Queries to a node."""
+
+    @operation(
+        "Query a DICOM node",
+        tag="nodes",
+        description="C-FIND or QIDO-RS with any keys. A key that is null or empty is only asked for.",
+        body={"application/json": _QUERY},
+        answers={
+            200: json_answer("The matches, by keyword.", {"type": "array", "items": {"type": "object"}}),
+            502: "It does not answer, or refuses the query.",
+        },
+    )
+    async def post(self, name: str) -> None:
+        """Query it."""
+        self.send_json(await self.services.remote.find(name, self.json_body()))
+
+
+class RetrieveHandler(ApiHandler):
+    """Retrievals from a node."""
+
+    @operation(
+        "Retrieve from a DICOM node",
+        tag="nodes",
+        description="A job: C-MOVE to this server, C-GET or WADO-RS.",
+        body={"application/json": _RETRIEVAL},
+        answers={202: job_answer("The job."), 409: "Too many jobs are not over.", 502: "It can't be spoken with."},
+    )
+    async def post(self, name: str) -> None:
+        """Make the job."""
+        send_job(self, await self.services.remote.retrieve(name, self.json_body(), by=principal_of(self)))
+
+
+class SendHandler(ApiHandler):
+    """Sending to a node."""
+
+    @operation(
+        "Send to a DICOM node",
+        tag="nodes",
+        description="A job: C-STORE or STOW-RS, edits applied, transcoded to what the node accepts.",
+        body={"application/json": _SENDING},
+        answers={202: job_answer("The job."), 409: "Too many jobs are not over.", 502: "It can't be spoken with."},
+    )
+    async def post(self, name: str) -> None:
+        """Make the job."""
+        send_job(self, await self.services.remote.send(name, self.json_body(), by=principal_of(self)))
+
+
 ROUTES = [
     Route("/api/dicom_nodes", NodesHandler),
     Route("/api/dicom_nodes/{id}", NodeHandler),
+    Route("/api/dicom_nodes/{id}/echo", EchoHandler),
+    Route("/api/dicom_nodes/{id}/find", FindHandler),
+    Route("/api/dicom_nodes/{id}/retrieve", RetrieveHandler),
+    Route("/api/dicom_nodes/{id}/send", SendHandler),
 ]

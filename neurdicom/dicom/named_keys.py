@@ -1,0 +1,83 @@
+"""Query keys as clients of the API write them, `{keyword or tag: value}`, as a dataset of the DICOM JSON model."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydicom import datadict
+
+from neurdicom.dicom.dicomjson import name_groups
+from neurdicom.dicom.dictionary import dictionary_vr
+from neurdicom.errors import Invalid
+
+_TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?", re.ASCII)
+
+#: Sequences in sequences, elements in one dataset, and characters of a value.
+_DEEPEST = 4
+_MOST = 256
+_LONGEST = 4096
+
+
+def parse_keys(keys: Mapping[str, Any], *, depth: int = 0) -> dict[str, Any]:
+    """Write keys as a dataset of the DICOM JSON model (PS3.18 F).
+
+    Parameters
+    ----------
+    keys : Mapping[str, Any]
+        Keyword or tag (`PatientName`, `00100010`, `0010,0010`) to a text, a number, a list of those, an object of
+        keys (the item of a sequence) or null. Null and empty text ask for the attribute without matching it.
+
+    Raises
+    ------
+    Invalid
+        A name that is no attribute, or a value that can't be a key; `field` names it.
+    """
+    if len(keys) > _MOST:
+        raise Invalid(f"the query has {len(keys)} keys; {_MOST} are the limit", field="query")
+    dataset: dict[str, Any] = {}
+    for name, value in keys.items():
+        tag = parse_tag(name)
+        if tag in dataset:
+            raise Invalid(f"{name} is given twice", field=name[:64])
+        dataset[tag] = _element(name, dictionary_vr(int(tag, 16)), value, depth)
+    return dict(sorted(dataset.items()))
+
+
+def parse_tag(name: str) -> str:
+    """The tag of a keyword, or of a tag in any of its forms, as `GGGGEEEE`. Raises `Invalid`."""
+    found = _TAG.fullmatch(name)
+    if found:
+        tag = int(found[1] + found[2], 16)
+        if tag >> 16 in (0x0000, 0x0002, 0xFFFE):
+            raise Invalid(f"{name} is no attribute of a dataset", field=name)
+        return f"{tag:08X}"
+    known = datadict.tag_for_keyword(name)
+    if known is None:
+        raise Invalid(f"{name[:64]!r} is neither a keyword nor a tag such as 00100010", field=name[:64])
+    return f"{known:08X}"
+
+
+def _element(name: str, vr: str, value: Any, depth: int) -> dict[str, Any]:
+    vr = vr.split(" or ", 1)[0]
+    if vr == "SQ":
+        return _sequence(name, value, depth)
+    values = [one for one in (value if isinstance(value, list) else [value]) if one is not None and one != ""]
+    if len(values) > _MOST * 64:
+        raise Invalid(f"{name} has {len(values)} values; {_MOST * 64} are the limit", field=name)
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, str | int | float) or len(str(one)) > _LONGEST:
+            raise Invalid(f"{name} is {repr(one)[:80]}; text or a number is expected", field=name)
+    if not values:
+        return {"vr": vr}
+    return {"vr": vr, "Value": [name_groups(str(one)) if vr == "PN" else one for one in values]}
+
+
+def _sequence(name: str, value: Any, depth: int) -> dict[str, Any]:
+    item = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if item is None or item in ("", []):
+        return {"vr": "SQ"}
+    if not isinstance(item, Mapping):
+        raise Invalid(f"{name} is a sequence; an object of keys, its one item, is expected", field=name)
+    if depth >= _DEEPEST:
+        raise Invalid(f"{name} lies deeper than the {_DEEPEST} sequences that a query may nest", field=name)
+    return {"vr": "SQ", "Value": [parse_keys(item, depth=depth + 1)]}

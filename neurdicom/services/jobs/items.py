@@ -1,0 +1,102 @@
+"""The items of a job and what became of them, some hundreds in each document.
+
+Writing progress costs one such document and the job's own, however large the job is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from neurdicom.services.jobs.runner import Outcome
+
+#: Items in one document.
+CHUNK = 500
+
+#: Failures that are kept of one item, and characters of a reason.
+_MAX_FAILURES = 20
+_MAX_REASON = 500
+
+_PENDING, _AGAIN, _OVER = "p", "a", "o"
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Some items of a job.
+
+    Attributes
+    ----------
+    number : int
+        Place of the document among the job's.
+    values : Sequence
+        The items.
+    states : list of str
+        Of each: pending, to be tried again, or over.
+    tallies : dict of int to list of int
+        Done, failed and warned instances of items that are over; one done instance where there is none.
+    attempts : dict of int to int
+        Of items that failed.
+    failures : dict of int to list
+        Instance and reason, of items that failed.
+    """
+
+    number: int
+    values: Sequence[Any]
+    states: list[str] = field(default_factory=list)
+    tallies: dict[int, list[int]] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    failures: dict[int, list[list[str | None]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.states = self.states or [_PENDING] * len(self.values)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read what `as_document` gave."""
+        maps = {
+            name: {int(index): value for index, value in document[name].items()}
+            for name in ("tallies", "attempts", "failures")
+        }
+        return cls(document["number"], document["values"], list(document["states"]), **maps)
+
+    def as_document(self) -> dict[str, Any]:
+        """A copy of it as JSON."""
+        maps = {
+            name: {str(index): value for index, value in getattr(self, name).items()}
+            for name in ("tallies", "attempts", "failures")
+        }
+        return {"number": self.number, "values": self.values, "states": "".join(self.states), **maps}
+
+    def pending(self) -> list[int]:
+        """Places of the items that are not over."""
+        return [index for index, state in enumerate(self.states) if state != _OVER]
+
+    def settle(self, index: int, outcome: Outcome, *, attempts: int) -> bool:
+        """Note what became of an item; whether it is over, and not to be tried again (which so many attempts end)."""
+        if outcome.failed:
+            self.attempts[index] = self.attempts.get(index, 0) + 1
+            found = outcome.failures[:_MAX_FAILURES]
+            self.failures[index] = [[one.instance, one.reason[:_MAX_REASON]] for one in found]
+        else:
+            self.failures.pop(index, None)
+        over = not (outcome.failed and outcome.retryable and self.attempts[index] < attempts)
+        self.states[index] = _OVER if over else _AGAIN
+        tally = [outcome.done, outcome.failed, outcome.warned]
+        if over and tally != [1, 0, 0]:
+            self.tallies[index] = tally
+        return over
+
+    def count(self) -> tuple[int, int, int]:
+        """Done, failed and warned instances of the items that are over."""
+        tallies = [self.tallies.get(index, (1, 0, 0)) for index, state in enumerate(self.states) if state == _OVER]
+        done, failed, warned = (sum(tally[place] for tally in tallies) for place in range(3))
+        return done, failed, warned
+
+    def errors(self, index: int) -> list[dict[str, Any]]:
+        """Why an item failed, as a job tells it."""
+        attempts = self.attempts.get(index, 1)
+        found = self.failures.get(index, [])
+        return [{"instance": instance, "reason": reason, "attempts": attempts} for instance, reason in found]
+
+    def all_errors(self) -> list[dict[str, Any]]:
+        """Why items that are over have failed."""
+        return [one for index in sorted(self.failures) if self.states[index] == _OVER for one in self.errors(index)]

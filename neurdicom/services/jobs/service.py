@@ -1,0 +1,312 @@
+"""Jobs: made, run a few at a time, listed, cancelled; and taken up again after a restart."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import Conflict, NeurdicomError, Unavailable
+from neurdicom.security.access import Principal, check_self_or_admin
+from neurdicom.services.jobs.execution import Execution
+from neurdicom.services.jobs.lease import Lease, Leases
+from neurdicom.services.jobs.queue import FairQueue
+from neurdicom.services.jobs.record import Job, made_at, new_id, now
+from neurdicom.services.jobs.retry import Backoff
+from neurdicom.services.jobs.runner import Runner
+from neurdicom.services.jobs.store import JobStore
+
+log = logging.getLogger(__name__)
+
+#: Jobs that one server runs at a time; a single user has one fewer.
+AT_ONCE = 4
+
+#: Jobs of one user that are not over.
+MAX_OPEN = 1000
+
+#: How long the records of jobs that are over are kept, and how many in all.
+KEEP_SECONDS = 30 * 86400.0
+KEEP_RECORDS = 10_000
+
+#: Seconds between looks at what other servers have left or made.
+WATCH_SECONDS = 10.0
+
+#: Seconds between removals of old records.
+PURGE_SECONDS = 3600.0
+
+#: Seconds that a stopping server gives to the items under way.
+_STOP_SECONDS = 5.0
+
+#: Seconds until a lease without a record counts as one that a crash has left.
+_ORPHANED_SECONDS = 60.0
+
+
+class JobService:
+    """The jobs of all servers on a catalog, some of which this one runs.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    runners : Mapping[str, Runner]
+        By kind of job.
+    owner : str
+        Name of this server, the same after a restart.
+    backoff : Backoff
+        When what failed is tried again.
+    """
+
+    def __init__(
+        self, catalog: Catalog, runners: Mapping[str, Runner], *, owner: str, backoff: Backoff | None = None
+    ) -> None:
+        self._store = JobStore(catalog)
+        self._leases = Leases(catalog, owner)
+        self._owner = owner
+        self._runners = runners
+        self._backoff = backoff or Backoff()
+        self._queue = FairQueue()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._users: dict[str, str] = {}
+        self._executions: dict[str, Execution] = {}
+        self._cancelled: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._watcher: asyncio.Task[None] | None = None
+        self._closed = True
+
+    # -- start and stop --------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take up what is not over, and keep watching for more."""
+        self._closed = False
+        await self._look()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Leave all jobs where they can be gone on with. Idempotent."""
+        self._closed = True
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for execution in self._executions.values():
+            execution.halt()
+        running = list(self._running.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    # -- verbs -----------------------------------------------------------------------------------------------
+
+    async def submit(self, kind: str, request: dict[str, Any], *, by: Principal, total: int | None = None) -> Job:
+        """Make a job, which runs as soon as it is its turn. Raises `Conflict` where a user has too many already."""
+        opened = [lease for lease in await self._leases.all() if lease.user == by.id]
+        if len(opened) >= MAX_OPEN:
+            raise Conflict(f"{by.email} has {len(opened)} jobs that are not over; {MAX_OPEN} are the limit")
+        job = Job(id=new_id(), kind=kind, user=by.email, user_id=by.id, request=request, created=now(), total=total)
+        # The lease goes first: a record without one would never be run.
+        lease = await self._leases.add(job.id, by.id)
+        await self._store.save(job)
+        self._enqueue(lease)
+        log.info("job %s (%s) was made by %s", job.id, kind, by.email)
+        return job
+
+    async def get(self, job: str) -> Job:
+        """One job. Raises `NotFound`."""
+        return await self._store.get(job)
+
+    async def list(
+        self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True
+    ) -> tuple[list[Job], int]:
+        """A page of the jobs of a `state` or a `kind`, by when they were made, and how many there are."""
+        return await self._store.list(where, limit=limit, offset=offset, newest_first=newest_first)
+
+    async def cancel_or_remove(self, job: str, *, by: Principal | None) -> Job | None:
+        """Cancel a job that is not over, after the item under way, or forget one that is.
+
+        Returns
+        -------
+        Job or None
+            The job, which may still be running; None if it was forgotten.
+
+        Raises
+        ------
+        NotFound
+        Forbidden
+            It is another user's, and the caller is no administrator.
+        """
+        found = await self._store.get(job)
+        check_self_or_admin(by, found.user_id)
+        if found.is_over:
+            await self._store.remove(job)
+            return None
+        if await self._leases.cancel(job) is not None:
+            if job in self._executions:
+                self._executions[job].cancel()
+            elif job in self._running:
+                self._cancelled.add(job)
+            else:
+                await self._cancel_waiting(job)
+        return await self._store.get(job)
+
+    async def _cancel_waiting(self, job: str) -> None:
+        """End a job that nobody runs; one that another server runs is ended by that."""
+        if await self._leases.take(job) is None:
+            return
+        found = await self._store.find(job)
+        if found is not None and not found.is_over:
+            found.end("cancelled")
+            await self._store.save(found)
+        await self._store.remove_items(job)
+        await self._leases.remove(job)
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def _enqueue(self, lease: Lease) -> None:
+        if self._closed or lease.job in self._running or lease.job in self._queue:
+            return
+        timer = self._timers.pop(lease.job, None)
+        if timer is not None:
+            timer.cancel()
+        wait = lease.not_before - time.time()
+        if wait > 0:
+            again = Lease(lease.job, lease.user)
+            self._timers[lease.job] = asyncio.get_running_loop().call_later(wait, self._enqueue, again)
+            return
+        self._queue.put(lease.user, lease.job)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        while not self._closed and len(self._running) < AT_ONCE:
+            turn = self._queue.take(self._may_run)
+            if turn is None:
+                return
+            user, job = turn
+            self._users[job] = user
+            self._running[job] = asyncio.create_task(self._run(job, user))
+
+    def _may_run(self, user: str) -> bool:
+        return list(self._users.values()).count(user) < AT_ONCE - 1
+
+    async def _run(self, job: str, user: str) -> None:
+        again: Lease | None = None
+        try:
+            lease = await self._leases.take(job)
+            if lease is not None:
+                again = await self._run_taken(lease)
+        except Unavailable as error:
+            log.warning("job %s has to wait: %s", job, error)
+            again = Lease(job, user, not_before=time.time() + WATCH_SECONDS)
+        except Exception:  # a fault of ours in one job must not take the others along
+            log.exception("job %s failed", job)
+            await self._fail(job)
+        finally:
+            self._executions.pop(job, None)
+            self._cancelled.discard(job)
+            self._running.pop(job, None)
+            self._users.pop(job, None)
+            if again is not None:
+                self._enqueue(again)
+            self._dispatch()
+
+    async def _run_taken(self, lease: Lease) -> Lease | None:
+        """Run a job that is ours; the lease to go on with later, if it is not over."""
+        found = await self._store.find(lease.job)
+        if found is None:
+            if time.time() - made_at(lease.job) > _ORPHANED_SECONDS:
+                await self._leases.remove(lease.job)
+            else:
+                await self._leases.release(lease.job)
+            return None
+        runner = self._runners.get(found.kind)
+        if runner is None:
+            log.warning("job %s waits: this server does no jobs of the kind %r", found.id, found.kind)
+            await self._leases.release(found.id, not_before=time.time() + KEEP_SECONDS)
+            return None
+        execution = self._executions[found.id] = Execution(self._store, runner, found, self._backoff)
+        if lease.cancel or found.id in self._cancelled:
+            execution.cancel()
+        over = await execution.run()
+        self._executions.pop(found.id, None)
+        if over:
+            await self._leases.remove(found.id)
+            log.info(
+                "job %s (%s) is over: %s, %d done, %d failed",
+                found.id,
+                found.kind,
+                found.state,
+                found.done,
+                found.failed,
+            )
+            return None
+        await self._leases.release(found.id, not_before=found.retry_at or 0.0)
+        return Lease(found.id, lease.user, not_before=found.retry_at or 0.0)
+
+    async def _fail(self, job: str) -> None:
+        """End a job that met a fault of ours."""
+        try:
+            found = await self._store.find(job)
+            if found is not None and not found.is_over:
+                found.errors = [{"instance": None, "reason": "internal error; the log has it", "attempts": 1}]
+                found.end("failed")
+                await self._store.save(found)
+            await self._store.remove_items(job)
+            await self._leases.remove(job)
+        except NeurdicomError as error:
+            log.warning("job %s could not be ended: %s", job, error)
+
+    # -- watching --------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        due = time.monotonic()
+        while True:
+            try:
+                await self._renew()
+                await self._look()
+                if time.monotonic() >= due:
+                    await self._purge()
+                    due = time.monotonic() + PURGE_SECONDS
+            except NeurdicomError as error:
+                log.warning("the jobs can't be looked after now: %s", error)
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _renew(self) -> None:
+        """Hold what runs here, and heed what other servers ask of it."""
+        for job in list(self._executions):
+            lease = await self._leases.renew(job)
+            execution = self._executions.get(job)
+            if execution is None:
+                continue  # over meanwhile
+            if lease is None:
+                log.warning("job %s was taken over by another server", job)
+                execution.abandon()
+                self._running[job].cancel()
+            elif lease.cancel:
+                execution.cancel()
+
+    async def _look(self) -> None:
+        """Let all that nobody runs wait here."""
+        for lease in await self._leases.all():
+            if lease.is_free(self._owner) and lease.job not in self._timers:
+                self._enqueue(lease)
+
+    async def _purge(self) -> None:
+        """Forget the oldest records of jobs that are over."""
+        kept = 0
+        while True:
+            page, total = await self._store.list({}, limit=100, offset=kept, newest_first=False)
+            for job in page:
+                too_old = time.time() - made_at(job.id) > KEEP_SECONDS
+                if job.is_over and (too_old or total > KEEP_RECORDS):
+                    await self._store.remove(job.id)
+                    total -= 1
+                elif not too_old and total <= KEEP_RECORDS:
+                    return
+                else:
+                    kept += 1
+            if not page:
+                return

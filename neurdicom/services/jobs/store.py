@@ -1,0 +1,69 @@
+"""Jobs and their items in the catalog."""
+
+from collections.abc import Mapping
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import NotFound
+from neurdicom.services.jobs.items import Chunk
+from neurdicom.services.jobs.record import Job
+
+_JOBS = "job"
+_ITEMS = "job_items"
+
+
+class JobStore:
+    """The documents of jobs: `job` by id, `job_items` by id and number."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def save(self, job: Job) -> None:
+        """Write a job's record."""
+        await self._catalog.put_document(_JOBS, job.id, job.as_document())
+
+    async def find(self, job: str) -> Job | None:
+        """A job by id."""
+        document = await self._catalog.get_document(_JOBS, job)
+        return None if document is None else Job.from_document(document)
+
+    async def get(self, job: str) -> Job:
+        """A job by id. Raises `NotFound`."""
+        found = await self.find(job)
+        if found is None:
+            raise NotFound(f"there is no job {job!r}")
+        return found
+
+    async def list(
+        self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True
+    ) -> tuple[list[Job], int]:
+        """A page of the jobs whose fields are these, and how many there are."""
+        page = await self._catalog.list_documents(_JOBS, where, limit=limit, offset=offset, descending=newest_first)
+        return [Job.from_document(document) for document in page.items], page.total
+
+    async def remove(self, job: str) -> bool:
+        """Forget a job with its items; False if it is unknown."""
+        await self.remove_items(job)
+        return await self._catalog.delete_document(_JOBS, job)
+
+    async def save_chunk(self, job: str, chunk: Chunk) -> None:
+        """Write some of a job's items."""
+        await self._catalog.put_document(_ITEMS, _key(job, chunk.number), chunk.as_document())
+
+    async def chunk(self, job: str, number: int) -> Chunk:
+        """Some of a job's items. Raises `NotFound`."""
+        document = await self._catalog.get_document(_ITEMS, _key(job, number))
+        if document is None:
+            raise NotFound(f"the items {number} of the job {job} are gone")
+        return Chunk.from_document(document)
+
+    async def remove_items(self, job: str) -> None:
+        """Forget a job's items. From the last to the first, so that none is overlooked when it is done again."""
+        number = 0
+        while await self._catalog.get_document(_ITEMS, _key(job, number)) is not None:
+            number += 1
+        for each in reversed(range(number)):
+            await self._catalog.delete_document(_ITEMS, _key(job, each))
+
+
+def _key(job: str, number: int) -> str:
+    return f"{job}/{number:06}"

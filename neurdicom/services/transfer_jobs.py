@@ -1,0 +1,239 @@
+"""The runners of the jobs that move instances between this server and a node."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
+from neurdicom.services.jobs import Failure, Item, Job, Outcome, Runner
+from neurdicom.services.nodes import NodeService
+from neurdicom.services.peers import Node, Peer, Progress
+
+#: What each level is called in a request to send.
+MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
+
+#: Failures and warnings that are told of one item.
+_TOLD = 20
+
+_PAGE = 200
+
+
+class Peers:
+    """The nodes, and who speaks with them.
+
+    Parameters
+    ----------
+    nodes : NodeService
+    by_protocol : Mapping[str, Peer]
+        Who speaks each protocol.
+    """
+
+    def __init__(self, nodes: NodeService, by_protocol: Mapping[str, Peer]) -> None:
+        self._nodes = nodes
+        self._by_protocol = by_protocol
+
+    async def find(self, name: str) -> tuple[Node, Peer]:
+        """A node, and who speaks with it. Raises `NotFound`, or `PeerFailed` where this server doesn't speak so."""
+        node = await self._nodes.get(name)
+        peer = self._by_protocol.get(node.protocol)
+        if peer is None:
+            raise PeerFailed(f"this server does not speak {node.protocol} with nodes", retryable=False)
+        return node, peer
+
+    async def of_job(self, job: Job) -> tuple[Node, Peer]:
+        """The node of a job, and who speaks with it. Raises `PeerFailed`, also when the node was removed."""
+        try:
+            return await self.find(job.request["node"])
+        except NotFound as error:
+            raise PeerFailed(str(error), retryable=False) from error
+
+
+class SendRunner(Runner):
+    """Sends; an item is the UID of an instance."""
+
+    def __init__(self, catalog: Catalog, peers: Peers) -> None:
+        self._catalog = catalog
+        self._peers = peers
+
+    async def expand(self, job: Job) -> AsyncIterator[Item]:
+        """All instances of the entities that were asked for, each once, series by series."""
+        wanted = {level: set(job.request.get(name, ())) for name, level in MANY.items()}
+        for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
+            for entity in sorted(wanted[level]):
+                async for series in self._series_below(level, entity):
+                    if not any(series[above.value] in wanted[above] for above in level.above):
+                        for instance in await self._instances(series["id"]):
+                            yield Item(instance)
+        async for found in self._chosen(sorted(wanted[Level.INSTANCE])):
+            if not any(found[above.value] in wanted[above] for above in Level.INSTANCE.above):
+                yield Item(found["id"])
+
+    async def _series_below(self, level: Level, entity: str) -> AsyncIterator[dict[str, Any]]:
+        if level is Level.SERIES:
+            found = await self._catalog.get(level, entity)
+            if found is not None:
+                yield found
+            return
+        page = await self._catalog.find(Query(Level.SERIES, (AnyOf(level.value, (entity,)),), limit=None))
+        for series in page.items:
+            yield series
+
+    async def _instances(self, series: str) -> list[str]:
+        # In one go: what is stored or deleted meanwhile must not move the pages of a list.
+        page = await self._catalog.find(Query(Level.INSTANCE, (AnyOf(Level.SERIES.value, (series,)),), limit=None))
+        return [instance["id"] for instance in page.items]
+
+    async def _chosen(self, instances: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        for start in range(0, len(instances), _PAGE):
+            chosen = AnyOf("sop_instance_uid", tuple(instances[start : start + _PAGE]))
+            page = await self._catalog.find(Query(Level.INSTANCE, (chosen,), limit=None))
+            for instance in page.items:
+                yield instance
+
+    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+        """Send them."""
+        node, peer = await self._peers.of_job(job)
+        places = {instance: place for place, instance in enumerate(items)}
+        before = Progress()
+        progress = cast(AsyncGenerator[Progress, None], peer.send(node, items))
+        async with aclosing(progress):
+            async for now in progress:
+                place = places.pop(now.instance or "", None)
+                if place is not None:
+                    yield _sent(place, before, now)
+                before = now
+
+
+def _sent(place: int, before: Progress, now: Progress) -> Outcome:
+    told = (Failure(now.instance, now.reason or "the node gave no reason"),)
+    if now.failed > before.failed:
+        return Outcome(place, failed=1, failures=told, retryable=now.retryable)
+    if now.warned > before.warned:
+        return Outcome(place, done=1, warned=1, warnings=told)
+    return Outcome(place, done=1)
+
+
+class RetrieveRunner(Runner):
+    """Retrieves; an item is the unique keys of an entity (`level`, and keyword to value)."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def expand(self, job: Job) -> AsyncIterator[Item]:
+        """The entities that were asked for; over DICOMweb, the series of them, so that little is done again."""
+        node, peer = await self._peers.of_job(job)
+        level = Level(job.request["level"])
+        for ids in job.request["ids"]:
+            if node.protocol == "DICOMWEB" and level in (Level.PATIENT, Level.STUDY):
+                found = False
+                for series in await _series_of(node, peer, ids):
+                    found = True
+                    yield series
+                if found:
+                    continue
+            yield Item({"level": level.value, "ids": ids}, 1 if level is Level.INSTANCE else None)
+
+    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+        """Retrieve them, one after the other."""
+        node, peer = await self._peers.of_job(job)
+        method = job.request.get("method")
+        for place, item in enumerate(items):
+            tally = _Tally(place)
+            progress = cast(
+                AsyncGenerator[Progress, None],
+                peer.retrieve(node, Level(item["level"]), item["ids"], method=method),
+            )
+            try:
+                async with aclosing(progress):
+                    async for now in progress:
+                        yield tally.take(now)
+            except NeurdicomError as error:
+                yield tally.broken(error)
+            else:
+                yield tally.whole()
+
+
+async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Item]:
+    """The series of a study or a patient, as the node tells of them."""
+    keys: dict[str, Any] = {tag: {"vr": "UI"} for tag in ("0020000D", "0020000E")} | {"00201209": {"vr": "IS"}}
+    for keyword, tag, vr in (("PatientID", "00100020", "LO"), ("StudyInstanceUID", "0020000D", "UI")):
+        if keyword in ids:
+            keys[tag] = {"vr": vr, "Value": [ids[keyword]]}
+    items = []
+    for match in await peer.find(node, Level.SERIES, keys):
+        study = _first(match, "0020000D") or ids.get("StudyInstanceUID")
+        series, count = _first(match, "0020000E"), _first(match, "00201209")
+        if study and series:
+            unique = {"StudyInstanceUID": str(study), "SeriesInstanceUID": str(series)}
+            weight = int(count) if str(count).isdecimal() else None
+            items.append(Item({"level": Level.SERIES.value, "ids": unique}, weight))
+    return items
+
+
+def _first(match: Mapping[str, Any], tag: str) -> Any:
+    element = match.get(tag)
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return values[0] if isinstance(values, list) and values else None
+
+
+class _Tally:
+    """What was told of one entity while it was retrieved."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+        self._last = Progress()
+        self._failures: list[Failure] = []
+        self._warnings: list[Failure] = []
+        self._retryable = True
+
+    def take(self, now: Progress) -> Outcome:
+        """Note how far it has come."""
+        if now.failed > self._last.failed:
+            self._retryable = self._retryable and now.retryable
+            self._note(self._failures, now)
+        elif now.warned > self._last.warned:
+            self._note(self._warnings, now)
+        self._last = now
+        return self._outcome(final=False)
+
+    def whole(self) -> Outcome:
+        """The retrieval has ended."""
+        if self._last.failed and not self._failures:
+            self._failures.append(Failure(None, f"{self._last.failed} instances failed; the node tells no reason"))
+        return self._outcome(final=True)
+
+    def broken(self, error: NeurdicomError) -> Outcome:
+        """The retrieval as a whole failed; what came before is stored."""
+        last = self._last
+        self._failures.append(Failure(None, str(error)))
+        missing = max((last.total or 0) - last.done - last.warned - last.failed, 1)
+        retryable = isinstance(error, PeerFailed) and error.retryable
+        return self._outcome(final=True, missing=missing, retryable=retryable)
+
+    def _note(self, told: list[Failure], now: Progress) -> None:
+        if len(told) < _TOLD:
+            told.append(Failure(now.instance, now.reason or "the node gave no reason"))
+
+    def _outcome(self, *, final: bool, missing: int = 0, retryable: bool | None = None) -> Outcome:
+        last = self._last
+        return Outcome(
+            self._place,
+            done=last.done + last.warned,
+            failed=last.failed + missing,
+            warned=last.warned,
+            total=last.total,
+            failures=tuple(self._failures),
+            warnings=tuple(self._warnings),
+            retryable=self._retryable if retryable is None else retryable,
+            final=final,
+        )
+
+
+def ids_of(request: Mapping[str, Any]) -> Iterator[tuple[str, Level, str]]:
+    """The entities of a request to send: the name of the list, the level and the id."""
+    for name, level in MANY.items():
+        for entity in request.get(name, ()):
+            yield name, level, entity

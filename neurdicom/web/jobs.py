@@ -1,0 +1,129 @@
+"""Routes of jobs: lists, one, cancel or forget."""
+
+from typing import Any
+
+from neurdicom.errors import Invalid
+from neurdicom.security.access import Principal
+from neurdicom.services.jobs import STATES, Job
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.routing import INTEGER, STRING, Parameter, Route, operation
+from neurdicom.web.schemas import json_answer
+
+_TIME = {"type": ["string", "null"], "format": "date-time"}
+_TOLD = {
+    "type": "object",
+    "properties": {"instance": {"type": ["string", "null"]}, "reason": STRING, "attempts": INTEGER},
+}
+_JOB: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "kind", "state", "done", "failed", "total", "created", "started", "ended", "results", "errors"],
+    "properties": {
+        "id": STRING,
+        "kind": {**STRING, "description": "`send`, `retrieve`."},
+        "state": {"enum": list(STATES), "description": "A job that waits to try again is `queued`, with `retry_at`."},
+        "done": {**INTEGER, "description": "Instances."},
+        "failed": INTEGER,
+        "total": {"type": ["integer", "null"], "description": "Null while it is not known."},
+        "created": {"type": "string", "format": "date-time"},
+        "started": _TIME,
+        "ended": _TIME,
+        "retry_at": _TIME,
+        "user": STRING,
+        "request": {"type": "object", "description": "What was asked for."},
+        "results": {"type": "object"},
+        "errors": {
+            "type": "array",
+            "items": _TOLD,
+            "description": "The first failures, at most 100 (5 in lists); no instance where it is the whole node.",
+        },
+    },
+}
+
+#: Errors, warnings and ids of each job in a list.
+_FEW = 5
+
+_QUERY = (
+    Parameter("state", "Only those in this state.", {"enum": list(STATES)}),
+    Parameter("kind", "Only those of this kind."),
+    Parameter("limit", "The most jobs to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
+    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
+    Parameter("sort", "By when they were made.", {"enum": ["created", "-created"], "default": "-created"}),
+)
+
+
+def job_answer(description: str) -> dict[str, Any]:
+    """An OpenAPI response object with a job."""
+    return json_answer(description, _JOB)
+
+
+def principal_of(handler: ApiHandler) -> Principal:
+    """Who asks; there is someone wherever the operation's access is not public."""
+    assert handler.principal is not None
+    return handler.principal
+
+
+def send_job(handler: ApiHandler, job: Job) -> None:
+    """Finish with a job that was made or asked to end."""
+    handler.set_header("Location", f"/api/jobs/{job.id}")
+    handler.send_json(job.as_answer(), 202)
+
+
+class JobsHandler(ApiHandler):
+    """All jobs."""
+
+    @operation(
+        "List jobs",
+        tag="jobs",
+        query=_QUERY,
+        answers={200: json_answer("A page, the newest first.", {"type": "array", "items": _JOB})},
+    )
+    async def get(self) -> None:
+        """Answer a page."""
+        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+        where = {name: value for name in ("state", "kind") if (value := self.query(name)) is not None}
+        if where.get("state", STATES[0]) not in STATES:
+            raise Invalid(f"state is {where['state'][:80]!r}; {', '.join(STATES)} are known", field="state")
+        sort = self.query("sort") or "-created"
+        if sort not in ("created", "-created"):
+            raise Invalid(f"jobs can't be sorted by {sort[:80]!r}; created or -created is possible", field="sort")
+        jobs, total = await self.services.jobs.list(
+            where, limit=limit, offset=offset, newest_first=sort.startswith("-")
+        )
+        send_items(self, [job.as_answer(most=_FEW) for job in jobs], offset=offset, total=total)
+
+
+class JobHandler(ApiHandler):
+    """One job."""
+
+    @operation("Get a job", tag="jobs", answers={200: job_answer("The job.")})
+    async def get(self, job: str) -> None:
+        """Answer it."""
+        self.send_json((await self.services.jobs.get(job)).as_answer())
+
+    @operation(
+        "Cancel a job, or forget one that is over",
+        tag="jobs",
+        description="A job ends after the instance under way. Users do this with their own jobs, administrators with "
+        "all.",
+        answers={
+            202: job_answer("It is cancelled, or will be once the instance under way has ended."),
+            204: "It was over, and is forgotten.",
+            403: "It is another user's.",
+        },
+    )
+    async def delete(self, job: str) -> None:
+        """Cancel or forget it."""
+        cancelled = await self.services.jobs.cancel_or_remove(job, by=self.principal)
+        if cancelled is not None:
+            send_job(self, cancelled)
+        else:
+            self.set_status(204)
+            self.finish()
+
+
+ROUTES = [
+    Route("/api/jobs", JobsHandler),
+    Route("/api/jobs/{id}", JobHandler),
+]

@@ -1,0 +1,96 @@
+"""A job service without a server, and a runner that a test tells what to do."""
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import PeerFailed
+from neurdicom.security.access import Principal
+from neurdicom.services.jobs import Failure, Item, Job, JobService, Outcome, Runner
+from neurdicom.services.jobs.retry import Backoff
+
+ANN = Principal("ann", "ann@example.org")
+BOB = Principal("bob", "bob@example.org")
+ROOT = Principal("root", "root@example.org", is_admin=True)
+
+QUICK = Backoff(first=0.02, factor=1.5, attempts=4)
+
+#: What becomes of an item at its n-th attempt: None when it is done, else the reason and whether it may pass.
+Fate = Callable[[str, int], tuple[str, bool] | None]
+
+
+class Worker(Runner):
+    """Does items named `0`, `1` ... as many as the request's `count`.
+
+    Attributes
+    ----------
+    done : Counter
+        How often each item was done.
+    order : list of str
+        Job ids, one for each item in the order in which they were begun.
+    gate : asyncio.Event
+        Items wait for it.
+    """
+
+    def __init__(self, fate: Fate = lambda item, attempt: None, *, seconds: float = 0.0) -> None:
+        self.fate = fate
+        self.seconds = seconds
+        self.done: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
+        self.order: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.broken: PeerFailed | None = None
+
+    async def expand(self, job: Job) -> AsyncIterator[Item]:
+        for number in range(job.request["count"]):
+            yield Item(str(number))
+
+    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+        for place, item in enumerate(items):
+            if self.broken is not None:
+                raise self.broken
+            self.order.append(job.id)
+            await asyncio.sleep(self.seconds)
+            await self.gate.wait()
+            self.attempts[item] += 1
+            fate = self.fate(item, self.attempts[item])
+            if fate is None:
+                self.done[item] += 1
+                yield Outcome(place, done=1)
+            else:
+                yield Outcome(place, failed=1, failures=(Failure(item, fate[0]),), retryable=fate[1])
+
+
+@asynccontextmanager
+async def service(
+    catalog: Catalog, worker: Runner, *, owner: str | None = None, backoff: Backoff = QUICK
+) -> AsyncIterator[JobService]:
+    """A service that runs jobs of the kind `work`."""
+    jobs = JobService(catalog, {"work": worker}, owner=owner or uuid.uuid4().hex, backoff=backoff)
+    await jobs.open()
+    try:
+        yield jobs
+    finally:
+        await jobs.close()
+
+
+async def ended(jobs: JobService, job: Job, *, seconds: float = 30.0) -> Job:
+    """Wait until a job is over."""
+    return await when(jobs, job, lambda now: now.is_over, seconds=seconds)
+
+
+async def when(jobs: JobService, job: Job, holds: Callable[[Job], bool], *, seconds: float = 30.0) -> Job:
+    """Wait until something holds of a job."""
+    end = time.monotonic() + seconds
+    while True:
+        now = await jobs.get(job.id)
+        if holds(now):
+            return now
+        assert time.monotonic() < end, now
+        await asyncio.sleep(0.02)
