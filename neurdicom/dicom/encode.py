@@ -25,7 +25,7 @@ _SINGLE = frozenset({"LT", "ST", "UR", "UT"})
 _SHORT_LIMIT = 0xFFFE
 
 
-def encode_dataset(dataset: Mapping[str, Any], *, explicit: bool = True) -> bytes:
+def encode_dataset(dataset: Mapping[str, Any], *, explicit: bool = True, charset: CharacterSet | None = None) -> bytes:
     """Write a dataset, its text in the character set that it names itself.
 
     Parameters
@@ -34,13 +34,15 @@ def encode_dataset(dataset: Mapping[str, Any], *, explicit: bool = True) -> byte
         The DICOM JSON model. Elements of bulk data that is elsewhere (`BulkDataURI`) are written empty.
     explicit : bool
         Explicit VR; otherwise implicit.
+    charset : CharacterSet, optional
+        In place of the one that it names: for a part of a dataset.
 
     Raises
     ------
     Invalid
         Something in it is no such model, or a value does not suit its VR; `field` names the tag.
     """
-    return _Encoder(explicit, charset_of(dataset)).dataset(dataset, 0)
+    return _Encoder(explicit, charset or charset_of(dataset)).dataset(dataset, 0)
 
 
 def charset_of(dataset: Mapping[str, Any]) -> CharacterSet:

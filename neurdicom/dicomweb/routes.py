@@ -7,6 +7,7 @@ with methods described by `@operation`.
 from neurdicom.dicomweb.base import BASE, DicomWebHandler
 from neurdicom.dicomweb.frames import Frames
 from neurdicom.dicomweb.metadata import Metadata
+from neurdicom.dicomweb.remove import Remove
 from neurdicom.dicomweb.retrieve import Instances
 from neurdicom.dicomweb.search import (
     SearchInstances,
@@ -16,6 +17,7 @@ from neurdicom.dicomweb.search import (
     SearchSeriesOfStudy,
     SearchStudies,
 )
+from neurdicom.dicomweb.store import StoreInstances
 from neurdicom.web.routing import Route
 
 STUDY = "/studies/{study}"
@@ -30,15 +32,15 @@ def route(path: str, *handlers: type[DicomWebHandler], deep: bool = False) -> Ro
 
 
 ROUTES = [
-    route(STUDY, Instances),
-    route(SERIES, Instances),
-    route(INSTANCE, Instances),
+    route(STUDY, Instances, StoreInstances, Remove),
+    route(SERIES, Instances, Remove),
+    route(INSTANCE, Instances, Remove),
     route(STUDY + "/metadata", Metadata),
     route(SERIES + "/metadata", Metadata),
     route(INSTANCE + "/metadata", Metadata),
     route(INSTANCE + "/frames", Frames),
     route(INSTANCE + "/frames/{frames}", Frames),
-    route("/studies", SearchStudies),
+    route("/studies", SearchStudies, StoreInstances),
     route("/series", SearchSeries),
     route("/instances", SearchInstances),
     route(STUDY + "/series", SearchSeriesOfStudy),

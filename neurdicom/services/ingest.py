@@ -25,6 +25,9 @@ from neurdicom.services.recovery import Recovery, new_instance
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
+Check = Callable[[Header], None]
+"""Looks at an arrival's header before anything is kept of it; what it raises refuses the file. Runs in a thread."""
+
 log = logging.getLogger(__name__)
 
 #: Bytes of one arrival that are held in memory before they go to its spool file; a usual CT or MR image fits, and
@@ -107,20 +110,27 @@ class IngestService:
         await self._queue.drain()
         await asyncio.to_thread(self._threads.shutdown)
 
-    def receive(self, name: str, lane: Lane | None = None) -> "Arrival":
+    def receive(self, name: str, lane: Lane | None = None, check: Check | None = None) -> "Arrival":
         """Begin to receive a file whose bytes come in pieces; files of one lane enter the catalog in order."""
-        return Arrival(self, name, lane or Lane())
+        return Arrival(self, name, lane or Lane(), check)
 
-    async def store(self, spool: Spool, name: str, lane: Lane | None = None) -> Result:
+    async def store(self, spool: Spool, name: str, lane: Lane | None = None, check: Check | None = None) -> Result:
         """Store a file that lies complete in a spool; the spool is used up, whatever happens.
 
         Raises nothing for a file that can't be stored: the result says why.
         """
-        return await self.finish(name, lane or Lane(), spool, ())
+        return await self.finish(name, lane or Lane(), spool, (), check)
 
-    async def finish(self, name: str, lane: Lane, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> Result:
+    async def finish(
+        self,
+        name: str,
+        lane: Lane,
+        spool: Spool | None,
+        rest: tuple[bytes | memoryview, ...],
+        check: Check | None = None,
+    ) -> Result:
         """Store a file whose last pieces are still in memory; without a spool, all of it is."""
-        return await self._enter(name, lane, self.run(self._land, spool, rest))
+        return await self._enter(name, lane, self.run(self._land, spool, rest, check))
 
     async def adopt(self, name: str, file: Path, size: int, sha256: str, header: Header) -> Result:
         """Store a file that another process wrote to the spool folder, made durable and parsed; it is used up."""
@@ -136,11 +146,13 @@ class IngestService:
             return Result.rejected(name, NeurdicomError("internal error: the file could not be stored"))
         return Result(name, outcome.status, arrival.instance, arrival.study, arrival.series)
 
-    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...]) -> NewInstance:
+    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], check: Check | None) -> NewInstance:
         """Write, parse and move into the blob store, in a thread. The spool is used up, whatever happens."""
         spool = self.append(spool, rest)
         try:
             header = read_header(spool.descriptor, spool.head, spool.size)
+            if check is not None:
+                check(header)
             return new_instance(header, self._blobs.commit(spool), datetime.now(UTC))
         except OSError as error:
             raise disk_error(error) from error
@@ -231,15 +243,16 @@ class Inflow:
 class Arrival(Inflow):
     """An instance on its way in. Every arrival ends in `finish` or in `abort`."""
 
-    def __init__(self, ingest: IngestService, name: str, lane: Lane) -> None:
+    def __init__(self, ingest: IngestService, name: str, lane: Lane, check: Check | None = None) -> None:
         super().__init__(ingest)
         self.name = name
         self._lane = lane
+        self._check = check
 
     async def finish(self) -> Result:
         """Store it, now that it is complete."""
         spool, rest = self._take()
-        return await self._ingest.finish(self.name, self._lane, spool, rest)
+        return await self._ingest.finish(self.name, self._lane, spool, rest, self._check)
 
 
 def disk_error(error: OSError) -> Unavailable:

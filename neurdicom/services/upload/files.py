@@ -1,7 +1,7 @@
 """One file of an upload as it arrives: an instance, a ZIP of files, or neither; its first bytes tell."""
 
 from neurdicom.errors import NotDicom
-from neurdicom.services.ingest import Arrival, IngestService
+from neurdicom.services.ingest import Arrival, Check, IngestService
 from neurdicom.services.upload.archive import ZipReader
 from neurdicom.services.upload.results import Results
 
@@ -21,10 +21,24 @@ class FileReader:
         What the sender calls the file.
     results : Results
         Where its result, or those of the files in it, go.
+    check : callable, optional
+        Looks at the header of an instance.
+    archives : bool
+        A ZIP is taken apart.
     """
 
-    def __init__(self, ingest: IngestService, name: str, results: Results) -> None:
+    def __init__(
+        self,
+        ingest: IngestService,
+        name: str,
+        results: Results,
+        *,
+        check: Check | None = None,
+        archives: bool = True,
+    ) -> None:
         self.name = name
+        self._check = check
+        self._archives = archives
         self._ingest = ingest
         self._results = results
         self._head = bytearray()
@@ -54,8 +68,8 @@ class FileReader:
         self._head.clear()
         self._decided = True
         if head[128:PROBE] == b"DICM":
-            self._arrival = self._ingest.receive(self.name, self._results.lane)
-        elif head.startswith(_ZIP):
+            self._arrival = self._ingest.receive(self.name, self._results.lane, self._check)
+        elif self._archives and head.startswith(_ZIP):
             self._archive = ZipReader(self._ingest, self._results)
         return head
 
@@ -80,7 +94,8 @@ class FileReader:
         elif self._archive is not None:
             await self._archive.finish()
         else:
-            raise NotDicom("this is neither a DICOM file (PS3.10: no DICM at offset 128) nor a ZIP of such files")
+            expected = "neither a DICOM file (PS3.10: no DICM at offset 128) nor a ZIP of such files"
+            raise NotDicom(f"this is {expected if self._archives else 'no DICOM file (PS3.10: no DICM at offset 128)'}")
 
     async def abort(self) -> None:
         """Drop it. Idempotent."""

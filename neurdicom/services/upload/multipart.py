@@ -1,7 +1,8 @@
 """Multipart bodies (RFC 2046, RFC 7578, RFC 2387) taken apart as they arrive; no I/O."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
@@ -14,6 +15,9 @@ from neurdicom.services.upload.names import shown_name
 _MAX_HEADERS = 32
 _MAX_HEADER_BYTES = 8 * 1024
 
+#: Bytes before the first boundary.
+_MAX_PREAMBLE = 64 * 1024
+
 #: Content types of parts that are files even without a file name, as in multipart/related.
 _FILES = (b"application/dicom", b"application/zip", b"application/x-zip-compressed", b"application/octet-stream")
 
@@ -23,9 +27,18 @@ _EXTENDED_NAME = re.compile(rb"""filename\*\s*=\s*utf-8'[^']*'([^\s;"]*)""", re.
 
 @dataclass(frozen=True, slots=True)
 class PartBegins:
-    """A part begins; `file` is the name of a file, None for another field of a form."""
+    """A part begins.
+
+    Attributes
+    ----------
+    file : str or None
+        The name of a file, None for another field of a form.
+    headers : Mapping[str, str]
+        By name in lower case.
+    """
 
     file: str | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,8 @@ class MultipartReader:
         if not boundary:
             raise Malformed("the Content-Type of a multipart body must give its boundary", field="Content-Type")
         self.complete = False
+        self._start = b"--" + boundary
+        self._preamble: bytes | None = b""
         self._events: list[Event] = []
         self._headers: dict[bytes, bytes] = {}
         self._name = b""
@@ -90,11 +105,24 @@ class MultipartReader:
     def feed(self, data: bytes) -> list[Event]:
         """Take the next piece; answer what it brings, in order. Raises `Malformed`."""
         self._events = []
+        if self._preamble is not None:
+            data = self._after_preamble(data)
         try:
             self._parser.write(data)
         except FormParserError as error:
             raise Malformed(f"the multipart body is broken: {error}") from error
         return self._events
+
+    def _after_preamble(self, data: bytes) -> bytes:
+        """Leave out what comes before the first boundary (RFC 2046 5.1.1), empty lines as a rule."""
+        self._preamble = data = (self._preamble or b"") + data
+        start = 0 if data.startswith(self._start) else data.find(b"\n" + self._start) + 1
+        if start or data.startswith(self._start):
+            self._preamble = None
+            return data[start:]
+        if len(data) > _MAX_PREAMBLE:
+            raise Malformed(f"the multipart body has no boundary {self._start[:80]!r} in its first {len(data)} bytes")
+        return b""
 
     def _part_begins(self) -> None:
         self._headers = {}
@@ -111,7 +139,8 @@ class MultipartReader:
         self._name = self._value = b""
 
     def _headers_end(self) -> None:
-        self._events.append(PartBegins(self._file_name()))
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers.items()}
+        self._events.append(PartBegins(self._file_name(), headers))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._events.append(PartData(memoryview(data)[start:end]))

@@ -1,0 +1,189 @@
+"""A Part 10 file (PS3.10 7.1) put together from a dataset in the DICOM JSON model and the bulk data that it names.
+
+The file comes in pieces, so that bulk data of any size passes through. It is in Explicit VR Little Endian, or in the
+transfer syntax of compressed pixel data, and its text in UTF-8, as that of the model is.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
+
+from neurdicom.dicom.charset import UTF_8
+from neurdicom.dicom.dictionary import KNOWN_VRS, LONG_VRS
+from neurdicom.dicom.encode import CHARSET_KEY, UTF_8_TERM, encode_dataset
+from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicom.readers import STREAMS
+from neurdicom.dicom.stream import MAX_DEPTH, UNDEFINED
+from neurdicom.errors import Invalid, Malformed, TooLarge
+
+_KEY = re.compile(r"[0-9A-F]{8}")
+_SHORT_LIMIT = 0xFFFE
+_ITEM = b"\xfe\xff\x00\xe0"
+_ITEM_END = b"\xfe\xff\x0d\xe0\0\0\0\0"
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_PIXEL_DATA = "7FE00010"
+
+Json = Mapping[str, Any]
+
+
+class Bulk(Protocol):
+    """Some bulk data: the value of an element, or one frame of compressed pixel data."""
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """Its bytes, in pieces of bounded size."""
+
+
+FindBulk = Callable[[str], Sequence[Bulk]]
+"""Gives what lies at a BulkDataURI: its parts in order. Raises `Malformed` where nothing does."""
+
+
+def assemble_file(dataset: Json, find: FindBulk, transfer_syntax: str = EXPLICIT) -> Iterator[bytes]:
+    """Write a file.
+
+    Parameters
+    ----------
+    dataset : Mapping[str, Any]
+        The model. Elements of File Meta Information and group lengths in it are left out.
+    find : callable
+        Gives bulk data by its URI.
+    transfer_syntax : str
+        UID; any but Explicit VR Little Endian means that the parts of Pixel Data are its compressed frames.
+
+    Yields
+    ------
+    bytes
+
+    Raises
+    ------
+    Malformed
+        The model is none, or bulk data that it names is not there.
+    TooLarge
+        A value is too long for its element.
+    """
+    elements = _elements(dataset)
+    yield _meta(elements, transfer_syntax)
+    elements[CHARSET_KEY] = {"vr": "CS", "Value": [UTF_8_TERM]}
+    for key in sorted(elements):
+        if key == _PIXEL_DATA and transfer_syntax != EXPLICIT:
+            yield from _encapsulated(elements[key], find)
+        else:
+            yield from _element(key, elements[key], find, 0)
+
+
+def _elements(dataset: object) -> dict[str, Json]:
+    """Check the form of a dataset or item, and leave out what has no place in it."""
+    if not isinstance(dataset, Mapping):
+        raise Malformed(f"a dataset of the DICOM JSON model is an object, not a {type(dataset).__name__}")
+    found: dict[str, Json] = {}
+    for key, element in dataset.items():
+        tag = str(key).upper()
+        if not _KEY.fullmatch(tag):
+            raise Malformed(f"{str(key)[:40]!r} is no tag; eight hexadecimal digits are expected")
+        if not isinstance(element, Mapping) or element.get("vr") not in KNOWN_VRS:
+            raise Malformed(f"{tag} has no value representation (vr) that is known")
+        if tag in found:
+            raise Malformed(f"{tag} comes twice")
+        if tag[:4] not in ("0000", "0002", "FFFE") and tag[4:] != "0000":
+            found[tag] = element
+    return found
+
+
+def _meta(elements: Mapping[str, Json], transfer_syntax: str) -> bytes:
+    body = _plain(
+        {
+            "00020001": {"vr": "OB", "InlineBinary": "AAE="},
+            "00020002": elements.get("00080016", {"vr": "UI"}),
+            "00020003": elements.get("00080018", {"vr": "UI"}),
+            "00020010": {"vr": "UI", "Value": [transfer_syntax]},
+            "00020012": {"vr": "UI", "Value": [PYDICOM_IMPLEMENTATION_UID]},
+        }
+    )
+    return bytes(128) + b"DICM" + _plain({"00020000": {"vr": "UL", "Value": [len(body)]}}) + body
+
+
+def _element(key: str, element: Json, find: FindBulk, depth: int) -> Iterator[bytes]:
+    if element["vr"] == "SQ":
+        yield from _sequence(key, element, find, depth)
+    elif "BulkDataURI" in element:
+        yield from _bulk(key, element["vr"], find(_uri(key, element)))
+    else:
+        yield _plain({key: element})
+
+
+def _plain(elements: Json) -> bytes:
+    try:
+        return encode_dataset(elements, charset=UTF_8)
+    except Invalid as error:
+        raise Malformed(str(error), field=error.field) from error
+
+
+def _sequence(key: str, element: Json, find: FindBulk, depth: int) -> Iterator[bytes]:
+    """Write a sequence without lengths, since bulk data may lie in it."""
+    items = element.get("Value")
+    if depth >= MAX_DEPTH:
+        raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}, at {key}")
+    if items is not None and not isinstance(items, list):
+        raise Malformed(f"the Value of {key} is a {type(items).__name__}; a list is expected")
+    yield _head(key, "SQ", UNDEFINED)
+    for item in items or ():
+        yield _ITEM + struct.pack("<I", UNDEFINED)
+        elements = _elements({} if item is None else item)
+        elements.pop(CHARSET_KEY, None)  # its text is in the dataset's
+        for each in sorted(elements):
+            yield from _element(each, elements[each], find, depth + 1)
+        yield _ITEM_END
+    yield _SEQUENCE_END
+
+
+def _uri(key: str, element: Json) -> str:
+    uri = element["BulkDataURI"]
+    if not isinstance(uri, str):
+        raise Malformed(f"the BulkDataURI of {key} is no text")
+    return uri
+
+
+def _bulk(key: str, vr: str, parts: Sequence[Bulk]) -> Iterator[bytes]:
+    length = sum(part.length for part in parts)
+    yield _head(key, vr, length + (length & 1))
+    for part in parts:
+        yield from part.pieces()
+    if length & 1:
+        yield b"\0" if vr in STREAMS else b" "
+
+
+def _encapsulated(element: Json, find: FindBulk) -> Iterator[bytes]:
+    """Write Pixel Data in its encapsulated form (PS3.5 A.4), a fragment for each frame."""
+    frames = find(_uri(_PIXEL_DATA, element))
+    sizes = [frame.length + (frame.length & 1) for frame in frames]
+    offsets, offset = [], 0
+    for size in sizes:
+        offsets.append(offset)
+        offset += 8 + size
+    if offset >= UNDEFINED:
+        raise TooLarge("the compressed pixel data has more than the 4 GiB that a Basic Offset Table reaches")
+    yield _head(_PIXEL_DATA, "OB", UNDEFINED)
+    yield _ITEM + struct.pack(f"<I{len(offsets)}I", 4 * len(offsets), *offsets)
+    for frame, size in zip(frames, sizes, strict=True):
+        yield _ITEM + struct.pack("<I", size)
+        yield from frame.pieces()
+        if frame.length & 1:
+            yield b"\0"
+    yield _SEQUENCE_END
+
+
+def _head(key: str, vr: str, length: int) -> bytes:
+    tag = struct.pack("<HH", int(key[:4], 16), int(key[4:], 16)) + vr.encode("ascii")
+    if vr in LONG_VRS:
+        if length > UNDEFINED:
+            raise TooLarge(f"{key} has {length} bytes; a value has less than 4 GiB")
+        return tag + bytes(2) + struct.pack("<I", length)
+    if length > _SHORT_LIMIT:
+        raise TooLarge(f"{key} has {length} bytes; a value of VR {vr} has at most {_SHORT_LIMIT}")
+    return tag + struct.pack("<H", length)

@@ -1,0 +1,164 @@
+"""STOW-RS (PS3.18 10.5): instances come as a multipart body, and the answer tells what became of each."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from neurdicom import errors
+from neurdicom.dicom.uid import check_uid
+from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, TAG, DicomWebHandler
+from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.services.upload import Store, StoredReference
+from neurdicom.web.routing import BINARY, operation
+
+log = logging.getLogger(__name__)
+
+#: The one table from our errors to Failure Reason (0008,1197) (PS3.18 10.5.3.2.1, PS3.4 B.2.3).
+FAILURE: dict[type[NeurdicomError], int] = {
+    errors.TooLarge: 0xA700,  # out of resources
+    errors.Unavailable: 0xA700,
+    errors.Invalid: 0xA900,  # the dataset lacks what its SOP class needs: a UID that identifies it
+    errors.Conflict: 0xA901,  # likewise: it is of another study than the one it is sent to
+    errors.NotDicom: 0xC000,  # cannot understand
+    errors.Malformed: 0xC000,
+    errors.NotAvailable: 0xC122,  # transfer syntax not supported
+    errors.NeurdicomError: 0x0110,  # processing failure
+}
+
+#: How many instances' reasons are told in words, in the log and in the Warning header.
+_TOLD = 3
+
+_ANSWER = {"description": "What became of each instance.", "content": {DICOM_JSON: {"schema": {"type": "object"}}}}
+_DESCRIPTION = (
+    "A multipart/related body with any number of DICOM files (type application/dicom), or with metadata and bulk data "
+    "(type application/dicom+json; a part for each BulkDataURI, which is its Content-Location); or a single "
+    "application/dicom body. Nothing that is answered as stored can be lost any more; an instance that is there "
+    "already counts as stored. With a study in the path, instances of another one are refused and the others kept."
+)
+
+
+def failure_reason(error: NeurdicomError) -> int:
+    """Failure Reason (0008,1197) of an error; the most specific class that fits gives it."""
+    return next(FAILURE[kind] for kind in type(error).__mro__ if kind in FAILURE)
+
+
+class StoreInstances(DicomWebHandler):
+    """Stores instances, of any studies or of the one in the path; the body goes to the disk as it arrives."""
+
+    _store: Store | None = None
+
+    async def prepare(self) -> None:
+        """Look at the headers, once the credential is in order."""
+        await super().prepare()
+        if self.request.method != "POST" or self._finished:
+            return
+        headers = self.request.headers
+        length = headers.get("Content-Length", "")
+        coding = headers.get("Content-Encoding", "identity").strip().lower()
+        if coding != "identity":
+            raise errors.NotDicom(f"Content-Encoding is {coding[:40]!r}; a body is taken as it is")
+        study = self.path_args[0] if self.path_args else None
+        if study is not None:
+            check_uid(study, "study")
+        self._store = self.services.upload.begin_store(
+            headers.get("Content-Type", ""), int(length) if length.isdecimal() else None, study
+        )
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Take a piece of the body."""
+        if self._store is not None:
+            await self._store.write(chunk)
+
+    def on_connection_close(self) -> None:
+        """Drop what the client did not finish."""
+        super().on_connection_close()
+        if self._store is not None:
+            self._store.drop()
+
+    @operation(
+        "Store instances",
+        tag=TAG,
+        description=_DESCRIPTION,
+        query=[ACCEPT],
+        body={"multipart/related": BINARY, "application/dicom": BINARY},
+        answers={200: _ANSWER, 202: _ANSWER, 409: _ANSWER, 503: _ANSWER, 415: "A body of another media type."},
+    )
+    async def post(self, study: str | None = None) -> None:
+        """Answer what became of each instance."""
+        assert self._store is not None
+        references = await self._store.references()
+        failed = [error for each in references if each.result and (error := each.result.error)]
+        if failed:
+            self._tell(references)
+        body = await asyncio.to_thread(_encode, references, self.base_url)
+        self.set_status(_status(references, failed))
+        await self.send_body(body, DICOM_JSON)
+
+    def _tell(self, references: Sequence[StoredReference]) -> None:
+        """Say why in words, which the dataset has no element for."""
+        reasons = [f"{r.result.file}: {r.result.error}" for r in references if r.result and r.result.error]
+        told = "; ".join(reasons[:_TOLD]) + (f"; and {len(reasons) - _TOLD} more" if len(reasons) > _TOLD else "")
+        log.info("%d of %d instances were not stored: %s", len(reasons), len(references), told)
+        text = "".join(char if " " <= char <= "~" and char not in '"\\' else "'" for char in told)[:1000]
+        self.set_header("Warning", f'299 neurdicom "{text}"')
+
+
+def _status(references: Sequence[StoredReference], failed: Sequence[NeurdicomError]) -> int:
+    if not failed:
+        return HTTPStatus.OK
+    if len(failed) < len(references):
+        return HTTPStatus.ACCEPTED
+    busy = all(isinstance(error, Unavailable) for error in failed)
+    return HTTPStatus.SERVICE_UNAVAILABLE if busy else HTTPStatus.CONFLICT
+
+
+def _encode(references: Sequence[StoredReference], base: str) -> bytes:
+    return orjson.dumps(store_response(references, base))
+
+
+def store_response(references: Sequence[StoredReference], base: str) -> dict[str, Any]:
+    """Make the Store Instances Response (PS3.18 10.5.3) in the DICOM JSON model.
+
+    Parameters
+    ----------
+    references : sequence of StoredReference
+        With their results.
+    base : str
+        URL of the DICOMweb base.
+    """
+    stored: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    studies: set[str] = set()
+    for each in references:
+        result = each.result
+        if result is None:
+            continue
+        if result.error is None:
+            studies.add(result.study or "")
+            url = f"{base}/studies/{result.study}/series/{result.series}/instances/{result.id}"
+            stored.append(_named(each) | {"00081190": _element("UR", url)})
+            continue
+        reason = {"00081197": _element("US", failure_reason(result.error))}
+        (failed if each.sop_instance else others).append((_named(each) if each.sop_instance else {}) | reason)
+    study_url = f"{base}/studies/{next(iter(studies))}" if len(studies) == 1 else None
+    dataset: dict[str, Any] = {"00081190": _element("UR", study_url)}
+    for key, items in (("00081198", failed), ("00081199", stored), ("0008119A", others)):
+        if items:
+            dataset[key] = {"vr": "SQ", "Value": items}
+    return dataset
+
+
+def _named(reference: StoredReference) -> dict[str, Any]:
+    return {
+        "00081150": _element("UI", reference.sop_class or None),
+        "00081155": _element("UI", reference.sop_instance),
+    }
+
+
+def _element(vr: str, value: str | int | None) -> Mapping[str, Any]:
+    return {"vr": vr} if value is None else {"vr": vr, "Value": [value]}

@@ -1,0 +1,221 @@
+"""Metadata and bulk data that come in parts of their own (PS3.18 10.5.2), put together as files."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from neurdicom.blobs.base import Spool
+from neurdicom.dicom.assemble import Bulk, assemble_file
+from neurdicom.dicom.header import EXPLICIT
+from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
+from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
+from neurdicom.services.ingest import Inflow, IngestService, disk_error
+
+#: Bytes of all metadata in one body; it is held in memory.
+MAX_METADATA = 16 * 1024 * 1024
+
+#: Parts with bulk data in one body, and bytes in the name of one.
+MAX_PARTS = 65_535
+MAX_LOCATION = 2048
+
+_PIECE = 1024 * 1024
+_PIECES_HELD = 1024
+_PROBE = 64 * 1024
+_PIXEL_DATA = "7FE00010"
+
+#: Transfer syntaxes of media types whose parts do not name theirs (PS3.18 8.7.3.3); a codestream may say it itself.
+_SYNTAXES = {
+    "image/jpeg": "1.2.840.10008.1.2.4.70",
+    "image/dicom-rle": "1.2.840.10008.1.2.5",
+    "image/x-dicom-rle": "1.2.840.10008.1.2.5",
+    "image/jls": "1.2.840.10008.1.2.4.80",
+    "image/x-jls": "1.2.840.10008.1.2.4.80",
+    "image/jp2": "1.2.840.10008.1.2.4.90",
+    "image/jpx": "1.2.840.10008.1.2.4.92",
+    "image/jphc": "1.2.840.10008.1.2.4.201",
+    "video/mpeg": "1.2.840.10008.1.2.4.100",
+    "video/mpeg2": "1.2.840.10008.1.2.4.100",
+    "video/mp4": "1.2.840.10008.1.2.4.102",
+}
+_NATIVE = frozenset({"1.2.840.10008.1.2", EXPLICIT})
+_JPEG_PROCESSES = {
+    0xC0: "1.2.840.10008.1.2.4.50",
+    0xC1: "1.2.840.10008.1.2.4.51",
+    0xC3: "1.2.840.10008.1.2.4.70",
+}
+_LOSSY = {"1.2.840.10008.1.2.4.80": "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.90": "1.2.840.10008.1.2.4.91"}
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPart:
+    """A part with bulk data, in the spool of all of them; a `dicom.assemble.Bulk`."""
+
+    spool: Spool
+    start: int
+    length: int
+    media_type: str
+    syntax: str | None
+
+    def pieces(self) -> Iterator[bytes]:
+        """Its bytes. Blocks."""
+        position, end = self.start, self.start + self.length
+        while position < end:
+            piece = os.pread(self.spool.descriptor, min(_PIECE, end - position), position)
+            if not piece:
+                raise OSError(f"the spool ends at {position}, before its {end}")
+            position += len(piece)
+            yield piece
+
+    def transfer_syntax(self) -> str:
+        """The transfer syntax that a file of this pixel data is in. Blocks. Raises `NotAvailable`."""
+        if self.syntax is not None:
+            if self.syntax in _NATIVE or self.media_type == "application/octet-stream":
+                if self.syntax not in _NATIVE:
+                    raise NotAvailable(f"bulk data of transfer syntax {self.syntax} does not come as octet-stream")
+                return EXPLICIT
+            return self.syntax
+        if self.media_type == "application/octet-stream":
+            return EXPLICIT
+        known = _SYNTAXES.get(self.media_type)
+        if known is None:
+            raise NotAvailable(f"pixel data does not come as {self.media_type!r}; {', '.join(_SYNTAXES)} can be stored")
+        head = os.pread(self.spool.descriptor, min(_PROBE, self.length), self.start)
+        return _syntax_of(known, head)
+
+
+def _syntax_of(default: str, head: bytes) -> str:
+    """Let a codestream correct what its media type says."""
+    if default == "1.2.840.10008.1.2.4.70" and (jpeg := read_jpeg_header(head)) is not None:
+        return _JPEG_PROCESSES.get(jpeg.process, default)
+    if default == "1.2.840.10008.1.2.4.80" and (jpeg := read_jpeg_header(head)) is not None and jpeg.near:
+        return _LOSSY[default]
+    if default == "1.2.840.10008.1.2.4.90" and (j2k := read_j2k_header(head)) is not None and not j2k.reversible:
+        return _LOSSY[default]
+    return default
+
+
+class MetadataParts:
+    """Gathers the parts of one body: metadata in memory, bulk data in one file. Ends in `close`."""
+
+    def __init__(self, ingest: IngestService) -> None:
+        self._ingest = ingest
+        self._inflow = Inflow(ingest)
+        self._received = 0
+        self._texts: list[bytearray] = []
+        self._metadata_bytes = 0
+        self._is_metadata = False
+        self._parts: list[tuple[str, str, str | None, int, int]] = []
+        self._spool: Spool | None = None
+        self._bulk: dict[str, list[BulkPart]] = {}
+
+    def begin_metadata(self) -> None:
+        """A part with datasets begins."""
+        self._is_metadata = True
+        self._texts.append(bytearray())
+
+    def begin_bulk(self, location: str, media_type: str, syntax: str | None) -> None:
+        """A part with bulk data begins; `location` is what a BulkDataURI names. Raises `TooLarge`."""
+        self._is_metadata = False
+        if len(self._parts) >= MAX_PARTS:
+            raise TooLarge(f"the body has more than {MAX_PARTS} parts of bulk data; send it in several")
+        if len(location) > MAX_LOCATION:
+            raise TooLarge(f"the Content-Location of a part has more than {MAX_LOCATION} characters")
+        self._parts.append((location, media_type, syntax, self._received, 0))
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Take the next piece of the part. Raises `TooLarge`, or `Unavailable` when the disk refuses it."""
+        if self._is_metadata:
+            self._metadata_bytes += len(data)
+            if self._metadata_bytes > MAX_METADATA:
+                raise TooLarge(f"the metadata has more than {MAX_METADATA} bytes; send the instances in several bodies")
+            self._texts[-1] += data
+            return
+        await self._inflow.write(data)
+        self._received += len(data)
+        *about, length = self._parts[-1]
+        self._parts[-1] = (*about, length + len(data))  # type: ignore[assignment]  # unpacking loses the types
+
+    async def datasets(self) -> list[Any]:
+        """Give the datasets, in the DICOM JSON model, now that all is here. Raises `Malformed`, `Unavailable`."""
+        self._spool = await self._inflow.complete()
+        for location, media_type, syntax, start, length in self._parts:
+            self._bulk.setdefault(location, []).append(BulkPart(self._spool, start, length, media_type, syntax))
+        found: list[Any] = []
+        for text in self._texts:
+            found += await asyncio.to_thread(_parse, bytes(text))
+        self._texts.clear()
+        return found
+
+    def assemble(self, dataset: Mapping[str, Any]) -> Spool:
+        """Put a file together in a spool. Blocks.
+
+        Raises
+        ------
+        Malformed
+            The dataset is broken, or bulk data that it names is not there.
+        NotAvailable
+            The pixel data is in a form that no file can have.
+        TooLarge, Unavailable
+        """
+        spool: Spool | None = None
+        held: list[bytes] = []
+        try:
+            for piece in assemble_file(dataset, self._find, self._transfer_syntax(dataset)):
+                held.append(piece)
+                if len(piece) >= _PIECE or len(held) >= _PIECES_HELD:
+                    spool = self._ingest.append(spool, tuple(held))
+                    held.clear()
+            return self._ingest.append(spool, tuple(held))
+        except BaseException as error:
+            if spool is not None:
+                spool.discard()
+            if isinstance(error, OSError) and not isinstance(error, Unavailable):
+                raise disk_error(error) from error
+            raise
+
+    def _find(self, uri: str) -> list[Bulk]:
+        parts = self._bulk.get(uri)
+        if parts is None:
+            raise Malformed(f"no part has the Content-Location {uri[:200]!r}, which a BulkDataURI names")
+        return list(parts)
+
+    def _transfer_syntax(self, dataset: Mapping[str, Any]) -> str:
+        element = dataset.get(_PIXEL_DATA) if isinstance(dataset, Mapping) else None
+        uri = element.get("BulkDataURI") if isinstance(element, Mapping) else None
+        parts = self._bulk.get(uri, []) if isinstance(uri, str) else []
+        syntax = parts[0].transfer_syntax() if parts else EXPLICIT
+        if syntax != EXPLICIT and not parts[0].media_type.startswith("video/"):
+            frames = _number_of_frames(dataset)
+            if frames != len(parts):
+                raise Malformed(
+                    f"{len(parts)} parts of compressed pixel data are there for {frames} frames, one is for each"
+                )
+        return syntax
+
+    async def close(self) -> None:
+        """Drop the bulk data. Idempotent."""
+        await self._inflow.abort()
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            await self._ingest.run(spool.discard)
+
+
+def _number_of_frames(dataset: Mapping[str, Any]) -> int:
+    element = dataset.get("00280008")
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    try:
+        return int(values[0]) if isinstance(values, list) and values else 1
+    except (TypeError, ValueError) as error:
+        raise Malformed("NumberOfFrames (0028,0008) is no number") from error
+
+
+def _parse(text: bytes) -> list[Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"the metadata is not JSON: {error}") from error
+    return value if isinstance(value, list) else [value]

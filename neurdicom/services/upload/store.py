@@ -1,0 +1,198 @@
+"""The body of a Store transaction (PS3.18 10.5): DICOM files, or metadata and bulk data, in one multipart body."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from python_multipart.multipart import parse_options_header
+
+from neurdicom.blobs.base import Spool
+from neurdicom.dicom.header import Header
+from neurdicom.errors import Conflict, Malformed, NeurdicomError, NotDicom
+from neurdicom.services.ingest import IngestService, Result
+from neurdicom.services.upload.body import Upload
+from neurdicom.services.upload.bulk import MetadataParts
+from neurdicom.services.upload.files import FileReader
+from neurdicom.services.upload.multipart import Event, PartBegins, PartData
+
+DICOM = "application/dicom"
+METADATA = ("application/dicom+json", "application/json")
+
+#: Encodings that leave a part's bytes as they are (RFC 2045 6.2).
+_IDENTITIES = ("", "binary", "8bit", "7bit")
+
+
+@dataclass(slots=True)
+class StoredReference:
+    """An instance of a Store transaction, and what became of it; what is not known of it is empty.
+
+    Attributes
+    ----------
+    study : str or None
+        Study Instance UID that it must have.
+    result : Result or None
+        Set at the end.
+    """
+
+    study: str | None
+    sop_class: str = ""
+    sop_instance: str = ""
+    result: Result | None = None
+
+    def check(self, header: Header) -> None:
+        """Note which instance it is. Raises `Conflict` for one of another study."""
+        study, _, self.sop_instance = header.ids[1:]
+        self.sop_class = header.layout.sop_class
+        if self.study not in (None, study):
+            raise Conflict(f"the instance {self.sop_instance} is of study {study}, not of {self.study}")
+
+
+class Store(Upload):
+    """One body as it arrives.
+
+    Parameters
+    ----------
+    ingest : IngestService
+    content_type : str
+        `multipart/related` with the media type of its first part, or `application/dicom` for a single file.
+    max_upload : int
+        Bytes that the body may have; 0 for no limit.
+    study : str or None
+        Study Instance UID that all instances must have.
+
+    Raises
+    ------
+    NotDicom
+        Another media type.
+    Malformed
+        A multipart body without a boundary.
+    """
+
+    def __init__(self, ingest: IngestService, content_type: str, max_upload: int, study: str | None) -> None:
+        self._study = study
+        self._references: list[StoredReference] = []
+        kind = _media_type(content_type)
+        self._type = _type_of_parts(content_type) if kind.startswith("multipart/") else kind
+        if kind not in ("multipart/related", DICOM) or self._type not in (DICOM, *METADATA):
+            raise NotDicom(
+                f"Content-Type is {content_type[:200]!r}; multipart/related with type={DICOM} or "
+                f"type={METADATA[0]}, or {DICOM}, is expected"
+            )
+        self._gathered = MetadataParts(ingest) if self._type in METADATA else None
+        self._gathering = False
+        super().__init__(ingest, content_type, "body", max_upload)
+
+    def _reader(self, name: str) -> FileReader:
+        reference = StoredReference(self._study)
+        self._references.append(reference)
+        return FileReader(self._ingest, name, self._results, check=reference.check, archives=False)
+
+    async def _handle(self, event: Event) -> None:
+        if isinstance(event, PartBegins):
+            self._begin(event)
+        elif self._gathering and self._gathered is not None:
+            if isinstance(event, PartData):
+                await self._gathered.write(event.data)
+            else:
+                self._gathering = False
+        else:
+            await super()._handle(event)
+
+    def _begin(self, part: PartBegins) -> None:
+        self._file, self._gathering = None, False
+        encoding = part.headers.get("content-transfer-encoding", "").strip().lower()
+        content_type = part.headers.get("content-type", "")
+        media_type = _media_type(content_type) or self._type
+        name = f"part {len(self._references) + 1}"
+        if encoding not in _IDENTITIES:
+            self._references.append(StoredReference(self._study))
+            self._results.reject(name, Malformed(f"the transfer encoding {encoding[:40]!r} is not possible in HTTP"))
+        elif self._gathered is None or media_type == DICOM:
+            self._file = self._reader(name)
+        elif media_type in METADATA:
+            self._gathered.begin_metadata()
+            self._gathering = True
+        else:
+            _, options = parse_options_header(content_type)
+            syntax = options.get(b"transfer-syntax", b"").decode("latin-1") or None
+            self._gathered.begin_bulk(part.headers.get("content-location", "").strip(), media_type, syntax)
+            self._gathering = True
+
+    async def _complete(self) -> None:
+        if self._multipart is None:
+            assert self._file is not None
+            if not self._size:
+                raise Malformed("the body is empty; a DICOM file is expected")
+            file, self._file = self._file, None
+            await self._finish_part(file)
+            return
+        if not self._multipart.complete:
+            raise Malformed("the multipart body ends before its closing boundary")
+        if self._gathered is not None:
+            for number, dataset in enumerate(await self._gathered.datasets(), 1):
+                reference = _named(dataset, self._study)
+                self._references.append(reference)
+                await self._results.add(self._assemble(self._gathered, f"dataset {number}", dataset, reference))
+        if not len(self._results):
+            raise Malformed("the multipart body has no instance in it")
+
+    async def _assemble(
+        self, gathered: MetadataParts, name: str, dataset: dict[str, Any], reference: StoredReference
+    ) -> Result:
+        try:
+            spool: Spool = await self._ingest.run(gathered.assemble, dataset)
+        except NeurdicomError as error:
+            return Result.rejected(name, error)
+        return await self._ingest.store(spool, name, self._results.lane, reference.check)
+
+    @property
+    def _single(self) -> bool:
+        return False
+
+    async def references(self) -> list[StoredReference]:
+        """Take the body as complete; answer what became of each instance, in order.
+
+        What broke the body off after the first of them is one more, without a name.
+
+        Raises
+        ------
+        NeurdicomError
+            What is wrong with the body as a whole, when nothing in it could be told apart.
+        """
+        try:
+            results = await self.finish()
+        finally:
+            await self._close()
+        named = [*self._references, *(StoredReference(self._study) for _ in results[len(self._references) :])]
+        for reference, result in zip(named, results, strict=False):
+            reference.result = result
+        return [reference for reference in named if reference.result is not None]
+
+    async def abort(self) -> None:
+        """Do as `drop` says, and wait for it. Idempotent."""
+        await super().abort()
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._gathered is not None:
+            await self._gathered.close()
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _type_of_parts(content_type: str) -> str:
+    """The `type` parameter of multipart/related (RFC 2387); it is not always there."""
+    _, options = parse_options_header(content_type)
+    return _media_type(options.get(b"type", b"").decode("latin-1")) or DICOM
+
+
+def _named(dataset: Any, study: str | None) -> StoredReference:
+    """What a dataset says of itself, before it is known to be well-formed."""
+
+    def first(key: str) -> str:
+        element = dataset.get(key) if isinstance(dataset, dict) else None
+        values = element.get("Value") if isinstance(element, dict) else None
+        return values[0] if isinstance(values, list) and values and isinstance(values[0], str) else ""
+
+    return StoredReference(study, first("00080016"), first("00080018"))
