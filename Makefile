@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+OHIF   := 3.13.2
 
-.PHONY: install demo serve test lint bench docs clean check-tools
+.PHONY: install demo serve test lint bench docs ohif clean check-tools
 
 install: $(STAMP)
 
@@ -45,5 +46,13 @@ bench: install
 docs: install
 	$(BIN)/python docs/build.py
 
+# The OHIF viewer, built by its makers, for the tests that drive it.
+ohif: .ohif/$(OHIF)
+
+.ohif/$(OHIF):
+	rm -rf .ohif && mkdir .ohif
+	cd .ohif && npm pack --silent @ohif/app@$(OHIF) >/dev/null && tar -xzf ohif-app-$(OHIF).tgz && rm ohif-app-$(OHIF).tgz
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info bridge/_bridge.cpp neurdicom/*.so
+	rm -rf $(VENV) .ohif build dist *.egg-info bridge/_bridge.cpp neurdicom/*.so
