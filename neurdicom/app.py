@@ -24,6 +24,7 @@ from neurdicom.runtime.pool import WorkerPool
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
+from neurdicom.services.bulk import BulkService
 from neurdicom.services.edit import EditService
 from neurdicom.services.files import FileService
 from neurdicom.services.frames import FrameService
@@ -200,6 +201,7 @@ class Server:
             metadata=MetadataService(catalog),
             files=FileService(catalog, retrieve, render),
             frames=FrameService(blobs, pool),
+            bulk=BulkService(catalog, blobs),
             plugins=plugins,
             process=ProcessService(catalog, blobs, pool, plugins),
             nodes=nodes,

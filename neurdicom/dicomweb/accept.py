@@ -12,6 +12,14 @@ _PIECES = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*"?)+|[,;]')
 _MULTIPART = ("multipart/related", "multipart/*")
 _SYNTAX_NAMES = ("transfer-syntax", "transfersyntax", "transfer_syntax")
 
+#: Names that clients use beside those of the standard.
+_ALIASES = {
+    "image/x-jls": "image/jls",
+    "image/x-dicom-rle": "image/dicom-rle",
+    "image/jpg": "image/jpeg",
+    "video/mpeg2": "video/mpeg",
+}
+
 ANY = "*"
 """As a transfer syntax: as it is stored."""
 
@@ -154,7 +162,8 @@ def _media_range(pieces: list[str]) -> MediaRange | None:
     quality = _quality(parameters.get("q"))
     if name in _MULTIPART:
         inner = parameters.get("type", "").lower().replace(" ", "+")
-        return MediaRange(inner if "/" in inner else "*/*", True, syntax, quality)
+        return MediaRange(_ALIASES.get(inner, inner) if "/" in inner else "*/*", True, syntax, quality)
+    name = _ALIASES.get(name, name)
     return MediaRange(name, None if name == "*/*" else False, syntax, quality)
 
 

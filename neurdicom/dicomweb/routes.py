@@ -5,9 +5,12 @@ with methods described by `@operation`.
 """
 
 from neurdicom.dicomweb.base import BASE, DicomWebHandler
+from neurdicom.dicomweb.bulk import Bulk
+from neurdicom.dicomweb.capabilities import Capabilities
 from neurdicom.dicomweb.frames import Frames
 from neurdicom.dicomweb.metadata import Metadata
 from neurdicom.dicomweb.remove import Remove
+from neurdicom.dicomweb.rendered import Rendered, Thumbnail
 from neurdicom.dicomweb.retrieve import Instances
 from neurdicom.dicomweb.search import (
     SearchInstances,
@@ -18,6 +21,7 @@ from neurdicom.dicomweb.search import (
     SearchStudies,
 )
 from neurdicom.dicomweb.store import StoreInstances
+from neurdicom.dicomweb.wado_uri import WadoUri
 from neurdicom.web.routing import Route
 
 STUDY = "/studies/{study}"
@@ -46,4 +50,14 @@ ROUTES = [
     route(STUDY + "/series", SearchSeriesOfStudy),
     route(STUDY + "/instances", SearchInstancesOfStudy),
     route(SERIES + "/instances", SearchInstancesOfSeries),
+    route(INSTANCE + "/bulk/{path}", Bulk, deep=True),
+    route(INSTANCE + "/bulkdata/{path}", Bulk, deep=True),
+    *(
+        route(f"{path}/{name}", handler)
+        for path in (STUDY, SERIES, INSTANCE, INSTANCE + "/frames/{frames}")
+        for name, handler in (("rendered", Rendered), ("thumbnail", Thumbnail))
+    ),
+    route("/wado", WadoUri),
+    Route("/wado", WadoUri),
+    route("", Capabilities),
 ]

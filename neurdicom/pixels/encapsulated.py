@@ -79,10 +79,7 @@ class Encapsulation:
         return data
 
     def _item(self, offset: int) -> Fragment | None:
-        header = self._source.read(offset, 8) if offset + 8 <= self._end else b""
-        if len(header) < 8 or header[:4] != _ITEM:
-            return None
-        return Fragment(offset + 8, struct.unpack_from("<I", header, 4)[0])
+        return _item_at(self._source, offset, self._end)
 
     def _offsets(self, extended: bytes | None) -> tuple[int, ...]:
         if extended:
@@ -107,11 +104,7 @@ class Encapsulation:
 
     @cached_property
     def _groups(self) -> list[list[Fragment]]:
-        fragments = []
-        position = self._base
-        while (fragment := self._item(position)) is not None:
-            fragments.append(fragment)
-            position = fragment.offset + fragment.length
+        fragments = walk_fragments(self._source, self._base, self._end)
         frames = self._form.frames
         if len(fragments) <= frames:
             return [[fragment] for fragment in fragments]
@@ -126,6 +119,22 @@ class Encapsulation:
                 f"the frames can't be told apart: {frames} frames, {len(fragments)} fragments, no usable offset table"
             )
         return groups
+
+
+def walk_fragments(source: Source, start: int, end: int) -> list[Fragment]:
+    """Find the items that follow each other from an offset on."""
+    fragments = []
+    while (fragment := _item_at(source, start, end)) is not None:
+        fragments.append(fragment)
+        start = fragment.offset + fragment.length
+    return fragments
+
+
+def _item_at(source: Source, offset: int, end: int) -> Fragment | None:
+    header = source.read(offset, 8) if offset + 8 <= end else b""
+    if len(header) < 8 or header[:4] != _ITEM:
+        return None
+    return Fragment(offset + 8, struct.unpack_from("<I", header, 4)[0])
 
 
 def find_extended_offsets(source: Source, layout: Layout, frames: int) -> bytes | None:

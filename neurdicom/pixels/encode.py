@@ -96,8 +96,11 @@ def to_picture(array: Array, *, keep: bool = False) -> Picture:
     return _scale(array)
 
 
-def encode_picture(picture: Picture, format: str) -> bytes:
-    """Encode 8-bit samples, shape (rows, columns) or (rows, columns, 3 or 4), as png, jpeg or webp."""
+def encode_picture(picture: Picture, format: str, quality: int | None = None) -> bytes:
+    """Encode 8-bit samples, shape (rows, columns) or (rows, columns, 3 or 4), as png, jpeg or webp.
+
+    `quality`, from 1 to 100, is that of jpeg and webp.
+    """
     if format == "png":
         # Sub filter and run lengths: the fastest there is, at the size of zlib's default on medical images.
         return bytes(imagecodecs.png_encode(picture, level=1, strategy=3, filter=16))
@@ -107,9 +110,9 @@ def encode_picture(picture: Picture, format: str) -> bytes:
     if format == "webp":
         if picture.ndim == 2:
             picture = np.repeat(picture[..., np.newaxis], 3, axis=2)
-        return bytes(imagecodecs.webp_encode(picture, level=_QUALITY, method=2))
+        return bytes(imagecodecs.webp_encode(picture, level=quality or _QUALITY, method=2))
     return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(picture[..., :3]) if picture.ndim == 3 else picture,
-                                          level=_QUALITY))  # fmt: skip
+                                          level=quality or _QUALITY))  # fmt: skip
 
 
 def _scale(array: Array) -> Picture:

@@ -1,5 +1,6 @@
 """A frame as a viewer shows it: 8-bit grey or RGB, after all the transformations of PS3.3 and PS3.4 N.2."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -65,7 +66,13 @@ class Look:
         return picture
 
 
-def render(frame: Frame, window: Window | None = None, edits: Mapping[str, Any] | None = None) -> Picture:
+def render(
+    frame: Frame,
+    window: Window | None = None,
+    edits: Mapping[str, Any] | None = None,
+    *,
+    keep_function: bool = False,
+) -> Picture:
     """Make the picture of a frame.
 
     Parameters
@@ -76,6 +83,8 @@ def render(frame: Frame, window: Window | None = None, edits: Mapping[str, Any] 
         In place of what the file says; its function is replaced by the file's own, if that can take its width.
     edits : mapping, optional
         Edited attributes by field name, of which `window_center` and `window_width` count.
+    keep_function : bool
+        The window's function stays.
 
     Returns
     -------
@@ -89,7 +98,7 @@ def render(frame: Frame, window: Window | None = None, edits: Mapping[str, Any] 
     """
     photometric, samples = frame.form.photometric, frame.form.samples
     if samples == 1 and photometric in MONOCHROME:
-        return _grey(frame, window, edits or {})
+        return _grey(frame, window, edits or {}, keep_function)
     if samples == 1 and photometric == "PALETTE COLOR":
         return _windowed(palette_colours(frame), window)
     if samples == 3 and photometric in _COLOUR:
@@ -99,8 +108,37 @@ def render(frame: Frame, window: Window | None = None, edits: Mapping[str, Any] 
     )
 
 
-def resize(picture: Picture, width: int | None = None, height: int | None = None) -> Picture:
+def crop(picture: Picture, region: tuple[float, float, float | None, float | None]) -> Picture:
+    """Cut a region out (PS3.18 8.3.5.1.3).
+
+    Parameters
+    ----------
+    picture : ndarray of uint8
+    region : tuple
+        Left, top, width and height in pixels; None is the rest. A negative width or height mirrors it.
+
+    Raises
+    ------
+    Invalid
+        Nothing of it lies within the picture.
+    """
+    rows, columns = picture.shape[:2]
+    left, top, width, height = region
+    width, height = (
+        rest if given is None else given for given, rest in ((width, columns - left), (height, rows - top))
+    )
+    x, y = (max(math.floor(start), 0) for start in (left, top))
+    right, bottom = min(math.ceil(left + abs(width)), columns), min(math.ceil(top + abs(height)), rows)
+    if x >= right or y >= bottom:
+        raise Invalid(f"the region {region} has nothing of a picture of {columns} x {rows} pixels", field="viewport")
+    part = picture[y:bottom, x:right]
+    return np.ascontiguousarray(part[:: -1 if height < 0 else 1, :: -1 if width < 0 else 1])
+
+
+def resize(picture: Picture, width: int | None = None, height: int | None = None, *, enlarge: bool = True) -> Picture:
     """Scale to a width or a height in pixels, or into a box of both; the proportions stay.
+
+    Without `enlarge` a picture that is smaller stays as it is.
 
     Raises
     ------
@@ -109,6 +147,7 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
     """
     rows, columns = picture.shape[:2]
     scale = min(size / given for size, given in ((width, columns), (height, rows)) if size is not None)
+    scale = scale if enlarge else min(scale, 1)
     width, height = max(round(columns * scale), 1), max(round(rows * scale), 1)
     if width * height > MAX_PIXELS:
         raise Invalid(f"{width} x {height} are more than the {MAX_PIXELS} pixels that are given", field="width")
@@ -117,11 +156,12 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any]) -> Picture:
+def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any], keep_function: bool) -> Picture:
     header = frame.header()
     modality = read_modality(header)
     padding = _padding(header.top, frame.form) if not frame.form.is_float else None
-    voi: Voi | None = _with_function(window, header) or _edited(edits, header) or read_voi(header)
+    given = window if keep_function else _with_function(window, header)
+    voi: Voi | None = given or _edited(edits, header) or read_voi(header)
     if voi is None:
         voi = Range(0, 1) if frame.form.bits_stored == 1 else _range(frame.array, modality, padding)
     inverse = frame.photometric == "MONOCHROME1" or header.top.text("PresentationLUTShape") == "INVERSE"

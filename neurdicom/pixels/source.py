@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from neurdicom.dicom import header
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
 
@@ -25,7 +26,7 @@ class Source:
             self._file: BinaryIO = Path(path).open("rb", buffering=0)  # noqa: SIM115 (closed by close)
         except FileNotFoundError as error:
             raise NotFound("the file of this instance is gone") from error
-        self._start = layout.dataset_offset if layout.transfer_syntax == DEFLATED else None
+        self._start = layout.dataset_offset if layout.transfer_syntax in header.DEFLATED else None
 
     def read(self, offset: int, length: int) -> bytearray:
         """Read bytes; fewer than asked for where the file ends."""
@@ -56,16 +57,25 @@ class Source:
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def _read_inflated(self, offset: int, length: int) -> bytearray:
-        assert self._start is not None
         found = bytearray()
+        for piece in self.stream(offset, length):
+            found += piece
+        return found
+
+    def stream(self, offset: int, length: int) -> Iterator[bytes]:
+        """Read bytes of a deflated dataset in pieces of bounded size; fewer than asked for where it ends."""
+        if self._start is None:
+            raise ValueError("the dataset is not deflated")
         position = self._start
         for piece in self._inflate(self._start):
             skip = max(offset - position, 0)
             position += len(piece)
-            found += piece[skip : skip + length - len(found)]
-            if len(found) == length:
-                break
-        return found
+            wanted = piece[skip : skip + length]
+            length -= len(wanted)
+            if wanted:
+                yield wanted
+            if not length:
+                return
 
     def _inflate(self, start: int) -> Iterator[bytes]:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)

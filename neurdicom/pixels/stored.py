@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurdicom.dicom.header import Layout
-from neurdicom.pixels.encapsulated import Encapsulation, Fragment, find_extended_offsets
+from neurdicom.pixels.encapsulated import Encapsulation, Fragment, find_extended_offsets, walk_fragments
 from neurdicom.pixels.form import PixelForm
 from neurdicom.pixels.native import native_place
 from neurdicom.pixels.source import Source
@@ -44,3 +44,19 @@ def frame_places(path: Path, layout: Layout, frames: Sequence[int]) -> list[list
         encapsulation = Encapsulation(source, layout, form)
         extended = find_extended_offsets(source, layout, form.frames) if form.frames > 1 else None
         return [encapsulation.fragments(index, extended) for index in indexes]
+
+
+def value_places(path: Path, layout: Layout, offset: int) -> list[Fragment]:
+    """Find the fragments of an encapsulated value of undefined length (PS3.5 A.4), its offset table left out.
+
+    Parameters
+    ----------
+    path : Path
+        The DICOM file.
+    layout : Layout
+        Its layout.
+    offset : int
+        First byte of the value.
+    """
+    with Source(path, layout) as source:
+        return walk_fragments(source, offset, source.size)[1:]

@@ -9,7 +9,7 @@ from neurdicom.pixels import transcode as transcoding
 from neurdicom.pixels.encode import describe, encode, encode_picture
 from neurdicom.pixels.form import PixelForm, as_layout
 from neurdicom.pixels.native import native_bytes
-from neurdicom.pixels.picture import render, resize
+from neurdicom.pixels.picture import crop, render, resize
 from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
 from neurdicom.pixels.source import Source
 from neurdicom.pixels.voi import Window, WindowFunction
@@ -23,8 +23,10 @@ def image(arguments: dict[str, Any]) -> Answer:
     Parameters
     ----------
     arguments : dict
-        `path`, `layout`, `frame` (from 1), `format` (png, jpeg, webp); optional `window` ([center, width]), `width` and
-        `height` (pixels), `edits` (field to value).
+        `path`, `layout`, `frame` (from 1), `format` (png, jpeg, webp); optional `window` ([center, width]), `function`
+        (VOI LUT Function of the window; by default the file's), `region` ([left, top, width, height], see `crop`),
+        `width` and `height` (pixels), `enlarge` (false keeps smaller pictures as they are), `quality` (1 to 100),
+        `edits` (field to value).
 
     Returns
     -------
@@ -34,10 +36,16 @@ def image(arguments: dict[str, Any]) -> Answer:
         The encoded picture.
     """
     frame = load_stored(arguments["path"], arguments["layout"], arguments["frame"])
-    picture = render(frame, _window(arguments.get("window")), arguments.get("edits"))
-    if arguments.get("width") or arguments.get("height"):
-        picture = resize(picture, arguments.get("width"), arguments.get("height"))
-    media_type, body = f"image/{arguments['format']}", encode_picture(picture, arguments["format"])
+    function = arguments.get("function")
+    window = _window(arguments.get("window"), function)
+    picture = render(frame, window, arguments.get("edits"), keep_function=function is not None)
+    if arguments.get("region"):
+        picture = crop(picture, arguments["region"])
+    width, height = arguments.get("width"), arguments.get("height")
+    if width or height:
+        picture = resize(picture, width, height, enlarge=arguments.get("enlarge", True))
+    body = encode_picture(picture, arguments["format"], arguments.get("quality"))
+    media_type = f"image/{arguments['format']}"
     return {"media_type": media_type, "width": picture.shape[1], "height": picture.shape[0]}, body
 
 
@@ -123,10 +131,10 @@ def transcode(arguments: dict[str, Any]) -> Answer:
     return {"size": size}, b""
 
 
-def _window(given: tuple[float, float] | None) -> Window | None:
+def _window(given: tuple[float, float] | None, function: str | None = None) -> Window | None:
     if given is None:
         return None
-    window = Window(*given)
+    window = Window(*given, WindowFunction(function or WindowFunction.LINEAR))
     if not window.is_valid:
         window = Window(window.center, window.width, WindowFunction.LINEAR_EXACT)
     if not window.is_valid:

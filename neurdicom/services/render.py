@@ -17,6 +17,8 @@ from neurdicom.runtime.pool import Program, Reply, WorkerPool
 
 #: Of `GET /instances/:id/image`.
 IMAGE_FORMATS = ("png", "jpeg", "webp")
+#: VOI LUT Function (0028,1056).
+WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 #: Of `GET /instances/:id/raw`, beside the samples as they are.
 RAW_FORMATS = ("lum8", "f32", "f64", "npy")
 
@@ -41,6 +43,14 @@ class ImageOptions:
         Center and width in modality units, in place of what the file says.
     width, height : int or None
         Of the picture in pixels; with one the other goes with it, with both it fits into them.
+    function : str or None
+        The window's, one of `WINDOW_FUNCTIONS`, in place of what the file says.
+    region : tuple or None
+        Left, top, width and height in pixels of what is shown; None is the rest, negative sizes mirror it.
+    enlarge : bool
+        Whether a smaller picture is enlarged to `width` and `height`.
+    quality : int or None
+        Of lossy formats, from 1 to 100.
     """
 
     format: str = "png"
@@ -48,6 +58,10 @@ class ImageOptions:
     window: tuple[float, float] | None = None
     width: int | None = None
     height: int | None = None
+    function: str | None = None
+    region: tuple[float, float, float | None, float | None] | None = None
+    enlarge: bool = True
+    quality: int | None = None
 
     def check(self) -> None:
         """Raise `Invalid` for what makes no sense."""
@@ -59,6 +73,13 @@ class ImageOptions:
                 raise Invalid(f"window_center is {center}; a finite number is expected", field="window_center")
             if not (math.isfinite(width) and width > 0):
                 raise Invalid(f"window_width is {width}; a number above 0 is expected", field="window_width")
+        if self.function is not None and self.function not in WINDOW_FUNCTIONS:
+            raise Invalid(f"the window's function is {self.function!r}; {', '.join(WINDOW_FUNCTIONS)} are expected")
+
+    def as_arguments(self) -> dict[str, Any]:
+        """What a worker gets of them."""
+        names = ("frame", "format", "window", "width", "height", "function", "region", "enlarge", "quality")
+        return {name: getattr(self, name) for name in names}
 
 
 class TranscodedFile:
@@ -126,8 +147,7 @@ class RenderService:
         """
         options.check()
         location, arguments = await self._arguments(instance, options.frame)
-        arguments |= {"format": options.format, "window": options.window}
-        arguments |= {"width": options.width, "height": options.height}
+        arguments |= options.as_arguments()
         if location.edited:
             edits = await self._catalog.edits(instance)
             arguments["edits"] = {edit.field: edit.value for edit in edits}

@@ -15,7 +15,7 @@ _TRIES = 20
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A study, or a series or an instance in it, by UIDs."""
+    """A study, or a series or an instance in it, by UIDs; an empty one of those above the target fits any."""
 
     study: str
     series: str | None = None
@@ -33,7 +33,7 @@ class Target:
 
     def holds(self, study: str, series: str) -> bool:
         """Whether what lies in this series of this study is where the target says."""
-        return study == self.study and self.series in (None, series)
+        return self.study in ("", study) and self.series in (None, "", series)
 
     def __str__(self) -> str:
         named = [("instance", self.instance), ("series", self.series), ("study", self.study)]
@@ -72,7 +72,7 @@ class TargetService:
             for instance in await self._slices(series):
                 yield instance["id"]
 
-    async def representative(self, target: Target) -> str:
+    async def representative(self, target: Target) -> Location:
         """An instance that stands for a target: one with pixels, from the middle of its first series that has any.
 
         Raises
@@ -83,8 +83,7 @@ class TargetService:
             Nothing there has pixels.
         """
         if target.instance:
-            await self.locate(target)
-            return target.instance
+            return await self.locate(target)
         for series in await self._series(target):
             slices = await self._slices(series)
             middle = len(slices) // 2
@@ -92,7 +91,7 @@ class TargetService:
             for place in nearest:
                 location = await self._catalog.locate(slices[place]["id"])
                 if location is not None and location.layout.get("pixel_keyword") is not None:
-                    return location.instance
+                    return location
         raise NotAvailable(f"nothing in {target} has pixels")
 
     async def _series(self, target: Target) -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from neurdicom.dimse.service import DimseService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
+    from neurdicom.services.bulk import BulkService
     from neurdicom.services.edit import EditService
     from neurdicom.services.files import FileService
     from neurdicom.services.frames import FrameService
@@ -79,6 +80,7 @@ class Services:
     metadata: "MetadataService"
     files: "FileService"
     frames: "FrameService"
+    bulk: "BulkService"
     plugins: "PluginService"
     process: "ProcessService"
     nodes: "NodeService"

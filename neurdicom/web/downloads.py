@@ -35,8 +35,13 @@ class Download(Protocol):
         """Stream a part in pieces of bounded size."""
 
 
-async def send_download(handler: ApiHandler, download: Download) -> None:
-    """Finish with a file, or with the part of it that the request asks for."""
+async def send_download(
+    handler: ApiHandler, download: Download, *, media_type: str = MEDIA_TYPE, filename: str | None = None
+) -> None:
+    """Finish with a file, or with the part of it that the request asks for.
+
+    Without a `filename` it is that of a DICOM file; an empty one leaves it to the client.
+    """
     etag = f'"{download.etag}"'
     handler.set_header("ETag", etag)
     handler.set_header("Accept-Ranges", "bytes")
@@ -57,9 +62,11 @@ async def send_download(handler: ApiHandler, download: Download) -> None:
         handler.set_status(HTTPStatus.PARTIAL_CONTENT)
         last = span.start + span.length - 1
         handler.set_header("Content-Range", f"bytes {span.start}-{last}/{download.size}")
-    handler.set_header("Content-Type", MEDIA_TYPE)
+    handler.set_header("Content-Type", media_type)
     handler.set_header("Content-Length", str(span.length))
-    handler.set_header("Content-Disposition", f'attachment; filename="{download.instance}.dcm"')
+    filename = f"{download.instance}.dcm" if filename is None else filename
+    if filename:
+        handler.set_header("Content-Disposition", f'attachment; filename="{filename}"')
     if handler.request.method == "HEAD":
         # Sent by hand: Tornado would put the hash of the empty body in the place of our ETag.
         await handler.flush()

@@ -71,7 +71,7 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 
 def _operation(route: Route, method: str, described: Operation) -> dict[str, Any]:
-    names = re.findall(r"\{(\w+)\}", route.path)
+    names = route.names
     note = _ACCESS_NOTES[described.access]
     document: dict[str, Any] = {
         "operationId": operation_id(method, route.path),

@@ -104,6 +104,11 @@ class Route:
             pattern = pattern.removesuffix("([^/]+)") + "(.+)"
         return URLSpec(pattern + "/?", self.handler, {"services": services})
 
+    @property
+    def names(self) -> list[str]:
+        """The placeholders."""
+        return re.findall(r"\{(\w+)\}", self.path)
+
     def operations(self) -> dict[str, Operation]:
         """HTTP method in lower case to its operation, in the order of RFC 9110."""
         found = {method: getattr(getattr(self.handler, method), "operation", None) for method in METHODS}

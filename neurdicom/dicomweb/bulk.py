@@ -1,0 +1,80 @@
+"""WADO-RS bulk data (PS3.18 10.4.1.1.5): one element's value, or a part of it."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+
+from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicom.syntaxes import NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
+from neurdicom.dicomweb.accept import Offer
+from neurdicom.dicomweb.base import ACCEPT, TAG
+from neurdicom.dicomweb.frames import Frames
+from neurdicom.dicomweb.multipart import Part, send_multipart
+from neurdicom.services.bulk import PIXEL_DATA
+from neurdicom.services.targets import Target
+from neurdicom.web.downloads import Download, send_download
+from neurdicom.web.ranges import parse_range
+from neurdicom.web.routing import BINARY, Parameter, operation
+
+_CONTENT = {
+    name: {"schema": BINARY}
+    for name in ("multipart/related", OCTET_STREAM, "image/*", *dict.fromkeys(VIDEO_MEDIA_TYPES.values()))
+}
+_ANSWERS: dict[int, Any] = {
+    200: {"description": "The value, in little endian.", "content": _CONTENT},
+    206: {"description": "The part asked for.", "content": _CONTENT},
+    304: "The client's copy is current.",
+}
+
+
+class Bulk(Frames):
+    """The value of one element of an instance."""
+
+    @operation(
+        "Get the bulk data of one element",
+        tag=TAG,
+        description=(
+            "The URIs come from metadata. `path` is the element's tag, after the tag of a sequence and the number of "
+            "an item for each level that it lies below. Encapsulated Pixel Data comes as its frames do."
+        ),
+        query=[
+            ACCEPT,
+            Parameter("offset", "As the metadata have it; answers 404 where the instance has changed since."),
+            Parameter("length", "Likewise."),
+        ],
+        answers=_ANSWERS,
+    )
+    async def get(self, study: str, series: str, instance: str, path: str | None = None) -> None:
+        """Stream it."""
+        location = await self.services.targets.locate(Target(study, series, instance))
+        claims = {name: claim for name in ("offset", "length") if (claim := self.query(name)) is not None}
+        path = (path or "").rstrip("/").upper()
+        value = await self.services.bulk.find(location, path, **claims)
+        syntax = location.layout["transfer_syntax"]
+        media_type = OCTET_STREAM
+        if path == PIXEL_DATA and syntax not in NATIVE:
+            if syntax not in VIDEO_MEDIA_TYPES:
+                await self.send_frames(location, None)
+                return
+            media_type = VIDEO_MEDIA_TYPES[syntax]
+        await self._send_value(value, media_type, syntax if media_type != OCTET_STREAM else EXPLICIT)
+
+    async def _send_value(self, value: Download, media_type: str, syntax: str) -> None:
+        syntaxes = frozenset({syntax})
+        choice = self.negotiate([Offer(media_type, False, syntaxes), Offer(media_type, True, syntaxes)])
+        if not choice.offer.multipart:
+            await send_download(self, value, media_type=media_type, filename="")
+            return
+        self.set_header("Accept-Ranges", "bytes")
+        span = parse_range(self.request.headers.get("Range"), value.size)
+        part = Part(media_type, value.read, value.size)
+        if span is not None and span.length:
+            self.set_status(HTTPStatus.PARTIAL_CONTENT)
+            last = span.start + span.length - 1
+            headers = {"Content-Range": f"bytes {span.start}-{last}/{value.size}"}
+            part = Part(media_type, lambda: value.read(span.start, span.length), span.length, headers)
+        await send_multipart(self, media_type, _only(part))
+
+
+async def _only(part: Part) -> AsyncIterator[Part]:
+    yield part

@@ -1,0 +1,172 @@
+"""WADO-RS rendered resources and thumbnails (PS3.18 10.4.1.1.4 and 10.4.1.1.7)."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from neurdicom import __version__
+from neurdicom.catalog.base import Location
+from neurdicom.dicom.syntaxes import VIDEO_MEDIA_TYPES
+from neurdicom.dicomweb.accept import Offer
+from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
+from neurdicom.dicomweb.frames import parse_frames
+from neurdicom.dicomweb.multipart import Part, send_multipart
+from neurdicom.dicomweb.pictures import PARAMETERS, quality_of, viewport_of, window_of
+from neurdicom.errors import Invalid, NotAvailable, NotFound
+from neurdicom.services.bulk import PIXEL_DATA
+from neurdicom.services.render import ImageOptions
+from neurdicom.services.targets import Target
+from neurdicom.web.downloads import send_buffer, send_download
+from neurdicom.web.routing import BINARY, operation
+
+PICTURES = ("image/jpeg", "image/png", "image/webp")
+PDF = "application/pdf"
+
+#: SOP Class of documents that browsers show, and the element that holds them.
+_ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
+_ENCAPSULATED_DOCUMENT = "00420011"
+
+THUMBNAIL_SIZE = 200
+
+_ANSWERS: dict[int, Any] = {
+    200: {
+        "description": "The picture.",
+        "content": {
+            name: {"schema": BINARY}
+            for name in (*PICTURES, PDF, "multipart/related", *dict.fromkeys(VIDEO_MEDIA_TYPES.values()))
+        },
+    },
+    206: {"description": "The part asked for, of a document or video.", "content": {PDF: {"schema": BINARY}}},
+    304: "The client's copy is current.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is shown as it is: where it lies in a dataset, and its media type."""
+
+    path: str
+    media_type: str
+
+
+def document_of(location: Location) -> Document | None:
+    """The document or the video that an instance is, if it is one."""
+    if location.layout.get("sop_class") == _ENCAPSULATED_PDF:
+        return Document(_ENCAPSULATED_DOCUMENT, PDF)
+    video = VIDEO_MEDIA_TYPES.get(location.layout.get("transfer_syntax", ""))
+    return Document(PIXEL_DATA, video) if video else None
+
+
+class PictureHandler(DicomWebHandler):
+    """Sends pictures and documents."""
+
+    async def send_picture(self, location: Location, options: ImageOptions, media_type: str) -> None:
+        """Finish with the picture of one frame."""
+        if not location.edited and self.not_modified(_identity(location, options)):
+            return
+        reply = await self.services.render.image(location.instance, options)
+        self.set_header("Content-Type", media_type)
+        await send_buffer(self, reply.body)
+        self.finish()
+
+    async def send_document(self, location: Location, document: Document) -> None:
+        """Finish with a document as it is, or with the part of it that is asked for."""
+        value = await self.services.bulk.find(location, document.path)
+        await send_download(self, value, media_type=document.media_type, filename="")
+
+
+class Rendered(PictureHandler):
+    """The picture of an instance or its frames, or of one that stands for a series or a study."""
+
+    thumbnail: ClassVar[bool] = False
+
+    @operation(
+        "Get a picture",
+        tag=TAG,
+        description=(
+            "A series or a study is shown by the middle slice of its first series with pixels. Several frames are "
+            "parts of one answer. A PDF and a video come as they are."
+        ),
+        query=[ACCEPT, *PARAMETERS],
+        answers=_ANSWERS,
+    )
+    async def get(
+        self, study: str, series: str | None = None, instance: str | None = None, frames: str | None = None
+    ) -> None:
+        """Answer it."""
+        options = self._options()
+        numbers = None if frames is None else parse_frames(frames)
+        location = await self.services.targets.representative(Target(study, series, instance))
+        document = document_of(location)
+        if document is not None and self.thumbnail:
+            raise NotAvailable(f"this is {document.media_type}, of which there is no thumbnail")
+        if document is not None:
+            self.negotiate([Offer(document.media_type)])
+            await self.send_document(location, document)
+            return
+        frames_of = self._frames(location, numbers, middle=self.thumbnail or instance is None)
+        several = len(frames_of) > 1
+        forms = (True,) if several else (False, True)
+        choice = self.negotiate([Offer(name, multipart) for multipart in forms for name in PICTURES])
+        media_type = choice.offer.media_type
+        options = replace(options, format=media_type.removeprefix("image/"), frame=frames_of[0])
+        if choice.offer.multipart:
+            await send_multipart(self, media_type, self._parts(location, options, frames_of))
+        else:
+            await self.send_picture(location, options, media_type)
+
+    def _frames(self, location: Location, numbers: list[int] | None, *, middle: bool) -> list[int]:
+        """The frames that are shown. Raises `NotFound` or `NotAvailable`."""
+        if location.layout.get("pixel_keyword") is None:
+            raise NotAvailable(f"the instance {location.instance!r} has no pixels, so no picture")
+        count = max(location.layout.get("number_of_frames") or 1, 1)
+        for number in numbers or ():
+            if not 1 <= number <= count:
+                raise NotFound(f"there is no frame {number}; the instance {location.instance!r} has 1 to {count}")
+        return numbers or [(count + 1) // 2 if middle else 1]
+
+    def _options(self) -> ImageOptions:
+        if self.query("annotation") is not None:
+            raise Invalid("annotation is not possible: nothing is burned into pictures here", field="annotation")
+        options = ImageOptions()
+        if (window := self.query("window")) is not None:
+            values, function = window_of(window)
+            options = replace(options, window=values, function=function)
+        if (quality := self.query("quality")) is not None:
+            options = replace(options, quality=quality_of(quality))
+        if (viewport := self.query("viewport")) is not None:
+            width, height, region = viewport_of(viewport)
+            options = replace(options, width=width, height=height, region=region)
+        elif self.thumbnail:
+            options = replace(options, width=THUMBNAIL_SIZE, height=THUMBNAIL_SIZE, enlarge=False)
+        return options
+
+    async def _parts(self, location: Location, options: ImageOptions, frames: list[int]) -> AsyncIterator[Part]:
+        for frame in frames:
+            reply = await self.services.render.image(location.instance, replace(options, frame=frame))
+            yield Part.of(f"image/{options.format}", reply.body)
+
+
+class Thumbnail(Rendered):
+    """A small picture: of the middle frame, where there are several."""
+
+    thumbnail = True
+
+    @operation(
+        "Get a thumbnail",
+        tag=TAG,
+        description=f"It fits into {THUMBNAIL_SIZE} x {THUMBNAIL_SIZE} pixels unless `viewport` says otherwise.",
+        query=[ACCEPT, *PARAMETERS],
+        answers=_ANSWERS,
+    )
+    async def get(
+        self, study: str, series: str | None = None, instance: str | None = None, frames: str | None = None
+    ) -> None:
+        """Answer it."""
+        await super().get(study, series, instance, frames)
+
+
+def _identity(location: Location, options: ImageOptions) -> str:
+    text = f"{__version__} {location.blob.sha256} {options}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,110 @@
+"""Bulk data by its place in a dataset: what the catalog's header says of it decides what is read, never a request."""
+
+import asyncio
+import base64
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog, Location
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, Layout
+from neurdicom.errors import NotFound
+from neurdicom.pixels.encapsulated import Fragment
+from neurdicom.pixels.stored import value_places
+from neurdicom.services.stored import StoredBytes
+
+#: The way to an element: sequences with the number of an item in each, and its tag at the end.
+_PATH = re.compile(r"(?:[0-9A-F]{8}/[0-9]{1,6}/){0,64}[0-9A-F]{8}")
+
+_WORDS = {
+    **dict.fromkeys(("OW", "US", "SS", "AT"), 2),
+    **dict.fromkeys(("OF", "OL", "FL", "UL", "SL"), 4),
+    **dict.fromkeys(("OD", "OV", "FD", "UV", "SV"), 8),
+}
+
+PIXEL_DATA = "7FE00010"
+
+
+@dataclass(frozen=True, slots=True)
+class InlineBytes:
+    """A value that the catalog itself has."""
+
+    instance: str
+    etag: str
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.body)
+
+    async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Give a part."""
+        yield self.body[start : None if length is None else start + length]
+
+
+class BulkService:
+    """Finds and gives the values that a header leaves out."""
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+
+    async def find(self, location: Location, path: str, **claims: str) -> StoredBytes | InlineBytes:
+        """Give the value of one element, in little endian.
+
+        Parameters
+        ----------
+        location : Location
+            Of the instance.
+        path : str
+            Such as `00091010` or `54000100/0/54001010`.
+        **claims : str
+            `offset` and `length`, where the URI has them: the value is that of another file if they are not right.
+
+        Raises
+        ------
+        NotFound
+            The instance has no such bulk data (any more).
+        """
+        headers = await self._catalog.headers(Level.INSTANCE, location.instance)
+        missing = NotFound(f"the instance {location.instance!r} has no bulk data at {path[:200]!r}")
+        if not headers or not _PATH.fullmatch(path):
+            raise missing
+        element = await asyncio.to_thread(_element, headers[0], path)
+        etag = f"{location.blob.sha256[:32]}-{path.replace('/', '.')}"
+        if "InlineBinary" in element:
+            return InlineBytes(location.instance, etag, base64.b64decode(element["InlineBinary"]))
+        stored = dict(parse_qsl(element.get("BulkDataURI", "").partition("?")[2]))
+        if "offset" not in stored or any(stored.get(name) != value for name, value in claims.items()):
+            raise missing
+        layout, offset = Layout.from_dict(location.layout), int(stored["offset"])
+        if "length" in stored:
+            places = [Fragment(offset, int(stored["length"]))]
+        else:
+            file = await self._blobs.path(location.blob.key)
+            places = await asyncio.to_thread(value_places, file, layout, offset)
+        swap = _WORDS.get(element["vr"], 1) if layout.transfer_syntax == BIG_ENDIAN else 1
+        if sum(place.length for place in places) % swap:
+            swap = 1
+        inflate = layout if layout.transfer_syntax in DEFLATED else None
+        return StoredBytes(location.instance, etag, places, self._blobs, location.blob.key, swap, inflate)
+
+
+def _element(header: bytes, path: str) -> dict[str, Any]:
+    """Follow a path through a header; empty where it leads nowhere."""
+    level: Any = orjson.loads(header)
+    *steps, tag = path.split("/")
+    for sequence, number in zip(steps[::2], steps[1::2], strict=True):
+        items = level.get(sequence, {}).get("Value") or []
+        level = items[int(number)] if int(number) < len(items) else None
+        if not isinstance(level, dict):
+            return {}
+    found: dict[str, Any] = level.get(tag, {})
+    return found
