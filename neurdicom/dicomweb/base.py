@@ -52,6 +52,11 @@ class DicomWebHandler(ApiHandler):
         """As in the API, but what is wrong in a request is a 400 (PS3.18 8.5)."""
         return HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else super().status_of(error)
 
+    def challenges(self) -> list[str]:
+        """Basic as well, which DICOMweb clients know; not to a page's script, where a browser would show its dialog."""
+        by_script = self.request.headers.get("Sec-Fetch-Dest", "document") != "document"
+        return [*super().challenges(), *([] if by_script else ['Basic realm="neurdicom", charset="UTF-8"'])]
+
     def compute_etag(self) -> str | None:
         """None: what has an identity says so by `not_modified`."""
         return None

@@ -87,11 +87,6 @@ class Accounts:
         document = await self._catalog.get_document(_KIND, email)
         return None if document is None else await self.find(document["id"])
 
-    async def find_principal(self, user: str) -> Principal | None:
-        """A user by id, as the origin of a request."""
-        found = await self.find(user)
-        return None if found is None else found.as_principal()
-
     async def list(self) -> list[User]:
         """All users, by address."""
         found = _newest(await self._catalog.find_documents(_KIND))

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from neurdicom.security.access import LOCAL_ADMINISTRATOR, Principal
+from neurdicom.security.accounts import User
+from neurdicom.security.basic import BasicCredentials, Verify, is_basic
 from neurdicom.security.tokens import TokenStore, digest_of
 
 #: Name of the cookie that sign-in sets; its value is the bearer token.
@@ -20,34 +22,38 @@ CACHE_SIZE = 4096
 class Authentication(Protocol):
     """What the web layer needs: the principal behind a request's credentials."""
 
-    async def authenticate(self, authorization: str | None, cookie: str | None) -> Principal | None:
+    async def authenticate(self, authorization: str | None, cookie: str | None, address: str = "") -> Principal | None:
         """See `Authenticator.authenticate`."""
 
 
 class Authenticator:
-    """Checks bearer tokens, presented in the Authorization header or in the session cookie.
+    """Checks bearer tokens, presented in the Authorization header or in the session cookie, and passwords.
 
     Parameters
     ----------
     tokens : TokenStore
     find_user : callable
-        Gives the principal of a user id, or None if the user is gone.
+        Gives an account by its id, or None if it is gone.
+    verify : callable
+        Checks an e-mail address and a password, for the Basic scheme.
     """
 
     def __init__(
         self,
         tokens: TokenStore,
-        find_user: Callable[[str], Awaitable[Principal | None]],
+        find_user: Callable[[str], Awaitable[User | None]],
+        verify: Verify,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tokens = tokens
         self._find_user = find_user
         self._clock = clock
+        self._basic = BasicCredentials(verify, find_user, clock)
         self._cache: OrderedDict[str, tuple[Principal, float]] = OrderedDict()
         self._generation = 0
 
-    async def authenticate(self, authorization: str | None, cookie: str | None) -> Principal | None:
+    async def authenticate(self, authorization: str | None, cookie: str | None, address: str = "") -> Principal | None:
         """Tell who presents these credentials.
 
         Parameters
@@ -56,12 +62,21 @@ class Authenticator:
             The Authorization header. Where there is one it alone counts: a cookie never helps a wrong token.
         cookie : str or None
             Value of the cookie `SESSION_COOKIE`.
+        address : str
+            Where the request comes from; wrong passwords from it slow its next attempts down.
 
         Returns
         -------
         Principal or None
             None if there is no credential, or a wrong or expired one.
+
+        Raises
+        ------
+        TooManyAttempts
+            A password, after wrong ones, and too early.
         """
+        if authorization is not None and is_basic(authorization):
+            return await self._basic.authenticate(authorization, address)
         token = bearer_token(authorization) if authorization is not None else cookie
         if not token:
             return None
@@ -77,6 +92,7 @@ class Authenticator:
         """Drop all answers: a token was revoked or a user changed. Answers under way are not kept either."""
         self._generation += 1
         self._cache.clear()
+        self._basic.forget()
 
     async def _look_up(self, digest: str, now: float) -> Principal | None:
         generation = self._generation
@@ -97,7 +113,7 @@ class Authenticator:
 class NoAuthentication:
     """Everyone is the local administrator: `--no-auth`, allowed on a loopback address only."""
 
-    async def authenticate(self, authorization: str | None, cookie: str | None) -> Principal | None:
+    async def authenticate(self, authorization: str | None, cookie: str | None, address: str = "") -> Principal | None:
         """Answer the local administrator, whatever is presented."""
         return LOCAL_ADMINISTRATOR
 

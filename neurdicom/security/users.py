@@ -58,7 +58,7 @@ class UserService:
         self._folder = folder
         self._session_seconds = session_seconds
         self._changing = asyncio.Lock()
-        self.authenticator = Authenticator(self._tokens, self._accounts.find_principal)
+        self.authenticator = Authenticator(self._tokens, self._accounts.find, self.verify)
 
     async def close(self) -> None:
         """End the threads. Idempotent."""
@@ -82,6 +82,20 @@ class UserService:
         TooManyAttempts
             Earlier attempts failed, and it is too early for the next.
         """
+        user = await self.verify(email, password, address)
+        await self._tokens.purge(user.id)
+        secret, token = await self._tokens.issue(user.id, purpose="session", lifetime=self._session_seconds)
+        now = await self._accounts.find(user.id)
+        if now is None or now.password != user.password:
+            # Changed while this was under way: the change has ended the sessions before this one was there.
+            await self._tokens.revoke(token.digest)
+            raise Unauthenticated("the password was changed a moment ago")
+        _log.info("%s signed in from %s", user.email, address)
+        assert token.expires is not None
+        return SignedIn(secret, token.expires, user)
+
+    async def verify(self, email: str, password: str, address: str) -> User:
+        """Check a password, presented from an address. Raises as `sign_in`."""
         account = email.strip().lower()[:MAX_LENGTH]
         self._throttle.begin(account, address)
         user = await self._known(email)
@@ -93,16 +107,7 @@ class UserService:
         self._throttle.succeeded(account, address)
         if self._passwords.outdated(user.password):
             user = await self._accounts.change(user, password=await self._passwords.hash(password))
-        await self._tokens.purge(user.id)
-        secret, token = await self._tokens.issue(user.id, purpose="session", lifetime=self._session_seconds)
-        now = await self._accounts.find(user.id)
-        if now is None or now.password != user.password:
-            # Changed while this was under way: the change has ended the sessions before this one was there.
-            await self._tokens.revoke(token.digest)
-            raise Unauthenticated("the password was changed a moment ago")
-        _log.info("%s signed in from %s", user.email, address)
-        assert token.expires is not None
-        return SignedIn(secret, token.expires, user)
+        return user
 
     async def sign_out(self, principal: Principal) -> None:
         """End the session (or revoke the token) that a request came with."""

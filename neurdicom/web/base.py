@@ -16,6 +16,7 @@ from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooMa
 from neurdicom.logs import REQUEST_ID
 from neurdicom.security.access import Principal, check_access
 from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.security.basic import is_basic
 from neurdicom.security.origin import check_loopback_host, check_origin
 from neurdicom.web import cors
 from neurdicom.web.early import EarlyAnswerHandler
@@ -132,7 +133,7 @@ class ApiHandler(EarlyAnswerHandler):
         if described is None:
             raise HTTPError(405)
         authorization = headers.get("Authorization")
-        if authorization is None:
+        if authorization is None or is_basic(authorization):  # browsers add both by themselves
             check_origin(
                 self.request.method or "",
                 host=self.request.host,
@@ -140,7 +141,9 @@ class ApiHandler(EarlyAnswerHandler):
                 fetch_site=headers.get("Sec-Fetch-Site"),
                 trusted=cors.listed_origins(self.services.settings.cors_origins),
             )
-        self.principal = await self.services.authenticator.authenticate(authorization, self.get_cookie(SESSION_COOKIE))
+        self.principal = await self.services.authenticator.authenticate(
+            authorization, self.get_cookie(SESSION_COOKIE), self.request.remote_ip or ""
+        )
         check_access(described.access, self.principal)
         if not described.open_query:
             self.check_query(parameter.name for parameter in described.query)
@@ -288,11 +291,17 @@ class ApiHandler(EarlyAnswerHandler):
         else:
             body = problem(status_code, self._detail_of(status_code, error))
         if body["status"] == HTTPStatus.UNAUTHORIZED:
-            self.set_header("WWW-Authenticate", 'Bearer realm="neurdicom"')
+            self.clear_header("WWW-Authenticate")
+            for challenge in self.challenges():
+                self.add_header("WWW-Authenticate", challenge)
         if body["status"] == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self._methods()))
         self.set_header("Content-Type", "application/problem+json")
         self.finish(orjson.dumps(body))
+
+    def challenges(self) -> list[str]:
+        """Schemes of authentication that a 401 offers (RFC 9110 11.6.1); Basic would make a browser show its dialog."""
+        return ['Bearer realm="neurdicom"']
 
     def status_of(self, error: NeurdicomError) -> int:
         """HTTP status of an error; an edge whose standard has it otherwise overrides this."""

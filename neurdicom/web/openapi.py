@@ -38,6 +38,7 @@ _PROBLEM: Schema = {
 _SECURITY_SCHEMES: Schema = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token from `POST /api/users/auth`."},
     "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "Set by the same."},
+    "basic": {"type": "http", "scheme": "basic", "description": "E-mail address and password, for DICOMweb clients."},
 }
 
 _ACCESS_NOTES = {
@@ -66,7 +67,7 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": {"schemas": {"Problem": _PROBLEM}, "securitySchemes": _SECURITY_SCHEMES},
-        "security": [{"bearer": []}, {"session": []}],
+        "security": [{"bearer": []}, {"session": []}, {"basic": []}],
     }
 
 

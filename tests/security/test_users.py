@@ -107,7 +107,7 @@ def test_sessions_expire(tmp_path: Path) -> None:
             assert signed_in.expires == pytest.approx(time.time() + 3600, abs=60)
             clock = Clock(time.time())
             tokens = TokenStore(users._accounts._catalog, clock=clock)
-            authenticator = Authenticator(tokens, users._accounts.find_principal, clock=clock)
+            authenticator = Authenticator(tokens, users._accounts.find, users.verify, clock=clock)
             bearer = f"Bearer {signed_in.token}"
             clock.now = signed_in.expires - 1
             assert await authenticator.authenticate(bearer, None) is not None
@@ -125,7 +125,7 @@ def test_what_another_process_revokes_is_heeded(tmp_path: Path) -> None:
             token = (await server.sign_in("ann@example.org", PASSWORD, address=HERE)).token
             clock = Clock(time.time())
             authenticator = Authenticator(
-                TokenStore(server._accounts._catalog, clock=clock), server._accounts.find_principal, clock=clock
+                TokenStore(server._accounts._catalog, clock=clock), server._accounts.find, server.verify, clock=clock
             )
             assert await authenticator.authenticate(None, token) is not None
             assert await command_line.revoke_tokens(str(user["id"])) == 1
