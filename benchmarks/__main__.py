@@ -11,6 +11,7 @@ BENCHMARKS = {
     "upload": ("Orthanc",),
     "render": ("Orthanc", "wrk"),
     "process_http": ("Orthanc", "wrk"),
+    "qidors": ("Orthanc", "wrk"),
 }
 
 

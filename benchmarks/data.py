@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 ROWS = COLUMNS = 512
 _ROOT = "1.2.826.0.1.3680043.10.1595"
@@ -58,6 +58,25 @@ def ct_file(pixels: np.ndarray, *, number: int, series: int, study: int) -> byte
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
     ds.add_new("PixelData", "OW", pixels.astype("<i2").tobytes())
     _add_private(ds)
+    stream = io.BytesIO()
+    ds.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def dicom_bytes(study: int, **elements: str) -> bytes:
+    """Write a tiny image of a study of its own; elements by keyword are all text."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = SecondaryCaptureImageStorage
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = f"{_ROOT}.4.{study}", f"{_ROOT}.4.{study}.1"
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{_ROOT}.4.{study}.1.1"
+    ds.SeriesNumber = ds.InstanceNumber = 1
+    ds.Rows = ds.Columns = 2
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.add_new("PixelData", "OB", bytes(4))
+    ds.update(elements)
     stream = io.BytesIO()
     ds.save_as(stream, enforce_file_format=True)
     return stream.getvalue()

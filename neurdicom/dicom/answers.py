@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Literal
 
 from neurdicom.dicom.attributes import ATTRIBUTES, Kind, Level
@@ -43,6 +43,7 @@ DEFAULTS: dict[Level, tuple[str, ...]] = {
 _OPTIONAL = frozenset(
     map(tag_of, ("TimezoneOffsetFromUTC", "Rows", "Columns", "BitsAllocated", "NumberOfFrames", "IssuerOfPatientID"))
 )
+MODALITY = tag_of("Modality")
 REQUEST_ATTRIBUTES = tag_of("RequestAttributesSequence")
 #: What the items of RequestAttributesSequence show unless the whole is asked for.
 REQUEST_ITEM: dict[str, Any] = {tag_of("ScheduledProcedureStepID"): {}, tag_of("RequestedProcedureID"): {}}
@@ -65,11 +66,17 @@ def _one(value: Any) -> list[Any]:
     return [value]
 
 
+def _first(value: Any) -> list[Any]:
+    return list(value[:1])
+
+
 def _texts(value: Any) -> list[Any]:
     return [part or None for part in value.split("\\")] if "\\" in value else [value]
 
 
 def _names(value: Any) -> list[Any]:
+    if type(value) is str and "=" not in value and "\\" not in value:
+        return [{"Alphabetic": value}]
     names = value if isinstance(value, list) else value.split("\\")
     return [name_groups(name) or None for name in names]
 
@@ -106,7 +113,12 @@ def _columns() -> dict[str, Column]:
 
 
 def _seen_from(level: Level, column: Column) -> Column:
-    """The column as matches of a level have it: they tell ids above, and studies their patient's attributes."""
+    """The column as matches of a level have it: they tell ids above, and studies their patient's attributes.
+
+    A study's Modality, for which many ask, is the first of those in it.
+    """
+    if level is Level.STUDY and column.tag == MODALITY:
+        return replace(column, level=level, member="modalities", write=_first)
     if column.level is level or column.tag in COUNTED:
         return column
     if column.tag in UID_TAGS:
@@ -118,12 +130,34 @@ def _seen_from(level: Level, column: Column) -> Column:
 COUNTED = frozenset(tag_of(keyword) for keyword, *_ in _COUNTED)
 COLUMNS = _columns()
 _AVAILABILITY = tag_of("InstanceAvailability")
-_ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
 SOP_CLASSES, PATIENT_SERIES = tag_of("SOPClassesInStudy"), tag_of("NumberOfPatientRelatedSeries")
 #: Counted only when asked for by name.
 COSTLY = frozenset({SOP_CLASSES, PATIENT_SERIES})
 #: Never answered from a header: they describe a query or a file.
 _NEVER = frozenset(map(tag_of, ("SpecificCharacterSet", "QueryRetrieveLevel", "RetrieveURL", "RetrieveAETitle")))
+
+
+#: Tag, place of the entity, its member, how its value is written (None: it alone), VR, and what stands for no value.
+_Row = tuple[str, int, str, Write | None, str, dict[str, Any] | None]
+_LEVELS = tuple(Level)
+_PLACES = {level: place for place, level in enumerate(_LEVELS)}
+
+
+def _row(column: Column, is_shown_empty: bool) -> _Row:
+    # A plain tuple: this is read for every element of every match.
+    write = None if column.write is _one else column.write
+    return (
+        column.tag,
+        _PLACES[column.level],
+        column.member,
+        write,
+        column.vr,
+        {"vr": column.vr} if is_shown_empty else None,
+    )
+
+
+def _online(_: Any) -> list[Any]:
+    return ["ONLINE"]
 
 
 class Template:
@@ -159,11 +193,17 @@ class Template:
         wanted = {*DEFAULTS[level], *named}
         if everything:
             wanted |= {tag for tag, column in COLUMNS.items() if column.level in reach and tag not in COSTLY}
-        columns = [_seen_from(level, COLUMNS[tag]) for tag in wanted if tag in COLUMNS and COLUMNS[tag].level in reach]
-        self._columns = sorted(columns, key=attrgetter("tag"))
+        columns = [
+            _seen_from(level, COLUMNS[tag])
+            for tag in wanted
+            if tag in COLUMNS and (COLUMNS[tag].level in reach or (tag == MODALITY and level is Level.STUDY))
+        ]
         # Empty rather than left out: what the standard requires, and what was asked for.
-        self._empty = {tag for tag in {*DEFAULTS[level], *named} if tag not in _OPTIONAL} | asked.keys()
-        self._available = _AVAILABILITY in wanted
+        empty = {tag for tag in {*DEFAULTS[level], *named} if tag not in _OPTIONAL} | asked.keys()
+        self._rows = [_row(column, column.tag in empty) for column in columns]
+        if _AVAILABILITY in wanted:
+            self._rows.append((_AVAILABILITY, _PLACES[level], "id", _online, "CS", None))
+        self._rows.sort(key=itemgetter(0))
         from_entities = {column.tag for column in columns}
         below = {tag for tag, of in UID_TAGS.items() if of not in reach}
         self._picked = {
@@ -197,15 +237,17 @@ class Template:
             Of its earliest instance, edits applied, where `needs_header`.
         """
         out: dict[str, Any] = {} if header is None else self._from_header(header)
-        if self._available:
-            out[_AVAILABILITY] = _ONLINE
-        for column in self._columns:
-            value = entities[column.level].get(column.member)
-            if value is not None and value != []:
-                out[column.tag] = {"vr": column.vr, "Value": column.write(value)}
-            elif column.tag in self._empty:
-                out.setdefault(column.tag, {"vr": column.vr})
-        return dict(sorted(out.items()))
+        found = [entities[level].get if level in self.levels else None for level in _LEVELS]
+        for tag, place, member, write, vr, empty in self._rows:
+            value = found[place](member)  # type: ignore[misc]
+            if value is None or value == []:
+                if empty is not None:
+                    out.setdefault(tag, empty)
+            elif write is None:
+                out[tag] = {"vr": vr, "Value": [value]}
+            else:
+                out[tag] = {"vr": vr, "Value": write(value)}
+        return out if header is None else dict(sorted(out.items()))
 
     def _from_header(self, header: Mapping[str, Any]) -> dict[str, Any]:
         if self._everything:

@@ -21,8 +21,8 @@ PAGE = 500
 #: Headers read at a time: so many, and no more bytes than these once their size is known.
 _HEADERS = 200
 _HEADER_BYTES = 8 * 1024 * 1024
-#: Writing more matches takes long enough to hold the event loop.
-_MANY = 100
+#: Writing more matches takes long enough to hold the event loop; fewer are done before a thread would be.
+_MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
