@@ -171,8 +171,6 @@ class Template:
         The keys of the query, tag to element; a sequence's item names what is wanted of it.
     include : "all" or collection of str
         Tags to return besides.
-    others : Mapping[str, Any]
-        Matching keys that are checked on the dataset.
 
     Attributes
     ----------
@@ -184,9 +182,7 @@ class Template:
         Some of it is only in the header of a stored instance.
     """
 
-    def __init__(
-        self, level: Level, asked: Mapping[str, Any], include: Include = (), others: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, level: Level, asked: Mapping[str, Any], include: Include = ()) -> None:
         reach = (*level.above, level)
         everything = include == "all"
         named = {*asked, *(() if everything else include)}
@@ -214,7 +210,7 @@ class Template:
         self._level = level
         self.levels = frozenset(column.level for column in columns) | {level}
         self.costly = COSTLY & from_entities
-        self.needs_header = everything or bool(self._picked) or bool(others)
+        self.needs_header = everything or bool(self._picked)
 
     @staticmethod
     def _items(tag: str, asked: Mapping[str, Any], include: Include) -> Mapping[str, Any] | None:

@@ -111,7 +111,7 @@ class _Search:
         self.keys = keys
         self._catalog = catalog
         self._level = level
-        self._template = Template(level, keys.asked, include, keys.others)
+        self._template = Template(level, keys.asked, include)
         self._headers = _HEADERS
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:
