@@ -14,6 +14,7 @@ from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
+from neurdicom.dicomweb.client import DicomWebPeer
 from neurdicom.dimse.archive import ArchiveVerbs
 from neurdicom.dimse.door import Door
 from neurdicom.dimse.peer import DimsePeer
@@ -158,6 +159,7 @@ class Server:
         stack.push_async_callback(services.dimse.close, GRACE_SECONDS)
         await services.dimse.open()
         self.dimse_address = services.dimse.address
+        stack.push_async_callback(self._dicomweb.close)
         stack.push_async_callback(services.jobs.close)
         await services.jobs.open()
         http = self._listen(services)
@@ -181,7 +183,9 @@ class Server:
         transfer = TransferService(catalog, blobs, retrieve, render)
         archive = ArchiveVerbs(query, transfer, nodes)
         dimse = DimseService(settings, Door(settings, ingest, nodes, archive, blobs.spool_folder))
-        by_protocol: dict[str, Peer] = {"DIMSE": DimsePeer(settings, dimse, transfer)}
+        files = FileService(catalog, retrieve, render)
+        self._dicomweb = DicomWebPeer(ingest, files)
+        by_protocol: dict[str, Peer] = {"DIMSE": DimsePeer(settings, dimse, transfer), "DICOMWEB": self._dicomweb}
         peers = Peers(nodes, by_protocol)
         runners = {"send": SendRunner(catalog, peers), "retrieve": RetrieveRunner(peers)}
         jobs = JobService(catalog, runners, owner=server_name(settings.data))
@@ -199,7 +203,7 @@ class Server:
             render=render,
             targets=TargetService(catalog, search),
             metadata=MetadataService(catalog),
-            files=FileService(catalog, retrieve, render),
+            files=files,
             frames=FrameService(blobs, pool),
             bulk=BulkService(catalog, blobs),
             plugins=plugins,

@@ -14,6 +14,9 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 #: What every `logging.LogRecord` has; anything else came in through `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request_id", "taskName"}
 
+#: Libraries that log the whole address of each request, in which a patient's name may stand.
+_TALKATIVE = ("httpx", "httpcore")
+
 #: Control characters, so that nothing that is logged can forge a line or drive a terminal.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x09}
 
@@ -38,6 +41,8 @@ def configure_logging(level: str, form: str, stream: TextIO | None = None) -> No
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(max(root.level, logging.WARNING))
     logging.captureWarnings(True)
 
 

@@ -1,0 +1,131 @@
+"""The port to remote nodes, over DICOMweb."""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicomweb.client.connection import Connections
+from neurdicom.dicomweb.client.query import first_text, search, study_path
+from neurdicom.dicomweb.client.receive import receive
+from neurdicom.dicomweb.client.send import Sender, Sent
+from neurdicom.errors import Invalid, PeerFailed, Unavailable
+from neurdicom.services.files import FileService
+from neurdicom.services.ingest import IngestService, Result
+from neurdicom.services.peers import Method, Node, Peer, Progress
+
+_STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
+
+
+class DicomWebPeer(Peer):
+    """Speaks DICOMweb as the user agent.
+
+    Parameters
+    ----------
+    ingest : IngestService
+        Stores what is retrieved.
+    files : FileService
+        Gives what is sent.
+    """
+
+    def __init__(self, ingest: IngestService, files: FileService) -> None:
+        self._connections = Connections()
+        self._ingest = ingest
+        self._sender = Sender(self._connections, files)
+
+    async def close(self) -> None:
+        """Close the connections. Idempotent."""
+        await self._connections.close()
+
+    async def echo(self, node: Node) -> float:
+        """QIDO-RS for a single study."""
+        begin = time.perf_counter()
+        await search(self._connections, node, Level.STUDY, {}, limit=1)
+        return time.perf_counter() - begin
+
+    async def find(
+        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """QIDO-RS."""
+        return await search(self._connections, node, level, keys, limit=limit)
+
+    async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
+        """STOW-RS."""
+        now = Progress(total=len(instances))
+        sent = cast(AsyncGenerator[Sent, None], self._sender.send(node, instances))
+        async with aclosing(sent):
+            async for one in sent:
+                now = _counted(now, one.instance, one.reason, failed=one.failed, retryable=one.retryable)
+                yield now
+
+    async def retrieve(
+        self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
+    ) -> AsyncIterator[Progress]:
+        """WADO-RS. A series whose answer breaks off is gone on with instance by instance."""
+        if method not in (None, "WADO-RS"):
+            raise Invalid(f"{method} is no method of a DICOMWEB node; WADO-RS is", field="method")
+        now = Progress()
+        for path, keys in await self._paths(node, level, ids):
+            stored: set[str] = set()
+            try:
+                async with aclosing(self._received(node, path)) as results:
+                    async for result in results:
+                        stored |= {result.id} if result.id else set()
+                        now = _of_result(now, result)
+                        yield now
+            except PeerFailed as error:
+                if not stored or not error.retryable or level is Level.INSTANCE:
+                    raise
+                for rest in await self._missing(node, keys, stored):
+                    async with aclosing(self._received(node, rest)) as results:
+                        async for result in results:
+                            now = _of_result(now, result)
+                            yield now
+
+    def _received(self, node: Node, path: str) -> AsyncGenerator[Result, None]:
+        return cast(AsyncGenerator[Result, None], receive(self._connections, self._ingest, node, path))
+
+    async def _paths(self, node: Node, level: Level, ids: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+        """Addresses of what is to be retrieved, with its unique keys; a patient is retrieved study by study."""
+        tags = (("StudyInstanceUID", _STUDY), ("SeriesInstanceUID", _SERIES))
+        keys = {tag: ids[name] for name, tag in tags if name in ids}
+        if level is not Level.PATIENT:
+            return [(study_path(ids["StudyInstanceUID"], keys.get(_SERIES, ""), ids.get("SOPInstanceUID", "")), keys)]
+        patient = {"00100020": {"vr": "LO", "Value": [ids["PatientID"]]}, _STUDY: {"vr": "UI"}}
+        studies = [first_text(match, _STUDY) for match in await self.find(node, Level.STUDY, patient)]
+        if not studies:
+            raise PeerFailed(f"{node.name} has no study of the patient {ids['PatientID']!r}", retryable=False)
+        return [(study_path(study), {_STUDY: study}) for study in studies if study]
+
+    async def _missing(self, node: Node, keys: Mapping[str, str], stored: set[str]) -> list[str]:
+        """Addresses of the instances of a study or series that have not come."""
+        query: dict[str, Any] = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in keys.items()}
+        query |= {tag: {"vr": "UI"} for tag in (_SERIES, _INSTANCE) if tag not in query}
+        paths = []
+        for match in await self.find(node, Level.INSTANCE, query):
+            instance = first_text(match, _INSTANCE)
+            series = keys.get(_SERIES) or first_text(match, _SERIES)
+            if instance and series and instance not in stored:
+                paths.append(study_path(keys[_STUDY], series, instance))
+        return paths
+
+
+def _of_result(before: Progress, result: Result) -> Progress:
+    failed = result.error is not None
+    retryable = isinstance(result.error, Unavailable)
+    reason = str(result.error) if failed else None
+    return _counted(before, result.id, reason, failed=failed, retryable=retryable)
+
+
+def _counted(before: Progress, instance: str | None, reason: str | None, *, failed: bool, retryable: bool) -> Progress:
+    warned = reason is not None and not failed
+    return Progress(
+        before.done + (not failed and not warned),
+        before.failed + failed,
+        before.warned + warned,
+        before.total,
+        instance,
+        reason,
+        retryable,
+    )

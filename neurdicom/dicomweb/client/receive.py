@@ -1,0 +1,101 @@
+"""WADO-RS (PS3.18 10.4) from the client's side: an answer is stored part by part as it arrives."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+import httpx
+
+from neurdicom.dicomweb.client.connection import Connections
+from neurdicom.errors import Malformed, PeerFailed, Unavailable
+from neurdicom.services.commit import Lane
+from neurdicom.services.ingest import Arrival, IngestService, Result
+from neurdicom.services.peers import Node
+from neurdicom.services.upload.multipart import MultipartReader, PartBegins, PartData
+
+#: As stored, in whatever transfer syntax, many or one.
+_ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*;q=0.5'
+
+#: Instances that are on their way into the store at a time.
+_AT_ONCE = 8
+
+_SLICE = 64 * 1024
+
+
+async def receive(connections: Connections, ingest: IngestService, node: Node, path: str) -> AsyncIterator[Result]:
+    """Store all instances of a study, series or instance; the result of each as it comes.
+
+    Raises
+    ------
+    PeerFailed
+        The node does not answer or refuses, or the answer breaks off; what came before is stored and told of.
+    """
+    storing: deque[asyncio.Task[Result]] = deque()
+    arrival: Arrival | None = None
+    lane = Lane()
+    broken: PeerFailed | None = None
+    try:
+        async with connections.stream(node, path, accept=_ACCEPT) as response:
+            reader = _reader(node, response)
+            async for event in _events(node, reader, response):
+                if isinstance(event, PartBegins):
+                    arrival = ingest.receive(f"{node.name}{path}", lane)
+                elif isinstance(event, PartData):
+                    assert arrival is not None
+                    await arrival.write(event.data)
+                elif arrival is not None:
+                    storing.append(asyncio.create_task(arrival.finish()))
+                    arrival = None
+                    while storing and (len(storing) >= _AT_ONCE or storing[0].done()):
+                        yield await storing.popleft()
+            if reader is None and arrival is not None:
+                storing.append(asyncio.create_task(arrival.finish()))
+                arrival = None
+    except PeerFailed as error:
+        broken = error
+    except Unavailable as error:  # this server's disk
+        broken = PeerFailed(str(error))
+    finally:
+        if arrival is not None:
+            await arrival.abort()
+        if storing:
+            await asyncio.wait(storing)
+    while storing:
+        yield storing.popleft().result()
+    if broken is not None:
+        raise broken
+
+
+def _reader(node: Node, response: httpx.Response) -> MultipartReader | None:
+    """What takes the answer apart; None for one that is a single instance."""
+    content_type = response.headers.get("Content-Type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in ("multipart/related", "multipart/mixed"):
+        try:
+            return MultipartReader(content_type)
+        except Malformed as error:
+            raise PeerFailed(f"{node.name}: {error}", retryable=False) from error
+    if kind in ("application/dicom", "application/octet-stream"):
+        return None
+    raise PeerFailed(
+        f"{node.name} answered {content_type[:100]!r} where multipart/related or application/dicom is expected",
+        retryable=False,
+    )
+
+
+async def _events(
+    node: Node, reader: MultipartReader | None, response: httpx.Response
+) -> AsyncIterator[PartBegins | PartData | object]:
+    if reader is None:
+        yield PartBegins(response.url.path)
+        async for piece in response.aiter_bytes(_SLICE):
+            yield PartData(memoryview(piece))
+        return
+    try:
+        async for piece in response.aiter_bytes(_SLICE):
+            for event in reader.feed(piece):
+                yield event
+    except Malformed as error:
+        raise PeerFailed(f"{node.name}: {error}") from error
+    if not reader.complete:
+        raise PeerFailed(f"{node.name}: the answer ends before its closing boundary")

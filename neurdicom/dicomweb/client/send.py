@@ -1,0 +1,231 @@
+"""STOW-RS (PS3.18 10.5) from the client's side: files streamed as parts, and what the node says of each."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicomweb.client.connection import Answer, Connections, check_answer
+from neurdicom.errors import NeurdicomError, PeerFailed
+from neurdicom.services.files import File, FileService, Given
+from neurdicom.services.peers import Node
+
+#: Bytes and instances of one request; a larger instance has one of its own.
+_BYTES = 16 * 1024 * 1024
+_INSTANCES = 50
+
+_FAILED, _STORED = "00081198", "00081199"
+_UID, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
+
+#: Failure Reason (PS3.18 10.5.3.2, PS3.7 C): what it says, by its highest byte where there is no own entry.
+_REASONS = {
+    0x0105: "no such attribute",
+    0x0106: "invalid attribute value",
+    0x0110: "processing failure",
+    0x0111: "duplicate SOP instance",
+    0x0112: "no such SOP instance",
+    0x0117: "invalid SOP instance UID",
+    0x0119: "class-instance conflict",
+    0x0122: "SOP class not supported",
+    0x0124: "not authorized",
+    0xC122: "transfer syntax not supported",
+    0xA700: "out of resources",
+    0xA900: "the dataset does not match its SOP class",
+    0xC000: "the dataset can't be understood",
+}
+_WARNINGS = {
+    0xB000: "elements were coerced",
+    0xB006: "elements were discarded",
+    0xB007: "the dataset does not match its SOP class",
+}
+_DUPLICATE, _UNSUPPORTED_SYNTAX, _UNSUPPORTED_MEDIA_TYPE = 0x0111, 0xC122, 415
+
+#: Statuses that one of the instances may be to blame for: malformed, too large, unprocessable.
+_OF_ONE = frozenset({400, 413, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of an instance.
+
+    Attributes
+    ----------
+    instance : str
+    failed, warned : bool
+        Neither for plain success.
+    reason : str or None
+        Why it failed, or what was changed.
+    retryable : bool
+        Sending it again may help.
+    """
+
+    instance: str
+    failed: bool = False
+    warned: bool = False
+    reason: str | None = None
+    retryable: bool = False
+
+
+class Sender:
+    """Sends instances to nodes.
+
+    Parameters
+    ----------
+    connections : Connections
+    files : FileService
+        Gives the files, edits applied.
+    """
+
+    def __init__(self, connections: Connections, files: FileService) -> None:
+        self._connections = connections
+        self._files = files
+
+    async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Sent]:
+        """Send instances, some in each request; what became of each. Raises `PeerFailed`."""
+        batch: list[Given] = []
+        size = 0
+        for instance in instances:
+            try:
+                given = await self._files.give(instance)
+            except NeurdicomError as error:
+                yield Sent(instance, failed=True, reason=str(error))
+                continue
+            if batch and (size + given.download.size > _BYTES or len(batch) == _INSTANCES):
+                for sent in await self._send(node, batch):
+                    yield sent
+                batch, size = [], 0
+            batch.append(given)
+            size += given.download.size
+        if batch:
+            for sent in await self._send(node, batch):
+                yield sent
+
+    async def _send(self, node: Node, batch: Sequence[Given], *, converted: bool = False) -> list[Sent]:
+        """Send one request; what a node refuses for its transfer syntax goes again, once, as Explicit VR."""
+        answer = await self._post(node, [given.download for given in batch])
+        if answer.status in _OF_ONE and len(batch) > 1:
+            half = len(batch) // 2
+            return [*await self._send(node, batch[:half]), *await self._send(node, batch[half:])]
+        if answer.status == _UNSUPPORTED_MEDIA_TYPE and not converted:
+            if len(batch) > 1:
+                return [sent for given in batch for sent in await self._send(node, [given])]
+            refused = {given.download.instance: _UNSUPPORTED_SYNTAX for given in batch}
+            told = {uid: _failure(uid, _UNSUPPORTED_SYNTAX) for uid in refused}
+        elif answer.status in _OF_ONE or answer.status == _UNSUPPORTED_MEDIA_TYPE:
+            return [Sent(one.download.instance, failed=True, reason=_words(node, answer)) for one in batch]
+        else:
+            if answer.status != 409:
+                check_answer(node, answer)
+            told, refused = read_answer(await answer.json(), answer)
+        results: list[Sent] = []
+        for given in batch:
+            uid = given.download.instance
+            if not converted and given.syntax != EXPLICIT and _may_be_syntax(refused.get(uid)):
+                results.append(await self._send_converted(node, given, told[uid]))
+            else:
+                missing = Sent(uid, failed=True, reason=f"{answer.where} does not mention it", retryable=True)
+                results.append(told.get(uid, missing))
+        return results
+
+    async def _send_converted(self, node: Node, given: Given, refused: Sent) -> Sent:
+        uid = given.download.instance
+        try:
+            other = await self._files.give(uid, (EXPLICIT,), strict=True)
+        except PeerFailed:
+            raise
+        except NeurdicomError as error:
+            reason = f"{refused.reason}; stored as {given.syntax}, which can't be sent as Explicit VR: {error}"
+            return Sent(uid, failed=True, reason=reason)
+        (sent,) = await self._send(node, [other], converted=True)
+        return sent
+
+    async def _post(self, node: Node, files: Sequence[File]) -> Answer:
+        boundary = uuid.uuid4().hex
+        heads = [_head(boundary, first=place == 0) for place in range(len(files))]
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        length = sum(map(len, heads)) + sum(file.size for file in files) + len(tail)
+        headers = {
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+            "Content-Length": str(length),
+            "Accept": "application/dicom+json",
+        }
+        try:
+            return await self._connections.post(node, "/studies", _body(heads, files, tail), headers)
+        except PeerFailed:
+            raise
+        except (NeurdicomError, OSError) as error:  # a file went while it was sent
+            raise PeerFailed(f"the request to {node.name} broke off: {error}") from error
+
+
+def read_answer(body: Any, answer: Answer) -> tuple[dict[str, Sent], dict[str, int]]:
+    """What a Store Instances Response (PS3.18 10.5.3.3) says of instances, and the reasons of those that failed.
+
+    Raises `PeerFailed` for what is none.
+    """
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    if not isinstance(body, Mapping) or not ({_FAILED, _STORED} & body.keys()):
+        raise PeerFailed(f"{answer.where} answered what does not tell of any instance", retryable=False)
+    told: dict[str, Sent] = {}
+    refused: dict[str, int] = {}
+    for item in _items(body, _STORED):
+        uid, code = _value(item, _UID), _code(item, _WARNING_REASON)
+        warning = None if code is None else f"{_WARNINGS.get(code, 'stored with a warning')} ({code:04X})"
+        told[str(uid)] = Sent(str(uid), warned=warning is not None, reason=warning)
+    for item in _items(body, _FAILED):
+        uid, code = _value(item, _UID), _code(item, _FAILURE_REASON)
+        refused[str(uid)] = code or 0
+        told[str(uid)] = _failure(str(uid), code or 0)
+    return told, refused
+
+
+def _failure(uid: str, code: int) -> Sent:
+    words = _REASONS.get(code) or _REASONS.get(code & 0xFF00) or _REASONS.get(code & 0xF000)
+    reason = f"{words or 'the node gives a reason that is not known'} ({code:04X})"
+    if code == _DUPLICATE:  # it is there
+        return Sent(uid, warned=True, reason=reason)
+    return Sent(uid, failed=True, reason=reason, retryable=code & 0xFF00 == 0xA700)
+
+
+def _may_be_syntax(code: int | None) -> bool:
+    """The node may have refused an instance for its transfer syntax."""
+    return code is not None and (code == _UNSUPPORTED_SYNTAX or code & 0xF000 == 0xC000)
+
+
+def _words(node: Node, answer: Answer) -> str:
+    try:
+        check_answer(node, answer)
+    except PeerFailed as error:
+        return str(error)
+    return answer.where
+
+
+def _items(dataset: Mapping[str, Any], tag: str) -> list[Mapping[str, Any]]:
+    element = dataset.get(tag)
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return [item for item in values if isinstance(item, Mapping)] if isinstance(values, list) else []
+
+
+def _value(item: Mapping[str, Any], tag: str) -> Any:
+    element = item.get(tag)
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _code(item: Mapping[str, Any], tag: str) -> int | None:
+    value = _value(item, tag)
+    text = str(value)
+    return int(text) & 0xFFFF if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def _head(boundary: str, *, first: bool) -> bytes:
+    return f"{'' if first else chr(13) + chr(10)}--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+
+
+async def _body(heads: Sequence[bytes], files: Sequence[File], tail: bytes) -> AsyncIterator[bytes]:
+    for head, file in zip(heads, files, strict=True):
+        yield head
+        async for piece in file.read():
+            yield piece
+    yield tail
