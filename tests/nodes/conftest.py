@@ -1,0 +1,43 @@
+"""Two servers that know each other, and Orthanc."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.servers import orthanc as run_orthanc
+from tests.nodes.support import Client
+from tests.support.server import Server
+
+ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+@pytest.fixture(scope="module")
+def here(any_server: Server) -> Client:
+    """The server that the tests ask, on each catalog in turn."""
+    return Client(any_server.client)
+
+
+@pytest.fixture(scope="session")
+def there_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server that is a node of the other."""
+    with Server(tmp_path_factory.mktemp("there")) as running:
+        yield running
+
+
+@pytest.fixture
+def there(there_server: Server, here: Client) -> Client:
+    """A client of the node, which is known as `there`."""
+    here.add_node("there", f"{there_server.url}/dicom-web/")
+    return Client(there_server.client)
+
+
+@pytest.fixture(scope="session")
+def orthanc_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Orthanc with its DICOMweb plugin."""
+    if shutil.which("Orthanc") is None or not ORTHANC_DICOMWEB.exists():
+        pytest.skip("Orthanc with its DICOMweb plugin is not installed")
+    folder = tmp_path_factory.mktemp("orthanc") / "data"
+    with run_orthanc(folder, Plugins=[str(ORTHANC_DICOMWEB)], DicomWeb={"Enable": True, "Root": "/dicom-web/"}) as port:
+        yield f"http://127.0.0.1:{port}/dicom-web"
