@@ -1,11 +1,14 @@
-"""From the DICOM JSON model (PS3.18 F) to the Native DICOM Model in XML (PS3.19 A.1)."""
+"""Between the DICOM JSON model (PS3.18 F) and the Native DICOM Model in XML (PS3.19 A.1)."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 from neurdicom.dicom.dictionary import keyword
+from neurdicom.dicom.stream import MAX_DEPTH
+from neurdicom.errors import Malformed
 
 _NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -80,3 +83,60 @@ def _name(group: str, text: str) -> str:
 
 def _clean(value: Any) -> str:
     return _FORBIDDEN.sub("\ufffd", str(value))
+
+
+def from_xml(document: bytes) -> dict[str, Any]:
+    """Read an XML document as a dataset in the DICOM JSON model; its numbers stay text.
+
+    Raises
+    ------
+    Malformed
+        It is no such document, is not in UTF-8, or has a document type declaration, in which entities could hide.
+    """
+    try:
+        text = document.decode("utf_8_sig")
+    except UnicodeDecodeError as error:
+        raise Malformed("the XML is not in UTF-8") from error
+    if "<!DOCTYPE" in text:
+        raise Malformed("XML with a document type declaration is not taken")
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 (its attacks need entities, so a declaration)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise Malformed(f"this is no XML: {error}") from error
+    if _local(root) != "NativeDicomModel":
+        raise Malformed(f"the XML is a {_local(root)[:40]!r}; a NativeDicomModel is expected")
+    return _dataset(root, 0)
+
+
+def _local(node: ElementTree.Element) -> str:
+    """Name of an XML element; its namespace does not count, since many writers leave it out."""
+    return node.tag.rpartition("}")[2]
+
+
+def _dataset(parent: ElementTree.Element, depth: int) -> dict[str, Any]:
+    if depth > MAX_DEPTH:
+        raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}")
+    return {node.get("tag", "").upper(): _read(node, depth) for node in parent if _local(node) == "DicomAttribute"}
+
+
+def _read(node: ElementTree.Element, depth: int) -> dict[str, Any]:
+    element: dict[str, Any] = {"vr": node.get("vr")}
+    values: list[Any] = []
+    for child in node:
+        kind = _local(child)
+        if kind == "BulkData":
+            element["BulkDataURI"] = child.get("uri") or child.get("uuid") or ""
+        elif kind == "InlineBinary":
+            element["InlineBinary"] = "".join((child.text or "").split())
+        elif kind == "Item":
+            values.append(_dataset(child, depth + 1))
+        elif kind == "PersonName":
+            values.append({_local(group): _components(group) for group in child if _local(group) in _GROUPS} or None)
+        elif kind == "Value":
+            values.append(child.text or None)
+    return element | {"Value": values} if values else element
+
+
+def _components(group: ElementTree.Element) -> str:
+    parts = {_local(part): part.text or "" for part in group}
+    return "^".join(parts.get(name, "") for name in _COMPONENTS).rstrip("^")

@@ -9,11 +9,13 @@ from typing import Any
 import orjson
 
 from neurdicom import errors
+from neurdicom.dicom.nativexml import to_xml
 from neurdicom.dicom.uid import check_uid
-from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, TAG, DicomWebHandler
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.dicomweb.accept import Offer
+from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
+from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
 from neurdicom.services.upload import Store, StoredReference
-from neurdicom.web.routing import BINARY, operation
+from neurdicom.web.routing import BINARY, STRING, operation
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +34,21 @@ FAILURE: dict[type[NeurdicomError], int] = {
 #: How many instances' reasons are told in words, in the log and in the Warning header.
 _TOLD = 3
 
-_ANSWER = {"description": "What became of each instance.", "content": {DICOM_JSON: {"schema": {"type": "object"}}}}
+_OFFERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML))
+_ANSWER = {
+    "description": "What became of each instance.",
+    "content": {
+        DICOM_JSON: {"schema": {"type": "object"}},
+        "application/json": {"schema": {"type": "object"}},
+        DICOM_XML: {"schema": STRING},
+    },
+}
 _DESCRIPTION = (
     "A multipart/related body with any number of DICOM files (type application/dicom), or with metadata and bulk data "
-    "(type application/dicom+json; a part for each BulkDataURI, which is its Content-Location); or a single "
-    "application/dicom body. Nothing that is answered as stored can be lost any more; an instance that is there "
-    "already counts as stored. With a study in the path, instances of another one are refused and the others kept."
+    "(type application/dicom+json or application/dicom+xml; a part for each BulkDataURI, which is its "
+    "Content-Location); or a single application/dicom body. Nothing that is answered as stored can be lost any more; "
+    "an instance that is there already counts as stored. With a study in the path, instances of another one are "
+    "refused and the others kept."
 )
 
 
@@ -94,9 +105,17 @@ class StoreInstances(DicomWebHandler):
         failed = [error for each in references if each.result and (error := each.result.error)]
         if failed:
             self._tell(references)
-        body = await asyncio.to_thread(_encode, references, self.base_url)
+        media_type = self._media_type()
+        body = await asyncio.to_thread(_encode, references, self.base_url, media_type)
         self.set_status(_status(references, failed))
-        await self.send_body(body, DICOM_JSON)
+        await self.send_body(body, media_type)
+
+    def _media_type(self) -> str:
+        """Of the answer; whatever a client accepts, what it sent is stored by now, and told."""
+        try:
+            return self.negotiate(_OFFERS).offer.media_type
+        except NotAvailable:
+            return DICOM_JSON
 
     def _tell(self, references: Sequence[StoredReference]) -> None:
         """Say why in words, which the dataset has no element for."""
@@ -116,8 +135,9 @@ def _status(references: Sequence[StoredReference], failed: Sequence[NeurdicomErr
     return HTTPStatus.SERVICE_UNAVAILABLE if busy else HTTPStatus.CONFLICT
 
 
-def _encode(references: Sequence[StoredReference], base: str) -> bytes:
-    return orjson.dumps(store_response(references, base))
+def _encode(references: Sequence[StoredReference], base: str, media_type: str) -> bytes:
+    response = store_response(references, base)
+    return to_xml(response) if media_type == DICOM_XML else orjson.dumps(response)
 
 
 def store_response(references: Sequence[StoredReference], base: str) -> dict[str, Any]:

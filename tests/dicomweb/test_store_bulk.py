@@ -11,11 +11,13 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
+from neurdicom.dicom.nativexml import from_xml, to_xml
 from tests.dicomweb.stow import METADATA, RELATED, failed, others, part, related, store, stored
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 
 STUDY = f"{ROOT}.300"
+NESTED = b"<Item><DicomAttribute>"
 J2K, JPEG_BASELINE, RLE = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.5"
 
 
@@ -229,3 +231,67 @@ def test_large_bulk_data_does_not_stay_in_memory(own: Server) -> None:
 def test_a_file_may_not_hide_in_a_body_of_files(own: Server) -> None:
     answer = store(own, related(metadata(model())), content_type=RELATED)
     assert (answer.status_code, others(answer)) == (409, [0xC000])
+
+
+def xml_part(dataset: dict[str, Any]) -> bytes:
+    return part(to_xml(dataset), Content_Type="application/dicom+xml; charset=utf-8")
+
+
+def test_metadata_may_be_xml_and_so_may_the_answer(own: Server) -> None:
+    datasets = [
+        with_pixels(
+            f"bulk/{number}",
+            T00080018={"vr": "UI", "Value": [f"{STUDY}.1.{number}"]},
+            T00100010={"vr": "PN", "Value": [{"Alphabetic": "Ł^A", "Ideographic": "山田^太郎", "Phonetic": "やまだ"}]},
+            T00081140={"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}, {}]},
+            T00280030={"vr": "DS", "Value": [0.5, 0.25]},
+            T00081030={"vr": "LO", "Value": ["a < b & c"]},
+            T00080008={"vr": "CS", "Value": ["ORIGINAL", "PRIMARY"]},
+            T00281101={"vr": "US", "Value": [1, 2, 3]},
+            T00091001={"vr": "OB", "InlineBinary": "AQI="},
+            T00090010={"vr": "LO", "Value": ["ACME"]},
+        )
+        for number in (1, 2)
+    ]
+    body = related(*map(xml_part, datasets), *(bulk(bytes([n]) * 16, f"bulk/{n}") for n in (1, 2)))
+    answer = store(own, body, content_type=METADATA.replace("json", "xml"), Accept="application/dicom+xml")
+    assert answer.status_code == 200, answer.headers.get("Warning")
+    assert answer.headers["Content-Type"] == "application/dicom+xml"
+    response = from_xml(answer.content)
+    assert [item["00081155"]["Value"] for item in response["00081199"]["Value"]] == [
+        [f"{STUDY}.1.{number}"] for number in (1, 2)
+    ]
+    for number in (1, 2):
+        ds = got(own, f"{STUDY}.1.{number}")
+        assert str(ds.PatientName) == "Ł^A=山田^太郎=やまだ"
+        assert [item.get("ReferencedSOPInstanceUID") for item in ds.ReferencedImageSequence] == ["1.2", None]
+        assert (ds.PixelSpacing, ds.StudyDescription, list(ds.ImageType)) == (
+            [0.5, 0.25],
+            "a < b & c",
+            ["ORIGINAL", "PRIMARY"],
+        )
+        assert (ds[0x00281101].value, ds[0x00091001].value) == ([1, 2, 3], b"\1\2")
+        assert ds.PixelData == bytes([number]) * 16
+    # An answer that the client did not ask for is still one: what it sent is stored.
+    assert (
+        store(own, body, content_type=METADATA, Accept="text/html").headers["Content-Type"] == "application/dicom+json"
+    )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"<x/>",
+        b"<NativeDicomModel>",
+        b"\xff\xfe<\0",
+        b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><NativeDicomModel>&b;</NativeDicomModel>',
+        b"<NativeDicomModel>"
+        + b"<DicomAttribute><Item>" * 5000
+        + b"</Item></DicomAttribute>" * 5000
+        + b"</NativeDicomModel>",
+    ],
+)
+def test_broken_xml_is_refused(own: Server, document: bytes) -> None:
+    answer = store(own, related(part(document, Content_Type="application/dicom+xml")), content_type=METADATA)
+    assert answer.status_code == 400, answer.text

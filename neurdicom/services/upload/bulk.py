@@ -11,12 +11,15 @@ import orjson
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.assemble import Bulk, assemble_file
 from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicom.nativexml import from_xml
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
 from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.services.ingest import Inflow, IngestService, disk_error
 
 #: Bytes of all metadata in one body; it is held in memory.
 MAX_METADATA = 16 * 1024 * 1024
+#: Of one XML document, whose elements take many times their size when they are read.
+MAX_XML = 4 * 1024 * 1024
 
 #: Parts with bulk data in one body, and bytes in the name of one.
 MAX_PARTS = 65_535
@@ -105,17 +108,17 @@ class MetadataParts:
         self._ingest = ingest
         self._inflow = Inflow(ingest)
         self._received = 0
-        self._texts: list[bytearray] = []
+        self._texts: list[tuple[str, bytearray]] = []
         self._metadata_bytes = 0
         self._is_metadata = False
         self._parts: list[tuple[str, str, str | None, int, int]] = []
         self._spool: Spool | None = None
         self._bulk: dict[str, list[BulkPart]] = {}
 
-    def begin_metadata(self) -> None:
-        """A part with datasets begins."""
+    def begin_metadata(self, media_type: str) -> None:
+        """A part with datasets begins, or with the one that an XML document has."""
         self._is_metadata = True
-        self._texts.append(bytearray())
+        self._texts.append((media_type, bytearray()))
 
     def begin_bulk(self, location: str, media_type: str, syntax: str | None) -> None:
         """A part with bulk data begins; `location` is what a BulkDataURI names. Raises `TooLarge`."""
@@ -132,7 +135,7 @@ class MetadataParts:
             self._metadata_bytes += len(data)
             if self._metadata_bytes > MAX_METADATA:
                 raise TooLarge(f"the metadata has more than {MAX_METADATA} bytes; send the instances in several bodies")
-            self._texts[-1] += data
+            self._texts[-1][1].extend(data)
             return
         await self._inflow.write(data)
         self._received += len(data)
@@ -145,8 +148,8 @@ class MetadataParts:
         for location, media_type, syntax, start, length in self._parts:
             self._bulk.setdefault(location, []).append(BulkPart(self._spool, start, length, media_type, syntax))
         found: list[Any] = []
-        for text in self._texts:
-            found += await asyncio.to_thread(_parse, bytes(text))
+        for media_type, text in self._texts:
+            found += await asyncio.to_thread(_parse, media_type, bytes(text))
         self._texts.clear()
         return found
 
@@ -213,7 +216,11 @@ def _number_of_frames(dataset: Mapping[str, Any]) -> int:
         raise Malformed("NumberOfFrames (0028,0008) is no number") from error
 
 
-def _parse(text: bytes) -> list[Any]:
+def _parse(media_type: str, text: bytes) -> list[Any]:
+    if media_type.endswith("xml"):
+        if len(text) > MAX_XML:
+            raise TooLarge(f"an XML document has {len(text)} bytes; {MAX_XML} are the limit")
+        return [from_xml(text)]
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:

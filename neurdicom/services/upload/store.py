@@ -15,7 +15,7 @@ from neurdicom.services.upload.files import FileReader
 from neurdicom.services.upload.multipart import Event, PartBegins, PartData
 
 DICOM = "application/dicom"
-METADATA = ("application/dicom+json", "application/json")
+METADATA = ("application/dicom+json", "application/dicom+xml", "application/json", "application/xml")
 
 #: Encodings that leave a part's bytes as they are (RFC 2045 6.2).
 _IDENTITIES = ("", "binary", "8bit", "7bit")
@@ -75,7 +75,7 @@ class Store(Upload):
         if kind not in ("multipart/related", DICOM) or self._type not in (DICOM, *METADATA):
             raise NotDicom(
                 f"Content-Type is {content_type[:200]!r}; multipart/related with type={DICOM} or "
-                f"type={METADATA[0]}, or {DICOM}, is expected"
+                f"type={METADATA[0]} or {METADATA[1]}, or {DICOM}, is expected"
             )
         self._gathered = MetadataParts(ingest) if self._type in METADATA else None
         self._gathering = False
@@ -109,7 +109,7 @@ class Store(Upload):
         elif self._gathered is None or media_type == DICOM:
             self._file = self._reader(name)
         elif media_type in METADATA:
-            self._gathered.begin_metadata()
+            self._gathered.begin_metadata(media_type)
             self._gathering = True
         else:
             _, options = parse_options_header(content_type)
