@@ -6,10 +6,17 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
 
-from neurdicom.dicomweb.base import ACCEPT, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
+import orjson
+
+from neurdicom.dicom.nativexml import to_xml
+from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
+from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.services.targets import Target
 from neurdicom.web.downloads import send_stream
 from neurdicom.web.routing import operation
+
+#: Datasets that are written as XML in one visit to a thread.
+_XML_AT_ONCE = 20
 
 _ANSWERS: dict[int, Any] = {
     200: {"description": "The datasets, edits applied; bulk data by URI.", "content": MODEL_CONTENT},
@@ -23,20 +30,22 @@ class Metadata(DicomWebHandler):
     @operation("Get the metadata of all instances below", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
     async def get(self, study: str, series: str | None = None, instance: str | None = None) -> None:
         """Answer the datasets: at once where they are few, with a validator, and streamed otherwise."""
-        media_type = self.negotiate(MODEL_OFFERS[:2]).offer.media_type
+        media_type = self.negotiate(MODEL_OFFERS).offer.media_type
         pages = self.services.metadata.pages(Target(study, series, instance), self.base_url)
         async with aclosing(cast(AsyncGenerator[list[bytes], None], pages)) as source:
             first = await anext(source)
             second = await anext(source, None)
-            if second is None:
+            if media_type == DICOM_XML:
+                await send_multipart(self, DICOM_XML, _xml_parts(_all(first, second or [], source)))
+            elif second is None:
                 body, etag = await asyncio.to_thread(_joined, first)
                 if not self.not_modified(etag):
                     await self.send_body(body, media_type)
-                return
-            self.set_header("Content-Type", media_type)
-            if self.request.method != "HEAD":
-                await send_stream(self, _array(_all(first, second, source)))
-            self.finish()
+            else:
+                self.set_header("Content-Type", media_type)
+                if self.request.method != "HEAD":
+                    await send_stream(self, _array(_all(first, second, source)))
+                self.finish()
 
 
 def _joined(datasets: list[bytes]) -> tuple[bytes, str]:
@@ -58,3 +67,14 @@ async def _array(pages: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
         yield opening + b",".join(page)
         opening = b","
     yield b"]"
+
+
+async def _xml_parts(pages: AsyncIterator[list[bytes]]) -> AsyncIterator[Part]:
+    async for page in pages:
+        for start in range(0, len(page), _XML_AT_ONCE):
+            for document in await asyncio.to_thread(_as_xml, page[start : start + _XML_AT_ONCE]):
+                yield Part.of(DICOM_XML, document)
+
+
+def _as_xml(datasets: list[bytes]) -> list[bytes]:
+    return [to_xml(orjson.loads(dataset)) for dataset in datasets]

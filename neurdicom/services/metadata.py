@@ -1,6 +1,7 @@
 """Datasets without bulk data as DICOMweb gives them: from the catalog alone, edits applied, bulk data by URI."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 
 import orjson
@@ -15,6 +16,10 @@ PAGE = 32 * 1024 * 1024
 #: What `dicom.scan` begins the URI of bulk data with. No text of a dataset can look like this, since JSON escapes
 #: its quotes.
 _STORED = b'"BulkDataURI":"bulk/'
+
+#: SpecificCharacterSet at any level; the text of the model itself is UTF-8 (PS3.18 F.2).
+_CHARSET = re.compile(rb'"00080005":\{"vr":"CS","Value":\[(?:"(?:[^"\\]|\\.)*"|null|,)*\]\}')
+_UTF_8 = b'"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
 
 
 class MetadataService:
@@ -57,5 +62,6 @@ def _dataset(one: DescribedInstance, base_url: str) -> bytes:
     header = one.header
     if one.edits:
         header = orjson.dumps(apply_to_json(orjson.loads(header), one.edits))
+    header = _CHARSET.sub(_UTF_8, header)
     place = f"{base_url}/studies/{one.study}/series/{one.series}/instances/{one.instance}"
     return header.replace(_STORED, f'"BulkDataURI":"{place}/bulk/'.encode())
