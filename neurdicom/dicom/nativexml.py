@@ -72,13 +72,18 @@ def _value(vr: str, number: int, value: Any) -> Iterator[str]:
         yield from (_name(group, value[group]) for group in _GROUPS if value.get(group))
         yield "</PersonName>"
     else:
-        yield f'<Value number="{number}">{escape(_clean(value))}</Value>'
+        yield f'<Value number="{number}">{_escaped(value)}</Value>'
 
 
 def _name(group: str, text: str) -> str:
     parts = zip(_COMPONENTS, text.split("^"), strict=False)
-    inner = "".join(f"<{name}>{escape(_clean(part))}</{name}>" for name, part in parts if part)
+    inner = "".join(f"<{name}>{_escaped(part)}</{name}>" for name, part in parts if part)
     return f"<{group}>{inner}</{group}>"
+
+
+def _escaped(value: Any) -> str:
+    # A parser would read a bare carriage return as a line feed.
+    return escape(_clean(value), {"\r": "&#13;"})
 
 
 def _clean(value: Any) -> str:
