@@ -219,6 +219,7 @@ class Acceptor:
             "an association of %s at %s is rejected: result %d, source %d, reason %d",
             *(assoc.peer, assoc.requestor.address, *refusal),
         )
+        assoc.released()
         assoc.acse.send_reject(*refusal)
         assoc.kill()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pynetdicom import association, evt
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
 
 from neurdicom.dimse.messages import Messages
 from neurdicom.dimse.statuses import INVALID_ARGUMENT, SOP_CLASS_NOT_SUPPORTED
@@ -72,7 +72,7 @@ class Association(association.Association):
         self.awake.set()
 
     def released(self) -> None:
-        """Hook: the peer has asked for release, and is answered next."""
+        """Hook: the association is over, and the peer learns of it next."""
 
     def _run_reactor(self) -> None:
         """Serve requests until the association is over; as the original, without its sleep."""
@@ -115,14 +115,17 @@ class Association(association.Association):
                 message._dataset_file.close()
             # The time that the answer took is not the peer's silence.
             self.dul._idle_timer.restart()
-            if self.dul.event_queue.empty():
-                self.dul._ring()  # it may read on
+            self.dul.wake()  # it may read on
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         """Serve a request if it is one, and of its presentation context's SOP class.
 
         The original takes the service from the request alone, so that whoever may verify could store.
         """
+        if self.is_acceptor and isinstance(msg, N_EVENT_REPORT):  # which pynetdicom serves in yet another thread
+            log.warning("%s sends N-EVENT-REPORT, which is not negotiated: its association is aborted", self.peer)
+            self.abort(block=False)
+            return
         context = self._accepted_cx.get(context_id)
         named = getattr(msg, "AffectedSOPClassUID", None) or getattr(msg, "RequestedSOPClassUID", None)
         if context is not None and msg.MessageID is not None and msg.MessageIDBeingRespondedTo is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, N_EVENT_REPORT_RQ
+from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.pdu_primitives import P_DATA
 
 from neurdicom.blobs.base import Spool
@@ -181,8 +181,6 @@ class Messages(DIMSEServiceProvider):
     def _after_command(self) -> None:
         message = self.message
         self._fragments = self._bytes = 0
-        if isinstance(message, N_EVENT_REPORT_RQ) and self.assoc.is_acceptor:
-            raise Malformed("N-EVENT-REPORT, which is not negotiated")
         if isinstance(message, C_STORE_RQ):
             message._data_set_file = incoming = self._incoming(message)
             message._data_set_path = Path(incoming.name)

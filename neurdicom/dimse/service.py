@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
 
 from neurdicom.config import Settings
 from neurdicom.dimse.door import Door
 from neurdicom.dimse.process import DimseProcess
+from neurdicom.dimse.tls import acceptor_context
 from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,17 @@ class DimseService:
         return self._door.associations
 
     async def open(self) -> None:
-        """Start the first process, and listen. Raises `Unavailable` when the address is taken."""
+        """Start the first process, and listen.
+
+        Raises
+        ------
+        Invalid
+            The TLS files are not what they should be.
+        Unavailable
+            The address is taken.
+        """
+        settings = self._settings
+        acceptor_context(settings.dimse_tls_certificate, settings.dimse_tls_key, settings.dimse_tls_ca)
         self._ticker = asyncio.create_task(self._tick())
         if not self._settings.dimse_port:
             return
@@ -197,7 +208,3 @@ class DimseService:
         if self._starting:
             await asyncio.wait(self._starting)
         await asyncio.gather(*(process.stop(grace) for process in list(self._processes)))
-
-    def state(self) -> Mapping[str, Any]:
-        """What `/api/health` tells."""
-        return {"port": self.port, "associations": self.associations, "processes": len(self._processes)}

@@ -39,6 +39,9 @@ _P_DATA = 0x04
 _HEAD_BYTES = 6
 _LONGEST = {0x01: LONGEST_ASSOCIATE, 0x02: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
 
+#: Transport connection closed, ARTIM timer expired, PDU invalid (PS3.8 9.2.2).
+_ENDS = ("Evt17", "Evt18", "Evt19")
+
 #: Seconds between looks at the timers.
 _TICK = 0.5
 
@@ -186,13 +189,14 @@ class UpperLayer(DULServiceProvider):
         super().__init__(assoc)
         self._kill_thread = False
         self._acting = threading.RLock()
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._ringing = threading.Lock()
+        self._bell: int | None = None
         self.daemon = True
 
     def kill_dul(self) -> None:
         """Have the reading thread end."""
         super().kill_dul()
-        self._ring()
+        self.wake()
 
     def stop_dul(self) -> bool:
         """End the reading thread if the association is over (Sta1)."""
@@ -203,9 +207,11 @@ class UpperLayer(DULServiceProvider):
             self.join()
         return True
 
-    def _ring(self) -> None:
-        with suppress(OSError):  # full, or closed with the thread that listened
-            os.eventfd_write(self._bell, 1)
+    def wake(self) -> None:
+        """Have the reading thread look around."""
+        with self._ringing, suppress(BlockingIOError):
+            if self._bell is not None:
+                os.eventfd_write(self._bell, 1)
 
     def send_pdu(self, primitive: Any) -> None:
         """Send what a primitive stands for, now."""
@@ -217,32 +223,33 @@ class UpperLayer(DULServiceProvider):
             except InvalidEventError:  # the peer has ended the association meanwhile
                 self.to_provider_queue.get_nowait()
         if self.state_machine.current_state != "Sta6":
-            self._ring()
+            self.wake()
 
     def run_reactor(self) -> None:
         """Read and act until the association is over."""
+        self._bell = bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._idle_timer.start()
         self.assoc._dul_ready.set()
         try:
             opened = False
             while not self._kill_thread and not (opened and self._is_over):
-                self._step()
+                self._step(bell)
                 opened = opened or not self._is_over
                 self.assoc.awake.set()
         finally:
             self._kill_thread = True
             self.assoc.awake.set()
-            with self._acting:
-                bell, self._bell = self._bell, -1
+            with self._ringing:  # nobody may write to what gets this number next
+                self._bell = None
                 os.close(bell)
 
     @property
     def _is_over(self) -> bool:
         return bool(self.state_machine.current_state == "Sta1")
 
-    def _step(self) -> None:
+    def _step(self, bell: int) -> None:
         try:
-            self._wait()
+            self._wait(bell)
             if self.artim_timer.expired:
                 self.event_queue.put("Evt18")
             elif self._is_transport_event():
@@ -253,18 +260,17 @@ class UpperLayer(DULServiceProvider):
             log.warning("association with %s aborted: %s", self.assoc.peer, error)
             self._break_off()
 
-    def _wait(self) -> None:
+    def _wait(self, bell: int) -> None:
         """Wait for the peer, for a bell, or for the next look at the timers."""
         sock = self.socket.socket if self.socket is not None else None
         if not self.event_queue.empty() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
             return
         poller = select.poll()
-        poller.register(self._bell, select.POLLIN)
+        poller.register(bell, select.POLLIN)
         if sock is not None and sock.fileno() >= 0 and self._takes_more():
             poller.register(sock, select.POLLIN)
-        if any(descriptor == self._bell for descriptor, _ in poller.poll(_TICK * 1000)):
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._bell)
+        if any(descriptor == bell for descriptor, _ in poller.poll(_TICK * 1000)):
+            os.eventfd_read(bell)
 
     def _takes_more(self) -> bool:
         """Whether the peer may send: not while it has requests waiting that it should not have sent yet."""
@@ -285,7 +291,8 @@ class UpperLayer(DULServiceProvider):
                 event = self.event_queue.get_nowait()
             except queue.Empty:
                 return
-            self.state_machine.do_action(event)
+            if not (self._is_over and event in _ENDS):  # it may be told twice that the connection has ended
+                self.state_machine.do_action(event)
 
     def _break_off(self) -> None:
         """Send an A-ABORT past the state machine, and end."""

@@ -28,6 +28,14 @@ _HEALTH: Schema = {
         "process": INTEGER,
         "disk_free": {**INTEGER, "description": "Bytes that are free where the data folder lies."},
         "requests_under_way": INTEGER,
+        "dimse": {
+            "type": "object",
+            "required": ["port", "associations"],
+            "properties": {
+                "port": {**INTEGER, "description": "TCP port of the DIMSE services; 0 for none."},
+                "associations": {**INTEGER, "description": "Associations at this moment."},
+            },
+        },
     },
 }
 
@@ -58,6 +66,7 @@ class HealthHandler(ApiHandler):
                 "process": os.getpid(),
                 "disk_free": (await asyncio.to_thread(shutil.disk_usage, self.services.settings.data)).free,
                 "requests_under_way": len(self.services.under_way),
+                "dimse": {"port": self.services.dimse.port, "associations": self.services.dimse.associations},
             }
         self.send_json(health, status=200 if ready else 503)
 

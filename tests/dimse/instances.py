@@ -1,0 +1,60 @@
+"""Datasets made for the tests of DIMSE, and what a server has of them."""
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom import dcmread
+
+from tests.support.files import dicom_file
+from tests.support.server import Server
+
+PATIENCE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What a C-STORE request needs: the UIDs and the dataset as it goes over the wire."""
+
+    sop_class: str
+    uid: str
+    syntax: str
+    dataset: bytes
+
+
+def instance(number: int = 1, **elements: Any) -> Instance:
+    """A small image; see `dicom_file`."""
+    return from_file(dicom_file(number, **elements))
+
+
+def from_file(content: bytes) -> Instance:
+    """Split a file into its File Meta Information and its dataset."""
+    length = int.from_bytes(content[140:144], "little")
+    meta = dcmread(io.BytesIO(content), stop_before_pixels=True, force=True).file_meta
+    return Instance(
+        str(meta.MediaStorageSOPClassUID),
+        str(meta.MediaStorageSOPInstanceUID),
+        str(meta.TransferSyntaxUID),
+        content[144 + length :],
+    )
+
+
+def stored(server: Server, uid: str) -> bytes | None:
+    """The file of an instance as the server has it."""
+    answer = server.client.get(f"/api/instances/{uid}/file")
+    return answer.content if answer.status_code == 200 else None
+
+
+def spool(server: Server) -> list[str]:
+    """Names of the arrivals that are under way."""
+    return [file.name for file in (server.data / "blobs" / "spool").iterdir()]
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something to come true."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, f"not within {PATIENCE_SECONDS:g} s: {what}"
+        time.sleep(0.02)
