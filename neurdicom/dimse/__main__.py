@@ -51,6 +51,7 @@ class DimseWorker:
         self._acceptor: Acceptor | None = None
         self._user: User | None = None
         self._grace = 0.0
+        self._ending = threading.Event()
         link.operators["end"] = self._end
         link.operators |= {verb: partial(self._use, verb) for verb in VERBS}
 
@@ -84,6 +85,7 @@ class DimseWorker:
             arrival = orjson.loads(text)
             sock = socket.socket(fileno=descriptors[0])
             self.acceptor.take(sock, arrival["number"], arrival["remote"], arrival["local"])
+        self._ending.wait()
         if self._acceptor is not None:
             self._acceptor.close(self._grace)
 
@@ -93,7 +95,7 @@ class DimseWorker:
 
     def _end(self, operation: Operation) -> None:
         self._grace = operation.arguments["grace"]
-        self._handover.shutdown(socket.SHUT_RDWR)
+        self._ending.set()
 
 
 def main() -> None:
