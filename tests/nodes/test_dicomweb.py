@@ -84,7 +84,7 @@ def test_finding_at_every_level(here: Client, peer: Peer) -> None:
     wanted = [each["SOPInstanceUID"] for each in instances[:2]]
     found_again = here.find("peer", "instance", {"SOPInstanceUID": wanted, "StudyInstanceUID": uid})
     assert sorted(each["SOPInstanceUID"] for each in found_again) == sorted(wanted)
-    assert here.find("peer", "STUDY", {"PatientName": "M*ller*", "PatientID": patient})
+    assert here.find("peer", "STUDY", {"StudyDescription": "K?p*", "PatientID": patient})
     assert here.find("peer", "STUDY", {"StudyInstanceUID": generate_uid()}) == []
 
 
@@ -132,6 +132,7 @@ def test_sending(here: Client, peer: Peer) -> None:
 def test_transfer_syntaxes_there_and_back(here: Client, peer: Peer, name: str) -> None:
     ds = pydicom.dcmread(get_testdata_file(name))
     uid = ds.StudyInstanceUID = generate_uid()  # some of the files share theirs
+    ds.SeriesInstanceUID = generate_uid()
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     here.store(to_bytes(ds))
     assert here.run("peer", "send", studies=[uid])["failed"] == 0
