@@ -2,17 +2,20 @@
 
 import contextlib
 import shutil
+import socket
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association
+from pynetdicom.events import Event
 
 from tests.support.files import dicom_file
 from tests.support.server import Server, free_port
@@ -75,10 +78,99 @@ def storescp(folder: Path, ae_title: str, *options: str) -> Iterator[int]:
             process.kill()
 
 
+class Destination:
+    """A storage SCP of pynetdicom's that does what a test wants with each instance.
+
+    Parameters
+    ----------
+    on_store : callable, optional
+        Gets the event, gives the status.
+    syntaxes : sequence of str
+        Transfer syntaxes that it takes.
+
+    Attributes
+    ----------
+    received : list of (SOP Instance UID, Dataset)
+        What came, decoded as it was sent.
+    originators : set of (str, int)
+        Move Originator AE titles and message ids.
+    associations : int
+        How many there were.
+    """
+
+    def __init__(
+        self,
+        ae_title: str = "DEST",
+        on_store: Callable[[Event], int] | None = None,
+        syntaxes: Sequence[str] = (ImplicitVRLittleEndian,),
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self._on_store = on_store
+        self.ae = AE(ae_title)
+        for sop_class in classes or [context.abstract_syntax for context in AllStoragePresentationContexts]:
+            self.ae.add_supported_context(sop_class, list(syntaxes))
+        self.received: list[tuple[str, Dataset]] = []
+        self.originators: set[tuple[str, int]] = set()
+        self.associations = 0
+
+    def _store(self, event: Event) -> int:
+        request = event.request
+        self.originators.add((request.MoveOriginatorApplicationEntityTitle, request.MoveOriginatorMessageID))
+        status = self._on_store(event) if self._on_store else 0x0000
+        if status == 0x0000:
+            ds = event.dataset
+            ds.file_meta = event.file_meta
+            self.received.append((request.AffectedSOPInstanceUID, ds))
+        return status
+
+    def _count(self, event: Event) -> None:
+        self.associations += 1
+
+    def __enter__(self) -> Self:
+        handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_ACCEPTED, self._count), (evt.EVT_C_ECHO, lambda event: 0)]
+        self.ae.add_supported_context("1.2.840.10008.1.1")
+        self._server = self.ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
+        assert self._server is not None
+        self.port: int = self._server.server_address[1]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._server is not None
+        self._server.shutdown()
+
+
+def retrieve(
+    server: Server, level: str, sop_class: str, destination: str | None = None, *, message_id: int = 5, **keys: Any
+) -> list[tuple[Dataset, Dataset | None]]:
+    """C-MOVE to a destination: the statuses, and the last identifier."""
+    with associated(server, sop_class) as assoc:
+        assert destination is not None
+        ds = identifier(level, **keys)
+        return list(assoc.send_c_move(ds, destination, sop_class, msg_id=message_id))
+
+
+def counts(status: Dataset) -> tuple[int, int, int, int | None]:
+    """Completed, failed, warning and remaining sub-operations of a response."""
+    return (
+        status.NumberOfCompletedSuboperations,
+        status.NumberOfFailedSuboperations,
+        status.NumberOfWarningSuboperations,
+        status.get("NumberOfRemainingSuboperations"),
+    )
+
+
+def spool_is_empty(server: Server) -> bool:
+    """Tell whether nothing temporary is left, giving what has just ended its time."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not list((server.data / "blobs" / "spool").iterdir()):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def wait_for_port(port: int) -> None:
     """Wait until something listens."""
-    import socket
-
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
