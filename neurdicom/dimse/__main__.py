@@ -69,9 +69,11 @@ class DimseWorker:
         """Speak with a remote node."""
         with self._loading:
             if self._user is None:
+                from neurdicom.dimse.acceptor import configure_library
                 from neurdicom.dimse.requestor import Requestor
                 from neurdicom.dimse.scu import User
 
+                configure_library(self._arguments["log_level"] == "debug")
                 self._user = User(Requestor.of(self._arguments))
         return getattr(self._user, verb)(operation)
 

@@ -191,11 +191,11 @@ class _Tally:
 
     def take(self, now: Progress) -> Outcome:
         """Note how far it has come."""
-        if now.failed > self._last.failed:
+        if now.warned > self._last.warned:
+            self._note(self._warnings, now)
+        elif now.reason is not None:  # a DIMSE node counts at once, and names what failed at the end
             self._retryable = self._retryable and now.retryable
             self._note(self._failures, now)
-        elif now.warned > self._last.warned:
-            self._note(self._warnings, now)
         self._last = now
         return self._outcome(final=False)
 

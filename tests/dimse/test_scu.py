@@ -1,0 +1,343 @@
+"""The operations as SCU, asked for over REST: echo, find, send and retrieve, with Orthanc and with pynetdicom."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.events import Event
+
+from tests.dimse.orthanc import Orthanc, orthanc
+from tests.dimse.remotes import PATIENT_FIND, STUDY_FIND, Destination, add_node, series, spool_is_empty, upload
+from tests.support.files import ROOT, dicom_file
+from tests.support.server import Server, free_port
+
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a study of six images."""
+    options = ("--dimse-accept", "known", "--dimse-timeout", "5")
+    with Server.with_dimse(tmp_path_factory.mktemp("scu"), *options) as running:
+        upload(running, *series(6))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def remote(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """Orthanc as the node `orthanc`, and a node that may be asked by C-GET only."""
+    with orthanc(tmp_path_factory.mktemp("orthanc"), server.dimse_port) as running:
+        add_node(server, "ORTHANC", running.port)
+        yield running
+
+
+def ask(server: Server, name: str, verb: str, body: dict[str, Any] | None = None) -> Any:
+    """Have a node asked something; the answer, or the problem."""
+    answer = server.client.post(f"/api/dicom_nodes/{name}/{verb}", json=body)
+    return answer.json() if answer.status_code == 200 else (answer.status_code, answer.json()["detail"])
+
+
+def run_job(server: Server, name: str, verb: str, body: dict[str, Any], until: str = "ended") -> dict[str, Any]:
+    """Send or retrieve, and wait for the end of the job (or until it waits to try again)."""
+    answer = server.client.post(f"/api/dicom_nodes/{name}/{verb}", json=body)
+    assert answer.status_code == 202, answer.text
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        job: dict[str, Any] = server.client.get(f"/api/jobs/{answer.json()['id']}").json()
+        if job["state"] in ("done", "failed", "cancelled") or (until == "retry" and job["errors"]):
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"the job does not end: {job}")
+
+
+# -- echo ----------------------------------------------------------------------------------------------------------
+
+
+def test_echo(server: Server, remote: Orthanc) -> None:
+    """A node that answers, with the time that it took; and those that do not, with the reason."""
+    answer = ask(server, "orthanc", "echo")
+    assert answer["ok"]
+    assert 0 < answer["seconds"] < SECONDS
+    add_node(server, "CLOSED", free_port())
+    status, detail = ask(server, "closed", "echo")
+    assert status == 502
+    assert "refuses the connection" in detail
+
+
+def test_echo_with_who_rejects(server: Server) -> None:
+    """The rejection's reason is told."""
+    ae = AE("STRICT")
+    ae.require_called_aet = True
+    ae.add_supported_context("1.2.840.10008.1.1")
+    running = ae.start_server(("127.0.0.1", 0), block=False)
+    assert running is not None
+    try:
+        add_node(server, "OTHER", running.server_address[1])
+        status, detail = ask(server, "other", "echo")
+    finally:
+        running.shutdown()
+    assert status == 502
+    assert "Called AE title not recognised" in detail
+
+
+def test_echo_with_who_says_nothing(server: Server) -> None:
+    """A peer that takes the connection and is silent costs the timeout."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        add_node(server, "SILENT", silent.getsockname()[1])
+        status, detail = ask(server, "silent", "echo")
+    assert status == 502
+    assert "SILENT" in detail
+
+
+# -- find ----------------------------------------------------------------------------------------------------------
+
+
+class Archive:
+    """A query SCP of pynetdicom's that gives what a test wants.
+
+    Attributes
+    ----------
+    asked : list of Dataset
+        Identifiers that came.
+    cancelled : threading.Event
+        Set when a C-CANCEL came.
+    """
+
+    def __init__(self, matches: list[Dataset], status: int | Dataset = 0x0000, delay: float = 0.0) -> None:
+        self._matches, self._status, self._delay = matches, status, delay
+        self.asked: list[Dataset] = []
+        self.cancelled = threading.Event()
+        self.ae = AE("ARCHIVE")
+        self.ae.add_supported_context(STUDY_FIND)
+        self.ae.add_supported_context(PATIENT_FIND)
+
+    def _find(self, event: Event) -> Iterator[tuple[Any, Dataset | None]]:
+        ds = event.identifier
+        ds.decode()
+        self.asked.append(ds)
+        for match in self._matches:
+            time.sleep(self._delay)
+            if event.is_cancelled:
+                self.cancelled.set()
+                yield 0xFE00, None
+                return
+            yield 0xFF00, match
+        yield self._status, None
+
+    def __enter__(self) -> "Archive":
+        server = self.ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, self._find)])
+        assert server is not None
+        self._server = server
+        self.port: int = server.server_address[1]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+
+
+def match_of(number: int, name: str = "Doe^Jane", charset: str | None = None) -> Dataset:
+    """A study."""
+    ds = Dataset()
+    if charset:
+        ds.SpecificCharacterSet = charset
+    ds.QueryRetrieveLevel, ds.StudyInstanceUID, ds.PatientName = "STUDY", f"{ROOT}.{number}", name
+    return ds
+
+
+def test_find_in_orthanc(server: Server, remote: Orthanc) -> None:
+    """What Orthanc has is found."""
+    remote.http.post("/instances", content=dicom_file(1, study=71, patient="O1", PatientName="Orth^Anc"))
+    query = {"PatientName": "Orth*", "StudyInstanceUID": None, "ModalitiesInStudy": None}
+    matches = ask(server, "orthanc", "find", {"level": "STUDY", "query": query})
+    assert [(match["StudyInstanceUID"], match["PatientName"]) for match in matches] == [(f"{ROOT}.71", "Orth^Anc")]
+    query = {"StudyInstanceUID": f"{ROOT}.71", "SeriesInstanceUID": f"{ROOT}.71.1", "SOPInstanceUID": None}
+    matches = ask(server, "orthanc", "find", {"level": "INSTANCE", "query": query})
+    assert [match["SOPInstanceUID"] for match in matches] == [f"{ROOT}.71.1.1"]
+    matches = ask(server, "orthanc", "find", {"level": "PATIENT", "query": {"PatientID": "O1"}})
+    assert [match["PatientID"] for match in matches] == ["O1"]
+
+
+def test_character_sets_both_ways(server: Server) -> None:
+    """Keys go in UTF-8 where ASCII does not hold them; answers come in whatever set they name."""
+    matches = [
+        match_of(1, "Müller^Jörg", "ISO_IR 100"),
+        match_of(2, "Люкceмбypг", "ISO_IR 144"),
+        match_of(3, "Yamada^Tarou=山田^太郎=やまだ^たろう", "\\ISO 2022 IR 87"),
+        match_of(4, "Wang^XiaoDong=王^小东", "GB18030"),
+        match_of(5, "Plain"),
+    ]
+    matches[2].SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+    with Archive(matches) as archive:
+        add_node(server, "ARCHIVE", archive.port)
+        found = ask(server, "archive", "find", {"level": "STUDY", "query": {"PatientName": "M*ü", "StudyDate": None}})
+        ask(server, "archive", "find", {"level": "STUDY", "query": {"PatientName": "Plain"}})
+    assert [match["PatientName"] for match in found] == [str(match.PatientName) for match in matches]
+    assert str(archive.asked[0].PatientName) == "M*ü"
+    assert archive.asked[0].SpecificCharacterSet == "ISO_IR 192"
+    assert "StudyDate" in archive.asked[0]
+    assert "SpecificCharacterSet" not in archive.asked[1]
+
+
+def test_a_limit_cancels(server: Server) -> None:
+    """Beyond the limit the peer is asked to stop."""
+    with Archive([match_of(number) for number in range(200)], delay=0.01) as archive:
+        add_node(server, "ARCHIVE", archive.port)
+        found = ask(server, "archive", "find", {"level": "STUDY", "query": {}, "limit": 5})
+        assert len(found) == 5
+        assert archive.cancelled.wait(10)
+
+
+def test_find_fails(server: Server) -> None:
+    """A failure's status and comment are told."""
+    status = Dataset()
+    status.Status, status.ErrorComment = 0xA700, "no room"
+    with Archive([], status) as archive:
+        add_node(server, "ARCHIVE", archive.port)
+        code, detail = ask(server, "archive", "find", {"level": "STUDY", "query": {}})
+    assert code == 502
+    assert "A700" in detail
+    assert "no room" in detail
+
+
+# -- send ----------------------------------------------------------------------------------------------------------
+
+
+def test_send_to_orthanc(server: Server, remote: Orthanc) -> None:
+    """All of a study arrives, with its edits."""
+    upload(server, *series(3, study=20, patient="P20", PatientName="Old^Name"))
+    patient = server.client.get("/api/patients", params={"patient_id": "P20"}).json()[0]["id"]
+    server.client.put(f"/api/patients/{patient}", json={"patient_name": "New^Name"})
+    job = run_job(server, "orthanc", "send", {"studies": [f"{ROOT}.20"]})
+    assert (job["state"], job["done"], job["failed"], job["total"]) == ("done", 3, 0, 3)
+    found = remote.http.post(
+        "/tools/find", json={"Level": "Instance", "Query": {"StudyInstanceUID": f"{ROOT}.20"}, "Expand": True}
+    ).json()
+    assert {each["MainDicomTags"]["SOPInstanceUID"] for each in found} == {f"{ROOT}.20.1.{n}" for n in (1, 2, 3)}
+    tags = remote.http.get(f"/instances/{found[0]['ID']}/simplified-tags").json()
+    assert tags["PatientName"] == "New^Name"
+    assert spool_is_empty(server)
+
+
+def test_what_fails_is_told_and_what_may_pass_is_tried_again(server: Server) -> None:
+    """Each instance's status decides."""
+    refusals = {f"{ROOT}.1.1.2": 0xC000, f"{ROOT}.1.1.3": 0xB000}
+    busy = {f"{ROOT}.1.1.4"}
+
+    def on_store(event: Event) -> int:
+        uid = event.request.AffectedSOPInstanceUID
+        if uid in busy:
+            busy.discard(uid)
+            return 0xA700
+        return refusals.get(uid, 0)
+
+    with Destination(on_store=on_store) as destination:
+        add_node(server, "DEST", destination.port)
+        job = run_job(server, "dest", "send", {"studies": [f"{ROOT}.1"]})
+    assert (job["done"], job["failed"]) == (5, 1)
+    assert [each["instance"] for each in job["results"]["warnings"]] == [f"{ROOT}.1.1.3"]
+    (error,) = job["errors"]
+    assert error["instance"] == f"{ROOT}.1.1.2"
+    assert "C000" in error["reason"]
+    assert len(destination.received) == 4
+    assert destination.associations == 2
+
+
+def test_a_receiver_that_dies(server: Server) -> None:
+    """What was sent stays done; the rest is sent when it is back."""
+    left = [3]
+
+    def on_store(event: Event) -> int:
+        left[0] -= 1
+        if left[0] == 0:
+            event.assoc.abort()
+        return 0
+
+    with Destination(on_store=on_store) as destination:
+        add_node(server, "DEST", destination.port)
+        job = run_job(server, "dest", "send", {"studies": [f"{ROOT}.1"]})
+    assert (job["state"], job["done"], job["failed"]) == ("done", 6, 0)
+    assert {uid for uid, _ in destination.received} == {f"{ROOT}.1.1.{number}" for number in range(1, 7)}
+
+
+def test_a_receiver_that_is_not_there(server: Server) -> None:
+    """The job waits to try again, and says why."""
+    add_node(server, "CLOSED", free_port())
+    answer = server.client.post("/api/dicom_nodes/closed/send", json={"studies": [f"{ROOT}.1"]})
+    deadline = time.monotonic() + SECONDS
+    job = answer.json()
+    while not (job.get("errors") or job.get("attempts")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        job = server.client.get(f"/api/jobs/{answer.json()['id']}").json()
+    server.client.delete(f"/api/jobs/{job['id']}")
+    assert job["done"] == 0
+
+
+def test_many_classes_go_on_one_association(server: Server) -> None:
+    """Instances of several SOP classes and syntaxes share an association."""
+    mr = "1.2.840.10008.5.1.4.1.1.4"
+    upload(server, dicom_file(1, study=30), dicom_file(2, study=30, SOPClassUID=mr))
+    with Destination(syntaxes=[ImplicitVRLittleEndian]) as destination:
+        add_node(server, "DEST", destination.port)
+        job = run_job(server, "dest", "send", {"studies": [f"{ROOT}.30"]})
+    assert (job["state"], job["done"]) == ("done", 2)
+    assert destination.associations == 1
+
+
+# -- retrieve ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [None, "C-MOVE", "C-GET"])
+def test_retrieve_from_orthanc(server: Server, remote: Orthanc, method: str | None) -> None:
+    """A study comes by C-MOVE to ourselves, and by C-GET."""
+    study = {None: 40, "C-MOVE": 41, "C-GET": 42}[method]
+    for file in series(4, study=study, patient=f"P{study}"):
+        remote.http.post("/instances", content=file)
+    body: dict[str, Any] = {"level": "STUDY", "ids": [{"StudyInstanceUID": f"{ROOT}.{study}"}]}
+    job = run_job(server, "orthanc", "retrieve", body | ({"method": method} if method else {}))
+    assert (job["state"], job["done"], job["failed"]) == ("done", 4, 0), job
+    assert server.client.get(f"/api/studies/{ROOT}.{study}").json()["images_count"] == 4
+    assert spool_is_empty(server)
+
+
+def test_retrieve_what_is_not_there(server: Server, remote: Orthanc) -> None:
+    """Nothing comes, and the job says so or fails; it does not hang."""
+    for method in ("C-MOVE", "C-GET"):
+        body = {"level": "STUDY", "ids": [{"StudyInstanceUID": "1.2.3.4.5"}], "method": method}
+        job = run_job(server, "orthanc", "retrieve", body)
+        assert job["done"] == 0
+
+
+def test_retrieve_one_instance(server: Server, remote: Orthanc) -> None:
+    """At the lowest level."""
+    for file in series(2, study=43, patient="P43"):
+        remote.http.post("/instances", content=file)
+    ids = {"StudyInstanceUID": f"{ROOT}.43", "SeriesInstanceUID": f"{ROOT}.43.1", "SOPInstanceUID": f"{ROOT}.43.1.2"}
+    job = run_job(server, "orthanc", "retrieve", {"level": "INSTANCE", "ids": [ids]})
+    assert (job["state"], job["done"]) == ("done", 1)
+    assert server.client.get(f"/api/studies/{ROOT}.43").json()["images_count"] == 1
+
+
+def test_between_two_of_ours(server: Server, tmp_path: Path) -> None:
+    """Two servers send to and retrieve from each other."""
+    with Server.with_dimse(tmp_path / "other", "--ae-title", "OTHER", "--dimse-accept", "known") as other:
+        add_node(server, "OTHER", other.dimse_port)
+        add_node(other, "NEURDICOM", server.dimse_port)
+        job = run_job(server, "other", "send", {"studies": [f"{ROOT}.1"]})
+        assert (job["state"], job["done"]) == ("done", 6)
+        upload(other, *series(3, study=50, patient="P50"), *series(2, study=50, series=2, patient="P50"))
+        for method in ("C-GET", "C-MOVE"):
+            ids = [
+                {"StudyInstanceUID": f"{ROOT}.50", "SeriesInstanceUID": f"{ROOT}.50.{1 if method == 'C-GET' else 2}"}
+            ]
+            job = run_job(server, "other", "retrieve", {"level": "SERIES", "ids": ids, "method": method})
+            assert job["state"] == "done", job
+        assert server.client.get(f"/api/studies/{ROOT}.50").json()["images_count"] == 5
