@@ -85,6 +85,7 @@ def test_finding_at_every_level(here: Client, peer: Peer) -> None:
     found_again = here.find("peer", "instance", {"SOPInstanceUID": wanted, "StudyInstanceUID": uid})
     assert sorted(each["SOPInstanceUID"] for each in found_again) == sorted(wanted)
     assert here.find("peer", "STUDY", {"StudyDescription": "K?p*", "PatientID": patient})
+    assert not here.find("peer", "STUDY", {"StudyDescription": "K?p", "PatientID": patient})
     assert here.find("peer", "STUDY", {"StudyInstanceUID": generate_uid()}) == []
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -96,7 +97,7 @@ class Connections:
     ) -> AsyncGenerator[httpx.Response, None]:
         """Begin to read an answer; 2xx only. Redirects are followed on the same server. Raises `PeerFailed`."""
         headers = {"Accept": accept, **_authorization(node)}
-        url = httpx.URL(f"{node.url}{path}", params=list(query)) if query else httpx.URL(f"{node.url}{path}")
+        url = httpx.URL(f"{node.url}{path}{'?' if query else ''}{_encoded(query)}")
         for _ in range(_MAX_REDIRECTS):
             async with self._sent(node, "GET", url, headers) as response:
                 if not response.is_redirect:
@@ -157,6 +158,11 @@ class Connections:
                 jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
                 self._client = httpx.AsyncClient(verify=trusted, timeout=_TIMEOUT, cookies=jar)
             return self._client
+
+
+def _encoded(query: Query) -> str:
+    """Encode a query, but for what may stand in one as it is: some nodes do not decode `*` (RFC 3986 3.4)."""
+    return "&".join(f"{name}={quote(value, safe='*?,:/@')}" for name, value in query)
 
 
 def check_answer(node: Node, answer: Answer) -> None:
