@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.catalog.base import Catalog, Edit, Entity
 from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import AnyOf, Query
 from neurdicom.dicom.values import check_changes
 from neurdicom.errors import NotFound
 
@@ -51,3 +52,12 @@ class EditService:
         if edited is None:
             raise NotFound(f"the {level} {entity!r} was deleted meanwhile")
         return edited
+
+    async def history(self, level: Level, entity: str) -> list[Edit]:
+        """The edits of one entity that are in force, the earliest first. Raises `NotFound`."""
+        below = Query(Level.INSTANCE, (AnyOf(level.value, (entity,)),), limit=1, counted=False)
+        page = await self._catalog.find(below)
+        if not page.items:
+            raise NotFound(f"there is no {level} {entity!r}")
+        edits = await self._catalog.edits(page.items[0]["id"])
+        return sorted((edit for edit in edits if edit.level is level), key=lambda edit: (edit.time, edit.field))

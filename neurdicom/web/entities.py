@@ -4,9 +4,11 @@ from neurdicom.dicom.attributes import Level
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.listing import list_parameters, parse_query, send_page
 from neurdicom.web.routing import Route, operation
-from neurdicom.web.schemas import changes_schema, entity_schema, json_answer, page_answer
+from neurdicom.web.schemas import EDITS_SCHEMA, changes_schema, entity_schema, json_answer, page_answer
 
 MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
+
+_EDIT_FIELDS = ("field", "value", "user", "time")
 
 
 def entity_routes(level: Level) -> list[Route]:
@@ -17,6 +19,7 @@ def entity_routes(level: Level) -> list[Route]:
     return [
         Route(base, list_handler(level)),
         Route(f"{base}/{{id}}", entity_handler(level)),
+        Route(f"{base}/{{id}}/edits", edits_handler(level)),
         Route(f"{base}/{{id}}/{MANY[child]}", children_handler(level, child)),
     ]
 
@@ -67,6 +70,25 @@ def entity_handler(level: Level) -> type[ApiHandler]:
             self.finish()
 
     return EntityHandler
+
+
+def edits_handler(level: Level) -> type[ApiHandler]:
+    """Handler of what was changed of one entity, by whom and when."""
+
+    class EditsHandler(ApiHandler):
+        @operation(
+            f"Tell who changed what of {'an' if level is Level.INSTANCE else 'a'} {level}",
+            tag=MANY[level],
+            description="The last edit of each field, the earliest first. What the field was before is in the file.",
+            answers={200: json_answer("The edits.", EDITS_SCHEMA)},
+        )
+        async def get(self, entity: str) -> None:
+            edits = await self.services.edit.history(level, entity)
+            self.send_json(
+                [{name: getattr(edit, name) for name in ("field", "value", "user", "time")} for edit in edits]
+            )
+
+    return EditsHandler
 
 
 def children_handler(level: Level, child: Level) -> type[ApiHandler]:

@@ -4,7 +4,7 @@ from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import MEDIA_TYPE, send_download
-from neurdicom.web.entities import entity_handler
+from neurdicom.web.entities import edits_handler, entity_handler
 from neurdicom.web.listing import list_parameters, parse_query, send_page
 from neurdicom.web.routing import BINARY, Parameter, Route, operation
 from neurdicom.web.schemas import page_answer
@@ -110,6 +110,7 @@ class FileHandler(ApiHandler):
 ROUTES = [
     Route("/api/instances", InstancesHandler),
     Route("/api/instances/{id}", entity_handler(_LEVEL)),
+    Route("/api/instances/{id}/edits", edits_handler(_LEVEL)),
     Route("/api/instances/{id}/tags", TagsHandler),
     Route("/api/instances/{id}/file", FileHandler),
 ]

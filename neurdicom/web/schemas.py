@@ -16,6 +16,21 @@ _EXTRA: dict[Level, dict[str, Any]] = {
     },
 }
 
+#: What was changed, by whom and when.
+EDITS_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["field", "value", "user", "time"],
+        "properties": {
+            "field": {"type": "string"},
+            "value": {"description": "As in the entity; null where the attribute was emptied."},
+            "user": {"type": "string", "description": "E-mail address."},
+            "time": {"type": "string", "format": "date-time"},
+        },
+    },
+}
+
 
 def entity_schema(level: Level) -> dict[str, Any]:
     """Schema of an entity as it is answered: null where an attribute is absent or empty."""

@@ -140,6 +140,23 @@ def test_what_is_served_tells_what_it_was_before(archive: Archive) -> None:
     assert "OriginalAttributesSequence" not in archive.get(f"/instances/{result['id']}/tags").json()
 
 
+def test_who_changed_what_is_told(archive: Archive) -> None:
+    result = archive.make(PatientID="who-changed")[0]
+    patient = archive.get(f"/studies/{result['study']}").json()["patient"]
+    archive.put(f"/patients/{patient}", {"patient_name": "A"})
+    archive.put(f"/patients/{patient}", {"patient_name": "B", "patient_sex": None})
+    archive.put(f"/instances/{result['id']}", {"window_center": [40.0]})
+    edits = archive.get(f"/patients/{patient}/edits").json()
+    assert [(edit["field"], edit["value"]) for edit in edits] == [("patient_name", "B"), ("patient_sex", None)]
+    assert {edit["user"] for edit in edits} == {"local@localhost"}
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", edit["time"]) for edit in edits)
+    (edit,) = archive.get(f"/instances/{result['id']}/edits").json()
+    assert (edit["field"], edit["value"]) == ("window_center", [40.0])
+    for many, entity in (("studies", result["study"]), ("series", result["series"])):
+        assert archive.get(f"/{many}/{entity}/edits").json() == []
+    assert archive.client.get("/api/studies/1.2.3/edits").status_code == 404
+
+
 def test_a_later_edit_takes_the_place_of_an_earlier_one_and_new_slices_share_it(archive: Archive) -> None:
     series, study = generate_uid(), generate_uid()
     elements = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "PatientID": "later-edit"}
