@@ -5,7 +5,9 @@ import re
 import zlib
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
+
+from tornado.http1connection import HTTP1Connection
 
 from neurdicom.dicomweb.accept import Choice, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
@@ -40,6 +42,10 @@ _GZIP_IN_THREAD = 32 * 1024
 _GZIP_LEVEL = 3
 
 _HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
+_PORT = re.compile(r":[0-9]+$")
+_DEFAULT_PORT = 80
+#: Headers by which a proxy tells of itself; a port that it answers at is the client's own business.
+_OF_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 class DicomWebHandler(ApiHandler):
@@ -64,12 +70,20 @@ class DicomWebHandler(ApiHandler):
     @property
     def base_url(self) -> str:
         """Absolute URL of the DICOMweb base, as this client reaches it; its path alone where the Host is no name."""
-        host = self.request.host
+        host, headers = self.request.host, self.request.headers
         if not _HOST.fullmatch(host):
             return BASE
-        forwarded = self.request.headers.get("X-Forwarded-Proto", "").strip().lower()
+        forwarded = headers.get("X-Forwarded-Proto", "").strip().lower()
         scheme = forwarded if forwarded in ("http", "https") else self.request.protocol
+        if not _PORT.search(host) and not any(name in headers for name in _OF_PROXIES):
+            # dicomweb-client leaves the port away, and would not find its way back.
+            host += self._own_port()
         return f"{scheme}://{host}{BASE}"
+
+    def _own_port(self) -> str:
+        stream = cast(HTTP1Connection, self.request.connection).stream
+        port = stream.socket.getsockname()[1] if stream.socket is not None else _DEFAULT_PORT
+        return "" if port == _DEFAULT_PORT else f":{port}"
 
     def negotiate(self, offers: Sequence[Offer]) -> Choice:
         """Choose a representation by the query parameter `accept` or the Accept header. Raises `NotAvailable` (406)."""
