@@ -218,10 +218,10 @@ class UpperLayer(DULServiceProvider):
         super().send_pdu(primitive)
         with self._acting:
             try:
-                while self._process_recv_primitive():
+                while not self._kill_thread and self._process_recv_primitive():
                     self._act()
             except InvalidEventError:  # the peer has ended the association meanwhile
-                self.to_provider_queue.get_nowait()
+                self.to_provider_queue.queue.clear()
         if self.state_machine.current_state != "Sta6":
             self.wake()
 
