@@ -9,6 +9,7 @@ BENCHMARKS = {
     "bridge": (),
     "catalog": (),
     "upload": ("Orthanc",),
+    "cstore": ("Orthanc", "storescu", "storescp"),
     "render": ("Orthanc", "wrk"),
     "process_http": ("Orthanc", "wrk"),
     "qidors": ("Orthanc", "wrk"),
@@ -22,7 +23,7 @@ def main() -> int:
         print(f"\n== {name}", flush=True)
         missing = [program for program in programs if shutil.which(program) is None]
         if missing:
-            print(f"left out: {', '.join(missing)} not installed (Debian: orthanc, orthanc-python, wrk)")
+            print(f"left out: {', '.join(missing)} not installed (Debian: orthanc, orthanc-python, dcmtk, wrk)")
             continue
         failed += subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode != 0
     return failed

@@ -28,13 +28,13 @@ def neurdicom(folder: Path, *options: str) -> Iterator[int]:
 @contextmanager
 def orthanc(folder: Path, **settings: object) -> Iterator[int]:
     """Run Debian's Orthanc with keep-alive and no-delay on and no checks of credentials; gives its port."""
-    port, dicom_port = _free_port(), _free_port()
+    port = free_port()
     folder.mkdir(parents=True)
     configuration = {
         "StorageDirectory": str(folder),
         "IndexDirectory": str(folder),
         "HttpPort": port,
-        "DicomPort": dicom_port,
+        "DicomPort": free_port(),
         "KeepAlive": True,
         "TcpNoDelay": True,
         "HttpThreadsCount": 50,
@@ -46,6 +46,15 @@ def orthanc(folder: Path, **settings: object) -> Iterator[int]:
     file.write_text(json.dumps(configuration | settings))
     log = folder.with_suffix(".log")
     with log.open("wb") as output, _running(["Orthanc", str(file)], output):
+        yield _wait(lambda: port if _listens(port) else None, log)
+
+
+@contextmanager
+def storescp(folder: Path, port: int, *options: str) -> Iterator[int]:
+    """Run DCMTK's storescp, which writes what it gets to files and does not flush them; gives its port."""
+    folder.mkdir(parents=True)
+    log = folder.with_suffix(".log")
+    with log.open("wb") as output, _running(["storescp", *options, "-od", str(folder), str(port)], output):
         yield _wait(lambda: port if _listens(port) else None, log)
 
 
@@ -73,7 +82,8 @@ def _wait(probe, log: Path) -> int:  # type: ignore[no-untyped-def]
     raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace')}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -10,6 +10,7 @@ import queue
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -36,7 +37,8 @@ LONGEST_ASSOCIATE = 1024 * 1024
 LONGEST_OTHER = 1024
 
 _P_DATA = 0x04
-_HEAD_BYTES = 6
+_HEAD = struct.Struct(">BxI")
+_HEAD_BYTES = _HEAD.size
 _LONGEST = {0x01: LONGEST_ASSOCIATE, 0x02: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
 
 #: Transport connection closed, ARTIM timer expired, PDU invalid (PS3.8 9.2.2).
@@ -73,8 +75,6 @@ class Transport(AssociationSocket):
     ) -> None:
         super().__init__(assoc, client_socket, address)
         self._seconds = seconds
-        self._longest = _HEAD_BYTES
-        self._at_head = True
         self._tls: threading.Lock | None = None
         if client_socket is not None:
             self._prepare()
@@ -107,34 +107,37 @@ class Transport(AssociationSocket):
             return False
         return bool(poller.poll(0))
 
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read the head or the rest of a PDU; less than asked for when the connection ends.
+    def recv(self, nr_bytes: int, into: bytearray | None = None) -> memoryview:
+        """Read the head or the body of a PDU.
+
+        Parameters
+        ----------
+        nr_bytes : int
+            How much.
+        into : bytearray, optional
+            Where to put it; large enough.
+
+        Returns
+        -------
+        memoryview
+            What was read; less than asked for when the connection ended.
 
         Raises
         ------
-        PduTooLong
-            The head announces more than a PDU of its type may have.
         OSError
             The connection broke, or it took too long.
         """
-        if nr_bytes > self._longest:
-            raise PduTooLong(f"a PDU of {nr_bytes} bytes; {self._longest} are the most")
-        data = bytearray(nr_bytes)
+        view = memoryview(bytearray(nr_bytes) if into is None else into)[:nr_bytes]
         deadline = time.monotonic() + self._seconds
-        with memoryview(data) as view:
-            got = 0
-            while got < nr_bytes:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"a PDU takes longer than {self._seconds:g} s")
-                count = self._read_into(view[got:])
-                if not count:
-                    break
-                got += count
-        if got < nr_bytes:
-            return data[:got]
-        self._longest = _LONGEST.get(data[0], LONGEST_OTHER) if self._at_head else _HEAD_BYTES
-        self._at_head = not self._at_head
-        return data
+        got = 0
+        while got < nr_bytes:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"a PDU takes longer than {self._seconds:g} s")
+            count = self._read_into(view[got:])
+            if not count:
+                break
+            got += count
+        return view[:got]
 
     def _read_into(self, view: memoryview) -> int:
         sock: socket.socket = self.socket
@@ -157,18 +160,17 @@ class Transport(AssociationSocket):
 
 
 class _Data:
-    """A received P-DATA-TF PDU (PS3.8 9.3.5): its values are views of the bytes as they came."""
+    """The body of a received P-DATA-TF PDU (PS3.8 9.3.5): its values are views of the bytes as they came."""
 
-    def __init__(self, data: bytearray) -> None:
-        view = memoryview(data)
+    def __init__(self, body: memoryview) -> None:
         self._values: list[tuple[int, memoryview]] = []
-        pos = _HEAD_BYTES
-        while pos < len(data):
-            length = int.from_bytes(view[pos : pos + 4], "big")
+        pos = 0
+        while pos < len(body):
+            length = int.from_bytes(body[pos : pos + 4], "big")
             end = pos + 4 + length
-            if length < 2 or end > len(data):
-                raise ValueError(f"a presentation data value of {length} bytes at {pos} of {len(data)}")
-            self._values.append((view[pos + 4], view[pos + 5 : end]))
+            if length < 2 or end > len(body):
+                raise ValueError(f"a presentation data value of {length} bytes at {pos} of {len(body)}")
+            self._values.append((body[pos + 4], body[pos + 5 : end]))
             pos = end
 
     def to_primitive(self) -> P_DATA:
@@ -191,6 +193,7 @@ class UpperLayer(DULServiceProvider):
         self._acting = threading.RLock()
         self._ringing = threading.Lock()
         self._bell: int | None = None
+        self._buffer = bytearray()  # of the P-DATA PDU that is acted on; it is used up before the next one is read
         self.daemon = True
 
     def kill_dul(self) -> None:
@@ -279,11 +282,31 @@ class UpperLayer(DULServiceProvider):
     def _is_transport_event(self) -> bool:
         return self._takes_more() and super()._is_transport_event()
 
-    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
-        if bytestream[0] == _P_DATA:
-            return _Data(bytestream), "Evt10"
-        pdu, event = super()._decode_pdu(bytestream)
-        return pdu, str(event)
+    def _read_pdu_data(self) -> None:
+        """Read a PDU, and note the event that it is. Raises `PduTooLong`."""
+        try:
+            head = self.socket.recv(_HEAD_BYTES)
+            kind, length = _HEAD.unpack(head) if len(head) == _HEAD_BYTES else (0, 0)
+            if length > _LONGEST.get(kind, LONGEST_OTHER):
+                raise PduTooLong(f"a PDU of type {kind:02X}H and {length} bytes")
+            if kind == _P_DATA and length > len(self._buffer):
+                self._buffer = bytearray(length)
+            body = self.socket.recv(length, self._buffer if kind == _P_DATA else None)
+        except OSError as error:
+            log.info("the connection with %s broke: %s", self.assoc.peer, error)
+            self.event_queue.put("Evt17")
+            return
+        if not kind or len(body) < length:
+            self.event_queue.put("Evt17")
+            return
+        try:
+            pdu, event = (_Data(body), "Evt10") if kind == _P_DATA else self._decode_pdu(bytearray(head) + body)
+        except Exception as error:  # whatever a peer sends, it is an invalid PDU
+            log.warning("%s sends an invalid PDU of type %02XH: %r", self.assoc.peer, kind, error)
+            self.event_queue.put("Evt19")
+            return
+        self._recv_pdu.put(pdu)
+        self.event_queue.put(event)
 
     def _act(self) -> None:
         while True:
