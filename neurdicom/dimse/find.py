@@ -1,5 +1,6 @@
 """C-FIND as SCP (PS3.4 C.4.1): matches go out as they are found, a page in memory at a time."""
 
+import re
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any
@@ -141,3 +142,5 @@ def fill(response: Any, error: NeurdicomError) -> None:
     response.ErrorComment = status.ErrorComment
     if "OffendingElement" in status:
         response.OffendingElement = status.OffendingElement
+    elif error.field and re.fullmatch("[0-9A-F]{8}", error.field):
+        response.OffendingElement = [int(error.field, 16)]

@@ -11,7 +11,7 @@ from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.header import EXPLICIT, IMPLICIT
-from neurdicom.dicom.query import AnyOf, Between, Condition, Query
+from neurdicom.dicom.query import AnyOf, Condition, Query
 from neurdicom.errors import NotAvailable, NotFound, TooLarge
 from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
@@ -103,13 +103,13 @@ class TransferService:
         conditions = await self._conditions(keys)
         found: list[Outgoing] = []
         while conditions is not None:
-            after = (Between("sop_instance_uid", found[-1].instance, None),) if found else ()
-            page = await self._catalog.find(Query(Level.INSTANCE, (*conditions, *after), limit=_PAGE + 1))
-            items = [item for item in page.items if not found or item["id"] != found[-1].instance]
+            after = found[-1].instance if found else None
+            query = Query(Level.INSTANCE, tuple(conditions), limit=_PAGE, after=after, counted=False)
+            items = (await self._catalog.find(query)).items
             found += map(_outgoing, items)
             if len(found) > MOST_INSTANCES:
                 raise TooLarge(f"more than {MOST_INSTANCES} instances match, which is the most that can be counted")
-            if len(page.items) <= _PAGE:
+            if len(items) < _PAGE:
                 break
         return found
 
