@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from neurdicom.dicom.attributes import AT_LEVEL, BY_FIELD, Kind, Level
@@ -67,10 +68,10 @@ def parse_filters(level: Level, arguments: Mapping[str, str | Sequence[str]]) ->
     for field, given in arguments.items():
         if field not in allowed:
             raise Invalid(_refusal(field, level), field=field)
-        name = "modalities" if level is Level.STUDY and field == "modality" else field
-        condition = _condition(name, [given] if isinstance(given, str) else list(given))
+        condition = _condition(field, [given] if isinstance(given, str) else list(given))
         if condition is not None:
-            conditions.append(condition)
+            of_study = level is Level.STUDY and field == "modality"
+            conditions.append(replace(condition, field="modalities") if of_study else condition)
     return tuple(conditions)
 
 
@@ -103,7 +104,7 @@ def _refusal(field: str, level: Level) -> str:
     return f"{field!r} describes the {attribute.level}, which is below the level of this list ({level})"
 
 
-def _condition(field: str, texts: list[str]) -> Condition | None:
+def _condition(field: str, texts: list[str]) -> AnyOf | Like | Between | None:
     kind = BY_FIELD[field].kind if field in BY_FIELD else Kind.CODE if field == "modalities" else Kind.TEXT
     if any(not text.strip() for text in texts):
         raise Invalid(f"the filter {field!r} is empty; leave it out to match everything", field=field)
@@ -129,7 +130,7 @@ def _condition(field: str, texts: list[str]) -> Condition | None:
     return AnyOf(field, tuple(low for low, _ in ranges if low is not None))
 
 
-def _text(field: str, parts: list[str]) -> Condition | None:
+def _text(field: str, parts: list[str]) -> AnyOf | Like | None:
     wild = [part for part in parts if "*" in part or "?" in part]
     if not wild:
         return AnyOf(field, tuple(parts))

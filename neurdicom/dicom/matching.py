@@ -32,6 +32,8 @@ def key_texts(vr: str, element: Mapping[str, Any]) -> list[str]:
     texts = []
     for value in element.get("Value") or ():
         text = (name_text(value) or "") if vr == "PN" else "" if value is None else str(value)
+        # What is no character at all (a lone surrogate) must not become one that means something.
+        text = text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         texts += [text] if vr in SINGLE_VRS else text.split("\\")
     return [text for text in (text.strip(" \0") for text in texts) if text]
 

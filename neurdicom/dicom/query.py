@@ -149,9 +149,26 @@ def word_keys(value: Value) -> list[str]:
 
 def like_to_regex(pattern: str) -> re.Pattern[str]:
     """Compile a DICOM wildcard pattern, to be matched against folded keys."""
-    folded = search_key(pattern)
-    body = "".join(".*" if char == "*" else "." if char == "?" else re.escape(char) for char in folded)
-    return re.compile(body + r"\Z", re.DOTALL)
+    return re.compile(regex_of(search_key(pattern), any_character="."), re.DOTALL)
+
+
+def regex_of(pattern: str, *, any_character: str) -> str:
+    """Write a folded wildcard pattern as a regular expression for the whole of a text.
+
+    It takes time proportional to the lengths of both: a part between two stars is best found where it occurs first, and
+    is never looked for again.
+    """
+    first, *others = re.split(r"\*+", pattern)
+    parts = [_literally(first, any_character)]
+    if others:
+        *middle, last = others
+        parts += [f"(?>{any_character}*?{_literally(part, any_character)})" for part in middle]
+        parts.append(f"{any_character}*{_literally(last, any_character)}")
+    return rf"\A{''.join(parts)}\Z"
+
+
+def _literally(part: str, any_character: str) -> str:
+    return "".join(any_character if char == "?" else re.escape(char) for char in part)
 
 
 def kind_of(field: str) -> Kind:

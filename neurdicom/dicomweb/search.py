@@ -17,6 +17,7 @@ from neurdicom.dicomweb.accept import accepts_encoding
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.search_query import SearchQuery, read_search
+from neurdicom.errors import Unavailable
 from neurdicom.services.query import PAGE, Matches
 from neurdicom.web.routing import BOOLEAN, Parameter, operation
 
@@ -44,6 +45,13 @@ class SearchHandler(DicomWebHandler):
     level: Level
     #: The levels of the UIDs in the path.
     within: tuple[Level, ...] = ()
+    _finding: asyncio.Task[Matches] | None = None
+
+    def on_connection_close(self) -> None:
+        """End a search that nobody waits for any more: one through all headers takes long."""
+        super().on_connection_close()
+        if self._finding is not None:
+            self._finding.cancel()
 
     async def search(self, *uids: str) -> None:
         """Answer the matches that the query asks for, below the entities of these UIDs."""
@@ -70,7 +78,7 @@ class SearchHandler(DicomWebHandler):
             await self._stream(pages, choice.offer.media_type)
 
     async def _find(self, query: SearchQuery, limit: int | None, offset: int, after: str | None) -> Matches:
-        return await self.services.query.find(
+        finding = self.services.query.find(
             self.level,
             query.keys,
             fuzzy=query.fuzzy,
@@ -80,6 +88,13 @@ class SearchHandler(DicomWebHandler):
             offset=offset,
             after=after,
         )
+        self._finding = asyncio.create_task(finding)
+        try:
+            return await self._finding
+        except asyncio.CancelledError as error:
+            if not self._finding.cancelled():
+                raise  # the server stops
+            raise Unavailable("the client went away") from error
 
     async def _pages(self, query: SearchQuery, first: Matches) -> AsyncIterator[list[dict[str, Any]]]:
         """The matches page by page, so that an answer of any size takes little memory."""

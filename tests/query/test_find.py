@@ -292,6 +292,27 @@ def test_values_that_can_not_be_matched(archive: Archive, given: dict[str, Any])
     assert error.value.field == tag_of(next(iter(given)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\0b*",
+        "\ud800*",
+        "[*",
+        "$where",
+        "'; --*",
+        "\U0010ffff*",
+        "(a+)+$*",
+        "*" * 100 + "q",
+        "*e" * 30 + "q",
+        "*?" * 90,
+    ],
+)
+def test_hostile_values_match_nothing(archive: Archive, text: str) -> None:
+    for keyword in ("PatientName", "PatientID", "StudyInstanceUID", "InstitutionalDepartmentName", "ModalitiesInStudy"):
+        assert archive.ids(Level.STUDY, keys(**{keyword: text})) == [], keyword
+    assert archive.ids(Level.STUDY, keys(PatientName=text), fuzzy=True) == []
+
+
 def test_keys_that_are_not_supported(archive: Archive) -> None:
     given = keys(PatientID="A1", RetrieveAETitle="X", QueryRetrieveLevel="STUDY", TimezoneOffsetFromUTC="+0100")
     found = archive.find(Level.STUDY, given)

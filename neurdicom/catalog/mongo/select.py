@@ -34,6 +34,7 @@ from neurdicom.dicom.query import (
     Moment,
     Query,
     Word,
+    regex_of,
     search_key,
     word_key,
 )
@@ -238,9 +239,10 @@ def _plain_test(condition: Condition) -> dict[str, Any]:
 def _like(pattern: str) -> dict[str, Any]:
     if "*" not in pattern and "?" not in pattern:
         return {"$in": [pattern]}
-    body = "".join(r"[\s\S]*" if c == "*" else r"[\s\S]" if c == "?" else re.escape(c) for c in pattern)
+    if "\0" in pattern:
+        return {"$in": []}  # MongoDB's regular expressions hold none
     # A regular expression that is a mere prefix is answered from the index alone.
     prefix = pattern[:-1]
     if pattern.endswith("*") and "*" not in prefix and "?" not in prefix:
         return {"$regex": "^" + re.escape(prefix)}
-    return {"$regex": f"^{body}$"}
+    return {"$regex": regex_of(pattern, any_character=r"[\s\S]")}
