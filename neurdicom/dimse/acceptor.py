@@ -120,7 +120,14 @@ class Acceptor:
         )
         with self._changing:
             self._threads[thread] = None
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread to be had
+            log.warning("the connection of %s is closed: %s", remote[0], error)
+            with self._changing:
+                del self._threads[thread]
+            sock.close()
+            self._link.tell("closed", number=number)
 
     def _serve(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
         assoc: Association | None = None
@@ -237,19 +244,18 @@ class Acceptor:
     def close(self, grace: float) -> None:
         """Let what is under way end, `grace` seconds at most; associations that only wait are aborted."""
         deadline = time.monotonic() + grace
-        quiet: dict[threading.Thread, float] = {}
+        quiet: dict[Association, float] = {}
         while True:
             with self._changing:
-                threads = dict(self._threads)
-            if not threads:
-                return
+                associations = [assoc for assoc in self._threads.values() if assoc is not None]
             now = time.monotonic()
-            for thread, assoc in threads.items():
-                if assoc is not None and assoc.is_working:
-                    quiet.pop(thread, None)
-                since = quiet.setdefault(thread, now)
-                if assoc is not None and (now > deadline or now - since > _QUIET_SECONDS):
+            for assoc in associations:
+                if assoc.is_working:
+                    quiet.pop(assoc, None)
+                elif now - quiet.setdefault(assoc, now) > _QUIET_SECONDS:
                     assoc.close()
-            if now > deadline + _QUIET_SECONDS:
+                if now > deadline:
+                    assoc.close()
+            if not associations or now > deadline + _QUIET_SECONDS:
                 return
             time.sleep(0.02)

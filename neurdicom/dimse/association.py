@@ -66,10 +66,12 @@ class Association(association.Association):
         self.awake.set()
 
     def close(self) -> None:
-        """Abort it, from any thread, without waiting."""
+        """Abort it, from any thread, without waiting. Idempotent."""
         self.abort(block=False)
         self._kill = True
         self.awake.set()
+        if not self.is_established:
+            self.dul.hang_up()
 
     def released(self) -> None:
         """Hook: the association is over, and the peer learns of it next."""

@@ -117,12 +117,12 @@ class Door:
             raise result.error
         return result.status
 
-    def left(self, process: DimseProcess) -> None:
+    async def left(self, process: DimseProcess) -> None:
         """Clean up after a process that has ended: its associations, and what it left in the spool."""
         for key in [key for key in self._associations if key[0] is process]:
             del self._associations[key]
         self._archive.left(process)
-        asyncio.get_running_loop().run_in_executor(None, drop_spool, self._spool, process.pid)
+        await asyncio.to_thread(drop_spool, self._spool, process.pid)
 
 
 def drop_spool(folder: Path, pid: int) -> None:

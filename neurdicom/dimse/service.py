@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from itertools import count
 from typing import Any
 
@@ -52,7 +52,9 @@ class DimseService:
         self._sockets: list[socket.socket] = []
         self._processes: list[DimseProcess] = []
         self._numbers = count(1)
-        self._starting: set[asyncio.Task[None]] = set()
+        self._starting: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held = 0  # connections that wait for a process
         self._closing = False
         self._ticker: asyncio.Task[None] | None = None
         self.address = ""
@@ -83,7 +85,7 @@ class DimseService:
         if not self._settings.dimse_port:
             return
         await self._listen()
-        await self._start()
+        self._start_another()
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.dimse_port
@@ -122,82 +124,93 @@ class DimseService:
             except OSError as error:  # such as too many open files
                 log.warning("a DIMSE connection can't be accepted: %s", error)
                 return
-            with sock:
-                self._distribute(sock, remote)
+            self._held += 1
+            self._later(self._place(sock, remote))
 
-    def _distribute(self, sock: socket.socket, remote: Any) -> None:
+    async def _place(self, sock: socket.socket, remote: Any) -> None:
         """Give a connection to the process with the least to do; it is closed when there is none."""
-        ready = [process for process in self._processes if process.ready]
-        if sum(len(process.connections) for process in ready) >= (
-            self._settings.dimse_associations + REJECTED_AT_A_TIME
-        ):
-            log.warning("a DIMSE connection of %s is closed: there are too many", remote[0])
-            return
-        for process in sorted(ready, key=lambda process: process.load):
-            if process.hand_over(sock, next(self._numbers), remote):
-                break
-        else:
-            log.warning("a DIMSE connection of %s is closed: no process takes it", remote[0])
+        with sock:
+            try:
+                if not any(process.ready and not process.load for process in self._processes):
+                    self._start_another()
+                    if self._starting is not None:
+                        await asyncio.wait([self._starting])
+            finally:
+                self._held -= 1
+            connections = sum(len(process.connections) for process in self._processes) + self._held
+            if connections >= self._settings.dimse_associations + REJECTED_AT_A_TIME:
+                log.warning("a DIMSE connection of %s is closed: there are too many", remote[0])
+                return
+            ready = [process for process in self._processes if process.ready]
+            for process in sorted(ready, key=lambda process: process.load):
+                if process.hand_over(sock, next(self._numbers), remote):
+                    break
+            else:
+                log.warning("a DIMSE connection of %s is closed: no process takes it", remote[0])
         self._start_in_advance()
 
     def _start_in_advance(self) -> None:
-        if (
-            not self._closing
-            and not self._starting
-            and len(self._processes) < self._settings.dimse_processes
-            and all(process.load for process in self._processes)
-        ):
-            self._begin_starting()
+        """Have a process ready for the next who comes."""
+        if all(process.load for process in self._processes):
+            self._start_another()
 
-    def _begin_starting(self) -> None:
-        task = asyncio.create_task(self._start_later())
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+    def _start_another(self, delay: float = 0.0) -> None:
+        """Begin to start a process, unless one is being started, or there are as many as there may be."""
+        if self._closing or self._starting is not None or len(self._processes) >= self._settings.dimse_processes:
+            return
+        self._starting = asyncio.create_task(self._start(delay))
 
-    async def _start_later(self, delay: float = 0.0) -> None:
-        await asyncio.sleep(delay)
+    async def _start(self, delay: float) -> None:
         try:
-            await self._start()
+            await asyncio.sleep(delay)
+            process = DimseProcess(self._door.verbs, self._ended)
+            await process.start(self._door.arguments())
+            self._processes.append(process)
         except Unavailable as error:
             log.warning("%s", error)
-
-    async def _start(self) -> DimseProcess:
-        process = DimseProcess(self._door.verbs, self._ended)
-        await process.start(self._door.arguments())
-        self._processes.append(process)
-        return process
+        finally:
+            self._starting = None
 
     def _ended(self, process: DimseProcess) -> None:
         self._processes.remove(process)
-        self._door.left(process)
-        if self._sockets and not self._processes and not self._closing and not self._starting:
-            task = asyncio.create_task(self._start_later(0.0 if process.was_used else RESTART_SECONDS))
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+        self._later(self._door.left(process))
+        if self._sockets and not self._processes:
+            self._start_another(0.0 if process.was_used else RESTART_SECONDS)
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def operate(self, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
         """Have a process do something for the server, such as an operation as SCU; see `DimseProcess.operate`."""
+        if not any(process.ready for process in self._processes):
+            self._start_another()
+            if self._starting is not None:
+                await asyncio.wait([self._starting])
         ready = [process for process in self._processes if process.ready]
-        process = min(ready, key=lambda process: process.load) if ready else await self._start()
-        steps = process.operate(verb, body, **arguments)
-        self._start_in_advance()
+        if not ready:
+            raise Unavailable("no DIMSE process can be started")
+        steps = min(ready, key=lambda process: process.load).operate(verb, body, **arguments)
         async with contextlib.aclosing(steps) as operation:  # type: ignore[type-var]
             async for step in operation:
                 yield step
 
     async def _tick(self) -> None:
-        """End processes that have had nothing to do for a while."""
+        """End processes that have had nothing to do for a while; the last one, if it has grown, for a new one."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(IDLE_SECONDS / 4)
-            idle = [
-                process
-                for process in self._processes
-                if process.ready and not process.load and loop.time() - process.idle_since > IDLE_SECONDS
-            ]
-            for process in idle:
-                if process.was_used or len(self._processes) > 1:
+            for process in list(self._processes):
+                if process.load or not process.ready or loop.time() - process.idle_since < IDLE_SECONDS:
+                    continue
+                others = any(other.ready for other in self._processes if other is not process)
+                if not others and not process.was_used:
+                    continue
+                if others or not self._sockets:
                     await process.stop(0.0)
+                elif self._starting is None and not self._closing:
+                    self._starting = asyncio.create_task(self._start(0.0))  # one more than usual, for a moment
 
     async def close(self, grace: float) -> None:
         """Take no more connections, let what is under way end within `grace` seconds, end the processes."""
@@ -205,6 +218,8 @@ class DimseService:
         self._stop_listening()
         if self._ticker is not None:
             self._ticker.cancel()
-        if self._starting:
-            await asyncio.wait(self._starting)
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
         await asyncio.gather(*(process.stop(grace) for process in list(self._processes)))
+        if self._tasks:
+            await asyncio.wait(self._tasks)

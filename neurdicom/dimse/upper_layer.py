@@ -33,10 +33,16 @@ MAXIMUM_PDU = 256 * 1024
 #: Most bytes of an A-ASSOCIATE PDU; 128 contexts with 40 transfer syntaxes each take about 350,000.
 LONGEST_ASSOCIATE = 1024 * 1024
 
+#: Most items and sub-items of such a PDU; each becomes an object.
+MOST_ITEMS = 128 * 64
+
 #: Most bytes of any other PDU; they have four.
 LONGEST_OTHER = 1024
 
 _P_DATA = 0x04
+_ASSOCIATE = (0x01, 0x02)
+_FIXED_FIELDS = 68  # of an A-ASSOCIATE PDU, before its items
+_NESTED = {0x20: 4, 0x21: 4, 0x50: 0}  # items with sub-items, and the bytes before those
 _HEAD = struct.Struct(">BxI")
 _HEAD_BYTES = _HEAD.size
 _LONGEST = {0x01: LONGEST_ASSOCIATE, 0x02: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
@@ -180,6 +186,22 @@ class _Data:
         return primitive
 
 
+def _check_items(body: memoryview) -> None:
+    """Raise `ValueError` if an A-ASSOCIATE PDU has more items than anybody needs (PS3.8 9.3.2)."""
+    count = 0
+    spans = [(_FIXED_FIELDS, len(body))]
+    while spans:
+        pos, end = spans.pop()
+        while pos + 4 <= end:
+            count += 1
+            if count > MOST_ITEMS:
+                raise ValueError(f"an association with more than {MOST_ITEMS} items")
+            length = int.from_bytes(body[pos + 2 : pos + 4], "big")
+            if body[pos] in _NESTED:
+                spans.append((pos + 4 + _NESTED[body[pos]], min(pos + 4 + length, end)))
+            pos += 4 + length
+
+
 class UpperLayer(DULServiceProvider):
     """The upper layer of one association: a thread that reads, and senders that send for themselves.
 
@@ -209,6 +231,13 @@ class UpperLayer(DULServiceProvider):
         if threading.current_thread() is not self:
             self.join()
         return True
+
+    def hang_up(self) -> None:
+        """End the connection without a word; the reading thread notices."""
+        sock = self.socket.socket if self.socket is not None else None
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def wake(self) -> None:
         """Have the reading thread look around."""
@@ -241,6 +270,7 @@ class UpperLayer(DULServiceProvider):
                 self.assoc.awake.set()
         finally:
             self._kill_thread = True
+            self.to_user_queue.put(None)  # who waits for what comes now, such as a request, waits in vain
             self.assoc.awake.set()
             with self._ringing:  # nobody may write to what gets this number next
                 self._bell = None
@@ -300,7 +330,12 @@ class UpperLayer(DULServiceProvider):
             self.event_queue.put("Evt17")
             return
         try:
-            pdu, event = (_Data(body), "Evt10") if kind == _P_DATA else self._decode_pdu(bytearray(head) + body)
+            if kind == _P_DATA:
+                pdu, event = _Data(body), "Evt10"
+            else:
+                if kind in _ASSOCIATE:
+                    _check_items(body)
+                pdu, event = self._decode_pdu(bytearray(head) + body)
         except Exception as error:  # whatever a peer sends, it is an invalid PDU
             log.warning("%s sends an invalid PDU of type %02XH: %r", self.assoc.peer, kind, error)
             self.event_queue.put("Evt19")

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
@@ -50,6 +51,21 @@ def stored(server: Server, uid: str) -> bytes | None:
 def spool(server: Server) -> list[str]:
     """Names of the arrivals that are under way."""
     return [file.name for file in (server.data / "blobs" / "spool").iterdir()]
+
+
+def dimse_processes(server: Server) -> list[int]:
+    """Process ids of a server's DIMSE processes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                command = (entry / "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == server.process.pid and b"neurdicom.dimse" in command:
+                found.append(int(entry.name))
+    return found
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:

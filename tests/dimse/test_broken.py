@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dimse.instances import eventually, instance, spool, stored
+from tests.dimse.instances import dimse_processes, eventually, instance, spool, stored
 from tests.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer, command_set
 from tests.support.server import Server
 
@@ -151,6 +151,8 @@ def _attack(peer: Peer, attack: str) -> None:
         peer.socket.sendall(struct.pack(">BxI", 0x04, 0xFFFFFFF0) + bytes(100_000))
     elif attack == "huge associate":
         peer.socket.sendall(struct.pack(">BxI", 0x01, 0xFFFFFFF0) + bytes(100_000))
+    elif attack == "items without end":
+        peer.send_pdu(0x01, struct.pack(">H66x", 1) + b"\x10\x00\x00\x00" * 100_000)
     elif attack == "unknown PDU":
         peer.send_pdu(0x55, b"what")
     elif attack == "garbage":
@@ -189,6 +191,19 @@ def _attack(peer: Peer, attack: str) -> None:
         with warnings.catch_warnings(action="ignore"):
             peer.begin_store(1, SECONDARY_CAPTURE, "1." * 100 + "1")
         peer.send_values(1, bytes(100), command=False)
+
+
+def test_connections_that_come_and_go_leave_nothing(dimse: Server) -> None:
+    def threads() -> int:
+        return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in dimse_processes(dimse))
+
+    with open_peer(dimse):
+        pass
+    eventually(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
+    before = threads()
+    for _ in range(30):
+        Peer(dimse.dimse_port).socket.close()
+    eventually(lambda: threads() <= before, "no thread left")
 
 
 def test_requests_without_end_do_not_pile_up(dimse: Server) -> None:

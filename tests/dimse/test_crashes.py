@@ -9,28 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.dimse.instances import eventually, instance, spool, stored
+from tests.dimse.instances import dimse_processes, eventually, instance, spool, stored
 from tests.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer
 from tests.support.files import dicom_file
 from tests.support.server import Server
 
 BOTH = ((SECONDARY_CAPTURE, [EXPLICIT]), (VERIFICATION, [EXPLICIT]))
 ANY = ("--dimse-accept", "any")
-
-
-def dimse_processes(server: Server) -> list[int]:
-    """Process ids of a server's DIMSE processes."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                command = (entry / "cmdline").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if parent == server.process.pid and b"neurdicom.dimse" in command:
-                found.append(int(entry.name))
-    return found
 
 
 def send_until_it_breaks(server: Server, study: int, series: int, acknowledged: list[str]) -> None:
@@ -124,6 +109,20 @@ def test_a_dimse_process_that_is_killed(tmp_path: Path) -> None:
         health = server.client.get("/api/health").json()
         assert health["ready"]
         first.socket.close()
+
+
+def test_two_senders_at_once_have_a_process_each(tmp_path: Path) -> None:
+    with Server.with_dimse(tmp_path / "data", *ANY, "--dimse-processes", "2") as server:
+        one = instance(1, study=404)
+        peers = [Peer(server.dimse_port) for _ in range(2)]  # before the first answer
+        for peer in peers:
+            peer.associate(*BOTH)
+            peer.begin_store(1, one.sop_class, one.uid)
+        eventually(lambda: len(spool(server)) == 2, "two spool files")
+        assert len({name.split("-")[1] for name in spool(server)}) == 2
+        for peer in peers:
+            peer.socket.close()
+        eventually(lambda: spool(server) == [], "an empty spool")
 
 
 def test_a_stop_lets_what_is_under_way_end(tmp_path: Path) -> None:
