@@ -13,6 +13,7 @@ BENCHMARKS = {
     "render": ("Orthanc", "wrk"),
     "process_http": ("Orthanc", "wrk"),
     "qidors": ("Orthanc", "wrk"),
+    "wado": ("Orthanc", "wrk"),
 }
 
 

@@ -73,7 +73,7 @@ class Bulk(Frames):
             last = span.start + span.length - 1
             headers = {"Content-Range": f"bytes {span.start}-{last}/{value.size}"}
             part = Part(media_type, lambda: value.read(span.start, span.length), span.length, headers)
-        await send_multipart(self, media_type, _only(part))
+        await send_multipart(self, media_type, _only(part), single=True)
 
 
 async def _only(part: Part) -> AsyncIterator[Part]:

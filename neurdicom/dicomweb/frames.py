@@ -65,7 +65,7 @@ class Frames(DicomWebHandler):
             return
         found = self.services.frames.read(location, numbers, syntax)
         if choice.offer.multipart:
-            await send_multipart(self, media_type, _parts(found, content_type))
+            await send_multipart(self, media_type, _parts(found, content_type), single=len(numbers) == 1)
             return
         async with aclosing(cast(AsyncGenerator[FrameData, None], found)) as source:
             frame = await anext(source)

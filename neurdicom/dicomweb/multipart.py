@@ -6,10 +6,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import cast
 
+from tornado.httputil import HTTPConnection
 from tornado.iostream import StreamClosedError
 
 from neurdicom.errors import NotFound
 from neurdicom.web.base import ApiHandler
+
+#: Pieces of fewer bytes are sent together with what goes before them.
+_COPIED = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ class Part:
         return cls(media_type, read, len(body), headers)
 
 
-async def send_multipart(handler: ApiHandler, media_type: str, parts: AsyncIterator[Part]) -> None:
+async def send_multipart(
+    handler: ApiHandler, media_type: str, parts: AsyncIterator[Part], *, single: bool = False
+) -> None:
     """Finish with parts of one media type.
 
     Nothing goes out before the first part's first bytes are here, so that what fails until then gets an answer of its
@@ -58,24 +64,31 @@ async def send_multipart(handler: ApiHandler, media_type: str, parts: AsyncItera
         Of the parts, without parameters; the `type` of the answer.
     parts : async iterator of Part
         Closed when the client goes away.
+    single : bool
+        There is one part, by whose size that of the answer is known.
     """
     boundary = uuid.uuid4().hex
     handler.set_header("Content-Type", f'multipart/related; type="{media_type}"; boundary={boundary}')
+    last = f"\r\n--{boundary}--\r\n".encode()
     sent = False
     async with aclosing(cast(AsyncGenerator[Part, None], parts)) as source:
         with suppress(StreamClosedError):
             async for part in source:
-                sent = await _send_part(handler, part, boundary, first=not sent) or sent
+                head = (b"\r\n" if sent else b"") + _head(part, boundary)
+                if single and part.size is not None:
+                    handler.set_header("Content-Length", str(len(head) + part.size + len(last)))
+                sent = await _send_part(handler, part, head) or sent
                 if sent and handler.request.method == "HEAD":
                     handler.finish()
                     return
             if not sent:
+                handler.clear_header("Content-Length")
                 raise NotFound("nothing of what was asked for is there any more")
-            handler.write(f"\r\n--{boundary}--\r\n")
+            handler.write(last)
             handler.finish()
 
 
-async def _send_part(handler: ApiHandler, part: Part, boundary: str, *, first: bool) -> bool:
+async def _send_part(handler: ApiHandler, part: Part, head: bytes) -> bool:
     async with aclosing(cast(AsyncGenerator[bytes, None], part.read())) as pieces:
         try:
             piece = await anext(pieces, b"")
@@ -83,17 +96,27 @@ async def _send_part(handler: ApiHandler, part: Part, boundary: str, *, first: b
             return False
         if handler.request.method == "HEAD":
             return True
-        handler.write(("" if first else "\r\n") + _head(part, boundary))
-        handler.write(piece)
+        handler.write(head)
+        while piece:
+            await _write(handler, piece)
+            piece = await anext(pieces, b"")
         await handler.flush()
-        async for each in pieces:
-            handler.write(each)
-            await handler.flush()
     return True
 
 
-def _head(part: Part, boundary: str) -> str:
+async def _write(handler: ApiHandler, piece: bytes) -> None:
+    """Write a piece and wait until the client has taken it; a large one from where it lies, without a copy."""
+    if len(piece) < _COPIED:
+        handler.write(piece)
+        await handler.flush()
+    else:
+        await handler.flush()
+        await cast(HTTPConnection, handler.request.connection).write(piece)
+
+
+def _head(part: Part, boundary: str) -> bytes:
     fields = {"Content-Type": part.media_type, **(part.headers or {})}
     if part.size is not None:
         fields["Content-Length"] = str(part.size)
-    return f"--{boundary}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"--{boundary}\r\n{lines}\r\n".encode()

@@ -41,7 +41,7 @@ class Instances(DicomWebHandler):
         choice = self.negotiate(_ONE if instance else _MANY)
         syntaxes = syntaxes_of(choice)
         if choice.offer.multipart:
-            await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
+            await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes), single=instance is not None)
             return
         await self.services.targets.locate(target)
         given = await self.services.files.give(target.entity, syntaxes, strict=True)

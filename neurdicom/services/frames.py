@@ -96,10 +96,10 @@ class FrameService:
         """
         layout, path = Layout.from_dict(location.layout), await self._blobs.path(location.blob.key)
         if syntax == layout.transfer_syntax:
-            file, places = await asyncio.to_thread(_open, path, layout, frames)
+            file, places, body = await asyncio.to_thread(_open, path, layout, frames)
             try:
                 for each in places or ():
-                    yield FrameData(sum(place.length for place in each), file, each)
+                    yield FrameData(sum(place.length for place in each), file, each, body)
             finally:
                 os.close(file)
             if places is not None:
@@ -110,10 +110,15 @@ class FrameService:
             yield FrameData(len(reply.body), -1, (), reply.body)
 
 
-def _open(path: Path, layout: Layout, frames: Sequence[int]) -> tuple[int, list[list[Fragment]] | None]:
-    """Open a file, and find the frames in it."""
+def _open(path: Path, layout: Layout, frames: Sequence[int]) -> tuple[int, list[list[Fragment]] | None, bytes | None]:
+    """Open a file, and find the frames in it; the only one is read at once where it is a small one."""
     places = frame_places(path, layout, frames)
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC), places
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise NotFound("the file of this instance is gone") from error
+    if places is None or len(places) != 1 or len(places[0]) != 1 or places[0][0].length > _PIECE:
+        return file, places, None
+    (place,) = places[0]
+    body = os.pread(file, place.length, place.offset)
+    return file, places, body if len(body) == place.length else None
