@@ -86,7 +86,8 @@ def _elements(dataset: object) -> dict[str, Json]:
         tag = str(key).upper()
         if not _KEY.fullmatch(tag):
             raise Malformed(f"{str(key)[:40]!r} is no tag; eight hexadecimal digits are expected")
-        if not isinstance(element, Mapping) or element.get("vr") not in KNOWN_VRS:
+        vr = element.get("vr") if isinstance(element, Mapping) else None
+        if not isinstance(vr, str) or vr not in KNOWN_VRS:
             raise Malformed(f"{tag} has no value representation (vr) that is known")
         if tag in found:
             raise Malformed(f"{tag} comes twice")
@@ -143,9 +144,9 @@ def _sequence(key: str, element: Json, find: FindBulk, depth: int) -> Iterator[b
 
 
 def _uri(key: str, element: Json) -> str:
-    uri = element["BulkDataURI"]
+    uri = element.get("BulkDataURI")
     if not isinstance(uri, str):
-        raise Malformed(f"the BulkDataURI of {key} is no text")
+        raise Malformed(f"the BulkDataURI of {key} is missing, or is no text")
     return uri
 
 

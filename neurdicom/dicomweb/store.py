@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -104,7 +105,7 @@ class StoreInstances(DicomWebHandler):
         references = await self._store.references()
         failed = [error for each in references if each.result and (error := each.result.error)]
         if failed:
-            self._tell(references)
+            self._tell(references, len(failed))
         media_type = self._media_type()
         body = await asyncio.to_thread(_encode, references, self.base_url, media_type)
         self.set_status(_status(references, failed))
@@ -117,11 +118,13 @@ class StoreInstances(DicomWebHandler):
         except NotAvailable:
             return DICOM_JSON
 
-    def _tell(self, references: Sequence[StoredReference]) -> None:
+    def _tell(self, references: Sequence[StoredReference], failures: int) -> None:
         """Say why in words, which the dataset has no element for."""
-        reasons = [f"{r.result.file}: {r.result.error}" for r in references if r.result and r.result.error]
-        told = "; ".join(reasons[:_TOLD]) + (f"; and {len(reasons) - _TOLD} more" if len(reasons) > _TOLD else "")
-        log.info("%d of %d instances were not stored: %s", len(reasons), len(references), told)
+        failed = (each.result for each in references if each.result and each.result.error)
+        told = "; ".join(f"{result.file}: {result.error}" for result in islice(failed, _TOLD))
+        if failures > _TOLD:
+            told += f"; and {failures - _TOLD} more"
+        log.info("%d of %d instances were not stored: %s", failures, len(references), told)
         text = "".join(char if " " <= char <= "~" and char not in '"\\' else "'" for char in told)[:1000]
         self.set_header("Warning", f'299 neurdicom "{text}"')
 
