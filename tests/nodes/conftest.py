@@ -14,9 +14,9 @@ ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @pytest.fixture(scope="module")
-def here(any_server: Server) -> Client:
-    """The server that the tests ask, on each catalog in turn."""
-    return Client(any_server.client)
+def here(server: Server) -> Client:
+    """The server that the tests ask; what jobs do on each catalog, `tests/jobs` looks at."""
+    return Client(server.client)
 
 
 @pytest.fixture(scope="session")

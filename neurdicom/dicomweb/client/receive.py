@@ -19,6 +19,7 @@ _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, appli
 #: Instances that are on their way into the store at a time.
 _AT_ONCE = 8
 
+#: Bytes of an answer that are taken apart at a time.
 _SLICE = 64 * 1024
 
 
@@ -88,13 +89,14 @@ async def _events(
 ) -> AsyncIterator[PartBegins | PartData | object]:
     if reader is None:
         yield PartBegins(response.url.path)
-        async for piece in response.aiter_bytes(_SLICE):
+        async for piece in response.aiter_bytes():
             yield PartData(memoryview(piece))
         return
     try:
-        async for piece in response.aiter_bytes(_SLICE):
-            for event in reader.feed(piece):
-                yield event
+        async for piece in response.aiter_bytes():
+            for start in range(0, len(piece), _SLICE):  # what was compressed may come in large pieces
+                for event in reader.feed(piece[start : start + _SLICE]):
+                    yield event
     except Malformed as error:
         raise PeerFailed(f"{node.name}: {error}") from error
     if not reader.complete:
