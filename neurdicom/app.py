@@ -222,7 +222,7 @@ class Server:
             default_handler_args={"services": services},
             log_function=log_request,
             routes=ROUTES,
-            metrics=Metrics(ROUTES),
+            metrics=Metrics(ROUTES, services.dimse),
             started=time.monotonic(),
         )
         http = HTTPServer(application, max_body_size=1 << 62, chunk_size=READ_CHUNK, max_header_size=64 * 1024)

@@ -53,6 +53,7 @@ class Door:
             "released": self.released,
             "closed": self.closed,
             "store": self.store,
+            "refused": self.refused,
             **archive.verbs,
         }
 
@@ -112,10 +113,14 @@ class Door:
         header = Header(attributes, call.body, Layout.from_dict(layout))
         file = self._spool / Path(name).name
         result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)
-        self.outcomes[result.status] += 1
         if result.error is not None:
             raise result.error
+        self.outcomes[result.status] += 1
         return result.status
+
+    async def refused(self, call: Call) -> None:
+        """Note that an instance was not stored."""
+        self.outcomes["rejected"] += 1
 
     async def left(self, process: DimseProcess) -> None:
         """Clean up after a process that has ended: its associations, and what it left in the spool."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from itertools import count
 from typing import Any
 
@@ -68,6 +68,11 @@ class DimseService:
     def associations(self) -> int:
         """Associations at this moment."""
         return self._door.associations
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many instances came by C-STORE, by what became of them; see `Door.outcomes`."""
+        return self._door.outcomes
 
     async def open(self) -> None:
         """Start the first process, and listen.

@@ -26,9 +26,11 @@ def on_store(event: Event, link: Link) -> int | Dataset:
         _store(incoming, request, link, event.assoc.peer)
     except NeurdicomError as error:
         log.info("%s of %s is not stored: %s", request.AffectedSOPInstanceUID, event.assoc.peer, error)
+        link.tell("refused")
         return status_of(error)
     except Exception as error:
         log.exception("%s of %s is not stored", request.AffectedSOPInstanceUID, event.assoc.peer)
+        link.tell("refused")
         return status_of(NeurdicomError(f"internal error: {type(error).__name__}"))
     finally:
         if isinstance(incoming, Incoming):

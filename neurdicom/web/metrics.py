@@ -2,16 +2,22 @@
 
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 from tornado.web import RequestHandler
 
 from neurdicom import __version__
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.routing import Route
+
+if TYPE_CHECKING:
+    from neurdicom.dimse.service import DimseService
 
 _access_log = logging.getLogger("neurdicom.access")
 
@@ -29,11 +35,13 @@ class Metrics:
     ----------
     routes : iterable of Route
         What requests are counted by: a route's path, never a request's, so that the series stay few.
+    dimse : DimseService
+        What counts associations and instances.
     """
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], dimse: "DimseService") -> None:
         self._paths: dict[type, str] = {}
         for route in routes:
             self._paths.setdefault(route.handler, route.path)
@@ -41,6 +49,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
+        registry.register(_Dimse(dimse))
         labels = ("method", "route")
         self._requests = Counter(
             "neurdicom_http_requests", "Requests that were answered.", (*labels, "status"), registry=registry
@@ -70,6 +79,25 @@ class Metrics:
         """All metrics in the text format (0.0.4)."""
         self._under_way.set(under_way)
         return generate_latest(self.registry)
+
+
+class _Dimse(Collector):
+    """Metrics of the DIMSE services, which count for themselves."""
+
+    def __init__(self, dimse: "DimseService") -> None:
+        self._dimse = dimse
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the present values."""
+        yield GaugeMetricFamily(
+            "neurdicom_dimse_associations", "DIMSE associations at this moment.", value=self._dimse.associations
+        )
+        instances = CounterMetricFamily(
+            "neurdicom_dimse_instances", "Instances that came by C-STORE, by what became of them.", labels=["outcome"]
+        )
+        for outcome in ("stored", "replaced", "duplicate", "rejected"):
+            instances.add_metric([outcome], self._dimse.outcomes.get(outcome, 0))
+        yield instances
 
 
 def log_request(handler: RequestHandler) -> None:

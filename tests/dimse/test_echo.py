@@ -4,10 +4,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
 from pynetdicom import AE
 
 from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID
-from tests.dimse.instances import eventually
+from tests.dimse.instances import eventually, instance
 from tests.dimse.peer import VERIFICATION, Peer
 from tests.support.server import Server
 
@@ -61,3 +62,23 @@ def test_no_port_no_associations(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         assert server.client.get("/api/health").json()["dimse"] == {"port": 0, "associations": 0}
         assert "associations" not in server.log
+
+
+def test_metrics_count_instances_by_outcome(dimse: Server) -> None:
+    def count(outcome: str) -> float:
+        families = text_string_to_metric_families(dimse.client.get("/api/metrics").text)
+        [found] = [
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "neurdicom_dimse_instances_total" and sample.labels == {"outcome": outcome}
+        ]
+        return float(found)
+
+    before = {outcome: count(outcome) for outcome in ("stored", "duplicate", "rejected")}
+    one = instance(1, study=110)
+    with Peer(dimse.dimse_port).associate((one.sop_class, [one.syntax])) as peer:
+        for dataset in (one.dataset, one.dataset, one.dataset[:-1]):
+            peer.store(1, one.sop_class, one.uid, dataset)
+        peer.release()
+    assert {outcome: count(outcome) - before[outcome] for outcome in before} == dict.fromkeys(before, 1)
