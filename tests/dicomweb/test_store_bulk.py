@@ -159,6 +159,9 @@ def test_bulk_data_may_lie_within_sequences(own: Server) -> None:
         (with_pixels("jpeg", T00280008={"vr": "IS", "Value": ["two"]}), 0xC000),
         (with_pixels("text"), 0xC122),
         (with_pixels("tiff"), 0xC122),
+        (with_pixels("big endian"), 0xC122),
+        (with_pixels("deflated"), 0xC122),
+        (with_pixels("unknown"), 0xC122),
     ],
 )
 def test_a_broken_dataset_is_refused_alone(own: Server, dataset: Any, reason: int) -> None:
@@ -167,6 +170,9 @@ def test_a_broken_dataset_is_refused_alone(own: Server, dataset: Any, reason: in
         bulk(b"\xff\xd8\xff\xd9", "jpeg", "image/jpeg"),
         bulk(b"x", "text", "text/plain"),
         bulk(b"x", "tiff", f"application/octet-stream; transfer-syntax={J2K}"),
+        bulk(b"x", "big endian", "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.2"),
+        bulk(b"x", "deflated", "image/jpeg; transfer-syntax=1.2.840.10008.1.2.1.99"),
+        bulk(b"x", "unknown", "image/jpeg; transfer-syntax=1.2.3"),
     )
     answer = store(own, related(metadata(dataset, good), *parts), content_type=METADATA)
     assert answer.status_code == 202, answer.text

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from pydicom.uid import UID, AllTransferSyntaxes
 
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.assemble import Bulk, assemble_file
-from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicom.header import DEFLATED, EXPLICIT, IMPLICIT
 from neurdicom.dicom.nativexml import from_xml
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
 from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
@@ -44,7 +45,7 @@ _SYNTAXES = {
     "video/mpeg2": "1.2.840.10008.1.2.4.100",
     "video/mp4": "1.2.840.10008.1.2.4.102",
 }
-_NATIVE = frozenset({"1.2.840.10008.1.2", EXPLICIT})
+_NATIVE = frozenset({None, IMPLICIT, EXPLICIT})
 _JPEG_PROCESSES = {
     0xC0: "1.2.840.10008.1.2.4.50",
     0xC1: "1.2.840.10008.1.2.4.51",
@@ -75,19 +76,23 @@ class BulkPart:
 
     def transfer_syntax(self) -> str:
         """The transfer syntax that a file of this pixel data is in. Blocks. Raises `NotAvailable`."""
-        if self.syntax is not None:
-            if self.syntax in _NATIVE or self.media_type == "application/octet-stream":
-                if self.syntax not in _NATIVE:
-                    raise NotAvailable(f"bulk data of transfer syntax {self.syntax} does not come as octet-stream")
-                return EXPLICIT
-            return self.syntax
         if self.media_type == "application/octet-stream":
+            if self.syntax not in _NATIVE:
+                raise NotAvailable(f"bulk data of transfer syntax {self.syntax!r:.80} does not come as octet-stream")
             return EXPLICIT
         known = _SYNTAXES.get(self.media_type)
         if known is None:
             raise NotAvailable(f"pixel data does not come as {self.media_type!r}; {', '.join(_SYNTAXES)} can be stored")
-        head = os.pread(self.spool.descriptor, min(_PROBE, self.length), self.start)
-        return _syntax_of(known, head)
+        if self.syntax is None:
+            return _syntax_of(known, os.pread(self.spool.descriptor, min(_PROBE, self.length), self.start))
+        if not _is_encapsulated(self.syntax):
+            raise NotAvailable(f"{self.syntax!r:.80} is no transfer syntax of compressed pixel data")
+        return self.syntax
+
+
+def _is_encapsulated(syntax: str) -> bool:
+    uid = UID(syntax)
+    return uid in AllTransferSyntaxes and uid.is_compressed and syntax not in DEFLATED
 
 
 def _syntax_of(default: str, head: bytes) -> str:
@@ -101,6 +106,17 @@ def _syntax_of(default: str, head: bytes) -> str:
     return default
 
 
+@dataclass(slots=True)
+class _Incoming:
+    """A part with bulk data that is still arriving."""
+
+    location: str
+    media_type: str
+    syntax: str | None
+    start: int
+    length: int = 0
+
+
 class MetadataParts:
     """Gathers the parts of one body: metadata in memory, bulk data in one file. Ends in `close`."""
 
@@ -111,7 +127,7 @@ class MetadataParts:
         self._texts: list[tuple[str, bytearray]] = []
         self._metadata_bytes = 0
         self._is_metadata = False
-        self._parts: list[tuple[str, str, str | None, int, int]] = []
+        self._parts: list[_Incoming] = []
         self._spool: Spool | None = None
         self._bulk: dict[str, list[BulkPart]] = {}
 
@@ -127,7 +143,7 @@ class MetadataParts:
             raise TooLarge(f"the body has more than {MAX_PARTS} parts of bulk data; send it in several")
         if len(location) > MAX_LOCATION:
             raise TooLarge(f"the Content-Location of a part has more than {MAX_LOCATION} characters")
-        self._parts.append((location, media_type, syntax, self._received, 0))
+        self._parts.append(_Incoming(location, media_type, syntax, self._received))
 
     async def write(self, data: bytes | memoryview) -> None:
         """Take the next piece of the part. Raises `TooLarge`, or `Unavailable` when the disk refuses it."""
@@ -139,14 +155,14 @@ class MetadataParts:
             return
         await self._inflow.write(data)
         self._received += len(data)
-        *about, length = self._parts[-1]
-        self._parts[-1] = (*about, length + len(data))  # type: ignore[assignment]  # unpacking loses the types
+        self._parts[-1].length += len(data)
 
     async def datasets(self) -> list[Any]:
         """Give the datasets, in the DICOM JSON model, now that all is here. Raises `Malformed`, `Unavailable`."""
         self._spool = await self._inflow.complete()
-        for location, media_type, syntax, start, length in self._parts:
-            self._bulk.setdefault(location, []).append(BulkPart(self._spool, start, length, media_type, syntax))
+        for part in self._parts:
+            at = self._bulk.setdefault(part.location, [])
+            at.append(BulkPart(self._spool, part.start, part.length, part.media_type, part.syntax))
         found: list[Any] = []
         for media_type, text in self._texts:
             found += await asyncio.to_thread(_parse, media_type, bytes(text))
