@@ -52,7 +52,7 @@ class DicomWebHandler(ApiHandler):
     """Base of the handlers below `BASE`; routes.py makes one class of the handlers of a path."""
 
     def check_query(self, known: Any) -> None:
-        """Let unknown query parameters pass: PS3.18 8.3.5 has servers ignore those that they do not support."""
+        """Let unknown query parameters pass: PS3.18 8.3 has servers ignore those that they do not support."""
 
     def status_of(self, error: NeurdicomError) -> int:
         """As in the API, but what is wrong in a request is a 400 (PS3.18 8.5)."""

@@ -1,4 +1,4 @@
-"""WADO-RS rendered resources and thumbnails (PS3.18 10.4.1.1.4 and 10.4.1.1.7)."""
+"""WADO-RS rendered resources and thumbnails (PS3.18 10.4)."""
 
 import hashlib
 from collections.abc import AsyncIterator

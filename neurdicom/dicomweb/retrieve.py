@@ -1,4 +1,4 @@
-"""WADO-RS instances (PS3.18 10.4.1.1.1 to 3): the files of a study, a series or an instance."""
+"""WADO-RS instances (PS3.18 10.4.1.1.1): the files of a study, a series or an instance."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any

@@ -96,7 +96,7 @@ def test_other_methods_are_refused_by_name(description: dict[str, Any], admin: h
 
 def test_unknown_query_parameters_are_refused(description: dict[str, Any], admin: httpx.Client) -> None:
     for method, path in operations(description):
-        # DICOMweb has servers ignore what they don't know (PS3.18 8.3.5).
+        # DICOMweb has servers ignore what they don't know (PS3.18 8.3).
         if method == "get" and path.startswith("/api/"):
             answer = admin.get(path_of(path), params={"no_such_parameter": "1"})
             assert answer.status_code in (404, 422), path
