@@ -23,6 +23,7 @@ from neurdicom.dimse.association import Association
 from neurdicom.dimse.contexts import accept, is_storage
 from neurdicom.dimse.exchange import Disconnected, Exchange
 from neurdicom.dimse.find import negotiated, serve_find
+from neurdicom.dimse.identifier import MODELS
 from neurdicom.dimse.link import Link
 from neurdicom.dimse.policy import CONGESTION, UNKNOWN_CALLING, Refusal, Verdict
 from neurdicom.dimse.requestor import Requestor
@@ -105,7 +106,11 @@ class Acceptor:
         ae.maximum_associations = 1 << 20  # the server counts them, over all processes
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._timeout
         self._requestor = Requestor.of(arguments)
-        self._services = {C_FIND: self._find, C_MOVE: self._retrieve, C_GET: self._retrieve}
+        self._services = {
+            **{(C_FIND, model.find): self._find for model in MODELS},
+            **{(C_MOVE, model.move): self._retrieve for model in MODELS},
+            **{(C_GET, model.get): self._retrieve for model in MODELS},
+        }
         self.handlers: list[tuple[Any, Callable[..., Any], list[Any]]] = [
             (evt.EVT_SOP_COMMON, self._on_common, []),
             (evt.EVT_C_ECHO, lambda _event: 0x0000, []),

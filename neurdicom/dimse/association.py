@@ -8,10 +8,10 @@ from typing import Any
 
 from pynetdicom import association, evt
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, C_STORE, N_EVENT_REPORT
 
 from neurdicom.dimse.messages import Messages
-from neurdicom.dimse.statuses import INVALID_ARGUMENT, SOP_CLASS_NOT_SUPPORTED
+from neurdicom.dimse.statuses import INVALID_ARGUMENT, SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
 from neurdicom.dimse.upper_layer import UpperLayer
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ class Association(association.Association):
     ----------
     awake : threading.Event
         Set when something has happened.
-    services : Mapping[type, Callable[[Association, request, context], None]]
-        What serves requests of a class of primitives, in place of pynetdicom's own service classes.
+    services : Mapping[(type, str), Callable[[Association, request, context], None]]
+        What serves requests of a class of primitives for a SOP class, in place of pynetdicom's own service classes.
     """
 
     def __init__(self, ae: ApplicationEntity, mode: str, *, spool: Path, largest: int = 0) -> None:
@@ -47,7 +47,7 @@ class Association(association.Association):
         # Again, since these are kept by the upper layer.
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout
         self.awake = threading.Event()
-        self.services: Mapping[type, Callable[[Association, Any, Any], None]] = {}
+        self.services: Mapping[tuple[type, str], Callable[[Association, Any, Any], None]] = {}
         self._serving = False
 
     @property
@@ -137,10 +137,14 @@ class Association(association.Association):
             if named != context.abstract_syntax:
                 self._refuse(msg, context_id, SOP_CLASS_NOT_SUPPORTED, "not this presentation context's SOP class")
                 return
-            if type(msg) in self.services:
+            service = self.services.get((type(msg), str(named)))
+            if service is not None:
                 self.dimse.cancel_req = {}  # of earlier operations
                 self._is_paused = True
-                self.services[type(msg)](self, msg, context)
+                service(self, msg, context)
+                return
+            if isinstance(msg, C_FIND | C_MOVE | C_GET):
+                self._refuse(msg, context_id, UNRECOGNIZED_OPERATION, "the SOP class has no such operation")
                 return
         super()._serve_request(msg, context_id)
 

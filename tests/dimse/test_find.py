@@ -1,13 +1,26 @@
 """C-FIND as SCP, by pynetdicom and findscu."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
-from tests.dimse.remotes import PATIENT_FIND, STUDY_FIND, associated, find, identifier, run_tool, series, upload
+from tests.dimse.remotes import (
+    PATIENT_FIND,
+    STUDY_FIND,
+    STUDY_MOVE,
+    associated,
+    find,
+    identifier,
+    run_tool,
+    series,
+    upload,
+)
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 
@@ -169,10 +182,6 @@ def test_cancel(server: Server) -> None:
 
 def test_broken_identifiers(server: Server) -> None:
     """What can't be read is refused, and the association goes on."""
-    from io import BytesIO
-
-    from pynetdicom.dimse_primitives import C_FIND
-
     ae = AE("TESTER")
     ae.add_requested_context(STUDY_FIND, "1.2.840.10008.1.2.1")
     with associated(server, ae=ae) as assoc:
@@ -180,12 +189,9 @@ def test_broken_identifiers(server: Server) -> None:
             request = C_FIND()
             request.MessageID, request.AffectedSOPClassUID, request.Priority = 1, STUDY_FIND, 2
             request.Identifier = BytesIO(data)
-            assoc._reactor_checkpoint.clear()
-            assoc.dimse.send_msg(request, 1)
-            _, response = assoc.dimse.get_msg(block=True)
-            assoc._reactor_checkpoint.set()
-            assert response is not None
-            assert response.Status in (0xA900, 0xC000, 0x0115)
+            response = ask(assoc, request, 1)
+            assert response.Status in (0xA900, 0xC000)
+            assert response.ErrorComment
         assert list(assoc.send_c_find(identifier("STUDY", StudyInstanceUID=f"{ROOT}.2"), STUDY_FIND))[-1][0].Status == 0
 
 
@@ -203,3 +209,25 @@ def test_findscu(server: Server) -> None:
     assert code == 0
     assert f"{ROOT}.2" in output
     assert "Success" in output
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.1.1", STUDY_MOVE, "1.2.840.10008.5.1.4.1.1.2"])
+def test_a_query_where_none_is_served(server: Server, sop_class: str) -> None:
+    """C-FIND in a context of something else is refused, and the association goes on."""
+    with associated(server, sop_class, STUDY_FIND) as assoc:
+        context = next(context for context in assoc.accepted_contexts if context.abstract_syntax == sop_class)
+        request = C_FIND()
+        request.MessageID, request.AffectedSOPClassUID, request.Priority = 1, sop_class, 2
+        request.Identifier = BytesIO(b"\x08\x00\x52\x00\x06\x00\x00\x00STUDY ")
+        assert ask(assoc, request, context.context_id).Status == 0x0211
+        assert list(assoc.send_c_find(identifier("STUDY", StudyInstanceUID=f"{ROOT}.2"), STUDY_FIND))[-1][0].Status == 0
+
+
+def ask(assoc: Association, request: C_FIND, context_id: int) -> C_FIND:
+    """Send a request as it is, and give the response."""
+    assoc._reactor_checkpoint.clear()
+    assoc.dimse.send_msg(request, context_id)
+    _, response = assoc.dimse.get_msg(block=True)
+    assoc._reactor_checkpoint.set()
+    assert isinstance(response, C_FIND)
+    return response
