@@ -6,6 +6,7 @@ and primitives.
 """
 
 import queue
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,6 @@ from typing import Any
 
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_CANCEL, C_STORE
-from pynetdicom.pdu_primitives import P_DATA
 
 from neurdicom.dimse.association import Association
 
@@ -24,6 +24,9 @@ LARGEST_PDU = 128 * 1024
 #: A PDV has a head of 6 bytes (PS3.8 9.3.5.1).
 _PDV_HEAD = 6
 _SMALLEST_PDU = 64
+#: A P-DATA-TF PDU of one value, up to its context id (PS3.8 9.3.5): type, lengths of the PDU and of the item, id.
+_PDU = struct.Struct(">BxLLB")
+_P_DATA = 0x04
 #: Message Control Headers of the fragments of a dataset (PS3.8 E.2).
 _MORE, _LAST = b"\0", b"\2"
 
@@ -152,14 +155,18 @@ class Exchange:
             self.assoc.close()
             raise Disconnected(f"the peer takes PDUs of {most} bytes, in which no message can be sent")
         with self._alone(), _opened(file) as pieces:
+            held = bytearray()
             for primitive in message.encode_msg(context.context_id, most):
-                self._send(primitive)
+                for context_id, value in primitive.presentation_data_value_list:
+                    held += _PDU.pack(_P_DATA, len(value) + 5, len(value) + 1, context_id) + value
             try:
                 for piece, last in _with_last(pieces(most - _PDV_HEAD)):
-                    primitive = P_DATA()
-                    head = _LAST if last else _MORE
-                    primitive.presentation_data_value_list.append((context.context_id, head + piece))
-                    self._send(primitive)
+                    held += _PDU.pack(_P_DATA, len(piece) + 6, len(piece) + 2, context.context_id)
+                    held += _LAST if last else _MORE
+                    held += piece
+                    if last or len(held) >= LARGEST_PDU:
+                        self._send(held)
+                        held = bytearray()
             except OSError:
                 self.assoc.close()
                 raise
@@ -169,10 +176,10 @@ class Exchange:
             raise Disconnected("the peer answered a C-STORE request with something else")
         return response
 
-    def _send(self, primitive: P_DATA) -> None:
+    def _send(self, pdus: bytearray) -> None:
         if not self.alive:
             raise Disconnected("the peer ended the association while it was sent a file")
-        self.assoc.dul.send_pdu(primitive)
+        self.assoc.dul.send_data(pdus)
 
     def _next(self, patience: float | None = None, meanwhile: Callable[[], None] = _pass) -> tuple[int, Any]:
         patience = patience or self.assoc.dimse_timeout or _TICK
