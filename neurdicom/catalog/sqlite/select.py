@@ -38,37 +38,53 @@ def get(db: sqlite3.Connection, level: Level, entity: str) -> Entity | None:
 def find(db: sqlite3.Connection, query: Query) -> Page:
     """A page of entities, and the exact total if it is counted."""
     check_query(query)
-    level, conditions = query.level, query.conditions
+    level = query.level
     everything = int(db.execute("SELECT count FROM total WHERE level = ?", (level,)).fetchone()[0])
     end = everything if query.limit is None else min(everything, query.offset + query.limit)
     # So many matches are a large part of all, for this page.
     many = math.isqrt(end * everything) + 1
-    plain = query.after is None and not conditions
-    uncounted = query.limit is None and not query.counted
-    total = everything if plain or uncounted else _count(db, query, None if query.counted else many)
-    last = min(total, end)
-    if query.offset >= last:
-        return Page([], total if query.counted else query.offset)
-    # Of a large part of all, in order: follow the order and skip what does not match, which finds a page early. Of
-    # a small part: find it by its conditions and sort it.
-    follow = query.limit is not None and total >= many
-    where, parameters = where_clause(query, by_index=not follow)
-    tables, order = _in_order(level, query.sort, follow=follow)
-    page = db.execute(
-        f"SELECT {level}.pk FROM {tables}{where} ORDER BY {order} LIMIT ? OFFSET ?",
-        (*parameters, end - query.offset, query.offset),
-    )
-    items = _entities(db, level, [pk for (pk,) in page])
-    return Page(items, total if query.counted else query.offset + len(items))
+    if query.after is None and not query.conditions:
+        total: int | None = everything
+    else:
+        total = _count(db, query) if query.counted else None
+    if total is not None:
+        # Of a large part of all, in order: follow the order and skip what does not match, which finds a page early.
+        # Of a small part: find it by its conditions and sort it.
+        follow = query.limit is not None and total >= many
+        pks = _page(db, query, end, follow=follow) if query.offset < min(total, end) else []
+    elif query.limit is None or query.sort:
+        pks = _page(db, query, end, follow=False)
+    else:
+        few = _few(db, query, many) if query.conditions else None
+        pks = _page(db, query, end, follow=True) if few is None else few[query.offset : end]
+    items = _entities(db, level, pks)
+    return Page(items, total if query.counted and total is not None else query.offset + len(items))
 
 
-def _count(db: sqlite3.Connection, query: Query, most: int | None) -> int:
-    """How many meet the conditions; counted up to `most` only."""
+def _count(db: sqlite3.Connection, query: Query) -> int:
     where, parameters = where_clause(query)
-    if most is None:
-        return int(db.execute(f"SELECT count(*) FROM {query.level}{where}", parameters).fetchone()[0])
-    some = f"SELECT count(*) FROM (SELECT 1 FROM {query.level}{where} LIMIT ?)"
-    return int(db.execute(some, (*parameters, most)).fetchone()[0])
+    return int(db.execute(f"SELECT count(*) FROM {query.level}{where}", parameters).fetchone()[0])
+
+
+def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
+    """All rows that meet the conditions, by id; None if they are many."""
+    where, parameters = where_clause(query)
+    rows = db.execute(
+        f"SELECT {query.level}.id, {query.level}.pk FROM {query.level}{where} LIMIT ?", (*parameters, many)
+    )
+    found = rows.fetchall()
+    return [pk for _, pk in sorted(found)] if len(found) < many else None
+
+
+def _page(db: sqlite3.Connection, query: Query, end: int, *, follow: bool) -> list[int]:
+    """The rows of a page, in order."""
+    where, parameters = where_clause(query, by_index=not follow)
+    tables, order = _in_order(query.level, query.sort, follow=follow)
+    page = db.execute(
+        f"SELECT {query.level}.pk FROM {tables}{where} ORDER BY {order} LIMIT ? OFFSET ?",
+        (*parameters, max(end - query.offset, 0), query.offset),
+    )
+    return [pk for (pk,) in page]
 
 
 def _entities(db: sqlite3.Connection, level: Level, pks: list[int]) -> list[Entity]:
