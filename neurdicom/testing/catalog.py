@@ -20,11 +20,12 @@ from neurdicom.errors import Invalid, Unavailable
 from neurdicom.testing.arrivals import arrival
 from neurdicom.testing.catalog_described import DescribedContract
 from neurdicom.testing.catalog_documents import DocumentContract
+from neurdicom.testing.catalog_queries import QueryContract
 
 STUDIES = Query(Level.STUDY)
 
 
-class CatalogContract(DescribedContract, DocumentContract, ABC):
+class CatalogContract(DescribedContract, DocumentContract, QueryContract, ABC):
     """What holds for every catalog. Each test begins with an empty one."""
 
     @abstractmethod

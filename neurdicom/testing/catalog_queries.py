@@ -1,0 +1,114 @@
+"""A part of the catalog's contract: what C-FIND and QIDO-RS ask."""
+
+from collections.abc import Awaitable, Callable
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import AnyOf, Between, Condition, Either, Like, Moment, Query, Word
+from neurdicom.errors import Invalid
+from neurdicom.testing.arrivals import arrival
+
+
+class QueryContract:
+    """Mixed into `CatalogContract`."""
+
+    def run(self, test: Callable[[Catalog], Awaitable[None]]) -> None:
+        """Run a test on an empty catalog, and close it."""
+        raise NotImplementedError
+
+    def test_pages_by_id(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(n, modality="CT" if n % 3 else "MR", series=f"2.{n % 3}") for n in range(30)])
+            for conditions in ((), (AnyOf("modality", ("CT",)),), (Between("instance_number", 3, None),)):
+                expected = [
+                    one["id"] for one in (await catalog.find(Query(Level.INSTANCE, conditions, (), None))).items
+                ]
+                found: list[str] = []
+                while True:
+                    after = found[-1] if found else None
+                    page = await catalog.find(Query(Level.INSTANCE, conditions, (), 7, 0, after=after, counted=False))
+                    found += [one["id"] for one in page.items]
+                    assert page.total == len(page.items)
+                    if len(page.items) < 7:
+                        break
+                assert found == expected
+            rest = await catalog.find(Query(Level.INSTANCE, (), (), 2, after="1.9.27"))
+            assert ([one["id"] for one in rest.items], rest.total) == (["1.9.28", "1.9.29"], 9)
+            try:
+                await catalog.find(Query(Level.INSTANCE, (), (("rows", False),), after="1"))
+            except Invalid as error:
+                assert error.field == "sort"
+            else:
+                raise AssertionError("a sorted page began after an id")
+
+        self.run(test)
+
+    def test_words_moments_and_alternatives(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(
+                [
+                    arrival(1, patient_name="Müller-Roe^Zoë=山田^太郎", study_date="20240101", study_time="2300"),
+                    arrival(
+                        2, patient="p2", study="1.2.2", series="2.2", patient_name="DOE^JANE", study_date="20240102"
+                    ),
+                ]
+            )
+            late = Moment("study_date", "study_time", ("20240101", "2200"), ("20240102", "0100"))
+            wanted: list[tuple[Condition, list[str]]] = [
+                (Word("patient_name", "MULL*"), ["1.2.1"]),
+                (Word("patient_name", "roe"), ["1.2.1"]),
+                (Word("patient_name", "太*"), ["1.2.1"]),
+                (Word("patient_name", "oe*"), []),
+                (late, ["1.2.1", "1.2.2"]),
+                (Moment("study_date", "study_time", ("20240101", "2301"), None), ["1.2.2"]),
+                (Moment("study_date", "study_time", None, ("20240101", "2259")), []),
+                (Either((Like("patient_name", "d*"), AnyOf("patient_name", ("山田^太郎",)))), ["1.2.1", "1.2.2"]),
+            ]
+            for condition, ids in wanted:
+                for level in (Level.STUDY, Level.SERIES, Level.INSTANCE):
+                    found = (await catalog.find(Query(level, (condition,)))).items
+                    studies = [one["id" if level is Level.STUDY else "study"] for one in found]
+                    assert sorted(studies) == ids, condition
+
+        self.run(test)
+
+    def test_what_is_in_a_study(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(
+                [
+                    arrival(1, sop_class_uid="1.2.840.1"),
+                    arrival(2, sop_class_uid="1.2.840.2", series="2.2", modality="SR"),
+                    arrival(3, sop_class_uid="1.2.840.1", study="1.2.2", series="2.3"),
+                    arrival(4, study="1.2.3", series="2.4"),
+                ]
+            )
+            for condition, ids in (
+                (AnyOf("sop_classes", ("1.2.840.2",)), ["1.9.1", "1.9.2"]),
+                (AnyOf("sop_classes", ("1.2.840.1",)), ["1.9.1", "1.9.2", "1.9.3"]),
+                (AnyOf("modalities", ("sr",)), ["1.9.1", "1.9.2"]),
+            ):
+                found = await catalog.find(Query(Level.INSTANCE, (condition,)))
+                assert [one["id"] for one in found.items] == ids, condition
+            assert await catalog.sop_classes(["1.2.1", "1.2.3", "9"]) == {
+                "1.2.1": ["1.2.840.1", "1.2.840.2"],
+                "1.2.3": [],
+            }
+
+        self.run(test)
+
+    def test_samples_are_the_earliest_instances(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(n, series=f"2.{n % 2}") for n in (5, 2, 9, 4)])
+            await catalog.edit(Level.SERIES, "2.1", {"modality": "US"}, user="u", time="t")
+            found = await catalog.samples(Level.SERIES, ["2.0", "2.1", "none"])
+            assert {entity: one.instance for entity, one in found.items()} == {"2.0": "1.9.2", "2.1": "1.9.5"}
+            assert [edit.field for edit in found["2.1"].edits] == ["modality"]
+            assert found["2.0"].edits == ()
+            for level, entity in ((Level.PATIENT, "p1"), (Level.STUDY, "1.2.1"), (Level.INSTANCE, "1.9.5")):
+                one = (await catalog.samples(level, [entity]))[entity]
+                assert (one.instance, one.header) == ("1.9.5", arrival(5).header)
+            await catalog.delete(Level.INSTANCE, "1.9.5")
+            assert (await catalog.samples(Level.STUDY, ["1.2.1"]))["1.2.1"].instance == "1.9.2"
+            assert await catalog.samples(Level.STUDY, []) == {}
+
+        self.run(test)
