@@ -12,7 +12,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from neurdicom.dicom.nativexml import from_xml, to_xml
-from tests.dicomweb.stow import METADATA, RELATED, failed, others, part, related, store, stored
+from tests.dicomweb.stow import BOUNDARY, METADATA, RELATED, failed, others, part, related, store, stored
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 
@@ -232,6 +232,12 @@ def test_large_bulk_data_does_not_stay_in_memory(own: Server) -> None:
     assert answer.status_code == 200, answer.text
     assert peak() - before < 100 * 1024
     assert not list((own.data / "blobs" / "spool").iterdir())
+
+
+def test_the_type_of_the_parts_may_be_left_out(own: Server) -> None:
+    body = related(metadata(with_pixels()), bulk(bytes(16), "bulk/1"), part(dicom_file(2, study=300)))
+    answer = store(own, body, content_type=f"multipart/related; boundary={BOUNDARY}")
+    assert (answer.status_code, sorted(stored(answer))) == (200, [f"{STUDY}.1.1", f"{STUDY}.1.2"])
 
 
 def test_a_file_may_not_hide_in_a_body_of_files(own: Server) -> None:

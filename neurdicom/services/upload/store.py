@@ -71,7 +71,8 @@ class Store(Upload):
         self._study = study
         self._references: list[StoredReference] = []
         kind = _media_type(content_type)
-        self._type = _type_of_parts(content_type) if kind.startswith("multipart/") else kind
+        named = _type_of_parts(content_type) if kind.startswith("multipart/") else kind
+        self._type = named or DICOM
         if kind not in ("multipart/related", DICOM) or self._type not in (DICOM, *METADATA):
             raise NotDicom(
                 f"Content-Type is {content_type[:200]!r}; multipart/related with type={DICOM} or "
@@ -79,6 +80,7 @@ class Store(Upload):
             )
         self._gathered = MetadataParts(ingest) if self._type in METADATA else None
         self._gathering = False
+        self._untyped = not named
         super().__init__(ingest, content_type, "body", max_upload)
 
     def _reader(self, name: str) -> FileReader:
@@ -103,6 +105,8 @@ class Store(Upload):
         content_type = part.headers.get("content-type", "")
         media_type = _media_type(content_type) or self._type
         name = f"part {len(self._references) + 1}"
+        if self._untyped and media_type in METADATA and self._gathered is None:
+            self._gathered = MetadataParts(self._ingest)
         if encoding not in _IDENTITIES:
             self._references.append(StoredReference(self._study))
             self._results.reject(name, Malformed(f"the transfer encoding {encoding[:40]!r} is not possible in HTTP"))
@@ -182,9 +186,9 @@ def _media_type(content_type: str) -> str:
 
 
 def _type_of_parts(content_type: str) -> str:
-    """The `type` parameter of multipart/related (RFC 2387); it is not always there."""
+    """The `type` parameter of multipart/related (RFC 2387); empty where a client leaves it out."""
     _, options = parse_options_header(content_type)
-    return _media_type(options.get(b"type", b"").decode("latin-1")) or DICOM
+    return _media_type(options.get(b"type", b"").decode("latin-1"))
 
 
 def _named(dataset: Any, study: str | None) -> StoredReference:
