@@ -66,14 +66,14 @@ def add_node(server: Server, ae_title: str, port: int, **fields: Any) -> str:
 
 
 @contextlib.contextmanager
-def storescp(folder: Path, ae_title: str, *options: str) -> Iterator[int]:
-    """DCMTK's storescp, writing to a folder; gives its port."""
+def storescp(folder: Path, ae_title: str, *options: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """DCMTK's storescp, writing to a folder; gives its port and its process."""
     port = free_port()
     command = [tool("storescp"), "-aet", ae_title, "-od", str(folder), *options, str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for_port(port)
-            yield port
+            yield port, process
         finally:
             process.kill()
 

@@ -282,6 +282,26 @@ def test_a_receiver_that_is_not_there(server: Server) -> None:
     assert job["retry_at"]
 
 
+def test_a_job_that_is_cancelled(server: Server) -> None:
+    """Nothing more is sent after the instance under way, and the association is released."""
+    begun, released = threading.Event(), threading.Event()
+
+    def on_store(event: Event) -> int:
+        event.assoc.bind(evt.EVT_RELEASED, lambda event: released.set())
+        begun.set()
+        time.sleep(0.3)
+        return 0
+
+    with Destination(on_store=on_store) as destination:
+        add_node(server, "DEST", destination.port)
+        answer = server.client.post("/api/dicom_nodes/dest/send", json={"studies": [f"{ROOT}.1"]})
+        assert begun.wait(20)
+        server.client.delete(f"/api/jobs/{answer.json()['id']}")
+        assert released.wait(20)
+        assert len(destination.received) < 6
+    assert server.client.get(f"/api/jobs/{answer.json()['id']}").json()["state"] == "cancelled"
+
+
 def test_many_classes_go_on_one_association(server: Server) -> None:
     """Instances of several SOP classes and syntaxes share an association."""
     mr = "1.2.840.10008.5.1.4.1.1.4"

@@ -13,6 +13,7 @@ import trustme
 
 from tests.dimse.instances import instance, stored
 from tests.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, Peer
+from tests.dimse.remotes import Destination, add_node
 from tests.support.files import dicom_file
 from tests.support.server import Server
 
@@ -121,3 +122,17 @@ def test_files_that_are_no_keys_stop_the_start(tmp_path: Path, keys: Keys) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert "dimse_tls_certificate" in done.stderr
+
+
+def test_as_scu(secure: Server) -> None:
+    """A node that is marked so is talked to over TLS; one that is not, or does not, is told of."""
+    name = add_node(secure, "NEURDICOM", secure.dimse_port, tls=True)
+    answer = secure.client.post(f"/api/dicom_nodes/{name}/echo")
+    assert answer.status_code == 200, answer.text
+    name = add_node(secure, "NEURDICOM", secure.dimse_port, tls=False)
+    assert secure.client.post(f"/api/dicom_nodes/{name}/echo").status_code == 502
+    with Destination() as plain:
+        name = add_node(secure, "PLAIN", plain.port, tls=True)
+        answer = secure.client.post(f"/api/dicom_nodes/{name}/echo")
+        assert answer.status_code == 502
+        assert "TLS" in answer.json()["detail"]
