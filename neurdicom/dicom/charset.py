@@ -68,6 +68,10 @@ _G1 = {
     b"\x1b-b": "iso8859_15",
 }
 _RUN = re.compile(rb"\x1b(?:\$?[()-][A-Za-z]|\$[@B])|[\x00-\x1a\x1c-\x7f]+|[\x80-\xff]+|\x1b")
+#: To write: the escape sequences of the sets in G1, by their number, and of those in G0.
+_DESIGNATIONS = {term: escape for escape, codec in _G1.items() for term in _CODECS if _CODECS[term] == codec}
+_KANJI = {"87": b"\x1b$B", "159": b"\x1b$(D"}
+_COMPONENTS = re.compile(r"([\\^=\r\n\f\t])")
 _DELIMITERS = re.compile(rb"[\\^=\r\n\f\t]")
 
 
@@ -83,11 +87,14 @@ class CharacterSet:
         Escape sequences may switch to other sets (ISO 2022).
     declared : bool
         The set was named and is known; otherwise bytes past ASCII are a guess.
+    terms : tuple of str
+        The sets that text may be in, by their number, the first one first.
     """
 
     codec: str
     extended: bool
     declared: bool
+    terms: tuple[str, ...] = ()
 
     def decode(self, raw: bytes) -> str:
         """Decode the bytes of a value; those that mean nothing become U+FFFD. Never raises."""
@@ -111,6 +118,41 @@ class CharacterSet:
             return None
         # The codec of JIS X 0201 is wider than the set, and a backslash byte inside a character would split it.
         return raw if raw.decode(self.codec) == text and self.codec != "shift_jis" else None
+
+    def encode_extended(self, text: str) -> bytes | None:
+        """Encode text with code extensions (PS3.5 6.1.2.5), or answer None where no set has all of a component.
+
+        Between delimiters only one set is used beside ASCII, and the initial ones are back in force before them.
+        """
+        if not self.extended:
+            return None
+        parts = []
+        for part in _COMPONENTS.split(text):
+            raw = self._component(part)
+            if raw is None:
+                return None
+            parts.append(raw)
+        whole = b"".join(parts)
+        return whole if self.decode(whole) == text else None
+
+    def _component(self, text: str) -> bytes | None:
+        if text.isascii():
+            return text.encode("ascii")
+        for place, term in enumerate(self.terms):
+            codec, katakana = _CODECS[term], all(char.isascii() or "\uff61" <= char <= "\uff9f" for char in text)
+            try:
+                raw = text.encode("iso2022_jp_1" if codec == "iso2022_jp_2" else codec)
+            except UnicodeEncodeError:
+                continue
+            if term in ("87", "159"):
+                # One of them may bring the other in, or JIS X 0201.
+                escapes = set(re.findall(rb"\x1b\$?\(?[A-Z]", raw))
+                if escapes <= {_KANJI[each] for each in _KANJI.keys() & set(self.terms)} | {b"\x1b(B"}:
+                    return raw.replace(b"\x1b(B", b"\x1b(J") if self.terms[0] == "13" else raw
+            elif term != "13" or katakana:
+                initial = place == 0 and term not in _EXTENSIONS
+                return raw if initial else _DESIGNATIONS.get(term, b"") + raw
+        return None
 
     def _decode_extended(self, raw: bytes) -> str:
         low, high = "ascii", self.codec
@@ -154,7 +196,9 @@ def character_set(terms: tuple[str, ...]) -> CharacterSet:
     known = [_normal(term) for term in terms]
     first = known[0] if known else "6"
     codec = "ascii" if first is None or first in _EXTENSIONS else _CODECS[first]
-    return CharacterSet(codec, first not in _STANDALONE, first is not None)
+    extended = first not in _STANDALONE
+    usable = tuple(term for term in known if term is not None and not (extended and term in _STANDALONE))
+    return CharacterSet(codec, extended, first is not None, usable)
 
 
 def _normal(term: str) -> str | None:

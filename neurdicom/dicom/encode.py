@@ -58,7 +58,7 @@ def with_charset(dataset: Mapping[str, Any], terms: Sequence[str] = ()) -> dict[
     Where no term is given and all text is ASCII, none is named.
     """
     charset = character_set(tuple(terms))
-    fits = all(charset.encode(text) is not None for text in _texts(dataset))
+    fits = all(_encode(charset, text) is not None for text in _texts(dataset))
     named = list(terms) if fits else [UTF_8_TERM]
     rest = {key: element for key, element in dataset.items() if key != CHARSET_KEY}
     return {CHARSET_KEY: {"vr": "CS", "Value": named}, **rest} if any(named) else rest
@@ -74,6 +74,11 @@ def _texts(dataset: Mapping[str, Any]) -> Iterable[str]:
                 yield from _texts(item or {})
         elif vr in TEXT_VRS:
             yield from (name_text(value) or "" if vr == "PN" else str(value) for value in values if value is not None)
+
+
+def _encode(charset: CharacterSet, text: str) -> bytes | None:
+    raw = charset.encode(text)
+    return charset.encode_extended(text) if raw is None else raw
 
 
 class _Encoder:
@@ -137,7 +142,7 @@ class _Encoder:
         text = texts[0] if vr in _SINGLE and texts else "\\".join(texts)
         if vr not in TEXT_VRS:
             return text.encode("ascii", "replace")
-        raw = self._charset.encode(text)
+        raw = _encode(self._charset, text)
         return raw if raw is not None else text.encode(self._charset.codec, "replace")
 
     def _written(self, tag: int, vr: str, content: bytes) -> bytes:

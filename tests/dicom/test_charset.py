@@ -57,6 +57,32 @@ def test_decodes_each_set(terms: tuple[str, ...], raw: bytes, text: str) -> None
     assert character_set(terms).decode(raw) == text
 
 
+@pytest.mark.parametrize(("terms", "raw", "text"), [each for each in EXAMPLES if len(each[0]) > 1])
+def test_writes_with_code_extensions(terms: tuple[str, ...], raw: bytes, text: str) -> None:
+    """The examples of the standard come out as they are there, but for what may be written in several ways."""
+    charset = character_set(terms)
+    written = charset.encode_extended(text)
+    assert written is not None
+    assert charset.decode(written) == text
+    if len(terms) == 2 and terms[0] == "" and raw.count(b"\x1b") == written.count(b"\x1b"):
+        assert written == raw
+
+
+@given(
+    text=st.text(st.sampled_from("aé山田ｱЛ홍张丂^=\\ \x1b"), max_size=12),
+    terms=st.lists(
+        st.sampled_from(
+            ["", "ISO 2022 IR 100", "ISO 2022 IR 87", "ISO 2022 IR 159", "ISO 2022 IR 149", "ISO 2022 IR 58"]
+        ),
+        max_size=4,
+    ),
+)
+def test_what_code_extensions_write_they_read(text: str, terms: list[str]) -> None:
+    charset = character_set(tuple(terms))
+    written = charset.encode_extended(text)
+    assert written is None or charset.decode(written) == text
+
+
 def test_a_backslash_byte_inside_a_character_separates_no_values(tmp_path: Path) -> None:
     # The second byte of each of these characters is 5CH.
     cases = [

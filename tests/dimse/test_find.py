@@ -154,6 +154,15 @@ def test_every_character_set(server: Server, data_set: Path) -> None:
         assert str(matches[0].PatientName).rstrip("=") == str(ds.PatientName).rstrip("="), file.name
 
 
+def test_code_extensions(server: Server) -> None:
+    """A requestor that names code extensions gets its answer in them, where they hold the text."""
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    upload(server, dicom_file(1, study=5, patient="P5", PatientName=name, SpecificCharacterSet="ISO_IR 192"))
+    terms = ["", "ISO 2022 IR 87"]
+    (match,) = find(server, "STUDY", SpecificCharacterSet=terms, StudyInstanceUID=f"{ROOT}.5", PatientName="")[0]
+    assert (list(match.SpecificCharacterSet), str(match.PatientName)) == (terms, name)
+
+
 def test_an_edit_shows(server: Server) -> None:
     """What a PUT changed is matched and answered."""
     upload(server, dicom_file(1, study=9, patient="P9", PatientName="Old^Name"))
