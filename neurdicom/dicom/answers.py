@@ -171,6 +171,8 @@ class Template:
         The keys of the query, tag to element; a sequence's item names what is wanted of it.
     include : "all" or collection of str
         Tags to return besides.
+    defaults : bool
+        Return the defaults of the level, too.
 
     Attributes
     ----------
@@ -182,11 +184,12 @@ class Template:
         Some of it is only in the header of a stored instance.
     """
 
-    def __init__(self, level: Level, asked: Mapping[str, Any], include: Include = ()) -> None:
+    def __init__(self, level: Level, asked: Mapping[str, Any], include: Include = (), *, defaults: bool = True) -> None:
         reach = (*level.above, level)
         everything = include == "all"
         named = {*asked, *(() if everything else include)}
-        wanted = {*DEFAULTS[level], *named}
+        usual = DEFAULTS[level] if defaults else ()
+        wanted = {*usual, *named}
         if everything:
             wanted |= {tag for tag, column in COLUMNS.items() if column.level in reach and tag not in COSTLY}
         columns = [
@@ -195,7 +198,7 @@ class Template:
             if tag in COLUMNS and (COLUMNS[tag].level in reach or (tag == MODALITY and level is Level.STUDY))
         ]
         # Empty rather than left out: what the standard requires, and what was asked for.
-        empty = {tag for tag in {*DEFAULTS[level], *named} if tag not in _OPTIONAL} | asked.keys()
+        empty = {tag for tag in {*usual, *named} if tag not in _OPTIONAL} | asked.keys()
         self._rows = [_row(column, column.tag in empty) for column in columns]
         if _AVAILABILITY in wanted:
             self._rows.append((_AVAILABILITY, _PLACES[level], "id", _online, "CS", None))

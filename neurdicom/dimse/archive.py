@@ -52,7 +52,13 @@ class ArchiveVerbs:
     ) -> dict[str, Any]:
         """A page of the matches of a query."""
         found = await self._query.find(
-            Level(level), keys, fuzzy=fuzzy, combined_datetime=combined_datetime, limit=limit, after=after
+            Level(level),
+            keys,
+            fuzzy=fuzzy,
+            combined_datetime=combined_datetime,
+            defaults=False,
+            limit=limit,
+            after=after,
         )
         return {"items": found.items, "last": found.last, "more": found.more, "ignored": bool(found.ignored)}
 

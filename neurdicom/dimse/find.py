@@ -72,7 +72,7 @@ def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae
             "fuzzy": flags[_FUZZY : _FUZZY + 1] == b"\1",
         }
         terms = character_terms(dataset)
-        for match, status in _matches(link, level, keys_of(dataset), options):
+        for match, status in _matches(link, level, keys_of(dataset, model, level), options):
             if exchange.is_cancelled(request.MessageID):
                 respond(CANCEL)
                 return

@@ -103,9 +103,10 @@ def level_of(dataset: Mapping[str, Any], model: Model) -> Level:
     return level
 
 
-def keys_of(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The matching and return keys of an identifier."""
-    return {tag: element for tag, element in dataset.items() if tag not in _NO_KEYS}
+def keys_of(dataset: Mapping[str, Any], model: Model, level: Level) -> dict[str, Any]:
+    """The matching and return keys of an identifier; the unique keys are returned, whether asked for or not."""
+    unique: dict[str, Any] = {UNIQUE_KEYS[one]: {} for one in model.levels[: model.levels.index(level) + 1]}
+    return unique | {tag: element for tag, element in dataset.items() if tag not in _NO_KEYS}
 
 
 def check_hierarchy(dataset: Mapping[str, Any], model: Model, level: Level) -> None:

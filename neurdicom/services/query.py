@@ -61,6 +61,7 @@ class QueryService:
         fuzzy: bool = False,
         combined_datetime: bool = False,
         include: Include = (),
+        defaults: bool = True,
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
@@ -82,6 +83,8 @@ class QueryService:
             A range of dates and one of the times of day to them make one range (PS3.4 C.2.2.2.5).
         include : "all" or collection of str
             Tags (8 hexadecimal digits, upper case) to return besides the defaults of the level and the keys.
+        defaults : bool
+            Return the defaults of the level, as QIDO-RS does; C-FIND returns what it is asked for.
         limit : int, optional
             The most matches. Without it all come at once; ask for pages where they may be many.
         offset : int
@@ -94,7 +97,8 @@ class QueryService:
         Invalid
             A key that can't be matched by its value; `field` is its tag.
         """
-        sought = _Search(self._catalog, level, read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime), include)
+        read = read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime)
+        sought = _Search(self._catalog, level, read, Template(level, read.asked, include, defaults=defaults))
         sought.meets = matcher(sought.keys.others, fuzzy=fuzzy)
         found = await sought.take(None if limit is None else limit + 1, offset, after)
         items = found[:limit]
@@ -107,11 +111,11 @@ class _Search:
 
     meets: Callable[[Mapping[str, Any]], bool]
 
-    def __init__(self, catalog: Catalog, level: Level, keys: Keys, include: Include) -> None:
+    def __init__(self, catalog: Catalog, level: Level, keys: Keys, template: Template) -> None:
         self.keys = keys
         self._catalog = catalog
         self._level = level
-        self._template = Template(level, keys.asked, include)
+        self._template = template
         self._headers = _HEADERS
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:

@@ -75,6 +75,25 @@ def test_levels_below(server: Server) -> None:
     assert {match.InstanceNumber for match in matches} == {1, 2, 3}
 
 
+def test_matches_hold_what_was_asked_for(server: Server) -> None:
+    """The keys, the unique keys of the model's levels, and what each match says of itself (PS3.4 C.4.1.1.3.2)."""
+    told = {"QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability"}
+
+    def held(level: str, model: str = STUDY_FIND, **keys: object) -> set[str]:
+        (match,) = find(server, level, model, **keys)[0]
+        return {element.keyword for element in match} - told
+
+    assert held("STUDY", StudyInstanceUID=f"{ROOT}.1") == {"StudyInstanceUID"}
+    assert held("STUDY", AccessionNumber="A1") == {"StudyInstanceUID", "AccessionNumber"}
+    assert held("PATIENT", PATIENT_FIND, PatientID="P2", PatientSex="") == {"PatientID", "PatientSex"}
+    unique = {"StudyInstanceUID", "SeriesInstanceUID"}
+    keys = {"StudyInstanceUID": f"{ROOT}.1", "SeriesInstanceUID": f"{ROOT}.1.2"}
+    assert held("SERIES", **keys) == unique
+    assert held("SERIES", PATIENT_FIND, PatientID="P1", **keys) == unique | {"PatientID"}
+    keys |= {"SOPInstanceUID": f"{ROOT}.1.2.1", "Rows": "", "PatientName": ""}
+    assert held("IMAGE", **keys) == unique | {"SOPInstanceUID", "Rows", "PatientName"}
+
+
 def test_patients(server: Server) -> None:
     """The patient root has a level more, and wants a Patient ID below it."""
     matches, status, _ = find(server, "PATIENT", PATIENT_FIND, PatientID="", PatientName="*")
