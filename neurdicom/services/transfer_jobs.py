@@ -128,11 +128,10 @@ class RetrieveRunner(Runner):
         level = Level(job.request["level"])
         for ids in job.request["ids"]:
             if node.protocol == "DICOMWEB" and level in (Level.PATIENT, Level.STUDY):
-                found = False
-                for series in await _series_of(node, peer, ids):
-                    found = True
-                    yield series
-                if found:
+                series = await _series_of(node, peer, ids)
+                for item in series:
+                    yield item
+                if series:
                     continue
             yield Item({"level": level.value, "ids": ids}, 1 if level is Level.INSTANCE else None)
 
@@ -157,13 +156,19 @@ class RetrieveRunner(Runner):
 
 
 async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Item]:
-    """The series of a study or a patient, as the node tells of them."""
+    """The series of a study or a patient, as the node tells of them; none where it can't."""
     keys: dict[str, Any] = {tag: {"vr": "UI"} for tag in ("0020000D", "0020000E")} | {"00201209": {"vr": "IS"}}
     for keyword, tag, vr in (("PatientID", "00100020", "LO"), ("StudyInstanceUID", "0020000D", "UI")):
         if keyword in ids:
             keys[tag] = {"vr": vr, "Value": [ids[keyword]]}
+    try:
+        matches = await peer.find(node, Level.SERIES, keys)
+    except PeerFailed as error:
+        if error.retryable:
+            raise
+        return []  # it may answer the retrieval all the same
     items = []
-    for match in await peer.find(node, Level.SERIES, keys):
+    for match in matches:
         study = _first(match, "0020000D") or ids.get("StudyInstanceUID")
         series, count = _first(match, "0020000E"), _first(match, "00201209")
         if study and series:

@@ -29,6 +29,7 @@ _JOB: dict[str, Any] = {
         "started": _TIME,
         "ended": _TIME,
         "retry_at": _TIME,
+        "retry_reason": {"type": ["string", "null"]},
         "user": STRING,
         "request": {"type": "object", "description": "What was asked for."},
         "results": {"type": "object"},

@@ -122,6 +122,7 @@ def test_busy_then_well_again(here: Client, faulty: FaultyServer) -> None:
     job = here.submit("faulty", "send", studies=[uid])
     waiting = here.when(job, lambda now: now["retry_at"] is not None)
     assert waiting["state"] == "queued"
+    assert "503" in waiting["retry_reason"]
     done = here.ended(job)
     assert (done["state"], done["done"], done["failed"], done["errors"]) == ("done", 2, 0, [])
     assert len(faulty.requests) == 3

@@ -47,12 +47,15 @@ FRAMING = ("content-length", "transfer-encoding")
 
 @pytest.fixture
 def ids(fuzzed: Server) -> dict[str, str]:
-    """Ids of a real instance, by the names that they have in paths and queries."""
+    """Ids of a real instance and of a job, by the names that they have in paths and queries."""
     content = Path(get_testdata_file("CT_small.dcm")).read_bytes()
     answer = fuzzed.client.post("/api/instances", content=content, headers={"Content-Type": "application/dicom"})
     (result,) = answer.json()["results"]
     instance = fuzzed.client.get(f"/api/instances/{result['id']}").json()
     found = {"instance": result["id"], "study": result["study"], "series": result["series"]}
+    fuzzed.client.post("/api/dicom_nodes", json={"name": "n", "protocol": "DICOMWEB", "url": "http://127.0.0.1:9"})
+    job = fuzzed.client.post("/api/dicom_nodes/n/send", json={"instances": [result["id"]]}).json()["id"]
+    found |= {"jobs": job}  # not the node: what it does not answer is a 502
     return found | {"instances": result["id"], "studies": result["study"], "patients": instance["patient"]}
 
 

@@ -43,6 +43,7 @@ class Execution:
         self._dirty = False
         self._abandoned = False
         self._tried = 0
+        self._retry_reason: str | None = None
         self._saving = asyncio.Lock()
 
     def cancel(self) -> None:
@@ -172,6 +173,7 @@ class Execution:
             self.job.warnings += warnings[: MAX_ERRORS - len(self.job.warnings)]
         else:
             self._tried = max(self._tried, chunk.attempts[index])
+            self._retry_reason = str(chunk.errors(index)[0]["reason"])
         self._show()
         return bool(outcome.failed and outcome.retryable and not outcome.done)
 
@@ -191,7 +193,7 @@ class Execution:
         if self._stop == "cancel":
             job.end("cancelled")
         elif self._stop == "halt":
-            job.wait(None)
+            job.wait()
         elif job.expanded and not self._left and error is None:
             job.total = job.done + job.failed
             job.end("failed" if job.failed and not job.done else "done")
@@ -202,7 +204,8 @@ class Execution:
         job = self.job
         job.attempts = 0 if self._progress else job.attempts + 1
         if error.retryable and job.attempts < self._backoff.attempts:
-            job.wait(time.time() + self._backoff.delay(max(1, job.attempts, self._tried), error.retry_after))
+            delay = self._backoff.delay(max(1, job.attempts, self._tried), error.retry_after)
+            job.wait(time.time() + delay, self._retry_reason or str(error))
             log.info("job %s (%s) is tried again later: %s", job.id, job.kind, error)
             return
         job.failed = max(job.failed + self._left, (job.total or 0) - job.done, 1)

@@ -39,6 +39,8 @@ class Job:
         ISO 8601, UTC.
     retry_at : float or None
         When it is tried again; seconds since the epoch.
+    retry_reason : str or None
+        Why it has to be.
     attempts : int
         Passes over what is left that brought nothing, one after another.
     errors : list of dict
@@ -65,6 +67,7 @@ class Job:
     started: str | None = None
     ended: str | None = None
     retry_at: float | None = None
+    retry_reason: str | None = None
     attempts: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
@@ -87,16 +90,16 @@ class Job:
 
     def begin(self) -> None:
         """It runs, for the first time or again."""
-        self.state, self.retry_at = "running", None
+        self.state, self.retry_at, self.retry_reason = "running", None, None
         self.started = self.started or now()
 
-    def wait(self, retry_at: float | None) -> None:
+    def wait(self, retry_at: float | None = None, reason: str | None = None) -> None:
         """It gives its place to others, and goes on later."""
-        self.state, self.retry_at = "queued", retry_at
+        self.state, self.retry_at, self.retry_reason = "queued", retry_at, reason
 
     def end(self, state: State) -> None:
         """It is over."""
-        self.state, self.retry_at, self.ended = state, None, now()
+        self.state, self.retry_at, self.retry_reason, self.ended = state, None, None, now()
 
     def as_answer(self, *, most: int = MAX_ERRORS) -> dict[str, Any]:
         """What the API tells of it, with at most so many errors, warnings and ids of the request."""
@@ -112,6 +115,7 @@ class Job:
             "started": self.started,
             "ended": self.ended,
             "retry_at": retry_at,
+            "retry_reason": self.retry_reason,
             "user": self.user,
             "request": {
                 name: value[:most] if isinstance(value, list) else value for name, value in self.request.items()

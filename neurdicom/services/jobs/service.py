@@ -222,6 +222,9 @@ class JobService:
             else:
                 await self._leases.release(lease.job)
             return None
+        if found.retry_at is not None and found.retry_at > time.time() and not lease.cancel:
+            await self._leases.release(found.id, not_before=found.retry_at)
+            return Lease(found.id, lease.user, not_before=found.retry_at)
         runner = self._runners.get(found.kind)
         if runner is None:
             log.warning("job %s waits: this server does no jobs of the kind %r", found.id, found.kind)
