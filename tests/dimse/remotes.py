@@ -159,14 +159,14 @@ def counts(status: Dataset) -> tuple[int, int, int, int | None]:
     )
 
 
-def spool_is_empty(server: Server) -> bool:
+def spool_is_empty(server: Server, seconds: float = 10.0) -> bool:
     """Tell whether nothing temporary is left, giving what has just ended its time."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not list((server.data / "blobs" / "spool").iterdir()):
-            return True
+    deadline = time.monotonic() + seconds
+    while list((server.data / "blobs" / "spool").iterdir()):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.05)
-    return False
+    return True
 
 
 def wait_for_port(port: int) -> None:

@@ -1,5 +1,7 @@
 """C-MOVE as SCP: to storescp, and to destinations that refuse, warn, stall and die."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 from pynetdicom.events import Event
 
+from tests.dimse.instances import dimse_processes
 from tests.dimse.remotes import (
     PATIENT_MOVE,
     STUDY_MOVE,
@@ -286,6 +289,33 @@ def test_edits_are_sent(server: Server) -> None:
         assert ds.OriginalAttributesSequence[0].ModifiedAttributesSequence[0].PatientName == "Old^Name"
         assert ds.PixelData == bytes(range(16))
     assert spool_is_empty(server)
+
+
+def test_a_process_that_is_killed(tmp_path: Path) -> None:
+    """What was made for a transfer goes with the process that was to send it, and the next request is served."""
+    begun = threading.Event()
+
+    def on_store(event: Event) -> int:
+        begun.set()
+        time.sleep(0.5)
+        return 0
+
+    with Server.with_dimse(tmp_path / "data", "--dimse-accept", "any") as server:
+        upload(server, *series(3))
+        (patient,) = server.client.get("/api/patients").json()
+        assert server.client.put(f"/api/patients/{patient['id']}", json={"patient_name": "New"}).status_code == 200
+        with Destination(on_store=on_store) as destination:
+            add_node(server, "DEST", destination.port)
+            with associated(server, STUDY_MOVE) as assoc:
+                assoc.send_c_move(identifier("STUDY", **STUDY), "DEST", STUDY_MOVE)
+                assert begun.wait(20)
+                assert not spool_is_empty(server, seconds=0)
+                for process in dimse_processes(server):
+                    os.kill(process, signal.SIGKILL)
+                assert spool_is_empty(server)
+                assoc.abort()
+            answer, _ = retrieve(server, "STUDY", STUDY_MOVE, "DEST", **STUDY)[-1]
+            assert (answer.Status, *counts(answer)) == (0x0000, 3, 0, 0, None)
 
 
 def test_a_large_file_in_bounded_memory(server: Server, tmp_path: Path) -> None:

@@ -362,3 +362,24 @@ def test_between_two_of_ours(server: Server, tmp_path: Path) -> None:
             job = run_job(server, "other", "retrieve", {"level": "SERIES", "ids": ids, "method": method})
             assert job["state"] == "done", job
         assert server.client.get(f"/api/studies/{ROOT}.50").json()["images_count"] == 5
+
+
+# -- Orthanc asks ---------------------------------------------------------------------------------------------------
+
+
+def test_orthanc_queries_and_retrieves(server: Server, remote: Orthanc) -> None:
+    """Orthanc finds a study and its series here, and has them moved to itself."""
+    upload(server, *series(2, study=60, patient="P60", PatientName="From^Here"))
+    asked = {"Level": "Study", "Query": {"PatientName": "From*", "StudyInstanceUID": "", "ModalitiesInStudy": ""}}
+    query = remote.http.post("/modalities/neurdicom/query", json=asked).json()["ID"]
+    (answer,) = remote.http.get(f"/queries/{query}/answers", params={"expand": "", "simplify": ""}).json()
+    assert (answer["StudyInstanceUID"], answer["ModalitiesInStudy"]) == (f"{ROOT}.60", "OT")
+    below = remote.http.post(f"/queries/{query}/answers/0/query-series", json={"Query": {}}).json()["ID"]
+    (answer,) = remote.http.get(f"/queries/{below}/answers", params={"expand": "", "simplify": ""}).json()
+    assert answer["SeriesInstanceUID"] == f"{ROOT}.60.1"
+    done = remote.http.post(f"/queries/{query}/retrieve", content="ORTHANC")
+    assert done.status_code == 200, done.text
+    found = remote.http.post(
+        "/tools/find", json={"Level": "Instance", "Query": {"StudyInstanceUID": f"{ROOT}.60"}}
+    ).json()
+    assert len(found) == 2
