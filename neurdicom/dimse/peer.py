@@ -37,9 +37,11 @@ class DimsePeer(Peer):
         return float(await result_of(self._service.operate("echo", remote=remote_of(node))))
 
     async def find(
-        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None
+        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
     ) -> list[dict[str, Any]]:
         """C-FIND in the study root, or in the patient root where that is all there is, or the level is the patient."""
+        if fuzzy:
+            raise Invalid("fuzzy matching is asked of DICOMWEB nodes only", field="fuzzy")
         operation = self._service.operate(
             "find", remote=remote_of(node), level=level.value, keys=dict(keys), limit=limit
         )

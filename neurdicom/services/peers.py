@@ -80,9 +80,9 @@ class Peer(ABC):
 
     @abstractmethod
     async def find(
-        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None
+        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
     ) -> list[dict[str, Any]]:
-        """Query it.
+        """Query it. Raises `Invalid` for what the protocol can't ask.
 
         Parameters
         ----------
@@ -92,6 +92,8 @@ class Peer(ABC):
             Matching and return keys, a dataset in the DICOM JSON model (PS3.18 F).
         limit : int, optional
             The most matches to take; the rest is cancelled.
+        fuzzy : bool
+            Names match as the node thinks that they sound or begin alike.
 
         Returns
         -------

@@ -55,7 +55,7 @@ class RemoteService:
         return await peer.echo(node)
 
     async def find(self, name: str, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Query a node: `level`, `query` (keys by keyword or tag) and `limit`; the matches by keyword.
+        """Query a node: `level`, `query` (keys by keyword or tag), `limit` and `fuzzy`; the matches by keyword.
 
         Raises
         ------
@@ -63,16 +63,19 @@ class RemoteService:
         PeerFailed
             The node does not answer, or refuses the query.
         """
-        _check_fields(request, ("level", "query", "limit"))
+        _check_fields(request, ("level", "query", "limit", "fuzzy"))
         level = _level(request)
         query, limit = request.get("query") or {}, request.get("limit", DEFAULT_MATCHES)
         if not isinstance(query, Mapping):
             raise Invalid(f"query is {_shown(query)}; an object of keys is expected", field="query")
         if type(limit) is not int or not 1 <= limit <= MAX_MATCHES:
             raise Invalid(f"limit is {_shown(limit)}; 1 to {MAX_MATCHES} is expected", field="limit")
+        fuzzy = request.get("fuzzy", False)
+        if type(fuzzy) is not bool:
+            raise Invalid(f"fuzzy is {_shown(fuzzy)}; true or false is expected", field="fuzzy")
         keys = parse_keys(query)
         node, peer = await self._peers.find(name)
-        return [to_tags(match) for match in await peer.find(node, level, keys, limit=limit)]
+        return [to_tags(match) for match in await peer.find(node, level, keys, limit=limit, fuzzy=fuzzy)]
 
     async def send(self, name: str, request: Mapping[str, Any], *, by: Principal) -> Job:
         """Make the job that sends entities to a node: `patients`, `studies`, `series`, `instances`, lists of ids.

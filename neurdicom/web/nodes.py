@@ -102,6 +102,7 @@ _QUERY = {
             "description": "Keyword or tag to a value, a list of values, null, or an object of keys (a sequence).",
         },
         "limit": {"type": "integer", "minimum": 1, "maximum": MAX_MATCHES, "default": DEFAULT_MATCHES},
+        "fuzzy": {**BOOLEAN, "default": False, "description": "Fuzzy matching of names, by DICOMWEB nodes that can."},
     },
 }
 _RETRIEVAL = {

@@ -174,6 +174,14 @@ def test_what_is_there_in_pages(here: Client, there: Client) -> None:
     there.http.delete(f"/api/studies/{uid}")
 
 
+def test_fuzzy_names(here: Client, there: Client) -> None:
+    uid, files = study(1, 1)
+    there.store(*files)
+    query = {"StudyInstanceUID": uid, "PatientName": "Jürg"}
+    assert here.find("there", "STUDY", query) == []
+    assert len(here.find("there", "STUDY", query, fuzzy=True)) == 1
+
+
 def test_nested_keys_are_matched(here: Client, there: Client) -> None:
     request = pydicom.Dataset()
     request.ScheduledProcedureStepID = "STEP7"
@@ -208,6 +216,7 @@ def test_what_is_unknown_or_wrong_makes_no_job(here: Client, there: Client) -> N
         ("find", {"level": "STUDY", "query": {"RequestAttributesSequence": "x"}}, 422, "RequestAttributesSequence"),
         ("find", {"level": "STUDY", "limit": 0}, 422, "limit"),
         ("find", {"level": 7}, 422, "level"),
+        ("find", {"level": "STUDY", "fuzzy": "yes"}, 422, "fuzzy"),
     ):
         answer = here.http.post(f"/api/dicom_nodes/there/{verb}", json=request)
         assert (answer.status_code, answer.json()["field"]) == (status, field), (verb, request, answer.text)

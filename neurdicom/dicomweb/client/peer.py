@@ -45,10 +45,10 @@ class DicomWebPeer(Peer):
         return time.perf_counter() - begin
 
     async def find(
-        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None
+        self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
     ) -> list[dict[str, Any]]:
         """QIDO-RS."""
-        return await search(self._connections, node, level, keys, limit=limit)
+        return await search(self._connections, node, level, keys, limit=limit, fuzzy=fuzzy)
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
         """STOW-RS."""

@@ -25,7 +25,13 @@ _LEFT_OUT = frozenset({"00080005", "00080052"})
 
 
 async def search(
-    connections: Connections, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None
+    connections: Connections,
+    node: Node,
+    level: Level,
+    keys: Mapping[str, Any],
+    *,
+    limit: int | None = None,
+    fuzzy: bool = False,
 ) -> list[dict[str, Any]]:
     """The entities at a level that match keys, both in the DICOM JSON model. Raises `PeerFailed`.
 
@@ -34,6 +40,8 @@ async def search(
     found: list[dict[str, Any]] = []
     patients: set[tuple[str, str]] = set()
     path, query = _address(level, keys)
+    if fuzzy:
+        query = [*query, ("fuzzymatching", "true")]
     async for match in _matches(connections, node, path, query, limit=None if level is Level.PATIENT else limit):
         if level is Level.PATIENT:
             patient = (first_text(match, _PATIENT_ID), first_text(match, _ISSUER))

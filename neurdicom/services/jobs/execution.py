@@ -161,6 +161,8 @@ class Execution:
         if not outcome.final:
             self._live = outcome
             self._show()
+            if self._left == 1 and outcome.total is not None:
+                self.job.total = sum(self._counted[:2]) + outcome.total
             return False
         self._live = None
         if chunk.settle(index, outcome, attempts=self._backoff.attempts):
