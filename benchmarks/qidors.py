@@ -1,4 +1,4 @@
-"""Searches in an archive of many studies: QIDO-RS and the list of studies, against Orthanc and its DICOMweb plugin.
+"""Searches in an archive of many studies: QIDO-RS and the REST list, against QIDO-RS of Orthanc with its plugin.
 
     python -m benchmarks.qidors [--studies 20000] [--seconds 4] [--connections 4]
 
@@ -118,7 +118,6 @@ def main() -> None:
     if given.only != "neurdicom" and not _PLUGIN.exists():
         sys.exit(f"{_PLUGIN} is missing (Debian: apt-get install orthanc-dicomweb)")
     rates: dict[str, dict[str, float]] = {}
-    lists = {"Orthanc": "/studies?expand&since=0&limit=100", "NeurDICOM": "/api/studies?limit=100"}
     settings = {"Plugins": [str(_PLUGIN)], "DicomWeb": {"Enable": True}, "SyncStorageArea": False}
     with tempfile.TemporaryDirectory() as folder:
         for name, server, path in (
@@ -132,7 +131,9 @@ def main() -> None:
                 base = f"http://127.0.0.1:{port}"
                 found = searches(given.studies).items()
                 asked = {label: [f"{base}/dicom-web/studies{q}" for q in each] for label, each in found}
-                for label, urls in {**asked, "REST list of 100": [base + lists[name]]}.items():
+                # The REST list of studies against the other's page of the same by QIDO-RS.
+                rest = "/api/studies?limit=100" if name == "NeurDICOM" else "/dicom-web/studies?limit=100"
+                for label, urls in {**asked, "REST list of 100": [base + rest]}.items():
                     rate = requests_per_second(urls, connections=given.connections, seconds=given.seconds)
                     rates.setdefault(label, {})[name] = rate
                     print(f"{name:10} {rate:8.1f}/s  {label}", flush=True)

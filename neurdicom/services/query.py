@@ -18,8 +18,8 @@ from neurdicom.dicom.query import AnyOf, Condition, Query
 
 #: Matches that are well asked for at a time.
 PAGE = 500
-#: Headers read at a time: so many, and no more bytes than these once their size is known.
-_HEADERS = 200
+#: Headers read at a time: few at first, then as many as take these bytes, for those of some objects are large.
+_FIRST_HEADERS, _MOST_HEADERS = 10, 200
 _HEADER_BYTES = 8 * 1024 * 1024
 #: Writing more matches takes long enough to hold the event loop; fewer are done before a thread would be.
 _MANY = 1000
@@ -116,7 +116,7 @@ class _Search:
         self._catalog = catalog
         self._level = level
         self._template = template
-        self._headers = _HEADERS
+        self._headers = _FIRST_HEADERS
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:
         """The first so many ids and datasets, or all; page by page of the catalog's."""
@@ -157,7 +157,7 @@ class _Search:
         samples = await self._catalog.samples(self._level, ids) if self._template.needs_header else {}
         if samples:
             size = sum(len(sample.header) for sample in samples.values()) // len(samples) + 1
-            self._headers = max(1, min(_HEADERS, _HEADER_BYTES // size))
+            self._headers = max(1, min(_MOST_HEADERS, _HEADER_BYTES // size))
         if samples or len(items) > _MANY:
             return await asyncio.to_thread(self._write, items, above, samples)
         return self._write(items, above, samples)
