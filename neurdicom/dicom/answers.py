@@ -48,6 +48,12 @@ REQUEST_ATTRIBUTES = tag_of("RequestAttributesSequence")
 #: What the items of RequestAttributesSequence show unless the whole is asked for.
 REQUEST_ITEM: dict[str, Any] = {tag_of("ScheduledProcedureStepID"): {}, tag_of("RequestedProcedureID"): {}}
 
+#: What edges add: that all text is UTF-8, and where the match can be retrieved.
+RESERVED: dict[str, dict[str, Any]] = {
+    tag_of("SpecificCharacterSet"): {"vr": "CS", "Value": ["ISO_IR 192"]},
+    tag_of("RetrieveURL"): {"vr": "UR"},
+}
+
 Write = Callable[[Any], list[Any]]
 
 
@@ -202,6 +208,9 @@ class Template:
         self._rows = [_row(column, column.tag in empty) for column in columns]
         if _AVAILABILITY in wanted:
             self._rows.append((_AVAILABILITY, _PLACES[level], "id", _online, "CS", None))
+        if not everything:
+            # An edge that adds these asks for them, and finds their places taken in the order of tags.
+            self._rows += [(tag, _PLACES[level], "", None, "", RESERVED[tag]) for tag in RESERVED.keys() & {*include}]
         self._rows.sort(key=itemgetter(0))
         from_entities = {column.tag for column in columns}
         below = {tag for tag, of in UID_TAGS.items() if of not in reach}

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from tornado.iostream import StreamClosedError
 
-from neurdicom.dicom.answers import DEFAULTS, REQUEST_ATTRIBUTES
+from neurdicom.dicom.answers import DEFAULTS, REQUEST_ATTRIBUTES, RESERVED
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.dictionary import keyword, tag_of
 from neurdicom.dicom.nativexml import to_xml
@@ -23,8 +23,7 @@ from neurdicom.web.routing import BOOLEAN, Parameter, operation
 
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 _PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
-_CHARSET_TAG, _CHARSET = tag_of("SpecificCharacterSet"), {"vr": "CS", "Value": ["ISO_IR 192"]}
-_RETRIEVE_URL = tag_of("RetrieveURL")
+_CHARSET, _RETRIEVE_URL = tag_of("SpecificCharacterSet"), tag_of("RetrieveURL")
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 _PARAMETERS = (
@@ -61,6 +60,7 @@ class SearchHandler(DicomWebHandler):
         if query.include != "all":
             # Where the path does not name what lies above, matches tell of that too (PS3.18 10.6.3.3).
             above = (of for of in self.level.above if of not in (Level.PATIENT, *self.within))
+            query.include.update(RESERVED)
             query.include.update(tag for of in above for tag in DEFAULTS[of] if tag != REQUEST_ATTRIBUTES)
         first = await self._find(query, query.limit, query.offset, None) if possible else Matches([], None, False)
         for tag in first.ignored:
@@ -73,7 +73,7 @@ class SearchHandler(DicomWebHandler):
             self.set_header("Content-Type", f'multipart/related; type="{DICOM_XML}"; boundary=none')
             self.finish(b"--none--\r\n")
         elif not first.more or (query.limit is not None and query.limit <= PAGE):
-            await self.send_body(orjson.dumps(self._described(first)), choice.offer.media_type)
+            await self.send_body(orjson.dumps(self._described(query, first)), choice.offer.media_type)
         else:
             await self._stream(pages, choice.offer.media_type)
 
@@ -100,22 +100,26 @@ class SearchHandler(DicomWebHandler):
         """The matches page by page, so that an answer of any size takes little memory."""
         page, left = first, query.limit
         while True:
-            yield self._described(page)
+            yield self._described(query, page)
             if left is not None:
                 left -= len(page.items)
             if not page.more or left == 0:
                 return
             page = await self._find(query, left, 0, page.last)
 
-    def _described(self, page: Matches) -> list[dict[str, Any]]:
+    def _described(self, query: SearchQuery, page: Matches) -> list[dict[str, Any]]:
         """Matches with what only this edge knows of them: where they can be retrieved, and that all is UTF-8."""
-        base = self.base_url
         levels = [*self.level.above[1:], self.level]
+        base = self.base_url
         for item in page.items:
-            path = "".join(f"/{_PATHS[of]}/{item[_UIDS[of]]['Value'][0]}" for of in levels)
-            item[_CHARSET_TAG] = _CHARSET
-            item[_RETRIEVE_URL] = {"vr": "UR", "Value": [base + path]}
-        return [dict(sorted(item.items())) for item in page.items]
+            url = base
+            for of in levels:
+                url = f"{url}/{_PATHS[of]}/{item[_UIDS[of]]['Value'][0]}"
+            item[_RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
+            item.setdefault(_CHARSET, RESERVED[_CHARSET])
+        if query.include == "all":
+            return [dict(sorted(item.items())) for item in page.items]
+        return page.items
 
     async def _stream(self, pages: AsyncIterator[list[dict[str, Any]]], media_type: str) -> None:
         """Finish with a JSON array that is written as it is found."""
