@@ -1,6 +1,7 @@
 """The composition root: the only module that names concrete adapters, and the order of starting and stopping."""
 
 import asyncio
+import gc
 import logging
 import time
 from contextlib import AsyncExitStack
@@ -70,6 +71,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a stopping server gives to the requests and associations that it is serving.
 GRACE_SECONDS = 25.0
+
+#: New containers after which the garbage collector looks at them.
+_GARBAGE_THRESHOLD = 20_000
 
 #: Bytes taken from a socket at a time; the copies that Tornado makes of larger pieces do not stay in the CPU's cache.
 READ_CHUNK = 64 * 1024
@@ -165,6 +169,7 @@ class Server:
         http = self._listen(services)
         stack.push_async_callback(self._stop_listening, http, services)
         services.ready = True
+        _settle_garbage_collection()
 
     def _compose(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool) -> Services:
         settings = self.settings
@@ -248,6 +253,16 @@ class Server:
     async def stop(self) -> None:
         """Stop listening, let what is under way end, close everything in reverse order. Idempotent."""
         await self._stack.aclose()
+
+
+def _settle_garbage_collection() -> None:
+    """Leave what lives as long as the server out of the collector's sight, and let it look less often.
+
+    An answer of a hundred matches is thousands of short-lived containers, none of them in a cycle: with the default
+    threshold the collector took half the time of making them.
+    """
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD, 20, 50)
 
 
 async def reindex_folder(settings: Settings) -> ReindexReport:
