@@ -105,7 +105,7 @@ def test_find_and_get(edited: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [["+xe"], ["+xi"]])
 def test_move(edited: Server, tmp_path: Path, options: list[str]) -> None:
-    with storescp(tmp_path, "STORE", *options) as port:
+    with storescp(tmp_path, "STORE", *options) as (port, _):
         add_node(edited, "STORE", port)
         keys = ["-S", "-aec", "NEURDICOM", "-aem", "STORE", "-k", "QueryRetrieveLevel=STUDY"]
         code, output = run_tool(edited, "movescu", *keys, "-k", f"StudyInstanceUID={STUDY}")
