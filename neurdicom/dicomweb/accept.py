@@ -105,11 +105,12 @@ def parse_accept(header: str) -> list[MediaRange]:
     return ranges if header.strip() else [MediaRange("*/*", None)]
 
 
-def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer]) -> Choice | None:
+def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer], *, in_order: bool = False) -> Choice | None:
     """Choose the offer that is accepted best; None if none is.
 
     A higher quality wins, then what is named more precisely, then what comes first in the header, then what the
-    server prefers (the order of `offers`).
+    server prefers, which is the order of `offers`. With `in_order` the server's preference comes before the header's
+    order, which RFC 9110 gives no meaning: for offers some of which take work, or lose something.
     """
     best: tuple[tuple[float, int, int], Offer] | None = None
     for offer in offers:
@@ -117,7 +118,7 @@ def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer]) -> Choice | 
         if not fitting:
             continue
         specificity, place, quality = max(fitting)
-        rank = (quality, specificity, place)
+        rank = (quality, specificity, 0 if in_order else place)
         if quality > 0 and (best is None or rank > best[0]):
             best = (rank, offer)
     if best is None:

@@ -85,12 +85,15 @@ class DicomWebHandler(ApiHandler):
         port = stream.socket.getsockname()[1] if stream.socket is not None else _DEFAULT_PORT
         return "" if port == _DEFAULT_PORT else f":{port}"
 
-    def negotiate(self, offers: Sequence[Offer]) -> Choice:
-        """Choose a representation by the query parameter `accept` or the Accept header. Raises `NotAvailable` (406)."""
+    def negotiate(self, offers: Sequence[Offer], *, in_order: bool = False) -> Choice:
+        """Choose a representation by the query parameter `accept` or the Accept header, as `choose` does.
+
+        Raises `NotAvailable` (406).
+        """
         self.vary("Accept")
         given = self.get_query_arguments("accept")
         header = ",".join(given) if any(given) else self.request.headers.get("Accept", "")
-        choice = choose(parse_accept(header), offers)
+        choice = choose(parse_accept(header), offers, in_order=in_order)
         if choice is None:
             possible = ", ".join(dict.fromkeys(map(str, offers)))
             raise NotAvailable(f"Accept is {header[:500]!r}; {possible or 'nothing'} can be given here", field="accept")

@@ -56,12 +56,12 @@ class Frames(DicomWebHandler):
     async def send_frames(self, location: Location, frames: list[int] | None) -> None:
         """Finish with frames of an instance, all of them for None."""
         stored, numbers = self.services.frames.check(location, frames)
-        choice = self.negotiate(offers(stored, single=len(numbers) == 1))
+        choice = self.negotiate(offers(stored, single=len(numbers) == 1), in_order=True)
         syntax = syntax_of(choice, stored)
         media_type = frame_media_type(syntax)
         # Native cells are given in little endian, whatever they are stored in.
         content_type = f"{media_type}; transfer-syntax={EXPLICIT if syntax in NATIVE else syntax}"
-        if self.not_modified(f"{location.blob.sha256[:32]}-{'.'.join(map(str, frames or ()))[:64]}-{syntax}"):
+        if self.not_modified(f"{location.blob.sha256[:32]}-{syntax}{'-parts' if choice.offer.multipart else ''}"):
             return
         found = self.services.frames.read(location, numbers, syntax)
         if choice.offer.multipart:

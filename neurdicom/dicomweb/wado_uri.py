@@ -7,7 +7,7 @@ from typing import Any
 
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.uid import check_uid
-from neurdicom.dicomweb.accept import Choice, Offer, choose, parse_accept
+from neurdicom.dicomweb.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import Region, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
@@ -80,7 +80,7 @@ class WadoUri(PictureHandler):
         else:
             await self.send_picture(location, self._picture(location, media_type), media_type)
 
-    def negotiate(self, offers: Sequence[Offer]) -> Choice:
+    def negotiate(self, offers: Sequence[Offer], *, in_order: bool = False) -> Choice:
         """Choose by `contentType`; the first without it, whatever a browser's Accept says. Raises `NotAvailable`."""
         wanted = self.query("contentType")
         if not wanted:
@@ -93,9 +93,8 @@ class WadoUri(PictureHandler):
 
     async def _send_file(self, location: Location) -> None:
         syntax = self.query("transferSyntax")
-        if syntax:
-            check_uid(syntax, "transferSyntax")
-        given = await self.services.files.give(location.instance, [syntax] if syntax else None, strict=True)
+        syntaxes = None if syntax in (None, "", ANY) else [check_uid(syntax or "", "transferSyntax")]
+        given = await self.services.files.give(location.instance, syntaxes, strict=True)
         await send_download(self, given.download)
 
     def _target(self) -> Target:

@@ -197,6 +197,8 @@ def test_wado_uri(web: Web, series: tuple[str, list[str]], base: str) -> None:
     assert np.asarray(picture(dark.content)).max() < 3
     file = wado(web, base=base, **uids, contentType="application/dicom")
     assert dataset_of(file.content).SOPInstanceUID == instance
+    file = wado(web, base=base, **uids, contentType="application/dicom", transferSyntax="*")
+    assert dataset_of(file.content).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
     syntax = "1.2.840.10008.1.2.4.90"
     file = wado(web, base=base, **uids, contentType="application/dicom", transferSyntax=syntax)
     assert dataset_of(file.content).file_meta.TransferSyntaxUID == syntax
