@@ -20,7 +20,7 @@ from neurdicom.web.routing import BINARY, operation
 #: The most frames that one request may name; a study of more is asked for as a whole.
 MAX_FRAMES = 10_000
 
-_LIST = re.compile(r"[0-9]{1,9}(,[0-9]{1,9})*")
+_LIST = re.compile(r"[0-9]{1,10}(,[0-9]{1,10})*")
 
 _ANSWERS: dict[int, Any] = {
     200: {

@@ -1,6 +1,7 @@
 """Encapsulated pixel data: finding the fragments of one frame (PS3.5 A.4)."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +38,7 @@ class Encapsulation:
             raise NotAvailable(
                 f"the pixel data of transfer syntax {layout.transfer_syntax} doesn't begin with an item (FFFE,E000)"
             )
+        self._known_offsets: tuple[int, ...] | None = None
         self._table = first
         self._base = first.offset + first.length
 
@@ -48,14 +50,16 @@ class Encapsulation:
         index : int
             Of the frame, from 0.
         extended : bytes, optional
-            The value of the Extended Offset Table (7FE0,0001).
+            The value of the Extended Offset Table (7FE0,0001); that of the first call counts.
 
         Raises
         ------
         NotAvailable
             The frame isn't there, or the fragments can't be told apart.
         """
-        offsets = self._offsets(extended)
+        if self._known_offsets is None:
+            self._known_offsets = self._offsets(extended)
+        offsets = self._known_offsets
         if len(offsets) == self._form.frames:
             found = self._between(offsets, index)
             if found:
@@ -67,6 +71,15 @@ class Encapsulation:
                 f"the pixel data holds {len(groups)}"
             )
         return groups[index]
+
+    def all_fragments(self) -> Iterator[list[Fragment]]:
+        """Give the fragments of each frame that is there, up to the first that is not."""
+        for index in range(self._form.frames):
+            try:
+                found = self.fragments(index)
+            except NotAvailable:
+                return
+            yield found
 
     def read(self, fragments: list[Fragment]) -> bytes:
         """Read and join fragments. Raises `NotAvailable` if they are cut off or too large."""
@@ -144,7 +157,9 @@ def find_extended_offsets(source: Source, layout: Layout, frames: int) -> bytes 
     """
     size = 12 + 8 * frames
     start = layout.header_end - 2 * size
-    tables = source.read(start, 2 * size) if start >= layout.dataset_offset else b""
+    if start < layout.dataset_offset or size > 0xFFFFFFFF:
+        return None
+    tables = source.read(start, 2 * size)
     for number, head in ((1, tables[:12]), (2, tables[size : size + 12])):
         if head != struct.pack("<HH4sI", 0x7FE0, number, b"OV\0\0", 8 * frames):
             return None

@@ -1,6 +1,8 @@
 """Single frames as a file holds them, for those who decode elsewhere (PS3.18 10.4.1.1.6). Nothing is decoded here."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from neurdicom.dicom.header import Layout
@@ -9,8 +11,47 @@ from neurdicom.pixels.form import PixelForm
 from neurdicom.pixels.native import native_place
 from neurdicom.pixels.source import Source
 
+#: Finding the frames of so many takes long enough to remember where they are.
+_MANY = 32
 
-def frame_places(path: Path, layout: Layout, frames: Sequence[int]) -> list[list[Fragment]] | None:
+
+class FrameIndex:
+    """Where the fragments of all frames of a file lie, in 16 bytes for each fragment."""
+
+    def __init__(self, frames: Iterable[Sequence[Fragment]]) -> None:
+        self._offsets, self._lengths, self._first = array("Q"), array("Q"), array("Q", [0])
+        for fragments in frames:
+            self._offsets.extend(fragment.offset for fragment in fragments)
+            self._lengths.extend(fragment.length for fragment in fragments)
+            self._first.append(len(self._offsets))
+
+    def __len__(self) -> int:
+        """Fragments."""
+        return len(self._offsets)
+
+    def places(self, index: int) -> list[Fragment]:
+        """The fragments of a frame (from 0)."""
+        return [Fragment(self._offsets[n], self._lengths[n]) for n in range(self._first[index], self._first[index + 1])]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where frames lie.
+
+    Attributes
+    ----------
+    places : list or None
+        For each frame the places in the file whose bytes, joined, are its codestream, or its native cells in little
+        endian. None where they lie there in no such form: `native_bytes` gives them.
+    index : FrameIndex or None
+        Of the whole file, where it is worth remembering.
+    """
+
+    places: list[list[Fragment]] | None
+    index: FrameIndex | None = None
+
+
+def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None = None) -> Found:
     """Find the bytes of frames; no pixel is read. Blocks; for a thread.
 
     Parameters
@@ -21,29 +62,35 @@ def frame_places(path: Path, layout: Layout, frames: Sequence[int]) -> list[list
         Its layout.
     frames : sequence of int
         Numbers from 1.
-
-    Returns
-    -------
-    list or None
-        For each frame the places in the file whose bytes, joined, are its codestream, or its native cells in little
-        endian. None where they lie there in no such form: `native_bytes` gives them.
+    index : FrameIndex, optional
+        What an earlier call found of the same file.
 
     Raises
     ------
+    Invalid
+        There is no such frame.
     NotAvailable
         The instance has no pixels, or a frame is not there, or the frames can't be told apart.
     NotFound
         The file is gone.
     """
     form = PixelForm.of(layout)
-    indexes = [form.index(frame) for frame in frames]
+    # The last one first: what a header declares beyond what is there takes no memory.
+    last = form.index(frames[-1] if isinstance(frames, range) else max(frames))
     if layout.pixel_length is not None:
-        found = [native_place(layout, form, index) for index in indexes]
-        return None if None in found else [[Fragment(*place)] for place in found if place is not None]
-    with Source(path, layout) as source:
-        encapsulation = Encapsulation(source, layout, form)
-        extended = find_extended_offsets(source, layout, form.frames) if form.frames > 1 else None
-        return [encapsulation.fragments(index, extended) for index in indexes]
+        if native_place(layout, form, last) is None:
+            return Found(None)
+        places = [native_place(layout, form, form.index(frame)) for frame in frames]
+        return Found(None if None in places else [[Fragment(*place)] for place in places if place is not None])
+    if index is None:
+        with Source(path, layout) as source:
+            encapsulation = Encapsulation(source, layout, form)
+            extended = find_extended_offsets(source, layout, form.frames) if form.frames > 1 else None
+            encapsulation.fragments(last, extended)
+            if form.frames < _MANY:
+                return Found([encapsulation.fragments(form.index(frame)) for frame in frames])
+            index = FrameIndex(encapsulation.all_fragments())
+    return Found([index.places(form.index(frame)) for frame in frames], index)
 
 
 def value_places(path: Path, layout: Layout, offset: int) -> list[Fragment]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from neurdicom.dicom.header import Layout
 from neurdicom.dicom.syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.pixels.encapsulated import Fragment
-from neurdicom.pixels.stored import frame_places
+from neurdicom.pixels.stored import Found, FrameIndex, find_frames
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.services.render import PIXELS
 
 _PIECE = 1 << 20
+#: Fragments whose places are remembered, of all files together; each takes 16 bytes.
+_REMEMBERED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,9 @@ class FrameService:
     def __init__(self, blobs: BlobStore, pool: WorkerPool) -> None:
         self._blobs = blobs
         self._pool = pool
+        self._indexes: OrderedDict[str, FrameIndex] = OrderedDict()
 
-    def check(self, location: Location, frames: Sequence[int] | None) -> tuple[str, list[int]]:
+    def check(self, location: Location, frames: Sequence[int] | None) -> tuple[str, Sequence[int]]:
         """Tell the transfer syntax that an instance's frames are stored in, and which are meant.
 
         Parameters
@@ -82,7 +86,7 @@ class FrameService:
         for frame in frames or ():
             if not 1 <= frame <= count:
                 raise NotFound(f"there is no frame {frame}; the instance {location.instance!r} has 1 to {count}")
-        return layout["transfer_syntax"], list(range(1, count + 1)) if frames is None else list(frames)
+        return layout["transfer_syntax"], range(1, count + 1) if frames is None else frames
 
     async def read(self, location: Location, frames: Sequence[int], syntax: str) -> AsyncIterator[FrameData]:
         """Give frames in a transfer syntax, one at a time; each is to be read before the next is asked for.
@@ -96,29 +100,42 @@ class FrameService:
         """
         layout, path = Layout.from_dict(location.layout), await self._blobs.path(location.blob.key)
         if syntax == layout.transfer_syntax:
-            file, places, body = await asyncio.to_thread(_open, path, layout, frames)
+            key = location.blob.key
+            file, found, body = await asyncio.to_thread(_open, path, layout, frames, self._indexes.get(key))
+            self._remember(key, found.index)
             try:
-                for each in places or ():
+                for each in found.places or ():
                     yield FrameData(sum(place.length for place in each), file, each, body)
             finally:
                 os.close(file)
-            if places is not None:
+            if found.places is not None:
                 return
         for frame in frames:
             arguments = {"path": str(path), "layout": dict(location.layout), "frame": frame, "transfer_syntax": syntax}
             reply = await self._pool.call(PIXELS, "frame", arguments)
             yield FrameData(len(reply.body), -1, (), reply.body)
 
+    def _remember(self, key: str, index: FrameIndex | None) -> None:
+        """Keep the latest indexes, of a bounded size in all."""
+        self._indexes.pop(key, None)
+        if index is None or len(index) > _REMEMBERED:
+            return
+        self._indexes[key] = index
+        while sum(map(len, self._indexes.values())) > _REMEMBERED:
+            self._indexes.popitem(last=False)
 
-def _open(path: Path, layout: Layout, frames: Sequence[int]) -> tuple[int, list[list[Fragment]] | None, bytes | None]:
+
+def _open(
+    path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None
+) -> tuple[int, Found, bytes | None]:
     """Open a file, and find the frames in it; the only one is read at once where it is a small one."""
-    places = frame_places(path, layout, frames)
+    found = find_frames(path, layout, frames, index)
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise NotFound("the file of this instance is gone") from error
-    if places is None or len(places) != 1 or len(places[0]) != 1 or places[0][0].length > _PIECE:
-        return file, places, None
-    (place,) = places[0]
-    body = os.pread(file, place.length, place.offset)
-    return file, places, body if len(body) == place.length else None
+    if found.places is None or len(found.places) != 1 or len(found.places[0]) != 1:
+        return file, found, None
+    ((place,),) = found.places
+    body = os.pread(file, place.length, place.offset) if place.length <= _PIECE else b""
+    return file, found, body if len(body) == place.length else None

@@ -248,3 +248,36 @@ def test_a_lossy_syntax_is_given_only_by_its_name(web: Web, multi: tuple[str, li
     named = web.get(path + "/frames/1", f"image/jpeg; transfer-syntax={baseline}")
     assert named.headers["Content-Type"].endswith(baseline)
     assert RLELossless in web.get(path + "/frames/1", "image/dicom-rle").headers["Content-Type"]
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_many_frames_are_found_again(web: Web, table: bool) -> None:
+    streams = [b"\xff\xd8\xff\xf7" + number.to_bytes(2, "little") * 20 for number in range(200)]
+    ds = pydicom.dcmread(BytesIO(dicom_file(study=73 + table, NumberOfFrames=200)))
+    ds.PixelData = encapsulate(streams, has_bot=table)
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = JPEGLSLossless
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    path = web.store(file.getvalue())
+    for numbers in ([200], [1, 57, 199], [3]):
+        found = parts_of(web.get(f"{path}/frames/{','.join(map(str, numbers))}"))
+        assert [content for _, content in found] == [streams[number - 1] for number in numbers]
+    assert [content for _, content in parts_of(web.get(path + "/frames"))] == streams
+
+
+@pytest.mark.parametrize("syntax", [None, JPEGLSLossless])
+def test_more_frames_than_there_are_take_no_memory(web: Web, syntax: Any) -> None:
+    path = web.make(NumberOfFrames=2**31 - 1)
+    if syntax:
+        ds = pydicom.dcmread(BytesIO(dicom_file(study=75, NumberOfFrames=2**31 - 1)))
+        ds.PixelData = encapsulate([b"\xff\xd8\xff\xf7" + bytes(8)] * 3)
+        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+        ds.file_meta.TransferSyntaxUID = syntax
+        file = BytesIO()
+        ds.save_as(file, enforce_file_format=True)
+        path = web.store(file.getvalue())
+    web.get(path + "/frames", status=406)
+    web.get(path + "/frames/2147483647", status=406)
+    assert len(parts_of(web.get(path + "/frames/1"))) == 1
+    web.get(path + "/thumbnail", "image/png", status=406)
