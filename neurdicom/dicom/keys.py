@@ -107,7 +107,7 @@ def _add(keys: Keys, level: Level, tag: str, element: Mapping[str, Any], *, fuzz
     elif attribute is not None and attribute.filterable and attribute.level in reach:
         texts = key_texts(vr, element)
         if fuzzy and attribute.kind is Kind.NAME:
-            keys.conditions += _fuzzy(attribute.field, texts)
+            keys.conditions += _fuzzy(attribute.field, tag, texts)
         elif attribute.kind is Kind.NAME and len(texts) == 1:
             # Each of its component groups is one of the entity's.
             groups = filter(None, (group.strip() for group in texts[0].split("=")))
@@ -147,11 +147,11 @@ def _range(name: str, kind: Kind, tag: str, text: str) -> AnyOf | Between | Like
     return AnyOf(name, (low,)) if low is not None and low == high else Between(name, low, high)
 
 
-def _fuzzy(name: str, texts: list[str]) -> Iterable[Condition]:
+def _fuzzy(name: str, tag: str, texts: list[str]) -> Iterable[Condition]:
     """Each word of a name begins one of the entity's, in any order and group."""
     found = [word for text in texts for word in words(text)]
     if len(found) > _MOST or any(len(word) > _LONGEST for word in found):
-        raise Invalid(f"{name} holds more than {_MOST} words or one of more than {_LONGEST} characters", field=name)
+        raise Invalid(f"{tag} holds more than {_MOST} words or one of more than {_LONGEST} characters", field=tag)
     return [Word(name, word.rstrip("*") + "*") for word in dict.fromkeys(found) if word.strip("*")]
 
 

@@ -72,7 +72,7 @@ class SearchHandler(DicomWebHandler):
         elif choice.offer.media_type == DICOM_XML:
             self.set_header("Content-Type", f'multipart/related; type="{DICOM_XML}"; boundary=none')
             self.finish(b"--none--\r\n")
-        elif not first.more or (query.limit is not None and query.limit <= PAGE):
+        elif not first.more or len(first.items) == query.limit:
             await self.send_body(orjson.dumps(self._described(query, first)), choice.offer.media_type)
         else:
             await self._stream(pages, choice.offer.media_type)
@@ -100,7 +100,8 @@ class SearchHandler(DicomWebHandler):
         """The matches page by page, so that an answer of any size takes little memory."""
         page, left = first, query.limit
         while True:
-            yield self._described(query, page)
+            if page.items:
+                yield self._described(query, page)
             if left is not None:
                 left -= len(page.items)
             if not page.more or left == 0:

@@ -21,6 +21,8 @@ PAGE = 500
 #: Headers read at a time: few at first, then as many as take these bytes, for those of some objects are large.
 _FIRST_HEADERS, _MOST_HEADERS = 10, 200
 _HEADER_BYTES = 8 * 1024 * 1024
+#: A page ends early where its matches are made of more bytes of headers.
+_PAGE_BYTES = 32 * 1024 * 1024
 #: Writing more matches takes long enough to hold the event loop; fewer are done before a thread would be.
 _MANY = 1000
 
@@ -68,6 +70,8 @@ class QueryService:
     ) -> Matches:
         """Find the entities of a level that meet keys.
 
+        The datasets are to be read, not changed in depth: they share what is the same in all.
+
         Parameters
         ----------
         level : Level
@@ -86,7 +90,8 @@ class QueryService:
         defaults : bool
             Return the defaults of the level, as QIDO-RS does; C-FIND returns what it is asked for.
         limit : int, optional
-            The most matches. Without it all come at once; ask for pages where they may be many.
+            The most matches; fewer, with `more` set, where they are large. Without it all come at once: ask for pages
+            where they may be many.
         offset : int
             How many to skip.
         after : str, optional
@@ -98,30 +103,42 @@ class QueryService:
             A key that can't be matched by its value; `field` is its tag.
         """
         read = read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime)
-        sought = _Search(self._catalog, level, read, Template(level, read.asked, include, defaults=defaults))
-        sought.meets = matcher(sought.keys.others, fuzzy=fuzzy)
+        template = Template(level, read.asked, include, defaults=defaults)
+        sought = _Search(self._catalog, level, read, template, matcher(read.others, fuzzy=fuzzy))
         found = await sought.take(None if limit is None else limit + 1, offset, after)
         items = found[:limit]
         last = items[-1][0] if items else None
-        return Matches([item for _, item in items], last, len(found) > len(items), tuple(sought.keys.ignored))
+        return Matches([item for _, item in items], last, sought.cut or len(found) > len(items), tuple(read.ignored))
 
 
 class _Search:
-    """One query under way."""
+    """One query under way.
 
-    meets: Callable[[Mapping[str, Any]], bool]
+    `meets` tells whether a dataset meets the keys that the catalog does not check. Afterwards, `cut` tells whether the
+    page ended early.
+    """
 
-    def __init__(self, catalog: Catalog, level: Level, keys: Keys, template: Template) -> None:
-        self.keys = keys
+    def __init__(
+        self,
+        catalog: Catalog,
+        level: Level,
+        keys: Keys,
+        template: Template,
+        meets: Callable[[Mapping[str, Any]], bool],
+    ) -> None:
+        self._keys = keys
+        self._meets = meets
         self._catalog = catalog
         self._level = level
         self._template = template
         self._headers = _FIRST_HEADERS
+        self._kept = 0
+        self.cut = False
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:
         """The first so many ids and datasets, or all; page by page of the catalog's."""
-        conditions = (*self.keys.conditions, *await self._within())
-        scan = bool(self.keys.others)
+        conditions = (*self._keys.conditions, *await self._within())
+        scan = bool(self._keys.others)
         found: list[tuple[str, dict[str, Any]]] = []
         skip = offset if scan else 0
         offset = 0 if scan else offset
@@ -136,12 +153,15 @@ class _Search:
             skip = max(skip - len(matches), 0)
             if len(page.items) < size or (wanted is not None and len(found) >= wanted):
                 return found[:wanted]
+            if wanted is not None and self._kept >= _PAGE_BYTES and found:
+                self.cut = True
+                return found
             after, offset = page.items[-1]["id"], 0
 
     async def _within(self) -> list[Condition]:
         """Conditions on ids from UIDs of levels below."""
         made: list[Condition] = []
-        for below, uids in self.keys.within.items():
+        for below, uids in self._keys.within.items():
             inside = AnyOf(below.value, tuple(uids))
             page = await self._catalog.find(Query(below, (inside,), (), None, counted=False))
             made.append(AnyOf(self._level.value, tuple(dict.fromkeys(one[self._level.value] for one in page.items))))
@@ -158,9 +178,11 @@ class _Search:
         if samples:
             size = sum(len(sample.header) for sample in samples.values()) // len(samples) + 1
             self._headers = max(1, min(_MOST_HEADERS, _HEADER_BYTES // size))
-        if samples or len(items) > _MANY:
-            return await asyncio.to_thread(self._write, items, above, samples)
-        return self._write(items, above, samples)
+        if not samples and len(items) <= _MANY:
+            return self._write(items, above, samples)
+        written = await asyncio.to_thread(self._write, items, above, samples)
+        self._kept += sum(len(samples[entity].header) for entity, _ in written if entity in samples)
+        return written
 
     def _write(
         self,
@@ -182,7 +204,7 @@ class _Search:
                 header = orjson.loads(sample.header)
                 header = apply_to_json(header, sample.edits) if sample.edits else header
             dataset = self._template.write(entities, header)
-            if not self.keys.others or self.meets(dataset if header is None else header | dataset):
+            if not self._keys.others or self._meets(dataset if header is None else header | dataset):
                 written.append((item["id"], dataset))
         return written
 

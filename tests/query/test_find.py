@@ -241,6 +241,19 @@ def test_pages(archive: Archive) -> None:
         assert archive.find(Level.INSTANCE, given, offset=100).items == []
 
 
+def test_pages_of_large_matches_end_early(make_archive: Callable[[], Archive]) -> None:
+    archive = make_archive()
+    archive.store([dicom_file(n, TextValue="x" * 900_000) for n in range(1, 60)])
+    found, after, pages, more = [], None, 0, True
+    while more:
+        page = archive.find(Level.INSTANCE, {}, include="all", limit=500, after=after)
+        found += [item["00080018"]["Value"][0] for item in page.items]
+        after, more, pages = page.last, page.more, pages + 1
+    assert found == archive.ids(Level.INSTANCE)
+    assert len(found) == 59
+    assert pages > 1
+
+
 def test_edits_are_matched_and_answered(make_archive: Callable[[], Archive]) -> None:
     archive = make_archive()
     archive.store([dicom_file(1, PatientID="E", StudyID="S"), dicom_file(1, study=2, PatientID="F")])
