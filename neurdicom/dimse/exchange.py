@@ -100,10 +100,11 @@ class Exchange:
         primitive.MessageIDBeingRespondedTo = message_id
         self.assoc.dimse.send_msg(primitive, context_id)
 
+    @contextmanager
     def request(
         self, primitive: Any, context_id: int, *, patience: float | None = None, meanwhile: Callable[[], None] = _pass
-    ) -> Iterator[tuple[int, Any]]:
-        """Send a request and give what the peer sends then, each with its context's id, until the caller has enough.
+    ) -> Iterator[Iterator[tuple[int, Any]]]:
+        """Send a request, and give what the peer sends then, each with its context's id.
 
         These are the responses, and for a C-GET the C-STORE requests among them.
 
@@ -125,8 +126,7 @@ class Exchange:
         """
         with self._alone():
             self.respond(primitive, context_id)
-            while True:
-                yield self._next(patience, meanwhile)
+            yield iter(lambda: self._next(patience, meanwhile), None)
 
     def store(
         self, file: Sequence[tuple[str, int]], sop_class: str, sop_instance: str, context: Any, **options: Any

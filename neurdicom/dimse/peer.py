@@ -83,7 +83,7 @@ class DimsePeer(Peer):
             raise Invalid("C-MOVE needs this server to listen for DIMSE (dimse_port); C-GET does not", field="method")
         keys = {tag: {"vr": dictionary_vr(int(tag, 16)), "Value": [value]} for tag, value in _tags(ids).items()}
         verb = "move" if chosen == "C-MOVE" else "get"
-        async with aclosing(self._events(verb, remote=remote_of(node), level=level.value, ids=keys)) as events:
+        async with aclosing(self._events(verb, remote=remote_of(node), level=level.value, keys=keys)) as events:
             async for event in events:
                 yield Progress(
                     event["completed"],

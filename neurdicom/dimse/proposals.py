@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext, StoragePresentationContexts, build_context
 
 from neurdicom.dicom.header import EXPLICIT, IMPLICIT
@@ -45,14 +46,14 @@ def storage_contexts(kinds: Iterable[tuple[str, str]]) -> list[list[Presentation
     """
     stored: dict[str, dict[str, None]] = {}
     for sop_class, syntax in kinds:
-        stored.setdefault(sop_class, {})[syntax] = None
+        if UID(sop_class).is_valid and UID(syntax).is_valid:  # else there is no context for it
+            stored.setdefault(sop_class, {})[syntax] = None
     plan: list[list[PresentationContext]] = []
     for sop_class, syntaxes in stored.items():
-        if sop_class and "" not in syntaxes:
-            contexts = [build_context(sop_class, list(group)) for group in _groups(tuple(syntaxes))]
-            if not plan or len(plan[-1]) + len(contexts) > MOST_CONTEXTS:
-                plan.append([])
-            plan[-1] += contexts
+        contexts = [build_context(sop_class, list(group)) for group in _groups(tuple(syntaxes))]
+        if not plan or len(plan[-1]) + len(contexts) > MOST_CONTEXTS:
+            plan.append([])
+        plan[-1] += contexts
     return plan
 
 

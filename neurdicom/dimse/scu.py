@@ -1,7 +1,7 @@
 """What the server has a DIMSE process do with remote nodes: echo, find, send, retrieve."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 from io import BytesIO
 from typing import Any, cast
@@ -61,47 +61,43 @@ class User:
         """C-ECHO: the seconds that it took, association included."""
         remote = Remote(**operation.arguments["remote"])
         begun = time.monotonic()
-        with (
-            as_failure(remote),
-            self._requestor.associate(remote, [build_context(Verification, list(SYNTAXES))]) as exchange,
-        ):
+        with as_failure(remote), self._requestor.associate(remote, [_context(Verification)]) as exchange:
             request = C_ECHO()
             request.MessageID = _MESSAGE_ID
             request.AffectedSOPClassUID = Verification
-            response = _only(exchange, request, exchange.context(Verification))
-            _check(remote, response)
+            with exchange.request(request, exchange.context(Verification).context_id) as responses:
+                _, response = next(responses)
+            if _category(remote, response, C_ECHO) != "Success":
+                raise _failure(remote, response)
             return time.monotonic() - begun
 
     def find(self, operation: Operation) -> dict[str, Any]:
         """C-FIND: the matches in the DICOM JSON model."""
         remote = Remote(**operation.arguments["remote"])
-        level, keys = Level(operation.arguments["level"]), operation.arguments["keys"]
         most = operation.arguments["limit"] or MOST_MATCHES
-        models = _models(level)
+        models = _models(operation)
         with (
             as_failure(remote),
             self._requestor.associate(remote, [_context(model.find) for model in models]) as exchange,
         ):
-            model, context = _first(exchange, remote, {model.find: model for model in models})
+            context = _first(exchange, remote, [model.find for model in models])
             syntax = str(context.transfer_syntax[0])
-            request = C_FIND()
-            request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
-            request.AffectedSOPClassUID = model.find
-            request.Identifier = BytesIO(_identifier(level, keys, syntax))
+            cancel = Cancelling(operation, exchange, context)
             matches: list[dict[str, Any]] = []
             late = 0
-            for _, response in exchange.request(request, context.context_id):
-                if _category(remote, response, C_FIND) != "Pending":
-                    break
-                if len(matches) < most and not operation.cancelled.is_set():
-                    matches.append(_match(remote, response, syntax))
-                    continue
-                if not late:
-                    exchange.cancel(_MESSAGE_ID, context.context_id)
-                late += 1
-                if late > _AFTER_CANCEL:
-                    exchange.assoc.abort()
-                    break
+            request = _request(C_FIND, context, operation)
+            with exchange.request(request, context.context_id, meanwhile=cancel) as responses:
+                for _, response in responses:
+                    if _category(remote, response, C_FIND) != "Pending":
+                        break
+                    if len(matches) < most:
+                        matches.append(_match(remote, response, syntax))
+                        continue
+                    cancel.now()
+                    late += 1
+                    if late > _AFTER_CANCEL:
+                        exchange.assoc.abort()
+                        break
             return {"matches": matches, "more": late > 0}
 
     def send(self, operation: Operation) -> None:
@@ -123,52 +119,40 @@ class User:
 
     def get(self, operation: Operation) -> None:
         """C-GET: what comes on the same association is stored as from any other sender; events as for `move`."""
-        remote = Remote(**operation.arguments["remote"])
-        level, ids = Level(operation.arguments["level"]), operation.arguments["ids"]
-        models = _models(level)
+        models = _models(operation)
         storage = storage_proposals(MOST_CONTEXTS - len(models))
-        contexts = [*(_context(model.get) for model in models), *storage]
         roles = [build_role(context.abstract_syntax, scp_role=True) for context in storage]
-        with as_failure(remote), self._requestor.associate(remote, contexts, roles) as exchange:
-            assoc = exchange.assoc
-            assoc.bind(evt.EVT_C_STORE, on_store, [operation.link])
-            model, context = _first(exchange, remote, {model.get: model for model in models})
-            syntax = str(context.transfer_syntax[0])
-            request = C_GET()
-            request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
-            request.AffectedSOPClassUID = model.get
-            request.Identifier = BytesIO(_identifier(level, ids, syntax))
-            cancel = Cancelling(operation, exchange, context)
-            for context_id, message in exchange.request(
-                request, context.context_id, patience=_PATIENCE * self._requestor.timeout, meanwhile=cancel
-            ):
-                if isinstance(message, C_STORE) and message.is_valid_request:
-                    assoc.serve(context_id, message)
-                elif follow(operation, remote, message, C_GET, syntax):
-                    return
+        self._retrieve(operation, C_GET, [model.get for model in models], storage, roles)
 
     def move(self, operation: Operation) -> None:
         """C-MOVE to ourselves; an event whenever the peer tells how far it has come."""
+        self._retrieve(operation, C_MOVE, [model.move for model in _models(operation)], [], [])
+
+    def _retrieve(
+        self,
+        operation: Operation,
+        kind: Any,
+        classes: Sequence[str],
+        storage: Sequence[PresentationContext],
+        roles: Sequence[Any],
+    ) -> None:
         remote = Remote(**operation.arguments["remote"])
-        level, ids = Level(operation.arguments["level"]), operation.arguments["ids"]
-        models = _models(level)
-        with (
-            as_failure(remote),
-            self._requestor.associate(remote, [_context(model.move) for model in models]) as exchange,
-        ):
-            model, context = _first(exchange, remote, {model.move: model for model in models})
+        contexts = [*map(_context, classes), *storage]
+        with as_failure(remote), self._requestor.associate(remote, contexts, roles) as exchange:
+            exchange.assoc.bind(evt.EVT_C_STORE, on_store, [operation.link])
+            context = _first(exchange, remote, classes)
             syntax = str(context.transfer_syntax[0])
-            request = C_MOVE()
-            request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
-            request.AffectedSOPClassUID = model.move
-            request.MoveDestination = self._requestor.ae_title
-            request.Identifier = BytesIO(_identifier(level, ids, syntax))
+            request = _request(kind, context, operation)
+            if kind is C_MOVE:
+                request.MoveDestination = self._requestor.ae_title
+            patience = _PATIENCE * self._requestor.timeout
             cancel = Cancelling(operation, exchange, context)
-            for _, response in exchange.request(
-                request, context.context_id, patience=_PATIENCE * self._requestor.timeout, meanwhile=cancel
-            ):
-                if follow(operation, remote, response, C_MOVE, syntax):
-                    return
+            with exchange.request(request, context.context_id, patience=patience, meanwhile=cancel) as messages:
+                for context_id, message in messages:
+                    if kind is C_GET and isinstance(message, C_STORE) and message.is_valid_request:
+                        exchange.assoc.serve(context_id, message)
+                    elif follow(operation, remote, message, kind, syntax):
+                        return
 
 
 class Cancelling:
@@ -181,7 +165,12 @@ class Cancelling:
         self._asked = False
 
     def __call__(self) -> None:
-        if self._operation.cancelled.is_set() and not self._asked:
+        if self._operation.cancelled.is_set():
+            self.now()
+
+    def now(self) -> None:
+        """Ask for it, whatever the server wishes."""
+        if not self._asked:
             self._asked = True
             self._exchange.cancel(_MESSAGE_ID, self._context.context_id)
 
@@ -201,7 +190,7 @@ def follow(operation: Operation, remote: Remote, response: Any, kind: Any, synta
     remaining = response.NumberOfRemainingSuboperations
     total = completed + failed + warned + (remaining or 0)
     known = category != "Pending" or remaining is not None
-    counts |= {"total": total if known else None, "retryable": category != "Success"}
+    counts |= {"total": total if known else None, "retryable": _is_busy(response)}
     failures = _failures(response, syntax) if category in ("Warning", "Cancel", "Failure") else []
     reason = f"{remote.ae_title} failed to send it: {_words(response)}"
     for instance in failures:
@@ -220,25 +209,35 @@ def _failures(response: Any, syntax: str) -> list[str]:
     return [str(value) for value in values if value]
 
 
-def _models(level: Level) -> tuple[Model, ...]:
-    return (PATIENT_ROOT,) if level is Level.PATIENT else (STUDY_ROOT, PATIENT_ROOT)
+def _models(operation: Operation) -> tuple[Model, ...]:
+    """The information models that may be used, the preferred one first."""
+    patient = Level(operation.arguments["level"]) is Level.PATIENT
+    return (PATIENT_ROOT,) if patient else (STUDY_ROOT, PATIENT_ROOT)
 
 
 def _context(sop_class: str) -> PresentationContext:
     return build_context(sop_class, list(SYNTAXES))
 
 
-def _first(exchange: Exchange, remote: Remote, models: dict[str, Model]) -> tuple[Model, Any]:
-    for sop_class, model in models.items():
+def _first(exchange: Exchange, remote: Remote, classes: Sequence[str]) -> Any:
+    """The context of the first SOP class that the peer accepts."""
+    for sop_class in classes:
         context = exchange.context(sop_class)
         if context is not None:
-            return model, context
+            return context
     raise PeerFailed(f"{remote} does not offer this service", retryable=False)
 
 
-def _identifier(level: Level, keys: dict[str, Any], syntax: str) -> bytes:
+def _request(kind: Any, context: Any, operation: Operation) -> Any:
+    """A C-FIND, C-MOVE or C-GET request with its identifier."""
+    level, keys = Level(operation.arguments["level"]), operation.arguments["keys"]
     dataset = {**keys, LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]}}
-    return encode_identifier(with_charset(dataset, character_terms(keys)), syntax)
+    identifier = encode_identifier(with_charset(dataset, character_terms(keys)), str(context.transfer_syntax[0]))
+    request = kind()
+    request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
+    request.AffectedSOPClassUID = context.abstract_syntax
+    request.Identifier = BytesIO(identifier)
+    return request
 
 
 def _match(remote: Remote, response: Any, syntax: str) -> dict[str, Any]:
@@ -246,16 +245,6 @@ def _match(remote: Remote, response: Any, syntax: str) -> dict[str, Any]:
         return decode_identifier(response.Identifier.getvalue() if response.Identifier else b"", syntax)
     except NeurdicomError as error:
         raise PeerFailed(f"{remote} sent a match that can't be read: {error}", retryable=False) from error
-
-
-def _only(exchange: Exchange, request: Any, context: Any) -> Any:
-    with closing(cast(Iterator[Any], exchange.request(request, context.context_id))) as responses:  # type: ignore[type-var]
-        return next(responses)[1]
-
-
-def _check(remote: Remote, response: Any) -> None:
-    if _category(remote, response, type(response)) != "Success":
-        raise _failure(remote, response)
 
 
 def _category(remote: Remote, response: Any, kind: Any, allowed: tuple[str, ...] = ("Cancel", "Warning")) -> str:
@@ -269,7 +258,12 @@ def _category(remote: Remote, response: Any, kind: Any, allowed: tuple[str, ...]
 
 
 def _failure(remote: Remote, response: Any) -> PeerFailed:
-    return PeerFailed(f"{remote} answers {_words(response)}", retryable=int(response.Status) >> 8 == 0xA7)
+    return PeerFailed(f"{remote} answers {_words(response)}", retryable=_is_busy(response))
+
+
+def _is_busy(response: Any) -> bool:
+    """Whether the status says that resources are lacking, which passes."""
+    return int(response.Status) >> 8 == 0xA7
 
 
 def _words(response: Any) -> str:

@@ -135,8 +135,10 @@ class Sender:
                 )
         except Disconnected as error:
             return Sent(instance, None, str(error), True, True)
-        except (NeurdicomError, OSError) as error:
+        except NeurdicomError as error:
             return Sent(instance, None, str(error), True, isinstance(error, Unavailable))
+        except OSError as error:  # such as deleted meanwhile
+            return Sent(instance, None, f"its file can't be read: {error.strerror}", True)
         return outcome(instance, response)
 
     @contextmanager

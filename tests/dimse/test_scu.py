@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
@@ -69,6 +69,14 @@ def test_echo(server: Server, remote: Orthanc) -> None:
     status, detail = ask(server, "closed", "echo")
     assert status == 502
     assert "refuses the connection" in detail
+
+
+def test_a_host_without_an_address(server: Server) -> None:
+    """A name that can't be resolved is told of."""
+    add_node(server, "LOST", 104, host="no-such-host.invalid")
+    status, detail = ask(server, "lost", "echo")
+    assert status == 502
+    assert "no-such-host.invalid" in detail
 
 
 def test_echo_with_who_rejects(server: Server) -> None:
@@ -300,6 +308,18 @@ def test_a_job_that_is_cancelled(server: Server) -> None:
         assert released.wait(20)
         assert len(destination.received) < 6
     assert server.client.get(f"/api/jobs/{answer.json()['id']}").json()["state"] == "cancelled"
+
+
+def test_what_has_no_context_fails_alone(server: Server) -> None:
+    """An instance whose SOP class is no UID can't be proposed; the others go."""
+    named = SecondaryCaptureImageStorage.encode()
+    before, _, after = dicom_file(2, study=31).rpartition(named)
+    upload(server, dicom_file(1, study=31), before + b"not.a.uid".ljust(len(named), b"\0") + after)
+    with Destination() as destination:
+        add_node(server, "DEST", destination.port)
+        job = run_job(server, "dest", "send", {"studies": [f"{ROOT}.31"]})
+    assert (job["done"], job["failed"]) == (1, 1)
+    assert job["errors"][0]["instance"] == f"{ROOT}.31.1.2"
 
 
 def test_many_classes_go_on_one_association(server: Server) -> None:
