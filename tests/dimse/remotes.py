@@ -78,6 +78,12 @@ def storescp(folder: Path, ae_title: str, *options: str) -> Iterator[tuple[int, 
             process.kill()
 
 
+def ask(server: Server, name: str, verb: str, body: dict[str, Any] | None = None) -> Any:
+    """Have a node asked something; the answer, or the problem."""
+    answer = server.client.post(f"/api/dicom_nodes/{name}/{verb}", json=body)
+    return answer.json() if answer.status_code == 200 else (answer.status_code, answer.json()["detail"])
+
+
 class Destination:
     """A storage SCP of pynetdicom's that does what a test wants with each instance.
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
 from tests.dimse.orthanc import Orthanc, orthanc
-from tests.dimse.remotes import PATIENT_FIND, STUDY_FIND, Destination, add_node, series, spool_is_empty, upload
+from tests.dimse.remotes import Destination, add_node, ask, series, spool_is_empty, upload
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server, free_port
 
@@ -36,12 +35,6 @@ def remote(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with orthanc(tmp_path_factory.mktemp("orthanc"), server.dimse_port) as running:
         add_node(server, "ORTHANC", running.port)
         yield running
-
-
-def ask(server: Server, name: str, verb: str, body: dict[str, Any] | None = None) -> Any:
-    """Have a node asked something; the answer, or the problem."""
-    answer = server.client.post(f"/api/dicom_nodes/{name}/{verb}", json=body)
-    return answer.json() if answer.status_code == 200 else (answer.status_code, answer.json()["detail"])
 
 
 def run_job(server: Server, name: str, verb: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -109,58 +102,6 @@ def test_echo_with_who_says_nothing(server: Server) -> None:
 # -- find ----------------------------------------------------------------------------------------------------------
 
 
-class Archive:
-    """A query SCP of pynetdicom's that gives what a test wants.
-
-    Attributes
-    ----------
-    asked : list of Dataset
-        Identifiers that came.
-    cancelled : threading.Event
-        Set when a C-CANCEL came.
-    """
-
-    def __init__(self, matches: list[Dataset], status: int | Dataset = 0x0000, delay: float = 0.0) -> None:
-        self._matches, self._status, self._delay = matches, status, delay
-        self.asked: list[Dataset] = []
-        self.cancelled = threading.Event()
-        self.ae = AE("ARCHIVE")
-        self.ae.add_supported_context(STUDY_FIND)
-        self.ae.add_supported_context(PATIENT_FIND)
-
-    def _find(self, event: Event) -> Iterator[tuple[Any, Dataset | None]]:
-        ds = event.identifier
-        ds.decode()
-        self.asked.append(ds)
-        for match in self._matches:
-            time.sleep(self._delay)
-            if event.is_cancelled:
-                self.cancelled.set()
-                yield 0xFE00, None
-                return
-            yield 0xFF00, match
-        yield self._status, None
-
-    def __enter__(self) -> "Archive":
-        server = self.ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, self._find)])
-        assert server is not None
-        self._server = server
-        self.port: int = server.server_address[1]
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-
-
-def match_of(number: int, name: str = "Doe^Jane", charset: str | None = None) -> Dataset:
-    """A study."""
-    ds = Dataset()
-    if charset:
-        ds.SpecificCharacterSet = charset
-    ds.QueryRetrieveLevel, ds.StudyInstanceUID, ds.PatientName = "STUDY", f"{ROOT}.{number}", name
-    return ds
-
-
 def test_find_in_orthanc(server: Server, remote: Orthanc) -> None:
     """What Orthanc has is found."""
     remote.http.post("/instances", content=dicom_file(1, study=71, patient="O1", PatientName="Orth^Anc"))
@@ -172,48 +113,6 @@ def test_find_in_orthanc(server: Server, remote: Orthanc) -> None:
     assert [match["SOPInstanceUID"] for match in matches] == [f"{ROOT}.71.1.1"]
     matches = ask(server, "orthanc", "find", {"level": "PATIENT", "query": {"PatientID": "O1"}})
     assert [match["PatientID"] for match in matches] == ["O1"]
-
-
-def test_character_sets_both_ways(server: Server) -> None:
-    """Keys go in UTF-8 where ASCII does not hold them; answers come in whatever set they name."""
-    matches = [
-        match_of(1, "Müller^Jörg", "ISO_IR 100"),
-        match_of(2, "Люкceмбypг", "ISO_IR 144"),
-        match_of(3, "Yamada^Tarou=山田^太郎=やまだ^たろう", "\\ISO 2022 IR 87"),
-        match_of(4, "Wang^XiaoDong=王^小东", "GB18030"),
-        match_of(5, "Plain"),
-    ]
-    matches[2].SpecificCharacterSet = ["", "ISO 2022 IR 87"]
-    with Archive(matches) as archive:
-        add_node(server, "ARCHIVE", archive.port)
-        found = ask(server, "archive", "find", {"level": "STUDY", "query": {"PatientName": "M*ü", "StudyDate": None}})
-        ask(server, "archive", "find", {"level": "STUDY", "query": {"PatientName": "Plain"}})
-    assert [match["PatientName"] for match in found] == [str(match.PatientName) for match in matches]
-    assert str(archive.asked[0].PatientName) == "M*ü"
-    assert archive.asked[0].SpecificCharacterSet == "ISO_IR 192"
-    assert "StudyDate" in archive.asked[0]
-    assert "SpecificCharacterSet" not in archive.asked[1]
-
-
-def test_a_limit_cancels(server: Server) -> None:
-    """Beyond the limit the peer is asked to stop."""
-    with Archive([match_of(number) for number in range(200)], delay=0.01) as archive:
-        add_node(server, "ARCHIVE", archive.port)
-        found = ask(server, "archive", "find", {"level": "STUDY", "query": {}, "limit": 5})
-        assert len(found) == 5
-        assert archive.cancelled.wait(10)
-
-
-def test_find_fails(server: Server) -> None:
-    """A failure's status and comment are told."""
-    status = Dataset()
-    status.Status, status.ErrorComment = 0xA700, "no room"
-    with Archive([], status) as archive:
-        add_node(server, "ARCHIVE", archive.port)
-        code, detail = ask(server, "archive", "find", {"level": "STUDY", "query": {}})
-    assert code == 502
-    assert "A700" in detail
-    assert "no room" in detail
 
 
 # -- send ----------------------------------------------------------------------------------------------------------
