@@ -1,5 +1,6 @@
 """WADO-RS files: whole studies streamed in order, transcoded where that is asked for."""
 
+import re
 import threading
 import time
 import uuid
@@ -169,3 +170,23 @@ def test_one_frame_of_300(web: Web, large: str) -> None:
     assert content == bytes([0]) * (1024 * 1024)
     ((_, content),) = parts_of(web.get(large + "/frames/300"))
     assert content == bytes([299 % 256]) * (1024 * 1024)
+
+
+def test_clients_that_go_away_leave_nothing_open(web: Web, large: str) -> None:
+    def descriptors() -> list[str]:
+        folder = Path(f"/proc/{web.server.process.pid}/fd")
+        links = (each.readlink() for each in folder.iterdir() if each.is_symlink())
+        return sorted(str(link) for link in links if re.search(r"/objects/\d+/", str(link)))
+
+    for tail in ("", "/frames", "/bulk/7FE00010", "/frames/1", "?accept=application/dicom"):
+        for _ in range(3):
+            with (
+                httpx.Client(base_url=web.server.url) as client,
+                client.stream("GET", f"/dicom-web{large}{tail}") as it,
+            ):
+                next(it.iter_raw(1000))
+    deadline = time.monotonic() + 20
+    while descriptors() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert descriptors() == []
+    assert "Traceback" not in web.server.log
