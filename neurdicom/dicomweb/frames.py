@@ -96,17 +96,17 @@ def offers(stored: str, *, single: bool) -> list[Offer]:
 
 def syntax_of(choice: Choice, stored: str) -> str:
     """The transfer syntax that a client gets frames in."""
-    offer, wanted = choice.offer, choice.syntaxes[0]
-    native = stored in NATIVE
-    if wanted in (ANY, stored) or (native and offer.media_type == OCTET_STREAM):
+    media_type, wanted = choice.offer.media_type, choice.syntaxes[0]
+    if wanted == stored or (stored in NATIVE and media_type == OCTET_STREAM):
         return stored
-    if wanted is not None:
-        return wanted
-    if offer.media_type == OCTET_STREAM:
-        return EXPLICIT if offer.syntaxes != frozenset({stored}) else stored
-    if offer.media_type == frame_media_type(stored):
-        return stored
-    return ENCODED[offer.media_type][0]
+    if wanted == ANY and media_type == OCTET_STREAM:
+        return stored  # viewers mean the codestream itself, whatever its type
+    if wanted not in (None, ANY):
+        return str(wanted)
+    if media_type == frame_media_type(stored) and stored in (choice.offer.syntaxes or ()):
+        # Octets without a transfer syntax are decoded, unless a codestream has no other type.
+        return stored if media_type != OCTET_STREAM or len(choice.offer.syntaxes or ()) == 1 else EXPLICIT
+    return EXPLICIT if media_type == OCTET_STREAM else ENCODED[media_type][0]
 
 
 def parse_frames(text: str) -> list[int]:

@@ -155,6 +155,7 @@ def test_an_instance_of_another_series_is_not_there(web: Web, multi: tuple[str, 
         # What takes no work, or loses nothing, comes before what is merely named first.
         ("multipart/related; type=image/jpeg, multipart/related; type=image/jls", ("image/jls", True)),
         ("multipart/related; type=image/jpeg, multipart/related; type=application/octet-stream", (OCTETS, True)),
+        ("multipart/related; type=image/jpeg; transfer-syntax=*", ("image/jpeg", True)),
         ("video/mp4", None),
         ("multipart/related; type=image/jls; transfer-syntax=1.2.840.10008.1.2.4.81", None),
     ],
