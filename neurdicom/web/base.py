@@ -139,7 +139,7 @@ class ApiHandler(EarlyAnswerHandler):
                 host=self.request.host,
                 origin=headers.get("Origin"),
                 fetch_site=headers.get("Sec-Fetch-Site"),
-                trusted=cors.listed_origins(self.services.settings.cors_origins),
+                trusted=self._trusted_origins(),
             )
         self.principal = await self.services.authenticator.authenticate(
             authorization, self.get_cookie(SESSION_COOKIE), self.request.remote_ip or ""
@@ -184,6 +184,13 @@ class ApiHandler(EarlyAnswerHandler):
         if allowed is not None:
             self.set_header("Access-Control-Allow-Origin", allowed)
             self.set_header("Access-Control-Expose-Headers", cors.EXPOSED)
+
+    def _trusted_origins(self) -> frozenset[str]:
+        """Other origins whose pages may change something; not by a cookie, which is this server's own pages' alone."""
+        settings = self.services.settings
+        if self.get_cookie(SESSION_COOKIE) and not settings.no_auth:
+            return frozenset()
+        return cors.listed_origins(settings.cors_origins)
 
     def _is_preflight(self) -> bool:
         """A browser asks whether a page may send a request: without a credential, which it may not send yet."""

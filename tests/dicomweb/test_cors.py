@@ -75,6 +75,9 @@ def test_a_listed_origin_may_store_with_a_token(listed: tuple[Server, httpx.Clie
     headers = {"Origin": VIEWER, "Sec-Fetch-Site": "cross-site", "Content-Type": "application/dicom"}
     assert client.post("/api/instances", content=dicom_file(), headers=headers).status_code == 201
     assert server.client.post("/api/instances", content=dicom_file(), headers=headers).status_code == 401
+    token = client.headers["Authorization"].split()[1]
+    headers["Cookie"] = f"neurdicom_session={token}"
+    assert server.client.post("/api/instances", content=dicom_file(), headers=headers).status_code == 403
 
 
 def test_nothing_is_said_without_the_setting(server: Server) -> None:
