@@ -16,7 +16,7 @@ from neurdicom.dicom.indexed import attributes_of
 from neurdicom.dicom.scan import Dataset, Pixels, Scanner
 from neurdicom.dicom.stream import EndOfBuffer
 from neurdicom.dicom.uid import check_uid
-from neurdicom.errors import Malformed, NotDicom
+from neurdicom.errors import Invalid, Malformed, NotDicom
 
 __all__ = ["Header", "Layout", "read_header"]
 
@@ -81,6 +81,15 @@ def read_header(file: Path | int, head: bytes = b"", size: int = 0) -> Header:
         return _read(descriptor, b"", 0)
     finally:
         os.close(descriptor)
+
+
+def media_storage(head: bytes) -> tuple[str, str]:
+    """Media Storage SOP Class UID and SOP Instance UID, from the beginning of a file; empty where one is missing."""
+    try:
+        meta, _ = _file_meta(head)
+        return check_uid(meta.get(0x0002, ""), "sop_class_uid"), check_uid(meta.get(0x0003, ""), "sop_instance_uid")
+    except (NotDicom, Malformed, Invalid):
+        return "", ""
 
 
 def _read(descriptor: int, head: bytes, size: int) -> Header:
@@ -255,7 +264,8 @@ def _header(
         photometric_interpretation=_first(dataset, "00280004", str),
         **{field: _first(dataset, key, int) for field, key in _LAYOUT_KEYS.items()},
     )
-    return Header(attributes, orjson.dumps(dataset), layout)
+    # The model has its elements in the order of tags (PS3.18 F.2.2), whatever a file has.
+    return Header(attributes, orjson.dumps(dataset, option=orjson.OPT_SORT_KEYS), layout)
 
 
 def _first(dataset: Dataset, key: str, kind: type) -> Any:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, NewInstance
@@ -25,9 +25,6 @@ from neurdicom.services.recovery import Recovery, new_instance
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
-Check = Callable[[Header], None]
-"""Looks at an arrival's header before anything is kept of it; what it raises refuses the file. Runs in a thread."""
-
 log = logging.getLogger(__name__)
 
 #: Bytes of one arrival that are held in memory before they go to its spool file; a usual CT or MR image fits, and
@@ -38,6 +35,16 @@ HELD_BYTES = 1024 * 1024
 HELD_BYTES_IN_ALL = 32 * 1024 * 1024
 
 _THREADS = 8
+
+
+class Witness(Protocol):
+    """Sees what an arrival is, before anything is kept of it. Its methods run in a thread."""
+
+    def check(self, header: Header) -> None:
+        """Look at its header; what this raises refuses the file."""
+
+    def broken(self, head: bytes) -> None:
+        """Look at the beginning of a file whose header can't be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +73,8 @@ class Result:
 
     @classmethod
     def rejected(cls, file: str, error: NeurdicomError) -> "Result":
-        """Result of a file that was not stored."""
-        return cls(file, "rejected", error=error)
+        """Result of a file that was not stored; what its error holds on to (pieces of the file, in its frames) goes."""
+        return cls(file, "rejected", error=error.with_traceback(None))
 
     def as_dict(self) -> dict[str, str | None]:
         """Give the form that the API answers."""
@@ -110,16 +117,16 @@ class IngestService:
         await self._queue.drain()
         await asyncio.to_thread(self._threads.shutdown)
 
-    def receive(self, name: str, lane: Lane | None = None, check: Check | None = None) -> "Arrival":
+    def receive(self, name: str, lane: Lane | None = None, witness: Witness | None = None) -> "Arrival":
         """Begin to receive a file whose bytes come in pieces; files of one lane enter the catalog in order."""
-        return Arrival(self, name, lane or Lane(), check)
+        return Arrival(self, name, lane or Lane(), witness)
 
-    async def store(self, spool: Spool, name: str, lane: Lane | None = None, check: Check | None = None) -> Result:
+    async def store(self, spool: Spool, name: str, lane: Lane | None = None, witness: Witness | None = None) -> Result:
         """Store a file that lies complete in a spool; the spool is used up, whatever happens.
 
         Raises nothing for a file that can't be stored: the result says why.
         """
-        return await self.finish(name, lane or Lane(), spool, (), check)
+        return await self.finish(name, lane or Lane(), spool, (), witness)
 
     async def finish(
         self,
@@ -127,10 +134,10 @@ class IngestService:
         lane: Lane,
         spool: Spool | None,
         rest: tuple[bytes | memoryview, ...],
-        check: Check | None = None,
+        witness: Witness | None = None,
     ) -> Result:
         """Store a file whose last pieces are still in memory; without a spool, all of it is."""
-        return await self._enter(name, lane, self.run(self._land, spool, rest, check))
+        return await self._enter(name, lane, self.run(self._land, spool, rest, witness))
 
     async def adopt(self, name: str, file: Path, size: int, sha256: str, header: Header) -> Result:
         """Store a file that another process wrote to the spool folder, made durable and parsed; it is used up."""
@@ -146,13 +153,11 @@ class IngestService:
             return Result.rejected(name, NeurdicomError("internal error: the file could not be stored"))
         return Result(name, outcome.status, arrival.instance, arrival.study, arrival.series)
 
-    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], check: Check | None) -> NewInstance:
+    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], witness: Witness | None) -> NewInstance:
         """Write, parse and move into the blob store, in a thread. The spool is used up, whatever happens."""
         spool = self.append(spool, rest)
         try:
-            header = read_header(spool.descriptor, spool.head, spool.size)
-            if check is not None:
-                check(header)
+            header = _read(spool, witness)
             return new_instance(header, self._blobs.commit(spool), datetime.now(UTC))
         except OSError as error:
             raise disk_error(error) from error
@@ -243,16 +248,28 @@ class Inflow:
 class Arrival(Inflow):
     """An instance on its way in. Every arrival ends in `finish` or in `abort`."""
 
-    def __init__(self, ingest: IngestService, name: str, lane: Lane, check: Check | None = None) -> None:
+    def __init__(self, ingest: IngestService, name: str, lane: Lane, witness: Witness | None = None) -> None:
         super().__init__(ingest)
         self.name = name
         self._lane = lane
-        self._check = check
+        self._witness = witness
 
     async def finish(self) -> Result:
         """Store it, now that it is complete."""
         spool, rest = self._take()
-        return await self._ingest.finish(self.name, self._lane, spool, rest, self._check)
+        return await self._ingest.finish(self.name, self._lane, spool, rest, self._witness)
+
+
+def _read(spool: Spool, witness: Witness | None) -> Header:
+    try:
+        header = read_header(spool.descriptor, spool.head, spool.size)
+    except NeurdicomError:
+        if witness is not None:
+            witness.broken(spool.head)
+        raise
+    if witness is not None:
+        witness.check(header)
+    return header
 
 
 def disk_error(error: OSError) -> Unavailable:

@@ -121,7 +121,9 @@ def test_each_failure_has_its_reason(own: Server) -> None:
     )
     answer = store(own, body)
     assert (answer.status_code, stored(answer)) == (202, [uid(6)])
-    assert others(answer) == [0xC000, 0xC000, 0xA900, 0xC000, 0xC000]
+    # Of those that can't be read, the File Meta Information tells which they are.
+    assert failed(answer) == {uid(6, 2): 0xC000, uid(6, 3): 0xA900}
+    assert others(answer) == [0xC000, 0xC000, 0xC000]
 
 
 @pytest.mark.parametrize(

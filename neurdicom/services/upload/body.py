@@ -8,7 +8,7 @@ from neurdicom.services.upload.files import FileReader
 from neurdicom.services.upload.multipart import Event, MultipartReader, PartBegins, PartData
 from neurdicom.services.upload.results import Results
 
-#: Bytes of a multipart body that are taken apart at a time, and events of them that are many.
+#: Bytes of a multipart body that are taken apart at a time, and events of them that are handled at a time.
 _SLICE = 32 * 1024
 _MANY = 32
 
@@ -51,11 +51,10 @@ class Upload:
             return
         view = memoryview(data)
         for start in range(0, len(data), _SLICE):
-            events = self._multipart.feed(bytes(view[start : start + _SLICE]))
-            for event in events:
+            for number, event in enumerate(self._multipart.feed(bytes(view[start : start + _SLICE])), 1):
                 await self._handle(event)
-            if len(events) > _MANY:
-                await asyncio.sleep(0)  # tiny parts: let others have the event loop
+                if number % _MANY == 0:
+                    await asyncio.sleep(0)  # tiny parts: let others have the event loop
 
     async def _handle(self, event: Event) -> None:
         if isinstance(event, PartBegins):

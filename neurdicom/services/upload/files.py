@@ -1,7 +1,7 @@
 """One file of an upload as it arrives: an instance, a ZIP of files, or neither; its first bytes tell."""
 
 from neurdicom.errors import NotDicom
-from neurdicom.services.ingest import Arrival, Check, IngestService
+from neurdicom.services.ingest import Arrival, IngestService, Witness
 from neurdicom.services.upload.archive import ZipReader
 from neurdicom.services.upload.results import Results
 
@@ -21,8 +21,8 @@ class FileReader:
         What the sender calls the file.
     results : Results
         Where its result, or those of the files in it, go.
-    check : callable, optional
-        Looks at the header of an instance.
+    witness : Witness, optional
+        Sees what the file is, where it is an instance.
     archives : bool
         A ZIP is taken apart.
     """
@@ -33,11 +33,11 @@ class FileReader:
         name: str,
         results: Results,
         *,
-        check: Check | None = None,
+        witness: Witness | None = None,
         archives: bool = True,
     ) -> None:
         self.name = name
-        self._check = check
+        self._witness = witness
         self._archives = archives
         self._ingest = ingest
         self._results = results
@@ -68,7 +68,7 @@ class FileReader:
         self._head.clear()
         self._decided = True
         if head[128:PROBE] == b"DICM":
-            self._arrival = self._ingest.receive(self.name, self._results.lane, self._check)
+            self._arrival = self._ingest.receive(self.name, self._results.lane, self._witness)
         elif self._archives and head.startswith(_ZIP):
             self._archive = ZipReader(self._ingest, self._results)
         return head

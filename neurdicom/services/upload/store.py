@@ -7,6 +7,7 @@ from python_multipart.multipart import parse_options_header
 
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.header import Header
+from neurdicom.dicom.part10 import media_storage
 from neurdicom.errors import Conflict, Malformed, NeurdicomError, NotDicom
 from neurdicom.services.ingest import IngestService, Result
 from neurdicom.services.upload.body import Upload
@@ -23,7 +24,7 @@ _IDENTITIES = ("", "binary", "8bit", "7bit")
 
 @dataclass(slots=True)
 class StoredReference:
-    """An instance of a Store transaction, and what became of it; what is not known of it is empty.
+    """An instance of a Store transaction, and what became of it; what is not known of it is empty. A `Witness`.
 
     Attributes
     ----------
@@ -44,6 +45,11 @@ class StoredReference:
         self.sop_class = header.layout.sop_class
         if self.study not in (None, study):
             raise Conflict(f"the instance {self.sop_instance} is of study {study}, not of {self.study}")
+
+    def broken(self, head: bytes) -> None:
+        """Note which instance a file says to be that can't be read."""
+        if not self.sop_instance:
+            self.sop_class, self.sop_instance = media_storage(head)
 
 
 class Store(Upload):
@@ -86,7 +92,7 @@ class Store(Upload):
     def _reader(self, name: str) -> FileReader:
         reference = StoredReference(self._study)
         self._references.append(reference)
-        return FileReader(self._ingest, name, self._results, check=reference.check, archives=False)
+        return FileReader(self._ingest, name, self._results, witness=reference, archives=False)
 
     async def _handle(self, event: Event) -> None:
         if isinstance(event, PartBegins):
@@ -146,7 +152,7 @@ class Store(Upload):
             spool: Spool = await self._ingest.run(gathered.assemble, dataset)
         except NeurdicomError as error:
             return Result.rejected(name, error)
-        return await self._ingest.store(spool, name, self._results.lane, reference.check)
+        return await self._ingest.store(spool, name, self._results.lane, reference)
 
     @property
     def _single(self) -> bool:
