@@ -268,7 +268,7 @@ class Scanner(ElementStream):
             path = f"{level.path}{element.key}/{count}/"
             item = level.item(path, explicit=explicit, delimited=length == UNDEFINED)
             pos = self._dataset(item, pos, item_stop)
-            written = orjson.dumps(item.out)
+            written = orjson.dumps(item.out, option=orjson.OPT_SORT_KEYS)
             text += b"," if count else b"["
             text += written
             count += 1

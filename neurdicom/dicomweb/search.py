@@ -63,6 +63,8 @@ class SearchHandler(DicomWebHandler):
             query.include.update(RESERVED)
             query.include.update(tag for of in above for tag in DEFAULTS[of] if tag != REQUEST_ATTRIBUTES)
         first = await self._find(query, query.limit, query.offset, None) if possible else Matches([], None, False)
+        for name in query.unsupported:
+            self.add_header("Warning", f'299 neurdicom "{name} is not supported and was ignored"')
         for tag in first.ignored:
             self.add_header("Warning", f'299 neurdicom "{keyword(tag)} is not supported as a key and was ignored"')
         self.set_header("Cache-Control", "no-cache")

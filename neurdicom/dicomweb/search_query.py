@@ -33,6 +33,8 @@ class SearchQuery:
     fuzzy : bool
     limit : int or None
     offset : int
+    unsupported : list of str
+        Parameters of the standard that were left out of account.
     """
 
     keys: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class SearchQuery:
     fuzzy: bool = False
     limit: int | None = None
     offset: int = 0
+    unsupported: list[str] = field(default_factory=list)
 
     def narrow(self, tag: str, uid: str) -> bool:
         """Add a UID of the path; False if it is none, or the query wants others, so that nothing can match."""
@@ -73,6 +76,10 @@ def read_search(arguments: Mapping[str, Iterable[str]]) -> SearchQuery:
             _include(query, given)
         elif name == "fuzzymatching":
             query.fuzzy = _flag(name, given)
+        elif name == "multiplevaluematching":
+            _flag(name, given)  # lists match without it, too
+        elif name == "emptyvaluematching":
+            query.unsupported += [name] if _flag(name, given) else []
         elif name in ("limit", "offset"):
             setattr(query, name, _number(name, given))
         else:
@@ -122,7 +129,7 @@ def _path(name: str, parameter: str) -> list[str]:
     tags = []
     for part in parts:
         tag = part.upper() if _TAG.match(part) else None
-        number = tag_for_keyword(part) if tag is None else None
+        number = tag_for_keyword(part) if tag is None and part else None  # pydicom knows tags without a keyword
         if tag is None and number is None:
             raise Invalid(
                 f"{part[:80]!r} is no attribute; a keyword such as PatientID or eight hexadecimal digits are expected",

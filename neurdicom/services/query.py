@@ -104,7 +104,9 @@ class QueryService:
         """
         read = read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime)
         template = Template(level, read.asked, include, defaults=defaults)
-        sought = _Search(self._catalog, level, read, template, matcher(read.others, fuzzy=fuzzy))
+        # Long patterns take longer to compile than the event loop may be held.
+        meets = await asyncio.to_thread(matcher, read.others, fuzzy=fuzzy) if read.others else matcher({})
+        sought = _Search(self._catalog, level, read, template, meets)
         found = await sought.take(None if limit is None else limit + 1, offset, after)
         items = found[:limit]
         last = items[-1][0] if items else None

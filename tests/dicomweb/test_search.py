@@ -174,7 +174,10 @@ def test_nothing_below_what_is_unknown(searched: Searched) -> None:
         ("patientname=DOE", "patientname"),
         ("0010001=DOE", "0010001"),
         ("PatientName.PatientID=1", "PatientName.PatientID"),
+        ("=x", None),
+        ("PatientName.=x", "PatientName."),
         ("includefield=Nothing", "includefield"),
+        ("emptyvaluematching=perhaps", "emptyvaluematching"),
         ("limit=-1", "limit"),
         ("limit=ten", "limit"),
         ("limit=99999999999999999999", "limit"),
@@ -202,6 +205,10 @@ def test_a_warning_for_keys_that_are_ignored(searched: Searched) -> None:
     assert answer.headers["Warning"].startswith("299 ")
     assert "RetrieveAETitle" in answer.headers["Warning"]
     assert "Warning" not in searched.web.get("/studies?limit=1").headers
+    unsupported = searched.web.get("/studies?limit=1&emptyvaluematching=true&multiplevaluematching=true")
+    assert "emptyvaluematching" in unsupported.headers["Warning"]
+    assert "multiplevaluematching" not in unsupported.headers["Warning"]
+    assert "Warning" not in searched.web.get("/studies?limit=1&emptyvaluematching=false").headers
 
 
 @pytest.mark.parametrize(
