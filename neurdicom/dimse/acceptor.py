@@ -30,7 +30,7 @@ from neurdicom.dimse.requestor import Requestor
 from neurdicom.dimse.retrieve import Retrieval
 from neurdicom.dimse.storage import on_store
 from neurdicom.dimse.tls import acceptor_context
-from neurdicom.dimse.upper_layer import MAXIMUM_PDU, Transport
+from neurdicom.dimse.upper_layer import MAXIMUM_PDU, Transport, cut
 from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def as_end_of(assoc: Association) -> Iterator[None]:
         log.info("%s did not wait for the end of its request: %s", assoc.peer, error)
 
 
-class Incoming(Association):
+class Accepted(Association):
     """An accepted association, which tells the server when it is over."""
 
     def __init__(self, ae: ApplicationEntity, *, on_release: Callable[[], None], spool: Path, largest: int) -> None:
@@ -136,6 +136,7 @@ class Acceptor:
 
     def _serve(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
         assoc: Association | None = None
+        sock.settimeout(self._timeout)
         try:
             sock = self._secure(sock)
             assoc = self._associate(sock, number, remote, local)
@@ -164,21 +165,25 @@ class Acceptor:
             Retrieval(Exchange(assoc), request, context, self._link, self._requestor).serve()
 
     def _secure(self, sock: socket.socket) -> socket.socket:
-        """Speak TLS if that is asked for. Raises `OSError`; an `SSLSocket` keeps the descriptor."""
+        """Speak TLS if that is asked for. Raises `OSError`; then the connection is closed."""
         if self._tls is None:
             return sock
-        sock.settimeout(self._timeout)
+        secured = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         # A peer that stalls in the handshake is cut off, however little it sends within each timeout.
-        cutter = threading.Timer(self._timeout, sock.shutdown, [socket.SHUT_RDWR])
+        cutter = threading.Timer(self._timeout, cut, [secured])
         cutter.daemon = True
         cutter.start()
         try:
-            return self._tls.wrap_socket(sock, server_side=True)
+            secured.do_handshake()
+        except OSError:
+            secured.close()
+            raise
         finally:
             cutter.cancel()
+        return secured
 
     def _associate(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> Association:
-        assoc = Incoming(
+        assoc = Accepted(
             self.ae,
             on_release=lambda: self._link.tell("released", number=number),
             spool=self._spool,

@@ -58,6 +58,12 @@ class PduTooLong(ValueError):
     """A peer announces a PDU that is longer than it may be."""
 
 
+def cut(sock: socket.socket) -> None:
+    """End a connection that another thread may be using TLS on."""
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 class Transport(AssociationSocket):
     """A connection that is read in large pieces, with a time limit for each PDU.
 
@@ -160,8 +166,20 @@ class Transport(AssociationSocket):
         sock: socket.socket = self.socket
         if self._tls is None:
             return sock.recv_into(view)
-        with self._tls:
-            return sock.recv_into(view)
+        poller = select.poll()
+        poller.register(sock, select.POLLIN)
+        while True:
+            # What has come may be no data but TLS's own: nobody may wait for more with the lock held.
+            with self._tls:
+                sock.settimeout(0)
+                try:
+                    return sock.recv_into(view)
+                except ssl.SSLWantReadError:
+                    pass
+                finally:
+                    sock.settimeout(self._seconds)
+            if not poller.poll(self._seconds * 1000):
+                raise TimeoutError(f"nothing came for {self._seconds:g} s")
 
     def send(self, bytestream: bytes | bytearray) -> None:
         """Send a PDU; what goes wrong is told as Evt17, as the original does."""
@@ -247,8 +265,7 @@ class UpperLayer(DULServiceProvider):
         """End the connection without a word; the reading thread notices."""
         sock = self.socket.socket if self.socket is not None else None
         if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            cut(sock)
 
     def wake(self) -> None:
         """Have the reading thread look around."""
@@ -265,6 +282,8 @@ class UpperLayer(DULServiceProvider):
                     self._act()
             except InvalidEventError:  # the peer has ended the association meanwhile
                 self.to_provider_queue.queue.clear()
+            except Exception as error:  # of what has arrived meanwhile, which is no fault of who sends
+                self._break_off(error)
         if self.state_machine.current_state != "Sta6":
             self.wake()
 
@@ -285,7 +304,8 @@ class UpperLayer(DULServiceProvider):
             while not self._kill_thread and not (opened and self._is_over):
                 self._step(bell)
                 opened = opened or not self._is_over
-                self.assoc.awake.set()
+                if not (self.assoc.dimse.msg_queue.empty() and self.to_user_queue.empty()):
+                    self.assoc.awake.set()  # not for each PDU: waking a thread costs more than taking one
         finally:
             self._kill_thread = True
             self.to_user_queue.put(None)  # who waits for what comes now, such as a request, waits in vain
@@ -308,8 +328,7 @@ class UpperLayer(DULServiceProvider):
             with self._acting:
                 self._act()
         except Exception as error:  # whatever a peer provoked, it ends this association and nothing else
-            log.warning("association with %s aborted: %s", self.assoc.peer, error)
-            self._break_off()
+            self._break_off(error)
 
     def _wait(self, bell: int) -> None:
         """Wait for the peer, for a bell, or for the next look at the timers."""
@@ -370,8 +389,9 @@ class UpperLayer(DULServiceProvider):
             if not (self._is_over and event in _ENDS):  # it may be told twice that the connection has ended
                 self.state_machine.do_action(event)
 
-    def _break_off(self) -> None:
+    def _break_off(self, error: Exception) -> None:
         """Send an A-ABORT past the state machine, and end."""
+        log.warning("association with %s aborted: %s", self.assoc.peer, error)
         abort = A_ABORT_RQ()
         abort.source, abort.reason_diagnostic = 0x02, 0x00
         if self.socket is not None and self.socket.socket is not None:

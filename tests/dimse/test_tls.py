@@ -114,6 +114,20 @@ def test_plain_peers_and_stalled_handshakes_are_let_go(secure: Server, keys: Key
             pass
 
 
+def test_a_handshake_in_drops_is_let_go(secure: Server) -> None:
+    with Peer(secure.dimse_port) as peer:
+        peer.socket.sendall(bytes.fromhex("1603010200010001fc0303"))
+        peer.socket.settimeout(0.3)
+        with pytest.raises(ConnectionError):
+            for _ in range(100):
+                peer.socket.sendall(b"\0")
+                try:
+                    if not peer.socket.recv(100):
+                        raise ConnectionError
+                except TimeoutError:
+                    continue
+
+
 def test_files_that_are_no_keys_stop_the_start(tmp_path: Path, keys: Keys) -> None:
     certificate, _ = keys.server
     _, key = keys.client
