@@ -143,9 +143,9 @@ def test_parallel_senders(dimse: Server, senders: int) -> None:
         with Peer(dimse.dimse_port).associate((SECONDARY_CAPTURE, [EXPLICIT])) as peer:
             for number in (*range(1, 41), 7, 8):
                 one = instance(number, study=study, series=series)
-                status = peer.store(1, one.sop_class, one.uid, one.dataset).Status
-                if status != 0:
-                    failures.append((series, number, status))
+                response = peer.store(1, one.sop_class, one.uid, one.dataset)
+                if response.Status != 0:
+                    failures.append(response)
             peer.release()
 
     threads = [threading.Thread(target=run, args=(series,)) for series in range(1, senders + 1)]
@@ -153,7 +153,7 @@ def test_parallel_senders(dimse: Server, senders: int) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not failures
+    assert not failures, dimse.log
     found = dimse.client.get(f"/api/studies/1.2.826.0.1.3680043.10.1595.9.{study}").json()
     assert (found["images_count"], found["series_count"]) == (40 * senders, senders)
 
