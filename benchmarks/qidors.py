@@ -138,10 +138,9 @@ def main() -> None:
                     rates.setdefault(label, {})[name] = rate
                     print(f"{name:10} {rate:8.1f}/s  {label}", flush=True)
     for label, each in rates.items():
-        if len(each) == 2:
-            print(
-                f"{label}: {each['NeurDICOM'] / each['Orthanc']:.1f} x Orthanc (goal {GOAL:g}, {given.studies} studies)"
-            )
+        if each.get("Orthanc") and "NeurDICOM" in each:
+            ratio = each["NeurDICOM"] / each["Orthanc"]
+            print(f"{label}: {ratio:.1f} x Orthanc (goal {GOAL:g}, {given.studies} studies)")
 
 
 if __name__ == "__main__":
