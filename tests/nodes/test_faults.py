@@ -344,3 +344,31 @@ def test_a_slow_node_holds_nobody_up_and_can_be_cancelled(here: Client, faulty: 
     assert time.monotonic() - begin < 20
     go_on.set()
     assert here.ended(job)["state"] == "cancelled"
+
+
+def test_cancelling_in_the_middle_of_a_series(here: Client, faulty: FaultyServer) -> None:
+    uid, files = study(20, 1)
+    go_on = threading.Event()
+
+    def slow(request: Request) -> None:
+        if "/series?" in request.path:
+            request.answer_json(series_of(uid, files))
+            return
+        whole = multipart(files)
+        request.send_response(200)
+        request.send_header("Content-Type", RELATED + "b")
+        request.send_header("Content-Length", str(len(whole)))
+        request.end_headers()
+        request.wfile.write(whole[: len(whole) // 2])
+        request.wfile.flush()
+        go_on.wait(30)
+        request.wfile.write(whole[len(whole) // 2 :])
+
+    faulty.behaviour = slow
+    job = here.submit("faulty", "retrieve", level="STUDY", ids=[uid])
+    here.when(job, lambda now: now["done"] > 0)
+    assert here.http.delete(f"/api/jobs/{job}").status_code == 202
+    go_on.set()
+    ended = here.ended(job)
+    assert ended["state"] == "cancelled"
+    assert 0 < ended["done"] <= here.count(uid) < len(files)

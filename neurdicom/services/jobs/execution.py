@@ -189,12 +189,13 @@ class Execution:
 
     def _conclude(self, error: PeerFailed | None) -> None:
         """Decide whether the job is over, and how."""
-        self._live = None
-        self._show()
         job = self.job
         if self._stop == "cancel":
-            job.end("cancelled")
-        elif self._stop == "halt":
+            job.end("cancelled")  # what came of an item under way counts
+            return
+        self._live = None
+        self._show()
+        if self._stop == "halt":
             job.wait()
         elif job.expanded and not self._left and error is None:
             job.total = job.done + job.failed
