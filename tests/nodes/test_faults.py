@@ -3,12 +3,15 @@
 import gzip
 import io
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pydicom
 import pytest
+import trustme
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -16,6 +19,7 @@ from tests.nodes.support import Client
 from tests.nodes.test_dicomweb import study
 from tests.resources.files import to_bytes
 from tests.support.faulty import FaultyServer, Request, multipart, store_answer
+from tests.support.server import Server
 
 RELATED = 'multipart/related; type="application/dicom"; boundary='
 
@@ -372,3 +376,29 @@ def test_cancelling_in_the_middle_of_a_series(here: Client, faulty: FaultyServer
     ended = here.ended(job)
     assert ended["state"] == "cancelled"
     assert 0 < ended["done"] <= here.count(uid) < len(files)
+
+
+# -- TLS ------------------------------------------------------------------------------------------------------
+
+
+def test_certificates_are_verified(
+    here: Client, faulty: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    faulty.socket = context.wrap_socket(faulty.socket, server_side=True)
+    url = faulty.url.replace("http://127.0.0.1", "https://localhost")
+    here.add_node("faulty", url)
+    answer = here.echo("faulty")
+    assert answer.status_code == 502
+    assert "certificate" in answer.json()["detail"].lower()
+    assert not faulty.requests, "nothing was sent to who could not be trusted"
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with Server(tmp_path / "data") as trusting:
+        other = Client(trusting.client)
+        other.add_node("faulty", url)
+        assert other.echo("faulty").status_code == 200
+        other.add_node("faulty", url.replace("localhost", "127.0.0.1"))
+        assert other.echo("faulty").status_code == 502, "the certificate is another host's"
