@@ -144,12 +144,24 @@ def test_transfer_syntaxes_there_and_back(here: Client, peer: Peer, name: str) -
     assert pydicom.dcmread(io.BytesIO(back)).PixelData == ds.PixelData
 
 
-def test_a_large_file_passes_in_constant_memory(here: Client, there: Client, there_server: Server) -> None:
-    uid, files = study(1, 1, Rows=2048, Columns=2048, NumberOfFrames=12, PixelData=bytes(2048 * 2048 * 2 * 12))
+def most_memory(server: Server) -> int:
+    """Bytes that the server process has held at most so far."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def test_a_large_file_passes_in_constant_memory(
+    here: Client, there: Client, server: Server, there_server: Server
+) -> None:
+    size = 2048 * 2048 * 2 * 12
+    uid, files = study(1, 1, Rows=2048, Columns=2048, NumberOfFrames=12, PixelData=bytes(size))
     here.store(*files)
+    before = [most_memory(each) for each in (server, there_server)]
     assert here.run("there", "send", studies=[uid])["done"] == 1
     here.http.delete(f"/api/studies/{uid}")
     assert here.run("there", "retrieve", level="STUDY", ids=[uid])["done"] == 1
+    after = [most_memory(each) for each in (server, there_server)]
+    assert max(map(int.__sub__, after, before)) < size // 2
     there.http.delete(f"/api/studies/{uid}")
     here.http.delete(f"/api/studies/{uid}")
 

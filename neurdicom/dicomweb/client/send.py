@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from neurdicom.dicom.header import EXPLICIT
-from neurdicom.dicomweb.client.connection import Answer, Connections, check_answer
+from neurdicom.dicomweb.client.connection import Answer, Connections, check_answer, failure
 from neurdicom.errors import NeurdicomError, PeerFailed
 from neurdicom.services.files import File, FileService, Given
 from neurdicom.services.peers import Node
@@ -39,10 +41,11 @@ _WARNINGS = {
     0xB006: "elements were discarded",
     0xB007: "the dataset does not match its SOP class",
 }
-_DUPLICATE, _UNSUPPORTED_SYNTAX, _UNSUPPORTED_MEDIA_TYPE = 0x0111, 0xC122, 415
+_DUPLICATE, _UNSUPPORTED_SYNTAX = 0x0111, 0xC122
 
-#: Statuses that one of the instances may be to blame for: malformed, too large, unprocessable.
-_OF_ONE = frozenset({400, 413, 422})
+#: Statuses that one of the instances may be to blame for: malformed, too large, of a type or with a content that is
+#: not taken.
+_OF_ONE = frozenset({400, 413, 415, 422})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +110,10 @@ class Sender:
         if answer.status in _OF_ONE and len(batch) > 1:
             half = len(batch) // 2
             return [*await self._send(node, batch[:half]), *await self._send(node, batch[half:])]
-        if answer.status == _UNSUPPORTED_MEDIA_TYPE and not converted:
-            if len(batch) > 1:
-                return [sent for given in batch for sent in await self._send(node, [given])]
-            refused = {given.download.instance: _UNSUPPORTED_SYNTAX for given in batch}
-            told = {uid: _failure(uid, _UNSUPPORTED_SYNTAX) for uid in refused}
-        elif answer.status in _OF_ONE or answer.status == _UNSUPPORTED_MEDIA_TYPE:
-            return [Sent(one.download.instance, failed=True, reason=_words(node, answer)) for one in batch]
+        if answer.status in _OF_ONE:
+            told, refused = _refusal(node, answer, batch[0].download.instance)
         else:
-            if answer.status != 409:
+            if answer.status != httpx.codes.CONFLICT:  # which tells of each instance
                 check_answer(node, answer)
             told, refused = read_answer(await answer.json(), answer)
         results: list[Sent] = []
@@ -193,12 +191,11 @@ def _may_be_syntax(code: int | None) -> bool:
     return code is not None and (code == _UNSUPPORTED_SYNTAX or code & 0xF000 == 0xC000)
 
 
-def _words(node: Node, answer: Answer) -> str:
-    try:
-        check_answer(node, answer)
-    except PeerFailed as error:
-        return str(error)
-    return answer.where
+def _refusal(node: Node, answer: Answer, uid: str) -> tuple[dict[str, Sent], dict[str, int]]:
+    """What a status that refuses a request with a single instance says of that, as `read_answer` gives it."""
+    reason = str(failure(node, answer.where, answer.status, answer.headers, answer.body))
+    refused = {uid: _UNSUPPORTED_SYNTAX} if answer.status == httpx.codes.UNSUPPORTED_MEDIA_TYPE else {}
+    return {uid: Sent(uid, failed=True, reason=reason)}, refused
 
 
 def _items(dataset: Mapping[str, Any], tag: str) -> list[Mapping[str, Any]]:
