@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurdicom.dicomweb.client.send import _INSTANCES as PER_REQUEST
-from tests.nodes.support import Client
-from tests.nodes.test_dicomweb import study
-from tests.nodes.test_faults import RELATED, series_of, uids_of
+from tests.nodes.support import RELATED, Client, series_of, study, uids_of
 from tests.support.faulty import FaultyServer, Request, multipart, store_answer
 from tests.support.server import Server
 

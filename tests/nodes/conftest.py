@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.servers import orthanc as run_orthanc
 from tests.nodes.support import Client
+from tests.support.faulty import FaultyServer
 from tests.support.server import Server
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -41,3 +42,11 @@ def orthanc_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("orthanc") / "data"
     with run_orthanc(folder, Plugins=[str(ORTHANC_DICOMWEB)], DicomWeb={"Enable": True, "Root": "/dicom-web/"}) as port:
         yield f"http://127.0.0.1:{port}/dicom-web"
+
+
+@pytest.fixture
+def faulty(here: Client) -> Iterator[FaultyServer]:
+    """A node known as `faulty`."""
+    with FaultyServer() as running:
+        here.add_node("faulty", running.url, username="ann", password="correct-horse")
+        yield running

@@ -1,10 +1,48 @@
 """Nodes and jobs as a client of the API sees them."""
 
+import io
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pydicom
+from pydicom.uid import generate_uid
+
+from tests.resources.files import make_file
+from tests.support.faulty import Request, store_answer
+
+RELATED = 'multipart/related; type="application/dicom"; boundary='
+
+
+def study(count: int = 3, series: int = 2, **elements: Any) -> tuple[str, list[bytes]]:
+    """A study's UID, and its files."""
+    uid = generate_uid()
+    patient = {"PatientID": uid[-12:], "PatientName": "Müller^Jürgen", "StudyInstanceUID": uid} | elements
+    files = []
+    for number in range(series):
+        own = {"SeriesInstanceUID": generate_uid(), "SeriesNumber": number + 1}
+        files += [make_file(InstanceNumber=n + 1, **(patient | own)) for n in range(count)]
+    return uid, files
+
+
+def uids_of(body: bytes) -> list[str]:
+    """SOP Instance UIDs of the files in a body that was sent."""
+    parts = re.split(rb"\r?\n?--[0-9a-f]{32}(?:--)?\r\n", body)
+    files = [part.partition(b"\r\n\r\n")[2] for part in parts if part]
+    return [str(pydicom.dcmread(io.BytesIO(file)).SOPInstanceUID) for file in files if file]
+
+
+def takes_all(request: Request) -> None:
+    """Store whatever comes."""
+    request.answer_json(store_answer(uids_of(request.read())))
+
+
+def series_of(uid: str, files: list[bytes]) -> list[dict[str, object]]:
+    """What a node answers when it is asked for the series of a study."""
+    found = sorted({str(pydicom.dcmread(io.BytesIO(file)).SeriesInstanceUID) for file in files})
+    return [{"0020000D": {"vr": "UI", "Value": [uid]}, "0020000E": {"vr": "UI", "Value": [series]}} for series in found]
 
 
 class Client:

@@ -11,20 +11,9 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
-from tests.nodes.support import Client
-from tests.resources.files import make_file, to_bytes
+from tests.nodes.support import Client, study
+from tests.resources.files import to_bytes
 from tests.support.server import Server
-
-
-def study(count: int = 3, series: int = 2, **elements: Any) -> tuple[str, list[bytes]]:
-    """A study's UID, and its files."""
-    uid = generate_uid()
-    patient = {"PatientID": uid[-12:], "PatientName": "Müller^Jürgen", "StudyInstanceUID": uid} | elements
-    files = []
-    for number in range(series):
-        own = {"SeriesInstanceUID": generate_uid(), "SeriesNumber": number + 1}
-        files += [make_file(InstanceNumber=n + 1, **(patient | own)) for n in range(count)]
-    return uid, files
 
 
 class Peer:

@@ -2,11 +2,10 @@
 
 import gzip
 import io
-import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -15,40 +14,10 @@ import trustme
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from tests.nodes.support import Client
-from tests.nodes.test_dicomweb import study
+from tests.nodes.support import Client, study, takes_all, uids_of
 from tests.resources.files import to_bytes
-from tests.support.faulty import FaultyServer, Request, multipart, store_answer
+from tests.support.faulty import FaultyServer, Request, store_answer
 from tests.support.server import Server
-
-RELATED = 'multipart/related; type="application/dicom"; boundary='
-
-
-@pytest.fixture
-def faulty(here: Client) -> Iterator[FaultyServer]:
-    """A node known as `faulty`."""
-    with FaultyServer() as running:
-        here.add_node("faulty", running.url, username="ann", password="correct-horse")
-        yield running
-
-
-def uids_of(body: bytes) -> list[str]:
-    """SOP Instance UIDs of the files in a body that was sent."""
-    parts = re.split(rb"\r?\n?--[0-9a-f]{32}(?:--)?\r\n", body)
-    files = [part.partition(b"\r\n\r\n")[2] for part in parts if part]
-    return [str(pydicom.dcmread(io.BytesIO(file)).SOPInstanceUID) for file in files if file]
-
-
-def takes_all(request: Request) -> None:
-    """Store whatever comes."""
-    request.answer_json(store_answer(uids_of(request.read())))
-
-
-def series_of(uid: str, files: list[bytes]) -> list[dict[str, object]]:
-    """What a node answers when it is asked for the series of a study."""
-    found = sorted({str(pydicom.dcmread(io.BytesIO(file)).SeriesInstanceUID) for file in files})
-    return [{"0020000D": {"vr": "UI", "Value": [uid]}, "0020000E": {"vr": "UI", "Value": [series]}} for series in found]
-
 
 # -- echo and find --------------------------------------------------------------------------------------------
 
@@ -121,7 +90,8 @@ def test_a_node_that_knows_no_pages(here: Client, faulty: FaultyServer) -> None:
 def test_busy_then_well_again(here: Client, faulty: FaultyServer) -> None:
     uid, files = study(2, 1)
     here.store(*files)
-    answers = iter([lambda request: request.answer(503, Retry_After="1"), Request.cut, takes_all])
+    busy = lambda request: (request.read(), request.answer(503, Retry_After="1"))  # noqa: E731
+    answers = iter([busy, Request.cut, takes_all])
     faulty.behaviour = lambda request: next(answers)(request)
     job = here.submit("faulty", "send", studies=[uid])
     waiting = here.when(job, lambda now: now["retry_at"] is not None)
@@ -220,112 +190,6 @@ def test_success_that_nothing_tells_of_is_none(here: Client, faulty: FaultyServe
     here.http.delete(f"/api/jobs/{job}")
 
 
-# -- retrieving -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        (RELATED + "b", lambda files: multipart(files)),
-        (RELATED + '"a b:c"', lambda files: multipart(files, boundary=b"a b:c")),
-        ('multipart/related;boundary="x";TYPE=application/dicom', lambda files: multipart(files, boundary=b"x")),
-        (RELATED + "b", lambda files: b"\r\n" + multipart(files)),
-        (RELATED + "b", lambda files: b"A preamble.\r\n" + multipart(files) + b"an epilogue"),
-        ("application/dicom", lambda files: files[0]),
-    ],
-    ids=range(6),
-)
-def test_forms_of_answers(
-    here: Client, faulty: FaultyServer, content_type: str, body: Callable[[list[bytes]], bytes]
-) -> None:
-    single = content_type == "application/dicom"
-    uid, files = study(1 if single else 3, 1)
-
-    def node(request: Request) -> None:
-        if "/series?" in request.path:
-            request.answer_json(series_of(uid, files))
-        else:
-            packed = gzip.compress(body(files))
-            request.answer(200, packed, content_type, Content_Encoding="gzip")
-
-    faulty.behaviour = node
-    job = here.run("faulty", "retrieve", level="STUDY", ids=[uid])
-    assert (job["state"], job["done"], job["total"]) == ("done", len(files), len(files)), job
-    assert here.count(uid) == len(files)
-
-
-def test_a_stream_that_breaks_is_gone_on_with(here: Client, faulty: FaultyServer) -> None:
-    uid, files = study(6, 1)
-    ids = [str(pydicom.dcmread(io.BytesIO(file)).SOPInstanceUID) for file in files]
-
-    def node(request: Request) -> None:
-        if "/series?" in request.path:
-            request.answer_json(series_of(uid, files))
-        elif "/instances?" in request.path:
-            request.answer_json([{"00080018": {"vr": "UI", "Value": [one]}} for one in ids])
-        elif "/instances/" in request.path:
-            request.answer(200, multipart([files[ids.index(request.path.rpartition("/")[2])]]), RELATED + "b")
-        else:
-            whole = multipart(files)
-            request.send_response(200)
-            request.send_header("Content-Type", RELATED + "b")
-            request.send_header("Content-Length", str(len(whole)))
-            request.end_headers()
-            request.wfile.write(whole[: len(whole) // 2])
-            request.cut()
-
-    faulty.behaviour = node
-    job = here.run("faulty", "retrieve", level="STUDY", ids=[uid])
-    assert (job["state"], job["done"], job["failed"]) == ("done", 6, 0), job
-    assert here.count(uid) == 6
-    again = [path for path in faulty.requests if "/instances/" in path]
-    assert 2 <= len(again) <= 4, "only what was missing came again"
-
-
-def test_what_is_no_dicom_is_told_of(here: Client, faulty: FaultyServer) -> None:
-    uid, files = study(2, 1)
-
-    def node(request: Request) -> None:
-        if "/series?" in request.path:
-            request.answer_json(series_of(uid, files))
-        else:
-            request.answer(200, multipart([files[0], b"rubbish", b"", files[1]]), RELATED + "b")
-
-    faulty.behaviour = node
-    job = here.run("faulty", "retrieve", level="STUDY", ids=[uid])
-    assert (job["state"], job["done"], job["failed"], len(job["errors"])) == ("done", 2, 2, 2), job
-    assert here.count(uid) == 2
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        ("text/html", b"<html>"),
-        ("", b""),
-        ("multipart/related", b"--b"),
-        (RELATED + "b", b"nothing like it" * 9999),
-        (RELATED + "b", b""),
-        (RELATED + "b", b"--b\r\nContent-Type: application/dicom\r\n\r\nrubbish"),
-    ],
-    ids=range(6),
-)
-def test_answers_that_are_none(here: Client, faulty: FaultyServer, content_type: str, body: bytes) -> None:
-    uid, files = study(1, 1)
-
-    def node(request: Request) -> None:
-        if "/series?" in request.path:
-            request.answer_json(series_of(uid, files))
-        else:
-            request.answer(200, body, content_type)
-
-    faulty.behaviour = node
-    job = here.submit("faulty", "retrieve", level="STUDY", ids=[uid])
-    now = here.when(job, lambda now: now["ended"] or now["retry_at"])
-    assert now["done"] == 0
-    here.http.delete(f"/api/jobs/{job}")
-    here.ended(job) if not now["ended"] else None
-
-
 # -- slow -----------------------------------------------------------------------------------------------------
 
 
@@ -348,34 +212,6 @@ def test_a_slow_node_holds_nobody_up_and_can_be_cancelled(here: Client, faulty: 
     assert time.monotonic() - begin < 20
     go_on.set()
     assert here.ended(job)["state"] == "cancelled"
-
-
-def test_cancelling_in_the_middle_of_a_series(here: Client, faulty: FaultyServer) -> None:
-    uid, files = study(20, 1)
-    go_on = threading.Event()
-
-    def slow(request: Request) -> None:
-        if "/series?" in request.path:
-            request.answer_json(series_of(uid, files))
-            return
-        whole = multipart(files)
-        request.send_response(200)
-        request.send_header("Content-Type", RELATED + "b")
-        request.send_header("Content-Length", str(len(whole)))
-        request.end_headers()
-        request.wfile.write(whole[: len(whole) // 2])
-        request.wfile.flush()
-        go_on.wait(30)
-        request.wfile.write(whole[len(whole) // 2 :])
-
-    faulty.behaviour = slow
-    job = here.submit("faulty", "retrieve", level="STUDY", ids=[uid])
-    here.when(job, lambda now: now["done"] > 0)
-    assert here.http.delete(f"/api/jobs/{job}").status_code == 202
-    go_on.set()
-    ended = here.ended(job)
-    assert ended["state"] == "cancelled"
-    assert 0 < ended["done"] <= here.count(uid) < len(files)
 
 
 # -- TLS ------------------------------------------------------------------------------------------------------
