@@ -7,7 +7,10 @@ from typing import Any
 
 from neurdicom.dicom.attributes import Level
 from neurdicom.dimse.process import Call, DimseProcess, Verb
-from neurdicom.services.transfer import OutgoingFile, TransferService
+from neurdicom.services.nodes import NodeService
+from neurdicom.services.peers import Node
+from neurdicom.services.query import QueryService
+from neurdicom.services.transfer import PAGE, OutgoingFile, TransferService
 
 
 class ArchiveVerbs:
@@ -25,7 +28,7 @@ class ArchiveVerbs:
         By name.
     """
 
-    def __init__(self, query: Any, transfer: TransferService, nodes: Any) -> None:
+    def __init__(self, query: QueryService, transfer: TransferService, nodes: NodeService) -> None:
         self._query = query
         self._transfer = transfer
         self._nodes = nodes
@@ -67,10 +70,11 @@ class ArchiveVerbs:
         node = await self._nodes.find_ae(ae_title)
         return None if node is None else remote_of(node)
 
-    async def select(self, call: Call, *, keys: Mapping[str, list[str]]) -> list[tuple[str, str, str]]:
-        """The instances that a retrieval asks for."""
-        found = await self._transfer.select({Level(level): values for level, values in keys.items()})
-        return [(each.instance, each.sop_class, each.transfer_syntax) for each in found]
+    async def select(self, call: Call, *, keys: Mapping[str, list[str]], after: str | None) -> dict[str, Any]:
+        """A page of the instances that a retrieval asks for, and whether there is another."""
+        found = await self._transfer.select({Level(level): values for level, values in keys.items()}, after=after)
+        items = [(each.instance, each.sop_class, each.transfer_syntax) for each in found]
+        return {"items": items, "more": len(found) == PAGE}
 
     async def prepare(self, call: Call, *, instance: str, accepted: list[str]) -> dict[str, Any]:
         """The file of an instance in one of the transfer syntaxes; its ticket, if any, is to be released."""
@@ -98,6 +102,6 @@ def release_all(files: Iterable[OutgoingFile]) -> None:
         file.release()
 
 
-def remote_of(node: Any) -> dict[str, Any]:
+def remote_of(node: Node) -> dict[str, Any]:
     """What a DIMSE process needs to know of a node."""
     return {"name": node.name, "ae_title": node.ae_title, "host": node.host, "port": node.port, "tls": node.tls}

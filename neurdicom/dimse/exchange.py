@@ -193,6 +193,7 @@ class Exchange:
                     continue
                 self.assoc.close()
                 raise Disconnected(f"no answer within {patience:g} s") from None
+            self.assoc.dul.wake()  # it reads nothing while messages wait
             if message is not None and context_id is not None:
                 return context_id, message
         raise Disconnected("the peer ended the association")

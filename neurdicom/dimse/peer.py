@@ -42,11 +42,11 @@ class DimsePeer(Peer):
         """C-FIND in the study root, or in the patient root where that is all there is, or the level is the patient."""
         if fuzzy:
             raise Invalid("fuzzy matching is asked of DICOMWEB nodes only", field="fuzzy")
-        operation = self._service.operate(
-            "find", remote=remote_of(node), level=level.value, keys=dict(keys), limit=limit
-        )
-        found = await result_of(operation)
-        matches: list[dict[str, Any]] = found["matches"]
+        matches: list[dict[str, Any]] = []
+        arguments = {"level": level.value, "keys": dict(keys), "limit": limit}
+        async with aclosing(self._events("find", remote=remote_of(node), **arguments)) as events:
+            async for some in events:
+                matches += some
         return matches
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:

@@ -1,5 +1,6 @@
 """C-MOVE and C-GET as SCP (PS3.4 C.4.2, C.4.3)."""
 
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from io import BytesIO
@@ -25,6 +26,9 @@ from neurdicom.errors import NeurdicomError, PeerFailed, TooLarge
 
 WARNING = 0xB000
 NO_COUNT, NO_SUBOPERATIONS, UNKNOWN_DESTINATION = 0xA701, 0xA702, 0xA801
+
+#: Sub-operations that can be counted (PS3.7 9.1.3).
+MOST_INSTANCES = 0xFFFF
 
 _FAILED_LIST = "00080058"
 
@@ -91,8 +95,14 @@ class Retrieval:
         dataset = decode_identifier(data.getvalue() if data else b"", self._syntax)
         model = model_of(str(self._request.AffectedSOPClassUID))
         keys = unique_keys(dataset, model, level_of(dataset, model))
-        found = self._link.call("select", keys={level.value: values for level, values in keys.items()})
-        return [cast(Instance, tuple(each)) for each in found]
+        asked = {level.value: values for level, values in keys.items()}
+        instances: list[Instance] = []
+        while len(instances) <= MOST_INSTANCES:
+            page = self._link.call("select", keys=asked, after=instances[-1][0] if instances else None)
+            instances += [(instance, sys.intern(kind), sys.intern(syntax)) for instance, kind, syntax in page["items"]]
+            if not page["more"]:
+                return instances
+        raise TooLarge(f"more than {MOST_INSTANCES} instances match, the most that can be counted")
 
     def _send(self, remote: Remote | None, instances: list[Instance]) -> Generator[Sent, None, None]:
         if remote is None:

@@ -36,6 +36,7 @@ from neurdicom.errors import NeurdicomError, PeerFailed
 #: Matches that are taken from a peer when no limit is given, and those that may still come after a C-CANCEL.
 MOST_MATCHES = 10_000
 _AFTER_CANCEL = 1000
+_TOLD_AT_A_TIME = 100
 
 #: How many times the usual timeout a peer may be silent while it moves: pending responses are optional.
 _PATIENCE = 20
@@ -71,8 +72,8 @@ class User:
                 raise _failure(remote, response)
             return time.monotonic() - begun
 
-    def find(self, operation: Operation) -> dict[str, Any]:
-        """C-FIND: the matches in the DICOM JSON model."""
+    def find(self, operation: Operation) -> None:
+        """C-FIND: events of some matches each, in the DICOM JSON model."""
         remote = Remote(**operation.arguments["remote"])
         most = operation.arguments["limit"] or MOST_MATCHES
         models = _models(operation)
@@ -84,21 +85,25 @@ class User:
             syntax = str(context.transfer_syntax[0])
             cancel = Cancelling(operation, exchange, context)
             matches: list[dict[str, Any]] = []
-            late = 0
+            taken = late = 0
             request = _request(C_FIND, context, operation)
             with exchange.request(request, context.context_id, meanwhile=cancel) as responses:
                 for _, response in responses:
                     if _category(remote, response, C_FIND) != "Pending":
                         break
-                    if len(matches) < most:
+                    if taken < most:
+                        taken += 1
                         matches.append(_match(remote, response, syntax))
+                        if len(matches) == _TOLD_AT_A_TIME:
+                            operation.emit(matches)
+                            matches = []
                         continue
                     cancel.now()
                     late += 1
                     if late > _AFTER_CANCEL:
                         exchange.assoc.abort()
                         break
-            return {"matches": matches, "more": late > 0}
+            operation.emit(matches)
 
     def send(self, operation: Operation) -> None:
         """C-STORE of many instances on as few associations as there can be; an event after each."""

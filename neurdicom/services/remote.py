@@ -1,5 +1,6 @@
 """Talk to DICOM nodes: echo, find, and the jobs that retrieve and send."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,9 @@ MAX_MATCHES = 10_000
 
 #: Ids in one request; a job keeps them.
 MAX_IDS = 1000
+
+#: Writing more matches by keyword takes long enough to hold the event loop.
+_MANY = 100
 
 _LEVELS = {level.name: level for level in Level} | {"IMAGE": Level.INSTANCE}
 
@@ -75,7 +79,8 @@ class RemoteService:
             raise Invalid(f"fuzzy is {_shown(fuzzy)}; true or false is expected", field="fuzzy")
         keys = parse_keys(query)
         node, peer = await self._peers.find(name)
-        return [to_tags(match) for match in await peer.find(node, level, keys, limit=limit, fuzzy=fuzzy)]
+        matches = await peer.find(node, level, keys, limit=limit, fuzzy=fuzzy)
+        return await asyncio.to_thread(_all_tags, matches) if len(matches) > _MANY else _all_tags(matches)
 
     async def send(self, name: str, request: Mapping[str, Any], *, by: Principal) -> Job:
         """Make the job that sends entities to a node: `patients`, `studies`, `series`, `instances`, lists of ids.
@@ -121,6 +126,10 @@ class RemoteService:
         wanted = [_unique_keys(level, one) for one in given]
         job = {"node": node.name, "level": level.value, "ids": wanted}
         return await self._jobs.submit("retrieve", job | ({"method": method} if method else {}), by=by)
+
+
+def _all_tags(matches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [to_tags(match) for match in matches]
 
 
 def _unique_keys(level: Level, given: Any) -> dict[str, str]:

@@ -12,12 +12,12 @@ from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.header import EXPLICIT, IMPLICIT
 from neurdicom.dicom.query import AnyOf, Condition, Query
-from neurdicom.errors import NotAvailable, NotFound, TooLarge
+from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
 
-#: Sub-operations that a C-MOVE or C-GET can count (PS3.7 9.1.3).
-MOST_INSTANCES = 0xFFFF
+#: Instances that are selected at a time.
+PAGE = 1000
 
 #: Transfer syntaxes that a file may be converted to, the best first; none of them loses anything.
 CONVERSIONS = (
@@ -30,8 +30,6 @@ CONVERSIONS = (
     "1.2.840.10008.1.2.4.201",  # HTJ2K
     "1.2.840.10008.1.2.5",  # RLE
 )
-
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +85,21 @@ class TransferService:
         self._retrieve = retrieve
         self._render = render
 
-    async def select(self, keys: Mapping[Level, Sequence[str]]) -> list[Outgoing]:
-        """The instances that a C-MOVE or C-GET asks for, by SOP Instance UID.
+    async def select(self, keys: Mapping[Level, Sequence[str]], *, after: str | None = None) -> list[Outgoing]:
+        """A page of the instances that a C-MOVE or C-GET asks for, by SOP Instance UID; the last one is not full.
 
         Parameters
         ----------
         keys : Mapping[Level, Sequence[str]]
             Unique keys: Patient IDs and UIDs. All of them must hold, one of each list.
-
-        Raises
-        ------
-        TooLarge
-            There are more than can be counted.
+        after : str, optional
+            SOP Instance UID of the last one of the page before.
         """
         conditions = await self._conditions(keys)
-        found: list[Outgoing] = []
-        while conditions is not None:
-            after = found[-1].instance if found else None
-            query = Query(Level.INSTANCE, tuple(conditions), limit=_PAGE, after=after, counted=False)
-            items = (await self._catalog.find(query)).items
-            found += map(_outgoing, items)
-            if len(found) > MOST_INSTANCES:
-                raise TooLarge(f"more than {MOST_INSTANCES} instances match, which is the most that can be counted")
-            if len(items) < _PAGE:
-                break
-        return found
+        if conditions is None:
+            return []
+        query = Query(Level.INSTANCE, tuple(conditions), limit=PAGE, after=after, counted=False)
+        return [_outgoing(entity) for entity in (await self._catalog.find(query)).items]
 
     async def _conditions(self, keys: Mapping[Level, Sequence[str]]) -> list[Condition] | None:
         """Translate unique keys; None where nothing can match."""
