@@ -1,5 +1,6 @@
 """C-FIND as SCP, by pynetdicom and findscu."""
 
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -254,6 +255,8 @@ def test_a_query_where_none_is_served(server: Server, sop_class: str) -> None:
 def ask(assoc: Association, request: C_FIND, context_id: int) -> C_FIND:
     """Send a request as it is, and give the response."""
     assoc._reactor_checkpoint.clear()
+    while not assoc._is_paused:  # or its own thread takes the response
+        time.sleep(0.001)
     assoc.dimse.send_msg(request, context_id)
     _, response = assoc.dimse.get_msg(block=True)
     assoc._reactor_checkpoint.set()
