@@ -11,10 +11,17 @@ from neurdicom.catalog.projection import described_instances
 from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.attributes import Level
 
-_FROM = (
-    " FROM instance JOIN header ON header.pk = instance.pk JOIN series ON series.pk = instance.parent"
-    " JOIN study ON study.pk = series.parent JOIN patient ON patient.pk = study.parent"
-)
+
+def _tables(level: Level) -> str:
+    """The tables in the order in which SQLite is to go through them: from the entity down, then up from it."""
+    tables, below = str(level), level
+    while below.child is not None:
+        tables += f" CROSS JOIN {below.child} ON {below.child}.parent = {below}.pk"
+        below = below.child
+    return tables + "".join(f" CROSS JOIN {each} ON {each}.pk = {each.child}.parent" for each in reversed(level.above))
+
+
+_TABLES = {level: _tables(level) for level in Level}
 
 
 def described(db: sqlite3.Connection, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
@@ -22,17 +29,18 @@ def described(db: sqlite3.Connection, level: Level, entity: str, after: str, bud
     found: list[tuple[list[str], bytes]] = []
     size = 0
     rows = db.execute(
-        f"SELECT header.data, patient.id, study.id, series.id, instance.id{_FROM}"
-        f" WHERE {level}.id = ? AND instance.id > ? ORDER BY instance.id",
+        "SELECT instance.pk, patient.id, study.id, series.id, instance.id"
+        # The plus keeps SQLite from walking all instances in the order of their ids.
+        f" FROM {_TABLES[level]} WHERE {level}.id = ? AND +instance.id > ? ORDER BY +instance.id",
         (entity, after),
-    )
-    for data, *chain in rows:
+    ).fetchall()
+    for pk, *chain in rows:
+        (data,) = db.execute("SELECT data FROM header WHERE pk = ?", (pk,)).fetchone()
         header = zlib.decompress(data)
         found.append((chain, header))
         size += len(header)
         if size >= budget:
             break
-    rows.close()
     return described_instances(found, _edits(db, [chain for chain, _ in found]))
 
 
