@@ -18,7 +18,7 @@ PAGE = 32 * 1024 * 1024
 _STORED = b'"BulkDataURI":"bulk/'
 
 #: SpecificCharacterSet at any level; the text of the model itself is UTF-8 (PS3.18 F.2).
-_CHARSET = re.compile(rb'"00080005":\{"vr":"CS","Value":\[(?:"(?:[^"\\]|\\.)*"|null|,)*\]\}')
+_CHARSET = re.compile(rb'"00080005":\{(?:"vr":"CS",)?"Value":\[(?:"(?:[^"\\]|\\.)*"|null|,)*\](?:,"vr":"CS")?\}')
 _UTF_8 = b'"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
 
 
