@@ -24,6 +24,7 @@ from neurdicom.web.routing import BOOLEAN, Parameter, operation
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 _PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 _CHARSET, _RETRIEVE_URL = tag_of("SpecificCharacterSet"), tag_of("RetrieveURL")
+_MODALITIES, _NO_CODE = tag_of("ModalitiesInStudy"), {"vr": "CS"}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 
 _PARAMETERS = (
@@ -120,6 +121,8 @@ class SearchHandler(DicomWebHandler):
                 url = f"{url}/{_PATHS[of]}/{item[_UIDS[of]]['Value'][0]}"
             item[_RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
             item.setdefault(_CHARSET, RESERVED[_CHARSET])
+            if item.get(_MODALITIES) == _NO_CODE:
+                del item[_MODALITIES]  # OHIF can't show a list with an empty one in it
         if query.include == "all":
             return [dict(sorted(item.items())) for item in page.items]
         return page.items

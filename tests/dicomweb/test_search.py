@@ -145,6 +145,14 @@ def test_the_answers_of_each_level(searched: Searched) -> None:
     assert instance["00100010"]["Value"] == [{"Alphabetic": "Doe^Jane"}]
 
 
+def test_a_study_without_a_modality(web: Web) -> None:
+    study = web.make(Modality=None).split("/")[2]
+    (match,) = web.get(f"/studies?StudyInstanceUID={study}&includefield=Modality,ModalitiesInStudy").json()
+    assert "00080061" not in match
+    (match,) = web.get(f"/studies/{study}/series").json()
+    assert match["00080060"] == {"vr": "CS"}
+
+
 def test_what_is_included(searched: Searched) -> None:
     study = f"{searched.root}.2"
     wanted = "includefield=PatientWeight,00280100&includefield=ProcedureCodeSequence&StudyInstanceUID=" + study

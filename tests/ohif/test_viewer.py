@@ -63,6 +63,7 @@ def pacs(ohif: Ohif, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
                 "RescaleSlope": 1, "RescaleIntercept": 0, "WindowCenter": 128, "WindowWidth": 256,
             }  # fmt: skip
             upload(server, dicom_file(number, study=77, patient="SERIES", **elements))
+        upload(server, dicom_file(study=78, PatientName="Bare", Modality=None, InstanceNumber=None))
         yield server
 
 
@@ -99,6 +100,7 @@ def test_the_study_list(page: Page) -> None:
     expect(row).to_contain_text("02-Jan-2024")
     expect(row).to_contain_text("12")
     expect(page.get_by_role("row").filter(has_text="CompressedSamples, CT1")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="Bare")).to_be_visible()
 
 
 def test_the_study_list_is_filtered(page: Page) -> None:
