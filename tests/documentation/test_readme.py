@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PORT = 8080
+PORTS = ("8080", "4242")
 
 
 def blocks(page: Path) -> list[str]:
@@ -27,7 +27,9 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.skipif(
+    None in map(shutil.which, ("curl", "storescu")), reason="curl and DCMTK's storescu are not both installed"
+)
 def test_commands_by_hand(tmp_path: Path) -> None:
     demo, test, *by_hand = blocks(ROOT / "README.md")
     assert (demo, test) == ("make demo\n", "make test\n")
@@ -36,8 +38,10 @@ def test_commands_by_hand(tmp_path: Path) -> None:
     script = "".join(by_hand)
     assert "make install\n" in script
     script = script.replace("make install\n", "").replace('export PATH="$PWD/.venv/bin:$PATH"\n', "")
-    port = str(free_port())
-    script = script.replace(str(PORT), port).replace("neurdicom serve", f"neurdicom serve --port {port}")
+    free = [free_port() for _ in PORTS]
+    for port, other in zip(PORTS, free, strict=True):
+        script = script.replace(port, str(other))
+    script = script.replace("neurdicom serve", f"neurdicom serve --port {free[0]}")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NEURDICOM_")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     process = subprocess.Popen(
@@ -60,5 +64,7 @@ def test_commands_by_hand(tmp_path: Path) -> None:
     assert '"status":"stored"' in output
     assert '"status":"duplicate"' in output
     assert "Hello, Radiology!" in output
+    assert "(0010,0010) PN [" in output + errors
+    assert '"00081030"' in output
     for picture in ("picture.png", "result.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
