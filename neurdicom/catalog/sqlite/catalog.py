@@ -122,8 +122,7 @@ class SqliteCatalog(Catalog):
         return await self._connections.read(lambda db: [key for (key,) in db.execute("SELECT key FROM garbage")])
 
     async def forget_garbage(self, keys: Sequence[str]) -> None:
-        rows = [(key,) for key in keys]
-        await self._connections.write(lambda db: db.executemany("DELETE FROM garbage WHERE key = ?", rows))
+        await self._connections.write(lambda db: Writer(db).forget_garbage(keys))
 
     async def known_blobs(self, keys: Sequence[str]) -> set[str]:
         wanted = to_json(list(keys)).decode()

@@ -114,7 +114,7 @@ class Connections:
         try:
             db.execute("BEGIN")
             try:
-                return work(db)
+                return _check(work(db))
             finally:
                 db.execute("COMMIT")
         except sqlite3.OperationalError as error:
@@ -146,7 +146,7 @@ class Connections:
         try:
             db.execute("BEGIN IMMEDIATE")
             try:
-                result = work(db)
+                result = _check(work(db))
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
@@ -171,3 +171,10 @@ class Connections:
             log.warning("the catalog %s could not be analyzed: %s", self._path, error)
         with self._lock:  # readers see it when they connect again
             self._generation += 1
+
+
+def _check(result: T) -> T:
+    """Let no cursor out: its statement would be reset by whoever lets go of it, while this thread runs it again."""
+    if isinstance(result, sqlite3.Cursor):
+        raise TypeError("the work of a transaction gave a cursor")
+    return result

@@ -238,6 +238,10 @@ class Writer:
     def _add_garbage(self, keys: Iterable[str]) -> None:
         self._db.executemany("INSERT OR IGNORE INTO garbage VALUES (?)", ((key,) for key in keys))
 
+    def forget_garbage(self, keys: Iterable[str]) -> None:
+        """The blobs of these keys are gone."""
+        self._db.executemany("DELETE FROM garbage WHERE key = ?", ((key,) for key in keys))
+
     def clear(self) -> None:
         """Delete all DICOM entities, but neither edits nor blobs."""
         for level in Level:
