@@ -99,9 +99,12 @@ class DicomWebHandler(ApiHandler):
             raise NotAvailable(f"Accept is {header[:500]!r}; {possible or 'nothing'} can be given here", field="accept")
         return choice
 
-    def not_modified(self, etag: str) -> bool:
-        """Set the validator; True, and the answer is finished with 304, if the client's copy is current."""
-        self.set_header("ETag", f'W/"{etag}"')
+    def not_modified(self, etag: str, *, multipart: bool = False) -> bool:
+        """Set the validator; True, and the answer is finished with 304, if the client's copy is current.
+
+        What comes in parts is another representation than what comes alone.
+        """
+        self.set_header("ETag", f'W/"{etag}-parts"' if multipart else f'W/"{etag}"')
         # Kept by the browser alone, and asked for again each time.
         self.set_header("Cache-Control", "private, no-cache")
         if not self.check_etag_header():

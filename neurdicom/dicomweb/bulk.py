@@ -1,6 +1,5 @@
 """WADO-RS bulk data (PS3.18 10.4.1.1.5): one element's value, or a part of it."""
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +8,7 @@ from neurdicom.dicom.syntaxes import NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames
-from neurdicom.dicomweb.multipart import Part, send_multipart
+from neurdicom.dicomweb.multipart import Part, one, send_multipart
 from neurdicom.services.bulk import PIXEL_DATA
 from neurdicom.services.targets import Target
 from neurdicom.web.downloads import Download, send_download
@@ -66,6 +65,8 @@ class Bulk(Frames):
             await send_download(self, value, media_type=media_type, filename="")
             return
         self.set_header("Accept-Ranges", "bytes")
+        if self.not_modified(value.etag, multipart=True):
+            return
         span = parse_range(self.request.headers.get("Range"), value.size)
         part = Part(media_type, value.read, value.size)
         if span is not None and span.length:
@@ -73,8 +74,4 @@ class Bulk(Frames):
             last = span.start + span.length - 1
             headers = {"Content-Range": f"bytes {span.start}-{last}/{value.size}"}
             part = Part(media_type, lambda: value.read(span.start, span.length), span.length, headers)
-        await send_multipart(self, media_type, _only(part), single=True)
-
-
-async def _only(part: Part) -> AsyncIterator[Part]:
-    yield part
+        await send_multipart(self, media_type, one(part), single=True)

@@ -61,7 +61,7 @@ class Frames(DicomWebHandler):
         media_type = frame_media_type(syntax)
         # Native cells are given in little endian, whatever they are stored in.
         content_type = f"{media_type}; transfer-syntax={EXPLICIT if syntax in NATIVE else syntax}"
-        if self.not_modified(f"{location.blob.sha256[:32]}-{syntax}{'-parts' if choice.offer.multipart else ''}"):
+        if self.not_modified(f"{location.blob.sha256[:32]}-{syntax}", multipart=choice.offer.multipart):
             return
         found = self.services.frames.read(location, numbers, syntax)
         if choice.offer.multipart:

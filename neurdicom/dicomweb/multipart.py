@@ -47,6 +47,11 @@ class Part:
         return cls(media_type, read, len(body), headers)
 
 
+async def one(part: Part) -> AsyncIterator[Part]:
+    """The parts of an answer that has only this one."""
+    yield part
+
+
 async def send_multipart(
     handler: ApiHandler, media_type: str, parts: AsyncIterator[Part], *, single: bool = False
 ) -> None:

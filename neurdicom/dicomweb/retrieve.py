@@ -5,8 +5,9 @@ from typing import Any
 
 from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
-from neurdicom.dicomweb.multipart import Part, send_multipart
+from neurdicom.dicomweb.multipart import Part, one, send_multipart
 from neurdicom.errors import NotFound
+from neurdicom.services.files import Given
 from neurdicom.services.targets import Target
 from neurdicom.web.downloads import MEDIA_TYPE, send_download
 from neurdicom.web.routing import BINARY, operation
@@ -40,21 +41,26 @@ class Instances(DicomWebHandler):
         target = Target(study, series, instance)
         choice = self.negotiate(_ONE if instance else _MANY)
         syntaxes = syntaxes_of(choice)
-        if choice.offer.multipart:
-            await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes), single=instance is not None)
+        if instance is None:
+            await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
             return
         await self.services.targets.locate(target)
-        given = await self.services.files.give(target.entity, syntaxes, strict=True)
-        await send_download(self, given.download)
+        given = await self.services.files.give(instance, syntaxes, strict=True)
+        if not choice.offer.multipart:
+            await send_download(self, given.download)
+        elif not self.not_modified(given.download.etag, multipart=True):
+            await send_multipart(self, MEDIA_TYPE, one(_part(given)), single=True)
 
     async def _parts(self, target: Target, syntaxes: Sequence[str] | None) -> AsyncIterator[Part]:
         async for instance in self.services.targets.instances(target):
             try:
-                given = await self.services.files.give(instance, syntaxes, strict=target.instance is not None)
+                yield _part(await self.services.files.give(instance, syntaxes))
             except NotFound:  # it was deleted meanwhile
                 continue
-            content_type = f"{MEDIA_TYPE}; transfer-syntax={given.syntax}"
-            yield Part(content_type, given.download.read, given.download.size)
+
+
+def _part(given: Given) -> Part:
+    return Part(f"{MEDIA_TYPE}; transfer-syntax={given.syntax}", given.download.read, given.download.size)
 
 
 def syntaxes_of(choice: Choice) -> Sequence[str] | None:

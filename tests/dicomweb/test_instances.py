@@ -58,11 +58,16 @@ def test_a_series_comes_in_slice_order(any_web: Web, series: tuple[str, list[str
 def test_one_instance_in_one_part_or_alone(any_web: Web, series: tuple[str, list[str]]) -> None:
     path, ids = series
     instance = f"{path}/instances/{ids[0]}"
-    ((_, content),) = parts_of(any_web.get(instance))
+    in_parts = any_web.get(instance)
+    ((_, content),) = parts_of(in_parts)
+    assert any_web.get(instance, headers={"If-None-Match": in_parts.headers["ETag"]}, status=304).content == b""
     alone = any_web.get(instance, DICOM)
     assert (alone.headers["Content-Type"], alone.content) == (DICOM, content)
     assert any_web.get(instance, DICOM, headers={"Range": "bytes=128-131"}, status=206).content == b"DICM"
     assert any_web.get(instance, DICOM, headers={"If-None-Match": alone.headers["ETag"]}, status=304).content == b""
+    # A copy of the one is none of the other.
+    for accept, other in ((DICOM, in_parts), ("*/*", alone)):
+        any_web.get(instance, accept, headers={"If-None-Match": other.headers["ETag"]})
     assert any_web.client.head(f"/dicom-web{instance}").content == b""
 
 
