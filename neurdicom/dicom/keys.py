@@ -86,6 +86,8 @@ def read_keys(level: Level, dataset: Mapping[str, Any], *, fuzzy: bool = False, 
         keys.asked[tag] = element
         if is_matching(tag, element):
             _add(keys, level, tag, element, fuzzy=fuzzy)
+        elif element.get("InlineBinary"):
+            keys.ignored.append(tag)
     if combined:
         keys.conditions = _combine(keys.conditions)
     return keys

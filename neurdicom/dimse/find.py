@@ -9,6 +9,8 @@ from pynetdicom.dimse_primitives import C_FIND
 
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.encode import with_charset
+from neurdicom.dicom.matching import vr_of
+from neurdicom.dicom.readers import STREAMS
 from neurdicom.dimse.exchange import Exchange
 from neurdicom.dimse.identifier import (
     LEVEL_KEY,
@@ -72,11 +74,13 @@ def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae
             "fuzzy": flags[_FUZZY : _FUZZY + 1] == b"\1",
         }
         terms = character_terms(dataset)
-        for match, status in _matches(link, level, keys_of(dataset, model, level), options):
+        keys = keys_of(dataset, model, level)
+        empty = {tag: {"vr": vr_of(tag, key)} for tag, key in keys.items() if vr_of(tag, key) not in STREAMS}
+        for match, status in _matches(link, level, keys, options):
             if exchange.is_cancelled(request.MessageID):
                 respond(CANCEL)
                 return
-            answer = with_charset(match | _told(level, ae_title), terms)
+            answer = with_charset(empty | match | _told(level, ae_title), terms)
             respond(status, encode_identifier(answer, syntax))
         respond(SUCCESS)
     except NeurdicomError as error:

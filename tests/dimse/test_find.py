@@ -95,6 +95,14 @@ def test_matches_hold_what_was_asked_for(server: Server) -> None:
     assert held("IMAGE", **keys) == unique | {"SOPInstanceUID", "Rows", "PatientName"}
 
 
+def test_keys_without_a_value_come_back_empty(server: Server) -> None:
+    """Whether the catalog, the header, or nothing that is stored has them (PS3.4 C.2.2.1.3)."""
+    keys = ("StudyID", "PatientComments", "ProcedureCodeSequence", "OperatorsName", "AcquisitionDateTime")
+    ((match, *_), _, statuses) = find(server, "STUDY", StudyInstanceUID=f"{ROOT}.1", **dict.fromkeys(keys, ""))
+    assert set(statuses) == {0xFF00}
+    assert not any(match[key].value for key in keys)
+
+
 def test_patients(server: Server) -> None:
     """The patient root has a level more, and wants a Patient ID below it."""
     matches, status, _ = find(server, "PATIENT", PATIENT_FIND, PatientID="", PatientName="*")
@@ -226,9 +234,9 @@ def test_broken_identifiers(server: Server) -> None:
 
 def test_unsupported_keys_are_told(server: Server) -> None:
     """A matching key that is not supported makes the status of the matches FF01."""
-    keys = {"StudyInstanceUID": f"{ROOT}.2", "RetrieveURL": "http://x"}
-    matches, status, statuses = find(server, "STUDY", **keys)
-    assert (len(matches), status.Status, statuses) == (1, 0x0000, [0xFF01])
+    for unsupported in ({"RetrieveURL": "http://x"}, {"RedPaletteColorLookupTableData": b"ab"}):
+        matches, status, statuses = find(server, "STUDY", StudyInstanceUID=f"{ROOT}.2", **unsupported)
+        assert (len(matches), status.Status, statuses) == (1, 0x0000, [0xFF01])
 
 
 def test_findscu(server: Server) -> None:
