@@ -30,7 +30,7 @@ class Layout:
     dataset_offset : int
         First byte after the File Meta Information.
     header_end : int
-        First byte of the Pixel Data element (its tag), or the end of the file when it has none.
+        First byte of the Pixel Data element (its tag), or the end of the file, deflated as it may be, when it has none.
     pixel_keyword : str or None
         `PixelData`, `FloatPixelData`, `DoubleFloatPixelData`, or None without pixels.
     pixel_offset : int or None

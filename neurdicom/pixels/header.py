@@ -217,11 +217,13 @@ def _open(path: Path | str, layout: Layout) -> BinaryIO:
         file = Path(path).open("rb")  # noqa: SIM115 (the caller's to close)
         file.seek(layout.dataset_offset)
         return file
-    length = layout.header_end - layout.dataset_offset
-    if length > _MAX_HEADER:
-        raise NotAvailable(f"the deflated header has {length} bytes, more than the {_MAX_HEADER} that are read")
+    # Without pixels the layout knows the end of the file only, not that of what is deflated in it.
+    length = layout.header_end - layout.dataset_offset if layout.pixel_keyword else _MAX_HEADER + 1
     with Source(path, layout) as source:
-        return BytesIO(source.read(layout.dataset_offset, length))
+        header = source.read(layout.dataset_offset, min(length, _MAX_HEADER + 1))
+    if len(header) > _MAX_HEADER:
+        raise NotAvailable(f"the deflated header has more than the {_MAX_HEADER} bytes that are read")
+    return BytesIO(header)
 
 
 def _swap(ds: Dataset) -> None:

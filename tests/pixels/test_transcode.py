@@ -8,7 +8,13 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+)
 
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.encoders import ENCODERS
@@ -196,3 +202,12 @@ def test_instances_without_pixels(tmp_path: Path) -> None:
     assert dcmread(tmp_path / "b.dcm").PatientID == "PIXELS"
     with pytest.raises(NotAvailable, match="no pixel data"):
         transcode(path, layout, "1.2.840.10008.1.2.5", tmp_path / "b.dcm")
+
+
+def test_a_deflated_instance_without_pixels_is_given_whole(tmp_path: Path) -> None:
+    text = "again " * 1500
+    made = make_dataset(b"", 1, 1, PixelData=None, transfer_syntax=DeflatedExplicitVRLittleEndian, TextValue=text)
+    path, layout = save(made, tmp_path / "a.dcm")
+    assert path.stat().st_size < len(text)
+    transcode(path, layout, ExplicitVRLittleEndian, tmp_path / "b.dcm")
+    assert dcmread(tmp_path / "b.dcm").TextValue == text.rstrip()
