@@ -38,6 +38,18 @@ ENCODED: Mapping[str, tuple[str, ...]] = {
 #: Pixel Data is not encapsulated.
 NATIVE = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN, *DEFLATED})
 
+#: Transfer syntaxes that a file may be converted to, the best first; none of them loses anything.
+CONVERSIONS = (
+    EXPLICIT,
+    IMPLICIT,
+    f"{_BASE}.4.90",  # JPEG 2000
+    f"{_BASE}.4.80",  # JPEG-LS
+    f"{_BASE}.4.70",  # JPEG, first-order prediction
+    f"{_BASE}.4.57",  # JPEG
+    f"{_BASE}.4.201",  # HTJ2K
+    f"{_BASE}.5",  # RLE
+)
+
 #: Syntaxes that a frame is given in once it is decoded.
 UNCOMPRESSED = frozenset({EXPLICIT, IMPLICIT})
 

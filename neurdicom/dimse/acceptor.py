@@ -229,7 +229,10 @@ class Acceptor:
         if verdict.refusal is not None:
             self._reject(assoc, verdict.refusal)
             return
-        assoc.acceptor.supported_contexts = accept(proposed, known=verdict.known, any_class=self._any_class)
+        receives = {uid for uid, item in assoc.requestor.role_selection.items() if item.scp_role}
+        assoc.acceptor.supported_contexts = accept(
+            proposed, known=verdict.known, any_class=self._any_class, receives=receives
+        )
 
     def _reject(self, assoc: Association, refusal: Refusal) -> None:
         log.warning(

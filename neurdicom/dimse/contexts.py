@@ -1,6 +1,6 @@
 """What is accepted in an association: SOP classes and transfer syntaxes (PS3.8 9.3.2.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 
 from pydicom._uid_dict import UID_dictionary
@@ -15,6 +15,7 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
+from neurdicom.dicom.syntaxes import CONVERSIONS
 from neurdicom.dimse.identifier import MODELS
 
 #: Transfer syntaxes of the services without pixels.
@@ -75,10 +76,13 @@ def is_storage(uid: UID, *, any_class: bool) -> bool:
     return uid in storage_classes() or (any_class and uid not in UID_dictionary)
 
 
-def accept(proposed: Iterable[PresentationContext], *, known: bool, any_class: bool) -> list[PresentationContext]:
+def accept(
+    proposed: Iterable[PresentationContext], *, known: bool, any_class: bool, receives: Collection[UID] = ()
+) -> list[PresentationContext]:
     """Choose what is accepted of the proposed contexts.
 
     Of the transfer syntaxes proposed in a context, the first that we take wins: the others are struck from it.
+    What is to be sent back by C-GET is all converted to that one, so the first that we can convert to goes before.
 
     Parameters
     ----------
@@ -88,6 +92,8 @@ def accept(proposed: Iterable[PresentationContext], *, known: bool, any_class: b
         The requestor may use more than C-ECHO.
     any_class : bool
         Store private SOP classes too.
+    receives : collection of UID
+        The SOP classes that the requestor wants to be sent: it proposes the SCP role for them.
 
     Returns
     -------
@@ -101,7 +107,9 @@ def accept(proposed: Iterable[PresentationContext], *, known: bool, any_class: b
         if not (storage or uid == Verification or (known and uid in SERVICES)):
             continue
         taken = transfer_syntaxes() if storage else QUERY_SYNTAXES if uid in SERVICES else PLAIN_SYNTAXES
-        winner = next((syntax for syntax in context.transfer_syntax if syntax in taken), None)
+        fit = [syntax for syntax in context.transfer_syntax if syntax in taken]
+        written = [syntax for syntax in fit if syntax in CONVERSIONS] if uid in receives else []
+        winner = next(iter(written or fit), None)
         if winner is None:
             winner = ImplicitVRLittleEndian  # not proposed: the context is rejected for its transfer syntaxes
         else:

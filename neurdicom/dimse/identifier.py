@@ -1,6 +1,6 @@
 """Identifiers of queries and retrievals (PS3.4 C.4): their bytes, their levels, and what the models demand of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,10 +121,15 @@ def check_hierarchy(dataset: Mapping[str, Any], model: Model, level: Level) -> N
 def _single(dataset: Mapping[str, Any], level: Level) -> str:
     keyword = _KEYWORDS[level]
     values = _values(dataset, level)
-    if len(values) != 1 or (level is not Level.PATIENT and set("*?") & set(values[0])):
+    if len(values) != 1 or _has_wildcard(level, values):
         found = "is missing" if not values else "has several values or a wildcard"
         raise DoesNotMatch(f"{keyword} {found}; no relational queries", field=keyword)
     return values[0]
+
+
+def _has_wildcard(level: Level, values: Iterable[str]) -> bool:
+    """Whether a UID has one; in a Patient ID they are characters."""
+    return level is not Level.PATIENT and any("*" in value or "?" in value for value in values)
 
 
 def _values(dataset: Mapping[str, Any], level: Level) -> list[str]:
@@ -138,6 +143,7 @@ def unique_keys(dataset: Mapping[str, Any], model: Model, level: Level) -> dict[
     """
     keys = {above: [_single(dataset, above)] for above in model.levels[: model.levels.index(level)]}
     values = _values(dataset, level)
-    if not values:
-        raise DoesNotMatch(f"{_KEYWORDS[level]} is missing", field=_KEYWORDS[level])
+    found = "is missing" if not values else "has a wildcard" if _has_wildcard(level, values) else ""
+    if found:
+        raise DoesNotMatch(f"{_KEYWORDS[level]} {found}", field=_KEYWORDS[level])
     return keys | {level: values}

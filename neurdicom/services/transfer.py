@@ -10,26 +10,14 @@ from pathlib import Path
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.header import EXPLICIT, IMPLICIT
 from neurdicom.dicom.query import AnyOf, Condition, Query
+from neurdicom.dicom.syntaxes import CONVERSIONS
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
 
 #: Instances that are selected at a time.
 PAGE = 1000
-
-#: Transfer syntaxes that a file may be converted to, the best first; none of them loses anything.
-CONVERSIONS = (
-    EXPLICIT,
-    IMPLICIT,
-    "1.2.840.10008.1.2.4.90",  # JPEG 2000
-    "1.2.840.10008.1.2.4.80",  # JPEG-LS
-    "1.2.840.10008.1.2.4.70",  # JPEG, first-order prediction
-    "1.2.840.10008.1.2.4.57",  # JPEG
-    "1.2.840.10008.1.2.4.201",  # HTJ2K
-    "1.2.840.10008.1.2.5",  # RLE
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,10 +65,11 @@ def asking(
         yield assoc
 
 
-def test_getscu(server: Server, tmp_path: Path) -> None:
-    """DCMTK's client gets the study, as it was stored."""
+@pytest.mark.parametrize("preference", ["+x=", "+xb", "+xd", "+xy", "+xi"])
+def test_getscu(server: Server, tmp_path: Path, preference: str) -> None:
+    """DCMTK's client gets the study, also where it prefers what nothing is converted to (big endian, deflated)."""
     keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={ROOT}.1")
-    code, output = run_tool(server, "getscu", "-v", "-S", "-od", str(tmp_path), *keys)
+    code, output = run_tool(server, "getscu", "-v", "-S", preference, "-od", str(tmp_path), *keys)
     assert code == 0, output
     files = [dcmread(file) for file in tmp_path.iterdir()]
     assert {ds.SOPInstanceUID for ds in files} == {f"{ROOT}.1.1.{number}" for number in (1, 2, 3, 4)}
