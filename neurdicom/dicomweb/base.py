@@ -70,10 +70,11 @@ class DicomWebHandler(ApiHandler):
     @property
     def base_url(self) -> str:
         """Absolute URL of the DICOMweb base, as this client reaches it; its path alone where the Host is no name."""
-        host, headers = self.request.host, self.request.headers
+        headers = self.request.headers
+        host = _first(headers.get("X-Forwarded-Host", "")) or self.request.host
         if not _HOST.fullmatch(host):
             return BASE
-        forwarded = headers.get("X-Forwarded-Proto", "").strip().lower()
+        forwarded = _first(headers.get("X-Forwarded-Proto", "")).lower()
         scheme = forwarded if forwarded in ("http", "https") else self.request.protocol
         if not _PORT.search(host) and not any(name in headers for name in _OF_PROXIES):
             # dicomweb-client leaves the port away, and would not find its way back.
@@ -125,6 +126,11 @@ class DicomWebHandler(ApiHandler):
                 body = _gzip(body) if small else await asyncio.to_thread(_gzip, body)
         await send_buffer(self, body)
         self.finish()
+
+
+def _first(values: str) -> str:
+    """What the proxy that is nearest to the client says, of several in a row."""
+    return values.partition(",")[0].strip()
 
 
 def _gzip(body: bytes) -> bytes:

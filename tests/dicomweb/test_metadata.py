@@ -170,6 +170,8 @@ def test_uris_lead_back_the_way_that_the_client_came(web: Web) -> None:
     assert base("localhost:8042") == "http://localhost:8042"
     assert base("localhost:8042", X_Forwarded_Proto="https") == "https://localhost:8042"
     assert base("localhost", X_Forwarded_Proto="https") == "https://localhost"
+    assert base("localhost", X_Forwarded_Proto="https, http", X_Forwarded_Host="pacs.example") == "https://pacs.example"
+    assert base("localhost", X_Forwarded_Host="pacs.example:8443, inner") == "http://pacs.example:8443"
     assert base("localhost", X_Forwarded_Proto="javascript") == "http://localhost"
     # dicomweb-client leaves the port away.
     assert base("localhost") == f"http://localhost:{port}"
