@@ -111,6 +111,18 @@ def test_the_study_list_is_filtered(page: Page) -> None:
     expect(page.get_by_text("Series, Long")).to_be_visible()
 
 
+def test_files_are_uploaded(page: Page, pacs: Server, tmp_path: Path) -> None:
+    files = [tmp_path / "one.dcm", tmp_path / "two.dcm"]
+    for number, file in enumerate(files, 1):
+        file.write_bytes(dicom_file(number, study=79))
+    page.goto("/")
+    page.get_by_role("button", name="Upload").click()
+    page.locator("input[type=file]").first.set_input_files(files)
+    expect(page.get_by_text("2 files completed")).to_be_visible()
+    (study,) = pacs.client.get(f"/dicom-web/studies?StudyInstanceUID={ROOT}.79").json()
+    assert study["00201208"]["Value"] == [2]
+
+
 @pytest.mark.parametrize("study", [*FILES, "SERIES"])
 def test_pixels_are_shown(page: Page, pacs: Server, studies: dict[str, str], study: str) -> None:
     page.goto(f"/viewer?StudyInstanceUIDs={studies[study]}")
