@@ -14,7 +14,7 @@ from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.errors import Malformed
 from neurdicom.services.frames import FrameData
 from neurdicom.services.targets import Target
-from neurdicom.web.downloads import send_stream
+from neurdicom.web.downloads import send_head, send_stream
 from neurdicom.web.routing import BINARY, operation
 
 #: The most frames that one request may name; a study of more is asked for as a whole.
@@ -72,9 +72,9 @@ class Frames(DicomWebHandler):
             self.set_header("Content-Type", content_type)
             self.set_header("Content-Length", str(frame.size))
             if self.request.method == "HEAD":
-                await self.flush()
-            else:
-                await send_stream(self, frame.read())
+                await send_head(self)
+                return
+            await send_stream(self, frame.read())
             self.finish()
 
 

@@ -12,7 +12,7 @@ from neurdicom.dicom.nativexml import to_xml
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.services.targets import Target
-from neurdicom.web.downloads import send_stream
+from neurdicom.web.downloads import send_head, send_stream
 from neurdicom.web.routing import operation
 
 #: Datasets that are written as XML in one visit to a thread.
@@ -43,8 +43,10 @@ class Metadata(DicomWebHandler):
                     await self.send_body(body, media_type)
             else:
                 self.set_header("Content-Type", media_type)
-                if self.request.method != "HEAD":
-                    await send_stream(self, _array(_all(first, second, source)))
+                if self.request.method == "HEAD":
+                    await send_head(self)
+                    return
+                await send_stream(self, _array(_all(first, second, source)))
                 self.finish()
 
 

@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 
 from neurdicom.errors import NotFound
 from neurdicom.web.base import ApiHandler
+from neurdicom.web.downloads import send_head
 
 #: Pieces of fewer bytes are sent together with what goes before them.
 _COPIED = 32 * 1024
@@ -84,7 +85,7 @@ async def send_multipart(
                     handler.set_header("Content-Length", str(len(head) + part.size + len(last)))
                 sent = await _send_part(handler, part, head) or sent
                 if sent and handler.request.method == "HEAD":
-                    handler.finish()
+                    await send_head(handler)
                     return
             if not sent:
                 handler.clear_header("Content-Length")

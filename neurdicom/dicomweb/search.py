@@ -19,6 +19,7 @@ from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.search_query import SearchQuery, read_search
 from neurdicom.errors import Unavailable
 from neurdicom.services.query import PAGE, Matches
+from neurdicom.web.downloads import send_head
 from neurdicom.web.routing import BOOLEAN, Parameter, operation
 
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
@@ -135,11 +136,11 @@ class SearchHandler(DicomWebHandler):
         if accepts_encoding(self.request.headers.get("Accept-Encoding", ""), "gzip"):
             self.set_header("Content-Encoding", "gzip")
             gzip = zlib.compressobj(1, wbits=31)
-        if self.request.method == "HEAD":
-            self.finish()
-            return
         before = b"["
         with suppress(StreamClosedError):
+            if self.request.method == "HEAD":
+                await send_head(self)
+                return
             async for page in pages:
                 piece = await asyncio.to_thread(_piece, before, page, gzip)
                 before = b","

@@ -68,10 +68,15 @@ async def send_download(
     if filename:
         handler.set_header("Content-Disposition", f'attachment; filename="{filename}"')
     if handler.request.method == "HEAD":
-        # Sent by hand: Tornado would put the hash of the empty body in the place of our ETag.
-        await handler.flush()
-    else:
-        await send_stream(handler, download.read(span.start, span.length))
+        await send_head(handler)
+        return
+    await send_stream(handler, download.read(span.start, span.length))
+    handler.finish()
+
+
+async def send_head(handler: ApiHandler) -> None:
+    """Finish a HEAD by hand: Tornado would give the length, and the hash, of the empty body for those of the answer."""
+    await handler.flush()
     handler.finish()
 
 
