@@ -27,11 +27,13 @@ from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
 from neurdicom.services.bulk import BulkService
+from neurdicom.services.commitment import KIND as COMMITMENT
+from neurdicom.services.commitment import CommitmentRunner, CommitmentService
 from neurdicom.services.edit import EditService
 from neurdicom.services.files import FileService
 from neurdicom.services.frames import FrameService
 from neurdicom.services.ingest import IngestService
-from neurdicom.services.jobs import JobService
+from neurdicom.services.jobs import JobService, Runner
 from neurdicom.services.metadata import MetadataService
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Peer
@@ -187,13 +189,20 @@ class Server:
         render, query = RenderService(catalog, blobs, pool), QueryService(catalog)
         transfer = TransferService(catalog, blobs, retrieve, render)
         archive = ArchiveVerbs(query, transfer, nodes)
-        dimse = DimseService(settings, Door(settings, ingest, nodes, archive, blobs.spool_folder))
+        door = Door(settings, ingest, nodes, archive, blobs.spool_folder)
+        dimse = DimseService(settings, door)
         files = FileService(catalog, retrieve, render)
         self._dicomweb = DicomWebPeer(ingest, files)
-        by_protocol: dict[str, Peer] = {"DIMSE": DimsePeer(settings, dimse, transfer), "DICOMWEB": self._dicomweb}
+        dimse_peer = DimsePeer(settings, dimse, transfer)
+        by_protocol: dict[str, Peer] = {"DIMSE": dimse_peer, "DICOMWEB": self._dicomweb}
         peers = Peers(nodes, by_protocol)
-        runners = {"send": SendRunner(catalog, peers), "retrieve": RetrieveRunner(peers)}
+        runners: dict[str, Runner] = {
+            "send": SendRunner(catalog, peers),
+            "retrieve": RetrieveRunner(peers),
+            COMMITMENT: CommitmentRunner(catalog, blobs, nodes, dimse_peer),
+        }
         jobs = JobService(catalog, runners, owner=server_name(settings.data))
+        door.offer(CommitmentService(nodes, jobs))
         return Services(
             settings=settings,
             authenticator=NoAuthentication() if settings.no_auth else users.authenticator,

@@ -28,7 +28,7 @@ _NOT_NEEDED = ("numpy", "PIL", "gdcm", "pylibjpeg", "requests")
 _HANDOVER_BYTES = 4096
 
 #: What the server may have a process do with a remote node; methods of `scu.User`.
-VERBS = ("echo", "find", "send", "get", "move")
+VERBS = ("echo", "find", "send", "get", "move", "report")
 
 
 class DimseWorker:

@@ -12,14 +12,15 @@ from typing import Any
 from pynetdicom import _config, evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import AddressInformation
 
 from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from neurdicom.dimse.association import Association
+from neurdicom.dimse.commitment import serve_commitment
 from neurdicom.dimse.contexts import accept, is_storage
 from neurdicom.dimse.exchange import Disconnected, Exchange
 from neurdicom.dimse.find import negotiated, serve_find
@@ -110,6 +111,7 @@ class Acceptor:
             **{(C_FIND, model.find): self._find for model in MODELS},
             **{(C_MOVE, model.move): self._retrieve for model in MODELS},
             **{(C_GET, model.get): self._retrieve for model in MODELS},
+            (N_ACTION, StorageCommitmentPushModel): self._commit,
         }
         self.handlers: list[tuple[Any, Callable[..., Any], list[Any]]] = [
             (evt.EVT_SOP_COMMON, self._on_common, []),
@@ -163,6 +165,10 @@ class Acceptor:
     def _retrieve(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc):
             Retrieval(Exchange(assoc), request, context, self._link, self._requestor).serve()
+
+    def _commit(self, assoc: Association, request: Any, context: Any) -> None:
+        with as_end_of(assoc):
+            serve_commitment(Exchange(assoc), request, context, self._link)
 
     def _secure(self, sock: socket.socket) -> socket.socket:
         """Speak TLS if that is asked for. Raises `OSError`; then the connection is closed."""

@@ -9,6 +9,7 @@ from typing import Any
 from pynetdicom import association, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, C_STORE, N_EVENT_REPORT
+from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from neurdicom.dimse.messages import Messages
 from neurdicom.dimse.statuses import INVALID_ARGUMENT, SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
@@ -143,7 +144,7 @@ class Association(association.Association):
                 self._is_paused = True
                 service(self, msg, context)
                 return
-            if isinstance(msg, C_FIND | C_MOVE | C_GET):
+            if isinstance(msg, C_FIND | C_MOVE | C_GET) or named == StorageCommitmentPushModel:
                 self._refuse(msg, context_id, UNRECOGNIZED_OPERATION, "the SOP class has no such operation")
                 return
         super()._serve_request(msg, context_id)

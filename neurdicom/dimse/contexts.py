@@ -13,7 +13,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from neurdicom.dicom.syntaxes import CONVERSIONS
 from neurdicom.dimse.identifier import MODELS
@@ -30,7 +30,10 @@ PLAIN_SYNTAXES: tuple[UID, ...] = (
 QUERY_SYNTAXES: tuple[UID, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 #: Services beside storage and verification, which known AEs may use.
-SERVICES: tuple[UID, ...] = tuple(UID(uid) for model in MODELS for uid in (model.find, model.move, model.get))
+SERVICES: tuple[UID, ...] = (
+    *(UID(uid) for model in MODELS for uid in (model.find, model.move, model.get)),
+    StorageCommitmentPushModel,
+)
 
 #: SOP classes that are named storage and are of no patient's study, or are no instances.
 _NOT_STORED = (

@@ -6,11 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from neurdicom.config import Settings
 from neurdicom.dicom.header import Header, Layout
 from neurdicom.dimse.archive import ArchiveVerbs
 from neurdicom.dimse.policy import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
 from neurdicom.dimse.process import Call, DimseProcess, Verb
+from neurdicom.services.commitment import CommitmentService
 from neurdicom.services.ingest import IngestService
 from neurdicom.services.nodes import NodeService
 
@@ -56,6 +59,15 @@ class Door:
             "refused": self.refused,
             **archive.verbs,
         }
+
+    def offer(self, commitments: CommitmentService) -> None:
+        """Take requests for storage commitment too. They become jobs, which need the door to report."""
+
+        async def commit(call: Call, *, calling: str, transaction: str) -> None:
+            references = await asyncio.to_thread(orjson.loads, call.body)
+            await commitments.request(calling, transaction, references)
+
+        self.verbs["commit"] = commit
 
     @property
     def associations(self) -> int:

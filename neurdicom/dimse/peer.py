@@ -1,8 +1,11 @@
 """Remote nodes that speak DIMSE; the speaking is done in a DIMSE process."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
+
+import orjson
 
 from neurdicom.config import Settings
 from neurdicom.dicom.attributes import Level
@@ -11,12 +14,13 @@ from neurdicom.dimse.archive import remote_of
 from neurdicom.dimse.process import result_of
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Invalid
+from neurdicom.services.commitment import Report, Reporter
 from neurdicom.services.peers import Method, Node, Peer, Progress
 from neurdicom.services.transfer import TransferService
 
 
-class DimsePeer(Peer):
-    """Speaks DIMSE as SCU.
+class DimsePeer(Peer, Reporter):
+    """Speaks DIMSE as SCU, and reports on storage commitment as SCP.
 
     Parameters
     ----------
@@ -94,6 +98,11 @@ class DimsePeer(Peer):
                     event["reason"],
                     event["retryable"],
                 )
+
+    async def report(self, node: Node, report: Report) -> None:
+        """N-EVENT-REPORT."""
+        body = await asyncio.to_thread(orjson.dumps, (report.held, report.refused))
+        await result_of(self._service.operate("report", body, remote=remote_of(node), transaction=report.transaction))
 
     async def _events(self, verb: str, **arguments: Any) -> AsyncGenerator[Any, None]:
         async with aclosing(self._service.operate(verb, **arguments)) as steps:  # type: ignore[type-var]

@@ -1,4 +1,4 @@
-"""What the server has a DIMSE process do with remote nodes: echo, find, send, retrieve."""
+"""What the server has a DIMSE process do with remote nodes: echo, find, send, retrieve, report."""
 
 import time
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from pynetdicom.status import code_to_category
 
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.encode import with_charset
+from neurdicom.dimse.commitment import report
 from neurdicom.dimse.exchange import Exchange
 from neurdicom.dimse.identifier import (
     LEVEL_KEY,
@@ -132,6 +133,10 @@ class User:
     def move(self, operation: Operation) -> None:
         """C-MOVE to ourselves; an event whenever the peer tells how far it has come."""
         self._retrieve(operation, C_MOVE, [model.move for model in _models(operation)], [], [])
+
+    def report(self, operation: Operation) -> None:
+        """N-EVENT-REPORT on a request for storage commitment."""
+        report(self._requestor, operation)
 
     def _retrieve(
         self,

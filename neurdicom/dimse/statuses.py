@@ -1,5 +1,7 @@
 """The one table from our errors to DIMSE statuses (PS3.7 C, PS3.4 B.2.3)."""
 
+from collections.abc import Mapping
+
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
@@ -22,8 +24,11 @@ SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
 INVALID_ARGUMENT = 0x0115
 SOP_CLASS_NOT_SUPPORTED = 0x0122
+NO_SUCH_INSTANCE = 0x0112
+NO_SUCH_ACTION = 0x0123
 NOT_AUTHORIZED = 0x0124
 UNRECOGNIZED_OPERATION = 0x0211
+RESOURCE_LIMITATION = 0x0213
 OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
@@ -34,6 +39,10 @@ LONGEST_COMMENT = 64
 
 class DoesNotMatch(Invalid):
     """A dataset does not match its request: another SOP class or instance."""
+
+
+class NoSuchAction(Invalid):
+    """An action that the SOP class does not have."""
 
 
 #: Class to status; the nearest class above an error's own counts.
@@ -52,10 +61,22 @@ TABLE: dict[type[NeurdicomError], int] = {
     Forbidden: NOT_AUTHORIZED,
 }
 
+#: The same for the operations on normalized instances (DIMSE-N), which know the general codes only.
+NORMALIZED: dict[type[NeurdicomError], int] = {
+    NeurdicomError: PROCESSING_FAILURE,
+    Unavailable: RESOURCE_LIMITATION,
+    Conflict: RESOURCE_LIMITATION,
+    Invalid: INVALID_ARGUMENT,
+    Malformed: INVALID_ARGUMENT,
+    NoSuchAction: NO_SUCH_ACTION,
+    NotFound: NO_SUCH_INSTANCE,
+    Forbidden: NOT_AUTHORIZED,
+}
 
-def code_of(error: NeurdicomError) -> int:
+
+def code_of(error: NeurdicomError, table: Mapping[type[NeurdicomError], int] = TABLE) -> int:
     """The status code of an error."""
-    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    return next(table[kind] for kind in type(error).__mro__ if kind in table)
 
 
 def status_of(error: NeurdicomError) -> Dataset:

@@ -20,7 +20,7 @@ _JOB: dict[str, Any] = {
     "required": ["id", "kind", "state", "done", "failed", "total", "created", "started", "ended", "results", "errors"],
     "properties": {
         "id": STRING,
-        "kind": {**STRING, "description": "`send`, `retrieve`."},
+        "kind": {**STRING, "description": "`send`, `retrieve`, `commitment`."},
         "state": {"enum": list(STATES), "description": "A job that waits to try again is `queued`, with `retry_at`."},
         "done": {**INTEGER, "description": "Instances."},
         "failed": INTEGER,

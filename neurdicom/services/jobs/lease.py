@@ -66,9 +66,9 @@ class Leases:
         self._catalog = catalog
         self._owner = owner
 
-    async def add(self, job: str, user: str) -> Lease:
+    async def add(self, job: str, user: str, *, not_before: float = 0.0) -> Lease:
         """Let a new job be run by whichever server takes it."""
-        lease = Lease(job, user)
+        lease = Lease(job, user, not_before=not_before)
         await self._catalog.put_document(_KIND, job, asdict(lease))
         return lease
 

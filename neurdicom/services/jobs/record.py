@@ -29,6 +29,8 @@ class Job:
         Who asked for it: the address, and the id.
     request : dict
         What the runner was asked for.
+    subject : str
+        What to find it by while it is not over (`JobService.find_open`), at most 64 characters; none if empty.
     state : str
         A job that waits to try again is `queued`, with `retry_at`.
     done, failed, warned : int
@@ -59,6 +61,7 @@ class Job:
     user_id: str
     request: dict[str, Any]
     created: str
+    subject: str = ""
     state: State = "queued"
     done: int = 0
     failed: int = 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.services.jobs.record import Job
+from neurdicom.services.jobs.retry import Backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,15 @@ class Outcome:
 
 
 class Runner(ABC):
-    """Does the jobs of one kind."""
+    """Does the jobs of one kind.
+
+    Attributes
+    ----------
+    backoff : Backoff or None
+        When what failed is tried again, where it is not as usual.
+    """
+
+    backoff: Backoff | None = None
 
     @abstractmethod
     def expand(self, job: Job) -> AsyncIterator[Item]:

@@ -10,6 +10,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Conflict, NeurdicomError, Unavailable
 from neurdicom.security.access import Principal, check_self_or_admin
 from neurdicom.services.jobs.execution import Execution
+from neurdicom.services.jobs.items import Chunk
 from neurdicom.services.jobs.lease import Lease, Leases
 from neurdicom.services.jobs.queue import FairQueue
 from neurdicom.services.jobs.record import Job, made_at, new_id, now
@@ -102,14 +103,51 @@ class JobService:
 
     # -- verbs -----------------------------------------------------------------------------------------------
 
-    async def submit(self, kind: str, request: dict[str, Any], *, by: Principal, total: int | None = None) -> Job:
-        """Make a job, which runs as soon as it is its turn. Raises `Conflict` where a user has too many already."""
+    async def submit(
+        self,
+        kind: str,
+        request: dict[str, Any],
+        *,
+        by: Principal,
+        total: int | None = None,
+        subject: str = "",
+        item: Any = None,
+        delay: float = 0.0,
+    ) -> Job:
+        """Make a job, which runs as soon as it is its turn.
+
+        Parameters
+        ----------
+        kind : str
+            Which runner does it.
+        request : dict
+            What it is asked for; small, since it is written again with the progress.
+        by : Principal
+            Whose it is.
+        total : int, optional
+            How many instances there are to be, where that is known.
+        subject : str
+            What `find_open` is to find it by.
+        item : JSON, optional
+            Its only item, where there is nothing to expand.
+        delay : float
+            Seconds until it is run at the earliest.
+
+        Raises
+        ------
+        Conflict
+            The user has too many already.
+        """
         opened = [lease for lease in await self._leases.all() if lease.user == by.id]
         if len(opened) >= MAX_OPEN:
             raise Conflict(f"{by.email} has {len(opened)} jobs that are not over; {MAX_OPEN} are the limit")
         job = Job(id=new_id(), kind=kind, user=by.email, user_id=by.id, request=request, created=now(), total=total)
+        job.subject = subject
         # The lease goes first: a record without one would never be run.
-        lease = await self._leases.add(job.id, by.id)
+        lease = await self._leases.add(job.id, by.id, not_before=time.time() + delay if delay else 0.0)
+        if item is not None:
+            await self._store.save_chunk(job.id, Chunk(0, [item]))
+            job.chunks, job.expanded = 1, True
         await self._store.save(job)
         self._enqueue(lease)
         log.info("job %s (%s) was made by %s", job.id, kind, by.email)
@@ -118,6 +156,14 @@ class JobService:
     async def get(self, job: str) -> Job:
         """One job. Raises `NotFound`."""
         return await self._store.get(job)
+
+    async def find_open(self, kind: str, subject: str) -> Job | None:
+        """A job of this subject that is not over."""
+        for state in ("queued", "running"):
+            found, _ = await self._store.list({"kind": kind, "subject": subject, "state": state}, limit=1)
+            if found:
+                return found[0]
+        return None
 
     async def list(
         self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True
@@ -218,6 +264,7 @@ class JobService:
         found = await self._store.find(lease.job)
         if found is None:
             if time.time() - made_at(lease.job) > _ORPHANED_SECONDS:
+                await self._store.remove_items(lease.job)
                 await self._leases.remove(lease.job)
             else:
                 await self._leases.release(lease.job)
@@ -230,7 +277,7 @@ class JobService:
             log.warning("job %s waits: this server does no jobs of the kind %r", found.id, found.kind)
             await self._leases.release(found.id, not_before=time.time() + KEEP_SECONDS)
             return None
-        execution = self._executions[found.id] = Execution(self._store, runner, found, self._backoff)
+        execution = self._executions[found.id] = Execution(self._store, runner, found, runner.backoff or self._backoff)
         if lease.cancel or found.id in self._cancelled:
             execution.cancel()
         over = await execution.run()

@@ -1,0 +1,189 @@
+"""Storage commitment (PS3.4 J): nodes ask whether instances are kept here, and are told by a job."""
+
+import asyncio
+import hashlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from neurdicom.blobs.base import BlobRef, BlobStore
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import Forbidden, Invalid, NotFound, PeerFailed
+from neurdicom.security.access import Principal
+from neurdicom.services.jobs import Failure, Item, Job, JobService, Outcome, Runner
+from neurdicom.services.jobs.retry import Backoff
+from neurdicom.services.nodes import NodeService
+from neurdicom.services.peers import Node
+
+log = logging.getLogger(__name__)
+
+KIND = "commitment"
+
+#: Failure Reasons (0008,1197) of PS3.3 C.14.1.1.
+PROCESSING_FAILURE = 0x0110
+NO_SUCH_INSTANCE = 0x0112
+CLASS_CONFLICT = 0x0119
+
+REASONS = {
+    PROCESSING_FAILURE: "its file can't be read",
+    NO_SUCH_INSTANCE: "there is no such instance",
+    CLASS_CONFLICT: "it is of another SOP class",
+}
+
+#: Seconds between a request and its report at least, so that the report does not overtake the answer.
+_DELAY_SECONDS = 1.0
+
+#: How long a modality that is switched off is waited for: two days.
+_PATIENT = Backoff(longest=1800.0, attempts=100)
+
+#: Failures that are told in a job.
+_TOLD = 20
+
+#: How often a file that is gone is looked for anew: a replacement takes the place of the former.
+_LOOKS = 3
+
+#: An instance that is asked about: its SOP Class UID and its SOP Instance UID.
+Reference = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a node is told of its request.
+
+    Attributes
+    ----------
+    transaction : str
+        Transaction UID of the request.
+    held : list of Reference
+        What is kept here.
+    refused : list of (SOP Class UID, SOP Instance UID, Failure Reason)
+        What is not.
+    """
+
+    transaction: str
+    held: list[Reference]
+    refused: list[tuple[str, str, int]]
+
+
+class Reporter(ABC):
+    """Tells nodes of their requests."""
+
+    @abstractmethod
+    async def report(self, node: Node, report: Report) -> None:
+        """Tell a node. Raises `PeerFailed`."""
+
+
+class CommitmentService:
+    """Takes requests for storage commitment."""
+
+    def __init__(self, nodes: NodeService, jobs: JobService) -> None:
+        self._nodes = nodes
+        self._jobs = jobs
+        self._asking = asyncio.Lock()
+
+    async def request(self, ae_title: str, transaction: str, references: Sequence[Reference]) -> Job:
+        """Make a job that reports to a node. A request that comes again while its job is not over makes no other.
+
+        Parameters
+        ----------
+        ae_title : str
+            Who asks.
+        transaction : str
+            Transaction UID.
+        references : sequence of Reference
+            What is asked about.
+
+        Raises
+        ------
+        Forbidden
+            Who asks is no node here, so there is nowhere to report to.
+        Invalid
+            The transaction is under way with other references.
+        Conflict
+            The node has too many under way.
+        """
+        node = await self._nodes.find_ae(ae_title)
+        if node is None:
+            raise Forbidden(f"{ae_title} is no DICOM node here: nowhere to report to")
+        subject = hashlib.sha256(f"{node.name}\0{transaction}".encode()).hexdigest()
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(orjson.dumps(references)).hexdigest())
+        async with self._asking:
+            found = await self._jobs.find_open(KIND, subject)
+            if found is not None:
+                if found.request["digest"] != digest:
+                    raise Invalid("the Transaction UID is in use for other references")
+                log.info("%s asks again for the transaction %s, which is under way", ae_title, transaction)
+                return found
+            return await self._jobs.submit(
+                KIND,
+                {"node": node.name, "transaction": transaction, "digest": digest},
+                by=Principal(f"node:{node.name}", f"{ae_title} (DICOM node)"),
+                total=len(references),
+                subject=subject,
+                item=references,
+                delay=_DELAY_SECONDS,
+            )
+
+
+class CommitmentRunner(Runner):
+    """Looks for what a request is about, and reports; the only item is the list of references."""
+
+    backoff = _PATIENT
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore, nodes: NodeService, reporter: Reporter) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._nodes = nodes
+        self._reporter = reporter
+
+    async def expand(self, job: Job) -> AsyncIterator[Item]:
+        """Nothing: the item is made with the job."""
+        nothing: tuple[Item, ...] = ()
+        for item in nothing:
+            yield item
+
+    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+        """Report; what is held is what is held now, also when it is tried again."""
+        try:
+            node = await self._nodes.get(job.request["node"])
+        except NotFound as error:
+            raise PeerFailed(str(error), retryable=False) from error
+        for place, references in enumerate(items):
+            held: list[Reference] = []
+            refused: list[tuple[str, str, int]] = []
+            for sop_class, instance in references:
+                reason = await self._refusal(sop_class, instance)
+                if reason is None:
+                    held.append((sop_class, instance))
+                else:
+                    refused.append((sop_class, instance, reason))
+            await self._reporter.report(node, Report(job.request["transaction"], held, refused))
+            failures = tuple(Failure(instance, REASONS[reason]) for _, instance, reason in refused[:_TOLD])
+            yield Outcome(place, done=len(held), failed=len(refused), failures=failures)
+
+    async def _refusal(self, sop_class: str, instance: str) -> int | None:
+        """Why safekeeping of an instance is refused; None if it is kept.
+
+        What is in the catalog was durable before it came there; that its file is still whole is looked at.
+        """
+        for _ in range(_LOOKS):
+            location = await self._catalog.locate(instance)
+            if location is None:
+                return NO_SUCH_INSTANCE
+            if location.layout["sop_class"] != sop_class:
+                return CLASS_CONFLICT
+            if await self._is_there(location.blob):
+                return None
+        log.error("the file of the instance %s is missing or cut off", instance)
+        return PROCESSING_FAILURE
+
+    async def _is_there(self, blob: BlobRef) -> bool:
+        try:
+            path = await self._blobs.path(blob.key)
+            return (await asyncio.to_thread(path.stat)).st_size == blob.size
+        except (NotFound, OSError):
+            return False
