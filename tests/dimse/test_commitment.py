@@ -16,6 +16,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 
 from tests.dimse.instances import eventually
 from tests.dimse.orthanc import orthanc
+from tests.dimse.peer import EXPLICIT, NO_DATASET, Peer
 from tests.dimse.remotes import add_node, upload
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server, free_port
@@ -162,11 +163,7 @@ def test_nothing_is_held(modality: Modality) -> None:
 def test_a_file_that_is_lost_is_not_held(dimse: Server, modality: Modality) -> None:
     references = stored(dimse, 603, 2)
     marker = f"{ROOT}.603.1.1".encode()
-    (blob,) = (
-        file
-        for file in (dimse.data / "blobs").rglob("*")
-        if (file.is_file() and marker + b"\0" in file.read_bytes()) or (file.is_file() and marker in file.read_bytes())
-    )
+    (blob,) = (file for file in (dimse.data / "blobs").rglob("*") if file.is_file() and marker in file.read_bytes())
     content = blob.read_bytes()
     blob.write_bytes(content[:-1])
     try:
@@ -225,6 +222,56 @@ def test_refused(modality: Modality, options: dict[str, Any], status: int) -> No
     answer = modality.ask(**options)
     assert answer.Status == status and answer.ErrorComment
     assert modality.reports.empty()
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (None, 0x0115),
+        (b"", 0x0115),
+        (b"\x08\x00\x99\x11SQ\0\0\xff\xff", 0x0115),
+        (b"\xff" * 1000, 0x0115),
+        # Elements of another VR than they have
+        (b"\x08\x00\x95\x11SQ\0\0\0\0\0\0\x08\x00\x99\x11UI\x04\x001.2\0", 0x0115),
+        (b"\x08\x00\x95\x11UI\x04\x001.2\0\x08\x00\x99\x11UI\x04\x001.2\0", 0x0115),
+    ],
+)
+def test_broken_requests(modality: Modality, dimse: Server, data: bytes | None, status: int) -> None:
+    with Peer(dimse.dimse_port).associate((StorageCommitmentPushModel, [EXPLICIT]), calling="COMMIT1") as peer:
+        for _ in range(2):
+            peer.send_command(
+                1,
+                RequestedSOPClassUID=StorageCommitmentPushModel,
+                CommandField=0x0130,
+                MessageID=9,
+                CommandDataSetType=NO_DATASET if data is None else 1,
+                RequestedSOPInstanceUID=StorageCommitmentPushModelInstance,
+                ActionTypeID=1,
+            )
+            if data is not None:
+                peer.send_values(1, data, command=False)
+            response = peer.receive()
+            assert (response.Status, response.MessageIDBeingRespondedTo) == (status, 9)
+        store = peer.store(1, StorageCommitmentPushModel, "1.2.3", b"")
+        assert store.Status == 0x0211
+        peer.release()
+    assert modality.reports.empty()
+
+
+def test_a_request_that_is_too_large(dimse: Server) -> None:
+    with Peer(dimse.dimse_port).associate((StorageCommitmentPushModel, [EXPLICIT])) as peer:
+        peer.send_command(
+            1,
+            RequestedSOPClassUID=StorageCommitmentPushModel,
+            CommandField=0x0130,
+            MessageID=9,
+            CommandDataSetType=1,
+            RequestedSOPInstanceUID=StorageCommitmentPushModelInstance,
+            ActionTypeID=1,
+        )
+        with contextlib.suppress(ConnectionError):
+            peer.send_values(1, bytes(4 << 20), command=False)
+        peer.wait_for_end()
 
 
 def test_who_is_no_node_is_refused(dimse: Server) -> None:

@@ -19,6 +19,7 @@ from tests.support.server import Server
 
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 PRIVATE = "1.3.6.1.4.1.5962.99.1"
+WORKLIST = "1.2.840.10008.5.1.4.31"
 
 
 def is_public(sop_class: str) -> bool:
@@ -99,7 +100,7 @@ def test_private_classes_are_stored_on_request(dimse: Server, tmp_path: Path) ->
         assert peer.results[1] == 3, "abstract syntax not supported"
     options = ("--dimse-accept", "any", "--dimse-storage", "any")
     with Server.with_dimse(tmp_path / "data", *options) as server:
-        with Peer(server.dimse_port).associate((PRIVATE, [one.syntax]), ("1.2.840.10008.1.20.1", [EXPLICIT])) as peer:
+        with Peer(server.dimse_port).associate((PRIVATE, [one.syntax]), (WORKLIST, [EXPLICIT])) as peer:
             assert peer.results == {1: 0, 3: 3}, "what is known as another service is not taken for storage"
             assert peer.store(1, PRIVATE, one.uid, one.dataset).Status == 0
         assert stored(server, one.uid)

@@ -1,6 +1,7 @@
 """How jobs run: counts, retries, cancelling, fairness, restarts, and servers that share a catalog."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -280,6 +281,40 @@ def test_a_lease_that_is_not_renewed_falls_to_others(opener: Opener, monkeypatch
         assert await holder.renew("job") is None
         await holder.release("job")
         assert (await waiter.renew("job")) is not None
+
+    run(opener, test)
+
+
+def test_a_job_with_its_item(opener: Opener) -> None:
+    async def test(catalog: Catalog) -> None:
+        worker = Worker()
+        worker.gate.clear()
+        async with service(catalog, worker) as jobs:
+            begun = time.time()
+            job = await jobs.submit("work", {}, by=ANN, total=1, subject="it", item="only", delay=0.3)
+            for subject, found in (("it", job.id), ("other", None)):
+                same = await jobs.find_open("work", subject)
+                assert (same and same.id) == found
+            await when(jobs, job, lambda now: now.state == "running")
+            assert time.time() - begun >= 0.3
+            assert (await jobs.find_open("work", "it")) is not None
+            worker.gate.set()
+            over = await ended(jobs, job)
+            assert (over.state, over.done, over.total) == ("done", 1, 1)
+            assert worker.done == {"only": 1}
+            assert await jobs.find_open("work", "it") is None
+        assert await leftovers(catalog) == []
+
+    run(opener, test)
+
+
+def test_a_runner_may_be_more_patient(opener: Opener) -> None:
+    async def test(catalog: Catalog) -> None:
+        worker = Worker(lambda item, attempt: ("busy", True) if attempt < 7 else None)
+        worker.backoff = Backoff(first=0.01, factor=1.0, attempts=8)
+        async with service(catalog, worker) as jobs:
+            over = await ended(jobs, await jobs.submit("work", {"count": 1}, by=ANN))
+            assert over.done == 1
 
     run(opener, test)
 
