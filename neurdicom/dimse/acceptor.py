@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pynetdicom import _config, evt
-from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom._globals import APPLICATION_CONTEXT_NAME, MODE_ACCEPTOR
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION
 from pynetdicom.events import Event
@@ -22,11 +22,11 @@ from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VE
 from neurdicom.dimse.association import Association
 from neurdicom.dimse.commitment import serve_commitment
 from neurdicom.dimse.contexts import accept, is_storage
-from neurdicom.dimse.exchange import Disconnected, Exchange
+from neurdicom.dimse.exchange import SMALLEST_PDU, Disconnected, Exchange
 from neurdicom.dimse.find import negotiated, serve_find
 from neurdicom.dimse.identifier import MODELS
 from neurdicom.dimse.link import Link
-from neurdicom.dimse.policy import CONGESTION, UNKNOWN_CALLING, Refusal, Verdict
+from neurdicom.dimse.policy import CONGESTION, NO_REASON, UNKNOWN_CALLING, UNKNOWN_CONTEXT, Refusal, Verdict
 from neurdicom.dimse.requestor import Requestor
 from neurdicom.dimse.retrieve import Retrieval
 from neurdicom.dimse.storage import on_store
@@ -49,7 +49,7 @@ def configure_library(debug: bool) -> None:
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
     logging.getLogger("pynetdicom").setLevel(logging.DEBUG if debug else logging.ERROR)
     if not debug:  # these log a traceback for each connection that breaks; we say it in a line
-        for name in ("dul", "fsm", "transport", "dimse"):
+        for name in ("dul", "fsm", "transport", "dimse", "utils"):
             logging.getLogger(f"pynetdicom.{name}").setLevel(logging.CRITICAL)
 
 
@@ -149,6 +149,8 @@ class Acceptor:
             log.info("the connection of %s ended: %s", remote[0], error)
         except Exception:
             log.exception("the connection of %s failed", remote[0])
+            if assoc is not None:
+                assoc.dul.hang_up()
         finally:
             if assoc is not None:
                 assoc.kill()
@@ -213,6 +215,12 @@ class Acceptor:
         assoc = event.assoc
         request = assoc.requestor.primitive
         assoc.requestor.ae_title = request.calling_ae_title
+        if request.application_context_name != APPLICATION_CONTEXT_NAME:
+            self._reject(assoc, UNKNOWN_CONTEXT)
+            return
+        if 0 < (assoc.requestor.maximum_length or 0) < SMALLEST_PDU:
+            self._reject(assoc, NO_REASON)
+            return
         try:
             verdict = Verdict.from_json(
                 self._link.call(

@@ -106,6 +106,8 @@ def accept(
     accepted: dict[UID, PresentationContext] = {}
     for context in proposed:
         uid = context.abstract_syntax
+        if not context.transfer_syntax:  # there has to be one; DICOM's default is meant, if anything
+            context.transfer_syntax = [ImplicitVRLittleEndian]
         storage = known and is_storage(uid, any_class=any_class)
         if not (storage or uid == Verification or (known and uid in SERVICES)):
             continue

@@ -23,7 +23,8 @@ from neurdicom.dimse.association import Association
 LARGEST_PDU = 128 * 1024
 #: A PDV has a head of 6 bytes (PS3.8 9.3.5.1).
 _PDV_HEAD = 6
-_SMALLEST_PDU = 64
+#: Bytes of a P-DATA that a peer has to take.
+SMALLEST_PDU = 64
 #: A P-DATA-TF PDU of one value, up to its context id (PS3.8 9.3.5): type, lengths of the PDU and of the item, id.
 _PDU = struct.Struct(">BxLLB")
 _P_DATA = 0x04
@@ -151,7 +152,7 @@ class Exchange:
         """
         message = store_request(sop_class, sop_instance, **options)
         most = min(self.assoc.dimse.maximum_pdu_size or LARGEST_PDU, LARGEST_PDU) & ~1
-        if most < _SMALLEST_PDU:
+        if most < SMALLEST_PDU:
             self.assoc.close()
             raise Disconnected(f"the peer takes PDUs of {most} bytes, in which no message can be sent")
         with self._alone(), _opened(file) as pieces:

@@ -7,6 +7,8 @@ from typing import Any, Self
 #: Result, source and reason of an A-ASSOCIATE-RJ.
 Refusal = tuple[int, int, int]
 
+NO_REASON: Refusal = (1, 1, 1)
+UNKNOWN_CONTEXT: Refusal = (1, 1, 2)
 UNKNOWN_CALLING: Refusal = (1, 1, 3)
 WRONG_CALLED: Refusal = (1, 1, 7)
 LIMIT_EXCEEDED: Refusal = (2, 3, 2)

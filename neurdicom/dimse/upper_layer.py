@@ -22,6 +22,8 @@ from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from neurdicom.dimse.items import without_unknown_items
+
 if TYPE_CHECKING:
     from neurdicom.dimse.association import Association
 
@@ -33,16 +35,11 @@ MAXIMUM_PDU = 256 * 1024
 #: Most bytes of an A-ASSOCIATE PDU; 128 contexts with 40 transfer syntaxes each take about 350,000.
 LONGEST_ASSOCIATE = 1024 * 1024
 
-#: Most items and sub-items of such a PDU; each becomes an object.
-MOST_ITEMS = 128 * 64
-
 #: Most bytes of any other PDU; they have four.
 LONGEST_OTHER = 1024
 
 _P_DATA = 0x04
 _ASSOCIATE = (0x01, 0x02)
-_FIXED_FIELDS = 68  # of an A-ASSOCIATE PDU, before its items
-_NESTED = {0x20: 4, 0x21: 4, 0x50: 0}  # items with sub-items, and the bytes before those
 _HEAD = struct.Struct(">BxI")
 _HEAD_BYTES = _HEAD.size
 _LONGEST = {0x01: LONGEST_ASSOCIATE, 0x02: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
@@ -215,22 +212,6 @@ class _Data:
         return primitive
 
 
-def _check_items(body: memoryview) -> None:
-    """Raise `ValueError` if an A-ASSOCIATE PDU has more items than anybody needs (PS3.8 9.3.2)."""
-    count = 0
-    spans = [(_FIXED_FIELDS, len(body))]
-    while spans:
-        pos, end = spans.pop()
-        while pos + 4 <= end:
-            count += 1
-            if count > MOST_ITEMS:
-                raise ValueError(f"an association with more than {MOST_ITEMS} items")
-            length = int.from_bytes(body[pos + 2 : pos + 4], "big")
-            if body[pos] in _NESTED:
-                spans.append((pos + 4 + _NESTED[body[pos]], min(pos + 4 + length, end)))
-            pos += 4 + length
-
-
 class UpperLayer(DULServiceProvider):
     """The upper layer of one association: a thread that reads, and senders that send for themselves.
 
@@ -370,9 +351,8 @@ class UpperLayer(DULServiceProvider):
             if kind == _P_DATA:
                 pdu, event = _Data(body), "Evt10"
             else:
-                if kind in _ASSOCIATE:
-                    _check_items(body)
-                pdu, event = self._decode_pdu(bytearray(head) + body)
+                whole = without_unknown_items(kind, body) if kind in _ASSOCIATE else bytearray(head) + body
+                pdu, event = self._decode_pdu(whole)
         except Exception as error:  # whatever a peer sends, it is an invalid PDU
             log.warning("%s sends an invalid PDU of type %02XH: %r", self.assoc.peer, kind, error)
             self.event_queue.put("Evt19")

@@ -57,14 +57,25 @@ class Peer:
         self.results: dict[int, int] = {}
         self.maximum = 16384
 
-    def associate(self, *contexts: tuple[str, Sequence[str]], calling: str = "TEST", called: str = "NEURDICOM") -> Self:
-        """Ask for an association with contexts of id 1, 3, ...; raises `Rejected` or `Ended`."""
-        items = _item(0x10, b"1.2.840.10008.3.1.1.1")
+    def associate(
+        self,
+        *contexts: tuple[str, Sequence[str]],
+        calling: str = "TEST",
+        called: str = "NEURDICOM",
+        application: bytes = b"1.2.840.10008.3.1.1.1",
+        maximum: int = 65536,
+        further: bytes = b"",
+    ) -> Self:
+        """Ask for an association with contexts of id 1, 3, ...; raises `Rejected` or `Ended`.
+
+        `further` goes after the items and after the sub-items of the user information.
+        """
+        items = _item(0x10, application)
         for number, (abstract, syntaxes) in enumerate(contexts):
             proposals = _item(0x30, abstract.encode()) + b"".join(_item(0x40, uid.encode()) for uid in syntaxes)
             items += _item(0x20, struct.pack(">B3x", 2 * number + 1) + proposals)
-        user = _item(0x51, struct.pack(">I", 65536)) + _item(0x52, b"1.2.3.4") + _item(0x55, b"TEST")
-        items += _item(0x50, user)
+        user = _item(0x51, struct.pack(">I", maximum)) + _item(0x52, b"1.2.3.4") + _item(0x55, b"TEST")
+        items += _item(0x50, user + further) + further
         head = struct.pack(">H2x16s16s32x", 1, called.encode().ljust(16), calling.encode().ljust(16))
         try:
             self.send_pdu(0x01, head + items)

@@ -1,5 +1,6 @@
 """Who may do what: nodes, called AE titles, the limit of associations."""
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,24 @@ def test_a_new_node_is_known_at_once(strict: Server) -> None:
     assert strict.client.delete("/api/dicom_nodes/later").status_code in {200, 204}
     with pytest.raises(Rejected):
         Peer(strict.dimse_port).associate(contexts, calling="LATER", called="ARCHIVE")
+
+
+def test_what_is_no_dicom_is_rejected(strict: Server) -> None:
+    """Another application context, and PDUs in which no message fits."""
+    for option, reason in (({"application": b"1.2.3"}, 2), ({"maximum": 6}, 1)):
+        with pytest.raises(Rejected) as refusal:
+            Peer(strict.dimse_port).associate((VERIFICATION, [EXPLICIT]), called="ARCHIVE", **option)
+        assert refusal.value.args == (1, 1, reason)
+
+
+def test_unknown_items_are_ignored(strict: Server) -> None:
+    """And a context without transfer syntaxes is one of the default (PS3.8 9.3.1)."""
+    item = struct.pack(">BxH", 0x66, 5) + b"hello"
+    contexts = ((VERIFICATION, []), ("1.2.3", []))
+    with Peer(strict.dimse_port).associate(*contexts, called="ARCHIVE", further=item) as peer:
+        assert (peer.accepted, peer.results[3]) == ({1: "1.2.840.10008.1.2"}, 3)
+        assert peer.echo() == 0
+        peer.release()
 
 
 def test_wrong_called_ae_titles_are_rejected(strict: Server) -> None:
