@@ -60,7 +60,7 @@ def serve_commitment(exchange: Exchange, request: N_ACTION, context: Any, link: 
         data = request.ActionInformation.getvalue() if request.ActionInformation else b""
         dataset = _decoded(data, str(context.transfer_syntax[0]))
         transaction, references = _transaction(dataset), _references(dataset)
-        link.call("commit", orjson.dumps(references), calling=exchange.assoc.peer, transaction=transaction)
+        link.call("commit", "\n".join(references).encode("ascii"), calling=exchange.assoc.peer, transaction=transaction)
     except NeurdicomError as error:
         log.warning("a request of %s for storage commitment is refused: %s", exchange.assoc.peer, error)
         response.Status = code_of(error, NORMALIZED)
@@ -86,14 +86,14 @@ def _transaction(dataset: Mapping[str, Any]) -> str:
     return _uid(dataset, _TRANSACTION, "Transaction UID")
 
 
-def _references(dataset: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """SOP class and instance of each reference, each once."""
+def _references(dataset: Mapping[str, Any]) -> list[str]:
+    """SOP class and instance of each reference as a line of text, each once."""
     element = dataset.get(_REFERENCES, {})
     items = element.get("Value")
     if element.get("vr") != "SQ" or not items:
         raise Invalid("Referenced SOP Sequence is missing or empty")
     found = (
-        (_uid(item, _CLASS, "Referenced SOP Class UID"), _uid(item, _INSTANCE, "Referenced SOP Instance UID"))
+        f"{_uid(item, _CLASS, 'Referenced SOP Class UID')} {_uid(item, _INSTANCE, 'Referenced SOP Instance UID')}"
         for item in items
     )
     return list(dict.fromkeys(found))

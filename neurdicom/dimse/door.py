@@ -6,8 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from neurdicom.config import Settings
 from neurdicom.dicom.header import Header, Layout
 from neurdicom.dimse.archive import ArchiveVerbs
@@ -64,8 +62,7 @@ class Door:
         """Take requests for storage commitment too. They become jobs, which need the door to report."""
 
         async def commit(call: Call, *, calling: str, transaction: str) -> None:
-            references = await asyncio.to_thread(orjson.loads, call.body)
-            await commitments.request(calling, transaction, references)
+            await commitments.request(calling, transaction, call.body.decode("ascii"))
 
         self.verbs["commit"] = commit
 

@@ -1,110 +1,26 @@
 """Storage commitment: a modality asks, and is told, over real sockets; pynetdicom and Orthanc are the modalities."""
 
 import contextlib
-import queue
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
-from pynetdicom import AE, evt
-from pynetdicom.events import Event
+from pynetdicom import AE
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from tests.dimse.instances import eventually
+from tests.dimse.modality import Modality, Pair, failures, pairs, request
 from tests.dimse.orthanc import orthanc
 from tests.dimse.peer import EXPLICIT, NO_DATASET, Peer
 from tests.dimse.remotes import add_node, upload
 from tests.support.files import ROOT, dicom_file
-from tests.support.server import Server, free_port
+from tests.support.server import Server
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-SECONDS = 30
-Pair = tuple[str, str]
-
-
-class Modality:
-    """Asks for storage commitment, and listens for reports on a port of its own while it is switched on.
-
-    Attributes
-    ----------
-    reports : queue.Queue of (int, Dataset)
-        Event type and information of each report.
-    status : int
-        What it answers them with.
-    """
-
-    def __init__(self, server: Server, ae_title: str, *, roles: bool = True, port: int = 0) -> None:
-        self.reports: queue.Queue[tuple[int, Dataset]] = queue.Queue()
-        self.status = 0x0000
-        self._server = server
-        self._ae = AE(ae_title)
-        self._ae.add_requested_context(StorageCommitmentPushModel)
-        self._roles = {"scu_role": False, "scp_role": True} if roles else {}
-        self._ae.add_supported_context(StorageCommitmentPushModel, **self._roles)  # type: ignore[arg-type]
-        self.port = port or free_port()
-        add_node(server, ae_title, self.port)
-
-    @contextlib.contextmanager
-    def on(self) -> Iterator[None]:
-        """Listen."""
-        handlers: Any = [(evt.EVT_N_EVENT_REPORT, self._take)]
-        listener = self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
-        assert listener is not None
-        try:
-            yield
-        finally:
-            listener.shutdown()
-
-    def _take(self, event: Event) -> tuple[int, None]:
-        self.reports.put((event.event_type or 0, event.event_information))
-        return self.status, None
-
-    def ask(
-        self,
-        references: Sequence[Pair] = (),
-        *,
-        transaction: str | None = None,
-        information: Dataset | None = None,
-        action: int = 1,
-        instance: str = StorageCommitmentPushModelInstance,
-    ) -> Dataset:
-        """N-ACTION; the status."""
-        ds = request(transaction or generate_uid(), references) if information is None else information
-        assoc = self._ae.associate("127.0.0.1", self._server.dimse_port, ae_title="NEURDICOM")
-        assert assoc.is_established
-        status, _ = assoc.send_n_action(ds, action, StorageCommitmentPushModel, instance)
-        assoc.release()
-        return status
-
-    def report(self) -> tuple[int, Dataset]:
-        """The next report."""
-        return self.reports.get(timeout=SECONDS)
-
-
-def request(transaction: str, references: Sequence[Pair]) -> Dataset:
-    """Action Information."""
-    ds = Dataset()
-    ds.TransactionUID = transaction
-    ds.ReferencedSOPSequence = []
-    for sop_class, instance in references:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, instance
-        ds.ReferencedSOPSequence.append(item)
-    return ds
-
-
-def pairs(ds: Dataset, keyword: str = "ReferencedSOPSequence") -> list[Pair]:
-    """The references of a report."""
-    return [(item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) for item in ds.get(keyword, [])]
-
-
-def failures(ds: Dataset) -> dict[str, int]:
-    """Failure Reason by instance."""
-    return {item.ReferencedSOPInstanceUID: item.FailureReason for item in ds.get("FailedSOPSequence", [])}
 
 
 def stored(server: Server, study: int, count: int = 3) -> list[Pair]:
@@ -379,13 +295,9 @@ def test_orthanc_asks(tmp_path: Path) -> None:
         assert [failure["Description"] for failure in report["Failures"]]
 
 
-def test_syntaxes(dimse: Server) -> None:
+def test_syntaxes(dimse: Server, modality: Modality) -> None:
     """Both encodings of a request are read."""
     references = stored(dimse, 611)
-    modality = Modality(dimse, "COMMIT6")
-    with modality.on():
-        for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
-            modality._ae.requested_contexts = []
-            modality._ae.add_requested_context(StorageCommitmentPushModel, syntax)
-            assert modality.ask(references).Status == 0x0000
-            assert modality.report()[0] == 1
+    for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        assert modality.ask(references, syntax=syntax).Status == 0x0000
+        assert modality.report()[0] == 1

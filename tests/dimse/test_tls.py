@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from tests.dimse.instances import instance, stored
+from tests.dimse.modality import Modality, pairs
 from tests.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, Peer
 from tests.dimse.remotes import Destination, add_node
 from tests.support.files import dicom_file
@@ -150,3 +151,22 @@ def test_as_scu(secure: Server) -> None:
         answer = secure.client.post(f"/api/dicom_nodes/{name}/echo")
         assert answer.status_code == 502
         assert "TLS" in answer.json()["detail"]
+
+
+def test_storage_commitment(secure: Server, keys: Keys) -> None:
+    """The report goes to a modality that listens with TLS."""
+    one = instance(1, study=502)
+    with secured(secure, keys, keys.client).associate((SECONDARY_CAPTURE, [EXPLICIT])) as peer:
+        assert peer.store(1, one.sop_class, one.uid, one.dataset).Status == 0
+        peer.release()
+    asking = ssl.create_default_context(cafile=str(keys.ca))
+    asking.check_hostname = False
+    listening = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(keys.ca))
+    for context in (asking, listening):
+        context.load_cert_chain(*keys.client)
+    listening.verify_mode = ssl.CERT_REQUIRED
+    modality = Modality(secure, "COMMIT-TLS", tls=(asking, listening))
+    with modality.on():
+        assert modality.ask([(one.sop_class, one.uid)]).Status == 0x0000
+        event, ds = modality.report()
+        assert event == 1 and pairs(ds) == [(one.sop_class, one.uid)]
