@@ -26,7 +26,7 @@ _VALUES: dict[Kind, list[Any]] = {
     Kind.TIME: ["080000", "120000.5", "1200"],
     Kind.INTEGER: [-1, 0, 1, 7, 512],
     Kind.NUMBER: [0.5, 1.0, -3.25],
-    Kind.UID: ["1.2.3", "1.2.30", "1.2"],
+    Kind.UID: ["1.2.3", "1.2.30", "1.2.3.4"],  # none that is a number: the server of the tests would make it one
 }
 _PATTERNS = ["*", "d*", "*o*", "?o?*", "山*", "a?", "AB", "*[*", "ü*", "a_*", "strass*", "2024*", ""]
 _WORDS = ["j*", "unal", "山*", "*o", "doe", "?oe"]
