@@ -1,11 +1,9 @@
 """WADO-RS rendered resources and thumbnails (PS3.18 10.4)."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from neurdicom import __version__
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
@@ -63,7 +61,7 @@ class PictureHandler(DicomWebHandler):
 
     async def send_picture(self, location: Location, options: ImageOptions, media_type: str) -> None:
         """Finish with the picture of one frame."""
-        if not location.edited and self.not_modified(_identity(location, options)):
+        if self.not_modified(await self.services.render.identity(location, options)):
             return
         reply = await self.services.render.image(location.instance, options)
         self.set_header("Content-Type", media_type)
@@ -165,8 +163,3 @@ class Thumbnail(Rendered):
     ) -> None:
         """Answer it."""
         await super().get(study, series, instance, frames)
-
-
-def _identity(location: Location, options: ImageOptions) -> str:
-    text = f"{__version__} {location.blob.sha256} {options}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

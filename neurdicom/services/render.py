@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from neurdicom import __version__
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.uid import check_uid
@@ -149,9 +150,18 @@ class RenderService:
         location, arguments = await self._arguments(instance, options.frame)
         arguments |= options.as_arguments()
         if location.edited:
-            edits = await self._catalog.edits(instance)
-            arguments["edits"] = {edit.field: edit.value for edit in edits}
+            arguments["edits"] = await self._edits(location)
         return await self._pool.call(PIXELS, "image", arguments)
+
+    async def identity(self, location: Location, options: ImageOptions) -> str:
+        """A validator of the picture of a frame: it changes with the stored bytes, the edits and the options."""
+        text = f"{__version__} {location.blob.sha256} {options} {sorted((await self._edits(location)).items())}"
+        return sha256(text.encode()).hexdigest()[:32]
+
+    async def _edits(self, location: Location) -> dict[str, Any]:
+        """Edited values by field."""
+        edits = await self._catalog.edits(location.instance) if location.edited else []
+        return {edit.field: edit.value for edit in edits}
 
     async def raw(self, instance: str, *, frame: int = 1, format: str | None = None) -> Reply:
         """Give a frame's stored samples; as they are, or in one of `RAW_FORMATS`. Raises as `image`."""

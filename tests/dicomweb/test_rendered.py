@@ -158,6 +158,7 @@ def test_validators(web: Web, series: tuple[str, list[str]]) -> None:
     assert edited.status_code == 200
     after = web.get(path + "/rendered", headers={"If-None-Match": first.headers["ETag"]})
     assert np.asarray(picture(after.content)).max() < 5
+    web.get(path + "/rendered", headers={"If-None-Match": after.headers["ETag"]}, status=304)
 
 
 def test_pictures_of_the_data_set_are_as_large_as_the_pixels_say(web: Web, stored_files: list[StoredFile]) -> None:
