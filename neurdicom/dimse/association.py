@@ -8,9 +8,10 @@ from typing import Any
 
 from pynetdicom import association, evt
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, C_STORE, N_EVENT_REPORT
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_STORE, N_EVENT_REPORT
+from pynetdicom.sop_class import Verification
 
+from neurdicom.dimse.contexts import SERVICES
 from neurdicom.dimse.messages import Messages
 from neurdicom.dimse.statuses import INVALID_ARGUMENT, SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
 from neurdicom.dimse.upper_layer import UpperLayer
@@ -129,6 +130,8 @@ class Association(association.Association):
             log.warning("%s sends N-EVENT-REPORT, which is not negotiated: its association is aborted", self.peer)
             self.abort(block=False)
             return
+        if isinstance(msg, C_CANCEL):  # more of them than pynetdicom keeps
+            return
         context = self._accepted_cx.get(context_id)
         named = getattr(msg, "AffectedSOPClassUID", None) or getattr(msg, "RequestedSOPClassUID", None)
         if context is not None and msg.MessageID is not None and msg.MessageIDBeingRespondedTo is None:
@@ -144,7 +147,7 @@ class Association(association.Association):
                 self._is_paused = True
                 service(self, msg, context)
                 return
-            if isinstance(msg, C_FIND | C_MOVE | C_GET) or named == StorageCommitmentPushModel:
+            if named in SERVICES or not isinstance(msg, C_ECHO if named == Verification else C_STORE):
                 self._refuse(msg, context_id, UNRECOGNIZED_OPERATION, "the SOP class has no such operation")
                 return
         super()._serve_request(msg, context_id)

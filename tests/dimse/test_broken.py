@@ -193,6 +193,30 @@ def _attack(peer: Peer, attack: str) -> None:
         peer.send_values(1, bytes(100), command=False)
 
 
+def test_operations_of_other_services_are_refused(dimse: Server) -> None:
+    """N-GET where C-ECHO is expected, C-ECHO and C-STORE where C-STORE and C-FIND are."""
+    find = "1.2.840.10008.5.1.4.1.2.2.1"
+    with Peer(dimse.dimse_port).associate(*BOTH, (find, [EXPLICIT])) as peer:
+        named = {"RequestedSOPClassUID": VERIFICATION, "RequestedSOPInstanceUID": "1.2"}
+        peer.send_command(3, **named, CommandField=0x0110, MessageID=1, CommandDataSetType=0x0101)
+        assert peer.receive().Status == 0x0211
+        peer.send_command(
+            1, AffectedSOPClassUID=SECONDARY_CAPTURE, CommandField=0x30, MessageID=2, CommandDataSetType=0x0101
+        )
+        assert peer.receive().Status == 0x0211
+        one = instance(1, study=313, SOPClassUID=find)
+        assert peer.store(5, find, one.uid, one.dataset).Status == 0x0211
+        assert peer.echo(3) == 0
+    assert stored(dimse, one.uid) is None
+
+
+def test_any_number_of_cancels(dimse: Server) -> None:
+    with Peer(dimse.dimse_port).associate(*BOTH) as peer:
+        for number in range(100):
+            peer.send_command(3, CommandField=0x0FFF, MessageIDBeingRespondedTo=number, CommandDataSetType=0x0101)
+        assert peer.echo(3) == 0
+
+
 def test_connections_that_come_and_go_leave_nothing(dimse: Server) -> None:
     def threads() -> int:
         return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in dimse_processes(dimse))
