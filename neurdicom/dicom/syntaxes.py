@@ -35,6 +35,9 @@ ENCODED: Mapping[str, tuple[str, ...]] = {
     "image/dicom-rle": (f"{_BASE}.5",),
 }
 
+#: Deflated Image Frame Compression, whose frames have no media type of their own.
+DEFLATED_FRAME = f"{_BASE}.8.1"
+
 #: Pixel Data is not encapsulated.
 NATIVE = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN, *DEFLATED})
 

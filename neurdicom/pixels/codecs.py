@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from neurdicom.dicom.syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.pixels.colour import ycbcr_to_rgb
@@ -23,7 +24,6 @@ JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.70"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 J2K_LOSSLESS = "1.2.840.10008.1.2.4.90"
 HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
-DEFLATED_FRAME = "1.2.840.10008.1.2.8.1"
 
 #: What a codec raises for a codestream that it can't read; each library has its own, all of them these.
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, NotImplementedError)

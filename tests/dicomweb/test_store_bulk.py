@@ -2,6 +2,7 @@
 
 import base64
 import io
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,16 @@ def test_compressed_pixels_are_encapsulated(own: Server, name: str, media_type: 
     ]
     image = own.client.get(f"/api/instances/{source.SOPInstanceUID}/image", params={"frame": len(frames)})
     assert image.status_code == 200, image.text
+
+
+def test_deflated_frames_are_encapsulated(own: Server) -> None:
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    frame = deflate.compress(bytes(range(16))) + deflate.flush()
+    content_type = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.8.1"
+    answer = store(own, related(metadata(with_pixels()), bulk(frame, "bulk/1", content_type)), content_type=METADATA)
+    (instance,) = stored(answer)
+    assert got(own, instance).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.8.1"
+    assert own.client.get(f"/api/instances/{instance}/raw").content == bytes(range(16))
 
 
 def test_bulk_data_may_lie_within_sequences(own: Server) -> None:

@@ -9,9 +9,10 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from neurdicom.dicom.header import Layout
+from neurdicom.dicom.syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels import tasks
-from neurdicom.pixels.codecs import CODECS, DEFLATED_FRAME
+from neurdicom.pixels.codecs import CODECS
 from neurdicom.pixels.colour import LUMINANCE
 from neurdicom.pixels.enrol import enrol
 from neurdicom.pixels.pipeline import load_stored, to_double

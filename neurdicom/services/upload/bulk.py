@@ -13,6 +13,7 @@ from neurdicom.blobs.base import Spool
 from neurdicom.dicom.assemble import Bulk, assemble_file
 from neurdicom.dicom.header import DEFLATED, EXPLICIT, IMPLICIT
 from neurdicom.dicom.nativexml import from_xml
+from neurdicom.dicom.syntaxes import DEFLATED_FRAME
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
 from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.services.ingest import Inflow, IngestService, disk_error
@@ -77,6 +78,8 @@ class BulkPart:
     def transfer_syntax(self) -> str:
         """The transfer syntax that a file of this pixel data is in. Blocks. Raises `NotAvailable`."""
         if self.media_type == "application/octet-stream":
+            if self.syntax == DEFLATED_FRAME:
+                return DEFLATED_FRAME
             if self.syntax not in _NATIVE:
                 raise NotAvailable(f"bulk data of transfer syntax {self.syntax!r:.80} does not come as octet-stream")
             return EXPLICIT
