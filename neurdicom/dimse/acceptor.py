@@ -51,6 +51,7 @@ def configure_library(debug: bool) -> None:
     if not debug:  # these log a traceback for each connection that breaks; we say it in a line
         for name in ("dul", "fsm", "transport", "dimse", "utils"):
             logging.getLogger(f"pynetdicom.{name}").setLevel(logging.CRITICAL)
+        logging.getLogger("pydicom").setLevel(logging.ERROR)  # it warns of a bad UID whenever it is copied
 
 
 @contextmanager
