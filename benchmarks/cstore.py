@@ -41,7 +41,8 @@ def _orthanc(folder: Path) -> Iterator[int]:
 
 def measure(port: int, series: list[Path]) -> float:
     """Send each series in an association of its own, all at once; instances a second."""
-    command = ["storescu", "-aec", "ARCHIVE", "+sd", "127.0.0.1", str(port)]
+    # storescp serves one association after the other: the last of them waits for all others.
+    command = ["storescu", "-ta", "600", "-aec", "ARCHIVE", "+sd", "127.0.0.1", str(port)]
     begin = time.perf_counter()
     senders = [subprocess.Popen([*command, str(folder)]) for folder in series]
     statuses = [sender.wait() for sender in senders]
