@@ -118,7 +118,7 @@ def test_files_are_uploaded(page: Page, pacs: Server, tmp_path: Path) -> None:
     page.goto("/")
     page.get_by_role("button", name="Upload").click()
     page.locator("input[type=file]").first.set_input_files(files)
-    expect(page.get_by_text("2 files completed")).to_be_visible()
+    expect(page.get_by_text("Completed!")).to_be_visible()
     (study,) = pacs.client.get(f"/dicom-web/studies?StudyInstanceUID={ROOT}.79").json()
     assert study["00201208"]["Value"] == [2]
 
