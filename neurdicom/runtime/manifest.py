@@ -12,6 +12,7 @@ from jsonschema.exceptions import best_match
 
 from neurdicom.errors import Invalid
 from neurdicom.runtime.params import Param
+from neurdicom.runtime.program import Result
 
 #: A META.json of more bytes is not one.
 MAX_META = 1024 * 1024
@@ -31,8 +32,10 @@ class Manifest:
         As given; empty where absent.
     params : Mapping[str, Param]
         By name, in the order of the file.
-    result : {"IMAGE", "JSON"} or None
+    result : {"IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"} or None
         What the plugin answers; None: it follows from what it returned.
+    produces : Mapping[str, Any]
+        The whole `result`: what the labels of a segmentation and the numbers of measurements mean, for DICOM objects.
     level : {"instance", "series"}
         What one call gets.
     input : {"stored", "modality"}
@@ -54,7 +57,8 @@ class Manifest:
     info: str = ""
     help: str = ""
     params: Mapping[str, Param] = field(default_factory=dict)
-    result: Literal["IMAGE", "JSON"] | None = None
+    result: Result | None = None
+    produces: Mapping[str, Any] = field(default_factory=dict)
     level: Literal["instance", "series"] = "instance"
     input: Literal["stored", "modality"] = "stored"
     library: str | None = None
@@ -117,6 +121,8 @@ def manifest_of(meta: Any) -> Manifest:
     if error is not None:
         raise _invalid(error)
     given = {key: value for key, value in meta.items() if value is not None}
+    produces = given.get("result", {})
+    _check_segments(produces.get("segments") or [])
     return Manifest(
         guid=given["plugin_guid"],
         name=given["name"],
@@ -125,7 +131,8 @@ def manifest_of(meta: Any) -> Manifest:
         info=given.get("info", ""),
         help=given.get("help", ""),
         params={name: Param.from_meta(name, described) for name, described in given.get("params", {}).items()},
-        result=given.get("result", {}).get("type"),
+        result=produces.get("type"),
+        produces=produces,
         level=given.get("level", "instance"),
         input=given.get("input", "stored"),
         library=given.get("library"),
@@ -133,6 +140,16 @@ def manifest_of(meta: Any) -> Manifest:
         memory=given.get("memory"),
         meta=meta,
     )
+
+
+def _check_segments(segments: list[dict[str, Any]]) -> None:
+    """Refuse two segments of one number, which no schema can tell."""
+    seen: set[int] = set()
+    for index, segment in enumerate(segments):
+        if segment["number"] in seen:
+            where = f"result.segments.{index}.number"
+            raise Invalid(f"META.json: {where}: two segments have the number {segment['number']}", field=where)
+        seen.add(segment["number"])
 
 
 def _invalid(error: ValidationError) -> Invalid:

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 Kind = Literal["builtin", "python", "native"]
 Input = Literal["stored", "modality"]
-Result = Literal["IMAGE", "JSON"]
+#: Kinds of result. A segmentation is an image of labels, measurements are JSON; both say more in a DICOM object.
+Result = Literal["IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Program:
         MiB that the program may add to its worker process.
     input : {"stored", "modality"}
         Pixel values that a native plugin gets: as stored, or with the modality LUT applied.
-    result : {"IMAGE", "JSON"} or None
+    result : {"IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"} or None
         Kind of result that the plugin declares; None: it follows from what `process` returned.
     """
 
@@ -47,6 +48,11 @@ class Program:
     def key(self) -> tuple[str, str, str]:
         """What makes two programs the same: workers of one serve calls of the other."""
         return self.kind, self.target, self.digest
+
+    @property
+    def gives_json(self) -> bool:
+        """Whether the declared result is JSON."""
+        return self.result in ("JSON", "MEASUREMENTS")
 
     @property
     def title(self) -> str:

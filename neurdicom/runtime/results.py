@@ -59,7 +59,7 @@ def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffe
 
 def from_native(image: Array | None, text: str | None, arguments: Mapping[str, Any], program: Program) -> Answer:
     """Reply of a native plugin: its image, its JSON, or its image with the JSON in the description (`json`)."""
-    wants_json = program.result == "JSON"
+    wants_json = program.gives_json
     if program.result is None:  # NULL with JSON and without an error is JSON instead of an image
         wants_json = arguments.get("format") == "json" or (image is None and text is not None)
     if wants_json:
@@ -102,7 +102,7 @@ def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> 
         return _dicom(datasets)
     if isinstance(result, Image.Image):
         return _picture(_samples(result), arguments, picture=True)
-    if program.result == "JSON" or (program.result is None and _is_json(result)):
+    if program.gives_json or (program.result is None and _is_json(result)):
         return {"kind": "json", "media_type": "application/json"}, to_json(result, program)
     try:
         array = np.asarray(result)

@@ -52,6 +52,24 @@ def test_fields_of_the_first_neurdicom_are_taken() -> None:
     assert (manifest.version, manifest.result) == ("1.5", "IMAGE")
 
 
+def test_segments_and_measurements() -> None:
+    liver = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
+    segments = [
+        {"number": 2, "label": "Liver", "type": liver, "color": "#aa3311", "category": None},
+        {"number": 1, "label": "Läsion", "color": [255, 0, 0], "tracking_id": "L1", "algorithm_type": "SEMIAUTOMATIC"},
+    ]
+    manifest = parse(result={"type": "SEGMENTATION", "segments": segments})
+    assert (manifest.result, manifest.produces["segments"]) == ("SEGMENTATION", segments)
+    measurements = [{"name": "lesions.volume_ml", "unit": "mL", "concept": liver, "site": liver}, {"name": "n"}]
+    manifest = parse(result={"type": "MEASUREMENTS", "measurements": measurements})
+    assert (manifest.result, manifest.produces["measurements"]) == ("MEASUREMENTS", measurements)
+    assert (parse(result={"type": "SEGMENTATION"}).result, parse(result=None).produces) == ("SEGMENTATION", {})
+
+
+def segment(**fields: Any) -> dict[str, Any]:
+    return {"type": "SEGMENTATION", "segments": [{"number": 1, "label": "A", **fields}]}
+
+
 def test_a_byte_order_mark_is_taken() -> None:
     assert parse_manifest(b"\xef\xbb\xbf" + json.dumps(meta()).encode()).guid == "test.plugin"
 
@@ -74,6 +92,16 @@ def test_a_byte_order_mark_is_taken() -> None:
         ({"params": {"p": {"type": "int", "isarray": "yes"}}}, "params.p.isarray"),
         ({"result": {"type": "PNG"}}, "result.type"),
         ({"result": "IMAGE"}, "result"),
+        ({"result": {"type": "SEGMENTATION", "segments": []}}, "result.segments"),
+        ({"result": {"type": "SEGMENTATION", "segments": [{"label": "A"}]}}, "result.segments.0.number"),
+        ({"result": {**segment(), "segments": segment()["segments"] * 2}}, "result.segments.1.number"),
+        ({"result": segment(number=0)}, "result.segments.0.number"),
+        ({"result": segment(label="A\\B")}, "result.segments.0.label"),
+        ({"result": segment(color=[256, 0, 0])}, "result.segments.0.color.0"),
+        ({"result": segment(color="red")}, "result.segments.0.color"),
+        ({"result": segment(type={"value": "1", "scheme": "SCT"})}, "result.segments.0.type.meaning"),
+        ({"result": segment(tracking_uid="1.2.x")}, "result.segments.0.tracking_uid"),
+        ({"result": {"type": "MEASUREMENTS", "measurements": [{"unit": "mL"}]}}, "result.measurements.0.name"),
         ({"level": "study"}, "level"),
         ({"input": "raw"}, "input"),
         ({"timeout": 0}, "timeout"),
