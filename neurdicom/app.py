@@ -22,6 +22,7 @@ from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
 from neurdicom.lock import FolderLock, server_name
+from neurdicom.runtime.execution import PoolExecutor
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
@@ -221,7 +222,7 @@ class Server:
             frames=FrameService(blobs, pool),
             bulk=BulkService(catalog, blobs),
             plugins=plugins,
-            process=ProcessService(catalog, blobs, pool, plugins),
+            process=ProcessService(catalog, blobs, PoolExecutor(pool), {"plugin": plugins}),
             nodes=nodes,
             dimse=dimse,
             remote=RemoteService(catalog, peers, jobs),

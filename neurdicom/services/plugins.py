@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from neurdicom.runtime.packages import Packages
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.runtime.program import Program
 from neurdicom.runtime.registry import Plugin, Registry
+from neurdicom.services.tools import Running, Tool, ToolSet
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +29,7 @@ log = logging.getLogger(__name__)
 DOCUMENTS = "plugin"
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A version of a plugin that is held for one request."""
-
-    plugin: Plugin
-    program: Program
-
-
-class PluginService:
+class PluginService(ToolSet):
     """The installed plugins.
 
     Parameters
@@ -97,6 +90,10 @@ class PluginService:
         """One plugin. Raises `NotFound`."""
         return self._registry.get(guid)
 
+    def tool(self, id: str) -> Tool:
+        """What those who run a plugin need of it. Raises `NotFound`."""
+        return _tool_of(self._registry.get(id))
+
     def new_spool(self) -> Spool:
         """An empty file for an archive that is arriving; give it to `install`, and discard it afterwards."""
         return self._packages.new_spool()
@@ -146,7 +143,7 @@ class PluginService:
         log.info("plugin %s is removed", guid)
 
     @asynccontextmanager
-    async def use(self, guid: str) -> AsyncIterator[Running]:
+    async def use(self, id: str) -> AsyncIterator[Running]:
         """Hold the current version of a plugin for a call of its program.
 
         Raises
@@ -156,12 +153,12 @@ class PluginService:
         PluginQuarantined
             It kept failing to load.
         """
-        plugin = self._registry.get(guid)
+        plugin = self._registry.get(id)
         self._registry.check_ready(plugin)
         with self._registry.hold(plugin.digest):
             try:
                 await self._ensure_extracted(plugin)
-                yield Running(plugin, self._program(plugin))
+                yield Running(_tool_of(plugin), self._program(plugin))
             except PluginError as error:
                 if error.loading:
                     await self._record_failure(plugin, error)
@@ -215,3 +212,19 @@ class PluginService:
         async with self._files:
             if not self._registry.is_wanted(digest):
                 await asyncio.to_thread(self._packages.remove, digest)
+
+
+def _tool_of(plugin: Plugin) -> Tool:
+    manifest = plugin.manifest
+    return Tool(
+        type="plugin",
+        id=plugin.id,
+        name=manifest.name,
+        version=manifest.version,
+        digest=plugin.digest,
+        params=manifest.params,
+        level=manifest.level,
+        input=manifest.input,
+        result=manifest.result,
+        meta=manifest.meta,
+    )

@@ -6,8 +6,8 @@ from typing import Any
 
 from neurdicom.errors import Malformed, NotAvailable
 from neurdicom.runtime.params import Param, convert_arguments, decode_arguments
-from neurdicom.runtime.pool import Reply
-from neurdicom.services.process import FORMATS, Call
+from neurdicom.services.process import FORMATS, Processed, Work
+from neurdicom.services.tools import ToolType
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import send_buffer
 from neurdicom.web.routing import BINARY, Parameter, Route, operation
@@ -84,18 +84,19 @@ class ProcessByPluginHandler(ApiHandler):
         await self._process(instance, plugin)
 
     async def _process(self, instance: str, plugin: str) -> None:
-        own = self.services.plugins.get(plugin).manifest.params
+        await self._send(await self.services.process.run(self._work("plugin", plugin, instance)))
+
+    def _work(self, tool_type: ToolType, id: str, entity: str) -> Work:
+        """What the request asks for, checked."""
+        process = self.services.process
+        tool = process.tool(tool_type, id)
         texts, values = self._given()
-        options = {name: param for name, param in _OPTIONS.items() if name not in own}
+        options = {name: param for name, param in _OPTIONS.items() if name not in tool.params}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         if chosen.get("store") or chosen.get("format") == "dicom":
             raise NotAvailable("results can't be kept as, or turned into, DICOM instances by this version")
-        call = Call(
-            texts={name: given for name, given in texts.items() if name not in options},
-            values={name: given for name, given in values.items() if name not in options},
-            **{name: value for name, value in chosen.items() if name != "store"},  # type: ignore[arg-type]
-        )
-        await self._send(await self.services.process.by_plugin(instance, plugin, call))
+        params = process.convert(tool, _without(texts, options), _without(values, options))
+        return Work(tool_type=tool_type, tool=id, entity=entity, params=params, **chosen)  # type: ignore[arg-type]
 
     def _given(self) -> tuple[dict[str, list[str]], dict[str, Any]]:
         """All parameters of the request: those that are text, and those of a JSON body."""
@@ -111,8 +112,8 @@ class ProcessByPluginHandler(ApiHandler):
             return texts, self.json_body()
         raise Malformed(f"the body is {content_type}; JSON or a form is expected", field="Content-Type")
 
-    async def _send(self, reply: Reply) -> None:
-        meta = reply.meta
+    async def _send(self, processed: Processed) -> None:
+        reply, meta = processed.reply, processed.reply.meta
         self.set_header("Content-Type", meta.get("media_type", "application/octet-stream"))
         if "shape" in meta:
             self.set_header("X-Shape", ",".join(map(str, meta["shape"])))
@@ -130,6 +131,10 @@ class ProcessByPluginHandler(ApiHandler):
 
 def _only(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names}
+
+
+def _without(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in names}
 
 
 ROUTES = [Route("/api/instances/{id}/process/by_plugin/{plugin_id}", ProcessByPluginHandler)]

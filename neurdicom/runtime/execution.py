@@ -1,0 +1,98 @@
+"""One computation of a plugin or a model, and the port to who does it: this machine's workers, or a cluster."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurdicom.runtime.pool import WorkerPool
+from neurdicom.runtime.program import Program, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One frame of a stored instance, or the whole of it.
+
+    Attributes
+    ----------
+    instance : str
+        SOP Instance UID.
+    path : str
+        The stored file.
+    sha256 : str
+        Of its bytes, in hexadecimal.
+    layout : Mapping[str, Any]
+        Where Pixel Data lies in it (`dicom.part10.Layout`).
+    frame : int or None
+        Counted from 1; None: all frames.
+    edits : tuple of dict
+        The edits that apply, as `catalog.base.Edit.as_dict` gives them.
+    """
+
+    instance: str
+    path: str
+    sha256: str
+    layout: Mapping[str, Any]
+    frame: int | None = 1
+    edits: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A computation.
+
+    Attributes
+    ----------
+    program : Program
+        What computes.
+    inputs : tuple of Input
+        One; or, for a `volume`, those of a series in slice order.
+    params : Mapping[str, Any]
+        Converted parameters.
+    format : str
+        What an image result is encoded as.
+    volume : bool
+        The program gets all inputs at once (`level: series`).
+    """
+
+    program: Program
+    inputs: tuple[Input, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    format: str = "png"
+    volume: bool = False
+
+
+class Executor(ABC):
+    """Does tasks."""
+
+    @abstractmethod
+    async def run(self, task: Task) -> Reply:
+        """Do one.
+
+        Raises
+        ------
+        PluginError
+            The program failed, crashed, hung or took too much memory.
+        NeurdicomError
+            What a worker may report of the inputs, such as `NotAvailable`.
+        """
+
+
+class PoolExecutor(Executor):
+    """Does tasks in the worker processes of this machine."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+
+    async def run(self, task: Task) -> Reply:
+        """Do one; see `Executor.run`."""
+        (one,) = task.inputs
+        arguments = {
+            "path": one.path,
+            "layout": dict(one.layout),
+            "frame": one.frame,
+            "edits": list(one.edits),
+            "params": dict(task.params),
+            "format": task.format,
+        }
+        return await self._pool.call(task.program, "process", arguments)

@@ -1,0 +1,67 @@
+"""Runs a plugin or a model: what is asked for is checked, its inputs are found, a worker computes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.attributes import Level
+from neurdicom.errors import Invalid
+from neurdicom.runtime.execution import Executor, Task
+from neurdicom.runtime.params import convert_arguments
+from neurdicom.services.process.inputs import instance_input
+from neurdicom.services.process.work import Processed, Work
+from neurdicom.services.tools import Tool, ToolSet, ToolType
+
+
+class ProcessService:
+    """Runs tools on what is stored.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    blobs : BlobStore
+    executor : Executor
+        Does the computations.
+    tools : Mapping[str, ToolSet]
+        Plugins and models, by type.
+    """
+
+    def __init__(
+        self, catalog: Catalog, blobs: BlobStore, executor: Executor, tools: Mapping[ToolType, ToolSet]
+    ) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._executor = executor
+        self._tools = tools
+
+    def tool(self, tool_type: ToolType, id: str) -> Tool:
+        """The plugin or model of an id. Raises `NotFound`."""
+        return self._tools[tool_type].tool(id)
+
+    def convert(self, tool: Tool, texts: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of a tool, given as text and as JSON values. Raises `Invalid` with the parameter's name."""
+        return convert_arguments(tool.params, texts, values)
+
+    async def run(self, work: Work) -> Processed:
+        """Run a tool.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance or series, or no such tool.
+        Invalid
+            The frame is wrong, or the tool works on another level.
+        NotAvailable
+            The instance has no pixels, and the tool needs them.
+        PluginError
+            The tool failed, crashed, hung or took too much memory.
+        """
+        tools = self._tools[work.tool_type]
+        found = await instance_input(self._catalog, self._blobs, work.entity, work.frame)
+        tool = tools.tool(work.tool)
+        if tool.level == "series" or work.level is not Level.INSTANCE:
+            raise Invalid(f"the plugin {tool.name!r} works on a series, not on an instance")
+        async with tools.use(work.tool) as running:
+            task = Task(running.program, (found,), work.params, work.format)
+            return Processed(await self._executor.run(task))

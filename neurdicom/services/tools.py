@@ -1,0 +1,76 @@
+"""What plugins and models have in common for those who run them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from neurdicom.runtime.params import Param
+from neurdicom.runtime.program import Input, Program, Result
+
+ToolType = Literal["plugin", "model"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One version of a plugin or a model.
+
+    Attributes
+    ----------
+    type : {"plugin", "model"}
+        What it is.
+    id, name, version : str
+        As the API gives them.
+    digest : str
+        SHA-256 of the archive, in hexadecimal: which code computes.
+    params : Mapping[str, Param]
+        By name.
+    level : {"instance", "series"}
+        What one call gets.
+    input : {"stored", "modality"}
+        Which pixel values it gets.
+    result : str or None
+        The kind of result that it declares.
+    meta : Mapping[str, Any]
+        Its whole META.json.
+    """
+
+    type: ToolType
+    id: str
+    name: str
+    version: str
+    digest: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+    level: Literal["instance", "series"] = "instance"
+    input: Input = "stored"
+    result: Result | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A version of a tool that is held for a computation."""
+
+    tool: Tool
+    program: Program
+
+
+class ToolSet(ABC):
+    """The installed plugins, or the installed models."""
+
+    @abstractmethod
+    def tool(self, id: str) -> Tool:
+        """The current version of one. Raises `NotFound`."""
+
+    @abstractmethod
+    def use(self, id: str) -> AbstractAsyncContextManager[Running]:
+        """Hold the current version of one for a computation.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        PluginQuarantined
+            It kept failing to load.
+        """
