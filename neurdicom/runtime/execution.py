@@ -53,6 +53,8 @@ class Task:
         What an image result is encoded as.
     volume : bool
         The program gets all inputs at once (`level: series`).
+    background : bool
+        Tasks that are not go first.
     """
 
     program: Program
@@ -60,6 +62,7 @@ class Task:
     params: Mapping[str, Any] = field(default_factory=dict)
     format: str = "png"
     volume: bool = False
+    background: bool = False
 
 
 class Executor(ABC):

@@ -221,10 +221,12 @@ def _tool_of(plugin: Plugin) -> Tool:
         id=plugin.id,
         name=manifest.name,
         version=manifest.version,
+        author=manifest.author,
         digest=plugin.digest,
         params=manifest.params,
         level=manifest.level,
         input=manifest.input,
         result=manifest.result,
+        produces=manifest.produces,
         meta=manifest.meta,
     )

@@ -20,7 +20,7 @@ class Tool:
     ----------
     type : {"plugin", "model"}
         What it is.
-    id, name, version : str
+    id, name, version, author : str
         As the API gives them.
     digest : str
         SHA-256 of the archive, in hexadecimal: which code computes.
@@ -32,6 +32,8 @@ class Tool:
         Which pixel values it gets.
     result : str or None
         The kind of result that it declares.
+    produces : Mapping[str, Any]
+        The whole of META.json's `result`, with segments or measurements.
     meta : Mapping[str, Any]
         Its whole META.json.
     """
@@ -40,11 +42,13 @@ class Tool:
     id: str
     name: str
     version: str
+    author: str
     digest: str
     params: Mapping[str, Param] = field(default_factory=dict)
     level: Literal["instance", "series"] = "instance"
     input: Input = "stored"
     result: Result | None = None
+    produces: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 

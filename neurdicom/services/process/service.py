@@ -63,5 +63,5 @@ class ProcessService:
         if tool.level == "series" or work.level is not Level.INSTANCE:
             raise Invalid(f"the plugin {tool.name!r} works on a series, not on an instance")
         async with tools.use(work.tool) as running:
-            task = Task(running.program, (found,), work.params, work.format)
+            task = Task(running.program, (found,), work.params, work.format, background=work.background)
             return Processed(await self._executor.run(task))

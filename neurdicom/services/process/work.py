@@ -36,6 +36,8 @@ class Work:
         Keep the result as DICOM instances of the source's study.
     cache : bool
         An earlier result of the same may be given.
+    background : bool
+        Nobody waits for it: requests that somebody waits for go first.
     """
 
     tool_type: ToolType
@@ -47,6 +49,7 @@ class Work:
     format: str = "png"
     store: bool = False
     cache: bool = True
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
