@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from neurdicom.blobs.base import BlobRef
+from neurdicom.catalog.terms import Having, Termed
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.query import Query, Value
 
@@ -228,7 +229,7 @@ class Catalog(ABC):
 
     @abstractmethod
     async def put_document(self, kind: str, key: str, document: Mapping[str, Any]) -> None:
-        """Store a JSON document, durably, in place of any earlier one."""
+        """Store a JSON document, durably, in place of any earlier one, whose terms go."""
 
     @abstractmethod
     async def add_document(self, kind: str, key: str, document: Mapping[str, Any]) -> bool:
@@ -253,8 +254,31 @@ class Catalog(ABC):
 
     @abstractmethod
     async def swap_document(self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Put a document in the place of another; False, and no change, if it is not the one that is there. Atomic."""
+        """Put a document in the place of another; False, and no change, if it is not the one that is there. Atomic.
+
+        Its terms stay.
+        """
 
     @abstractmethod
     async def delete_document(self, kind: str, key: str) -> bool:
         """Delete a document; False if there was none."""
+
+    @abstractmethod
+    async def delete_documents(self, kind: str, keys: Sequence[str]) -> int:
+        """Delete documents; how many there were."""
+
+    @abstractmethod
+    async def put_documents(self, kind: str, documents: Sequence[Termed]) -> None:
+        """Store documents that are found by terms, durably, in place of earlier ones; each whole or not at all.
+
+        One that takes the place of another keeps its place in the order, too. Terms that are too long are left out.
+        """
+
+    @abstractmethod
+    async def search_documents(
+        self, kind: str, conditions: Sequence[Having], *, limit: int, offset: int = 0, descending: bool = False
+    ) -> Page:
+        """A page of the documents that `put_documents` stored and that meet all conditions, and how many there are.
+
+        They come in the order in which they were first put.
+        """

@@ -21,11 +21,12 @@ from neurdicom.testing.arrivals import arrival
 from neurdicom.testing.catalog_described import DescribedContract
 from neurdicom.testing.catalog_documents import DocumentContract
 from neurdicom.testing.catalog_queries import QueryContract
+from neurdicom.testing.catalog_terms import TermContract
 
 STUDIES = Query(Level.STUDY)
 
 
-class CatalogContract(DescribedContract, DocumentContract, QueryContract, ABC):
+class CatalogContract(DescribedContract, DocumentContract, QueryContract, TermContract, ABC):
     """What holds for every catalog. Each test begins with an empty one."""
 
     @abstractmethod

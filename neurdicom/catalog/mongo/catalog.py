@@ -13,11 +13,12 @@ from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, Py
 
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, DescribedInstance, Edit, Entity, Location, NewInstance, Outcome, Page
-from neurdicom.catalog.mongo import described, schema, select, writer
+from neurdicom.catalog.mongo import described, schema, select, terms, writer
 from neurdicom.catalog.mongo.entities import as_edits, edits_key
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import Unit, Units, translated
 from neurdicom.catalog.projection import holds, to_json
+from neurdicom.catalog.terms import Having, Termed
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.query import Query, Value
 from neurdicom.errors import Unavailable
@@ -262,13 +263,31 @@ class MongoCatalog(Catalog):
         if found is None or orjson.loads(found["value"]) != orjson.loads(to_json(dict(before))):
             return False
         same = {"_id": found["_id"], "value": found["value"]}
-        replaced = await self._database["documents"].replace_one(same, _whole(kind, key, after))
-        return bool(replaced.matched_count)
+        whole = _whole(kind, key, after)
+        changes = {"$set": {"value": whole["value"], "texts": whole["texts"]}}
+        changed = await self._database["documents"].update_one(same, changes)
+        return bool(changed.matched_count)
 
     @_verb
     async def delete_document(self, kind: str, key: str) -> bool:
         deleted = await self._database["documents"].delete_one({"_id": _document_id(kind, key)["_id"]})
         return bool(deleted.deleted_count)
+
+    @_verb
+    async def delete_documents(self, kind: str, keys: Sequence[str]) -> int:
+        ids = [_document_id(kind, key)["_id"] for key in keys]
+        return int((await self._database["documents"].delete_many({"_id": {"$in": ids}})).deleted_count)
+
+    @_verb
+    async def put_documents(self, kind: str, documents: Sequence[Termed]) -> None:
+        wholes = [(_whole(kind, each.key, each.document), each.terms) for each in documents]
+        await terms.put(self._database, kind, wholes)
+
+    @_verb
+    async def search_documents(
+        self, kind: str, conditions: Sequence[Having], *, limit: int, offset: int = 0, descending: bool = False
+    ) -> Page:
+        return await terms.search(self._database, kind, conditions, limit, offset, descending)
 
 
 def _document_id(kind: str, key: str) -> Document:

@@ -93,6 +93,9 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
                 await database[collection(level)].create_index(keys)
     if ("kind", 1) not in {one["key"][0] for one in (await database["documents"].index_information()).values()}:
         await database["documents"].create_index([("kind", 1), ("key", 1)], unique=True)
+    if "terms" not in {one["key"][0][0] for one in (await database["documents"].index_information()).values()}:
+        await database["documents"].create_index([("terms", 1), ("number", 1)])
+        await database["documents"].create_index([("kind", 1), ("number", 1)])
     if known is None:
         await finished(database)
     return known is not None and known["fields"] != _all_names()

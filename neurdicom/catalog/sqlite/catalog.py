@@ -12,9 +12,10 @@ from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, DescribedInstance, Edit, Entity, Location, NewInstance, Outcome, Page
 from neurdicom.catalog.cache import ReadCache
 from neurdicom.catalog.projection import to_json
-from neurdicom.catalog.sqlite import described, documents, select
+from neurdicom.catalog.sqlite import described, documents, select, terms
 from neurdicom.catalog.sqlite.connection import Connections
 from neurdicom.catalog.sqlite.writer import Writer, edits_of
+from neurdicom.catalog.terms import Having, Termed
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.query import Query, Value
 
@@ -151,6 +152,17 @@ class SqliteCatalog(Catalog):
 
     async def delete_document(self, kind: str, key: str) -> bool:
         return await self._connections.write(lambda db: documents.delete(db, kind, key))
+
+    async def delete_documents(self, kind: str, keys: Sequence[str]) -> int:
+        return await self._connections.write(lambda db: documents.delete_all(db, kind, keys))
+
+    async def put_documents(self, kind: str, documents: Sequence[Termed]) -> None:
+        await self._connections.write(lambda db: terms.put(db, kind, documents))
+
+    async def search_documents(
+        self, kind: str, conditions: Sequence[Having], *, limit: int, offset: int = 0, descending: bool = False
+    ) -> Page:
+        return await self._connections.read(lambda db: terms.search(db, kind, conditions, limit, offset, descending))
 
 
 def _locate(db: sqlite3.Connection, instance: str) -> Location | None:

@@ -1,7 +1,7 @@
 """JSON documents by kind and key."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +11,13 @@ from neurdicom.catalog.projection import holds, to_json
 
 
 def put(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> None:
-    """Store in place of any earlier one."""
+    """Store in place of any earlier one, whose terms go."""
+    write(db, kind, key, document)
+    forget_terms(db, kind, key)
+
+
+def write(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> None:
+    """Store in place of any earlier one, and leave its terms alone."""
     db.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, key, to_json(dict(document)).decode()))
 
 
@@ -52,10 +58,24 @@ def swap(db: sqlite3.Connection, kind: str, key: str, before: Mapping[str, Any],
     """Store in place of one that is as expected."""
     if get(db, kind, key) != orjson.loads(to_json(dict(before))):
         return False
-    put(db, kind, key, after)
+    write(db, kind, key, after)
     return True
 
 
 def delete(db: sqlite3.Connection, kind: str, key: str) -> bool:
-    """Delete a document."""
+    """Delete a document, with its terms."""
+    forget_terms(db, kind, key)
     return db.execute("DELETE FROM document WHERE kind = ? AND key = ?", (kind, key)).rowcount == 1
+
+
+def delete_all(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> int:
+    """Delete documents; how many there were."""
+    return sum(delete(db, kind, key) for key in keys)
+
+
+def forget_terms(db: sqlite3.Connection, kind: str, key: str) -> None:
+    """A document has no terms any more."""
+    row = db.execute("SELECT number FROM termed WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+    if row is not None:
+        db.execute("DELETE FROM term WHERE number = ?", row)
+        db.execute("DELETE FROM termed WHERE number = ?", row)

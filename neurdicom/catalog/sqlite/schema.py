@@ -16,8 +16,8 @@ from neurdicom.dicom.attributes import COUNTS, Level
 from neurdicom.dicom.query import Value
 from neurdicom.errors import Unavailable
 
-#: 2: the words of names are search keys too.
-VERSION = 2
+#: 2: the words of names are search keys too. 3: documents have terms.
+VERSION = 3
 
 _FIXED = """
 CREATE TABLE header (pk INTEGER PRIMARY KEY, data BLOB NOT NULL, origin BLOB NOT NULL);
@@ -26,6 +26,12 @@ CREATE TABLE edit (level TEXT, entity TEXT, field TEXT, value TEXT, user TEXT, t
 CREATE TABLE garbage (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE total (level TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE document (kind TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+"""
+_TERMS = """
+CREATE TABLE IF NOT EXISTS termed (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL,
+                     UNIQUE (kind, key));
+CREATE TABLE IF NOT EXISTS term (term TEXT, number INTEGER, PRIMARY KEY (term, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS term_number ON term (number);
 """
 _INSTANCE = """blob_key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
                received TEXT NOT NULL, layout BLOB NOT NULL"""
@@ -81,6 +87,9 @@ def prepare(db: sqlite3.Connection) -> None:
     else:
         for level in Level:
             _add_attributes(db, level, rewrite=version < 2 and has_keys(level))
+    if version < 3:
+        for statement in _TERMS.split(";"):
+            db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
 
