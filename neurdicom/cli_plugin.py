@@ -18,9 +18,9 @@ from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid
 from neurdicom.runtime.archive import Archive
 from neurdicom.runtime.params import convert_arguments
+from neurdicom.runtime.plugin import Plugin
 from neurdicom.runtime.pool import Reply, WorkerPool
 from neurdicom.runtime.program import Program
-from neurdicom.runtime.registry import Plugin
 from neurdicom.services.process import FORMATS
 
 #: What belongs to the author's workplace and not to the plugin.

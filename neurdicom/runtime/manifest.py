@@ -106,20 +106,29 @@ def parse_manifest(data: bytes) -> Manifest:
     Invalid
         It is not JSON in UTF-8, or does not meet the schema; `field` is the dotted path of what is wrong.
     """
+    return manifest_of(parse_meta(data))
+
+
+def parse_meta(data: bytes) -> Any:
+    """The JSON in the bytes of a META.json. Raises `Invalid` when there is none."""
     if len(data) > MAX_META:
         raise Invalid(f"META.json has {len(data)} bytes; at most {MAX_META} are taken", field="META.json")
     try:
-        meta = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        return orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise Invalid(f"META.json is not JSON in UTF-8: {error}", field="META.json") from error
-    return manifest_of(meta)
+
+
+def check_meta(meta: Any, validator: Draft202012Validator) -> None:
+    """Hold a META.json against its schema. Raises `Invalid`; `field` is the dotted path of what is wrong."""
+    error = best_match(validator.iter_errors(meta))
+    if error is not None:
+        raise _invalid(error)
 
 
 def manifest_of(meta: Any) -> Manifest:
     """Check a META.json that was parsed already. Raises `Invalid` as `parse_manifest`."""
-    error = best_match(_validator().iter_errors(meta))
-    if error is not None:
-        raise _invalid(error)
+    check_meta(meta, _validator())
     given = {key: value for key, value in meta.items() if value is not None}
     produces = given.get("result", {})
     _check_segments(produces.get("segments") or [])

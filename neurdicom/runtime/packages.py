@@ -1,4 +1,4 @@
-"""Where the archives of plugins and what was extracted from them lie: one folder, by the digest of the archive.
+"""Where the archives of plugins, or of models, and what was extracted from them lie: one folder, by their digests.
 
 `<digest>.zip` is the archive as it was uploaded; `<digest>/` is what workers load, and is made again from it when
 it is missing. Methods block, and belong in a thread.
@@ -7,18 +7,30 @@ it is missing. Methods block, and belong in a thread.
 import os
 import shutil
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import NotFound
-from neurdicom.runtime.archive import Archive, extract_into_place, sync_folder
+from neurdicom.runtime.contents import Contents, extract_into_place, sync_folder
+
+ArchiveT = TypeVar("ArchiveT", bound=Contents)
 
 
-class Packages:
-    """The packages below one folder."""
+class Packages(Generic[ArchiveT]):
+    """The packages below one folder.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : Path
+        Theirs alone.
+    read : callable
+        Opens an archive and checks what it is to hold, such as the class `Archive` of plugins.
+    """
+
+    def __init__(self, folder: Path, read: Callable[[Path], ArchiveT]) -> None:
+        self._read = read
         # Workers have a working directory of their own.
         self._folder = folder.absolute()
 
@@ -46,14 +58,14 @@ class Packages:
         """The folder that the archive is, or is to be, extracted to."""
         return self._folder / digest
 
-    def inspect(self, digest: str) -> Archive:
+    def inspect(self, digest: str) -> ArchiveT:
         """Open the archive, to be closed by the caller. Raises `NotFound`, or `Invalid` when it is refused."""
         try:
-            return Archive(self._archive(digest))
+            return self._read(self._archive(digest))
         except FileNotFoundError as error:
-            raise NotFound(f"the archive {digest} is not among the server's plugins; upload it again") from error
+            raise NotFound(f"the archive {digest} is not on the server; upload it again") from error
 
-    def extract(self, digest: str) -> Archive:
+    def extract(self, digest: str) -> ArchiveT:
         """Have the package's folder in place; answers its archive, closed. Raises as `inspect`."""
         with self.inspect(digest) as archive:
             extract_into_place(archive, self.folder(digest))

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurdicom.errors import Invalid
-from neurdicom.runtime.archive import Archive, Limits, extract_into_place
+from neurdicom.runtime.archive import Archive
+from neurdicom.runtime.contents import Limits, extract_into_place
 from tests.plugins.packages import meta, package, zipped
 
 META = json.dumps(meta())

@@ -6,12 +6,16 @@ import pytest
 
 from neurdicom.errors import NotFound, PluginCrashed, PluginQuarantined
 from neurdicom.runtime.manifest import manifest_of
-from neurdicom.runtime.registry import QUARANTINE_AFTER, Plugin, Registry
+from neurdicom.runtime.plugin import Plugin
+from neurdicom.runtime.registry import QUARANTINE_AFTER, Registry
 from tests.plugins.packages import meta
 
 
 def version(digest: str, **fields: Any) -> Plugin:
     return Plugin(manifest_of(meta(**fields)), "python", "plugin.py", digest, "2024-01-01T00:00:00+00:00")
+
+
+Plugins = Registry[Plugin]
 
 
 @pytest.fixture
@@ -20,11 +24,11 @@ def idle() -> list[str]:
 
 
 @pytest.fixture
-def registry(idle: list[str]) -> Registry:
+def registry(idle: list[str]) -> Registry[Plugin]:
     return Registry(idle.append)
 
 
-def test_a_replaced_version_goes_when_its_last_request_has_its_answer(registry: Registry, idle: list[str]) -> None:
+def test_a_replaced_version_goes_when_its_last_request_has_its_answer(registry: Plugins, idle: list[str]) -> None:
     registry.put(version("a"))
     with registry.hold("a"), registry.hold("a"):
         registry.put(version("b"))
@@ -33,7 +37,7 @@ def test_a_replaced_version_goes_when_its_last_request_has_its_answer(registry: 
     assert idle == ["a"]
 
 
-def test_a_removed_version_goes_at_once_when_nobody_holds_it(registry: Registry, idle: list[str]) -> None:
+def test_a_removed_version_goes_at_once_when_nobody_holds_it(registry: Plugins, idle: list[str]) -> None:
     registry.put(version("a"))
     registry.remove("test.plugin")
     assert idle == ["a"]
@@ -42,7 +46,7 @@ def test_a_removed_version_goes_at_once_when_nobody_holds_it(registry: Registry,
             act("test.plugin")
 
 
-def test_an_upload_that_failed_goes_unless_it_is_what_is_installed(registry: Registry, idle: list[str]) -> None:
+def test_an_upload_that_failed_goes_unless_it_is_what_is_installed(registry: Plugins, idle: list[str]) -> None:
     registry.put(version("a"))
     for digest in ("a", "b"):
         with registry.hold(digest):
@@ -50,7 +54,7 @@ def test_an_upload_that_failed_goes_unless_it_is_what_is_installed(registry: Reg
     assert idle == ["b"]
 
 
-def test_failures_at_load_in_a_row_quarantine(registry: Registry) -> None:
+def test_failures_at_load_in_a_row_quarantine(registry: Plugins) -> None:
     plugin = version("a")
     registry.put(plugin)
     for _ in range(QUARANTINE_AFTER - 1):
@@ -71,7 +75,7 @@ def test_failures_at_load_in_a_row_quarantine(registry: Registry) -> None:
     registry.check_ready(registry.get(plugin.id))
 
 
-def test_failures_of_a_version_that_was_replaced_do_not_count(registry: Registry) -> None:
+def test_failures_of_a_version_that_was_replaced_do_not_count(registry: Plugins) -> None:
     old = version("a")
     registry.put(old)
     registry.put(version("b"))

@@ -1,23 +1,26 @@
-"""The archive of a plugin as it arrives: a bare body, or the one file of a multipart body."""
+"""The archive of a plugin or a model as it arrives: a bare body, or the one file of a multipart body."""
 
 import asyncio
+from typing import Any, Generic, TypeVar
 
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge
-from neurdicom.runtime.registry import Plugin
-from neurdicom.services.plugins import PluginService
+from neurdicom.runtime.installed import Installed
+from neurdicom.services.packages import PackageService
 from neurdicom.services.upload.multipart import MultipartReader, PartBegins, PartData
+
+VersionT = TypeVar("VersionT", bound=Installed)
 
 #: Bytes that an archive may have.
 MAX_ARCHIVE = 2 << 30
 
 
-class PluginUpload:
+class PackageUpload(Generic[VersionT]):
     """One body. It goes to the disk as it comes; what is wrong with it is told at the end. Ends in `finish` or `abort`.
 
     Parameters
     ----------
-    plugins : PluginService
+    packages : PackageService
         Installs what arrived.
     content_type : str
         A multipart body is taken apart; the bytes of all others are the archive.
@@ -25,9 +28,9 @@ class PluginUpload:
         Bytes that the archive may have; more than `MAX_ARCHIVE` means that.
     """
 
-    def __init__(self, plugins: PluginService, content_type: str, limit: int = MAX_ARCHIVE) -> None:
+    def __init__(self, packages: PackageService[VersionT, Any], content_type: str, limit: int = MAX_ARCHIVE) -> None:
         self._limit = min(limit, MAX_ARCHIVE)
-        self._plugins = plugins
+        self._packages = packages
         self._is_multipart = content_type.strip().lower().startswith("multipart/")
         self._content_type = content_type
         self._reader: MultipartReader | None = None
@@ -48,8 +51,8 @@ class PluginUpload:
                 self._error = error
                 await self._discard()
 
-    async def finish(self) -> tuple[Plugin, bool]:
-        """Take the body as complete and install the plugin; see `PluginService.install`.
+    async def finish(self) -> tuple[VersionT, bool]:
+        """Take the body as complete and install it; see `PackageService.install`.
 
         Raises
         ------
@@ -65,8 +68,8 @@ class PluginUpload:
                 if self._reader is not None and not self._reader.complete:
                     raise Malformed("the multipart body ends before its closing boundary")
                 if self._spool is None:
-                    raise Malformed("the body has no file in it; the ZIP of a plugin is expected")
-                return await self._plugins.install(self._spool)
+                    raise Malformed(f"the body has no file in it; the ZIP of a {self._packages.noun} is expected")
+                return await self._packages.install(self._spool)
             finally:
                 await self._discard()
 
@@ -88,7 +91,9 @@ class PluginUpload:
                 self._in_file = event.file is not None
                 self._files += self._in_file
                 if self._files > 1:
-                    raise Malformed("the multipart body has several files; one plugin at a time is taken")
+                    raise Malformed(
+                        f"the multipart body has several files; one {self._packages.noun} at a time is taken"
+                    )
             elif isinstance(event, PartData) and self._in_file:
                 pieces.append(event.data)
         await self._append(pieces)
@@ -98,7 +103,7 @@ class PluginUpload:
         if size + (self._spool.size if self._spool is not None else 0) > self._limit:
             raise TooLarge(f"the archive has more than the {self._limit} bytes that are taken")
         if size:
-            self._spool = await asyncio.to_thread(_append, self._plugins, self._spool, pieces)
+            self._spool = await asyncio.to_thread(_append, self._packages, self._spool, pieces)
 
     async def _discard(self) -> None:
         spool, self._spool = self._spool, None
@@ -106,8 +111,8 @@ class PluginUpload:
             await asyncio.to_thread(spool.discard)
 
 
-def _append(plugins: PluginService, spool: Spool | None, pieces: list[bytes | memoryview]) -> Spool:
-    spool = spool or plugins.new_spool()
+def _append(packages: PackageService[Any, Any], spool: Spool | None, pieces: list[bytes | memoryview]) -> Spool:
+    spool = spool or packages.new_spool()
     for piece in pieces:
         spool.write(piece)
     return spool

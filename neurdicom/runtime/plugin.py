@@ -1,0 +1,37 @@
+"""One version of a plugin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from neurdicom.runtime.installed import Installed, capped
+from neurdicom.runtime.manifest import Manifest, parse_manifest
+from neurdicom.runtime.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin(Installed):
+    """One version of a plugin; `kind` is `python` or `native`, the id is its `plugin_guid`."""
+
+    manifest: Manifest
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read what `as_document` gave. Raises `Invalid` when this version of the server refuses its META.json."""
+        own = {key: document[key] for key in ("kind", "target", "digest", "installed", "problem")}
+        return cls(manifest=parse_manifest(document["meta"].encode()), **own)
+
+    def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
+        """What a worker loads; see `Installed.program`."""
+        manifest = self.manifest
+        return Program(
+            kind=self.kind,
+            target=str(folder if self.kind == "python" else folder / self.target),
+            name=manifest.name,
+            digest=self.digest,
+            timeout=capped(manifest.timeout, timeout),
+            memory=max(1, int(capped(manifest.memory, memory))),
+            input=manifest.input,
+            result=manifest.result,
+        )

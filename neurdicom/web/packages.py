@@ -1,0 +1,175 @@
+"""What the resources of plugins and models share: lists, one, upload, delete, and the schema of META.json."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from neurdicom.errors import Invalid
+from neurdicom.security.access import Access
+from neurdicom.services.package_upload import MAX_ARCHIVE, PackageUpload
+from neurdicom.services.packages import PackageService
+from neurdicom.web.base import ApiHandler, Services
+from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.routing import BINARY, Parameter, Route, Schema, operation
+from neurdicom.web.schemas import json_answer
+
+SORTABLE = ("name", "id", "version", "author", "kind", "state", "installed")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One of the two.
+
+    Attributes
+    ----------
+    one, many : str
+        Such as plugin and plugins; `many` is the path below `/api/`, too.
+    holds : str
+        What its ZIP holds and how an upload proves it, for the description.
+    schema : Schema
+        Of one, as the API gives it.
+    meta_schema : callable
+        Gives the JSON Schema of META.json.
+    service : callable
+        Picks the service that manages them.
+    """
+
+    one: str
+    many: str
+    holds: str
+    schema: dict[str, Any]
+    meta_schema: Callable[[], Schema]
+    service: Callable[[Services], PackageService[Any, Any]]
+
+
+def package_routes(resource: Resource) -> list[Route]:
+    """All routes of a resource."""
+    base = f"/api/{resource.many}"
+    return [
+        Route(base, packages_handler(resource)),
+        Route(f"{base}/schema", schema_handler(resource)),
+        Route(f"{base}/{{id}}", package_handler(resource)),
+    ]
+
+
+def packages_handler(resource: Resource) -> type[ApiHandler]:
+    """Handler of all of them: list, and install."""
+    paging = (
+        Parameter(
+            "limit", f"The most {resource.many} to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
+        ),
+        Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
+        Parameter("sort", f"Fields separated by commas, of {', '.join(SORTABLE)}; `-` before one makes it descend."),
+    )
+
+    class PackagesHandler(ApiHandler):
+        upload: PackageUpload[Any] | None = None
+
+        async def prepare(self) -> None:
+            """Look at the headers, once the credential is in order."""
+            await super().prepare()
+            if self.request.method == "POST" and not self._finished:
+                self.upload = PackageUpload(
+                    resource.service(self.services),
+                    self.request.headers.get("Content-Type", ""),
+                    self.services.settings.max_upload or MAX_ARCHIVE,
+                )
+
+        async def data_received(self, chunk: bytes) -> None:
+            """Take a piece of the archive."""
+            if self.upload is not None:
+                await self.upload.write(chunk)
+
+        def on_connection_close(self) -> None:
+            """Drop what the client did not finish."""
+            super().on_connection_close()
+            if self.upload is not None:
+                resource.service(self.services).drop(self.upload.abort())
+
+        @operation(
+            f"List {resource.many}",
+            tag=resource.many,
+            query=paging,
+            answers={200: json_answer("A page.", {"type": "array", "items": resource.schema})},
+        )
+        async def get(self) -> None:
+            items = [version.as_dict() for version in resource.service(self.services).all()]
+            for name, descends in reversed(_parse_sort(self.query("sort") or "", resource)):
+                items.sort(key=lambda item, name=name: str(item[name]).casefold(), reverse=descends)  # type: ignore[misc]
+            offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+            limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+            send_items(self, items[offset : offset + limit], offset=offset, total=len(items))
+
+        @operation(
+            f"Install a {resource.one}",
+            tag=resource.many,
+            access=Access.ADMIN,
+            description=f"{resource.holds} One of the same id is replaced; requests that run it get their answers.",
+            body={
+                "application/zip": BINARY,
+                "multipart/form-data": {"type": "object", "properties": {"file": BINARY}},
+            },
+            answers={
+                200: json_answer(f"A new version of a {resource.one} that was there.", resource.schema),
+                201: json_answer(f"A new {resource.one}.", resource.schema),
+            },
+        )
+        async def post(self) -> None:
+            assert self.upload is not None
+            version, is_new = await self.upload.finish()
+            self.send_json(version.as_dict(), 201 if is_new else 200)
+
+    return PackagesHandler
+
+
+def schema_handler(resource: Resource) -> type[ApiHandler]:
+    """Handler of the schema of META.json."""
+
+    class SchemaHandler(ApiHandler):
+        @operation(
+            f"Get the JSON Schema of a {resource.one}'s META.json",
+            tag=resource.many,
+            answers={200: json_answer("JSON Schema, draft 2020-12.", {"type": "object"})},
+        )
+        async def get(self) -> None:
+            self.send_json(resource.meta_schema())
+
+    return SchemaHandler
+
+
+def package_handler(resource: Resource) -> type[ApiHandler]:
+    """Handler of one of them: get, delete."""
+
+    class PackageHandler(ApiHandler):
+        @operation(
+            f"Get a {resource.one}",
+            tag=resource.many,
+            answers={200: json_answer(f"The {resource.one}.", resource.schema)},
+        )
+        async def get(self, id: str) -> None:
+            self.send_json(resource.service(self.services).get(id).as_dict())
+
+        @operation(
+            f"Delete a {resource.one}",
+            tag=resource.many,
+            access=Access.ADMIN,
+            description="Requests that run it get their answers.",
+            answers={204: "It is gone."},
+        )
+        async def delete(self, id: str) -> None:
+            await resource.service(self.services).delete(id)
+            self.set_status(204)
+            self.finish()
+
+    return PackageHandler
+
+
+def _parse_sort(text: str, resource: Resource) -> list[tuple[str, bool]]:
+    fields = [
+        (part.strip().removeprefix("-"), part.strip().startswith("-")) for part in text.split(",") if part.strip()
+    ]
+    for name, _ in fields:
+        if name not in SORTABLE:
+            possible = ", ".join(SORTABLE)
+            raise Invalid(f"{resource.many} can't be sorted by {name!r}; {possible} are possible", field="sort")
+    return fields
