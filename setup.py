@@ -7,9 +7,16 @@ bridge = Extension(
     "neurdicom._bridge",
     ["bridge/_bridge.pyx"],
     include_dirs=["bridge", "bridge/include"],
-    depends=["bridge/abi.pxd", "bridge/guarded.hpp", "bridge/watch.hpp", "bridge/include/neurdicom_plugin.h"],
+    depends=[
+        "bridge/abi.pxd",
+        "bridge/guarded.hpp",
+        "bridge/reading.hpp",
+        "bridge/reading.pxi",
+        "bridge/watch.hpp",
+        "bridge/include/neurdicom_plugin.h",
+    ],
     language="c++",
-    extra_compile_args=["-O3", "-std=c++17", "-fvisibility=hidden"],
+    extra_compile_args=["-O3", "-std=c++17", "-fvisibility=hidden", "-ffp-contract=off"],
     libraries=["dl", "pthread"],
 )
 

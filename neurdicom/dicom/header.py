@@ -1,7 +1,7 @@
 """What is kept of an instance's header: the indexed attributes, the DICOM JSON and where Pixel Data lies."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from neurdicom.dicom.query import Value
@@ -39,6 +39,9 @@ class Layout:
         Its declared length in bytes (a cut-off file may hold less); None if undefined (encapsulated).
     rows, columns, ... : int or str or None
         Attributes of the Image Pixel module (PS3.3 C.7.6.3) as the file has them.
+    rescale_slope, rescale_intercept : float or None
+        The line of the modality transformation (PS3.3 C.11.1), the identity where a file has none. Both None where it
+        is more than a line for all frames, or was not looked for: only the file tells.
     """
 
     transfer_syntax: str
@@ -58,6 +61,8 @@ class Layout:
     high_bit: int | None = None
     pixel_representation: int | None = None
     number_of_frames: int | None = None
+    rescale_slope: float | None = None
+    rescale_intercept: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give the fields as a JSON object."""
@@ -66,7 +71,8 @@ class Layout:
     @classmethod
     def from_dict(cls, layout: Mapping[str, Any]) -> Self:
         """Build from `as_dict`'s object; unknown members, of a later version, are ignored."""
-        return cls(**{field.name: layout[field.name] for field in fields(cls) if field.name in layout})
+        names = cls.__slots__
+        return cls(**{name: value for name, value in layout.items() if name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Headers of DICOM files (PS3.10), read without their bulk data."""
 
+import math
 import os
 import struct
 import zlib
@@ -31,6 +32,9 @@ MAX_FRAGMENTS = 1 << 18
 _ITEM = struct.Struct("<HHI")
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _LONGEST_UID = 128  # longer values of File Meta Information are none
+
+#: Where more than a line is said of the modality transformation: its LUT, and functional groups.
+_ELSEWHERE = frozenset({"00283000", "00289145", "52009229", "52009230"})
 
 _LAYOUT_KEYS = {
     "rows": "00280010",
@@ -263,6 +267,7 @@ def _header(
         pixel_length=pixels.length if pixels else None,
         photometric_interpretation=_first(dataset, "00280004", str),
         **{field: _first(dataset, key, int) for field, key in _LAYOUT_KEYS.items()},
+        **_rescale(dataset),
     )
     # The model has its elements in the order of tags (PS3.18 F.2.2), whatever a file has.
     return Header(attributes, orjson.dumps(dataset, option=orjson.OPT_SORT_KEYS), layout)
@@ -271,3 +276,17 @@ def _header(
 def _first(dataset: Dataset, key: str, kind: type) -> Any:
     values = dataset.get(key, {}).get("Value")
     return values[0] if isinstance(values, list) and values and isinstance(values[0], kind) else None
+
+
+def _rescale(dataset: Dataset) -> dict[str, Any]:
+    """The line of the modality transformation; nothing where a table, a frame or garbage says otherwise."""
+    if not _ELSEWHERE.isdisjoint(dataset):
+        return {}
+    found = []
+    for key, otherwise in (("00281053", 1.0), ("00281052", 0.0)):
+        values = dataset.get(key, {}).get("Value") or [otherwise]
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+            return {}
+        found.append(float(values[0]))
+    # A slope of 0 would make all pixels one; real files have it where nothing was meant.
+    return {"rescale_slope": found[0] or 1.0, "rescale_intercept": found[1]}

@@ -1,12 +1,14 @@
 """The modality transformation: stored values to the units of the modality (PS3.3 C.11.1)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurdicom.pixels.header import FrameHeader
+from neurdicom.dicom.header import Layout
+from neurdicom.pixels.header import FrameHeader, read_header
 from neurdicom.pixels.lut import LookupTable, read_lut
 
 Array = npt.NDArray[Any]
@@ -40,6 +42,13 @@ def read_modality(header: FrameHeader) -> Modality:
             # A slope of 0 would make all pixels one; real files have it where nothing was meant.
             return Rescale(slope or 1.0, intercept or 0.0)
     return Rescale()
+
+
+def modality_of(path: Path | str, layout: Layout, index: int) -> Modality:
+    """The modality transformation of a frame (index from 0); from the layout where it knows, else from the file."""
+    if layout.rescale_slope is not None and layout.rescale_intercept is not None:
+        return Rescale(layout.rescale_slope, layout.rescale_intercept)
+    return read_modality(read_header(path, layout, index))
 
 
 def apply_modality(values: Array, modality: Modality) -> npt.NDArray[np.float64]:

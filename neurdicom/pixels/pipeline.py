@@ -16,7 +16,7 @@ from neurdicom.pixels.encapsulated import Encapsulation
 from neurdicom.pixels.form import PixelForm, as_layout
 from neurdicom.pixels.header import FrameHeader, read_header
 from neurdicom.pixels.lut import read_palette
-from neurdicom.pixels.modality import Rescale, apply_modality, read_modality
+from neurdicom.pixels.modality import Rescale, apply_modality, modality_of
 from neurdicom.pixels.native import read_native, stored_values
 from neurdicom.pixels.source import Source
 
@@ -173,7 +173,7 @@ def palette_colours(frame: Frame) -> npt.NDArray[np.uint8]:
 
 
 def _modality(frame: Frame, out: Doubles) -> None:
-    modality = read_modality(frame.header())
+    modality = modality_of(frame.path, frame.layout, frame.index)
     if isinstance(modality, Rescale) and modality.is_identity:
         np.copyto(out, frame.array)
         return

@@ -3,9 +3,10 @@
 import os
 import zlib
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from neurdicom.dicom import header
 from neurdicom.dicom.header import Layout
@@ -23,7 +24,7 @@ class Source:
 
     def __init__(self, path: Path | str, layout: Layout) -> None:
         try:
-            self._file: BinaryIO = Path(path).open("rb", buffering=0)  # noqa: SIM115 (closed by close)
+            self._file = FileIO(path)
         except FileNotFoundError as error:
             raise NotFound("the file of this instance is gone") from error
         self._start = layout.dataset_offset if layout.transfer_syntax in header.DEFLATED else None
@@ -37,7 +38,7 @@ class Source:
         view = memoryview(data)
         done = 0
         while done < len(data):
-            count = os.preadv(self._file.fileno(), [view[done:]], offset + done)
+            count = os.preadv(self.descriptor, [view[done:]], offset + done)
             if not count:
                 break
             done += count
@@ -46,14 +47,19 @@ class Source:
         return data
 
     @property
+    def descriptor(self) -> int:
+        """Of the open file."""
+        return self._file.fileno()
+
+    @property
     def size(self) -> int:
         """Of the file, in bytes."""
-        return os.fstat(self._file.fileno()).st_size
+        return os.fstat(self.descriptor).st_size
 
     @property
     def identity(self) -> tuple[int, int, int, int]:
         """What changes when the path names another file, for caches."""
-        status = os.fstat(self._file.fileno())
+        status = os.fstat(self.descriptor)
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def _read_inflated(self, offset: int, length: int) -> bytearray:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -18,9 +19,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 from neurdicom.dicom.edits import edit_dataset
 from neurdicom.errors import Invalid, NotAvailable, PluginFailed
 from neurdicom.pixels.encode import describe, encode
-from neurdicom.pixels.pipeline import load_stored, to_double
 from neurdicom.runtime.native import ImageBuffer
 from neurdicom.runtime.program import Program
+from neurdicom.runtime.reading import read_image
 
 Answer = tuple[dict[str, Any], bytes | bytearray | memoryview]
 Array = npt.NDArray[Any]
@@ -45,16 +46,8 @@ def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
 
 def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffer, *, single: bool) -> Array:
     """One frame as the doubles, or floats if `single`, that a native plugin gets: 64-byte aligned, in the buffer."""
-    frame = load_stored(arguments["path"], arguments["layout"], arguments.get("frame") or 1)
-    height, width = frame.array.shape[:2]
-    image = buffer.take((height, width), single=single)
-    if not single:
-        return to_double(frame, program.input, out=image)
-    if frame.array.ndim == 2 and frame.photometric != "PALETTE COLOR" and program.input == "stored":
-        np.copyto(image, frame.array, casting="unsafe")
-    else:
-        np.copyto(image, to_double(frame, program.input), casting="unsafe")
-    return image
+    take = partial(buffer.take, single=single)
+    return read_image(arguments["path"], arguments["layout"], arguments.get("frame") or 1, program.input, take)
 
 
 def from_native(image: Array | None, text: str | None, arguments: Mapping[str, Any], program: Program) -> Answer:
