@@ -145,7 +145,7 @@ class CommitmentRunner(Runner):
         for item in nothing:
             yield item
 
-    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
         """Report; what is held is what is held now, also when it is tried again."""
         try:
             node = await self._nodes.get(job.request["node"])

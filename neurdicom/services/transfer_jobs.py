@@ -1,5 +1,6 @@
 """The runners of the jobs that move instances between this server and a node."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
@@ -93,7 +94,7 @@ class SendRunner(Runner):
             for instance in page.items:
                 yield instance
 
-    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
         """Send them."""
         node, peer = await self._peers.of_job(job)
         places = {instance: place for place, instance in enumerate(items)}
@@ -104,6 +105,8 @@ class SendRunner(Runner):
                 place = places.pop(now.instance or "", None)
                 if place is not None:
                     yield _sent(place, before, now)
+                    if stop.is_set():
+                        return
                 before = now
 
 
@@ -135,7 +138,7 @@ class RetrieveRunner(Runner):
                     continue
             yield Item({"level": level.value, "ids": ids}, 1 if level is Level.INSTANCE else None)
 
-    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
         """Retrieve them, one after the other."""
         node, peer = await self._peers.of_job(job)
         method = job.request.get("method")
@@ -149,10 +152,14 @@ class RetrieveRunner(Runner):
                 async with aclosing(progress):
                     async for now in progress:
                         yield tally.take(now)
+                        if stop.is_set():
+                            return
             except NeurdicomError as error:
                 yield tally.broken(error)
             else:
                 yield tally.whole()
+            if stop.is_set():
+                return
 
 
 async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Item]:

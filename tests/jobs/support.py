@@ -51,8 +51,10 @@ class Worker(Runner):
         for number in range(job.request["count"]):
             yield Item(str(number))
 
-    async def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
         for place, item in enumerate(items):
+            if stop.is_set():
+                return
             if self.broken is not None:
                 raise self.broken
             self.order.append(job.id)

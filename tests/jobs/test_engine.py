@@ -14,12 +14,14 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.errors import Forbidden, NotFound, PeerFailed
+from neurdicom.services.jobs import retention
 from neurdicom.services.jobs import service as service_module
 from neurdicom.services.jobs.items import CHUNK
 from neurdicom.services.jobs.lease import Leases
 from neurdicom.services.jobs.queue import FairQueue
 from neurdicom.services.jobs.record import Job, made_at, new_id, now
 from neurdicom.services.jobs.retry import Backoff
+from neurdicom.services.jobs.runner import TRANSFERS
 from neurdicom.services.jobs.store import JobStore
 from tests.jobs.support import ANN, BOB, QUICK, ROOT, Worker, ended, service, when
 
@@ -201,8 +203,8 @@ def test_users_take_turns(opener: Opener) -> None:
             worker.gate.set()
             for job in (*ann, *bob):
                 await ended(jobs, job)
-            assert worker.order.index(bob[0].id) == service_module.AT_ONCE - 1, "one place is left for others"
-            assert worker.order.index(bob[1].id) <= service_module.AT_ONCE + 2
+            assert worker.order.index(bob[0].id) == TRANSFERS.at_once - 1, "one place is left for others"
+            assert worker.order.index(bob[1].id) <= TRANSFERS.at_once + 2
 
     run(opener, test)
 
@@ -270,7 +272,7 @@ def test_a_lease_that_is_not_renewed_falls_to_others(opener: Opener, monkeypatch
 
     async def test(catalog: Catalog) -> None:
         one, two = Leases(catalog, "one"), Leases(catalog, "two")
-        await one.add("job", "ann")
+        await one.add("job", "ann", "work")
         takers = await asyncio.gather(*(leases.take("job") for leases in (one, two)))
         assert sum(lease is not None for lease in takers) == 1
         holder, waiter = (one, two) if takers[0] else (two, one)
@@ -334,7 +336,7 @@ def test_old_records_are_forgotten(opener: Opener, monkeypatch: pytest.MonkeyPat
                     break
                 await asyncio.sleep(0.02)
             assert [job.id for job in (await jobs.list({}, limit=200, newest_first=False))[0]] == ids
-        monkeypatch.setattr(service_module, "KEEP_RECORDS", 20)
+        monkeypatch.setattr(retention, "KEEP_RECORDS", 20)
         async with service(catalog, Worker()) as jobs:
             for _ in range(200):
                 if (await jobs.list({}, limit=1))[1] <= 20:
@@ -350,13 +352,13 @@ def test_the_queue_is_fair() -> None:
     for user, job in (("a", "1"), ("a", "2"), ("a", "3"), ("b", "4"), ("c", "5"), ("b", "6"), ("a", "1")):
         queue.put(user, job)
     taken = []
-    while (turn := queue.take(lambda user: True)) is not None:
+    while (turn := queue.take()) is not None:
         taken.append(turn[1])
     assert taken == ["1", "4", "5", "2", "6", "3"]
     queue.put("a", "1")
     queue.put("b", "2")
-    assert queue.take(lambda user: user != "a") == ("b", "2")
-    assert queue.take(lambda user: user != "a") is None
+    assert queue.take({"a"}) == ("b", "2")
+    assert queue.take({"a"}) is None
 
 
 def test_waits_grow_and_are_bounded() -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
 from neurdicom.errors import PeerFailed, Unavailable
 from neurdicom.services.jobs.items import CHUNK, Chunk
+from neurdicom.services.jobs.log import Log
+from neurdicom.services.jobs.pace import Pace
 from neurdicom.services.jobs.record import MAX_ERRORS, Job
 from neurdicom.services.jobs.retry import Backoff
 from neurdicom.services.jobs.runner import Item, Outcome, Runner
@@ -27,14 +29,29 @@ class Execution:
     """Runs a job until it is over, has to wait, or is told to stop.
 
     Items that are over are not run again, whenever the process ends: at most those of the last second are.
+
+    Parameters
+    ----------
+    store : JobStore
+    runner : Runner
+    job : Job
+    backoff : Backoff
+    saved : Callable[[Job], None]
+        Is told of the job whenever it was written down.
     """
 
-    def __init__(self, store: JobStore, runner: Runner, job: Job, backoff: Backoff) -> None:
+    def __init__(
+        self, store: JobStore, runner: Runner, job: Job, backoff: Backoff, saved: Callable[[Job], None]
+    ) -> None:
         self.job = job
         self._store = store
         self._runner = runner
         self._backoff = backoff
+        self._saved = saved
         self._stop: Literal["cancel", "halt"] | None = None
+        self._stopping = asyncio.Event()
+        self._log = Log(store, job.id)
+        self._pace: Pace | None = None
         self._chunk: Chunk | None = None
         self._live: Outcome | None = None
         self._counted = (0, 0, 0)
@@ -49,10 +66,12 @@ class Execution:
     def cancel(self) -> None:
         """End the job after the item under way."""
         self._stop = "cancel"
+        self._stopping.set()
 
     def halt(self) -> None:
         """Leave the job, after the item under way, to be gone on with later."""
         self._stop = self._stop or "halt"
+        self._stopping.set()
 
     def abandon(self) -> None:
         """Write nothing any more: the job is another server's."""
@@ -64,10 +83,10 @@ class Execution:
         Raises `Unavailable` when the catalog fails.
         """
         if self.job.is_over:
-            await self._store.remove_items(self.job.id)
+            await self._forget_items()
             return True
         self.job.begin()
-        await self._store.save(self.job)
+        await self._save_record()
         saver = asyncio.create_task(self._keep_saving())
         try:
             error = await self._work()
@@ -76,16 +95,21 @@ class Execution:
             await asyncio.gather(saver, return_exceptions=True)
             await self._save()
         self._conclude(error)
-        await self._store.save(self.job)
+        await self._save_record()
         if self.job.is_over:
-            await self._store.remove_items(self.job.id)
+            await self._forget_items()
         return self.job.is_over
+
+    async def _forget_items(self) -> None:
+        if not (self.job.keeps_items and self.job.expanded):
+            await self._store.remove_items(self.job.id)
 
     async def _work(self) -> PeerFailed | None:
         try:
             if not self.job.expanded:
                 await self._expand()
             await self._count()
+            self._pace = Pace(time.monotonic(), self.job.done + self.job.failed)
             for number in range(self.job.chunks):
                 if self._stop:
                     break
@@ -105,6 +129,7 @@ class Execution:
         """Write the items down."""
         await self._store.remove_items(self.job.id)
         chunks, total = 0, 0
+        self.job.told = {}
         known = True
         waiting: list[Item] = []
         items = cast(AsyncGenerator[Item, None], self._runner.expand(self.job))
@@ -123,20 +148,29 @@ class Execution:
             await self._store.save_chunk(self.job.id, Chunk(chunks, [one.value for one in waiting]))
             chunks += 1
         self.job.chunks, self.job.total, self.job.expanded = chunks, total if known else None, True
-        await self._store.save(self.job)
+        await self._save_record()
 
     async def _count(self) -> None:
-        """Take the counts from the items, which are the truth after a crash."""
+        """Take the counts from the items, which are the truth after a crash; reopen those that are to run again."""
         counted = [0, 0, 0]
         errors: list[dict[str, Any]] = []
         for number in range(self.job.chunks):
             chunk = await self._store.chunk(self.job.id, number)
+            if self.job.reopened and chunk.reopen():
+                await self._store.save_chunk(self.job.id, chunk)
             counted = [sum(pair) for pair in zip(counted, chunk.count(), strict=True)]
             errors += chunk.all_errors()[: MAX_ERRORS - len(errors)]
             self._left += len(chunk.pending())
         self._counted = (counted[0], counted[1], counted[2])
         self.job.errors = errors
+        if self.job.keeps_items:
+            await self._log.open(self.job.settled)
+            self.job.settled = self._log.length
         self._show()
+        if self.job.reopened:
+            self.job.reopened = False
+            self.job.total = sum(self._counted[:2]) + self._left
+            await self._save_record()
 
     async def _run_chunk(self, chunk: Chunk) -> None:
         todo = chunk.pending()
@@ -144,13 +178,12 @@ class Execution:
             return
         in_a_row = 0
         outcomes = cast(
-            AsyncGenerator[Outcome, None], self._runner.run(self.job, [chunk.values[index] for index in todo])
+            AsyncGenerator[Outcome, None],
+            self._runner.run(self.job, [chunk.values[index] for index in todo], self._stopping),
         )
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 in_a_row = in_a_row + 1 if self._take(chunk, todo[outcome.item], outcome) else 0
-                if self._stop:
-                    return
                 if in_a_row == _GIVE_UP_FOR_NOW:
                     raise PeerFailed(outcome.failures[0].reason)
 
@@ -167,6 +200,9 @@ class Execution:
         self._live = None
         if chunk.settle(index, outcome, attempts=self._backoff.attempts):
             self._left -= 1
+            if self.job.keeps_items:
+                self._log.append(chunk.number * CHUNK + index)
+                self.job.settled = self._log.length
             done, failed, warned = self._counted
             self._counted = (done + outcome.done, failed + outcome.failed, warned + outcome.warned)
             if outcome.failed:
@@ -184,6 +220,8 @@ class Execution:
         live = self._live or Outcome(0)
         done, failed, warned = self._counted
         self.job.done, self.job.failed, self.job.warned = done + live.done, failed + live.failed, warned + live.warned
+        if self._pace is not None:
+            self._pace.note(time.monotonic(), self.job.done + self.job.failed)
 
     # -- how it goes on --------------------------------------------------------------------------------------
 
@@ -221,21 +259,30 @@ class Execution:
     async def _keep_saving(self) -> None:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
+            if self._pace is not None and (rate := self._pace.rate(time.monotonic())) != self.job.rate:
+                self.job.rate, self._dirty = rate, True
             try:
                 await self._save()
             except Unavailable as error:
                 log.warning("the progress of job %s could not be written: %s", self.job.id, error)
 
     async def _save(self) -> None:
-        """Write what changed: first the items, which the counts follow from."""
+        """Write what changed: first the log, then the items, which the counts follow from, then the counts."""
         async with self._saving:
             if not self._dirty or self._abandoned:
                 return
             self._dirty = False
+            # All as it is at this moment: what is over by then must be in the log, whenever the process ends.
+            items = None if self._chunk is None else self._chunk.as_document()
+            record = self.job.as_document()
             try:
-                if self._chunk is not None:
-                    await self._store.save_chunk(self.job.id, self._chunk)
-                await self._store.save(self.job)
+                await self._log.save()
+                await self._store.save_progress(record, items)
             except BaseException:
                 self._dirty = True
                 raise
+        self._saved(self.job)
+
+    async def _save_record(self) -> None:
+        await self._store.save(self.job)
+        self._saved(self.job)

@@ -17,6 +17,10 @@ _MAX_FAILURES = 20
 _MAX_REASON = 500
 
 _PENDING, _AGAIN, _OVER = "p", "a", "o"
+_MAPS = ("tallies", "attempts", "failures", "results")
+
+#: In what state an item can be, as the API tells it.
+ITEM_STATES = ("pending", "done", "failed")
 
 
 @dataclass(slots=True)
@@ -36,7 +40,9 @@ class Chunk:
     attempts : dict of int to int
         Of items that failed.
     failures : dict of int to list
-        Instance and reason, of items that failed.
+        Instance, reason and code of the error, of items that failed.
+    results : dict of int to Mapping
+        What the runner keeps of items that are done.
     """
 
     number: int
@@ -45,6 +51,7 @@ class Chunk:
     tallies: dict[int, list[int]] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
     failures: dict[int, list[list[str | None]]] = field(default_factory=dict)
+    results: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.states = self.states or [_PENDING] * len(self.values)
@@ -52,18 +59,12 @@ class Chunk:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read what `as_document` gave."""
-        maps = {
-            name: {int(index): value for index, value in document[name].items()}
-            for name in ("tallies", "attempts", "failures")
-        }
+        maps = {name: {int(index): value for index, value in document.get(name, {}).items()} for name in _MAPS}
         return cls(document["number"], document["values"], list(document["states"]), **maps)
 
     def as_document(self) -> dict[str, Any]:
         """A copy of it as JSON."""
-        maps = {
-            name: {str(index): value for index, value in getattr(self, name).items()}
-            for name in ("tallies", "attempts", "failures")
-        }
+        maps = {name: {str(index): value for index, value in getattr(self, name).items()} for name in _MAPS}
         return {"number": self.number, "values": self.values, "states": "".join(self.states), **maps}
 
     def pending(self) -> list[int]:
@@ -75,9 +76,11 @@ class Chunk:
         if outcome.failed:
             self.attempts[index] = self.attempts.get(index, 0) + 1
             found = outcome.failures[:_MAX_FAILURES]
-            self.failures[index] = [[one.instance, one.reason[:_MAX_REASON]] for one in found]
+            self.failures[index] = [[one.instance, one.reason[:_MAX_REASON], one.code] for one in found]
         else:
             self.failures.pop(index, None)
+            if outcome.result is not None:
+                self.results[index] = outcome.result
         over = not (outcome.failed and outcome.retryable and self.attempts[index] < attempts)
         self.states[index] = _OVER if over else _AGAIN
         tally = [outcome.done, outcome.failed, outcome.warned]
@@ -94,8 +97,26 @@ class Chunk:
     def errors(self, index: int) -> list[dict[str, Any]]:
         """Why an item failed, as a job tells it."""
         attempts = self.attempts.get(index, 1)
-        found = self.failures.get(index, [])
-        return [{"instance": instance, "reason": reason, "attempts": attempts} for instance, reason in found]
+        told = []
+        for instance, reason, *code in self.failures.get(index, []):
+            one: dict[str, Any] = {"instance": instance, "reason": reason, "attempts": attempts}
+            told.append(one | ({"code": code[0]} if code and code[0] else {}))
+        return told
+
+    def state(self, index: int) -> str:
+        """One of `ITEM_STATES`."""
+        if self.states[index] != _OVER:
+            return "pending"
+        return "failed" if self.tallies.get(index, (1, 0, 0))[1] else "done"
+
+    def reopen(self) -> int:
+        """Let what failed be run once more; how many that are."""
+        failed = [index for index in range(len(self.values)) if self.state(index) == "failed"]
+        for index in failed:
+            self.states[index] = _PENDING
+            for kept in (self.tallies, self.attempts, self.failures):
+                kept.pop(index, None)
+        return len(failed)
 
     def all_errors(self) -> list[dict[str, Any]]:
         """Why items that are over have failed."""

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.errors import Conflict
 
 _KIND = "job_lease"
 
@@ -33,6 +34,8 @@ class Lease:
         When the owner's hold ends, and when the job may be run at all; seconds since the epoch.
     cancel : bool
         The job is to end.
+    kind : str
+        That of the job; empty in leases that earlier versions made.
     """
 
     job: str
@@ -41,11 +44,19 @@ class Lease:
     until: float = 0.0
     not_before: float = 0.0
     cancel: bool = False
+    kind: str = ""
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read a lease's document."""
         return cls(**document)
+
+    def as_document(self) -> dict[str, Any]:
+        """A copy of it as JSON, the same as the document that it was read from."""
+        document = asdict(self)
+        if not self.kind:
+            del document["kind"]
+        return document
 
     def is_free(self, owner: str) -> bool:
         """Whether this server may take it: nobody holds it, or an earlier process of this server does."""
@@ -66,10 +77,11 @@ class Leases:
         self._catalog = catalog
         self._owner = owner
 
-    async def add(self, job: str, user: str, *, not_before: float = 0.0) -> Lease:
-        """Let a new job be run by whichever server takes it."""
-        lease = Lease(job, user, not_before=not_before)
-        await self._catalog.put_document(_KIND, job, asdict(lease))
+    async def add(self, job: str, user: str, kind: str, *, not_before: float = 0.0) -> Lease:
+        """Let a job be run by whichever server takes it. Raises `Conflict` while it has a lease already."""
+        lease = Lease(job, user, not_before=not_before, kind=kind)
+        if not await self._catalog.add_document(_KIND, job, lease.as_document()):
+            raise Conflict("the job is about to run, or about to end; ask again in a moment")
         return lease
 
     async def all(self) -> list[Lease]:
@@ -103,6 +115,14 @@ class Leases:
             if await self._swap(lease, replace(lease, owner=None, until=0.0, not_before=not_before)):
                 return
 
+    async def admit(self, job: str) -> Lease | None:
+        """Let a job that is not to be run yet be run now; None if it is over."""
+        while (lease := await self.find(job)) is not None:
+            admitted = replace(lease, not_before=0.0)
+            if await self._swap(lease, admitted):
+                return admitted
+        return None
+
     async def cancel(self, job: str) -> Lease | None:
         """Ask whoever runs the job, or will, to end it; None if it is over."""
         while (lease := await self.find(job)) is not None:
@@ -116,4 +136,4 @@ class Leases:
         await self._catalog.delete_document(_KIND, job)
 
     async def _swap(self, before: Lease, after: Lease) -> bool:
-        return await self._catalog.swap_document(_KIND, before.job, asdict(before), asdict(after))
+        return await self._catalog.swap_document(_KIND, before.job, before.as_document(), after.as_document())

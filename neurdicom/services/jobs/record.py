@@ -46,13 +46,23 @@ class Job:
     attempts : int
         Passes over what is left that brought nothing, one after another.
     errors : list of dict
-        The first failures: `instance` (None for the node as a whole), `reason`, `attempts`.
+        The first failures: `instance` (None for the node as a whole), `reason`, `attempts`, perhaps `code`.
     warnings : list of dict
         The first that were stored with changes: `instance`, `reason`.
     chunks : int
         Documents that its items fill; counts once `expanded`.
     expanded : bool
         The items are all written down.
+    keeps_items : bool
+        They stay when the job is over, and so does the order in which they were over (`Log`).
+    settled : int
+        Entries of that log.
+    reopened : bool
+        What failed is to be run again before anything else.
+    rate : float or None
+        Instances a second, lately; None while it does not run.
+    told : dict
+        What the runner has to say of the whole: what was skipped.
     """
 
     id: str
@@ -76,6 +86,11 @@ class Job:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     chunks: int = 0
     expanded: bool = False
+    keeps_items: bool = False
+    settled: int = 0
+    reopened: bool = False
+    rate: float | None = None
+    told: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -91,6 +106,13 @@ class Job:
         """It has ended, in one way or another."""
         return self.ended is not None
 
+    @property
+    def time_left(self) -> float | None:
+        """Seconds that the rest takes at this rate; None where that can't be told."""
+        if not self.rate or self.total is None:
+            return None
+        return round(max(0, self.total - self.done - self.failed) / self.rate, 1)
+
     def begin(self) -> None:
         """It runs, for the first time or again."""
         self.state, self.retry_at, self.retry_reason = "running", None, None
@@ -98,11 +120,18 @@ class Job:
 
     def wait(self, retry_at: float | None = None, reason: str | None = None) -> None:
         """It gives its place to others, and goes on later."""
+        self.rate = None
         self.state, self.retry_at, self.retry_reason = "queued", retry_at, reason
 
     def end(self, state: State) -> None:
         """It is over."""
+        self.rate = None
         self.state, self.retry_at, self.retry_reason, self.ended = state, None, None, now()
+
+    def reopen(self) -> None:
+        """It is to run once more, over what failed and what was never run."""
+        self.state, self.ended, self.reopened = "queued", None, True
+        self.attempts, self.errors = 0, []
 
     def as_answer(self, *, most: int = MAX_ERRORS) -> dict[str, Any]:
         """What the API tells of it, with at most so many errors, warnings and ids of the request."""
@@ -114,6 +143,8 @@ class Job:
             "done": self.done,
             "failed": self.failed,
             "total": self.total,
+            "rate": self.rate,
+            "time_left": self.time_left,
             "created": self.created,
             "started": self.started,
             "ended": self.ended,
@@ -123,9 +154,14 @@ class Job:
             "request": {
                 name: value[:most] if isinstance(value, list) else value for name, value in self.request.items()
             },
-            "results": {"warned": self.warned, "warnings": self.warnings[:most]},
+            "results": self._results(most),
             "errors": self.errors[:most],
         }
+
+    def _results(self, most: int) -> dict[str, Any]:
+        if self.keeps_items:
+            return {"url": f"/api/jobs/{self.id}/results", **self.told}
+        return {"warned": self.warned, "warnings": self.warnings[:most]}
 
 
 def new_id() -> str:

@@ -1,7 +1,8 @@
 """What does the work of a kind of jobs."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an instance of an item failed, or was changed."""
+    """Why an instance of an item failed, or was changed; `code` is that of the error, where there was one."""
 
     instance: str | None
     reason: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Outcome:
         Trying the item again may help.
     final : bool
         The item is over; else this tells how far it has come.
+    result : Mapping or None
+        What came of it, to be kept with the job: small, and JSON.
     """
 
     item: int
@@ -62,6 +66,20 @@ class Outcome:
     warnings: tuple[Failure, ...] = ()
     retryable: bool = False
     final: bool = True
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Kinds of jobs that share places: so many run at a time on one server, and so many of one user's."""
+
+    name: str
+    at_once: int
+    of_one_user: int
+
+
+#: Jobs that move files; one place is left to others.
+TRANSFERS = Lane("transfers", at_once=4, of_one_user=3)
 
 
 class Runner(ABC):
@@ -71,13 +89,19 @@ class Runner(ABC):
     ----------
     backoff : Backoff or None
         When what failed is tried again, where it is not as usual.
+    lane : Lane
+        Which jobs its own share places with.
+    keeps_items : bool
+        The items stay when a job is over, with what came of each; so what failed can be tried again.
     """
 
     backoff: Backoff | None = None
+    lane: Lane = TRANSFERS
+    keeps_items: bool = False
 
     @abstractmethod
     def expand(self, job: Job) -> AsyncIterator[Item]:
-        """Give the items of a job, once, before the first of them is run.
+        """Give the items of a job, once, before the first of them is run; what else there is to say goes to its `told`.
 
         Raises
         ------
@@ -86,14 +110,21 @@ class Runner(ABC):
         """
 
     @abstractmethod
-    def run(self, job: Job, items: Sequence[Any]) -> AsyncIterator[Outcome]:
+    def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
         """Do items, some hundreds at most, in any order; the final outcome of each as it comes.
 
-        Closing the iterator ends the work after the item, or the instance, under way. An item without a final
-        outcome is given to a later call.
+        Once `stop` is set, no further item is begun: the iterator ends soon, after the item under way. Closing it does
+        the same. An item without a final outcome is given to a later call.
 
         Raises
         ------
         PeerFailed
             The node as a whole fails, and so nothing can be said of the items that are left.
         """
+
+    def describe(self, value: Any) -> dict[str, Any]:
+        """Say in the API what an item is, where items are kept."""
+        return {"item": value}
+
+    def renew(self, job: Job) -> None:  # noqa: B027 (most kinds have nothing to do)
+        """Bring the request of a job up to date that is to be run once more. Raises what speaks against it."""

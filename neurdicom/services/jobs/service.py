@@ -10,25 +10,21 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Conflict, NeurdicomError, Unavailable
 from neurdicom.security.access import Principal, check_self_or_admin
 from neurdicom.services.jobs.execution import Execution
+from neurdicom.services.jobs.feed import Feed
 from neurdicom.services.jobs.items import Chunk
 from neurdicom.services.jobs.lease import Lease, Leases
-from neurdicom.services.jobs.queue import FairQueue
+from neurdicom.services.jobs.queue import Places
 from neurdicom.services.jobs.record import Job, made_at, new_id, now
+from neurdicom.services.jobs.results import ResultReader
+from neurdicom.services.jobs.retention import KEEP_SECONDS, purge
 from neurdicom.services.jobs.retry import Backoff
-from neurdicom.services.jobs.runner import Runner
+from neurdicom.services.jobs.runner import TRANSFERS, Runner
 from neurdicom.services.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 
-#: Jobs that one server runs at a time; a single user has one fewer.
-AT_ONCE = 4
-
 #: Jobs of one user that are not over.
 MAX_OPEN = 1000
-
-#: How long the records of jobs that are over are kept, and how many in all.
-KEEP_SECONDS = 30 * 86400.0
-KEEP_RECORDS = 10_000
 
 #: Seconds between looks at what other servers have left or made.
 WATCH_SECONDS = 10.0
@@ -55,6 +51,13 @@ class JobService:
         Name of this server, the same after a restart.
     backoff : Backoff
         When what failed is tried again.
+
+    Attributes
+    ----------
+    results : ResultReader
+        What came of the items of a job.
+    feed : Feed
+        News of jobs as they come.
     """
 
     def __init__(
@@ -65,9 +68,10 @@ class JobService:
         self._owner = owner
         self._runners = runners
         self._backoff = backoff or Backoff()
-        self._queue = FairQueue()
+        self.results = ResultReader(self._store, runners)
+        self.feed = Feed(self._store, self.results)
+        self._places = Places()
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._users: dict[str, str] = {}
         self._executions: dict[str, Execution] = {}
         self._cancelled: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -92,6 +96,7 @@ class JobService:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        await self.feed.close()
         for execution in self._executions.values():
             execution.halt()
         running = list(self._running.values())
@@ -138,13 +143,11 @@ class JobService:
         Conflict
             The user has too many already.
         """
-        opened = [lease for lease in await self._leases.all() if lease.user == by.id]
-        if len(opened) >= MAX_OPEN:
-            raise Conflict(f"{by.email} has {len(opened)} jobs that are not over; {MAX_OPEN} are the limit")
+        await self._check_open_jobs(by)
         job = Job(id=new_id(), kind=kind, user=by.email, user_id=by.id, request=request, created=now(), total=total)
-        job.subject = subject
+        job.subject, job.keeps_items = subject, self._runners[kind].keeps_items
         # The lease goes first: a record without one would never be run.
-        lease = await self._leases.add(job.id, by.id, not_before=time.time() + delay if delay else 0.0)
+        lease = await self._leases.add(job.id, by.id, kind, not_before=time.time() + delay if delay else 0.0)
         if item is not None:
             await self._store.save_chunk(job.id, Chunk(0, [item]))
             job.chunks, job.expanded = 1, True
@@ -152,6 +155,44 @@ class JobService:
         self._enqueue(lease)
         log.info("job %s (%s) was made by %s", job.id, kind, by.email)
         return job
+
+    async def _check_open_jobs(self, by: Principal) -> None:
+        opened = [lease for lease in await self._leases.all() if lease.user == by.id]
+        if len(opened) >= MAX_OPEN:
+            raise Conflict(f"{by.email} has {len(opened)} jobs that are not over; {MAX_OPEN} are the limit")
+
+    async def retry(self, job: str, *, by: Principal) -> Job:
+        """Let a job that is over run again, over what failed and what it did not come to.
+
+        Raises
+        ------
+        NotFound
+        Forbidden
+            It is another user's, and the caller is no administrator.
+        Conflict
+            It is not over, there is nothing to run again, or its items were not kept.
+        """
+        found = await self._store.get(job)
+        check_self_or_admin(by, found.user_id)
+        if not found.is_over:
+            raise Conflict(f"the job is {found.state}; only what is over can be tried again")
+        if not found.keeps_items:
+            raise Conflict(f"the items of a job of the kind {found.kind!r} are not kept; make a new job")
+        if found.expanded and not found.failed and found.done == found.total:
+            raise Conflict("nothing failed, and nothing is left")
+        await self._check_open_jobs(by)
+        self._runners[found.kind].renew(found)
+        if (ending := self._running.get(job)) is not None:
+            await asyncio.wait([ending])
+        # The lease first, for the same reason, but not to be taken before the record says that there is work.
+        await self._leases.add(job, found.user_id, found.kind, not_before=time.time() + WATCH_SECONDS)
+        found.reopen()
+        await self._store.save(found)
+        self.feed.publish(found)
+        if (lease := await self._leases.admit(job)) is not None:
+            self._enqueue(lease)
+        log.info("job %s (%s) is run again", job, found.kind)
+        return found
 
     async def get(self, job: str) -> Job:
         """One job. Raises `NotFound`."""
@@ -207,46 +248,47 @@ class JobService:
         if found is not None and not found.is_over:
             found.end("cancelled")
             await self._store.save(found)
-        await self._store.remove_items(job)
+            self.feed.publish(found)
+        await self._forget_items(job, found)
         await self._leases.remove(job)
+
+    async def _forget_items(self, job: str, found: Job | None) -> None:
+        if found is None or not (found.keeps_items and found.expanded):
+            await self._store.remove_items(job)
 
     # -- running ---------------------------------------------------------------------------------------------
 
     def _enqueue(self, lease: Lease) -> None:
-        if self._closed or lease.job in self._running or lease.job in self._queue:
+        if self._closed or lease.job in self._places:
             return
         timer = self._timers.pop(lease.job, None)
         if timer is not None:
             timer.cancel()
         wait = lease.not_before - time.time()
         if wait > 0:
-            again = Lease(lease.job, lease.user)
+            again = Lease(lease.job, lease.user, kind=lease.kind)
             self._timers[lease.job] = asyncio.get_running_loop().call_later(wait, self._enqueue, again)
             return
-        self._queue.put(lease.user, lease.job)
+        runner = self._runners.get(lease.kind)
+        self._places.put(TRANSFERS if runner is None else runner.lane, lease.user, lease.job)
         self._dispatch()
 
     def _dispatch(self) -> None:
-        while not self._closed and len(self._running) < AT_ONCE:
-            turn = self._queue.take(self._may_run)
-            if turn is None:
-                return
+        while not self._closed and (turn := self._places.take()) is not None:
             user, job = turn
-            self._users[job] = user
             self._running[job] = asyncio.create_task(self._run(job, user))
-
-    def _may_run(self, user: str) -> bool:
-        return list(self._users.values()).count(user) < AT_ONCE - 1
 
     async def _run(self, job: str, user: str) -> None:
         again: Lease | None = None
+        kind = ""
         try:
             lease = await self._leases.take(job)
             if lease is not None:
+                kind = lease.kind
                 again = await self._run_taken(lease)
         except Unavailable as error:
             log.warning("job %s has to wait: %s", job, error)
-            again = Lease(job, user, not_before=time.time() + WATCH_SECONDS)
+            again = Lease(job, user, not_before=time.time() + WATCH_SECONDS, kind=kind)
         except Exception:  # a fault of ours in one job must not take the others along
             log.exception("job %s failed", job)
             await self._fail(job)
@@ -254,7 +296,7 @@ class JobService:
             self._executions.pop(job, None)
             self._cancelled.discard(job)
             self._running.pop(job, None)
-            self._users.pop(job, None)
+            self._places.free(job)
             if again is not None:
                 self._enqueue(again)
             self._dispatch()
@@ -271,13 +313,14 @@ class JobService:
             return None
         if found.retry_at is not None and found.retry_at > time.time() and not lease.cancel:
             await self._leases.release(found.id, not_before=found.retry_at)
-            return Lease(found.id, lease.user, not_before=found.retry_at)
+            return Lease(found.id, lease.user, not_before=found.retry_at, kind=lease.kind)
         runner = self._runners.get(found.kind)
         if runner is None:
             log.warning("job %s waits: this server does no jobs of the kind %r", found.id, found.kind)
             await self._leases.release(found.id, not_before=time.time() + KEEP_SECONDS)
             return None
-        execution = self._executions[found.id] = Execution(self._store, runner, found, runner.backoff or self._backoff)
+        backoff = runner.backoff or self._backoff
+        execution = self._executions[found.id] = Execution(self._store, runner, found, backoff, self.feed.publish)
         if lease.cancel or found.id in self._cancelled:
             execution.cancel()
         over = await execution.run()
@@ -294,7 +337,7 @@ class JobService:
             )
             return None
         await self._leases.release(found.id, not_before=found.retry_at or 0.0)
-        return Lease(found.id, lease.user, not_before=found.retry_at or 0.0)
+        return Lease(found.id, lease.user, not_before=found.retry_at or 0.0, kind=lease.kind)
 
     async def _fail(self, job: str) -> None:
         """End a job that met a fault of ours."""
@@ -304,7 +347,8 @@ class JobService:
                 found.errors = [{"instance": None, "reason": "internal error; the log has it", "attempts": 1}]
                 found.end("failed")
                 await self._store.save(found)
-            await self._store.remove_items(job)
+                self.feed.publish(found)
+            await self._forget_items(job, found)
             await self._leases.remove(job)
         except NeurdicomError as error:
             log.warning("job %s could not be ended: %s", job, error)
@@ -318,7 +362,7 @@ class JobService:
                 await self._renew()
                 await self._look()
                 if time.monotonic() >= due:
-                    await self._purge()
+                    await purge(self._store)
                     due = time.monotonic() + PURGE_SECONDS
             except NeurdicomError as error:
                 log.warning("the jobs can't be looked after now: %s", error)
@@ -343,20 +387,3 @@ class JobService:
         for lease in await self._leases.all():
             if lease.is_free(self._owner) and lease.job not in self._timers:
                 self._enqueue(lease)
-
-    async def _purge(self) -> None:
-        """Forget the oldest records of jobs that are over."""
-        kept = 0
-        while True:
-            page, total = await self._store.list({}, limit=100, offset=kept, newest_first=False)
-            for job in page:
-                too_old = time.time() - made_at(job.id) > KEEP_SECONDS
-                if job.is_over and (too_old or total > KEEP_RECORDS):
-                    await self._store.remove(job.id)
-                    total -= 1
-                elif not too_old and total <= KEEP_RECORDS:
-                    return
-                else:
-                    kept += 1
-            if not page:
-                return

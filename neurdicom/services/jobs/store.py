@@ -1,6 +1,7 @@
 """Jobs and their items in the catalog."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import NotFound
@@ -9,10 +10,14 @@ from neurdicom.services.jobs.record import Job
 
 _JOBS = "job"
 _ITEMS = "job_items"
+_LOGS = "job_log"
+
+#: Entries in one document of a log.
+LOG_PAGE = 2000
 
 
 class JobStore:
-    """The documents of jobs: `job` by id, `job_items` by id and number."""
+    """The documents of jobs: `job` by id, `job_items` and `job_log` by id and number."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -20,6 +25,12 @@ class JobStore:
     async def save(self, job: Job) -> None:
         """Write a job's record."""
         await self._catalog.put_document(_JOBS, job.id, job.as_document())
+
+    async def save_progress(self, record: Mapping[str, Any], items: Mapping[str, Any] | None) -> None:
+        """Write a job's document after that of some of its items."""
+        if items is not None:
+            await self._catalog.put_document(_ITEMS, _key(record["id"], items["number"]), items)
+        await self._catalog.put_document(_JOBS, record["id"], record)
 
     async def find(self, job: str) -> Job | None:
         """A job by id."""
@@ -32,6 +43,15 @@ class JobStore:
         if found is None:
             raise NotFound(f"there is no job {job!r}")
         return found
+
+    async def log_page(self, job: str, number: int) -> list[int]:
+        """Some of a job's log; nothing where it does not go that far."""
+        document = await self._catalog.get_document(_LOGS, _key(job, number))
+        return [] if document is None else list(document["items"])
+
+    async def save_log_page(self, job: str, number: int, items: list[int]) -> None:
+        """Write some of a job's log."""
+        await self._catalog.put_document(_LOGS, _key(job, number), {"items": items})
 
     async def list(
         self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True
@@ -57,12 +77,13 @@ class JobStore:
         return Chunk.from_document(document)
 
     async def remove_items(self, job: str) -> None:
-        """Forget a job's items. From the last to the first, so that none is overlooked when it is done again."""
-        number = 0
-        while await self._catalog.get_document(_ITEMS, _key(job, number)) is not None:
-            number += 1
-        for each in reversed(range(number)):
-            await self._catalog.delete_document(_ITEMS, _key(job, each))
+        """Forget a job's items and its log. From the last to the first, so that none is overlooked in a second try."""
+        for kind in (_LOGS, _ITEMS):
+            number = 0
+            while await self._catalog.get_document(kind, _key(job, number)) is not None:
+                number += 1
+            for each in reversed(range(number)):
+                await self._catalog.delete_document(kind, _key(job, each))
 
 
 def _key(job: str, number: int) -> str:

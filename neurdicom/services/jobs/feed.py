@@ -1,0 +1,166 @@
+"""News of jobs as they come: one look at the catalog a second for each job, however many follow it."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurdicom.errors import NotFound, Unavailable
+from neurdicom.services.jobs.record import Job
+from neurdicom.services.jobs.results import ResultReader
+from neurdicom.services.jobs.store import JobStore
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks at a job, which another server may run.
+LOOK_SECONDS = 1.0
+
+#: Seconds after which followers hear of a job that does not move.
+BEAT_SECONDS = 10.0
+
+#: Items that are told of at a time.
+_PAGE = 100
+
+#: Pages that are kept, for followers that are equally far.
+_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """How a job stands, and items that were over since the last news, each with the position after it."""
+
+    job: Job
+    items: list[tuple[int, dict[str, Any]]]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A job that somebody follows."""
+
+    job: Job | None
+    followers: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    looker: asyncio.Task[None] | None = None
+
+    def put(self, job: Job | None) -> None:
+        self.job = job
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Feed:
+    """Tells followers of jobs what happens, from what is written down; so it does not matter which server runs one."""
+
+    def __init__(self, store: JobStore, results: ResultReader) -> None:
+        self._store = store
+        self._results = results
+        self._watched: dict[str, _Watched] = {}
+        self._pages: OrderedDict[tuple[str, int, int], asyncio.Task[list[tuple[int, dict[str, Any]]]]] = OrderedDict()
+
+    def publish(self, job: Job) -> None:
+        """A job was written down here."""
+        watched = self._watched.get(job.id)
+        if watched is not None:
+            watched.put(Job.from_document(job.as_document()))
+
+    async def close(self) -> None:
+        """Let all followers go. Idempotent."""
+        watched = list(self._watched.values())
+        for each in watched:
+            each.put(None)
+        tasks = [each.looker for each in watched if each.looker is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def follow(self, job: str, position: int = 0) -> AsyncIterator[News]:
+        """News of a job until it is over, forgotten, or the feed is closed; the first at once.
+
+        Parameters
+        ----------
+        job : str
+        position : int
+            So much of its log is known already.
+
+        Raises
+        ------
+        NotFound
+            There is no such job.
+        """
+        watched = await self._watch(job)
+        try:
+            loop = asyncio.get_running_loop()
+            told: Job | None = None
+            told_at = 0.0
+            while (now := watched.job) is not None:
+                changed = watched.changed
+                position = min(position, now.settled)
+                if position < now.settled:
+                    end = min(now.settled, (position // _PAGE + 1) * _PAGE)
+                    try:
+                        items = await self._page(now, position, end)
+                    except Unavailable:
+                        await asyncio.sleep(LOOK_SECONDS)
+                        continue
+                    position = end
+                    yield News(now, items)
+                    told, told_at = None, loop.time()
+                    continue
+                if now is not told or loop.time() - told_at >= BEAT_SECONDS:
+                    yield News(now, [])
+                    told, told_at = now, loop.time()
+                if now.is_over:
+                    return
+                try:
+                    async with asyncio.timeout(BEAT_SECONDS):
+                        await changed.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._leave(job, watched)
+
+    async def _watch(self, job: str) -> _Watched:
+        watched = self._watched.get(job)
+        if watched is None:
+            found = await self._store.get(job)
+            watched = self._watched.setdefault(job, _Watched(found))
+        watched.followers += 1
+        if watched.looker is None:
+            watched.looker = asyncio.create_task(self._look(job, watched))
+        return watched
+
+    def _leave(self, job: str, watched: _Watched) -> None:
+        watched.followers -= 1
+        if not watched.followers and watched.looker is not None:
+            watched.looker.cancel()
+            self._watched.pop(job, None)
+
+    async def _look(self, job: str, watched: _Watched) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                found = await self._store.find(job)
+            except Unavailable as error:
+                log.warning("the job %s can't be looked at: %s", job, error)
+                continue
+            if found != watched.job:
+                watched.put(found)
+            if found is None:
+                return
+
+    async def _page(self, job: Job, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
+        key = (job.id, start, end)
+        task = self._pages.get(key)
+        if task is None:
+            task = self._pages[key] = asyncio.create_task(self._results.settled(job, start, end))
+            while len(self._pages) > _KEPT:
+                self._pages.popitem(last=False)
+        try:
+            return await asyncio.shield(task)
+        except NotFound:  # the job was forgotten meanwhile
+            return []
+        except Unavailable:
+            self._pages.pop(key, None)
+            raise

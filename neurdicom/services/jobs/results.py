@@ -1,0 +1,82 @@
+"""What came of each item of a job, read from where it was written down."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from neurdicom.services.jobs.items import CHUNK, Chunk
+from neurdicom.services.jobs.record import Job
+from neurdicom.services.jobs.runner import Runner
+from neurdicom.services.jobs.store import LOG_PAGE, JobStore
+
+
+class ResultReader:
+    """Describes items of jobs that keep them, as the API tells of them."""
+
+    def __init__(self, store: JobStore, runners: Mapping[str, Runner]) -> None:
+        self._store = store
+        self._runners = runners
+
+    async def page(
+        self, job: str, *, limit: int, offset: int = 0, state: str | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Some items in their order, of one state or of all, and how many there are.
+
+        Raises `NotFound` where there is no such job. One that keeps no items has none.
+        """
+        found = await self._store.get(job)
+        if not (found.keeps_items and found.expanded):
+            return [], 0
+        total = found.total or 0
+        if state is None:
+            return await self._slice(found, offset, limit), total
+        counts = {"done": found.done, "failed": found.failed, "pending": total - found.done - found.failed}
+        return await self._of_state(found, state, offset, limit), counts[state]
+
+    async def _slice(self, job: Job, offset: int, limit: int) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        for number in range(offset // CHUNK, min(job.chunks, (offset + limit - 1) // CHUNK + 1)):
+            chunk = await self._store.chunk(job.id, number)
+            first = max(0, offset - number * CHUNK)
+            last = min(len(chunk.values), offset + limit - number * CHUNK)
+            told += [self.describe(job, chunk, index) for index in range(first, last)]
+        return told
+
+    async def _of_state(self, job: Job, state: str, offset: int, limit: int) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        for number in range(job.chunks):
+            chunk = await self._store.chunk(job.id, number)
+            found = [index for index in range(len(chunk.values)) if chunk.state(index) == state]
+            told += [self.describe(job, chunk, index) for index in found[offset : offset + limit - len(told)]]
+            offset = max(0, offset - len(found))
+            if len(told) == limit:
+                break
+        return told
+
+    async def settled(self, job: Job, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
+        """What the entries `start` to `end` of a job's log speak of: the number of the next entry, and the item.
+
+        An item that is run again at this moment is left out: its next entry tells of it.
+        """
+        numbers: list[int] = []
+        for page in range(start // LOG_PAGE, (end - 1) // LOG_PAGE + 1):
+            entries = await self._store.log_page(job.id, page)
+            numbers += entries[max(0, start - page * LOG_PAGE) : end - page * LOG_PAGE]
+        chunks = {number: await self._store.chunk(job.id, number) for number in {each // CHUNK for each in numbers}}
+        return [
+            (position, self.describe(job, chunks[number // CHUNK], number % CHUNK))
+            for position, number in enumerate(numbers, start + 1)
+            if chunks[number // CHUNK].state(number % CHUNK) != "pending"
+        ]
+
+    def describe(self, job: Job, chunk: Chunk, index: int) -> dict[str, Any]:
+        """One item: what it is, its state, and its result or its error."""
+        runner = self._runners.get(job.kind)
+        value = chunk.values[index]
+        what = {"item": value} if runner is None else runner.describe(value)
+        state = chunk.state(index)
+        error: dict[str, Any] | None = None
+        if index in chunk.failures:
+            _, reason, *code = chunk.failures[index][0]
+            error = {"code": code[0] if code and code[0] else "error", "detail": reason}
+        result: Mapping[str, Any] = chunk.results.get(index, {}) if state == "done" else {}
+        return {"number": chunk.number * CHUNK + index, **what, "state": state, **result, "error": error}
