@@ -98,4 +98,4 @@ class PoolExecutor(Executor):
             "params": dict(task.params),
             "format": task.format,
         }
-        return await self._pool.call(task.program, "process", arguments)
+        return await self._pool.call(task.program, "process", arguments, background=task.background)

@@ -23,9 +23,32 @@ _PATIENCE: Final = 1.0
 _Key = tuple[str, str, str]
 
 
+class _Line:
+    """Calls that wait for a worker: those that somebody waits for before those of the background."""
+
+    def __init__(self) -> None:
+        self.urgent: deque[asyncio.Future[WorkerProcess]] = deque()
+        self.background: deque[asyncio.Future[WorkerProcess]] = deque()
+
+    def __len__(self) -> int:
+        return len(self.urgent) + len(self.background)
+
+    def popleft(self, *, urgent_only: bool = False) -> asyncio.Future[WorkerProcess] | None:
+        """Take the next one out of the line, None if there is none."""
+        if self.urgent:
+            return self.urgent.popleft()
+        return self.background.popleft() if self.background and not urgent_only else None
+
+    def leave(self, waiter: asyncio.Future[WorkerProcess]) -> None:
+        """Take one out of the line that waits no longer."""
+        for line in (self.urgent, self.background):
+            with contextlib.suppress(ValueError):
+                line.remove(waiter)
+
+
 @dataclass(slots=True)
 class _Group:
-    """The workers of one program, and the calls that wait for one."""
+    """The workers of one program, and the calls that wait for one; `background` calls are under way."""
 
     program: Program
     workers: set[WorkerProcess] = field(default_factory=set)
@@ -34,7 +57,8 @@ class _Group:
     starting: int = 0
     not_before: float = 0.0
     served: float = 0.0
-    waiting: deque[asyncio.Future[WorkerProcess]] = field(default_factory=deque)
+    waiting: _Line = field(default_factory=_Line)
+    background: int = 0
     retired: bool = False
     empty: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -81,8 +105,8 @@ class WorkerPool:
         if self._reaper is not None:
             self._reaper.cancel()
         for group in self._groups.values():
-            while group.waiting:
-                self._fail(group.waiting.popleft(), Unavailable("the server is stopping"))
+            while (waiter := group.waiting.popleft()) is not None:
+                self._fail(waiter, Unavailable("the server is stopping"))
         leaving = [worker for group in self._groups.values() for worker in group.workers]
         for group in self._groups.values():
             for worker in group.idle:
@@ -98,7 +122,13 @@ class WorkerPool:
             await asyncio.wait(set(self._tasks))
 
     async def call(
-        self, program: Program, verb: str, arguments: dict[str, Any], *, timeout: float | None = None
+        self,
+        program: Program,
+        verb: str,
+        arguments: dict[str, Any],
+        *,
+        timeout: float | None = None,
+        background: bool = False,
     ) -> Reply:
         """Call a verb of a program in one of its workers; starts one when all are busy and there may be more.
 
@@ -112,6 +142,8 @@ class WorkerPool:
             JSON-able; handed to the verb.
         timeout : float, optional
             Seconds from the moment that a worker takes the call; by default the program's.
+        background : bool
+            Nobody waits for it: other calls go first, and have one worker more where calls like this keep all busy.
 
         Raises
         ------
@@ -123,11 +155,31 @@ class WorkerPool:
             The pool is closed, or no process can be started.
         """
         data = request(verb, arguments)
+        limit = program.timeout if timeout is None else timeout
+        if not background:
+            return await (await self._worker(program)).call(data, limit)
+        worker = await self._worker(program, background=True)
         group = self._group(program)
-        worker = group.idle.pop() if group.idle and not group.waiting else await self._wait(group)
-        while not worker.is_usable:  # it died at rest, a moment ago
-            worker = await self._wait(self._group(program))
-        return await worker.call(data, program.timeout if timeout is None else timeout)
+        try:
+            return await worker.call(data, limit)
+        finally:
+            group.background -= 1
+            if self._open:
+                self._staff(group)
+
+    async def _worker(self, program: Program, *, background: bool = False) -> WorkerProcess:
+        """A worker for a call, which counts as under way from now on if it is one of the background."""
+        group = self._group(program)
+        worker: WorkerProcess | None = None
+        if group.idle and not group.waiting and not (background and group.background >= self._most):
+            worker = group.idle.pop()
+            group.background += background
+        while worker is None or not worker.is_usable:  # it died at rest, a moment ago
+            if worker is not None and background:
+                group.background -= 1
+            group = self._group(program)
+            worker = await self._wait(group, background=background)
+        return worker
 
     async def probe(self, program: Program) -> None:
         """Load and unload a program once, in a fresh worker of its own. Raises what goes wrong, as `call` does."""
@@ -183,22 +235,22 @@ class WorkerPool:
             group = self._groups[program.key] = _Group(program)
         return group
 
-    async def _wait(self, group: _Group) -> WorkerProcess:
+    async def _wait(self, group: _Group, *, background: bool = False) -> WorkerProcess:
         """The next worker that is free, or that is started for it."""
         self._check_open()
         waiter: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
         if not group.waiting:
             group.served = waiter.get_loop().time()
-        group.waiting.append(waiter)
+        (group.waiting.background if background else group.waiting.urgent).append(waiter)
         self._staff(group)
         try:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                group.background -= background
                 self._freed(waiter.result())
             else:
-                with contextlib.suppress(ValueError):
-                    group.waiting.remove(waiter)
+                group.waiting.leave(waiter)
                 self._tidy(group)
             raise
 
@@ -208,7 +260,8 @@ class WorkerPool:
         while group.idle and self._hand(group, group.idle[-1]):
             group.idle.pop()
         loop = asyncio.get_running_loop()
-        while len(group.waiting) > group.starting and len(group.workers) < self._most:
+        most = self._most + (1 if group.waiting.urgent and group.background else 0)
+        while len(group.waiting) > group.starting and len(group.workers) < most:
             if group.serving and loop.time() < group.not_before:
                 return
             if self._count >= self._total:
@@ -244,17 +297,20 @@ class WorkerPool:
         """A start has failed: so do the calls that wait, unless a worker is up that will take them."""
         group.not_before = asyncio.get_running_loop().time() + _PATIENCE
         if not group.serving:
-            while group.waiting:
-                self._fail(group.waiting.popleft(), error)
+            while (waiter := group.waiting.popleft()) is not None:
+                self._fail(waiter, error)
 
     def _hand(self, group: _Group, worker: WorkerProcess) -> bool:
-        """Give a worker to the first call that still waits."""
-        while group.waiting:
-            waiter = group.waiting.popleft()
+        """Give a worker to the first call that still waits; calls of the background never have more than are usual."""
+        full = group.background >= self._most
+        urgent = bool(group.waiting.urgent)
+        while (waiter := group.waiting.popleft(urgent_only=full)) is not None:
             if not waiter.done():
                 group.served = asyncio.get_running_loop().time()
+                group.background += not urgent
                 waiter.set_result(worker)
                 return True
+            urgent = bool(group.waiting.urgent)
         return False
 
     def _freed(self, worker: WorkerProcess) -> None:

@@ -52,6 +52,38 @@ def test_one_call_after_another_stays_in_one_worker(python: Callable[..., Progra
     asyncio.run(scenario())
 
 
+def test_calls_that_somebody_waits_for_go_before_those_of_the_background(
+    python: Callable[..., Program], instance: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        async with running(2) as pool:
+            program = python(PID)
+            ended: list[str] = []
+            pids: dict[str, set[int]] = {"urgent": set(), "background": set()}
+
+            async def call(kind: str, seconds: float) -> None:
+                arguments = instance | {"params": {"seconds": seconds}}
+                reply = await pool.call(program, "process", arguments, background=kind == "background")
+                pids[kind].add(orjson.loads(bytes(reply.body))[0])
+                ended.append(kind)
+
+            background = [asyncio.create_task(call("background", 0.4)) for _ in range(6)]
+            while pool.statistics()[0]["busy"] < 2:
+                await asyncio.sleep(0.01)
+            dropped = asyncio.create_task(call("background", 0.4))
+            await asyncio.sleep(0)
+            dropped.cancel()
+            await call("urgent", 0.0)
+            assert ended == ["urgent"], "it has a worker of its own where the background keeps all of them"
+            await asyncio.gather(*background)
+            assert len(ended) == 7
+            assert len(pids["background"]) <= 3
+            assert pool.statistics()[0]["workers"] == 3
+            await asyncio.gather(*(call("urgent", 0.1) for _ in range(9)))
+
+    asyncio.run(scenario())
+
+
 def test_calls_at_once_have_workers_up_to_the_limit(python: Callable[..., Program], instance: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with running(3) as pool:
