@@ -1,0 +1,211 @@
+"""What a job is about: stored entities, by their ids or by filters as a list takes them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.filters import parse_filters
+from neurdicom.dicom.query import AnyOf, Condition, Query
+from neurdicom.errors import Invalid, NotFound
+from neurdicom.services.search import SearchService
+
+#: What each level is called where there are several.
+MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
+NAME_OF = {level: name for name, level in MANY.items()}
+
+#: Ids in one selection; a job keeps them.
+MAX_IDS = 1000
+
+#: Characters of all filters together.
+_MAX_FILTERS = 16 * 1024
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which stored entities.
+
+    Attributes
+    ----------
+    ids : Mapping of Level to ids
+        All of these; each instance below them once.
+    level : Level or None
+        Or else those of this level that meet `filters`.
+    filters : Mapping of str to texts
+        As a list at that level takes them; none means all that is stored.
+    """
+
+    ids: Mapping[Level, Sequence[str]] = field(default_factory=dict)
+    level: Level | None = None
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, level: Level, entity: str) -> "Selection":
+        """One entity."""
+        return cls({level: (entity,)})
+
+    @classmethod
+    def from_dict(cls, request: Mapping[str, Any], *, default: Level = Level.INSTANCE) -> "Selection":
+        """Read `patients`, `studies`, `series`, `instances` (lists of ids), or `level` and `filters`.
+
+        Raises
+        ------
+        Invalid
+            It names nothing, both, or what is no id or filter; `field` names it.
+        """
+        ids = {level: _ids(name, request[name]) for name, level in MANY.items() if request.get(name)}
+        by_filters = [name for name in ("level", "filters") if request.get(name) is not None]
+        if ids and by_filters:
+            raise Invalid(f"there are {NAME_OF[next(iter(ids))]} and {by_filters[0]}; one of them", field=by_filters[0])
+        if ids:
+            if (count := sum(map(len, ids.values()))) > MAX_IDS:
+                raise Invalid(f"there are {count} ids; {MAX_IDS} at most", field=NAME_OF[next(iter(ids))])
+            return cls(ids)
+        if "filters" not in by_filters:
+            raise Invalid(
+                f"what to process is not said: {', '.join(MANY)} (lists of ids) or filters ({{}} means all)",
+                field="filters",
+            )
+        selection = cls(level=_level(request.get("level"), default), filters=_filters(request["filters"]))
+        selection.conditions()
+        return selection
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `from_dict` takes it."""
+        if self.level is None:
+            return {NAME_OF[level]: list(ids) for level, ids in self.ids.items()}
+        return {
+            "level": NAME_OF[self.level],
+            "filters": {name: texts[0] if len(texts) == 1 else list(texts) for name, texts in self.filters.items()},
+        }
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the filters ask. Raises `Invalid`."""
+        assert self.level is not None
+        return parse_filters(self.level, self.filters)
+
+    def queries(self) -> list[tuple[Level, tuple[Condition, ...]]]:
+        """The same as conditions: entities of these levels that meet them, and all that lies below."""
+        if self.level is not None:
+            return [(self.level, self.conditions())]
+        return [(level, (AnyOf(_ID_FIELD.get(level, level.value), tuple(ids)),)) for level, ids in self.ids.items()]
+
+
+_ID_FIELD = {Level.INSTANCE: "sop_instance_uid", Level.SERIES: "series_instance_uid", Level.STUDY: "study_instance_uid"}
+
+
+class Selector:
+    """Walks over what is selected, a series at a time."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._search = SearchService(catalog)
+
+    async def check(self, selection: Selection) -> None:
+        """See that the entities are there. Raises `NotFound`."""
+        for level, ids in selection.ids.items():
+            for entity in ids:
+                if await self._catalog.get(level, entity) is None:
+                    raise NotFound(f"there is no {level} {entity[:80]!r}", field=NAME_OF[level])
+
+    async def series(self, selection: Selection) -> AsyncIterator[Entity]:
+        """The series in it that are selected as a whole, each once. Raises `Invalid` for a selection of instances."""
+        if selection.level is Level.INSTANCE or Level.INSTANCE in selection.ids:
+            raise Invalid("instances are selected; series, studies or patients are expected", field="instances")
+        async for series in self._whole(selection):
+            yield series
+
+    async def instances(self, selection: Selection) -> AsyncIterator[tuple[Entity, list[Entity]]]:
+        """The instances in it, each once: a series and some of its instances, in slice order where it is whole."""
+        async for series in self._whole(selection):
+            try:
+                page = await self._search.children(Level.SERIES, series["id"], Query(Level.INSTANCE, limit=None))
+            except NotFound:  # deleted meanwhile
+                continue
+            yield series, page.items
+        if selection.level is Level.INSTANCE:
+            pages = self._pages(Level.INSTANCE, selection.conditions())
+        elif Level.INSTANCE in selection.ids:
+            pages = self._pages(Level.INSTANCE, (AnyOf("sop_instance_uid", tuple(selection.ids[Level.INSTANCE])),))
+        else:
+            return
+        async for page_items in pages:
+            by_series: dict[str, list[Entity]] = {}
+            for instance in page_items:
+                if not _is_below(instance, selection, Level.INSTANCE):
+                    by_series.setdefault(instance["series"], []).append(instance)
+            for one, instances in by_series.items():
+                found = await self._catalog.get(Level.SERIES, one)
+                if found is not None:
+                    yield found, instances
+
+    async def _whole(self, selection: Selection) -> AsyncIterator[Entity]:
+        for level, conditions in selection.queries():
+            if level is Level.INSTANCE:
+                continue
+            async for page in self._pages(level, conditions):
+                for entity in page:
+                    async for series in self._series_of(level, entity):
+                        if not _is_below(series, selection, level):
+                            yield series
+
+    async def _series_of(self, level: Level, entity: Entity) -> AsyncIterator[Entity]:
+        if level is Level.SERIES:
+            yield entity
+            return
+        of_it = Query(Level.SERIES, (AnyOf(level.value, (entity["id"],)),), (("series_number", False),), limit=None)
+        for series in (await self._catalog.find(of_it)).items:
+            yield series
+
+    async def _pages(self, level: Level, conditions: tuple[Condition, ...]) -> AsyncIterator[list[Entity]]:
+        # By id: what is stored or deleted meanwhile does not move what comes after.
+        after = ""
+        while True:
+            page = await self._catalog.find(Query(level, conditions, limit=_PAGE, after=after, counted=False))
+            if page.items:
+                yield page.items
+            if len(page.items) < _PAGE:
+                return
+            after = page.items[-1]["id"]
+
+
+def _is_below(entity: Entity, selection: Selection, level: Level) -> bool:
+    """Whether an entity is also a part of one that is selected at a level above the one that it was found by."""
+    return any(entity.get(above.value) in selection.ids.get(above, ()) for above in level.above)
+
+
+def _ids(name: str, given: Any) -> tuple[str, ...]:
+    if not (isinstance(given, list) and all(isinstance(one, str) for one in given)):
+        raise Invalid(f"{name} is {_shown(given)}; a list of ids is expected", field=name)
+    return tuple(dict.fromkeys(given))
+
+
+def _level(given: Any, default: Level) -> Level:
+    if given is None:
+        return default
+    named = MANY | {level.value: level for level in Level}
+    if not isinstance(given, str) or given.lower() not in named:
+        raise Invalid(f"level is {_shown(given)}; {', '.join(MANY)} are possible", field="level")
+    return named[given.lower()]
+
+
+def _filters(given: Any) -> dict[str, list[str]]:
+    if not isinstance(given, Mapping):
+        raise Invalid(f"filters is {_shown(given)}; an object of fields is expected", field="filters")
+    read: dict[str, list[str]] = {}
+    for name, value in given.items():
+        texts = value if isinstance(value, list) else [value]
+        if not texts or not all(isinstance(one, str | int) and not isinstance(one, bool) for one in texts):
+            raise Invalid(f"the filter {name[:64]!r} is {_shown(value)}; a text is expected", field=name[:64])
+        read[name] = [str(one) for one in texts]
+    if sum(len(text) for texts in read.values() for text in texts) > _MAX_FILTERS:
+        raise Invalid(f"the filters are longer than {_MAX_FILTERS} characters", field="filters")
+    return read
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
