@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from neurdicom.errors import NotFound, PluginError, PluginQuarantined
+from neurdicom.errors import Conflict, NotFound, PluginError, PluginQuarantined
 from neurdicom.runtime.installed import Installed
 
 #: So many failures at load, with no load that succeeded between them, put a version into quarantine.
@@ -34,6 +34,7 @@ class Registry(Generic[VersionT]):
         self._noun = noun
         self._current: dict[str, VersionT] = {}
         self._held: Counter[str] = Counter()
+        self._replaced: dict[str, VersionT] = {}
         self._failures: dict[str, list[PluginError]] = {}
         self._on_idle = on_idle
 
@@ -48,6 +49,25 @@ class Registry(Generic[VersionT]):
         except KeyError:
             raise NotFound(f"there is no {self._noun} {id!r}") from None
 
+    def version(self, id: str, digest: str | None = None) -> VersionT:
+        """The current version, or one of this digest that was current and is still held.
+
+        Raises
+        ------
+        NotFound
+            There is none of this id.
+        Conflict
+            There is, but not that version any more.
+        """
+        current = self._current.get(id)
+        if digest is None or (current is not None and current.digest == digest):
+            return self.get(id)
+        replaced = self._replaced.get(digest)
+        if replaced is not None and replaced.id == id:
+            return replaced
+        name = self.get(id).manifest.name
+        raise Conflict(f"the {self._noun} {name!r} was replaced: the version {digest[:12]} that was asked for is gone")
+
     def find(self, id: str) -> VersionT | None:
         """The current version, or None."""
         return self._current.get(id)
@@ -58,14 +78,14 @@ class Registry(Generic[VersionT]):
         self._current[version.id] = version
         self._failures.pop(version.digest, None)
         if before is not None:
-            self._check_idle(before.digest)
+            self._retire(before)
 
     def remove(self, id: str) -> None:
         """Forget one. Raises `NotFound`."""
         version = self.get(id)
         del self._current[id]
         self._failures.pop(version.digest, None)
-        self._check_idle(version.digest)
+        self._retire(version)
 
     @contextmanager
     def hold(self, digest: str) -> Iterator[None]:
@@ -77,6 +97,7 @@ class Registry(Generic[VersionT]):
             self._held[digest] -= 1
             if not self._held[digest]:
                 del self._held[digest]
+                self._replaced.pop(digest, None)
                 self._check_idle(digest)
 
     def is_wanted(self, digest: str) -> bool:
@@ -108,6 +129,12 @@ class Registry(Generic[VersionT]):
         quarantined = replace(version, problem=problem)
         self._current[version.id] = quarantined
         return quarantined
+
+    def _retire(self, version: VersionT) -> None:
+        """A version is current no longer; whoever holds it finds it still."""
+        if version.digest in self._held:
+            self._replaced[version.digest] = version
+        self._check_idle(version.digest)
 
     def _check_idle(self, digest: str) -> None:
         if not self.is_wanted(digest):

@@ -134,9 +134,9 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         """One of them. Raises `NotFound`."""
         return self._registry.get(id)
 
-    def tool(self, id: str) -> Tool:
-        """What those who run one need of it. Raises `NotFound`."""
-        return self._as_tool(self._registry.get(id))
+    def tool(self, id: str, digest: str | None = None) -> Tool:
+        """What those who run one need of it; see `ToolSet.tool`."""
+        return self._as_tool(self._registry.version(id, digest))
 
     def new_spool(self) -> Spool:
         """An empty file for an archive that is arriving; give it to `install`, and discard it afterwards."""
@@ -186,17 +186,9 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         log.info("%s %s is removed", self.noun, id)
 
     @asynccontextmanager
-    async def use(self, id: str) -> AsyncIterator[Running]:
-        """Hold the current version of one for a call of its program.
-
-        Raises
-        ------
-        NotFound
-            There is none.
-        PluginQuarantined
-            It kept failing to load.
-        """
-        version = self._registry.get(id)
+    async def use(self, id: str, digest: str | None = None) -> AsyncIterator[Running]:
+        """Hold a version of one for a call of its program; see `ToolSet.use`."""
+        version = self._registry.version(id, digest)
         self._registry.check_ready(version)
         with self._registry.hold(version.digest):
             async with self._prepared(version) as program:

@@ -43,4 +43,5 @@ class PluginService(PackageService[Plugin, Archive]):
             result=manifest.result,
             produces=manifest.produces,
             meta=manifest.meta,
+            per_frame=version.kind != "python",
         )

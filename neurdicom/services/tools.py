@@ -36,6 +36,8 @@ class Tool:
         The whole of META.json's `result`, with segments or measurements.
     meta : Mapping[str, Any]
         Its whole META.json.
+    per_frame : bool
+        One call gets one frame of an instance, and not the whole of it.
     """
 
     type: ToolType
@@ -50,6 +52,7 @@ class Tool:
     result: Result | None = None
     produces: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    per_frame: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,19 @@ class ToolSet(ABC):
     """The installed plugins, or the installed models."""
 
     @abstractmethod
-    def tool(self, id: str) -> Tool:
-        """The current version of one. Raises `NotFound`."""
+    def tool(self, id: str, digest: str | None = None) -> Tool:
+        """The current version of one, or one of this digest that is still held. Raises `NotFound` or `Conflict`."""
 
     @abstractmethod
-    def use(self, id: str) -> AbstractAsyncContextManager[Running]:
-        """Hold the current version of one for a computation.
+    def use(self, id: str, digest: str | None = None) -> AbstractAsyncContextManager[Running]:
+        """Hold the current version of one for a computation, or one of this digest that somebody holds already.
 
         Raises
         ------
         NotFound
             There is none.
+        Conflict
+            There is, but that version of it is gone.
         PluginQuarantined
             It kept failing to load.
         """

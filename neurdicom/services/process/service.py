@@ -59,9 +59,9 @@ class ProcessService:
         """
         tools = self._tools[work.tool_type]
         found = await instance_input(self._catalog, self._blobs, work.entity, work.frame)
-        tool = tools.tool(work.tool)
+        tool = tools.tool(work.tool, work.digest)
         if tool.level == "series" or work.level is not Level.INSTANCE:
             raise Invalid(f"the plugin {tool.name!r} works on a series, not on an instance")
-        async with tools.use(work.tool) as running:
+        async with tools.use(work.tool, work.digest) as running:
             task = Task(running.program, (found,), work.params, work.format, background=work.background)
             return Processed(await self._executor.run(task))

@@ -38,6 +38,8 @@ class Work:
         An earlier result of the same may be given.
     background : bool
         Nobody waits for it: requests that somebody waits for go first.
+    digest : str or None
+        The version that is to run, which somebody holds; None: the current one.
     """
 
     tool_type: ToolType
@@ -50,6 +52,7 @@ class Work:
     store: bool = False
     cache: bool = True
     background: bool = False
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
