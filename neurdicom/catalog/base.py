@@ -253,10 +253,12 @@ class Catalog(ABC):
         """
 
     @abstractmethod
-    async def swap_document(self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    async def swap_document(
+        self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
+    ) -> bool:
         """Put a document in the place of another; False, and no change, if it is not the one that is there. Atomic.
 
-        Its terms stay.
+        Its terms stay. With None in its place it is deleted.
         """
 
     @abstractmethod

@@ -72,5 +72,9 @@ class DocumentContract(ABC):
             taken = await catalog.get_document("lease", "a")
             assert taken is not None
             assert taken["owner"] in range(5)
+            assert not await catalog.swap_document("lease", "a", free, None)
+            assert await catalog.swap_document("lease", "a", taken, None)
+            assert await catalog.get_document("lease", "a") is None
+            assert not await catalog.swap_document("lease", "a", taken, None)
 
         self.run(test)

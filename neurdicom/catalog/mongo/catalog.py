@@ -258,11 +258,15 @@ class MongoCatalog(Catalog):
         return Page([orjson.loads(one["value"]) async for one in found], total)
 
     @_verb
-    async def swap_document(self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    async def swap_document(
+        self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
+    ) -> bool:
         found = await self._database["documents"].find_one({"_id": _document_id(kind, key)["_id"]})
         if found is None or orjson.loads(found["value"]) != orjson.loads(to_json(dict(before))):
             return False
         same = {"_id": found["_id"], "value": found["value"]}
+        if after is None:
+            return bool((await self._database["documents"].delete_one(same)).deleted_count)
         whole = _whole(kind, key, after)
         changes = {"$set": {"value": whole["value"], "texts": whole["texts"]}}
         changed = await self._database["documents"].update_one(same, changes)

@@ -147,7 +147,9 @@ class SqliteCatalog(Catalog):
     ) -> Page:
         return await self._connections.read(lambda db: documents.page(db, kind, where, limit, offset, descending))
 
-    async def swap_document(self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    async def swap_document(
+        self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
+    ) -> bool:
         return await self._connections.write(lambda db: documents.swap(db, kind, key, before, after))
 
     async def delete_document(self, kind: str, key: str) -> bool:

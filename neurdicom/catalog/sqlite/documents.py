@@ -54,10 +54,14 @@ def page(
     return Page([orjson.loads(value) for (value,) in rows], total)
 
 
-def swap(db: sqlite3.Connection, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Store in place of one that is as expected."""
+def swap(
+    db: sqlite3.Connection, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
+) -> bool:
+    """Store in place of one that is as expected, or delete it."""
     if get(db, kind, key) != orjson.loads(to_json(dict(before))):
         return False
+    if after is None:
+        return delete(db, kind, key)
     write(db, kind, key, after)
     return True
 
