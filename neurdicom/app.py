@@ -22,7 +22,7 @@ from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
 from neurdicom.lock import FolderLock, server_name
-from neurdicom.runtime.execution import PoolExecutor
+from neurdicom.runtime.execution import Executor, PoolExecutor
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
@@ -128,6 +128,22 @@ async def open_storage(settings: Settings, stack: AsyncExitStack) -> tuple[Catal
     return catalog, blobs
 
 
+async def open_executor(settings: Settings, pool: WorkerPool, stack: AsyncExitStack) -> Executor:
+    """Who does computations: this machine's workers, and for jobs a Dask cluster where the settings name one."""
+    local = PoolExecutor(pool)
+    if not settings.dask:
+        return local
+    from neurdicom.runtime.dask.cluster import Cluster, Tls  # its library takes memory that others need not
+    from neurdicom.runtime.dask.executor import DaskExecutor
+
+    is_tls = settings.dask.startswith("tls://")
+    tls = Tls(settings.dask_tls_ca, settings.dask_tls_certificate, settings.dask_tls_key) if is_tls else None
+    cluster = Cluster(settings.dask, tls)
+    stack.push_async_callback(cluster.close)
+    await cluster.open()
+    return DaskExecutor(cluster, local)
+
+
 class Server:
     """A NeurDICOM server in this process.
 
@@ -155,7 +171,8 @@ class Server:
         pool = WorkerPool(settings.plugin_workers)
         stack.push_async_callback(pool.close)
         await pool.open()
-        services = self._compose(catalog, blobs, pool)
+        executor = await open_executor(settings, pool, stack)
+        services = self._compose(catalog, blobs, pool, executor)
         stack.push_async_callback(services.users.close)
         stack.push_async_callback(services.ingest.close)
         await services.ingest.recover()
@@ -174,7 +191,7 @@ class Server:
         services.ready = True
         _settle_garbage_collection()
 
-    def _compose(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool) -> Services:
+    def _compose(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool, executor: Executor) -> Services:
         settings = self.settings
         users = UserService(catalog, settings.data, session_seconds=settings.session_hours * 3600)
         plugins = PluginService(
@@ -222,7 +239,7 @@ class Server:
             frames=FrameService(blobs, pool),
             bulk=BulkService(catalog, blobs),
             plugins=plugins,
-            process=ProcessService(catalog, blobs, PoolExecutor(pool), {"plugin": plugins}),
+            process=ProcessService(catalog, blobs, executor, {"plugin": plugins}),
             nodes=nodes,
             dimse=dimse,
             remote=RemoteService(catalog, peers, jobs),

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,8 @@ ENVIRONMENT_PREFIX = "NEURDICOM_"
 
 #: Variables of the prefix that are not settings: the settings file's path, and what the tests read.
 NOT_SETTINGS = ("NEURDICOM_CONFIG", "NEURDICOM_TEST_")
+
+_DASK_ADDRESS = re.compile(r"(?:tcp|tls)://(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}\Z")
 
 
 def _setting(default: Any, help: str, **constraints: Any) -> Any:
@@ -57,6 +60,10 @@ class Settings:
     dimse_tls_certificate: str = _setting("", "Certificate (PEM) for DIMSE over TLS, in both directions.")
     dimse_tls_key: str = _setting("", "Its private key (PEM).")
     dimse_tls_ca: str = _setting("", "Certificates (PEM) that those of TLS peers must be signed by.")
+    dask: str = _setting("", "Scheduler of a Dask cluster that does the jobs' plugin runs, such as tcp://host:8786.")
+    dask_tls_ca: str = _setting("", "Certificates (PEM) that those of a cluster at a tls:// address must be signed by.")
+    dask_tls_certificate: str = _setting("", "Certificate (PEM) that the server shows the Dask cluster.")
+    dask_tls_key: str = _setting("", "Its private key (PEM).")
     cors_origins: str = _setting("", "Origins whose pages may use DICOMweb and REST, separated by commas; * for all.")
     dicomweb_delete: bool = _setting(False, "Accept DELETE at the DICOMweb base.")
     log_level: str = _setting("info", "How much is logged.", choices=("debug", "info", "warning", "error"))
@@ -83,10 +90,20 @@ class Settings:
         if bool(self.dimse_tls_certificate) != bool(self.dimse_tls_key):
             missing = "dimse_tls_key" if self.dimse_tls_certificate else "dimse_tls_certificate"
             raise Invalid(f"{missing} is missing; a certificate and its key go together", field=missing)
-        for name in ("dimse_tls_certificate", "dimse_tls_key", "dimse_tls_ca"):
+        self._check_dask()
+        for name in (f"{part}_tls_{what}" for part in ("dimse", "dask") for what in ("certificate", "key", "ca")):
             file = getattr(self, name)
             if file and not Path(file).is_file():
                 raise Invalid(f"{name} is {file!r}, which is no file", field=name)
+
+    def _check_dask(self) -> None:
+        """Check the address of the Dask cluster, and what goes with it."""
+        if self.dask and not _DASK_ADDRESS.match(self.dask):
+            raise Invalid(f"dask is {self.dask!r}; tcp://host:port or tls://host:port is expected", field="dask")
+        if self.dask.startswith("tls://"):
+            for name in ("dask_tls_ca", "dask_tls_certificate", "dask_tls_key"):
+                if not getattr(self, name):
+                    raise Invalid(f"{name} is missing; the Dask cluster is at {self.dask}", field=name)
 
 
 def is_loopback(host: str) -> bool:

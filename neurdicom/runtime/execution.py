@@ -68,6 +68,11 @@ class Task:
 class Executor(ABC):
     """Does tasks."""
 
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many tasks are worth having under way at a time."""
+
     @abstractmethod
     async def run(self, task: Task) -> Reply:
         """Do one.
@@ -86,6 +91,11 @@ class PoolExecutor(Executor):
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
+
+    @property
+    def slots(self) -> int:
+        """One for each worker, and one that waits for the first that is free."""
+        return self._pool.workers + 1
 
     async def run(self, task: Task) -> Reply:
         """Do one; see `Executor.run`."""

@@ -76,13 +76,18 @@ class WorkerPool:
     idle : float
         Seconds after which a worker that nobody called ends.
 
+    Attributes
+    ----------
+    workers : int
+        As given.
+
     Notes
     -----
     All methods belong to one event loop. A caller that is cancelled leaves its worker to finish; the result is dropped.
     """
 
     def __init__(self, workers: int, *, total: int | None = None, idle: float = 300.0) -> None:
-        self._most = workers
+        self.workers = workers
         self._total = max(16, 8 * workers) if total is None else total
         self._idle_seconds = idle
         self._nursery = Nursery()
@@ -171,7 +176,7 @@ class WorkerPool:
         """A worker for a call, which counts as under way from now on if it is one of the background."""
         group = self._group(program)
         worker: WorkerProcess | None = None
-        if group.idle and not group.waiting and not (background and group.background >= self._most):
+        if group.idle and not group.waiting and not (background and group.background >= self.workers):
             worker = group.idle.pop()
             group.background += background
         while worker is None or not worker.is_usable:  # it died at rest, a moment ago
@@ -260,7 +265,7 @@ class WorkerPool:
         while group.idle and self._hand(group, group.idle[-1]):
             group.idle.pop()
         loop = asyncio.get_running_loop()
-        most = self._most + (1 if group.waiting.urgent and group.background else 0)
+        most = self.workers + (1 if group.waiting.urgent and group.background else 0)
         while len(group.waiting) > group.starting and len(group.workers) < most:
             if group.serving and loop.time() < group.not_before:
                 return
@@ -302,7 +307,7 @@ class WorkerPool:
 
     def _hand(self, group: _Group, worker: WorkerProcess) -> bool:
         """Give a worker to the first call that still waits; calls of the background never have more than are usual."""
-        full = group.background >= self._most
+        full = group.background >= self.workers
         urgent = bool(group.waiting.urgent)
         while (waiter := group.waiting.popleft(urgent_only=full)) is not None:
             if not waiter.done():

@@ -39,6 +39,8 @@ CONFINED = {
     "tornado": ("web/", "dicomweb/", "app.py"),
     "httpx": ("dicomweb/client",),
     "pynetdicom": ("dimse/",),
+    "distributed": ("runtime/dask",),
+    "dask": ("runtime/dask",),
     "neurdicom._bridge": ("runtime/native.py",),
     "imagecodecs": ("pixels/",),
     "PIL": ("pixels/", "runtime/"),

@@ -1,0 +1,162 @@
+"""The server's connection to a Dask cluster: made in the background, watched, and made again when it is lost."""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from neurdicom.errors import Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that a connection may take, and between looks at the cluster.
+_CONNECT_SECONDS: Final = 5.0
+_WATCH_SECONDS: Final = 2.0
+
+#: Seconds between attempts to connect: the first, and the most.
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files (PEM) for a scheduler at a `tls://` address: who signs, our certificate, its key."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class Cluster:
+    """A Dask cluster by the address of its scheduler.
+
+    Parameters
+    ----------
+    address : str
+        Such as tcp://host:8786.
+    tls : Tls, optional
+
+    Attributes
+    ----------
+    threads : dict of str to int
+        Of each Dask worker, by its address; as of the last look.
+    """
+
+    def __init__(self, address: str, tls: Tls | None = None) -> None:
+        self.address = address
+        self.threads: dict[str, int] = {}
+        self._tls = tls
+        self._client: Client | None = None
+        self._problem = "it has not been asked yet"
+        self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to connect; does not wait for it. Raises `Invalid` when the library is not installed."""
+        try:
+            await asyncio.to_thread(importlib.import_module, "distributed")
+        except ImportError as error:
+            raise Invalid(
+                f"dask is {self.address!r}, and {error.name} is not installed: pip install 'neurdicom[dask]'",
+                field="dask",
+            ) from error
+        _adopt_logging()
+        self._task = asyncio.create_task(self._keep_connected())
+
+    async def close(self) -> None:
+        """Disconnect. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be done there now; None when something can."""
+        if self._client is None:
+            return f"the Dask cluster {self.address} does not answer: {self._problem}"
+        return None if self.threads else f"the Dask cluster {self.address} has no workers"
+
+    async def client(self, patience: float) -> "Client":
+        """The connection to a cluster that has workers. Raises `Unavailable` after so many seconds without."""
+        try:
+            async with asyncio.timeout(patience), self._changed:
+                await self._changed.wait_for(lambda: self.problem is None)
+        except TimeoutError:
+            raise Unavailable(self.problem or f"the Dask cluster {self.address} does not answer") from None
+        assert self._client is not None
+        return self._client
+
+    async def _keep_connected(self) -> None:
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                client = await self._connect()
+            except (OSError, TimeoutError, ImportError, ValueError) as error:
+                await self._note(None, {}, str(error) or type(error).__name__)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+                continue
+            wait = _FIRST_WAIT
+            try:
+                await self._watch(client)
+            finally:
+                await self._note(None, {}, "the connection was lost")
+                with contextlib.suppress(OSError, TimeoutError):
+                    await client._close(fast=True)
+
+    async def _connect(self) -> "Client":
+        from distributed import Client, Security
+
+        security: dict[str, Any] = {}
+        if self._tls is not None:
+            security["security"] = Security(
+                tls_ca_file=self._tls.ca,
+                tls_client_cert=self._tls.certificate,
+                tls_client_key=self._tls.key,
+                require_encryption=True,
+            )
+        client: Client = await Client(
+            self.address,
+            asynchronous=True,
+            timeout=_CONNECT_SECONDS,
+            set_as_default=False,
+            direct_to_workers=True,  # results do not pass through the scheduler
+            **security,
+        )
+        return client
+
+    async def _watch(self, client: "Client") -> None:
+        """Look at the cluster for as long as it answers."""
+        while client.status == "running":
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    threads = dict(await client.nthreads())
+            except (OSError, TimeoutError) as error:
+                _log.warning("the Dask cluster %s does not answer: %s", self.address, error)
+                return
+            await self._note(client, threads)
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _note(self, client: "Client | None", threads: dict[str, int], problem: str = "") -> None:
+        before = self.problem
+        async with self._changed:
+            self._client, self.threads, self._problem = client, threads, problem
+            self._changed.notify_all()
+        if self.problem != before and self._task is not None:
+            if self.problem is None:
+                _log.info("the Dask cluster %s has %d workers", self.address, len(threads))
+            else:
+                _log.warning("%s", self.problem)
+
+
+def _adopt_logging() -> None:
+    """Have the library's messages go where ours go; it brings handlers of its own."""
+    for name in ("distributed", "distributed.client", "bokeh", "tornado", "tornado.application"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
