@@ -17,6 +17,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.runtime.contents import Contents
 from neurdicom.runtime.dask import messages
 from neurdicom.runtime.dask.messages import Missing, Need
 from neurdicom.runtime.dask.packages import moved, packages_of
@@ -71,7 +72,9 @@ class Keeper(WorkerPlugin):
         self._address: str = worker.address
         self._files = FileStore(folder / "files")
         self._shared = SharedFiles()
-        self._packages = {"plugin": PackageStore(Packages(folder / "plugins"))}
+        self._packages = PackageStore(
+            Packages(folder / "packages", Contents)
+        )  # what is in them, the server has checked
         self._pool = WorkerPool(max(1, worker.state.nthreads))
         self._executor = PoolExecutor(self._pool)
         self._transfers: dict[str, tuple[Spool, float]] = {}
@@ -113,20 +116,14 @@ class Keeper(WorkerPlugin):
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._files.hold([one.sha256 for one in task.inputs]))
             digests = [package.name for package in packages_of(task.program)]
-            for store in self._packages.values():
-                stack.enter_context(store.hold(digests))
+            stack.enter_context(self._packages.hold(digests))
             yield
 
     def _placed(self, program: Program, missing: list[Need]) -> Program:
-        kinds = dict.fromkeys((package.name for package in packages_of(program)), "model")
-        if str(program.kind) != "model":
-            kinds[packages_of(program)[0].name] = "plugin"
-
         def place(package: Path) -> Path:
-            kind = kinds[package.name]
-            folder = self._packages[kind].find(package.name)
+            folder = self._packages.find(package.name)
             if folder is None:
-                missing.append(Need(kind, package.name))  # type: ignore[arg-type]
+                missing.append(Need("package", package.name))
             return folder or package
 
         return moved(program, place)
@@ -143,7 +140,7 @@ class Keeper(WorkerPlugin):
 
     def has(self, kind: str, sha256: str) -> bool:
         """Whether an archive or a file is here by now."""
-        found = self._files.find(sha256) if kind == "file" else self._packages[kind].find(sha256)
+        found = self._files.find(sha256) if kind == "file" else self._packages.find(sha256)
         return found is not None
 
     async def put(self, transfer: str, kind: str, sha256: str, offset: int, data: bytes, last: bool) -> dict[str, Any]:
@@ -175,7 +172,7 @@ class Keeper(WorkerPlugin):
         """The file that a piece belongs to."""
         spool, _ = self._transfers.pop(transfer, (None, 0.0))
         if spool is None:
-            spool = self._files.new_spool() if kind == "file" else self._packages[kind].packages.new_spool()
+            spool = self._files.new_spool() if kind == "file" else self._packages.packages.new_spool()
         if spool.size != offset:
             spool.discard()
             raise Unavailable(f"a piece at {offset} came after {spool.size} bytes")
@@ -188,14 +185,13 @@ class Keeper(WorkerPlugin):
         if kind == "file":
             self._files.add(spool)
             return
-        store = self._packages[kind]
         async with self._preparing:
-            if store.find(sha256) is not None:
+            if self._packages.find(sha256) is not None:
                 return
-            await asyncio.to_thread(store.prepare, spool)
-            for digest in store.add(sha256):
+            await asyncio.to_thread(self._packages.prepare, spool)
+            for digest in self._packages.add(sha256):
                 await self._pool.retire(digest)
-                await asyncio.to_thread(store.packages.remove, digest)
+                await asyncio.to_thread(self._packages.packages.remove, digest)
 
     def _drop_stale(self) -> None:
         for transfer, (spool, since) in list(self._transfers.items()):

@@ -37,7 +37,7 @@ _ERRORS: Final[dict[str, type[NeurdicomError]]] = {
     )
 }
 
-Kind = Literal["plugin", "model", "file"]
+Kind = Literal["package", "file"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from neurdicom.blobs.base import Spool
+from neurdicom.runtime.contents import Contents
 from neurdicom.runtime.packages import Packages
 
 #: Bytes of stored files that a Dask worker keeps.
 KEEP_BYTES: Final = 8 << 30
 
-#: Packages of each kind that a Dask worker keeps.
+#: Packages that a Dask worker keeps.
 KEEP_PACKAGES: Final = 32
 
 #: Files of shared storage that are remembered to be the ones that are meant.
@@ -110,7 +111,7 @@ class SharedFiles:
 
 
 class PackageStore:
-    """Packages, extracted as they arrive.
+    """Packages of plugins and models, extracted as they arrive.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class PackageStore:
         How many stay at most, but for those in use.
     """
 
-    def __init__(self, packages: Packages, keep: int = KEEP_PACKAGES) -> None:
+    def __init__(self, packages: Packages[Contents], keep: int = KEEP_PACKAGES) -> None:
         packages.open(())
         self.packages = packages
         self._keep = keep
