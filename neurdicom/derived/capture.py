@@ -1,0 +1,165 @@
+"""Images as Secondary Capture (PS3.3 A.8): what came out of a tool, whatever the source's kind."""
+
+from collections.abc import Sequence
+
+from pydicom import Dataset
+from pydicom.uid import (
+    UID,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
+from pydicom.valuerep import format_number_as_ds
+
+from neurdicom.derived.attributes import copy_elements, sound_elements
+from neurdicom.derived.geometry import Geometry
+from neurdicom.derived.identity import uid_of
+from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, stamp
+from neurdicom.derived.sources import Plane
+from neurdicom.derived.values import Array, Stored, describe_pixels, describe_rescale, describe_window
+
+#: Of the source's series and image, to be kept.
+KEPT = (
+    "BodyPartExamined", "Laterality", "PatientPosition", "PatientOrientation", "AcquisitionDate", "AcquisitionTime",
+    "AcquisitionNumber", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+)  # fmt: skip
+
+
+def captures(stored: Stored, record: Record) -> list[Dataset]:
+    """One object for a frame; one of several frames, or one for each where the class could not keep their values."""
+    if len(stored.array) > 1 and not stored.is_rescaled and stored.array.dtype.kind == "u":
+        return [_of_frames(stored, record)]
+    return [_of_frame(stored, record, index) for index in range(len(stored.array))]
+
+
+def _of_frame(stored: Stored, record: Record, index: int) -> Dataset:
+    array = stored.array[index : index + 1]
+    ds = Dataset()
+    ds.SOPClassUID = SecondaryCaptureImageStorage
+    planes = planes_of(record, len(stored.array))
+    plane = planes[index] if planes else record.planes[0]
+    _common(ds, record, plane)
+    ds.InstanceNumber = instance_number(plane) if planes else index + 1
+    describe_pixels(ds, array)
+    if not stored.is_colour:
+        if stored.array.dtype.itemsize > 1:
+            describe_rescale(ds, stored)
+            describe_window(ds, stored)
+        ds.PresentationLUTShape = "IDENTITY"
+    if planes and plane.geometry is not None:
+        place_frame(ds, plane.geometry.resized(plane.shape, array.shape[1:3]), frame_of_reference(plane))
+    finish(ds, record, "OT", number=index + 1)
+    return ds
+
+
+def _of_frames(stored: Stored, record: Record) -> Dataset:
+    """A multi-frame object; its classes allow neither signed values nor a rescale."""
+    array = stored.array
+    ds = Dataset()
+    if stored.is_colour:
+        ds.SOPClassUID = MultiFrameTrueColorSecondaryCaptureImageStorage
+    elif array.dtype.itemsize > 1:
+        ds.SOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
+    else:
+        ds.SOPClassUID = MultiFrameGrayscaleByteSecondaryCaptureImageStorage
+    _common(ds, record, record.planes[0])
+    ds.InstanceNumber = 1
+    ds.BurnedInAnnotation = "NO"
+    describe_pixels(ds, array)
+    ds.NumberOfFrames = len(array)
+    if not stored.is_colour:
+        describe_rescale(ds, stored)
+        ds.PresentationLUTShape = "IDENTITY"
+        if array.dtype.itemsize > 1:
+            describe_window(ds, stored)
+    planes = planes_of(record, len(array))
+    geometries = [plane.geometry for plane in planes]
+    if geometries and all(geometries):
+        places = [geometry.resized(plane.shape, array.shape[1:3]) for geometry, plane in zip(geometries, planes, strict=True) if geometry]
+        _place_frames(ds, places, record)
+    else:
+        ds.FrameIncrementPointer = 0x00182001
+        ds.PageNumberVector = list(range(1, len(array) + 1))
+    finish(ds, record, "OT")
+    return ds
+
+
+def planes_of(record: Record, frames: int) -> Sequence[Plane]:
+    """The source plane of each frame; none where there is not one for each."""
+    return record.planes if len(record.planes) == frames else ()
+
+
+def _common(ds: Dataset, record: Record, plane: Plane) -> None:
+    copy_elements(ds, sound_elements(plane.ds, KEPT))
+    if "PatientOrientation" not in ds:
+        ds.PatientOrientation = None
+    ds.ImageType = ["DERIVED", "SECONDARY"]
+    ds.ConversionType = "WSD"
+    stamp(ds, record)
+    describe_derivation(ds, record)
+
+
+def place_frame(ds: Dataset, geometry: Geometry, reference: str) -> None:
+    """Image Plane and Frame of Reference modules (PS3.3 C.7.6.2, C.7.4.1)."""
+    ds.ImagePositionPatient = _decimals(geometry.position)
+    ds.ImageOrientationPatient = _decimals(geometry.orientation)
+    ds.PixelSpacing = _decimals(geometry.spacing)
+    ds.SliceThickness = None if geometry.thickness is None else format_number_as_ds(geometry.thickness)
+    ds.FrameOfReferenceUID = UID(reference)
+    ds.PositionReferenceIndicator = None
+
+
+def frame_of_reference(plane: Plane) -> str:
+    """Frame of Reference UID of a frame; images without one share that of their series."""
+    known = sound_elements(plane.ds, ["FrameOfReferenceUID"])
+    return str(known[0].value) if known else uid_of("frame of reference", plane.ds.SeriesInstanceUID)
+
+
+def _place_frames(ds: Dataset, places: Sequence[Geometry], record: Record) -> None:
+    """Functional groups (PS3.3 C.7.6.16) that say where each frame lies."""
+    shared, frames = Dataset(), []
+    for index, place in enumerate(places, 1):
+        group, position, orientation, measures, content = (Dataset() for _ in range(5))
+        position.ImagePositionPatient = _decimals(place.position)
+        orientation.ImageOrientationPatient = _decimals(place.orientation)
+        measures.PixelSpacing = _decimals(place.spacing)
+        if place.thickness is not None:
+            measures.SliceThickness = format_number_as_ds(place.thickness)
+        content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = "1", index, [1, index]
+        group.FrameContentSequence, group.PlanePositionSequence = [content], [position]
+        group.PlaneOrientationSequence, group.PixelMeasuresSequence = [orientation], [measures]
+        frames.append(group)
+    for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
+        if all(group[keyword].value == frames[0][keyword].value for group in frames):
+            shared.add(frames[0][keyword])
+            for group in frames:
+                del group[keyword]
+    ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [shared], frames
+    ds.FrameIncrementPointer = 0x52009230
+    ds.FrameOfReferenceUID = UID(frame_of_reference(record.planes[0]))
+    ds.PositionReferenceIndicator = None
+    describe_dimensions(ds, uid_of("dimensions", record.identity))
+
+
+def describe_dimensions(ds: Dataset, uid: str) -> None:
+    """Multi-frame Dimension module (PS3.3 C.7.6.17): frames by stack and position in it."""
+    organization = Dataset()
+    organization.DimensionOrganizationUID = UID(uid)
+    ds.DimensionOrganizationSequence = [organization]
+    ds.DimensionIndexSequence = [dimension(uid, 0x00209056), dimension(uid, 0x00209057)]
+
+
+def dimension(uid: str, pointer: int) -> Dataset:
+    """An item of the Dimension Index Sequence for an attribute of the Frame Content Sequence."""
+    item = Dataset()
+    item.DimensionOrganizationUID = UID(uid)
+    item.DimensionIndexPointer, item.FunctionalGroupPointer = pointer, 0x00209111
+    return item
+
+
+def _decimals(numbers: Sequence[float]) -> list[str]:
+    return [format_number_as_ds(float(number)) for number in numbers]
+
+
+__all__ = ["Array", "captures"]

@@ -1,0 +1,124 @@
+"""Datasets that a plugin made itself: checked, and otherwise kept as they are."""
+
+import re
+from io import BytesIO
+from typing import Any, Final
+
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import DataElement
+from pydicom.uid import UID
+
+from neurdicom.derived.attributes import study_elements
+from neurdicom.derived.identity import uid_of
+from neurdicom.derived.record import Record, contribution
+from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
+from neurdicom.dicom.uid import check_uid
+from neurdicom.errors import Invalid, PluginFailed
+
+#: Transfer syntaxes whose Pixel Data has a length that can be told from the header.
+_NATIVE: Final = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN})
+_BITS: Final = {"PixelData": None, "FloatPixelData": 32, "DoubleFloatPixelData": 64}
+_BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, EOFError)
+
+
+def returned_datasets(body: bytes | memoryview, media_type: str, record: Record) -> list[Dataset]:
+    """The datasets of a plugin's reply, each with what makes it an instance of the source's study.
+
+    UIDs, patient and study that are missing are set; those that are there must be those of the source.
+
+    Parameters
+    ----------
+    body : bytes-like
+        A file, or several as multipart/related.
+    media_type : str
+        Of the body.
+    record : Record
+
+    Raises
+    ------
+    PluginFailed
+        One can't be stored; the message says which and why.
+    """
+    files = _parts(bytes(body), media_type)
+    datasets = []
+    for number, data in enumerate(files, 1):
+        name = f"the dataset of {record.tool['name']}" + (f" ({number} of {len(files)})" if len(files) > 1 else "")
+        try:
+            ds = dcmread(BytesIO(data))
+            _complete(ds, record, number, name)
+            _check_pixels(ds, name)
+        except Invalid as error:
+            raise PluginFailed(f"{name} can't be stored: {error}") from error
+        except _BROKEN as error:
+            raise PluginFailed(f"{name} can't be read back: {error}") from error
+        datasets.append(ds)
+    uids = [ds.SOPInstanceUID for ds in datasets]
+    if len(set(uids)) < len(uids):
+        raise PluginFailed(f"two datasets of {record.tool['name']} have the same SOP Instance UID")
+    return datasets
+
+
+def _parts(body: bytes, media_type: str) -> list[bytes]:
+    found = re.search(r'boundary="?([^";]+)', media_type)
+    if found is None:
+        return [body]
+    parts = (b"\r\n" + body).split(f"\r\n--{found[1]}".encode())[1:-1]
+    return [part.partition(b"\r\n\r\n")[2] for part in parts]
+
+
+def _complete(ds: Dataset, record: Record, number: int, name: str) -> None:
+    source = record.source
+    sop_class = str(ds.get("SOPClassUID") or ds.file_meta.get("MediaStorageSOPClassUID") or "")
+    check_uid(sop_class, "sop_class_uid")
+    ds.SOPClassUID = UID(sop_class)
+    if not ds.get("SOPInstanceUID"):
+        ds.SOPInstanceUID = UID(record.instance_uid(number))
+    if not ds.get("SeriesInstanceUID"):
+        ds.SeriesInstanceUID = UID(uid_of("series", record.run, source.SeriesInstanceUID, ds.get("Modality"), sop_class))
+    for field, keyword in (("sop_instance_uid", "SOPInstanceUID"), ("series_instance_uid", "SeriesInstanceUID")):
+        check_uid(str(ds[keyword].value), field)
+    sources = {plane.reference[1] for plane in record.planes}
+    if ds.SOPInstanceUID in sources:
+        raise PluginFailed(f"{name} has the SOP Instance UID of its source; a new instance needs a UID of its own, or none")
+    _belong(ds, source, name)
+    items = list(ds.get("ContributingEquipmentSequence") or [])
+    ds.ContributingEquipmentSequence = [*items, contribution(record)]
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+
+
+def _belong(ds: Dataset, source: Dataset, name: str) -> None:
+    """Set patient and study where they are missing, and check them where they are there."""
+    known = {element.keyword: element for element in study_elements(source)}
+    for keyword in ("StudyInstanceUID", "PatientID", "IssuerOfPatientID"):
+        given, expected = _text(ds.get(keyword)), _text(source.get(keyword))
+        if given and given != expected:
+            raise PluginFailed(f"{name} has the {keyword} {given!r}; that of its source is {expected!r}")
+    missing = [each for keyword, each in known.items() if keyword not in ds or ds[keyword].is_empty]
+    if any(not _text(element.value).isascii() for element in missing if element.VR != "SQ"):
+        ds.decode()
+        ds.SpecificCharacterSet = "ISO_IR 192"
+    for element in missing:
+        ds.add(DataElement(element.tag, element.VR, element.value))
+
+
+def _text(value: Any) -> str:
+    return str(value or "").strip(" \0")
+
+
+def _check_pixels(ds: Dataset, name: str) -> None:
+    for keyword, depth in _BITS.items():
+        if keyword not in ds:
+            continue
+        missing = [each for each in ("Rows", "Columns", "SamplesPerPixel") if not ds.get(each)]
+        if missing:
+            raise PluginFailed(f"{name} has {keyword} but no {', '.join(missing)}")
+        if ds.file_meta.TransferSyntaxUID not in _NATIVE or ds.get("PhotometricInterpretation") == "YBR_FULL_422":
+            continue
+        bits = depth or int(ds.BitsAllocated)
+        samples = int(ds.Rows) * int(ds.Columns) * int(ds.SamplesPerPixel) * int(ds.get("NumberOfFrames") or 1)
+        expected = (samples * bits + 7) // 8
+        found = len(ds[keyword].value or b"")
+        if not expected <= found <= expected + 1:
+            raise PluginFailed(f"{name} has {found} bytes of {keyword}; its header says {expected}")
+
+

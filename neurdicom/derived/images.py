@@ -1,0 +1,162 @@
+"""Images of their source's kind: CT, MR, PET and CR (PS3.3 A.3, A.4, A.21, A.2) with the values kept by a rescale."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom import Dataset
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    UID,
+)
+
+from neurdicom.derived.attributes import copy_elements, sound_elements
+from neurdicom.derived.capture import KEPT, frame_of_reference, place_frame, planes_of
+from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, stamp
+from neurdicom.derived.sources import Plane
+from neurdicom.derived.values import Array, describe_pixels, describe_rescale, describe_window, quantised
+
+_SERIES: Final = """
+    ProtocolName PerformingPhysicianName OperatorsName PerformedProcedureStepID PerformedProcedureStepStartDate
+    PerformedProcedureStepStartTime PerformedProcedureStepDescription ContrastBolusAgent ContrastBolusRoute
+    SpacingBetweenSlices SliceLocation RescaleType
+""".split()
+
+_CT: Final = """
+    KVP ScanOptions DataCollectionDiameter ReconstructionDiameter DistanceSourceToDetector DistanceSourceToPatient
+    GantryDetectorTilt TableHeight ExposureTime XRayTubeCurrent Exposure FilterType ConvolutionKernel
+""".split()
+_MR: Final = """
+    ScanningSequence SequenceVariant ScanOptions MRAcquisitionType SequenceName AngioFlag RepetitionTime EchoTime
+    InversionTime TriggerTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers MagneticFieldStrength
+    NumberOfPhaseEncodingSteps PercentSampling PercentPhaseFieldOfView EchoTrainLength PixelBandwidth ReceiveCoilName
+    InPlanePhaseEncodingDirection FlipAngle SAR TemporalPositionIdentifier NumberOfTemporalPositions TemporalResolution
+""".split()
+_PT: Final = """
+    Units CountsSource SeriesType ReprojectionMethod NumberOfSlices NumberOfTimeSlices CorrectedImage
+    RandomsCorrectionMethod AttenuationCorrectionMethod DecayCorrection ReconstructionMethod CollimatorType
+    RadiopharmaceuticalInformationSequence FrameReferenceTime ActualFrameDuration ImageIndex DecayFactor
+    DoseCalibrationFactor ScatterCorrectionMethod TriggerTime FrameTime SUVType
+""".split()
+_CR: Final = """
+    ViewPosition KVP DistanceSourceToDetector DistanceSourceToPatient ExposureTime XRayTubeCurrent Exposure PlateID
+    ImagerPixelSpacing
+""".split()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a kind of image keeps of its source.
+
+    `required` must be in the source (type 1), `empty` is there without a value otherwise (type 2), `default` has what
+    stands for values that the source lacks.
+    """
+
+    sop_class: UID
+    modality: str
+    keywords: list[str]
+    image_type: tuple[str, ...]
+    flavours: frozenset[str] = frozenset()
+    in_space: bool = True
+    required: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    default: Mapping[str, str] | None = None
+
+
+_CT_KIND = _Kind(
+    CTImageStorage, "CT", _CT, ("DERIVED", "SECONDARY", "AXIAL"), frozenset({"AXIAL", "LOCALIZER"}),
+    empty=("KVP", "AcquisitionNumber"),
+)  # fmt: skip
+_MR_KIND = _Kind(
+    MRImageStorage, "MR", _MR, ("DERIVED", "SECONDARY", "OTHER"),
+    empty=("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength", "InversionTime",
+           "TriggerTime"),
+    default={"ScanningSequence": "RM", "SequenceVariant": "NONE"},
+)  # fmt: skip
+_PT_KIND = _Kind(
+    PositronEmissionTomographyImageStorage, "PT", _PT, ("DERIVED", "PRIMARY"),
+    required=("Units", "CountsSource", "SeriesType", "NumberOfSlices", "DecayCorrection", "FrameReferenceTime",
+              "ImageIndex", "AcquisitionDate", "AcquisitionTime"),
+    empty=("CorrectedImage", "CollimatorType", "RadiopharmaceuticalInformationSequence"),
+)  # fmt: skip
+_CR_KIND = _Kind(
+    ComputedRadiographyImageStorage, "CR", _CR, ("DERIVED", "SECONDARY"), in_space=False,
+    empty=("BodyPartExamined", "ViewPosition"),
+)  # fmt: skip
+
+#: By the source's SOP Class; frames of enhanced images become images of the classic kind.
+_KINDS: Final[Mapping[str, _Kind]] = {
+    CTImageStorage: _CT_KIND,
+    EnhancedCTImageStorage: _CT_KIND,
+    LegacyConvertedEnhancedCTImageStorage: _CT_KIND,
+    MRImageStorage: _MR_KIND,
+    EnhancedMRImageStorage: _MR_KIND,
+    LegacyConvertedEnhancedMRImageStorage: _MR_KIND,
+    PositronEmissionTomographyImageStorage: _PT_KIND,
+    ComputedRadiographyImageStorage: _CR_KIND,
+}
+
+
+def images(frames: Array, record: Record) -> list[Dataset] | None:
+    """An image of its source's kind for each frame; None where that can't be.
+
+    It can't for colour, for results that are not one frame for each of the source's, and for sources of other kinds
+    or without what their kind needs, such as a position.
+
+    Parameters
+    ----------
+    frames : ndarray
+        Shape (frames, rows, columns), in modality units.
+    record : Record
+    """
+    planes = planes_of(record, len(frames))
+    kinds = {_kind_of(plane) for plane in planes}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if frames.ndim != 3 or kind is None:
+        return None
+    stored = quantised(frames, through_zero=kind is _PT_KIND)
+    made = []
+    for index, plane in enumerate(planes):
+        ds = Dataset()
+        ds.SOPClassUID = kind.sop_class
+        _describe(ds, kind, plane)
+        ds.InstanceNumber = instance_number(plane)
+        array = stored.array[index : index + 1]
+        describe_pixels(ds, array)
+        describe_rescale(ds, stored, str(ds.get("RescaleType") or ("HU" if kind is _CT_KIND else "US")))
+        describe_window(ds, stored)
+        if plane.geometry is not None and kind.in_space:
+            place_frame(ds, plane.geometry.resized(plane.shape, array.shape[1:3]), frame_of_reference(plane))
+        stamp(ds, record)
+        describe_derivation(ds, record)
+        finish(ds, record, kind.modality, number=index + 1)
+        made.append(ds)
+    return made
+
+
+def _kind_of(plane: Plane) -> _Kind | None:
+    kind = _KINDS.get(plane.reference[0])
+    if kind is None or (kind.in_space and plane.geometry is None):
+        return None
+    return kind if len(sound_elements(plane.ds, kind.required)) == len(kind.required) else None
+
+
+def _describe(ds: Dataset, kind: _Kind, plane: Plane) -> None:
+    """What the kind keeps of its source, and what it needs besides."""
+    copy_elements(ds, sound_elements(plane.ds, [*KEPT, *_SERIES, *kind.keywords]))
+    for keyword, value in (kind.default or {}).items():
+        if keyword not in ds:
+            setattr(ds, keyword, value)
+    for keyword in (*kind.empty, "PatientOrientation", "PatientPosition"):
+        if keyword not in ds:
+            setattr(ds, keyword, None)
+    values = [str(value) for value in plane.ds.get("ImageType") or ()]
+    flavour = next((value for value in values[2:3] if value in kind.flavours), None)
+    ds.ImageType = [*kind.image_type[:2], flavour or kind.image_type[2]] if len(kind.image_type) > 2 else list(kind.image_type)

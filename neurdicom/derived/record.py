@@ -1,0 +1,200 @@
+"""What every object made here says of its making: the patient and study that it belongs to, and who made it of what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from pydicom import Dataset
+from pydicom.uid import UID
+
+from neurdicom.derived.attributes import ascii_code, copy_elements, fit, study_elements
+from neurdicom.derived.identity import uid_of
+from neurdicom.derived.sources import Plane
+
+#: Station Name (0008,1010) of the Contributing Equipment item: the mark of what was derived here.
+STATION: Final = "NEURDICOM"
+#: Series Number (0020,0011) of a derived series is that of its source and this.
+_SERIES_STEP: Final = 1000
+_LARGEST_IS: Final = (1 << 31) - 1
+_LONGEST_ST: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a result came about.
+
+    Attributes
+    ----------
+    tool : Mapping[str, Any]
+        `type` (plugin or model), `id`, `name`, `version`, `author`, `digest`, `input`, `produces`.
+    params : Mapping[str, Any]
+        Of the run.
+    planes : Sequence[Plane]
+        What it was computed from; at least one.
+    identity : str
+        Names the result: the inputs, the code, the parameters and what came out.
+    run : str
+        Names the run: results of one run over images of one series make one derived series.
+    made : datetime
+        When.
+    """
+
+    tool: Mapping[str, Any]
+    params: Mapping[str, Any]
+    planes: Sequence[Plane]
+    identity: str
+    run: str
+    made: datetime
+
+    @property
+    def source(self) -> Dataset:
+        """Header of the first source."""
+        return self.planes[0].ds
+
+    @property
+    def title(self) -> str:
+        """The tool with its version, for people."""
+        return f"{self.tool['name']} {self.tool['version']}".strip()
+
+    def instance_uid(self, number: int = 1) -> str:
+        """SOP Instance UID of the result's n-th object."""
+        return uid_of("instance", self.identity, number)
+
+    def series_uid(self, kind: str) -> str:
+        """Series Instance UID for objects of a kind: a series has one modality and one kind of equipment."""
+        return uid_of("series", self.run, self.source.SeriesInstanceUID, kind)
+
+
+def finish(ds: Dataset, record: Record, modality: str, *, number: int = 1, kind: str = "") -> None:
+    """Give an object its identity: patient, study, series, equipment, and how it came about.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With its SOP Class UID and all that describes its content.
+    record : Record
+    modality : str
+        Modality (0008,0060).
+    number : int
+        Which of the result's objects it is, from 1.
+    kind : str
+        Objects of one run with different kinds lie in different series; the modality when absent.
+    """
+    source = record.source
+    copy_elements(ds, study_elements(source))
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SOPInstanceUID = UID(record.instance_uid(number))
+    ds.InstanceCreationDate, ds.InstanceCreationTime = _date(record.made), _time(record.made)
+    ds.Modality = modality
+    ds.SeriesInstanceUID = UID(record.series_uid(kind or modality))
+    ds.SeriesNumber = _series_number(source)
+    ds.SeriesDescription = fit(record.title, 64)
+    ds.SeriesDate, ds.SeriesTime = _date(record.made), _time(record.made)
+    ds.Manufacturer = fit(record.tool["author"], 64) or "NeurDICOM"
+    ds.ManufacturerModelName = fit(record.tool["name"], 64)
+    ds.DeviceSerialNumber = record.tool["digest"][:64]
+    ds.SoftwareVersions = fit(record.tool["version"], 64) or "unknown"
+    ds.ContributingEquipmentSequence = contributions(record)
+
+
+def contributions(record: Record) -> list[Dataset]:
+    """Items of the Contributing Equipment Sequence (PS3.3 C.12.1.1.5): the scanner, where known, and the tool."""
+    items = []
+    source = record.source
+    if maker := fit(source.get("Manufacturer"), 64):
+        scanner = Dataset()
+        scanner.PurposeOfReferenceCodeSequence = [code("109101", "DCM", "Acquisition Equipment")]
+        scanner.Manufacturer = maker
+        for keyword in ("InstitutionName", "ManufacturerModelName"):
+            if value := fit(source.get(keyword), 64):
+                setattr(scanner, keyword, value)
+        items.append(scanner)
+    items.append(contribution(record))
+    return items
+
+
+def contribution(record: Record) -> Dataset:
+    """The tool's item; it has no time, so that the same result of a plugin gives the same bytes."""
+    tool = record.tool
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
+    item.Manufacturer = fit(tool["author"], 64) or "NeurDICOM"
+    item.ManufacturerModelName = fit(tool["name"], 64)
+    item.StationName = STATION
+    item.DeviceSerialNumber = tool["digest"][:64]
+    item.SoftwareVersions = fit(tool["version"], 64) or "unknown"
+    described = {"type": tool["type"], "id": tool["id"], "digest": tool["digest"], "params": dict(record.params)}
+    item.ContributionDescription = fit(orjson.dumps(described).decode(), _LONGEST_ST, keep="\\")
+    return item
+
+
+def describe_derivation(ds: Dataset, record: Record) -> None:
+    """Derivation Description and Source Image Sequence of the General Image module (PS3.3 C.7.6.1)."""
+    params = orjson.dumps(dict(record.params)).decode()
+    ds.DerivationDescription = fit(f"{record.title} ({record.tool['id']}) with {params}", _LONGEST_ST, keep="\\")
+    ds.SourceImageSequence = [
+        reference(plane, code("121322", "DCM", "Source image for image processing operation")) for plane in _once(record)
+    ]
+
+
+def reference(plane: Plane, purpose: Dataset | None = None) -> Dataset:
+    """An item that refers to a source frame."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = map(UID, plane.reference)
+    if plane.frame is not None:
+        item.ReferencedFrameNumber = plane.frame
+    if purpose is not None:
+        item.PurposeOfReferenceCodeSequence = [purpose]
+    return item
+
+
+def _once(record: Record) -> list[Plane]:
+    """The planes; of an instance all of whose frames are among them, one that stands for the whole of it."""
+    whole: dict[str, list[Plane]] = {}
+    for plane in record.planes:
+        whole.setdefault(plane.reference[1], []).append(plane)
+    once = []
+    for planes in whole.values():
+        is_whole = len(planes) == int(planes[0].ds.get("NumberOfFrames") or 1)
+        once += [Plane(planes[0].ds, None, None)] if is_whole else planes
+    return once
+
+
+def code(value: str, scheme: str, meaning: str) -> Dataset:
+    """An item of a code sequence (PS3.3 8.8)."""
+    item = Dataset()
+    setattr(item, "CodeValue" if len(value) <= 16 else "LongCodeValue", value)
+    item.CodingSchemeDesignator, item.CodeMeaning = ascii_code(scheme), meaning
+    return item
+
+
+def _series_number(source: Dataset) -> int:
+    try:
+        number = int(source.get("SeriesNumber") or 0)
+    except (ValueError, TypeError, OverflowError):
+        number = 0
+    return _SERIES_STEP + number if 0 <= number <= _LARGEST_IS - _SERIES_STEP else _SERIES_STEP
+
+
+def instance_number(plane: Plane) -> int:
+    """Instance Number of what comes of a frame: the frame's, or that of its instance; 1 where there is none."""
+    try:
+        number = plane.frame or int(plane.ds.get("InstanceNumber") or 1)
+    except (ValueError, TypeError, OverflowError):
+        number = 1
+    return number if 1 <= number <= _LARGEST_IS else 1
+
+
+def stamp(ds: Dataset, record: Record) -> None:
+    """Content Date and Time."""
+    ds.ContentDate, ds.ContentTime = _date(record.made), _time(record.made)
+
+
+def _date(moment: datetime) -> str:
+    return moment.strftime("%Y%m%d")
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%H%M%S")

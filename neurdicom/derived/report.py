@@ -1,0 +1,235 @@
+"""Measurements as a structured report by the template TID 1500 (PS3.16), written with highdicom."""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from highdicom.sr import (
+    CodedConcept,
+    Comprehensive3DSR,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    QualitativeEvaluation,
+    SourceImageForMeasurementGroup,
+    TrackingIdentifier,
+)
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from neurdicom.derived.attributes import fit, study_elements
+from neurdicom.derived.identity import uid_of
+from neurdicom.derived.record import Record, finish, instance_number
+from neurdicom.derived.segmentation import coded
+from neurdicom.errors import PluginFailed
+
+#: Coding scheme of names that META.json gives no code for.
+_SCHEME: Final = "99NEURDICOM"
+#: Numbers and texts in one report, and how deep they may be nested.
+_MOST_ITEMS: Final = 5000
+_DEEPEST: Final = 32
+_LARGEST: Final = 1e300
+
+#: Names that mean the same everywhere.
+_KNOWN: Final = {
+    "area": codes.SCT.Area,
+    "volume": codes.SCT.Volume,
+    "length": codes.SCT.Length,
+    "diameter": codes.SCT.Diameter,
+    "mean": codes.SCT.Mean,
+    "median": codes.SCT.Median,
+    "min": codes.SCT.Minimum,
+    "minimum": codes.SCT.Minimum,
+    "max": codes.SCT.Maximum,
+    "maximum": codes.SCT.Maximum,
+    "std": codes.SCT.StandardDeviation,
+    "standard_deviation": codes.SCT.StandardDeviation,
+}
+
+
+@dataclass(slots=True)
+class _Group:
+    """The numbers and texts of one object in the JSON; `name` has indices (lesions[2]), `path` has none."""
+
+    name: str
+    path: str
+    numbers: list[tuple[str, float]] = field(default_factory=list)
+    texts: list[tuple[str, str | bool]] = field(default_factory=list)
+
+
+def report(result: Any, record: Record) -> Dataset:
+    """A report with a measurement group for each object in the JSON that has numbers or texts of its own.
+
+    Raises
+    ------
+    PluginFailed
+        There is nothing in it that could be reported, or too much.
+    """
+    groups = [group for group in _groups(result, "", "", 0) if group.numbers or group.texts]
+    items = sum(len(group.numbers) + len(group.texts) for group in groups)
+    if not 0 < items <= _MOST_ITEMS:
+        raise PluginFailed(
+            f"{record.tool['name']} answered {items} measurements; a report has from 1 to {_MOST_ITEMS}"
+        )
+    described = {each["name"]: each for each in record.tool["produces"].get("measurements") or []}
+    content = MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=_observer(record)),
+        procedure_reported=codes.cid100.ImagingProcedure,
+        imaging_measurements=[_measurement_group(group, described, record) for group in groups],
+        title=codes.cid7021.ImagingMeasurementReport,
+    )
+    ds = Comprehensive3DSR(
+        evidence=_evidence(record),
+        content=content[0],
+        series_instance_uid=record.series_uid("SR"),
+        series_number=1,
+        sop_instance_uid=record.instance_uid(),
+        instance_number=instance_number(record.planes[0]),
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+    )
+    _refer(ds, record)
+    ds.ContentDate, ds.ContentTime = record.made.strftime("%Y%m%d"), record.made.strftime("%H%M%S")
+    finish(ds, record, "SR")
+    return ds
+
+
+def _groups(value: Any, name: str, path: str, depth: int) -> Iterator[_Group]:
+    """The group of an object, and of those in it."""
+    if depth > _DEEPEST:
+        raise PluginFailed(f"measurements are nested more than {_DEEPEST} deep")
+    if not isinstance(value, Mapping):
+        value = {"value": value} if not isinstance(value, list) else {"values": value}
+    group = _Group(name, path)
+    yield group
+    for key, each in value.items():
+        inner, inner_path = (f"{name}.{key}", f"{path}.{key}") if name else (key, key)
+        if isinstance(each, Mapping):
+            yield from _groups(each, inner, inner_path, depth + 1)
+        elif isinstance(each, list):
+            yield from _listed(group, key, each, (inner, inner_path), depth)
+        else:
+            _take(group, key, each)
+
+
+def _listed(group: _Group, key: str, values: list[Any], names: tuple[str, str], depth: int) -> Iterator[_Group]:
+    """Plain values of a list are the group's, under one name; objects are groups."""
+    inner, inner_path = names
+    for index, each in enumerate(values):
+        if isinstance(each, Mapping | list):
+            yield from _groups(each, f"{inner}[{index}]", inner_path, depth + 1)
+        else:
+            _take(group, key, each)
+
+
+def _take(group: _Group, key: str, value: Any) -> None:
+    """A value that can be reported; null (not-a-number, too) is no measurement."""
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
+        group.texts.append((key, value))
+    elif isinstance(value, int | float) and abs(value) < _LARGEST and math.isfinite(value):
+        group.numbers.append((key, float(value)))
+
+
+def _measurement_group(
+    group: _Group, described: Mapping[str, Mapping[str, Any]], record: Record
+) -> MeasurementsAndQualitativeEvaluations:
+    def about(key: str) -> Mapping[str, Any]:
+        return described.get(f"{group.path}.{key}" if group.path else key) or described.get(key) or {}
+
+    title = fit(group.name or record.tool["name"], 64)
+    once = {plane.reference: plane for plane in record.planes}
+    sources = [SourceImageForMeasurementGroup(*reference, _frames(record, reference[1])) for reference in once]
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid_of("tracking", record.identity, group.name), title),
+        measurements=[_measurement(key, value, about(key)) for key, value in group.numbers] or None,
+        qualitative_evaluations=[
+            QualitativeEvaluation(_concept(key, about(key)), _answer(value)) for key, value in group.texts
+        ]
+        or None,
+        source_images=sources,
+    )
+
+
+def _frames(record: Record, instance: str) -> list[int] | None:
+    planes = [plane for plane in record.planes if plane.reference[1] == instance]
+    frames = [plane.frame for plane in planes if plane.frame is not None]
+    is_whole = len(planes) == int(planes[0].ds.get("NumberOfFrames") or 1)
+    return None if is_whole else frames
+
+
+def _measurement(key: str, value: float, about: Mapping[str, Any]) -> Measurement:
+    site = coded(about.get("site"))
+    return Measurement(
+        name=_concept(key, about),
+        value=value,
+        unit=_unit(about.get("unit") or "1"),
+        finding_sites=[FindingSite(site)] if site else None,
+    )
+
+
+def _concept(key: str, about: Mapping[str, Any]) -> CodedConcept:
+    concept = coded(about.get("concept")) or _KNOWN.get(key.casefold())
+    return CodedConcept.from_code(concept) if concept else _local(key)
+
+
+def _local(text: str) -> CodedConcept:
+    """A code of our own for a text: itself where it can be a code, else its digest."""
+    plain = fit(text, 64) or "value"
+    is_code = re.fullmatch(r"[A-Za-z0-9_.-]{1,16}", plain)
+    return CodedConcept(plain if is_code else hashlib.sha256(text.encode()).hexdigest()[:16], _SCHEME, plain)
+
+
+def _answer(value: str | bool) -> CodedConcept:
+    if isinstance(value, bool):
+        return CodedConcept.from_code(codes.SCT.Yes if value else codes.SCT.No)
+    return _local(value)
+
+
+def _unit(unit: str) -> CodedConcept:
+    return CodedConcept(unit, "UCUM", "no units" if unit == "1" else unit)
+
+
+def _observer(record: Record) -> ObserverContext:
+    tool = record.tool
+    return ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=uid_of("device", tool["type"], tool["id"], tool["digest"]),
+            name=fit(tool["name"], 64),
+            manufacturer_name=fit(tool["author"], 64) or "NeurDICOM",
+            model_name=fit(record.title, 64),
+            serial_number=tool["digest"][:64],
+        ),
+    )
+
+
+def _evidence(record: Record) -> list[Dataset]:
+    """The sources as highdicom takes them, each once; it knows no SOP Classes but those of its own edition."""
+    evidence = {}
+    for plane in record.planes:
+        ds = Dataset()
+        for element in study_elements(plane.ds):
+            ds.add(element)
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = plane.ds.StudyInstanceUID, plane.ds.SeriesInstanceUID
+        ds.SOPInstanceUID, ds.SOPClassUID = plane.ds.SOPInstanceUID, SecondaryCaptureImageStorage
+        ds.PatientName = ds.PatientBirthDate = ds.PatientSex = ds.StudyDate = ds.StudyTime = None
+        evidence.setdefault(plane.reference, ds)
+    return list(evidence.values())
+
+
+def _refer(ds: Dataset, record: Record) -> None:
+    """Give the evidence its SOP Classes."""
+    classes = {plane.reference[1]: plane.reference[0] for plane in record.planes}
+    for study in ds.CurrentRequestedProcedureEvidenceSequence:
+        for series in study.ReferencedSeriesSequence:
+            for item in series.ReferencedSOPSequence:
+                item.ReferencedSOPClassUID = classes[item.ReferencedSOPInstanceUID]

@@ -1,0 +1,116 @@
+"""What the built-in worker does with results: a verb from JSON-able arguments to (meta, body)."""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from neurdicom.derived.capture import captures
+from neurdicom.derived.datasets import returned_datasets
+from neurdicom.derived.images import images
+from neurdicom.derived.record import Record
+from neurdicom.derived.sources import read_planes
+from neurdicom.derived.values import as_picture, frames_of
+from neurdicom.errors import NotAvailable, NotInstalled, PluginFailed
+
+Answer = tuple[dict[str, Any], bytes | memoryview]
+
+#: Implementation Class UID (PS3.7 D.3.3.2) of the files that are written here.
+IMPLEMENTATION = UID("2.25.259306428453011062637640233951026155387")
+
+
+def derive(arguments: dict[str, Any]) -> Answer:
+    """Write a result as DICOM files, each durable and complete.
+
+    Parameters
+    ----------
+    arguments : dict
+        `result`: path of the result's bytes, with its `kind` (image: in the form of npy; json; dicom), `media_type`
+        and `stack` (whether an array's first dimension is that of slices). `sources`: a list of {path, frame, edits}.
+        `tool`, `params`, `identity`, `run` and `made` (ISO 8601): see `Record`. `output`: path and beginning of the
+        names of the files to write.
+
+    Returns
+    -------
+    meta : dict
+        `files`: a list of {path, size, sha256, instance}.
+    body : bytes
+        Empty.
+    """
+    record = Record(
+        tool=arguments["tool"],
+        params=arguments["params"],
+        planes=read_planes(arguments["sources"]),
+        identity=arguments["identity"],
+        run=arguments["run"],
+        made=datetime.fromisoformat(arguments["made"]),
+    )
+    made = _KINDS[arguments["kind"]](arguments, record)
+    return {"files": [_write(ds, f"{arguments['output']}-{number}") for number, ds in enumerate(made, 1)]}, b""
+
+
+def _of_image(arguments: Mapping[str, Any], record: Record) -> list[Dataset]:
+    frames = frames_of(np.load(arguments["result"], mmap_mode="r", allow_pickle=False), stack=arguments["stack"])
+    if record.tool["produces"].get("type") == "SEGMENTATION":
+        _need_highdicom("a segmentation")
+        from neurdicom.derived.segmentation import segmentations  # with highdicom, which takes its time to import
+
+        return segmentations(frames, record)
+    if record.tool["input"] == "modality" and (made := images(frames, record)) is not None:
+        return made
+    return captures(as_picture(frames), record)
+
+
+def _of_json(arguments: Mapping[str, Any], record: Record) -> list[Dataset]:
+    if record.tool["produces"].get("type") != "MEASUREMENTS":
+        raise NotAvailable(
+            f"the result of {record.tool['name']} is JSON, which becomes a DICOM instance only where META.json "
+            'says {"result": {"type": "MEASUREMENTS"}}'
+        )
+    _need_highdicom("a structured report")
+    from neurdicom.derived.report import report
+
+    return [report(orjson.loads(Path(arguments["result"]).read_bytes()), record)]
+
+
+def _of_dicom(arguments: Mapping[str, Any], record: Record) -> list[Dataset]:
+    return returned_datasets(Path(arguments["result"]).read_bytes(), arguments["media_type"], record)
+
+
+_KINDS: Mapping[str, Callable[[Mapping[str, Any], Record], list[Dataset]]] = {
+    "image": _of_image,
+    "json": _of_json,
+    "dicom": _of_dicom,
+}
+
+
+def _need_highdicom(what: str) -> None:
+    if importlib.util.find_spec("highdicom") is None:
+        raise NotInstalled(f"{what} is written with highdicom, which is not installed: pip install neurdicom[derived]")
+
+
+def _write(ds: Dataset, path: str) -> dict[str, Any]:
+    """Write a file, durably; what it is and its digest."""
+    meta = getattr(ds, "file_meta", None) or FileMetaDataset()
+    meta.TransferSyntaxUID = meta.get("TransferSyntaxUID") or ExplicitVRLittleEndian
+    meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION, "NEURDICOM"
+    ds.file_meta = meta
+    try:
+        with Path(path).open("xb") as file:
+            dcmwrite(file, ds, enforce_file_format=True)
+            file.flush()
+            os.fsync(file.fileno())
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, NotImplementedError) as error:
+        raise PluginFailed(f"the result can't be written as a DICOM instance: {error}") from error
+    with Path(path).open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
+    return {"path": path, "size": Path(path).stat().st_size, "sha256": digest, "instance": str(ds.SOPInstanceUID)}

@@ -1,0 +1,161 @@
+"""From the numbers of a result to the integers of Pixel Data."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+from pydicom.valuerep import format_number_as_ds
+
+from neurdicom.errors import PluginFailed
+from neurdicom.pixels.encode import to_picture
+
+Array = npt.NDArray[Any]
+
+#: Values beyond are taken as this large: their range must be a number, too.
+_LARGEST: Final = 1e300
+_MOST: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Stored values, and how they become the result's: slope * stored + intercept.
+
+    Attributes
+    ----------
+    array : ndarray of uint8, uint16 or int16
+        Shape (frames, rows, columns), or (frames, rows, columns, 3) for RGB.
+    slope, intercept : float
+        As a decimal string can give them.
+    """
+
+    array: Array
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether it is RGB."""
+        return self.array.ndim == 4
+
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether stored values are not the result's own."""
+        return (self.slope, self.intercept) != (1.0, 0.0)
+
+
+def frames_of(array: Array, *, stack: bool) -> Array:
+    """A result as (frames, rows, columns) or (frames, rows, columns, 1, 3 or 4). Raises `PluginFailed`.
+
+    Parameters
+    ----------
+    array : ndarray
+        Of 2 to 4 dimensions.
+    stack : bool
+        Whether the first of three is that of the slices; otherwise, three planes behind each other may be colours.
+    """
+    if array.dtype.kind not in "biuf" or array.ndim not in (2, 3, 4) or not array.size:
+        raise PluginFailed(f"a result of shape {array.shape} and type {array.dtype} is no image")
+    if array.ndim == 2 or (array.ndim == 3 and not stack and array.shape[2] in (1, 3, 4)):
+        array = array[np.newaxis]
+    if array.ndim == 4 and array.shape[3] not in (1, 3, 4):
+        raise PluginFailed(f"a result of shape {array.shape} is no image: 1, 3 or 4 channels are expected")
+    if max(array.shape[1:3]) > _MOST:
+        raise PluginFailed(f"a result of shape {array.shape} has more rows or columns than an image can have: {_MOST}")
+    return array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
+
+
+def as_picture(frames: Array) -> Stored:
+    """Stored values for a picture: 8-bit samples stay, colour becomes 8-bit RGB, the rest keeps its values."""
+    if frames.ndim == 4:
+        colours = to_picture(frames.reshape(-1, *frames.shape[2:])).reshape(frames.shape)
+        return Stored(np.stack([_opaque(frame) for frame in colours]))
+    if frames.dtype.kind == "b":
+        return Stored(frames.astype("u1") * np.uint8(255))
+    return Stored(frames) if frames.dtype == np.uint8 else quantised(frames)
+
+
+def _opaque(colours: Array) -> Array:
+    """RGB of RGBA, over black."""
+    if colours.shape[2] == 3:
+        return colours
+    alpha = colours[..., 3:].astype("u2")
+    return ((colours[..., :3] * alpha + 127) // 255).astype("u1")
+
+
+def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
+    """16-bit stored values: integers that fit as they are, others in 65,536 steps from minimum to maximum.
+
+    Not-a-number becomes the minimum, infinities the minimum and maximum of the finite values.
+
+    Parameters
+    ----------
+    frames : ndarray
+        Grey values.
+    through_zero : bool
+        The intercept is to be 0 (PET).
+    """
+    if frames.dtype.kind in "bu" and frames.dtype.itemsize <= 2:
+        return Stored(frames.astype("u2", copy=False))
+    if frames.dtype.kind == "i" and frames.dtype.itemsize <= 2:
+        return Stored(frames.astype("i2", copy=False))
+    values = frames.astype("f8")  # a copy, which is ours
+    finite = np.isfinite(values)
+    if not finite.any():
+        return Stored(np.zeros(frames.shape, "u2"))
+    np.clip(values, -_LARGEST, _LARGEST, out=values)
+    low, high = float(values[finite].min()), float(values[finite].max())
+    np.nan_to_num(values, copy=False, nan=low)
+    np.clip(values, low, high, out=values)
+    if -32768 <= low and high <= _MOST and (low >= 0 or high <= 32767) and bool((values == np.rint(values)).all()):
+        return Stored(values.astype("u2" if low >= 0 else "i2"))
+    if through_zero:
+        slope = _decimal(max(-low / 32768, high / 32767))
+        return Stored(np.clip(np.rint(values / slope), -32768, 32767).astype("i2"), slope)
+    intercept = _decimal(low)
+    slope = _decimal((high - intercept) / _MOST) if high > intercept else 1.0
+    values -= intercept
+    values /= slope
+    return Stored(np.clip(np.rint(values, out=values), 0, _MOST).astype("u2"), slope, intercept)
+
+
+def _decimal(number: float) -> float:
+    """The number that a decimal string of 16 characters gives; never 0 for what is not 0."""
+    return float(format_number_as_ds(number)) or (0.0 if number == 0 else 1e-300)
+
+
+def describe_pixels(ds: Dataset, array: Array) -> None:
+    """Image Pixel module (PS3.3 C.7.6.3) of one frame or several."""
+    colour = array.ndim == 4
+    bits = array.dtype.itemsize * 8
+    ds.SamplesPerPixel = 3 if colour else 1
+    ds.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    if colour:
+        ds.PlanarConfiguration = 0
+    ds.Rows, ds.Columns = array.shape[1:3]
+    ds.BitsAllocated = ds.BitsStored = bits
+    ds.HighBit = bits - 1
+    ds.PixelRepresentation = int(array.dtype.kind == "i")
+    data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    ds.add_new("PixelData", "OW" if bits > 8 else "OB", data + b"\0" * (len(data) % 2))
+
+
+def describe_rescale(ds: Dataset, stored: Stored, kind: str = "US") -> None:
+    """Modality LUT (PS3.3 C.11.1) and a window over all values (C.11.2)."""
+    ds.RescaleIntercept = format_number_as_ds(stored.intercept)
+    ds.RescaleSlope = format_number_as_ds(stored.slope)
+    ds.RescaleType = kind
+
+
+def describe_window(ds: Dataset, stored: Stored) -> None:
+    """A window from the minimum to the maximum of all the result's values (PS3.3 C.11.2.1.2)."""
+    low = float(stored.array.min()) * stored.slope + stored.intercept
+    high = float(stored.array.max()) * stored.slope + stored.intercept
+    # Of the linear function: the lower end is center - 0.5 - (width - 1) / 2, and width is at least 1.
+    width = max(high - low + 1, 1.0)
+    if stored.is_rescaled:  # values between 0 and 1, say: the function without the halves
+        width = max(high - low, stored.slope)
+        ds.VOILUTFunction = "LINEAR_EXACT"
+    ds.WindowCenter = format_number_as_ds((low + high) / 2 + (0 if stored.is_rescaled else 0.5))
+    ds.WindowWidth = format_number_as_ds(width)
