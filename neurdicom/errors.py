@@ -65,6 +65,12 @@ class NotAvailable(NeurdicomError, ValueError):
     code = "not_available"
 
 
+class NotInstalled(NeurdicomError, NotImplementedError):
+    """A part of the software that this needs is not installed; the message names the extra that brings it."""
+
+    code = "not_installed"
+
+
 class Unauthenticated(NeurdicomError, PermissionError):
     """No credential, or a wrong or expired one."""
 

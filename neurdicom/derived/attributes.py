@@ -29,13 +29,14 @@ _ENUMERATED: Final[Mapping[str, frozenset[str]]] = {
     "PatientPosition": frozenset({"HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS"}),
     "MRAcquisitionType": frozenset({"2D", "3D"}),
     "AngioFlag": frozenset("YN"),
+    "LossyImageCompression": frozenset({"00", "01"}),
 }
 
 #: Needed with something that other objects lack; the patient's identity is not to change because of it.
-_DROPPED: Final = frozenset(
-    {"PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "ReferencedStudySequence",
-     "ReferencedPatientSequence", "TimezoneOffsetFromUTC"}
-)  # fmt: skip
+_DROPPED: Final = frozenset({
+    "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
+    "ReferencedStudySequence", "ReferencedPatientSequence", "TimezoneOffsetFromUTC",
+})  # fmt: skip
 
 #: They make up ids in the catalog, so they are taken over whatever they look like.
 _IDENTIFYING: Final = frozenset({"PatientID", "IssuerOfPatientID", "StudyInstanceUID"})
@@ -75,7 +76,7 @@ def is_sound(element: DataElement) -> bool:
         return True
     values = element.value if element.VM > 1 else [element.value]
     if element.VR == "SQ":
-        return bool(element.value) and all(len(item) and all(_is_whole(each) for each in item) for item in element.value)
+        return all(len(item) and all(_is_whole(each) for each in item) for item in element.value)
     if (known := _ENUMERATED.get(element.keyword)) is not None:
         return str(element.value) in known
     try:
@@ -85,6 +86,58 @@ def is_sound(element: DataElement) -> bool:
         return False
     return True
 
+
+#: Body parts (PS3.16 annex L) that there is one of.
+_UNPAIRED: Final = frozenset(
+    [
+        "ABDOMEN",
+        "ABDOMENPELVIS",
+        "AORTA",
+        "BACK",
+        "BLADDER",
+        "BRAIN",
+        "CEREBELLUM",
+        "CHEST",
+        "CHESTABDOMEN",
+        "COCCYX",
+        "COLON",
+        "CSPINE",
+        "ESOPHAGUS",
+        "FACE",
+        "GALLBLADDER",
+        "HEAD",
+        "HEADNECK",
+        "HEART",
+        "JAW",
+        "LARYNX",
+        "LIVER",
+        "LSPINE",
+        "MAXILLA",
+        "MEDIASTINUM",
+        "MOUTH",
+        "NECK",
+        "NOSE",
+        "PANCREAS",
+        "PELVIS",
+        "PENIS",
+        "PROSTATE",
+        "RECTUM",
+        "SKULL",
+        "SPINE",
+        "SPLEEN",
+        "SSPINE",
+        "STERNUM",
+        "STOMACH",
+        "THYMUS",
+        "THYROID",
+        "TONGUE",
+        "TRACHEA",
+        "TSPINE",
+        "URETER",
+        "UTERUS",
+        "WHOLEBODY",
+    ]
+)
 
 _TEXTS: Final = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
@@ -100,7 +153,17 @@ def fit(text: Any, longest: int, *, keep: str = "") -> str:
     plain = "".join(
         each if each.isprintable() and (each != "\\" or each in keep) else " " for each in str(text or "")
     ).strip()
-    return plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    data = plain.encode("utf-8", "replace")
+    # A limit of characters is met with as many bytes: there is software that counts them.
+    return plain if len(data) <= longest else data[: longest - 3].decode("utf-8", "ignore") + "…"
+
+
+def describe_side(ds: Dataset) -> None:
+    """Laterality (0020,0060) of an image, type 2C: empty where the body part may be one of a pair, else absent."""
+    if str(ds.get("BodyPartExamined") or "") in _UNPAIRED:
+        ds.pop("Laterality", None)
+    elif "Laterality" not in ds:
+        ds.Laterality = None
 
 
 def ascii_code(text: str) -> str:

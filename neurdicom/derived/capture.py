@@ -12,12 +12,12 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
-from neurdicom.derived.attributes import copy_elements, sound_elements
+from neurdicom.derived.attributes import copy_elements, describe_side, sound_elements
 from neurdicom.derived.geometry import Geometry
 from neurdicom.derived.identity import uid_of
 from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, stamp
 from neurdicom.derived.sources import Plane
-from neurdicom.derived.values import Array, Stored, describe_pixels, describe_rescale, describe_window
+from neurdicom.derived.values import Stored, describe_pixels, describe_rescale, describe_window
 
 #: Of the source's series and image, to be kept.
 KEPT = (
@@ -74,9 +74,9 @@ def _of_frames(stored: Stored, record: Record) -> Dataset:
         if array.dtype.itemsize > 1:
             describe_window(ds, stored)
     planes = planes_of(record, len(array))
-    geometries = [plane.geometry for plane in planes]
-    if geometries and all(geometries):
-        places = [geometry.resized(plane.shape, array.shape[1:3]) for geometry, plane in zip(geometries, planes, strict=True) if geometry]
+    size = array.shape[1:3]
+    places = [plane.geometry.resized(plane.shape, size) for plane in planes if plane.geometry is not None]
+    if places and len(places) == len(array):
         _place_frames(ds, places, record)
     else:
         ds.FrameIncrementPointer = 0x00182001
@@ -94,6 +94,7 @@ def _common(ds: Dataset, record: Record, plane: Plane) -> None:
     copy_elements(ds, sound_elements(plane.ds, KEPT))
     if "PatientOrientation" not in ds:
         ds.PatientOrientation = None
+    describe_side(ds)
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.ConversionType = "WSD"
     stamp(ds, record)
@@ -160,6 +161,3 @@ def dimension(uid: str, pointer: int) -> Dataset:
 
 def _decimals(numbers: Sequence[float]) -> list[str]:
     return [format_number_as_ds(float(number)) for number in numbers]
-
-
-__all__ = ["Array", "captures"]

@@ -40,7 +40,7 @@ def returned_datasets(body: bytes | memoryview, media_type: str, record: Record)
         One can't be stored; the message says which and why.
     """
     files = _parts(bytes(body), media_type)
-    datasets = []
+    datasets: list[Dataset] = []
     for number, data in enumerate(files, 1):
         name = f"the dataset of {record.tool['name']}" + (f" ({number} of {len(files)})" if len(files) > 1 else "")
         try:
@@ -74,12 +74,13 @@ def _complete(ds: Dataset, record: Record, number: int, name: str) -> None:
     if not ds.get("SOPInstanceUID"):
         ds.SOPInstanceUID = UID(record.instance_uid(number))
     if not ds.get("SeriesInstanceUID"):
-        ds.SeriesInstanceUID = UID(uid_of("series", record.run, source.SeriesInstanceUID, ds.get("Modality"), sop_class))
+        kind = ds.get("Modality"), sop_class
+        ds.SeriesInstanceUID = UID(uid_of("series", record.run, source.SeriesInstanceUID, *kind))
     for field, keyword in (("sop_instance_uid", "SOPInstanceUID"), ("series_instance_uid", "SeriesInstanceUID")):
         check_uid(str(ds[keyword].value), field)
     sources = {plane.reference[1] for plane in record.planes}
     if ds.SOPInstanceUID in sources:
-        raise PluginFailed(f"{name} has the SOP Instance UID of its source; a new instance needs a UID of its own, or none")
+        raise PluginFailed(f"{name} has the SOP Instance UID of its source; it needs a new one, or none")
     _belong(ds, source, name)
     items = list(ds.get("ContributingEquipmentSequence") or [])
     ds.ContributingEquipmentSequence = [*items, contribution(record)]
@@ -120,5 +121,3 @@ def _check_pixels(ds: Dataset, name: str) -> None:
         found = len(ds[keyword].value or b"")
         if not expected <= found <= expected + 1:
             raise PluginFailed(f"{name} has {found} bytes of {keyword}; its header says {expected}")
-
-

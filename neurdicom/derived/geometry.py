@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 #: How far direction cosines may be from unit length and right angles; scanners write rounded decimal strings.
 _TOLERANCE = 1e-2
+_ROUNDING = 1e-4
 
 Point = tuple[float, float, float]
 
@@ -65,7 +66,8 @@ def geometry_of(ds: Dataset, frame: int, count: int) -> Geometry | None:
     if rows <= 0 or columns <= 0 or not _is_orthonormal(orientation):
         return None
     thickness = found.get("SliceThickness", [0.0])[0]
-    return Geometry((x, y, z), orientation, (rows, columns), thickness if thickness > 0 else None)
+    directions = _unit(orientation[:3]) + _unit(orientation[3:])
+    return Geometry((x, y, z), directions, (rows, columns), thickness if thickness > 0 else None)
 
 
 def _places(ds: Dataset, frame: int, count: int) -> Iterator[Dataset]:
@@ -92,6 +94,12 @@ def _is_orthonormal(orientation: tuple[float, ...]) -> bool:
     row, column = orientation[:3], orientation[3:]
     products = (_dot(row, row) - 1, _dot(column, column) - 1, _dot(row, column))
     return all(abs(product) < _TOLERANCE for product in products)
+
+
+def _unit(direction: tuple[float, ...]) -> tuple[float, ...]:
+    """A direction of length 1; as it is when its length is 1 but for rounding."""
+    length = math.sqrt(_dot(direction, direction))
+    return direction if abs(length - 1) < _ROUNDING else tuple(part / length for part in direction)
 
 
 def _dot(left: tuple[float, ...], right: tuple[float, ...]) -> float:

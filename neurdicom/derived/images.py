@@ -6,6 +6,7 @@ from typing import Final
 
 from pydicom import Dataset
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     EnhancedCTImageStorage,
@@ -14,41 +15,46 @@ from pydicom.uid import (
     LegacyConvertedEnhancedMRImageStorage,
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
-    UID,
 )
 
-from neurdicom.derived.attributes import copy_elements, sound_elements
+from neurdicom.derived.attributes import copy_elements, describe_side, sound_elements
 from neurdicom.derived.capture import KEPT, frame_of_reference, place_frame, planes_of
 from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, stamp
 from neurdicom.derived.sources import Plane
 from neurdicom.derived.values import Array, describe_pixels, describe_rescale, describe_window, quantised
 
-_SERIES: Final = """
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_SERIES: Final = _words("""
     ProtocolName PerformingPhysicianName OperatorsName PerformedProcedureStepID PerformedProcedureStepStartDate
     PerformedProcedureStepStartTime PerformedProcedureStepDescription ContrastBolusAgent ContrastBolusRoute
     SpacingBetweenSlices SliceLocation RescaleType
-""".split()
+""")
 
-_CT: Final = """
+_CT: Final = _words("""
     KVP ScanOptions DataCollectionDiameter ReconstructionDiameter DistanceSourceToDetector DistanceSourceToPatient
     GantryDetectorTilt TableHeight ExposureTime XRayTubeCurrent Exposure FilterType ConvolutionKernel
-""".split()
-_MR: Final = """
+""")
+_MR: Final = _words("""
     ScanningSequence SequenceVariant ScanOptions MRAcquisitionType SequenceName AngioFlag RepetitionTime EchoTime
     InversionTime TriggerTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers MagneticFieldStrength
     NumberOfPhaseEncodingSteps PercentSampling PercentPhaseFieldOfView EchoTrainLength PixelBandwidth ReceiveCoilName
     InPlanePhaseEncodingDirection FlipAngle SAR TemporalPositionIdentifier NumberOfTemporalPositions TemporalResolution
-""".split()
-_PT: Final = """
+""")
+_PT: Final = _words("""
     Units CountsSource SeriesType ReprojectionMethod NumberOfSlices NumberOfTimeSlices CorrectedImage
     RandomsCorrectionMethod AttenuationCorrectionMethod DecayCorrection ReconstructionMethod CollimatorType
-    RadiopharmaceuticalInformationSequence FrameReferenceTime ActualFrameDuration ImageIndex DecayFactor
+    RadiopharmaceuticalInformationSequence PatientOrientationCodeSequence
+    PatientGantryRelationshipCodeSequence FrameReferenceTime ActualFrameDuration ImageIndex DecayFactor
     DoseCalibrationFactor ScatterCorrectionMethod TriggerTime FrameTime SUVType
-""".split()
-_CR: Final = """
+""")
+_CR: Final = _words("""
     ViewPosition KVP DistanceSourceToDetector DistanceSourceToPatient ExposureTime XRayTubeCurrent Exposure PlateID
     ImagerPixelSpacing
-""".split()
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class _Kind:
 
     sop_class: UID
     modality: str
-    keywords: list[str]
+    keywords: tuple[str, ...]
     image_type: tuple[str, ...]
     flavours: frozenset[str] = frozenset()
     in_space: bool = True
@@ -72,19 +78,19 @@ class _Kind:
 
 _CT_KIND = _Kind(
     CTImageStorage, "CT", _CT, ("DERIVED", "SECONDARY", "AXIAL"), frozenset({"AXIAL", "LOCALIZER"}),
-    empty=("KVP", "AcquisitionNumber"),
+    empty=("KVP", "AcquisitionNumber", "PatientPosition"),
 )  # fmt: skip
 _MR_KIND = _Kind(
     MRImageStorage, "MR", _MR, ("DERIVED", "SECONDARY", "OTHER"),
-    empty=("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength", "InversionTime",
-           "TriggerTime"),
+    empty=("PatientPosition", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"),
     default={"ScanningSequence": "RM", "SequenceVariant": "NONE"},
 )  # fmt: skip
 _PT_KIND = _Kind(
     PositronEmissionTomographyImageStorage, "PT", _PT, ("DERIVED", "PRIMARY"),
     required=("Units", "CountsSource", "SeriesType", "NumberOfSlices", "DecayCorrection", "FrameReferenceTime",
               "ImageIndex", "AcquisitionDate", "AcquisitionTime"),
-    empty=("CorrectedImage", "CollimatorType", "RadiopharmaceuticalInformationSequence"),
+    empty=("CorrectedImage", "CollimatorType", "RadiopharmaceuticalInformationSequence",
+           "PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSequence"),
 )  # fmt: skip
 _CR_KIND = _Kind(
     ComputedRadiographyImageStorage, "CR", _CR, ("DERIVED", "SECONDARY"), in_space=False,
@@ -117,9 +123,8 @@ def images(frames: Array, record: Record) -> list[Dataset] | None:
     record : Record
     """
     planes = planes_of(record, len(frames))
-    kinds = {_kind_of(plane) for plane in planes}
-    kind = kinds.pop() if len(kinds) == 1 else None
-    if frames.ndim != 3 or kind is None:
+    kind = _kind_of(planes[0]) if planes else None
+    if frames.ndim != 3 or kind is None or any(_kind_of(plane) is not kind for plane in planes):
         return None
     stored = quantised(frames, through_zero=kind is _PT_KIND)
     made = []
@@ -136,6 +141,7 @@ def images(frames: Array, record: Record) -> list[Dataset] | None:
             place_frame(ds, plane.geometry.resized(plane.shape, array.shape[1:3]), frame_of_reference(plane))
         stamp(ds, record)
         describe_derivation(ds, record)
+        describe_side(ds)
         finish(ds, record, kind.modality, number=index + 1)
         made.append(ds)
     return made
@@ -154,9 +160,33 @@ def _describe(ds: Dataset, kind: _Kind, plane: Plane) -> None:
     for keyword, value in (kind.default or {}).items():
         if keyword not in ds:
             setattr(ds, keyword, value)
-    for keyword in (*kind.empty, "PatientOrientation", "PatientPosition"):
+    _drop_unasked(ds)
+    for keyword in (*kind.empty, "PatientOrientation"):
         if keyword not in ds:
             setattr(ds, keyword, None)
     values = [str(value) for value in plane.ds.get("ImageType") or ()]
     flavour = next((value for value in values[2:3] if value in kind.flavours), None)
-    ds.ImageType = [*kind.image_type[:2], flavour or kind.image_type[2]] if len(kind.image_type) > 2 else list(kind.image_type)
+    ds.ImageType = (
+        [*kind.image_type[:2], flavour or kind.image_type[2]] if len(kind.image_type) > 2 else list(kind.image_type)
+    )
+
+
+def _drop_unasked(ds: Dataset) -> None:
+    """Remove what may only be there under a condition that the source does not meet."""
+    scanning, options = (_values(ds, keyword) for keyword in ("ScanningSequence", "ScanOptions"))
+    allowed = {
+        "InversionTime": "IR" in scanning,
+        "TriggerTime": bool({"CG", "PPG"} & options),
+        "PatientPosition": ds.SOPClassUID != PositronEmissionTomographyImageStorage,  # it says that in codes
+        "NumberOfTimeSlices": "DYNAMIC" in _values(ds, "SeriesType"),
+    }
+    for keyword, is_allowed in allowed.items():
+        if keyword in ds and not is_allowed:
+            del ds[keyword]
+    if "IR" in scanning and "InversionTime" not in ds:
+        ds.InversionTime = None
+
+
+def _values(ds: Dataset, keyword: str) -> set[str]:
+    value = ds.get(keyword) or ()
+    return {value} if isinstance(value, str) else {str(each) for each in value}

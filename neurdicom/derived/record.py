@@ -134,17 +134,16 @@ def describe_derivation(ds: Dataset, record: Record) -> None:
     """Derivation Description and Source Image Sequence of the General Image module (PS3.3 C.7.6.1)."""
     params = orjson.dumps(dict(record.params)).decode()
     ds.DerivationDescription = fit(f"{record.title} ({record.tool['id']}) with {params}", _LONGEST_ST, keep="\\")
-    ds.SourceImageSequence = [
-        reference(plane, code("121322", "DCM", "Source image for image processing operation")) for plane in _once(record)
-    ]
+    purpose = code("121322", "DCM", "Source image for image processing operation")
+    ds.SourceImageSequence = [reference(plane, purpose) for plane in _once(record)]
 
 
 def reference(plane: Plane, purpose: Dataset | None = None) -> Dataset:
     """An item that refers to a source frame."""
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = map(UID, plane.reference)
-    if plane.frame is not None:
-        item.ReferencedFrameNumber = plane.frame
+    if plane.referenced_frame is not None:
+        item.ReferencedFrameNumber = plane.referenced_frame
     if purpose is not None:
         item.PurposeOfReferenceCodeSequence = [purpose]
     return item
@@ -157,8 +156,7 @@ def _once(record: Record) -> list[Plane]:
         whole.setdefault(plane.reference[1], []).append(plane)
     once = []
     for planes in whole.values():
-        is_whole = len(planes) == int(planes[0].ds.get("NumberOfFrames") or 1)
-        once += [Plane(planes[0].ds, None, None)] if is_whole else planes
+        once += [Plane(planes[0].ds, None, None)] if len(planes) == planes[0].count else planes
     return once
 
 

@@ -27,7 +27,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from neurdicom.derived.attributes import fit, study_elements
 from neurdicom.derived.identity import uid_of
-from neurdicom.derived.record import Record, finish, instance_number
+from neurdicom.derived.record import Record, finish, instance_number, stamp
 from neurdicom.derived.segmentation import coded
 from neurdicom.errors import PluginFailed
 
@@ -73,12 +73,11 @@ def report(result: Any, record: Record) -> Dataset:
     PluginFailed
         There is nothing in it that could be reported, or too much.
     """
-    groups = [group for group in _groups(result, "", "", 0) if group.numbers or group.texts]
+    groups = list(_groups(result, "", "", 0))
+    groups = [group for group in groups if group.numbers or group.texts]
     items = sum(len(group.numbers) + len(group.texts) for group in groups)
     if not 0 < items <= _MOST_ITEMS:
-        raise PluginFailed(
-            f"{record.tool['name']} answered {items} measurements; a report has from 1 to {_MOST_ITEMS}"
-        )
+        raise PluginFailed(f"{record.tool['name']} answered {items} measurements; a report has from 1 to {_MOST_ITEMS}")
     described = {each["name"]: each for each in record.tool["produces"].get("measurements") or []}
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer(record)),
@@ -98,7 +97,7 @@ def report(result: Any, record: Record) -> Dataset:
         is_verified=False,
     )
     _refer(ds, record)
-    ds.ContentDate, ds.ContentTime = record.made.strftime("%Y%m%d"), record.made.strftime("%H%M%S")
+    stamp(ds, record)
     finish(ds, record, "SR")
     return ds
 
@@ -161,9 +160,8 @@ def _measurement_group(
 
 def _frames(record: Record, instance: str) -> list[int] | None:
     planes = [plane for plane in record.planes if plane.reference[1] == instance]
-    frames = [plane.frame for plane in planes if plane.frame is not None]
-    is_whole = len(planes) == int(planes[0].ds.get("NumberOfFrames") or 1)
-    return None if is_whole else frames
+    frames = [frame for plane in planes if (frame := plane.referenced_frame) is not None]
+    return None if len(planes) == planes[0].count else frames or None
 
 
 def _measurement(key: str, value: float, about: Mapping[str, Any]) -> Measurement:
@@ -214,7 +212,7 @@ def _observer(record: Record) -> ObserverContext:
 
 def _evidence(record: Record) -> list[Dataset]:
     """The sources as highdicom takes them, each once; it knows no SOP Classes but those of its own edition."""
-    evidence = {}
+    evidence: dict[tuple[str, str], Dataset] = {}
     for plane in record.planes:
         ds = Dataset()
         for element in study_elements(plane.ds):

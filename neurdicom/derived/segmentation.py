@@ -1,8 +1,9 @@
 """Label maps as DICOM Segmentation (PS3.3 A.51), encoded by highdicom."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -134,7 +135,8 @@ def _segmentation(
     in_space = planes[0].geometry is not None
     # Each plane is shown to highdicom as an image of one frame with a UID of its own; the references are put right
     # afterwards. So frames of one instance, and planes that lie nowhere, need no other treatment.
-    standins = [_standin(plane, index) for index, plane in enumerate(planes)]
+    thickness = _thickness(planes)
+    standins = [_standin(plane, index, thickness) for index, plane in enumerate(planes)]
     ds = Segmentation(
         source_images=standins,
         pixel_array=labels[stack.indices],
@@ -154,6 +156,7 @@ def _segmentation(
     _refer(ds, dict(zip((each.SOPInstanceUID for each in standins), planes, strict=True)))
     if not in_space:
         _take_out_of_space(ds, record, number)
+        ds.PatientOrientation = None
     describe_derivation(ds, record)
     del ds.SourceImageSequence  # the frames have theirs, and for the object the Referenced Series Sequence names all
     lossy = [plane.ds for plane in planes if plane.ds.get("LossyImageCompression") == "01"]
@@ -165,7 +168,16 @@ def _segmentation(
     return ds
 
 
-def _standin(plane: Plane, index: int) -> Dataset:
+def _thickness(planes: Sequence[Plane]) -> float:
+    """Slice Thickness, which a segmentation needs: the source's, or what fills the gap to the next plane."""
+    first = planes[0].geometry
+    if first is None:
+        return 1.0
+    gaps = [math.dist(first.position, plane.geometry.position) for plane in planes[1:] if plane.geometry is not None]
+    return first.thickness or min(gaps, default=0.0) or first.spacing[0]
+
+
+def _standin(plane: Plane, index: int, thickness: float) -> Dataset:
     ds = Dataset()
     ds.SOPClassUID = SecondaryCaptureImageStorage
     ds.SOPInstanceUID = UID(uid_of("plane", index))
@@ -175,27 +187,25 @@ def _standin(plane: Plane, index: int) -> Dataset:
                     "AccessionNumber", "ReferringPhysicianName"):  # fmt: skip
         setattr(ds, keyword, None)
     geometry = plane.geometry or Geometry((0.0, 0.0, float(index)), _NOWHERE, (1.0, 1.0))
-    place_frame(ds, geometry, frame_of_reference(plane))
-    if geometry.thickness is None:
-        del ds.SliceThickness
+    place_frame(ds, replace(geometry, thickness=thickness), frame_of_reference(plane))
     return ds
 
 
 def _description(segment: Mapping[str, Any], number: int, record: Record) -> SegmentDescription:
     tool = record.tool
-    region, color = segment.get("anatomic_region"), segment.get("color")
-    family = codes.cid7162.ArtificialIntelligence if tool["type"] == "model" else _coded("113076", "DCM", "Segmentation")
+    region, color = coded(segment.get("anatomic_region")), segment.get("color")
+    family = codes.cid7162.ArtificialIntelligence if tool["type"] == "model" else codes.DCM.Segmentation
     description = SegmentDescription(
         segment_number=number,
-        segment_label=segment["label"],
+        segment_label=fit(segment["label"], 64),
         segmented_property_category=coded(segment.get("category")) or codes.SCT.Tissue,
         segmented_property_type=coded(segment.get("type")) or codes.SCT.Tissue,
         algorithm_type=segment.get("algorithm_type") or "AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
             name=fit(tool["name"], 64), family=family, version=fit(tool["version"], 64) or "unknown"
         ),
-        anatomic_regions=[coded(region)] if region else None,
-        tracking_id=segment.get("tracking_id") or None,
+        anatomic_regions=[region] if region else None,
+        tracking_id=fit(segment.get("tracking_id"), 64) or None,
         tracking_uid=_tracking_uid(segment, record),
         display_color=CIELabColor.from_rgb(*_rgb(color)) if color else None,
     )
@@ -216,10 +226,6 @@ def coded(given: Mapping[str, Any] | None) -> CodedConcept | None:
     return CodedConcept(given["value"], given["scheme"], given["meaning"], given.get("version")) if given else None
 
 
-def _coded(value: str, scheme: str, meaning: str) -> CodedConcept:
-    return CodedConcept(value, scheme, meaning)
-
-
 def _rgb(color: str | Sequence[int]) -> tuple[int, int, int]:
     if isinstance(color, str):
         return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
@@ -232,8 +238,8 @@ def _refer(ds: Dataset, planes: Mapping[str, Plane]) -> None:
     for group in [*ds.SharedFunctionalGroupsSequence, *ds.PerFrameFunctionalGroupsSequence]:
         for derivation in group.get("DerivationImageSequence") or ():
             for item in derivation.SourceImageSequence:
-                for element in reference(planes[item.ReferencedSOPInstanceUID]):
-                    item.add(element)
+                if (plane := planes.get(item.ReferencedSOPInstanceUID)) is not None:  # frames may share the item
+                    item.update(reference(plane))
     series: dict[str, dict[str, Dataset]] = {}
     for plane in planes.values():
         item = reference(Plane(plane.ds, None, None))

@@ -4,15 +4,28 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydicom import DataElement, Dataset
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+    UltrasoundImageStorage,
+)
 
 from neurdicom.derived.geometry import Geometry, geometry_of
 from neurdicom.dicom.edits import apply_to_json
 from neurdicom.dicom.part10 import read_header
 
+#: Classes whose instances have one frame; a reference to a frame of one that has more is still not allowed.
+_SINGLE_FRAME: Final = frozenset({
+    CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage, ComputedRadiographyImageStorage,
+    SecondaryCaptureImageStorage, UltrasoundImageStorage,
+})  # fmt: skip
 #: pydicom raises these on values that it can't make sense of.
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, NotImplementedError)
 
@@ -44,6 +57,16 @@ class Plane:
     def reference(self) -> tuple[str, str]:
         """SOP Class and SOP Instance UID."""
         return str(self.ds.get("SOPClassUID") or ""), str(self.ds.SOPInstanceUID)
+
+    @property
+    def referenced_frame(self) -> int | None:
+        """The frame's number in references; None where the class allows none."""
+        return None if self.reference[0] in _SINGLE_FRAME else self.frame
+
+    @property
+    def count(self) -> int:
+        """Frames of its instance."""
+        return max(1, _count(self.ds))
 
 
 def read_planes(sources: Iterable[Mapping[str, Any]]) -> list[Plane]:

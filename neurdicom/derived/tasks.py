@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from neurdicom.derived.capture import captures
 from neurdicom.derived.datasets import returned_datasets
@@ -20,12 +20,10 @@ from neurdicom.derived.images import images
 from neurdicom.derived.record import Record
 from neurdicom.derived.sources import read_planes
 from neurdicom.derived.values import as_picture, frames_of
+from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from neurdicom.errors import NotAvailable, NotInstalled, PluginFailed
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
-
-#: Implementation Class UID (PS3.7 D.3.3.2) of the files that are written here.
-IMPLEMENTATION = UID("2.25.259306428453011062637640233951026155387")
 
 
 def derive(arguments: dict[str, Any]) -> Answer:
@@ -102,7 +100,7 @@ def _write(ds: Dataset, path: str) -> dict[str, Any]:
     """Write a file, durably; what it is and its digest."""
     meta = getattr(ds, "file_meta", None) or FileMetaDataset()
     meta.TransferSyntaxUID = meta.get("TransferSyntaxUID") or ExplicitVRLittleEndian
-    meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION, "NEURDICOM"
+    meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
     ds.file_meta = meta
     try:
         with Path(path).open("xb") as file:

@@ -63,7 +63,7 @@ def frames_of(array: Array, *, stack: bool) -> Array:
         raise PluginFailed(f"a result of shape {array.shape} is no image: 1, 3 or 4 channels are expected")
     if max(array.shape[1:3]) > _MOST:
         raise PluginFailed(f"a result of shape {array.shape} has more rows or columns than an image can have: {_MOST}")
-    return array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
+    return np.asarray(array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array)
 
 
 def as_picture(frames: Array) -> Stored:
@@ -81,7 +81,7 @@ def _opaque(colours: Array) -> Array:
     if colours.shape[2] == 3:
         return colours
     alpha = colours[..., 3:].astype("u2")
-    return ((colours[..., :3] * alpha + 127) // 255).astype("u1")
+    return np.asarray((colours[..., :3] * alpha + 127) // 255, "u1")
 
 
 def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
@@ -108,7 +108,7 @@ def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
     low, high = float(values[finite].min()), float(values[finite].max())
     np.nan_to_num(values, copy=False, nan=low)
     np.clip(values, low, high, out=values)
-    if -32768 <= low and high <= _MOST and (low >= 0 or high <= 32767) and bool((values == np.rint(values)).all()):
+    if low >= -32768 and high <= _MOST and (low >= 0 or high <= 32767) and bool((values == np.rint(values)).all()):
         return Stored(values.astype("u2" if low >= 0 else "i2"))
     if through_zero:
         slope = _decimal(max(-low / 32768, high / 32767))

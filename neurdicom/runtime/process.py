@@ -30,6 +30,7 @@ _REPORTABLE: Final[dict[str, type[NeurdicomError]]] = {
         PluginFailed,
         PluginMemory,
         errors.NotAvailable,
+        errors.NotInstalled,
         errors.NotDicom,
         errors.Malformed,
         errors.Invalid,

@@ -18,6 +18,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.Invalid: 422,
     errors.TooManyAttempts: 429,
     errors.PluginFailed: 500,
+    errors.NotInstalled: 501,
     errors.PeerFailed: 502,
     errors.PluginCrashed: 502,
     errors.Unavailable: 503,

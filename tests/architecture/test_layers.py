@@ -19,6 +19,7 @@ HEIGHTS = {
     "catalog": 3,
     "pixels": 3,
     "runtime": 4,
+    "derived": 4,
     "services": 5,
     "web": 6,
     "dimse": 6,
@@ -32,6 +33,7 @@ TOP = {"__init__", "__main__", "cli", "cli_node", "cli_plugin", "cli_user", "dem
 
 #: Library to the places that may import it, as path prefixes under neurdicom/.
 CONFINED = {
+    "highdicom": ("derived/",),
     "motor": ("catalog/mongo",),
     "pymongo": ("catalog/mongo",),
     "bson": ("catalog/mongo",),
