@@ -19,7 +19,7 @@ check-tools:
 		{ echo "missing: Python's C headers (Debian: apt-get install python3-dev)"; exit 1; }
 	@command -v $${CXX:-c++} >/dev/null || { echo "missing: a C++ compiler (Debian: apt-get install g++)"; exit 1; }
 
-$(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.pxi bridge/*.hpp bridge/include/*)
+$(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.hpp bridge/include/*)
 	@$(MAKE) --no-print-directory check-tools
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -55,4 +55,4 @@ ohif: .ohif/$(OHIF)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .ohif build dist *.egg-info bridge/_bridge.cpp neurdicom/*.so
+	rm -rf $(VENV) .ohif build dist *.egg-info bridge/*.cpp neurdicom/*.so

@@ -16,12 +16,10 @@ from abi cimport (
     RTLD_LOCAL,
     RTLD_NOW,
     Failure,
-    Grey,
     Plugin,
     call_destroy,
     call_init,
     call_process,
-    call_read_grey,
     call_release,
     call_shape,
     call_text,
@@ -336,9 +334,6 @@ cdef int _check(int outcome, Failure& failure) except -1:
 
 cdef str _text(const char* text):
     return (<bytes>text).decode("utf-8", "replace")
-
-
-include "reading.pxi"
 
 
 def start_watch(long long limit, int exit_status):

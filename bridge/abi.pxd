@@ -1,5 +1,4 @@
-"""What the bridge calls: the plugin's interface, the guarded calls into it, the reader of grey samples, the memory watch
-and the loader."""
+"""What the bridge calls: the plugin's interface, the guarded calls into it, the memory watch and the loader."""
 
 from libc.stdint cimport int64_t
 
@@ -20,19 +19,6 @@ cdef extern from "guarded.hpp" namespace "neurdicom" nogil:
     int call_process[Sample](void* function, Plugin* plugin, Sample* image, int width, int height, const char* params,
                         Sample** result, Failure& failure) noexcept
     int call_release(void* function, Plugin* plugin, void* result, bint is_float, Failure& failure) noexcept
-
-
-cdef extern from "reading.hpp" namespace "neurdicom" nogil:
-    cdef struct Grey:
-        int cell
-        bint is_signed
-        int stored
-        int shift
-        double slope
-        double intercept
-
-    bint call_read_grey "neurdicom::read_grey"[Sample](int descriptor, int64_t offset, const Grey& grey, size_t count,
-                                                       Sample* out) noexcept
 
 
 cdef extern from "watch.hpp" namespace "neurdicom" nogil:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.colour import to_luminance
+from neurdicom.pixels.loops import scale_to_bytes
 
 Array = npt.NDArray[Any]
 Picture = npt.NDArray[np.uint8]
@@ -31,7 +32,7 @@ _JPEG_LIMIT = 65500
 _STEP = 64
 
 
-def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple[str, bytes]:
+def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple[str, bytes | memoryview]:
     """Encode an array.
 
     Parameters
@@ -47,7 +48,7 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
     Returns
     -------
     media_type : str
-    body : bytes
+    body : bytes or memoryview
 
     Raises
     ------
@@ -116,6 +117,9 @@ def encode_picture(picture: Picture, format: str, quality: int | None = None) ->
 
 
 def _scale(array: Array) -> Picture:
+    scaled = scale_to_bytes(array)
+    if scaled is not None:
+        return scaled
     low, high, is_finite = _extremes(array)
     result = np.zeros(array.shape, "u1")
     # Halves, where the whole difference is more than a double can hold.
@@ -145,13 +149,13 @@ def _extremes(array: Array) -> tuple[float, float, bool]:
     return (float(finite.min()), float(finite.max()), False) if finite.size else (0.0, 0.0, False)
 
 
-def _lum8(array: Array, keep: bool) -> bytes:
+def _lum8(array: Array, keep: bool) -> memoryview:
     if array.ndim == 3 and array.shape[2] >= 3:
         grey = np.empty(array.shape[:2])
         to_luminance(array, grey)
         array = np.rint(grey).astype("u1") if array.dtype == np.uint8 else grey
         keep = keep or array.dtype == np.uint8
-    return to_picture(array, keep=keep).tobytes()
+    return np.ascontiguousarray(to_picture(array, keep=keep)).reshape(-1).data
 
 
 def _npy(array: Array, _: bool) -> bytes:
@@ -164,7 +168,7 @@ def _little(array: Array) -> Array:
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
-_RAW: Mapping[str, Callable[[Array, bool], bytes]] = {
+_RAW: Mapping[str, Callable[[Array, bool], bytes | memoryview]] = {
     "lum8": _lum8,
     "f32": lambda array, _: array.astype("<f4").tobytes(),
     "f64": lambda array, _: array.astype("<f8").tobytes(),

@@ -197,43 +197,6 @@ class ImageBuffer:
         return kept
 
 
-def read_grey(
-    descriptor: int,
-    offset: int,
-    out: Image,
-    *,
-    cell: int,
-    is_signed: bool,
-    stored: int,
-    shift: int,
-    slope: float,
-    intercept: float,
-) -> bool:
-    """Read grey samples from a file into an image and convert them in one pass.
-
-    Parameters
-    ----------
-    descriptor, offset : int
-        The file, and the first byte of the samples, which are little-endian integers.
-    out : ndarray of float64 or float32
-        Shape (rows, columns), C-contiguous; filled with `stored value * slope + intercept`.
-    cell : {1, 2, 4}
-        Bytes of a sample.
-    is_signed : bool
-        Pixel Representation is 1.
-    stored, shift : int
-        Bits Stored, and how many bits lie below them in the cell (PS3.5 8.1.1).
-    slope, intercept : float
-        1 and 0 for stored values.
-
-    Returns
-    -------
-    bool
-        False when the file ends too early or can't be read; then `out` holds anything.
-    """
-    return bool(_bridge.read_grey(descriptor, offset, out, cell, is_signed, stored, shift, slope, intercept))
-
-
 def watch_memory(limit: int, status: int) -> None:
     """End this process with an exit status once it holds `limit` bytes more than now. Once in a process."""
     _bridge.start_watch(limit, status)

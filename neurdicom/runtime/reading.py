@@ -11,11 +11,11 @@ import numpy.typing as npt
 from neurdicom.dicom.header import Layout
 from neurdicom.pixels.codecs import CODECS
 from neurdicom.pixels.form import PixelForm, as_layout
+from neurdicom.pixels.loops import read_grey
 from neurdicom.pixels.modality import Rescale, modality_of
 from neurdicom.pixels.native import native_place
 from neurdicom.pixels.pipeline import load_stored, to_double
 from neurdicom.pixels.source import Source
-from neurdicom.runtime import native
 from neurdicom.runtime.program import Input
 
 Image = npt.NDArray[Any]
@@ -99,7 +99,7 @@ def _read_plain(path: Path | str, layout: Layout, form: PixelForm, index: int, i
     if span is None or not isinstance(modality, Rescale):
         return False
     with Source(path, layout) as source:
-        return native.read_grey(
+        return read_grey(
             source.descriptor,
             span[0],
             out,

@@ -13,6 +13,9 @@ from neurdicom.web.base import ApiHandler
 from neurdicom.web.problems import problem
 from neurdicom.web.ranges import Span, parse_range
 
+#: Bytes that are copied so that they go out with the headers: that costs less than a call of the kernel for each.
+_COPIED = 1 << 20
+
 MEDIA_TYPE = "application/dicom"
 
 
@@ -93,12 +96,16 @@ async def send_stream(handler: ApiHandler, pieces: AsyncIterator[bytes]) -> None
 
 
 async def send_buffer(handler: ApiHandler, body: bytes | memoryview) -> None:
-    """Write a body from where it lies, without a copy of ours; stop quietly when the client goes away."""
+    """Write a body whole; stop quietly when the client goes away."""
     handler.set_header("Content-Length", str(len(body)))
     with suppress(StreamClosedError):
+        if len(body) <= _COPIED:
+            handler.write(bytes(body))
+            await handler.flush()
+            return
         await handler.flush()
         if handler.request.method != "HEAD":
-            # RequestHandler.write takes bytes only; the stream below takes any buffer.
+            # RequestHandler.write takes bytes only; the stream below takes any buffer, from where it lies.
             await cast(HTTPConnection, handler.request.connection).write(cast(bytes, body))
 
 
