@@ -40,6 +40,10 @@ from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Peer
 from neurdicom.services.plugins import PluginService
 from neurdicom.services.process import ProcessService
+from neurdicom.services.process.jobs import KIND as PROCESS
+from neurdicom.services.process.jobs import ProcessRunner
+from neurdicom.services.process.submission import ProcessJobs
+from neurdicom.services.process.turns import Turns
 from neurdicom.services.query import QueryService
 from neurdicom.services.reindex import ReindexReport, reindex
 from neurdicom.services.remote import RemoteService
@@ -61,6 +65,7 @@ from neurdicom.web import (
     pixels,
     plugins,
     process,
+    process_jobs,
     series,
     studies,
     uploads,
@@ -90,6 +95,7 @@ ROUTES: list[Route] = [
     *pixels.ROUTES,
     *plugins.ROUTES,
     *process.ROUTES,
+    *process_jobs.ROUTES,
     *nodes.ROUTES,
     *jobs.ROUTES,
     *users.ROUTES,
@@ -214,7 +220,9 @@ class Server:
         dimse_peer = DimsePeer(settings, dimse, transfer)
         by_protocol: dict[str, Peer] = {"DIMSE": dimse_peer, "DICOMWEB": self._dicomweb}
         peers = Peers(nodes, by_protocol)
+        processing = ProcessService(catalog, blobs, executor, {"plugin": plugins})
         runners: dict[str, Runner] = {
+            PROCESS: ProcessRunner(catalog, processing, Turns(lambda: executor.slots)),
             "send": SendRunner(catalog, peers),
             "retrieve": RetrieveRunner(peers),
             COMMITMENT: CommitmentRunner(catalog, blobs, nodes, dimse_peer),
@@ -239,7 +247,8 @@ class Server:
             frames=FrameService(blobs, pool),
             bulk=BulkService(catalog, blobs),
             plugins=plugins,
-            process=ProcessService(catalog, blobs, executor, {"plugin": plugins}),
+            process=processing,
+            process_jobs=ProcessJobs(catalog, processing, jobs),
             nodes=nodes,
             dimse=dimse,
             remote=RemoteService(catalog, peers, jobs),

@@ -136,9 +136,16 @@ class PluginFailed(PluginError):
 
 
 class PluginCrashed(PluginError):
-    """The plugin's process died; the message names the signal or the exit status."""
+    """The plugin's process died; the message names the signal or the exit status.
+
+    Attributes
+    ----------
+    from_outside : bool
+        It was killed (SIGKILL): by the kernel when memory ran out, or by an operator.
+    """
 
     code = "plugin_crashed"
+    from_outside = False
 
 
 class PluginTimeout(PluginError, TimeoutError):

@@ -257,7 +257,9 @@ def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return PluginCrashed(f"{program.title} crashed{stage}: {name} ({signal.strsignal(-code) or 'real-time signal'})")
+    crashed = PluginCrashed(f"{program.title} crashed{stage}: {name} ({signal.strsignal(-code) or 'real-time signal'})")
+    crashed.from_outside = -code == signal.SIGKILL
+    return crashed
 
 
 def _error_of(error: object, program: Program) -> NeurdicomError:

@@ -8,8 +8,8 @@ request that began with it has its answer.
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,6 +184,14 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
             await self._catalog.delete_document(self.noun, id)
             self._registry.remove(id)
         log.info("%s %s is removed", self.noun, id)
+
+    @contextmanager
+    def hold(self, id: str, digest: str | None = None) -> Iterator[Tool]:
+        """Keep a version; see `ToolSet.hold`."""
+        version = self._registry.version(id, digest)
+        self._registry.check_ready(version)
+        with self._registry.hold(version.digest):
+            yield self._as_tool(version)
 
     @asynccontextmanager
     async def use(self, id: str, digest: str | None = None) -> AsyncIterator[Running]:

@@ -13,7 +13,8 @@ from neurdicom.errors import Invalid, NotFound
 from neurdicom.security.access import Principal
 from neurdicom.services.jobs import Job, JobService
 from neurdicom.services.node_fields import METHODS
-from neurdicom.services.transfer_jobs import MANY, Peers, ids_of
+from neurdicom.services.selection import MANY, MAX_IDS
+from neurdicom.services.transfer_jobs import Peers, ids_of
 
 #: Unique keys that an entity of a level is retrieved by (PS3.4 C.4.2.1.4).
 UNIQUE_KEYS = {
@@ -26,9 +27,6 @@ UNIQUE_KEYS = {
 #: Matches of one query, by default and at most.
 DEFAULT_MATCHES = 1000
 MAX_MATCHES = 10_000
-
-#: Ids in one request; a job keeps them.
-MAX_IDS = 1000
 
 #: Writing more matches by keyword takes long enough to hold the event loop.
 _MANY = 100

@@ -112,15 +112,19 @@ class Selector:
                     raise NotFound(f"there is no {level} {entity[:80]!r}", field=NAME_OF[level])
 
     async def series(self, selection: Selection) -> AsyncIterator[Entity]:
-        """The series in it that are selected as a whole, each once. Raises `Invalid` for a selection of instances."""
-        if selection.level is Level.INSTANCE or Level.INSTANCE in selection.ids:
-            raise Invalid("instances are selected; series, studies or patients are expected", field="instances")
-        async for series in self._whole(selection):
-            yield series
+        """The series in it that are selected as a whole, each once."""
+        for level, conditions in selection.queries():
+            if level is Level.INSTANCE:
+                continue
+            async for page in self._pages(level, conditions):
+                for entity in page:
+                    async for series in self._series_of(level, entity):
+                        if not _is_below(series, selection, level):
+                            yield series
 
     async def instances(self, selection: Selection) -> AsyncIterator[tuple[Entity, list[Entity]]]:
         """The instances in it, each once: a series and some of its instances, in slice order where it is whole."""
-        async for series in self._whole(selection):
+        async for series in self.series(selection):
             try:
                 page = await self._search.children(Level.SERIES, series["id"], Query(Level.INSTANCE, limit=None))
             except NotFound:  # deleted meanwhile
@@ -141,16 +145,6 @@ class Selector:
                 found = await self._catalog.get(Level.SERIES, one)
                 if found is not None:
                     yield found, instances
-
-    async def _whole(self, selection: Selection) -> AsyncIterator[Entity]:
-        for level, conditions in selection.queries():
-            if level is Level.INSTANCE:
-                continue
-            async for page in self._pages(level, conditions):
-                for entity in page:
-                    async for series in self._series_of(level, entity):
-                        if not _is_below(series, selection, level):
-                            yield series
 
     async def _series_of(self, level: Level, entity: Entity) -> AsyncIterator[Entity]:
         if level is Level.SERIES:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -69,6 +69,10 @@ class ToolSet(ABC):
     @abstractmethod
     def tool(self, id: str, digest: str | None = None) -> Tool:
         """The current version of one, or one of this digest that is still held. Raises `NotFound` or `Conflict`."""
+
+    @abstractmethod
+    def hold(self, id: str, digest: str | None = None) -> AbstractContextManager[Tool]:
+        """Keep a version from going when it is replaced or deleted, without running it. Raises as `use` does."""
 
     @abstractmethod
     def use(self, id: str, digest: str | None = None) -> AbstractAsyncContextManager[Running]:

@@ -12,9 +12,7 @@ from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
 from neurdicom.services.jobs import Failure, Item, Job, Outcome, Runner
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Node, Peer, Progress
-
-#: What each level is called in a request to send.
-MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
+from neurdicom.services.selection import MANY
 
 #: Failures and warnings that are told of one item.
 _TOLD = 20

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from neurdicom.services.nodes import NodeService
     from neurdicom.services.plugins import PluginService
     from neurdicom.services.process import ProcessService
+    from neurdicom.services.process.submission import ProcessJobs
     from neurdicom.services.query import QueryService
     from neurdicom.services.remote import RemoteService
     from neurdicom.services.remove import RemoveService
@@ -84,6 +85,7 @@ class Services:
     bulk: "BulkService"
     plugins: "PluginService"
     process: "ProcessService"
+    process_jobs: "ProcessJobs"
     nodes: "NodeService"
     remote: "RemoteService"
     jobs: "JobService"

@@ -4,10 +4,10 @@ from typing import Any
 
 from neurdicom.errors import Invalid
 from neurdicom.security.access import Principal
-from neurdicom.services.jobs import STATES, Job
+from neurdicom.services.jobs import ITEM_STATES, STATES, Job
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
-from neurdicom.web.routing import INTEGER, STRING, Parameter, Route, operation
+from neurdicom.web.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}
@@ -20,11 +20,13 @@ _JOB: dict[str, Any] = {
     "required": ["id", "kind", "state", "done", "failed", "total", "created", "started", "ended", "results", "errors"],
     "properties": {
         "id": STRING,
-        "kind": {**STRING, "description": "`send`, `retrieve`, `commitment`."},
+        "kind": {**STRING, "description": "`process`, `send`, `retrieve`, `commitment`."},
         "state": {"enum": list(STATES), "description": "A job that waits to try again is `queued`, with `retry_at`."},
-        "done": {**INTEGER, "description": "Instances."},
+        "done": {**INTEGER, "description": "Instances; for `process` results, of `results.unit`."},
         "failed": INTEGER,
         "total": {"type": ["integer", "null"], "description": "Null while it is not known."},
+        "rate": {"type": ["number", "null"], "description": "A second, over the last ten; null while it does not run."},
+        "time_left": {"type": ["number", "null"], "description": "Seconds, at this rate."},
         "created": {"type": "string", "format": "date-time"},
         "started": _TIME,
         "ended": _TIME,
@@ -32,11 +34,35 @@ _JOB: dict[str, Any] = {
         "retry_reason": {"type": ["string", "null"]},
         "user": STRING,
         "request": {"type": "object", "description": "What was asked for."},
-        "results": {"type": "object"},
+        "results": {
+            "type": "object",
+            "description": "Of jobs that keep them, their `url`; and what was left out (`skipped`).",
+        },
         "errors": {
             "type": "array",
             "items": _TOLD,
             "description": "The first failures, at most 100 (5 in lists); no instance where it is the whole node.",
+        },
+    },
+}
+
+_ITEM: dict[str, Any] = {
+    "type": "object",
+    "required": ["number", "state", "error"],
+    "properties": {
+        "number": {**INTEGER, "description": "Its place in the job, from 0."},
+        "series": STRING,
+        "instance": {"type": ["string", "null"], "description": "Null where the whole series is one item."},
+        "frame": {"type": ["integer", "null"]},
+        "state": {"enum": list(ITEM_STATES)},
+        "result": {"type": ["string", "null"], "description": "Id of the result, where it is kept."},
+        "url": {"type": ["string", "null"], "description": "Where the result is."},
+        "stored": {"type": "array", "items": STRING, "description": "SOP Instance UIDs of what was made of it."},
+        "cached": {**BOOLEAN, "description": "It had been computed before."},
+        "error": {
+            "type": ["object", "null"],
+            "properties": {"code": STRING, "detail": STRING, "attempts": INTEGER},
+            "description": "Why it failed; the codes are those of problem details.",
         },
     },
 }
@@ -124,7 +150,48 @@ class JobHandler(ApiHandler):
             self.finish()
 
 
+class ResultsHandler(ApiHandler):
+    """What came of the items of a job."""
+
+    @operation(
+        "List what came of each item of a job",
+        tag="jobs",
+        description="Of processing jobs: series by series, slice by slice. Other jobs keep no items.",
+        query=(
+            Parameter("state", "Only those in this state.", {"enum": list(ITEM_STATES)}),
+            *(each for each in _QUERY if each.name in ("limit", "offset")),
+        ),
+        answers={200: json_answer("A page.", {"type": "array", "items": _ITEM})},
+    )
+    async def get(self, job: str) -> None:
+        """Answer a page."""
+        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+        state = self.query("state")
+        if state not in (None, *ITEM_STATES):
+            raise Invalid(f"state is {str(state)[:80]!r}; {', '.join(ITEM_STATES)} are known", field="state")
+        items, total = await self.services.jobs.results.page(job, limit=limit, offset=offset, state=state)
+        send_items(self, items, offset=offset, total=total)
+
+
+class RetryHandler(ApiHandler):
+    """Another run of a job that is over."""
+
+    @operation(
+        "Run what failed of a job once more",
+        tag="jobs",
+        description="The same job runs again, over what failed and what it did not come to; a processing job with the "
+        "version of its plugin or model that is current then. What is done stays.",
+        answers={202: job_answer("The job, which waits for its turn."), 403: "It is another user's."},
+    )
+    async def post(self, job: str) -> None:
+        """Let it run again."""
+        send_job(self, await self.services.jobs.retry(job, by=principal_of(self)))
+
+
 ROUTES = [
     Route("/api/jobs", JobsHandler),
     Route("/api/jobs/{id}", JobHandler),
+    Route("/api/jobs/{id}/results", ResultsHandler),
+    Route("/api/jobs/{id}/retry", RetryHandler),
 ]

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from neurdicom.security.access import Access
 from neurdicom.services.node_fields import as_answer
-from neurdicom.services.remote import DEFAULT_MATCHES, MAX_IDS, MAX_MATCHES
+from neurdicom.services.remote import DEFAULT_MATCHES, MAX_MATCHES
+from neurdicom.services.selection import MAX_IDS
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items

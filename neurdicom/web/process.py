@@ -10,15 +10,15 @@ from neurdicom.services.process import FORMATS, Processed, Work
 from neurdicom.services.tools import ToolType
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import send_buffer
-from neurdicom.web.routing import BINARY, Parameter, Route, operation
+from neurdicom.web.routing import BINARY, Parameter, Route, Schema, operation
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
-_OPTIONS: Mapping[str, Param] = {
+OPTIONS: Mapping[str, Param] = {
     "frame": Param.from_meta("frame", {"type": "int", "default": 1, "range": [1, None]}),
     "format": Param.from_meta("format", {"type": "text", "default": "png", "values": [*FORMATS, "dicom"]}),
     "store": Param.from_meta("store", {"type": "bool", "default": False}),
 }
-_QUERY = (
+QUERY = (
     Parameter("frame", "The frame to process, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
     Parameter(
         "format",
@@ -28,7 +28,7 @@ _QUERY = (
         {"type": "string", "enum": list(FORMATS), "default": "png"},
     ),
 )
-_DESCRIPTION = (
+PARAMETERS = (
     "The plugin's parameters are further query parameters, form fields, or members of a JSON object. A list is "
     "repeated, separated by commas, or a JSON array."
 )
@@ -45,53 +45,28 @@ _RESULT = {
         "application/json": {"schema": {}},
     },
 }
-_FIELDS = {"type": "object", "additionalProperties": True}
+_ANY_FIELDS = {"type": "object", "additionalProperties": True}
+
+#: The body of a request that brings a tool's parameters.
+FIELDS: Mapping[str, Schema] = dict.fromkeys(
+    ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"), _ANY_FIELDS
+)
 
 #: Characters of JSON that go into a header.
 _LONGEST_HEADER = 4096
 
 
-class ProcessByPluginHandler(ApiHandler):
-    """Runs a plugin on one instance."""
+class ToolHandler(ApiHandler):
+    """What handlers share whose requests bring the parameters of a tool, and options of ours beside them."""
 
-    @operation(
-        "Run a plugin on an instance",
-        tag="processing",
-        description=_DESCRIPTION,
-        query=_QUERY,
-        open_query=True,
-        answers={200: _RESULT},
-    )
-    async def get(self, instance: str, plugin: str) -> None:
-        """Answer the result."""
-        await self._process(instance, plugin)
+    own_options: Mapping[str, Param] = OPTIONS
 
-    @operation(
-        "Run a plugin on an instance, with parameters in the body",
-        tag="processing",
-        description=_DESCRIPTION,
-        query=_QUERY,
-        open_query=True,
-        body={
-            "application/json": _FIELDS,
-            "application/x-www-form-urlencoded": _FIELDS,
-            "multipart/form-data": _FIELDS,
-        },
-        answers={200: _RESULT},
-    )
-    async def post(self, instance: str, plugin: str) -> None:
-        """Answer the result."""
-        await self._process(instance, plugin)
-
-    async def _process(self, instance: str, plugin: str) -> None:
-        await self._send(await self.services.process.run(self._work("plugin", plugin, instance)))
-
-    def _work(self, tool_type: ToolType, id: str, entity: str) -> Work:
-        """What the request asks for, checked."""
+    def _work(self, tool_type: ToolType, id: str, entity: str = "") -> Work:
+        """What the request asks for, checked. Raises `NotFound`, `Malformed` or `Invalid`."""
         process = self.services.process
         tool = process.tool(tool_type, id)
         texts, values = self._given()
-        options = {name: param for name, param in _OPTIONS.items() if name not in tool.params}
+        options = {name: param for name, param in self.own_options.items() if name not in tool.params}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         if chosen.get("store") or chosen.get("format") == "dicom":
             raise NotAvailable("results can't be kept as, or turned into, DICOM instances by this version")
@@ -111,6 +86,38 @@ class ProcessByPluginHandler(ApiHandler):
         if content_type in ("", "application/json") or content_type.endswith("+json"):
             return texts, self.json_body()
         raise Malformed(f"the body is {content_type}; JSON or a form is expected", field="Content-Type")
+
+
+class ProcessByPluginHandler(ToolHandler):
+    """Runs a plugin on one instance."""
+
+    @operation(
+        "Run a plugin on an instance",
+        tag="processing",
+        description=PARAMETERS,
+        query=QUERY,
+        open_query=True,
+        answers={200: _RESULT},
+    )
+    async def get(self, instance: str, plugin: str) -> None:
+        """Answer the result."""
+        await self._process(instance, plugin)
+
+    @operation(
+        "Run a plugin on an instance, with parameters in the body",
+        tag="processing",
+        description=PARAMETERS,
+        query=QUERY,
+        open_query=True,
+        body=FIELDS,
+        answers={200: _RESULT},
+    )
+    async def post(self, instance: str, plugin: str) -> None:
+        """Answer the result."""
+        await self._process(instance, plugin)
+
+    async def _process(self, instance: str, plugin: str) -> None:
+        await self._send(await self.services.process.run(self._work("plugin", plugin, instance)))
 
     async def _send(self, processed: Processed) -> None:
         reply, meta = processed.reply, processed.reply.meta

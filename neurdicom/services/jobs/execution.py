@@ -89,7 +89,8 @@ class Execution:
         await self._save_record()
         saver = asyncio.create_task(self._keep_saving())
         try:
-            error = await self._work()
+            with self._runner.session(self.job):
+                error = await self._work()
         finally:
             saver.cancel()
             await asyncio.gather(saver, return_exceptions=True)

@@ -72,11 +72,12 @@ class ResultReader:
         """One item: what it is, its state, and its result or its error."""
         runner = self._runners.get(job.kind)
         value = chunk.values[index]
-        what = {"item": value} if runner is None else runner.describe(value)
         state = chunk.state(index)
         error: dict[str, Any] | None = None
         if index in chunk.failures:
             _, reason, *code = chunk.failures[index][0]
             error = {"code": code[0] if code and code[0] else "error", "detail": reason}
-        result: Mapping[str, Any] = chunk.results.get(index, {}) if state == "done" else {}
-        return {"number": chunk.number * CHUNK + index, **what, "state": state, **result, "error": error}
+            error["attempts"] = chunk.attempts.get(index, 1)
+        result = chunk.results.get(index) if state == "done" else None
+        what = {"item": value} if runner is None else runner.describe(value, result)
+        return {"number": chunk.number * CHUNK + index, **what, "state": state, "error": error}

@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,8 +123,12 @@ class Runner(ABC):
             The node as a whole fails, and so nothing can be said of the items that are left.
         """
 
-    def describe(self, value: Any) -> dict[str, Any]:
-        """Say in the API what an item is, where items are kept."""
+    def session(self, job: Job) -> AbstractContextManager[None]:
+        """Have for as long as a job runs what it needs all the time."""
+        return nullcontext()
+
+    def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Say in the API what an item is and, once it is done, what came of it; where items are kept."""
         return {"item": value}
 
     def renew(self, job: Job) -> None:  # noqa: B027 (most kinds have nothing to do)

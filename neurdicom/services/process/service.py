@@ -1,12 +1,13 @@
 """Runs a plugin or a model: what is asked for is checked, its inputs are found, a worker computes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.attributes import Level
-from neurdicom.errors import Invalid
+from neurdicom.errors import Invalid, NotFound
 from neurdicom.runtime.execution import Executor, Task
 from neurdicom.runtime.params import convert_arguments
 from neurdicom.services.process.inputs import instance_input
@@ -35,9 +36,18 @@ class ProcessService:
         self._executor = executor
         self._tools = tools
 
-    def tool(self, tool_type: ToolType, id: str) -> Tool:
-        """The plugin or model of an id. Raises `NotFound`."""
-        return self._tools[tool_type].tool(id)
+    def tool(self, tool_type: ToolType, id: str, digest: str | None = None) -> Tool:
+        """The plugin or model of an id; see `ToolSet.tool`."""
+        return self._set(tool_type).tool(id, digest)
+
+    def hold(self, work: Work) -> AbstractContextManager[Tool]:
+        """Keep the version that a work names from going; see `ToolSet.hold`."""
+        return self._set(work.tool_type).hold(work.tool, work.digest)
+
+    def _set(self, tool_type: ToolType) -> ToolSet:
+        if tool_type not in self._tools:
+            raise NotFound(f"this server has no {tool_type}s")
+        return self._tools[tool_type]
 
     def convert(self, tool: Tool, texts: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters of a tool, given as text and as JSON values. Raises `Invalid` with the parameter's name."""

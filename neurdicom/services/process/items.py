@@ -1,0 +1,109 @@
+"""What a processing job consists of: the instances, frames or series that are selected and fit the tool."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import AnyOf, Between, Condition, Query
+from neurdicom.errors import Invalid
+from neurdicom.services.selection import Selection, Selector
+from neurdicom.services.tools import Tool
+
+#: Modalities whose instances have pixels that are no picture of a patient, or none.
+_NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "AU", "ECG"})
+
+#: Why something that is selected is left out.
+Skipped = Counter[str]
+
+
+class Items:
+    """Finds the items of processing jobs.
+
+    An item is a small mapping: `series`, `instance` (None where the tool works on series) and `frame` (None where it
+    gets the whole instance). Left out is what the tool is not made for: series of other modalities than its META.json
+    names, and instances without pixels, or that are no images, unless it names their modality.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._selector = Selector(catalog)
+
+    async def check(self, selection: Selection, tool: Tool) -> None:
+        """See that what is selected is there, and that the tool works on it. Raises `NotFound` or `Invalid`."""
+        await self._selector.check(selection)
+        if tool.level == "series" and (selection.level is Level.INSTANCE or Level.INSTANCE in selection.ids):
+            raise Invalid(f"the {tool.type} {tool.name!r} works on whole series, not on instances", field="instances")
+
+    async def walk(
+        self, selection: Selection, tool: Tool, frame: int | None, skipped: Skipped
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The items, a series at a time; what is left out is counted in `skipped`, in instances."""
+        modalities = modalities_of(tool)
+        if tool.level == "series":
+            async for series in self._selector.series(selection):
+                if not _fits(series, modalities):
+                    skipped["modality"] += series["images_count"]
+                elif await self._has_pixels(series, modalities):
+                    yield {"series": series["id"], "instance": None, "frame": None}
+                else:
+                    skipped["no_pixels"] += series["images_count"]
+            return
+        async for series, instances in self._selector.instances(selection):
+            if not _fits(series, modalities):
+                skipped["modality"] += len(instances)
+                continue
+            for instance in instances:
+                if not (instance.get("rows") or _is_named(series, modalities)):
+                    skipped["no_pixels"] += 1
+                    continue
+                for each in _frames(instance, tool, frame):
+                    yield {"series": series["id"], "instance": instance["id"], "frame": each}
+
+    async def count(self, selection: Selection, tool: Tool) -> int | None:
+        """About how many items there are, as the catalog can tell at once; None where it can't."""
+        queries = selection.queries()
+        if len(queries) > 1:
+            return None
+        _, conditions = queries[0]
+        modalities = modalities_of(tool)
+        if modalities:
+            conditions = (*conditions, AnyOf("modality", tuple(modalities)))
+        if tool.level == "series":
+            return await self._total(Level.SERIES, conditions)
+        pixels = Between("rows", 1, None)
+        if tool.per_frame and await self._total(Level.INSTANCE, (*conditions, Between("number_of_frames", 2, None))):
+            return None
+        return await self._total(Level.INSTANCE, conditions if modalities else (*conditions, pixels))
+
+    async def _total(self, level: Level, conditions: tuple[Condition, ...]) -> int:
+        return (await self._catalog.find(Query(level, conditions, limit=1))).total
+
+    async def _has_pixels(self, series: Entity, modalities: frozenset[str]) -> bool:
+        if _is_named(series, modalities):
+            return True
+        of_it = AnyOf("series", (series["id"],))
+        return bool(await self._total(Level.INSTANCE, (of_it, Between("rows", 1, None))))
+
+
+def modalities_of(tool: Tool) -> frozenset[str]:
+    """The modalities that META.json names, in capitals; none means all."""
+    named = tool.meta.get("modalities") or ()
+    texts = named.replace(",", " ").split() if isinstance(named, str) else named
+    return frozenset(text.strip().upper() for text in texts if text.strip() not in ("", "*"))
+
+
+def _fits(series: Mapping[str, Any], modalities: frozenset[str]) -> bool:
+    modality = (series.get("modality") or "").upper()
+    return modality in modalities if modalities else modality not in _NO_IMAGES
+
+
+def _is_named(series: Mapping[str, Any], modalities: frozenset[str]) -> bool:
+    return (series.get("modality") or "").upper() in modalities
+
+
+def _frames(instance: Mapping[str, Any], tool: Tool, frame: int | None) -> range | tuple[int | None, ...]:
+    if frame is not None:
+        return (frame,)
+    return range(1, (instance.get("number_of_frames") or 1) + 1) if tool.per_frame else (None,)

@@ -1,0 +1,133 @@
+"""Routes that run a plugin or a model on a series, a study, a patient, or on what filters find: they make jobs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from neurdicom.dicom.attributes import Level
+from neurdicom.errors import Invalid
+from neurdicom.runtime.params import Param
+from neurdicom.services.process import FORMATS
+from neurdicom.services.selection import MANY, MAX_IDS, NAME_OF, Selection
+from neurdicom.services.tools import ToolType
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.jobs import job_answer, principal_of, send_job
+from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler
+from neurdicom.web.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
+from neurdicom.web.schemas import json_answer
+
+_FRAME = "A frame of each instance, from 1; `all` makes a result of each where the tool takes frames one by one."
+_OPTIONS: Mapping[str, Param] = {**OPTIONS, "frame": Param.from_meta("frame", {"type": "text", "default": "all"})}
+_QUERY = tuple(
+    Parameter("frame", _FRAME, {"type": "string", "default": "all"}) if each.name == "frame" else each for each in QUERY
+)
+_LEFT_OUT = (
+    "Left out are series of other modalities than the tool's META.json names and, unless it names their modality, "
+    "instances without pixels and segmentations; the job tells how many. The version of the tool that is current now "
+    "does the whole job."
+)
+_ACCEPTED = job_answer("The job that was made; its URL is in Location.")
+
+_IDS = {"type": "array", "items": STRING, "maxItems": MAX_IDS}
+_REQUEST: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "plugin": {**STRING, "description": "Id of a plugin; this or `model`."},
+        "model": {**STRING, "description": "Id of a model."},
+        "params": {"type": "object"},
+        "format": {"enum": list(FORMATS), "default": "png"},
+        "store": {**BOOLEAN, "default": False},
+        "cache": {**BOOLEAN, "default": True},
+        "frame": {
+            "description": _FRAME,
+            "anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"const": "all"}],
+        },
+        **dict.fromkeys(MANY, _IDS),
+        "level": {"enum": list(MANY), "description": "Whose filters these are: those of the list of that name."},
+        "filters": {"type": "object", "description": "Field to text, as in the lists; `{}` is all that is stored."},
+        "dry_run": {**BOOLEAN, "default": False, "description": "Count only."},
+    },
+}
+_ESTIMATE = {
+    "type": "object",
+    "required": ["total", "skipped"],
+    "properties": {
+        "total": {**INTEGER, "description": "Results that the job would make."},
+        "skipped": {
+            "type": "object",
+            "additionalProperties": INTEGER,
+            "description": "Instances that it would leave out, by reason: `modality`, `no_pixels`.",
+        },
+    },
+}
+
+
+def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
+    """Handler that runs a tool of a type on all that lies below an entity."""
+
+    class ProcessBelowHandler(ToolHandler):
+        own_options = _OPTIONS
+
+        @operation(
+            f"Run a {tool_type} on {'an' if level is Level.INSTANCE else 'a'} {level}, as a job",
+            tag="processing",
+            description=f"{PARAMETERS} {_LEFT_OUT}",
+            query=_QUERY,
+            open_query=True,
+            body=FIELDS,
+            answers={202: _ACCEPTED},
+        )
+        async def post(self, entity: str, tool: str) -> None:
+            work = self._work(tool_type, tool)
+            is_own = "frame" in self.services.process.tool(tool_type, tool).params
+            work = replace(work, frame=None if is_own else _frame(work.frame))
+            selection = Selection.of(level, entity)
+            send_job(self, await self.services.process_jobs.submit(work, selection, by=principal_of(self)))
+
+    return ProcessBelowHandler
+
+
+class ProcessHandler(ApiHandler):
+    """Runs a tool on what a request selects."""
+
+    @operation(
+        "Run a plugin or a model on what is selected, as a job",
+        tag="processing",
+        description="What is selected: `patients`, `studies`, `series`, `instances` (lists of ids), or `filters` as "
+        f"the list of a `level` takes them. {_LEFT_OUT}",
+        body={"application/json": _REQUEST},
+        answers={200: json_answer("With `dry_run`: what a job would do.", _ESTIMATE), 202: _ACCEPTED},
+    )
+    async def post(self) -> None:
+        """Make a job, or tell what it would do."""
+        given = self.json_body()
+        dry_run = given.get("dry_run", False)
+        if type(dry_run) is not bool:
+            raise Invalid(f"dry_run is {str(dry_run)[:80]!r}; true or false is expected", field="dry_run")
+        jobs = self.services.process_jobs
+        work, selection = jobs.parse(given)
+        if dry_run:
+            estimate = await jobs.estimate(work, selection)
+            self.send_json({"total": estimate.total, "skipped": estimate.skipped})
+        else:
+            send_job(self, await jobs.submit(work, selection, by=principal_of(self)))
+
+
+def _frame(given: Any) -> int | None:
+    """Read the option `frame`, which is text."""
+    text = str(given)
+    if text == "all":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise Invalid(f"frame is {text[:80]!r}; a number from 1, or all, is expected", field="frame")
+    return int(text)
+
+
+ROUTES = [
+    Route("/api/process", ProcessHandler),
+    *(
+        Route(f"/api/{NAME_OF[level]}/{{id}}/process/by_{tool}/{{{tool}_id}}", below_handler(level, tool))
+        for tool in ("plugin",)
+        for level in (Level.PATIENT, Level.STUDY, Level.SERIES)
+    ),
+]
