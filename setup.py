@@ -22,7 +22,11 @@ def extension(name: str, headers: list[str], libraries: list[str]) -> Extension:
 
 
 extensions = [
-    extension("_bridge", ["abi.pxd", "guarded.hpp", "watch.hpp", "include/neurdicom_plugin.h"], ["dl", "pthread"]),
+    extension(
+        "_bridge",
+        ["abi.pxd", "guarded.hpp", "result.pxi", "watch.hpp", "include/neurdicom_plugin.h"],
+        ["dl", "pthread"],
+    ),
     extension("_pixels", ["reading.hpp", "scaling.hpp"], []),
 ]
 

@@ -17,9 +17,11 @@ from abi cimport (
     RTLD_NOW,
     Failure,
     Plugin,
+    call_depth,
     call_destroy,
     call_init,
     call_process,
+    call_process_volume,
     call_release,
     call_shape,
     call_text,
@@ -49,60 +51,7 @@ class LoadFailed(RuntimeError):
     """The library can't be loaded, or lacks what it needs."""
 
 
-@cython.no_gc_clear
-cdef class Result:
-    """What `Process` returned, where the plugin left it: a buffer of doubles or floats that can be read without a copy.
-
-    float64 or float32, shape (height, width) or (height, width, channels). Memory of the plugin's is freed, by its own
-    `FreeResult`, when the last view of it is gone.
-    """
-
-    cdef Library _library
-    cdef object _image
-    cdef void* _data
-    cdef void* _release
-    cdef bint _is_float
-    cdef bint _is_borrowed
-    cdef int _ndim
-    cdef Py_ssize_t _shape[3]
-    cdef Py_ssize_t _strides[3]
-
-    def __getbuffer__(self, Py_buffer* buffer, int flags):
-        cdef Py_ssize_t size = sizeof(float) if self._is_float else sizeof(double)
-        if flags & PyBUF_WRITABLE:
-            raise BufferError("the result is read-only")
-        buffer.buf = self._data
-        buffer.obj = self
-        buffer.len = self._shape[0] * self._strides[0]
-        buffer.itemsize = size
-        buffer.readonly = 1
-        buffer.format = NULL
-        if flags & PyBUF_FORMAT:
-            buffer.format = FLOAT_FORMAT if self._is_float else DOUBLE_FORMAT
-        buffer.ndim = self._ndim
-        buffer.shape = self._shape
-        buffer.strides = self._strides
-        buffer.suboffsets = NULL
-        buffer.internal = NULL
-
-    @property
-    def is_in_place(self):
-        """Whether the plugin worked in the image that it was given."""
-        return self._image is not None
-
-    @property
-    def shape(self):
-        """(height, width), or (height, width, channels) where there are several."""
-        return tuple([self._shape[index] for index in range(self._ndim)])
-
-    def __dealloc__(self):
-        cdef Failure failure
-        if self._release != NULL:
-            with nogil:
-                call_release(self._release, self._library._plugin, self._data, self._is_float, failure)
-        if self._library is not None:
-            self._library._alive -= 1
-            self._library._lent -= self._is_borrowed
+include "result.pxi"
 
 
 cdef class Library:
@@ -127,11 +76,13 @@ cdef class Library:
     cdef void* _library
     cdef void* _process
     cdef void* _process_f32
+    cdef void* _process_volume
     cdef void* _destroy
     cdef void* _free
     cdef void* _free_f32
     cdef void* _last_error
     cdef void* _result_shape
+    cdef void* _result_depth
     cdef void* _result_json
     cdef int _alive
     cdef int _lent
@@ -147,15 +98,17 @@ cdef class Library:
         self._destroy = self._find(b"DestroyPlugin")
         self._process = self._find(b"Process")
         self._process_f32 = self._find(b"ProcessF32")
+        self._process_volume = self._find(b"ProcessVolume")
         self._free = self._find(b"FreeResult")
         self._free_f32 = self._find(b"FreeResultF32")
         self._last_error = self._find(b"LastError")
         self._result_shape = self._find(b"ResultShape")
+        self._result_depth = self._find(b"ResultDepth")
         self._result_json = self._find(b"ResultJson")
         missing = []
         if start == NULL:
             missing.append("InitPlugin")
-        if self._process == NULL and self._process_f32 == NULL:
+        if self._process == NULL and self._process_f32 == NULL and self._process_volume == NULL:
             missing.append("Process")
         if self._destroy == NULL:
             missing.append("DestroyPlugin")
@@ -176,6 +129,16 @@ cdef class Library:
     def wants_float32(self):
         """Whether it takes float32 images, with `ProcessF32`, instead of float64."""
         return self._process_f32 != NULL
+
+    @property
+    def takes_images(self):
+        """Whether it has `Process` or `ProcessF32`."""
+        return self._process != NULL or self._process_f32 != NULL
+
+    @property
+    def takes_volumes(self):
+        """Whether it has `ProcessVolume`."""
+        return self._process_volume != NULL
 
     def process(self, double[:, ::1] image not None, bytes params not None):
         """Call `Process` without the GIL.
@@ -205,12 +168,12 @@ cdef class Library:
         cdef const char* text = params
         cdef Failure failure
         cdef int outcome
-        self._check_call(self._process, image.shape[0], image.shape[1], <uintptr_t>&image[0, 0])
+        self._check_call(self._process, 1, image.shape[0], image.shape[1], <uintptr_t>&image[0, 0])
         cdef int height = <int>image.shape[0], width = <int>image.shape[1]
         with nogil:
             outcome = call_process(self._process, self._plugin, &image[0, 0], width, height, text, &answer, failure)
         _check(outcome, failure)
-        return self._hold(answer, answer == &image[0, 0], image, height, width, False)
+        return self._hold(answer, answer == &image[0, 0], image, 0, height, width, False)
 
     def process_f32(self, float[:, ::1] image not None, bytes params not None):
         """Call `ProcessF32`: as `process`, for a float32 array."""
@@ -218,70 +181,106 @@ cdef class Library:
         cdef const char* text = params
         cdef Failure failure
         cdef int outcome
-        self._check_call(self._process_f32, image.shape[0], image.shape[1], <uintptr_t>&image[0, 0])
+        self._check_call(self._process_f32, 1, image.shape[0], image.shape[1], <uintptr_t>&image[0, 0])
         cdef int height = <int>image.shape[0], width = <int>image.shape[1]
         with nogil:
             outcome = call_process(self._process_f32, self._plugin, &image[0, 0], width, height, text, &answer, failure)
         _check(outcome, failure)
-        return self._hold(answer, answer == &image[0, 0], image, height, width, True)
+        return self._hold(answer, answer == &image[0, 0], image, 0, height, width, True)
 
-    cdef int _check_call(self, void* function, Py_ssize_t height, Py_ssize_t width, uintptr_t address) except -1:
+    def process_volume(self, double[:, :, ::1] volume not None, bytes params not None):
+        """Call `ProcessVolume`: as `process`, for a float64 array of shape (depth, height, width)."""
+        cdef double* answer = NULL
+        cdef const char* text = params
+        cdef Failure failure
+        cdef int outcome
+        self._check_call(
+            self._process_volume, volume.shape[0], volume.shape[1], volume.shape[2], <uintptr_t>&volume[0, 0, 0]
+        )
+        cdef int depth = <int>volume.shape[0], height = <int>volume.shape[1], width = <int>volume.shape[2]
+        with nogil:
+            outcome = call_process_volume(
+                self._process_volume, self._plugin, &volume[0, 0, 0], width, height, depth, text, &answer, failure
+            )
+        _check(outcome, failure)
+        return self._hold(answer, answer == &volume[0, 0, 0], volume, depth, height, width, False)
+
+    cdef int _check_call(
+        self, void* function, Py_ssize_t depth, Py_ssize_t height, Py_ssize_t width, uintptr_t address
+    ) except -1:
         if self._plugin == NULL:
             raise ValueError("the plugin is closed")
         if function == NULL:
-            raise TypeError("the plugin has no function for this type of sample")
+            raise TypeError("the plugin has no function for this type of sample or this number of dimensions")
         if self._lent:
             raise BufferError("an earlier result of the plugin is still in use")
-        if height == 0 or width == 0 or height > INT_MAX or width > INT_MAX:
-            raise ValueError(f"an image of {height} x {width} can't be processed")
+        if not (0 < depth <= INT_MAX and 0 < height <= INT_MAX and 0 < width <= INT_MAX):
+            raise ValueError(f"{depth} x {height} x {width} samples can't be processed")
         if address % ALIGNMENT:
             raise ValueError(f"the image is not aligned to {ALIGNMENT} bytes")
         return 0
 
-    cdef Result _hold(self, void* answer, bint is_in_place, object image, int height, int width, bint is_float):
-        """The object that owns what the plugin returned; None when it returned nothing and has JSON instead."""
+    cdef Result _hold(
+        self, void* answer, bint is_in_place, object given, int depth, int height, int width, bint is_float
+    ):
+        """The object that owns what the plugin returned; None when it returned nothing and has JSON instead.
+
+        `depth` is 0 for an image.
+        """
         if answer == NULL:
             reason = self.last_error()
             if reason is None and self._result_json != NULL:
                 return None
-            raise CallFailed(reason or "Process returned NULL")
+            raise CallFailed(reason or f"{'ProcessVolume' if depth else 'Process'} returned NULL")
         cdef void* freeing = self._free_f32 if is_float else self._free
         cdef Result result = Result.__new__(Result)
         result._library = self
         self._alive += 1
         result._data = answer
         result._is_float = is_float
-        result._ndim = 2
-        result._shape[0], result._shape[1], result._shape[2] = height, width, 1
         if is_in_place:
-            result._image = image
+            result._image = given
         elif freeing != NULL:
             result._release = freeing
         else:
             result._is_borrowed = True
             self._lent += 1
-        if self._result_shape != NULL:
-            self._ask_shape(result, width, height)
-        result._strides[2] = sizeof(float) if is_float else sizeof(double)
-        result._strides[1] = result._shape[2] * result._strides[2]
-        result._strides[0] = result._shape[1] * result._strides[1]
+        if self._result_shape == NULL and (depth == 0 or self._result_depth == NULL):
+            result._set_shape(depth, height, width, 1)
+        else:
+            self._ask_shape(result, depth, height, width)
         return result
 
-    cdef int _ask_shape(self, Result result, int width, int height) except -1:
-        cdef int given_width = width, given_height = height, channels = 1, outcome
+    cdef int _ask_shape(self, Result result, int depth, int height, int width) except -1:
+        """Set the shape of a result, which is the input's where the plugin does not say otherwise."""
+        cdef int given_width = width, given_height = height, given_depth = depth, channels = 1
+        cdef int64_t most, slices
         cdef Failure failure
-        with nogil:
-            outcome = call_shape(self._result_shape, self._plugin, &given_width, &given_height, &channels, failure)
-        _check(outcome, failure)
-        said = f"ResultShape says width {given_width}, height {given_height}, channels {channels}"
-        if given_width <= 0 or given_height <= 0 or not 0 < channels <= MOST_CHANNELS:
-            raise CallFailed(f"{said}: each must be positive, and channels at most {MOST_CHANNELS}")
-        if given_width > MOST_SAMPLES // given_height // channels:
-            raise CallFailed(f"{said}: more than {MOST_SAMPLES} samples can't be")
-        if result._image is not None and <int64_t>given_width * given_height * channels > <int64_t>width * height:
-            raise CallFailed(f"{said}, but the result is in the image, which has width {width} and height {height}")
-        result._shape[0], result._shape[1], result._shape[2] = given_height, given_width, channels
-        result._ndim = 3 if channels > 1 else 2
+        said = []
+        if self._result_shape != NULL:
+            with nogil:
+                outcome = call_shape(self._result_shape, self._plugin, &given_width, &given_height, &channels, failure)
+            _check(outcome, failure)
+            said.append(f"ResultShape says width {given_width}, height {given_height}, channels {channels}")
+        cdef bint is_asked = depth != 0 and self._result_depth != NULL
+        if is_asked:
+            with nogil:
+                outcome = call_depth(self._result_depth, self._plugin, &given_depth, failure)
+            _check(outcome, failure)
+            said.append(f"ResultDepth says {given_depth}")
+        if given_width <= 0 or given_height <= 0 or given_depth < (depth != 0) or not 0 < channels <= MOST_CHANNELS:
+            raise CallFailed(f"{', '.join(said)}: each must be positive, and channels at most {MOST_CHANNELS}")
+        slices = max(given_depth, 1)
+        most = MOST_SAMPLES // given_height // channels // slices
+        if given_width > most:
+            raise CallFailed(f"{', '.join(said)}: more than {MOST_SAMPLES} samples can't be")
+        if result._image is not None and given_width * slices * given_height * channels > <int64_t>width * height * max(
+            depth, 1
+        ):
+            size = f"width {width} and height {height}" + (f" and depth {depth}" if depth else "")
+            place = f"in the {'volume' if depth else 'image'}, which has {size}"
+            raise CallFailed(f"{', '.join(said)}, but the result is {place}")
+        result._set_shape(0 if is_asked and given_depth == 1 else given_depth, given_height, given_width, channels)
         return 0
 
     def last_error(self):

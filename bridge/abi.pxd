@@ -16,8 +16,11 @@ cdef extern from "guarded.hpp" namespace "neurdicom" nogil:
     int call_destroy(void* function, Plugin* plugin, Failure& failure) noexcept
     int call_text(void* function, Plugin* plugin, const char** answer, Failure& failure) noexcept
     int call_shape(void* function, Plugin* plugin, int* width, int* height, int* channels, Failure& failure) noexcept
+    int call_depth(void* function, Plugin* plugin, int* depth, Failure& failure) noexcept
     int call_process[Sample](void* function, Plugin* plugin, Sample* image, int width, int height, const char* params,
                         Sample** result, Failure& failure) noexcept
+    int call_process_volume(void* function, Plugin* plugin, double* volume, int width, int height, int depth,
+                            const char* params, double** result, Failure& failure) noexcept
     int call_release(void* function, Plugin* plugin, void* result, bint is_float, Failure& failure) noexcept
 
 

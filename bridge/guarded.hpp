@@ -34,6 +34,8 @@ using InitFunction = Plugin* (*)();
 using DestroyFunction = void (*)(Plugin*);
 using TextFunction = const char* (*)(Plugin*);
 using ShapeFunction = void (*)(Plugin*, int*, int*, int*);
+using DepthFunction = void (*)(Plugin*, int*);
+using VolumeFunction = double* (*)(Plugin*, double*, int, int, int, const char*);
 
 template <typename Sample>
 using ProcessFunction = Sample* (*)(Plugin*, Sample*, int, int, const char*);
@@ -57,11 +59,22 @@ inline int call_shape(void* function, Plugin* plugin, int* width, int* height, i
     return guarded(failure, [&] { reinterpret_cast<ShapeFunction>(function)(plugin, width, height, channels); });
 }
 
+inline int call_depth(void* function, Plugin* plugin, int* depth, Failure& failure) noexcept {
+    return guarded(failure, [&] { reinterpret_cast<DepthFunction>(function)(plugin, depth); });
+}
+
 template <typename Sample>
 inline int call_process(void* function, Plugin* plugin, Sample* image, int width, int height, const char* params,
                    Sample** result, Failure& failure) noexcept {
     return guarded(failure, [&] {
         *result = reinterpret_cast<ProcessFunction<Sample>>(function)(plugin, image, width, height, params);
+    });
+}
+
+inline int call_process_volume(void* function, Plugin* plugin, double* volume, int width, int height, int depth,
+                               const char* params, double** result, Failure& failure) noexcept {
+    return guarded(failure, [&] {
+        *result = reinterpret_cast<VolumeFunction>(function)(plugin, volume, width, height, depth, params);
     });
 }
 

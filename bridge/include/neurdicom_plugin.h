@@ -4,8 +4,8 @@
  * A plugin is one shared library (.so) with these functions, under exactly these names and with C linkage. It can be
  * written in C, C++, Rust or anything else with C linkage; including this header is a convenience, not a condition.
  *
- *   required   InitPlugin, DestroyPlugin, and Process or ProcessF32
- *   optional   FreeResult, FreeResultF32, LastError, ResultShape, ResultJson, ProcessVolume
+ *   required   InitPlugin, DestroyPlugin, and one of Process, ProcessF32, ProcessVolume
+ *   optional   FreeResult, FreeResultF32, LastError, ResultShape, ResultDepth, ResultJson
  *
  * Build:  cc -O2 -shared -fPIC -o plugin.so plugin.c          c++ -O2 -shared -fPIC -o plugin.so plugin.cpp
  *
@@ -70,8 +70,8 @@ NEURDICOM_EXPORT double* Process(Plugin* plugin, double* img, int width, int hei
 NEURDICOM_EXPORT float* ProcessF32(Plugin* plugin, float* img, int width, int height, const char* params);
 
 /*
- * Frees a result. Called exactly once for each pointer that Process (FreeResultF32: ProcessF32) returned and that is not
- * img, before DestroyPlugin. Without it results stay the plugin's, and must stay valid until the next Process or
+ * Frees a result. Called exactly once for each pointer that Process or ProcessVolume (FreeResultF32: ProcessF32)
+ * returned and that is not what it was given, before DestroyPlugin. Without it results stay the plugin's, and must stay valid until the next Process or
  * DestroyPlugin.
  */
 NEURDICOM_EXPORT void FreeResult(Plugin* plugin, double* result);
@@ -84,7 +84,7 @@ NEURDICOM_EXPORT void FreeResultF32(Plugin* plugin, float* result);
 NEURDICOM_EXPORT const char* LastError(Plugin* plugin);
 
 /*
- * The size of the result, asked after each Process that did not fail. The three arrive as the image's width, its height
+ * The size of the result, asked after each Process or ProcessVolume that did not fail. The three arrive as the image's width, its height
  * and 1. channels 3 is RGB, 4 is RGBA, interleaved: the result has width * height * channels samples. A result in
  * img can't be larger than img.
  */
@@ -98,9 +98,29 @@ NEURDICOM_EXPORT void ResultShape(Plugin* plugin, int* width, int* height, int* 
  */
 NEURDICOM_EXPORT const char* ResultJson(Plugin* plugin);
 
-/* For plugins of level "series": depth slices of width * height samples, in slice order; otherwise as Process. */
+/*
+ * Processes a whole volume: the slices of a series, or the frames of a multi-frame instance. Called instead of Process
+ * where META.json says "level": "series". A plugin of that level without ProcessVolume gets the slices one by one, in calls of
+ * Process of its own, in no particular order and by several workers at once.
+ *   volume   depth * height * width samples in double precision, slice after slice in the order of their position
+ *            along the normal (of instance number or frame number where there is no geometry), each as img of Process:
+ *            sample (x, y, z) is volume[((size_t)z * height + y) * width + x]. Their number may be more than an int
+ *            holds. Contiguous, aligned to 64 bytes and writable. The server's: memory that is shared with no other
+ *            plugin, unmapped after the call.
+ *   params   as Process, and always with the member "_image": where the slices lie in space and what their samples
+ *            mean (docs/plugins.md lists its members). A parameter of the plugin's own can't begin with an underscore.
+ *   returns  as Process: volume itself, worked on in place, or memory of the plugin's own (see FreeResult), of
+ *            depth * height * width samples. Another size needs ResultShape (width, height, channels of a slice) or
+ *            ResultDepth; NULL means that the call failed, or that ResultJson is the result.
+ */
 NEURDICOM_EXPORT double* ProcessVolume(Plugin* plugin, double* volume, int width, int height, int depth,
                                        const char* params);
+
+/*
+ * The number of slices in the result, asked after each ProcessVolume that did not fail, and after ResultShape; depth
+ * arrives as the volume's. Set to 1, the result is one image (such as a projection), not a volume of one slice.
+ */
+NEURDICOM_EXPORT void ResultDepth(Plugin* plugin, int* depth);
 
 #ifdef __cplusplus
 }

@@ -77,6 +77,14 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class Located:
+    """An instance's location with all edits that apply to it, the patient's first."""
+
+    location: Location
+    edits: tuple["Edit", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of entities (or documents) and how many there are in all.
 
@@ -165,6 +173,10 @@ class Catalog(ABC):
     @abstractmethod
     async def locate(self, instance: str) -> Location | None:
         """Where an instance lies; the hot path of every pixel request."""
+
+    @abstractmethod
+    async def locate_all(self, level: Level, entity: str) -> list[Located]:
+        """Where all instances below an entity lie, by instance id, with their edits, in one look."""
 
     @abstractmethod
     async def headers(self, level: Level, entity: str) -> list[bytes]:

@@ -196,15 +196,21 @@ def described_instances(rows: Sequence[tuple[Sequence[str], bytes]], edits: Iter
     edits : iterable of Edit
         Those of any of these entities; each entity's by field.
     """
+    applying = applying_edits([chain for chain, _ in rows], edits)
+    return [
+        DescribedInstance(study, series, instance, header, own)
+        for ((_, study, series, instance), header), own in zip(rows, applying, strict=True)
+    ]
+
+
+def applying_edits(chains: Iterable[Sequence[str]], edits: Iterable[Edit]) -> list[tuple[Edit, ...]]:
+    """The edits that apply to each of some instances, given by the ids of all four levels, the patient's first."""
     kept: dict[tuple[Level, str], list[Edit]] = {}
     for edit in edits:
         kept.setdefault((edit.level, edit.entity), []).append(edit)
-    found = []
-    for chain, header in rows:
-        own = [edit for key in zip(Level, chain, strict=True) for edit in kept.get(key, ())] if kept else ()
-        _, study, series, instance = chain
-        found.append(DescribedInstance(study, series, instance, header, tuple(own)))
-    return found
+    if not kept:
+        return [() for _ in chains]
+    return [tuple(edit for key in zip(Level, chain, strict=True) for edit in kept.get(key, ())) for chain in chains]
 
 
 def check_query(query: Query) -> None:

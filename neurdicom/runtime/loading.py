@@ -26,6 +26,10 @@ _OURS: Final = frozenset({"neurdicom", "numpy", "PIL", "pydicom", "orjson", "ima
 class Loaded(ABC):
     """A program in this process, ready for calls."""
 
+    def describe(self) -> dict[str, Any]:
+        """What the server is to know of it, which only loading tells."""
+        return {}
+
     @abstractmethod
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
         """Do one thing. What it raises is reported; after one of our own errors the program stays loaded."""

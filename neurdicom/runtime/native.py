@@ -66,6 +66,16 @@ class NativePlugin:
         """Whether it has `ProcessF32`, which is used instead of `Process`."""
         return bool(self._library.wants_float32)
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether it has `Process` or `ProcessF32`."""
+        return bool(self._library.takes_images)
+
+    @property
+    def takes_volumes(self) -> bool:
+        """Whether it has `ProcessVolume`."""
+        return bool(self._library.takes_volumes)
+
     def process(self, image: Image, params: bytes) -> npt.NDArray[Any] | None:
         """Process one image.
 
@@ -95,6 +105,23 @@ class NativePlugin:
         except _bridge.CallFailed as error:
             raise PluginFailed(str(error)) from None
         return None if result is None else np.asarray(result)
+
+    def process_volume(self, volume: Image, params: bytes) -> tuple[npt.NDArray[Any], bool] | None:
+        """Process a volume: as `process`, for float64 of shape (depth, rows, columns).
+
+        Returns
+        -------
+        ndarray
+            The result, shape (depth, rows, columns) or (depth, rows, columns, channels); an image as of `process`
+            where the plugin's `ResultDepth` says 1.
+        is_stack : bool
+            Its first axis is that of slices.
+        """
+        try:
+            result = self._library.process_volume(volume, params)
+        except _bridge.CallFailed as error:
+            raise PluginFailed(str(error)) from None
+        return None if result is None else (np.asarray(result), bool(result.is_stack))
 
     def result_json(self) -> str | None:
         """What `ResultJson` has to say of the last image; None where there is nothing."""

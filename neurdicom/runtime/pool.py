@@ -1,9 +1,8 @@
 """Calls into worker processes: which worker takes which call, when one is started, and when one ends."""
 
 import asyncio
-import contextlib
 import logging
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from neurdicom.errors import NeurdicomError, PluginError, Unavailable
 from neurdicom.runtime.nursery import Nursery
 from neurdicom.runtime.process import GRACE, WorkerProcess, request
 from neurdicom.runtime.program import Program, Reply
+from neurdicom.runtime.waiting import Line
 
 __all__ = ["Program", "Reply", "WorkerPool"]
 
@@ -21,29 +21,6 @@ _log = logging.getLogger(__name__)
 _PATIENCE: Final = 1.0
 
 _Key = tuple[str, str, str]
-
-
-class _Line:
-    """Calls that wait for a worker: those that somebody waits for before those of the background."""
-
-    def __init__(self) -> None:
-        self.urgent: deque[asyncio.Future[WorkerProcess]] = deque()
-        self.background: deque[asyncio.Future[WorkerProcess]] = deque()
-
-    def __len__(self) -> int:
-        return len(self.urgent) + len(self.background)
-
-    def popleft(self, *, urgent_only: bool = False) -> asyncio.Future[WorkerProcess] | None:
-        """Take the next one out of the line, None if there is none."""
-        if self.urgent:
-            return self.urgent.popleft()
-        return self.background.popleft() if self.background and not urgent_only else None
-
-    def leave(self, waiter: asyncio.Future[WorkerProcess]) -> None:
-        """Take one out of the line that waits no longer."""
-        for line in (self.urgent, self.background):
-            with contextlib.suppress(ValueError):
-                line.remove(waiter)
 
 
 @dataclass(slots=True)
@@ -57,7 +34,7 @@ class _Group:
     starting: int = 0
     not_before: float = 0.0
     served: float = 0.0
-    waiting: _Line = field(default_factory=_Line)
+    waiting: Line = field(default_factory=Line)
     background: int = 0
     retired: bool = False
     empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -134,6 +111,7 @@ class WorkerPool:
         *,
         timeout: float | None = None,
         background: bool = False,
+        descriptors: Sequence[int] = (),
     ) -> Reply:
         """Call a verb of a program in one of its workers; starts one when all are busy and there may be more.
 
@@ -149,6 +127,8 @@ class WorkerPool:
             Seconds from the moment that a worker takes the call; by default the program's.
         background : bool
             Nobody waits for it: other calls go first, and have one worker more where calls like this keep all busy.
+        descriptors : sequence of int
+            Passed on to the worker, which finds them in `arguments["descriptors"]`; they stay the caller's.
 
         Raises
         ------
@@ -162,11 +142,11 @@ class WorkerPool:
         data = request(verb, arguments)
         limit = program.timeout if timeout is None else timeout
         if not background:
-            return await (await self._worker(program)).call(data, limit)
+            return await (await self._worker(program)).call(data, limit, descriptors)
         worker = await self._worker(program, background=True)
         group = self._group(program)
         try:
-            return await worker.call(data, limit)
+            return await worker.call(data, limit, descriptors)
         finally:
             group.background -= 1
             if self._open:
@@ -186,18 +166,22 @@ class WorkerPool:
             worker = await self._wait(group, background=background)
         return worker
 
-    async def probe(self, program: Program) -> None:
-        """Load and unload a program once, in a fresh worker of its own. Raises what goes wrong, as `call` does."""
+    async def probe(self, program: Program) -> dict[str, Any]:
+        """Load and unload a program once, in a fresh worker of its own; answers what it said of itself.
+
+        Raises what goes wrong, as `call` does.
+        """
         self._check_open()
         ended: list[WorkerProcess] = []
         worker = WorkerProcess(self._nursery, program, lambda _: None, ended.append)
         try:
             try:
-                await worker.load()
+                loaded = await worker.load()
                 await worker.unload(min(program.timeout, GRACE))
             except PluginError as error:
                 error.loading = True
                 raise
+            return loaded.meta
         finally:
             if not worker.ended.done() and worker.is_usable:
                 worker.kill()

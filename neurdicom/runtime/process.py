@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from neurdicom import errors
@@ -86,6 +86,7 @@ class WorkerProcess:
         self._reply: asyncio.Future[Reply] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = b""
+        self._passing: list[int] = []
         self._verdict: NeurdicomError | None = None
         self._stage = ""
         self._dying = False
@@ -107,10 +108,13 @@ class WorkerProcess:
         self._stage = " while it was loaded"
         return self._request(request("load", self.program.as_dict()), self.program.timeout, _BIRTH)
 
-    def call(self, data: bytes, timeout: float) -> asyncio.Future[Reply]:
-        """Have it answer a `request`. Cancelling the future leaves the worker to finish what it does."""
+    def call(self, data: bytes, timeout: float, descriptors: Sequence[int] = ()) -> asyncio.Future[Reply]:
+        """Have it answer a `request`. Cancelling the future leaves the worker to finish what it does.
+
+        Descriptors are passed on with it; they stay the caller's, who may close them at any time.
+        """
         self._stage = ""
-        return self._request(data, timeout)
+        return self._request(data, timeout, descriptors=descriptors)
 
     def unload(self, timeout: float) -> asyncio.Future[Reply]:
         """Have it unload its program and end; killed when that takes longer than `timeout` seconds."""
@@ -124,15 +128,18 @@ class WorkerProcess:
         self._verdict = self._verdict or reason
         self._nursery.kill(self._number)
 
-    def _request(self, data: bytes, timeout: float, birth: float = 0.0) -> asyncio.Future[Reply]:
+    def _request(
+        self, data: bytes, timeout: float, birth: float = 0.0, descriptors: Sequence[int] = ()
+    ) -> asyncio.Future[Reply]:
         assert self._reply is None, "one call at a time"
         reply: asyncio.Future[Reply] = self._loop.create_future()
         self._reply = reply
         self._timer = self._loop.call_later(timeout + birth, self._expired, timeout)
         try:
-            sent = self._socket.send(data)
+            sent = self._socket.sendmsg([data], protocol.rights_of(descriptors))
         except BlockingIOError:
             sent = 0
+            self._passing = [os.dup(descriptor) for descriptor in descriptors]
         except OSError:  # it is gone, which its end will tell
             return reply
         if sent < len(data):
@@ -149,13 +156,19 @@ class WorkerProcess:
 
     def _writable(self) -> None:
         try:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            self._unsent = self._unsent[self._socket.sendmsg([self._unsent], protocol.rights_of(self._passing)) :]
         except BlockingIOError:
             return
         except OSError:
             self._unsent = b""
+        self._drop_passing()
         if not self._unsent:
             self._loop.remove_writer(self._socket)
+
+    def _drop_passing(self) -> None:
+        """Descriptors go with the first byte of a message."""
+        while self._passing:
+            os.close(self._passing.pop())
 
     def _readable(self) -> None:
         try:
@@ -230,6 +243,7 @@ class WorkerProcess:
         if self._timer is not None:
             self._timer.cancel()
         self._receiver.drop()
+        self._drop_passing()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()

@@ -1,7 +1,8 @@
 """Messages between the server and a worker: a fixed head, a JSON control part, and a body of raw bytes.
 
-Nothing is ever unpickled. The worker's side runs beside plugin code and may be taken over by it, so the server's
-side believes no length and no descriptor before it has checked it: `Receiver` refuses what is out of bounds,
+Descriptors go with a message both ways: a large body's from the worker, and those of memory that it is to map from the
+server. Nothing is ever unpickled. The worker's side runs beside plugin code and may be taken over by it, so the
+server's side believes no length and no descriptor before it has checked it: `Receiver` refuses what is out of bounds,
 and takes a body by descriptor only as a memory file that is sealed, since one that could still shrink would kill
 the server that reads it.
 """
@@ -12,6 +13,7 @@ import os
 import socket
 import struct
 from array import array
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -26,6 +28,9 @@ MAX_CONTROL: Final = 1 << 20
 MAX_INLINE: Final = 64 << 10
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _RIGHTS: Final = socket.CMSG_SPACE(4 * array("i").itemsize)
+
+#: Under which the worker finds the descriptors that came with a request.
+DESCRIPTORS: Final = "descriptors"
 
 
 class ProtocolError(Exception):
@@ -65,12 +70,16 @@ def send(sock: socket.socket, control: dict[str, Any], body: bytes | bytearray |
     descriptor = _seal(view)
     try:
         head = HEAD.pack(len(text), BY_DESCRIPTOR, len(view)) + text
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
-        sent = sock.sendmsg([head], rights)
+        sent = sock.sendmsg([head], rights_of([descriptor]))
         if sent < len(head):
             sock.sendall(head[sent:])
     finally:
         os.close(descriptor)
+
+
+def rights_of(descriptors: Sequence[int]) -> "list[tuple[int, int, array[int]]]":
+    """What `sendmsg` takes to pass descriptors on; they stay the caller's to close."""
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
 
 
 def _seal(view: memoryview) -> int:
@@ -87,8 +96,11 @@ def _seal(view: memoryview) -> int:
 
 
 def receive(sock: socket.socket) -> dict[str, Any] | None:
-    """Next message of the server, on the worker's blocking socket; None when the server closed it."""
-    head = sock.recv(MAX_INLINE)
+    """Next message of the server, on the worker's blocking socket; None when the server closed it.
+
+    Descriptors that came with it are in its member `DESCRIPTORS`, and the caller's to close.
+    """
+    head, descriptors, _, _ = socket.recv_fds(sock, MAX_INLINE, 4, socket.MSG_CMSG_CLOEXEC)
     if not head:
         return None
     while len(head) < HEAD.size:
@@ -98,6 +110,8 @@ def receive(sock: socket.socket) -> dict[str, Any] | None:
     while len(text) < length:
         text += _more(sock, min(length - len(text), 1 << 20))
     control: dict[str, Any] = orjson.loads(text)
+    if descriptors:
+        control[DESCRIPTORS] = descriptors
     return control
 
 

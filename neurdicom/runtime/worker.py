@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import gc
+import os
 import socket
 import sys
 import traceback
@@ -48,13 +49,16 @@ def run(connection: socket.socket) -> None:
     except BaseException as error:
         _send(connection, _refusal(program, error))
         return
-    _send(connection, {})
+    _send(connection, {"meta": loaded.describe()})
     while (request := _receive(connection)) is not None:
         if request["verb"] == "unload":
             _send(connection, _unload(program, loaded))
             return
+        descriptors = request.get(protocol.DESCRIPTORS, [])
         native.set_working(True)
         try:
+            if descriptors:
+                request["arguments"][protocol.DESCRIPTORS] = descriptors
             meta, body = loaded.call(request["verb"], request["arguments"])
             control = {"meta": meta}
             if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
@@ -65,12 +69,20 @@ def run(connection: socket.socket) -> None:
             meta, control, body = {}, _refusal(program, error), b""
             with contextlib.suppress(Exception):
                 error.__traceback__ = None  # and with it the call's arrays
+        finally:
+            _close(descriptors)
         _send(connection, control, body)
         native.set_working(False)
         if control.get("spent"):
             break
         del request, control, body, meta
     _unload(program, loaded)
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # a plugin may have closed it
+            os.close(descriptor)
 
 
 def _receive(connection: socket.socket) -> dict[str, Any] | None:

@@ -43,3 +43,24 @@ class DescribedContract:
             assert await catalog.described(Level.STUDY, "9.9") == []
 
         self.run(test)
+
+    def test_all_instances_below_are_located_with_their_edits(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(n, series=f"1.2.1.{n % 2}") for n in range(4)])
+            assert await catalog.edit(Level.INSTANCE, "1.9.1", {"window_center": None}, user="u", time="t")
+            assert await catalog.edit(Level.SERIES, "1.2.1.0", {"series_description": "d"}, user="u", time="t")
+            for level, entity, count in (
+                (Level.INSTANCE, "1.9.3", 1),
+                (Level.SERIES, "1.2.1.1", 2),
+                (Level.STUDY, "1.2.1", 4),
+                (Level.PATIENT, "p1", 4),
+                (Level.SERIES, "9.9", 0),
+            ):
+                found = await catalog.locate_all(level, entity)
+                assert len(found) == count
+                assert [one.location for one in found] == [await catalog.locate(one.location.instance) for one in found]
+                assert [[*one.edits] for one in found] == [await catalog.edits(one.location.instance) for one in found]
+                uids = [one.location.instance for one in found]
+                assert uids == sorted(uids)
+
+        self.run(test)

@@ -12,7 +12,17 @@ from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
 from neurdicom.blobs.base import BlobRef
-from neurdicom.catalog.base import Catalog, DescribedInstance, Edit, Entity, Location, NewInstance, Outcome, Page
+from neurdicom.catalog.base import (
+    Catalog,
+    DescribedInstance,
+    Edit,
+    Entity,
+    Located,
+    Location,
+    NewInstance,
+    Outcome,
+    Page,
+)
 from neurdicom.catalog.mongo import described, schema, select, terms, writer
 from neurdicom.catalog.mongo.entities import as_edits, edits_key
 from neurdicom.catalog.mongo.schema import Document
@@ -153,6 +163,10 @@ class MongoCatalog(Catalog):
         blob = BlobRef(found["blob_key"], found["size"], found["sha256"])
         layout, above = orjson.loads(found["layout"]), {name: found[name] for name in ("study", "series")}
         return Location(instance, blob, layout, edited is not None, **above)
+
+    @_verb
+    async def locate_all(self, level: Level, entity: str) -> list[Located]:
+        return await described.located(self._database, level, entity)
 
     @_verb
     async def headers(self, level: Level, entity: str) -> list[bytes]:

@@ -5,18 +5,21 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.catalog.base import DescribedInstance
+from neurdicom.blobs.base import BlobRef
+from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.mongo.entities import as_edits, edits_key
 from neurdicom.catalog.mongo.schema import Document, collection
 from neurdicom.catalog.mongo.writer import header_ids
-from neurdicom.catalog.projection import described_instances
+from neurdicom.catalog.projection import applying_edits, described_instances
 from neurdicom.dicom.attributes import Level
 
 Database = AsyncIOMotorDatabase[Document]
 
 _AT_ONCE = 200
+_PLACES = dict.fromkeys(("patient", "study", "series", "blob_key", "size", "sha256", "layout"), 1)
 _FIELDS = dict.fromkeys(("patient", "study", "series", "arrival", "parts"), 1)
 
 
@@ -56,11 +59,41 @@ async def samples(database: Database, level: Level, entities: Sequence[str]) -> 
     return {shown[one.instance]: one for one in described}
 
 
+async def located(database: Database, level: Level, entity: str) -> list[Located]:
+    """See `Catalog.locate_all`."""
+    where = {"_id" if level is Level.INSTANCE else level.value: entity}
+    found = [one async for one in database["instances"].find(where, _PLACES).sort("_id", 1)]
+    chains = [[*(one[level.value] for level in Level.INSTANCE.above), one["_id"]] for one in found]
+    edits = await _edits(database, chains)
+    return await asyncio.to_thread(_located, found, applying_edits(chains, edits))
+
+
+def _located(found: Sequence[Document], edits: Sequence[tuple[Edit, ...]]) -> list[Located]:
+    return [
+        Located(
+            Location(
+                one["_id"],
+                BlobRef(one["blob_key"], one["size"], one["sha256"]),
+                orjson.loads(one["layout"]),
+                bool(own),
+                one["study"],
+                one["series"],
+            ),
+            own,
+        )
+        for one, own in zip(found, edits, strict=True)
+    ]
+
+
 async def _described(database: Database, rows: Sequence[tuple[list[str], bytes]]) -> list[DescribedInstance]:
-    keys = {edits_key(at, one) for chain, _ in rows for at, one in zip(Level, chain, strict=True)}
-    cursor = database["edits"].find({"_id": {"$in": list(keys)}})
-    edits = [edit async for one in cursor for edit in as_edits(one)]
+    edits = await _edits(database, [chain for chain, _ in rows])
     return await asyncio.to_thread(described_instances, rows, edits)
+
+
+async def _edits(database: Database, chains: Sequence[Sequence[str]]) -> list[Edit]:
+    keys = {edits_key(at, one) for chain in chains for at, one in zip(Level, chain, strict=True)}
+    cursor = database["edits"].find({"_id": {"$in": list(keys)}})
+    return [edit async for one in cursor for edit in as_edits(one)]
 
 
 async def _headers(database: Database, instances: Sequence[Document]) -> list[tuple[list[str], bytes]]:

@@ -9,7 +9,17 @@ from typing import Any
 import orjson
 
 from neurdicom.blobs.base import BlobRef
-from neurdicom.catalog.base import Catalog, DescribedInstance, Edit, Entity, Location, NewInstance, Outcome, Page
+from neurdicom.catalog.base import (
+    Catalog,
+    DescribedInstance,
+    Edit,
+    Entity,
+    Located,
+    Location,
+    NewInstance,
+    Outcome,
+    Page,
+)
 from neurdicom.catalog.cache import ReadCache
 from neurdicom.catalog.projection import to_json
 from neurdicom.catalog.sqlite import described, documents, select, terms
@@ -72,6 +82,9 @@ class SqliteCatalog(Catalog):
             if location is not None:
                 self._locations.put(instance, location, generation)
         return location
+
+    async def locate_all(self, level: Level, entity: str) -> list[Located]:
+        return await self._connections.read(lambda db: described.located(db, level, entity))
 
     async def headers(self, level: Level, entity: str) -> list[bytes]:
         def work(db: sqlite3.Connection) -> list[bytes]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from neurdicom.catalog.base import DescribedInstance, Edit
-from neurdicom.catalog.projection import described_instances
+from neurdicom.blobs.base import BlobRef
+from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
+from neurdicom.catalog.projection import applying_edits, described_instances
 from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.attributes import Level
 
@@ -57,6 +58,22 @@ def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> di
     edits = _edits(db, [chain for _, chain, _ in found])
     made = described_instances([(chain, header) for _, chain, header in found], edits)
     return dict(zip((entity for entity, *_ in found), made, strict=True))
+
+
+def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
+    """See `Catalog.locate_all`."""
+    rows = db.execute(
+        "SELECT blob_key, size, sha256, layout, patient.id, study.id, series.id, instance.id"
+        f" FROM {_TABLES[level]} WHERE {level}.id = ? ORDER BY +instance.id",
+        (entity,),
+    ).fetchall()
+    chains = [chain for _, _, _, _, *chain in rows]
+    return [
+        Located(Location(instance, BlobRef(*blob), orjson.loads(layout), bool(own), study, series), own)
+        for (*blob, layout, _, study, series, instance), own in zip(
+            rows, applying_edits(chains, _edits(db, chains)), strict=True
+        )
+    ]
 
 
 def _edits(db: sqlite3.Connection, chains: list[list[str]]) -> list[Edit]:
