@@ -242,7 +242,7 @@ class WorkerProcess:
         self._dying = True
         if self._timer is not None:
             self._timer.cancel()
-        self._receiver.drop()
+        self._receiver.close()
         self._drop_passing()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)

@@ -19,10 +19,13 @@ from typing import Any, Final
 import orjson
 
 from neurdicom.errors import Invalid
+from neurdicom.runtime.arena import SIZE as ARENA_SIZE
+from neurdicom.runtime.arena import Arena, ArenaView
 
 HEAD: Final = struct.Struct("<IIQ")  # length of the control part, place of the body, length of the body
 INLINE: Final = 0
 BY_DESCRIPTOR: Final = 1
+IN_ARENA: Final = 2
 
 MAX_CONTROL: Final = 1 << 20
 MAX_INLINE: Final = 64 << 10
@@ -57,8 +60,13 @@ def message(control: dict[str, Any]) -> bytes:
     return HEAD.pack(len(text), INLINE, 0) + text
 
 
-def send(sock: socket.socket, control: dict[str, Any], body: bytes | bytearray | memoryview = b"") -> None:
-    """Send a message over a blocking socket; a large body goes in a sealed memory file instead."""
+def send(
+    sock: socket.socket,
+    control: dict[str, Any],
+    body: bytes | bytearray | memoryview = b"",
+    arena: Arena | None = None,
+) -> None:
+    """Send a message over a blocking socket; a large body goes through the arena, or in a memory file of its own."""
     view = memoryview(body).cast("B")
     text = dumps(control)
     if len(view) <= MAX_INLINE:
@@ -67,12 +75,14 @@ def send(sock: socket.socket, control: dict[str, Any], body: bytes | bytearray |
         if sent < len(parts[0]) + len(view):
             sock.sendall(b"".join(parts)[sent:])
         return
+    if arena is not None and len(view) <= ARENA_SIZE:
+        arena.write(view)
+        _send_head(sock, HEAD.pack(len(text), IN_ARENA, len(view)) + text, arena.descriptor)
+        arena.passed_on()
+        return
     descriptor = _seal(view)
     try:
-        head = HEAD.pack(len(text), BY_DESCRIPTOR, len(view)) + text
-        sent = sock.sendmsg([head], rights_of([descriptor]))
-        if sent < len(head):
-            sock.sendall(head[sent:])
+        _send_head(sock, HEAD.pack(len(text), BY_DESCRIPTOR, len(view)) + text, descriptor)
     finally:
         os.close(descriptor)
 
@@ -80,6 +90,13 @@ def send(sock: socket.socket, control: dict[str, Any], body: bytes | bytearray |
 def rights_of(descriptors: Sequence[int]) -> "list[tuple[int, int, array[int]]]":
     """What `sendmsg` takes to pass descriptors on; they stay the caller's to close."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
+
+
+def _send_head(sock: socket.socket, head: bytes, descriptor: int | None) -> None:
+    """Send what comes before a body that does not go over the socket, and with it the body's descriptor."""
+    sent = sock.sendmsg([head], rights_of([] if descriptor is None else [descriptor]))
+    if sent < len(head):
+        sock.sendall(head[sent:])
 
 
 def _seal(view: memoryview) -> int:
@@ -140,6 +157,7 @@ class Receiver:
         self._filled = 0
         self._needed = HEAD.size
         self._descriptors: list[int] = []
+        self._arena: ArenaView | None = None
         self.ended = False
 
     def poll(self) -> tuple[dict[str, Any], bytes | memoryview] | None:
@@ -174,7 +192,7 @@ class Receiver:
     def _measure(self) -> bool:
         """Read the head; whether the rest is there too."""
         control, place, body = HEAD.unpack_from(self._buffer)
-        if control > MAX_CONTROL or place > BY_DESCRIPTOR or body > (self._limit if place else MAX_INLINE):
+        if control > MAX_CONTROL or place > IN_ARENA or body > (MAX_INLINE, self._limit, ARENA_SIZE)[place]:
             raise ProtocolError(f"a head of {control}, {place}, {body} is out of bounds")
         self._needed = HEAD.size + control + (0 if place else body)
         if self._needed > len(self._buffer):
@@ -197,11 +215,30 @@ class Receiver:
             if not self._descriptors:
                 raise ProtocolError("a body by descriptor without a descriptor")
             body = _open(self._descriptors[0], size)
+        elif place == IN_ARENA:
+            body = self._read_arena(size)
         self.drop()
         self._filled, self._needed = 0, HEAD.size
         if len(self._buffer) > 4 * MAX_INLINE:
             self._buffer = bytearray(HEAD.size + MAX_INLINE + 4096)
         return control, body
+
+    def _read_arena(self, size: int) -> bytes:
+        """Copy a body out of the arena, whose descriptor comes with the first."""
+        if self._arena is None:
+            if not self._descriptors:
+                raise ProtocolError("a body in shared memory without a descriptor of it")
+            try:
+                self._arena = ArenaView(self._descriptors[0])
+            except ValueError as error:
+                raise ProtocolError(str(error)) from None
+        return self._arena.read(size)
+
+    def close(self) -> None:
+        """Let go of everything but the socket. Idempotent."""
+        self.drop()
+        if self._arena is not None:
+            self._arena.close()
 
     def drop(self) -> None:
         """Close descriptors that arrived and were not used."""

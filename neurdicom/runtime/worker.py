@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from neurdicom.errors import NeurdicomError, PluginFailed, PluginMemory
 from neurdicom.runtime import limits, loading, native, protocol
+from neurdicom.runtime.arena import Arena
 from neurdicom.runtime.program import Program
 
 #: Longest error message that is passed on, in characters.
@@ -50,6 +51,7 @@ def run(connection: socket.socket) -> None:
         _send(connection, _refusal(program, error))
         return
     _send(connection, {"meta": loaded.describe()})
+    arena = Arena()
     while (request := _receive(connection)) is not None:
         if request["verb"] == "unload":
             _send(connection, _unload(program, loaded))
@@ -71,7 +73,7 @@ def run(connection: socket.socket) -> None:
                 error.__traceback__ = None  # and with it the call's arrays
         finally:
             _close(descriptors)
-        _send(connection, control, body)
+        _send(connection, control, body, arena)
         native.set_working(False)
         if control.get("spent"):
             break
@@ -92,9 +94,14 @@ def _receive(connection: socket.socket) -> dict[str, Any] | None:
         raise SystemExit(limits.CONNECTION_STATUS) from error
 
 
-def _send(connection: socket.socket, control: dict[str, Any], body: bytes | bytearray | memoryview = b"") -> None:
+def _send(
+    connection: socket.socket,
+    control: dict[str, Any],
+    body: bytes | bytearray | memoryview = b"",
+    arena: Arena | None = None,
+) -> None:
     try:
-        protocol.send(connection, control, body)
+        protocol.send(connection, control, body, arena)
     except OSError as error:
         raise SystemExit(limits.CONNECTION_STATUS) from error
 

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurdicom.runtime.arena import SIZE as ARENA
+from neurdicom.runtime.arena import Arena
 from neurdicom.runtime.protocol import HEAD, MAX_CONTROL, MAX_INLINE, ProtocolError, Receiver, message, receive, send
 
 LIMIT = 4 << 20
@@ -27,7 +29,7 @@ def pair() -> Iterator[tuple[socket.socket, Receiver]]:
         before = len(list(Path("/proc/self/fd").iterdir()))
         receiver = Receiver(server, LIMIT)
         yield worker, receiver
-        receiver.drop()
+        receiver.close()
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -171,3 +173,43 @@ def test_random_bytes_never_do_more_than_be_refused(data: bytes) -> None:
                 receiver.poll()
         except ProtocolError:
             pass
+
+
+def test_bodies_pass_through_the_arena_one_after_another(pair: tuple[socket.socket, Receiver]) -> None:
+    worker, receiver = pair
+    arena = Arena()
+    kept = []
+    for size in (MAX_INLINE + 1, ARENA, MAX_INLINE + 2, 5, ARENA + 1):
+        body = os.urandom(size)
+        send(worker, {"size": size}, body, arena)
+        got = receiver.poll()
+        assert got is not None
+        assert got[0] == {"size": size}
+        kept.append((body, got[1]))
+    assert all(body == data for body, data in kept)  # a later body does not change an earlier one
+    assert arena.descriptor is None
+
+
+@pytest.mark.parametrize(
+    ("size", "seals", "body"),
+    [
+        (ARENA, 0, 10),
+        (ARENA, fcntl.F_SEAL_GROW, 10),
+        (ARENA - 4096, ALL, 10),
+        (0, ALL, 10),
+        (ARENA, ALL, ARENA + 1),
+        (ARENA, ALL, 1 << 63),
+    ],
+)
+def test_an_arena_that_is_none(pair: tuple[socket.socket, Receiver], size: int, seals: int, body: int) -> None:
+    worker, receiver = pair
+    pass_on(worker, HEAD.pack(2, 2, body) + b"{}", [memory_file(size, seals)])
+    with pytest.raises(ProtocolError):
+        receiver.poll()
+
+
+def test_an_arena_without_its_descriptor(pair: tuple[socket.socket, Receiver]) -> None:
+    worker, receiver = pair
+    worker.send(HEAD.pack(2, 2, 10) + b"{}")
+    with pytest.raises(ProtocolError, match="without a descriptor"):
+        receiver.poll()

@@ -1,0 +1,86 @@
+"""Memory that a worker and the server share for as long as the worker lives; bodies of usual size pass through it.
+
+The worker writes a body, the server copies it out before it asks for the next: making, sealing and mapping a memory
+file for each reply took longer than both copies. The file is sealed against shrinking, which would kill who reads it;
+that the worker can still write into it harms nobody.
+"""
+
+import fcntl
+import mmap
+import os
+from typing import Final
+
+#: Bytes of it. Memory is taken only as far as bodies have reached.
+SIZE: Final = 4 << 20
+
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+
+
+class Arena:
+    """The worker's end, made with the first body.
+
+    Attributes
+    ----------
+    descriptor : int or None
+        To be passed to the server with the first body.
+    """
+
+    def __init__(self) -> None:
+        self._memory: mmap.mmap | None = None
+        self.descriptor: int | None = None
+
+    def write(self, body: memoryview) -> None:
+        """Put a body of at most `SIZE` bytes there."""
+        if self._memory is None:
+            self._memory = self._make()
+        self._memory[: len(body)] = body
+
+    def _make(self) -> mmap.mmap:
+        descriptor = os.memfd_create("results", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(descriptor, SIZE)
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
+            memory = mmap.mmap(descriptor, SIZE)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.descriptor = descriptor
+        return memory
+
+    def passed_on(self) -> None:
+        """The server has the descriptor."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+class ArenaView:
+    """The server's end.
+
+    Parameters
+    ----------
+    descriptor : int
+        From the worker, and not to be trusted; it stays the caller's to close.
+
+    Raises
+    ------
+    ValueError
+        It is not what `Arena` makes.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        try:
+            seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        except OSError:
+            raise ValueError("the shared memory's descriptor is not a memory file") from None
+        if seals & _SEALS != _SEALS or os.fstat(descriptor).st_size != SIZE:
+            raise ValueError(f"the shared memory is not a sealed file of {SIZE} bytes")
+        self._memory = mmap.mmap(descriptor, SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+
+    def read(self, size: int) -> bytes:
+        """A copy of the first bytes; at most `SIZE`."""
+        return self._memory[:size]
+
+    def close(self) -> None:
+        """Give the mapping back. Idempotent."""
+        self._memory.close()
