@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import time
 from contextlib import AsyncExitStack
+from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -36,6 +38,7 @@ from neurdicom.services.frames import FrameService
 from neurdicom.services.ingest import IngestService
 from neurdicom.services.jobs import JobService, Runner
 from neurdicom.services.metadata import MetadataService
+from neurdicom.services.models import ModelService
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Peer
 from neurdicom.services.plugins import PluginService
@@ -58,6 +61,7 @@ from neurdicom.services.upload import UploadService
 from neurdicom.web import (
     instances,
     jobs,
+    models,
     nodes,
     openapi,
     operations,
@@ -94,6 +98,7 @@ ROUTES: list[Route] = [
     *instances.ROUTES,
     *pixels.ROUTES,
     *plugins.ROUTES,
+    *models.ROUTES,
     *process.ROUTES,
     *process_jobs.ROUTES,
     *nodes.ROUTES,
@@ -182,8 +187,9 @@ class Server:
         stack.push_async_callback(services.users.close)
         stack.push_async_callback(services.ingest.close)
         await services.ingest.recover()
-        stack.push_async_callback(services.plugins.close)
-        await services.plugins.open()
+        for packages in (services.models, services.plugins):
+            stack.push_async_callback(packages.close)
+            await packages.open()
         if not settings.no_auth:
             self.first_sign_in = await services.users.ensure_administrator()
         stack.push_async_callback(services.dimse.close, GRACE_SECONDS)
@@ -200,13 +206,13 @@ class Server:
     def _compose(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool, executor: Executor) -> Services:
         settings = self.settings
         users = UserService(catalog, settings.data, session_seconds=settings.session_hours * 3600)
-        plugins = PluginService(
-            settings.data / "plugins",
-            catalog,
-            pool,
-            timeout=settings.plugin_timeout,
-            memory=settings.plugin_memory,
-        )
+        limits: dict[str, Any] = {
+            "timeout": settings.plugin_timeout,
+            "memory": settings.plugin_memory,
+            "threads": max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers),
+        }
+        models = ModelService(settings.data / "models", catalog, pool, **limits)
+        plugins = PluginService(settings.data / "plugins", catalog, pool, models=models, **limits)
         ingest = IngestService(catalog, blobs)
         nodes = NodeService(catalog)
         search, retrieve = SearchService(catalog), RetrieveService(catalog, blobs)
@@ -220,7 +226,7 @@ class Server:
         dimse_peer = DimsePeer(settings, dimse, transfer)
         by_protocol: dict[str, Peer] = {"DIMSE": dimse_peer, "DICOMWEB": self._dicomweb}
         peers = Peers(nodes, by_protocol)
-        processing = ProcessService(catalog, blobs, executor, {"plugin": plugins})
+        processing = ProcessService(catalog, blobs, executor, {"plugin": plugins, "model": models})
         runners: dict[str, Runner] = {
             PROCESS: ProcessRunner(catalog, processing, Turns(lambda: executor.slots)),
             "send": SendRunner(catalog, peers),
@@ -247,6 +253,7 @@ class Server:
             frames=FrameService(blobs, pool),
             bulk=BulkService(catalog, blobs),
             plugins=plugins,
+            models=models,
             process=processing,
             process_jobs=ProcessJobs(catalog, processing, jobs),
             nodes=nodes,

@@ -16,6 +16,7 @@ import orjson
 from neurdicom.errors import PluginFailed
 from neurdicom.pixels.enrol import enrol
 from neurdicom.runtime import limits, native, results
+from neurdicom.runtime.model.archive import network_files
 from neurdicom.runtime.program import Program
 from neurdicom.runtime.results import Answer
 
@@ -54,6 +55,8 @@ def load(program: Program) -> Loaded:
         return Builtin(program)
     if program.kind == "python":
         return PythonPlugin(program)
+    if program.kind == "model":
+        return ModelProgram(program)
     return NativePlugin(program)
 
 
@@ -81,6 +84,7 @@ class PythonPlugin(Loaded):
         _uncover(folder)
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed()  # or all workers would draw the numbers that the fork left them
+        models = _models_of(program)
         module = _import_plugin(folder)
         kind = getattr(module, "Plugin", None)
         if not isinstance(kind, type):
@@ -88,6 +92,8 @@ class PythonPlugin(Loaded):
         if not callable(getattr(kind, "process", None)):
             raise PluginFailed(f"{program.title}: the class Plugin in plugin.py has no method process")
         self._plugin = kind()
+        if models is not None:
+            self._plugin.models = models
         if callable(init := getattr(self._plugin, "init", None)):
             init()
 
@@ -125,18 +131,40 @@ def _import_plugin(folder: Path) -> ModuleType:
     return module
 
 
+def _models_of(program: Program) -> Any:
+    """What a Python plugin finds as `self.models`; None where its META.json names none."""
+    if not program.models:
+        return None
+    access = importlib.import_module("neurdicom.runtime.model.access")  # with it comes onnxruntime
+    return access.Models(program.models, program.threads)
+
+
+class ModelProgram(Loaded):
+    """A neural network with its META.json."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        enrol()
+        network = importlib.import_module("neurdicom.runtime.model.network")  # with it comes onnxruntime
+        self._network = network.Network(Path(program.target), threads=program.threads)
+
+    def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
+        return results.from_python(self._network.process(arguments), arguments, self._program)
+
+
 class NativePlugin(Loaded):
     """A shared library with the C interface of neurdicom_plugin.h."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         os.chdir(Path(program.target).parent)
+        self._models = {"_models": network_files(program.models)} if program.models else {}
         self._images = native.ImageBuffer()
         self._plugin = native.NativePlugin(Path(program.target))
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
         pixels = results.pixels_of(arguments, self._program, self._images, single=self._plugin.wants_float32)
-        params = orjson.dumps(arguments.get("params", {}))
+        params = orjson.dumps(arguments.get("params", {}) | self._models)
         result = self._plugin.process(pixels, params)
         return results.from_native(result, self._plugin.result_json(), arguments, self._program)
 

@@ -42,6 +42,8 @@ class Manifest:
         Which pixel values a native plugin gets.
     library : str or None
         File name of the shared library, where the author gave it.
+    models : tuple of str
+        Ids or names of the models that the plugin reaches.
     timeout : float or None
         Seconds that the author asks for.
     memory : float or None
@@ -62,6 +64,7 @@ class Manifest:
     level: Literal["instance", "series"] = "instance"
     input: Literal["stored", "modality"] = "stored"
     library: str | None = None
+    models: tuple[str, ...] = ()
     timeout: float | None = None
     memory: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -145,6 +148,7 @@ def manifest_of(meta: Any) -> Manifest:
         level=given.get("level", "instance"),
         input=given.get("input", "stored"),
         library=given.get("library"),
+        models=tuple(given.get("models", [])),
         timeout=given.get("timeout"),
         memory=given.get("memory"),
         meta=meta,

@@ -166,22 +166,26 @@ class WorkerPool:
             worker = await self._wait(group, background=background)
         return worker
 
-    async def probe(self, program: Program) -> dict[str, Any]:
-        """Load and unload a program once, in a fresh worker of its own; answers what it said of itself.
+    async def probe(
+        self, program: Program, verb: str = "", arguments: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Load a program in a fresh worker of its own, call a verb if one is given, and unload it.
 
-        Raises what goes wrong, as `call` does.
+        Answers what it said of itself, or the description that the verb gave. Raises what goes wrong, as `call` does.
         """
         self._check_open()
         ended: list[WorkerProcess] = []
         worker = WorkerProcess(self._nursery, program, lambda _: None, ended.append)
         try:
             try:
-                loaded = await worker.load()
+                reply = await worker.load()
+                if verb:
+                    reply = await worker.call(request(verb, arguments or {}), program.timeout)
                 await worker.unload(min(program.timeout, GRACE))
             except PluginError as error:
                 error.loading = True
                 raise
-            return loaded.meta
+            return reply.meta
         finally:
             if not worker.ended.done() and worker.is_usable:
                 worker.kill()
@@ -192,7 +196,7 @@ class WorkerPool:
 
         Calls of that version that still come are served before it goes.
         """
-        for group in [each for each in self._groups.values() if each.program.digest == digest]:
+        for group in [each for each in self._groups.values() if digest in each.program.digests]:
             group.retired = True
             while group.idle:
                 self._discard(group.idle.pop())

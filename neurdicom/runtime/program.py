@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePath
 from typing import Any, Literal
 
-Kind = Literal["builtin", "python", "native"]
+Kind = Literal["builtin", "python", "native", "model"]
 Input = Literal["stored", "modality"]
 #: Kinds of result. A segmentation is an image of labels, measurements are JSON; both say more in a DICOM object.
 Result = Literal["IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"]
@@ -16,11 +17,12 @@ class Program:
 
     Attributes
     ----------
-    kind : {"builtin", "python", "native"}
+    kind : {"builtin", "python", "native", "model"}
         `builtin`: a module of ours whose public functions are the verbs. `python` and `native`: plugins, with
-        the verb `process`.
+        the verb `process`, as is `model`.
     target : str
-        The module's dotted name; the folder that holds `plugin.py`; the path of the shared library.
+        The module's dotted name; the folder that holds `plugin.py`; the path of the shared library; the folder that
+        holds a model.
     name : str
         What errors and the log call it.
     digest : str
@@ -33,6 +35,10 @@ class Program:
         Pixel values that a native plugin gets: as stored, or with the modality LUT applied.
     result : {"IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"} or None
         Kind of result that the plugin declares; None: it follows from what `process` returned.
+    models : Mapping[str, str]
+        Models that a plugin reaches: the names that it knows them by, to their folders, each named after its digest.
+    threads : int
+        Most threads that one call may compute in; networks only.
     """
 
     kind: Kind
@@ -43,11 +49,23 @@ class Program:
     memory: int = 2048
     input: Input = "stored"
     result: Result | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What makes two programs the same: workers of one serve calls of the other."""
-        return self.kind, self.target, self.digest
+        return self.kind, self.target, self.version
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of everything that is loaded: the program's own, and those of its models, by name."""
+        return self.digest, *(PurePath(self.models[name]).name for name in sorted(self.models))
+
+    @property
+    def version(self) -> str:
+        """All `digests`: which code and which weights compute."""
+        return "+".join(self.digests)
 
     @property
     def gives_json(self) -> bool:

@@ -47,6 +47,8 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         Cap of what META.json may ask for, and what it gets if it asks for nothing: seconds for a call.
     memory : int
         Likewise, MiB for a worker.
+    threads : int
+        Threads that one worker may compute in; of networks only.
 
     Attributes
     ----------
@@ -56,11 +58,14 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
 
     noun: ClassVar[str]
 
-    def __init__(self, folder: Path, catalog: Catalog, pool: WorkerPool, *, timeout: float, memory: int) -> None:
+    def __init__(
+        self, folder: Path, catalog: Catalog, pool: WorkerPool, *, timeout: float, memory: int, threads: int = 1
+    ) -> None:
         self._catalog = catalog
         self._pool = pool
         self._timeout = timeout
         self._memory = memory
+        self._threads = threads
         self._packages = Packages(folder, self._read_archive)
         self._registry: Registry[VersionT] = Registry(self._start_retiring, self.noun)
         self._files = asyncio.Lock()
@@ -83,9 +88,8 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
     def _of_archive(archive: ArchiveT, digest: str, installed: str) -> VersionT:
         """The version that an archive holds."""
 
-    @staticmethod
     @abstractmethod
-    def _as_tool(version: VersionT) -> Tool:
+    def _as_tool(self, version: VersionT) -> Tool:
         """What those who run it need of it."""
 
     async def _probe(self, version: VersionT) -> VersionT:
@@ -99,7 +103,8 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         """What a worker loads, with everything in place that it needs for as long as the context lasts."""
         await self._ensure_extracted(version)
         folder = self._packages.folder(version.digest)
-        yield version.program(folder, timeout=self._timeout, memory=self._memory)
+        program = version.program(folder, timeout=self._timeout, memory=self._memory)
+        yield replace(program, threads=self._threads)
 
     async def open(self) -> None:
         """Take them from the catalog, and delete files that none of them needs."""

@@ -1,19 +1,28 @@
 """The installed plugins."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from neurdicom.errors import Conflict, Invalid
 from neurdicom.runtime.archive import Archive
 from neurdicom.runtime.plugin import Plugin
+from neurdicom.runtime.program import Program
+from neurdicom.services.models import ModelService
 from neurdicom.services.packages import PackageService
 from neurdicom.services.tools import Tool
 
 
 class PluginService(PackageService[Plugin, Archive]):
-    """The installed plugins."""
+    """The installed plugins; `models` are those that they may reach."""
 
     noun = "plugin"
+
+    def __init__(self, *args: Any, models: ModelService, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._models = models
 
     @staticmethod
     def _read_archive(path: Path) -> Archive:
@@ -27,8 +36,28 @@ class PluginService(PackageService[Plugin, Archive]):
     def _of_archive(archive: Archive, digest: str, installed: str) -> Plugin:
         return Plugin(archive.manifest, archive.kind, archive.target, digest, installed)
 
-    @staticmethod
-    def _as_tool(version: Plugin) -> Tool:
+    @asynccontextmanager
+    async def _prepared(self, version: Plugin) -> AsyncIterator[Program]:
+        """What a worker loads, with the models that it reaches."""
+        async with AsyncExitStack() as stack:
+            program = await stack.enter_async_context(super()._prepared(version))
+            folders = {}
+            for name in version.manifest.models:
+                try:
+                    folders[name] = (await stack.enter_async_context(self._models.reach(name))).folder
+                except Conflict as error:
+                    raise Conflict(f"the plugin {version.manifest.name!r} can't be run: {error}") from error
+            yield replace(program, models=folders)
+
+    async def _probe(self, version: Plugin) -> Plugin:
+        for index, name in enumerate(version.manifest.models):
+            try:
+                self._models.named(name)
+            except Conflict as error:
+                raise Invalid(f"META.json: {error}", field=f"models.{index}") from error
+        return await super()._probe(version)
+
+    def _as_tool(self, version: Plugin) -> Tool:
         manifest = version.manifest
         return Tool(
             type="plugin",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from neurdicom.services.ingest import IngestService
     from neurdicom.services.jobs import JobService
     from neurdicom.services.metadata import MetadataService
+    from neurdicom.services.models import ModelService
     from neurdicom.services.nodes import NodeService
     from neurdicom.services.plugins import PluginService
     from neurdicom.services.process import ProcessService
@@ -84,6 +85,7 @@ class Services:
     frames: "FrameService"
     bulk: "BulkService"
     plugins: "PluginService"
+    models: "ModelService"
     process: "ProcessService"
     process_jobs: "ProcessJobs"
     nodes: "NodeService"

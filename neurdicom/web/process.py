@@ -1,4 +1,4 @@
-"""Routes that run a plugin on an instance."""
+"""Routes that run a plugin or a model on an instance."""
 
 import json
 from collections.abc import Mapping
@@ -31,6 +31,10 @@ QUERY = (
 PARAMETERS = (
     "The plugin's parameters are further query parameters, form fields, or members of a JSON object. A list is "
     "repeated, separated by commas, or a JSON array."
+)
+_MODEL_PARAMETERS = (
+    "A segmentation is an image of labels, a classification is JSON. `threshold`, from 0 to 1, takes the place of the "
+    "model's own."
 )
 _RESULT = {
     "description": (
@@ -91,6 +95,8 @@ class ToolHandler(ApiHandler):
 class ProcessByPluginHandler(ToolHandler):
     """Runs a plugin on one instance."""
 
+    tool_type: ToolType = "plugin"
+
     @operation(
         "Run a plugin on an instance",
         tag="processing",
@@ -116,8 +122,8 @@ class ProcessByPluginHandler(ToolHandler):
         """Answer the result."""
         await self._process(instance, plugin)
 
-    async def _process(self, instance: str, plugin: str) -> None:
-        await self._send(await self.services.process.run(self._work("plugin", plugin, instance)))
+    async def _process(self, instance: str, tool: str) -> None:
+        await self._send(await self.services.process.run(self._work(self.tool_type, tool, instance)))
 
     async def _send(self, processed: Processed) -> None:
         reply, meta = processed.reply, processed.reply.meta
@@ -136,6 +142,37 @@ class ProcessByPluginHandler(ToolHandler):
         return None
 
 
+class ProcessByModelHandler(ProcessByPluginHandler):
+    """Runs a model on one instance."""
+
+    tool_type: ToolType = "model"
+
+    @operation(
+        "Run a model on an instance",
+        tag="processing",
+        description=_MODEL_PARAMETERS,
+        query=QUERY,
+        open_query=True,
+        answers={200: _RESULT},
+    )
+    async def get(self, instance: str, model: str) -> None:
+        """Answer the result."""
+        await self._process(instance, model)
+
+    @operation(
+        "Run a model on an instance, with parameters in the body",
+        tag="processing",
+        description=_MODEL_PARAMETERS,
+        query=QUERY,
+        open_query=True,
+        body=FIELDS,
+        answers={200: _RESULT},
+    )
+    async def post(self, instance: str, model: str) -> None:
+        """Answer the result."""
+        await self._process(instance, model)
+
+
 def _only(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names}
 
@@ -144,4 +181,7 @@ def _without(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, 
     return {name: value for name, value in given.items() if name not in names}
 
 
-ROUTES = [Route("/api/instances/{id}/process/by_plugin/{plugin_id}", ProcessByPluginHandler)]
+ROUTES = [
+    Route("/api/instances/{id}/process/by_plugin/{plugin_id}", ProcessByPluginHandler),
+    Route("/api/instances/{id}/process/by_model/{model_id}", ProcessByModelHandler),
+]

@@ -46,6 +46,8 @@ CONFINED = {
     "neurdicom._bridge": ("runtime/native.py",),
     "neurdicom._pixels": ("pixels/loops.py",),
     "imagecodecs": ("pixels/",),
+    "onnxruntime": ("runtime/model/session.py",),
+    "onnx": ("runtime/model/graph.py",),
     "PIL": ("pixels/", "runtime/"),
 }
 

@@ -15,6 +15,8 @@ ADMINISTRATORS = {
     ("post", "/api/users"),
     ("delete", "/api/users/{id}"),
     ("post", "/api/plugins"),
+    ("post", "/api/models"),
+    ("delete", "/api/models/{id}"),
     ("delete", "/api/plugins/{id}"),
 }
 

@@ -1,0 +1,285 @@
+"""META.json of a model: what its network takes, and what its output means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import orjson
+from jsonschema import Draft202012Validator
+
+from neurdicom.errors import Invalid
+from neurdicom.runtime.manifest import check_meta, parse_meta
+from neurdicom.runtime.manifest import schema as plugin_schema
+
+OutputKind = Literal["classification", "segmentation", "image"]
+Activation = Literal["softmax", "sigmoid", "none"]
+
+#: Members of a segment in a plugin's META.json that a label may have, too.
+_SEGMENT = "segment"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """An affine map of the values, the same for all or one for each channel.
+
+    Attributes
+    ----------
+    mean, std : tuple of float
+        Of `kind` "mean": (value - mean) / std.
+    low, high : float or None
+        Of `kind` "range": values that become the ends of `range`, clipped; None: the image's own.
+    range : (float, float)
+        What they become.
+    """
+
+    kind: Literal["none", "mean", "range", "z-score"] = "none"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    low: float | None = None
+    high: float | None = None
+    range: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What the network takes; the fields are those of `input` in META.json, their forms reduced to one.
+
+    Attributes
+    ----------
+    size : tuple of int or None
+        (height, width) or (depth, height, width); one number stands for all.
+    window : (float, float), "dicom" or None
+        Center and width.
+    """
+
+    name: str | None = None
+    layout: str = "NCHW"
+    size: tuple[int, ...] | None = None
+    multiple: int = 1
+    channels: int | None = None
+    values: Literal["modality", "stored"] = "modality"
+    window: tuple[float, float] | Literal["dicom"] | None = None
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    aspect: Literal["stretch", "pad"] = "stretch"
+    pad_value: float | None = None
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """What the network's output means; the fields are those of `output` in META.json.
+
+    Attributes
+    ----------
+    labels : tuple of Mapping
+        One for each class, with `label` and whatever else a DICOM segment has.
+    background : bool or None
+        Whether the first label is the background; None: see `postprocessing.has_background`.
+    """
+
+    kind: OutputKind
+    name: str | None = None
+    layout: str = "NCHW"
+    activation: Activation = "none"
+    labels: tuple[Mapping[str, Any], ...] = ()
+    background: bool | None = None
+    threshold: float | None = None
+    resize: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        """The labels' texts."""
+        return [label["label"] for label in self.labels]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """A META.json that was checked.
+
+    Attributes
+    ----------
+    guid : str
+        The model's id in the API: `model_guid`, or else the name.
+    file : str or None
+        Which ONNX file, where the author said it.
+    timeout, memory : float or None
+        Seconds and MiB that the author asks for.
+    meta : Mapping[str, Any]
+        The whole file, fields unknown to us included.
+    """
+
+    guid: str
+    name: str
+    author: str
+    input: InputSpec
+    output: OutputSpec
+    version: str = ""
+    info: str = ""
+    help: str = ""
+    file: str | None = None
+    timeout: float | None = None
+    memory: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the network takes a whole series: its input has a depth."""
+        return "D" in self.input.layout
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as the API gives them: the whole META.json, with what is implied there spelt out."""
+        own = {key: getattr(self, key) for key in ("name", "version", "author", "info", "help")}
+        return {**self.meta, **own, "input": self.meta.get("input") or {}}
+
+    def as_json(self) -> str:
+        """The whole META.json as text, which `parse_model_manifest` takes."""
+        return orjson.dumps(self.meta).decode()
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a model's META.json."""
+    text = resources.files(__package__).joinpath("model.schema.json").read_bytes()
+    loaded: dict[str, Any] = orjson.loads(text)
+    segment = plugin_schema()["$defs"][_SEGMENT]["properties"]
+    described = loaded["$defs"]["label"]["anyOf"][1]
+    described["properties"] = {key: value for key, value in segment.items() if key != "number"}
+    loaded["$defs"]["code"] = plugin_schema()["$defs"]["code"]
+    return loaded
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(schema())
+
+
+def parse_model_manifest(data: bytes) -> ModelManifest:
+    """Read the bytes of a META.json.
+
+    Raises
+    ------
+    Invalid
+        It is not JSON in UTF-8, or does not meet the schema; `field` is the dotted path of what is wrong.
+    """
+    meta = parse_meta(data)
+    check_meta(meta, _validator())
+    given = _present(meta)
+    guid = given.get("model_guid")
+    if guid is None:
+        guid = given["name"]
+        if not Draft202012Validator(schema()["$defs"]["id"]).is_valid(guid):
+            raise Invalid(
+                f"META.json: the name {guid!r} can't be the model's id in a URL; give it a model_guid",
+                field="model_guid",
+            )
+    spec = _input_of(_present(given.get("input", {})))
+    return ModelManifest(
+        guid=guid,
+        name=given["name"],
+        author=given["author"],
+        input=spec,
+        output=_output_of(_present(given["output"]), spec),
+        version=str(given.get("version", "")),
+        info=given.get("info", ""),
+        help=given.get("help", ""),
+        file=given.get("file"),
+        timeout=given.get("timeout"),
+        memory=given.get("memory"),
+        meta=meta,
+    )
+
+
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _input_of(given: Mapping[str, Any]) -> InputSpec:
+    layout = _layout(given, "input", "NCHW")
+    plain = {key: given[key] for key in InputSpec.__dataclass_fields__ if key in given}
+    window = given.get("window")
+    if isinstance(window, Mapping):
+        window = (window["center"], window["width"])
+    if isinstance(window, list):
+        if window[1] <= 0:
+            raise Invalid(
+                f"META.json: input.window: the width is {window[1]}; more than 0 is expected", field="input.window"
+            )
+        window = (window[0], window[1])
+    return InputSpec(
+        **plain
+        | {
+            "layout": layout,
+            "size": _size_of(given.get("size"), layout),
+            "window": window,
+            "normalisation": _normalisation_of(given),
+        }
+    )
+
+
+def _layout(given: Mapping[str, Any], where: str, default: str) -> str:
+    layout: str = given.get("layout", default)
+    if len(set(layout)) != len(layout):
+        raise Invalid(f"META.json: {where}.layout: {layout} has an axis twice", field=f"{where}.layout")
+    if where == "input" and not {"H", "W"} <= set(layout):
+        raise Invalid(f"META.json: input.layout: {layout} has no H and W", field="input.layout")
+    return layout
+
+
+def _size_of(size: Any, layout: str) -> tuple[int, ...] | None:
+    axes = 3 if "D" in layout else 2
+    if size is None:
+        return None
+    if isinstance(size, int):
+        return (size,) * axes
+    if isinstance(size, Mapping):
+        size = [size[key] for key in ("depth", "height", "width") if key in size]
+    if len(size) != axes:
+        raise Invalid(
+            f"META.json: input.size has {len(size)} numbers; {axes} are expected with the layout {layout}",
+            field="input.size",
+        )
+    return tuple(size)
+
+
+def _normalisation_of(given: Mapping[str, Any]) -> Normalisation:
+    key = "normalization" if "normalization" in given else "normalisation"
+    value, where = given.get(key, "none"), f"input.{key}"
+    if isinstance(value, str):
+        value = {"type": value}
+    if "mean" in value:
+        mean, std = _numbers(value["mean"]), _numbers(value["std"])
+        if 0 in std or min(std) < 0:
+            raise Invalid(f"META.json: {where}.std is {value['std']}; more than 0 is expected", field=f"{where}.std")
+        return Normalisation("mean", mean, std)
+    if value.get("type") in ("none", "z-score"):
+        return Normalisation(value["type"])
+    low, high = value.get("min"), value.get("max")
+    if low is not None and low >= high:
+        raise Invalid(f"META.json: {where}: min is {low} and max is {high}; less is expected", field=f"{where}.min")
+    first, last = value.get("range", (0.0, 1.0))
+    return Normalisation("range", low=low, high=high, range=(first, last))
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _output_of(given: Mapping[str, Any], spec: InputSpec) -> OutputSpec:
+    plain = {key: given[key] for key in OutputSpec.__dataclass_fields__ if key in given}
+    labels = given.get("labels", [])
+    if isinstance(labels, Mapping):
+        missing = [number for number in range(len(labels)) if str(number) not in labels]
+        if missing:
+            raise Invalid(
+                f"META.json: output.labels has {len(labels)} classes, and none of the number {missing[0]}",
+                field="output.labels",
+            )
+        labels = [labels[str(number)] for number in range(len(labels))]
+    described = tuple({"label": label} if isinstance(label, str) else label for label in labels)
+    names = [label["label"] for label in described]
+    twice = next((name for name in names if names.count(name) > 1), None) if len(names) <= 1000 else None
+    if twice is not None:
+        raise Invalid(f"META.json: output.labels has {twice!r} twice", field="output.labels")
+    return OutputSpec(**plain | {"labels": described, "layout": _layout(given, "output", spec.layout)})
