@@ -166,9 +166,7 @@ class WorkerPool:
             worker = await self._wait(group, background=background)
         return worker
 
-    async def probe(
-        self, program: Program, verb: str = "", arguments: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    async def probe(self, program: Program, verb: str = "", arguments: dict[str, Any] | None = None) -> dict[str, Any]:
         """Load a program in a fresh worker of its own, call a verb if one is given, and unload it.
 
         Answers what it said of itself, or the description that the verb gave. Raises what goes wrong, as `call` does.
