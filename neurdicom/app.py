@@ -43,6 +43,7 @@ from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Peer
 from neurdicom.services.plugins import PluginService
 from neurdicom.services.process import ProcessService
+from neurdicom.services.process.derive import DeriveService
 from neurdicom.services.process.jobs import KIND as PROCESS
 from neurdicom.services.process.jobs import ProcessRunner
 from neurdicom.services.process.submission import ProcessJobs
@@ -213,7 +214,8 @@ class Server:
         }
         models = ModelService(settings.data / "models", catalog, pool, **limits)
         plugins = PluginService(settings.data / "plugins", catalog, pool, models=models, **limits)
-        ingest = IngestService(catalog, blobs)
+        ingest, remove = IngestService(catalog, blobs), RemoveService(catalog, blobs)
+        derive = DeriveService(catalog, blobs, pool, ingest, remove)
         nodes = NodeService(catalog)
         search, retrieve = SearchService(catalog), RetrieveService(catalog, blobs)
         render, query = RenderService(catalog, blobs, pool), QueryService(catalog)
@@ -226,7 +228,7 @@ class Server:
         dimse_peer = DimsePeer(settings, dimse, transfer)
         by_protocol: dict[str, Peer] = {"DIMSE": dimse_peer, "DICOMWEB": self._dicomweb}
         peers = Peers(nodes, by_protocol)
-        processing = ProcessService(catalog, blobs, executor, {"plugin": plugins, "model": models})
+        processing = ProcessService(catalog, blobs, executor, {"plugin": plugins, "model": models}, derive)
         runners: dict[str, Runner] = {
             PROCESS: ProcessRunner(catalog, processing, Turns(lambda: executor.slots)),
             "send": SendRunner(catalog, peers),
@@ -242,7 +244,7 @@ class Server:
             query=query,
             search=search,
             edit=EditService(catalog),
-            remove=RemoveService(catalog, blobs),
+            remove=remove,
             retrieve=retrieve,
             ingest=ingest,
             upload=UploadService(ingest, settings.max_upload),

@@ -13,9 +13,11 @@ from neurdicom.pixels.encode import to_picture
 
 Array = npt.NDArray[Any]
 
-#: Values beyond are taken as this large: their range must be a number, too.
-_LARGEST: Final = 1e300
+#: Values beyond are taken as this large: what reads decimal strings may do so in single precision.
+_LARGEST: Final = 1e37
 _MOST: Final = 65535
+#: Wider windows are left to the viewer: there is software that takes them as 32-bit integers.
+_WIDEST: Final = 2e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ def describe_window(ds: Dataset, stored: Stored) -> None:
     """A window from the minimum to the maximum of all the result's values (PS3.3 C.11.2.1.2)."""
     low = float(stored.array.min()) * stored.slope + stored.intercept
     high = float(stored.array.max()) * stored.slope + stored.intercept
+    if high - low > _WIDEST:
+        return
     # Of the linear function: the lower end is center - 0.5 - (width - 1) / 2, and width is at least 1.
     width = max(high - low + 1, 1.0)
     if stored.is_rescaled:  # values between 0 and 1, say: the function without the halves

@@ -11,7 +11,7 @@ from functools import lru_cache
 EXPOSED = (
     "Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, ETag, Link, Location, "
     "Retry-After, Vary, Warning, WWW-Authenticate, X-Dtype, X-Photometric-Interpretation, X-Request-ID, X-Shape, "
-    "X-Total-Count"
+    "X-Stored-Count, X-Stored-Instances, X-Total-Count"
 )
 
 #: Request headers that pages may send, where the browser does not say which it will.

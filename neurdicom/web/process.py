@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from neurdicom.errors import Malformed, NotAvailable
+from neurdicom.errors import Malformed
 from neurdicom.runtime.params import Param, convert_arguments, decode_arguments
 from neurdicom.services.process import FORMATS, Processed, Work
 from neurdicom.services.tools import ToolType
@@ -23,9 +23,15 @@ QUERY = (
     Parameter(
         "format",
         "Of an image: png and jpeg are scaled from minimum and maximum to 8 bits, lum8 are raw 8-bit samples, the "
-        "others keep the values; json is what a native plugin measured beside its image. Results that are no image "
-        "are given as they are, whatever is asked for.",
-        {"type": "string", "enum": list(FORMATS), "default": "png"},
+        "others keep the values; json is what a native plugin measured beside its image, dicom what store would keep. "
+        "Results that are no image are given as they are otherwise.",
+        {"type": "string", "enum": [*FORMATS, "dicom"], "default": "png"},
+    ),
+    Parameter(
+        "store",
+        "Keep the result as DICOM instances of the source's study: images as Secondary Capture or as the source's "
+        "kind, segmentations as SEG, measurements as a structured report, datasets as they are.",
+        {"type": "boolean", "default": False},
     ),
 )
 PARAMETERS = (
@@ -39,7 +45,9 @@ _MODEL_PARAMETERS = (
 _RESULT = {
     "description": (
         "What the plugin answered. `X-Shape` and `X-Dtype` describe the samples of an image; `X-Result-Json` is the "
-        "JSON that a native plugin gave beside it, where it is short."
+        "JSON that a native plugin gave beside it, where it is short. With `store`, `X-Stored-Instances` has the SOP "
+        "Instance UIDs of what was stored (the first 100 of them), `X-Stored-Count` how many they are, and `Location` "
+        "names the first. Several DICOM instances come as multipart/related."
     ),
     "content": {
         "image/png": {"schema": BINARY},
@@ -47,6 +55,8 @@ _RESULT = {
         "application/octet-stream": {"schema": BINARY},
         "application/x-npy": {"schema": BINARY},
         "application/json": {"schema": {}},
+        "application/dicom": {"schema": BINARY},
+        "multipart/related": {"schema": BINARY},
     },
 }
 _ANY_FIELDS = {"type": "object", "additionalProperties": True}
@@ -58,6 +68,8 @@ FIELDS: Mapping[str, Schema] = dict.fromkeys(
 
 #: Characters of JSON that go into a header.
 _LONGEST_HEADER = 4096
+#: SOP Instance UIDs that go into a header.
+_MOST_STORED = 100
 
 
 class ToolHandler(ApiHandler):
@@ -72,8 +84,6 @@ class ToolHandler(ApiHandler):
         texts, values = self._given()
         options = {name: param for name, param in self.own_options.items() if name not in tool.params}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
-        if chosen.get("store") or chosen.get("format") == "dicom":
-            raise NotAvailable("results can't be kept as, or turned into, DICOM instances by this version")
         params = process.convert(tool, _without(texts, options), _without(values, options))
         return Work(tool_type=tool_type, tool=id, entity=entity, params=params, **chosen)  # type: ignore[arg-type]
 
@@ -134,6 +144,10 @@ class ProcessByPluginHandler(ToolHandler):
             self.set_header("X-Dtype", meta["dtype"])
         if "json" in meta and len(beside := json.dumps(meta["json"])) <= _LONGEST_HEADER:
             self.set_header("X-Result-Json", beside)
+        if processed.stored:
+            self.set_header("X-Stored-Count", str(len(processed.stored)))
+            self.set_header("X-Stored-Instances", ",".join(processed.stored[:_MOST_STORED]))
+            self.set_header("Location", f"/api/instances/{processed.stored[0]}")
         await send_buffer(self, reply.body)
         self.finish()
 

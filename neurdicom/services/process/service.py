@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from neurdicom.blobs.base import BlobStore
@@ -10,6 +11,7 @@ from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.runtime.execution import Executor, Task
 from neurdicom.runtime.params import convert_arguments
+from neurdicom.services.process.derive import DICOM, EXACT, DeriveService, Origin, as_reply
 from neurdicom.services.process.inputs import instance_input
 from neurdicom.services.process.work import Processed, Work
 from neurdicom.services.tools import Tool, ToolSet, ToolType
@@ -26,15 +28,23 @@ class ProcessService:
         Does the computations.
     tools : Mapping[str, ToolSet]
         Plugins and models, by type.
+    derive : DeriveService
+        Makes DICOM instances of results.
     """
 
     def __init__(
-        self, catalog: Catalog, blobs: BlobStore, executor: Executor, tools: Mapping[ToolType, ToolSet]
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        executor: Executor,
+        tools: Mapping[ToolType, ToolSet],
+        derive: DeriveService,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._executor = executor
         self._tools = tools
+        self._derive = derive
 
     def tool(self, tool_type: ToolType, id: str, digest: str | None = None) -> Tool:
         """The plugin or model of an id; see `ToolSet.tool`."""
@@ -67,7 +77,23 @@ class ProcessService:
         PluginError
             The tool failed, crashed, hung or took too much memory.
         """
-        tools = self._tools[work.tool_type]
+        if not (work.store or work.format == DICOM):
+            return await self._computed(work)
+        exact = await self._computed(replace(work, format=EXACT))
+        origin = await self._origin(work)
+        async with self._derive.files(origin, exact.reply) as files:
+            reply = await as_reply(files) if work.format == DICOM else None
+            stored = await self._derive.store(files) if work.store else ()
+        if reply is None:
+            exact = await self._computed(replace(work, cache=True))
+        return replace(exact, reply=reply or exact.reply, stored=stored)
+
+    async def _origin(self, work: Work) -> Origin:
+        found = await instance_input(self._catalog, self._blobs, work.entity, work.frame)
+        return Origin(self._set(work.tool_type).tool(work.tool, work.digest), (found,), work.params)
+
+    async def _computed(self, work: Work) -> Processed:
+        tools = self._set(work.tool_type)
         found = await instance_input(self._catalog, self._blobs, work.entity, work.frame)
         tool = tools.tool(work.tool, work.digest)
         if tool.level == "series" or work.level is not Level.INSTANCE:
