@@ -60,6 +60,7 @@ from neurdicom.services.transfer import TransferService
 from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.services.upload import UploadService
 from neurdicom.web import (
+    events,
     instances,
     jobs,
     models,
@@ -104,6 +105,7 @@ ROUTES: list[Route] = [
     *process_jobs.ROUTES,
     *nodes.ROUTES,
     *jobs.ROUTES,
+    *events.ROUTES,
     *users.ROUTES,
     *dicomweb.ROUTES,
     *operations.ROUTES,

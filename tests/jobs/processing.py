@@ -25,6 +25,8 @@ class Plugin:
     def process(self, ds, log="", seconds=0.0, gate="", bad=(), crash=(), hang=()):
         with open(log or os.devnull, "a") as file:
             file.write(ds.SOPInstanceUID + "\\n")
+        with open(log + ".pids" if log else os.devnull, "a") as file:
+            file.write("%d\\n" % os.getpid())
         time.sleep(seconds)
         while gate and not os.path.exists(gate):
             time.sleep(0.01)

@@ -70,7 +70,7 @@ def test_answers_keep_to_the_description(
     @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def run(case: schemathesis.Case, real: bool) -> None:
         resource = operation.path.rpartition("/{id}")[0].rpartition("/")[2]
-        if real:
+        if real and not operation.path.endswith("/events"):  # which lasts as long as the job
             known = ids | {"id": ids[resource]} if resource in ids else ids
             case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
         for name in [name for name in case.headers if name.lower() in FRAMING]:

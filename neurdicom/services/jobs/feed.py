@@ -20,6 +20,9 @@ LOOK_SECONDS = 1.0
 #: Seconds after which followers hear of a job that does not move.
 BEAT_SECONDS = 10.0
 
+#: Followers at a time, of all jobs together.
+MAX_FOLLOWERS = 1000
+
 #: Items that are told of at a time.
 _PAGE = 100
 
@@ -29,10 +32,14 @@ _KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """How a job stands, and items that were over since the last news, each with the position after it."""
+    """How a job stands, and items that were over since the last news, each with its position.
+
+    `position` is how much of the job's log has been told by now.
+    """
 
     job: Job
     items: list[tuple[int, dict[str, Any]]]
+    position: int
 
 
 @dataclass(slots=True)
@@ -75,7 +82,7 @@ class Feed:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def follow(self, job: str, position: int = 0) -> AsyncIterator[News]:
+    async def follow(self, job: str, position: int = 0, *, items: bool = True) -> AsyncIterator[News]:
         """News of a job until it is over, forgotten, or the feed is closed; the first at once.
 
         Parameters
@@ -83,11 +90,15 @@ class Feed:
         job : str
         position : int
             So much of its log is known already.
+        items : bool
+            Whether to tell of items at all.
 
         Raises
         ------
         NotFound
             There is no such job.
+        Unavailable
+            There are too many followers.
         """
         watched = await self._watch(job)
         try:
@@ -96,20 +107,21 @@ class Feed:
             told_at = 0.0
             while (now := watched.job) is not None:
                 changed = watched.changed
-                position = min(position, now.settled)
+                position = min(position, now.settled) if items else now.settled
                 if position < now.settled:
                     end = min(now.settled, (position // _PAGE + 1) * _PAGE)
                     try:
-                        items = await self._page(now, position, end)
+                        page = await self._page(now, position, end)
                     except Unavailable:
                         await asyncio.sleep(LOOK_SECONDS)
                         continue
                     position = end
-                    yield News(now, items)
+                    if page:
+                        yield News(now, page, position)
                     told, told_at = None, loop.time()
                     continue
                 if now is not told or loop.time() - told_at >= BEAT_SECONDS:
-                    yield News(now, [])
+                    yield News(now, [], position)
                     told, told_at = now, loop.time()
                 if now.is_over:
                     return
@@ -122,6 +134,8 @@ class Feed:
             self._leave(job, watched)
 
     async def _watch(self, job: str) -> _Watched:
+        if sum(each.followers for each in self._watched.values()) >= MAX_FOLLOWERS:
+            raise Unavailable(f"{MAX_FOLLOWERS} clients follow jobs already; ask for the job from time to time")
         watched = self._watched.get(job)
         if watched is None:
             found = await self._store.get(job)

@@ -1,0 +1,148 @@
+"""A job's progress as server-sent events (WHATWG HTML 9.2)."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, cast
+
+import orjson
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
+
+from neurdicom.errors import Invalid, NeurdicomError
+from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.services.jobs import Job, News
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.routing import STRING, Parameter, Route, operation
+
+#: Milliseconds after which a client connects again.
+_RECONNECT = 2000
+
+#: Seconds that a client may take for what it was sent; a slower one is cut off, and goes on where it was.
+_PATIENCE = 60.0
+
+#: Seconds after which the credential is looked at again.
+_CREDENTIAL_SECONDS = 60.0
+
+#: The position in a job's log after an event; that of the end says so.
+_EVENT_ID = re.compile(r"(\d{1,15})(-end)?", re.ASCII)
+
+_PROGRESS = ("id", "state", "done", "failed", "total", "rate", "time_left", "retry_at", "retry_reason")
+
+
+class EventsHandler(ApiHandler):
+    """Tells of a job until it is over."""
+
+    @operation(
+        "Follow a job",
+        tag="jobs",
+        description="Server-sent events. `progress` (how the job stands) comes at once, with each change, about once a "
+        "second at most, and every ten seconds in any case. `result` and `failure` tell of an item as `results` does, "
+        "in the order in which they were over, from the first; each has an id. `end` is the job as it ended, and "
+        "closes the stream. A client that connects again with `Last-Event-ID` gets what it has missed; one that has "
+        "had the end gets a 204, which tells browsers to stop.",
+        query=(
+            Parameter(
+                "items",
+                "With `none`, nothing is told of single items.",
+                {"enum": ["all", "none"], "default": "all"},
+            ),
+        ),
+        answers={
+            200: {"description": "The events.", "content": {"text/event-stream": {"schema": STRING}}},
+            204: "The job is over, and the client knows.",
+        },
+    )
+    async def get(self, job: str) -> None:
+        """Stream them."""
+        position, knows_end = self._last_event()
+        items = self.query("items") or "all"
+        if items not in ("all", "none"):
+            raise Invalid(f"items is {items[:80]!r}; all or none is expected", field="items")
+        found = await self.services.jobs.get(job)
+        if knows_end and found.is_over and position >= found.settled:
+            self.set_status(HTTPStatus.NO_CONTENT)
+            self.finish()
+            return
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("X-Accel-Buffering", "no")
+        if self.request.method == "HEAD":
+            await self.flush()
+            self.finish()
+            return
+        # A stopping server does not wait for this: it closes the connection, and the client comes again.
+        self.services.under_way.discard(self)
+        news = self.services.jobs.feed.follow(job, position, items=items == "all")
+        async with aclosing(cast(AsyncGenerator[News, None], news)) as source:
+            await self._stream(source)
+
+    async def _stream(self, source: AsyncGenerator[News, None]) -> None:
+        loop = asyncio.get_running_loop()
+        checked = loop.time()
+        self.write(f"retry: {_RECONNECT}\n\n")
+        async for news in source:
+            if news.items:
+                self.write(b"".join(_item_event(*each) for each in news.items))
+            else:
+                self.write(_event("progress", _progress(news.job)))
+                if news.job.is_over:
+                    self.write(_event("end", news.job.as_answer(), id=f"{news.position}-end"))
+            if not await self._send():
+                return
+            if loop.time() - checked > _CREDENTIAL_SECONDS:
+                checked = loop.time()
+                if not await self._may_go_on():
+                    break
+        self.finish()
+
+    async def _send(self) -> bool:
+        """Wait until the client has taken it; whether it has."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.flush()
+        except StreamClosedError:
+            return False
+        except TimeoutError:
+            cast(HTTP1Connection, self.request.connection).close()
+            return False
+        return True
+
+    async def _may_go_on(self) -> bool:
+        try:
+            principal = await self.services.authenticator.authenticate(
+                self.request.headers.get("Authorization"),
+                self.get_cookie(SESSION_COOKIE),
+                self.request.remote_ip or "",
+            )
+        except NeurdicomError:  # it can't be told now; who comes again is asked again
+            return False
+        return principal is not None
+
+    def _last_event(self) -> tuple[int, bool]:
+        """How much of the log the client has seen, and whether it has seen the end. Raises `Invalid`."""
+        given = self.request.headers.get("Last-Event-ID", "").strip()
+        if not given:
+            return 0, False
+        read = _EVENT_ID.fullmatch(given)
+        if read is None:
+            raise Invalid(f"Last-Event-ID is {given[:80]!r}, which no event here has", field="Last-Event-ID")
+        return int(read[1]), read[2] is not None
+
+
+def _progress(job: Job) -> dict[str, Any]:
+    answer = job.as_answer(most=0)
+    return {name: answer[name] for name in _PROGRESS}
+
+
+def _item_event(position: int, item: dict[str, Any]) -> bytes:
+    return _event("failure" if item["state"] == "failed" else "result", item, id=str(position))
+
+
+def _event(type: str, data: dict[str, Any], *, id: str | None = None) -> bytes:
+    head = f"event: {type}\n" + (f"id: {id}\n" if id else "")
+    return head.encode() + b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+ROUTES = [Route("/api/jobs/{id}/events", EventsHandler)]
