@@ -12,7 +12,6 @@ BENCHMARKS = {
     "cstore": ("Orthanc", "storescu", "storescp"),
     "render": ("Orthanc", "wrk"),
     "process_http": ("Orthanc", "wrk"),
-    "series": ("Orthanc",),
     "qidors": ("Orthanc", "wrk"),
     "wado": ("Orthanc", "wrk"),
 }

@@ -1,35 +1,14 @@
-"""The command line for authors of plugins: `neurdicom plugin new | pack | check`."""
+"""The command line for authors of plugins: `neurdicom plugin new | pack | check | include-dir | cmake-dir`."""
 
 import asyncio
-import json
-import re
-import tempfile
-import uuid
-import zipfile
-from collections import defaultdict
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from string import Template
 
 import click
 
-from neurdicom.dicom.part10 import read_header
-from neurdicom.errors import Invalid
-from neurdicom.runtime.archive import Archive
-from neurdicom.runtime.params import convert_arguments
-from neurdicom.runtime.plugin import Plugin
-from neurdicom.runtime.pool import Reply, WorkerPool
-from neurdicom.runtime.program import Program
+from neurdicom.authoring.report import Check
+from neurdicom.authoring.starting import LANGUAGES, LEVELS, start_plugin
 from neurdicom.services.process import FORMATS
-
-#: What belongs to the author's workplace and not to the plugin.
-_LEFT_OUT = re.compile(r"^\.|^__pycache__$|\.(pyc|o|zip)$")
-
-#: The same files make the same archive, and so the same digest.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-
-_LANGUAGES = ("python", "c", "cpp")
 
 
 @click.group()
@@ -39,25 +18,15 @@ def plugin() -> None:
 
 @plugin.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--language", type=click.Choice(_LANGUAGES), default="python", show_default=True)
+@click.option("--language", type=click.Choice(LANGUAGES), default="python", show_default=True)
+@click.option("--level", type=click.Choice(LEVELS), default="instance", show_default=True, help="What one call gets.")
 @click.option("--name", help="What users see; the folder's name by default.")
 @click.option("--guid", help="Identifies the plugin across versions; made up by default.")
 @click.option("--author", default="Unknown", show_default=True)
-def new(folder: Path, language: str, name: str | None, guid: str | None, author: str) -> None:
+def new(folder: Path, language: str, level: str, name: str | None, guid: str | None, author: str) -> None:
     """Write a plugin that works into a new FOLDER, as a start."""
-    if not (name or "-").isprintable():
-        raise Invalid(f"the name {name!r} has control characters", field="name")
-    if folder.exists() and any(folder.iterdir()):
-        raise Invalid(f"{folder} is not empty", field="folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    values = {"name": name or folder.resolve().name, "guid": guid or str(uuid.uuid4()), "author": author}
-    for template in resources.files("neurdicom").joinpath("templates", language).iterdir():
-        escaped = values
-        file_name = template.name.removesuffix(".tmpl")
-        if file_name.endswith(".json"):
-            escaped = {key: json.dumps(value)[1:-1] for key, value in values.items()}
-        text = Template(template.read_text(encoding="utf-8")).substitute(escaped)
-        (folder / file_name).write_text(text, encoding="utf-8")
+    name = name or folder.resolve().name
+    start_plugin(folder, language, level=level, name=name, guid=guid, author=author)
     steps = ["make" + f" -C {folder}"] if language != "python" else []
     steps += [f"neurdicom plugin check {folder}", f"neurdicom plugin pack {folder}"]
     click.echo(f"A {language} plugin is in {folder}. Next: {', then '.join(steps)}")
@@ -68,108 +37,82 @@ def new(folder: Path, language: str, name: str | None, guid: str | None, author:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="By default FOLDER.zip here.")
 def pack(folder: Path, output: Path | None) -> None:
     """Make the archive that POST /api/plugins takes of the plugin in FOLDER."""
+    from neurdicom.authoring.packing import pack_folder
+
     output = output or Path(f"{folder.resolve().name}.zip")
     pack_folder(folder, output)
     click.echo(f"{output} ({output.stat().st_size} bytes)")
 
 
+@plugin.command("include-dir")
+def include_dir() -> None:
+    """Print the folder of neurdicom_plugin.h and neurdicom_plugin.hpp, for a compiler's -I."""
+    click.echo(_folder("include"))
+
+
+@plugin.command("cmake-dir")
+def cmake_dir() -> None:
+    """Print the folder of the CMake package, for -DNeurDICOM_DIR=."""
+    click.echo(_folder("cmake"))
+
+
+def _folder(name: str) -> Path:
+    return Path(str(resources.files("neurdicom").joinpath(name))).resolve()
+
+
 @plugin.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--on", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="DICOM file to run on."
+    "--on",
+    "own",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="A DICOM file to run on as well; of a folder, all files: each, or as one series. May be repeated.",
 )
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of that run.")
-@click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Frame of that run.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the result goes.")
+@click.option("--samples/--no-samples", default=True, help="Run on the sample images.  [default: samples]")
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of all runs.")
+@click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Frame of the files of --on.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Of --output.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the first file's result goes."
+)
 @click.option("--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds.")
 @click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB.")
+@click.option(
+    "--slow", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Seconds from which a call is slow."
+)
+@click.option("--sanitize", is_flag=True, help="Run a native plugin that was built with AddressSanitizer.")
+@click.option(
+    "--library",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another build of the shared library, such as the one for --sanitize.",
+)
+@click.option("--allow", type=click.Choice([each.value for each in Check]), multiple=True, help="Take it for advice.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.pass_context
 def check(
+    context: click.Context,
     path: Path,
-    file: Path | None,
+    own: tuple[Path, ...],
+    samples: bool,
     params: tuple[str, ...],
     frame: int,
     form: str,
     output: Path | None,
     timeout: float,
     memory: int,
+    slow: float,
+    sanitize: bool,
+    library: Path | None,
+    allow: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Check the plugin at PATH, a folder or an archive, as an upload does; with --on, run it."""
-    texts: dict[str, list[str]] = defaultdict(list)
-    for each in params:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise Invalid(f"{each!r} is not NAME=VALUE", field="param")
-        texts[name].append(value)
-    with tempfile.TemporaryDirectory(prefix="neurdicom-") as scratch:
-        archive_path = path
-        if path.is_dir():
-            archive_path = Path(scratch, "plugin.zip")
-            pack_folder(path, archive_path)
-        with Archive(archive_path) as archive:
-            archive.extract(Path(scratch, "plugin"))
-        checked = Plugin(archive.manifest, archive.kind, archive.target, "checked", datetime.now(UTC).isoformat())
-        program = checked.program(Path(scratch, "plugin"), timeout=timeout, memory=memory)
-        arguments = None
-        if file is not None:
-            arguments = {
-                "path": str(file.resolve()),
-                "layout": read_header(file).layout.as_dict(),
-                "frame": frame,
-                "edits": [],
-                "params": convert_arguments(archive.manifest.params, texts, {}),
-                "format": form,
-            }
-        reply = asyncio.run(_run(program, arguments))
-    manifest = archive.manifest
-    click.echo(f"{manifest.name} {manifest.version} by {manifest.author}: {archive.kind}, {len(archive.files)} files")
-    for each_param in manifest.params.values():
-        need = "required" if each_param.required else "optional"
-        need = f"default {each_param.default!r}" if each_param.has_default else need
-        click.echo(f"  {each_param.name}: {each_param.takes()} ({need})")
-    click.echo("It loads and unloads in a worker.")
-    if reply is not None:
-        _show(reply, output)
+    """Check the plugin at PATH, a folder or an archive.
 
-
-async def _run(program: Program, arguments: dict[str, object] | None) -> Reply | None:
-    pool = WorkerPool(1)
-    await pool.open()
-    try:
-        await pool.probe(program)
-        return None if arguments is None else await pool.call(program, "process", arguments)
-    finally:
-        await pool.close()
-
-
-def _show(reply: Reply, output: Path | None) -> None:
-    click.echo(f"Result: {json.dumps(reply.meta)}, {len(reply.body)} bytes")
-    if output is not None:
-        output.write_bytes(reply.body)
-        click.echo(f"written to {output}")
-    elif reply.meta.get("media_type") == "application/json":
-        click.echo(bytes(reply.body).decode())
-
-
-def pack_folder(folder: Path, output: Path) -> None:
-    """Make an archive of a plugin's folder, and check it.
-
-    Raises
-    ------
-    Invalid
-        An upload would refuse the archive; none is left.
+    It is loaded as an upload does, and run on sample images and on the files of --on. Where something is wrong the exit
+    status is 1.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.resolve() != output.resolve())
-    scratch = output.with_name(f".{output.name}.new")
-    try:
-        with zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in files:
-                name = path.relative_to(folder)
-                if not any(_LEFT_OUT.search(part) for part in name.parts):
-                    info = zipfile.ZipInfo(name.as_posix(), _EPOCH)
-                    info.external_attr = 0o644 << 16
-                    archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
-        Archive(scratch).close()
-        scratch.replace(output)
-    finally:
-        scratch.unlink(missing_ok=True)
+    from neurdicom.authoring.command import Wishes, run_check  # numpy and pydicom, which no other command needs
+
+    wishes = Wishes(own, samples, params, frame, form, output, timeout, memory, slow, sanitize, library, allow, as_json)
+    context.exit(0 if asyncio.run(run_check(path, wishes)) else 1)

@@ -22,7 +22,7 @@ from typing import Any
 import click
 from pydicom import data as pydicom_data
 
-from neurdicom.cli_plugin import pack_folder
+from neurdicom.authoring.packing import pack_folder
 from neurdicom.errors import Unavailable
 from neurdicom.security.first import read_first_sign_in
 

@@ -29,7 +29,7 @@ HEIGHTS = {
 }
 
 #: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
-TOP = {"__init__", "__main__", "cli", "cli_node", "cli_plugin", "cli_user", "demo", "lock", "testing"}
+TOP = {"__init__", "__main__", "cli", "cli_node", "cli_plugin", "cli_user", "demo", "lock", "testing", "authoring"}
 
 #: Library to the places that may import it, as path prefixes under neurdicom/.
 CONFINED = {

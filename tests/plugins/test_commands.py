@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def test_a_new_plugin_works_as_it_comes(tmp_path: Path, language: str) -> None:
     if language != "python":
         if shutil.which("make") is None or shutil.which("c++") is None:
             pytest.skip("make and a C++ compiler are needed to build the native template")
-        subprocess.run(["make", "-C", folder], check=True, capture_output=True)
+        neurdicom = f"NEURDICOM={sys.executable} -m neurdicom"
+        subprocess.run(["make", "-C", folder, neurdicom], check=True, capture_output=True)
     image = tmp_path / "image.dcm"
     image.write_bytes(ct_image()[1])
     output = succeed("check", folder, "--on", image, "-p", "factor=2", "--format", "f64", "-o", tmp_path / "out")

@@ -1,0 +1,40 @@
+"""What a plugin's time is compared with: a plain loop over the same samples."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+#: In and out once: what no plugin that looks at every sample can be faster than by much.
+SOURCE: Final = """
+#include <stddef.h>
+#include <stdlib.h>
+
+typedef struct Plugin Plugin;
+
+Plugin* InitPlugin(void) { return malloc(1); }
+
+double* Process(Plugin* plugin, double* img, int width, int height, const char* params)
+{
+    const size_t count = (size_t)width * (size_t)height;
+    (void)plugin, (void)params;
+    for (size_t i = 0; i < count; ++i) img[i] = 4095.0 - img[i];
+    return img;
+}
+
+void DestroyPlugin(Plugin* plugin) { free(plugin); }
+"""
+
+
+def build_baseline(folder: Path) -> Path | None:
+    """Compile the plain loop as a plugin; None where there is no C compiler, and numpy takes its place."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        source, library = Path(scratch, "plain.c"), folder / "plain.so"
+        source.write_text(SOURCE, encoding="ascii")
+        command = [compiler, "-O2", "-shared", "-fPIC", "-o", str(library), str(source)]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    return library if done.returncode == 0 else None

@@ -1,0 +1,289 @@
+"""The check of a plugin: samples through workers as the server runs them, and under observation."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from neurdicom.authoring import fitness
+from neurdicom.authoring.baseline import build_baseline
+from neurdicom.authoring.growth import growth, leaks
+from neurdicom.authoring.package import Package, is_sanitized
+from neurdicom.authoring.report import Check, Report, Row, advice, problem
+from neurdicom.authoring.samples import Sample
+from neurdicom.errors import NeurdicomError, PluginCrashed, PluginError, PluginFailed, PluginMemory, PluginTimeout
+from neurdicom.runtime.execution import PoolExecutor, Task
+from neurdicom.runtime.pool import WorkerPool
+from neurdicom.runtime.program import Program, Reply
+
+#: Seconds for the calls between which memory is looked at, and the bounds of their number in a round.
+_GROWTH_SECONDS: Final = 0.6
+_CALLS: Final = (4, 200)
+_ROUNDS: Final = 6
+
+#: Calls that take longer are not repeated for their memory.
+_TOO_SLOW_TO_REPEAT: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a check has so far."""
+
+    package: Package
+    samples: Sequence[Sample]
+    params: dict[str, Any]
+    report: Report
+    replies: dict[str, Reply] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
+    plain: Path | None = None
+
+    @property
+    def working(self) -> list[Sample]:
+        """Samples that were answered."""
+        return [sample for sample in self.samples if sample.name in self.replies]
+
+    def task(self, sample: Sample, program: Program) -> Task:
+        return Task(program, sample.inputs, self.params, "npy", volume=sample.volume)
+
+    def observed(self, sample: Sample) -> dict[str, Any]:
+        """Arguments of the probe's verbs."""
+        (one,) = sample.inputs
+        return {
+            "program": self.package.program.as_dict(),
+            "plain": str(self.plain) if self.plain is not None else None,
+            "path": one.path,
+            "layout": dict(one.layout),
+            "frame": one.frame,
+            "edits": [],
+            "params": self.params,
+            "format": "npy",
+        }
+
+
+async def check_package(
+    package: Package, samples: Sequence[Sample], params: dict[str, Any], scratch: Path, *, slow: float
+) -> Report:
+    """Check a plugin.
+
+    Parameters
+    ----------
+    package : Package
+    samples : sequence of Sample
+        In the order of the report.
+    params : dict
+        Converted parameters of all calls.
+    scratch : Path
+        A folder for what is built.
+    slow : float
+        Seconds from which a call is called slow.
+    """
+    manifest = package.manifest
+    report = Report({"id": manifest.guid, "name": manifest.name, "version": manifest.version, "kind": package.kind})
+    run = _Run(package, samples, params, report)
+    if package.kind == "native":
+        run.plain = build_baseline(scratch)
+    _look_at_manifest(run)
+    async with _workers() as pool:
+        try:
+            await pool.probe(package.program)
+        except PluginError as error:
+            hint = "; it was built with AddressSanitizer: give --sanitize" if is_sanitized(package) else ""
+            report.findings.append(problem(Check.LOAD, f"{error}{hint}"))
+            return report
+        written = _files(package.folder)
+        executor = PoolExecutor(pool)
+        await _run_all(run, executor)
+        await _repeat(run, executor)
+        observer = _observer(package.program)
+        for sample in samples:
+            if not sample.volume:
+                await _observe(run, pool, observer, sample)
+        await _grow(run, pool, observer)
+    _look_at_files(run, written)
+    _look_at_speed(run, slow)
+    report.rows.extend(run.rows[sample.name] for sample in samples)
+    if samples and not run.replies and report.ok:
+        report.findings.append(problem(Check.RUN, "it refuses every sample; give one that it takes with --on"))
+    return report
+
+
+@contextlib.asynccontextmanager
+async def _workers() -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(1)
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def _observer(program: Program) -> Program:
+    """The probe, under the plugin's limits."""
+    target = "neurdicom.authoring.probe"
+    return Program("builtin", target, program.name, program.digest, timeout=program.timeout, memory=program.memory)
+
+
+async def _run_all(run: _Run, executor: PoolExecutor) -> None:
+    """Each sample once, as the server does it."""
+    findings = run.report.findings
+    for sample in run.samples:
+        row = run.rows[sample.name] = Row(sample.name, sample.shape)
+        try:
+            reply = await executor.run(run.task(sample, run.package.program))
+            row.result = fitness.describe(reply)
+        except (PluginCrashed, PluginTimeout, PluginMemory) as error:
+            row.outcome, row.message = "failed", str(error)
+            findings.append(problem(Check.RUN, str(error), sample.name))
+        except NeurdicomError as error:  # what was refused is told from what failed later
+            row.outcome, row.message = "failed", str(error)
+            if sample.volume or not isinstance(error, PluginFailed):
+                findings.append(problem(Check.RUN, str(error), sample.name))
+        else:
+            run.replies[sample.name] = reply
+            findings.extend(fitness.fit(run.package.manifest, sample, reply))
+    kinds = {str(reply.meta.get("kind")) for reply in run.replies.values()}
+    if run.package.manifest.result is None and kinds:
+        message = f"META.json has no result.type; what came is {' or '.join(sorted(kinds))}"
+        findings.append(advice(Check.MANIFEST, message))
+
+
+async def _repeat(run: _Run, executor: PoolExecutor) -> None:
+    """Each sample again, in the other order: in the same worker, and in a fresh one."""
+    fresh = replace(run.package.program, digest="a fresh worker")
+    for program, where in ((run.package.program, "in the same worker"), (fresh, "in a fresh worker")):
+        different: list[tuple[Sample, str]] = []
+        for sample in reversed(run.working):
+            try:
+                reply = await executor.run(run.task(sample, program))
+            except NeurdicomError as error:
+                run.report.findings.append(problem(Check.DETERMINISM, f"{error}; it ran before", sample.name))
+                continue
+            before = run.replies[sample.name]
+            if not fitness.same(before, reply):
+                different.append((sample, fitness.difference(before, reply)))
+        if different:
+            sample, what = different[-1]
+            more = f" (as with {len(different) - 1} other samples)" if len(different) > 1 else ""
+            message = f"the same input {where} gave another result: {what}{more}"
+            run.report.findings.append(problem(Check.DETERMINISM, message, sample.name))
+
+
+async def _observe(run: _Run, pool: WorkerPool, observer: Program, sample: Sample) -> None:
+    """One sample under observation: what it does to the process, its time and its memory."""
+    row, findings = run.rows[sample.name], run.report.findings
+    if row.outcome == "failed" and any(each.sample == sample.name and each.check is Check.RUN for each in findings):
+        return
+    arguments = run.observed(sample)
+    timeout = observer.timeout
+    try:
+        seen = (await pool.call(observer, "run", arguments, timeout=timeout)).meta
+        failure = seen["failure"]
+        if not seen["sound"]:
+            findings.append(problem(Check.BOUNDS, "it writes outside of the image that it was given", sample.name))
+        if seen["short"] is not None:
+            held, needed = seen["short"]
+            message = f"the memory of the result holds {held} bytes, and its shape needs {needed}"
+            findings.append(problem(Check.BOUNDS, message, sample.name))
+        _look_at_settings(run, seen, sample)
+        row.memory = seen["memory"]
+        if row.outcome == "failed":
+            _classify(run, row, failure)
+            return
+        if failure is not None:
+            findings.append(problem(Check.DETERMINISM, f"{failure['message']}; it ran before", sample.name))
+            return
+        timed = (await pool.call(observer, "measure", arguments, timeout=60 * timeout)).meta
+        row.seconds, row.baseline = timed["seconds"], timed["baseline"]
+    except PluginCrashed as error:
+        message = f"{error}, with an image that ends where the process's memory ends: it reads or writes outside of it"
+        findings.append(problem(Check.BOUNDS, message, sample.name))
+    except NeurdicomError as error:
+        findings.append(problem(Check.RUN, str(error), sample.name))
+
+
+def _classify(run: _Run, row: Row, failure: dict[str, Any] | None) -> None:
+    """Tell what the plugin refused, which it may, from what went wrong in it."""
+    if failure is not None and failure["stated"]:
+        row.outcome = "refused"
+        run.report.findings.append(advice(Check.RUN, f"it refuses: {row.message}", row.sample))
+    else:
+        hint = ": say why, with LastError" if row.message == "Process returned NULL" else ""
+        run.report.findings.append(problem(Check.RUN, row.message + hint, row.sample))
+
+
+def _look_at_settings(run: _Run, seen: dict[str, Any], sample: Sample) -> None:
+    known = {each.message for each in run.report.findings if each.check is Check.SETTINGS}
+    for name in seen["loading"]:
+        message = f"loading it changes {name} of its process"
+        if message not in known:
+            run.report.findings.append(advice(Check.SETTINGS, message))
+    for name in seen["changed"]:
+        message = f"a call changes {name} of its process, and leaves it so"
+        if message not in known:
+            run.report.findings.append(problem(Check.SETTINGS, message, sample.name))
+
+
+async def _grow(run: _Run, pool: WorkerPool, observer: Program) -> None:
+    """Many calls with one sample; what grows with them is told."""
+    candidates = [sample for sample in run.working if run.rows[sample.name].seconds is not None]
+    preferred = [sample for sample in candidates if sample.name == "odd size"]
+    if not candidates:
+        return
+    sample = (preferred or sorted(candidates, key=lambda each: run.rows[each.name].seconds or 0.0))[0]
+    seconds = run.rows[sample.name].seconds or 0.0
+    if seconds * _CALLS[0] * _ROUNDS > _TOO_SLOW_TO_REPEAT:
+        run.report.findings.append(advice(Check.LEAK, "it is too slow to be called often; leaks were not looked for"))
+        return
+    calls = max(_CALLS[0], min(_CALLS[1], int(_GROWTH_SECONDS / _ROUNDS / max(seconds, 1e-6))))
+    try:
+        reply = await pool.call(
+            observer, "grow", run.observed(sample) | {"calls": calls}, timeout=_ROUNDS * calls * observer.timeout
+        )
+    except NeurdicomError as error:
+        message = f"{error}, in {_ROUNDS * calls} calls one after the other"
+        run.report.findings.append(problem(Check.LEAK, message, sample.name))
+        return
+    grown = growth(reply.meta["rounds"], calls)
+    run.report.notes["growth"] = {"sample": sample.name, "calls": _ROUNDS * calls, "for_a_call": grown}
+    run.report.findings.extend(leaks(grown, reply.meta["unfreed"], sample.name))
+
+
+def _look_at_manifest(run: _Run) -> None:
+    manifest = run.package.manifest
+    if not manifest.version:
+        message = "META.json has no version: users can't tell one build from the next"
+        run.report.findings.append(advice(Check.MANIFEST, message))
+
+
+def _look_at_files(run: _Run, written: dict[str, tuple[int, int]]) -> None:
+    for sample in run.samples:
+        for each in sample.inputs:
+            path = Path(each.path)
+            if not path.is_file() or sha256(path.read_bytes()).hexdigest() != each.sha256:
+                message = "it changes the file that it was given; on a server that is the stored instance"
+                run.report.findings.append(problem(Check.FILES, message, sample.name))
+    after = _files(run.package.folder)
+    touched = sorted(name for name in written.keys() | after.keys() if written.get(name) != after.get(name))
+    if touched:
+        message = f"it writes into its own folder ({', '.join(touched[:3])}), which all of its workers share"
+        run.report.findings.append(advice(Check.FILES, message))
+
+
+def _look_at_speed(run: _Run, slow: float) -> None:
+    plain = run.report.notes["baseline"] = "a plain C loop over the same doubles" if run.plain else "a numpy pass"
+    slowest = max(run.rows.values(), key=lambda row: row.seconds or 0.0, default=None)
+    if slowest is not None and slowest.seconds is not None and slowest.seconds > slow:
+        ratio = f", {slowest.ratio:.0f} times {plain}" if slowest.ratio else ""
+        message = f"a call takes {slowest.seconds:.2g} s{ratio}"
+        run.report.findings.append(advice(Check.SPEED, message, slowest.sample))
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of each file, by name; what Python compiles by itself is left out."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }

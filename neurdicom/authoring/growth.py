@@ -1,0 +1,48 @@
+"""Whether a process grows with every call: a pure function of what it held after each round of calls."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, Final
+
+from neurdicom.authoring.report import Check, Finding, problem
+
+#: What is looked at: field of `Holdings`, least growth for a call, least growth for a round, and its words.
+_LOOKED_AT: Final = (
+    ("heap", 4.0, 256.0, "{:.0f} bytes of memory"),
+    ("blocks", 0.9, 3.0, "{:.1f} Python objects"),
+    ("descriptors", 0.5, 1.0, "{:.1f} open files"),
+    ("threads", 0.5, 1.0, "{:.1f} threads"),
+    ("resident", 4096.0, 16384.0, "{:.0f} bytes of memory"),
+)
+
+
+def growth(rounds: Sequence[Mapping[str, Any]], calls: int) -> dict[str, float]:
+    """What each thing grows by with a call: the median over the rounds, the first of which is for warming up.
+
+    Growth counts when all rounds but one show it: a cache fills once, a leak never ends.
+    """
+    grown: dict[str, float] = {}
+    for name, for_call, for_round, _ in _LOOKED_AT:
+        values = [each[name] for each in rounds[1:] if each[name] is not None]
+        steps = [after - before for before, after in pairwise(values)]
+        if len(steps) < 2:
+            continue
+        typical = median(steps)
+        grows = sum(step > 0 for step in steps) >= len(steps) - 1 and typical >= max(for_call * calls, for_round)
+        grown[name] = typical / calls if grows else 0.0
+    return grown
+
+
+def leaks(grown: Mapping[str, float], unfreed: int, sample: str) -> list[Finding]:
+    """What does not come back."""
+    found = []
+    lost = [words.format(grown[name]) for name, _, _, words in _LOOKED_AT if grown.get(name)]
+    if grown.get("heap") and grown.get("resident"):
+        lost = [each for index, each in enumerate(lost) if index != len(lost) - 1]  # the same bytes, counted twice
+    if lost:
+        message = f"every call leaves {' and '.join(lost)} behind"
+        if unfreed and grown.get("heap"):
+            message += f"; none of {unfreed} results was freed: export FreeResult, or give the same memory each time"
+        found.append(problem(Check.LEAK, message, sample))
+    return found

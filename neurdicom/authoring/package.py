@@ -1,0 +1,98 @@
+"""A plugin on an author's disk, as the server would have it after an upload."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from neurdicom.authoring.packing import pack_folder
+from neurdicom.runtime.archive import Archive
+from neurdicom.runtime.manifest import Manifest
+from neurdicom.runtime.params import Param, ParamType, ParamValue, convert_arguments
+from neurdicom.runtime.plugin import Plugin
+from neurdicom.runtime.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A plugin that was packed, checked and extracted.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    kind : str
+        `python` or `native`.
+    folder : Path
+        What was extracted.
+    files : tuple of str
+    program : Program
+        What a worker loads.
+    """
+
+    manifest: Manifest
+    kind: str
+    folder: Path
+    files: tuple[str, ...]
+    program: Program
+
+    def with_library(self, library: Path) -> "Package":
+        """The same with another build of its shared library."""
+        return replace(self, program=replace(self.program, target=str(library.resolve()), digest="another build"))
+
+
+def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> Package:
+    """Pack a folder, or take an archive, and extract it below `scratch`, as an upload does. Raises `Invalid`."""
+    archive_path = path
+    if path.is_dir():
+        archive_path = scratch / "plugin.zip"
+        pack_folder(path, archive_path)
+    folder = scratch / "plugin"
+    with Archive(archive_path) as archive:
+        archive.extract(folder)
+    plugin = Plugin(archive.manifest, archive.kind, archive.target, "checked", datetime.now(UTC).isoformat())
+    program = plugin.program(folder, timeout=timeout, memory=memory)
+    return Package(archive.manifest, archive.kind, folder, archive.files, program)
+
+
+def is_sanitized(package: Package) -> bool:
+    """Whether it is a native plugin that was built with AddressSanitizer."""
+    return package.kind == "native" and b"__asan_init" in Path(package.program.target).read_bytes()
+
+
+def arguments_for(manifest: Manifest, texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str]]:
+    """Parameters for the sample runs: those given, the defaults, and something that fits for the required ones.
+
+    Returns
+    -------
+    arguments : dict
+        Converted.
+    derived : list of str
+        The names of those that were made up.
+
+    Raises
+    ------
+    Invalid
+        One that was given is unknown or wrong.
+    """
+    derived = {
+        name: _fitting(param)
+        for name, param in manifest.params.items()
+        if param.required and not param.has_default and name not in texts
+    }
+    return convert_arguments(manifest.params, texts, derived), sorted(derived)
+
+
+def _fitting(param: Param) -> ParamValue:
+    """A value that the parameter takes."""
+    if param.values:
+        value: Any = param.values[0]
+    elif param.type is ParamType.TEXT:
+        value = "text"
+    elif param.type is ParamType.BOOL:
+        value = True
+    else:
+        low = param.low if param.low is not None else min(1.0, param.high if param.high is not None else 1.0)
+        high = param.high if param.high is not None else max(low, 1.0)
+        value = (low + high) / 2 if param.type is ParamType.DOUBLE else int(-(-low // 1))
+    return [value] if param.is_array else value

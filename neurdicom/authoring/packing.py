@@ -1,0 +1,47 @@
+"""The archive of a plugin's folder."""
+
+import re
+import zipfile
+from pathlib import Path
+
+from neurdicom.runtime.archive import Archive
+
+#: What belongs to the author's workplace and not to the plugin.
+_LEFT_OUT = re.compile(r"^\.|^__pycache__$|\.(pyc|o|zip)$")
+
+#: What is the workplace's, too, where it lies at the top: files, and folders.
+_WORKPLACE_FILES = frozenset({"Makefile", "CMakeLists.txt"})
+_WORKPLACE_FOLDERS = frozenset({"build", "tests"})
+
+#: The same files make the same archive, and so the same digest.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def pack_folder(folder: Path, output: Path) -> None:
+    """Make an archive of a plugin's folder, and check it.
+
+    Raises
+    ------
+    Invalid
+        An upload would refuse the archive; none is left.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.resolve() != output.resolve())
+    scratch = output.with_name(f".{output.name}.new")
+    try:
+        with zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in files:
+                name = path.relative_to(folder)
+                if not _is_left_out(name):
+                    info = zipfile.ZipInfo(name.as_posix(), _EPOCH)
+                    info.external_attr = 0o644 << 16
+                    archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
+        Archive(scratch).close()
+        scratch.replace(output)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _is_left_out(name: Path) -> bool:
+    if name.parts[0] in (_WORKPLACE_FOLDERS if len(name.parts) > 1 else _WORKPLACE_FILES):
+        return True
+    return any(_LEFT_OUT.search(part) for part in name.parts)

@@ -1,0 +1,131 @@
+"""What a check found."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Severity(StrEnum):
+    """Whether a finding makes the check fail."""
+
+    PROBLEM = "problem"
+    ADVICE = "advice"
+
+
+class Check(StrEnum):
+    """What findings are about; the names that `--allow` takes."""
+
+    LOAD = "load"
+    RUN = "run"
+    BOUNDS = "bounds"
+    RESULT = "result"
+    NAN = "nan"
+    DETERMINISM = "determinism"
+    LEAK = "leak"
+    SETTINGS = "settings"
+    FILES = "files"
+    SPEED = "speed"
+    MANIFEST = "manifest"
+    SANITIZER = "sanitizer"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or could be better, with the sample that shows it."""
+
+    severity: Severity
+    check: Check
+    message: str
+    sample: str | None = None
+
+
+def problem(check: Check, message: str, sample: str | None = None) -> Finding:
+    """A finding that makes the check fail."""
+    return Finding(Severity.PROBLEM, check, message, sample)
+
+
+def advice(check: Check, message: str, sample: str | None = None) -> Finding:
+    """A finding that does not."""
+    return Finding(Severity.ADVICE, check, message, sample)
+
+
+@dataclass(slots=True)
+class Row:
+    """What one sample came to.
+
+    Attributes
+    ----------
+    sample : str
+        Its name.
+    shape : tuple of int
+    outcome : {"ok", "refused", "failed"}
+        `refused`: the plugin itself said that it does not take such an image.
+    message : str
+        Of an outcome that is not ok.
+    result : str
+        What came back, in words.
+    seconds, baseline : float or None
+        Medians of a call, and of the plain pass over the same samples.
+    memory : int or None
+        Bytes that a call took at its peak.
+    """
+
+    sample: str
+    shape: tuple[int, ...]
+    outcome: str = "ok"
+    message: str = ""
+    result: str = ""
+    seconds: float | None = None
+    baseline: float | None = None
+    memory: int | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many plain passes a call takes."""
+        return self.seconds / self.baseline if self.seconds is not None and self.baseline else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields and the ratio."""
+        return asdict(self) | {"ratio": self.ratio}
+
+
+@dataclass(slots=True)
+class Report:
+    """All of a check.
+
+    Attributes
+    ----------
+    plugin : dict
+        Of META.json and the archive, what tells which plugin this is.
+    rows : list of Row
+    findings : list of Finding
+    notes : dict
+        What was measured beside the samples: growth for a call, the baseline.
+    """
+
+    plugin: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
+
+    def allow(self, checks: Collection[str]) -> None:
+        """Take the problems of some checks for advice."""
+        self.findings = [
+            replace(each, severity=Severity.ADVICE) if each.check in checks else each for each in self.findings
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON can carry it."""
+        return {
+            "ok": self.ok,
+            "plugin": self.plugin,
+            "samples": [row.as_dict() for row in self.rows],
+            "findings": [asdict(finding) for finding in self.findings],
+            **self.notes,
+        }

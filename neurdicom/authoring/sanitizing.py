@@ -1,0 +1,151 @@
+"""`neurdicom plugin check --sanitize`: a native plugin that was built with AddressSanitizer, and what it reports."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from neurdicom.authoring.package import Package, is_sanitized
+from neurdicom.authoring.report import Report, Row
+from neurdicom.authoring.samples import Sample
+from neurdicom.authoring.sanitizer_output import Output, read_output
+from neurdicom.errors import Invalid
+from neurdicom.pixels.pipeline import load_stored, to_double
+
+_RUNTIME: Final = re.compile(rb"lib(?:clang_rt\.)?asan[\w.\-]*\.so[\w.]*")
+
+#: What differs between two reports of one fault; a number after a colon is a line's.
+_NUMBER: Final = re.compile(r"(?<![:\d])\d+")
+
+#: Sanitized code is some times slower than the limit on a call expects.
+_SLOWER: Final = 10
+
+#: Leaks at exit are Python's own; signals are the sanitizer's to report; a failed malloc is NULL, as elsewhere.
+_ASAN_OPTIONS: Final = (
+    "detect_leaks=1:leak_check_at_exit=0:handle_abort=1:allocator_may_return_null=1:strict_string_checks=1:"
+    "detect_stack_use_after_return=1:symbolize=1:color=never:stack_trace_format='    #%n %p {%m} {%f} {%S}'"
+)
+
+
+def sanitize_package(package: Package, samples: Sequence[Sample], params: dict[str, Any], scratch: Path) -> Report:
+    """Run a native plugin with all samples under AddressSanitizer.
+
+    Raises
+    ------
+    Invalid
+        It is no native plugin, was not built with AddressSanitizer, or the runtime that it was built with is not found.
+    """
+    manifest = package.manifest
+    if package.kind != "native":
+        raise Invalid("--sanitize is for native plugins; this one is in Python", field="sanitize")
+    library = Path(package.program.target)
+    runtime = find_runtime(library, is_built=is_sanitized(package))
+    report = Report({"id": manifest.guid, "name": manifest.name, "version": manifest.version, "kind": package.kind})
+    report.notes["sanitizer"] = runtime.name
+    request: dict[str, Any] = {"library": str(library), "params": orjson.dumps(params).decode(), "samples": []}
+    for number, sample in enumerate(samples):
+        path = scratch / f"sanitized-{number}.npy"
+        np.save(path, _pixels(sample, package))
+        request["samples"].append({"name": sample.name, "path": str(path)})
+    rows = {sample.name: Row(sample.name, sample.shape) for sample in samples}
+    seconds = package.program.timeout * _SLOWER
+    seen: set[str] = set()
+    for output in _outputs(request, runtime, package.folder, seconds):
+        for finding in output.findings:
+            key = _NUMBER.sub("#", finding.message.partition(";")[0])
+            if key not in seen:
+                seen.add(key)
+                report.findings.append(finding)
+        for name, message in output.failures.items():
+            rows[name].outcome, rows[name].message = "refused", message
+        if output.ended_in is not None and output.ended_in in rows:
+            rows[output.ended_in].outcome = "failed"
+    report.rows.extend(rows.values())
+    return report
+
+
+def find_runtime(library: Path, *, is_built: bool) -> Path:
+    """The AddressSanitizer runtime that a library was built with. Raises `Invalid` when there is none."""
+    if not is_built:
+        raise Invalid(
+            f"{library.name} was not built with AddressSanitizer: compile it with -fsanitize=address,undefined -g (in "
+            "a folder that `neurdicom plugin new` made, `make sanitize` does), and name it with --library",
+            field="sanitize",
+        )
+    named = _RUNTIME.search(library.read_bytes())
+    wanted = named[0].decode() if named else "libasan.so"
+    looked = []
+    for compiler in dict.fromkeys([os.environ.get("CXX", "c++"), os.environ.get("CC", "cc"), "gcc", "clang"]):
+        if (found := shutil.which(compiler)) is None:
+            continue
+        for name in dict.fromkeys([wanted, re.sub(r"\.so.*$", ".so", wanted)]):
+            answer = subprocess.run([found, f"-print-file-name={name}"], capture_output=True, text=True, check=False)
+            path = Path(answer.stdout.strip())
+            if path.is_absolute() and path.is_file():
+                return path.resolve()
+        looked.append(compiler)
+    where = f"of {', '.join(looked)}" if looked else "since no compiler is installed"
+    raise Invalid(
+        f"{library.name} needs the runtime {wanted}, which was not found {where}; install the compiler that built it"
+        f"{'' if named else ', with a shared runtime (clang: -shared-libasan)'}",
+        field="sanitize",
+    )
+
+
+def _pixels(sample: Sample, package: Package) -> Any:
+    slices = [
+        to_double(load_stored(one.path, one.layout, one.frame or 1), package.program.input) for one in sample.inputs
+    ]
+    return np.stack(slices) if sample.volume else slices[0]
+
+
+def _outputs(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -> Iterable[Output]:
+    """Run the samples; after one that ended the process, the rest of them in another."""
+    waiting: list[dict[str, Any]] = request["samples"]
+    first = True
+    while waiting or first:
+        first = False
+        text, status = _run(request | {"samples": waiting}, runtime, folder, seconds)
+        output = read_output(text, status, Path(request["library"]))
+        yield output
+        if output.ended_in is None:
+            return
+        names = [sample["name"] for sample in waiting]
+        if output.ended_in not in names:  # while it was loaded, or unloaded
+            return
+        waiting = waiting[names.index(output.ended_in) + 1 :]
+
+
+def _run(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -> tuple[str, int | None]:
+    """The process's standard error, and its exit status; None when it took too long."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
+    environment |= {
+        "LD_PRELOAD": str(runtime),
+        "ASAN_OPTIONS": _ASAN_OPTIONS,
+        "UBSAN_OPTIONS": "halt_on_error=0:color=never",
+        "PYTHONMALLOC": "malloc",  # parameters end where they end, too
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])),
+    }
+    command = [sys.executable, "-m", "neurdicom.authoring.sanitized"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(request).encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=folder,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        return (error.stderr or b"").decode(errors="replace"), None
+    return done.stderr.decode(errors="replace"), done.returncode
