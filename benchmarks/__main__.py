@@ -12,6 +12,7 @@ BENCHMARKS = {
     "cstore": ("Orthanc", "storescu", "storescp"),
     "render": ("Orthanc", "wrk"),
     "process_http": ("Orthanc", "wrk"),
+    "series": ("Orthanc",),
     "qidors": ("Orthanc", "wrk"),
     "wado": ("Orthanc", "wrk"),
 }

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.data import ct_series
@@ -55,10 +56,15 @@ def post(port: int, path: str, body: bytes, kind: str) -> dict[str, object]:
 def archive() -> bytes:
     """The native example, built and packed."""
     subprocess.run(["make", "--silent", "-C", str(EXAMPLE.parent), EXAMPLE.name], check=True)
+    return pack({name: (EXAMPLE / name).read_bytes() for name in ("META.json", "invert.so")})
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """A ZIP of files by name."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
-        for name in ("META.json", "invert.so"):
-            packed.write(EXAMPLE / name, name)
+        for name, data in files.items():
+            packed.writestr(name, data)
     return buffer.getvalue()
 
 
