@@ -64,6 +64,9 @@ class Settings:
     dask_tls_ca: str = _setting("", "Certificates (PEM) that those of a cluster at a tls:// address must be signed by.")
     dask_tls_certificate: str = _setting("", "Certificate (PEM) that the server shows the Dask cluster.")
     dask_tls_key: str = _setting("", "Its private key (PEM).")
+    stable_seconds: float = _setting(
+        60.0, "Seconds without a new instance after which a series is stable.", low=0.1, high=86400.0
+    )
     cors_origins: str = _setting("", "Origins whose pages may use DICOMweb and REST, separated by commas; * for all.")
     dicomweb_delete: bool = _setting(False, "Accept DELETE at the DICOMweb base.")
     log_level: str = _setting("info", "How much is logged.", choices=("debug", "info", "warning", "error"))

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance, Outcome
@@ -73,12 +74,23 @@ class Turn:
             self._before.add_done_callback(lambda _: self.over.set_result(None))
 
 
+class Follower(Protocol):
+    """Follows which series grow."""
+
+    async def expect(self, series: Collection[str]) -> None:
+        """Instances of these series are about to be committed."""
+
+    def note(self, series: str) -> None:
+        """An instance of a series was committed: a new one, or other bytes of one that was there."""
+
+
 class CommitQueue:
     """Enters arrivals whose bytes are durable into the catalog, in groups and in order."""
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, follower: Follower | None = None) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._follower = follower
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
         self._coming = 0
@@ -138,6 +150,8 @@ class CommitQueue:
 
     async def _enter(self, group: list[_Waiting]) -> None:
         """Enter a group, and acknowledge it."""
+        if self._follower is not None:
+            await self._follower.expect({waiting.arrival.series for waiting in group})
         try:
             outcomes = await self._catalog.store([waiting.arrival for waiting in group])
         except Exception as error:  # whatever it is, those who wait must learn of it
@@ -150,9 +164,14 @@ class CommitQueue:
         if unused:
             await self._delete(unused)
         for waiting, outcome in zip(group, outcomes, strict=True):
-            waiting.settle(outcome)
+            self._settle(waiting, outcome)
         if self._unknown:
             self._later(self._settle_unknown())
+
+    def _settle(self, waiting: _Waiting, outcome: Outcome) -> None:
+        if self._follower is not None and outcome.status != "duplicate":
+            self._follower.note(waiting.arrival.series)
+        waiting.settle(outcome)
 
     async def _delete(self, keys: list[str]) -> None:
         """Delete blobs that the catalog lists as garbage; what fails stays listed, for the next start."""
@@ -187,7 +206,7 @@ class CommitQueue:
         for waiting in group:
             key = waiting.arrival.blob.key
             if key in known:
-                waiting.settle(Outcome("stored"))
+                self._settle(waiting, Outcome("stored"))
             elif len(group) == 1:
                 await self._discard(key)
                 waiting.fail(error)

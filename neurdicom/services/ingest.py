@@ -19,7 +19,7 @@ from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError, Unavailable
-from neurdicom.services.commit import CommitQueue, Lane
+from neurdicom.services.commit import CommitQueue, Follower, Lane
 from neurdicom.services.recovery import Recovery, new_instance
 
 Arguments = ParamSpec("Arguments")
@@ -96,12 +96,14 @@ class IngestService:
     catalog : Catalog
     blobs : BlobStore
         Both open.
+    follower : Follower, optional
+        Is told which series grow.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, follower: Follower | None = None) -> None:
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
-        self._queue = CommitQueue(catalog, blobs)
+        self._queue = CommitQueue(catalog, blobs, follower)
         self._recovery = Recovery(catalog, blobs)
         self._background: set[asyncio.Task[None]] = set()
         self.held = 0

@@ -1,0 +1,56 @@
+"""What a rule has done: its last runs, and how many there were."""
+
+from typing import Any, Final
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import NotFound
+from neurdicom.services.jobs import JobService
+from neurdicom.services.jobs.record import now
+
+_KIND = "rule_runs"
+
+#: Runs that are told of.
+KEPT: Final = 20
+
+
+class RunLog:
+    """The runs of all rules, a document for each rule."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def note(self, rule: str, series: str, *, job: str | None = None, error: str | None = None) -> None:
+        """Note that a rule was run on a series by a job, or that it could not be run."""
+        run = {"series": series, "time": now(), "job": job, "error": error}
+        while True:
+            before = await self._catalog.get_document(_KIND, rule)
+            if before is None:
+                if await self._catalog.add_document(_KIND, rule, {"count": 1, "runs": [run]}):
+                    return
+                continue
+            if job is not None and any(one["job"] == job for one in before["runs"]):
+                return  # noted before a crash
+            after = {"count": before["count"] + 1, "runs": [run, *before["runs"]][:KEPT]}
+            if await self._catalog.swap_document(_KIND, rule, before, after):
+                return
+
+    async def describe(self, rule: str, jobs: JobService) -> dict[str, Any]:
+        """How many runs there were, and the last of them with what became of their jobs."""
+        document = await self._catalog.get_document(_KIND, rule) or {"count": 0, "runs": []}
+        return {"runs_count": document["count"], "runs": [await _describe(run, jobs) for run in document["runs"]]}
+
+    async def remove(self, rule: str) -> None:
+        """Forget what a rule has done."""
+        await self._catalog.delete_document(_KIND, rule)
+
+
+async def _describe(run: dict[str, Any], jobs: JobService) -> dict[str, Any]:
+    told = dict(run) | {"state": "failed" if run["job"] is None else None, "done": None, "failed": None}
+    if run["job"] is None:
+        return told
+    try:
+        job = await jobs.get(run["job"])
+    except NotFound:  # forgotten meanwhile
+        return told
+    error = job.errors[0]["reason"] if job.errors else None
+    return told | {"state": job.state, "done": job.done, "failed": job.failed, "error": error}

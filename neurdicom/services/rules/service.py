@@ -1,0 +1,216 @@
+"""The rules: kept, listed, and heeded when a series is stable."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.errors import Conflict, Invalid, NeurdicomError, NotFound, Unavailable
+from neurdicom.security.access import Principal
+from neurdicom.services.jobs import Job, JobService
+from neurdicom.services.jobs.record import new_id, now
+from neurdicom.services.process import Work
+from neurdicom.services.process.submission import ProcessJobs
+from neurdicom.services.rules.rule import Rule
+from neurdicom.services.rules.runs import RunLog
+from neurdicom.services.selection import Selection
+from neurdicom.services.stable import Stable, StableService
+
+log = logging.getLogger(__name__)
+
+_KIND = "rule"
+
+#: Rules in all; each is looked at for each stable series.
+MAX_RULES: Final = 1000
+
+#: Seconds between looks at rules that were made at other servers.
+_WATCH_SECONDS = 10.0
+
+#: StationName (0008,1010) of the item in Contributing Equipment Sequence (0018,A001) of what was derived here.
+_STATION: Final = "NEURDICOM"
+
+
+class RuleService:
+    """The rules of all servers on a catalog.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    stable : StableService
+        Tells of stable series, to this service from now on.
+    processing : ProcessJobs
+        Knows what can be run, and makes the jobs that do.
+    jobs : JobService
+        Knows what became of it.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        stable: StableService,
+        processing: ProcessJobs,
+        jobs: JobService,
+    ) -> None:
+        self._catalog = catalog
+        self._stable = stable
+        self._processing = processing
+        self._jobs = jobs
+        self._runs = RunLog(catalog)
+        self._watcher: asyncio.Task[None] | None = None
+        stable.on_stable = self._heed
+
+    async def open(self) -> None:
+        """Begin to follow, before the first arrival."""
+        await self._refresh()
+        await self._stable.open()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stop. Idempotent."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+        await self._stable.close()
+
+    # -- verbs -----------------------------------------------------------------------------------------------
+
+    async def list(self) -> list[Rule]:
+        """Every rule, in the order of their making."""
+        return [Rule.from_document(document) for document in await self._catalog.find_documents(_KIND)]
+
+    async def get(self, rule: str) -> Rule:
+        """One rule. Raises `NotFound`."""
+        document = await self._catalog.get_document(_KIND, rule)
+        if document is None:
+            raise NotFound(f"there is no rule {rule[:80]!r}")
+        return Rule.from_document(document)
+
+    async def add(self, request: Mapping[str, Any], *, by: Principal) -> Rule:
+        """Make a rule.
+
+        Raises
+        ------
+        Invalid
+            A field is wrong, there is no such plugin or model, or it does not take the parameters.
+        Conflict
+            There are too many.
+        """
+        made = now()
+        rule = Rule.from_request(request, id=new_id(), user=by.email, user_id=by.id, created=made, changed=made)
+        self._check(rule)
+        if len(await self._catalog.find_documents(_KIND)) >= MAX_RULES:
+            raise Conflict(f"there are {MAX_RULES} rules, which is the limit")
+        await self._catalog.put_document(_KIND, rule.id, rule.as_document())
+        await self._refresh()
+        log.info("rule %s (%s) was made by %s", rule.id, rule.name, by.email)
+        return rule
+
+    async def replace(self, rule: str, request: Mapping[str, Any], *, by: Principal) -> Rule:
+        """Give a rule other contents; what its series are run with from now on, as `by`. Raises as `add`."""
+        while True:
+            before = await self.get(rule)
+            after = Rule.from_request(
+                request, id=before.id, user=by.email, user_id=by.id, created=before.created, changed=now()
+            )
+            self._check(after)
+            if await self._catalog.swap_document(_KIND, rule, before.as_document(), after.as_document()):
+                await self._refresh()
+                return after
+
+    async def remove(self, rule: str) -> None:
+        """Delete a rule; jobs that it has made go on. Raises `NotFound`."""
+        if not await self._catalog.delete_document(_KIND, rule):
+            raise NotFound(f"there is no rule {rule[:80]!r}")
+        await self._runs.remove(rule)
+        await self._refresh()
+
+    async def describe(self, rule: Rule) -> dict[str, Any]:
+        """A rule with what is wrong with it, and its last runs."""
+        return rule.as_answer() | {"problem": self.problem(rule), **await self._runs.describe(rule.id, self._jobs)}
+
+    def problem(self, rule: Rule) -> str | None:
+        """Why a rule can't be run now; None if it can."""
+        try:
+            self._check(rule)
+        except NeurdicomError as error:
+            return str(error)
+        return None
+
+    def _prepare(self, rule: Rule, series: str) -> tuple[Work, Selection]:
+        """What a processing job is made of. Raises `Invalid` when the rule does not fit what is installed."""
+        try:
+            return self._processing.parse({**rule.action, "series": [series]})
+        except NotFound as error:
+            tool_type = "model" if rule.action.get("plugin") is None else "plugin"
+            raise Invalid(str(error), field=f"action.{tool_type}") from error
+        except Invalid as error:
+            raise Invalid(str(error), field=f"action.{error.field}" if error.field else "action") from error
+
+    def _check(self, rule: Rule) -> None:
+        rule.queried()
+        self._prepare(rule, "1")
+
+    # -- stable series ---------------------------------------------------------------------------------------
+
+    async def _heed(self, stable: Stable) -> None:
+        """Run the rules that a stable series meets. Raises what may pass; it is told again then."""
+        rules = [rule for rule in await self.list() if rule.enabled]
+        if not rules or await self._is_ours(stable.series):
+            return
+        for rule in rules:
+            if await self._meets(stable.series, rule):
+                await self._start(rule, stable)
+
+    async def _is_ours(self, series: str) -> bool:
+        """Whether a series is gone, or was derived here: what a rule stores must not set off rules."""
+        sample = (await self._catalog.samples(Level.SERIES, [series])).get(series)
+        if sample is None:
+            return True
+        equipment = orjson.loads(sample.header).get("0018A001", {}).get("Value", [])
+        return any(_STATION in item.get("00081010", {}).get("Value", []) for item in equipment if item)
+
+    async def _meets(self, series: str, rule: Rule) -> bool:
+        conditions = (AnyOf("series", (series,)), *rule.queried())
+        return bool((await self._catalog.find(Query(Level.INSTANCE, conditions, limit=1, counted=False))).items)
+
+    async def _start(self, rule: Rule, stable: Stable) -> None:
+        subject = hashlib.sha256(f"{rule.id} {stable.epoch}".encode()).hexdigest()
+        try:
+            job = await self._job_of(subject) if stable.again else None
+            if job is None:
+                work, selection = self._prepare(rule, stable.series)
+                by = Principal(rule.user_id, rule.user)
+                job = await self._processing.submit(work, selection, by=by, subject=subject, rule=rule.id)
+        except (Unavailable, Conflict):
+            raise
+        except NeurdicomError as error:
+            log.warning("rule %s (%s) could not be run on series %s: %s", rule.id, rule.name, stable.series, error)
+            await self._runs.note(rule.id, stable.series, error=str(error))
+            return
+        log.info("rule %s (%s) runs on series %s: job %s", rule.id, rule.name, stable.series, job.id)
+        await self._runs.note(rule.id, stable.series, job=job.id)
+
+    async def _job_of(self, subject: str) -> Job | None:
+        """The job that was made before a crash."""
+        found, _ = await self._jobs.list({"subject": subject}, limit=1)
+        return found[0] if found else None
+
+    # -- watching --------------------------------------------------------------------------------------------
+
+    async def _refresh(self) -> None:
+        await self._stable.want(any(rule.enabled for rule in await self.list()))
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                await self._refresh()
+            except NeurdicomError as error:
+                log.warning("the rules can't be looked at now: %s", error)

@@ -1,0 +1,156 @@
+"""Routes of rules: lists, one, make, replace, delete."""
+
+from typing import Any
+
+from neurdicom.security.access import Access
+from neurdicom.services.jobs import STATES
+from neurdicom.services.rules.rule import LONGEST_NAME
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.jobs import principal_of
+from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
+from neurdicom.web.schemas import json_answer
+
+_NULLABLE = {"type": ["string", "null"]}
+_TIME = {"type": "string", "format": "date-time"}
+_FIELDS: dict[str, Any] = {
+    "name": {"type": "string", "maxLength": LONGEST_NAME, "default": ""},
+    "enabled": {**BOOLEAN, "default": True},
+    "conditions": {
+        "type": "object",
+        "description": "Filters as a list of instances takes them, all of which must hold for one instance of the "
+        "series; an empty object means every series.",
+        "additionalProperties": {
+            "oneOf": [STRING, INTEGER, {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}}]
+        },
+    },
+    "action": {
+        "type": "object",
+        "description": "What is run: a plugin or a model, and the options of a processing job.",
+        "additionalProperties": False,
+        "properties": {
+            "plugin": {**STRING, "description": "Id of a plugin; or else `model`."},
+            "model": {**STRING, "description": "Id of a model."},
+            "params": {"type": "object", "description": "Its parameters."},
+            "format": {**STRING, "default": "png"},
+            "store": {**BOOLEAN, "default": False, "description": "Keep results as DICOM instances of the study."},
+            "cache": {**BOOLEAN, "default": True},
+            "frame": {"description": "A frame, from 1; all by default."},
+        },
+    },
+}
+_BODY = {"type": "object", "required": ["conditions", "action"], "additionalProperties": False, "properties": _FIELDS}
+_RULE: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "name", "enabled", "conditions", "action", "user", "created", "changed", "problem"],
+    "properties": {
+        "id": STRING,
+        **_FIELDS,
+        "user": {**STRING, "description": "Who made or changed it last; its jobs are theirs."},
+        "created": _TIME,
+        "changed": _TIME,
+        "problem": {**_NULLABLE, "description": "Why it can't be run now: its plugin was deleted, say."},
+    },
+}
+_RUN = {
+    "type": "object",
+    "required": ["series", "time", "job", "state", "error"],
+    "properties": {
+        "series": STRING,
+        "time": _TIME,
+        "job": {**_NULLABLE, "description": "Null when none could be made; `error` says why."},
+        "state": {"enum": [*STATES, None], "description": "Of the job; null once it is forgotten."},
+        "done": {"type": ["integer", "null"]},
+        "failed": {"type": ["integer", "null"]},
+        "error": {**_NULLABLE, "description": "The first."},
+    },
+}
+_DESCRIBED: dict[str, Any] = {
+    **_RULE,
+    "required": [*_RULE["required"], "runs_count", "runs"],
+    "properties": {
+        **_RULE["properties"],
+        "runs_count": INTEGER,
+        "runs": {"type": "array", "items": _RUN, "description": "The last of them, the newest first."},
+    },
+}
+_PAGING = (
+    Parameter("limit", "The most rules to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
+    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
+)
+
+
+class RulesHandler(ApiHandler):
+    """All rules."""
+
+    @operation(
+        "List rules",
+        tag="rules",
+        query=_PAGING,
+        answers={200: json_answer("A page, in the order of their making.", {"type": "array", "items": _RULE})},
+    )
+    async def get(self) -> None:
+        """Answer a page."""
+        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+        service = self.services.rules
+        rules = await service.list()
+        page = [rule.as_answer() | {"problem": service.problem(rule)} for rule in rules[offset : offset + limit]]
+        send_items(self, page, offset=offset, total=len(rules))
+
+    @operation(
+        "Make a rule",
+        tag="rules",
+        access=Access.ADMIN,
+        description="When a series is stable (no instance of it came for a while, through whatever door) and meets the "
+        "conditions, a job runs the plugin or model over it. Series that were derived here set off no rules.",
+        body={"application/json": _BODY},
+        answers={201: json_answer("The rule.", _DESCRIBED), 409: "There are too many."},
+    )
+    async def post(self) -> None:
+        """Make it."""
+        rule = await self.services.rules.add(self.json_body(), by=principal_of(self))
+        self.set_header("Location", f"/api/rules/{rule.id}")
+        self.send_json(await self.services.rules.describe(rule), 201)
+
+
+class RuleHandler(ApiHandler):
+    """One rule."""
+
+    @operation("Get a rule, with its last runs", tag="rules", answers={200: json_answer("The rule.", _DESCRIBED)})
+    async def get(self, rule: str) -> None:
+        """Answer it."""
+        service = self.services.rules
+        self.send_json(await service.describe(await service.get(rule)))
+
+    @operation(
+        "Replace a rule",
+        tag="rules",
+        access=Access.ADMIN,
+        description="All fields are given anew. Series that are not stable yet meet the rule as it is then.",
+        body={"application/json": _BODY},
+        answers={200: json_answer("The rule as it is now.", _DESCRIBED)},
+    )
+    async def put(self, rule: str) -> None:
+        """Replace it."""
+        service = self.services.rules
+        self.send_json(await service.describe(await service.replace(rule, self.json_body(), by=principal_of(self))))
+
+    @operation(
+        "Delete a rule",
+        tag="rules",
+        access=Access.ADMIN,
+        description="Jobs that it has made go on.",
+        answers={204: "It is gone."},
+    )
+    async def delete(self, rule: str) -> None:
+        """Delete it."""
+        await self.services.rules.remove(rule)
+        self.set_status(204)
+        self.finish()
+
+
+ROUTES = [
+    Route("/api/rules", RulesHandler),
+    Route("/api/rules/{id}", RuleHandler),
+]
