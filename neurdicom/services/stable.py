@@ -1,7 +1,7 @@
 """Series that still grow, and what happens once one has been quiet for a while.
 
-While somebody wants to know of stable series, each that begins to grow has a document in the catalog, written before its
-first instance is committed: whatever crashes, it is settled once. It costs one document for a series, not for an
+While somebody wants to know of stable series, each that begins to grow has a document in the catalog, written before
+its first instance is committed: whatever crashes, it is settled once. It costs one document for a series, not for an
 instance, and one transaction for all that begin in a group of arrivals. Servers that share a catalog need clocks that
 agree within seconds.
 """

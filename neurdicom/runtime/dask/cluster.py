@@ -106,8 +106,7 @@ class Cluster:
                 await self._watch(client)
             finally:
                 await self._note(None, {}, "the connection was lost")
-                with contextlib.suppress(OSError, TimeoutError):
-                    await client._close(fast=True)
+                await _disconnect(client)
 
     async def _connect(self) -> "Client":
         from distributed import Client, Security
@@ -120,7 +119,7 @@ class Cluster:
                 tls_client_key=self._tls.key,
                 require_encryption=True,
             )
-        client: Client = await Client(
+        client: Client = Client(
             self.address,
             asynchronous=True,
             timeout=_CONNECT_SECONDS,
@@ -128,6 +127,11 @@ class Cluster:
             direct_to_workers=True,  # results do not pass through the scheduler
             **security,
         )
+        try:
+            await client
+        except BaseException:
+            await _disconnect(client)
+            raise
         return client
 
     async def _watch(self, client: "Client") -> None:
@@ -152,6 +156,11 @@ class Cluster:
                 _log.info("the Dask cluster %s has %d workers", self.address, len(threads))
             else:
                 _log.warning("%s", self.problem)
+
+
+async def _disconnect(client: "Client") -> None:
+    with contextlib.suppress(OSError, TimeoutError):
+        await client._close(fast=True)
 
 
 def _adopt_logging() -> None:

@@ -6,6 +6,7 @@ loop's thread; methods that read or write whole files say so, and belong in anot
 
 import hashlib
 import shutil
+import stat
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
@@ -96,6 +97,8 @@ class SharedFiles:
         key = (sha256, path)
         try:
             status = Path(path).stat()
+            if not stat.S_ISREG(status.st_mode):
+                return False  # a pipe, say, would be waited for
             identity = (status.st_size, status.st_mtime_ns, status.st_ino)
             if self._known.get(key) == identity:
                 return True
