@@ -54,7 +54,9 @@ from neurdicom.services.remote import RemoteService
 from neurdicom.services.remove import RemoveService
 from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService
+from neurdicom.services.rules import RuleService
 from neurdicom.services.search import SearchService
+from neurdicom.services.stable import StableService
 from neurdicom.services.targets import TargetService
 from neurdicom.services.transfer import TransferService
 from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
@@ -72,6 +74,7 @@ from neurdicom.web import (
     plugins,
     process,
     process_jobs,
+    rules,
     series,
     studies,
     uploads,
@@ -103,6 +106,7 @@ ROUTES: list[Route] = [
     *models.ROUTES,
     *process.ROUTES,
     *process_jobs.ROUTES,
+    *rules.ROUTES,
     *nodes.ROUTES,
     *jobs.ROUTES,
     *events.ROUTES,
@@ -193,6 +197,8 @@ class Server:
         for packages in (services.models, services.plugins):
             stack.push_async_callback(packages.close)
             await packages.open()
+        stack.push_async_callback(services.rules.close)
+        await services.rules.open()
         if not settings.no_auth:
             self.first_sign_in = await services.users.ensure_administrator()
         stack.push_async_callback(services.dimse.close, GRACE_SECONDS)
@@ -216,7 +222,9 @@ class Server:
         }
         models = ModelService(settings.data / "models", catalog, pool, **limits)
         plugins = PluginService(settings.data / "plugins", catalog, pool, models=models, **limits)
-        ingest, remove = IngestService(catalog, blobs), RemoveService(catalog, blobs)
+        owner = server_name(settings.data)
+        stable = StableService(catalog, settings.stable_seconds, owner)
+        ingest, remove = IngestService(catalog, blobs, stable), RemoveService(catalog, blobs)
         derive = DeriveService(catalog, blobs, pool, ingest, remove)
         nodes = NodeService(catalog)
         search, retrieve = SearchService(catalog), RetrieveService(catalog, blobs)
@@ -237,7 +245,8 @@ class Server:
             "retrieve": RetrieveRunner(peers),
             COMMITMENT: CommitmentRunner(catalog, blobs, nodes, dimse_peer),
         }
-        jobs = JobService(catalog, runners, owner=server_name(settings.data))
+        jobs = JobService(catalog, runners, owner=owner)
+        process_jobs = ProcessJobs(catalog, processing, jobs)
         door.offer(CommitmentService(nodes, jobs))
         return Services(
             settings=settings,
@@ -259,7 +268,8 @@ class Server:
             plugins=plugins,
             models=models,
             process=processing,
-            process_jobs=ProcessJobs(catalog, processing, jobs),
+            process_jobs=process_jobs,
+            rules=RuleService(catalog, stable, process_jobs, jobs),
             nodes=nodes,
             dimse=dimse,
             remote=RemoteService(catalog, peers, jobs),

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from neurdicom.services.remove import RemoveService
     from neurdicom.services.render import RenderService
     from neurdicom.services.retrieve import RetrieveService
+    from neurdicom.services.rules import RuleService
     from neurdicom.services.search import SearchService
     from neurdicom.services.targets import TargetService
     from neurdicom.services.upload import UploadService
@@ -91,6 +92,7 @@ class Services:
     nodes: "NodeService"
     remote: "RemoteService"
     jobs: "JobService"
+    rules: "RuleService"
     dimse: "DimseService"
     ready: bool = False
     under_way: "set[ApiHandler]" = field(default_factory=set)

@@ -25,7 +25,7 @@ def package_of(path: str) -> Path:
 
 def packages_of(program: Program) -> list[Path]:
     """The folders of a program's own package and of those of its models."""
-    return [package_of(path) for path in (program.target, *_models(program).values())]
+    return [package_of(path) for path in (program.target, *program.models.values())]
 
 
 def moved(program: Program, place: Callable[[Path], Path | str]) -> Program:
@@ -35,8 +35,5 @@ def moved(program: Program, place: Callable[[Path], Path | str]) -> Program:
         package = package_of(path)
         return str(Path(place(package)) / Path(path).relative_to(package))
 
-    return replace(program, target=move(program.target))
-
-
-def _models(program: Program) -> dict[str, str]:
-    return getattr(program, "models", {})
+    models = {name: move(path) for name, path in program.models.items()}
+    return replace(program, target=move(program.target), models=models)

@@ -93,7 +93,9 @@ class ProcessRunner(Runner):
         work, selection = from_request(job.request)
         tool = self._process.tool(work.tool_type, work.tool)
         params = self._process.convert(tool, {}, work.params)
-        job.request = as_request(replace(work, params=params, digest=tool.digest), selection, tool)
+        job.request = as_request(
+            replace(work, params=params, digest=tool.digest), selection, tool, rule=job.request.get("rule")
+        )
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
         """Run it on some; when it is to stop, what is under way has a moment to end, and is dropped then."""

@@ -14,8 +14,8 @@ TOOLS: tuple[ToolType, ...] = ("plugin", "model")
 _OPTIONS: Mapping[str, Any] = {"format": "png", "store": False, "cache": True, "frame": None}
 
 
-def as_request(work: Work, selection: Selection, tool: Tool) -> dict[str, Any]:
-    """Write down which version of which tool is to run how on what."""
+def as_request(work: Work, selection: Selection, tool: Tool, *, rule: str | None = None) -> dict[str, Any]:
+    """Write down which version of which tool is to run how on what, and the id of the rule that asks for it."""
     return {
         work.tool_type: work.tool,
         "version": tool.version,
@@ -23,6 +23,7 @@ def as_request(work: Work, selection: Selection, tool: Tool) -> dict[str, Any]:
         "params": dict(work.params),
         **{name: getattr(work, name) for name in _OPTIONS},
         **selection.as_dict(),
+        **({} if rule is None else {"rule": rule}),
     }
 
 

@@ -65,8 +65,10 @@ class ProcessJobs:
         default = Level.SERIES if tool.level == "series" else Level.INSTANCE
         return work, Selection.from_dict(given, default=default)
 
-    async def submit(self, work: Work, selection: Selection, *, by: Principal, subject: str = "") -> Job:
-        """Make the job; the entity of the work does not count, and its `frame` of None means all frames.
+    async def submit(
+        self, work: Work, selection: Selection, *, by: Principal, subject: str = "", rule: str | None = None
+    ) -> Job:
+        """Make the job, which may be a rule's; the entity of the work does not count, a `frame` of None means all.
 
         Raises
         ------
@@ -83,7 +85,7 @@ class ProcessJobs:
             pass  # it is there, and can be run
         await self._items.check(selection, tool)
         total = await self._items.count(selection, tool) if work.frame is None or not tool.per_frame else None
-        request = as_request(replace(work, digest=tool.digest), selection, tool)
+        request = as_request(replace(work, digest=tool.digest), selection, tool, rule=rule)
         return await self._jobs.submit(KIND, request, by=by, total=total, subject=subject)
 
     async def estimate(self, work: Work, selection: Selection) -> Estimate:

@@ -1,0 +1,34 @@
+"""A server whose series are soon stable."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rules.support import Client
+from tests.support.server import Server
+
+
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With DIMSE, open to every AE."""
+    options = ("--stable-seconds", "0.5", "--dimse-accept", "any")
+    with Server.with_dimse(tmp_path_factory.mktemp("rules"), *options) as server:
+        yield server
+
+
+@pytest.fixture
+def here(ruled: Server) -> Iterator[Client]:
+    """Its client, with the plugin of the tests; everything else is deleted afterwards."""
+    client = Client(ruled.client)
+    client.install()
+    yield client
+    client.clear()
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    """Where the plugin notes what it was called with."""
+    path = tmp_path / "note"
+    path.touch()
+    return path
