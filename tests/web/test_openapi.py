@@ -8,6 +8,9 @@ import pytest
 
 PUBLIC = {("get", "/api/health"), ("post", "/api/users/auth")}
 ADMINISTRATORS = {
+    ("post", "/api/rules"),
+    ("put", "/api/rules/{id}"),
+    ("delete", "/api/rules/{id}"),
     ("delete", "/api/dicom_nodes/{id}"),
     ("post", "/api/dicom_nodes"),
     ("put", "/api/dicom_nodes/{id}"),
