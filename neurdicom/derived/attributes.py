@@ -67,7 +67,7 @@ def sound_elements(source: Dataset, keywords: Iterable[str]) -> list[DataElement
 def copy_elements(ds: Dataset, elements: Iterable[DataElement]) -> None:
     """Put elements into a dataset, in place of those that are there."""
     for element in elements:
-        ds.add(element)
+        ds.add(DataElement(element.tag, element.VR, element.value))  # one of its own: an assignment changes elements
 
 
 def is_sound(element: DataElement) -> bool:

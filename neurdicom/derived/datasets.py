@@ -5,10 +5,9 @@ from io import BytesIO
 from typing import Any, Final
 
 from pydicom import Dataset, dcmread
-from pydicom.dataelem import DataElement
 from pydicom.uid import UID
 
-from neurdicom.derived.attributes import study_elements
+from neurdicom.derived.attributes import copy_elements, study_elements
 from neurdicom.derived.identity import uid_of
 from neurdicom.derived.record import Record, contribution
 from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
@@ -98,8 +97,7 @@ def _belong(ds: Dataset, source: Dataset, name: str) -> None:
     if any(not _text(element.value).isascii() for element in missing if element.VR != "SQ"):
         ds.decode()
         ds.SpecificCharacterSet = "ISO_IR 192"
-    for element in missing:
-        ds.add(DataElement(element.tag, element.VR, element.value))
+    copy_elements(ds, missing)
 
 
 def _text(value: Any) -> str:

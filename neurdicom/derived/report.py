@@ -25,7 +25,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from neurdicom.derived.attributes import fit, study_elements
+from neurdicom.derived.attributes import copy_elements, fit, study_elements
 from neurdicom.derived.identity import uid_of
 from neurdicom.derived.record import Record, finish, instance_number, stamp
 from neurdicom.derived.segmentation import coded
@@ -215,8 +215,7 @@ def _evidence(record: Record) -> list[Dataset]:
     evidence: dict[tuple[str, str], Dataset] = {}
     for plane in record.planes:
         ds = Dataset()
-        for element in study_elements(plane.ds):
-            ds.add(element)
+        copy_elements(ds, study_elements(plane.ds))
         ds.StudyInstanceUID, ds.SeriesInstanceUID = plane.ds.StudyInstanceUID, plane.ds.SeriesInstanceUID
         ds.SOPInstanceUID, ds.SOPClassUID = plane.ds.SOPInstanceUID, SecondaryCaptureImageStorage
         ds.PatientName = ds.PatientBirthDate = ds.PatientSex = ds.StudyDate = ds.StudyTime = None

@@ -14,7 +14,7 @@ import orjson
 from PIL import Image
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from neurdicom.dicom.edits import edit_dataset
 from neurdicom.errors import Invalid, NotAvailable, PluginFailed
@@ -29,6 +29,8 @@ Array = npt.NDArray[Any]
 #: JSON that goes with an image, in the reply's description; more is a result of its own.
 _MOST_BESIDE: Final = 512 << 10
 _DEEPEST: Final = 200
+#: In the file meta of a dataset that has no SOP Instance UID; always the same, so that the same result is.
+_UNNAMED: Final = "2.25.0"
 _NUMBERS: Final = "biuf"
 _RAW: Final = {"f32": "<f4", "f64": "<f8"}
 
@@ -209,10 +211,18 @@ def _dicom(datasets: list[Dataset]) -> Answer:
 
 
 def _file(ds: Dataset) -> bytes:
-    if not hasattr(ds, "file_meta"):
-        ds.file_meta = FileMetaDataset()
-    if "TransferSyntaxUID" not in ds.file_meta:
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    """The bytes of a file. A dataset without a SOP Instance UID stays so: who stores it gives it one."""
+    meta = FileMetaDataset()
+    meta.update(getattr(ds, "file_meta", {}))
+    if "TransferSyntaxUID" not in meta:
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # Of this dataset, not of the one that it was copied from.
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        if ds.get(keyword):
+            setattr(meta, f"MediaStorage{keyword}", ds[keyword].value)
+    if "MediaStorageSOPInstanceUID" not in meta:
+        meta.MediaStorageSOPInstanceUID = UID(_UNNAMED)
+    ds.file_meta = meta
     file = BytesIO()
     dcmwrite(file, ds, enforce_file_format=True)
     return file.getvalue()
