@@ -9,7 +9,7 @@ attributes of its patient. All values that an adapter answers are effective ones
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.terms import Having, Termed
@@ -140,7 +140,15 @@ class DescribedInstance:
 
 
 class Catalog(ABC):
-    """Metadata of everything stored. Every verb is one transaction; none leaves a part of itself behind."""
+    """Metadata of everything stored. Every verb is one transaction; none leaves a part of itself behind.
+
+    Attributes
+    ----------
+    is_exclusive : bool
+        One server at a time uses it: what it has read of documents that only servers write stays true.
+    """
+
+    is_exclusive: ClassVar[bool] = False
 
     @abstractmethod
     async def open(self) -> None:
@@ -177,6 +185,10 @@ class Catalog(ABC):
     @abstractmethod
     async def locate_all(self, level: Level, entity: str) -> list[Located]:
         """Where all instances below an entity lie, by instance id, with their edits, in one look."""
+
+    @abstractmethod
+    async def digests(self, instances: Sequence[str]) -> dict[str, str]:
+        """The SHA-256 of the files of these instances; those that are unknown are left out."""
 
     @abstractmethod
     async def headers(self, level: Level, entity: str) -> list[bytes]:
@@ -296,3 +308,7 @@ class Catalog(ABC):
 
         They come in the order in which they were first put.
         """
+
+    @abstractmethod
+    async def documents_after(self, kind: str, key: str, *, limit: int) -> list[dict[str, Any]]:
+        """Documents by key, from the first after this one on: for those who look at all of them."""

@@ -58,6 +58,16 @@ class CatalogContract(DescribedContract, DocumentContract, QueryContract, TermCo
         finally:
             await catalog.close()
 
+    def test_digests(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(n) for n in range(3)])
+            assert await catalog.digests(["1.9.2", "none", "1.9.0"]) == {"1.9.0": "sha-0", "1.9.2": "sha-2"}
+            assert await catalog.digests([]) == {}
+            await catalog.store([arrival(2, sha256="new")])
+            assert await catalog.digests(["1.9.2"]) == {"1.9.2": "new"}
+
+        self.run(test)
+
     # -- storing ---------------------------------------------------------------------------------------------
 
     def test_store_and_get_every_level(self) -> None:

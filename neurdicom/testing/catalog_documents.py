@@ -60,6 +60,20 @@ class DocumentContract(ABC):
 
         self.run(test)
 
+    def test_all_documents_in_pieces(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for number in range(10):
+                await catalog.put_document("r", f"{number}", {"n": number})
+            await catalog.put_document("s", "9", {"n": 99})
+            found, last = [], ""
+            while piece := await catalog.documents_after("r", last, limit=4):
+                found += [one["n"] for one in piece]
+                last = str(found[-1])
+            assert found == [*range(10)]
+            assert await catalog.documents_after("none", "", limit=4) == []
+
+        self.run(test)
+
     def test_swapping_a_document(self) -> None:
         async def test(catalog: Catalog) -> None:
             free = {"owner": None, "until": 0.5, "deep": {"a": [1, "é"]}}

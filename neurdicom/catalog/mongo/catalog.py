@@ -169,6 +169,11 @@ class MongoCatalog(Catalog):
         return await described.located(self._database, level, entity)
 
     @_verb
+    async def digests(self, instances: Sequence[str]) -> dict[str, str]:
+        found = await Unit(self._database, None).among("instances", instances, "sha256")
+        return {one["_id"]: one["sha256"] for one in found}
+
+    @_verb
     async def headers(self, level: Level, entity: str) -> list[bytes]:
         where = {"_id" if level is Level.INSTANCE else level.value: entity}
         found = self._database["instances"].find(where, {"arrival": 1, "parts": 1}).sort("_id", 1)
@@ -300,6 +305,11 @@ class MongoCatalog(Catalog):
     async def put_documents(self, kind: str, documents: Sequence[Termed]) -> None:
         wholes = [(_whole(kind, each.key, each.document), each.terms) for each in documents]
         await terms.put(self._database, kind, wholes)
+
+    @_verb
+    async def documents_after(self, kind: str, key: str, *, limit: int) -> list[dict[str, Any]]:
+        found = self._database["documents"].find({"kind": kind, "key": {"$gt": key}}).sort("key", 1).limit(limit)
+        return [orjson.loads(one["value"]) async for one in found]
 
     @_verb
     async def search_documents(

@@ -49,6 +49,8 @@ class SqliteCatalog(Catalog):
         The file; its folder is made where it is missing.
     """
 
+    is_exclusive = True
+
     def __init__(self, path: Path) -> None:
         self._connections = Connections(path)
         self._locations: ReadCache[Location] = ReadCache(_LOCATIONS)
@@ -85,6 +87,11 @@ class SqliteCatalog(Catalog):
 
     async def locate_all(self, level: Level, entity: str) -> list[Located]:
         return await self._connections.read(lambda db: described.located(db, level, entity))
+
+    async def digests(self, instances: Sequence[str]) -> dict[str, str]:
+        wanted = to_json(list(instances)).decode()
+        statement = "SELECT instance.id, sha256 FROM json_each(?) CROSS JOIN instance ON instance.id = value"
+        return await self._connections.read(lambda db: dict(db.execute(statement, (wanted,)).fetchall()))
 
     async def headers(self, level: Level, entity: str) -> list[bytes]:
         def work(db: sqlite3.Connection) -> list[bytes]:
@@ -173,6 +180,9 @@ class SqliteCatalog(Catalog):
 
     async def put_documents(self, kind: str, documents: Sequence[Termed]) -> None:
         await self._connections.write(lambda db: terms.put(db, kind, documents))
+
+    async def documents_after(self, kind: str, key: str, *, limit: int) -> list[dict[str, Any]]:
+        return await self._connections.read(lambda db: documents.after(db, kind, key, limit))
 
     async def search_documents(
         self, kind: str, conditions: Sequence[Having], *, limit: int, offset: int = 0, descending: bool = False

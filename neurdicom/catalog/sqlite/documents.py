@@ -40,6 +40,14 @@ def find(db: sqlite3.Connection, kind: str, equal: Mapping[str, str | int | bool
     return [document for document in documents if holds(document, equal)]
 
 
+def after(db: sqlite3.Connection, kind: str, key: str, limit: int) -> list[dict[str, Any]]:
+    """Documents by key, from the first after this one on."""
+    rows = db.execute(
+        "SELECT value FROM document WHERE kind = ? AND key > ? ORDER BY key LIMIT ?", (kind, key, limit)
+    ).fetchall()
+    return [orjson.loads(value) for (value,) in rows]
+
+
 def page(
     db: sqlite3.Connection, kind: str, where: Mapping[str, str], limit: int, offset: int, descending: bool
 ) -> Page:

@@ -1,0 +1,142 @@
+"""The values in a JSON result as terms, and the conditions that ask for them.
+
+A value goes by its path, `measurements.volume_ml`. What is in a list goes by the path without its place, which stands
+for any element, and by the one with it, `lesions[0].volume_ml`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from neurdicom.catalog.terms import LONGEST, Having, Operator, Scalar, is_term
+from neurdicom.errors import Invalid
+
+#: Terms of one result's values; the first in the order of the JSON.
+MOST_VALUES = 2000
+
+#: In front of a path, in the name of a term: no field of the record's begins so.
+PREFIX = "$."
+
+_DEEPEST = 32
+_MIXTURES = 4
+_LONGEST_TEXT = 1024
+_CONDITION = re.compile(
+    r"""\s* (?P<path> (?: "(?:[^"\\]|\\.)*" | [^\s"<>=!] )+? ) \s* (?P<op> <= | >= | != | == | = | < | > ) \s*
+        (?P<value> (?![<>=!]) .*? ) \s*""",
+    re.VERBOSE | re.DOTALL,
+)
+_STEP = re.compile(r"""(?P<name> "(?:[^"\\]|\\.)*" | [^\s."\[\]<>=!]+ )? (?P<places> (?:\[\d{1,9}\])* )""", re.VERBOSE)
+_NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_PLAIN = re.compile(r"[^\s.\"\[\]<>=!]+")
+
+
+def values_of(value: Any) -> tuple[list[list[Any]], int]:
+    """The values of a JSON result by path.
+
+    Returns
+    -------
+    terms : list of [path, value]
+        Numbers as doubles; true and false as these words. At most `MOST_VALUES`, each once.
+    count : int
+        How many values are left out: too many, too long, or too deep.
+    """
+    found: dict[tuple[str, Scalar], None] = {}
+    left_out = 0
+    for paths, one in _walk(value, ("",), 0):
+        terms = [(PREFIX + path, one) for path in paths]
+        if len(found) + len(terms) > MOST_VALUES or not all(is_term(*term) for term in terms):
+            left_out += 1
+        else:
+            found |= dict.fromkeys(terms)
+    return [[path, one] for path, one in found], left_out
+
+
+def _walk(value: Any, paths: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], Scalar]]:
+    """Each value with the paths that it goes by: the first has no places of lists, the last has all."""
+    if depth > _DEEPEST:
+        yield paths, "x" * (LONGEST + 1)  # which is left out
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            step = _written(name)
+            yield from _walk(one, tuple(_joined(path, step) for path in paths), depth + 1)
+    elif isinstance(value, list):
+        # Of lists in lists of lists, only what names all places or none: the mixtures double with each.
+        kept = paths if len(paths) < _MIXTURES else (paths[0], paths[-1])
+        for place, one in enumerate(value):
+            placed = tuple(f"{path}[{place}]" for path in kept)
+            mixed = (*kept, *placed) if len(paths) < _MIXTURES else (kept[0], placed[-1])
+            yield from _walk(one, mixed, depth + 1)
+    elif isinstance(value, bool):
+        yield paths, "true" if value else "false"
+    elif value is not None:
+        yield paths, value if isinstance(value, str) else float(value)
+
+
+def _joined(path: str, step: str) -> str:
+    return f"{path}.{step}" if path else step
+
+
+def _written(name: str) -> str:
+    """A member's name as a step of a path: quoted where it has what ends a step."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def parse_condition(text: str) -> Having:
+    """Parse `path operator value`, such as `measurements.volume_ml > 20`.
+
+    The path's steps are separated by dots; `[n]` picks an element of a list, and a list without one stands for any of
+    its elements. A name with dots, brackets, spaces or operators is written in quotes, as in JSON. A value is a number
+    if it looks like one, and else a text; a text in quotes is one whatever it looks like.
+
+    Raises
+    ------
+    Invalid
+        It is none; the field is `value`.
+    """
+    match = _CONDITION.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
+    if match is None or not match["value"]:
+        raise Invalid(
+            f"value is {text[:200]!r}; a path, one of > >= < <= = != and a value are expected, such as "
+            "measurements.volume_ml > 20",
+            field="value",
+        )
+    op: Operator = "=" if match["op"] == "==" else match["op"]  # type: ignore[assignment]
+    having = Having(PREFIX + _path(match["path"]), op, (_value(match["value"]),))
+    if not is_term(having.name, having.values[0]):
+        raise Invalid(f"value: paths and texts have at most {LONGEST} characters", field="value")
+    return having
+
+
+def _path(text: str) -> str:
+    steps: list[str] = []
+    end = 0
+    while end <= len(text):
+        match = _STEP.match(text, end)
+        is_step = match is not None and (match["name"] or (match["places"] and not steps))
+        if match is None or not is_step or not (match.end() == len(text) or text[match.end()] == "."):
+            raise Invalid(
+                f"value: {text[:200]!r} is no path; names separated by dots, with [n] for an element of a list, are "
+                "expected",
+                field="value",
+            )
+        name = match["name"] or ""
+        name = _written(_unquoted(name)) if name.startswith('"') else name
+        steps.append(name + "".join(f"[{int(place)}]" for place in re.findall(r"\d+", match["places"])))
+        end = match.end() + 1
+    return ".".join(steps)
+
+
+def _value(text: str) -> Scalar:
+    if text.startswith('"'):
+        return _unquoted(text)
+    return float(text) if _NUMBER.fullmatch(text) else text
+
+
+def _unquoted(text: str) -> str:
+    try:
+        read = json.loads(text)
+        read.encode()
+    except (ValueError, AttributeError):
+        raise Invalid(f"value: {text[:200]!r} is no text in quotes, as JSON has it", field="value") from None
+    return str(read)
