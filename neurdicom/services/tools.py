@@ -38,6 +38,8 @@ class Tool:
         Its whole META.json.
     per_frame : bool
         One call gets one frame of an instance, and not the whole of it.
+    uses : Mapping[str, str]
+        Models that a plugin reaches: id to digest.
     """
 
     type: ToolType
@@ -53,6 +55,7 @@ class Tool:
     produces: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     per_frame: bool = True
+    uses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,26 +10,24 @@ from neurdicom.runtime.execution import Input
 from neurdicom.services.tools import Tool
 
 
-def result_id(tool: Tool, inputs: Sequence[Input], params: Mapping[str, Any], frame: int | None) -> str:
+def result_id(tool: Tool, inputs: Sequence[Input], params: Mapping[str, Any]) -> str:
     """The id of a result, the same for every computation that must give the same.
 
     Parameters
     ----------
     tool : Tool
-        Its type, id and digest count, not its name.
+        Its type, id and digest count, and the models that it uses; not its name.
     inputs : sequence of Input
         In the order in which the tool gets them. The SHA-256 of the files counts, and their frames and edits.
     params : Mapping[str, Any]
         Converted: a double is a float by now, however it was written.
-    frame : int or None
-        The frame that was asked for.
 
     Notes
     -----
     The version of NeurDICOM counts too: another one may decode or convert pixels otherwise.
     """
     files = [[one.sha256, one.frame, [dict(edit) for edit in one.edits]] for one in inputs]
-    said = [__version__, tool.type, tool.id, tool.digest, files, dict(params), frame]
+    said = [__version__, tool.type, tool.id, tool.digest, dict(tool.uses), files, dict(params)]
     # As RFC 8785 has it: members sorted, no spaces; ASCII, so that every text that JSON may carry has bytes.
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode("ascii")).hexdigest()

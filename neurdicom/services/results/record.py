@@ -1,7 +1,7 @@
 """What is kept of a result: a document with its provenance, and where its bodies lie."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from neurdicom.catalog.terms import Term
@@ -13,10 +13,23 @@ Kind = Literal["image", "json", "dicom", "bytes"]
 #: Bodies by what they were asked as; this is the one that is given whatever is asked for.
 ANY = "*"
 
+#: The JSON beside an image.
+BESIDE = ".json"
+
 #: Formats that an image is encoded to, from one that keeps its values.
 ENCODED = ("png", "jpeg", "lum8", "f32", "f64", "npy")
 
 _RAW = {"f32": "<f4", "f64": "<f8"}
+#: Formats that show one frame of a stack.
+_PICTURES = ("png", "jpeg", "lum8")
+
+#: Bytes of JSON that a record in a list shows.
+_SHOWN = 4096
+
+
+def representation(format: str, frame: int | None) -> str:
+    """The name of the body that a format asks for; `frame` is the one shown, where the result may be a stack."""
+    return f"{format}@{frame}" if frame is not None and format in _PICTURES else format
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +61,8 @@ class Record:
         See `identity.result_id`.
     tool_type, tool, name, version, digest
         What computed it.
+    uses : dict
+        Models that a plugin reaches: id to digest.
     params : dict
         What it was told.
     level : str
@@ -70,6 +85,8 @@ class Record:
         The JSON, of a JSON result or beside an image, where it is short.
     value_size : int
         Bytes of the JSON, wherever it is; 0 if there is none.
+    offers_json : bool
+        The JSON beside an image is given where it is asked for as `json`.
     left_out : int
         Values in the JSON that it is not found by: too many, or too long.
     values : list
@@ -90,6 +107,7 @@ class Record:
     name: str
     version: str
     digest: str
+    uses: dict[str, str]
     params: dict[str, Any]
     level: str
     sources: list[list[str]]
@@ -103,6 +121,7 @@ class Record:
     series: str | None = None
     value: Any = None
     value_size: int = 0
+    offers_json: bool = False
     left_out: int = 0
     values: list[list[Any]] = field(default_factory=list)
     bodies: dict[str, Body] = field(default_factory=dict)
@@ -131,9 +150,12 @@ class Record:
         """SOP Instance UIDs of the sources, each once."""
         return list(dict.fromkeys(instance for instance, _ in self.sources))
 
-    def find(self, format: str) -> str | None:
-        """The name of the body that is what this format asks for."""
-        return next((name for name in (ANY, format) if name in self.bodies), None)
+    def find(self, format: str, frame: int | None) -> str | None:
+        """The name of the body that is what a format asks for."""
+        wanted = [ANY, representation(format, frame)]
+        if format == "json" and self.offers_json:
+            wanted.append(BESIDE)
+        return next((name for name in wanted if name in self.bodies), None)
 
     def lossless(self) -> str | None:
         """The name of a body that has all samples of an image as they are."""
@@ -142,10 +164,9 @@ class Record:
                 return name
         return None
 
-    def etag(self, format: str) -> str:
+    def etag(self, format: str, frame: int | None) -> str:
         """A strong validator of a representation, without quotes."""
-        name = ANY if ANY in self.bodies or ANY in self.evicted else format
-        return f"{self.id[:32]}-{self.tag}-{'any' if name == ANY else name}"
+        return f"{self.id[:32]}-{self.tag}-{'any' if self.kind != 'image' else representation(format, frame)}"
 
     def terms(self) -> list[Term]:
         """What it is found by."""
@@ -162,14 +183,15 @@ class Record:
             "id": self.id,
         }
         found: list[Term] = [(name, value) for name, value in fields.items() if value]
+        found += [("uses", model) for model in self.uses]
         found += [("instance", instance) for instance in self.instances]
         found += [("stored", uid) for one in self.stored for uid in one.values()]
         found += [("body", key) for key in self.keys]
         values = self.values or values_of(self.value)[0]
         return found + [(path, value) for path, value in values]
 
-    def as_answer(self) -> dict[str, Any]:
-        """What the API tells of it."""
+    def as_answer(self, *, in_list: bool = False) -> dict[str, Any]:
+        """What the API tells of it; in a list without JSON that is long."""
         links: dict[str, Any] = {
             "self": f"/api/results/{self.id}",
             "content": f"/api/results/{self.id}/content",
@@ -199,10 +221,10 @@ class Record:
             "created": self.created,
             "seconds": self.seconds,
             "kind": self.kind,
-            "json": self.value,
+            "json": None if in_list and self.value_size > _SHOWN else self.value,
             "json_size": self.value_size,
             "values_left_out": self.left_out,
-            "content": [_described(name, body) for name, body in self.bodies.items()],
+            "content": [_described(name, body) for name, body in self.bodies.items() if name != BESIDE],
             "evicted": bool(self.evicted) and not self.bodies,
             "stored": [one["instance"] for one in self.stored],
             "job": self.job,
@@ -210,6 +232,44 @@ class Record:
         }
 
 
+def merged(before: Record | None, record: Record, *, replaces: bool) -> tuple[Record, list[str]]:
+    """What is kept of a result that was computed, or encoded, again.
+
+    Returns
+    -------
+    record : Record
+        With the bodies of both, unless it `replaces` the earlier one.
+    unused : list of str
+        Keys of files that nothing refers to any more.
+    """
+    if before is None:
+        return record, []
+    if replaces:
+        return replace(record, stored=before.stored), before.keys
+    again = [name for name in record.bodies if name in before.bodies or name in before.evicted]
+    unused = [before.bodies[name].key for name in again if name in before.bodies]
+    told = record if record.value_size else before
+    after = replace(
+        before,
+        tag=record.tag if again else before.tag,  # a computation need not give the same bytes twice
+        kind="image" if record.kind == "image" else before.kind,
+        offers_json=record.offers_json or before.offers_json,
+        value=told.value,
+        value_size=told.value_size,
+        values=told.values,
+        left_out=told.left_out,
+        bodies=before.bodies | record.bodies,
+        evicted=[name for name in before.evicted if name not in record.bodies],
+    )
+    return after, [key for key in unused if key is not None]
+
+
 def _described(name: str, body: Body) -> dict[str, Any]:
     told = {key: body.meta.get(key) for key in ("media_type", "shape", "dtype")}
-    return {"format": None if name == ANY else name, "size": body.size, **told}
+    format, _, frame = name.partition("@")
+    return {
+        "format": None if name == ANY else format,
+        "frame": int(frame) if frame else None,
+        "size": body.size,
+        **told,
+    }
