@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -16,6 +17,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
+from neurdicom.dicom.attributes import Level
 from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.dicomweb.client import DicomWebPeer
 from neurdicom.dimse.archive import ArchiveVerbs
@@ -53,11 +55,13 @@ from neurdicom.services.reindex import ReindexReport, reindex
 from neurdicom.services.remote import RemoteService
 from neurdicom.services.remove import RemoveService
 from neurdicom.services.render import RenderService
+from neurdicom.services.results import ResultService, mark_unclean
 from neurdicom.services.retrieve import RetrieveService
 from neurdicom.services.rules import RuleService
 from neurdicom.services.search import SearchService
 from neurdicom.services.stable import StableService
 from neurdicom.services.targets import TargetService
+from neurdicom.services.tools import ToolSet, ToolType
 from neurdicom.services.transfer import TransferService
 from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.services.upload import UploadService
@@ -74,6 +78,7 @@ from neurdicom.web import (
     plugins,
     process,
     process_jobs,
+    results,
     rules,
     series,
     studies,
@@ -106,6 +111,7 @@ ROUTES: list[Route] = [
     *models.ROUTES,
     *process.ROUTES,
     *process_jobs.ROUTES,
+    *results.ROUTES,
     *rules.ROUTES,
     *nodes.ROUTES,
     *jobs.ROUTES,
@@ -197,6 +203,8 @@ class Server:
         for packages in (services.models, services.plugins):
             stack.push_async_callback(packages.close)
             await packages.open()
+        stack.push_async_callback(services.results.close)
+        await services.results.open()
         stack.push_async_callback(services.rules.close)
         await services.rules.open()
         if not settings.no_auth:
@@ -224,7 +232,10 @@ class Server:
         plugins = PluginService(settings.data / "plugins", catalog, pool, models=models, **limits)
         owner = server_name(settings.data)
         stable = StableService(catalog, settings.stable_seconds, owner)
-        ingest, remove = IngestService(catalog, blobs, stable), RemoveService(catalog, blobs)
+        tools: dict[ToolType, ToolSet] = {"plugin": plugins, "model": models}
+        kept = ResultService(catalog, settings.data / "results", pool, size=settings.results_size)
+        ingest = IngestService(catalog, blobs, stable, partial(kept.forget, Level.INSTANCE))
+        remove = RemoveService(catalog, blobs, kept, tools)
         derive = DeriveService(catalog, blobs, pool, ingest, remove)
         nodes = NodeService(catalog)
         search, retrieve = SearchService(catalog), RetrieveService(catalog, blobs)
@@ -238,7 +249,7 @@ class Server:
         dimse_peer = DimsePeer(settings, dimse, transfer)
         by_protocol: dict[str, Peer] = {"DIMSE": dimse_peer, "DICOMWEB": self._dicomweb}
         peers = Peers(nodes, by_protocol)
-        processing = ProcessService(catalog, blobs, executor, {"plugin": plugins, "model": models}, derive)
+        processing = ProcessService(catalog, blobs, executor, tools, kept, derive)
         runners: dict[str, Runner] = {
             PROCESS: ProcessRunner(catalog, processing, Turns(lambda: executor.slots)),
             "send": SendRunner(catalog, peers),
@@ -270,6 +281,7 @@ class Server:
             process=processing,
             process_jobs=process_jobs,
             rules=RuleService(catalog, stable, process_jobs, jobs),
+            results=kept,
             nodes=nodes,
             dimse=dimse,
             remote=RemoteService(catalog, peers, jobs),
@@ -284,7 +296,7 @@ class Server:
             default_handler_args={"services": services},
             log_function=log_request,
             routes=ROUTES,
-            metrics=Metrics(ROUTES, services.dimse),
+            metrics=Metrics(ROUTES, services.dimse, services.results),
             started=time.monotonic(),
         )
         http = HTTPServer(application, max_body_size=1 << 62, chunk_size=READ_CHUNK, max_header_size=64 * 1024)
@@ -326,4 +338,6 @@ async def reindex_folder(settings: Settings) -> ReindexReport:
     """Rebuild the catalog of a stopped server from its files. Raises `Conflict` while a server runs on the folder."""
     async with AsyncExitStack() as stack:
         catalog, blobs = await open_storage(settings, stack)
-        return await reindex(catalog, blobs)
+        report = await reindex(catalog, blobs)
+        mark_unclean(settings.data / "results")  # what came of files that are gone goes at the next start
+        return report

@@ -37,6 +37,9 @@ class Settings:
     )
     plugin_timeout: float = _setting(60.0, "Seconds that a plugin may take for one call.", low=0.01, high=86400)
     plugin_memory: int = _setting(2048, "MiB of memory that a plugin's worker may take.", low=64, high=1 << 20)
+    results_size: int = _setting(
+        10240, "MiB of kept results; those that were not used for the longest time go first.", low=0, high=1 << 40
+    )
     session_hours: float = _setting(12.0, "Hours until a sign-in expires.", low=0.01, high=24 * 365)
     max_upload: int = _setting(0, "Bytes that one upload may have; 0 for no limit.", low=0, high=1 << 62)
     dimse_port: int = _setting(0, "TCP port of the DIMSE services, such as 4242; 0 for none.", low=0, high=65535)

@@ -53,6 +53,12 @@ class NotFound(NeurdicomError, LookupError):
     code = "not_found"
 
 
+class Gone(NeurdicomError, LookupError):
+    """It was here once, and can't be had again."""
+
+    code = "gone"
+
+
 class Conflict(NeurdicomError):
     """The request contradicts what is there."""
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.pixels import transcode as transcoding
-from neurdicom.pixels.encode import describe, encode, encode_picture
+from neurdicom.pixels.encode import MEDIA_TYPES, describe, encode_picture
+from neurdicom.pixels.encode import encode as encode_array
 from neurdicom.pixels.form import PixelForm, as_layout
 from neurdicom.pixels.native import native_bytes
 from neurdicom.pixels.picture import crop, render, resize
@@ -15,6 +16,9 @@ from neurdicom.pixels.source import Source
 from neurdicom.pixels.voi import Window, WindowFunction
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
+
+#: Formats that show one frame of a stack.
+_SHOWING_ONE = ("png", "jpeg", "lum8")
 
 
 def image(arguments: dict[str, Any]) -> Answer:
@@ -72,7 +76,7 @@ def raw(arguments: dict[str, Any]) -> Answer:
         media_type, described = "application/octet-stream", describe(array, "raw")
     else:
         array = _grey_source(frame) if wanted == "lum8" else frame.array
-        media_type, body = encode(array, wanted)
+        media_type, body = encode_array(array, wanted)
         described = describe(array, wanted)
     photometric = "MONOCHROME2" if wanted == "lum8" and frame.form.mono is False else frame.photometric
     return {"media_type": media_type, "photometric_interpretation": photometric, **described}, body
@@ -129,6 +133,39 @@ def transcode(arguments: dict[str, Any]) -> Answer:
     except FileNotFoundError as error:
         raise NotFound("the file of this instance is gone") from error
     return {"size": size}, b""
+
+
+def encode(arguments: dict[str, Any]) -> Answer:
+    """Encode an image that a file holds with all its samples.
+
+    Parameters
+    ----------
+    arguments : dict
+        `path`; `media_type`, `shape` and `dtype` of what is in it (NPY, or the samples alone); `format` (see
+        `pixels.encode.encode`); optional `frame` (of a stack, from 1), `stack` (frames come first, whatever the shape),
+        `picture` (8-bit samples are a picture already), `kind` and `samples`, which are given back.
+
+    Returns
+    -------
+    meta : dict
+        `media_type`, `shape` and `dtype`.
+    body : bytes
+    """
+    if arguments["media_type"] == MEDIA_TYPES["npy"]:
+        array = np.load(arguments["path"], mmap_mode="r", allow_pickle=False)
+    else:
+        array = np.memmap(arguments["path"], arguments["dtype"], "r", shape=tuple(arguments["shape"]))
+    wanted, is_stack = arguments["format"], arguments.get("stack", False)
+    if wanted in _SHOWING_ONE and (is_stack or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))):
+        number = arguments.get("frame") or 1
+        if not 1 <= number <= len(array):
+            raise Invalid(f"frame is {number}; the result has {len(array)}", field="frame")
+        array = array[number - 1]
+    meta: dict[str, Any] = {name: arguments[name] for name in ("kind", "samples", "picture") if name in arguments}
+    media_type, body = encode_array(array, wanted, picture=arguments.get("picture", False))
+    if is_stack and wanted not in _SHOWING_ONE:
+        meta["stack"] = True
+    return meta | describe(array, wanted) | {"media_type": media_type}, body
 
 
 def _window(given: tuple[float, float] | None, function: str | None = None) -> Window | None:

@@ -132,7 +132,9 @@ def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = Fals
         if not 1 <= frame <= len(array):
             raise Invalid(f"frame is {frame}; the plugin's result has {len(array)}", field="frame")
         array = array[frame - 1]
-    meta = {"kind": "image"} | describe(array, wanted)
+    meta = {"kind": "image", "samples": describe(array, "npy")["dtype"]} | describe(array, wanted)
+    if picture:
+        meta["picture"] = True
     if wanted in _RAW and array.dtype.kind in _NUMBERS:  # samples of that type go as they lie: no copy but the reply's
         samples = np.ascontiguousarray(array, dtype=_RAW[wanted])
         body = samples.data.cast("B") if samples.size else b""

@@ -98,9 +98,18 @@ class IngestService:
         Both open.
     follower : Follower, optional
         Is told which series grow.
+    replaced : callable, optional
+        Called with the id of an instance that came again with other bytes, before that is acknowledged.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, follower: Follower | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        follower: Follower | None = None,
+        replaced: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        self._replaced = replaced
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
         self._queue = CommitQueue(catalog, blobs, follower)
@@ -153,6 +162,8 @@ class IngestService:
         except Exception:  # a fault of ours with one file must not take the others of an upload along
             log.exception("%s could not be stored", name)
             return Result.rejected(name, NeurdicomError("internal error: the file could not be stored"))
+        if outcome.status == "replaced" and self._replaced is not None:
+            await self._replaced(arrival.instance)
         return Result(name, outcome.status, arrival.instance, arrival.study, arrival.series)
 
     def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], witness: Witness | None) -> NewInstance:

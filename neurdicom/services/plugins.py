@@ -1,7 +1,7 @@
 """The installed plugins."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,4 +73,14 @@ class PluginService(PackageService[Plugin, Archive]):
             produces=manifest.produces,
             meta=manifest.meta,
             per_frame=version.kind != "python",
+            uses=self._uses(version),
         )
+
+    def _uses(self, version: Plugin) -> dict[str, str]:
+        """The models that it reaches, id to digest; those that are not there are left out."""
+        found = {}
+        for name in version.manifest.models:
+            with suppress(Conflict):
+                model = self._models.named(name)
+                found[model.id] = model.digest
+        return found

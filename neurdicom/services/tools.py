@@ -90,3 +90,7 @@ class ToolSet(ABC):
         PluginQuarantined
             It kept failing to load.
         """
+
+    @abstractmethod
+    async def delete(self, id: str) -> None:
+        """Remove one; requests that run it get their answers. Raises `NotFound`."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from neurdicom.services.remote import RemoteService
     from neurdicom.services.remove import RemoveService
     from neurdicom.services.render import RenderService
+    from neurdicom.services.results import ResultService
     from neurdicom.services.retrieve import RetrieveService
     from neurdicom.services.rules import RuleService
     from neurdicom.services.search import SearchService
@@ -89,6 +90,7 @@ class Services:
     models: "ModelService"
     process: "ProcessService"
     process_jobs: "ProcessJobs"
+    results: "ResultService"
     nodes: "NodeService"
     remote: "RemoteService"
     jobs: "JobService"

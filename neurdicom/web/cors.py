@@ -10,8 +10,8 @@ from functools import lru_cache
 #: Response headers that pages may read, beside those that they always may.
 EXPOSED = (
     "Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, ETag, Link, Location, "
-    "Retry-After, Vary, Warning, WWW-Authenticate, X-Dtype, X-Photometric-Interpretation, X-Request-ID, X-Shape, "
-    "X-Stored-Count, X-Stored-Instances, X-Total-Count"
+    "Retry-After, Vary, Warning, WWW-Authenticate, X-Cache, X-Dtype, X-Photometric-Interpretation, X-Request-ID, "
+    "X-Result-Id, X-Result-Json, X-Shape, X-Stored-Count, X-Stored-Instances, X-Total-Count"
 )
 
 #: Request headers that pages may send, where the browser does not say which it will.

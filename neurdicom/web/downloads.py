@@ -109,6 +109,31 @@ async def send_buffer(handler: ApiHandler, body: bytes | memoryview) -> None:
             await cast(HTTPConnection, handler.request.connection).write(cast(bytes, body))
 
 
+async def send_part(handler: ApiHandler, body: bytes | memoryview) -> None:
+    """Finish with a body that is in memory, or with the part of it that the request asks for; the ETag is set."""
+    handler.set_header("Accept-Ranges", "bytes")
+    headers, etag = handler.request.headers, handler._headers.get("ETag")
+    current = etag is not None and headers.get("If-Range", etag) == etag
+    span = parse_range(headers.get("Range"), len(body)) if current else None
+    if span is not None:
+        if not span.length:
+            _refuse_range(handler, len(body))
+            return
+        handler.set_status(HTTPStatus.PARTIAL_CONTENT)
+        last = span.start + span.length - 1
+        handler.set_header("Content-Range", f"bytes {span.start}-{last}/{len(body)}")
+        body = memoryview(body)[span.start : last + 1]
+    await send_buffer(handler, body)
+    handler.finish()
+
+
+def send_precondition_failed(handler: ApiHandler, detail: str) -> None:
+    """Finish: what the request makes a condition does not hold (RFC 9110 13.2.1)."""
+    handler.set_status(HTTPStatus.PRECONDITION_FAILED)
+    handler.set_header("Content-Type", "application/problem+json")
+    handler.finish(orjson.dumps(problem(HTTPStatus.PRECONDITION_FAILED, detail)))
+
+
 def _refuse_range(handler: ApiHandler, size: int) -> None:
     status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     handler.set_status(status)

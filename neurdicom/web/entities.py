@@ -1,14 +1,30 @@
 """What the four resources share: the list, one entity, and the list of what lies below one."""
 
 from neurdicom.dicom.attributes import Level
+from neurdicom.errors import Invalid
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.listing import list_parameters, parse_query, send_page
-from neurdicom.web.routing import Route, operation
+from neurdicom.web.routing import Parameter, Route, operation
 from neurdicom.web.schemas import EDITS_SCHEMA, changes_schema, entity_schema, json_answer, page_answer
+
+#: Whether a deletion takes along what was made.
+DERIVED = Parameter(
+    "derived",
+    "Delete the DICOM instances that were made of its results, too; they are instances of their study otherwise.",
+    {"type": "boolean", "default": False},
+)
 
 MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 
 _EDIT_FIELDS = ("field", "value", "user", "time")
+
+
+def with_derived(handler: ApiHandler) -> bool:
+    """Whether a deletion is to take along what was made. Raises `Invalid`."""
+    given = handler.query("derived")
+    if given not in {None, "true", "false"}:
+        raise Invalid(f"derived is {given[:80]!r}; true or false is expected", field="derived")
+    return given == "true"
 
 
 def entity_routes(level: Level) -> list[Route]:
@@ -63,9 +79,15 @@ def entity_handler(level: Level) -> type[ApiHandler]:
             user = self.principal.email if self.principal else ""
             self.send_json(await self.services.edit.change(level, entity, self.json_body(), user=user))
 
-        @operation(f"Delete {one}{below}", tag=MANY[level], answers={204: "It is gone, and so are its files."})
+        @operation(
+            f"Delete {one}{below}",
+            tag=MANY[level],
+            description="The results that came of it go, too.",
+            query=[DERIVED],
+            answers={204: "It is gone, and so are its files."},
+        )
         async def delete(self, entity: str) -> None:
-            await self.services.remove.delete(level, entity)
+            await self.services.remove.delete(level, entity, derived=with_derived(self))
             self.set_status(204)
             self.finish()
 

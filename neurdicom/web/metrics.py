@@ -18,6 +18,7 @@ from neurdicom.web.routing import Route
 
 if TYPE_CHECKING:
     from neurdicom.dimse.service import DimseService
+    from neurdicom.services.results import ResultService
 
 _access_log = logging.getLogger("neurdicom.access")
 
@@ -37,11 +38,13 @@ class Metrics:
         What requests are counted by: a route's path, never a request's, so that the series stay few.
     dimse : DimseService
         What counts associations and instances.
+    results : ResultService
+        What counts hits.
     """
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, routes: Iterable[Route], dimse: "DimseService") -> None:
+    def __init__(self, routes: Iterable[Route], dimse: "DimseService", results: "ResultService") -> None:
         self._paths: dict[type, str] = {}
         for route in routes:
             self._paths.setdefault(route.handler, route.path)
@@ -50,6 +53,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         registry.register(_Dimse(dimse))
+        registry.register(_Results(results))
         labels = ("method", "route")
         self._requests = Counter(
             "neurdicom_http_requests", "Requests that were answered.", (*labels, "status"), registry=registry
@@ -98,6 +102,34 @@ class _Dimse(Collector):
         for outcome in ("stored", "replaced", "duplicate", "rejected"):
             instances.add_metric([outcome], self._dimse.outcomes.get(outcome, 0))
         yield instances
+
+
+class _Results(Collector):
+    """Metrics of the kept results."""
+
+    def __init__(self, results: "ResultService") -> None:
+        self._results = results
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the present values."""
+        counts = self._results.counts
+        looks = CounterMetricFamily("neurdicom_results", "Results that were asked for, by outcome.", labels=["outcome"])
+        for outcome, told in (
+            ("hit", counts["hits"]),
+            ("miss", counts["misses"]),
+            ("shared", counts["shared"]),
+            ("current", counts["current"]),
+        ):
+            looks.add_metric([outcome], told)
+        yield looks
+        kept = CounterMetricFamily("neurdicom_results_kept", "Results, by whether they were kept.", labels=["outcome"])
+        for outcome in ("kept", "dropped", "evicted"):
+            kept.add_metric([outcome], counts[outcome])
+        yield kept
+        yield CounterMetricFamily(
+            "neurdicom_results_hit_bytes", "Bytes that were given from kept results.", value=counts["hit_bytes"]
+        )
+        yield GaugeMetricFamily("neurdicom_results_bytes", "Bytes of kept results.", value=self._results.size)
 
 
 def log_request(handler: RequestHandler) -> None:

@@ -8,7 +8,9 @@ from neurdicom.errors import Invalid
 from neurdicom.security.access import Access
 from neurdicom.services.package_upload import MAX_ARCHIVE, PackageUpload
 from neurdicom.services.packages import PackageService
+from neurdicom.services.tools import ToolType
 from neurdicom.web.base import ApiHandler, Services
+from neurdicom.web.entities import DERIVED, with_derived
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
 from neurdicom.web.routing import BINARY, Parameter, Route, Schema, operation
 from neurdicom.web.schemas import json_answer
@@ -34,7 +36,7 @@ class Resource:
         Picks the service that manages them.
     """
 
-    one: str
+    one: ToolType
     many: str
     holds: str
     schema: dict[str, Any]
@@ -153,11 +155,12 @@ def package_handler(resource: Resource) -> type[ApiHandler]:
             f"Delete a {resource.one}",
             tag=resource.many,
             access=Access.ADMIN,
-            description="Requests that run it get their answers.",
+            description="Requests that run it get their answers. The results that it computed go, too.",
+            query=[DERIVED],
             answers={204: "It is gone."},
         )
         async def delete(self, id: str) -> None:
-            await resource.service(self.services).delete(id)
+            await self.services.remove.delete_tool(resource.one, id, derived=with_derived(self))
             self.set_status(204)
             self.finish()
 

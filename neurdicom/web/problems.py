@@ -13,6 +13,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.NotFound: 404,
     errors.NotAvailable: 406,
     errors.Conflict: 409,
+    errors.Gone: 410,
     errors.TooLarge: 413,
     errors.NotDicom: 415,
     errors.Invalid: 422,

@@ -1,7 +1,9 @@
 """Routes that run a plugin or a model on an instance."""
 
 import json
+import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from neurdicom.errors import Malformed
@@ -9,7 +11,7 @@ from neurdicom.runtime.params import Param, convert_arguments, decode_arguments
 from neurdicom.services.process import FORMATS, Processed, Work
 from neurdicom.services.tools import ToolType
 from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import send_buffer
+from neurdicom.web.downloads import send_buffer, send_part, send_precondition_failed
 from neurdicom.web.routing import BINARY, Parameter, Route, Schema, operation
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
@@ -17,6 +19,7 @@ OPTIONS: Mapping[str, Param] = {
     "frame": Param.from_meta("frame", {"type": "int", "default": 1, "range": [1, None]}),
     "format": Param.from_meta("format", {"type": "text", "default": "png", "values": [*FORMATS, "dicom"]}),
     "store": Param.from_meta("store", {"type": "bool", "default": False}),
+    "cache": Param.from_meta("cache", {"type": "text", "default": "yes", "values": ["yes", "no", "true", "false"]}),
 }
 QUERY = (
     Parameter("frame", "The frame to process, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
@@ -33,6 +36,11 @@ QUERY = (
         "kind, segmentations as SEG, measurements as a structured report, datasets as they are.",
         {"type": "boolean", "default": False},
     ),
+    Parameter(
+        "cache",
+        "`no` computes anew, and puts the result in the place of the one that was kept.",
+        {"type": "string", "enum": ["yes", "no", "true", "false"], "default": "yes"},
+    ),
 )
 PARAMETERS = (
     "The plugin's parameters are further query parameters, form fields, or members of a JSON object. A list is "
@@ -47,7 +55,8 @@ _RESULT = {
         "What the plugin answered. `X-Shape` and `X-Dtype` describe the samples of an image; `X-Result-Json` is the "
         "JSON that a native plugin gave beside it, where it is short. With `store`, `X-Stored-Instances` has the SOP "
         "Instance UIDs of what was stored (the first 100 of them), `X-Stored-Count` how many they are, and `Location` "
-        "names the first. Several DICOM instances come as multipart/related."
+        "names the first. Several DICOM instances come as multipart/related. `X-Result-Id` is the "
+        "kept result, at /api/results; `X-Cache` is `hit` where it was computed before."
     ),
     "content": {
         "image/png": {"schema": BINARY},
@@ -65,6 +74,8 @@ _ANY_FIELDS = {"type": "object", "additionalProperties": True}
 FIELDS: Mapping[str, Schema] = dict.fromkeys(
     ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"), _ANY_FIELDS
 )
+
+_VALIDATOR = re.compile(r'\*|(?:W/)?"[^"]*"')
 
 #: Characters of JSON that go into a header.
 _LONGEST_HEADER = 4096
@@ -84,6 +95,7 @@ class ToolHandler(ApiHandler):
         texts, values = self._given()
         options = {name: param for name, param in self.own_options.items() if name not in tool.params}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
+        chosen["cache"] = chosen.get("cache") not in ("no", "false")
         params = process.convert(tool, _without(texts, options), _without(values, options))
         return Work(tool_type=tool_type, tool=id, entity=entity, params=params, **chosen)  # type: ignore[arg-type]
 
@@ -113,7 +125,7 @@ class ProcessByPluginHandler(ToolHandler):
         description=PARAMETERS,
         query=QUERY,
         open_query=True,
-        answers={200: _RESULT},
+        answers={200: _RESULT, 304: "The client's copy is current."},
     )
     async def get(self, instance: str, plugin: str) -> None:
         """Answer the result."""
@@ -126,33 +138,19 @@ class ProcessByPluginHandler(ToolHandler):
         query=QUERY,
         open_query=True,
         body=FIELDS,
-        answers={200: _RESULT},
+        answers={200: _RESULT, 412: "If-None-Match names the result as it is."},
     )
     async def post(self, instance: str, plugin: str) -> None:
         """Answer the result."""
         await self._process(instance, plugin)
 
     async def _process(self, instance: str, tool: str) -> None:
-        await self._send(await self.services.process.run(self._work(self.tool_type, tool, instance)))
-
-    async def _send(self, processed: Processed) -> None:
-        reply, meta = processed.reply, processed.reply.meta
-        self.set_header("Content-Type", meta.get("media_type", "application/octet-stream"))
-        if "shape" in meta:
-            self.set_header("X-Shape", ",".join(map(str, meta["shape"])))
-        if "dtype" in meta:
-            self.set_header("X-Dtype", meta["dtype"])
-        if "json" in meta and len(beside := json.dumps(meta["json"])) <= _LONGEST_HEADER:
-            self.set_header("X-Result-Json", beside)
-        if processed.stored:
-            self.set_header("X-Stored-Count", str(len(processed.stored)))
-            self.set_header("X-Stored-Instances", ",".join(processed.stored[:_MOST_STORED]))
-            self.set_header("Location", f"/api/instances/{processed.stored[0]}")
-        await send_buffer(self, reply.body)
-        self.finish()
+        work = self._work(self.tool_type, tool, instance)
+        known = frozenset() if work.store else known_validators(self)
+        await send_processed(self, await self.services.process.run(work, known=known))
 
     def compute_etag(self) -> str | None:
-        """None: a result is computed anew each time, and hashing it would take longer than sending it."""
+        """None: a kept result has a validator that needs no hash."""
         return None
 
 
@@ -167,7 +165,7 @@ class ProcessByModelHandler(ProcessByPluginHandler):
         description=_MODEL_PARAMETERS,
         query=QUERY,
         open_query=True,
-        answers={200: _RESULT},
+        answers={200: _RESULT, 304: "The client's copy is current."},
     )
     async def get(self, instance: str, model: str) -> None:
         """Answer the result."""
@@ -180,11 +178,54 @@ class ProcessByModelHandler(ProcessByPluginHandler):
         query=QUERY,
         open_query=True,
         body=FIELDS,
-        answers={200: _RESULT},
+        answers={200: _RESULT, 412: "If-None-Match names the result as it is."},
     )
     async def post(self, instance: str, model: str) -> None:
         """Answer the result."""
         await self._process(instance, model)
+
+
+def known_validators(handler: ApiHandler) -> frozenset[str]:
+    """What If-None-Match names (RFC 9110 13.1.2), compared weakly; `*` for anything."""
+    header = handler.request.headers.get("If-None-Match", "")
+    return frozenset("*" if one == "*" else one.removeprefix("W/")[1:-1] for one in _VALIDATOR.findall(header))
+
+
+async def send_processed(handler: ApiHandler, processed: Processed, *, in_parts: bool = False) -> None:
+    """Finish with a result, or the part of it that is asked for, or tell that the client has it."""
+    if processed.result is not None:
+        handler.set_header("X-Result-Id", processed.result)
+        handler.set_header("Link", f'</api/results/{processed.result}>; rel="describedby"')
+    handler.set_header("X-Cache", "hit" if processed.is_cached else "miss")
+    if processed.etag is not None:
+        handler.set_header("ETag", f'"{processed.etag}"')
+        handler.set_header("Cache-Control", "private, no-cache")
+    if processed.is_current:
+        if handler.request.method not in ("GET", "HEAD"):
+            send_precondition_failed(
+                handler, "If-None-Match names the result as it is; a GET would be answered with 304"
+            )
+            return
+        handler.set_status(HTTPStatus.NOT_MODIFIED)
+        handler.finish()
+        return
+    reply, meta = processed.reply, processed.reply.meta
+    handler.set_header("Content-Type", meta.get("media_type", "application/octet-stream"))
+    if "shape" in meta:
+        handler.set_header("X-Shape", ",".join(map(str, meta["shape"])))
+    if "dtype" in meta:
+        handler.set_header("X-Dtype", meta["dtype"])
+    if "json" in meta and len(beside := json.dumps(meta["json"])) <= _LONGEST_HEADER:
+        handler.set_header("X-Result-Json", beside)
+    if processed.stored:
+        handler.set_header("X-Stored-Count", str(len(processed.stored)))
+        handler.set_header("X-Stored-Instances", ",".join(processed.stored[:_MOST_STORED]))
+        handler.set_header("Location", f"/api/instances/{processed.stored[0]}")
+    if in_parts:
+        await send_part(handler, reply.body)
+    else:
+        await send_buffer(handler, reply.body)
+        handler.finish()
 
 
 def _only(given: Mapping[str, Any], names: Mapping[str, Param]) -> dict[str, Any]:

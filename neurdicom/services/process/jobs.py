@@ -135,7 +135,8 @@ class ProcessRunner(Runner):
     async def _do(self, job: Job, work: Work, place: int, item: Mapping[str, Any]) -> Outcome:
         instance, frame = item["instance"], item["frame"]
         level, entity = (Level.SERIES, item["series"]) if instance is None else (Level.INSTANCE, instance)
-        one = replace(work, level=level, entity=entity, frame=1 if frame is None else frame, background=True)
+        one = replace(work, level=level, entity=entity, frame=1 if frame is None else frame)
+        one = replace(one, background=True, job=job.id)
         try:
             async with self._turns.turn(job.user_id):
                 processed = await self._run(one)

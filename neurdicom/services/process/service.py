@@ -1,19 +1,23 @@
 """Runs a plugin or a model: what is asked for is checked, its inputs are found, a worker computes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.attributes import Level
-from neurdicom.errors import Invalid, NotFound
+from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
 from neurdicom.runtime.execution import Executor, Task
 from neurdicom.runtime.params import convert_arguments
+from neurdicom.runtime.program import Reply
+from neurdicom.services.process.cache import Asked, ResultCache
 from neurdicom.services.process.derive import DICOM, EXACT, DeriveService, Origin, as_reply
 from neurdicom.services.process.inputs import instance_input
 from neurdicom.services.process.work import Processed, Work
+from neurdicom.services.results import ANY, BESIDE, Record, ResultService
 from neurdicom.services.tools import Tool, ToolSet, ToolType
 
 
@@ -28,6 +32,8 @@ class ProcessService:
         Does the computations.
     tools : Mapping[str, ToolSet]
         Plugins and models, by type.
+    results : ResultService
+        What was computed before.
     derive : DeriveService
         Makes DICOM instances of results.
     """
@@ -38,12 +44,15 @@ class ProcessService:
         blobs: BlobStore,
         executor: Executor,
         tools: Mapping[ToolType, ToolSet],
+        results: ResultService,
         derive: DeriveService,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._executor = executor
         self._tools = tools
+        self._results = results
+        self._cache = ResultCache(results)
         self._derive = derive
 
     def tool(self, tool_type: ToolType, id: str, digest: str | None = None) -> Tool:
@@ -63,8 +72,14 @@ class ProcessService:
         """Parameters of a tool, given as text and as JSON values. Raises `Invalid` with the parameter's name."""
         return convert_arguments(tool.params, texts, values)
 
-    async def run(self, work: Work) -> Processed:
-        """Run a tool.
+    async def run(self, work: Work, *, known: Collection[str] = ()) -> Processed:
+        """Run a tool, unless its result is known already.
+
+        Parameters
+        ----------
+        work : Work
+        known : collection of str
+            Validators of what the caller has; `*` stands for any.
 
         Raises
         ------
@@ -78,26 +93,101 @@ class ProcessService:
             The tool failed, crashed, hung or took too much memory.
         """
         if not (work.store or work.format == DICOM):
-            return await self._computed(work)
+            return await self._computed(work, known)
         exact = await self._computed(replace(work, format=EXACT))
-        origin = await self._origin(work)
-        async with self._derive.files(origin, exact.reply) as files:
-            reply = await as_reply(files) if work.format == DICOM else None
-            stored = await self._derive.store(files) if work.store else ()
-        if reply is None:
-            exact = await self._computed(replace(work, cache=True))
-        return replace(exact, reply=reply or exact.reply, stored=stored)
+        stored = await self._results.stored_whole(exact.result) if work.store and exact.result else ()
+        reply: Reply | None = None
+        if work.format == DICOM or not stored:
+            asked = await self._ask(work)
+            async with self._derive.files(Origin(asked.tool, asked.inputs, work.params), exact.reply) as files:
+                reply = await as_reply(files) if work.format == DICOM else None
+                if work.store and not stored:
+                    stored = await self._derive.store(files)
+                    if exact.result is not None:
+                        await self._results.note_stored(exact.result, stored)
+        if reply is not None:
+            return replace(exact, reply=reply, stored=stored, etag=None)
+        given = await self._computed(replace(work, cache=True))
+        return replace(given, stored=stored, is_cached=exact.is_cached)
 
-    async def _origin(self, work: Work) -> Origin:
-        found = await instance_input(self._catalog, self._blobs, work.entity, work.frame)
-        return Origin(self._set(work.tool_type).tool(work.tool, work.digest), (found,), work.params)
+    async def _computed(self, work: Work, known: Collection[str] = ()) -> Processed:
+        """The result of a work as a worker gives it, computed now or before."""
+        while True:
+            asked = await self._ask(work)
+            try:
+                return await self._cache.run(asked, partial(self._compute, asked), known)
+            except Conflict:
+                # What computes was replaced before a worker could be asked: the current version does it.
+                if (await self._ask(work)).id == asked.id:
+                    raise
 
-    async def _computed(self, work: Work) -> Processed:
-        tools = self._set(work.tool_type)
+    async def _ask(self, work: Work) -> Asked:
+        """Find what a work comes to."""
         found = await instance_input(self._catalog, self._blobs, work.entity, work.frame)
-        tool = tools.tool(work.tool, work.digest)
+        tool = self.tool(work.tool_type, work.tool, work.digest)
         if tool.level == "series" or work.level is not Level.INSTANCE:
             raise Invalid(f"the plugin {tool.name!r} works on a series, not on an instance")
-        async with tools.use(work.tool, work.digest) as running:
-            task = Task(running.program, (found,), work.params, work.format, background=work.background)
-            return Processed(await self._executor.run(task))
+        return Asked(work, tool, (found,))
+
+    async def _compute(self, asked: Asked, format: str) -> Reply:
+        """Have a worker compute it."""
+        work = asked.work
+        async with self._set(work.tool_type).use(work.tool, asked.tool.digest) as running:
+            if running.tool.uses != asked.tool.uses:
+                raise Conflict(f"a model that {asked.tool.name!r} reaches was replaced meanwhile")
+            task = Task(running.program, asked.inputs, work.params, format, background=work.background)
+            return await self._executor.run(task)
+
+    async def content(
+        self, result: str, format: str | None, frame: int | None, known: Collection[str] = ()
+    ) -> Processed:
+        """A kept result in a format, computed again where its body was deleted to make room.
+
+        Raises
+        ------
+        NotFound
+            There is no such result.
+        Gone
+            It can't be computed again: the source or the tool is another one by now.
+        NotAvailable
+            It can't be given in this format.
+        """
+        record = await self._results.get(result)
+        wanted, frame = _wanted(record, format, frame)
+        hit = await self._results.find(result, wanted, frame)
+        if hit is not None and (given := await self._cache.give(hit, known)) is not None:
+            return given
+        # The frame that was asked for first is computed in the format; another one is encoded from all samples.
+        is_first = frame is None or frame == (record.frame or 1)
+        work = Work(
+            tool_type=record.tool_type,
+            tool=record.tool,
+            entity=record.entity,
+            level=Level(record.level),
+            frame=record.frame,
+            params=record.params,
+            format=wanted if is_first else "npy",
+        )
+        try:
+            asked = await self._ask(work)
+        except NotFound as error:
+            raise Gone(f"the result can't be computed again: {error}") from error
+        if asked.id != result:
+            raise Gone("the result can't be computed again: what it came of, or what computes it, has changed since")
+        processed = await self._cache.run(asked, partial(self._compute, asked), known)
+        if is_first:
+            return processed
+        await self._results.settle(result)
+        hit = await self._results.find(result, wanted, frame)
+        given = None if hit is None else await self._cache.give(hit, known)
+        if given is None:
+            raise NotAvailable(f"the result can't be given as {wanted}")
+        return given
+
+
+def _wanted(record: Record, format: str | None, frame: int | None) -> tuple[str, int | None]:
+    """The format and the frame of a stack that are asked for: of no format, what was asked for first."""
+    first, _, shown = next((name for name in (*record.bodies, *record.evicted) if name != BESIDE), "npy").partition("@")
+    if format is None:
+        format, frame = ("npy" if first == ANY else first), frame or (int(shown) if shown else None)
+    return format, (frame or record.frame or 1) if record.is_whole else None

@@ -40,6 +40,9 @@ class Work:
         Nobody waits for it: requests that somebody waits for go first.
     digest : str or None
         The version that is to run, which somebody holds; None: the current one.
+    job : str or None
+        Id of the job that it is an item of: its result is durable before it counts as done, and of an image the samples
+        are kept, whatever the format.
     """
 
     tool_type: ToolType
@@ -53,6 +56,7 @@ class Work:
     cache: bool = True
     background: bool = False
     digest: str | None = None
+    job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,15 @@ class Processed:
         SOP Instance UIDs of the DICOM instances that were made of it.
     is_cached : bool
         It was computed earlier.
+    etag : str or None
+        A strong validator of the reply, without quotes, where a record is kept.
+    is_current : bool
+        What the caller has is still that; the reply is empty.
     """
 
     reply: Reply
     result: str | None = None
     stored: tuple[str, ...] = ()
     is_cached: bool = False
+    etag: str | None = None
+    is_current: bool = False

@@ -4,5 +4,17 @@ from neurdicom.services.results.identity import result_id
 from neurdicom.services.results.keeper import Kept
 from neurdicom.services.results.record import ANY, BESIDE, Body, Record, representation
 from neurdicom.services.results.service import Hit, ResultService
+from neurdicom.services.results.shelf import mark_unclean
 
-__all__ = ["ANY", "BESIDE", "Body", "Hit", "Kept", "Record", "ResultService", "representation", "result_id"]
+__all__ = [
+    "ANY",
+    "BESIDE",
+    "Body",
+    "Hit",
+    "Kept",
+    "Record",
+    "ResultService",
+    "mark_unclean",
+    "representation",
+    "result_id",
+]

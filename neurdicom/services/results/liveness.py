@@ -42,7 +42,7 @@ class Liveness:
         return self._patients[location.study], location.study, location.series
 
     async def _digests(self, instances: set[str]) -> dict[str, str]:
-        wanted, found = sorted(instances), {}
+        wanted, found = sorted(instances), dict[str, str]()
         for start in range(0, len(wanted), _AT_ONCE):
             found |= await self._catalog.digests(wanted[start : start + _AT_ONCE])
         return found

@@ -65,12 +65,14 @@ class Record:
         Models that a plugin reaches: id to digest.
     params : dict
         What it was told.
-    level : str
-        `instance` or `series`.
+    level, entity : str
+        `instance` or `series`, and its UID.
     sources : list
         A pair for each input, in order: SOP Instance UID, and SHA-256 of the file.
     frame : int or None
         Of an instance, from 1.
+    is_whole : bool
+        It came of all frames.
     patient, study, series : str or None
         Ids of what the first source lies in.
     created : str
@@ -97,6 +99,9 @@ class Record:
         Formats whose bodies were deleted to make room.
     stored : list of dict
         `instance`, `series` and `study` of the DICOM instances that were made of it.
+    made : list of str
+        SOP Instance UIDs of all that were made of it as it is; `stored` may have earlier ones besides, and lacks those
+        that were deleted.
     job : str or None
         The job that it was computed in.
     """
@@ -110,8 +115,10 @@ class Record:
     uses: dict[str, str]
     params: dict[str, Any]
     level: str
+    entity: str
     sources: list[list[str]]
     frame: int | None
+    is_whole: bool
     created: str
     seconds: float
     tag: str
@@ -127,6 +134,7 @@ class Record:
     bodies: dict[str, Body] = field(default_factory=dict)
     evicted: list[str] = field(default_factory=list)
     stored: list[dict[str, str]] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
     job: str | None = None
 
     @classmethod
@@ -211,13 +219,14 @@ class Record:
             "name": self.name,
             "version": self.version,
             "digest": self.digest,
+            "models": self.uses,
             "params": self.params,
             "level": self.level,
             "patient": self.patient,
             "study": self.study,
             "series": self.series,
             "instances": self.instances,
-            "frame": self.frame,
+            "frame": None if self.is_whole else self.frame,
             "created": self.created,
             "seconds": self.seconds,
             "kind": self.kind,
@@ -245,7 +254,7 @@ def merged(before: Record | None, record: Record, *, replaces: bool) -> tuple[Re
     if before is None:
         return record, []
     if replaces:
-        return replace(record, stored=before.stored), before.keys
+        return replace(record, stored=before.stored), before.keys  # they stay, though this may be another result
     again = [name for name in record.bodies if name in before.bodies or name in before.evicted]
     unused = [before.bodies[name].key for name in again if name in before.bodies]
     told = record if record.value_size else before

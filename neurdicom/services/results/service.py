@@ -81,11 +81,11 @@ class ResultService:
         self._catalog = catalog
         self._pool = pool
         self._store = ResultStore(catalog, folder)
-        self._shelf = Shelf(self._store, folder, most=size * _MIB)
+        self.counts: Counter[str] = Counter()
+        self._shelf = Shelf(self._store, folder, most=size * _MIB, counts=self.counts)
         self._changes = asyncio.Lock()
         self._keeper = Keeper(self._write)
         self._epochs: Counter[tuple[str, str]] = Counter()
-        self.counts: Counter[str] = Counter()
 
     async def open(self) -> None:
         """Delete what came of sources and tools that are gone, and bodies that nothing refers to, after a crash."""
@@ -142,6 +142,14 @@ class ResultService:
         self.counts["hits"] += 1
         self.counts["hit_bytes"] += len(data)
         return Reply(await self._described(hit.record, hit.name), data)
+
+    async def peek(self, result: str) -> Record | None:
+        """A record by id, if it is kept by now."""
+        return await self._store.find(result)
+
+    async def settle(self, result: str) -> None:
+        """Wait until what waits of a result is kept. Raises `Unavailable`."""
+        await asyncio.gather(*(asyncio.shield(kept.done) for kept in self._keeper.pending(result)))
 
     async def _described(self, record: Record, name: str) -> dict[str, object]:
         """What a worker said of a body, with the JSON beside it."""
@@ -233,7 +241,14 @@ class ResultService:
                 if location is not None
             ]
             known = [one for one in record.stored if one not in made]
-            await self._store.put([replace(record, stored=[*known, *made])])
+            await self._store.put([replace(record, stored=[*known, *made], made=list(instances))])
+
+    async def stored_whole(self, result: str) -> tuple[str, ...]:
+        """The DICOM instances that were made of a result, if all of them are there."""
+        record = await self._store.find(result)
+        present = {one["instance"] for one in record.stored} if record is not None else set()
+        made = record.made if record is not None else []
+        return tuple(made) if present.issuperset(made) else ()
 
     # -- as a resource ---------------------------------------------------------------------------------------
 
@@ -246,7 +261,7 @@ class ResultService:
             raise NotFound(f"there is no result {result!r}")
         return record
 
-    async def list(
+    async def page(
         self, conditions: Sequence[Having], *, limit: int, offset: int = 0, newest_first: bool = True
     ) -> tuple[list[Record], int]:
         """A page of the results that meet all conditions, and how many there are."""

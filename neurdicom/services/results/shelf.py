@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,14 @@ _LEFT = 0.9
 _AT_ONCE = 100
 
 
+_NOTE = "clean"
+
+
+def mark_unclean(folder: Path) -> None:
+    """Have the next start look at all that is in a folder of results. Blocks."""
+    (folder / _NOTE).unlink(missing_ok=True)
+
+
 class Shelf:
     """The bodies of all results.
 
@@ -37,6 +46,8 @@ class Shelf:
         Its folder.
     most : int
         Bytes that they may take.
+    counts : Counter
+        Counts those that are `evicted`.
 
     Attributes
     ----------
@@ -44,17 +55,15 @@ class Shelf:
         Bytes that they take.
     is_clean : bool
         Nothing is left to be done at the next start.
-    evicted : int
-        Bodies that were deleted to make room.
     """
 
-    def __init__(self, store: ResultStore, folder: Path, *, most: int) -> None:
+    def __init__(self, store: ResultStore, folder: Path, *, most: int, counts: Counter[str]) -> None:
+        self._counts = counts
         self._store = store
         self._most = most
-        self._note = folder / "clean"
+        self._note = folder / _NOTE
         self.size = 0
         self.is_clean = True
-        self.evicted = 0
 
     async def open(self) -> bool:
         """Count what is there; False if the last server did not come to its end, and there may be work to do."""
@@ -122,7 +131,7 @@ class Shelf:
             excess -= size
         for start in range(0, len(chosen), _AT_ONCE):
             await self._evict(chosen[start : start + _AT_ONCE])
-        self.evicted += len(chosen)
+        self._counts["evicted"] += len(chosen)
         log.info("deleted %d bodies of results to make room; %d MiB are left", len(chosen), self.size >> 20)
 
     async def _evict(self, keys: Sequence[str]) -> None:

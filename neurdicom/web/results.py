@@ -1,0 +1,178 @@
+"""Routes of results: lists, one, its content, delete; and those that came of an entity."""
+
+from typing import Any
+
+from neurdicom.dicom.attributes import Level
+from neurdicom.errors import Invalid
+from neurdicom.services.process import FORMATS
+from neurdicom.services.results.filters import FILTERS, KINDS, parse_filters
+from neurdicom.web.base import ApiHandler
+from neurdicom.web.entities import MANY
+from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.process import known_validators, send_processed
+from neurdicom.web.routing import BINARY, INTEGER, NUMBER, STRING, Parameter, Route, operation
+from neurdicom.web.schemas import json_answer
+
+_NULLABLE = {"type": ["string", "null"]}
+_STRINGS = {"type": "array", "items": STRING}
+_CONTENT = {
+    "type": "object",
+    "properties": {
+        "format": {**_NULLABLE, "description": "What it is given as; null: whatever is asked for."},
+        "frame": {"type": ["integer", "null"], "description": "Of a stack, the one in the picture."},
+        "size": INTEGER,
+        "media_type": _NULLABLE,
+        "shape": {"type": ["array", "null"], "items": INTEGER},
+        "dtype": _NULLABLE,
+    },
+}
+_RESULT: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "plugin", "model", "version", "digest", "params", "instances", "created", "kind", "links"],
+    "properties": {
+        "id": {**STRING, "description": "The same for the same files, code and parameters."},
+        "plugin": _NULLABLE,
+        "model": _NULLABLE,
+        "name": STRING,
+        "version": STRING,
+        "digest": {**STRING, "description": "SHA-256 of the archive that computed it."},
+        "models": {"type": "object", "description": "Models that the plugin reached: id to digest."},
+        "params": {"type": "object"},
+        "level": {"enum": ["instance", "series"]},
+        "patient": _NULLABLE,
+        "study": _NULLABLE,
+        "series": _NULLABLE,
+        "instances": _STRINGS,
+        "frame": {"type": ["integer", "null"]},
+        "created": {"type": "string", "format": "date-time"},
+        "seconds": {**NUMBER, "description": "That computing it took, waiting for a worker included."},
+        "kind": {"enum": list(KINDS)},
+        "json": {"description": "The JSON result, or what came beside an image; null where it is long."},
+        "json_size": {**INTEGER, "description": "Bytes of the JSON."},
+        "values_left_out": {**INTEGER, "description": "Values in the JSON that `value` does not find it by."},
+        "content": {"type": "array", "items": _CONTENT},
+        "evicted": {"type": "boolean", "description": "The content was deleted to make room."},
+        "stored": {**_STRINGS, "description": "SOP Instance UIDs of the DICOM instances that were made of it."},
+        "job": {**_NULLABLE, "description": "The job that computed it."},
+        "links": {"type": "object"},
+    },
+}
+_PAGING = (
+    Parameter("limit", "The most results to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
+    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
+    Parameter("sort", "By when they were computed.", {"enum": ["created", "-created"], "default": "-created"}),
+)
+_QUERY = (*_PAGING, *(Parameter(name, told) for name, told in FILTERS.items()))
+_PAGE = json_answer("A page, the newest first.", {"type": "array", "items": _RESULT})
+
+
+class _ListHandler(ApiHandler):
+    async def _send_page(self, **fixed: str) -> None:
+        given = {name: self.get_query_arguments(name) for name in FILTERS if name in self.request.query_arguments}
+        for name, value in fixed.items():
+            given[name] = [value]
+        conditions = parse_filters(given)
+        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+        sort = self.query("sort") or "-created"
+        if sort not in ("created", "-created"):
+            raise Invalid(f"results can't be sorted by {sort[:80]!r}; created or -created is possible", field="sort")
+        records, total = await self.services.results.page(
+            conditions, limit=limit, offset=offset, newest_first=sort.startswith("-")
+        )
+        send_items(self, [record.as_answer(in_list=True) for record in records], offset=offset, total=total)
+
+
+class ResultsHandler(_ListHandler):
+    """All results."""
+
+    @operation("List results", tag="results", query=_QUERY, answers={200: _PAGE})
+    async def get(self) -> None:
+        """Answer a page."""
+        await self._send_page()
+
+
+class ResultHandler(ApiHandler):
+    """One result."""
+
+    @operation("Get a result", tag="results", answers={200: json_answer("The result.", _RESULT)})
+    async def get(self, result: str) -> None:
+        """Answer its record."""
+        self.send_json((await self.services.results.get(result)).as_answer())
+
+    @operation(
+        "Delete a result",
+        tag="results",
+        description="DICOM instances that were made of it stay.",
+        answers={204: "It is gone."},
+    )
+    async def delete(self, result: str) -> None:
+        """Delete it."""
+        await self.services.results.delete(result)
+        self.set_status(204)
+        self.finish()
+
+
+class ContentHandler(ApiHandler):
+    """The content of a result."""
+
+    @operation(
+        "Get the content of a result",
+        tag="results",
+        description=(
+            "An image is encoded anew where its samples are kept. What was deleted to make room is computed again, "
+            "as long as the files and what computed it are the same. A Range header asks for a part."
+        ),
+        query=[
+            Parameter(
+                "format",
+                "As in processing; absent: what was asked for first.",
+                {"type": "string", "enum": list(FORMATS)},
+            ),
+            Parameter("frame", "Of a stack, the one in the picture.", {"type": "integer", "minimum": 1}),
+        ],
+        answers={
+            200: {"description": "The content.", "content": {"*/*": {"schema": BINARY}}},
+            206: {"description": "The part asked for.", "content": {"*/*": {"schema": BINARY}}},
+            304: "The client's copy is current.",
+            410: "It is gone, and can't be computed again.",
+        },
+    )
+    async def get(self, result: str) -> None:
+        """Answer it."""
+        format = self.query("format")
+        if format is not None and format not in FORMATS:
+            raise Invalid(f"format is {format[:80]!r}; {', '.join(FORMATS)} are expected", field="format")
+        frame = self.query_int("frame", 0, low=1, high=2**31 - 1) or None
+        process = self.services.process
+        await send_processed(self, await process.content(result, format, frame, known_validators(self)), in_parts=True)
+
+    def compute_etag(self) -> str | None:
+        """None: there is a validator that needs no hash."""
+        return None
+
+
+def results_of(level: Level) -> type[ApiHandler]:
+    """Handler of the results that came of an entity."""
+    query = (*_PAGING, *(Parameter(name, told) for name, told in FILTERS.items() if name != level.value))
+
+    class ResultsOfHandler(_ListHandler):
+        @operation(
+            f"List the results that came of {'an' if level is Level.INSTANCE else 'a'} {level}",
+            tag="results",
+            query=query,
+            answers={200: _PAGE},
+        )
+        async def get(self, entity: str) -> None:
+            await self.services.search.get(level, entity)
+            await self._send_page(**{level.value: entity})
+
+    return ResultsOfHandler
+
+
+ROUTES = [
+    Route("/api/results", ResultsHandler),
+    Route("/api/results/{id}", ResultHandler),
+    Route("/api/results/{id}/content", ContentHandler),
+    *(Route(f"/api/{MANY[level]}/{{id}}/results", results_of(level)) for level in Level),
+]
