@@ -68,12 +68,13 @@ class Keeper:
         self._by_id: dict[str, list[Kept]] = {}
         self._bytes = 0
         self._runner: asyncio.Task[None] | None = None
+        self._closed = False
 
     def offer(self, kept: Kept, *, always: bool = False) -> bool:
         """Have a result kept, if there is room or it has to be; does not wait."""
         size = kept.size
         full = len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_BYTES
-        if full and self._waiting and not always:
+        if self._closed or (full and self._waiting and not always):
             return False
         self._waiting.append(kept)
         self._by_id.setdefault(kept.record.id, []).append(kept)
@@ -90,6 +91,11 @@ class Keeper:
         """Wait until all that waits by now is kept, or not."""
         if self._waiting:
             await asyncio.wait([kept.done for kept in self._waiting])
+
+    async def close(self) -> None:
+        """Keep what waits, and take nothing more. Idempotent."""
+        self._closed = True
+        await self.flush()
 
     async def _run(self) -> None:
         try:

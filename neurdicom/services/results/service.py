@@ -95,7 +95,7 @@ class ResultService:
 
     async def close(self) -> None:
         """Keep what waits. Idempotent."""
-        await self._keeper.flush()
+        await self._keeper.close()
         async with self._changes:
             await self._shelf.close()
             await self._store.close()
@@ -190,7 +190,8 @@ class ResultService:
 
     async def keep(self, kept: Kept) -> bool:
         """Keep a result durably; False if a source or the tool is gone. Raises `Unavailable`."""
-        self._keeper.offer(kept, always=True)
+        if not self._keeper.offer(kept, always=True):
+            raise Unavailable("the server is stopping")
         self.counts["kept"] += 1
         return await asyncio.shield(kept.done)
 
