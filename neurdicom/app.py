@@ -184,12 +184,26 @@ class Server:
     async def start(self) -> None:
         """Start serving. Raises our errors when the folder is taken or a backend does not answer."""
         try:
-            await self._start()
+            services = await self._open()
+            if not self.settings.no_auth:
+                self.first_sign_in = await services.users.ensure_administrator()
+            http = self._listen(services)
+            self._stack.push_async_callback(self._stop_listening, http, services)
+            services.ready = True
+            _settle_garbage_collection()
         except BaseException:
             await self._stack.aclose()
             raise
 
-    async def _start(self) -> None:
+    async def open(self) -> Services:
+        """Open everything without listening, for a command on the folder of a stopped server; `stop` closes it."""
+        try:
+            return await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _open(self) -> Services:
         settings, stack = self.settings, self._stack
         catalog, blobs = await open_storage(settings, stack)
         pool = WorkerPool(settings.plugin_workers)
@@ -207,18 +221,13 @@ class Server:
         await services.results.open()
         stack.push_async_callback(services.rules.close)
         await services.rules.open()
-        if not settings.no_auth:
-            self.first_sign_in = await services.users.ensure_administrator()
         stack.push_async_callback(services.dimse.close, GRACE_SECONDS)
         await services.dimse.open()
         self.dimse_address = services.dimse.address
         stack.push_async_callback(self._dicomweb.close)
         stack.push_async_callback(services.jobs.close)
         await services.jobs.open()
-        http = self._listen(services)
-        stack.push_async_callback(self._stop_listening, http, services)
-        services.ready = True
-        _settle_garbage_collection()
+        return services
 
     def _compose(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool, executor: Executor) -> Services:
         settings = self.settings

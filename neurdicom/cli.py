@@ -1,4 +1,4 @@
-"""The command line: `neurdicom serve | check-config | demo | reindex | user | node | plugin`."""
+"""The command line: `neurdicom serve | check-config | demo | reindex | user | node | plugin | process`."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ import click
 from neurdicom import __version__
 from neurdicom.cli_node import node
 from neurdicom.cli_plugin import plugin
+from neurdicom.cli_process import process
 from neurdicom.cli_user import user
 from neurdicom.config import Settings, from_text, load_settings
 from neurdicom.demo import demo
@@ -114,3 +115,4 @@ main.add_command(demo)
 main.add_command(user)
 main.add_command(node)
 main.add_command(plugin)
+main.add_command(process)

@@ -8,6 +8,7 @@ from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.runtime.params import Param
 from neurdicom.services.process import FORMATS
+from neurdicom.services.process.request import TOOLS
 from neurdicom.services.selection import MANY, MAX_IDS, NAME_OF, Selection
 from neurdicom.services.tools import ToolType
 from neurdicom.web.base import ApiHandler
@@ -35,7 +36,7 @@ _REQUEST: dict[str, Any] = {
         "plugin": {**STRING, "description": "Id of a plugin; this or `model`."},
         "model": {**STRING, "description": "Id of a model."},
         "params": {"type": "object"},
-        "format": {"enum": list(FORMATS), "default": "png"},
+        "format": {"enum": [*FORMATS, "dicom"], "default": "png"},
         "store": {**BOOLEAN, "default": False},
         "cache": {**BOOLEAN, "default": True},
         "frame": {
@@ -127,7 +128,7 @@ ROUTES = [
     Route("/api/process", ProcessHandler),
     *(
         Route(f"/api/{NAME_OF[level]}/{{id}}/process/by_{tool}/{{{tool}_id}}", below_handler(level, tool))
-        for tool in ("plugin",)
+        for tool in TOOLS
         for level in (Level.PATIENT, Level.STUDY, Level.SERIES)
     ),
 ]

@@ -29,7 +29,8 @@ HEIGHTS = {
 }
 
 #: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
-TOP = {"__init__", "__main__", "cli", "cli_node", "cli_plugin", "cli_user", "demo", "lock", "testing", "authoring"}
+_COMMANDS = {"cli", "cli_jobs", "cli_node", "cli_plugin", "cli_process", "cli_show", "cli_user", "demo", "authoring"}
+TOP = {"__init__", "__main__", "lock", "testing"} | _COMMANDS
 
 #: Library to the places that may import it, as path prefixes under neurdicom/.
 CONFINED = {
@@ -39,7 +40,7 @@ CONFINED = {
     "bson": ("catalog/mongo",),
     "sqlite3": ("catalog/sqlite",),
     "tornado": ("web/", "dicomweb/", "app.py"),
-    "httpx": ("dicomweb/client",),
+    "httpx": ("dicomweb/client", "cli_jobs.py"),
     "pynetdicom": ("dimse/",),
     "distributed": ("runtime/dask",),
     "dask": ("runtime/dask",),

@@ -57,8 +57,9 @@ def tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
 def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """How a client wants it: `format`, `store`, `cache`, `frame`. Raises `Invalid`."""
     options = {name: given.get(name, default) for name, default in _OPTIONS.items()}
-    if options["format"] not in FORMATS:
-        raise Invalid(f"format is {str(options['format'])[:80]!r}; {', '.join(FORMATS)} are possible", field="format")
+    formats = (*FORMATS, "dicom")
+    if options["format"] not in formats:
+        raise Invalid(f"format is {str(options['format'])[:80]!r}; {', '.join(formats)} are possible", field="format")
     for name in ("store", "cache"):
         if type(options[name]) is not bool:
             raise Invalid(f"{name} is {str(options[name])[:80]!r}; true or false is expected", field=name)
