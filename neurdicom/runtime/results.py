@@ -54,9 +54,9 @@ def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffe
 
 def from_native(image: Array | None, text: str | None, arguments: Mapping[str, Any], program: Program) -> Answer:
     """Reply of a native plugin: its image, its JSON, or its image with the JSON in the description (`json`)."""
-    wants_json = program.gives_json
+    wants_json = program.gives_json or (arguments.get("format") == "json" and (text is not None or not program.result))
     if program.result is None:  # NULL with JSON and without an error is JSON instead of an image
-        wants_json = arguments.get("format") == "json" or (image is None and text is not None)
+        wants_json = wants_json or (image is None and text is not None)
     if wants_json:
         if text is None:
             raise PluginFailed(f"{program.title} gave no JSON: ResultJson is missing or returned NULL")
@@ -99,6 +99,8 @@ def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> 
         return _picture(_samples(result), arguments, picture=True)
     if program.gives_json or (program.result is None and _is_json(result)):
         return {"kind": "json", "media_type": "application/json"}, to_json(result, program)
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
+        return _image_and_json(*result, arguments, program)
     try:
         array = np.asarray(result)
     except ValueError as error:
@@ -107,6 +109,17 @@ def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> 
         kind = f"{type(result).__name__} ({array.ndim}-D, {array.dtype})"
         raise PluginFailed(f"{program.title}: process returned {kind}; an image is a 2-D or 3-D array of numbers")
     return _picture(array, arguments)
+
+
+def _image_and_json(image: Any, beside: Mapping[Any, Any], arguments: Mapping[str, Any], program: Program) -> Answer:
+    """Reply of a Python plugin that declares an image and returned a pair of it and a dict, as `from_native`."""
+    text = to_json(beside, program)
+    if arguments.get("format") == "json":
+        return {"kind": "json", "media_type": "application/json"}, text
+    meta, body = from_python(image, arguments, program)
+    if len(text) <= _MOST_BESIDE:
+        meta["json"] = orjson.loads(text)
+    return meta, body
 
 
 def _is_json(result: Any) -> bool:

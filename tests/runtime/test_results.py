@@ -281,3 +281,15 @@ def test_any_instance_is_a_dataset(shared: Pool, python: Callable[..., Program],
     got = shared.process(program, arguments_of(path))
     ds = pydicom.dcmread(path)
     assert orjson.loads(bytes(got.body)) == [ds.SOPInstanceUID, ds.file_meta.TransferSyntaxUID]
+
+
+def test_an_image_with_json_beside_it(reply: Callable[..., Reply]) -> None:
+    pair = "(pixels[:2, :3] * 0 + 7, {'area': np.float64(1.5)})"
+    for declared in ("IMAGE", "SEGMENTATION"):
+        image = reply(pair, result=declared, format="npy")
+        assert np.array_equal(np.load(io.BytesIO(bytes(image.body))), np.full((2, 3), 7))
+        assert image.meta["json"] == {"area": 1.5}
+        alone = reply(pair, result=declared, format="json")
+        assert (alone.meta["kind"], orjson.loads(bytes(alone.body))) == ("json", {"area": 1.5})
+    undeclared = reply("(1, {'area': 1.5})")
+    assert orjson.loads(bytes(undeclared.body)) == [1, {"area": 1.5}]
