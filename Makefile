@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OHIF   := 3.13.2
 
-.PHONY: install demo serve test lint bench docs ohif clean check-tools
+.PHONY: install plugins demo serve test lint bench docs ohif clean check-tools
 
 install: $(STAMP)
 
@@ -25,6 +25,10 @@ $(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -e '.[test,lint,docs]'
 	@touch $@
+
+# The shipped plugins, built and packed, as plugins/build/NAME.zip.
+plugins: install
+	$(MAKE) --no-print-directory -C plugins NEURDICOM="$(abspath $(BIN))/neurdicom"
 
 demo: install
 	$(BIN)/neurdicom demo
@@ -55,4 +59,4 @@ ohif: .ohif/$(OHIF)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .ohif build dist *.egg-info bridge/*.cpp neurdicom/*.so
+	rm -rf $(VENV) .ohif build dist *.egg-info bridge/*.cpp neurdicom/*.so plugins/build plugins/*/*.so

@@ -1,34 +1,42 @@
-"""Separates what is brighter than a threshold from the rest."""
+"""Separates what lies above a threshold, or between two, from the rest."""
 
 import numpy as np
+from grey import as_grey, pixel_area
 from otsu import otsu_threshold
 from pydicom import Dataset
-from pydicom.pixels import apply_modality_lut
 
 
 class Plugin:
-    """Answers an image: a mask, or the pixel values within it."""
+    """Answers an image, a mask or the pixel values within it, and JSON with the threshold and the area."""
 
     def init(self):
         """Nothing to prepare."""
 
-    def process(self, ds: Dataset = None, *args, threshold=None, keep="mask", invert=False, **kwargs):
-        image = as_grey(ds)
+    def process(
+        self, ds: Dataset = None, *args, threshold=None, upper=None, keep="mask", invert=False, frame=1, **kwargs
+    ):
+        image = as_grey(ds, frame)
+        is_finite = np.isfinite(image)
+        if not is_finite.any():
+            raise ValueError("the image has no finite pixel value")
+        measured = {"method": "otsu" if threshold is None else "given"}
         if threshold is None:
-            threshold = otsu_threshold(image)
-        mask = (image < threshold) if invert else (image >= threshold)
+            threshold = otsu_threshold(image[is_finite])
+        if upper is None:
+            mask = image >= threshold
+        elif threshold <= upper:
+            mask = (image >= threshold) & (image <= upper)
+        else:
+            raise ValueError(f"upper is {upper:g}, and the threshold {threshold:g}; the threshold comes first")
+        if invert:
+            mask = ~mask & is_finite
+        pixels = int(mask.sum())
+        measured |= {"threshold": threshold, "upper": upper, "pixels": pixels, "fraction": pixels / is_finite.sum()}
+        if area := pixel_area(ds):
+            measured["area_mm2"] = pixels * area
         if keep == "mask":
-            return mask.astype(np.uint8) * 255
-        return np.where(mask, image, image.min())
+            return mask.astype(np.uint8), measured
+        return np.where(mask, image, image[is_finite].min()), measured
 
     def destroy(self):
         """Nothing to release."""
-
-
-def as_grey(ds: Dataset) -> np.ndarray:
-    """The first frame in the modality's units; colour as its luminance."""
-    image = ds.pixel_array
-    if ds.get("SamplesPerPixel", 1) > 1:
-        image = image[0] if image.ndim == 4 else image
-        return image[..., :3].astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    return apply_modality_lut(image[0] if image.ndim == 3 else image, ds).astype(np.float64)
