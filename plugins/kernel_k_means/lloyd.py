@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
 #: Starts are tried out on so many points; the best of them goes on with all.
 SAMPLE = 20_000
 

@@ -271,7 +271,7 @@ def test_what_keeps_failing_to_load_is_quarantined_until_a_new_version(own_serve
 
 
 def test_the_shipped_plugins(site: Site, tmp_path: Path) -> None:
-    for folder in sorted(path for path in SHIPPED.iterdir() if path.is_dir()):
+    for folder in sorted(path.parent for path in SHIPPED.glob("*/plugin.py")):
         pack_folder(folder, tmp_path / "p.zip")
         assert site.install((tmp_path / "p.zip").read_bytes()).status_code == 201, folder
     greeting = site.run("org.neurdicom.hello", name="Ada").json()
