@@ -15,6 +15,7 @@ BENCHMARKS = {
     "series": ("Orthanc",),
     "qidors": ("Orthanc", "wrk"),
     "wado": ("Orthanc", "wrk"),
+    "shipped_plugins": (),
 }
 
 
