@@ -109,6 +109,8 @@ class StableService:
         Name of this server, the same after a restart.
     wanted : bool
         Somebody wants to know; without that nothing is written.
+    is_wanted : callable
+        Tells whether somebody wants to know by now, at another server.
     on_stable : callable
         Deals with a stable series. What it raises is logged, and it is told again later.
     """
@@ -117,6 +119,7 @@ class StableService:
     seconds: float
     server: str
     wanted: bool = False
+    is_wanted: Callable[[], Awaitable[bool]] | None = None
     on_stable: Callable[[Stable], Awaitable[None]] | None = None
     _pending: dict[str, _Pending] = field(default_factory=dict)
     _settling: set[str] = field(default_factory=set)
@@ -235,8 +238,7 @@ class StableService:
         if not pending.changed:
             await self._wait_or_drop(series, pending)
             return
-        if not self.wanted:  # unless another server knows better, by now
-            await self._tell(Stable(series, new_id(), again=False))
+        if not self.wanted and not (self.is_wanted is not None and await self.is_wanted()):
             return
         document = await self.catalog.get_document(_KIND, series)
         if document is None:
@@ -253,12 +255,9 @@ class StableService:
             self._retry(series, pending)
             return
         pending.growing = claimed
-        await self._tell(Stable(series, claimed.epoch, pending.again))
-        await self.catalog.swap_document(_KIND, series, asdict(claimed), None)
-
-    async def _tell(self, stable: Stable) -> None:
         if self.on_stable is not None:
-            await self.on_stable(stable)
+            await self.on_stable(Stable(series, claimed.epoch, pending.again))
+        await self.catalog.swap_document(_KIND, series, asdict(claimed), None)
 
     async def _wait_or_drop(self, series: str, pending: _Pending) -> None:
         """Forget a series to which only duplicates came; the commit of what was expected may take its time."""

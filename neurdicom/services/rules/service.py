@@ -64,6 +64,7 @@ class RuleService:
         self._runs = RunLog(catalog)
         self._watcher: asyncio.Task[None] | None = None
         stable.on_stable = self._heed
+        stable.is_wanted = self._is_any_enabled
 
     async def open(self) -> None:
         """Begin to follow, before the first arrival."""
@@ -205,7 +206,10 @@ class RuleService:
     # -- watching --------------------------------------------------------------------------------------------
 
     async def _refresh(self) -> None:
-        await self._stable.want(any(rule.enabled for rule in await self.list()))
+        await self._stable.want(await self._is_any_enabled())
+
+    async def _is_any_enabled(self) -> bool:
+        return any(rule.enabled for rule in await self.list())
 
     async def _watch(self) -> None:
         while True:
