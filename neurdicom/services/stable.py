@@ -51,6 +51,8 @@ class Growing:
         When it will be stable if nothing more comes; seconds since the epoch.
     claim, claim_until : str, float
         Who deals with it now that it is stable, and until when at most.
+    dealt : float
+        When it was dealt with, for other servers to which instances of it came before; 0 if it was not.
     """
 
     series: str
@@ -59,6 +61,7 @@ class Growing:
     until: float
     claim: str = ""
     claim_until: float = 0.0
+    dealt: float = 0.0
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -130,7 +133,7 @@ class StableService:
         """Take up what an earlier process of this server has left, and begin."""
         for document in await self.catalog.find_documents(_KIND):
             growing = Growing.from_document(document)
-            if self.server in (growing.server, growing.claim):
+            if self.server in (growing.server, growing.claim) and not growing.dealt:
                 self._take_up(growing)
         self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._watch())]
 
@@ -241,15 +244,14 @@ class StableService:
         if not self.wanted and not (self.is_wanted is not None and await self.is_wanted()):
             return
         document = await self.catalog.get_document(_KIND, series)
-        if document is None:
-            growing = Growing(series, new_id(), self.server, time.time())
-            await self.catalog.put_document(_KIND, series, asdict(growing))
-        else:
-            growing = Growing.from_document(document)
-            if self._leave(growing, pending):
-                await self._hand_over(growing)
-                return
+        growing = None if document is None else Growing.from_document(document)
+        if growing is not None and self._is_left(growing, pending):
+            await self._hand_over(growing)
+            return
         now = time.time()
+        if growing is None or growing.dealt:
+            growing = Growing(series, new_id(), self.server, now)
+            await self.catalog.put_document(_KIND, series, asdict(growing))
         claimed = replace(growing, claim=self.server, claim_until=now + _CLAIM_SECONDS)
         if not await self.catalog.swap_document(_KIND, series, asdict(growing), asdict(claimed)):
             self._retry(series, pending)
@@ -257,7 +259,9 @@ class StableService:
         pending.growing = claimed
         if self.on_stable is not None:
             await self.on_stable(Stable(series, claimed.epoch, pending.again))
-        await self.catalog.swap_document(_KIND, series, asdict(claimed), None)
+        dealt = replace(claimed, claim="", claim_until=0.0, dealt=now)
+        after = None if self.catalog.is_exclusive else asdict(dealt)
+        await self.catalog.swap_document(_KIND, series, asdict(claimed), after)
 
     async def _wait_or_drop(self, series: str, pending: _Pending) -> None:
         """Forget a series to which only duplicates came; the commit of what was expected may take its time."""
@@ -268,18 +272,20 @@ class StableService:
         elif pending.growing is not None:
             await self.catalog.swap_document(_KIND, series, asdict(pending.growing), None)
 
-    def _leave(self, growing: Growing, pending: _Pending) -> bool:
-        """Whether another server, to which instances of it came later, is to deal with a series."""
+    def _is_left(self, growing: Growing, pending: _Pending) -> bool:
+        """Whether a series is another server's: it has dealt with it since the last arrival here, or will."""
+        now = time.time()
+        if growing.dealt:
+            return growing.dealt >= now - (asyncio.get_running_loop().time() - pending.last)
         is_ours = pending.growing is not None and pending.growing.epoch == growing.epoch
-        return not is_ours and growing.server != self.server and growing.until + _GRACE_SECONDS > time.time()
+        return not is_ours and growing.server != self.server and growing.until + _GRACE_SECONDS > now
 
     async def _hand_over(self, growing: Growing) -> None:
         """Have the other server wait until it was quiet here, too."""
         until = time.time()
-        if growing.until < until and not growing.claim:
-            await self.catalog.swap_document(
-                _KIND, growing.series, asdict(growing), asdict(replace(growing, until=until))
-            )
+        if growing.until < until and not growing.claim and not growing.dealt:
+            waiting = replace(growing, until=until)
+            await self.catalog.swap_document(_KIND, growing.series, asdict(growing), asdict(waiting))
 
     # -- several servers -------------------------------------------------------------------------------------
 
@@ -309,7 +315,9 @@ class StableService:
         now = time.time()
         for document in await self.catalog.find_documents(_KIND):
             growing = Growing.from_document(document)
-            overdue = max(growing.until, growing.claim_until) + _GRACE_SECONDS < now
-            if overdue and self.is_stable(growing.series):
+            overdue = max(growing.until, growing.claim_until, growing.dealt + self.seconds) + _GRACE_SECONDS < now
+            if overdue and growing.dealt:
+                await self.catalog.swap_document(_KIND, growing.series, document, None)
+            elif overdue and self.is_stable(growing.series):
                 log.warning("the growing series %s was left by %s", growing.series, growing.server)
                 self._take_up(growing)

@@ -36,10 +36,10 @@ def test_killed_before_a_series_is_stable(options: list[str], tmp_path: Path) ->
         here.store(*(dicom_file(1, series=series) for series in range(1, 4)), dicom_file(2, series=1))
     finally:
         server.kill()
-    for number in range(3):  # at about the time when they are stable
+    for number in range(2):  # at about the time when they are stable
         server = Server(tmp_path / "data", *options, "--stable-seconds", "0.5").start()
         try:
-            time.sleep(0.4 + 0.1 * number)
+            time.sleep(0.4 + 0.15 * number)
         finally:
             server.kill()
     with Server(tmp_path / "data", *options, "--stable-seconds", "0.5") as server:
