@@ -1,4 +1,4 @@
-"""The command line: `neurdicom serve | check-config | demo | reindex | user | node | plugin | process`."""
+"""The command line: `neurdicom serve | check-config | demo | reindex | user | node | plugin | model | process`."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from neurdicom import __version__
+from neurdicom.cli_model import model
 from neurdicom.cli_node import node
 from neurdicom.cli_plugin import plugin
 from neurdicom.cli_process import process
@@ -115,4 +116,5 @@ main.add_command(demo)
 main.add_command(user)
 main.add_command(node)
 main.add_command(plugin)
+main.add_command(model)
 main.add_command(process)

@@ -1,8 +1,8 @@
 """Make tissues.onnx: `python models/tissues/make_tissues.py`. Needs numpy, scikit-learn and onnx.
 
-The network smooths a CT slice at two scales, bends the values at the borders between tissues (a convolution of 5 x 5 and
-ReLU), and tells four classes from that (a convolution of 1 x 1). The first layer is given; the second is fitted by
-logistic regression on phantoms whose tissues are known and whose noise is that of a low-dose scan. Everything is drawn
+The network smooths a CT slice at two scales, bends the values at the borders between tissues (a convolution of 5 x 5
+and ReLU), and tells four classes from that (a convolution of 1 x 1). The first layer is given; the second is fitted by
+logistic regression on phantoms whose tissues are known and whose noise is that of a low-dose scan. All is drawn
 from one seed, so the same weights come out each time, up to the rounding of the fit.
 """
 

@@ -1,10 +1,12 @@
-"""The archive of a plugin's folder."""
+"""The archive of a plugin's or a model's folder."""
 
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from neurdicom.runtime.archive import Archive
+from neurdicom.runtime.contents import Contents
 
 #: What belongs to the author's workplace and not to the plugin.
 _LEFT_OUT = re.compile(r"^\.|^__pycache__$|\.(pyc|o|zip)$")
@@ -17,8 +19,8 @@ _WORKPLACE_FOLDERS = frozenset({"build", "tests"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def pack_folder(folder: Path, output: Path) -> None:
-    """Make an archive of a plugin's folder, and check it.
+def pack_folder(folder: Path, output: Path, read: Callable[[Path], Contents] = Archive) -> None:
+    """Make an archive of a folder, and check it with `read`: the class of a plugin's archives, or of a model's.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def pack_folder(folder: Path, output: Path) -> None:
                     info = zipfile.ZipInfo(name.as_posix(), _EPOCH)
                     info.external_attr = 0o644 << 16
                     archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
-        Archive(scratch).close()
+        read(scratch).close()
         scratch.replace(output)
     finally:
         scratch.unlink(missing_ok=True)

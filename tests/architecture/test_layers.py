@@ -29,8 +29,8 @@ HEIGHTS = {
 }
 
 #: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
-_COMMANDS = {"cli", "cli_jobs", "cli_node", "cli_plugin", "cli_process", "cli_show", "cli_user", "demo", "authoring"}
-TOP = {"__init__", "__main__", "lock", "testing"} | _COMMANDS
+_COMMANDS = {"cli", "cli_jobs", "cli_model", "cli_node", "cli_plugin", "cli_process", "cli_show", "cli_user"}
+TOP = {"__init__", "__main__", "authoring", "demo", "lock", "testing"} | _COMMANDS
 
 #: Library to the places that may import it, as path prefixes under neurdicom/.
 CONFINED = {
