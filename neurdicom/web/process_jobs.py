@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Invalid

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -84,16 +85,21 @@ def test_what_it_says_of_a_ct_slice(site: Site, slice_: str) -> None:
     assert (labels[smoothed < -700] == 0).all()
 
 
-def test_it_becomes_a_segmentation_in_the_study(site: Site, slice_: str) -> None:
-    answer = site.run_model("org.neurdicom.tissues", instance=slice_, store=True)
-    assert answer.status_code == 200, answer.text
+def segmentations(site: Site) -> list[dict[str, Any]]:
+    """The segmentations in the study of the slice."""
     study = pydicom.dcmread(CT).StudyInstanceUID
-    found = [
+    return [
         each
         for series in site.client.get(f"/api/studies/{study}/series").json()
         if series["modality"] == "SEG"
         for each in site.client.get(f"/api/series/{series['id']}/instances").json()
     ]
+
+
+def test_it_becomes_a_segmentation_in_the_study(site: Site, slice_: str) -> None:
+    answer = site.run_model("org.neurdicom.tissues", instance=slice_, store=True)
+    assert answer.status_code == 200, answer.text
+    found = segmentations(site)
     assert len(found) == 1
     made = pydicom.dcmread(io.BytesIO(site.client.get(f"/api/instances/{found[0]['id']}/file").content))
     assert [each.SegmentLabel for each in made.SegmentSequence] == ["Fat", "Soft tissue", "Bone"]
@@ -125,4 +131,4 @@ def test_a_job_runs_it_on_a_series(site: Site, slice_: str) -> None:
     wait_for(lambda: site.client.get(path).json()["state"] not in ("queued", "running"))
     job = site.client.get(path).json()
     assert (job["state"], job["done"], job["failed"]) == ("done", 1, 0), job
-    assert len(job["results"][0]["stored"]) == 1
+    assert len(segmentations(site)) == 1
