@@ -17,35 +17,28 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 class Arena:
-    """The worker's end, made with the first body.
+    """The worker's end.
 
     Attributes
     ----------
     descriptor : int or None
-        To be passed to the server with the first body.
+        To be passed to the server with the first message; None once that was done.
     """
 
     def __init__(self) -> None:
-        self._memory: mmap.mmap | None = None
-        self.descriptor: int | None = None
-
-    def write(self, body: memoryview) -> None:
-        """Put a body of at most `SIZE` bytes there."""
-        if self._memory is None:
-            self._memory = self._make()
-        self._memory[: len(body)] = body
-
-    def _make(self) -> mmap.mmap:
         descriptor = os.memfd_create("results", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(descriptor, SIZE)
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
-            memory = mmap.mmap(descriptor, SIZE)
+            self._memory = mmap.mmap(descriptor, SIZE)
         except BaseException:
             os.close(descriptor)
             raise
-        self.descriptor = descriptor
-        return memory
+        self.descriptor: int | None = descriptor
+
+    def write(self, data: bytes | memoryview, start: int = 0) -> None:
+        """Put bytes there; no more than fit."""
+        self._memory[start : start + len(data)] = data
 
     def passed_on(self) -> None:
         """The server has the descriptor."""

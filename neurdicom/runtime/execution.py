@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurdicom.runtime.background import BackgroundCalls
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.runtime.program import Program, Reply
 
@@ -91,11 +92,12 @@ class PoolExecutor(Executor):
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
+        self._background = BackgroundCalls(pool)
 
     @property
     def slots(self) -> int:
-        """One for each worker, and one that waits for the first that is free."""
-        return self._pool.workers + 1
+        """Batches for all workers while calls are short, and something that waits for the first that is free."""
+        return self._background.slots
 
     async def run(self, task: Task) -> Reply:
         """Do one; see `Executor.run`."""
@@ -108,4 +110,6 @@ class PoolExecutor(Executor):
             "params": dict(task.params),
             "format": task.format,
         }
-        return await self._pool.call(task.program, "process", arguments, background=task.background)
+        if task.background:
+            return await self._background.call(task.program, arguments)
+        return await self._pool.call(task.program, "process", arguments)

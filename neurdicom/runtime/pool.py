@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -143,10 +144,16 @@ class WorkerPool:
         limit = program.timeout if timeout is None else timeout
         if not background:
             return await (await self._worker(program)).call(data, limit, descriptors)
+        async with self.lend(program) as worker:
+            return await worker.call(data, limit, descriptors)
+
+    @asynccontextmanager
+    async def lend(self, program: Program) -> AsyncIterator[WorkerProcess]:
+        """Wait for a worker for one call of the background. Raises as `call`, where none can be started."""
         worker = await self._worker(program, background=True)
         group = self._group(program)
         try:
-            return await worker.call(data, limit, descriptors)
+            yield worker
         finally:
             group.background -= 1
             if self._open:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from neurdicom import errors
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout, Unavailable
-from neurdicom.runtime import limits, protocol
+from neurdicom.runtime import batch, limits, protocol
 from neurdicom.runtime.nursery import End, Nursery
 from neurdicom.runtime.output import Output
 from neurdicom.runtime.program import Program, Reply
@@ -84,6 +84,9 @@ class WorkerProcess:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.last_used = self._loop.time()
         self._reply: asyncio.Future[Reply] | None = None
+        self._batch: int | None = None
+        self._progress = 0
+        self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = b""
         self._passing: list[int] = []
@@ -116,6 +119,13 @@ class WorkerProcess:
         self._stage = ""
         return self._request(data, timeout, descriptors=descriptors)
 
+    def call_many(self, number: int, data: bytes, timeout: float) -> asyncio.Future[Reply]:
+        """Have it answer a batch of this number: a reply whose `meta` has the `answers`, or `batch.Broken`."""
+        self._stage = ""
+        reply = self._request(data, timeout, timeout / 8 - timeout)  # the first look; see `_time_left`
+        self._batch, self._progress, self._since = number, 0, self._loop.time()
+        return reply
+
     def unload(self, timeout: float) -> asyncio.Future[Reply]:
         """Have it unload its program and end; killed when that takes longer than `timeout` seconds."""
         self._dying = True
@@ -129,12 +139,12 @@ class WorkerProcess:
         self._nursery.kill(self._number)
 
     def _request(
-        self, data: bytes, timeout: float, birth: float = 0.0, descriptors: Sequence[int] = ()
+        self, data: bytes, timeout: float, more: float = 0.0, descriptors: Sequence[int] = ()
     ) -> asyncio.Future[Reply]:
         assert self._reply is None, "one call at a time"
         reply: asyncio.Future[Reply] = self._loop.create_future()
         self._reply = reply
-        self._timer = self._loop.call_later(timeout + birth, self._expired, timeout)
+        self._timer = self._loop.call_later(timeout + more, self._expired, timeout)
         try:
             sent = self._socket.sendmsg([data], protocol.rights_of(descriptors))
         except BlockingIOError:
@@ -196,18 +206,25 @@ class WorkerProcess:
             self._timer = None
         self.last_used = self._loop.time()
         error = control.get("error")
+        spent = control.get("spent") is True
         meta = control.get("meta", {})
-        patience = _LINGER if self._stage else 0.0
+        patience = _LINGER if self._stage else GRACE if spent else 0.0  # spent, it unloads before it ends
         if error is not None:
-            failure = _error_of(error, self.program)
-            spent = control.get("spent") is True
-            if spent and not self._stage and not isinstance(failure, PluginMemory):
-                patience = GRACE  # it unloads before it ends
-            self._dying = self._dying or spent or self._stage != ""
+            failure = error_of(error, self.program)
+            if isinstance(failure, PluginMemory) and not self._stage:
+                patience = 0.0
+            self._dying = self._dying or self._stage != ""
             if not reply.done():
                 reply.set_exception(failure)
         elif not reply.done():
-            reply.set_result(Reply(meta if isinstance(meta, dict) else {}, body))
+            fields = meta if isinstance(meta, dict) else {}
+            if self._batch is not None:
+                size = fields.get("size")
+                read = self._receiver.arena(size if isinstance(size, int) else 0)
+                fields = fields | {"answers": batch.answers_in(read, self._batch)}
+            reply.set_result(Reply(fields, body))
+        self._batch = None
+        self._dying = self._dying or spent
         if not self._dying:
             self._on_free(self)
         elif not self._receiver.ended:
@@ -216,15 +233,32 @@ class WorkerProcess:
 
     def _expired(self, timeout: float) -> None:
         self._timer = None
+        if self._batch is not None and (left := self._time_left(self._batch, timeout)) > 0:
+            self._timer = self._loop.call_later(left, self._expired, timeout)
+            return
         error = PluginTimeout(f"{self.program.title} was still running after {timeout:g} s{self._stage}, and was ended")
         self._condemn(error)
+
+    def _time_left(self, number: int, timeout: float) -> float:
+        """Seconds to the next look at a batch, each call of which has the whole time."""
+        now, done = self._loop.time(), batch.progress(self._receiver.arena(batch.HEAD_SIZE), number)
+        if done > self._progress:
+            self._progress, self._since = done, now
+        return min(self._since + timeout - now, timeout / 8)
 
     def _condemn(self, error: NeurdicomError) -> None:
         """Fail the call, and end the process."""
         self._loop.remove_reader(self._socket)
         self.kill(error)
+        self._fail(error)
+
+    def _fail(self, error: NeurdicomError) -> None:
+        """Fail the call that it is at."""
         if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(error)
+            if self._batch is None:
+                self._reply.set_exception(error)
+            else:
+                self._reply.set_exception(batch.Broken(error, batch.answers_in(self._receiver.arena(), self._batch)))
 
     def _abandoned(self) -> None:
         """Its connection has ended and its process has not."""
@@ -242,16 +276,14 @@ class WorkerProcess:
         self._dying = True
         if self._timer is not None:
             self._timer.cancel()
+        self._fail(self._verdict or verdict_of(end, self.program, self._stage))
+        self._reply = None
         self._receiver.close()
         self._drop_passing()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
         self._output.close()
-        if self._reply is not None:
-            if not self._reply.done():
-                self._reply.set_exception(self._verdict or verdict_of(end, self.program, self._stage))
-            self._reply = None
         self.ended.set_result(None)
         self._on_end(self)
 
@@ -276,7 +308,7 @@ def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
     return crashed
 
 
-def _error_of(error: object, program: Program) -> NeurdicomError:
+def error_of(error: object, program: Program) -> NeurdicomError:
     """The error that a worker reports; a plugin can't pass for anything that only the server knows."""
     fields = error if isinstance(error, dict) else {}
     kind = _REPORTABLE.get(str(fields.get("code")), PluginFailed)

@@ -87,6 +87,12 @@ def send(
         os.close(descriptor)
 
 
+def introduce(sock: socket.socket, control: dict[str, Any], arena: Arena) -> None:
+    """Send a first message without a body, and with it the arena."""
+    _send_head(sock, HEAD.pack(len(text := dumps(control)), IN_ARENA, 0) + text, arena.descriptor)
+    arena.passed_on()
+
+
 def rights_of(descriptors: Sequence[int]) -> "list[tuple[int, int, array[int]]]":
     """What `sendmsg` takes to pass descriptors on; they stay the caller's to close."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
@@ -233,6 +239,10 @@ class Receiver:
             except ValueError as error:
                 raise ProtocolError(str(error)) from None
         return self._arena.read(size)
+
+    def arena(self, size: int = ARENA_SIZE) -> bytes:
+        """A copy of what lies in the arena, if there is one; no more than it has."""
+        return b"" if self._arena is None else self._arena.read(min(max(size, 0), ARENA_SIZE))
 
     def close(self) -> None:
         """Let go of everything but the socket. Idempotent."""

@@ -7,11 +7,13 @@ import os
 import socket
 import sys
 import traceback
+from functools import partial
 from typing import Any, Final
 
 from neurdicom.errors import NeurdicomError, PluginFailed, PluginMemory
-from neurdicom.runtime import limits, loading, native, protocol
+from neurdicom.runtime import batch, limits, loading, native, protocol
 from neurdicom.runtime.arena import Arena
+from neurdicom.runtime.batch import Answer
 from neurdicom.runtime.program import Program
 
 #: Longest error message that is passed on, in characters.
@@ -50,35 +52,45 @@ def run(connection: socket.socket) -> None:
     except BaseException as error:
         _send(connection, _refusal(program, error))
         return
-    _send(connection, {"meta": loaded.describe()})
     arena = Arena()
+    _introduce(connection, {"meta": loaded.describe()}, arena)
     while (request := _receive(connection)) is not None:
         if request["verb"] == "unload":
             _send(connection, _unload(program, loaded))
             return
         descriptors = request.get(protocol.DESCRIPTORS, [])
         native.set_working(True)
-        try:
+        verb = request["verb"]
+        if "calls" in request:
+            control, body = batch.answer(request, arena, partial(_call, program, loaded, verb))
+            _send(connection, control, body)
+        else:
             if descriptors:
                 request["arguments"][protocol.DESCRIPTORS] = descriptors
-            meta, body = loaded.call(request["verb"], request["arguments"])
-            control = {"meta": meta}
-            if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
-                raise PluginFailed(f"{program.title} answered with more description than a reply can have")
-        except SystemExit:
-            raise
-        except BaseException as error:
-            meta, control, body = {}, _refusal(program, error), b""
-            with contextlib.suppress(Exception):
-                error.__traceback__ = None  # and with it the call's arrays
-        finally:
+            control, body = _call(program, loaded, verb, request["arguments"])
             _close(descriptors)
-        _send(connection, control, body, arena)
+            _send(connection, control, body, arena)
         native.set_working(False)
         if control.get("spent"):
             break
-        del request, control, body, meta
+        del request, control, body
     _unload(program, loaded)
+
+
+def _call(program: Program, loaded: loading.Loaded, verb: str, arguments: dict[str, Any]) -> Answer:
+    """Do one call; the control part of its answer and the body."""
+    try:
+        meta, body = loaded.call(verb, arguments)
+        control = {"meta": meta}
+        if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
+            raise PluginFailed(f"{program.title} answered with more description than a reply can have")
+    except SystemExit:
+        raise
+    except BaseException as error:
+        control, body = _refusal(program, error), b""
+        with contextlib.suppress(Exception):
+            error.__traceback__ = None  # and with it the call's arrays
+    return control, body
 
 
 def _close(descriptors: list[int]) -> None:
@@ -90,6 +102,13 @@ def _close(descriptors: list[int]) -> None:
 def _receive(connection: socket.socket) -> dict[str, Any] | None:
     try:
         return protocol.receive(connection)
+    except OSError as error:
+        raise SystemExit(limits.CONNECTION_STATUS) from error
+
+
+def _introduce(connection: socket.socket, control: dict[str, Any], arena: Arena) -> None:
+    try:
+        protocol.introduce(connection, control, arena)
     except OSError as error:
         raise SystemExit(limits.CONNECTION_STATUS) from error
 
