@@ -1,4 +1,4 @@
-"""The command line for authors of plugins: `neurdicom plugin new | pack | check | include-dir | cmake-dir`."""
+"""`neurdicom plugin new | pack | check | include-dir | cmake-dir`, and what `cli_server` adds: plugins in commands."""
 
 import asyncio
 from importlib import resources
@@ -8,6 +8,7 @@ import click
 
 from neurdicom.authoring.report import Check
 from neurdicom.authoring.starting import LANGUAGES, LEVELS, start_plugin
+from neurdicom.cli_server import install, list_plugins, remove
 from neurdicom.services.process import FORMATS
 
 
@@ -116,3 +117,7 @@ def check(
 
     wishes = Wishes(own, samples, params, frame, form, output, timeout, memory, slow, sanitize, library, allow, as_json)
     context.exit(0 if asyncio.run(run_check(path, wishes)) else 1)
+
+
+for command in (install, list_plugins, remove):
+    plugin.add_command(command)

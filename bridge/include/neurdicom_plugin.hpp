@@ -205,15 +205,15 @@ private:
 };
 
 /*
- * What one call answers: the image or volume that it was given, changed in place; samples of its own; JSON; or samples
- * and JSON (`return Result(image).with(json);`). A result in samples of its own lives until the server has encoded it.
+ * What one call answers: the image or volume that it was given, changed in place; samples of its own (of a volume, too:
+ * a projection, say); JSON; or samples and JSON (`return Result(image).with(json);`). A result in samples of its own lives until the server has encoded it.
  */
 template <typename Sample>
 class BasicResult {
 public:
     BasicResult(View<Sample> image) noexcept : lent_(image.data()), rows_(image.rows()), columns_(image.columns()) {}
     BasicResult(VolumeView<Sample> volume) noexcept
-        : lent_(volume.data()), rows_(volume.rows()), columns_(volume.columns())
+        : lent_(volume.data()), rows_(volume.rows()), columns_(volume.columns()), depth_(volume.depth())
     {
     }
     BasicResult(Samples<Sample> samples) noexcept
@@ -221,10 +221,11 @@ public:
           channels_(samples.channels_)
     {
     }
-    /* A volume of the plugin's own: slices one after the other, each of the size of those that it was given. */
-    BasicResult(std::vector<Sample> volume, std::size_t rows, std::size_t columns) noexcept
-        : owned_(std::move(volume)), rows_(rows), columns_(columns)
+    /* A volume of the plugin's own: slices one after the other. */
+    BasicResult(std::vector<Sample> volume, std::size_t depth, std::size_t rows, std::size_t columns)
+        : owned_(std::move(volume)), rows_(rows), columns_(columns), depth_(depth)
     {
+        if (owned_.size() != depth * rows * columns) throw Error("the result's volume has not the size that it names");
     }
     BasicResult(Json json) : json_(json.dump()) {}
 
@@ -240,7 +241,7 @@ private:
     friend class Host;
     Sample* lent_ = nullptr;
     std::vector<Sample> owned_;
-    std::size_t rows_ = 0, columns_ = 0, channels_ = 1;
+    std::size_t rows_ = 0, columns_ = 0, channels_ = 1, depth_ = 1;
     std::string json_;
 };
 
@@ -279,6 +280,7 @@ public:
     {
         *width = width_, *height = height_, *channels = channels_;
     }
+    int result_depth() const noexcept { return depth_; }
 
 private:
     template <typename Pixels, typename = void>
@@ -310,6 +312,7 @@ private:
     {
         json_ = std::move(result.json_);
         width_ = int(result.columns_), height_ = int(result.rows_), channels_ = int(result.channels_);
+        depth_ = int(result.depth_);
         if (result.lent_ != nullptr) return result.lent_;
         if (result.owned_.empty()) {
             if (json_.empty()) throw Error("the result has no samples");
@@ -322,7 +325,7 @@ private:
     Class object_;
     std::vector<std::vector<Sample>> results_;
     std::string error_, json_;
-    int width_ = 0, height_ = 0, channels_ = 1;
+    int width_ = 0, height_ = 0, channels_ = 1, depth_ = 1;
 };
 
 }  // namespace neurdicom
@@ -362,6 +365,7 @@ private:
                                      const char* params)                                                              \
     {                                                                                                                 \
         return plugin->host.process(volume, width, height, depth, params);                                            \
-    }
+    }                                                                                                                 \
+    extern "C" void ResultDepth(Plugin* plugin, int* depth) { *depth = plugin->host.result_depth(); }
 
 #endif

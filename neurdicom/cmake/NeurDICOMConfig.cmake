@@ -81,7 +81,7 @@ function(neurdicom_add_plugin target)
   add_custom_target(${target}_package ALL DEPENDS "${archive}")
 
   # The same under the sanitizers, built when it is asked for.
-  set(flags -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fsanitize=float-cast-overflow)
+  set(flags -Og -g -fno-omit-frame-pointer -fsanitize=address,undefined -fsanitize=float-cast-overflow)
   if(CMAKE_CXX_COMPILER_ID MATCHES Clang OR CMAKE_C_COMPILER_ID MATCHES Clang)
     list(APPEND flags -shared-libasan)
   endif()

@@ -29,7 +29,17 @@ HEIGHTS = {
 }
 
 #: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
-_COMMANDS = {"cli", "cli_jobs", "cli_model", "cli_node", "cli_plugin", "cli_process", "cli_show", "cli_user"}
+_COMMANDS = {
+    "cli",
+    "cli_jobs",
+    "cli_model",
+    "cli_node",
+    "cli_plugin",
+    "cli_process",
+    "cli_server",
+    "cli_show",
+    "cli_user",
+}
 TOP = {"__init__", "__main__", "authoring", "demo", "lock", "testing"} | _COMMANDS
 
 #: Library to the places that may import it, as path prefixes under neurdicom/.
@@ -40,7 +50,7 @@ CONFINED = {
     "bson": ("catalog/mongo",),
     "sqlite3": ("catalog/sqlite",),
     "tornado": ("web/", "dicomweb/", "app.py"),
-    "httpx": ("dicomweb/client", "cli_jobs.py"),
+    "httpx": ("dicomweb/client", "cli_jobs.py", "cli_server.py"),
     "pynetdicom": ("dimse/",),
     "distributed": ("runtime/dask",),
     "dask": ("runtime/dask",),
