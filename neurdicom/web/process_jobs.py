@@ -24,7 +24,8 @@ _QUERY = tuple(
 )
 _LEFT_OUT = (
     "Left out are series of other modalities than the tool's META.json names and, unless it names their modality, "
-    "instances without pixels and segmentations; the job tells how many. The version of the tool that is current now "
+    "instances without pixels and segmentations; and results that were stored here, unless their series are named. The "
+    "job tells how many. The version of the tool that is current now "
     "does the whole job."
 )
 _ACCEPTED = job_answer("The job that was made; its URL is in Location.")
@@ -57,7 +58,7 @@ _ESTIMATE = {
         "skipped": {
             "type": "object",
             "additionalProperties": INTEGER,
-            "description": "Instances that it would leave out, by reason: `modality`, `no_pixels`.",
+            "description": "Instances that it would leave out, by reason: `modality`, `no_pixels`, `derived`.",
         },
     },
 }

@@ -8,6 +8,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from tests.jobs.processing import GUID, Client, calls, series_files, tally
+from tests.plugins.packages import package
 from tests.support.server import Server
 
 
@@ -122,6 +123,30 @@ def test_studies_patients_and_queries(site: Client) -> None:
     assert series_of(site.select(filters={"patient_id": "nobody at all"})) == []
     dry = site.http.post("/api/process", json={"plugin": GUID, "dry_run": True, "filters": of_patient})
     assert (dry.status_code, dry.json()) == (200, {"total": 7, "skipped": {}})
+
+
+def test_results_that_were_stored_are_not_processed_in_turn(site: Client) -> None:
+    source = "class Plugin:\n    def process(self, ds, gain=1): return ds.pixel_array * gain"
+    params = {"gain": {"type": "int", "default": 1}}
+    site.install(package(source, plugin_guid="test.image", params=params))
+    uid, files = series_files(2, PixelSpacing=[1, 1])
+    ids = site.store(*files)
+    study = site.http.get(f"/api/series/{uid}").json()["study"]
+    first = site.ended(site.select("test.image", studies=[study], store=True))
+    assert (first["done"], first["failed"]) == (2, 0), first["errors"]
+    results = site.results(first["id"])
+    stored = [one for each in results for one in each["stored"]]
+    assert len(set(stored)) == 2
+    for each in results:
+        assert site.http.get(each["url"]).status_code == 200
+        assert site.http.get(f"/api/instances/{each['stored'][0]}").json()["study"] == study
+    again = site.ended(site.process("studies", study, "test.image", gain=2))
+    assert (again["total"], again["results"]["skipped"]) == (2, {"derived": 2})
+    assert {each["instance"] for each in site.results(again["id"])} == set(ids)
+    series = site.http.get(f"/api/instances/{stored[0]}").json()["series"]
+    assert site.ended(site.process("series", series, "test.image"))["done"] == 2, "which is what was asked for"
+    cached = site.ended(site.process("studies", study, "test.image", gain=2))
+    assert [each["cached"] for each in site.results(cached["id"])] == [True, True]
 
 
 def test_what_does_not_fit_is_left_out_and_told(site: Client) -> None:

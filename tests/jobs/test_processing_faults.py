@@ -14,6 +14,9 @@ from tests.jobs.processing import GUID, Client, calls, series_files, tally
 from tests.jobs.sse import all_events, followed
 from tests.support.server import Server
 
+#: Items that are under way at a time with two workers: one waits for the first worker that is free.
+UNDER_WAY = 3
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
@@ -65,6 +68,7 @@ def test_killed_in_the_middle(catalog: str, request: pytest.FixtureRequest, tmp_
         assert (done["state"], done["done"], done["failed"], done["total"]) == ("done", 59, 1, 60)
         again = {id for id, times in (calls(log) - called).items() if id in called}
         assert not again & recorded, "what was recorded is not done again"
+        assert len(again) <= UNDER_WAY, "nor what has a result, recorded by the job or not"
         assert set(calls(log)) == set(ids)
         assert max(calls(log).values()) <= 2
         told = [each.data["instance"] for each in (*seen, *rest) if each.type in ("result", "failure")]
@@ -84,9 +88,7 @@ def test_stopped_in_the_middle(tmp_path: Path) -> None:
         job = here.process("series", uid, log=str(log), seconds=0.1)
         with httpx.Client(base_url=server.url, timeout=60) as other, followed(other, job) as events:
             until(lambda: len(calls(log)) > 5)
-            began = time.monotonic()
-            assert server.stop() == 0
-            assert time.monotonic() - began < 20, "a stream keeps no server from stopping"
+            assert server.stop() == 0, "a stream keeps no server from stopping"
             with pytest.raises(httpx.RemoteProtocolError):
                 list(events)
     finally:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
@@ -17,9 +17,6 @@ from neurdicom.services.jobs.runner import Item, Outcome, Runner
 from neurdicom.services.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
-
-#: Seconds between writes of progress.
-SAVE_SECONDS = 1.0
 
 #: Failures that may pass, one after the other, after which a node is left alone for a while.
 _GIVE_UP_FOR_NOW = 3
@@ -37,11 +34,11 @@ class Execution:
     job : Job
     backoff : Backoff
     saved : Callable[[Job], None]
-        Is told of the job whenever it was written down.
+        Is told the job's document whenever it was written down.
     """
 
     def __init__(
-        self, store: JobStore, runner: Runner, job: Job, backoff: Backoff, saved: Callable[[Job], None]
+        self, store: JobStore, runner: Runner, job: Job, backoff: Backoff, saved: Callable[[Mapping[str, Any]], None]
     ) -> None:
         self.job = job
         self._store = store
@@ -258,14 +255,22 @@ class Execution:
     # -- writing down ----------------------------------------------------------------------------------------
 
     async def _keep_saving(self) -> None:
+        rated = time.monotonic()
         while True:
-            await asyncio.sleep(SAVE_SECONDS)
-            if self._pace is not None and (rate := self._pace.rate(time.monotonic())) != self.job.rate:
-                self.job.rate, self._dirty = rate, True
-            try:
-                await self._save()
-            except Unavailable as error:
-                log.warning("the progress of job %s could not be written: %s", self.job.id, error)
+            began = time.monotonic()
+            await self._save_if_possible()
+            # Ten times as long as it takes: a catalog that is slow has other things to do, too.
+            await asyncio.sleep(max(self._runner.save_seconds, 10 * (time.monotonic() - began)))
+            if self._pace is not None and time.monotonic() - rated >= 1.0:
+                rated = time.monotonic()
+                if (rate := self._pace.rate(rated)) != self.job.rate:
+                    self.job.rate, self._dirty = rate, True
+
+    async def _save_if_possible(self) -> None:
+        try:
+            await self._save()
+        except Unavailable as error:
+            log.warning("the progress of job %s could not be written: %s", self.job.id, error)
 
     async def _save(self) -> None:
         """Write what changed: first the log, then the items, which the counts follow from, then the counts."""
@@ -282,8 +287,9 @@ class Execution:
             except BaseException:
                 self._dirty = True
                 raise
-        self._saved(self.job)
+        self._saved(record)
 
     async def _save_record(self) -> None:
-        await self._store.save(self.job)
-        self._saved(self.job)
+        record = self.job.as_document()
+        await self._store.save_progress(record, None)
+        self._saved(record)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,11 +66,11 @@ class Feed:
         self._watched: dict[str, _Watched] = {}
         self._pages: OrderedDict[tuple[str, int, int], asyncio.Task[list[tuple[int, dict[str, Any]]]]] = OrderedDict()
 
-    def publish(self, job: Job) -> None:
-        """A job was written down here."""
-        watched = self._watched.get(job.id)
+    def publish(self, record: Mapping[str, Any]) -> None:
+        """A job's document was written down here."""
+        watched = self._watched.get(record["id"])
         if watched is not None:
-            watched.put(Job.from_document(job.as_document()))
+            watched.put(Job.from_document(record))
 
     async def close(self) -> None:
         """Let all followers go. Idempotent."""
@@ -103,11 +103,13 @@ class Feed:
         watched = await self._watch(job)
         try:
             loop = asyncio.get_running_loop()
+            position = min(position, watched.job.settled) if watched.job is not None else 0
             told: Job | None = None
             told_at = 0.0
             while (now := watched.job) is not None:
                 changed = watched.changed
-                position = min(position, now.settled) if items else now.settled
+                if not items:
+                    position = now.settled
                 if position < now.settled:
                     end = min(now.settled, (position // _PAGE + 1) * _PAGE)
                     try:
@@ -159,7 +161,9 @@ class Feed:
             except Unavailable as error:
                 log.warning("the job %s can't be looked at: %s", job, error)
                 continue
-            if found != watched.job:
+            now = watched.job
+            is_older = found is not None and now is not None and found.settled < now.settled  # published meanwhile
+            if found != now and not is_older:
                 watched.put(found)
             if found is None:
                 return

@@ -94,11 +94,14 @@ class Runner(ABC):
         Which jobs its own share places with.
     keeps_items : bool
         The items stay when a job is over, with what came of each; so what failed can be tried again.
+    save_seconds : float
+        Between writes of progress: what is over is done again after a crash if it was not written down.
     """
 
     backoff: Backoff | None = None
     lane: Lane = TRANSFERS
     keeps_items: bool = False
+    save_seconds: float = 1.0
 
     @abstractmethod
     def expand(self, job: Job) -> AsyncIterator[Item]:

@@ -188,7 +188,7 @@ class JobService:
         await self._leases.add(job, found.user_id, found.kind, not_before=time.time() + WATCH_SECONDS)
         found.reopen()
         await self._store.save(found)
-        self.feed.publish(found)
+        self.feed.publish(found.as_document())
         if (lease := await self._leases.admit(job)) is not None:
             self._enqueue(lease)
         log.info("job %s (%s) is run again", job, found.kind)
@@ -248,7 +248,7 @@ class JobService:
         if found is not None and not found.is_over:
             found.end("cancelled")
             await self._store.save(found)
-            self.feed.publish(found)
+            self.feed.publish(found.as_document())
         await self._forget_items(job, found)
         await self._leases.remove(job)
 
@@ -347,7 +347,7 @@ class JobService:
                 found.errors = [{"instance": None, "reason": "internal error; the log has it", "attempts": 1}]
                 found.end("failed")
                 await self._store.save(found)
-                self.feed.publish(found)
+                self.feed.publish(found.as_document())
             await self._forget_items(job, found)
             await self._leases.remove(job)
         except NeurdicomError as error:

@@ -8,6 +8,7 @@ from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.query import AnyOf, Between, Condition, Query
 from neurdicom.errors import Invalid
+from neurdicom.services.origin import is_derived_here
 from neurdicom.services.selection import Selection, Selector
 from neurdicom.services.tools import Tool
 
@@ -23,7 +24,9 @@ class Items:
 
     An item is a small mapping: `series`, `instance` (None where the tool works on series) and `frame` (None where it
     gets the whole instance). Left out is what the tool is not made for: series of other modalities than its META.json
-    names, and instances without pixels, or that are no images, unless it names their modality.
+    names, and instances without pixels, or that are no images, unless it names their modality. So are series of results
+    that were stored here, unless they are selected by their own ids: or a second run over a study would process those
+    of the first.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -41,10 +44,13 @@ class Items:
     ) -> AsyncIterator[dict[str, Any]]:
         """The items, a series at a time; what is left out is counted in `skipped`, in instances."""
         modalities = modalities_of(tool)
+        derived = _Derived(self._catalog, selection)
         if tool.level == "series":
             async for series in self._selector.series(selection):
                 if not _fits(series, modalities):
                     skipped["modality"] += series["images_count"]
+                elif await derived.has(series["id"]):
+                    skipped["derived"] += series["images_count"]
                 elif await self._has_pixels(series, modalities):
                     yield {"series": series["id"], "instance": None, "frame": None}
                 else:
@@ -53,6 +59,9 @@ class Items:
         async for series, instances in self._selector.instances(selection):
             if not _fits(series, modalities):
                 skipped["modality"] += len(instances)
+                continue
+            if await derived.has(series["id"]):
+                skipped["derived"] += len(instances)
                 continue
             for instance in instances:
                 if not (instance.get("rows") or _is_named(series, modalities)):
@@ -85,6 +94,23 @@ class Items:
             return True
         of_it = AnyOf("series", (series["id"],))
         return bool(await self._total(Level.INSTANCE, (of_it, Between("rows", 1, None))))
+
+
+class _Derived:
+    """Series of results that a selection does not mean."""
+
+    def __init__(self, catalog: Catalog, selection: Selection) -> None:
+        self._catalog = catalog
+        self._is_meant = Level.SERIES in selection.ids or Level.INSTANCE in selection.ids
+        self._last: tuple[str, bool] = ("", False)
+
+    async def has(self, series: str) -> bool:
+        """Whether a series is one of them."""
+        if self._is_meant:
+            return False
+        if series != self._last[0]:
+            self._last = (series, bool(await is_derived_here(self._catalog, series)))
+        return self._last[1]
 
 
 def modalities_of(tool: Tool) -> frozenset[str]:

@@ -53,6 +53,7 @@ class ProcessRunner(Runner):
     backoff = Backoff(first=1.0, factor=3.0, longest=60.0, attempts=6)
     lane = LANE
     keeps_items = True
+    save_seconds = 0.2
 
     def __init__(self, catalog: Catalog, process: ProcessService, turns: Turns) -> None:
         self._items = Items(catalog)

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.query import AnyOf, Query
@@ -15,6 +13,7 @@ from neurdicom.errors import Conflict, Invalid, NeurdicomError, NotFound, Unavai
 from neurdicom.security.access import Principal
 from neurdicom.services.jobs import Job, JobService
 from neurdicom.services.jobs.record import new_id, now
+from neurdicom.services.origin import is_derived_here
 from neurdicom.services.process import Work
 from neurdicom.services.process.submission import ProcessJobs
 from neurdicom.services.rules.rule import Rule
@@ -31,9 +30,6 @@ MAX_RULES: Final = 1000
 
 #: Seconds between looks at rules that were made at other servers.
 _WATCH_SECONDS = 10.0
-
-#: StationName (0008,1010) of the item in Contributing Equipment Sequence (0018,A001) of what was derived here.
-_STATION: Final = "NEURDICOM"
 
 
 class RuleService:
@@ -171,11 +167,7 @@ class RuleService:
 
     async def _is_ours(self, series: str) -> bool:
         """Whether a series is gone, or was derived here: what a rule stores must not set off rules."""
-        sample = (await self._catalog.samples(Level.SERIES, [series])).get(series)
-        if sample is None:
-            return True
-        equipment = orjson.loads(sample.header).get("0018A001", {}).get("Value", [])
-        return any(_STATION in item.get("00081010", {}).get("Value", []) for item in equipment if item)
+        return await is_derived_here(self._catalog, series) is not False
 
     async def _meets(self, series: str, rule: Rule) -> bool:
         conditions = (AnyOf("series", (series,)), *rule.queried())
