@@ -287,6 +287,7 @@ class Server:
             bulk=BulkService(catalog, blobs),
             plugins=plugins,
             models=models,
+            executor=executor,
             process=processing,
             process_jobs=process_jobs,
             rules=RuleService(catalog, stable, process_jobs, jobs),

@@ -74,6 +74,10 @@ class Executor(ABC):
     def slots(self) -> int:
         """How many tasks are worth having under way at a time."""
 
+    def describe(self) -> dict[str, Any] | None:
+        """Which cluster does tasks, and how it is; None where there is none."""
+        return None
+
     @abstractmethod
     async def run(self, task: Task) -> Reply:
         """Do one.

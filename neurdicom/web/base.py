@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from neurdicom.config import Settings
     from neurdicom.dimse.service import DimseService
+    from neurdicom.runtime.execution import Executor
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
     from neurdicom.services.bulk import BulkService
@@ -88,6 +89,7 @@ class Services:
     bulk: "BulkService"
     plugins: "PluginService"
     models: "ModelService"
+    executor: "Executor"
     process: "ProcessService"
     process_jobs: "ProcessJobs"
     results: "ResultService"

@@ -28,6 +28,17 @@ _HEALTH: Schema = {
         "process": INTEGER,
         "disk_free": {**INTEGER, "description": "Bytes that are free where the data folder lies."},
         "requests_under_way": INTEGER,
+        "dask": {
+            "type": ["object", "null"],
+            "description": "The Dask cluster that does the jobs' runs; null without one.",
+            "required": ["address", "workers", "threads", "problem"],
+            "properties": {
+                "address": STRING,
+                "workers": INTEGER,
+                "threads": INTEGER,
+                "problem": {"type": ["string", "null"], "description": "Why nothing can be done there now."},
+            },
+        },
         "dimse": {
             "type": "object",
             "required": ["port", "associations"],
@@ -66,6 +77,7 @@ class HealthHandler(ApiHandler):
                 "process": os.getpid(),
                 "disk_free": (await asyncio.to_thread(shutil.disk_usage, self.services.settings.data)).free,
                 "requests_under_way": len(self.services.under_way),
+                "dask": self.services.executor.describe(),
                 "dimse": {"port": self.services.dimse.port, "associations": self.services.dimse.associations},
             }
         self.send_json(health, status=200 if ready else 503)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,7 @@ class Cluster:
         self._tls = tls
         self._client: Client | None = None
         self._problem = "it has not been asked yet"
+        self._away_since: float | None = time.monotonic()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
@@ -82,12 +84,14 @@ class Cluster:
         return None if self.threads else f"the Dask cluster {self.address} has no workers"
 
     async def client(self, patience: float) -> "Client":
-        """The connection to a cluster that has workers. Raises `Unavailable` after so many seconds without."""
-        try:
-            async with asyncio.timeout(patience), self._changed:
-                await self._changed.wait_for(lambda: self.problem is None)
-        except TimeoutError:
-            raise Unavailable(self.problem or f"the Dask cluster {self.address} does not answer") from None
+        """The connection to a cluster that has workers. Raises `Unavailable` when it is without for so many seconds."""
+        if self._away_since is not None:
+            left = self._away_since + patience - time.monotonic()
+            try:
+                async with asyncio.timeout(max(0.0, left)), self._changed:
+                    await self._changed.wait_for(lambda: self.problem is None)
+            except TimeoutError:
+                raise Unavailable(self.problem or f"the Dask cluster {self.address} does not answer") from None
         assert self._client is not None
         return self._client
 
@@ -150,6 +154,7 @@ class Cluster:
         before = self.problem
         async with self._changed:
             self._client, self.threads, self._problem = client, threads, problem
+            self._away_since = None if self.problem is None else self._away_since or time.monotonic()
             self._changed.notify_all()
         if self.problem != before and self._task is not None:
             if self.problem is None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a task waits for a cluster with workers before it fails.
-PATIENCE: Final = 20.0
+#: Seconds that tasks wait for a cluster that is away before they fail; jobs try again later.
+PATIENCE: Final = 5.0
 
 #: How often a task is asked for again, because the Dask worker lacked something or the connection was lost.
 _ROUNDS: Final = 10
@@ -44,6 +44,17 @@ class DaskExecutor(Executor):
     def slots(self) -> int:
         """How many tasks are worth having under way at a time."""
         return max(_PER_THREAD * sum(self._cluster.threads.values()), self._local.slots)
+
+    def describe(self) -> dict[str, Any]:
+        """The scheduler's address, Dask workers and their threads, and why nothing can be done there now."""
+        cluster = self._cluster
+        threads = cluster.threads
+        return {
+            "address": cluster.address,
+            "workers": len(threads),
+            "threads": sum(threads.values()),
+            "problem": cluster.problem,
+        }
 
     async def run(self, task: Task) -> Reply:
         """Do one; see `Executor.run`.
