@@ -50,6 +50,7 @@ class Plane(TypedDict, total=False):
 
 #: What the catalog knows of an instance that a `Plane` takes over.
 FIELDS: Final = (
+    "modality",
     "instance_number",
     "image_position_patient",
     "image_orientation_patient",

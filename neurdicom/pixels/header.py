@@ -20,6 +20,13 @@ from neurdicom.pixels.native import BIG_ENDIAN, IMPLICIT
 from neurdicom.pixels.source import DEFLATED, Source
 
 _KEYWORDS = (
+    "Modality",
+    "SliceThickness",
+    "SeriesInstanceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "GridFrameOffsetVector",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "SmallestImagePixelValue",

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from neurdicom.runtime.background import BackgroundCalls
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.runtime.program import Program, Reply
+from neurdicom.runtime.volumes import VolumeBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Input:
         Counted from 1; None: all frames.
     edits : tuple of dict
         The edits that apply, as `catalog.base.Edit.as_dict` gives them.
+    attributes : Mapping[str, Any]
+        Of an input of a volume, what the catalog knows of its place in space and of its pixels (`dicom.planes.FIELDS`).
+        It follows from the bytes and the edits.
     """
 
     instance: str
@@ -36,6 +42,7 @@ class Input:
     layout: Mapping[str, Any]
     frame: int | None = 1
     edits: tuple[dict[str, Any], ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class Task:
         What an image result is encoded as.
     volume : bool
         The program gets all inputs at once (`level: series`).
+    frame : int
+        Of a volume: which slice of the result, from 1, becomes a picture where the format is one.
     background : bool
         Tasks that are not go first.
     """
@@ -63,6 +72,7 @@ class Task:
     params: Mapping[str, Any] = field(default_factory=dict)
     format: str = "png"
     volume: bool = False
+    frame: int = 1
     background: bool = False
 
 
@@ -97,6 +107,7 @@ class PoolExecutor(Executor):
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
         self._background = BackgroundCalls(pool)
+        self._volumes = VolumeBuilder(pool)
 
     @property
     def slots(self) -> int:
@@ -105,8 +116,11 @@ class PoolExecutor(Executor):
 
     async def run(self, task: Task) -> Reply:
         """Do one; see `Executor.run`."""
+        if task.volume:
+            return await self._run_volume(task)
         (one,) = task.inputs
         arguments = {
+            "instance": one.instance,
             "path": one.path,
             "layout": dict(one.layout),
             "frame": one.frame,
@@ -117,3 +131,17 @@ class PoolExecutor(Executor):
         if task.background:
             return await self._background.call(task.program, arguments)
         return await self._pool.call(task.program, "process", arguments)
+
+    async def _run_volume(self, task: Task) -> Reply:
+        """Python code gets the files of the inputs, all other code their pixels in shared memory."""
+        arguments = {"params": dict(task.params), "frame": task.frame, "format": task.format}
+        if task.program.kind == "python":
+            files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
+            return await self._pool.call(
+                task.program, "process", arguments | {"files": files}, background=task.background
+            )
+        async with self._volumes.built(task) as volume:
+            arguments |= {"shape": volume.shape, "image": orjson.Fragment(volume.image)}
+            return await self._pool.call(
+                task.program, "process", arguments, descriptors=[volume.descriptor], background=task.background
+            )

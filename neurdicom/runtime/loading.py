@@ -15,7 +15,8 @@ import orjson
 
 from neurdicom.errors import PluginFailed
 from neurdicom.pixels.enrol import enrol
-from neurdicom.runtime import limits, native, results
+from neurdicom.runtime import limits, native, protocol, results
+from neurdicom.runtime.memory import map_doubles
 from neurdicom.runtime.model.archive import network_files
 from neurdicom.runtime.program import Program
 from neurdicom.runtime.results import Answer
@@ -98,8 +99,8 @@ class PythonPlugin(Loaded):
             init()
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
-        ds = results.dataset_of(arguments)
-        result = self._plugin.process(ds, **arguments.get("params", {}))
+        given: Any = results.datasets_of(arguments) if "files" in arguments else results.dataset_of(arguments)
+        result = self._plugin.process(given, **arguments.get("params", {}))
         return results.from_python(result, arguments, self._program)
 
     def unload(self) -> None:
@@ -161,12 +162,29 @@ class NativePlugin(Loaded):
         self._models = {"_models": network_files(program.models)} if program.models else {}
         self._images = native.ImageBuffer()
         self._plugin = native.NativePlugin(Path(program.target))
+        if not self._plugin.takes_images and program.level != "series":
+            raise PluginFailed(f'{program.title} exports ProcessVolume only: META.json must say "level": "series"')
+
+    def describe(self) -> dict[str, Any]:
+        return {"takes_volumes": self._plugin.takes_volumes}
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
+        if protocol.DESCRIPTORS in arguments:
+            return self._call_volume(arguments)
         pixels = results.pixels_of(arguments, self._program, self._images, single=self._plugin.wants_float32)
-        params = orjson.dumps(arguments.get("params", {}) | self._models)
+        params = orjson.dumps(arguments.get("params", {}) | self._models | self._image_of(arguments))
         result = self._plugin.process(pixels, params)
         return results.from_native(result, self._plugin.result_json(), arguments, self._program)
+
+    def _image_of(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"_image": results.image_of(arguments, self._program)} if self._program.geometry else {}
+
+    def _call_volume(self, arguments: dict[str, Any]) -> Answer:
+        volume = map_doubles(arguments[protocol.DESCRIPTORS][0], tuple(arguments["shape"]))
+        params = orjson.dumps(arguments["params"] | self._models | {"_image": arguments["image"]})
+        result, is_stack = self._plugin.process_volume(volume, params) or (None, False)
+        text = self._plugin.result_json()
+        return results.from_native(result, text, arguments, self._program, is_stack=is_stack)
 
     def unload(self) -> None:
         self._plugin.close()

@@ -40,6 +40,8 @@ class Manifest:
         What one call gets.
     input : {"stored", "modality"}
         Which pixel values a native plugin gets.
+    geometry : bool
+        A native plugin gets `_image` for single images, too.
     library : str or None
         File name of the shared library, where the author gave it.
     models : tuple of str
@@ -63,6 +65,7 @@ class Manifest:
     produces: Mapping[str, Any] = field(default_factory=dict)
     level: Literal["instance", "series"] = "instance"
     input: Literal["stored", "modality"] = "stored"
+    geometry: bool = False
     library: str | None = None
     models: tuple[str, ...] = ()
     timeout: float | None = None
@@ -147,6 +150,7 @@ def manifest_of(meta: Any) -> Manifest:
         produces=produces,
         level=given.get("level", "instance"),
         input=given.get("input", "stored"),
+        geometry=given.get("geometry", False),
         library=given.get("library"),
         models=tuple(given.get("models", [])),
         timeout=given.get("timeout"),

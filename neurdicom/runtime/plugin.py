@@ -7,20 +7,36 @@ from typing import Any, Self
 
 from neurdicom.runtime.installed import Installed, capped
 from neurdicom.runtime.manifest import Manifest, parse_manifest
-from neurdicom.runtime.program import Program
+from neurdicom.runtime.program import Level, Program
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin(Installed):
-    """One version of a plugin; `kind` is `python` or `native`, the id is its `plugin_guid`."""
+    """One version of a plugin; `kind` is `python` or `native`, the id is its `plugin_guid`.
+
+    Attributes
+    ----------
+    takes_volumes : bool
+        It can be given a whole series: it is Python, or exports `ProcessVolume`.
+    """
 
     manifest: Manifest
+    takes_volumes: bool = True
+
+    @property
+    def level(self) -> Level:
+        """What one call gets. Without `ProcessVolume`, a native plugin of level series gets one slice after another."""
+        return self.manifest.level if self.takes_volumes else "instance"
+
+    def as_document(self) -> dict[str, Any]:
+        return super(Plugin, self).as_document() | {"takes_volumes": self.takes_volumes}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read what `as_document` gave. Raises `Invalid` when this version of the server refuses its META.json."""
         own = {key: document[key] for key in ("kind", "target", "digest", "installed", "problem")}
-        return cls(manifest=parse_manifest(document["meta"].encode()), **own)
+        manifest = parse_manifest(document["meta"].encode())
+        return cls(manifest=manifest, takes_volumes=document.get("takes_volumes", True), **own)
 
     def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
         """What a worker loads; see `Installed.program`."""
@@ -34,4 +50,6 @@ class Plugin(Installed):
             memory=max(1, int(capped(manifest.memory, memory))),
             input=manifest.input,
             result=manifest.result,
+            level=manifest.level,
+            geometry=manifest.geometry,
         )

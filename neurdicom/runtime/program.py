@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Kind = Literal["builtin", "python", "native", "model"]
 Input = Literal["stored", "modality"]
+Level = Literal["instance", "series"]
 #: Kinds of result. A segmentation is an image of labels, measurements are JSON; both say more in a DICOM object.
 Result = Literal["IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"]
 
@@ -39,6 +40,10 @@ class Program:
         Models that a plugin reaches: the names that it knows them by, to their folders, each named after its digest.
     threads : int
         Most threads that one call may compute in; networks only.
+    level : {"instance", "series"}
+        What META.json says that one call gets.
+    geometry : bool
+        A native plugin gets `_image` in its parameters for single images, too.
     """
 
     kind: Kind
@@ -51,6 +56,8 @@ class Program:
     result: Result | None = None
     models: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
+    level: Level = "instance"
+    geometry: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:

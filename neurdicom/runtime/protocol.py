@@ -22,6 +22,9 @@ from neurdicom.errors import Invalid
 from neurdicom.runtime.arena import SIZE as ARENA_SIZE
 from neurdicom.runtime.arena import Arena, ArenaView
 
+#: Bytes of a reply; those of a tuple follow each other.
+Body = bytes | bytearray | memoryview | tuple[bytes | bytearray | memoryview, ...]
+
 HEAD: Final = struct.Struct("<IIQ")  # length of the control part, place of the body, length of the body
 INLINE: Final = 0
 BY_DESCRIPTOR: Final = 1
@@ -60,29 +63,25 @@ def message(control: dict[str, Any]) -> bytes:
     return HEAD.pack(len(text), INLINE, 0) + text
 
 
-def send(
-    sock: socket.socket,
-    control: dict[str, Any],
-    body: bytes | bytearray | memoryview = b"",
-    arena: Arena | None = None,
-) -> None:
+def send(sock: socket.socket, control: dict[str, Any], body: Body = b"", arena: Arena | None = None) -> None:
     """Send a message over a blocking socket; a large body goes through the arena, or in a memory file of its own."""
-    view = memoryview(body).cast("B")
+    views = [memoryview(part).cast("B") for part in (body if isinstance(body, tuple) else (body,))]
+    size = sum(map(len, views))
     text = dumps(control)
-    if len(view) <= MAX_INLINE:
-        parts: list[bytes | memoryview] = [HEAD.pack(len(text), INLINE, len(view)) + text, view]
+    if size <= MAX_INLINE:
+        parts: list[bytes | memoryview] = [HEAD.pack(len(text), INLINE, size) + text, *views]
         sent = sock.sendmsg(parts)
-        if sent < len(parts[0]) + len(view):
+        if sent < len(parts[0]) + size:
             sock.sendall(b"".join(parts)[sent:])
         return
-    if arena is not None and len(view) <= ARENA_SIZE:
-        arena.write(view)
-        _send_head(sock, HEAD.pack(len(text), IN_ARENA, len(view)) + text, arena.descriptor)
+    if arena is not None and size <= ARENA_SIZE:
+        arena.write(views[0] if len(views) == 1 else memoryview(b"".join(views)))
+        _send_head(sock, HEAD.pack(len(text), IN_ARENA, size) + text, arena.descriptor)
         arena.passed_on()
         return
-    descriptor = _seal(view)
+    descriptor = _seal(views)
     try:
-        _send_head(sock, HEAD.pack(len(text), BY_DESCRIPTOR, len(view)) + text, descriptor)
+        _send_head(sock, HEAD.pack(len(text), BY_DESCRIPTOR, size) + text, descriptor)
     finally:
         os.close(descriptor)
 
@@ -105,12 +104,14 @@ def _send_head(sock: socket.socket, head: bytes, descriptor: int | None) -> None
         sock.sendall(head[sent:])
 
 
-def _seal(view: memoryview) -> int:
-    """Copy bytes into a memory file that nobody can change any more."""
+def _seal(views: Sequence[memoryview]) -> int:
+    """Copy bytes, joined, into a memory file that nobody can change any more."""
     descriptor = os.memfd_create("result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        while view:
-            view = view[os.write(descriptor, view) :]
+        for view in views:
+            left = view
+            while left:
+                left = left[os.write(descriptor, left) :]
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS | fcntl.F_SEAL_SEAL)
     except BaseException:
         os.close(descriptor)

@@ -17,13 +17,17 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from neurdicom.dicom.edits import edit_dataset
-from neurdicom.errors import Invalid, NotAvailable, PluginFailed
+from neurdicom.dicom.planes import describe_volume
+from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
 from neurdicom.pixels.encode import describe, encode
+from neurdicom.pixels.form import as_layout
+from neurdicom.pixels.planes import planes_of
 from neurdicom.runtime.native import ImageBuffer
 from neurdicom.runtime.program import Program
+from neurdicom.runtime.protocol import Body
 from neurdicom.runtime.reading import read_image
 
-Answer = tuple[dict[str, Any], bytes | bytearray | memoryview]
+Answer = tuple[dict[str, Any], Body]
 Array = npt.NDArray[Any]
 
 #: JSON that goes with an image, in the reply's description; more is a result of its own.
@@ -32,6 +36,11 @@ _DEEPEST: Final = 200
 #: In the file meta of a dataset that has no SOP Instance UID; always the same, so that the same result is.
 _UNNAMED: Final = "2.25.0"
 _NUMBERS: Final = "biuf"
+_CHANNELS: Final = (1, 3, 4)
+#: Formats that give all slices of a stack.
+_WHOLE: Final = ("f32", "f64", "npy")
+#: Values of more bytes are read from the file when they are asked for.
+_DEFERRED: Final = 16 << 10
 _RAW: Final = {"f32": "<f4", "f64": "<f8"}
 
 
@@ -40,9 +49,24 @@ def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
 
     Edits in the arguments (`edits`: a list of {field, value, user, time}) are applied.
     """
-    ds = dcmread(arguments["path"], force=True)
-    if arguments.get("edits"):
-        edit_dataset(ds, arguments["edits"])
+    return _dataset(arguments, None)
+
+
+def datasets_of(arguments: Mapping[str, Any]) -> list[Dataset]:
+    """The instances of a series (`files`: a list of {path, edits}), in order.
+
+    Their pixels are not yet read: a plugin that looks at one after the other need not hold them all.
+    """
+    return [_dataset(one, _DEFERRED) for one in arguments["files"]]
+
+
+def _dataset(one: Mapping[str, Any], defer: int | None) -> Dataset:
+    try:
+        ds = dcmread(one["path"], force=True, defer_size=defer)
+    except FileNotFoundError as error:
+        raise NotFound("the file of this instance is gone") from error
+    if one.get("edits"):
+        edit_dataset(ds, one["edits"])
     return ds
 
 
@@ -52,8 +76,26 @@ def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffe
     return read_image(arguments["path"], arguments["layout"], arguments.get("frame") or 1, program.input, take)
 
 
-def from_native(image: Array | None, text: str | None, arguments: Mapping[str, Any], program: Program) -> Answer:
-    """Reply of a native plugin: its image, its JSON, or its image with the JSON in the description (`json`)."""
+def image_of(arguments: Mapping[str, Any], program: Program) -> dict[str, Any]:
+    """What a native plugin gets as `_image` of one frame, read from the file."""
+    layout, frame = as_layout(arguments["layout"]), arguments.get("frame") or 1
+    known = {edit["field"]: edit["value"] for edit in arguments.get("edits") or ()}
+    planes = planes_of(arguments["instance"], arguments["path"], layout, known, [frame])
+    return describe_volume(planes, program.input)
+
+
+def from_native(
+    image: Array | None,
+    text: str | None,
+    arguments: Mapping[str, Any],
+    program: Program,
+    *,
+    is_stack: bool = False,
+) -> Answer:
+    """Reply of a native plugin: its image, its JSON, or its image with the JSON in the description (`json`).
+
+    `is_stack` tells that the first axis of the image is that of slices.
+    """
     wants_json = program.gives_json or (arguments.get("format") == "json" and (text is not None or not program.result))
     if program.result is None:  # NULL with JSON and without an error is JSON instead of an image
         wants_json = wants_json or (image is None and text is not None)
@@ -63,7 +105,7 @@ def from_native(image: Array | None, text: str | None, arguments: Mapping[str, A
         return {"kind": "json", "media_type": "application/json"}, orjson.dumps(_parse(text, program))
     if image is None:
         raise PluginFailed("Process returned NULL")
-    meta, body = _picture(image, arguments)
+    meta, body = _picture(image, arguments, is_stack=is_stack)
     if text is not None and len(text) <= _MOST_BESIDE:
         meta["json"] = _parse(text, program)
     return meta, body
@@ -105,10 +147,10 @@ def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> 
         array = np.asarray(result)
     except ValueError as error:
         raise PluginFailed(f"{program.title}: what process returned is no image: {error}") from None
-    if array.dtype.kind not in _NUMBERS or array.ndim not in (2, 3):
+    if array.dtype.kind not in _NUMBERS or not _can_be_picture(array):
         kind = f"{type(result).__name__} ({array.ndim}-D, {array.dtype})"
         raise PluginFailed(f"{program.title}: process returned {kind}; an image is a 2-D or 3-D array of numbers")
-    return _picture(array, arguments)
+    return _picture(array, arguments, is_stack=array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in _CHANNELS))
 
 
 def _image_and_json(image: Any, beside: Mapping[Any, Any], arguments: Mapping[str, Any], program: Program) -> Answer:
@@ -124,7 +166,12 @@ def _image_and_json(image: Any, beside: Mapping[Any, Any], arguments: Mapping[st
 
 def _is_json(result: Any) -> bool:
     """Whether it is JSON where the plugin declares no kind: anything but an array that can be a picture."""
-    return not (hasattr(result, "__array__") and np.ndim(result) in (2, 3))
+    return not (hasattr(result, "__array__") and _can_be_picture(np.asarray(result)))
+
+
+def _can_be_picture(array: Array) -> bool:
+    """Whether it is an image, a stack of grey ones, or a stack of coloured ones."""
+    return array.ndim in (2, 3) or (array.ndim == 4 and array.shape[3] in _CHANNELS)
 
 
 def _datasets(result: Any) -> list[Dataset]:
@@ -135,25 +182,37 @@ def _datasets(result: Any) -> list[Dataset]:
     return []
 
 
-def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = False) -> Answer:
-    """Encode an image; of a stack (frames, rows, columns) the frame that was asked for."""
+def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = False, is_stack: bool = False) -> Answer:
+    """Encode an image; of a stack, whose first axis is that of frames or slices, as a picture the one asked for."""
     wanted = arguments.get("format") or "png"
     if wanted == "json":
         raise NotAvailable("the plugin's result is an image, which is not given as json")
-    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and wanted not in ("f32", "f64", "npy"):
+    if is_stack and wanted not in _WHOLE:
         frame = arguments.get("frame") or 1
         if not 1 <= frame <= len(array):
             raise Invalid(f"frame is {frame}; the plugin's result has {len(array)}", field="frame")
-        array = array[frame - 1]
-    meta = {"kind": "image", "samples": describe(array, "npy")["dtype"]} | describe(array, wanted)
+        array, is_stack = array[frame - 1], False
+    meta: dict[str, Any] = {"kind": "image", "samples": describe(array, "npy")["dtype"]} | describe(array, wanted)
     if picture:
         meta["picture"] = True
+    if is_stack:
+        meta["stack"] = True
     if wanted in _RAW and array.dtype.kind in _NUMBERS:  # samples of that type go as they lie: no copy but the reply's
         samples = np.ascontiguousarray(array, dtype=_RAW[wanted])
         body = samples.data.cast("B") if samples.size else b""
         return meta | {"media_type": "application/octet-stream"}, body
+    if wanted == "npy" and array.flags.c_contiguous and array.dtype.isnative and array.size:
+        # A volume and a copy of it would seldom fit into the memory that the plugin may have.
+        return meta | {"media_type": "application/x-npy"}, (_npy_header(array), array.reshape(-1).view("u1").data)
     media_type, encoded = encode(array, wanted, picture=picture)
     return meta | {"media_type": media_type}, encoded
+
+
+def _npy_header(array: Array) -> bytes:
+    """What comes before the samples in an .npy file."""
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.getvalue()
 
 
 def _samples(image: Image.Image) -> Array:

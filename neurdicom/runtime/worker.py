@@ -114,10 +114,7 @@ def _introduce(connection: socket.socket, control: dict[str, Any], arena: Arena)
 
 
 def _send(
-    connection: socket.socket,
-    control: dict[str, Any],
-    body: bytes | bytearray | memoryview = b"",
-    arena: Arena | None = None,
+    connection: socket.socket, control: dict[str, Any], body: protocol.Body = b"", arena: Arena | None = None
 ) -> None:
     try:
         protocol.send(connection, control, body, arena)

@@ -55,7 +55,9 @@ class PluginService(PackageService[Plugin, Archive]):
                 self._models.named(name)
             except Conflict as error:
                 raise Invalid(f"META.json: {error}", field=f"models.{index}") from error
-        return await super()._probe(version)
+        async with self._prepared(version) as program:
+            learned = await self._pool.probe(program)
+        return replace(version, takes_volumes=learned.get("takes_volumes", True) is True)
 
     def _as_tool(self, version: Plugin) -> Tool:
         manifest = version.manifest
@@ -67,7 +69,7 @@ class PluginService(PackageService[Plugin, Archive]):
             author=manifest.author,
             digest=version.digest,
             params=manifest.params,
-            level=manifest.level,
+            level=version.level,
             input=manifest.input,
             result=manifest.result,
             produces=manifest.produces,

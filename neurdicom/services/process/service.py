@@ -10,12 +10,12 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
-from neurdicom.runtime.execution import Executor, Task
+from neurdicom.runtime.execution import Executor, Input, Task
 from neurdicom.runtime.params import convert_arguments
 from neurdicom.runtime.program import Reply
 from neurdicom.services.process.cache import Asked, ResultCache
 from neurdicom.services.process.derive import DICOM, EXACT, DeriveService, Origin, as_reply
-from neurdicom.services.process.inputs import instance_input
+from neurdicom.services.process.inputs import instance_input, series_inputs, whole_instance
 from neurdicom.services.process.work import Processed, Work
 from neurdicom.services.results import ANY, BESIDE, Record, ResultService
 from neurdicom.services.tools import Tool, ToolSet, ToolType
@@ -123,11 +123,17 @@ class ProcessService:
 
     async def _ask(self, work: Work) -> Asked:
         """Find what a work comes to."""
-        found = await instance_input(self._catalog, self._blobs, work.entity, work.frame)
         tool = self.tool(work.tool_type, work.tool, work.digest)
-        if tool.level == "series" or work.level is not Level.INSTANCE:
-            raise Invalid(f"the plugin {tool.name!r} works on a series, not on an instance")
-        return Asked(work, tool, (found,))
+        return Asked(work, tool, await self._inputs(work, tool))
+
+    async def _inputs(self, work: Work, tool: Tool) -> tuple[Input, ...]:
+        """The files that a work is about, as many as a call of the tool gets."""
+        if tool.level == "series":
+            find = series_inputs if work.level is Level.SERIES else whole_instance
+            return await find(self._catalog, self._blobs, work.entity)
+        if work.level is not Level.INSTANCE:
+            raise Invalid(f"the {tool.type} {tool.name!r} works on instances, not on a {work.level}")
+        return (await instance_input(self._catalog, self._blobs, work.entity, work.frame),)
 
     async def _compute(self, asked: Asked, format: str) -> Reply:
         """Have a worker compute it."""
@@ -135,7 +141,15 @@ class ProcessService:
         async with self._set(work.tool_type).use(work.tool, asked.tool.digest) as running:
             if running.tool.uses != asked.tool.uses:
                 raise Conflict(f"a model that {asked.tool.name!r} reaches was replaced meanwhile")
-            task = Task(running.program, asked.inputs, work.params, format, background=work.background)
+            task = Task(
+                running.program,
+                asked.inputs,
+                work.params,
+                format,
+                volume=asked.tool.level == "series",
+                frame=work.frame or 1,
+                background=work.background,
+            )
             return await self._executor.run(task)
 
     async def content(
