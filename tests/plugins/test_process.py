@@ -199,8 +199,6 @@ def test_what_is_not_there_is_not_found(site: Site) -> None:
     assert site.run("no.such").status_code == 404
     assert site.client.get("/api/instances/1.2.3/process/by_plugin/test.plugin").status_code == 404
     assert site.run(store="true").status_code == 406
-    assert site.install(package(ECHO, level="series")).status_code == 200
-    assert site.run().status_code == 422
 
 
 def test_edits_are_in_the_dataset(site: Site) -> None:
