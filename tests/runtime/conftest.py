@@ -16,6 +16,7 @@ from pydicom.data import get_testdata_file
 
 from neurdicom.dicom.part10 import read_header
 from neurdicom.runtime.pool import Program, Reply, WorkerPool
+from tests.runtime.volumes import ASIS, Runner
 
 EXAMPLES = Path(__file__).parents[2] / "native_examples"
 HEADERS = Path(__file__).parents[2] / "bridge" / "include"
@@ -152,3 +153,14 @@ def native(tmp_path: Path) -> Callable[..., Program]:
         return Program("native", str(library), **({"name": "probe", "timeout": 20.0, "memory": 512} | fields))
 
     return make
+
+
+@pytest.fixture
+def run(shared: Pool, tmp_path: Path) -> Runner:
+    return Runner(shared, tmp_path)
+
+
+@pytest.fixture
+def volume(native: Callable[..., Program]) -> Callable[..., Program]:
+    """A native plugin of level series."""
+    return lambda source=ASIS, **fields: native(source, level="series", **fields)

@@ -1,14 +1,8 @@
 """Volumes: what native code and Python get of a series, what comes back, and what is left when something ends."""
 
-import asyncio
-import gc
 import io
-import os
-import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -16,70 +10,12 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from neurdicom.dicom.part10 import read_header
-from neurdicom.dicom.planes import FIELDS
-from neurdicom.errors import Invalid, NeurdicomError, NotAvailable, NotFound, PluginCrashed, PluginFailed, PluginMemory
+from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
 from neurdicom.runtime.execution import Input, PoolExecutor, Task
-from neurdicom.runtime.pool import Program, Reply
-from tests.runtime.conftest import Pool, running
-from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels, write
-
-FRAME = """
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <signal.h>
-static char* text;
-Plugin* InitPlugin(void) { return (Plugin*)malloc(1); }
-void DestroyPlugin(Plugin* plugin) { free(plugin); free(text); text = 0; }
-#define VOLUME double* ProcessVolume(Plugin* p, double* v, int w, int h, int d, const char* s)
-"""
-#: Gives the volume as it is, and its parameters as JSON.
-ASIS = FRAME + "VOLUME { free(text); text = strdup(s); return v; } const char* ResultJson(Plugin* p) { return text; }"
-
-
-def inputs_of(folder: Path, files: Sequence[Dataset | Path]) -> tuple[Input, ...]:
-    """What the catalog would say of files."""
-    made = []
-    for ds in files:
-        path = ds if isinstance(ds, Path) else write(ds, folder)
-        header = read_header(path)
-        known = {name: header.attributes.get(name) for name in FIELDS if name != "series"}
-        known["series"] = header.attributes["series_instance_uid"]
-        made.append(Input(header.ids[3], str(path), "", header.layout.as_dict(), None, (), known))
-    return tuple(made)
-
-
-class Runner:
-    """Runs volumes in the pool that the tests of a module share."""
-
-    def __init__(self, shared: Pool, folder: Path) -> None:
-        self._shared = shared
-        self.executor = shared.run(self._make())
-        self.folder = folder
-
-    async def _make(self) -> PoolExecutor:
-        return PoolExecutor(self._shared.pool)
-
-    def __call__(self, program: Program, files: Sequence[Any], format: str = "f64", **fields: Any) -> Reply:
-        inputs = inputs_of(self.folder, files)
-        return self._shared.run(self.executor.run(Task(program, inputs, format=format, volume=True, **fields)))
-
-
-@pytest.fixture
-def run(shared: Pool, tmp_path: Path) -> Runner:
-    return Runner(shared, tmp_path)
-
-
-@pytest.fixture
-def volume(native: Callable[..., Program]) -> Callable[..., Program]:
-    """A native plugin of level series."""
-    return lambda source=ASIS, **fields: native(source, level="series", **fields)
-
-
-def samples(reply: Reply) -> Any:
-    return np.frombuffer(reply.body, reply.meta["dtype"]).reshape(reply.meta["shape"])
+from neurdicom.runtime.pool import Program
+from tests.runtime.conftest import Pool
+from tests.runtime.volumes import ASIS, FRAME, Runner, inputs_of, samples
+from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 
 
 def test_slices_come_in_the_order_of_their_places(run: Runner, volume: Callable[..., Program]) -> None:
@@ -275,26 +211,6 @@ def test_failures_are_told(run: Runner, volume: Callable[..., Program], body: st
         run(volume(FRAME + body), [ct_slice(1), ct_slice(2), ct_slice(3)])
 
 
-def test_what_is_too_large_is_refused_beforehand(run: Runner, volume: Callable[..., Program]) -> None:
-    crash = FRAME + "VOLUME { abort(); }"
-    pixels = np.zeros((64, 256, 256), "i2")
-    files = [ct_slice(1, pixels=pixels, NumberOfFrames=64)]
-    with pytest.raises(PluginMemory, match=r"64 slices of 256 x 256 takes 32 MiB as doubles, and probe has 32 MiB"):
-        run(volume(crash, memory=32), files)
-    # It counts once: the rest of the limit is the plugin's.
-    touch = (
-        FRAME
-        + """VOLUME {
-        for (long i = 0; i < (long)w * h * d; ++i) v[i] = i;
-        char* more = malloc(40 << 20); memset(more, 1, 40 << 20); usleep(50000); v[0] = more[w];
-            free(more); return v; }"""
-    )
-    assert run(volume(touch, memory=100), files).meta["shape"] == [64, 256, 256]
-    assert np.load(io.BytesIO(bytes(run(volume(touch, memory=100), files, "npy").body)))[-1, -1, -1] == (64 << 16) - 1
-    with pytest.raises(PluginMemory, match="went past its memory limit of 64 MiB"):
-        run(volume(touch, memory=64, digest="other"), files)
-
-
 def test_the_volume_is_aligned_and_private(run: Runner, volume: Callable[..., Program]) -> None:
     source = FRAME + "VOLUME { v[1] = v[0]; v[0] = (size_t)v % 64; return v; }"
     program = volume(source)
@@ -371,125 +287,3 @@ def test_a_library_with_process_volume_only(shared: Pool, native: Callable[..., 
     assert shared.run(shared.pool.probe(native(ASIS, level="series"))) == {"takes_volumes": True}
     with pytest.raises(PluginFailed, match=r'META.json must say "level": "series"'):
         shared.run(shared.pool.probe(native(ASIS, digest="other")))
-
-
-def _volumes_held() -> int:
-    """How often a volume is open or mapped, in this process and in those that it started."""
-    held, pids = 0, [os.getpid()]
-    while pids:
-        process = Path(f"/proc/{pids.pop()}")
-        with suppress(OSError):  # it has just ended
-            held += sum("memfd:volume" in str(file.readlink()) for file in (process / "fd").iterdir())
-            held += (process / "maps").read_text().count("memfd:volume")
-            for thread in (process / "task").iterdir():
-                pids += map(int, (thread / "children").read_text().split())
-    return held
-
-
-def _open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def test_a_crash_leaves_nothing(run: Runner, volume: Callable[..., Program]) -> None:
-    pixels = np.zeros((64, 256, 256), "i2")
-    files = [ct_slice(1, pixels=pixels, NumberOfFrames=64)]
-    open_files = _open_files()
-    for fault, error, says in (
-        ("v[0] = 1; abort();", PluginCrashed, "SIGABRT"),
-        ("raise(SIGKILL);", PluginCrashed, "SIGKILL"),
-        ("*(volatile double*)(v + (long)w * h * d + (1 << 20)) = 1; *(volatile int*)8 = 1;", PluginCrashed, "SIGSEGV"),
-        ("exit(3);", PluginCrashed, "status 3"),
-    ):
-        for _ in range(4):
-            with pytest.raises(error, match=says):
-                run(volume(FRAME + f"VOLUME {{ {fault} return v; }}", name=f"{error.code}.c", digest=fault), files)
-    assert _volumes_held() == 0
-    assert _open_files() <= open_files + 12  # the workers that are up
-
-
-def test_many_volumes_leave_nothing(run: Runner, volume: Callable[..., Program]) -> None:
-    program = volume(FRAME + "VOLUME { for (long i = 0; i < (long)w * h * d; ++i) v[i] += 1; return v; }")
-    inputs = inputs_of(run.folder, [ct_slice(n, pixels=np.zeros((64, 64), "i2")) for n in range(1, 9)])
-    task = Task(program, inputs, format="f64", volume=True)
-
-    async def many(count: int) -> None:
-        for _ in range(count):
-            await run.executor.run(task)
-
-    run._shared.run(many(30))
-    workers = [group["pids"] for group in run._shared.pool.statistics()]
-    before = [_held(pid) for pids in workers for pid in pids]
-    files = _open_files()
-    run._shared.run(many(270))
-    assert [group["pids"] for group in run._shared.pool.statistics()] == workers
-    grown = [after - held for after, held in zip([_held(p) for ps in workers for p in ps], before, strict=True)]
-    assert max(grown) < 4 << 20
-    assert _open_files() == files
-    assert _volumes_held() == 0
-
-
-def _held(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_that_are_killed_while_they_fill(workers: int, tmp_path: Path, native: Callable[..., Program]) -> None:
-    """What was begun is done by others; whatever comes out is either the volume or an error that says so."""
-
-    async def main() -> None:
-        async with running(workers) as pool:
-            executor = PoolExecutor(pool)
-            pixels = np.arange(200 * 128 * 128, dtype="i4").astype("i2").reshape(200, 128, 128)
-            files = [ct_slice(n, pixels=pixels[n]) for n in range(200)]
-            task = Task(native(ASIS, level="series"), inputs_of(tmp_path, files), format="f64", volume=True)
-            await executor.run(task)
-            stop = False
-
-            async def kill() -> None:
-                while not stop:
-                    await asyncio.sleep(0.05)
-                    for group in pool.statistics():
-                        for pid in group["pids"] if group["name"] == "volumes" else ():
-                            os.kill(pid, signal.SIGKILL)
-
-            killing = asyncio.create_task(kill())
-            outcomes = []
-            for _ in range(8):
-                try:
-                    reply = await executor.run(task)
-                    np.testing.assert_array_equal(samples(reply), pixels)
-                    outcomes.append("volume")
-                except NeurdicomError as error:
-                    assert not isinstance(error, PluginFailed), error
-                    outcomes.append(error.code)
-            stop = True
-            await killing
-            assert _volumes_held() == 0
-            assert set(outcomes) <= {"volume", "not_available", "unavailable", "plugin_crashed"}, outcomes
-            reply = await executor.run(task)
-            np.testing.assert_array_equal(samples(reply), pixels)
-
-    asyncio.run(main())
-    gc.collect()  # tracebacks hold replies, which hold descriptors
-
-
-def test_a_caller_that_goes_away(tmp_path: Path, native: Callable[..., Program]) -> None:
-    """At any moment: while slices are read, while the plugin works. The memory goes with the last that uses it."""
-
-    async def main() -> None:
-        async with running(2) as pool:
-            executor = PoolExecutor(pool)
-            files = [ct_slice(n, pixels=np.zeros((128, 128), "i2")) for n in range(100)]
-            source = FRAME + "VOLUME { usleep(20000); return v; }"
-            task = Task(native(source, level="series"), inputs_of(tmp_path, files), format="f64", volume=True)
-            await executor.run(task)
-            for step in range(20):
-                call = asyncio.create_task(executor.run(task))
-                await asyncio.sleep(step * 0.005)
-                call.cancel()
-                await asyncio.gather(call, return_exceptions=True)
-            assert (await executor.run(task)).meta["shape"] == [100, 128, 128]
-            assert _volumes_held() == 0
-
-    asyncio.run(main())
-    gc.collect()  # tracebacks hold replies, which hold descriptors
