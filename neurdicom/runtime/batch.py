@@ -18,7 +18,7 @@ from neurdicom.runtime import protocol
 from neurdicom.runtime.arena import SIZE, Arena
 from neurdicom.runtime.program import Program, Reply
 
-Answer = tuple[dict[str, Any], bytes | bytearray | memoryview]
+Answer = tuple[dict[str, Any], protocol.Body]
 
 #: Number of the batch, answers so far.
 _HEAD: Final = struct.Struct("<QQ")
@@ -55,14 +55,16 @@ def answer(request: Mapping[str, Any], arena: Arena, call: Callable[[Any], Answe
     arena.write(_HEAD.pack(request["batch"], 0))
     meta: dict[str, Any] = {"last": None}
     control: dict[str, Any] = {}
-    left: bytes | bytearray | memoryview = b""
+    left: protocol.Body = b""
     for number, arguments in enumerate(request["calls"]):
         control, body = call(arguments)
-        text, view = protocol.dumps(control), memoryview(body).cast("B")
-        if size + _RECORD.size + len(text) + len(view) > SIZE:
+        text, views = protocol.dumps(control), protocol.pieces(body)
+        length = sum(map(len, views))
+        if size + _RECORD.size + len(text) + length > SIZE:
             meta["last"], left = control, body
             break
-        for piece in (_RECORD.pack(len(text), len(view)), text, view):
+        parts: list[bytes | memoryview] = [_RECORD.pack(len(text), length), text, *views]
+        for piece in parts:
             arena.write(piece, size)
             size += len(piece)
         arena.write(_HEAD.pack(request["batch"], number + 1))

@@ -65,7 +65,7 @@ def message(control: dict[str, Any]) -> bytes:
 
 def send(sock: socket.socket, control: dict[str, Any], body: Body = b"", arena: Arena | None = None) -> None:
     """Send a message over a blocking socket; a large body goes through the arena, or in a memory file of its own."""
-    views = [memoryview(part).cast("B") for part in (body if isinstance(body, tuple) else (body,))]
+    views = pieces(body)
     size = sum(map(len, views))
     text = dumps(control)
     if size <= MAX_INLINE:
@@ -90,6 +90,11 @@ def introduce(sock: socket.socket, control: dict[str, Any], arena: Arena) -> Non
     """Send a first message without a body, and with it the arena."""
     _send_head(sock, HEAD.pack(len(text := dumps(control)), IN_ARENA, 0) + text, arena.descriptor)
     arena.passed_on()
+
+
+def pieces(body: Body) -> list[memoryview]:
+    """The bytes of a body, a piece after the other."""
+    return [memoryview(part).cast("B") for part in (body if isinstance(body, tuple) else (body,))]
 
 
 def rights_of(descriptors: Sequence[int]) -> "list[tuple[int, int, array[int]]]":
