@@ -62,6 +62,7 @@ def test_values_window_and_normalisation(site: Site) -> None:
         ({"normalization": "min-max"}, (VALUES - low) / (high - low)),
         ({"normalisation": {"min": 0, "max": 40}}, np.clip(VALUES / 40, 0, 1)),
         ({"normalisation": {"type": "range", "min": 0, "max": 40, "range": [-1, 1]}}, np.clip(VALUES / 20 - 1, -1, 1)),
+        ({"normalization": {"type": "zscore"}}, (VALUES - VALUES.mean()) / VALUES.std()),
         ({"normalisation": {"type": "z-score"}}, (VALUES - VALUES.mean()) / VALUES.std()),
         ({"normalisation": None, "window": None}, VALUES),
     ]

@@ -188,6 +188,7 @@ META: list[tuple[dict[str, Any], str]] = [
     ({"input": {"channels": 2}}, "input.channels"),
     ({"input": {"window": {"center": 40, "width": 0}}}, "input.window"),
     ({"input": {"window": [40, -1]}}, "input.window"),
+    ({"input": {"layout": "NCDHW", "window": "dicom"}}, "input.window"),
     ({"input": {"normalisation": {"mean": 0, "std": 0}}}, "input.normalisation.std"),
     ({"input": {"normalization": {"min": 1, "max": 1}}}, "input.normalization.min"),
     ({"input": {"values": "hounsfield"}}, "input.values"),

@@ -16,8 +16,8 @@ from neurdicom.runtime.manifest import schema as plugin_schema
 OutputKind = Literal["classification", "segmentation", "image"]
 Activation = Literal["softmax", "sigmoid", "none"]
 
-#: Members of a segment in a plugin's META.json that a label may have, too.
-_SEGMENT = "segment"
+#: Spellings of one way to normalise.
+_Z_SCORE = ("z-score", "zscore", "z_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a model's META.json."""
     text = resources.files(__package__).joinpath("model.schema.json").read_bytes()
     loaded: dict[str, Any] = orjson.loads(text)
-    segment = plugin_schema()["$defs"][_SEGMENT]["properties"]
+    segment = plugin_schema()["$defs"]["segment"]["properties"]
     described = loaded["$defs"]["label"]["anyOf"][1]
     described["properties"] = {key: value for key, value in segment.items() if key != "number"}
     loaded["$defs"]["code"] = plugin_schema()["$defs"]["code"]
@@ -207,6 +207,9 @@ def _input_of(given: Mapping[str, Any]) -> InputSpec:
                 f"META.json: input.window: the width is {window[1]}; more than 0 is expected", field="input.window"
             )
         window = (window[0], window[1])
+    if window == "dicom" and "D" in layout:
+        message = "META.json: input.window: each slice has its own window; a volume needs one of numbers"
+        raise Invalid(message, field="input.window")
     return InputSpec(
         **plain
         | {
@@ -253,8 +256,11 @@ def _normalisation_of(given: Mapping[str, Any]) -> Normalisation:
         if 0 in std or min(std) < 0:
             raise Invalid(f"META.json: {where}.std is {value['std']}; more than 0 is expected", field=f"{where}.std")
         return Normalisation("mean", mean, std)
-    if value.get("type") in ("none", "z-score"):
-        return Normalisation(value["type"])
+    kind = value.get("type", "range")
+    if kind == "none":
+        return Normalisation()
+    if kind in _Z_SCORE:
+        return Normalisation("z-score")
     low, high = value.get("min"), value.get("max")
     if low is not None and low >= high:
         raise Invalid(f"META.json: {where}: min is {low} and max is {high}; less is expected", field=f"{where}.min")
