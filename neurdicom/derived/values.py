@@ -18,6 +18,7 @@ _LARGEST: Final = 1e37
 _MOST: Final = 65535
 #: Wider windows are left to the viewer: there is software that takes them as 32-bit integers.
 _WIDEST: Final = 2e9
+_NARROWEST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +155,9 @@ def describe_window(ds: Dataset, stored: Stored) -> None:
     """A window from the minimum to the maximum of all the result's values (PS3.3 C.11.2.1.2)."""
     low = float(stored.array.min()) * stored.slope + stored.intercept
     high = float(stored.array.max()) * stored.slope + stored.intercept
-    if high - low > _WIDEST:
+    if not (high - low <= _WIDEST and (high - low >= _NARROWEST or not stored.is_rescaled)):
         return
-    # Of the linear function: the lower end is center - 0.5 - (width - 1) / 2, and width is at least 1.
-    width = max(high - low + 1, 1.0)
-    if stored.is_rescaled:  # values between 0 and 1, say: the function without the halves
-        width = max(high - low, stored.slope)
-        ds.VOILUTFunction = "LINEAR_EXACT"
-    ds.WindowCenter = format_number_as_ds((low + high) / 2 + (0 if stored.is_rescaled else 0.5))
-    ds.WindowWidth = format_number_as_ds(width)
+    # The lower end is center - 0.5 - (width - 1) / 2. Of the function LINEAR, since viewers (OHIF 3.13) fail with
+    # LINEAR_EXACT; it has no width below 1, so that a narrower range is left to the viewer as well.
+    ds.WindowCenter = format_number_as_ds((low + high + 1) / 2)
+    ds.WindowWidth = format_number_as_ds(high - low + 1)
