@@ -1,18 +1,17 @@
 """OHIF, in a real browser and from another origin, lists studies and shows their pixels."""
 
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pydicom.data import get_testdata_file
 
 from tests.support.files import ROOT, dicom_file
-from tests.support.ohif import FOLDER, Ohif
+from tests.support.ohif import Ohif
 from tests.support.server import Server
 
 #: Patient to file: little endian, JPEG 2000, JPEG-LS or RLE, colour, and an ultrasound of several frames.
@@ -23,28 +22,6 @@ FILES = {
     "COLOUR": "SC_rgb_small_odd_jpeg.dcm",
     "FRAMES": "examples_ybr_color.dcm",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, with WebGL in software."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("chromium is not on the PATH (Debian: apt-get install chromium)")
-    arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def ohif() -> Iterator[Ohif]:
-    """A web server of the viewer."""
-    if not FOLDER.is_dir():
-        pytest.skip("the OHIF viewer is not here; `make ohif` fetches it")
-    with Ohif() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
