@@ -1,6 +1,7 @@
 """Whether what a result came of is still there."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.attributes import Level
@@ -8,6 +9,15 @@ from neurdicom.services.results.record import Record
 
 #: Instances asked for at a time.
 _AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Ids of what an instance lies in."""
+
+    patient: str
+    study: str
+    series: str
 
 
 class Liveness:
@@ -31,15 +41,16 @@ class Liveness:
         present = await self._digests({one["instance"] for record in records for one in record.stored})
         return [[one for one in record.stored if one["instance"] in present] for record in records]
 
-    async def place(self, record: Record) -> tuple[str | None, str | None, str | None]:
-        """Ids of the patient, the study and the series that the first source lies in."""
+    async def place(self, record: Record) -> Place | None:
+        """What the first source lies in; None if it is gone."""
         location = await self._catalog.locate(record.sources[0][0])
         if location is None:
-            return None, None, None
+            return None
         if location.study not in self._patients:
             study = await self._catalog.get(Level.STUDY, location.study)
             self._patients[location.study] = study["patient"] if study else None
-        return self._patients[location.study], location.study, location.series
+        patient = self._patients[location.study]
+        return None if patient is None else Place(patient, location.study, location.series)
 
     async def _digests(self, instances: set[str]) -> dict[str, str]:
         wanted, found = sorted(instances), dict[str, str]()

@@ -268,7 +268,7 @@ def merged(before: Record | None, record: Record, *, replaces: bool) -> tuple[Re
         values=told.values,
         left_out=told.left_out,
         bodies=before.bodies | record.bodies,
-        evicted=[name for name in before.evicted if name not in record.bodies],
+        evicted=[name for name in dict.fromkeys((*before.evicted, *record.evicted)) if name not in record.bodies],
     )
     return after, [key for key in unused if key is not None]
 

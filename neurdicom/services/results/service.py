@@ -208,14 +208,18 @@ class ResultService:
             new: dict[str, Record] = {}
             unused: list[str] = []
             written: list[str] = []
+            done: set[Kept] = set()
             try:
                 for kept in chosen:
                     before = new.get(kept.record.id) or await self._store.find(kept.record.id)
                     if kept.adds and (before is None or before.tag != kept.record.tag):
                         continue
+                    place = await look.place(kept.record)
+                    if place is None:  # it was deleted a moment ago
+                        continue
                     record = await asyncio.to_thread(self._shelf.place, kept, written)
-                    patient, study, series = await look.place(record)
-                    record = replace(record, patient=patient, study=study, series=series)
+                    record = replace(record, patient=place.patient, study=place.study, series=place.series)
+                    done.add(kept)
                     new[record.id], gone = merged(before, record, replaces=kept.replaces)
                     unused += gone
                 await self._store.put(list(new.values()), renewed=[k.record.id for k in chosen if k.replaces])
@@ -226,7 +230,7 @@ class ResultService:
             if not self._catalog.is_exclusive:  # another server may have deleted a source meanwhile
                 await self._bring_in_step(list(new.values()))
             await self._shelf.make_room()
-            return [kept in chosen for kept in group]
+            return [kept in done for kept in group]
 
     async def note_stored(self, result: str, instances: Sequence[str]) -> None:
         """DICOM instances were made of a result and stored. On return that is durable."""

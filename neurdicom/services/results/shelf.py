@@ -88,18 +88,22 @@ class Shelf:
         """
         bodies: dict[str, Body] = {}
         told: dict[str, Any] = {}
+        evicted: list[str] = []
         for name, body in kept.record.bodies.items():
             payload = kept.payloads[name]
             is_json = name == BESIDE or body.meta.get("kind") == "json"
             if is_json:
                 told = _told(payload)
             key = None
-            if not (is_json and told["value"] is not None) and len(payload) <= self._most:
+            if not (is_json and told["value"] is not None):
+                if len(payload) > self._most:
+                    evicted.append(name)
+                    continue
                 key = self._store.write(payload)
                 written.append(key)
                 self.size += len(payload)
             bodies[name] = replace(body, key=key, size=len(payload))
-        return replace(kept.record, bodies=bodies, **told)
+        return replace(kept.record, bodies=bodies, evicted=evicted, **told)
 
     async def remove(self, keys: Sequence[str]) -> None:
         """Delete files, and count their room as free."""

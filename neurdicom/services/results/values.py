@@ -12,7 +12,7 @@ from typing import Any
 from neurdicom.catalog.terms import LONGEST, Having, Operator, Scalar, is_term
 from neurdicom.errors import Invalid
 
-#: Terms of one result's values; the first in the order of the JSON.
+#: Terms of one result's values.
 MOST_VALUES = 2000
 
 #: In front of a path, in the name of a term: no field of the record's begins so.
@@ -23,7 +23,7 @@ _MIXTURES = 4
 _LONGEST_TEXT = 1024
 _CONDITION = re.compile(
     r"""\s* (?P<path> (?: "(?:[^"\\]|\\.)*" | [^\s"<>=!] )+? ) \s* (?P<op> <= | >= | != | == | = | < | > ) \s*
-        (?P<value> (?![<>=!]) .*? ) \s*""",
+        (?P<value> (?![\s<>=!]) .*? ) \s*""",
     re.VERBOSE | re.DOTALL,
 )
 _STEP = re.compile(r"""(?P<name> "(?:[^"\\]|\\.)*" | [^\s."\[\]<>=!]+ )? (?P<places> (?:\[\d{1,9}\])* )""", re.VERBOSE)
@@ -41,9 +41,17 @@ def values_of(value: Any) -> tuple[list[list[Any]], int]:
     count : int
         How many values are left out: too many, too long, or too deep.
     """
-    found: dict[tuple[str, Scalar], None] = {}
+    alone: list[tuple[tuple[str, ...], Scalar]] = []
+    listed: list[tuple[tuple[str, ...], Scalar]] = []
     left_out = 0
     for paths, one in _walk(value, ("",), 0):
+        chosen = alone if len(paths) == 1 else listed
+        if len(chosen) < MOST_VALUES:
+            chosen.append((paths, one))
+        else:
+            left_out += 1
+    found: dict[tuple[str, Scalar], None] = {}
+    for paths, one in (*alone, *listed):  # what is in long lists must not keep what stands alone from being found
         terms = [(PREFIX + path, one) for path in paths]
         if len(found) + len(terms) > MOST_VALUES or not all(is_term(*term) for term in terms):
             left_out += 1
