@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from neurdicom.dicom.attributes import Level
 from neurdicom.runtime.execution import Input
 from neurdicom.runtime.program import Reply
 from neurdicom.services.jobs.record import now
@@ -39,7 +40,12 @@ class Asked:
     @property
     def is_whole(self) -> bool:
         """The tool gets all frames: the one that is asked for only says which of a stack becomes a picture."""
-        return not self.tool.per_frame or self.inputs[0].frame is None
+        return not self.tool.per_frame or self.is_volume
+
+    @property
+    def is_volume(self) -> bool:
+        """The inputs are the slices of a volume."""
+        return len(self.inputs) != 1 or self.work.level is Level.SERIES or self.inputs[0].frame is None
 
     @property
     def frame(self) -> int | None:

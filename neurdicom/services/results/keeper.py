@@ -34,6 +34,10 @@ class Kept:
         What was kept of it before goes; else its bodies stay beside the new one's.
     adds : bool
         It is a further body of a record that is there; if that is not, or was computed anew, it is not kept.
+    always : bool
+        Somebody needs it to be durable.
+    is_begun : bool
+        It is being written.
     epoch : int
         Of the tool, when the computation began.
     done : Future of bool
@@ -45,6 +49,8 @@ class Kept:
     epoch: int
     replaces: bool = False
     adds: bool = False
+    always: bool = False
+    is_begun: bool = False
     done: "asyncio.Future[bool]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -70,18 +76,34 @@ class Keeper:
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
 
-    def offer(self, kept: Kept, *, always: bool = False) -> bool:
+    def offer(self, kept: Kept) -> bool:
         """Have a result kept, if there is room or it has to be; does not wait."""
         size = kept.size
         full = len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_BYTES
-        if self._closed or (full and self._waiting and not always):
+        if self._closed or (full and self._waiting and not kept.always):
             return False
+        if kept.replaces:
+            self._drop_earlier(kept.record.id)
         self._waiting.append(kept)
         self._by_id.setdefault(kept.record.id, []).append(kept)
         self._bytes += size
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
         return True
+
+    def _drop_earlier(self, result: str) -> None:
+        """Forget what waits of a result that was computed anew, and is not needed to be durable."""
+        for kept in [each for each in self.pending(result) if not (each.always or each.is_begun)]:
+            self._waiting.remove(kept)
+            self._forget(kept)
+            kept.done.set_result(False)
+
+    def _forget(self, kept: Kept) -> None:
+        self._bytes -= kept.size
+        same = self._by_id[kept.record.id]
+        same.remove(kept)
+        if not same:
+            del self._by_id[kept.record.id]
 
     def pending(self, result: str) -> list[Kept]:
         """What waits of a result, the latest first."""
@@ -101,14 +123,12 @@ class Keeper:
         try:
             while self._waiting:
                 group = self._waiting[:GROUP]
+                for kept in group:
+                    kept.is_begun = True
                 await self._keep(group)
                 del self._waiting[: len(group)]
                 for kept in group:
-                    self._bytes -= kept.size
-                    same = self._by_id[kept.record.id]
-                    same.remove(kept)
-                    if not same:
-                        del self._by_id[kept.record.id]
+                    self._forget(kept)
         finally:
             self._runner = None
 

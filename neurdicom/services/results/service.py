@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
@@ -42,15 +42,15 @@ class Hit:
         What was asked for.
     frame : int or None
         The one shown, where the result may be a stack.
-    payload : bytes or memoryview or None
-        The body, while it waits to be written.
+    payloads : Mapping[str, bytes or memoryview]
+        The bodies, while they wait to be written.
     """
 
     record: Record
     name: str
     format: str
     frame: int | None
-    payload: bytes | memoryview | None = None
+    payloads: Mapping[str, bytes | memoryview] = field(default_factory=dict)
 
     @property
     def is_encoded(self) -> bool:
@@ -116,7 +116,7 @@ class ResultService:
         for kept in self._keeper.pending(result):
             name = kept.record.find(format, frame)
             if name is not None and name in kept.payloads:
-                return Hit(kept.record, name, format, frame, kept.payloads[name])
+                return Hit(kept.record, name, format, frame, kept.payloads)
             if format in ENCODED and kept.record.kind == "image" and kept.record.lossless():
                 await asyncio.wait([kept.done])  # it is encoded from the file
         record = await self._store.find(result)
@@ -132,7 +132,7 @@ class ResultService:
         if not hit.is_encoded:
             return await self._encode(hit)
         body = hit.record.bodies[hit.name]
-        data = hit.payload
+        data = hit.payloads.get(hit.name)
         if data is None:
             inline = body.key is None
             data = orjson.dumps(hit.record.value) if inline else await self._store.read(body)
@@ -141,7 +141,7 @@ class ResultService:
             return None
         self.counts["hits"] += 1
         self.counts["hit_bytes"] += len(data)
-        return Reply(await self._described(hit.record, hit.name), data)
+        return Reply(await self._described(hit), data)
 
     async def peek(self, result: str) -> Record | None:
         """A record by id, if it is kept by now."""
@@ -151,15 +151,16 @@ class ResultService:
         """Wait until what waits of a result is kept. Raises `Unavailable`."""
         await asyncio.gather(*(asyncio.shield(kept.done) for kept in self._keeper.pending(result)))
 
-    async def _described(self, record: Record, name: str) -> dict[str, object]:
+    async def _described(self, hit: Hit) -> dict[str, object]:
         """What a worker said of a body, with the JSON beside it."""
-        meta = dict(record.bodies[name].meta)
+        record, meta = hit.record, dict(hit.record.bodies[hit.name].meta)
         beside = record.bodies.get(BESIDE)
-        if beside is None or name == BESIDE:
+        if beside is None or hit.name == BESIDE:
             return meta
-        if beside.key is None:
+        data: bytes | memoryview | None = hit.payloads.get(BESIDE)
+        if data is None and beside.key is None:
             return meta | {"json": record.value}
-        data = await self._store.read(beside)
+        data = data if data is not None else await self._store.read(beside)
         return meta if data is None else meta | {"json": await asyncio.to_thread(orjson.loads, data)}
 
     async def _encode(self, hit: Hit) -> Reply | None:
@@ -177,7 +178,7 @@ class ResultService:
         record = replace(hit.record, bodies={name: Body(meta=reply.meta, size=len(reply.body))})
         epoch = self.epoch(record.tool_type, record.tool)
         self._keeper.offer(Kept(record=record, payloads={name: reply.body}, epoch=epoch, adds=True))
-        beside = await self._described(hit.record, hit.name)
+        beside = await self._described(hit)
         return Reply(reply.meta | {key: beside[key] for key in ("json",) if key in beside}, reply.body)
 
     # -- keeping ---------------------------------------------------------------------------------------------
@@ -190,7 +191,8 @@ class ResultService:
 
     async def keep(self, kept: Kept) -> bool:
         """Keep a result durably; False if a source or the tool is gone. Raises `Unavailable`."""
-        if not self._keeper.offer(kept, always=True):
+        kept.always = True
+        if not self._keeper.offer(kept):
             raise Unavailable("the server is stopping")
         self.counts["kept"] += 1
         return await asyncio.shield(kept.done)
