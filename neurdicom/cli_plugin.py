@@ -45,6 +45,18 @@ def pack(folder: Path, output: Path | None) -> None:
     click.echo(f"{output} ({output.stat().st_size} bytes)")
 
 
+@plugin.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--level", type=click.Choice(LEVELS), default="instance", show_default=True)
+def samples(folder: Path, level: str) -> None:
+    """Write the sample images that `check` runs on into a new FOLDER."""
+    from neurdicom.authoring.samples import write_samples, write_series
+
+    folder.mkdir(parents=True)
+    for sample in (write_samples if level == "instance" else write_series)(folder):
+        click.echo(f"{Path(sample.inputs[0].path).name}  {sample.name}")
+
+
 @plugin.command("include-dir")
 def include_dir() -> None:
     """Print the folder of neurdicom_plugin.h and neurdicom_plugin.hpp, for a compiler's -I."""

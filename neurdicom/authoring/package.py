@@ -95,4 +95,4 @@ def _fitting(param: Param) -> ParamValue:
         low = param.low if param.low is not None else min(1.0, param.high if param.high is not None else 1.0)
         high = param.high if param.high is not None else max(low, 1.0)
         value = (low + high) / 2 if param.type is ParamType.DOUBLE else int(-(-low // 1))
-    return [value] if param.is_array else value
+    return [value, value] if param.is_array else value

@@ -9,6 +9,9 @@ from neurdicom.authoring.report import Finding, Report, Row, Severity
 _OUTCOMES = {"ok": "[green]ok[/]", "refused": "[yellow]refused[/]", "failed": "[red]failed[/]"}
 _MARKS = {Severity.PROBLEM: "[red]problem[/]", Severity.ADVICE: "[yellow]advice[/] "}
 
+#: Samples that are named with a finding.
+_SHOWN = 3
+
 
 def show(report: Report, console: Console) -> None:
     """Print a report: a table of the samples, then what was found, then the verdict."""
@@ -35,15 +38,27 @@ def show(report: Report, console: Console) -> None:
         grown = [f"{value:.0f} {name}" for name, value in growth["for_a_call"].items() if value]
         left = f"each leaves {', '.join(grown)}" if grown else "nothing is left behind"
         console.print(f"{growth['calls']} calls with {growth['sample']}: {left}")
-    for finding in sorted(report.findings, key=lambda each: each.severity is Severity.ADVICE):
-        console.print(_line(finding), soft_wrap=True, highlight=False)
+    for finding, samples in _grouped(report.findings):
+        console.print(_line(finding, samples), soft_wrap=True, highlight=False)
     problems = sum(finding.severity is Severity.PROBLEM for finding in report.findings)
     verdict = "[green]Nothing is wrong.[/]" if report.ok else f"[red]{problems} problem{'s' * (problems > 1)}.[/]"
     console.print(verdict)
 
 
-def _line(finding: Finding) -> str:
-    where = f" ({escape(finding.sample)})" if finding.sample else ""
+def _grouped(findings: list[Finding]) -> list[tuple[Finding, list[str]]]:
+    """What several samples have in common once, with their names; problems first."""
+    grouped: dict[tuple[str, str, str], tuple[Finding, list[str]]] = {}
+    for finding in sorted(findings, key=lambda each: each.severity is Severity.ADVICE):
+        key = (finding.severity, finding.check, finding.message)
+        _, samples = grouped.setdefault(key, (finding, []))
+        if finding.sample:
+            samples.append(finding.sample)
+    return list(grouped.values())
+
+
+def _line(finding: Finding, samples: list[str]) -> str:
+    more = f", and {len(samples) - _SHOWN} more" if len(samples) > _SHOWN else ""
+    where = f" ({escape(', '.join(samples[:_SHOWN]))}{more})" if samples else ""
     return f"{_MARKS[finding.severity]} {finding.check}{where}: {escape(finding.message)}"
 
 
