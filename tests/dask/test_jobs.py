@@ -3,12 +3,14 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from tests.models.networks import package as model
 from tests.plugins.packages import package
 from tests.support.dask_cluster import DaskCluster
 from tests.support.files import dicom_file
@@ -60,36 +62,62 @@ def is_over(job: dict[str, Any]) -> bool:
     return job["ended"] is not None
 
 
-def test_a_dask_worker_is_killed_in_the_middle_of_a_job(tmp_path: Path) -> None:
-    note = tmp_path / "note"
-    with (
-        DaskCluster(tmp_path / "dask") as cluster,
-        Server(tmp_path / "data", "--dask", cluster.address) as server,
-    ):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DaskCluster, Server]]:
+    """A server with a cluster of two Dask workers."""
+    folder = tmp_path_factory.mktemp("far")
+    with DaskCluster(folder / "dask") as cluster, Server(folder / "data", "--dask", cluster.address) as server:
         prepare(server.client)
-        job = submit(server.client, sleep=0.3, note=str(note))
-        when(server.client, job, lambda now: now["done"] >= 3)
-        pids = cluster.pids()
-        os.kill(pids[0], signal.SIGKILL)
+        yield cluster, server
+
+
+def test_models_and_plugins_that_reach_them(site: tuple[DaskCluster, Server]) -> None:
+    cluster, server = site
+    zipped = {"Content-Type": "application/zip"}
+    assert server.client.post("/api/models", content=model(), headers=zipped).status_code == 201
+    source = "class Plugin:\n    def process(self, ds):\n        return self.models['test.model'].run(ds)\n"
+    archive = package(source, plugin_guid="test.reach", models=["test.model"])
+    assert server.client.post("/api/plugins", content=archive, headers=zipped).status_code == 201
+    for tool, name in (("model", "test.model"), ("plugin", "test.reach")):
+        request = {tool: name, "series": [SERIES], "format": "npy"}
+        job = server.client.post("/api/process", json=request).json()["id"]
         done = when(server.client, job, is_over)
-        assert (done["state"], done["done"], done["failed"], done["total"]) == ("done", COUNT, 0, COUNT), done
-        items = server.client.get(f"/api/jobs/{job}/results").json()
-        assert len({item["instance"] for item in items}) == len(items) == COUNT, "each once"
-        for item in items[:3]:
-            path = f"/api/instances/{item['instance']}/process/by_plugin/{PLUGIN}"
-            here = server.client.get(path, params={"format": "npy", "cache": "no"})
-            assert here.status_code == 200
-            assert server.client.get(item["url"] + "/content", params={"format": "npy"}).content == here.content
-        parents = {int(line.split()[0]) for line in note.read_text().splitlines()}
-        assert len(parents) >= 2, "both Dask workers had a part in it"
-        health = server.client.get("/api/health").json()["dask"]
-        assert (health["address"], health["problem"]) == (cluster.address, None)
-        for state in cluster.states().values():
-            assert set(state["received"].values()) <= {1}, "nothing goes to a Dask worker twice"
-        slow = submit(server.client, sleep=0.5, note=str(tmp_path / "other"))
-        when(server.client, slow, lambda now: now["done"] >= 1)
-        assert server.client.delete(f"/api/jobs/{slow}").status_code == 202
-        assert when(server.client, slow, is_over)["state"] == "cancelled"
+        assert (done["state"], done["done"], done["failed"]) == ("done", COUNT, 0), done
+        item = server.client.get(f"/api/jobs/{job}/results").json()[0]
+        path = f"/api/instances/{item['instance']}/process/by_{tool}/{name}"
+        here = server.client.get(path, params={"format": "npy", "cache": "no"})
+        assert server.client.get(item["url"] + "/content", params={"format": "npy"}).content == here.content
+    for state in cluster.states().values():
+        assert set(state["received"].values()) <= {1}
+        assert {process["name"] for process in state["processes"]} >= {"Test"}
+
+
+def test_a_dask_worker_is_killed_in_the_middle_of_a_job(site: tuple[DaskCluster, Server], tmp_path: Path) -> None:
+    cluster, server = site
+    note = tmp_path / "note"
+    job = submit(server.client, sleep=0.3, note=str(note))
+    when(server.client, job, lambda now: now["done"] >= 3)
+    pids = cluster.pids()
+    os.kill(pids[0], signal.SIGKILL)
+    done = when(server.client, job, is_over)
+    assert (done["state"], done["done"], done["failed"], done["total"]) == ("done", COUNT, 0, COUNT), done
+    items = server.client.get(f"/api/jobs/{job}/results").json()
+    assert len({item["instance"] for item in items}) == len(items) == COUNT, "each once"
+    for item in items[:3]:
+        path = f"/api/instances/{item['instance']}/process/by_plugin/{PLUGIN}"
+        here = server.client.get(path, params={"format": "npy", "cache": "no"})
+        assert here.status_code == 200
+        assert server.client.get(item["url"] + "/content", params={"format": "npy"}).content == here.content
+    parents = {int(line.split()[0]) for line in note.read_text().splitlines()}
+    assert len(parents) >= 2, "both Dask workers had a part in it"
+    health = server.client.get("/api/health").json()["dask"]
+    assert (health["address"], health["problem"]) == (cluster.address, None)
+    for state in cluster.states().values():
+        assert set(state["received"].values()) <= {1}, "nothing goes to a Dask worker twice"
+    slow = submit(server.client, sleep=0.5, note=str(tmp_path / "other"))
+    when(server.client, slow, lambda now: now["done"] >= 1)
+    assert server.client.delete(f"/api/jobs/{slow}").status_code == 202
+    assert when(server.client, slow, is_over)["state"] == "cancelled"
 
 
 def test_the_cluster_comes_after_the_server(tmp_path: Path) -> None:
