@@ -66,7 +66,10 @@ def entity_handler(level: Level) -> type[ApiHandler]:
     class EntityHandler(ApiHandler):
         @operation(f"Get {one}", tag=MANY[level], answers={200: json_answer(f"The {level}.", entity_schema(level))})
         async def get(self, entity: str) -> None:
-            self.send_json(await self.services.search.get(level, entity))
+            found = await self.services.search.get(level, entity)
+            if level is Level.SERIES:
+                found = found | {"is_stable": self.services.rules.is_stable(entity)}
+            self.send_json(found)
 
         @operation(
             f"Change the attributes of {one}",

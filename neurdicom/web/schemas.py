@@ -8,6 +8,13 @@ _TYPE = {Kind.INTEGER: "integer", Kind.NUMBER: "number"}
 
 #: Fields of one level that are no attributes.
 _EXTRA: dict[Level, dict[str, Any]] = {
+    Level.SERIES: {
+        "is_stable": {
+            "type": "boolean",
+            "description": "No instance came to this server for a while (`stable_seconds`); given of one series, not "
+            "in lists.",
+        }
+    },
     Level.STUDY: {"modalities": {"type": "array", "items": {"type": "string"}}},
     Level.INSTANCE: {
         "size": {"type": "integer", "description": "Bytes of the file as received."},

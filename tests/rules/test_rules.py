@@ -18,8 +18,11 @@ from tests.support.server import Server
 def test_a_stable_series_is_run_once_with_all_its_instances(here: Client, note: Path) -> None:
     rule = here.rule({"modality": "OT"}, action={"plugin": PLUGIN, "params": {"note": str(note)}}, name="All OT")
     here.store(*(dicom_file(number) for number in range(1, 6)))
+    series = f"/api/series/{uid(1).rpartition('.')[0]}"
+    assert here.http.get(series).json()["is_stable"] is False
     told = here.ran(rule)
     here.settled()
+    assert here.http.get(series).json()["is_stable"] is True
     assert sorted(note.read_text().split()) == [uid(number) for number in range(1, 6)]
     assert (told["name"], told["runs_count"], told["problem"]) == ("All OT", 1, None)
     (run,) = told["runs"]

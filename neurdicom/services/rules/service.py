@@ -128,6 +128,10 @@ class RuleService:
         await self._runs.remove(rule)
         await self._refresh()
 
+    def is_stable(self, series: str) -> bool:
+        """Whether no instance of a series came to this server for the quiet time."""
+        return self._stable.is_stable(series)
+
     async def describe(self, rule: Rule) -> dict[str, Any]:
         """A rule with what is wrong with it, and its last runs."""
         return rule.as_answer() | {"problem": self.problem(rule), **await self._runs.describe(rule.id, self._jobs)}
