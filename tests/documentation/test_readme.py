@@ -33,8 +33,8 @@ def free_port() -> int:
 def test_commands_by_hand(tmp_path: Path) -> None:
     demo, test, *by_hand = blocks(ROOT / "README.md")
     assert (demo, test) == ("make demo\n", "make test\n")
-    for name in ("plugins", "native_examples"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("plugins", "native_examples", "bridge", "models"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("build", "*.so"))
     script = "".join(by_hand)
     assert "make install\n" in script
     script = script.replace("make install\n", "").replace('export PATH="$PWD/.venv/bin:$PATH"\n', "")
@@ -54,7 +54,7 @@ def test_commands_by_hand(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=170)
     finally:
         with suppress(ProcessLookupError):  # its server outlives a script that failed
             os.killpg(process.pid, signal.SIGKILL)
@@ -66,5 +66,6 @@ def test_commands_by_hand(tmp_path: Path) -> None:
     assert "Hello, Radiology!" in output
     assert "(0010,0010) PN [" in output + errors
     assert '"00081030"' in output
-    for picture in ("picture.png", "result.png"):
+    assert '"modalities":["MR","SEG"]' in output
+    for picture in ("picture.png", "result.png", "tissues.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
