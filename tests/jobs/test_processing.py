@@ -1,5 +1,7 @@
 """Processing jobs over HTTP: what they do, what they tell, and what is refused."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,10 @@ import pytest
 from pydicom.uid import generate_uid
 
 from tests.jobs.processing import GUID, Client, calls, series_files, tally
-from tests.plugins.packages import package
+from tests.plugins.packages import meta, package, zipped
 from tests.support.server import Server
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,40 @@ def test_results_that_were_stored_are_not_processed_in_turn(site: Client) -> Non
     assert site.ended(site.process("series", series, "test.image"))["done"] == 2, "which is what was asked for"
     cached = site.ended(site.process("studies", study, "test.image", gain=2))
     assert [each["cached"] for each in site.results(cached["id"])] == [True, True]
+
+
+def test_frames_and_series(site: Client, tmp_path: Path) -> None:
+    library = tmp_path / "plugin.so"
+    example = ROOT / "native_examples" / "invert"
+    source = next(example.glob("*.c*"))
+    include = ROOT / "bridge" / "include"
+    compiler = "gcc" if source.suffix == ".c" else "g++"
+    subprocess.run([compiler, "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(library)], check=True)
+    native = {"META.json": json.dumps(meta(plugin_guid="test.native")), "plugin.so": library.read_bytes()}
+    site.install(zipped(native))
+    source_of_series = "class Plugin:\n    def process(self, slices): return {'slices': len(slices)}"
+    site.install(package(source_of_series, plugin_guid="test.whole", level="series"))
+    uid, files = series_files(2, NumberOfFrames=3, PixelData=bytes(4 * 6 * 2 * 3))
+    ids = site.store(*files)
+    job = site.ended(site.process("series", uid, "test.native"))
+    assert (job["done"], job["failed"], job["results"]["unit"]) == (6, 0, "frame"), job["errors"]
+    items = [(each["instance"], each["frame"]) for each in site.results(job["id"])]
+    assert items == [(id, frame) for id in ids for frame in (1, 2, 3)]
+    job = site.ended(site.process("series", uid, "test.native", frame="2"))
+    assert [each["frame"] for each in site.results(job["id"])] == [2, 2]
+    job = site.ended(site.select("test.native", instances=ids, frame=4))
+    assert (job["failed"], {error["code"] for error in job["errors"]}) == (2, {"invalid"})
+    job = site.ended(site.process("series", uid))
+    assert (job["done"], job["results"]["unit"]) == (2, "instance"), "a Python plugin gets the whole of it"
+
+    job = site.ended(site.process("series", uid, "test.whole"))
+    assert (job["done"], job["failed"], job["results"]["unit"]) == (1, 0, "series"), job["errors"]
+    (item,) = site.results(job["id"])
+    assert (item["series"], item["instance"], item["frame"]) == (uid, None, None)
+    assert site.http.get(item["url"] + "/content").json() == {"slices": 2}
+    refused = site.http.post("/api/process", json={"plugin": "test.whole", "instances": ids})
+    assert (refused.status_code, refused.json()["field"]) == (422, "instances")
+    assert site.ended(site.select("test.whole", filters={"series_instance_uid": uid}))["done"] == 1
 
 
 def test_what_does_not_fit_is_left_out_and_told(site: Client) -> None:

@@ -142,11 +142,12 @@ class ProcessRunner(Runner):
             async with self._turns.turn(job.user_id):
                 processed = await self._run(one)
         except NeurdicomError as error:
-            failure = Failure(entity, str(error), error.code)
+            reason = str(error) if instance else f"series {entity}: {error}"
+            failure = Failure(instance, reason, error.code)
             return Outcome(place, failed=1, failures=(failure,), retryable=isinstance(error, Unavailable))
         except Exception:  # a fault of ours in one item must not take the others along
             log.exception("job %s failed for %s", job.id, entity)
-            return Outcome(place, failed=1, failures=(Failure(entity, "internal error; the log has it", "error"),))
+            return Outcome(place, failed=1, failures=(Failure(instance, "internal error; the log has it", "error"),))
         result = {"result": processed.result, "stored": list(processed.stored), "cached": processed.is_cached}
         return Outcome(place, done=1, result=result)
 
