@@ -182,7 +182,9 @@ def test_frames_and_series(site: Client, tmp_path: Path) -> None:
     (item,) = site.results(job["id"])
     assert (item["series"], item["instance"], item["frame"]) == (uid, None, None)
     assert site.http.get(item["url"] + "/content").json() == {"slices": 2}
-    refused = site.http.post("/api/process", json={"plugin": "test.whole", "instances": ids})
+    job = site.ended(site.select("test.whole", instances=ids))
+    assert (job["done"], job["failed"], job["results"]["unit"]) == (2, 0, "instance"), job["errors"]
+    refused = site.http.post("/api/process", json={"plugin": "test.whole", "instances": ids, "series": [uid]})
     assert (refused.status_code, refused.json()["field"]) == (422, "instances")
     assert site.ended(site.select("test.whole", filters={"series_instance_uid": uid}))["done"] == 1
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.attributes import Level
@@ -36,8 +36,9 @@ class Items:
     async def check(self, selection: Selection, tool: Tool) -> None:
         """See that what is selected is there, and that the tool works on it. Raises `NotFound` or `Invalid`."""
         await self._selector.check(selection)
-        if tool.level == "series" and (selection.level is Level.INSTANCE or Level.INSTANCE in selection.ids):
-            raise Invalid(f"the {tool.type} {tool.name!r} works on whole series, not on instances", field="instances")
+        if tool.level == "series" and Level.INSTANCE in selection.ids and len(selection.ids) > 1:
+            text = f"the {tool.type} {tool.name!r} takes series or multi-frame instances, not both"
+            raise Invalid(text, field="instances")
 
     async def walk(
         self, selection: Selection, tool: Tool, frame: int | None, skipped: Skipped
@@ -45,7 +46,7 @@ class Items:
         """The items, a series at a time; what is left out is counted in `skipped`, in instances."""
         modalities = modalities_of(tool)
         derived = _Derived(self._catalog, selection)
-        if tool.level == "series":
+        if unit_of(tool, selection) == "series":
             async for series in self._selector.series(selection):
                 if not _fits(series, modalities):
                     skipped["modality"] += series["images_count"]
@@ -79,10 +80,11 @@ class Items:
         modalities = modalities_of(tool)
         if modalities:
             conditions = (*conditions, AnyOf("modality", tuple(modalities)))
-        if tool.level == "series":
+        unit = unit_of(tool, selection)
+        if unit == "series":
             return await self._total(Level.SERIES, conditions)
         pixels = Between("rows", 1, None)
-        if tool.per_frame and await self._total(Level.INSTANCE, (*conditions, Between("number_of_frames", 2, None))):
+        if unit == "frame" and await self._total(Level.INSTANCE, (*conditions, Between("number_of_frames", 2, None))):
             return None
         return await self._total(Level.INSTANCE, conditions if modalities else (*conditions, pixels))
 
@@ -94,6 +96,13 @@ class Items:
             return True
         of_it = AnyOf("series", (series["id"],))
         return bool(await self._total(Level.INSTANCE, (of_it, Between("rows", 1, None))))
+
+
+def unit_of(tool: Tool, selection: Selection) -> Literal["series", "instance", "frame"]:
+    """What one item is; a tool of level `series` gets instances that are selected as such as volumes of their own."""
+    if tool.level == "series":
+        return "instance" if selection.level is Level.INSTANCE or Level.INSTANCE in selection.ids else "series"
+    return "frame" if tool.per_frame else "instance"
 
 
 class _Derived:
@@ -132,4 +141,5 @@ def _is_named(series: Mapping[str, Any], modalities: frozenset[str]) -> bool:
 def _frames(instance: Mapping[str, Any], tool: Tool, frame: int | None) -> range | tuple[int | None, ...]:
     if frame is not None:
         return (frame,)
-    return range(1, (instance.get("number_of_frames") or 1) + 1) if tool.per_frame else (None,)
+    is_whole = tool.level == "series" or not tool.per_frame
+    return (None,) if is_whole else range(1, (instance.get("number_of_frames") or 1) + 1)

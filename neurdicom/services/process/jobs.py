@@ -21,7 +21,7 @@ from neurdicom.errors import (
 from neurdicom.services.jobs import Failure, Item, Job, Outcome, Runner
 from neurdicom.services.jobs.retry import Backoff
 from neurdicom.services.jobs.runner import Lane
-from neurdicom.services.process.items import Items, Skipped
+from neurdicom.services.process.items import Items, Skipped, unit_of
 from neurdicom.services.process.request import as_request, from_request
 from neurdicom.services.process.service import ProcessService
 from neurdicom.services.process.turns import Turns
@@ -79,8 +79,7 @@ class ProcessRunner(Runner):
         skipped = Skipped()
         async for item in self._items.walk(selection, tool, work.frame, skipped):
             yield Item(item)
-        unit = "series" if tool.level == "series" else "frame" if tool.per_frame else "instance"
-        job.told = {"unit": unit, "skipped": dict(skipped)}
+        job.told = {"unit": unit_of(tool, selection), "skipped": dict(skipped)}
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
         """Which series, instance and frame an item is, and where its result is."""
