@@ -150,7 +150,13 @@ class ModelProgram(Loaded):
         self._network = network.Network(Path(program.target), threads=program.threads)
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
-        return results.from_python(self._network.process(arguments), arguments, self._program)
+        if protocol.DESCRIPTORS not in arguments:
+            return results.from_python(self._network.process(arguments), arguments, self._program)
+        volume = map_doubles(arguments[protocol.DESCRIPTORS][0], tuple(arguments["shape"]))
+        answer = self._network.process_volume(volume, arguments["params"])
+        if isinstance(answer, dict):
+            return results.from_python(answer, arguments, self._program)
+        return results.from_native(answer, None, arguments, self._program, is_stack=True)
 
 
 class NativePlugin(Loaded):

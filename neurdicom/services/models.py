@@ -56,7 +56,7 @@ class ModelService(PackageService[Model, ModelArchive]):
             author=manifest.author,
             digest=version.digest,
             params=version.params,
-            level="series" if manifest.is_volume else "instance",
+            level=version.level,
             input=manifest.input.values,
             result=version.result,
             produces=version.produces,

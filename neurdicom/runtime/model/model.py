@@ -10,7 +10,7 @@ import orjson
 from neurdicom.runtime.installed import Installed, capped
 from neurdicom.runtime.model.manifest import ModelManifest, parse_model_manifest
 from neurdicom.runtime.params import Param
-from neurdicom.runtime.program import Program, Result
+from neurdicom.runtime.program import Level, Program, Result
 
 _RESULTS: Final[dict[str, Result]] = {"classification": "JSON", "segmentation": "SEGMENTATION", "image": "IMAGE"}
 
@@ -62,6 +62,11 @@ class Model(Installed):
         return {"type": self.result, "segments": segments}
 
     @property
+    def level(self) -> Level:
+        """What one call gets."""
+        return "series" if self.manifest.is_volume else "instance"
+
+    @property
     def params(self) -> dict[str, Param]:
         """What a call may say."""
         if self.manifest.output.kind == "image":
@@ -82,6 +87,7 @@ class Model(Installed):
             memory=max(1, int(capped(manifest.memory, memory))),
             input=manifest.input.values,
             result=self.result,
+            level=self.level,
         )
 
     def inspection(self, program: Program) -> Program:

@@ -49,6 +49,10 @@ class Network:
         values = values_of_file(arguments, self.manifest.input)
         return self.run(values, arguments.get("params", {}).get("threshold"))
 
+    def process_volume(self, volume: Array, params: Mapping[str, Any]) -> Array | dict[str, Any]:
+        """Answer a call of `by_model` with a volume, shape (depth, rows, columns)."""
+        return self.run(Values(volume), params.get("threshold"))
+
     def run(self, values: Values, threshold: float | None = None) -> Array | dict[str, Any]:
         """Run it on the values of one image or volume.
 
