@@ -301,9 +301,8 @@ class ResultService:
     async def forget(self, level: Level, entity: str) -> None:
         """Something was deleted from the archive, or replaced: so is what came of it."""
         try:
-            async with self._changes:
-                await self._look_at(level.value, entity)
-                await self._look_at("stored", entity)
+            await self._look_at(level.value, entity)
+            await self._look_at("stored", entity)
         except (OSError, Unavailable) as error:
             self._shelf.is_clean = False
             log.warning("results of the %s %s stay until the next start: %s", level, entity, error)
@@ -312,10 +311,9 @@ class ResultService:
         """A plugin or a model was deleted: so is what it computed."""
         self._epochs[tool_type, tool] += 1
         try:
-            async with self._changes:
-                await self._look_at(tool_type, tool)
-                if tool_type == "model":
-                    await self._look_at("uses", tool)
+            await self._look_at(tool_type, tool)
+            if tool_type == "model":
+                await self._look_at("uses", tool)
         except (OSError, Unavailable) as error:
             self._shelf.is_clean = False
             log.warning("results of the %s %s stay until the next start: %s", tool_type, tool, error)
@@ -324,10 +322,11 @@ class ResultService:
         """Bring the records of a term in step with what is there."""
         kept = 0
         while True:
-            records, _ = await self._store.search([Having(name, "=", (value,))], limit=_PAGE, offset=kept)
+            async with self._changes:
+                records, _ = await self._store.search([Having(name, "=", (value,))], limit=_PAGE, offset=kept)
+                left = await self._bring_in_step(records)
             if not records:
                 return
-            left = await self._bring_in_step(records)
             kept += sum((name, value) in record.terms() for record in left)
 
     async def _bring_in_step(self, records: Sequence[Record]) -> list[Record]:
