@@ -112,7 +112,7 @@ def test_a_series_is_one_volume(site: Client) -> None:
 def test_a_multi_frame_instance_is_one_volume(site: Client) -> None:
     (uid,) = store(site, [enhanced_ct([5.0, 0.0, 2.5], uid=new_uid(), series=new_uid(), study=new_uid())])
     for method in (site.http.get, site.http.post):
-        answer = method(f"/api/instances/{uid}/process/by_plugin/native", params={"format": "f64", "cache": "no"})
+        answer = method(f"/api/instances/{uid}/process/by_plugin/native", params={"format": "f64"})
         assert (answer.status_code, answer.headers["X-Shape"]) == (200, f"3,{ROWS},{COLUMNS}"), answer.text
         volume = np.frombuffer(answer.content).reshape(3, ROWS, COLUMNS)
         np.testing.assert_array_equal(volume, np.stack([slice_pixels(n) + n + 1.0 for n in (2, 3, 1)]))

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread, dcmwrite
+from pydicom.uid import generate_uid
 
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.attributes import Level
 from tests.plugins.conftest import Site, upload_image
 from tests.plugins.images import ct_image
+from tests.plugins.packages import package
 from tests.results.conftest import Counter, upload
-from tests.results.test_resource import files, ids
+from tests.results.test_resource import files, finished, ids
 from tests.support.server import Server
 
 
@@ -304,3 +306,42 @@ def test_a_full_disk_fails_no_request(site: Site, counter: Counter) -> None:
         aside.rename(objects)
     assert site.run(give="image").status_code == 200
     assert ids(site.client.get(f"/api/instances/{site.instance}/results")) != set()
+
+
+def test_a_volumes_result_goes_with_any_of_its_slices(any_site: Site, counter: Counter) -> None:
+    site = any_site
+    slices = []
+    series, study = generate_uid(), generate_uid()
+    for number in range(3):
+        ds = dcmread(io.BytesIO(ct_image()[1]))
+        ds.SeriesInstanceUID, ds.StudyInstanceUID = series, study
+        ds.InstanceNumber, ds.ImagePositionPatient = number + 1, [0, 0, number]
+        ds.ImageOrientationPatient, ds.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
+        made = io.BytesIO()
+        dcmwrite(made, ds, enforce_file_format=True)
+        slices.append(upload(site, made.getvalue())["id"])
+    source = """
+import numpy as np
+class Plugin:
+    def init(self): pass
+    def process(self, ds=None, *args, **kwargs):
+        return np.stack([one.pixel_array + 100 * n for n, one in enumerate(ds)] * 2)
+    def destroy(self): pass
+"""
+    try:
+        assert site.install(package(source, plugin_guid="volume", level="series")).status_code == 201
+        job = site.client.post(f"/api/series/{series}/process/by_plugin/volume").json()["id"]
+        assert finished(site.client, job)["done"] == 1
+        [record] = site.client.get(f"/api/series/{series}/results").json()
+        assert (record["level"], record["series"], record["instances"]) == ("series", series, slices)
+        for each in slices:
+            assert ids(site.client.get(f"/api/instances/{each}/results")) == {record["id"]}
+        pictures = [
+            site.client.get(record["links"]["content"], params={"format": "lum8", "frame": n}).content for n in (1, 4)
+        ]
+        assert pictures[0] == pictures[1]
+        assert site.client.delete(f"/api/instances/{slices[1]}").status_code == 204
+        assert site.client.get(record["links"]["self"]).status_code == 404
+        assert files(site.server) == []
+    finally:
+        site.client.delete(f"/api/studies/{study}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from neurdicom.dicom.attributes import Level
 from neurdicom.runtime.execution import Input
 from neurdicom.runtime.program import Reply
 from neurdicom.services.jobs.record import now
@@ -45,7 +44,7 @@ class Asked:
     @property
     def is_volume(self) -> bool:
         """The inputs are the slices of a volume."""
-        return len(self.inputs) != 1 or self.work.level is Level.SERIES or self.inputs[0].frame is None
+        return self.tool.level == "series" or self.inputs[0].frame is None
 
     @property
     def frame(self) -> int | None:
@@ -75,7 +74,9 @@ class ResultCache:
         self._results = results
         self._flights: dict[Hashable, asyncio.Task[Processed]] = {}
 
-    async def run(self, asked: Asked, compute: Compute, known: Collection[str] = ()) -> Processed:
+    async def run(
+        self, asked: Asked, compute: Compute, known: Collection[str] = (), *, bare: bool = False
+    ) -> Processed:
         """Give a result.
 
         Parameters
@@ -85,11 +86,13 @@ class ResultCache:
             Computes it in a format.
         known : collection of str
             Validators of what the caller has: if it is still that, nothing is read.
+        bare : bool
+            Nobody wants the body: that of a kept result is not read.
         """
         id, format = asked.id, asked.format
         if not asked.work.cache:
             return await self._unbroken(self._compute(asked, id, format, compute, replaces=True))
-        found = await self._find(asked, id, format, known)
+        found = await self._find(asked, id, format, known, bare)
         if found is not None:
             return found
         flight = self._flights.get((id, format, asked.frame))
@@ -99,9 +102,14 @@ class ResultCache:
         flight = self._start(self._compute(asked, id, format, compute), (id, format, asked.frame))
         return await asyncio.shield(flight)
 
-    async def _find(self, asked: Asked, id: str, format: str, known: Collection[str]) -> Processed | None:
+    async def _find(self, asked: Asked, id: str, format: str, known: Collection[str], bare: bool) -> Processed | None:
         hit = await self._results.find(id, format, asked.frame)
-        given = None if hit is None else await self.give(hit, known)
+        if hit is None:
+            return None
+        if bare:
+            given = _processed(hit, Reply()) if await self._results.is_there(hit) else None
+        else:
+            given = await self.give(hit, known)
         if given is not None and asked.work.job is not None:
             await self._results.settle(id)
         return given

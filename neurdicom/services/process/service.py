@@ -93,7 +93,7 @@ class ProcessService:
             The tool failed, crashed, hung or took too much memory.
         """
         if not (work.store or work.format == DICOM):
-            return await self._computed(work, known)
+            return await self._computed(work, known, bare=work.job is not None)
         exact = await self._computed(replace(work, format=EXACT))
         stored = await self._results.stored_whole(exact.result) if work.store and exact.result else ()
         reply: Reply | None = None
@@ -107,15 +107,15 @@ class ProcessService:
                         await self._results.note_stored(exact.result, stored)
         if reply is not None:
             return replace(exact, reply=reply, stored=stored, etag=None)
-        given = await self._computed(replace(work, cache=True))
+        given = await self._computed(replace(work, cache=True), bare=work.job is not None)
         return replace(given, stored=stored, is_cached=exact.is_cached)
 
-    async def _computed(self, work: Work, known: Collection[str] = ()) -> Processed:
+    async def _computed(self, work: Work, known: Collection[str] = (), *, bare: bool = False) -> Processed:
         """The result of a work as a worker gives it, computed now or before."""
         while True:
             asked = await self._ask(work)
             try:
-                return await self._cache.run(asked, partial(self._compute, asked), known)
+                return await self._cache.run(asked, partial(self._compute, asked), known, bare=bare)
             except Conflict:
                 # What computes was replaced before a worker could be asked: the current version does it.
                 if (await self._ask(work)).id == asked.id:
@@ -184,7 +184,7 @@ class ProcessService:
         )
         try:
             asked = await self._ask(work)
-        except NotFound as error:
+        except (NotFound, Invalid, Conflict) as error:
             raise Gone(f"the result can't be computed again: {error}") from error
         if asked.id != result:
             raise Gone("the result can't be computed again: what it came of, or what computes it, has changed since")

@@ -127,6 +127,13 @@ class ResultService:
             name = record.lossless()
         return None if name is None else Hit(record, name, format, frame)
 
+    async def is_there(self, hit: Hit) -> bool:
+        """Whether the body is there, which counts as using it."""
+        body = hit.record.bodies[hit.name]
+        there = hit.name in hit.payloads or body.key is None or await self._store.path(body) is not None
+        self.counts["hits"] += there
+        return there
+
     async def read(self, hit: Hit) -> Reply | None:
         """The result as a worker gave it; None if its body is gone."""
         if not hit.is_encoded:
