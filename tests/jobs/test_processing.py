@@ -243,6 +243,7 @@ NO_PIXELS = (
         ({"plugin": GUID, "series": ["1.2"], "filters": {}}, 422, "filters"),
         ({"plugin": GUID, "filters": {}, "params": []}, 422, "params"),
         ({"plugin": GUID, "filters": {}, "params": {"seconds": "x"}}, 422, "seconds"),
+        ({"plugin": GUID, "filters": {}, "params": {"bad": list(range(20_000))}}, 422, "params"),
         ({"plugin": GUID, "filters": {}, "params": {"colour": "red"}}, 422, "colour"),
         ({"plugin": GUID, "filters": {}, "format": "gif"}, 422, "format"),
         ({"plugin": GUID, "filters": {}, "store": "yes"}, 422, "store"),

@@ -186,6 +186,8 @@ class JobService:
             await asyncio.wait([ending])
         # The lease first, for the same reason, but not to be taken before the record says that there is work.
         await self._leases.add(job, found.user_id, found.kind, not_before=time.time() + WATCH_SECONDS)
+        found = await self._store.get(job)  # another retry may have come and gone meanwhile
+        self._runners[found.kind].renew(found)
         found.reopen()
         await self._store.save(found)
         self.feed.publish(found.as_document())

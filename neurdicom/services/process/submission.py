@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.attributes import Level
 from neurdicom.errors import Invalid
@@ -17,6 +19,9 @@ from neurdicom.services.process.work import Work
 from neurdicom.services.selection import MANY, Selection
 
 _FIELDS = ("plugin", "model", "params", "format", "store", "cache", "frame", *MANY, "level", "filters", "dry_run")
+
+#: Bytes of the parameters as JSON: they are written again with the progress.
+_MAX_PARAMS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class ProcessJobs:
         NotFound
             There is no such tool, or an entity that is selected by its id.
         Invalid
-            The tool works on whole series, and instances are selected.
+            The parameters are too long for a job to keep, or series and instances are mixed for a tool of volumes.
         PluginQuarantined
             The tool can't be run.
         Conflict
@@ -83,6 +88,8 @@ class ProcessJobs:
         """
         with self._process.hold(work) as tool:
             pass  # it is there, and can be run
+        if len(orjson.dumps(work.params)) > _MAX_PARAMS:
+            raise Invalid(f"the parameters are longer than the {_MAX_PARAMS} bytes that a job keeps", field="params")
         await self._items.check(selection, tool)
         total = await self._items.count(selection, tool) if work.frame is None or not tool.per_frame else None
         request = as_request(replace(work, digest=tool.digest), selection, tool, rule=rule)
