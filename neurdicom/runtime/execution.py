@@ -142,6 +142,9 @@ class PoolExecutor(Executor):
             )
         async with self._volumes.built(task) as volume:
             arguments |= {"shape": volume.shape, "image": orjson.Fragment(volume.image)}
-            return await self._pool.call(
+            reply = await self._pool.call(
                 task.program, "process", arguments, descriptors=[volume.descriptor], background=task.background
             )
+            if volume.slices != sorted(volume.slices) and reply.meta.get("stack"):
+                reply.meta["slices"] = volume.slices  # for those who derive from it: not the order of the file's frames
+            return reply

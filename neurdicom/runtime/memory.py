@@ -40,15 +40,21 @@ def shared_memory(size: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def map_doubles(descriptor: int, shape: tuple[int, ...], first: int = 0) -> Doubles:
-    """Map a part of such a memory file: writable doubles, from the `first` one on.
+def write_doubles(descriptor: int, samples: Doubles, first: int) -> None:
+    """Put contiguous doubles into such a memory file, as those from the `first` one on."""
+    view = samples.data.cast("B")
+    offset = first * _DOUBLE
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
 
-    What is written is seen by all that map it. From 0 on they are aligned to a page, and so to 64 bytes. They stay
-    mapped for as long as the array lives; the descriptor stays the caller's.
+
+def map_doubles(descriptor: int, shape: tuple[int, ...]) -> Doubles:
+    """Map such a memory file: writable doubles, aligned to a page, and so to 64 bytes.
+
+    They stay mapped for as long as the array lives; the descriptor stays the caller's.
     """
-    start = first * _DOUBLE
-    offset = start - start % mmap.ALLOCATIONGRANULARITY
     size = size_of(shape)
     flags = mmap.MAP_SHARED | mmap.MAP_POPULATE  # one walk through the pages instead of a fault for each
-    mapped: Any = mmap.mmap(descriptor, start - offset + size, flags, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
-    return np.frombuffer(mapped, np.float64, size // _DOUBLE, start - offset).reshape(shape)
+    mapped: Any = mmap.mmap(descriptor, size, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+    return np.frombuffer(mapped, np.float64).reshape(shape)

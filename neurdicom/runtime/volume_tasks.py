@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import orjson
 
 from neurdicom.dicom.header import Layout
@@ -11,7 +12,7 @@ from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.pixels.form import PixelForm, as_layout
 from neurdicom.pixels.native import check_frames
 from neurdicom.pixels.planes import is_simple, planes_of, simple_plane
-from neurdicom.runtime.memory import map_doubles
+from neurdicom.runtime.memory import write_doubles
 from neurdicom.runtime.reading import read_image
 
 Answer = tuple[dict[str, Any], bytes]
@@ -72,21 +73,22 @@ def fill(arguments: dict[str, Any]) -> Answer:
     rows, columns = arguments["shape"]
     slices = arguments["slices"]
     layouts = [as_layout(one["layout"]) for one in arguments["instances"]]
-    first = arguments["first"] * rows * columns
-    volume = map_doubles(arguments["descriptors"][0], (len(slices), rows, columns), first)
-    for place, (number, frame) in enumerate(slices):
+    # By way of a buffer that stays in the cache: pages of shared memory that are mapped are zeroed when they are first
+    # touched, which together with the faults takes longer than the copy.
+    buffer = np.empty((rows, columns))
+
+    def place(shape: tuple[int, int]) -> Any:
+        if shape != buffer.shape:  # the codestream has another size than the header
+            raise NotAvailable(f"the pixels have {shape[1]} x {shape[0]}, and the header {columns} x {rows}")
+        return buffer
+
+    for at, (number, frame) in enumerate(slices, arguments["first"]):
         one = arguments["instances"][number]
-        out = volume[place]
-
-        def put(shape: tuple[int, int], out: Any = out) -> Any:
-            if shape != out.shape:  # the codestream has another size than the header
-                raise NotAvailable(f"the pixels have {shape[1]} x {shape[0]}, and the header {columns} x {rows}")
-            return out
-
         try:
-            read_image(one["path"], layouts[number], frame, arguments["input"], put)
+            read_image(one["path"], layouts[number], frame, arguments["input"], place)
         except NeurdicomError as error:
             raise _named(error, one["instance"], frame) from error
+        write_doubles(arguments["descriptors"][0], buffer, at * buffer.size)
     return {}, b""
 
 

@@ -29,6 +29,8 @@ class Volume:
     ----------
     shape : tuple of int
         Depth, rows, columns.
+    slices : list
+        For each slice the index of its input, and its frame from 1.
     image : bytes
         What the plugin gets as `_image`, in JSON.
     descriptor : int
@@ -36,6 +38,7 @@ class Volume:
     """
 
     shape: tuple[int, int, int]
+    slices: list[list[int]]
     image: bytes
     descriptor: int
 
@@ -45,7 +48,7 @@ class _Part:
     """Slices that follow each other, as a worker takes them."""
 
     first: int
-    slices: Sequence[tuple[int, int]]
+    slices: Sequence[Sequence[int]]
 
 
 class VolumeBuilder:
@@ -86,9 +89,9 @@ class VolumeBuilder:
             _check_size(shape, task.program)
             with shared_memory(size_of(shape)) as descriptor:
                 await self._fill(task, shape, slices, descriptor)
-                yield Volume(shape, bytes(reply.body), descriptor)
+                yield Volume(shape, slices, bytes(reply.body), descriptor)
 
-    async def _fill(self, task: "Task", shape: Sequence[int], slices: list[tuple[int, int]], descriptor: int) -> None:
+    async def _fill(self, task: "Task", shape: Sequence[int], slices: list[list[int]], descriptor: int) -> None:
         _, rows, columns = shape
         room = asyncio.Semaphore(self._pool.workers)
 
@@ -153,7 +156,7 @@ def _check_size(shape: tuple[int, ...], program: Program) -> None:
         )
 
 
-def _parts(slices: list[tuple[int, int]], pixels: int, workers: int) -> Iterable[_Part]:
+def _parts(slices: list[list[int]], pixels: int, workers: int) -> Iterable[_Part]:
     """Cut a volume into parts of bounded size, at least one for each worker."""
     most = max(1, min(_PART // (8 * pixels), -(-len(slices) // workers)))
     for first in range(0, len(slices), most):

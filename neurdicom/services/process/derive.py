@@ -55,12 +55,19 @@ class Origin:
         sources = [[one.instance, one.sha256, one.frame, list(one.edits)] for one in self.inputs]
         return _digest([self.run, sources, sha256(reply.body).hexdigest()])
 
-    def as_arguments(self) -> dict[str, Any]:
-        """As the worker takes it."""
+    def as_arguments(self, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
+        """As the worker takes it; `slices` are the inputs' frames in the order of a volume, where it is another."""
         tool = self.tool
         names = ("type", "id", "name", "version", "author", "digest", "input")
         return {
-            "sources": [{"path": one.path, "frame": one.frame, "edits": list(one.edits)} for one in self.inputs],
+            "sources": [
+                {"path": one.path, "frame": frame, "edits": list(one.edits)}
+                for one, frame in (
+                    ((self.inputs[number], frame) for number, frame in slices)
+                    if slices
+                    else ((one, one.frame) for one in self.inputs)
+                )
+            ],
             "tool": {name: getattr(tool, name) for name in names} | {"produces": dict(tool.produces)},
             "params": dict(self.params),
             "run": self.run,
@@ -130,7 +137,7 @@ class DeriveService:
         writing: asyncio.Task[Reply] | None = None
         try:
             await asyncio.to_thread(_write, output, reply.body)
-            arguments = origin.as_arguments() | {
+            arguments = origin.as_arguments(reply.meta.get("slices")) | {
                 "result": str(output),
                 "kind": kind,
                 "media_type": reply.meta.get("media_type", ""),
