@@ -1,5 +1,6 @@
 """Jobs of a server whose plugins run on a cluster."""
 
+import io
 import os
 import signal
 import time
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.models.networks import package as model
 from tests.plugins.packages import package
+from tests.plugins.test_volumes import VOLUME, native
 from tests.support.dask_cluster import DaskCluster
 from tests.support.files import dicom_file
 from tests.support.server import Server, free_port
@@ -90,6 +93,26 @@ def test_models_and_plugins_that_reach_them(site: tuple[DaskCluster, Server]) ->
     for state in cluster.states().values():
         assert set(state["received"].values()) <= {1}
         assert {process["name"] for process in state["processes"]} >= {"Test"}
+
+
+def test_volumes(site: tuple[DaskCluster, Server], tmp_path: Path) -> None:
+    _, server = site
+    source = "class Plugin:\n    def process(self, ds):\n        return [int(one.InstanceNumber) for one in ds]\n"
+    python = package(source, plugin_guid="test.series", level="series")
+    for name, archive in (("test.series", python), ("test.volume", native(tmp_path, "test.volume", VOLUME))):
+        zipped = {"Content-Type": "application/zip"}
+        assert server.client.post("/api/plugins", content=archive, headers=zipped).status_code == 201
+        request = {"plugin": name, "series": [SERIES], "format": "npy"}
+        job = server.client.post("/api/process", json=request).json()["id"]
+        done = when(server.client, job, is_over)
+        assert (done["state"], done["done"], done["failed"]) == ("done", 1, 0), done
+        (item,) = server.client.get(f"/api/jobs/{job}/results").json()
+        content = server.client.get(item["url"] + "/content", params={"format": "npy"})
+        if name == "test.series":
+            assert content.json() == list(range(1, COUNT + 1))
+        else:
+            volume = np.load(io.BytesIO(content.content))
+            assert (volume == np.broadcast_to(np.arange(16).reshape(4, 4) + 1, (COUNT, 4, 4))).all()
 
 
 def test_a_dask_worker_is_killed_in_the_middle_of_a_job(site: tuple[DaskCluster, Server], tmp_path: Path) -> None:
