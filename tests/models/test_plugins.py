@@ -154,11 +154,16 @@ class Plugin:
     def process(self, ds):
         model = self.models["test.model"]
         return {"labels": model.labels, "name": model.name, "shape": model.run(np.zeros((33, 7))).shape,
-                "names": list(self.models)}
+                "names": list(self.models), "other": self.models.get("other"), "has": "other" in self.models}
 """
     assert site.install_model(package()).status_code == 201
     assert site.install(plugin_package(source, models=["test.model"])).status_code == 201
     assert site.run().json() == {
-        "labels": ["background", "one", "two"], "name": "Test model", "shape": [33, 7], "names": ["test.model"]
-    }  # fmt: skip
+        "labels": ["background", "one", "two"],
+        "name": "Test model",
+        "shape": [33, 7],
+        "names": ["test.model"],
+        "other": None,
+        "has": False,
+    }
     assert np.load(io.BytesIO(site.run_model(format="npy").content)).shape == (6, 8)

@@ -1,6 +1,6 @@
 """The models that a plugin reaches, by the names that its META.json gives."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,21 +82,12 @@ def _stack(slices: Sequence[Values]) -> Values:
     return Values(np.stack([each.array for each in slices]), slices[0].is_colour, slices[0].voi)
 
 
-class Models(Mapping[str, Model]):
+class Models(dict[str, Model]):
     """By the names in META.json's `models`."""
 
     def __init__(self, folders: Mapping[str, str], threads: int) -> None:
-        self._models = {name: Model(Network(Path(folder), threads=threads)) for name, folder in folders.items()}
+        super().__init__((name, Model(Network(Path(folder), threads=threads))) for name, folder in folders.items())
 
-    def __getitem__(self, name: str) -> Model:
-        try:
-            return self._models[name]
-        except KeyError:
-            named = ", ".join(self._models) or "none"
-            raise PluginFailed(f"META.json's models do not name {name!r}; they name {named}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._models)
-
-    def __len__(self) -> int:
-        return len(self._models)
+    def __missing__(self, name: str) -> Model:
+        named = ", ".join(self) or "none"
+        raise PluginFailed(f"META.json's models do not name {name!r}; they name {named}")
