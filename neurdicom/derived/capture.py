@@ -39,7 +39,8 @@ def _of_frame(stored: Stored, record: Record, index: int) -> Dataset:
     ds.SOPClassUID = SecondaryCaptureImageStorage
     planes = planes_of(record, len(stored.array))
     plane = planes[index] if planes else record.planes[0]
-    _common(ds, record, plane)
+    # Of many objects without a plane each, all would name all: the first does.
+    _common(ds, record, plane, plane if planes or index else None)
     ds.InstanceNumber = instance_number(plane) if planes else index + 1
     describe_pixels(ds, array)
     if not stored.is_colour:
@@ -90,7 +91,7 @@ def planes_of(record: Record, frames: int) -> Sequence[Plane]:
     return record.planes if len(record.planes) == frames else ()
 
 
-def _common(ds: Dataset, record: Record, plane: Plane) -> None:
+def _common(ds: Dataset, record: Record, plane: Plane, source: Plane | None = None) -> None:
     copy_elements(ds, sound_elements(plane.ds, KEPT))
     if "PatientOrientation" not in ds:
         ds.PatientOrientation = None
@@ -98,7 +99,7 @@ def _common(ds: Dataset, record: Record, plane: Plane) -> None:
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.ConversionType = "WSD"
     stamp(ds, record)
-    describe_derivation(ds, record)
+    describe_derivation(ds, record, source)
 
 
 def place_frame(ds: Dataset, geometry: Geometry, reference: str) -> None:

@@ -140,7 +140,7 @@ def images(frames: Array, record: Record) -> list[Dataset] | None:
         if plane.geometry is not None and kind.in_space:
             place_frame(ds, plane.geometry.resized(plane.shape, array.shape[1:3]), frame_of_reference(plane))
         stamp(ds, record)
-        describe_derivation(ds, record)
+        describe_derivation(ds, record, plane)
         describe_side(ds)
         finish(ds, record, kind.modality, number=index + 1)
         made.append(ds)

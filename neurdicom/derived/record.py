@@ -130,12 +130,15 @@ def contribution(record: Record) -> Dataset:
     return item
 
 
-def describe_derivation(ds: Dataset, record: Record) -> None:
-    """Derivation Description and Source Image Sequence of the General Image module (PS3.3 C.7.6.1)."""
+def describe_derivation(ds: Dataset, record: Record, plane: Plane | None = None) -> None:
+    """Derivation Description and Source Image Sequence of the General Image module (PS3.3 C.7.6.1).
+
+    The sources are all of the result's, or the one plane that an object of many lies in.
+    """
     params = orjson.dumps(dict(record.params)).decode()
     ds.DerivationDescription = fit(f"{record.title} ({record.tool['id']}) with {params}", _LONGEST_ST, keep="\\")
     purpose = code("121322", "DCM", "Source image for image processing operation")
-    ds.SourceImageSequence = [reference(plane, purpose) for plane in _once(record)]
+    ds.SourceImageSequence = [reference(each, purpose) for each in ([plane] if plane else _once(record))]
 
 
 def reference(plane: Plane, purpose: Dataset | None = None) -> Dataset:

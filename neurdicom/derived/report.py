@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from neurdicom.derived.attributes import copy_elements, fit, study_elements
 from neurdicom.derived.identity import uid_of
 from neurdicom.derived.record import Record, finish, instance_number, stamp
 from neurdicom.derived.segmentation import coded
+from neurdicom.derived.sources import Plane
 from neurdicom.errors import PluginFailed
 
 #: Coding scheme of names that META.json gives no code for.
@@ -37,6 +38,11 @@ _SCHEME: Final = "99NEURDICOM"
 _MOST_ITEMS: Final = 5000
 _DEEPEST: Final = 32
 _LARGEST: Final = 1e300
+
+#: Source images that each group of measurements names; when there are more, only the first group does.
+_MOST_REPEATED: Final = 16
+
+_Source = tuple[str, str, list[int] | None]
 
 #: Names that mean the same everywhere.
 _KNOWN: Final = {
@@ -79,10 +85,16 @@ def report(result: Any, record: Record) -> Dataset:
     if not 0 < items <= _MOST_ITEMS:
         raise PluginFailed(f"{record.tool['name']} answered {items} measurements; a report has from 1 to {_MOST_ITEMS}")
     described = {each["name"]: each for each in record.tool["produces"].get("measurements") or []}
+    sources = _sources(record)
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer(record)),
         procedure_reported=codes.cid100.ImagingProcedure,
-        imaging_measurements=[_measurement_group(group, described, record) for group in groups],
+        imaging_measurements=[
+            _measurement_group(
+                group, described, record, sources if index == 0 or len(sources) <= _MOST_REPEATED else ()
+            )
+            for index, group in enumerate(groups)
+        ],
         title=codes.cid7021.ImagingMeasurementReport,
     )
     ds = Comprehensive3DSR(
@@ -139,14 +151,12 @@ def _take(group: _Group, key: str, value: Any) -> None:
 
 
 def _measurement_group(
-    group: _Group, described: Mapping[str, Mapping[str, Any]], record: Record
+    group: _Group, described: Mapping[str, Mapping[str, Any]], record: Record, sources: Sequence[_Source]
 ) -> MeasurementsAndQualitativeEvaluations:
     def about(key: str) -> Mapping[str, Any]:
         return described.get(f"{group.path}.{key}" if group.path else key) or described.get(key) or {}
 
     title = fit(group.name or record.tool["name"], 64)
-    once = {plane.reference: plane for plane in record.planes}
-    sources = [SourceImageForMeasurementGroup(*reference, _frames(record, reference[1])) for reference in once]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid_of("tracking", record.identity, group.name), title),
         measurements=[_measurement(key, value, about(key)) for key, value in group.numbers] or None,
@@ -154,14 +164,20 @@ def _measurement_group(
             QualitativeEvaluation(_concept(key, about(key)), _answer(value)) for key, value in group.texts
         ]
         or None,
-        source_images=sources,
+        source_images=[SourceImageForMeasurementGroup(*each) for each in sources] or None,
     )
 
 
-def _frames(record: Record, instance: str) -> list[int] | None:
-    planes = [plane for plane in record.planes if plane.reference[1] == instance]
-    frames = [frame for plane in planes if (frame := plane.referenced_frame) is not None]
-    return None if len(planes) == planes[0].count else frames or None
+def _sources(record: Record) -> list[_Source]:
+    """SOP Class, SOP Instance and the frames (None: all) of each source."""
+    planes: dict[tuple[str, str], list[Plane]] = {}
+    for plane in record.planes:
+        planes.setdefault(plane.reference, []).append(plane)
+    sources: list[_Source] = []
+    for uids, several in planes.items():
+        frames = [frame for plane in several if (frame := plane.referenced_frame) is not None]
+        sources.append((*uids, None if len(several) == several[0].count else frames or None))
+    return sources
 
 
 def _measurement(key: str, value: float, about: Mapping[str, Any]) -> Measurement:

@@ -27,6 +27,8 @@ from neurdicom.errors import PluginFailed
 #: Labels without a description that a result may have; more are no segmentation, but an image of numbers.
 _MOST_UNDESCRIBED: Final = 255
 
+_LARGEST: Final = 65535
+
 _NOWHERE: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -54,9 +56,12 @@ def segmentations(frames: Array, record: Record) -> list[Dataset]:
         It is no label map of the source, or has a label that META.json does not describe.
     """
     _check_shape(frames, record)
-    described = _described(frames, record)
-    numbers = np.array([segment["number"] for segment in described])
-    labels = _consecutive(frames, numbers)
+    labels, found = _whole_numbers(frames, record)
+    described = _described(found, record)
+    # Segment Numbers count from 1 (PS3.3 C.8.20.4), whatever the labels are.
+    numbers = np.zeros(_LARGEST + 1, np.uint8 if len(described) < 256 else np.uint16)
+    numbers[[segment["number"] for segment in described]] = np.arange(1, len(described) + 1)
+    labels = numbers[labels]
     stacks = list(_stacks(record.planes))
     return [_segmentation(labels, described, record, stack, number) for number, stack in enumerate(stacks, 1)]
 
@@ -72,18 +77,32 @@ def _check_shape(frames: Array, record: Record) -> None:
         raise PluginFailed(f"{name} answered a segmentation of {found}; its source has {expected}")
 
 
-def _described(frames: Array, record: Record) -> list[Mapping[str, Any]]:
+def _whole_numbers(frames: Array, record: Record) -> tuple[Array, list[int]]:
+    """The labels as 16-bit integers, and those that occur."""
+    name = record.tool["name"]
+    labels, occurs = np.empty(frames.shape, np.uint16), np.zeros(_LARGEST + 1, bool)
+    for frame, out in zip(frames, labels, strict=True):
+        if frame.dtype.kind == "f" and not (np.isfinite(frame).all() and (frame == np.rint(frame)).all()):
+            raise PluginFailed(f"{name} answered a segmentation with values that are no whole numbers")
+        low, high = int(frame.min()), int(frame.max())
+        if low < 0 or high > _LARGEST:
+            raise PluginFailed(
+                f"{name} answered a segmentation with the label {low if low < 0 else high}; 0 to {_LARGEST} is possible"
+            )
+        out[...] = frame
+        occurs[out] = True
+    return labels, [int(label) for label in np.flatnonzero(occurs) if label]
+
+
+def _described(found: list[int], record: Record) -> list[Mapping[str, Any]]:
     """The segments by number: those of META.json, or one for each label that occurs."""
     name = record.tool["name"]
-    if frames.dtype.kind == "f" and not (np.isfinite(frames).all() and (frames == np.rint(frames)).all()):
-        raise PluginFailed(f"{name} answered a segmentation with values that are no whole numbers")
-    found = [int(label) for label in np.unique(frames) if label]
     segments = sorted(record.tool["produces"].get("segments") or [], key=lambda segment: segment["number"])
     if not segments:
-        if len(found) > _MOST_UNDESCRIBED or (found and not (found[0] > 0 and found[-1] <= 65535)):
+        if len(found) > _MOST_UNDESCRIBED:
             raise PluginFailed(
-                f"{name} answered a segmentation with {len(found)} labels from {found[0]} to {found[-1]}; without "
-                f"segments in META.json at most {_MOST_UNDESCRIBED} from 1 to 65535 are taken"
+                f"{name} answered a segmentation with {len(found)} labels; without segments in META.json at most "
+                f"{_MOST_UNDESCRIBED} are taken"
             )
         return [{"number": number, "label": f"Segment {number}"} for number in found or [1]]
     unknown = sorted(set(found) - {segment["number"] for segment in segments})
@@ -95,15 +114,6 @@ def _described(frames: Array, record: Record) -> list[Mapping[str, Any]]:
             f"it has {known}"
         )
     return segments
-
-
-def _consecutive(frames: Array, numbers: Array) -> Array:
-    """Labels as Segment Numbers, which count from 1 (PS3.3 C.8.20.4)."""
-    dtype = np.uint8 if len(numbers) < 256 else np.uint16
-    if np.array_equal(numbers, np.arange(1, len(numbers) + 1)):
-        return frames.astype(dtype)
-    positions = np.searchsorted(numbers, frames).clip(0, len(numbers) - 1)
-    return np.where(frames == 0, 0, positions + 1).astype(dtype)
 
 
 def _stacks(planes: Sequence[Plane]) -> Iterator[_Stack]:

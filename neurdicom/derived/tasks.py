@@ -53,7 +53,10 @@ def derive(arguments: dict[str, Any]) -> Answer:
         made=datetime.fromisoformat(arguments["made"]),
     )
     made = _KINDS[arguments["kind"]](arguments, record)
-    return {"files": [_write(ds, f"{arguments['output']}-{number}") for number, ds in enumerate(made, 1)]}, b""
+    files = [_write(ds, f"{arguments['output']}-{number}") for number, ds in enumerate(made, 1)]
+    for file in files:  # at the end: the disk has begun with the first of them meanwhile
+        _sync(file["path"])
+    return {"files": files}, b""
 
 
 def _of_image(arguments: Mapping[str, Any], record: Record) -> list[Dataset]:
@@ -97,7 +100,7 @@ def _need_highdicom(what: str) -> None:
 
 
 def _write(ds: Dataset, path: str) -> dict[str, Any]:
-    """Write a file, durably; what it is and its digest."""
+    """Write a file; what it is and its digest."""
     meta = getattr(ds, "file_meta", None) or FileMetaDataset()
     meta.TransferSyntaxUID = meta.get("TransferSyntaxUID") or ExplicitVRLittleEndian
     meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -105,10 +108,16 @@ def _write(ds: Dataset, path: str) -> dict[str, Any]:
     try:
         with Path(path).open("xb") as file:
             dcmwrite(file, ds, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError, NotImplementedError) as error:
         raise PluginFailed(f"the result can't be written as a DICOM instance: {error}") from error
     with Path(path).open("rb") as written:
         digest = hashlib.file_digest(written, "sha256").hexdigest()
     return {"path": path, "size": Path(path).stat().st_size, "sha256": digest, "instance": str(ds.SOPInstanceUID)}
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,5 +1,6 @@
 """From the numbers of a result to the integers of Pixel Data."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,24 +104,41 @@ def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
         return Stored(frames.astype("u2", copy=False))
     if frames.dtype.kind == "i" and frames.dtype.itemsize <= 2:
         return Stored(frames.astype("i2", copy=False))
-    values = frames.astype("f8")  # a copy, which is ours
-    finite = np.isfinite(values)
-    if not finite.any():
-        return Stored(np.zeros(frames.shape, "u2"))
-    np.clip(values, -_LARGEST, _LARGEST, out=values)
-    low, high = float(values[finite].min()), float(values[finite].max())
-    np.nan_to_num(values, copy=False, nan=low)
-    np.clip(values, low, high, out=values)
-    if low >= -32768 and high <= _MOST and (low >= 0 or high <= 32767) and bool((values == np.rint(values)).all()):
-        return Stored(values.astype("u2" if low >= 0 else "i2"))
-    if through_zero:
-        slope = _decimal(max(-low / 32768, high / 32767))
-        return Stored(np.clip(np.rint(values / slope), -32768, 32767).astype("i2"), slope)
-    intercept = _decimal(low)
+    low, high, is_whole = _range(frames)
+    if is_whole and low >= -32768 and high <= _MOST and (low >= 0 or high <= 32767):
+        return Stored(np.stack([_finite(frame, low, high).astype("u2" if low >= 0 else "i2") for frame in frames]))
+    intercept, least, most, dtype = _decimal(low), 0, _MOST, "u2"
     slope = _decimal((high - intercept) / _MOST) if high > intercept else 1.0
-    values -= intercept
-    values /= slope
-    return Stored(np.clip(np.rint(values, out=values), 0, _MOST).astype("u2"), slope, intercept)
+    if through_zero:
+        intercept, least, most, dtype = 0.0, -32768, 32767, "i2"
+        slope = _decimal(max(-low / 32768, high / 32767))
+    stored = np.empty(frames.shape, dtype)
+    for frame, out in zip(frames, stored, strict=True):
+        values = _finite(frame, low, high)
+        values -= intercept
+        values /= slope
+        out[...] = np.clip(np.rint(values, out=values), least, most, out=values)
+    return Stored(stored, slope, intercept)
+
+
+def _range(frames: Array) -> tuple[float, float, bool]:
+    """Minimum and maximum of the finite values, and whether all are whole numbers; 0 where there are none."""
+    low, high, is_whole = math.inf, -math.inf, True
+    for frame in frames:
+        values = frame[np.isfinite(frame)].astype("f8", copy=False)
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+            is_whole = is_whole and bool((values == np.rint(values)).all())
+    if low > high:
+        return 0.0, 0.0, True
+    return max(low, -_LARGEST), min(high, _LARGEST), is_whole
+
+
+def _finite(frame: Array, low: float, high: float) -> Array:
+    """A copy as doubles, not-a-number and all beyond the range put to its ends."""
+    values = np.array(frame, "f8")
+    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    return np.clip(values, low, high, out=values)
 
 
 def _decimal(number: float) -> float:
