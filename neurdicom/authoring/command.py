@@ -12,14 +12,15 @@ import click
 from rich.console import Console
 
 from neurdicom.authoring.checking import check_package
-from neurdicom.authoring.package import Package, arguments_for, open_package
+from neurdicom.authoring.package import Package, arguments_for, exports, is_sanitized, open_package
 from neurdicom.authoring.report import Check, Report
 from neurdicom.authoring.samples import Sample, sample_of, series_of, write_samples, write_series
 from neurdicom.authoring.sanitizing import sanitize_package
 from neurdicom.authoring.showing import show
-from neurdicom.errors import Invalid
+from neurdicom.errors import Invalid, PluginError
 from neurdicom.runtime.execution import PoolExecutor, Task
 from neurdicom.runtime.pool import Reply, WorkerPool
+from neurdicom.runtime.program import Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,10 @@ async def run_check(path: Path, wishes: Wishes) -> bool:
                 raise Invalid("--library is for native plugins; this one is in Python", field="library")
             package = package.with_library(wishes.library)
         arguments, derived = arguments_for(package.manifest, _texts(wishes.params))
-        samples = _own(package, wishes.own, wishes.frame)
+        level = await _level(package)
+        samples = _own(level, wishes.own, wishes.frame)
         if wishes.samples:
-            samples += _made(package, scratch)
+            samples += _made(package, level, scratch)
         if not samples:
             raise Invalid("there is nothing to run on: --no-samples goes with --on", field="samples")
         if not wishes.as_json:
@@ -79,20 +81,36 @@ def _texts(params: Sequence[str]) -> dict[str, list[str]]:
     return texts
 
 
-def _made(package: Package, scratch: Path) -> list[Sample]:
+async def _level(package: Package) -> Level:
+    """What one call gets: without `ProcessVolume`, a native plugin of level series gets one slice after another."""
+    if package.manifest.level == "instance" or package.kind == "python":
+        return package.manifest.level
+    if is_sanitized(package):  # which no worker can load
+        return "series" if exports(package, b"ProcessVolume") else "instance"
+    pool = WorkerPool(1)
+    await pool.open()
+    try:
+        return "series" if (await pool.probe(package.program)).get("takes_volumes") else "instance"
+    except PluginError:  # the check will tell
+        return package.manifest.level
+    finally:
+        await pool.close()
+
+
+def _made(package: Package, level: Level, scratch: Path) -> list[Sample]:
     folder = scratch / "samples"
     folder.mkdir()
     given = package.manifest.meta.get("modalities") or ()
     modalities = (given,) if isinstance(given, str) else tuple(given)
-    return (write_series if package.manifest.level == "series" else write_samples)(folder, modalities)
+    return (write_series if level == "series" else write_samples)(folder, modalities)
 
 
-def _own(package: Package, paths: Sequence[Path], frame: int) -> list[Sample]:
+def _own(level: Level, paths: Sequence[Path], frame: int) -> list[Sample]:
     files = [sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path] for path in paths]
     for path, found in zip(paths, files, strict=True):
         if not found:
             raise Invalid(f"there is no file in {path}", field="on")
-    if package.manifest.level == "series":
+    if level == "series":
         return [series_of(path.name, found) for path, found in zip(paths, files, strict=True)]
     return [sample_of(file, frame) for found in files for file in found]
 

@@ -24,7 +24,7 @@ def growth(rounds: Sequence[Mapping[str, Any]], calls: int) -> dict[str, float]:
     """
     grown: dict[str, float] = {}
     for name, for_call, for_round, _ in _LOOKED_AT:
-        values = [each[name] for each in rounds[1:] if each[name] is not None]
+        values = [each[name] for each in rounds[1:] if each.get(name) is not None]
         steps = [after - before for before, after in pairwise(values)]
         if len(steps) < 2:
             continue

@@ -57,7 +57,12 @@ def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> P
 
 def is_sanitized(package: Package) -> bool:
     """Whether it is a native plugin that was built with AddressSanitizer."""
-    return package.kind == "native" and b"__asan_init" in Path(package.program.target).read_bytes()
+    return package.kind == "native" and exports(package, b"__asan_init")
+
+
+def exports(package: Package, symbol: bytes) -> bool:
+    """Whether the library of a native plugin has a name among those that it exports or needs, without loading it."""
+    return b"\0" + symbol + b"\0" in Path(package.program.target).read_bytes()
 
 
 def arguments_for(manifest: Manifest, texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str]]:

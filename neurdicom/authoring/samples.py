@@ -24,7 +24,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from neurdicom.dicom.geometry import slice_order
 from neurdicom.dicom.part10 import read_header
+from neurdicom.dicom.planes import FIELDS
 from neurdicom.errors import Invalid
 from neurdicom.pixels.form import PixelForm, as_layout
 from neurdicom.pixels.pipeline import load_stored
@@ -204,7 +206,7 @@ def write_series(folder: Path, modalities: tuple[str, ...] = ()) -> list[Sample]
             ds.ImagePositionPatient = [-40, -50, 2.5 * index]
             path = folder / f"{name.replace(' ', '-')}-{index:02}.dcm"
             _write(path, ds)
-            inputs.append(_input(path, 1))
+            inputs.append(_input(path, None))
         made.append(Sample(name, tuple(inputs), (depth, rows, columns), volume=True))
     return made
 
@@ -235,16 +237,34 @@ def sample_of(path: Path, frame: int = 1) -> Sample:
 
 
 def series_of(name: str, paths: list[Path]) -> Sample:
-    """The author's own files as one series, in the order given."""
-    samples = [sample_of(path) for path in paths]
-    return Sample(name, tuple(each.inputs[0] for each in samples), (len(samples), *samples[0].shape), volume=True)
+    """The author's own files as one series, in slice order. Raises as `sample_of`."""
+    samples = {_instance_of(path): (path, sample_of(path)) for path in paths}
+    entities = [{"id": instance, **_known(path)} for instance, (path, _) in samples.items()]
+    ordered = [samples[entity["id"]] for entity in slice_order(entities)]
+    return Sample(
+        name,
+        tuple(_input(path, None) for path, _ in ordered),
+        (len(ordered), *ordered[0][1].shape),
+        volume=True,
+    )
 
 
-def _input(path: Path, frame: int) -> Input:
-    header = read_header(path)
-    instance = str(header.attributes["sop_instance_uid"])
+def _input(path: Path, frame: int | None) -> Input:
+    """One frame of a file, or as a slice of a series."""
     digest = sha256(path.read_bytes()).hexdigest()
-    return Input(instance, str(path.resolve()), digest, header.layout.as_dict(), frame)
+    layout = read_header(path).layout.as_dict()
+    known = {} if frame is not None else _known(path)
+    return Input(_instance_of(path), str(path.resolve()), digest, layout, frame, attributes=known)
+
+
+def _instance_of(path: Path) -> str:
+    return str(read_header(path).attributes["sop_instance_uid"])
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """What a server's catalog knows of a slice."""
+    attributes = read_header(path).attributes
+    return {each: attributes.get(each) for each in (*FIELDS, "modality", "instance_number")}
 
 
 def _uid(*parts: str) -> str:

@@ -1,7 +1,7 @@
 """The process that `neurdicom plugin check --sanitize` runs a native plugin in, AddressSanitizer's runtime preloaded.
 
 `python -m neurdicom.authoring.sanitized`: reads one JSON object from standard input, `{"library", "samples": [{name,
-path}], "params"}`, and calls the plugin with each sample, in memory that ends where the samples end. The sanitizers
+path, params}]}`, and calls the plugin with each sample, in memory that ends where the samples end. The sanitizers
 write to standard error; lines that begin with `MARK` say there what is running.
 """
 
@@ -29,11 +29,10 @@ def main() -> None:
     request = json.load(sys.stdin)
     _say("load")
     plugin = NativePlugin(Path(request["library"]))
-    params = request["params"].encode()
     for sample in request["samples"]:
         _say("sample", sample["name"])
         for _ in range(_CALLS):
-            _call(plugin, sample, params)
+            _call(plugin, sample, sample["params"].encode())
         _look_for_leaks()
     _say("unload")
     plugin.close()
@@ -49,7 +48,12 @@ def _call(plugin: NativePlugin, sample: dict[str, Any], params: bytes) -> None:
     image = _Exact(original.shape, np.float32 if plugin.wants_float32 else np.float64)
     image.array[...] = original
     try:
-        result = plugin.process(image.array, params)
+        if image.array.ndim == 3:
+            answer = plugin.process_volume(image.array, params)
+            result = None if answer is None else answer[0]
+            del answer
+        else:
+            result = plugin.process(image.array, params)
         plugin.result_json()
         if result is not None:
             result.copy()  # reads every sample of it, as an encoder would

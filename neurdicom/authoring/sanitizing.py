@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import orjson
@@ -17,6 +17,7 @@ from neurdicom.authoring.package import Package, is_sanitized
 from neurdicom.authoring.report import Report, Row
 from neurdicom.authoring.samples import Sample
 from neurdicom.authoring.sanitizer_output import Output, read_output
+from neurdicom.dicom.planes import Plane, describe_volume
 from neurdicom.errors import Invalid
 from neurdicom.pixels.pipeline import load_stored, to_double
 
@@ -50,11 +51,12 @@ def sanitize_package(package: Package, samples: Sequence[Sample], params: dict[s
     runtime = find_runtime(library, is_built=is_sanitized(package))
     report = Report({"id": manifest.guid, "name": manifest.name, "version": manifest.version, "kind": package.kind})
     report.notes["sanitizer"] = runtime.name
-    request: dict[str, Any] = {"library": str(library), "params": orjson.dumps(params).decode(), "samples": []}
+    request: dict[str, Any] = {"library": str(library), "samples": []}
     for number, sample in enumerate(samples):
         path = scratch / f"sanitized-{number}.npy"
         np.save(path, _pixels(sample, package))
-        request["samples"].append({"name": sample.name, "path": str(path)})
+        given = params | _geometry(sample, package)
+        request["samples"].append({"name": sample.name, "path": str(path), "params": orjson.dumps(given).decode()})
     rows = {sample.name: Row(sample.name, sample.shape) for sample in samples}
     seconds = package.program.timeout * _SLOWER
     seen: set[str] = set()
@@ -100,11 +102,34 @@ def find_runtime(library: Path, *, is_built: bool) -> Path:
     )
 
 
+def _preloaded(runtime: Path) -> list[Path]:
+    """The runtime, and the C++ library, which Python does not bring: without it any throw would abort."""
+    found = [runtime]
+    for compiler in ("c++", "g++", "clang++"):
+        if shutil.which(compiler) is None:
+            continue
+        answer = subprocess.run(
+            [compiler, "-print-file-name=libstdc++.so.6"], capture_output=True, text=True, check=False
+        )
+        path = Path(answer.stdout.strip())
+        if path.is_absolute() and path.is_file():
+            return [*found, path.resolve()]
+    return found
+
+
 def _pixels(sample: Sample, package: Package) -> Any:
     slices = [
         to_double(load_stored(one.path, one.layout, one.frame or 1), package.program.input) for one in sample.inputs
     ]
     return np.stack(slices) if sample.volume else slices[0]
+
+
+def _geometry(sample: Sample, package: Package) -> dict[str, Any]:
+    """What a plugin is told of a volume, as the server tells it."""
+    if not sample.volume:
+        return {}
+    planes = [cast(Plane, dict(one.attributes) | {"id": one.instance, "frame": 1}) for one in sample.inputs]
+    return {"_image": describe_volume(planes, package.program.input)}
 
 
 def _outputs(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -> Iterable[Output]:
@@ -128,7 +153,7 @@ def _run(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -
     """The process's standard error, and its exit status; None when it took too long."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
     environment |= {
-        "LD_PRELOAD": str(runtime),
+        "LD_PRELOAD": os.pathsep.join(map(str, _preloaded(runtime))),
         "ASAN_OPTIONS": _ASAN_OPTIONS,
         "UBSAN_OPTIONS": "halt_on_error=0:color=never",
         "PYTHONMALLOC": "malloc",  # parameters end where they end, too

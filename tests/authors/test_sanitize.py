@@ -53,6 +53,8 @@ def test_what_is_sound_passes_with_all_samples(libraries: dict[str, Path], tmp_p
 
 def test_a_refusal_is_no_finding(libraries: dict[str, Path], files: dict[str, Path], tmp_path: Path) -> None:
     path = native_plugin(tmp_path / "plugin", libraries["sanitized"], params=FAULT)
+    report = check(path, "-p", "fault=throw", "--sanitize", "--no-samples", "--on", files["1 × 1"])
+    assert [row["message"] for row in report["samples"]] == ["thrown on purpose"]
     report = check(path, "-p", "fault=refuses", "--sanitize", "--no-samples", "--on", files["1 × 1"])
     assert [row["outcome"] for row in report["samples"]] == ["refused"]
     assert report["ok"]

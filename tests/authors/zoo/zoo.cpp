@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -93,6 +94,7 @@ double* Process(Plugin* plugin, double* img, int width, int height, const char* 
         plugin->error = "an image of at least 100 x 100 is expected";
         return nullptr;
     }
+    if (asks("throw")) throw std::runtime_error("thrown on purpose");
     if (asks("overflow")) {
         volatile int large = 2147483647;
         img[0] = large + width;
