@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from neurdicom.blobs.local import flush_folder
 from neurdicom.catalog.terms import Having
 from neurdicom.services.results.keeper import Kept, Payload
 from neurdicom.services.results.record import BESIDE, Body, Record
@@ -79,6 +80,7 @@ class Shelf:
     def _take_note(self) -> bool:
         clean = self._note.exists()
         self._note.unlink(missing_ok=True)
+        flush_folder(self._note.parent)
         return clean
 
     def place(self, kept: Kept, written: list[str]) -> Record:
