@@ -56,7 +56,7 @@ PARAMS = {
 
 def tally(version: str = "1", **fields: Any) -> bytes:
     """The archive of the plugin; of another version, another archive."""
-    named = {"plugin_guid": GUID, "version": version, "params": PARAMS, "timeout": 5}
+    named = {"plugin_guid": GUID, "version": version, "params": PARAMS}
     return package(TALLY.format(version=version), **(named | fields))
 
 

@@ -47,7 +47,8 @@ def test_items_that_fail_do_not_end_the_job_and_are_told(site: Client, tmp_path:
     log = tmp_path / "log"
     uid, files = series_files(8)
     ids = site.store(*files)
-    job = site.ended(site.process("series", uid, log=str(log), bad=[2], crash=[4], hang=[6]))
+    site.install(tally(plugin_guid="test.short", timeout=3))
+    job = site.ended(site.process("series", uid, "test.short", log=str(log), bad=[2], crash=[4], hang=[6]))
     assert (job["state"], job["done"], job["failed"], job["total"]) == ("done", 5, 3, 8)
     failed = {each["instance"]: each["error"] for each in site.results(job["id"], state="failed")}
     assert {id: error["code"] for id, error in failed.items()} == {
