@@ -212,3 +212,31 @@ def test_real_series(site: Client, data_set: Path, name: str) -> None:
         for ds in sorted(ours, key=place)
     ])  # fmt: skip
     np.testing.assert_allclose(volume, expected, rtol=1e-12)
+
+
+def test_several_images_of_each_place_are_for_python(site: Client, data_set: Path) -> None:
+    """An fMRI run: each place was imaged again and again."""
+    paths = sorted((data_set / "series-mr-ge-epi").glob("*.dcm"))
+    ids = site.store(*(path.read_bytes() for path in paths))
+    uid = str(pydicom.dcmread(paths[0], stop_before_pixels=True).SeriesInstanceUID)
+    job = site.ended(site.process("series", uid, "native"))
+    (item,) = site.results(job["id"])
+    assert item["error"]["code"] == "invalid"
+    assert "lie where another one does" in item["error"]["detail"]
+    (item,) = over_series(site, uid, "python")
+    assert sorted(content(site, item).json()["instances"]) == sorted(ids)
+
+
+def test_derived_objects_follow_the_order_of_the_slices(site: Client) -> None:
+    ds = enhanced_ct([5.0, 0.0, 2.5], uid=new_uid(), series=new_uid(), study=new_uid())
+    (uid,) = store(site, [ds])
+    answer = site.http.get(f"/api/instances/{uid}/process/by_plugin/native", params={"format": "dicom"})
+    assert answer.status_code == 200, answer.text
+    boundary = answer.headers["Content-Type"].partition("boundary=")[2].encode()
+    parts = answer.content.split(b"--" + boundary)[1:-1]
+    made = [pydicom.dcmread(io.BytesIO(part.partition(b"\r\n\r\n")[2])) for part in parts]
+    found = {float(one.ImagePositionPatient[2]): one for one in made}
+    for z, number in ((0.0, 2), (2.5, 3), (5.0, 1)):
+        one = found[z]
+        values = one.pixel_array * float(one.get("RescaleSlope", 1)) + float(one.get("RescaleIntercept", 0))
+        np.testing.assert_allclose(values, slice_pixels(number) + number + 1.0, atol=0.01)
