@@ -29,6 +29,7 @@ _ENUMERATED: Final[Mapping[str, frozenset[str]]] = {
     "PatientPosition": frozenset({"HFP", "HFS", "HFDR", "HFDL", "FFDR", "FFDL", "FFP", "FFS"}),
     "MRAcquisitionType": frozenset({"2D", "3D"}),
     "AngioFlag": frozenset("YN"),
+    "BurnedInAnnotation": frozenset({"YES", "NO"}),
     "LossyImageCompression": frozenset({"00", "01"}),
 }
 
@@ -40,6 +41,22 @@ _DROPPED: Final = frozenset({
 
 #: They make up ids in the catalog, so they are taken over whatever they look like.
 _IDENTIFYING: Final = frozenset({"PatientID", "IssuerOfPatientID", "StudyInstanceUID"})
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a long list."""
+    return tuple(text.split())
+
+
+#: Body parts (PS3.16 annex L) that there is one of.
+_UNPAIRED: Final = frozenset(
+    words("""
+    ABDOMEN ABDOMENPELVIS AORTA BACK BLADDER BRAIN CEREBELLUM CHEST CHESTABDOMEN COCCYX COLON CSPINE ESOPHAGUS FACE
+    GALLBLADDER HEAD HEADNECK HEART JAW LARYNX LIVER LSPINE MAXILLA MEDIASTINUM MOUTH NECK NOSE PANCREAS PELVIS PENIS
+    PROSTATE RECTUM SKULL SPINE SPLEEN SSPINE STERNUM STOMACH THYMUS THYROID TONGUE TRACHEA TSPINE URETER UTERUS
+    WHOLEBODY
+    """)
+)
 
 
 def study_elements(source: Dataset) -> list[DataElement]:
@@ -86,58 +103,6 @@ def is_sound(element: DataElement) -> bool:
         return False
     return True
 
-
-#: Body parts (PS3.16 annex L) that there is one of.
-_UNPAIRED: Final = frozenset(
-    [
-        "ABDOMEN",
-        "ABDOMENPELVIS",
-        "AORTA",
-        "BACK",
-        "BLADDER",
-        "BRAIN",
-        "CEREBELLUM",
-        "CHEST",
-        "CHESTABDOMEN",
-        "COCCYX",
-        "COLON",
-        "CSPINE",
-        "ESOPHAGUS",
-        "FACE",
-        "GALLBLADDER",
-        "HEAD",
-        "HEADNECK",
-        "HEART",
-        "JAW",
-        "LARYNX",
-        "LIVER",
-        "LSPINE",
-        "MAXILLA",
-        "MEDIASTINUM",
-        "MOUTH",
-        "NECK",
-        "NOSE",
-        "PANCREAS",
-        "PELVIS",
-        "PENIS",
-        "PROSTATE",
-        "RECTUM",
-        "SKULL",
-        "SPINE",
-        "SPLEEN",
-        "SSPINE",
-        "STERNUM",
-        "STOMACH",
-        "THYMUS",
-        "THYROID",
-        "TONGUE",
-        "TRACHEA",
-        "TSPINE",
-        "URETER",
-        "UTERUS",
-        "WHOLEBODY",
-    ]
-)
 
 _TEXTS: Final = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}

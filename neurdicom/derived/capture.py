@@ -23,7 +23,11 @@ from neurdicom.derived.values import Stored, describe_pixels, describe_rescale, 
 KEPT = (
     "BodyPartExamined", "Laterality", "PatientPosition", "PatientOrientation", "AcquisitionDate", "AcquisitionTime",
     "AcquisitionNumber", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+    "BurnedInAnnotation",
 )  # fmt: skip
+
+#: Modalities whose pixels are measured values, without text.
+_UNMARKED = frozenset({"CT", "MR", "PT", "NM"})
 
 
 def captures(stored: Stored, record: Record) -> list[Dataset]:
@@ -66,7 +70,8 @@ def _of_frames(stored: Stored, record: Record) -> Dataset:
         ds.SOPClassUID = MultiFrameGrayscaleByteSecondaryCaptureImageStorage
     _common(ds, record, record.planes[0])
     ds.InstanceNumber = 1
-    ds.BurnedInAnnotation = "NO"
+    if "BurnedInAnnotation" not in ds:  # type 1 here; unknown counts as there, except where scanners write none
+        ds.BurnedInAnnotation = "NO" if record.source.get("Modality") in _UNMARKED else "YES"
     describe_pixels(ds, array)
     ds.NumberOfFrames = len(array)
     if not stored.is_colour:

@@ -17,41 +17,36 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
-from neurdicom.derived.attributes import copy_elements, describe_side, sound_elements
+from neurdicom.derived.attributes import copy_elements, describe_side, sound_elements, words
 from neurdicom.derived.capture import KEPT, frame_of_reference, place_frame, planes_of
 from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, stamp
 from neurdicom.derived.sources import Plane
 from neurdicom.derived.values import Array, describe_pixels, describe_rescale, describe_window, quantised
 
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-_SERIES: Final = _words("""
+_SERIES: Final = words("""
     ProtocolName PerformingPhysicianName OperatorsName PerformedProcedureStepID PerformedProcedureStepStartDate
     PerformedProcedureStepStartTime PerformedProcedureStepDescription ContrastBolusAgent ContrastBolusRoute
     SpacingBetweenSlices SliceLocation RescaleType
 """)
 
-_CT: Final = _words("""
+_CT: Final = words("""
     KVP ScanOptions DataCollectionDiameter ReconstructionDiameter DistanceSourceToDetector DistanceSourceToPatient
     GantryDetectorTilt TableHeight ExposureTime XRayTubeCurrent Exposure FilterType ConvolutionKernel
 """)
-_MR: Final = _words("""
+_MR: Final = words("""
     ScanningSequence SequenceVariant ScanOptions MRAcquisitionType SequenceName AngioFlag RepetitionTime EchoTime
     InversionTime TriggerTime NumberOfAverages ImagingFrequency ImagedNucleus EchoNumbers MagneticFieldStrength
     NumberOfPhaseEncodingSteps PercentSampling PercentPhaseFieldOfView EchoTrainLength PixelBandwidth ReceiveCoilName
     InPlanePhaseEncodingDirection FlipAngle SAR TemporalPositionIdentifier NumberOfTemporalPositions TemporalResolution
 """)
-_PT: Final = _words("""
+_PT: Final = words("""
     Units CountsSource SeriesType ReprojectionMethod NumberOfSlices NumberOfTimeSlices CorrectedImage
     RandomsCorrectionMethod AttenuationCorrectionMethod DecayCorrection ReconstructionMethod CollimatorType
     RadiopharmaceuticalInformationSequence PatientOrientationCodeSequence
     PatientGantryRelationshipCodeSequence FrameReferenceTime ActualFrameDuration ImageIndex DecayFactor
     DoseCalibrationFactor ScatterCorrectionMethod TriggerTime FrameTime SUVType
 """)
-_CR: Final = _words("""
+_CR: Final = words("""
     ViewPosition KVP DistanceSourceToDetector DistanceSourceToPatient ExposureTime XRayTubeCurrent Exposure PlateID
     ImagerPixelSpacing
 """)
