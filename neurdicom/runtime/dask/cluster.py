@@ -100,14 +100,14 @@ class Cluster:
         while True:
             try:
                 client = await self._connect()
-            except (OSError, TimeoutError, ImportError, ValueError) as error:
+            except Exception as error:  # whatever the library meets, the next attempt may be better
                 await self._note(None, {}, str(error) or type(error).__name__)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
                 continue
             wait = _FIRST_WAIT
             try:
-                await self._watch(client)
+                await self._watch(client)  # for as long as it answers
             finally:
                 await self._note(None, {}, "the connection was lost")
                 await _disconnect(client)
@@ -144,8 +144,8 @@ class Cluster:
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     threads = dict(await client.nthreads())
-            except (OSError, TimeoutError) as error:
-                _log.warning("the Dask cluster %s does not answer: %s", self.address, error)
+            except Exception as error:  # as above
+                _log.warning("the Dask cluster %s does not answer: %r", self.address, error)
                 return
             await self._note(client, threads)
             await asyncio.sleep(_WATCH_SECONDS)
@@ -165,7 +165,7 @@ class Cluster:
 
 async def _disconnect(client: "Client") -> None:
     with contextlib.suppress(OSError, TimeoutError):
-        await client._close(fast=True)
+        await client._close(fast=True)  # `close` would wait for a scheduler that may be gone
 
 
 def _adopt_logging() -> None:

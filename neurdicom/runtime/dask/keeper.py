@@ -5,7 +5,6 @@ Everything here runs in the Dask worker's event loop; plugin code does not run i
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,8 +25,6 @@ from neurdicom.runtime.execution import PoolExecutor, Task
 from neurdicom.runtime.packages import Packages
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.runtime.program import Program
-
-_log = logging.getLogger(__name__)
 
 #: Name of the plugin in the Dask worker, and of what it answers to.
 NAME: Final = "neurdicom"
@@ -72,9 +69,8 @@ class Keeper(WorkerPlugin):
         self._address: str = worker.address
         self._files = FileStore(folder / "files")
         self._shared = SharedFiles()
-        self._packages = PackageStore(
-            Packages(folder / "packages", Contents)
-        )  # what is in them, the server has checked
+        packages = Packages(folder / "packages", Contents)  # what is in them, the server has checked
+        self._packages = PackageStore(packages)
         self._pool = WorkerPool(max(1, worker.state.nthreads))
         self._executor = PoolExecutor(self._pool)
         self._transfers: dict[str, tuple[Spool, float]] = {}
@@ -149,7 +145,7 @@ class Keeper(WorkerPlugin):
         Returns
         -------
         dict
-            `error` and `code` when it was refused.
+            `error` when it was refused.
         """
         self._drop_stale()
         spool: Spool | None = None
@@ -163,8 +159,7 @@ class Keeper(WorkerPlugin):
         except (NeurdicomError, OSError) as error:
             if spool is not None:
                 spool.discard()
-            code = error.code if isinstance(error, NeurdicomError) else Unavailable.code
-            return {"error": str(error), "code": code}
+            return {"error": str(error)}
         spool.discard()
         return {}
 
