@@ -136,7 +136,10 @@ class DeriveService:
         output = self._blobs.spool_folder / f"derived-{secrets.token_hex(16)}"
         writing: asyncio.Task[Reply] | None = None
         try:
-            await asyncio.to_thread(_write, output, reply.body)
+            try:
+                await asyncio.to_thread(_write, output, reply.body)
+            except OSError as error:
+                raise disk_error(error) from error
             arguments = origin.as_arguments(reply.meta.get("slices")) | {
                 "result": str(output),
                 "kind": kind,
@@ -152,8 +155,6 @@ class DeriveService:
                 DerivedFile(Path(each["path"]), each["size"], each["sha256"], each["instance"], kind == "dicom")
                 for each in written.meta["files"]
             ]
-        except OSError as error:
-            raise disk_error(error) from error
         finally:
             self._ingest.later(_clear_after(writing, output))
 
