@@ -293,6 +293,9 @@ def _look_at_manifest(run: _Run) -> None:
     if not manifest.version:
         message = "META.json has no version: users can't tell one build from the next"
         run.report.findings.append(advice(Check.MANIFEST, message))
+    if manifest.models:
+        message = f"it reaches the models {', '.join(manifest.models)}; here it runs without them: try it on a server"
+        run.report.findings.append(advice(Check.MANIFEST, message))
 
 
 def _look_at_files(run: _Run, written: dict[str, tuple[int, int]]) -> None:
