@@ -212,13 +212,6 @@ def test_a_restart_finds_the_models_again(tmp_path: Path) -> None:
             site.server = server
 
 
-def test_only_administrators_manage_models(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", auth=True) as server:
-        anyone = server.client
-        assert anyone.get("/api/models").status_code == 401
-        assert anyone.post("/api/models", content=package()).status_code == 401
-
-
 def test_an_upload_that_is_cut_off_leaves_nothing(site: Site) -> None:
     url = httpx.URL(site.server.url)
     with socket.create_connection((url.host, url.port)) as connection:

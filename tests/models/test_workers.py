@@ -30,25 +30,7 @@ def test_workers_times_threads_are_no_more_than_the_cores(site: Site) -> None:
     assert site.run().json()["threads"] <= 3
 
 
-@pytest.mark.parametrize("missing", ["onnxruntime", "onnx"])
-def test_without_the_extra_the_answer_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
-    (tmp_path / "path").mkdir()
-    (tmp_path / "path" / f"{missing}.py").write_text("raise ImportError('it is not installed')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
-    with Server(tmp_path / "data") as server:
-        for site in visit(server):
-            answer = site.install_model(package())
-            assert (answer.status_code, answer.json()["code"]) == (501, "not_installed"), answer.text
-            assert f"need {missing}" in answer.json()["detail"]
-            assert "pip install 'neurdicom[models]'" in answer.json()["detail"]
-            assert site.models == []
-            assert site.install(plugin_package()).status_code == 201
-            assert site.run().status_code == 200
-
-
-def test_an_installed_model_when_the_extra_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_answer_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(tmp_path / "data")
     with server:
         for site in visit(server):
@@ -61,7 +43,12 @@ def test_an_installed_model_when_the_extra_has_gone(tmp_path: Path, monkeypatch:
             server.start()
             for answer in (site.run_model(), site.run()):
                 assert (answer.status_code, answer.json()["code"]) == (501, "not_installed"), answer.text
-            assert site.client.get("/api/models/test.model").json()["state"] == "ready"
+            answer = site.install_model(package(convolution(seed=1), model_guid="other"))
+            assert (answer.status_code, answer.json()["code"]) == (501, "not_installed"), answer.text
+            assert "pip install 'neurdicom[models]'" in answer.json()["detail"]
+            (model,) = site.client.get("/api/models").json()
+            assert model["state"] == "ready"
+            assert site.models == sorted([model["digest"], f"{model['digest']}.zip"])
 
 
 def test_results_are_kept_until_the_model_changes(site: Site) -> None:
