@@ -219,14 +219,14 @@ class ResultService:
             written: list[str] = []
             done: set[Kept] = set()
             try:
-                for kept in chosen:
-                    before = new.get(kept.record.id) or await self._store.find(kept.record.id)
-                    if kept.adds and (before is None or before.tag != kept.record.tag):
+                placed = await self._shelf.place_all(chosen, written)
+                for kept, record in zip(chosen, placed, strict=True):
+                    before = new.get(record.id) or await self._store.find(record.id)
+                    place = await look.place(record)
+                    # It was deleted a moment ago, or what it adds to was.
+                    if place is None or (kept.adds and (before is None or before.tag != record.tag)):
+                        unused += record.keys
                         continue
-                    place = await look.place(kept.record)
-                    if place is None:  # it was deleted a moment ago
-                        continue
-                    record = await asyncio.to_thread(self._shelf.place, kept, written)
                     record = replace(record, patient=place.patient, study=place.study, series=place.series)
                     done.add(kept)
                     new[record.id], gone = merged(before, record, replaces=kept.replaces)

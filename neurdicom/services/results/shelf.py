@@ -83,8 +83,19 @@ class Shelf:
         flush_folder(self._note.parent)
         return clean
 
+    async def place_all(self, group: Sequence[Kept], written: list[str]) -> list[Record]:
+        """Write the bodies of several results at the same time; see `place`."""
+        places = (asyncio.to_thread(self.place, kept, written) for kept in group)
+        placed = await asyncio.gather(*places, return_exceptions=True)
+        self.size += sum((await self._store.sizes(written)).values())
+        for each in placed:
+            if isinstance(each, BaseException):
+                raise each
+        return [each for each in placed if isinstance(each, Record)]
+
     def place(self, kept: Kept, written: list[str]) -> Record:
-        """Write the bodies of a result; the record with their places. Blocks. Raises `OSError`.
+        """Write the bodies of a result; the record with their places. Blocks; threads that do so at the same time share
+        flushes. Raises `OSError`.
 
         The keys of the files go to `written`, also when it fails.
         """
@@ -103,7 +114,6 @@ class Shelf:
                     continue
                 key = self._store.write(payload)
                 written.append(key)
-                self.size += len(payload)
             bodies[name] = replace(body, key=key, size=len(payload))
         return replace(kept.record, bodies=bodies, evicted=evicted, **told)
 
