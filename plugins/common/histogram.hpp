@@ -17,24 +17,11 @@ namespace shipped {
 
 class Histogram {
 public:
-    // Bin of a pixel that is not finite and takes no part.
-    static constexpr std::uint32_t no_bin = std::numeric_limits<std::uint32_t>::max();
-
-    Histogram(const double* pixels, std::size_t count)
+    Histogram(const double* pixels, std::size_t count) : count_(count)
     {
         if (count >= no_bin) throw Error("the image has more than 4,294,967,294 pixels");
-        bins_.resize(count);
-        double low = std::numeric_limits<double>::infinity(), high = -low;
-        bool integral = true;
-        for (std::size_t i = 0; i < count; ++i) {
-            if (!std::isfinite(pixels[i])) continue;
-            low = std::min(low, pixels[i]);
-            high = std::max(high, pixels[i]);
-            integral = integral && std::fabs(pixels[i]) < 1e15 &&
-                       pixels[i] == static_cast<double>(static_cast<std::int64_t>(pixels[i]));
-        }
-        if (low > high) throw Error("the image has no finite pixel value");
-        if (integral && high - low < 65536.0 + 4.0 * static_cast<double>(count)) {
+        double low = 0.0, high = 0.0;
+        if (are_integers(pixels, low, high) && high - low < 65536.0 + static_cast<double>(count)) {
             count_integers(pixels, low, static_cast<std::size_t>(high - low) + 1);
         } else {
             count_hashed(pixels);
@@ -70,33 +57,77 @@ public:
     // Largest value less smallest; infinite where that is no double.
     double range() const { return range_; }
 
-    // Sets each pixel to what a table has for its value; pixels that are not finite become `otherwise`.
+    // Sets each pixel, which is still what was counted, to what a table has for its value; `otherwise` where it is
+    // not finite.
     void paint(double* pixels, const std::vector<double>& table, double otherwise) const
     {
-        for (std::size_t i = 0; i < bins_.size(); ++i) pixels[i] = bins_[i] == no_bin ? otherwise : table[bins_[i]];
+        if (!bins_.empty()) {
+            for (std::size_t i = 0; i < count_; ++i) pixels[i] = bins_[i] == no_bin ? otherwise : table[bins_[i]];
+            return;
+        }
+        const double low = values_.front();
+        std::vector<double> by_offset(static_cast<std::size_t>(range_) + 1);
+        for (std::size_t i = 0; i < size(); ++i) by_offset[static_cast<std::size_t>(values_[i] - low)] = table[i];
+        for (std::size_t i = 0; i < count_; ++i) pixels[i] = by_offset[static_cast<std::uint32_t>(pixels[i] - low)];
     }
 
 private:
+    static constexpr std::uint32_t no_bin = std::numeric_limits<std::uint32_t>::max();
+
+    // Whether all pixels are finite integers that a double holds with their neighbours; finds the extremes if so. Several
+    // lanes that don't wait for one another, for compilers to make vector code of.
+    bool are_integers(const double* pixels, double& low, double& high) const
+    {
+        constexpr std::size_t lanes = 8;
+        constexpr double limit = 1125899906842624.0, rounding = 6755399441055744.0;  // 2^50, 1.5 * 2^52
+        double lows[lanes], highs[lanes], fractions[lanes] = {};
+        std::fill(lows, lows + lanes, limit);
+        std::fill(highs, highs + lanes, -limit);
+        std::size_t i = 0;
+        for (; i + lanes <= count_; i += lanes) {
+            for (std::size_t lane = 0; lane < lanes; ++lane) {
+                const double value = pixels[i + lane];
+                lows[lane] = value < lows[lane] ? value : lows[lane];
+                highs[lane] = value > highs[lane] ? value : highs[lane];
+                fractions[lane] += std::fabs(value - ((value + rounding) - rounding));  // not a number, too, stays here
+            }
+        }
+        for (; i < count_; ++i) {
+            lows[0] = std::min(lows[0], pixels[i]);
+            highs[0] = std::max(highs[0], pixels[i]);
+            fractions[0] += std::fabs(pixels[i] - ((pixels[i] + rounding) - rounding));
+        }
+        low = *std::min_element(lows, lows + lanes);
+        high = *std::max_element(highs, highs + lanes);
+        const bool are_whole = std::all_of(fractions, fractions + lanes, [](double each) { return each == 0.0; });
+        return are_whole && low > -limit && high < limit;
+    }
+
     void count_integers(const double* pixels, double low, std::size_t width)
     {
-        std::vector<std::uint32_t> table(width, 0);
-        for (std::size_t i = 0; i < bins_.size(); ++i) {
-            bins_[i] = std::isfinite(pixels[i]) ? static_cast<std::uint32_t>(pixels[i] - low) : no_bin;
-            if (bins_[i] != no_bin) ++table[bins_[i]];
+        // Equal neighbours, such as air's, are counted in tables of their own: the next need not wait for the last.
+        constexpr std::size_t tables = 4;
+        std::vector<std::uint32_t> counts(tables * width, 0);
+        std::uint32_t* const table[tables] = {&counts[0], &counts[width], &counts[2 * width], &counts[3 * width]};
+        std::size_t i = 0;
+        for (; i + tables <= count_; i += tables) {
+            for (std::size_t each = 0; each < tables; ++each) {
+                ++table[each][static_cast<std::uint32_t>(pixels[i + each] - low)];
+            }
         }
+        for (; i < count_; ++i) ++table[0][static_cast<std::uint32_t>(pixels[i] - low)];
         for (std::size_t value = 0; value < width; ++value) {
-            if (table[value] == 0) continue;
-            counts_.push_back(table[value]);
-            table[value] = static_cast<std::uint32_t>(values_.size());
+            std::uint32_t found = 0;
+            for (std::size_t each = 0; each < tables; ++each) found += table[each][value];
+            if (found == 0) continue;
             values_.push_back(low + static_cast<double>(value));
-        }
-        for (std::uint32_t& bin : bins_) {
-            if (bin != no_bin) bin = table[bin];
+            counts_.push_back(found);
         }
     }
 
     void count_hashed(const double* pixels)
     {
+        bins_.resize(count_);
         std::vector<std::uint32_t> slots(1024, no_bin);
         for (std::size_t i = 0; i < bins_.size(); ++i) {
             if (!std::isfinite(pixels[i])) {
@@ -115,6 +146,7 @@ private:
             }
             counts_[bins_[i]] += 1.0;
         }
+        if (values_.empty()) throw Error("the image has no finite pixel value");
         sort();
     }
 
@@ -154,8 +186,9 @@ private:
         }
     }
 
+    std::size_t count_;
     std::vector<double> values_, counts_;
-    std::vector<std::uint32_t> bins_;
+    std::vector<std::uint32_t> bins_;  // of each pixel; empty where the pixel itself tells
     double range_ = 0.0, total_ = 0.0;
 };
 

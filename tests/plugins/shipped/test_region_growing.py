@@ -93,6 +93,12 @@ def test_the_area_follows_from_the_spacing(shipped: Shipped, mr: Slice) -> None:
     assert "area_mm2" not in shipped.on_array("region_growing", mr.pixels, seed=[32, 32])[1]
 
 
+def test_the_seed_is_the_middle_when_there_is_none(shipped: Shipped, slice_: Slice) -> None:
+    rows, columns = slice_.pixels.shape
+    mask, _ = shipped.on_file("region_growing", slice_.path, tolerance=100)
+    assert np.array_equal(mask == 1, flood(slice_.pixels, (rows // 2, columns // 2), tolerance=100, connectivity=1))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
