@@ -20,13 +20,14 @@ def inertia_of(pixels: Image, labels: Image) -> float:
 
 @pytest.mark.parametrize("clusters", [2, 4])
 def test_k_means_finds_what_scikit_learn_finds(shipped: Shipped, slice_: Slice, clusters: int) -> None:
-    reference = KMeans(clusters, n_init=10, tol=0, random_state=0).fit(slice_.pixels.reshape(-1, 1))
+    values, first, counts = np.unique(slice_.pixels, return_inverse=True, return_counts=True)
+    reference = KMeans(clusters, n_init=10, tol=0, random_state=0).fit(values[:, None], sample_weight=counts)
     for algorithm in ("exact", "lloyd"):
         labels, told = shipped.on_file("k_means", slice_.path, clusters=clusters, algorithm=algorithm)
         assert told["algorithm"] == algorithm
         assert told["inertia"] == pytest.approx(reference.inertia_, rel=1e-3)
         assert told["inertia"] == pytest.approx(inertia_of(slice_.pixels, labels), rel=1e-9)
-        assert adjusted_rand_score(reference.labels_, labels.ravel()) > 0.99
+        assert adjusted_rand_score(reference.labels_[first].ravel(), labels.ravel()) > 0.99
         assert sorted(np.unique(labels)) == list(range(1, clusters + 1))
         means = [slice_.pixels[labels == label].mean() for label in range(1, clusters + 1)]
         assert means == sorted(means)
