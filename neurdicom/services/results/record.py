@@ -145,8 +145,9 @@ class Record:
         return cls(**fields)
 
     def as_document(self) -> dict[str, Any]:
-        """A copy of it as JSON, whole."""
-        return asdict(self)
+        """It as JSON, whole; what is nested is shared."""
+        fields = {name: getattr(self, name) for name in self.__slots__}  # asdict() takes ten times as long
+        return fields | {"bodies": {name: asdict(body) for name, body in self.bodies.items()}}
 
     @property
     def keys(self) -> list[str]:
