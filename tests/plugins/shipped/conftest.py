@@ -16,6 +16,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut
+from threadpoolctl import threadpool_limits
 
 from neurdicom.runtime.manifest import Manifest, parse_manifest
 from neurdicom.runtime.native import NativePlugin, aligned
@@ -74,6 +75,13 @@ class Shipped:
             plugin.close()
         assert text is not None
         return made, json.loads(text)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The libraries' threads would spend their time waiting for one another on a machine that has other work."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,13 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 
 from tests.plugins.conftest import Site
 from tests.plugins.images import COLUMNS, PIXELS, ROWS
@@ -64,3 +67,31 @@ def test_what_a_plugin_refuses(shipped: Shipped, site: Site) -> None:
     assert site.run("org.neurdicom.region-growing", seed="x").json()["field"] == "seed"
     assert site.run("org.neurdicom.region-growing", seed="1,1", connectivity=6).json()["field"] == "connectivity"
     assert site.run("org.neurdicom.k-means", clusters=17).json()["field"] == "clusters"
+
+
+def test_a_real_slice_gives_areas_and_segmentations(shipped: Shipped, site: Site) -> None:
+    path = Path(str(get_testdata_file("CT_small.dcm")))
+    stored = site.client.post(
+        "/api/instances", content=path.read_bytes(), headers={"Content-Type": "application/dicom"}
+    )
+    instance, spacing = stored.json()["results"][0]["id"], dcmread(path).PixelSpacing
+    try:
+        for name, params in (
+            ("region_growing", {"seed": "64,64", "tolerance": 300}),
+            ("k_means", {}),
+            ("threshold", {}),
+        ):
+            assert site.install((shipped.folder / "build" / f"{name}.zip").read_bytes()).status_code == 201
+            url = f"/api/instances/{instance}/process/by_plugin/org.neurdicom.{name.replace('_', '-')}"
+            told = site.client.get(url, params={**params, "format": "json"}).json()
+            measured = told.get("clusters", [told])
+            for each in measured:
+                assert each["area_mm2"] == pytest.approx(each["pixels"] * spacing[0] * spacing[1])
+            labels = np.load(io.BytesIO(site.client.get(url, params={**params, "format": "npy"}).content))
+            answer = site.client.get(url, params={**params, "format": "dicom"})
+            assert answer.status_code == 200, answer.text
+            segmentation = dcmread(io.BytesIO(answer.content))
+            assert segmentation.Modality == "SEG"
+            assert segmentation.pixel_array.sum() == (labels > 0).sum()
+    finally:
+        site.client.delete(f"/api/instances/{instance}")
