@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OHIF   := 3.13.2
+JOBS   ?= 2
 
 .PHONY: install plugins demo serve test lint bench docs ohif clean check-tools
 
@@ -36,8 +37,9 @@ demo: install
 serve: install
 	$(BIN)/neurdicom serve
 
+# A file's tests stay together, with the servers that they share; `make test JOBS=0` runs all in one process.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
