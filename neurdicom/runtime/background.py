@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from neurdicom.errors import NeurdicomError
+from neurdicom.errors import NeurdicomError, PluginCrashed
 from neurdicom.runtime import protocol
 from neurdicom.runtime.batch import Broken, outcomes, seconds_of
 from neurdicom.runtime.pool import WorkerPool
@@ -96,12 +96,12 @@ class BackgroundCalls:
         program = queue.program
         try:
             found, seconds = await self._call(program, [call.arguments for call in batch])
-        except NeurdicomError as error:
-            self._fail(batch, error)
         except asyncio.CancelledError:
             for call in batch:
                 call.reply.cancel()
             raise
+        except Exception as error:  # a fault of ours; those who wait must learn of it
+            self._fail(batch, error)
         else:
             done = len(found) - found.count(None)
             self._seconds += _LATEST * (seconds / max(1, done) - self._seconds)
@@ -128,14 +128,17 @@ class BackgroundCalls:
             except Broken as broken:
                 found = outcomes(broken.answers, len(calls), program, error_of)
                 at = len(broken.answers)
-                return [*found[:at], broken.error, *found[at + 1 :]][: len(calls)], 0.0
+                return [*found[:at], broken.error, *found[at + 1 :]][: len(calls)], _AIM * (at + 1)
         answers = reply.meta["answers"]
         if isinstance(last := reply.meta.get("last"), dict):
             answers = [*answers, (last, reply.body)]
+        if not answers:
+            unreadable = PluginCrashed(f"{program.title} broke its connection: its answers can't be read")
+            return [unreadable, *[None] * (len(calls) - 1)], 0.0
         return outcomes(answers, len(calls), program, error_of), seconds_of(reply.meta)
 
     @staticmethod
-    def _fail(batch: list[_Call], error: NeurdicomError) -> None:
+    def _fail(batch: list[_Call], error: Exception) -> None:
         for call in batch:
             if not call.reply.done():
                 call.reply.set_exception(error)
