@@ -104,6 +104,9 @@ class BackgroundCalls:
             self._fail(batch, error)
         else:
             done = len(found) - found.count(None)
+            if not done:  # the plugin wrote over the answers; it would be asked for ever
+                self._fail(batch, PluginCrashed(f"{program.title} broke its connection: it left no answer"))
+                return
             self._seconds += _LATEST * (seconds / max(1, done) - self._seconds)
             for call, outcome in zip(batch[:done], found, strict=False):
                 if isinstance(outcome, Reply):

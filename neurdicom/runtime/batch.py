@@ -26,8 +26,9 @@ HEAD_SIZE: Final = _HEAD.size
 #: Lengths of an answer's control part and body.
 _RECORD: Final = struct.Struct("<QQ")
 
-#: Bytes of answers past which a worker leaves the rest of a batch.
+#: Bytes of answers, and seconds, past which a worker leaves the rest of a batch.
 _MOST: Final = 1 << 20
+_LONGEST: Final = 0.1
 
 
 def answer(request: Mapping[str, Any], arena: Arena, call: Callable[[Any], Answer]) -> Answer:
@@ -58,20 +59,31 @@ def answer(request: Mapping[str, Any], arena: Arena, call: Callable[[Any], Answe
     left: protocol.Body = b""
     for number, arguments in enumerate(request["calls"]):
         control, body = call(arguments)
-        text, views = protocol.dumps(control), protocol.pieces(body)
-        length = sum(map(len, views))
-        if size + _RECORD.size + len(text) + length > SIZE:
+        written = _write(control, body, size, arena)
+        if not written:
             meta["last"], left = control, body
             break
-        parts: list[bytes | memoryview] = [_RECORD.pack(len(text), length), text, *views]
-        for piece in parts:
-            arena.write(piece, size)
-            size += len(piece)
+        del body  # it may be memory of the plugin's, which takes no call while that is in use
+        size += written
         arena.write(_HEAD.pack(request["batch"], number + 1))
-        if size > _MOST or control.get("spent"):
+        if size > _MOST or control.get("spent") or time.perf_counter() - begun > _LONGEST:
             break
     meta |= {"size": size, "seconds": time.perf_counter() - begun}
     return {"meta": meta, **({"spent": True} if control.get("spent") else {})}, left
+
+
+def _write(control: dict[str, Any], body: protocol.Body, start: int, arena: Arena) -> int:
+    """Put an answer into the arena; how many bytes it takes there, 0 where there is no room for it."""
+    text, views = protocol.dumps(control), protocol.pieces(body)
+    length = sum(map(len, views))
+    size = _RECORD.size + len(text) + length
+    if start + size > SIZE:
+        return 0
+    parts: list[bytes | memoryview] = [_RECORD.pack(len(text), length), text, *views]
+    for piece in parts:
+        arena.write(piece, start)
+        start += len(piece)
+    return size
 
 
 def answers_in(data: bytes, number: int) -> list[tuple[dict[str, Any], bytes]]:

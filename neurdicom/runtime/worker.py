@@ -79,8 +79,13 @@ def run(connection: socket.socket) -> None:
 
 def _call(program: Program, loaded: loading.Loaded, verb: str, arguments: dict[str, Any]) -> Answer:
     """Do one call; the control part of its answer and the body."""
+    own = os.getpid()
     try:
-        meta, body = loaded.call(verb, arguments)
+        try:
+            meta, body = loaded.call(verb, arguments)
+        finally:
+            if os.getpid() != own:  # the plugin has forked, and this is its child: it must not answer, too
+                os._exit(0)
         control = {"meta": meta}
         if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
             raise PluginFailed(f"{program.title} answered with more description than a reply can have")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout
@@ -47,6 +48,23 @@ class Plugin:
         for each in gc.get_objects():
             if isinstance(each, mmap.mmap) and len(each) == 4 << 20:
                 each[:] = b"\\xff" * len(each)
+"""
+
+
+#: Its results stay its own, without FreeResult; the first sample counts the calls.
+OWN_MEMORY = """
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+struct Plugin { double *own; double calls; };
+Plugin *InitPlugin(void) { return calloc(1, sizeof(Plugin)); }
+double *Process(Plugin *plugin, double *img, int width, int height, const char *params) {
+    if (!plugin->own) plugin->own = calloc((size_t)width * height, sizeof(double));
+    plugin->own[0] = ++plugin->calls;
+    if (strstr(params, "fork")) fork();
+    return plugin->own;
+}
+void DestroyPlugin(Plugin *plugin) { free(plugin->own); free(plugin); }
 """
 
 
@@ -122,6 +140,23 @@ def test_bodies_of_all_sizes(python: Callable[..., Program], instance: dict[str,
 
     found = asyncio.run(run())
     assert [bytes(each.body) for each in found] == [bytes([n]) * size for n, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("params", [{}, {"what": "fork"}])
+def test_results_that_stay_the_plugins_and_children_that_would_answer(
+    native: Callable[..., Program], instance: dict[str, Any], params: dict[str, Any]
+) -> None:
+    """The server lets go of a result before the next call; a child of the plugin's takes and answers no calls."""
+    program = native(OWN_MEMORY)
+
+    async def run() -> list[Any]:
+        async with running(1) as pool:
+            calls = BackgroundCalls(pool)
+            warm(calls)
+            return await settle(calls, program, [instance | {"format": "f64", "params": params}] * 30)
+
+    found = asyncio.run(run())
+    assert [np.frombuffer(each.body)[0] for each in found] == list(range(1, 31))
 
 
 def test_a_plugin_that_scribbles_over_the_answers_harms_only_its_own(
