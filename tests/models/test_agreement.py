@@ -178,7 +178,17 @@ def test_classifications(site: Site) -> None:
 def test_a_network_that_answers_not_a_number(site: Site) -> None:
     made = network([node("Sqrt", "x", "r"), node("ReduceMean", "r", "m", axes=[2, 3], keepdims=0)], outputs="m")
     install(site, made, output={"kind": "classification", "labels": ["mean"]})
-    assert site.run_model().json()["probabilities"] == {"mean": None}
+    found = site.run_model().json()
+    assert (found["label"], found["probabilities"]) == (None, {"mean": None})
+    # A class of which the network knows nothing must not win; what it says nothing of at all is no background.
+    two = [node("Sqrt", "x", "r"), node("Concat", "r x", "y", axis=1)]
+    install(site, network(two), output={"kind": "segmentation", "labels": ["a", "b"]})
+    np.testing.assert_array_equal(array_of(site), (VALUES < 0) | (VALUES > 1))
+    none = network([node("Sub", "z x", "n"), node("Log", "n", "y")], weights={"z": np.full(1, -1e9, "f4")})
+    install(site, none, output={"kind": "segmentation", "labels": ["a"]})
+    answer = site.run_model()
+    assert (answer.status_code, answer.json()["code"]) == (500, "plugin_failed"), answer.text
+    assert "not a number" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("name", FILES)

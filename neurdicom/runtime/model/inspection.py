@@ -84,6 +84,8 @@ def _check_output(network: Network, prepared: Prepared, output: Array) -> int:
     """Hold the shape of an output against META.json; answers the number of its channels or classes."""
     manifest, spec = network.manifest, network.manifest.output
     what = f"the network's output {network.signature.output!r} has the shape {list(output.shape)}"
+    if not output.size:
+        raise Invalid(f"{what}: it is empty", field="output")
     try:
         if spec.kind == "classification":
             found = len(scores_of(output))

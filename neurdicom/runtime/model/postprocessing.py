@@ -73,7 +73,7 @@ def label_map(output: Array, spec: OutputSpec, axes: Sequence[Axis], threshold: 
     array = laid_out(output, spec.layout, len(axes))
     if array.dtype.kind in "iub" and len(array) == 1:
         return unfit(_small(array[0]), axes, "nearest")
-    shares = activate(array, spec.activation, 0)
+    shares, unknown = _known(activate(array, spec.activation, 0))
     background = has_background(spec, len(shares))
     least = spec.threshold if threshold is None else threshold
     if len(shares) == 1:
@@ -85,7 +85,17 @@ def label_map(output: Array, spec: OutputSpec, axes: Sequence[Axis], threshold: 
             least = THRESHOLD if least is None and spec.activation == "sigmoid" else least
         if least is not None:
             labels[shares.max(0) < least] = 0
+    labels[unknown] = 0
     return unfit(_small(labels), axes, "nearest")
+
+
+def _known(shares: Array) -> tuple[Array, Array]:
+    """Shares without not-a-number, which would win, and where there is nothing else."""
+    missing = np.isnan(shares)
+    unknown = np.asarray(missing.all(0))
+    if unknown.size and unknown.all():
+        raise PluginFailed("the network's output is not a number anywhere")
+    return (np.where(missing, -np.inf, shares) if missing.any() else shares), unknown
 
 
 def _small(labels: Array) -> Array:
@@ -108,8 +118,8 @@ def classes(output: Array, spec: OutputSpec, threshold: float | None) -> dict[st
     Returns
     -------
     dict
-        `label` and `probability` of the best class; `probabilities` of all; `labels`: those that reach the threshold,
-        where there is one, the best first.
+        `label` and `probability` of the best class, None where the network gave no number for any; `probabilities` of
+        all; `labels`: those that reach the threshold, where there is one, the best first.
     """
     scores = activate(scores_of(output), spec.activation, 0)
     names = spec.names or [str(number) for number in range(len(scores))]
@@ -121,7 +131,7 @@ def classes(output: Array, spec: OutputSpec, threshold: float | None) -> dict[st
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     best = int(order[0])
     answer: dict[str, Any] = {
-        "label": names[best],
+        "label": None if np.isnan(scores[best]) else names[best],
         "probability": numbers[best],
         "probabilities": dict(zip(names, numbers, strict=True)),
         "top": [{"label": names[index], "probability": numbers[index]} for index in order[:5]],

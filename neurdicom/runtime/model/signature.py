@@ -56,6 +56,8 @@ def signature_of(manifest: ModelManifest, session: Session) -> Signature:
             f"{len(spec.layout)}",
             field="input.layout",
         )
+    if any(isinstance(axis, int) and axis < 1 for axis in tensor.shape):
+        raise Invalid(f"the network's input {tensor} has an axis of no length; it holds no image", field="input")
     axes = dict(zip(spec.layout, tensor.shape, strict=True))
     number = axes.get("N", 1)
     if isinstance(number, int) and number != 1:
