@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pydicom.uid import generate_uid
 
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.attributes import Level
+from neurdicom.services.results.store import ResultStore
 from tests.plugins.conftest import Site, upload_image
 from tests.plugins.images import ct_image
 from tests.plugins.packages import package
@@ -251,6 +253,32 @@ def test_what_lost_its_source_in_a_crash_goes_at_the_next_start(tmp_path: Path, 
         assert ids(server.client.get("/api/results")) == {stays}
         assert len(files(server)) == 1
         assert Site(server, site.instance).run(give="image").headers["X-Cache"] == "hit"
+
+
+def test_what_was_stored_when_the_server_died_is_named_at_the_next_start(tmp_path: Path, counter: Counter) -> None:
+    path = tmp_path / "data"
+    server = Server(path).start()
+    site = Site(server, upload_image(server))
+    assert site.install(counter.archive()).status_code == 201
+    answer = site.run(give="image", store="true")
+    result, stored = answer.headers["X-Result-Id"], answer.headers["X-Stored-Instances"]
+    server.kill()
+
+    async def take_back() -> None:
+        """As a server that died between the transactions of the instance and of its note in the record."""
+        catalog = SqliteCatalog(path / "catalog.sqlite")
+        await catalog.open()
+        store = ResultStore(catalog, path / "results")
+        record = await store.find(result)
+        assert record is not None
+        assert record.made == [stored]
+        await store.put([replace(record, stored=[])])
+        await catalog.close()
+
+    asyncio.run(take_back())
+    with Server(path) as server:
+        assert server.client.get(f"/api/results/{result}").json()["stored"] == [stored]
+        assert ids(server.client.get("/api/results", params={"stored": stored})) == {result}
 
 
 def test_a_reindex_keeps_results_of_files_that_are_there(tmp_path: Path, counter: Counter) -> None:

@@ -158,28 +158,26 @@ class DeriveService:
         finally:
             self._ingest.later(_clear_after(writing, output))
 
-    async def store(self, files: Sequence[DerivedFile]) -> tuple[str, ...]:
-        """Store the files as instances, all or none; their SOP Instance UIDs.
-
-        What is there already, of an earlier run with the same result, stays as it is.
+    async def missing(self, files: Sequence[DerivedFile]) -> list[DerivedFile]:
+        """Those that are no instances yet, of an earlier run with the same result.
 
         Raises
         ------
         Conflict
             There is another instance with a UID that the plugin gave.
+        """
+        return [file for file in files if await self._is_missing(file)]
+
+    async def store(self, files: Sequence[DerivedFile]) -> None:
+        """Store files as instances, all or none. Not to be cancelled: half a result is none.
+
+        Raises
+        ------
         Unavailable
             The disk or the catalog refuses.
         """
-        missing = [file for file in files if await self._is_missing(file)]
-        headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in missing])
-        adoptions = [self._adopt(file, header) for file, header in zip(missing, headers, strict=True)]
-        storing = asyncio.create_task(self._enter(adoptions))
-        try:
-            await asyncio.shield(storing)
-        except asyncio.CancelledError:  # once begun it goes on to its end: half a result is none
-            await asyncio.wait([storing])
-            raise
-        return tuple(file.instance for file in files)
+        headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in files])
+        await self._enter([self._adopt(file, header) for file, header in zip(files, headers, strict=True)])
 
     async def _is_missing(self, file: DerivedFile) -> bool:
         location = await self._catalog.locate(file.instance)

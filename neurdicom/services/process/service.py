@@ -1,5 +1,6 @@
 """Runs a plugin or a model: what is asked for is checked, its inputs are found, a worker computes."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -9,12 +10,12 @@ from typing import Any
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.attributes import Level
-from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
+from neurdicom.errors import Conflict, Gone, Invalid, NeurdicomError, NotAvailable, NotFound
 from neurdicom.runtime.execution import Executor, Input, Task
 from neurdicom.runtime.params import convert_arguments
 from neurdicom.runtime.program import Reply
 from neurdicom.services.process.cache import Asked, ResultCache
-from neurdicom.services.process.derive import DICOM, EXACT, DeriveService, Origin, as_reply
+from neurdicom.services.process.derive import DICOM, EXACT, DerivedFile, DeriveService, Origin, as_reply
 from neurdicom.services.process.inputs import instance_input, series_inputs, whole_instance
 from neurdicom.services.process.work import Processed, Work
 from neurdicom.services.results import ANY, BESIDE, Record, ResultService
@@ -102,13 +103,35 @@ class ProcessService:
             async with self._derive.files(Origin(asked.tool, asked.inputs, work.params), exact.reply) as files:
                 reply = await as_reply(files) if work.format == DICOM else None
                 if work.store and not stored:
-                    stored = await self._derive.store(files)
-                    if exact.result is not None:
-                        await self._results.note_stored(exact.result, stored)
+                    stored = await self._store(files, exact.result)
         if reply is not None:
             return replace(exact, reply=reply, stored=stored, etag=None)
         given = await self._computed(replace(work, cache=True), bare=work.job is not None)
         return replace(given, stored=stored, is_cached=exact.is_cached)
+
+    async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
+        """Store what was made of a result; to the end, also when the caller goes away: half a result is none."""
+        storing = asyncio.create_task(self._store_noted(files, result))
+        try:
+            return await asyncio.shield(storing)
+        except asyncio.CancelledError:
+            await asyncio.wait([storing])
+            raise
+
+    async def _store_noted(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
+        """Store it; its record names the instances before they are there, so that a crash leaves none unnamed."""
+        missing, instances = await self._derive.missing(files), tuple(file.instance for file in files)
+        if result is not None:
+            await self._results.note_made(result, instances)
+        try:
+            await self._derive.store(missing)
+        except NeurdicomError:
+            if result is not None:
+                await self._results.note_made(result, ())
+            raise
+        if result is not None:
+            await self._results.note_made(result, instances)
+        return instances
 
     async def _computed(self, work: Work, known: Collection[str] = (), *, bare: bool = False) -> Processed:
         """The result of a work as a worker gives it, computed now or before."""

@@ -38,8 +38,13 @@ class Liveness:
 
     async def stored(self, records: Sequence[Record]) -> list[list[dict[str, str]]]:
         """For each: those of the DICOM instances made of it that are there."""
-        present = await self._digests({one["instance"] for record in records for one in record.stored})
-        return [[one for one in record.stored if one["instance"] in present] for record in records]
+        present = await self._digests({uid for record in records for uid in (*_stored(record), *record.made)})
+        found = []
+        for record in records:
+            unnoted = [uid for uid in record.made if uid in present and uid not in _stored(record)]
+            known = [one for one in record.stored if one["instance"] in present]
+            found.append(known + await located(self._catalog, unnoted))
+        return found
 
     async def place(self, record: Record) -> Place | None:
         """What the first source lies in; None if it is gone."""
@@ -64,3 +69,17 @@ class Liveness:
             if (kind, tool) not in self._tools:
                 self._tools[kind, tool] = await self._catalog.get_document(kind, tool) is not None
         return all(self._tools[each] for each in tools)
+
+
+def _stored(record: Record) -> set[str]:
+    return {one["instance"] for one in record.stored}
+
+
+async def located(catalog: Catalog, instances: Sequence[str]) -> list[dict[str, str]]:
+    """Instances as `Record.stored` has them, without those that are not there."""
+    locations = [await catalog.locate(instance) for instance in instances]
+    return [
+        {"instance": location.instance, "series": location.series, "study": location.study}
+        for location in locations
+        if location is not None
+    ]

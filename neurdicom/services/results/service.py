@@ -17,7 +17,7 @@ from neurdicom.runtime.pool import WorkerPool
 from neurdicom.runtime.program import Reply
 from neurdicom.services.render import PIXELS
 from neurdicom.services.results.keeper import Keeper, Kept
-from neurdicom.services.results.liveness import Liveness
+from neurdicom.services.results.liveness import Liveness, located
 from neurdicom.services.results.record import BESIDE, ENCODED, Body, Record, merged, representation
 from neurdicom.services.results.shelf import Shelf
 from neurdicom.services.results.store import ResultStore
@@ -241,19 +241,17 @@ class ResultService:
             await self._shelf.make_room()
             return [kept in done for kept in group]
 
-    async def note_stored(self, result: str, instances: Sequence[str]) -> None:
-        """DICOM instances were made of a result and stored. On return that is durable."""
+    async def note_made(self, result: str, instances: Sequence[str]) -> None:
+        """DICOM instances were made of a result; those that are stored by now are noted as such, durably.
+
+        Told before they are stored as well: after a crash in between, the next start finds them by it.
+        """
         await self._keeper.flush()
         async with self._changes:
             record = await self._store.find(result)
             if record is None:
                 return
-            locations = [await self._catalog.locate(instance) for instance in instances]
-            made = [
-                {"instance": location.instance, "series": location.series, "study": location.study}
-                for location in locations
-                if location is not None
-            ]
+            made = await located(self._catalog, instances)
             known = [one for one in record.stored if one not in made]
             await self._store.put([replace(record, stored=[*known, *made], made=list(instances))])
 
