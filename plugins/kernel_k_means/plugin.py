@@ -35,18 +35,19 @@ class Plugin:
         if distinct.size < clusters:
             raise ValueError(f"clusters is {clusters}, but the image has {distinct.size} distinct finite values")
         # In units of the standard deviation, so that gamma means the same in every image.
-        scale = values.std() or 1.0
+        largest = np.abs(values).max() or 1.0  # whose square may be no double
+        scale = (values / largest).std() or 1.0
         if space > 0.0:
-            points = np.column_stack([values / scale, positions(is_finite) * space])
+            points = np.column_stack([values / largest / scale, positions(is_finite) * space])
             weights, place = np.ones(len(values)), np.arange(len(values))
         else:
-            points, weights = (distinct / scale)[:, None], counts.astype(np.float64)
+            points, weights = (distinct / largest / scale)[:, None], counts.astype(np.float64)
         gamma = 1.0 / points.shape[1] if gamma is None else gamma
         features, error = kernel_features(points, gamma, rank)
         found = best_clusters(features, weights, clusters, starts=n_init, iterations=max_iterations, seed=seed)
 
         cluster_of = found.cluster_of[place]
-        means = np.array([values[cluster_of == cluster].mean() if (cluster_of == cluster).any() else np.inf
+        means = np.array([mean_of(values[cluster_of == cluster]) if (cluster_of == cluster).any() else np.inf
                           for cluster in range(clusters)])  # fmt: skip
         order = np.argsort(means)
         label_of = np.argsort(order) + 1
@@ -86,5 +87,11 @@ def describe(label: int, values: np.ndarray, total: int, area: float | None) -> 
     if area is not None:
         described["area_mm2"] = values.size * area
     if values.size:
-        described |= {"mean": values.mean(), "min": values.min(), "max": values.max()}
+        described |= {"mean": mean_of(values), "min": values.min(), "max": values.max()}
     return described
+
+
+def mean_of(values: np.ndarray) -> float:
+    """Mean, also where the sum is too large for a double."""
+    largest = np.abs(values).max() or 1.0
+    return float((values / largest).mean() * largest)
