@@ -114,6 +114,22 @@ def test_cancelled_at_once(site: Client, tmp_path: Path) -> None:
     assert site.ended(job)["done"] == 30, "a cancelled job can be gone on with"
 
 
+def test_what_waits_is_dropped_when_its_job_is_cancelled(site: Client, tmp_path: Path) -> None:
+    """Items that were handed on as many at a time, since those before them were short."""
+    uid, files = series_files(60)
+    site.store(*files)
+    site.ended(site.process("series", uid))
+    gate, log = tmp_path / "gate", tmp_path / "log"
+    job = site.process("series", uid, gate=str(gate), log=str(log), seconds=0.2)
+    until(lambda: len(calls(log)) == 2)
+    site.cancel(job)
+    site.ended(job)
+    gate.touch()
+    other = site.process("series", uid, log=str(tmp_path / "other"))
+    assert site.ended(other)["done"] == 60
+    assert len(calls(log)) == 2
+
+
 def test_cancelled_while_it_waits_and_twice(site: Client, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     uid, files = series_files(3)

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,6 +74,8 @@ class ResultCache:
     def __init__(self, results: ResultService) -> None:
         self._results = results
         self._flights: dict[Hashable, asyncio.Task[Processed]] = {}
+        self._waiters: Counter[asyncio.Task[Processed]] = Counter()
+        self._droppable: set[asyncio.Task[Processed]] = set()
 
     async def run(
         self, asked: Asked, compute: Compute, known: Collection[str] = (), *, bare: bool = False
@@ -91,7 +94,8 @@ class ResultCache:
         """
         id, format = asked.id, asked.format
         if not asked.work.cache:
-            return await self._unbroken(self._compute(asked, id, format, compute, replaces=True))
+            work = self._compute(asked, id, format, compute, replaces=True)
+            return await self._wait(self._start(work, object(), asked))
         found = await self._find(asked, id, format, known, bare)
         if found is not None:
             return found
@@ -99,8 +103,8 @@ class ResultCache:
         if flight is not None:
             return await self._join(flight, asked)
         self._results.counts["misses"] += 1
-        flight = self._start(self._compute(asked, id, format, compute), (id, format, asked.frame))
-        return await asyncio.shield(flight)
+        flight = self._start(self._compute(asked, id, format, compute), (id, format, asked.frame), asked)
+        return await self._wait(flight)
 
     async def _find(self, asked: Asked, id: str, format: str, known: Collection[str], bare: bool) -> Processed | None:
         hit = await self._results.find(id, format, asked.frame)
@@ -124,18 +128,24 @@ class ResultCache:
 
     async def _join(self, flight: "asyncio.Task[Processed]", asked: Asked) -> Processed:
         """Wait for who computes the same already."""
-        processed = await asyncio.shield(flight)
+        processed = await self._wait(flight)
         self._results.counts["shared"] += 1
         if asked.work.job is not None and processed.result is not None:
             await self._results.settle(processed.result)
         return replace(processed, is_cached=True)
 
-    def _start(self, work: Any, key: Hashable) -> "asyncio.Task[Processed]":
-        """Compute to the end, also when the caller goes away: others may have joined, and the result is kept."""
+    def _start(self, work: Any, key: Hashable, asked: Asked) -> "asyncio.Task[Processed]":
+        """Compute to the end, also when the caller goes away: the result is kept.
+
+        Of a job there may be many that no worker has begun; what nobody waits for any more is dropped.
+        """
         task: asyncio.Task[Processed] = asyncio.create_task(work)
         self._flights[key] = task
+        if asked.work.background and not asked.is_volume:
+            self._droppable.add(task)
 
         def over(_: "asyncio.Task[Processed]") -> None:
+            self._droppable.discard(task)
             if self._flights.get(key) is task:
                 del self._flights[key]
             if not task.cancelled():
@@ -144,8 +154,17 @@ class ResultCache:
         task.add_done_callback(over)
         return task
 
-    async def _unbroken(self, work: Any) -> Processed:
-        return await asyncio.shield(self._start(work, object()))
+    async def _wait(self, flight: "asyncio.Task[Processed]") -> Processed:
+        self._waiters[flight] += 1
+        try:
+            return await asyncio.shield(flight)
+        finally:
+            self._waiters[flight] -= 1
+            if not self._waiters[flight]:
+                del self._waiters[flight]
+                if flight in self._droppable and not flight.done():
+                    self._flights = {key: each for key, each in self._flights.items() if each is not flight}
+                    flight.cancel()
 
     async def _compute(
         self, asked: Asked, id: str, format: str, compute: Compute, *, replaces: bool = False
@@ -154,6 +173,8 @@ class ResultCache:
         epoch = self._results.epoch(tool.type, tool.id)
         created, began = now(), time.perf_counter()
         reply = await compute(format)
+        if (task := asyncio.current_task()) is not None:
+            self._droppable.discard(task)
         seconds = time.perf_counter() - began
         bodies, payloads = _bodies(reply, format, asked.frame)
         record = Record(
