@@ -56,8 +56,9 @@ class BackgroundCalls:
 
     @property
     def slots(self) -> int:
-        """How many calls are worth having under way at a time: results are written while others are computed."""
-        return 3 * self._pool.workers * self.batch + max(1, self.batch // 2)
+        """How many calls are worth having under way at a time: of short ones, results are written meanwhile."""
+        batch = self.batch
+        return self._pool.workers + 1 if batch == 1 else 3 * self._pool.workers * batch
 
     async def call(self, program: Program, arguments: dict[str, Any]) -> Reply:
         """Call `process`; raises as `WorkerPool.call`. A caller that is cancelled leaves the batch to go on."""
