@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that a connection may take, and between looks at the cluster.
 _CONNECT_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 3.0
+_CLOSE_TRIES: Final = 3
 _WATCH_SECONDS: Final = 2.0
 
 #: Seconds between attempts to connect: the first, and the most.
@@ -72,9 +74,13 @@ class Cluster:
     async def close(self) -> None:
         """Disconnect. Idempotent."""
         task, self._task = self._task, None
-        if task is not None:
+        for _ in range(_CLOSE_TRIES):  # the library may swallow a cancellation while it connects
+            if task is None or task.done():
+                return
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.wait({task}, timeout=_CLOSE_SECONDS)
+        if task is not None and not task.done():
+            _log.warning("the connection to the Dask cluster %s does not close, and is left", self.address)
 
     @property
     def problem(self) -> str | None:
@@ -165,7 +171,8 @@ class Cluster:
 
 async def _disconnect(client: "Client") -> None:
     with contextlib.suppress(OSError, TimeoutError):
-        await client._close(fast=True)  # `close` would wait for a scheduler that may be gone
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await client._close(fast=True)  # `close` would wait for a scheduler that may be gone
 
 
 def _adopt_logging() -> None:
