@@ -19,8 +19,8 @@ import orjson
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import NewInstance, Page
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Query, Value
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Query, Value
 
 GROUP = 16
 FAMILIES = ["DOE", "SMITH", "MÜLLER", "山田", "GARCIA", "NGUYEN", "KIM", "IVANOV", "ROSSI", "SILVA"]

@@ -17,7 +17,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.dicomweb.client import DicomWebPeer
 from neurdicom.dimse.archive import ArchiveVerbs

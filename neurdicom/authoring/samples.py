@@ -24,9 +24,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from neurdicom.dicom.geometry import slice_order
+from neurdicom.dicom.geometry.planes import FIELDS
+from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.part10 import read_header
-from neurdicom.dicom.planes import FIELDS
 from neurdicom.errors import Invalid
 from neurdicom.pixels.form import PixelForm, as_layout
 from neurdicom.pixels.pipeline import load_stored

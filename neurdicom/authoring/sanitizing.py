@@ -17,7 +17,7 @@ from neurdicom.authoring.package import Package, is_sanitized
 from neurdicom.authoring.report import Report, Row
 from neurdicom.authoring.samples import Sample
 from neurdicom.authoring.sanitizer_output import Output, read_output
-from neurdicom.dicom.planes import Plane, describe_volume
+from neurdicom.dicom.geometry.planes import Plane, describe_volume
 from neurdicom.errors import Invalid
 from neurdicom.pixels.pipeline import load_stored, to_double
 

@@ -1,7 +1,7 @@
 """The port of the catalog: what every adapter provides.
 
 An entity is a flat mapping: `id`, the ids of its ancestors (`patient`, `study`, `series`), the attributes of its
-level by field name (None where absent), the exact counts of `dicom.attributes.COUNTS`, `modalities` (a study's,
+level by field name (None where absent), the exact counts of `dicom.query.attributes.COUNTS`, `modalities` (a study's,
 sorted) and, for an instance, `size` (bytes), `sha256` and `received` (ISO 8601, UTC). A study also gives the
 attributes of its patient. All values that an adapter answers are effective ones: edits are applied.
 """
@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.terms import Having, Termed
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import Query, Value
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query, Value
 
 Entity = dict[str, Any]
 Status = Literal["stored", "replaced", "duplicate"]
@@ -29,7 +29,7 @@ class NewInstance:
     patient, study, series, instance : str
         Ids at the four levels.
     attributes : Mapping[str, Value]
-        Field name to value, all four levels together (`dicom.attributes`); absent means unknown.
+        Field name to value, all four levels together (`dicom.query.attributes`); absent means unknown.
     header : bytes
         The dataset without bulk data in the DICOM JSON model (PS3.18 F), UTF-8.
     blob : BlobRef
@@ -107,7 +107,7 @@ class Edit:
     time: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as a JSON object, as the worker processes take it (`dicom.edits`)."""
+        """Give it as a JSON object, as the worker processes take it (`dicom.edits.apply`)."""
         return {
             "level": self.level.value,
             "entity": self.entity,

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance
-from neurdicom.dicom.attributes import (
+from neurdicom.dicom.query.attributes import (
     AT_LEVEL,
     BY_FIELD,
     COUNTS,
@@ -18,7 +18,7 @@ from neurdicom.dicom.attributes import (
     Level,
     snake_case,
 )
-from neurdicom.dicom.query import (
+from neurdicom.dicom.query.conditions import (
     AnyOf,
     Between,
     Condition,

@@ -7,8 +7,8 @@ from pydicom import DataElement, Dataset
 from pydicom.config import RAISE
 from pydicom.valuerep import validate_value
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.modules import level_of
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.modules import level_of
 
 #: Type 2 of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): there, if only empty.
 _ALWAYS: Final = (

@@ -11,7 +11,7 @@ from neurdicom.derived.attributes import copy_elements, study_elements
 from neurdicom.derived.identity import uid_of
 from neurdicom.derived.record import Record, contribution
 from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
-from neurdicom.dicom.uid import check_uid
+from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, PluginFailed
 
 #: Transfer syntaxes whose Pixel Data has a length that can be told from the header.

@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from neurdicom.derived.geometry import Geometry, geometry_of
-from neurdicom.dicom.edits import apply_to_json
+from neurdicom.dicom.edits.apply import apply_to_json
 from neurdicom.dicom.part10 import read_header
 
 #: Classes whose instances have one frame; a reference to a frame of one that has more is still not allowed.

@@ -20,7 +20,7 @@ from neurdicom.derived.images import images
 from neurdicom.derived.record import Record
 from neurdicom.derived.sources import read_planes
 from neurdicom.derived.values import as_picture, frames_of
-from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from neurdicom.errors import NotAvailable, NotInstalled, PluginFailed
 
 Answer = tuple[dict[str, Any], bytes | memoryview]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from neurdicom.dicom.query import Value
-from neurdicom.dicom.uid import patient_key
+from neurdicom.dicom.query.conditions import Value
+from neurdicom.dicom.uids import patient_key
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -82,7 +82,7 @@ class Header:
     Attributes
     ----------
     attributes : dict[str, Value]
-        Field name to value for every attribute of `dicom.attributes`, None where absent or not readable.
+        Field name to value for every attribute of `dicom.query.attributes`, None where absent or not readable.
     json : bytes
         The dataset without bulk data in the DICOM JSON model (PS3.18 F), UTF-8.
     layout : Layout

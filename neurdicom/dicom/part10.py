@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 
-from neurdicom.dicom.charset import DEFAULT, CharacterSet, character_set
-from neurdicom.dicom.dictionary import KNOWN_VRS, LONG_VRS
+from neurdicom.dicom.codec.charset import DEFAULT, CharacterSet, character_set
+from neurdicom.dicom.codec.dictionary import KNOWN_VRS, LONG_VRS
+from neurdicom.dicom.codec.scan import Dataset, Pixels, Scanner
+from neurdicom.dicom.codec.stream import EndOfBuffer
 from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Header, Layout
-from neurdicom.dicom.indexed import attributes_of
-from neurdicom.dicom.scan import Dataset, Pixels, Scanner
-from neurdicom.dicom.stream import EndOfBuffer
-from neurdicom.dicom.uid import check_uid
+from neurdicom.dicom.query.indexed import attributes_of
+from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, Malformed, NotDicom
 
 __all__ = ["Header", "Layout", "read_header"]

@@ -3,8 +3,8 @@
 from http import HTTPStatus
 from typing import Any
 
+from neurdicom.dicom.codec.transfer_syntaxes import NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import EXPLICIT
-from neurdicom.dicom.syntaxes import NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames

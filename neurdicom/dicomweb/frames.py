@@ -6,8 +6,15 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from neurdicom.catalog.base import Location
+from neurdicom.dicom.codec.transfer_syntaxes import (
+    ENCODED,
+    FRAME_MEDIA_TYPES,
+    NATIVE,
+    OCTET_STREAM,
+    UNCOMPRESSED,
+    frame_media_type,
+)
 from neurdicom.dicom.header import EXPLICIT
-from neurdicom.dicom.syntaxes import ENCODED, FRAME_MEDIA_TYPES, NATIVE, OCTET_STREAM, UNCOMPRESSED, frame_media_type
 from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart

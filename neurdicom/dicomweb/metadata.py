@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import orjson
 
-from neurdicom.dicom.nativexml import to_xml
+from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.services.targets import Target

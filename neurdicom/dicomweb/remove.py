@@ -1,6 +1,6 @@
 """DELETE below the DICOMweb base, which is no part of PS3.18 but what clients know from other servers."""
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.base import TAG, DicomWebHandler
 from neurdicom.errors import Forbidden, NotFound
 from neurdicom.web.routing import operation

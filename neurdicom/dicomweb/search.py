@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from tornado.iostream import StreamClosedError
 
-from neurdicom.dicom.answers import DEFAULTS, REQUEST_ATTRIBUTES, RESERVED
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.dictionary import keyword, tag_of
-from neurdicom.dicom.nativexml import to_xml
+from neurdicom.dicom.codec.dictionary import keyword, tag_of
+from neurdicom.dicom.codec.native_xml import to_xml
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.response import DEFAULTS, REQUEST_ATTRIBUTES, RESERVED
 from neurdicom.dicomweb.accept import accepts_encoding
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydicom.datadict import tag_for_keyword
 
-from neurdicom.dicom.answers import REQUEST_ATTRIBUTES, REQUEST_ITEM
-from neurdicom.dicom.matching import vr_of
+from neurdicom.dicom.query.matching import vr_of
+from neurdicom.dicom.query.response import REQUEST_ATTRIBUTES, REQUEST_ITEM
 from neurdicom.errors import Invalid
 
 #: Parameters that are no attributes; the last is what browsers' scripts add to get round caches.

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from neurdicom import errors
-from neurdicom.dicom.nativexml import to_xml
-from neurdicom.dicom.uid import check_uid
+from neurdicom.dicom.codec.native_xml import to_xml
+from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable

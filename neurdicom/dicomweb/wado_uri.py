@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from neurdicom.catalog.base import Location
-from neurdicom.dicom.uid import check_uid
+from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import Region, number_of, quality_of, size_of

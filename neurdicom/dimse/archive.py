@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.process import Call, DimseProcess, Verb
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Node

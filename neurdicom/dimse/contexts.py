@@ -15,7 +15,7 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
-from neurdicom.dicom.syntaxes import CONVERSIONS
+from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
 from neurdicom.dimse.identifier import MODELS
 
 #: Transfer syntaxes of the services without pixels.

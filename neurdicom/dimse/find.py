@@ -7,10 +7,10 @@ from typing import Any
 
 from pynetdicom.dimse_primitives import C_FIND
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.encode import with_charset
-from neurdicom.dicom.matching import vr_of
-from neurdicom.dicom.readers import STREAMS
+from neurdicom.dicom.codec.encode import with_charset
+from neurdicom.dicom.codec.value_readers import STREAMS
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.matching import vr_of
 from neurdicom.dimse.exchange import Exchange
 from neurdicom.dimse.identifier import (
     LEVEL_KEY,

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 from pydicom.uid import UID
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.encode import encode_dataset
+from neurdicom.dicom.codec.encode import encode_dataset
+from neurdicom.dicom.codec.scan import Scanner
 from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
-from neurdicom.dicom.scan import Scanner
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.statuses import DoesNotMatch
 
 #: Transfer syntaxes of contexts for queries and retrievals.

@@ -13,7 +13,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
 from neurdicom.blobs.base import Spool
-from neurdicom.dicom.filemeta import file_meta
+from neurdicom.dicom.codec.file_meta import file_meta
 from neurdicom.dimse.door import spool_prefix
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge, Unavailable
 

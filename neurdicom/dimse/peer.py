@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from neurdicom.config import Settings
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.dictionary import dictionary_vr, tag_of
+from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.archive import remote_of
 from neurdicom.dimse.process import result_of
 from neurdicom.dimse.service import DimseService

@@ -12,8 +12,8 @@ from pynetdicom.presentation import PresentationContext, build_context, build_ro
 from pynetdicom.sop_class import Verification
 from pynetdicom.status import code_to_category
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.encode import with_charset
+from neurdicom.dicom.codec.encode import with_charset
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.commitment import report
 from neurdicom.dimse.exchange import Exchange
 from neurdicom.dimse.identifier import (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
-from neurdicom.dicom.attributes import BY_FIELD
+from neurdicom.dicom.query.attributes import BY_FIELD
 from neurdicom.errors import (
     Conflict,
     Forbidden,

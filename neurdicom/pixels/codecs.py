@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from neurdicom.dicom.syntaxes import DEFLATED_FRAME
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.pixels.colour import ycbcr_to_rgb

@@ -6,7 +6,7 @@ from pydicom.pixels.common import PhotometricInterpretation
 from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 from pydicom.uid import UID
 
-from neurdicom.dicom.syntaxes import DEFLATED_FRAME
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.codecs import CODECS, RLE, decode
 from neurdicom.pixels.form import PixelForm

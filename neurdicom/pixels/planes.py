@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from neurdicom.dicom.geometry.planes import FIELDS, Plane
 from neurdicom.dicom.header import Layout
-from neurdicom.dicom.planes import FIELDS, Plane
 from neurdicom.pixels.form import PixelForm
 from neurdicom.pixels.header import FrameHeader, read_header
 from neurdicom.pixels.modality import Rescale, modality_of

@@ -18,7 +18,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
-from neurdicom.dicom.edits import edit_dataset, rewrite_header
+from neurdicom.dicom.edits.apply import edit_dataset, rewrite_header
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.codecs import CODECS

@@ -16,8 +16,8 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from neurdicom.dicom.edits import edit_dataset
-from neurdicom.dicom.planes import describe_volume
+from neurdicom.dicom.edits.apply import edit_dataset
+from neurdicom.dicom.geometry.planes import describe_volume
 from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
 from neurdicom.pixels.encode import describe, encode
 from neurdicom.pixels.form import as_layout

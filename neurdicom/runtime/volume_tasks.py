@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from neurdicom.dicom.geometry.planes import MAX_SLICES, Plane, describe_volume, order_volume
 from neurdicom.dicom.header import Layout
-from neurdicom.dicom.planes import MAX_SLICES, Plane, describe_volume, order_volume
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.pixels.form import PixelForm, as_layout
 from neurdicom.pixels.native import check_frames

@@ -12,8 +12,8 @@ import orjson
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
-from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, Layout
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 from neurdicom.pixels.encapsulated import Fragment
 from neurdicom.pixels.stored import value_places

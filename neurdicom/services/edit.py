@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from neurdicom.catalog.base import Catalog, Edit, Entity
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Query
-from neurdicom.dicom.values import check_changes
+from neurdicom.dicom.edits.values import check_changes
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NotFound
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Location
+from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
-from neurdicom.dicom.syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.pixels.encapsulated import Fragment
 from neurdicom.pixels.stored import Found, FrameIndex, find_frames

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 import orjson
 
 from neurdicom.catalog.base import Catalog, DescribedInstance
-from neurdicom.dicom.edits import apply_to_json
+from neurdicom.dicom.edits.apply import apply_to_json
 from neurdicom.services.targets import Target
 
 #: Bytes of headers that are held at a time: a series of thousands of slices; an answer of more is streamed.
 PAGE = 32 * 1024 * 1024
 
-#: What `dicom.scan` begins the URI of bulk data with. No text of a dataset can look like this, since JSON escapes
+#: What `dicom.codec.scan` begins the URI of bulk data with. No text of a dataset can look like this, since JSON escapes
 #: its quotes.
 _STORED = b'"BulkDataURI":"bulk/'
 

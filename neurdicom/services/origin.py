@@ -6,7 +6,7 @@ import orjson
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.derived.record import STATION
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 
 
 async def is_derived_here(catalog: Catalog, series: str) -> bool | None:

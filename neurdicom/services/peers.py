@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 
 Protocol = Literal["DIMSE", "DICOMWEB"]
 Method = Literal["C-MOVE", "C-GET", "WADO-RS"]

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.base import Catalog, DescribedInstance, Entity
-from neurdicom.dicom.answers import PATIENT_SERIES, SOP_CLASSES, Include, Template
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.edits import apply_to_json
-from neurdicom.dicom.keys import Keys, read_keys
-from neurdicom.dicom.matching import matcher
-from neurdicom.dicom.query import AnyOf, Condition, Query
+from neurdicom.dicom.edits.apply import apply_to_json
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
+from neurdicom.dicom.query.keys import Keys, read_keys
+from neurdicom.dicom.query.matching import matcher
+from neurdicom.dicom.query.response import PATIENT_SERIES, SOP_CLASSES, Include, Template
 
 #: Matches that are well asked for at a time.
 PAGE = 500

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.dicomjson import to_tags
-from neurdicom.dicom.named_keys import parse_keys
-from neurdicom.dicom.uid import check_uid
+from neurdicom.dicom.codec.json_model import to_tags
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.named_keys import parse_keys
+from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.security.access import Principal
 from neurdicom.services.jobs import Job, JobService

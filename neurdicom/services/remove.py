@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.services.results import ResultService
 from neurdicom.services.tools import ToolSet, ToolType

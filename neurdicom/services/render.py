@@ -12,7 +12,7 @@ from typing import Any
 from neurdicom import __version__
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
-from neurdicom.dicom.uid import check_uid
+from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.runtime.pool import Program, Reply, WorkerPool
 

@@ -11,10 +11,10 @@ import orjson
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Edit, Location
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.dicomjson import to_tags
-from neurdicom.dicom.edits import apply_to_json, rewrite_header
+from neurdicom.dicom.codec.json_model import to_tags
+from neurdicom.dicom.edits.apply import apply_to_json, rewrite_header
 from neurdicom.dicom.header import Layout
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 
 Arguments = ParamSpec("Arguments")

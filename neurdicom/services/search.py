@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 
 from neurdicom.catalog.base import Catalog, Entity, Page
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.geometry import slice_order
-from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.dicom.geometry.slices import slice_order
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NotFound
 
 #: From so many instances on, ordering them takes long enough to hold the event loop.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurdicom.catalog.base import Catalog, Entity
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.filters import parse_filters
-from neurdicom.dicom.query import AnyOf, Condition, Query
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
+from neurdicom.dicom.query.filters import parse_filters
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.services.search import SearchService
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from neurdicom.catalog.base import Catalog, Entity, Location
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.services.search import SearchService
 

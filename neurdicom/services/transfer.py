@@ -9,9 +9,9 @@ from pathlib import Path
 
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, Entity, Location
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Condition, Query
-from neurdicom.dicom.syntaxes import CONVERSIONS
+from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.services.render import RenderService
 from neurdicom.services.retrieve import RetrieveService

@@ -6,8 +6,8 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
 from neurdicom.services.jobs import Failure, Item, Job, Outcome, Runner
 from neurdicom.services.nodes import NodeService

@@ -2,7 +2,7 @@
 
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import NewInstance
-from neurdicom.dicom.query import Value
+from neurdicom.dicom.query.conditions import Value
 
 
 def arrival(

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, Edit, Outcome
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Between, Like, Query, Value
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Like, Query, Value
 from neurdicom.errors import Invalid, Unavailable
 from neurdicom.testing.arrivals import arrival
 from neurdicom.testing.catalog_described import DescribedContract

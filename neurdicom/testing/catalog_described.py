@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.testing.arrivals import arrival
 
 

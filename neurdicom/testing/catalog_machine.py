@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, NewInstance
-from neurdicom.dicom.attributes import AT_LEVEL, Kind, Level
-from neurdicom.dicom.query import AnyOf, Between, Condition, Either, Like, Moment, Query, Value, Word
+from neurdicom.dicom.query.attributes import AT_LEVEL, Kind, Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Value, Word
 from neurdicom.testing.catalog_model import CatalogModel
 
 T = TypeVar("T")

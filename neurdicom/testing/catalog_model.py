@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance, Outcome, Page
-from neurdicom.dicom.attributes import AT_LEVEL, UID_KEYWORD, Level, snake_case
-from neurdicom.dicom.query import Query, Scalar, Value, matches, sort_key
+from neurdicom.dicom.query.attributes import AT_LEVEL, UID_KEYWORD, Level, snake_case
+from neurdicom.dicom.query.conditions import Query, Scalar, Value, matches, sort_key
 
 
 class CatalogModel:

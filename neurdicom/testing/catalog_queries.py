@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Between, Condition, Either, Like, Moment, Query, Word
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Word
 from neurdicom.errors import Invalid
 from neurdicom.testing.arrivals import arrival
 

@@ -1,6 +1,6 @@
 """What the four resources share: the list, one entity, and the list of what lies below one."""
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.listing import list_parameters, parse_query, send_page

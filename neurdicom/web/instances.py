@@ -1,6 +1,6 @@
 """Routes of instances: lists, one, edit, delete, tags and the file."""
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import MEDIA_TYPE, send_download

@@ -4,9 +4,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from neurdicom.catalog.base import Page
-from neurdicom.dicom.attributes import BY_FIELD, Kind, Level
-from neurdicom.dicom.filters import filter_fields, parse_filters, parse_sort
-from neurdicom.dicom.query import Query
+from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
+from neurdicom.dicom.query.conditions import Query
+from neurdicom.dicom.query.filters import filter_fields, parse_filters, parse_sort
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.routing import Parameter
 

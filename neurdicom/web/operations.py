@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from neurdicom import __version__
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound
 from neurdicom.security.access import Access
 from neurdicom.web.base import ApiHandler

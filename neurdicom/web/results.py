@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.services.process import FORMATS
 from neurdicom.services.results.filters import FILTERS, KINDS, parse_filters

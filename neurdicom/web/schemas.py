@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from neurdicom.dicom.attributes import AT_LEVEL, COUNTS, Attribute, Kind, Level
+from neurdicom.dicom.query.attributes import AT_LEVEL, COUNTS, Attribute, Kind, Level
 
 _TYPE = {Kind.INTEGER: "integer", Kind.NUMBER: "number"}
 

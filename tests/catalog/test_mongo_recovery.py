@@ -9,8 +9,8 @@ from pymongo import MongoClient
 
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.catalog.mongo import MongoCatalog
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Unavailable
 from neurdicom.testing.arrivals import arrival
 from neurdicom.testing.catalog_model import CatalogModel

@@ -12,8 +12,8 @@ import pytest
 
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.catalog.sqlite import schema as sqlite_schema
-from neurdicom.dicom.attributes import AT_LEVEL, Level
-from neurdicom.dicom.query import AnyOf, Query, Word
+from neurdicom.dicom.query.attributes import AT_LEVEL, Level
+from neurdicom.dicom.query.conditions import AnyOf, Query, Word
 from neurdicom.errors import Unavailable
 from neurdicom.testing.arrivals import arrival
 

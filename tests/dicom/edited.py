@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.dicom.edits import rewrite_header
+from neurdicom.dicom.edits.apply import rewrite_header
 from neurdicom.dicom.part10 import read_header
 from tests.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Writer
 

@@ -8,8 +8,8 @@ import pydicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurdicom.dicom.assemble import Bulk, assemble_file
-from neurdicom.dicom.dictionary import KNOWN_VRS
+from neurdicom.dicom.codec.assemble import Bulk, assemble_file
+from neurdicom.dicom.codec.dictionary import KNOWN_VRS
 from neurdicom.errors import NeurdicomError
 
 EXPLICIT, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"

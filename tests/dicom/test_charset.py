@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurdicom.dicom.charset import character_set
+from neurdicom.dicom.codec.charset import character_set
 from neurdicom.dicom.part10 import read_header
 from tests.dicom.files import Writer
 

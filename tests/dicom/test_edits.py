@@ -9,8 +9,8 @@ import orjson
 import pydicom
 import pytest
 
-from neurdicom.dicom.dicomjson import to_tags
-from neurdicom.dicom.edits import apply_to_json, edit_dataset, rewrite_header
+from neurdicom.dicom.codec.json_model import to_tags
+from neurdicom.dicom.edits.apply import apply_to_json, edit_dataset, rewrite_header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError
 from tests.dicom.edited import MODIFIED, ORIGINALS, SYNTAXES, edited, edits, history, read_json

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.filters import filter_fields, parse_filters, parse_sort, sort_fields
-from neurdicom.dicom.query import AnyOf, Between, Condition, Like, matches
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, matches
+from neurdicom.dicom.query.filters import filter_fields, parse_filters, parse_sort, sort_fields
 from neurdicom.errors import Invalid
 
 STUDY, SERIES, PATIENT, INSTANCE = Level.STUDY, Level.SERIES, Level.PATIENT, Level.INSTANCE

@@ -11,7 +11,7 @@ import pytest
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 
-from neurdicom.dicom.nativexml import to_xml
+from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.part10 import read_header
 
 FOLDER = Path(pydicom.__file__).parent / "data"

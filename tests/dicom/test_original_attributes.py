@@ -9,8 +9,8 @@ import pydicom
 import pytest
 from pydicom.data import get_charset_files
 
-from neurdicom.dicom.dicomjson import to_tags
-from neurdicom.dicom.edits import apply_to_json, edit_dataset, rewrite_header
+from neurdicom.dicom.codec.json_model import to_tags
+from neurdicom.dicom.edits.apply import apply_to_json, edit_dataset, rewrite_header
 from neurdicom.dicom.part10 import read_header
 from tests.dicom.edited import MODIFIED, ORIGINALS, SYNTAXES, edited, edits, read_json
 from tests.dicom.files import BIG_ENDIAN, EXPLICIT, IMPLICIT, Writer

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from neurdicom.dicom.codec.scan import MAX_ITEMS
+from neurdicom.dicom.codec.stream import MAX_DEPTH
 from neurdicom.dicom.header import Header, Layout
 from neurdicom.dicom.part10 import read_header
-from neurdicom.dicom.scan import MAX_ITEMS
-from neurdicom.dicom.stream import MAX_DEPTH
 from neurdicom.errors import Invalid, Malformed, NotDicom
 from tests.dicom.agreement import differences
 from tests.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, UNDEFINED, Writer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neurdicom.dicom.uid import check_uid, new_uid, patient_key
+from neurdicom.dicom.uids import check_uid, new_uid, patient_key
 from neurdicom.errors import Invalid
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.valuerep import DS
 
-from neurdicom.dicom.attributes import ATTRIBUTES, BY_FIELD, Level
-from neurdicom.dicom.values import check_changes, check_value, editable_fields
+from neurdicom.dicom.edits.values import check_changes, check_value, editable_fields
+from neurdicom.dicom.query.attributes import ATTRIBUTES, BY_FIELD, Level
 from neurdicom.errors import Invalid
 
 EDITABLE = [attribute for attribute in ATTRIBUTES if attribute.editable]

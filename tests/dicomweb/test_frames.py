@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import ExplicitVRBigEndian, JPEGLSLossless, RLELossless
 
-from neurdicom.dicom.syntaxes import FRAME_MEDIA_TYPES, NATIVE
+from neurdicom.dicom.codec.transfer_syntaxes import FRAME_MEDIA_TYPES, NATIVE
 from tests.dicomweb.conftest import StoredFile, Web, parts_of
 from tests.support.files import dicom_file
 

@@ -8,7 +8,7 @@ import pytest
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AE
 
-from neurdicom.dicom.attributes import AT_LEVEL, Level
+from neurdicom.dicom.query.attributes import AT_LEVEL, Level
 from tests.support.server import Server
 
 STATEMENT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")

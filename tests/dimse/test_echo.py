@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from pynetdicom import AE
 
-from neurdicom.dicom.filemeta import IMPLEMENTATION_CLASS_UID
+from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID
 from tests.dimse.instances import eventually, instance
 from tests.dimse.peer import VERIFICATION, Peer
 from tests.support.server import Server

@@ -10,7 +10,7 @@ import httpx
 import pydicom
 import pytest
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from tests.support.server import Server
 
 MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}

@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from tests.end_to_end.conftest import MANY, Loaded, read
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")

@@ -1,13 +1,13 @@
-"""Every filter and every sort order of every list, over the data set, against the reference in `dicom.query`."""
+"""Every filter and every sort order of every list, over the data set, against the reference in `dicom.query.conditions`."""
 
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from neurdicom.dicom.attributes import BY_FIELD, Kind, Level
-from neurdicom.dicom.filters import filter_fields, parse_filters, sort_fields
-from neurdicom.dicom.query import matches
+from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
+from neurdicom.dicom.query.conditions import matches
+from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
 from neurdicom.errors import Invalid
 from tests.end_to_end.conftest import MANY, Loaded
 

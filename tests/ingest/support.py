@@ -8,8 +8,8 @@ from pathlib import Path
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import Query
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query
 from neurdicom.services.ingest import IngestService, Result
 from neurdicom.services.upload import UploadService
 

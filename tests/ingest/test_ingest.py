@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotDicom, Unavailable
 from neurdicom.services import commit, ingest
 from neurdicom.testing.faults import Fault

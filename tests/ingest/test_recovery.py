@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Unavailable
 from neurdicom.services import recovery
 from neurdicom.services.reindex import reindex

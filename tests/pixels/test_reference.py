@@ -8,8 +8,8 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.dicom.header import Layout
-from neurdicom.dicom.syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels import tasks
 from neurdicom.pixels.codecs import CODECS

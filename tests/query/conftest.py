@@ -13,7 +13,7 @@ from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.services.ingest import IngestService
 from neurdicom.services.query import Matches, QueryService
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.dictionary import dictionary_vr, tag_of
+from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from tests.query.conftest import Archive
 from tests.support.files import ROOT, dicom_file

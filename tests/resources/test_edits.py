@@ -14,7 +14,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from neurdicom.dicom.dicomjson import to_tags
+from neurdicom.dicom.codec.json_model import to_tags
 from tests.resources.conftest import Archive
 from tests.resources.files import make_dataset, make_file, to_bytes
 

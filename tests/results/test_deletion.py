@@ -15,7 +15,7 @@ from pydicom import dcmread, dcmwrite
 from pydicom.uid import generate_uid
 
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.services.results.store import ResultStore
 from tests.plugins.conftest import Site, upload_image
 from tests.plugins.images import ct_image

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom.dataset import Dataset
 
+from neurdicom.dicom.geometry.planes import FIELDS
 from neurdicom.dicom.part10 import read_header
-from neurdicom.dicom.planes import FIELDS
 from neurdicom.runtime.execution import Input, PoolExecutor, Task
 from neurdicom.runtime.pool import Program, Reply
 from tests.support.series import write

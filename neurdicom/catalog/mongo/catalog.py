@@ -29,8 +29,8 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import Unit, Units, translated
 from neurdicom.catalog.projection import holds, to_json
 from neurdicom.catalog.terms import Having, Termed
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import Query, Value
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query, Value
 from neurdicom.errors import Unavailable
 
 Verb = TypeVar("Verb", bound=Callable[..., Coroutine[Any, Any, Any]])

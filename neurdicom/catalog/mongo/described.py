@@ -14,7 +14,7 @@ from neurdicom.catalog.mongo.entities import as_edits, edits_key
 from neurdicom.catalog.mongo.schema import Document, collection
 from neurdicom.catalog.mongo.writer import header_ids
 from neurdicom.catalog.projection import applying_edits, described_instances
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 
 Database = AsyncIOMotorDatabase[Document]
 

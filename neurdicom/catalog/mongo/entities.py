@@ -11,8 +11,8 @@ from neurdicom.catalog.base import Edit
 from neurdicom.catalog.mongo.schema import MAX_PARTS, Document, collection, inherited, search_fields
 from neurdicom.catalog.mongo.unit import Unit
 from neurdicom.catalog.projection import Origin, to_json, with_edits
-from neurdicom.dicom.attributes import COUNTS, Level
-from neurdicom.dicom.query import Value, search_keys
+from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.dicom.query.conditions import Value, search_keys
 
 
 def edits_key(level: Level, entity: str) -> str:

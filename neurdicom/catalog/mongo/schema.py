@@ -12,8 +12,8 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.projection import indexed, key_fields, many_keys, sort_values
-from neurdicom.dicom.attributes import COUNTS, Level
-from neurdicom.dicom.query import Value
+from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Unavailable
 
 VERSION = 1

@@ -24,8 +24,8 @@ from neurdicom.catalog.projection import (
     uid_field,
     words_of,
 )
-from neurdicom.dicom.attributes import BY_FIELD, COUNTS, Level
-from neurdicom.dicom.query import (
+from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
+from neurdicom.dicom.query.conditions import (
     AnyOf,
     Between,
     Condition,

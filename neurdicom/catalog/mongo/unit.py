@@ -16,7 +16,7 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, A
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError
 
 from neurdicom.catalog.mongo.schema import Document
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import TooLarge, Unavailable
 
 T = TypeVar("T")

@@ -25,8 +25,8 @@ from neurdicom.catalog.mongo.entities import (
 from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, collection, search_fields
 from neurdicom.catalog.mongo.unit import Intent, Unit
 from neurdicom.catalog.projection import Origin, to_json, with_edits
-from neurdicom.dicom.attributes import COUNTS, Level
-from neurdicom.dicom.query import Value
+from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import TooLarge
 
 _ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)

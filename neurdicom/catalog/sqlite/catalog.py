@@ -26,8 +26,8 @@ from neurdicom.catalog.sqlite import described, documents, select, terms
 from neurdicom.catalog.sqlite.connection import Connections
 from neurdicom.catalog.sqlite.writer import Writer, edits_of
 from neurdicom.catalog.terms import Having, Termed
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import Query, Value
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query, Value
 
 _LOCATIONS = 20_000
 _ANCESTORS = """

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.projection import IN_STUDY, clean, has_many_keys, is_text, owner_of, words_of
-from neurdicom.dicom.attributes import BY_FIELD, UID_KEYWORD, Level, snake_case
-from neurdicom.dicom.query import (
+from neurdicom.dicom.query.attributes import BY_FIELD, UID_KEYWORD, Level, snake_case
+from neurdicom.dicom.query.conditions import (
     AnyOf,
     Between,
     Condition,

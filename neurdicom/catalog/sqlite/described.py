@@ -10,7 +10,7 @@ from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.projection import applying_edits, described_instances
 from neurdicom.catalog.sqlite.select import JOINS
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 
 
 def _tables(level: Level) -> str:

@@ -1,4 +1,4 @@
-"""The tables and their indexes, generated from `dicom.attributes`.
+"""The tables and their indexes, generated from `dicom.query.attributes`.
 
 Each level is a table: `parent` is the row above, `source` the earliest instance below (its row), `attributes` the
 effective values as JSON. A filterable attribute has a column with its sort key (text folded) and an index; those
@@ -12,8 +12,8 @@ from functools import cache
 import orjson
 
 from neurdicom.catalog.projection import has_many_keys, indexed, many_keys, sort_values
-from neurdicom.dicom.attributes import COUNTS, Level
-from neurdicom.dicom.query import Value
+from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Unavailable
 
 #: 2: the words of names are search keys too. 3: documents have terms.

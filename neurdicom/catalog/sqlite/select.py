@@ -11,8 +11,8 @@ import orjson
 from neurdicom.catalog.base import Entity, Page
 from neurdicom.catalog.projection import assemble, check_query, owner_of
 from neurdicom.catalog.sqlite.conditions import ID_FIELDS, where_clause
-from neurdicom.dicom.attributes import BY_FIELD, COUNTS, Level
-from neurdicom.dicom.query import Query
+from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
+from neurdicom.dicom.query.conditions import Query
 
 _COLUMNS: dict[Level, str] = {
     Level.PATIENT: "patient.id, patient.attributes, patient.studies_count, patient.images_count",

@@ -14,8 +14,8 @@ import orjson
 from neurdicom.catalog.base import Edit, NewInstance, Outcome
 from neurdicom.catalog.projection import Origin, indexed, sort_values, to_json, with_edits
 from neurdicom.catalog.sqlite.schema import add_keys, has_keys, write_index
-from neurdicom.dicom.attributes import COUNTS, Level
-from neurdicom.dicom.query import Value
+from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.dicom.query.conditions import Value
 
 _COMPRESSION = 1
 _CHOSEN = "IN (SELECT value FROM json_each(?))"

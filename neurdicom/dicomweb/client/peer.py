@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import Connections
 from neurdicom.dicomweb.client.query import first_text, search, study_path
 from neurdicom.dicomweb.client.receive import receive

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.dicomjson import name_text
+from neurdicom.dicom.codec.json_model import name_text
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import Connections, Query
 from neurdicom.errors import PeerFailed
 from neurdicom.services.peers import Node

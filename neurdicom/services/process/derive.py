@@ -16,9 +16,9 @@ import orjson
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NeurdicomError, NotAvailable
 from neurdicom.runtime.execution import Input
 from neurdicom.runtime.pool import WorkerPool

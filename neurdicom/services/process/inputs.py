@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Entity, Located, Location
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.geometry import slice_order
-from neurdicom.dicom.planes import FIELDS, MAX_SLICES
-from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.dicom.geometry.planes import FIELDS, MAX_SLICES
+from neurdicom.dicom.geometry.slices import slice_order
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.runtime.execution import Input
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
 from neurdicom.catalog.base import Catalog, Entity
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Between, Condition, Query
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Query
 from neurdicom.errors import Invalid
 from neurdicom.services.origin import is_derived_here
 from neurdicom.services.selection import Selection, Selector

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import (
     Conflict,
     NeurdicomError,

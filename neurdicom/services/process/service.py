@@ -9,7 +9,7 @@ from typing import Any
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, Gone, Invalid, NeurdicomError, NotAvailable, NotFound
 from neurdicom.runtime.execution import Executor, Input, Task
 from neurdicom.runtime.params import convert_arguments

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.security.access import Principal
 from neurdicom.services.jobs import Job, JobService

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.services.results.record import Record
 
 #: Instances asked for at a time.

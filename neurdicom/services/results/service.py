@@ -11,7 +11,7 @@ import orjson
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.terms import Having
-from neurdicom.dicom.attributes import Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.runtime.program import Reply

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import Condition
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Condition
 from neurdicom.errors import Invalid
 from neurdicom.services.selection import Selection
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.attributes import Level
-from neurdicom.dicom.query import AnyOf, Query
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Conflict, Invalid, NeurdicomError, NotFound, Unavailable
 from neurdicom.security.access import Principal
 from neurdicom.services.jobs import Job, JobService

@@ -10,10 +10,10 @@ import orjson
 from pydicom.uid import UID, AllTransferSyntaxes
 
 from neurdicom.blobs.base import Spool
-from neurdicom.dicom.assemble import Bulk, assemble_file
+from neurdicom.dicom.codec.assemble import Bulk, assemble_file
+from neurdicom.dicom.codec.native_xml import from_xml
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.dicom.header import DEFLATED, EXPLICIT, IMPLICIT
-from neurdicom.dicom.nativexml import from_xml
-from neurdicom.dicom.syntaxes import DEFLATED_FRAME
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
 from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.services.ingest import Inflow, IngestService, disk_error
@@ -57,7 +57,7 @@ _LOSSY = {"1.2.840.10008.1.2.4.80": "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2
 
 @dataclass(frozen=True, slots=True)
 class BulkPart:
-    """A part with bulk data, in the spool of all of them; a `dicom.assemble.Bulk`."""
+    """A part with bulk data, in the spool of all of them; a `dicom.codec.assemble.Bulk`."""
 
     spool: Spool
     start: int

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from neurdicom.dicom.attributes import BY_FIELD, Kind, Level
+from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 
 #: What stands between the words of a person name: its delimiters, and what people write there.
 _BETWEEN_WORDS = re.compile(r"[\^=\s,;\-]+")

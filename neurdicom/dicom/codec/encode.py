@@ -8,11 +8,11 @@ from typing import Any
 
 from pydicom.valuerep import format_number_as_ds
 
-from neurdicom.dicom.charset import CharacterSet, character_set
-from neurdicom.dicom.dicomjson import name_text
-from neurdicom.dicom.dictionary import KNOWN_VRS, LONG_VRS, dictionary_vr
-from neurdicom.dicom.readers import NUMBERS, STREAMS
-from neurdicom.dicom.stream import MAX_DEPTH
+from neurdicom.dicom.codec.charset import CharacterSet, character_set
+from neurdicom.dicom.codec.dictionary import KNOWN_VRS, LONG_VRS, dictionary_vr
+from neurdicom.dicom.codec.json_model import name_text
+from neurdicom.dicom.codec.stream import MAX_DEPTH
+from neurdicom.dicom.codec.value_readers import NUMBERS, STREAMS
 from neurdicom.errors import Invalid
 
 CHARSET_KEY = "00080005"

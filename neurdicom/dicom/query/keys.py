@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from neurdicom.dicom.attributes import ATTRIBUTES, UID_KEYWORD, Attribute, Kind, Level
-from neurdicom.dicom.dictionary import tag_of
-from neurdicom.dicom.filters import date_range, integer_range, time_range
-from neurdicom.dicom.matching import is_matching, key_texts, vr_of
-from neurdicom.dicom.query import AnyOf, Between, Condition, Either, Like, Moment, Scalar, Word, words
-from neurdicom.dicom.readers import STREAMS
+from neurdicom.dicom.codec.dictionary import tag_of
+from neurdicom.dicom.codec.value_readers import STREAMS
+from neurdicom.dicom.query.attributes import ATTRIBUTES, UID_KEYWORD, Attribute, Kind, Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Scalar, Word, words
+from neurdicom.dicom.query.filters import date_range, integer_range, time_range
+from neurdicom.dicom.query.matching import is_matching, key_texts, vr_of
 from neurdicom.errors import Invalid
 
 #: The indexed attributes by their tags.
@@ -46,7 +46,7 @@ class Keys:
     within : dict of Level to list of str
         UIDs of levels below: an entity matches that holds one of them.
     others : dict
-        Matching keys (tag to element) that the catalog does not know; `dicom.matching` checks them on headers.
+        Matching keys (tag to element) that the catalog does not know; `dicom.query.matching` checks them on headers.
     asked : dict
         All keys, tag to element: what is to be returned.
     ignored : list of str

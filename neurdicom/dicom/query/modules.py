@@ -1,7 +1,7 @@
 """Which attributes describe the patient and the study, and which the series (PS3.3 C.7.1 to C.7.5)."""
 
-from neurdicom.dicom.attributes import ATTRIBUTES, Level
-from neurdicom.dicom.dictionary import tag_of
+from neurdicom.dicom.codec.dictionary import tag_of
+from neurdicom.dicom.query.attributes import ATTRIBUTES, Level
 
 _KEYWORDS: dict[Level, str] = {
     Level.PATIENT: """

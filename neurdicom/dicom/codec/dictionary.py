@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydicom import datadict
 
-from neurdicom.dicom.readers import NUMBERS, READERS, STREAMS, Reader
+from neurdicom.dicom.codec.value_readers import NUMBERS, READERS, STREAMS, Reader
 
 #: Values longer than this are not kept in the header but named by a BulkDataURI, by the kind of VR (bytes).
 STREAM_LIMIT = 1024

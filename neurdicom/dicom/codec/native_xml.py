@@ -6,8 +6,8 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
-from neurdicom.dicom.dictionary import keyword
-from neurdicom.dicom.stream import MAX_DEPTH
+from neurdicom.dicom.codec.dictionary import keyword
+from neurdicom.dicom.codec.stream import MAX_DEPTH
 from neurdicom.errors import Malformed
 
 _NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"

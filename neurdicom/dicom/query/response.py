@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, Literal
 
-from neurdicom.dicom.attributes import ATTRIBUTES, Kind, Level
-from neurdicom.dicom.dicomjson import name_groups
-from neurdicom.dicom.dictionary import dictionary_vr, tag_of
-from neurdicom.dicom.keys import UID_TAGS
-from neurdicom.dicom.matching import SINGLE_VRS
-from neurdicom.dicom.modules import level_of
+from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
+from neurdicom.dicom.codec.json_model import name_groups
+from neurdicom.dicom.query.attributes import ATTRIBUTES, Kind, Level
+from neurdicom.dicom.query.keys import UID_TAGS
+from neurdicom.dicom.query.matching import SINGLE_VRS
+from neurdicom.dicom.query.modules import level_of
 
 Entity = Mapping[str, Any]
 Include = Literal["all"] | Collection[str]

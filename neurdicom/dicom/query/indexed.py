@@ -5,17 +5,17 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from neurdicom.dicom.attributes import ATTRIBUTES, Kind
-from neurdicom.dicom.dicomjson import name_text
-from neurdicom.dicom.dictionary import tag_of
-from neurdicom.dicom.query import Scalar, Value
+from neurdicom.dicom.codec.dictionary import tag_of
+from neurdicom.dicom.codec.json_model import name_text
+from neurdicom.dicom.query.attributes import ATTRIBUTES, Kind
+from neurdicom.dicom.query.conditions import Scalar, Value
 
 _OLD_DATE = re.compile(r"(\d{4})[.:](\d\d)[.:](\d\d)\Z", re.ASCII)
 _TIME = re.compile(r"(\d\d):?(\d\d)?:?(\d\d)?(\.\d{1,6})?\d*\Z", re.ASCII)
 
 
 def attributes_of(dataset: Mapping[str, Any]) -> dict[str, Value]:
-    """Read every attribute of `dicom.attributes` from a dataset in the DICOM JSON model.
+    """Read every attribute of `dicom.query.attributes` from a dataset in the DICOM JSON model.
 
     Returns
     -------

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from neurdicom.dicom.dicomjson import name_text
-from neurdicom.dicom.dictionary import dictionary_vr
-from neurdicom.dicom.filters import date_range, time_range
-from neurdicom.dicom.query import like_to_regex, search_key, word_key, word_keys, words
-from neurdicom.dicom.readers import NUMBERS, STREAMS
+from neurdicom.dicom.codec.dictionary import dictionary_vr
+from neurdicom.dicom.codec.json_model import name_text
+from neurdicom.dicom.codec.value_readers import NUMBERS, STREAMS
+from neurdicom.dicom.query.conditions import like_to_regex, search_key, word_key, word_keys, words
+from neurdicom.dicom.query.filters import date_range, time_range
 from neurdicom.errors import Invalid
 
 Dataset = Mapping[str, Any]

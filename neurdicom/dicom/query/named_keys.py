@@ -6,8 +6,8 @@ from typing import Any
 
 from pydicom import datadict
 
-from neurdicom.dicom.dicomjson import name_groups
-from neurdicom.dicom.dictionary import dictionary_vr
+from neurdicom.dicom.codec.dictionary import dictionary_vr
+from neurdicom.dicom.codec.json_model import name_groups
 from neurdicom.errors import Invalid
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?", re.ASCII)

@@ -1,7 +1,7 @@
 """Edits as changes of elements, and what an edited dataset tells of the values that it had before.
 
 What is served carries the Original Attributes Sequence (PS3.3 C.12.1.1.9): an item for each time and user of an
-edit, with the values that the file has. All ways out (`dicom.edits`) follow the rules here, so that they agree.
+edit, with the values that the file has. All ways out (`dicom.edits.apply`) follow the rules here, so that they agree.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from pydicom.valuerep import format_number_as_ds
 
-from neurdicom.dicom.attributes import BY_FIELD
-from neurdicom.dicom.charset import CharacterSet
-from neurdicom.dicom.dicomjson import name_groups
-from neurdicom.dicom.dictionary import dictionary_vr, tag_of
-from neurdicom.dicom.query import Value
+from neurdicom.dicom.codec.charset import CharacterSet
+from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
+from neurdicom.dicom.codec.json_model import name_groups
+from neurdicom.dicom.query.attributes import BY_FIELD
+from neurdicom.dicom.query.conditions import Value
 
 ORIGINAL_ATTRIBUTES = 0x04000561
 MODIFIED_ATTRIBUTES = 0x04000550

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from mmap import mmap
 from typing import NamedTuple
 
-from neurdicom.dicom.dictionary import ELEMENTS, KNOWN_VRS, Action, Element, describe
-from neurdicom.dicom.readers import STREAMS
+from neurdicom.dicom.codec.dictionary import ELEMENTS, KNOWN_VRS, Action, Element, describe
+from neurdicom.dicom.codec.value_readers import STREAMS
 from neurdicom.errors import Malformed
 
 UNDEFINED = 0xFFFFFFFF

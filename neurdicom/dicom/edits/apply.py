@@ -1,7 +1,7 @@
 """Edits applied on the way out: to a header in DICOM JSON, to a pydicom dataset, to the bytes of a file.
 
-An edit is a field of `dicom.attributes` with its new value, None to empty it. What comes in has been checked
-(`dicom.values`). The stored bytes are never changed. An edit that gives what the file has anyway is none.
+An edit is a field of `dicom.query.attributes` with its new value, None to empty it. What comes in has been checked
+(`dicom.edits.values`). The stored bytes are never changed. An edit that gives what the file has anyway is none.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,9 @@ from typing import Any
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from neurdicom.dicom.changes import (
+from neurdicom.dicom.codec.charset import character_set
+from neurdicom.dicom.codec.json_model import name_groups
+from neurdicom.dicom.edits.changes import (
     MODIFICATION_REASON,
     MODIFICATION_TIME,
     MODIFIED_ATTRIBUTES,
@@ -27,10 +29,8 @@ from neurdicom.dicom.changes import (
     changes_of,
     fits,
 )
-from neurdicom.dicom.charset import character_set
-from neurdicom.dicom.dicomjson import name_groups
+from neurdicom.dicom.edits.rewrite import rewrite
 from neurdicom.dicom.header import Layout
-from neurdicom.dicom.rewrite import rewrite
 
 _CHARSET_KEY = "00080005"
 _ORIGINALS_KEY = f"{ORIGINAL_ATTRIBUTES:08X}"

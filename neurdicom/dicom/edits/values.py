@@ -8,8 +8,8 @@ from typing import Any
 from pydicom.datadict import dictionary_VR
 from pydicom.valuerep import format_number_as_ds
 
-from neurdicom.dicom.attributes import AT_LEVEL, BY_FIELD, Attribute, Level
-from neurdicom.dicom.query import Scalar, Value
+from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Attribute, Level
+from neurdicom.dicom.query.conditions import Scalar, Value
 from neurdicom.errors import Invalid
 
 #: Longest value in characters; a person name's is that of one component group.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from neurdicom.dicom.dictionary import keyword
+from neurdicom.dicom.codec.dictionary import keyword
 
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 

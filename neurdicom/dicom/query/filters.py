@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from neurdicom.dicom.attributes import AT_LEVEL, BY_FIELD, Kind, Level
-from neurdicom.dicom.query import AnyOf, Between, Condition, Like, Scalar
+from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Kind, Level
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Scalar
 from neurdicom.errors import Invalid
 
 _IDS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES}

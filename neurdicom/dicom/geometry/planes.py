@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypedDict, TypeVar
 
-from neurdicom.dicom.geometry import POSITION_STEP, slice_order
+from neurdicom.dicom.geometry.slices import POSITION_STEP, slice_order
 from neurdicom.errors import Invalid, NotAvailable
 
 KeyT = TypeVar("KeyT")

@@ -7,7 +7,11 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
-from neurdicom.dicom.changes import (
+from neurdicom.dicom.codec.charset import DEFAULT, UTF_8, CharacterSet, character_set
+from neurdicom.dicom.codec.dictionary import LONG_VRS, Action, private_vr
+from neurdicom.dicom.codec.stream import ITEM, ITEM_END, SEQUENCE_END, ElementStream, Span, holds_fragments, is_unknown
+from neurdicom.dicom.codec.value_readers import read_strings
+from neurdicom.dicom.edits.changes import (
     MODIFICATION_REASON,
     MODIFICATION_TIME,
     MODIFIED_ATTRIBUTES,
@@ -21,11 +25,7 @@ from neurdicom.dicom.changes import (
     by_modification,
     fits,
 )
-from neurdicom.dicom.charset import DEFAULT, UTF_8, CharacterSet, character_set
-from neurdicom.dicom.dictionary import LONG_VRS, Action, private_vr
 from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, IMPLICIT, Layout
-from neurdicom.dicom.readers import read_strings
-from neurdicom.dicom.stream import ITEM, ITEM_END, SEQUENCE_END, ElementStream, Span, holds_fragments, is_unknown
 from neurdicom.errors import Malformed, TooLarge
 
 #: A new header is not longer, and neither is a deflated dataset once inflated.

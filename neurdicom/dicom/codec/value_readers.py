@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from neurdicom.dicom.charset import CharacterSet
+from neurdicom.dicom.codec.charset import CharacterSet
 
 Reader = Callable[[bytes, CharacterSet], list[Any]]
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import orjson
 
-from neurdicom.dicom.charset import DEFAULT, CharacterSet, character_set
-from neurdicom.dicom.dictionary import KNOWN_VRS, PIXEL_KEYWORDS, Action, Element, describe, private_vr
-from neurdicom.dicom.readers import as_little_endian
-from neurdicom.dicom.stream import (
+from neurdicom.dicom.codec.charset import DEFAULT, CharacterSet, character_set
+from neurdicom.dicom.codec.dictionary import KNOWN_VRS, PIXEL_KEYWORDS, Action, Element, describe, private_vr
+from neurdicom.dicom.codec.stream import (
     ITEM_END,
     MAX_DEPTH,
     SEQUENCE_END,
@@ -24,6 +23,7 @@ from neurdicom.dicom.stream import (
     holds_fragments,
     is_unknown,
 )
+from neurdicom.dicom.codec.value_readers import as_little_endian
 from neurdicom.errors import Malformed
 
 #: Elements of one dataset or item, and items of one header; more are refused.
