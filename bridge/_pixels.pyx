@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Loops over the samples of an image that go through memory once, without the GIL. What calls them is documented in
-`neurdicom.pixels.loops`.
+`neurdicom.pixels.kernels`.
 """
 
 from libc.stdint cimport int64_t, uint8_t

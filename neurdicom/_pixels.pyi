@@ -1,4 +1,4 @@
-"""Types of the compiled loops over samples; what they do is documented in neurdicom/pixels/loops.py."""
+"""Types of the compiled loops over samples; what they do is documented in neurdicom/pixels/kernels.py."""
 
 import numpy as np
 import numpy.typing as npt

@@ -28,7 +28,7 @@ from neurdicom.dicom.geometry.planes import FIELDS
 from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid
-from neurdicom.pixels.form import PixelForm, as_layout
+from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
 from neurdicom.pixels.pipeline import load_stored
 from neurdicom.runtime.execution import Input
 

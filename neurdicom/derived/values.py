@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from neurdicom.errors import PluginFailed
-from neurdicom.pixels.encode import to_picture
+from neurdicom.pixels.encode.arrays import to_picture
 
 Array = npt.NDArray[Any]
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from neurdicom.errors import Invalid, NotAvailable
-from neurdicom.pixels.form import MONOCHROME, PixelForm
-from neurdicom.pixels.header import Elements, FrameHeader
-from neurdicom.pixels.lut import LookupTable
-from neurdicom.pixels.modality import Modality, apply_modality, read_modality
-from neurdicom.pixels.native import stored_values
+from neurdicom.pixels.decode.elements import Elements, FrameHeader
+from neurdicom.pixels.decode.image_pixel import MONOCHROME, PixelForm
+from neurdicom.pixels.decode.native import stored_values
+from neurdicom.pixels.grayscale.lut import LookupTable
+from neurdicom.pixels.grayscale.modality import Modality, apply_modality, read_modality
+from neurdicom.pixels.grayscale.voi import Range, Voi, Window, apply_voi, read_function, read_voi
 from neurdicom.pixels.pipeline import Frame, palette_colours
-from neurdicom.pixels.voi import Range, Voi, Window, apply_voi, read_function, read_voi
 
 Array = npt.NDArray[Any]
 Picture = npt.NDArray[np.uint8]

@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid
-from neurdicom.pixels.codecs import CODECS, LOSSY, decode
 from neurdicom.pixels.colour import partial_to_rgb, to_luminance, ycbcr_to_rgb
-from neurdicom.pixels.encapsulated import Encapsulation
-from neurdicom.pixels.form import PixelForm, as_layout
-from neurdicom.pixels.header import FrameHeader, read_header
-from neurdicom.pixels.lut import read_palette
-from neurdicom.pixels.modality import Rescale, apply_modality, modality_of
-from neurdicom.pixels.native import read_native, stored_values
-from neurdicom.pixels.source import Source
+from neurdicom.pixels.decode.codecs import CODECS, LOSSY, decode
+from neurdicom.pixels.decode.elements import FrameHeader, read_header
+from neurdicom.pixels.decode.encapsulated import Encapsulation
+from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.native import read_native, stored_values
+from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.grayscale.lut import read_palette
+from neurdicom.pixels.grayscale.modality import Rescale, apply_modality, modality_of
 
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]

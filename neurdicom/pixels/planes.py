@@ -6,9 +6,9 @@ from typing import Any
 
 from neurdicom.dicom.geometry.planes import FIELDS, Plane
 from neurdicom.dicom.header import Layout
-from neurdicom.pixels.form import PixelForm
-from neurdicom.pixels.header import FrameHeader, read_header
-from neurdicom.pixels.modality import Rescale, modality_of
+from neurdicom.pixels.decode.elements import FrameHeader, read_header
+from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.grayscale.modality import Rescale, modality_of
 
 #: Plane field to the functional group macro that holds it, and its keyword there.
 _MACROS = {

@@ -6,14 +6,14 @@ import numpy as np
 
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.pixels import transcode as transcoding
-from neurdicom.pixels.encode import MEDIA_TYPES, describe, encode_picture
-from neurdicom.pixels.encode import encode as encode_array
-from neurdicom.pixels.form import PixelForm, as_layout
-from neurdicom.pixels.native import native_bytes
+from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.native import native_bytes
+from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.encode.arrays import MEDIA_TYPES, describe, encode_picture
+from neurdicom.pixels.encode.arrays import encode as encode_array
+from neurdicom.pixels.grayscale.voi import Window, WindowFunction
 from neurdicom.pixels.picture import crop, render, resize
 from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
-from neurdicom.pixels.source import Source
-from neurdicom.pixels.voi import Window, WindowFunction
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
 
@@ -142,7 +142,7 @@ def encode(arguments: dict[str, Any]) -> Answer:
     ----------
     arguments : dict
         `path`; `media_type`, `shape` and `dtype` of what is in it (NPY, or the samples alone); `format` (see
-        `pixels.encode.encode`); optional `frame` (of a stack, from 1), `stack` (frames come first, whatever the shape),
+        `pixels.encode.arrays.encode`); optional `frame` (of a stack, from 1), `stack` (frames come first, whatever the shape),
         `picture` (8-bit samples are a picture already), `kind` and `samples`, which are given back.
 
     Returns

@@ -21,13 +21,13 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 from neurdicom.dicom.edits.apply import edit_dataset, rewrite_header
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.codecs import CODECS
-from neurdicom.pixels.encoders import ENCODERS, Encoder
-from neurdicom.pixels.form import PixelForm
-from neurdicom.pixels.header import BROKEN, read_whole_header
-from neurdicom.pixels.native import EXPLICIT, IMPLICIT, check_frames
+from neurdicom.pixels.decode.codecs import CODECS
+from neurdicom.pixels.decode.elements import BROKEN, read_whole_header
+from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.native import EXPLICIT, IMPLICIT, check_frames
+from neurdicom.pixels.decode.source import DEFLATED
+from neurdicom.pixels.encode.codecs import ENCODERS, Encoder
 from neurdicom.pixels.pipeline import load_uncoloured
-from neurdicom.pixels.source import DEFLATED
 
 Array = npt.NDArray[Any]
 Write = Callable[[bytes], object]

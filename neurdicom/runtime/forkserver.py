@@ -31,7 +31,7 @@ PRELOADED = (
     "neurdicom.runtime.native",
     "neurdicom.runtime.results",
     "neurdicom.pixels.tasks",
-    "neurdicom.pixels.preload",
+    "neurdicom.pixels.decode.preload",
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from neurdicom.errors import PluginFailed
-from neurdicom.pixels.enrol import enrol
+from neurdicom.pixels.decode.pydicom_decoder import enrol
 from neurdicom.runtime import limits, native, protocol, results
 from neurdicom.runtime.memory import map_doubles
 from neurdicom.runtime.model.archive import network_files

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
-from neurdicom.pixels.codecs import CODECS
-from neurdicom.pixels.form import PixelForm, as_layout
-from neurdicom.pixels.loops import read_grey
-from neurdicom.pixels.modality import Rescale, modality_of
-from neurdicom.pixels.native import native_place
+from neurdicom.pixels.decode.codecs import CODECS
+from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.native import native_place
+from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.grayscale.modality import Rescale, modality_of
+from neurdicom.pixels.kernels import read_grey
 from neurdicom.pixels.pipeline import load_stored, to_double
-from neurdicom.pixels.source import Source
 from neurdicom.runtime.program import Input
 
 Image = npt.NDArray[Any]

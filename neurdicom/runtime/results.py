@@ -19,8 +19,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from neurdicom.dicom.edits.apply import edit_dataset
 from neurdicom.dicom.geometry.planes import describe_volume
 from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
-from neurdicom.pixels.encode import describe, encode
-from neurdicom.pixels.form import as_layout
+from neurdicom.pixels.decode.image_pixel import as_layout
+from neurdicom.pixels.encode.arrays import describe, encode
 from neurdicom.pixels.planes import planes_of
 from neurdicom.runtime.native import ImageBuffer
 from neurdicom.runtime.program import Program

@@ -9,8 +9,8 @@ import orjson
 from neurdicom.dicom.geometry.planes import MAX_SLICES, Plane, describe_volume, order_volume
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
-from neurdicom.pixels.form import PixelForm, as_layout
-from neurdicom.pixels.native import check_frames
+from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.native import check_frames
 from neurdicom.pixels.planes import is_simple, planes_of, simple_plane
 from neurdicom.runtime.memory import write_doubles
 from neurdicom.runtime.reading import read_image

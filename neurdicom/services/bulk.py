@@ -15,8 +15,8 @@ from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, Layout
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
-from neurdicom.pixels.encapsulated import Fragment
-from neurdicom.pixels.stored import value_places
+from neurdicom.pixels.decode.encapsulated import Fragment
+from neurdicom.pixels.decode.stored import value_places
 from neurdicom.services.stored import StoredBytes
 
 #: The way to an element: sequences with the number of an item in each, and its tag at the end.

@@ -12,8 +12,8 @@ from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
-from neurdicom.pixels.encapsulated import Fragment
-from neurdicom.pixels.stored import Found, FrameIndex, find_frames
+from neurdicom.pixels.decode.encapsulated import Fragment
+from neurdicom.pixels.decode.stored import Found, FrameIndex, find_frames
 from neurdicom.runtime.pool import WorkerPool
 from neurdicom.services.render import PIXELS
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from neurdicom.blobs.base import BlobStore
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.encapsulated import Fragment
-from neurdicom.pixels.source import Source
+from neurdicom.pixels.decode.encapsulated import Fragment
+from neurdicom.pixels.decode.source import Source
 
 _PIECE = 1 << 20
 _TYPECODES = {2: "H", 4: "I", 8: "Q"}

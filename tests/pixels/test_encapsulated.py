@@ -15,7 +15,7 @@ from pydicom.uid import HTJ2KLossless, JPEG2000Lossless, JPEGBaseline8Bit, JPEGL
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NeurdicomError, NotAvailable
 from neurdicom.pixels import tasks
-from neurdicom.pixels.encoders import ENCODERS
+from neurdicom.pixels.encode.codecs import ENCODERS
 from neurdicom.pixels.pipeline import load_stored
 from tests.pixels.files import copy_cut, encapsulated, make_file
 

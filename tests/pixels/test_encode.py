@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from neurdicom.errors import Invalid, NotAvailable
-from neurdicom.pixels.encode import describe, encode
+from neurdicom.pixels.encode.arrays import describe, encode
 
 RAMP = np.linspace(-3.0, 5.0, 48).reshape(6, 8)
 

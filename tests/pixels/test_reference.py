@@ -12,9 +12,9 @@ from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels import tasks
-from neurdicom.pixels.codecs import CODECS
 from neurdicom.pixels.colour import LUMINANCE
-from neurdicom.pixels.enrol import enrol
+from neurdicom.pixels.decode.codecs import CODECS
+from neurdicom.pixels.decode.pydicom_decoder import enrol
 from neurdicom.pixels.pipeline import load_stored, to_double
 from neurdicom.pixels.transcode import transcode
 from tests.conftest import DATA_SET

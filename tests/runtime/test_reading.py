@@ -9,8 +9,8 @@ import pytest
 from neurdicom.dicom.header import Layout
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
-from neurdicom.pixels.header import read_header as read_pixel_header
-from neurdicom.pixels.modality import Rescale, read_modality
+from neurdicom.pixels.decode.elements import read_header as read_pixel_header
+from neurdicom.pixels.grayscale.modality import Rescale, read_modality
 from neurdicom.pixels.pipeline import load_stored, to_double
 from neurdicom.runtime.native import aligned
 from neurdicom.runtime.program import Input

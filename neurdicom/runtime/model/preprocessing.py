@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.colour import to_luminance
-from neurdicom.pixels.voi import Voi, Window, WindowFunction, apply_voi
+from neurdicom.pixels.grayscale.voi import Voi, Window, WindowFunction, apply_voi
 from neurdicom.runtime.model.manifest import InputSpec, Normalisation
 from neurdicom.runtime.model.resizing import Axis, fit, place
 

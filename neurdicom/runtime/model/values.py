@@ -8,11 +8,11 @@ import numpy.typing as npt
 from pydicom import Dataset
 
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.header import Elements, FrameHeader
-from neurdicom.pixels.lut import read_palette
-from neurdicom.pixels.modality import apply_modality, read_modality
+from neurdicom.pixels.decode.elements import Elements, FrameHeader
+from neurdicom.pixels.grayscale.lut import read_palette
+from neurdicom.pixels.grayscale.modality import apply_modality, read_modality
+from neurdicom.pixels.grayscale.voi import read_voi
 from neurdicom.pixels.pipeline import load_stored
-from neurdicom.pixels.voi import read_voi
 from neurdicom.runtime.model.manifest import InputSpec
 from neurdicom.runtime.model.preprocessing import Values
 

@@ -15,7 +15,7 @@ from neurdicom.dicom.codec.native_xml import from_xml
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.dicom.header import DEFLATED, EXPLICIT, IMPLICIT
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
-from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
+from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.services.ingest import Inflow, IngestService, disk_error
 
 #: Bytes of all metadata in one body; it is held in memory.

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
-from neurdicom.pixels.header import FrameHeader, read_header
-from neurdicom.pixels.lut import LookupTable, read_lut
+from neurdicom.pixels.decode.elements import FrameHeader, read_header
+from neurdicom.pixels.grayscale.lut import LookupTable, read_lut
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rle.utils import encode_pixel_data
 
-from neurdicom.pixels.codecs import HTJ2K_LOSSLESS, J2K_LOSSLESS, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS, RLE
+from neurdicom.pixels.decode.codecs import HTJ2K_LOSSLESS, J2K_LOSSLESS, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS, RLE
 
 Array = npt.NDArray[Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurdicom.pixels.header import Elements, FrameHeader
-from neurdicom.pixels.lut import LookupTable, read_lut
-from neurdicom.pixels.modality import Rescale, read_modality
+from neurdicom.pixels.decode.elements import Elements, FrameHeader
+from neurdicom.pixels.grayscale.lut import LookupTable, read_lut
+from neurdicom.pixels.grayscale.modality import Rescale, read_modality
 
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.header import Elements
+from neurdicom.pixels.decode.elements import Elements
 
 Array = npt.NDArray[Any]
 

@@ -8,8 +8,8 @@ from pydicom.uid import UID
 
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.codecs import CODECS, RLE, decode
-from neurdicom.pixels.form import PixelForm
+from neurdicom.pixels.decode.codecs import CODECS, RLE, decode
+from neurdicom.pixels.decode.image_pixel import PixelForm
 
 _LABEL = "neurdicom"
 

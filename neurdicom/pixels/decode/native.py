@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from neurdicom.dicom.header import DEFLATED, Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.form import PixelForm
-from neurdicom.pixels.source import Source
+from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.source import Source
 
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 IMPLICIT = "1.2.840.10008.1.2"

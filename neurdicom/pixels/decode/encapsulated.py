@@ -7,8 +7,8 @@ from functools import cached_property
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.form import PixelForm
-from neurdicom.pixels.source import Source
+from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.source import Source
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurdicom.dicom.header import Layout
-from neurdicom.pixels.encapsulated import Encapsulation, Fragment, find_extended_offsets, walk_fragments
-from neurdicom.pixels.form import PixelForm
-from neurdicom.pixels.native import native_place
-from neurdicom.pixels.source import Source
+from neurdicom.pixels.decode.encapsulated import Encapsulation, Fragment, find_extended_offsets, walk_fragments
+from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.native import native_place
+from neurdicom.pixels.decode.source import Source
 
 #: Finding the frames of so many takes long enough to remember where they are.
 _MANY = 32

@@ -16,8 +16,8 @@ from pydicom.tag import BaseTag, Tag
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.native import BIG_ENDIAN, IMPLICIT
-from neurdicom.pixels.source import DEFLATED, Source
+from neurdicom.pixels.decode.native import BIG_ENDIAN, IMPLICIT
+from neurdicom.pixels.decode.source import DEFLATED, Source
 
 _KEYWORDS = (
     "Modality",

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.codestream import read_j2k_header, read_jpeg_header
 from neurdicom.pixels.colour import ycbcr_to_rgb
-from neurdicom.pixels.form import PixelForm
-from neurdicom.pixels.native import arrange, as_cells, stored_values
+from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
+from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.native import arrange, as_cells, stored_values
 
 Array = npt.NDArray[Any]
 Decode = Callable[[bytes, PixelForm], Array]

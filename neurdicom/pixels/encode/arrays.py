@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.colour import to_luminance
-from neurdicom.pixels.loops import scale_to_bytes
+from neurdicom.pixels.kernels import scale_to_bytes
 
 Array = npt.NDArray[Any]
 Picture = npt.NDArray[np.uint8]

@@ -1,0 +1,1 @@
+"""Arrays to pictures, raw samples and compressed frames."""
