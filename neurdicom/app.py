@@ -20,8 +20,8 @@ from neurdicom.config import Settings
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.dicomweb.client import DicomWebPeer
-from neurdicom.dimse.archive import ArchiveVerbs
-from neurdicom.dimse.door import Door
+from neurdicom.dimse.ipc.backend import Door
+from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
 from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable

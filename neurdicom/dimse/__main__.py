@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from neurdicom.dimse.link import Link, Operation
+from neurdicom.dimse.ipc.link import Link, Operation
 from neurdicom.logs import configure_logging
 from neurdicom.runtime.limits import die_with_parent
 
 if TYPE_CHECKING:
-    from neurdicom.dimse.acceptor import Acceptor
-    from neurdicom.dimse.scu import User
+    from neurdicom.dimse.scp.acceptor import Acceptor
+    from neurdicom.dimse.scu.operations import User
 
 log = logging.getLogger("neurdicom.dimse")
 
@@ -61,7 +61,7 @@ class DimseWorker:
         """What serves the connections, with the whole protocol; loaded when it is first needed."""
         with self._loading:
             if self._acceptor is None:
-                from neurdicom.dimse.acceptor import Acceptor
+                from neurdicom.dimse.scp.acceptor import Acceptor
 
                 self._acceptor = Acceptor(self._link, self._arguments)
             return self._acceptor
@@ -70,9 +70,9 @@ class DimseWorker:
         """Speak with a remote node."""
         with self._loading:
             if self._user is None:
-                from neurdicom.dimse.acceptor import configure_library
-                from neurdicom.dimse.requestor import Requestor
-                from neurdicom.dimse.scu import User
+                from neurdicom.dimse.scp.acceptor import configure_library
+                from neurdicom.dimse.scu.operations import User
+                from neurdicom.dimse.scu.requestor import Requestor
 
                 configure_library(self._arguments["log_level"] == "debug")
                 self._user = User(Requestor.of(self._arguments))

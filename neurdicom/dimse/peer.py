@@ -10,8 +10,8 @@ import orjson
 from neurdicom.config import Settings
 from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dimse.archive import remote_of
-from neurdicom.dimse.process import result_of
+from neurdicom.dimse.ipc.process import result_of
+from neurdicom.dimse.ipc.query_retrieve import remote_of
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Invalid
 from neurdicom.services.commitment import Report, Reporter

@@ -9,8 +9,8 @@ from itertools import count
 from typing import Any
 
 from neurdicom.config import Settings
-from neurdicom.dimse.door import Door
-from neurdicom.dimse.process import DimseProcess
+from neurdicom.dimse.ipc.backend import Door
+from neurdicom.dimse.ipc.process import DimseProcess
 from neurdicom.dimse.tls import acceptor_context
 from neurdicom.errors import Unavailable
 

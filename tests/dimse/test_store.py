@@ -76,7 +76,7 @@ def test_the_first_transfer_syntax_that_is_known_wins(dimse: Server) -> None:
 
 
 def test_every_storage_class_of_the_standard_is_accepted(dimse: Server) -> None:
-    from neurdicom.dimse.contexts import storage_classes
+    from neurdicom.dimse.scp.contexts import storage_classes
 
     classes = sorted(storage_classes())
     assert len(classes) > 170

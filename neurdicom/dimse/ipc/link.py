@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.dimse.frames import HEAD, error_as_json, error_from_json, pack, unpack_head
+from neurdicom.dimse.ipc.frames import HEAD, error_as_json, error_from_json, pack, unpack_head
 from neurdicom.errors import NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)

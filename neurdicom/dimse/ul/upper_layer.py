@@ -22,10 +22,10 @@ from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
-from neurdicom.dimse.items import without_unknown_items
+from neurdicom.dimse.ul.items import without_unknown_items
 
 if TYPE_CHECKING:
-    from neurdicom.dimse.association import Association
+    from neurdicom.dimse.ul.association import Association
 
 log = logging.getLogger(__name__)
 

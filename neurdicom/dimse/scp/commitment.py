@@ -11,10 +11,9 @@ from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.status import code_to_category
 
-from neurdicom.dimse.exchange import Exchange
 from neurdicom.dimse.identifier import SYNTAXES, decode_identifier, encode_identifier
-from neurdicom.dimse.link import Link, Operation
-from neurdicom.dimse.requestor import Remote, Requestor, as_failure
+from neurdicom.dimse.ipc.link import Link, Operation
+from neurdicom.dimse.scu.requestor import Remote, Requestor, as_failure
 from neurdicom.dimse.statuses import (
     NORMALIZED,
     PROCESSING_FAILURE,
@@ -24,6 +23,7 @@ from neurdicom.dimse.statuses import (
     code_of,
     comment,
 )
+from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotFound, PeerFailed
 
 log = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.codec.file_meta import file_meta
-from neurdicom.dimse.door import spool_prefix
+from neurdicom.dimse.ipc.backend import spool_prefix
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge, Unavailable
 
 if TYPE_CHECKING:
-    from neurdicom.dimse.association import Association
+    from neurdicom.dimse.ul.association import Association
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_CANCEL, C_STORE
 
-from neurdicom.dimse.association import Association
+from neurdicom.dimse.ul.association import Association
 
 #: Bytes of a P-DATA at most, whatever more the peer would take.
 LARGEST_PDU = 128 * 1024

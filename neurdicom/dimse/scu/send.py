@@ -8,10 +8,10 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom.status import code_to_category
 
-from neurdicom.dimse.exchange import Disconnected, Exchange, Originator
-from neurdicom.dimse.link import Link
-from neurdicom.dimse.proposals import storage_contexts
-from neurdicom.dimse.requestor import Remote, Requestor
+from neurdicom.dimse.ipc.link import Link
+from neurdicom.dimse.scu.proposals import storage_contexts
+from neurdicom.dimse.scu.requestor import Remote, Requestor
+from neurdicom.dimse.ul.exchange import Disconnected, Exchange, Originator
 from neurdicom.errors import NeurdicomError, PeerFailed, Unavailable
 
 #: (SOP Instance UID, SOP Class UID, Transfer Syntax UID) of an instance as it is stored.

@@ -19,19 +19,19 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 from pynetdicom.transport import AddressInformation
 
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from neurdicom.dimse.association import Association
-from neurdicom.dimse.commitment import serve_commitment
-from neurdicom.dimse.contexts import accept, is_storage
-from neurdicom.dimse.exchange import SMALLEST_PDU, Disconnected, Exchange
-from neurdicom.dimse.find import negotiated, serve_find
 from neurdicom.dimse.identifier import MODELS
-from neurdicom.dimse.link import Link
-from neurdicom.dimse.policy import CONGESTION, NO_REASON, UNKNOWN_CALLING, UNKNOWN_CONTEXT, Refusal, Verdict
-from neurdicom.dimse.requestor import Requestor
-from neurdicom.dimse.retrieve import Retrieval
-from neurdicom.dimse.storage import on_store
+from neurdicom.dimse.ipc.link import Link
+from neurdicom.dimse.scp.commitment import serve_commitment
+from neurdicom.dimse.scp.contexts import accept, is_storage
+from neurdicom.dimse.scp.find import negotiated, serve_find
+from neurdicom.dimse.scp.policy import CONGESTION, NO_REASON, UNKNOWN_CALLING, UNKNOWN_CONTEXT, Refusal, Verdict
+from neurdicom.dimse.scp.retrieve import Retrieval
+from neurdicom.dimse.scp.storage import on_store
+from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.tls import acceptor_context
-from neurdicom.dimse.upper_layer import MAXIMUM_PDU, Transport, cut
+from neurdicom.dimse.ul.association import Association
+from neurdicom.dimse.ul.exchange import SMALLEST_PDU, Disconnected, Exchange
+from neurdicom.dimse.ul.upper_layer import MAXIMUM_PDU, Transport, cut
 from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dimse.process import Call, DimseProcess, Verb
+from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Node
 from neurdicom.services.query import QueryService

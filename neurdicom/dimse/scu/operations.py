@@ -14,8 +14,6 @@ from pynetdicom.status import code_to_category
 
 from neurdicom.dicom.codec.encode import with_charset
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dimse.commitment import report
-from neurdicom.dimse.exchange import Exchange
 from neurdicom.dimse.identifier import (
     LEVEL_KEY,
     LEVEL_NAMES,
@@ -27,11 +25,13 @@ from neurdicom.dimse.identifier import (
     decode_identifier,
     encode_identifier,
 )
-from neurdicom.dimse.link import Operation
-from neurdicom.dimse.proposals import MOST_CONTEXTS, storage_proposals
-from neurdicom.dimse.requestor import Remote, Requestor, as_failure
-from neurdicom.dimse.send import Instance, Sender
-from neurdicom.dimse.storage import on_store
+from neurdicom.dimse.ipc.link import Operation
+from neurdicom.dimse.scp.commitment import report
+from neurdicom.dimse.scp.storage import on_store
+from neurdicom.dimse.scu.proposals import MOST_CONTEXTS, storage_proposals
+from neurdicom.dimse.scu.requestor import Remote, Requestor, as_failure
+from neurdicom.dimse.scu.send import Instance, Sender
+from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError, PeerFailed
 
 #: Matches that are taken from a peer when no limit is given, and those that may still come after a C-CANCEL.

@@ -8,8 +8,6 @@ from typing import Any, cast
 
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
 
-from neurdicom.dimse.exchange import Exchange, Originator
-from neurdicom.dimse.find import CANCEL, PENDING, UNABLE, fill
 from neurdicom.dimse.identifier import (
     decode_identifier,
     encode_identifier,
@@ -17,11 +15,13 @@ from neurdicom.dimse.identifier import (
     model_of,
     unique_keys,
 )
-from neurdicom.dimse.link import Link
-from neurdicom.dimse.requestor import Remote, Requestor
-from neurdicom.dimse.send import Counts, Instance, Sender, Sent
+from neurdicom.dimse.ipc.link import Link
+from neurdicom.dimse.scp.find import CANCEL, PENDING, UNABLE, fill
+from neurdicom.dimse.scu.requestor import Remote, Requestor
+from neurdicom.dimse.scu.send import Counts, Instance, Sender, Sent
 from neurdicom.dimse.statuses import SUCCESS
 from neurdicom.dimse.statuses import comment as as_comment
+from neurdicom.dimse.ul.exchange import Exchange, Originator
 from neurdicom.errors import NeurdicomError, PeerFailed, TooLarge
 
 WARNING = 0xB000

@@ -15,10 +15,10 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from neurdicom.dimse.association import Association
-from neurdicom.dimse.exchange import Disconnected, Exchange
 from neurdicom.dimse.tls import requestor_context
-from neurdicom.dimse.upper_layer import MAXIMUM_PDU, Transport
+from neurdicom.dimse.ul.association import Association
+from neurdicom.dimse.ul.exchange import Disconnected, Exchange
+from neurdicom.dimse.ul.upper_layer import MAXIMUM_PDU, Transport
 from neurdicom.errors import PeerFailed
 
 #: Rejections that pass: result transient (PS3.8 9.3.4).

@@ -11,7 +11,6 @@ from neurdicom.dicom.codec.encode import with_charset
 from neurdicom.dicom.codec.value_readers import STREAMS
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.matching import vr_of
-from neurdicom.dimse.exchange import Exchange
 from neurdicom.dimse.identifier import (
     LEVEL_KEY,
     LEVEL_NAMES,
@@ -24,8 +23,9 @@ from neurdicom.dimse.identifier import (
     level_of,
     model_of,
 )
-from neurdicom.dimse.link import Link
+from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.statuses import PROCESSING_FAILURE, SUCCESS, status_of
+from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError
 
 #: "Unable to process" stands for what else fails (PS3.4 C.4.1.1.4).

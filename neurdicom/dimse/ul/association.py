@@ -11,10 +11,10 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_STORE, N_EVENT_REPORT
 from pynetdicom.sop_class import Verification
 
-from neurdicom.dimse.contexts import SERVICES
-from neurdicom.dimse.messages import Messages
+from neurdicom.dimse.scp.contexts import SERVICES
 from neurdicom.dimse.statuses import INVALID_ARGUMENT, SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
-from neurdicom.dimse.upper_layer import UpperLayer
+from neurdicom.dimse.ul.messages import Messages
+from neurdicom.dimse.ul.upper_layer import UpperLayer
 
 log = logging.getLogger(__name__)
 

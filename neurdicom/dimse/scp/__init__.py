@@ -1,0 +1,1 @@
+"""The services that others ask of this server (SCP)."""

@@ -1,0 +1,1 @@
+"""The services that this server asks of remote nodes (SCU)."""

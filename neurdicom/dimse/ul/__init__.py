@@ -1,0 +1,1 @@
+"""The DICOM upper layer and its messages: all that overrides pynetdicom or reaches into it."""
