@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from neurdicom import _bridge
-from neurdicom.runtime.native import aligned
-from neurdicom.runtime.pool import Program, WorkerPool
+from neurdicom.workers.loaders.native import aligned
+from neurdicom.workers.pool import Program, WorkerPool
 
 GOAL = 1e-6
 ROOT = Path(__file__).parents[1]

@@ -27,9 +27,9 @@ from benchmarks.data import COLUMNS, ROWS, ct_series
 from benchmarks.process_http import ORTHANC_PYTHON, pack, post
 from benchmarks.servers import neurdicom, orthanc
 from neurdicom.dicom.part10 import read_header
-from neurdicom.runtime.loading import NativePlugin
-from neurdicom.runtime.native import aligned
-from neurdicom.runtime.program import Program
+from neurdicom.workers.loaders.loaders import NativePlugin
+from neurdicom.workers.loaders.native import aligned
+from neurdicom.workers.program import Program
 
 GOAL = 0.9
 ROOT = Path(__file__).parents[1]

@@ -27,7 +27,7 @@ from sklearn.cluster import KMeans, MeanShift
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from neurdicom.runtime.native import NativePlugin, aligned
+from neurdicom.workers.loaders.native import NativePlugin, aligned
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 

@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Calls of native plugins: pixels by pointer, the GIL released round the foreign call, results held by their owner.
 
-No check of the library's file happens here, and no reading of pixels: see `neurdicom.runtime.native`.
+No check of the library's file happens here, and no reading of pixels: see `neurdicom.workers.loaders.native`.
 """
 
 import os

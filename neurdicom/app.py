@@ -26,8 +26,6 @@ from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
 from neurdicom.lock import FolderLock, server_name
-from neurdicom.runtime.execution import Executor, PoolExecutor
-from neurdicom.runtime.pool import WorkerPool
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
@@ -88,6 +86,8 @@ from neurdicom.web import (
 from neurdicom.web.base import Services, UnknownRoute
 from neurdicom.web.metrics import Metrics, log_request
 from neurdicom.web.routing import Route
+from neurdicom.workers.executor import Executor, PoolExecutor
+from neurdicom.workers.pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -157,8 +157,8 @@ async def open_executor(settings: Settings, pool: WorkerPool, stack: AsyncExitSt
     local = PoolExecutor(pool)
     if not settings.dask:
         return local
-    from neurdicom.runtime.dask.cluster import Cluster, Tls  # its library takes memory that others need not
-    from neurdicom.runtime.dask.executor import DaskExecutor
+    from neurdicom.workers.dask.cluster import Cluster, Tls  # its library takes memory that others need not
+    from neurdicom.workers.dask.executor import DaskExecutor
 
     is_tls = settings.dask.startswith("tls://")
     tls = Tls(settings.dask_tls_ca, settings.dask_tls_certificate, settings.dask_tls_key) if is_tls else None

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from neurdicom.errors import Invalid, PluginError
-from neurdicom.runtime.model.archive import ModelArchive
 from neurdicom.runtime.model.model import Model
-from neurdicom.runtime.pool import Reply, WorkerPool
-from neurdicom.runtime.program import Program
 from neurdicom.services.process import FORMATS
+from neurdicom.workers.model.model_zip import ModelArchive
+from neurdicom.workers.pool import Reply, WorkerPool
+from neurdicom.workers.program import Program
 
 
 @click.group()

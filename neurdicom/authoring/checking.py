@@ -15,9 +15,9 @@ from neurdicom.authoring.package import Package, is_sanitized
 from neurdicom.authoring.report import Check, Report, Row, advice, problem
 from neurdicom.authoring.samples import Sample
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginError, PluginFailed, PluginMemory, PluginTimeout
-from neurdicom.runtime.execution import PoolExecutor, Task
-from neurdicom.runtime.pool import WorkerPool
-from neurdicom.runtime.program import Program, Reply
+from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.program import Program, Reply
 
 #: Seconds for the calls between which memory is looked at, and the bounds of their number in a round.
 _GROWTH_SECONDS: Final = 0.6

@@ -18,9 +18,9 @@ from neurdicom.authoring.samples import Sample, sample_of, series_of, write_samp
 from neurdicom.authoring.sanitizing import sanitize_package
 from neurdicom.authoring.showing import show
 from neurdicom.errors import Invalid, PluginError
-from neurdicom.runtime.execution import PoolExecutor, Task
-from neurdicom.runtime.pool import Reply, WorkerPool
-from neurdicom.runtime.program import Level
+from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.pool import Reply, WorkerPool
+from neurdicom.workers.program import Level
 
 
 @dataclass(frozen=True, slots=True)

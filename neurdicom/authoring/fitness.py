@@ -12,7 +12,7 @@ from pydicom import dcmread
 from neurdicom.authoring.report import Check, Finding, advice, problem
 from neurdicom.authoring.samples import Sample
 from neurdicom.runtime.manifest import Manifest
-from neurdicom.runtime.program import Reply
+from neurdicom.workers.program import Reply
 
 Array = npt.NDArray[Any]
 

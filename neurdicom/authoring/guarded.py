@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from neurdicom.runtime.native import ALIGNMENT
+from neurdicom.workers.loaders.native import ALIGNMENT
 
 _MARK: Final = 0xA5
 

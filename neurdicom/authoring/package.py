@@ -11,7 +11,7 @@ from neurdicom.runtime.archive import Archive
 from neurdicom.runtime.manifest import Manifest
 from neurdicom.runtime.params import Param, ParamType, ParamValue, convert_arguments
 from neurdicom.runtime.plugin import Plugin
-from neurdicom.runtime.program import Program
+from neurdicom.workers.program import Program
 
 
 @dataclass(frozen=True, slots=True)

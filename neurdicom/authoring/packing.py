@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neurdicom.runtime.archive import Archive
-from neurdicom.runtime.contents import Contents
+from neurdicom.workers.packages.package_zip import Contents
 
 #: What belongs to the author's workplace and not to the plugin.
 _LEFT_OUT = re.compile(r"^\.|^__pycache__$|\.(pyc|o|zip)$")

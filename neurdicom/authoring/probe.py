@@ -21,8 +21,9 @@ from neurdicom.authoring import vitals
 from neurdicom.authoring.guarded import GuardedImage
 from neurdicom.authoring.heap import block_size
 from neurdicom.errors import PluginFailed
-from neurdicom.runtime import loading, native, results
-from neurdicom.runtime.program import Program
+from neurdicom.workers.loaders import loaders as loading
+from neurdicom.workers.loaders import native, results
+from neurdicom.workers.program import Program
 
 Answer = tuple[dict[str, Any], bytes]
 

@@ -30,7 +30,7 @@ from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid
 from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
 from neurdicom.pixels.pipeline import load_stored
-from neurdicom.runtime.execution import Input
+from neurdicom.workers.executor import Input
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import PluginFailed
-from neurdicom.runtime.native import ALIGNMENT, NativePlugin
+from neurdicom.workers.loaders.native import ALIGNMENT, NativePlugin
 
 MARK: Final = "\x1eneurdicom "
 

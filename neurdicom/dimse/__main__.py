@@ -14,7 +14,7 @@ import orjson
 
 from neurdicom.dimse.ipc.link import Link, Operation
 from neurdicom.logs import configure_logging
-from neurdicom.runtime.limits import die_with_parent
+from neurdicom.workers.limits import die_with_parent
 
 if TYPE_CHECKING:
     from neurdicom.dimse.scp.acceptor import Acceptor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from neurdicom.runtime.program import Kind, Program
+from neurdicom.workers.program import Kind, Program
 
 
 class Described(Protocol):

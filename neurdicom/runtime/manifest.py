@@ -12,7 +12,7 @@ from jsonschema.exceptions import best_match
 
 from neurdicom.errors import Invalid
 from neurdicom.runtime.params import Param
-from neurdicom.runtime.program import Result
+from neurdicom.workers.program import Result
 
 #: A META.json of more bytes is not one.
 MAX_META = 1024 * 1024

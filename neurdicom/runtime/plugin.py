@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from neurdicom.runtime.installed import Installed, capped
 from neurdicom.runtime.manifest import Manifest, parse_manifest
-from neurdicom.runtime.program import Level, Program
+from neurdicom.workers.program import Level, Program
 
 
 @dataclass(frozen=True, slots=True)

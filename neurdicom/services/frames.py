@@ -14,8 +14,8 @@ from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment
 from neurdicom.pixels.decode.stored import Found, FrameIndex, find_frames
-from neurdicom.runtime.pool import WorkerPool
 from neurdicom.services.render import PIXELS
+from neurdicom.workers.pool import WorkerPool
 
 _PIECE = 1 << 20
 #: Fragments whose places are remembered, of all files together; each takes 16 bytes.

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.errors import Conflict
-from neurdicom.runtime.model.archive import ModelArchive
 from neurdicom.runtime.model.model import Model
 from neurdicom.services.packages import PackageService
 from neurdicom.services.tools import Tool
+from neurdicom.workers.model.model_zip import ModelArchive
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 from neurdicom.blobs.base import Spool
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Invalid, NotFound, PluginError, PluginFailed
-from neurdicom.runtime.contents import Contents
 from neurdicom.runtime.installed import Installed
-from neurdicom.runtime.packages import Packages
-from neurdicom.runtime.pool import WorkerPool
-from neurdicom.runtime.program import Program
 from neurdicom.runtime.registry import Registry
 from neurdicom.services.tools import Running, Tool, ToolSet
+from neurdicom.workers.packages.package_folders import Packages
+from neurdicom.workers.packages.package_zip import Contents
+from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.program import Program
 
 log = logging.getLogger(__name__)
 

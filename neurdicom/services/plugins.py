@@ -9,10 +9,10 @@ from typing import Any
 from neurdicom.errors import Conflict, Invalid
 from neurdicom.runtime.archive import Archive
 from neurdicom.runtime.plugin import Plugin
-from neurdicom.runtime.program import Program
 from neurdicom.services.models import ModelService
 from neurdicom.services.packages import PackageService
 from neurdicom.services.tools import Tool
+from neurdicom.workers.program import Program
 
 
 class PluginService(PackageService[Plugin, Archive]):

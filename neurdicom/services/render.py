@@ -14,7 +14,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotAvailable, NotFound
-from neurdicom.runtime.pool import Program, Reply, WorkerPool
+from neurdicom.workers.pool import Program, Reply, WorkerPool
 
 #: Of `GET /instances/:id/image`.
 IMAGE_FORMATS = ("png", "jpeg", "webp")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from neurdicom.runtime.params import Param
-from neurdicom.runtime.program import Input, Program, Result
+from neurdicom.workers.program import Input, Program, Result
 
 ToolType = Literal["plugin", "model"]
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from neurdicom.config import Settings
     from neurdicom.dimse.service import DimseService
-    from neurdicom.runtime.execution import Executor
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
     from neurdicom.services.bulk import BulkService
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from neurdicom.services.search import SearchService
     from neurdicom.services.targets import TargetService
     from neurdicom.services.upload import UploadService
+    from neurdicom.workers.executor import Executor
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from neurdicom.runtime.model.manifest import schema
 from neurdicom.web.packages import Resource, package_routes
 from neurdicom.web.routing import STRING
+from neurdicom.workers.model.manifest import schema
 
 _TENSOR = {
     "type": "object",

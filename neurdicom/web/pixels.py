@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 
 from neurdicom.errors import Invalid, NotAvailable
-from neurdicom.runtime.pool import Reply
 from neurdicom.services.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import send_buffer
 from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation
+from neurdicom.workers.pool import Reply
 
 #: NaN and infinity too, which get an answer of their own.
 _NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurdicom.runtime.native import NativePlugin, aligned
+from neurdicom.workers.loaders.native import NativePlugin, aligned
 from tests.authors.support import INCLUDE, build, has_compiler
 
 pytestmark = has_compiler

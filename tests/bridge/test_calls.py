@@ -12,7 +12,7 @@ import pytest
 
 from neurdicom import _bridge
 from neurdicom.errors import PluginFailed
-from neurdicom.runtime.native import NativePlugin, aligned
+from neurdicom.workers.loaders.native import NativePlugin, aligned
 
 Make = Callable[..., Path]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurdicom.errors import PluginFailed
-from neurdicom.runtime.native import NativePlugin, aligned, check_library
+from neurdicom.workers.loaders.native import NativePlugin, aligned, check_library
 
 Make = Callable[..., Path]
 

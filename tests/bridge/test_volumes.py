@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from neurdicom.errors import PluginFailed
-from neurdicom.runtime.memory import map_doubles, shared_memory, size_of, write_doubles
-from neurdicom.runtime.native import NativePlugin
+from neurdicom.workers.loaders.native import NativePlugin
+from neurdicom.workers.shared_memory import map_doubles, shared_memory, size_of, write_doubles
 
 Make = Callable[..., Path]
 

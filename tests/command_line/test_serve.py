@@ -41,7 +41,7 @@ def members_of_session(process: int) -> list[int]:
                 parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(entry.name) == process or parent in (process, *found) or b"neurdicom.runtime" in command:
+            if int(entry.name) == process or parent in (process, *found) or b"neurdicom.workers" in command:
                 found.append(int(entry.name))
     return found
 

@@ -14,12 +14,12 @@ import pytest
 
 from neurdicom.dicom.part10 import read_header
 from neurdicom.runtime.archive import Archive
-from neurdicom.runtime.dask.cluster import Cluster
-from neurdicom.runtime.dask.executor import DaskExecutor
-from neurdicom.runtime.execution import Input, PoolExecutor, Task
-from neurdicom.runtime.packages import Packages
-from neurdicom.runtime.pool import WorkerPool
-from neurdicom.runtime.program import Program
+from neurdicom.workers.dask.cluster import Cluster
+from neurdicom.workers.dask.executor import DaskExecutor
+from neurdicom.workers.executor import Input, PoolExecutor, Task
+from neurdicom.workers.packages.package_folders import Packages
+from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.program import Program
 from tests.plugins.images import ct_image
 from tests.plugins.packages import package
 from tests.support.dask_cluster import DaskCluster

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from neurdicom.errors import Invalid, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout, Unavailable
-from neurdicom.runtime.dask import messages
+from neurdicom.workers.dask import messages
 from tests.dask.conftest import bench, elsewhere, until
 from tests.support.dask_cluster import DaskCluster
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from neurdicom.errors import Invalid
 from neurdicom.runtime.archive import Archive
-from neurdicom.runtime.contents import Limits, extract_into_place
+from neurdicom.workers.packages.package_zip import Limits, extract_into_place
 from tests.plugins.packages import meta, package, zipped
 
 META = json.dumps(meta())

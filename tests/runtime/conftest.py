@@ -15,7 +15,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from neurdicom.dicom.part10 import read_header
-from neurdicom.runtime.pool import Program, Reply, WorkerPool
+from neurdicom.workers.pool import Program, Reply, WorkerPool
 from tests.runtime.volumes import ASIS, Runner
 
 EXAMPLES = Path(__file__).parents[2] / "native_examples"

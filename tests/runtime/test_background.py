@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout
-from neurdicom.runtime.arena import SIZE
-from neurdicom.runtime.background import BackgroundCalls
-from neurdicom.runtime.batch import answers_in, progress
-from neurdicom.runtime.pool import Program
+from neurdicom.workers.arena import SIZE
+from neurdicom.workers.background import BackgroundCalls
+from neurdicom.workers.batch import answers_in, progress
+from neurdicom.workers.pool import Program
 from tests.runtime.conftest import running
 
 NOTING = """

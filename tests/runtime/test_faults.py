@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout
-from neurdicom.runtime.pool import Program
+from neurdicom.workers.pool import Program
 from tests.runtime.conftest import Pool, running
 
 FAULTS = """

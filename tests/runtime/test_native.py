@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from neurdicom.errors import NotAvailable, PluginFailed
-from neurdicom.runtime.pool import Program
+from neurdicom.workers.pool import Program
 from tests.runtime.conftest import Pool, arguments_of
 
 FRAME = """

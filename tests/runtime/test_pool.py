@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from neurdicom.errors import Invalid, PluginCrashed, PluginError, PluginFailed, PluginTimeout, Unavailable
-from neurdicom.runtime.pool import Program, WorkerPool
+from neurdicom.workers.pool import Program, WorkerPool
 from tests.runtime.conftest import running
 
 PID = (

@@ -17,7 +17,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from neurdicom.errors import PluginCrashed
-from neurdicom.runtime.pool import Program
+from neurdicom.workers.pool import Program
 from tests.runtime.conftest import Pool, arguments_of, descendants, running
 
 
@@ -40,7 +40,7 @@ def test_nothing_outlives_a_killed_server(
     )
     server = f"""
 import asyncio, json
-from neurdicom.runtime.pool import Program, WorkerPool
+from neurdicom.workers.pool import Program, WorkerPool
 
 async def main():
     pool = WorkerPool(2)

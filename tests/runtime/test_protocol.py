@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurdicom.runtime.arena import SIZE as ARENA
-from neurdicom.runtime.arena import Arena
-from neurdicom.runtime.protocol import HEAD, MAX_CONTROL, MAX_INLINE, ProtocolError, Receiver, message, receive, send
+from neurdicom.workers.arena import SIZE as ARENA
+from neurdicom.workers.arena import Arena
+from neurdicom.workers.protocol import HEAD, MAX_CONTROL, MAX_INLINE, ProtocolError, Receiver, message, receive, send
 
 LIMIT = 8 << 20
 ALL = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE

@@ -12,9 +12,9 @@ from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.pixels.decode.elements import read_header as read_pixel_header
 from neurdicom.pixels.grayscale.modality import Rescale, read_modality
 from neurdicom.pixels.pipeline import load_stored, to_double
-from neurdicom.runtime.native import aligned
-from neurdicom.runtime.program import Input
-from neurdicom.runtime.reading import read_image
+from neurdicom.workers.loaders.native import aligned
+from neurdicom.workers.loaders.pixel_input import read_image
+from neurdicom.workers.program import Input
 from tests.pixels.files import make_file
 
 INPUTS: tuple[Input, ...] = ("stored", "modality")

@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable, PluginFailed
-from neurdicom.runtime.pool import Program, Reply
+from neurdicom.workers.pool import Program, Reply
 from tests.runtime.conftest import Pool, arguments_of
 
 HEAD = """

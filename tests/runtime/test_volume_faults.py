@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory
-from neurdicom.runtime.execution import PoolExecutor, Task
-from neurdicom.runtime.pool import Program
+from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.pool import Program
 from tests.runtime.conftest import running
 from tests.runtime.volumes import ASIS, FRAME, Runner, inputs_of, samples
 from tests.support.series import ct_slice

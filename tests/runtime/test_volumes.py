@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
-from neurdicom.runtime.execution import Input, PoolExecutor, Task
-from neurdicom.runtime.pool import Program
+from neurdicom.workers.executor import Input, PoolExecutor, Task
+from neurdicom.workers.pool import Program
 from tests.runtime.conftest import Pool
 from tests.runtime.volumes import ASIS, FRAME, Runner, inputs_of, samples
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 
 from neurdicom.dicom.geometry.planes import FIELDS
 from neurdicom.dicom.part10 import read_header
-from neurdicom.runtime.execution import Input, PoolExecutor, Task
-from neurdicom.runtime.pool import Program, Reply
+from neurdicom.workers.executor import Input, PoolExecutor, Task
+from neurdicom.workers.pool import Program, Reply
 from tests.support.series import write
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any, Final, Self
 import orjson
 
 from neurdicom.runtime.installed import Installed, capped
-from neurdicom.runtime.model.manifest import ModelManifest, parse_model_manifest
 from neurdicom.runtime.params import Param
-from neurdicom.runtime.program import Level, Program, Result
+from neurdicom.workers.model.manifest import ModelManifest, parse_model_manifest
+from neurdicom.workers.program import Level, Program, Result
 
 _RESULTS: Final[dict[str, Result]] = {"classification": "JSON", "segmentation": "SEGMENTATION", "image": "IMAGE"}
 
@@ -94,7 +94,7 @@ class Model(Installed):
         """What a worker loads that is to find out what this is."""
         return Program(
             kind="builtin",
-            target="neurdicom.runtime.model.inspection",
+            target="neurdicom.workers.model.inspection",
             name=program.name,
             digest=self.digest,
             timeout=program.timeout,

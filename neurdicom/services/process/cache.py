@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from neurdicom.runtime.execution import Input
-from neurdicom.runtime.program import Reply
 from neurdicom.services.jobs.record import now
 from neurdicom.services.process.work import Processed, Work
 from neurdicom.services.results import ANY, BESIDE, Body, Hit, Kept, Record, ResultService, representation, result_id
 from neurdicom.services.tools import Tool
+from neurdicom.workers.executor import Input
+from neurdicom.workers.program import Reply
 
 #: Computes a task's reply in a format.
 Compute = Callable[[str], Awaitable[Reply]]

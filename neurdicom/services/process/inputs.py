@@ -11,7 +11,7 @@ from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Invalid, NotFound
-from neurdicom.runtime.execution import Input
+from neurdicom.workers.executor import Input
 
 #: Label maps, which lie over images and are none of their slices: Segmentation, Label Map Segmentation Storage.
 _SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})

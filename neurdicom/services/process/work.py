@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.runtime.program import Reply
 from neurdicom.services.tools import ToolType
+from neurdicom.workers.program import Reply
 
 #: What an image result can be given as; `json` is what a native plugin gives beside its image.
 FORMATS = ("png", "jpeg", "lum8", "f32", "f64", "npy", "json")

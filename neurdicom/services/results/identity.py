@@ -6,8 +6,8 @@ from hashlib import sha256
 from typing import Any
 
 from neurdicom import __version__
-from neurdicom.runtime.execution import Input
 from neurdicom.services.tools import Tool
+from neurdicom.workers.executor import Input
 
 
 def result_id(tool: Tool, inputs: Sequence[Input], params: Mapping[str, Any]) -> str:

@@ -19,9 +19,9 @@ from pydicom.pixels import apply_modality_lut
 from threadpoolctl import threadpool_limits
 
 from neurdicom.runtime.manifest import Manifest, parse_manifest
-from neurdicom.runtime.native import NativePlugin, aligned
 from neurdicom.runtime.params import convert_arguments
-from neurdicom.runtime.program import Program
+from neurdicom.workers.loaders.native import NativePlugin, aligned
+from neurdicom.workers.program import Program
 from tests.runtime.conftest import Pool, arguments_of
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,133 @@
+"""The executor that has background tasks done by a Dask cluster."""
+
+import asyncio
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.workers.dask import messages
+from neurdicom.workers.dask.cluster import Cluster
+from neurdicom.workers.dask.messages import Missing
+from neurdicom.workers.dask.transfer import Sender
+from neurdicom.workers.executor import Executor, Task
+from neurdicom.workers.program import Reply
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that tasks wait for a cluster that is away before they fail; jobs try again later.
+PATIENCE: Final = 5.0
+
+#: How often a task is asked for again, because the Dask worker lacked something or the connection was lost.
+_ROUNDS: Final = 10
+
+#: Tasks in flight for each thread of the cluster: one is done while the next one's files travel.
+_PER_THREAD: Final = 2
+
+
+class DaskExecutor(Executor):
+    """Does background tasks (those of jobs) on a cluster, and all others on this machine.
+
+    Somebody waits for the others: here they need not travel, and work while the cluster is away.
+    """
+
+    def __init__(self, cluster: Cluster, local: Executor, *, patience: float = PATIENCE) -> None:
+        self._cluster = cluster
+        self._local = local
+        self._patience = patience
+        self._sender = Sender()
+
+    @property
+    def slots(self) -> int:
+        """How many tasks are worth having under way at a time."""
+        return max(_PER_THREAD * sum(self._cluster.threads.values()), self._local.slots)
+
+    def describe(self) -> dict[str, Any]:
+        """The scheduler's address, Dask workers and their threads, and why nothing can be done there now."""
+        cluster = self._cluster
+        threads = cluster.threads
+        return {
+            "address": cluster.address,
+            "workers": len(threads),
+            "threads": sum(threads.values()),
+            "problem": cluster.problem,
+        }
+
+    async def run(self, task: Task) -> Reply:
+        """Do one; see `Executor.run`.
+
+        Raises
+        ------
+        Unavailable
+            The cluster is not there or has no workers, or its workers keep dying; or one runs another version of
+            NeurDICOM.
+        """
+        if not task.background:
+            return await self._local.run(task)
+        data = messages.pack_task(task)
+        worker: str | None = None
+        problem = Unavailable(f"the connection to the Dask cluster was lost {_ROUNDS} times")
+        for _ in range(_ROUNDS):
+            client = await self._cluster.client(self._patience)
+            answer = await self._ask(client, data, worker, task.program.title)
+            if isinstance(answer, Reply):
+                return answer
+            worker = None
+            if answer is not None:
+                try:
+                    await self._sender.send(client, answer, task)
+                    worker = answer.worker
+                except Unavailable as error:  # it died meanwhile, say; others may be better
+                    problem = error
+        raise problem
+
+    async def _ask(self, client: "Client", data: bytes, worker: str | None, title: str) -> Reply | Missing | None:
+        """Have a task done; None when the connection was lost meanwhile."""
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
+
+        from neurdicom.workers.dask.keeper import run_task
+
+        future = client.submit(
+            run_task,
+            data,
+            key=f"neurdicom-{uuid.uuid4().hex}",
+            pure=False,
+            workers=None if worker is None else [worker],
+            allow_other_workers=worker is not None,
+        )
+        gathering = asyncio.ensure_future(client.gather(future, direct=True))
+        try:
+            return messages.unpack(await self._watched(gathering))
+        except NeurdicomError:
+            raise
+        except (FutureCancelledError, CommClosedError):
+            return None
+        except KilledWorker as error:
+            raise Unavailable(f"the Dask workers that ran {title} died: {error.last_worker.address} at last") from error
+        except Exception as error:  # whatever a Dask worker, its scheduler or the library meets on its way
+            _log.warning("the Dask cluster could not run %s: %r", title, error)
+            raise Unavailable(f"the Dask cluster could not run {title}: {error!r:.500}") from error
+        finally:
+            gathering.cancel()
+            future.release()  # so it takes no more memory there; one that has not begun is not done
+
+    async def _watched(self, gathering: "asyncio.Future[Any]") -> bytes:
+        """The result; fails when the cluster stays without workers."""
+        lost: float | None = None
+        loop = asyncio.get_running_loop()
+        while True:
+            done, _ = await asyncio.wait({gathering}, timeout=1.0)
+            if done:
+                result: bytes = gathering.result()
+                return result
+            if self._cluster.problem is None:
+                lost = None
+            elif lost is None:
+                lost = loop.time()
+            elif loop.time() - lost > self._patience:
+                raise Unavailable(self._cluster.problem)

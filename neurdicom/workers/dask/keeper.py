@@ -1,0 +1,199 @@
+"""A Dask worker's side: it keeps what tasks need, and does them in isolated processes of the same runtime.
+
+Everything here runs in the Dask worker's event loop; plugin code does not run in its process.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from neurdicom.blobs.base import Spool
+from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.workers.dask import messages
+from neurdicom.workers.dask.messages import Missing, Need
+from neurdicom.workers.dask.packages import moved, packages_of
+from neurdicom.workers.dask.store import FileStore, PackageStore, SharedFiles
+from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.packages.package_folders import Packages
+from neurdicom.workers.packages.package_zip import Contents
+from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.program import Program
+
+#: Name of the plugin in the Dask worker, and of what it answers to.
+NAME: Final = "neurdicom"
+
+#: Seconds after which what is left of a transfer whose server is gone is deleted.
+_STALE_SECONDS: Final = 600.0
+
+
+async def run_task(data: bytes) -> bytes:
+    """Do a packed task in this Dask worker; the answer, packed. Raises nothing that a plugin or a file can cause."""
+    worker = get_worker()
+    try:
+        keeper = await Keeper.of(worker)
+        return await keeper.run(data)
+    except NeurdicomError as error:
+        return messages.pack_error(error, worker.address)
+
+
+class Keeper(WorkerPlugin):
+    """What NeurDICOM has in a Dask worker; made with the first task, so that nothing has to be registered."""
+
+    name = NAME
+
+    @classmethod
+    async def of(cls, worker: Worker) -> "Keeper":
+        """The keeper of a Dask worker."""
+        if NAME not in worker.plugins:
+            try:
+                await worker.plugin_add(cls(), name=NAME, catch_errors=False)  # is there before it first waits
+            except OSError as error:
+                worker.plugins.pop(NAME, None)
+                raise Unavailable(f"it can't keep files: {error}") from error
+        keeper = worker.plugins[NAME]
+        assert isinstance(keeper, Keeper)
+        await keeper.ready.wait()
+        return keeper
+
+    def setup(self, worker: Worker) -> None:
+        """Begin, with empty folders below the Dask worker's own."""
+        folder = Path(worker.local_directory).absolute() / NAME
+        folder.mkdir(parents=True, exist_ok=True)
+        self._address: str = worker.address
+        self._files = FileStore(folder / "files")
+        self._shared = SharedFiles()
+        packages = Packages(folder / "packages", Contents)  # what is in them, the server has checked
+        self._packages = PackageStore(packages)
+        self._pool = WorkerPool(max(1, worker.state.nthreads))
+        self._executor = PoolExecutor(self._pool)
+        self._transfers: dict[str, tuple[Spool, float]] = {}
+        self._received: Counter[str] = Counter()
+        self._preparing = asyncio.Lock()
+        self.ready = asyncio.Event()
+        self._opening = asyncio.get_running_loop().create_task(self._open())
+        worker.handlers[f"{NAME}_has"] = self.has
+        worker.handlers[f"{NAME}_put"] = self.put
+
+    async def _open(self) -> None:
+        await self._pool.open()
+        self.ready.set()
+
+    async def teardown(self, worker: Worker) -> None:
+        """End all worker processes."""
+        for verb in ("has", "put"):
+            worker.handlers.pop(f"{NAME}_{verb}", None)
+        for spool, _ in self._transfers.values():
+            spool.discard()
+        await self._opening
+        await self._pool.close()
+
+    # -- tasks -----------------------------------------------------------------------------------------------
+
+    async def run(self, data: bytes) -> bytes:
+        """Do a task, or tell what is missing for it. Raises what the task ends in."""
+        task = messages.unpack_task(data)
+        with self._hold(task):
+            missing: list[Need] = []
+            program = self._placed(task.program, missing)
+            inputs = [replace(one, path=await self._find(one.sha256, one.path, missing)) for one in task.inputs]
+            if missing:
+                return messages.pack_missing(Missing(self._address, tuple(dict.fromkeys(missing))))
+            return messages.pack_reply(await self._executor.run(replace(task, program=program, inputs=tuple(inputs))))
+
+    @contextlib.contextmanager
+    def _hold(self, task: Task) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._files.hold([one.sha256 for one in task.inputs]))
+            digests = [package.name for package in packages_of(task.program)]
+            stack.enter_context(self._packages.hold(digests))
+            yield
+
+    def _placed(self, program: Program, missing: list[Need]) -> Program:
+        def place(package: Path) -> Path:
+            folder = self._packages.find(package.name)
+            if folder is None:
+                missing.append(Need("package", package.name))
+            return folder or package
+
+        return moved(program, place)
+
+    async def _find(self, sha256: str, path: str, missing: list[Need]) -> str:
+        copy = self._files.find(sha256)
+        if copy is not None:
+            return str(copy)
+        if not await asyncio.to_thread(self._shared.has, sha256, path):
+            missing.append(Need("file", sha256))
+        return path
+
+    # -- what servers send -----------------------------------------------------------------------------------
+
+    def has(self, kind: str, sha256: str) -> bool:
+        """Whether an archive or a file is here by now."""
+        found = self._files.find(sha256) if kind == "file" else self._packages.find(sha256)
+        return found is not None
+
+    async def put(self, transfer: str, kind: str, sha256: str, offset: int, data: bytes, last: bool) -> dict[str, Any]:
+        """Take a piece of an archive or a file; pieces come in order, and with the last one it is kept.
+
+        Returns
+        -------
+        dict
+            `error` when it was refused.
+        """
+        self._drop_stale()
+        spool: Spool | None = None
+        try:
+            spool = self._spool(transfer, kind, offset)
+            await asyncio.to_thread(spool.write, data)
+            if not last:
+                self._transfers[transfer] = spool, time.monotonic()
+                return {}
+            await self._keep(spool, kind, sha256)
+        except (NeurdicomError, OSError) as error:
+            if spool is not None:
+                spool.discard()
+            return {"error": str(error)}
+        spool.discard()
+        return {}
+
+    def _spool(self, transfer: str, kind: str, offset: int) -> Spool:
+        """The file that a piece belongs to."""
+        spool, _ = self._transfers.pop(transfer, (None, 0.0))
+        if spool is None:
+            spool = self._files.new_spool() if kind == "file" else self._packages.packages.new_spool()
+        if spool.size != offset:
+            spool.discard()
+            raise Unavailable(f"a piece at {offset} came after {spool.size} bytes")
+        return spool
+
+    async def _keep(self, spool: Spool, kind: str, sha256: str) -> None:
+        if spool.sha256 != sha256:
+            raise Unavailable(f"SHA-256 {sha256} was announced, and {spool.sha256} has arrived")
+        self._received[sha256] += 1
+        if kind == "file":
+            self._files.add(spool)
+            return
+        async with self._preparing:
+            if self._packages.find(sha256) is not None:
+                return
+            await asyncio.to_thread(self._packages.prepare, spool)
+            for digest in self._packages.add(sha256):
+                await self._pool.retire(digest)
+                await asyncio.to_thread(self._packages.packages.remove, digest)
+
+    def _drop_stale(self) -> None:
+        for transfer, (spool, since) in list(self._transfers.items()):
+            if time.monotonic() - since > _STALE_SECONDS:
+                del self._transfers[transfer]
+                spool.discard()
+
+    def state(self) -> dict[str, Any]:
+        """What has arrived here, how often, and the worker processes."""
+        return {"received": dict(self._received), "processes": self._pool.statistics()}

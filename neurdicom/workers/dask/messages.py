@@ -1,0 +1,149 @@
+"""What travels between the server and a Dask worker: JSON and raw bytes of our own; the server unpickles nothing.
+
+A task names what it needs by SHA-256: the archive of its program and the files of its inputs. A Dask worker that lacks
+some of it answers `missing`, gets it, and is asked again.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final, Literal
+
+import orjson
+
+from neurdicom import __version__, errors
+from neurdicom.errors import Invalid, NeurdicomError, PluginError, Unavailable
+from neurdicom.workers.dask.packages import moved
+from neurdicom.workers.executor import Input, Task
+from neurdicom.workers.program import Program, Reply
+
+_LENGTH: Final = struct.Struct("<I")
+
+#: Errors that may come from a Dask worker, by code.
+_ERRORS: Final[dict[str, type[NeurdicomError]]] = {
+    kind.code: kind
+    for kind in (
+        errors.PluginFailed,
+        errors.PluginCrashed,
+        errors.PluginTimeout,
+        errors.PluginMemory,
+        errors.NotAvailable,
+        errors.NotDicom,
+        errors.Malformed,
+        errors.Invalid,
+        errors.NotFound,
+        errors.TooLarge,
+        errors.Unavailable,
+    )
+}
+
+Kind = Literal["package", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that a task needs on the machine that does it, by its SHA-256: an archive, or a stored file."""
+
+    kind: Kind
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A Dask worker's answer that it lacks something."""
+
+    worker: str
+    needs: tuple[Need, ...]
+
+
+def pack_task(task: Task) -> bytes:
+    """A task as bytes, its packages named by their digests.
+
+    Raises
+    ------
+    Invalid
+        JSON can't carry it.
+    """
+    portable = replace(task, program=moved(task.program, lambda package: package.name))
+    try:
+        return orjson.dumps({"version": __version__, **_shallow(portable)}, default=_plain)
+    except orjson.JSONEncodeError as error:
+        raise Invalid(f"the arguments can't be handed to a Dask worker: {error}") from error
+
+
+def unpack_task(data: bytes) -> Task:
+    """Read what `pack_task` gave. Raises `Unavailable` when the server is of another version."""
+    values = orjson.loads(data)
+    version = values.pop("version")
+    if version != __version__:
+        raise Unavailable(
+            f"it runs NeurDICOM {__version__}, and the server {version}; install the server's version on it"
+        )
+    values["program"] = Program.from_dict(values["program"])
+    values["inputs"] = tuple(Input(**{**one, "edits": tuple(one["edits"])}) for one in values["inputs"])
+    return Task(**values)
+
+
+def _shallow(made: Any) -> dict[str, Any]:
+    return {each.name: getattr(made, each.name) for each in fields(made)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Program):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
+
+
+def pack_reply(reply: Reply) -> bytes:
+    """A reply as bytes."""
+    return _pack({"meta": reply.meta}, reply.body)
+
+
+def pack_missing(missing: Missing) -> bytes:
+    """The answer of a Dask worker that lacks something, as bytes."""
+    return _pack({"missing": [asdict(need) for need in missing.needs], "worker": missing.worker})
+
+
+def pack_error(error: NeurdicomError, worker: str) -> bytes:
+    """An error as bytes; the server gets it as one of the same class."""
+    return _pack(
+        {
+            "error": {
+                "code": error.code,
+                "message": str(error),
+                "field": error.field,
+                "loading": isinstance(error, PluginError) and error.loading,
+                "worker": worker,
+            }
+        }
+    )
+
+
+def unpack(data: bytes) -> Reply | Missing:
+    """Read a Dask worker's answer. Raises the error that it tells of."""
+    view = memoryview(data)
+    (length,) = _LENGTH.unpack_from(view)
+    control = orjson.loads(view[_LENGTH.size : _LENGTH.size + length])
+    if "error" in control:
+        raise _error_of(control["error"])
+    if "missing" in control:
+        return Missing(control["worker"], tuple(Need(**need) for need in control["missing"]))
+    return Reply(control["meta"], view[_LENGTH.size + length :].toreadonly())
+
+
+def _pack(control: Mapping[str, Any], body: bytes | memoryview = b"") -> bytes:
+    text = orjson.dumps(control, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join((_LENGTH.pack(len(text)), text, body))
+
+
+def _error_of(fields: Mapping[str, Any]) -> NeurdicomError:
+    kind = _ERRORS.get(fields["code"], errors.PluginFailed)
+    message = fields["message"]
+    if kind is Unavailable:
+        message = f"Dask worker {fields['worker']}: {message}"
+    error = kind(message, field=fields["field"])
+    if isinstance(error, PluginError):
+        error.loading = fields["loading"]
+    return error

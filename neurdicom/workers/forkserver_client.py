@@ -1,0 +1,194 @@
+"""The server's side of the process that forks the workers."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a worker process ended: its wait status, the bytes it grew by, or why it never began."""
+
+    status: int = 0
+    grown: int = 0
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A worker process: its number here, our end of its socket, and the read end of what it prints to."""
+
+    number: int
+    connection: socket.socket
+    output: int
+
+
+class Nursery:
+    """Starts worker processes by fork from a small process that is prepared for it, and tells how each ended.
+
+    All methods belong to the event loop's thread. The forking process is started with the first worker or by `open`,
+    and again should it ever be gone.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._begins: dict[int, Callable[[int], None]] = {}
+        self._ends: dict[int, Callable[[End], None]] = {}
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
+        self._count = 0
+
+    def open(self) -> None:
+        """Start the forking process if there is none. Returns before it is ready; requests wait for it."""
+        if self._control is not None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "neurdicom.workers.forkserver", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._control = ours
+        asyncio.get_running_loop().add_reader(ours, self._hear)
+
+    async def close(self) -> None:
+        """End the forking process and with it all workers; returns when they are gone. Idempotent."""
+        if self._process is None:
+            return
+        process = self._part()
+        self._process = None
+        await asyncio.to_thread(process.wait)
+        self._report(End(status=signal.SIGKILL))
+
+    def spawn(self, began: Callable[[int], None], ended: Callable[[End], None]) -> Child:
+        """Start a worker. Does not wait.
+
+        Parameters
+        ----------
+        began : callable
+            Takes the process id, once there is a process.
+        ended : callable
+            Called once, when the process is gone, or when there will be none.
+
+        Raises
+        ------
+        OSError
+            The server has no descriptors or processes left.
+        """
+        self.open()
+        ours, theirs = socket.socketpair()
+        try:
+            read, write = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        ours.setblocking(False)
+        os.set_blocking(read, False)
+        self._count += 1
+        self._begins[self._count], self._ends[self._count] = began, ended
+        self._send(orjson.dumps({"spawn": self._count}), [theirs.detach(), write])
+        return Child(self._count, ours, read)
+
+    def kill(self, number: int) -> None:
+        """Kill a worker's process and all processes of its session; `ended` follows."""
+        if number in self._ends:
+            self._send(orjson.dumps({"kill": number}), [])
+
+    def _send(self, data: bytes, descriptors: list[int]) -> None:
+        self._unsent.append((data, descriptors))
+        if len(self._unsent) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self._control is not None
+        loop = asyncio.get_running_loop()
+        while self._unsent:
+            data, descriptors = self._unsent[0]
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
+            try:
+                self._control.sendmsg([data], rights)
+            except BlockingIOError:
+                loop.add_writer(self._control, self._flush)
+                return
+            except OSError:  # it is gone: reading will show that, and end all workers
+                pass
+            self._unsent.popleft()
+            for descriptor in descriptors:
+                os.close(descriptor)
+        loop.remove_writer(self._control)
+
+    def _hear(self) -> None:
+        assert self._control is not None
+        for _ in range(64):
+            try:
+                data = self._control.recv(4096)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                data = b""
+            if not data:
+                self._lost()
+                return
+            fact = orjson.loads(data)
+            number = fact["worker"]
+            if "pid" in fact:
+                self._begins.pop(number)(fact["pid"])
+                continue
+            self._begins.pop(number, None)
+            if (ended := self._ends.pop(number, None)) is not None:
+                ended(End(fact.get("status", 0), fact.get("grown", 0), fact.get("refused")))
+
+    def _lost(self) -> None:
+        """The forking process is gone, and by the kernel's hand its workers: clear up, so that the next can start."""
+        process = self._part()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        self._process = None
+        self._report(End(status=signal.SIGKILL))
+
+    def _report(self, end: End) -> None:
+        for ended in [self._ends.pop(number) for number in list(self._ends)]:
+            ended(end)
+
+    def _part(self) -> subprocess.Popen[bytes]:
+        """Give up the connection; the forking process takes that as its end."""
+        assert self._process is not None
+        if self._control is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._control)
+            loop.remove_writer(self._control)
+            self._control.close()
+            self._control = None
+        for _, descriptors in self._unsent:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._unsent.clear()
+        self._begins.clear()
+        return self._process
+
+
+def _environment() -> dict[str, str]:
+    """The environment without the server's own settings, some of which are secrets; with one thread for each worker."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
+    kept.pop("PYTHONUNBUFFERED", None)  # or each print of a plugin would be several writes
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        kept.setdefault(name, "1")
+    # Images come and go in a worker: memory of their size is kept for the next, not given back and faulted in again.
+    kept.setdefault("MALLOC_MMAP_THRESHOLD_", str(16 << 20))
+    kept.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
+    return kept

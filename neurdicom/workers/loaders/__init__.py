@@ -1,0 +1,1 @@
+"""What a worker process loads and calls: Python plugins, native libraries, and the pixels they get."""

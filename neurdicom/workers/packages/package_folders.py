@@ -1,0 +1,102 @@
+"""Where the archives of plugins, or of models, and what was extracted from them lie: one folder, by their digests.
+
+`<digest>.zip` is the archive as it was uploaded; `<digest>/` is what workers load, and is made again from it when
+it is missing. Methods block, and belong in a thread.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from neurdicom.blobs.base import Spool
+from neurdicom.errors import NotFound
+from neurdicom.workers.packages.package_zip import Contents, extract_into_place, sync_folder
+
+ArchiveT = TypeVar("ArchiveT", bound=Contents)
+
+
+class Packages(Generic[ArchiveT]):
+    """The packages below one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Theirs alone.
+    read : callable
+        Opens an archive and checks what it is to hold, such as the class `Archive` of plugins.
+    """
+
+    def __init__(self, folder: Path, read: Callable[[Path], ArchiveT]) -> None:
+        self._read = read
+        # Workers have a working directory of their own.
+        self._folder = folder.absolute()
+
+    def open(self, wanted: Collection[str]) -> None:
+        """Make the folder, and delete what is not of these digests: left by an upload that never ended, say."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = {name for digest in wanted for name in (digest, f"{digest}.zip")}
+        for path in self._folder.iterdir():
+            if path.name not in kept:
+                _delete(path)
+
+    def new_spool(self) -> Spool:
+        """An empty file for an archive that is arriving."""
+        return Spool(self._folder / f".{uuid.uuid4().hex}.upload")
+
+    def add(self, spool: Spool) -> str:
+        """Keep an archive that has arrived, durably; answers its digest, a SHA-256 in hexadecimal."""
+        digest = spool.sha256
+        spool.sync()
+        spool.path.replace(self._archive(digest))
+        sync_folder(self._folder)
+        return digest
+
+    def folder(self, digest: str) -> Path:
+        """The folder that the archive is, or is to be, extracted to."""
+        return self._folder / digest
+
+    def inspect(self, digest: str) -> ArchiveT:
+        """Open the archive, to be closed by the caller. Raises `NotFound`, or `Invalid` when it is refused."""
+        try:
+            return self._read(self._archive(digest))
+        except FileNotFoundError as error:
+            raise NotFound(f"the archive {digest} is not on the server; upload it again") from error
+
+    def extract(self, digest: str) -> ArchiveT:
+        """Have the package's folder in place; answers its archive, closed. Raises as `inspect`."""
+        with self.inspect(digest) as archive:
+            extract_into_place(archive, self.folder(digest))
+        return archive
+
+    def is_extracted(self, digest: str) -> bool:
+        """Whether the folder is in place."""
+        return self.folder(digest).is_dir()
+
+    def remove(self, digest: str) -> None:
+        """Delete a package. Idempotent."""
+        self._archive(digest).unlink(missing_ok=True)
+        # A folder that goes bit by bit must not be taken for a whole one after a crash.
+        doomed = self._folder / f".{uuid.uuid4().hex}.old"
+        if self.is_extracted(digest):
+            self.folder(digest).rename(doomed)
+            _delete(doomed)
+
+    def _archive(self, digest: str) -> Path:
+        return self._folder / f"{digest}.zip"
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        _make_deletable(path)
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _make_deletable(folder: Path) -> None:
+    """Plugins run with the server's rights and may have taken the write permission from their own folders."""
+    for parent, _, _ in os.walk(folder):
+        Path(parent).chmod(0o700)

@@ -1,0 +1,175 @@
+"""Volumes for native code: surveyed and filled by several workers at once, in memory that the plugin's worker maps."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from neurdicom.errors import NotAvailable, PluginError, PluginMemory, Unavailable
+from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.program import Program
+from neurdicom.workers.shared_memory import shared_memory, size_of
+
+if TYPE_CHECKING:
+    from neurdicom.workers.executor import Task
+
+#: Workers of their own: a long volume is not in the way of pictures.
+_FILLER: Final = Program(kind="builtin", target="neurdicom.workers.volume_tasks", name="volumes", memory=6144)
+
+#: Bytes of doubles that one call of a worker fills: a few tens of milliseconds, so that all workers end together.
+_PART: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume that is ready.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Depth, rows, columns.
+    slices : list
+        For each slice the index of its input, and its frame from 1.
+    image : bytes
+        What the plugin gets as `_image`, in JSON.
+    descriptor : int
+        Its memory; closed by whoever made it.
+    """
+
+    shape: tuple[int, int, int]
+    slices: list[list[int]]
+    image: bytes
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Slices that follow each other, as a worker takes them."""
+
+    first: int
+    slices: Sequence[Sequence[int]]
+
+
+class VolumeBuilder:
+    """Makes volumes in shared memory.
+
+    Parameters
+    ----------
+    pool : WorkerPool
+        Its workers read, decode and convert.
+    """
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        # Each that is under way holds its memory: there are no more than can be worked on.
+        self._room = asyncio.Semaphore(pool.workers)
+
+    @asynccontextmanager
+    async def built(self, task: "Task") -> AsyncIterator[Volume]:
+        """Give the volume that a task's inputs are; its memory is gone after the context.
+
+        Raises
+        ------
+        Invalid, NotAvailable, NotFound
+            The inputs make no volume, or one of them can't be read; the message names it.
+        PluginMemory
+            It would take more memory than the program may have.
+        Unavailable
+            The workers that fill it keep failing.
+        """
+        async with self._room:
+            instances = [_described(one) for one in task.inputs]
+            asked = {"instances": instances, "input": task.program.input}
+            try:
+                reply = await self._call("survey", asked, task)
+            except PluginError:  # its worker was killed, say
+                reply = await self._call("survey", asked, task)
+            shape, slices = tuple(reply.meta["shape"]), reply.meta["slices"]
+            _check_size(shape, task.program)
+            with shared_memory(size_of(shape)) as descriptor:
+                await self._fill(task, shape, slices, descriptor)
+                yield Volume(shape, slices, bytes(reply.body), descriptor)
+
+    async def _fill(self, task: "Task", shape: Sequence[int], slices: list[list[int]], descriptor: int) -> None:
+        _, rows, columns = shape
+        room = asyncio.Semaphore(self._pool.workers)
+
+        async def fill(part: _Part) -> None:
+            async with room:
+                await self._fill_part(task, (rows, columns), part, descriptor)
+
+        await _together(fill(part) for part in _parts(slices, rows * columns, self._pool.workers))
+
+    async def _fill_part(self, task: "Task", size: tuple[int, int], part: _Part, descriptor: int) -> None:
+        """Fill a part; where a worker dies of it, slice by slice, so that the one to blame is found."""
+        try:
+            await self._call("fill", _arguments(task, size, part), task, descriptor)
+        except PluginError:
+            for at, one in enumerate(part.slices):
+                single = _Part(part.first + at, [one])
+                try:
+                    await self._call("fill", _arguments(task, size, single), task, descriptor)
+                except PluginError as error:
+                    name = f"instance {task.inputs[one[0]].instance} frame {one[1]}"
+                    raise NotAvailable(f"the pixels of {name} can't be read: {error}") from error
+
+    async def _call(self, verb: str, arguments: dict[str, Any], task: "Task", *descriptors: int) -> Any:
+        try:
+            return await self._pool.call(_FILLER, verb, arguments, descriptors=descriptors, background=task.background)
+        except PluginError as error:
+            if error.loading:  # which is not the plugin's doing
+                raise Unavailable(f"the volume can't be built: {error}") from error
+            raise
+
+
+def _described(one: Any) -> dict[str, Any]:
+    return {
+        "instance": one.instance,
+        "path": one.path,
+        "layout": dict(one.layout),
+        "attributes": dict(one.attributes),
+    }
+
+
+def _arguments(task: "Task", size: tuple[int, int], part: _Part) -> dict[str, Any]:
+    """What a worker takes of a part: only the instances that are in it."""
+    wanted = sorted({number for number, _ in part.slices})
+    place = {number: at for at, number in enumerate(wanted)}
+    inputs = [task.inputs[number] for number in wanted]
+    return {
+        "instances": [{"instance": one.instance, "path": one.path, "layout": dict(one.layout)} for one in inputs],
+        "slices": [(place[number], frame) for number, frame in part.slices],
+        "first": part.first,
+        "shape": size,
+        "input": task.program.input,
+    }
+
+
+def _check_size(shape: tuple[int, ...], program: Program) -> None:
+    size, limit = size_of(shape), program.memory << 20
+    if size >= limit:
+        depth, rows, columns = shape
+        raise PluginMemory(
+            f"a volume of {depth} slices of {columns} x {rows} takes {size / (1 << 20):.0f} MiB as doubles, and "
+            f"{program.title} has {program.memory} MiB for all that it needs (plugin_memory, or memory in META.json)"
+        )
+
+
+def _parts(slices: list[list[int]], pixels: int, workers: int) -> Iterable[_Part]:
+    """Cut a volume into parts of bounded size, at least one for each worker."""
+    most = max(1, min(_PART // (8 * pixels), -(-len(slices) // workers)))
+    for first in range(0, len(slices), most):
+        yield _Part(first, slices[first : first + most])
+
+
+async def _together(calls: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Await all; the first error ends the others, and is raised when they have ended."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

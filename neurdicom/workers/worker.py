@@ -1,0 +1,172 @@
+"""The life of a worker process: load one program, answer its calls one at a time, unload it."""
+
+import contextlib
+import faulthandler
+import gc
+import os
+import socket
+import sys
+import traceback
+from functools import partial
+from typing import Any, Final
+
+from neurdicom.errors import NeurdicomError, PluginFailed, PluginMemory
+from neurdicom.workers import batch, limits, protocol
+from neurdicom.workers.arena import Arena
+from neurdicom.workers.batch import Answer
+from neurdicom.workers.loaders import loaders as loading
+from neurdicom.workers.loaders import native
+from neurdicom.workers.program import Program
+
+#: Longest error message that is passed on, in characters.
+LONGEST: Final = 2000
+_LONGEST_TRACE: Final = 16_000
+
+
+def run(connection: socket.socket) -> None:
+    """Serve until the server asks for the end or is gone.
+
+    Parameters
+    ----------
+    connection : socket
+        Blocking stream socket to the server.
+
+    Raises
+    ------
+    SystemExit
+        A plugin asked for the end of its process; it gets it.
+    """
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    native.print_by_line()
+    faulthandler.enable()
+    gc.enable()
+    limits.confine()
+    request = protocol.receive(connection)
+    if request is None:
+        return
+    program = Program.from_dict(request["arguments"])
+    loaded: loading.Loaded | None = None
+    try:
+        loaded = loading.load(program)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _send(connection, _refusal(program, error))
+        return
+    arena = Arena()
+    _introduce(connection, {"meta": loaded.describe()}, arena)
+    while (request := _receive(connection)) is not None:
+        if request["verb"] == "unload":
+            _send(connection, _unload(program, loaded))
+            return
+        descriptors = request.get(protocol.DESCRIPTORS, [])
+        native.set_working(True)
+        verb = request["verb"]
+        if "calls" in request:
+            control, body = batch.answer(request, arena, partial(_call, program, loaded, verb))
+            _send(connection, control, body)
+        else:
+            if descriptors:
+                request["arguments"][protocol.DESCRIPTORS] = descriptors
+            control, body = _call(program, loaded, verb, request["arguments"])
+            _close(descriptors)
+            _send(connection, control, body, arena)
+        native.set_working(False)
+        if control.get("spent"):
+            break
+        del request, control, body
+    _unload(program, loaded)
+
+
+def _call(program: Program, loaded: loading.Loaded, verb: str, arguments: dict[str, Any]) -> Answer:
+    """Do one call; the control part of its answer and the body."""
+    own = os.getpid()
+    try:
+        try:
+            meta, body = loaded.call(verb, arguments)
+        finally:
+            if os.getpid() != own:  # the plugin has forked, and this is its child: it must not answer, too
+                os._exit(0)
+        control = {"meta": meta}
+        if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
+            raise PluginFailed(f"{program.title} answered with more description than a reply can have")
+    except SystemExit:
+        raise
+    except BaseException as error:
+        control, body = _refusal(program, error), b""
+        with contextlib.suppress(Exception):
+            error.__traceback__ = None  # and with it the call's arrays
+    return control, body
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # a plugin may have closed it
+            os.close(descriptor)
+
+
+def _receive(connection: socket.socket) -> dict[str, Any] | None:
+    try:
+        return protocol.receive(connection)
+    except OSError as error:
+        raise SystemExit(limits.CONNECTION_STATUS) from error
+
+
+def _introduce(connection: socket.socket, control: dict[str, Any], arena: Arena) -> None:
+    try:
+        protocol.introduce(connection, control, arena)
+    except OSError as error:
+        raise SystemExit(limits.CONNECTION_STATUS) from error
+
+
+def _send(
+    connection: socket.socket, control: dict[str, Any], body: protocol.Body = b"", arena: Arena | None = None
+) -> None:
+    try:
+        protocol.send(connection, control, body, arena)
+    except OSError as error:
+        raise SystemExit(limits.CONNECTION_STATUS) from error
+
+
+def _unload(program: Program, loaded: "loading.Loaded") -> dict[str, Any]:
+    try:
+        loaded.unload()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _refusal(program, error)
+    return {}
+
+
+def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
+    """What to tell the server of an exception; the whole of it goes to the log.
+
+    With `spent` the program is in an unknown state, since nobody caught the exception: the worker takes no more calls.
+    """
+    if isinstance(error, NeurdicomError):
+        field = error.field if isinstance(error.field, str) else None
+        return {"error": {"code": error.code, "message": _utf8(str(error)), "field": field and _utf8(field)}}
+    if isinstance(error, MemoryError):
+        message = f"{program.title} ran out of memory; its limit is {program.memory} MiB"
+        return {"error": {"code": PluginMemory.code, "message": message, "field": None}, "spent": True}
+    with contextlib.suppress(Exception):  # a plugin may have closed its stderr, or put anything in its place
+        print("".join(traceback.format_exception(error))[-_LONGEST_TRACE:], file=sys.stderr)
+    last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    message = f"{program.title} failed: {_utf8(last)}"
+    return {"error": {"code": PluginFailed.code, "message": message, "field": None}, "spent": True}
+
+
+def _utf8(text: str) -> str:
+    """Text of a plugin's that fits into a message: not too long, and without what UTF-8 has no bytes for."""
+    return text[:LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def exit_status(end: SystemExit) -> int:
+    """Exit status that a SystemExit asks for, as the interpreter takes it."""
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
