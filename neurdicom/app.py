@@ -26,6 +26,9 @@ from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
 from neurdicom.lock import FolderLock, server_name
+from neurdicom.plugins.models import ModelService
+from neurdicom.plugins.plugins import PluginService
+from neurdicom.plugins.tools import ToolSet, ToolType
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
@@ -38,10 +41,8 @@ from neurdicom.services.frames import FrameService
 from neurdicom.services.ingest import IngestService
 from neurdicom.services.jobs import JobService, Runner
 from neurdicom.services.metadata import MetadataService
-from neurdicom.services.models import ModelService
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Peer
-from neurdicom.services.plugins import PluginService
 from neurdicom.services.process import ProcessService
 from neurdicom.services.process.derive import DeriveService
 from neurdicom.services.process.jobs import KIND as PROCESS
@@ -59,7 +60,6 @@ from neurdicom.services.rules import RuleService
 from neurdicom.services.search import SearchService
 from neurdicom.services.stable import StableService
 from neurdicom.services.targets import TargetService
-from neurdicom.services.tools import ToolSet, ToolType
 from neurdicom.services.transfer import TransferService
 from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.services.upload import UploadService

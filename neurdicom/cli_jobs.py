@@ -15,7 +15,7 @@ import httpx
 from neurdicom import errors
 from neurdicom.config import Settings
 from neurdicom.errors import NeurdicomError, Unavailable
-from neurdicom.runtime.params import Param
+from neurdicom.plugins.params import Param
 from neurdicom.security.access import LOCAL_ADMINISTRATOR
 
 if TYPE_CHECKING:

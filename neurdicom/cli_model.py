@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from neurdicom.errors import Invalid, PluginError
-from neurdicom.runtime.model.model import Model
+from neurdicom.plugins.model_version import Model
 from neurdicom.services.process import FORMATS
 from neurdicom.workers.model.model_zip import ModelArchive
 from neurdicom.workers.pool import Reply, WorkerPool
@@ -28,7 +28,7 @@ def model() -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="By default FOLDER.zip here.")
 def pack(folder: Path, output: Path | None) -> None:
     """Make the archive that POST /api/models takes of the model in FOLDER."""
-    from neurdicom.authoring.packing import pack_folder
+    from neurdicom.plugins.devtools.packing import pack_folder
 
     output = output or Path(f"{folder.resolve().name}.zip")
     pack_folder(folder, output, ModelArchive)
@@ -57,8 +57,8 @@ def check(
     memory: int,
 ) -> None:
     """Check the model at PATH, a folder or an archive, as an upload does; with --on, run it."""
-    from neurdicom.authoring.packing import pack_folder
     from neurdicom.dicom.part10 import read_header
+    from neurdicom.plugins.devtools.packing import pack_folder
 
     with tempfile.TemporaryDirectory(prefix="neurdicom-") as scratch:
         archive_path, folder = path, Path(scratch, "model")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from neurdicom.authoring.report import Check
-from neurdicom.authoring.starting import LANGUAGES, LEVELS, start_plugin
 from neurdicom.cli_server import install, list_plugins, remove
+from neurdicom.plugins.devtools.report import Check
+from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
 from neurdicom.services.process import FORMATS
 
 
@@ -38,7 +38,7 @@ def new(folder: Path, language: str, level: str, name: str | None, guid: str | N
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="By default FOLDER.zip here.")
 def pack(folder: Path, output: Path | None) -> None:
     """Make the archive that POST /api/plugins takes of the plugin in FOLDER."""
-    from neurdicom.authoring.packing import pack_folder
+    from neurdicom.plugins.devtools.packing import pack_folder
 
     output = output or Path(f"{folder.resolve().name}.zip")
     pack_folder(folder, output)
@@ -50,7 +50,7 @@ def pack(folder: Path, output: Path | None) -> None:
 @click.option("--level", type=click.Choice(LEVELS), default="instance", show_default=True)
 def samples(folder: Path, level: str) -> None:
     """Write the sample images that `check` runs on into a new FOLDER."""
-    from neurdicom.authoring.samples import write_samples, write_series
+    from neurdicom.plugins.devtools.samples import write_samples, write_series
 
     folder.mkdir(parents=True)
     for sample in (write_samples if level == "instance" else write_series)(folder):
@@ -70,7 +70,7 @@ def cmake_dir() -> None:
 
 
 def _folder(name: str) -> Path:
-    return Path(str(resources.files("neurdicom").joinpath(name))).resolve()
+    return Path(str(resources.files("neurdicom.plugins.devtools").joinpath(name))).resolve()
 
 
 @plugin.command()
@@ -125,7 +125,7 @@ def check(
     It is loaded as an upload does, and run on sample images and on the files of --on. Where something is wrong the exit
     status is 1.
     """
-    from neurdicom.authoring.command import Wishes, run_check  # numpy and pydicom, which no other command needs
+    from neurdicom.plugins.devtools.command import Wishes, run_check  # numpy and pydicom, which no other command needs
 
     wishes = Wishes(own, samples, params, frame, form, output, timeout, memory, slow, sanitize, library, allow, as_json)
     context.exit(0 if asyncio.run(run_check(path, wishes)) else 1)

@@ -13,7 +13,7 @@ import click
 
 from neurdicom.config import load_settings
 from neurdicom.errors import Invalid, NeurdicomError, Unavailable
-from neurdicom.runtime.params import convert_arguments
+from neurdicom.plugins.params import convert_arguments
 from neurdicom.services.process import FORMATS
 from neurdicom.services.selection import MANY
 

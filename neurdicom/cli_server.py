@@ -71,7 +71,7 @@ def _archive(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    from neurdicom.authoring.packing import pack_folder
+    from neurdicom.plugins.devtools.packing import pack_folder
 
     with tempfile.TemporaryDirectory(prefix="neurdicom-") as scratch:
         packed = Path(scratch, "plugin.zip")

@@ -22,8 +22,8 @@ from typing import Any
 import click
 from pydicom import data as pydicom_data
 
-from neurdicom.authoring.packing import pack_folder
 from neurdicom.errors import Unavailable
+from neurdicom.plugins.devtools.packing import pack_folder
 from neurdicom.security.first import read_first_sign_in
 
 #: The pictures of the demo: an abdominal MR, a body CT and an ultrasound, from pydicom's test files.

@@ -8,8 +8,8 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
+from neurdicom.plugins.tools import ToolSet, ToolType
 from neurdicom.services.results import ResultService
-from neurdicom.services.tools import ToolSet, ToolType
 
 _log = logging.getLogger(__name__)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from neurdicom.config import Settings
     from neurdicom.dimse.service import DimseService
+    from neurdicom.plugins.models import ModelService
+    from neurdicom.plugins.plugins import PluginService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
     from neurdicom.services.bulk import BulkService
@@ -37,9 +39,7 @@ if TYPE_CHECKING:
     from neurdicom.services.ingest import IngestService
     from neurdicom.services.jobs import JobService
     from neurdicom.services.metadata import MetadataService
-    from neurdicom.services.models import ModelService
     from neurdicom.services.nodes import NodeService
-    from neurdicom.services.plugins import PluginService
     from neurdicom.services.process import ProcessService
     from neurdicom.services.process.submission import ProcessJobs
     from neurdicom.services.query import QueryService

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.errors import Invalid
+from neurdicom.plugins.package_upload import MAX_ARCHIVE, PackageUpload
+from neurdicom.plugins.packages import PackageService
+from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import Access
-from neurdicom.services.package_upload import MAX_ARCHIVE, PackageUpload
-from neurdicom.services.packages import PackageService
-from neurdicom.services.tools import ToolType
 from neurdicom.web.base import ApiHandler, Services
 from neurdicom.web.entities import DERIVED, with_derived
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from neurdicom.runtime.manifest import schema
+from neurdicom.plugins.manifest import schema
 from neurdicom.web.packages import Resource, package_routes
 from neurdicom.web.routing import STRING
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
-from neurdicom.runtime.params import Param
+from neurdicom.plugins.params import Param
+from neurdicom.plugins.tools import ToolType
 from neurdicom.services.process import FORMATS
 from neurdicom.services.process.request import TOOLS
 from neurdicom.services.selection import MANY, MAX_IDS, NAME_OF, Selection
-from neurdicom.services.tools import ToolType
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler

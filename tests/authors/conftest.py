@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from neurdicom.authoring.samples import write_samples
+from neurdicom.plugins.devtools.samples import write_samples
 from tests.authors.support import INCLUDE, ZOO, build
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from neurdicom.dicom.part10 import read_header
-from neurdicom.runtime.archive import Archive
+from neurdicom.plugins.plugin_zip import Archive
 from neurdicom.workers.dask.cluster import Cluster
 from neurdicom.workers.dask.executor import DaskExecutor
 from neurdicom.workers.executor import Input, PoolExecutor, Task

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurdicom.errors import Invalid
-from neurdicom.runtime.archive import Archive
+from neurdicom.plugins.plugin_zip import Archive
 from neurdicom.workers.packages.package_zip import Limits, extract_into_place
 from tests.plugins.packages import meta, package, zipped
 

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
-from neurdicom.runtime.manifest import parse_manifest, schema
+from neurdicom.plugins.manifest import parse_manifest, schema
 from tests.plugins.packages import meta
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurdicom.errors import Invalid
-from neurdicom.runtime.params import Param, convert_arguments
+from neurdicom.plugins.params import Param, convert_arguments
 
 
 def param(**described: Any) -> Param:

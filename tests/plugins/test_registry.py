@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from neurdicom.errors import NotFound, PluginCrashed, PluginQuarantined
-from neurdicom.runtime.manifest import manifest_of
-from neurdicom.runtime.plugin import Plugin
-from neurdicom.runtime.registry import QUARANTINE_AFTER, Registry
+from neurdicom.plugins.manifest import manifest_of
+from neurdicom.plugins.plugin_version import Plugin
+from neurdicom.plugins.registry import QUARANTINE_AFTER, Registry
 from tests.plugins.packages import meta
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from neurdicom.authoring.packing import pack_folder
+from neurdicom.plugins.devtools.packing import pack_folder
 from tests.plugins.conftest import Site, upload_image
 from tests.plugins.packages import PLUGIN, meta, package, zipped
 from tests.support.server import Server

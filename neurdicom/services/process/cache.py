@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
+from neurdicom.plugins.tools import Tool
 from neurdicom.services.jobs.record import now
 from neurdicom.services.process.work import Processed, Work
 from neurdicom.services.results import ANY, BESIDE, Body, Hit, Kept, Record, ResultService, representation, result_id
-from neurdicom.services.tools import Tool
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
 

@@ -20,9 +20,9 @@ from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NeurdicomError, NotAvailable
+from neurdicom.plugins.tools import Tool
 from neurdicom.services.ingest import IngestService, disk_error
 from neurdicom.services.remove import RemoveService
-from neurdicom.services.tools import Tool
 from neurdicom.workers.executor import Input
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.services.tools import ToolType
+from neurdicom.plugins.tools import ToolType
 from neurdicom.workers.program import Reply
 
 #: What an image result can be given as; `json` is what a native plugin gives beside its image.

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from neurdicom import __version__
-from neurdicom.services.tools import Tool
+from neurdicom.plugins.tools import Tool
 from neurdicom.workers.executor import Input
 
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from neurdicom.catalog.terms import Term
+from neurdicom.plugins.tools import ToolType
 from neurdicom.services.results.values import values_of
-from neurdicom.services.tools import ToolType
 
 Kind = Literal["image", "json", "dicom", "bytes"]
 

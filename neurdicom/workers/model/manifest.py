@@ -10,8 +10,8 @@ import orjson
 from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
-from neurdicom.runtime.manifest import check_meta, parse_meta
-from neurdicom.runtime.manifest import schema as plugin_schema
+from neurdicom.plugins.manifest import check_meta, parse_meta
+from neurdicom.plugins.manifest import schema as plugin_schema
 
 OutputKind = Literal["classification", "segmentation", "image"]
 Activation = Literal["softmax", "sigmoid", "none"]

@@ -18,8 +18,8 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut
 from threadpoolctl import threadpool_limits
 
-from neurdicom.runtime.manifest import Manifest, parse_manifest
-from neurdicom.runtime.params import convert_arguments
+from neurdicom.plugins.manifest import Manifest, parse_manifest
+from neurdicom.plugins.params import convert_arguments
 from neurdicom.workers.loaders.native import NativePlugin, aligned
 from neurdicom.workers.program import Program
 from tests.runtime.conftest import Pool, arguments_of

@@ -11,13 +11,13 @@ from typing import Any
 import click
 from rich.console import Console
 
-from neurdicom.authoring.checking import check_package
-from neurdicom.authoring.package import Package, arguments_for, exports, is_sanitized, open_package
-from neurdicom.authoring.report import Check, Report
-from neurdicom.authoring.samples import Sample, sample_of, series_of, write_samples, write_series
-from neurdicom.authoring.sanitizing import sanitize_package
-from neurdicom.authoring.showing import show
 from neurdicom.errors import Invalid, PluginError
+from neurdicom.plugins.devtools.checking import check_package
+from neurdicom.plugins.devtools.console import show
+from neurdicom.plugins.devtools.package import Package, arguments_for, exports, is_sanitized, open_package
+from neurdicom.plugins.devtools.report import Check, Report
+from neurdicom.plugins.devtools.samples import Sample, sample_of, series_of, write_samples, write_series
+from neurdicom.plugins.devtools.sanitizer.run import sanitize_package
 from neurdicom.workers.executor import PoolExecutor, Task
 from neurdicom.workers.pool import Reply, WorkerPool
 from neurdicom.workers.program import Level

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import best_match
 
 from neurdicom.errors import Invalid
-from neurdicom.runtime.params import Param
+from neurdicom.plugins.params import Param
 from neurdicom.workers.program import Result
 
 #: A META.json of more bytes is not one.

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.errors import Conflict, Invalid
-from neurdicom.runtime.archive import Archive
-from neurdicom.runtime.plugin import Plugin
-from neurdicom.services.models import ModelService
-from neurdicom.services.packages import PackageService
-from neurdicom.services.tools import Tool
+from neurdicom.plugins.models import ModelService
+from neurdicom.plugins.packages import PackageService
+from neurdicom.plugins.plugin_version import Plugin
+from neurdicom.plugins.plugin_zip import Archive
+from neurdicom.plugins.tools import Tool
 from neurdicom.workers.program import Program
 
 

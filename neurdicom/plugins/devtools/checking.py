@@ -8,13 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from neurdicom.authoring import fitness
-from neurdicom.authoring.baseline import build_baseline
-from neurdicom.authoring.growth import growth, leaks
-from neurdicom.authoring.package import Package, is_sanitized
-from neurdicom.authoring.report import Check, Report, Row, advice, problem
-from neurdicom.authoring.samples import Sample
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginError, PluginFailed, PluginMemory, PluginTimeout
+from neurdicom.plugins.devtools import conformance as fitness
+from neurdicom.plugins.devtools.baseline import build_baseline
+from neurdicom.plugins.devtools.leak_trend import growth, leaks
+from neurdicom.plugins.devtools.package import Package, is_sanitized
+from neurdicom.plugins.devtools.report import Check, Report, Row, advice, problem
+from neurdicom.plugins.devtools.samples import Sample
 from neurdicom.workers.executor import PoolExecutor, Task
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply
@@ -123,7 +123,7 @@ async def _workers() -> AsyncIterator[WorkerPool]:
 
 def _observer(program: Program) -> Program:
     """The probe, under the plugin's limits."""
-    target = "neurdicom.authoring.probe"
+    target = "neurdicom.plugins.devtools.probe"
     return Program("builtin", target, program.name, program.digest, timeout=program.timeout, memory=program.memory)
 
 

@@ -5,8 +5,8 @@ from typing import Any, Generic, TypeVar
 
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge
-from neurdicom.runtime.installed import Installed
-from neurdicom.services.packages import PackageService
+from neurdicom.plugins.package_version import Installed
+from neurdicom.plugins.packages import PackageService
 from neurdicom.services.upload.multipart import MultipartReader, PartBegins, PartData
 
 VersionT = TypeVar("VersionT", bound=Installed)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
-from neurdicom.authoring.report import Check, Finding, problem
+from neurdicom.plugins.devtools.report import Check, Finding, problem
 
 #: What is looked at: field of `Holdings`, least growth for a call, least growth for a round, and its words.
 _LOOKED_AT: Final = (

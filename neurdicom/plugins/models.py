@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.errors import Conflict
-from neurdicom.runtime.model.model import Model
-from neurdicom.services.packages import PackageService
-from neurdicom.services.tools import Tool
+from neurdicom.plugins.model_version import Model
+from neurdicom.plugins.packages import PackageService
+from neurdicom.plugins.tools import Tool
 from neurdicom.workers.model.model_zip import ModelArchive
 
 

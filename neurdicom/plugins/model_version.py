@@ -7,8 +7,8 @@ from typing import Any, Final, Self
 
 import orjson
 
-from neurdicom.runtime.installed import Installed, capped
-from neurdicom.runtime.params import Param
+from neurdicom.plugins.package_version import Installed, capped
+from neurdicom.plugins.params import Param
 from neurdicom.workers.model.manifest import ModelManifest, parse_model_manifest
 from neurdicom.workers.program import Level, Program, Result
 

@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 from neurdicom.blobs.base import Spool
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Invalid, NotFound, PluginError, PluginFailed
-from neurdicom.runtime.installed import Installed
-from neurdicom.runtime.registry import Registry
-from neurdicom.services.tools import Running, Tool, ToolSet
+from neurdicom.plugins.package_version import Installed
+from neurdicom.plugins.registry import Registry
+from neurdicom.plugins.tools import Running, Tool, ToolSet
 from neurdicom.workers.packages.package_folders import Packages
 from neurdicom.workers.packages.package_zip import Contents
 from neurdicom.workers.pool import WorkerPool

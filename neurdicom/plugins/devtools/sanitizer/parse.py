@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from neurdicom.authoring.report import Check, Finding, problem
-from neurdicom.authoring.sanitized import MARK
+from neurdicom.plugins.devtools.report import Check, Finding, problem
+from neurdicom.plugins.devtools.sanitizer.child import MARK
 
 _ERROR: Final = re.compile(r"ERROR: AddressSanitizer:? (?P<what>[\w-]+)(?P<rest>.*)")
 _ACCESS: Final = re.compile(r"^(READ|WRITE) of size (\d+)", re.MULTILINE)
@@ -45,7 +45,7 @@ class Output:
 
 
 def read_output(text: str, status: int | None, library: Path) -> Output:
-    """Read what a process of `authoring.sanitized` wrote to standard error.
+    """Read what a process of `plugins.devtools.sanitizer.child` wrote to standard error.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from neurdicom.authoring.report import Finding, Report, Row, Severity
+from neurdicom.plugins.devtools.report import Finding, Report, Row, Severity
 
 _OUTCOMES = {"ok": "[green]ok[/]", "refused": "[yellow]refused[/]", "failed": "[red]failed[/]"}
 _MARKS = {Severity.PROBLEM: "[red]problem[/]", Severity.ADVICE: "[yellow]advice[/] "}

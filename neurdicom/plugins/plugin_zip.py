@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from neurdicom.errors import Invalid
-from neurdicom.runtime.manifest import Manifest, parse_manifest
+from neurdicom.plugins.manifest import Manifest, parse_manifest
 from neurdicom.workers.packages.package_zip import LIMITS, Contents, Limits
 
 Kind = Literal["python", "native"]

@@ -26,7 +26,7 @@ def start_plugin(folder: Path, language: str, *, level: str, name: str, guid: st
         raise Invalid(f"the name {name!r} has control characters", field="name")
     if folder.exists() and any(folder.iterdir()):
         raise Invalid(f"{folder} is not empty", field="folder")
-    templates = resources.files("neurdicom").joinpath("templates")
+    templates = resources.files(__package__).joinpath("templates")
     chosen = templates.joinpath(language if level == "instance" else f"{language}-{level}")
     if not chosen.is_dir():
         raise Invalid(f"there is no template in {language} for level {level}; write it in C++ or Python", field="level")

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import orjson
 from pydicom import dcmread
 
-from neurdicom.authoring.report import Check, Finding, advice, problem
-from neurdicom.authoring.samples import Sample
-from neurdicom.runtime.manifest import Manifest
+from neurdicom.plugins.devtools.report import Check, Finding, advice, problem
+from neurdicom.plugins.devtools.samples import Sample
+from neurdicom.plugins.manifest import Manifest
 from neurdicom.workers.program import Reply
 
 Array = npt.NDArray[Any]

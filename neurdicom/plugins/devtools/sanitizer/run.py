@@ -13,13 +13,13 @@ from typing import Any, Final, cast
 import numpy as np
 import orjson
 
-from neurdicom.authoring.package import Package, is_sanitized
-from neurdicom.authoring.report import Report, Row
-from neurdicom.authoring.samples import Sample
-from neurdicom.authoring.sanitizer_output import Output, read_output
 from neurdicom.dicom.geometry.planes import Plane, describe_volume
 from neurdicom.errors import Invalid
 from neurdicom.pixels.pipeline import load_stored, to_double
+from neurdicom.plugins.devtools.package import Package, is_sanitized
+from neurdicom.plugins.devtools.report import Report, Row
+from neurdicom.plugins.devtools.samples import Sample
+from neurdicom.plugins.devtools.sanitizer.parse import Output, read_output
 
 _RUNTIME: Final = re.compile(rb"lib(?:clang_rt\.)?asan[\w.\-]*\.so[\w.]*")
 
@@ -157,9 +157,9 @@ def _run(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -
         "ASAN_OPTIONS": _ASAN_OPTIONS,
         "UBSAN_OPTIONS": "halt_on_error=0:color=never",
         "PYTHONMALLOC": "malloc",  # parameters end where they end, too
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])),
     }
-    command = [sys.executable, "-m", "neurdicom.authoring.sanitized"]
+    command = [sys.executable, "-m", "neurdicom.plugins.devtools.sanitizer.child"]
     try:
         done = subprocess.run(
             command,

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from neurdicom.runtime.archive import Archive
+from neurdicom.plugins.plugin_zip import Archive
 from neurdicom.workers.packages.package_zip import Contents
 
 #: What belongs to the author's workplace and not to the plugin.

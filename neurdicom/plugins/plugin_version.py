@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from neurdicom.runtime.installed import Installed, capped
-from neurdicom.runtime.manifest import Manifest, parse_manifest
+from neurdicom.plugins.manifest import Manifest, parse_manifest
+from neurdicom.plugins.package_version import Installed, capped
 from neurdicom.workers.program import Level, Program
 
 

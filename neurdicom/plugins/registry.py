@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from neurdicom.errors import Conflict, NotFound, PluginError, PluginQuarantined
-from neurdicom.runtime.installed import Installed
+from neurdicom.plugins.package_version import Installed
 
 #: So many failures at load, with no load that succeeded between them, put a version into quarantine.
 QUARANTINE_AFTER = 3

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from neurdicom.runtime.params import Param
+from neurdicom.plugins.params import Param
 from neurdicom.workers.program import Input, Program, Result
 
 ToolType = Literal["plugin", "model"]

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import orjson
 from pydicom import dcmread
 
-from neurdicom.authoring import vitals
-from neurdicom.authoring.guarded import GuardedImage
-from neurdicom.authoring.heap import block_size
 from neurdicom.errors import PluginFailed
+from neurdicom.plugins.devtools import resources as vitals
+from neurdicom.plugins.devtools.guard_page import GuardedImage
+from neurdicom.plugins.devtools.heap import block_size
 from neurdicom.workers.loaders import loaders as loading
 from neurdicom.workers.loaders import native, results
 from neurdicom.workers.program import Program

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from neurdicom.authoring.packing import pack_folder
-from neurdicom.runtime.archive import Archive
-from neurdicom.runtime.manifest import Manifest
-from neurdicom.runtime.params import Param, ParamType, ParamValue, convert_arguments
-from neurdicom.runtime.plugin import Plugin
+from neurdicom.plugins.devtools.packing import pack_folder
+from neurdicom.plugins.manifest import Manifest
+from neurdicom.plugins.params import Param, ParamType, ParamValue, convert_arguments
+from neurdicom.plugins.plugin_version import Plugin
+from neurdicom.plugins.plugin_zip import Archive
 from neurdicom.workers.program import Program
 
 

@@ -1,0 +1,1 @@
+"""Plugins and models as packages: manifest, parameters, versions, registry, and the services that install them."""
