@@ -13,6 +13,20 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from neurdicom.archive.bulk import BulkService
+from neurdicom.archive.edit import EditService
+from neurdicom.archive.files import FileService
+from neurdicom.archive.frames import FrameService
+from neurdicom.archive.ingest.service import IngestService
+from neurdicom.archive.metadata import MetadataService
+from neurdicom.archive.query import QueryService
+from neurdicom.archive.reindex import ReindexReport, reindex
+from neurdicom.archive.remove import RemoveService
+from neurdicom.archive.render import RenderService
+from neurdicom.archive.retrieve import RetrieveService
+from neurdicom.archive.search import SearchService
+from neurdicom.archive.targets import TargetService
+from neurdicom.archive.upload import UploadService
 from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
@@ -32,15 +46,9 @@ from neurdicom.plugins.tools import ToolSet, ToolType
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
-from neurdicom.services.bulk import BulkService
 from neurdicom.services.commitment import KIND as COMMITMENT
 from neurdicom.services.commitment import CommitmentRunner, CommitmentService
-from neurdicom.services.edit import EditService
-from neurdicom.services.files import FileService
-from neurdicom.services.frames import FrameService
-from neurdicom.services.ingest import IngestService
 from neurdicom.services.jobs import JobService, Runner
-from neurdicom.services.metadata import MetadataService
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Peer
 from neurdicom.services.process import ProcessService
@@ -49,20 +57,12 @@ from neurdicom.services.process.jobs import KIND as PROCESS
 from neurdicom.services.process.jobs import ProcessRunner
 from neurdicom.services.process.submission import ProcessJobs
 from neurdicom.services.process.turns import Turns
-from neurdicom.services.query import QueryService
-from neurdicom.services.reindex import ReindexReport, reindex
 from neurdicom.services.remote import RemoteService
-from neurdicom.services.remove import RemoveService
-from neurdicom.services.render import RenderService
 from neurdicom.services.results import ResultService, mark_unclean
-from neurdicom.services.retrieve import RetrieveService
 from neurdicom.services.rules import RuleService
-from neurdicom.services.search import SearchService
 from neurdicom.services.stable import StableService
-from neurdicom.services.targets import TargetService
 from neurdicom.services.transfer import TransferService
 from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
-from neurdicom.services.upload import UploadService
 from neurdicom.web import (
     events,
     instances,

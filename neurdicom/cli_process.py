@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neurdicom.archive.selection import MANY
 from neurdicom.config import load_settings
 from neurdicom.errors import Invalid, NeurdicomError, Unavailable
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.services.process import FORMATS
-from neurdicom.services.selection import MANY
 
 if TYPE_CHECKING:
     from neurdicom.cli_jobs import Jobs

@@ -3,14 +3,14 @@
 from http import HTTPStatus
 from typing import Any
 
+from neurdicom.archive.bulk import PIXEL_DATA
+from neurdicom.archive.targets import Target
 from neurdicom.dicom.codec.transfer_syntaxes import NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import EXPLICIT
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames
 from neurdicom.dicomweb.multipart import Part, one, send_multipart
-from neurdicom.services.bulk import PIXEL_DATA
-from neurdicom.services.targets import Target
 from neurdicom.web.downloads import Download, send_download
 from neurdicom.web.ranges import parse_range
 from neurdicom.web.routing import BINARY, Parameter, operation

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
 
+from neurdicom.archive.frames import FrameData
+from neurdicom.archive.targets import Target
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import (
     ENCODED,
@@ -19,8 +21,6 @@ from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.errors import Malformed
-from neurdicom.services.frames import FrameData
-from neurdicom.services.targets import Target
 from neurdicom.web.downloads import send_head, send_stream
 from neurdicom.web.routing import BINARY, operation
 

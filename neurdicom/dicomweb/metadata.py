@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import orjson
 
+from neurdicom.archive.targets import Target
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart
-from neurdicom.services.targets import Target
 from neurdicom.web.downloads import send_head, send_stream
 from neurdicom.web.routing import operation
 

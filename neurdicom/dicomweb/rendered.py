@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from neurdicom.archive.bulk import PIXEL_DATA
+from neurdicom.archive.render import ImageOptions
+from neurdicom.archive.targets import Target
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
@@ -12,9 +15,6 @@ from neurdicom.dicomweb.frames import parse_frames
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.pictures import PARAMETERS, quality_of, viewport_of, window_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
-from neurdicom.services.bulk import PIXEL_DATA
-from neurdicom.services.render import ImageOptions
-from neurdicom.services.targets import Target
 from neurdicom.web.downloads import send_buffer, send_download
 from neurdicom.web.routing import BINARY, operation
 

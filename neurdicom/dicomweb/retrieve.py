@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from neurdicom.archive.files import Given
+from neurdicom.archive.targets import Target
 from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, one, send_multipart
 from neurdicom.errors import NotFound
-from neurdicom.services.files import Given
-from neurdicom.services.targets import Target
 from neurdicom.web.downloads import MEDIA_TYPE, send_download
 from neurdicom.web.routing import BINARY, operation
 

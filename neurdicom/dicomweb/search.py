@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from tornado.iostream import StreamClosedError
 
+from neurdicom.archive.query import PAGE, Matches
 from neurdicom.dicom.codec.dictionary import keyword, tag_of
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.query.attributes import Level
@@ -18,7 +19,6 @@ from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFE
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.search_query import SearchQuery, read_search
 from neurdicom.errors import Unavailable
-from neurdicom.services.query import PAGE, Matches
 from neurdicom.web.downloads import send_head
 from neurdicom.web.routing import BOOLEAN, Parameter, operation
 

@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from neurdicom import errors
+from neurdicom.archive.upload import Store, StoredReference
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
-from neurdicom.services.upload import Store, StoredReference
 from neurdicom.web.routing import BINARY, STRING, operation
 
 log = logging.getLogger(__name__)

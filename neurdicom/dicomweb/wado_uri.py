@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from neurdicom.archive.render import ImageOptions
+from neurdicom.archive.targets import Target
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import ANY, Choice, Offer, choose, parse_accept
@@ -12,8 +14,6 @@ from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import Region, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
-from neurdicom.services.render import ImageOptions
-from neurdicom.services.targets import Target
 from neurdicom.web.downloads import MEDIA_TYPE, send_download
 from neurdicom.web.routing import BINARY, Parameter, operation
 

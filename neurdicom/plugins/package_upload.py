@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any, Generic, TypeVar
 
+from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge
 from neurdicom.plugins.package_version import Installed
 from neurdicom.plugins.packages import PackageService
-from neurdicom.services.upload.multipart import MultipartReader, PartBegins, PartData
 
 VersionT = TypeVar("VersionT", bound=Installed)
 

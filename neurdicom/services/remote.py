@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from neurdicom.archive.selection import MANY, MAX_IDS
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.codec.json_model import to_tags
 from neurdicom.dicom.query.attributes import Level
@@ -13,7 +14,6 @@ from neurdicom.errors import Invalid, NotFound
 from neurdicom.security.access import Principal
 from neurdicom.services.jobs import Job, JobService
 from neurdicom.services.node_fields import METHODS
-from neurdicom.services.selection import MANY, MAX_IDS
 from neurdicom.services.transfer_jobs import Peers, ids_of
 
 #: Unique keys that an entity of a level is retrieved by (PS3.4 C.4.2.1.4).

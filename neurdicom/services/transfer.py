@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurdicom.archive.render import RenderService
+from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.errors import NotAvailable, NotFound
-from neurdicom.services.render import RenderService
-from neurdicom.services.retrieve import RetrieveService
 
 #: Instances that are selected at a time.
 PAGE = 1000

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing
 from typing import Any, cast
 
+from neurdicom.archive.selection import MANY
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
@@ -12,7 +13,6 @@ from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
 from neurdicom.services.jobs import Failure, Item, Job, Outcome, Runner
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Node, Peer, Progress
-from neurdicom.services.selection import MANY
 
 #: Failures and warnings that are told of one item.
 _TOLD = 20

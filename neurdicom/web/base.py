@@ -26,32 +26,32 @@ from neurdicom.web.routing import METHODS, Operation
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from neurdicom.archive.bulk import BulkService
+    from neurdicom.archive.edit import EditService
+    from neurdicom.archive.files import FileService
+    from neurdicom.archive.frames import FrameService
+    from neurdicom.archive.ingest.service import IngestService
+    from neurdicom.archive.metadata import MetadataService
+    from neurdicom.archive.query import QueryService
+    from neurdicom.archive.remove import RemoveService
+    from neurdicom.archive.render import RenderService
+    from neurdicom.archive.retrieve import RetrieveService
+    from neurdicom.archive.search import SearchService
+    from neurdicom.archive.targets import TargetService
+    from neurdicom.archive.upload import UploadService
     from neurdicom.config import Settings
     from neurdicom.dimse.service import DimseService
     from neurdicom.plugins.models import ModelService
     from neurdicom.plugins.plugins import PluginService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
-    from neurdicom.services.bulk import BulkService
-    from neurdicom.services.edit import EditService
-    from neurdicom.services.files import FileService
-    from neurdicom.services.frames import FrameService
-    from neurdicom.services.ingest import IngestService
     from neurdicom.services.jobs import JobService
-    from neurdicom.services.metadata import MetadataService
     from neurdicom.services.nodes import NodeService
     from neurdicom.services.process import ProcessService
     from neurdicom.services.process.submission import ProcessJobs
-    from neurdicom.services.query import QueryService
     from neurdicom.services.remote import RemoteService
-    from neurdicom.services.remove import RemoveService
-    from neurdicom.services.render import RenderService
     from neurdicom.services.results import ResultService
-    from neurdicom.services.retrieve import RetrieveService
     from neurdicom.services.rules import RuleService
-    from neurdicom.services.search import SearchService
-    from neurdicom.services.targets import TargetService
-    from neurdicom.services.upload import UploadService
     from neurdicom.workers.executor import Executor
 
 log = logging.getLogger(__name__)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
 from neurdicom.errors import Invalid, NotAvailable
-from neurdicom.services.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import send_buffer
 from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation

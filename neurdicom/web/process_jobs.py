@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from neurdicom.archive.selection import MANY, MAX_IDS, NAME_OF, Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
 from neurdicom.services.process import FORMATS
 from neurdicom.services.process.request import TOOLS
-from neurdicom.services.selection import MANY, MAX_IDS, NAME_OF, Selection
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 from python_multipart.multipart import parse_options_header
 
+from neurdicom.archive.upload import Upload
 from neurdicom.errors import NeurdicomError
-from neurdicom.services.upload import Upload
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.problems import problem, status_of
 from neurdicom.web.routing import BINARY, STRING, Route, operation

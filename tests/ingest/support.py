@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurdicom.archive.ingest.service import IngestService, Result
+from neurdicom.archive.upload import UploadService
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
-from neurdicom.services.ingest import IngestService, Result
-from neurdicom.services.upload import UploadService
 
 
 @dataclass

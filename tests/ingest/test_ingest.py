@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from neurdicom.archive.ingest import commit
+from neurdicom.archive.ingest import service as ingest
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotDicom, Unavailable
-from neurdicom.services import commit, ingest
 from neurdicom.testing.faults import Fault
 from tests.ingest.support import archive
 from tests.support.files import ROOT, dicom_file

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from neurdicom.archive.ingest import recovery
+from neurdicom.archive.reindex import reindex
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Unavailable
-from neurdicom.services import recovery
-from neurdicom.services.reindex import reindex
 from neurdicom.testing.blobs import put
 from neurdicom.testing.faults import Fault
 from tests.ingest.support import archive

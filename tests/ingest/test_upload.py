@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from neurdicom.archive.upload import UploadService
+from neurdicom.archive.upload import service as upload_service
+from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotDicom, TooLarge, Unavailable
-from neurdicom.services.upload import UploadService
-from neurdicom.services.upload import service as upload_service
-from neurdicom.services.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.testing.faults import Fault
 from tests.ingest.support import archive
 from tests.support.files import ROOT, dicom_file
@@ -197,7 +197,7 @@ def test_a_body_past_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurdicom.services.upload.results.MAX_FILES", 3)
+    monkeypatch.setattr("neurdicom.archive.upload.results.MAX_FILES", 3)
     body = form(*(file_part(f"{number}.dcm", dicom_file(number)) for number in range(5)))
 
     async def test() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from neurdicom.archive.upload import zip as zip_reader
 from neurdicom.errors import Malformed, NeurdicomError, NotDicom, TooLarge
-from neurdicom.services.upload import archive as zip_reader
 from tests.ingest.support import archive
 from tests.ingest.test_upload import FORM, file_part, form
 from tests.support.files import ROOT, dicom_file

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from neurdicom.archive.ingest.service import IngestService
+from neurdicom.archive.query import Matches, QueryService
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.services.ingest import IngestService
-from neurdicom.services.query import Matches, QueryService
 
 
 class Archive:

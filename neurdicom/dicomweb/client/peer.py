@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
+from neurdicom.archive.files import FileService
+from neurdicom.archive.ingest.service import IngestService, Result
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import Connections
 from neurdicom.dicomweb.client.query import first_text, search, study_path
 from neurdicom.dicomweb.client.receive import receive
 from neurdicom.dicomweb.client.send import Sender, Sent
 from neurdicom.errors import Invalid, PeerFailed, Unavailable
-from neurdicom.services.files import FileService
-from neurdicom.services.ingest import IngestService, Result
 from neurdicom.services.peers import Method, Node, Peer, Progress
 
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"

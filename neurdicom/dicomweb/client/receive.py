@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+from neurdicom.archive.ingest.commit import Lane
+from neurdicom.archive.ingest.service import Arrival, IngestService, Result
+from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.dicomweb.client.connection import Connections
 from neurdicom.errors import Malformed, PeerFailed, Unavailable
-from neurdicom.services.commit import Lane
-from neurdicom.services.ingest import Arrival, IngestService, Result
 from neurdicom.services.peers import Node
-from neurdicom.services.upload.multipart import MultipartReader, PartBegins, PartData
 
 #: As stored, in whatever transfer syntax, many or one.
 _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*;q=0.5'

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
+from neurdicom.archive.files import File, FileService, Given
 from neurdicom.dicom.header import EXPLICIT
 from neurdicom.dicomweb.client.connection import Answer, Connections, check_answer, failure
 from neurdicom.errors import NeurdicomError, PeerFailed
-from neurdicom.services.files import File, FileService, Given
 from neurdicom.services.peers import Node
 
 #: Bytes and instances of one request; a larger instance has one of its own.

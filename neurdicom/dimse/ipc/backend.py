@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from neurdicom.archive.ingest.service import IngestService
 from neurdicom.config import Settings
 from neurdicom.dicom.header import Header, Layout
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
 from neurdicom.dimse.scp.policy import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
 from neurdicom.services.commitment import CommitmentService
-from neurdicom.services.ingest import IngestService
 from neurdicom.services.nodes import NodeService
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
+from neurdicom.archive.query import QueryService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Node
-from neurdicom.services.query import QueryService
 from neurdicom.services.transfer import PAGE, OutgoingFile, TransferService
 
 

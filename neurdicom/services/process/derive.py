@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from neurdicom.archive.ingest.service import IngestService, disk_error
+from neurdicom.archive.remove import RemoveService
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.header import Header
@@ -21,8 +23,6 @@ from neurdicom.dicom.part10 import read_header
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NeurdicomError, NotAvailable
 from neurdicom.plugins.tools import Tool
-from neurdicom.services.ingest import IngestService, disk_error
-from neurdicom.services.remove import RemoveService
 from neurdicom.workers.executor import Input
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply

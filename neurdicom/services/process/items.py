@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
+from neurdicom.archive.selection import Selection, Selector
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Query
 from neurdicom.errors import Invalid
 from neurdicom.plugins.tools import Tool
 from neurdicom.services.origin import is_derived_here
-from neurdicom.services.selection import Selection, Selector
 
 #: Modalities whose instances have pixels that are no picture of a patient, or none.
 _NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "AU", "ECG"})

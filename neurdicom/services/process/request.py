@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from neurdicom.archive.selection import Selection
 from neurdicom.errors import Invalid
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.services.process.work import FORMATS, Work
-from neurdicom.services.selection import Selection
 
 #: Types of tools, by what a request calls them.
 TOOLS: tuple[ToolType, ...] = ("plugin", "model")

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from neurdicom.archive.selection import MANY, Selection
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
@@ -16,7 +17,6 @@ from neurdicom.services.process.jobs import KIND
 from neurdicom.services.process.request import as_request, options_of, tool_of
 from neurdicom.services.process.service import ProcessService
 from neurdicom.services.process.work import Work
-from neurdicom.services.selection import MANY, Selection
 
 _FIELDS = ("plugin", "model", "params", "format", "store", "cache", "frame", *MANY, "level", "filters", "dry_run")
 

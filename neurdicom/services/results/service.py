@@ -9,12 +9,12 @@ from pathlib import Path
 
 import orjson
 
+from neurdicom.archive.render import PIXELS
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.terms import Having
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.plugins.tools import ToolType
-from neurdicom.services.render import PIXELS
 from neurdicom.services.results.keeper import Keeper, Kept
 from neurdicom.services.results.liveness import Liveness, located
 from neurdicom.services.results.record import BESIDE, ENCODED, Body, Record, merged, representation

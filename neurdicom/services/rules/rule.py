@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
+from neurdicom.archive.selection import Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Condition
 from neurdicom.errors import Invalid
-from neurdicom.services.selection import Selection
 
 _FIELDS: Final = ("name", "enabled", "conditions", "action")
 

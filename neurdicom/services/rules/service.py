@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+from neurdicom.archive.selection import Selection
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
@@ -18,7 +19,6 @@ from neurdicom.services.process import Work
 from neurdicom.services.process.submission import ProcessJobs
 from neurdicom.services.rules.rule import Rule
 from neurdicom.services.rules.runs import RunLog
-from neurdicom.services.selection import Selection
 from neurdicom.services.stable import Stable, StableService
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurdicom.archive.render import PIXELS
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
@@ -14,7 +15,6 @@ from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment
 from neurdicom.pixels.decode.stored import Found, FrameIndex, find_frames
-from neurdicom.services.render import PIXELS
 from neurdicom.workers.pool import WorkerPool
 
 _PIECE = 1 << 20

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NotAvailable, NotFound
-from neurdicom.services.search import SearchService
 
 #: Instances that are looked at for one with pixels, from the middle of a series.
 _TRIES = 20

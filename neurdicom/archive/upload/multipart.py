@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from neurdicom.archive.upload.names import shown_name
 from neurdicom.errors import Malformed
-from neurdicom.services.upload.names import shown_name
 
 #: Headers of a part, and bytes in one of them.
 _MAX_HEADERS = 32

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from neurdicom.archive.render import RenderService
+from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import NotAvailable, NotFound
-from neurdicom.services.render import RenderService
-from neurdicom.services.retrieve import RetrieveService
 
 
 class File(Protocol):

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.filters import parse_filters
 from neurdicom.errors import Invalid, NotFound
-from neurdicom.services.search import SearchService
 
 #: What each level is called where there are several.
 MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}

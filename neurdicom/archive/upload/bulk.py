@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from pydicom.uid import UID, AllTransferSyntaxes
 
+from neurdicom.archive.ingest.service import Inflow, IngestService, disk_error
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.codec.assemble import Bulk, assemble_file
 from neurdicom.dicom.codec.native_xml import from_xml
@@ -16,7 +17,6 @@ from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.dicom.header import DEFLATED, EXPLICIT, IMPLICIT
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
 from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
-from neurdicom.services.ingest import Inflow, IngestService, disk_error
 
 #: Bytes of all metadata in one body; it is held in memory.
 MAX_METADATA = 16 * 1024 * 1024

@@ -1,9 +1,9 @@
 """Takes bodies of uploads, of every kind."""
 
-from neurdicom.services.ingest import IngestService
-from neurdicom.services.upload.body import Upload, too_large
-from neurdicom.services.upload.names import shown_name
-from neurdicom.services.upload.store import Store
+from neurdicom.archive.ingest.service import IngestService
+from neurdicom.archive.upload.body import Upload, too_large
+from neurdicom.archive.upload.names import shown_name
+from neurdicom.archive.upload.store import Store
 
 #: What is read and thrown away of a body that is refused, so that the sender gets to read why: most clients see a
 #: broken connection when it is closed on them while they send.

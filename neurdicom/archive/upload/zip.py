@@ -7,11 +7,11 @@ import zipfile
 import zlib
 from typing import IO
 
+from neurdicom.archive.ingest.service import Inflow, IngestService
+from neurdicom.archive.upload.names import shown_name
+from neurdicom.archive.upload.results import MAX_FILES, Results
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import Malformed, NeurdicomError, NotDicom, TooLarge
-from neurdicom.services.ingest import Inflow, IngestService
-from neurdicom.services.upload.names import shown_name
-from neurdicom.services.upload.results import MAX_FILES, Results
 
 #: What a ZIP may unpack to: so much, and so many times its own size. Blank images shrink a lot, but not all of them.
 UNPACKED_BYTES = 1 << 30

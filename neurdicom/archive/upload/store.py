@@ -5,15 +5,15 @@ from typing import Any
 
 from python_multipart.multipart import parse_options_header
 
+from neurdicom.archive.ingest.service import IngestService, Result
+from neurdicom.archive.upload.body import Upload
+from neurdicom.archive.upload.bulk import MetadataParts
+from neurdicom.archive.upload.files import FileReader
+from neurdicom.archive.upload.multipart import Event, PartBegins, PartData
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import media_storage
 from neurdicom.errors import Conflict, Malformed, NeurdicomError, NotDicom
-from neurdicom.services.ingest import IngestService, Result
-from neurdicom.services.upload.body import Upload
-from neurdicom.services.upload.bulk import MetadataParts
-from neurdicom.services.upload.files import FileReader
-from neurdicom.services.upload.multipart import Event, PartBegins, PartData
 
 DICOM = "application/dicom"
 METADATA = ("application/dicom+json", "application/dicom+xml", "application/json", "application/xml")

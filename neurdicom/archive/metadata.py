@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 
 import orjson
 
+from neurdicom.archive.targets import Target
 from neurdicom.catalog.base import Catalog, DescribedInstance
 from neurdicom.dicom.edits.apply import apply_to_json
-from neurdicom.services.targets import Target
 
 #: Bytes of headers that are held at a time: a series of thousands of slices; an answer of more is streamed.
 PAGE = 32 * 1024 * 1024

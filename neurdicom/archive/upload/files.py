@@ -1,9 +1,9 @@
 """One file of an upload as it arrives: an instance, a ZIP of files, or neither; its first bytes tell."""
 
+from neurdicom.archive.ingest.service import Arrival, IngestService, Witness
+from neurdicom.archive.upload.results import Results
+from neurdicom.archive.upload.zip import ZipReader
 from neurdicom.errors import NotDicom
-from neurdicom.services.ingest import Arrival, IngestService, Witness
-from neurdicom.services.upload.archive import ZipReader
-from neurdicom.services.upload.results import Results
 
 #: Bytes that tell what a file is: the preamble and the prefix of PS3.10 7.1.
 PROBE = 132

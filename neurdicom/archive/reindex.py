@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from neurdicom.archive.ingest.recovery import Recovery, read_instance
 from neurdicom.blobs.base import BlobRef, BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.errors import NeurdicomError
-from neurdicom.services.recovery import Recovery, read_instance
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Coroutine
 
+from neurdicom.archive.ingest.commit import Lane
+from neurdicom.archive.ingest.service import Result
 from neurdicom.errors import NeurdicomError, TooLarge
-from neurdicom.services.commit import Lane
-from neurdicom.services.ingest import Result
 
 #: Files in one upload: their results are held in memory until the answer.
 MAX_FILES = 65_535

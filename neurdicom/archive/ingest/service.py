@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
+from neurdicom.archive.ingest.commit import CommitQueue, Follower, Lane
+from neurdicom.archive.ingest.recovery import Recovery, new_instance
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError, Unavailable
-from neurdicom.services.commit import CommitQueue, Follower, Lane
-from neurdicom.services.recovery import Recovery, new_instance
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")

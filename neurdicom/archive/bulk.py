@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from neurdicom.archive.stored import StoredBytes
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, Layout
@@ -17,7 +18,6 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment
 from neurdicom.pixels.decode.stored import value_places
-from neurdicom.services.stored import StoredBytes
 
 #: The way to an element: sequences with the number of an item in each, and its tag at the end.
 _PATH = re.compile(r"(?:[0-9A-F]{8}/[0-9]{1,6}/){0,64}[0-9A-F]{8}")

@@ -2,11 +2,11 @@
 
 import asyncio
 
+from neurdicom.archive.ingest.service import IngestService, Result
+from neurdicom.archive.upload.files import FileReader
+from neurdicom.archive.upload.multipart import Event, MultipartReader, PartBegins, PartData
+from neurdicom.archive.upload.results import Results
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge
-from neurdicom.services.ingest import IngestService, Result
-from neurdicom.services.upload.files import FileReader
-from neurdicom.services.upload.multipart import Event, MultipartReader, PartBegins, PartData
-from neurdicom.services.upload.results import Results
 
 #: Bytes of a multipart body that are taken apart at a time, and events of them that are handled at a time.
 _SLICE = 32 * 1024

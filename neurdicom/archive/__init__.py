@@ -1,0 +1,1 @@
+"""What a PACS does with what it holds."""
