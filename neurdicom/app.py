@@ -39,6 +39,7 @@ from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
 from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
+from neurdicom.jobs import JobService, Runner
 from neurdicom.lock import FolderLock, server_name
 from neurdicom.plugins.models import ModelService
 from neurdicom.plugins.plugins import PluginService
@@ -48,7 +49,6 @@ from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
 from neurdicom.services.commitment import KIND as COMMITMENT
 from neurdicom.services.commitment import CommitmentRunner, CommitmentService
-from neurdicom.services.jobs import JobService, Runner
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Peer
 from neurdicom.services.process import ProcessService

@@ -11,9 +11,9 @@ from typing import Any
 from neurdicom.blobs.base import BlobRef, BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Forbidden, Invalid, NotFound, PeerFailed
+from neurdicom.jobs import Failure, Item, Job, JobService, Outcome, Runner
+from neurdicom.jobs.retry import Backoff
 from neurdicom.security.access import Principal
-from neurdicom.services.jobs import Failure, Item, Job, JobService, Outcome, Runner
-from neurdicom.services.jobs.retry import Backoff
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Node
 

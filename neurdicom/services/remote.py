@@ -11,8 +11,8 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.named_keys import parse_keys
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotFound
+from neurdicom.jobs import Job, JobService
 from neurdicom.security.access import Principal
-from neurdicom.services.jobs import Job, JobService
 from neurdicom.services.node_fields import METHODS
 from neurdicom.services.transfer_jobs import Peers, ids_of
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.terms import Termed
 from neurdicom.errors import NeurdicomError
-from neurdicom.services.jobs.record import new_id
+from neurdicom.jobs.job import new_id
 
 log = logging.getLogger(__name__)
 

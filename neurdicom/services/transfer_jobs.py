@@ -10,7 +10,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
-from neurdicom.services.jobs import Failure, Item, Job, Outcome, Runner
+from neurdicom.jobs import Failure, Item, Job, Outcome, Runner
 from neurdicom.services.nodes import NodeService
 from neurdicom.services.peers import Node, Peer, Progress
 

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from neurdicom.archive.upload import UploadService
     from neurdicom.config import Settings
     from neurdicom.dimse.service import DimseService
+    from neurdicom.jobs import JobService
     from neurdicom.plugins.models import ModelService
     from neurdicom.plugins.plugins import PluginService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
-    from neurdicom.services.jobs import JobService
     from neurdicom.services.nodes import NodeService
     from neurdicom.services.process import ProcessService
     from neurdicom.services.process.submission import ProcessJobs

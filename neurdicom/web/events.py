@@ -12,8 +12,8 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 
 from neurdicom.errors import Invalid, NeurdicomError
+from neurdicom.jobs import Job, News
 from neurdicom.security.authentication import SESSION_COOKIE
-from neurdicom.services.jobs import Job, News
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.routing import STRING, Parameter, Route, operation
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from neurdicom.errors import Invalid
+from neurdicom.jobs import ITEM_STATES, STATES, Job
 from neurdicom.security.access import Principal
-from neurdicom.services.jobs import ITEM_STATES, STATES, Job
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
 from neurdicom.web.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation

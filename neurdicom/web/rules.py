@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from neurdicom.jobs import STATES
 from neurdicom.security.access import Access
-from neurdicom.services.jobs import STATES
 from neurdicom.services.rules.rule import LONGEST_NAME
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import principal_of

@@ -10,9 +10,9 @@ from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import PeerFailed
+from neurdicom.jobs import Failure, Item, Job, JobService, Outcome, Runner
+from neurdicom.jobs.retry import Backoff
 from neurdicom.security.access import Principal
-from neurdicom.services.jobs import Failure, Item, Job, JobService, Outcome, Runner
-from neurdicom.services.jobs.retry import Backoff
 
 ANN = Principal("ann", "ann@example.org")
 BOB = Principal("bob", "bob@example.org")

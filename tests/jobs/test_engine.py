@@ -14,15 +14,15 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.errors import Forbidden, NotFound, PeerFailed
-from neurdicom.services.jobs import retention
-from neurdicom.services.jobs import service as service_module
-from neurdicom.services.jobs.items import CHUNK
-from neurdicom.services.jobs.lease import Leases
-from neurdicom.services.jobs.queue import FairQueue
-from neurdicom.services.jobs.record import Job, made_at, new_id, now
-from neurdicom.services.jobs.retry import Backoff
-from neurdicom.services.jobs.runner import TRANSFERS
-from neurdicom.services.jobs.store import JobStore
+from neurdicom.jobs import retention
+from neurdicom.jobs import service as service_module
+from neurdicom.jobs.items import CHUNK
+from neurdicom.jobs.job import Job, made_at, new_id, now
+from neurdicom.jobs.lease import Leases
+from neurdicom.jobs.queue import FairQueue
+from neurdicom.jobs.retry import Backoff
+from neurdicom.jobs.runner import TRANSFERS
+from neurdicom.jobs.store import JobStore
 from tests.jobs.support import ANN, BOB, QUICK, ROOT, Worker, ended, service, when
 
 Opener = Callable[[], Catalog]
@@ -268,7 +268,7 @@ def test_two_servers_share_the_jobs(opener: Opener, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_lease_that_is_not_renewed_falls_to_others(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurdicom.services.jobs.lease.LEASE_SECONDS", 0.2)
+    monkeypatch.setattr("neurdicom.jobs.lease.LEASE_SECONDS", 0.2)
 
     async def test(catalog: Catalog) -> None:
         one, two = Leases(catalog, "one"), Leases(catalog, "two")

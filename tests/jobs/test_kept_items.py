@@ -8,13 +8,13 @@ import pytest
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Conflict, Forbidden, NotFound
-from neurdicom.services.jobs import Job, Outcome
-from neurdicom.services.jobs import service as service_module
-from neurdicom.services.jobs.items import CHUNK
-from neurdicom.services.jobs.pace import Pace
-from neurdicom.services.jobs.queue import Places
-from neurdicom.services.jobs.runner import Lane
-from neurdicom.services.jobs.store import LOG_PAGE, JobStore
+from neurdicom.jobs import Job, Outcome
+from neurdicom.jobs import service as service_module
+from neurdicom.jobs.items import CHUNK
+from neurdicom.jobs.pace import Pace
+from neurdicom.jobs.queue import Places
+from neurdicom.jobs.runner import Lane
+from neurdicom.jobs.store import LOG_PAGE, JobStore
 from tests.jobs.support import ANN, BOB, Worker, ended, service, when
 from tests.jobs.test_engine import Opener, leftovers, opened, opener, run, until_no
 

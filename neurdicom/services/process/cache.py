@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from neurdicom.jobs.job import now
 from neurdicom.plugins.tools import Tool
-from neurdicom.services.jobs.record import now
 from neurdicom.services.process.work import Processed, Work
 from neurdicom.services.results import ANY, BESIDE, Body, Hit, Kept, Record, ResultService, representation, result_id
 from neurdicom.workers.executor import Input

@@ -18,9 +18,9 @@ from neurdicom.errors import (
     PluginQuarantined,
     Unavailable,
 )
-from neurdicom.services.jobs import Failure, Item, Job, Outcome, Runner
-from neurdicom.services.jobs.retry import Backoff
-from neurdicom.services.jobs.runner import Lane
+from neurdicom.jobs import Failure, Item, Job, Outcome, Runner
+from neurdicom.jobs.retry import Backoff
+from neurdicom.jobs.runner import Lane
 from neurdicom.services.process.items import Items, Skipped, unit_of
 from neurdicom.services.process.request import as_request, from_request
 from neurdicom.services.process.service import ProcessService

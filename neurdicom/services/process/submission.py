@@ -10,8 +10,8 @@ from neurdicom.archive.selection import MANY, Selection
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
+from neurdicom.jobs import Job, JobService
 from neurdicom.security.access import Principal
-from neurdicom.services.jobs import Job, JobService
 from neurdicom.services.process.items import Items, Skipped
 from neurdicom.services.process.jobs import KIND
 from neurdicom.services.process.request import as_request, options_of, tool_of

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import NotFound
-from neurdicom.services.jobs import JobService
-from neurdicom.services.jobs.record import now
+from neurdicom.jobs import JobService
+from neurdicom.jobs.job import now
 
 _KIND = "rule_runs"
 

@@ -11,9 +11,9 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Conflict, Invalid, NeurdicomError, NotFound, Unavailable
+from neurdicom.jobs import Job, JobService
+from neurdicom.jobs.job import new_id, now
 from neurdicom.security.access import Principal
-from neurdicom.services.jobs import Job, JobService
-from neurdicom.services.jobs.record import new_id, now
 from neurdicom.services.origin import is_derived_here
 from neurdicom.services.process import Work
 from neurdicom.services.process.submission import ProcessJobs

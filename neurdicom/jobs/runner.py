@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from neurdicom.services.jobs.record import Job
-from neurdicom.services.jobs.retry import Backoff
+from neurdicom.jobs.job import Job
+from neurdicom.jobs.retry import Backoff
 
 
 @dataclass(frozen=True, slots=True)

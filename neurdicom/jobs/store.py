@@ -5,8 +5,8 @@ from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import NotFound
-from neurdicom.services.jobs.items import Chunk
-from neurdicom.services.jobs.record import Job
+from neurdicom.jobs.items import Chunk
+from neurdicom.jobs.job import Job
 
 _JOBS = "job"
 _ITEMS = "job_items"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from neurdicom.services.jobs.items import CHUNK, Chunk
-from neurdicom.services.jobs.record import Job
-from neurdicom.services.jobs.runner import Runner
-from neurdicom.services.jobs.store import LOG_PAGE, JobStore
+from neurdicom.jobs.items import CHUNK, Chunk
+from neurdicom.jobs.job import Job
+from neurdicom.jobs.runner import Runner
+from neurdicom.jobs.store import LOG_PAGE, JobStore
 
 
 class ResultReader:

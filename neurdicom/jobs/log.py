@@ -1,6 +1,6 @@
 """In what order the items of a job were over: what a reader of its events has seen, and what not yet."""
 
-from neurdicom.services.jobs.store import LOG_PAGE, JobStore
+from neurdicom.jobs.store import LOG_PAGE, JobStore
 
 
 class Log:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurdicom.errors import NotFound, Unavailable
-from neurdicom.services.jobs.record import Job
-from neurdicom.services.jobs.results import ResultReader
-from neurdicom.services.jobs.store import JobStore
+from neurdicom.jobs.job import Job
+from neurdicom.jobs.results import ResultReader
+from neurdicom.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 

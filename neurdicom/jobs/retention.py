@@ -2,8 +2,8 @@
 
 import time
 
-from neurdicom.services.jobs.record import made_at
-from neurdicom.services.jobs.store import JobStore
+from neurdicom.jobs.job import made_at
+from neurdicom.jobs.store import JobStore
 
 #: How long their records are kept, and how many in all.
 KEEP_SECONDS = 30 * 86400.0

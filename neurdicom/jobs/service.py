@@ -8,18 +8,18 @@ from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Conflict, NeurdicomError, Unavailable
+from neurdicom.jobs.events import Feed
+from neurdicom.jobs.execution import Execution
+from neurdicom.jobs.items import Chunk
+from neurdicom.jobs.job import Job, made_at, new_id, now
+from neurdicom.jobs.lease import Lease, Leases
+from neurdicom.jobs.queue import Places
+from neurdicom.jobs.results import ResultReader
+from neurdicom.jobs.retention import KEEP_SECONDS, purge
+from neurdicom.jobs.retry import Backoff
+from neurdicom.jobs.runner import TRANSFERS, Runner
+from neurdicom.jobs.store import JobStore
 from neurdicom.security.access import Principal, check_self_or_admin
-from neurdicom.services.jobs.execution import Execution
-from neurdicom.services.jobs.feed import Feed
-from neurdicom.services.jobs.items import Chunk
-from neurdicom.services.jobs.lease import Lease, Leases
-from neurdicom.services.jobs.queue import Places
-from neurdicom.services.jobs.record import Job, made_at, new_id, now
-from neurdicom.services.jobs.results import ResultReader
-from neurdicom.services.jobs.retention import KEEP_SECONDS, purge
-from neurdicom.services.jobs.retry import Backoff
-from neurdicom.services.jobs.runner import TRANSFERS, Runner
-from neurdicom.services.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from neurdicom.services.jobs.runner import Outcome
+from neurdicom.jobs.runner import Outcome
 
 #: Items in one document.
 CHUNK = 500

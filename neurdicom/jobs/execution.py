@@ -8,13 +8,13 @@ from contextlib import aclosing
 from typing import Any, Literal, cast
 
 from neurdicom.errors import PeerFailed, Unavailable
-from neurdicom.services.jobs.items import CHUNK, Chunk
-from neurdicom.services.jobs.log import Log
-from neurdicom.services.jobs.pace import Pace
-from neurdicom.services.jobs.record import MAX_ERRORS, Job
-from neurdicom.services.jobs.retry import Backoff
-from neurdicom.services.jobs.runner import Item, Outcome, Runner
-from neurdicom.services.jobs.store import JobStore
+from neurdicom.jobs.items import CHUNK, Chunk
+from neurdicom.jobs.job import MAX_ERRORS, Job
+from neurdicom.jobs.log import Log
+from neurdicom.jobs.pace import Pace
+from neurdicom.jobs.retry import Backoff
+from neurdicom.jobs.runner import Item, Outcome, Runner
+from neurdicom.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Collection
 
-from neurdicom.services.jobs.runner import Lane
+from neurdicom.jobs.runner import Lane
 
 
 class FairQueue:
