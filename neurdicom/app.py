@@ -44,6 +44,8 @@ from neurdicom.lock import FolderLock, server_name
 from neurdicom.plugins.models import ModelService
 from neurdicom.plugins.plugins import PluginService
 from neurdicom.plugins.tools import ToolSet, ToolType
+from neurdicom.rules import RuleService
+from neurdicom.rules.stable import StableService
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
@@ -59,8 +61,6 @@ from neurdicom.services.process.submission import ProcessJobs
 from neurdicom.services.process.turns import Turns
 from neurdicom.services.remote import RemoteService
 from neurdicom.services.results import ResultService, mark_unclean
-from neurdicom.services.rules import RuleService
-from neurdicom.services.stable import StableService
 from neurdicom.services.transfer import TransferService
 from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.web import (

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from neurdicom.jobs import JobService
     from neurdicom.plugins.models import ModelService
     from neurdicom.plugins.plugins import PluginService
+    from neurdicom.rules import RuleService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
     from neurdicom.services.nodes import NodeService
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from neurdicom.services.process.submission import ProcessJobs
     from neurdicom.services.remote import RemoteService
     from neurdicom.services.results import ResultService
-    from neurdicom.services.rules import RuleService
     from neurdicom.workers.executor import Executor
 
 log = logging.getLogger(__name__)

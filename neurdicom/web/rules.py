@@ -3,8 +3,8 @@
 from typing import Any
 
 from neurdicom.jobs import STATES
+from neurdicom.rules.rule import LONGEST_NAME
 from neurdicom.security.access import Access
-from neurdicom.services.rules.rule import LONGEST_NAME
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import principal_of
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items

@@ -1,6 +1,6 @@
 """Rules: when a series is stable and meets conditions, a plugin or a model is run over it."""
 
-from neurdicom.services.rules.rule import Rule
-from neurdicom.services.rules.service import RuleService
+from neurdicom.rules.rule import Rule
+from neurdicom.rules.service import RuleService
 
 __all__ = ["Rule", "RuleService"]
