@@ -41,6 +41,13 @@ from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
 from neurdicom.jobs import JobService, Runner
 from neurdicom.lock import FolderLock, server_name
+from neurdicom.nodes.commitment import KIND as COMMITMENT
+from neurdicom.nodes.commitment import CommitmentRunner, CommitmentService
+from neurdicom.nodes.peer import Peer
+from neurdicom.nodes.remote import RemoteService
+from neurdicom.nodes.service import NodeService
+from neurdicom.nodes.transfer import TransferService
+from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.plugins.models import ModelService
 from neurdicom.plugins.plugins import PluginService
 from neurdicom.plugins.tools import ToolSet, ToolType
@@ -49,20 +56,13 @@ from neurdicom.rules.stable import StableService
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
-from neurdicom.services.commitment import KIND as COMMITMENT
-from neurdicom.services.commitment import CommitmentRunner, CommitmentService
-from neurdicom.services.nodes import NodeService
-from neurdicom.services.peers import Peer
 from neurdicom.services.process import ProcessService
 from neurdicom.services.process.derive import DeriveService
 from neurdicom.services.process.jobs import KIND as PROCESS
 from neurdicom.services.process.jobs import ProcessRunner
 from neurdicom.services.process.submission import ProcessJobs
 from neurdicom.services.process.turns import Turns
-from neurdicom.services.remote import RemoteService
 from neurdicom.services.results import ResultService, mark_unclean
-from neurdicom.services.transfer import TransferService
-from neurdicom.services.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.web import (
     events,
     instances,

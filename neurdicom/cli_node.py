@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from neurdicom.config import Settings, load_settings
-from neurdicom.services.nodes import NodeService
+from neurdicom.nodes.service import NodeService
 
 Result = TypeVar("Result")
 

@@ -14,9 +14,9 @@ from neurdicom.dimse.ipc.process import result_of
 from neurdicom.dimse.ipc.query_retrieve import remote_of
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Invalid
-from neurdicom.services.commitment import Report, Reporter
-from neurdicom.services.peers import Method, Node, Peer, Progress
-from neurdicom.services.transfer import TransferService
+from neurdicom.nodes.commitment import Report, Reporter
+from neurdicom.nodes.peer import Method, Node, Peer, Progress
+from neurdicom.nodes.transfer import TransferService
 
 
 class DimsePeer(Peer, Reporter):

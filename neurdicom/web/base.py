@@ -42,15 +42,15 @@ if TYPE_CHECKING:
     from neurdicom.config import Settings
     from neurdicom.dimse.service import DimseService
     from neurdicom.jobs import JobService
+    from neurdicom.nodes.remote import RemoteService
+    from neurdicom.nodes.service import NodeService
     from neurdicom.plugins.models import ModelService
     from neurdicom.plugins.plugins import PluginService
     from neurdicom.rules import RuleService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
-    from neurdicom.services.nodes import NodeService
     from neurdicom.services.process import ProcessService
     from neurdicom.services.process.submission import ProcessJobs
-    from neurdicom.services.remote import RemoteService
     from neurdicom.services.results import ResultService
     from neurdicom.workers.executor import Executor
 

@@ -4,9 +4,9 @@ from typing import Any
 from urllib.parse import quote
 
 from neurdicom.archive.selection import MAX_IDS
+from neurdicom.nodes.fields import as_answer
+from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES
 from neurdicom.security.access import Access
-from neurdicom.services.node_fields import as_answer
-from neurdicom.services.remote import DEFAULT_MATCHES, MAX_MATCHES
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.cli import main
-from neurdicom.services.nodes import NodeService
+from neurdicom.nodes.service import NodeService
 from tests.support.server import Server
 
 DIMSE = {"name": "ct1", "protocol": "DIMSE", "ae_title": "CT 1", "host": "10.0.0.5", "port": 104}

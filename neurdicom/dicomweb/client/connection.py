@@ -16,7 +16,7 @@ import httpx
 import orjson
 
 from neurdicom.errors import PeerFailed
-from neurdicom.services.peers import Node
+from neurdicom.nodes.peer import Node
 
 #: Seconds to connect, and that a node may be silent.
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)

@@ -13,7 +13,7 @@ from neurdicom.dicomweb.client.query import first_text, search, study_path
 from neurdicom.dicomweb.client.receive import receive
 from neurdicom.dicomweb.client.send import Sender, Sent
 from neurdicom.errors import Invalid, PeerFailed, Unavailable
-from neurdicom.services.peers import Method, Node, Peer, Progress
+from neurdicom.nodes.peer import Method, Node, Peer, Progress
 
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 

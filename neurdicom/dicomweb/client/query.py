@@ -9,7 +9,7 @@ from neurdicom.dicom.codec.json_model import name_text
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import Connections, Query
 from neurdicom.errors import PeerFailed
-from neurdicom.services.peers import Node
+from neurdicom.nodes.peer import Node
 
 #: Matches that are asked for at a time.
 PAGE = 200

@@ -11,7 +11,7 @@ from neurdicom.archive.ingest.service import Arrival, IngestService, Result
 from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.dicomweb.client.connection import Connections
 from neurdicom.errors import Malformed, PeerFailed, Unavailable
-from neurdicom.services.peers import Node
+from neurdicom.nodes.peer import Node
 
 #: As stored, in whatever transfer syntax, many or one.
 _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*;q=0.5'

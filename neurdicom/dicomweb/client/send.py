@@ -11,7 +11,7 @@ from neurdicom.archive.files import File, FileService, Given
 from neurdicom.dicom.header import EXPLICIT
 from neurdicom.dicomweb.client.connection import Answer, Connections, check_answer, failure
 from neurdicom.errors import NeurdicomError, PeerFailed
-from neurdicom.services.peers import Node
+from neurdicom.nodes.peer import Node
 
 #: Bytes and instances of one request; a larger instance has one of its own.
 _BYTES = 16 * 1024 * 1024

@@ -12,8 +12,8 @@ from neurdicom.dicom.header import Header, Layout
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
 from neurdicom.dimse.scp.policy import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
-from neurdicom.services.commitment import CommitmentService
-from neurdicom.services.nodes import NodeService
+from neurdicom.nodes.commitment import CommitmentService
+from neurdicom.nodes.service import NodeService
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any
 from neurdicom.archive.query import QueryService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
-from neurdicom.services.nodes import NodeService
-from neurdicom.services.peers import Node
-from neurdicom.services.transfer import PAGE, OutgoingFile, TransferService
+from neurdicom.nodes.peer import Node
+from neurdicom.nodes.service import NodeService
+from neurdicom.nodes.transfer import PAGE, OutgoingFile, TransferService
 
 
 class ArchiveVerbs:

@@ -13,9 +13,9 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Forbidden, Invalid, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, Job, JobService, Outcome, Runner
 from neurdicom.jobs.retry import Backoff
+from neurdicom.nodes.peer import Node
+from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Principal
-from neurdicom.services.nodes import NodeService
-from neurdicom.services.peers import Node
 
 log = logging.getLogger(__name__)
 

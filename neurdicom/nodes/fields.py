@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from neurdicom.config import is_ae_title
 from neurdicom.errors import Invalid
-from neurdicom.services.peers import Node
+from neurdicom.nodes.peer import Node
 
 #: Fields of each protocol, and how its nodes may be asked for instances.
 FIELDS = {

@@ -12,9 +12,9 @@ from neurdicom.dicom.query.named_keys import parse_keys
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotFound
 from neurdicom.jobs import Job, JobService
+from neurdicom.nodes.fields import METHODS
+from neurdicom.nodes.transfer_jobs import Peers, ids_of
 from neurdicom.security.access import Principal
-from neurdicom.services.node_fields import METHODS
-from neurdicom.services.transfer_jobs import Peers, ids_of
 
 #: Unique keys that an entity of a level is retrieved by (PS3.4 C.4.2.1.4).
 UNIQUE_KEYS = {

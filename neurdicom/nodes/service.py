@@ -8,8 +8,8 @@ from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Conflict, NotFound
-from neurdicom.services.node_fields import from_document, parse_node, to_document
-from neurdicom.services.peers import Node
+from neurdicom.nodes.fields import from_document, parse_node, to_document
+from neurdicom.nodes.peer import Node
 
 log = logging.getLogger(__name__)
 

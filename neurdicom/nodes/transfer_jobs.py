@@ -11,8 +11,8 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, Job, Outcome, Runner
-from neurdicom.services.nodes import NodeService
-from neurdicom.services.peers import Node, Peer, Progress
+from neurdicom.nodes.peer import Node, Peer, Progress
+from neurdicom.nodes.service import NodeService
 
 #: Failures and warnings that are told of one item.
 _TOLD = 20
