@@ -51,18 +51,18 @@ from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.plugins.models import ModelService
 from neurdicom.plugins.plugins import PluginService
 from neurdicom.plugins.tools import ToolSet, ToolType
+from neurdicom.processing import ProcessService
+from neurdicom.processing.derive import DeriveService
+from neurdicom.processing.jobs import KIND as PROCESS
+from neurdicom.processing.jobs import ProcessRunner
+from neurdicom.processing.results import ResultService, mark_unclean
+from neurdicom.processing.submission import ProcessJobs
+from neurdicom.processing.turns import Turns
 from neurdicom.rules import RuleService
 from neurdicom.rules.stable import StableService
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.first import FirstSignIn
 from neurdicom.security.users import UserService
-from neurdicom.services.process import ProcessService
-from neurdicom.services.process.derive import DeriveService
-from neurdicom.services.process.jobs import KIND as PROCESS
-from neurdicom.services.process.jobs import ProcessRunner
-from neurdicom.services.process.submission import ProcessJobs
-from neurdicom.services.process.turns import Turns
-from neurdicom.services.results import ResultService, mark_unclean
 from neurdicom.web import (
     events,
     instances,

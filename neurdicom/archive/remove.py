@@ -9,7 +9,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.plugins.tools import ToolSet, ToolType
-from neurdicom.services.results import ResultService
+from neurdicom.processing.results import ResultService
 
 _log = logging.getLogger(__name__)
 

@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from neurdicom.nodes.service import NodeService
     from neurdicom.plugins.models import ModelService
     from neurdicom.plugins.plugins import PluginService
+    from neurdicom.processing import ProcessService
+    from neurdicom.processing.results import ResultService
+    from neurdicom.processing.submission import ProcessJobs
     from neurdicom.rules import RuleService
     from neurdicom.security.authentication import Authentication
     from neurdicom.security.users import UserService
-    from neurdicom.services.process import ProcessService
-    from neurdicom.services.process.submission import ProcessJobs
-    from neurdicom.services.results import ResultService
     from neurdicom.workers.executor import Executor
 
 log = logging.getLogger(__name__)

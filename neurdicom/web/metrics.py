@@ -18,7 +18,7 @@ from neurdicom.web.routing import Route
 
 if TYPE_CHECKING:
     from neurdicom.dimse.service import DimseService
-    from neurdicom.services.results import ResultService
+    from neurdicom.processing.results import ResultService
 
 _access_log = logging.getLogger("neurdicom.access")
 

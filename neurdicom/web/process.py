@@ -9,7 +9,7 @@ from typing import Any
 from neurdicom.errors import Malformed
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
-from neurdicom.services.process import FORMATS, Processed, Work
+from neurdicom.processing import FORMATS, Processed, Work
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.downloads import send_buffer, send_part, send_precondition_failed
 from neurdicom.web.routing import BINARY, Parameter, Route, Schema, operation

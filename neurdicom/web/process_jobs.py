@@ -9,8 +9,8 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
-from neurdicom.services.process import FORMATS
-from neurdicom.services.process.request import TOOLS
+from neurdicom.processing import FORMATS
+from neurdicom.processing.request import TOOLS
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler

@@ -4,8 +4,8 @@ from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
-from neurdicom.services.process import FORMATS
-from neurdicom.services.results.filters import FILTERS, KINDS, parse_filters
+from neurdicom.processing import FORMATS
+from neurdicom.processing.results.filters import FILTERS, KINDS, parse_filters
 from neurdicom.web.base import ApiHandler
 from neurdicom.web.entities import MANY
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items

@@ -9,8 +9,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
-from neurdicom.derived import tasks
 from neurdicom.dicom.part10 import read_header
+from neurdicom.processing.dicom_output import tasks
 from tests.derived.objects import as_file, ct_slice, errors_of
 
 #: pydicom's, of values that are bad.

@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.services.results.store import ResultStore
+from neurdicom.processing.results.store import ResultStore
 from tests.plugins.conftest import Site, upload_image
 from tests.plugins.images import ct_image
 from tests.plugins.packages import package

@@ -12,12 +12,12 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
-from neurdicom.derived.attributes import copy_elements, describe_side, sound_elements
-from neurdicom.derived.geometry import Geometry
-from neurdicom.derived.identity import uid_of
-from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, stamp
-from neurdicom.derived.sources import Plane
-from neurdicom.derived.values import Stored, describe_pixels, describe_rescale, describe_window
+from neurdicom.processing.dicom_output.attributes import copy_elements, describe_side, sound_elements
+from neurdicom.processing.dicom_output.common_modules import Record, describe_derivation, finish, instance_number, stamp
+from neurdicom.processing.dicom_output.geometry import Geometry
+from neurdicom.processing.dicom_output.identity import uid_of
+from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.values import Stored, describe_pixels, describe_rescale, describe_window
 
 #: Of the source's series and image, to be kept.
 KEPT = (

@@ -17,9 +17,9 @@ from pydicom.uid import (
     UltrasoundImageStorage,
 )
 
-from neurdicom.derived.geometry import Geometry, geometry_of
 from neurdicom.dicom.edits.apply import apply_to_json
 from neurdicom.dicom.part10 import read_header
+from neurdicom.processing.dicom_output.geometry import Geometry, geometry_of
 
 #: Classes whose instances have one frame; a reference to a frame of one that has more is still not allowed.
 _SINGLE_FRAME: Final = frozenset({

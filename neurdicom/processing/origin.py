@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.derived.record import STATION
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.processing.dicom_output.common_modules import STATION
 
 
 async def is_derived_here(catalog: Catalog, series: str) -> bool | None:

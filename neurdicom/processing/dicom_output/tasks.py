@@ -14,14 +14,14 @@ from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from neurdicom.derived.capture import captures
-from neurdicom.derived.datasets import returned_datasets
-from neurdicom.derived.images import images
-from neurdicom.derived.record import Record
-from neurdicom.derived.sources import read_planes
-from neurdicom.derived.values import as_picture, frames_of
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from neurdicom.errors import NotAvailable, NotInstalled, PluginFailed
+from neurdicom.processing.dicom_output.capture import captures
+from neurdicom.processing.dicom_output.common_modules import Record
+from neurdicom.processing.dicom_output.datasets import returned_datasets
+from neurdicom.processing.dicom_output.images import images
+from neurdicom.processing.dicom_output.sources import read_planes
+from neurdicom.processing.dicom_output.values import as_picture, frames_of
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
 
@@ -63,7 +63,9 @@ def _of_image(arguments: Mapping[str, Any], record: Record) -> list[Dataset]:
     frames = frames_of(np.load(arguments["result"], mmap_mode="r", allow_pickle=False), stack=arguments["stack"])
     if record.tool["produces"].get("type") == "SEGMENTATION":
         _need_highdicom("a segmentation")
-        from neurdicom.derived.segmentation import segmentations  # with highdicom, which takes its time to import
+        from neurdicom.processing.dicom_output.segmentation import (
+            segmentations,  # with highdicom, which takes its time to import
+        )
 
         return segmentations(frames, record)
     if record.tool["input"] == "modality" and (made := images(frames, record)) is not None:
@@ -78,7 +80,7 @@ def _of_json(arguments: Mapping[str, Any], record: Record) -> list[Dataset]:
             'says {"result": {"type": "MEASUREMENTS"}}'
         )
     _need_highdicom("a structured report")
-    from neurdicom.derived.report import report
+    from neurdicom.processing.dicom_output.report import report
 
     return [report(orjson.loads(Path(arguments["result"]).read_bytes()), record)]
 

@@ -9,9 +9,9 @@ import orjson
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from neurdicom.derived.attributes import ascii_code, copy_elements, fit, study_elements
-from neurdicom.derived.identity import uid_of
-from neurdicom.derived.sources import Plane
+from neurdicom.processing.dicom_output.attributes import ascii_code, copy_elements, fit, study_elements
+from neurdicom.processing.dicom_output.identity import uid_of
+from neurdicom.processing.dicom_output.sources import Plane
 
 #: Station Name (0008,1010) of the Contributing Equipment item: the mark of what was derived here.
 STATION: Final = "NEURDICOM"

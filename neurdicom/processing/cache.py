@@ -12,8 +12,8 @@ import orjson
 
 from neurdicom.jobs.job import now
 from neurdicom.plugins.tools import Tool
-from neurdicom.services.process.work import Processed, Work
-from neurdicom.services.results import ANY, BESIDE, Body, Hit, Kept, Record, ResultService, representation, result_id
+from neurdicom.processing.results import ANY, BESIDE, Body, Hit, Kept, Record, ResultService, representation, result_id
+from neurdicom.processing.work import Processed, Work
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
 

@@ -17,11 +17,17 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
-from neurdicom.derived.attributes import copy_elements, describe_side, sound_elements, words
-from neurdicom.derived.capture import KEPT, frame_of_reference, place_frame, planes_of
-from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, stamp
-from neurdicom.derived.sources import Plane
-from neurdicom.derived.values import Array, describe_pixels, describe_rescale, describe_window, quantised
+from neurdicom.processing.dicom_output.attributes import copy_elements, describe_side, sound_elements, words
+from neurdicom.processing.dicom_output.capture import KEPT, frame_of_reference, place_frame, planes_of
+from neurdicom.processing.dicom_output.common_modules import Record, describe_derivation, finish, instance_number, stamp
+from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.values import (
+    Array,
+    describe_pixels,
+    describe_rescale,
+    describe_window,
+    quantised,
+)
 
 _SERIES: Final = words("""
     ProtocolName PerformingPhysicianName OperatorsName PerformedProcedureStepID PerformedProcedureStepStartDate

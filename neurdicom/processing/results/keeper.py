@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neurdicom.errors import NeurdicomError, Unavailable
-from neurdicom.services.results.record import Record
+from neurdicom.processing.results.record import Record
 
 log = logging.getLogger(__name__)
 

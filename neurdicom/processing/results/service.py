@@ -15,11 +15,11 @@ from neurdicom.catalog.terms import Having
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.plugins.tools import ToolType
-from neurdicom.services.results.keeper import Keeper, Kept
-from neurdicom.services.results.liveness import Liveness, located
-from neurdicom.services.results.record import BESIDE, ENCODED, Body, Record, merged, representation
-from neurdicom.services.results.shelf import Shelf
-from neurdicom.services.results.store import ResultStore
+from neurdicom.processing.results.keeper import Keeper, Kept
+from neurdicom.processing.results.liveness import Liveness, located
+from neurdicom.processing.results.record import BESIDE, ENCODED, Body, Record, merged, representation
+from neurdicom.processing.results.shelf import Shelf
+from neurdicom.processing.results.store import ResultStore
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Reply
 

@@ -10,7 +10,7 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Query
 from neurdicom.errors import Invalid
 from neurdicom.plugins.tools import Tool
-from neurdicom.services.origin import is_derived_here
+from neurdicom.processing.origin import is_derived_here
 
 #: Modalities whose instances have pixels that are no picture of a patient, or none.
 _NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "AU", "ECG"})

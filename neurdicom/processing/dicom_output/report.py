@@ -25,12 +25,12 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from neurdicom.derived.attributes import copy_elements, fit, study_elements
-from neurdicom.derived.identity import uid_of
-from neurdicom.derived.record import Record, finish, instance_number, stamp
-from neurdicom.derived.segmentation import coded
-from neurdicom.derived.sources import Plane
 from neurdicom.errors import PluginFailed
+from neurdicom.processing.dicom_output.attributes import copy_elements, fit, study_elements
+from neurdicom.processing.dicom_output.common_modules import Record, finish, instance_number, stamp
+from neurdicom.processing.dicom_output.identity import uid_of
+from neurdicom.processing.dicom_output.segmentation import coded
+from neurdicom.processing.dicom_output.sources import Plane
 
 #: Coding scheme of names that META.json gives no code for.
 _SCHEME: Final = "99NEURDICOM"

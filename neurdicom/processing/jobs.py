@@ -21,11 +21,11 @@ from neurdicom.errors import (
 from neurdicom.jobs import Failure, Item, Job, Outcome, Runner
 from neurdicom.jobs.retry import Backoff
 from neurdicom.jobs.runner import Lane
-from neurdicom.services.process.items import Items, Skipped, unit_of
-from neurdicom.services.process.request import as_request, from_request
-from neurdicom.services.process.service import ProcessService
-from neurdicom.services.process.turns import Turns
-from neurdicom.services.process.work import Processed, Work
+from neurdicom.processing.items import Items, Skipped, unit_of
+from neurdicom.processing.request import as_request, from_request
+from neurdicom.processing.service import ProcessService
+from neurdicom.processing.turns import Turns
+from neurdicom.processing.work import Processed, Work
 
 log = logging.getLogger(__name__)
 

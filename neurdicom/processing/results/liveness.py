@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.services.results.record import Record
+from neurdicom.processing.results.record import Record
 
 #: Instances asked for at a time.
 _AT_ONCE = 1000

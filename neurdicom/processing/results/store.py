@@ -11,7 +11,7 @@ from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.terms import Having, Termed
 from neurdicom.errors import NotFound
-from neurdicom.services.results.record import Body, Record
+from neurdicom.processing.results.record import Body, Record
 
 #: Kind of the catalog's documents.
 DOCUMENTS = "result"

@@ -34,7 +34,9 @@ EXACT = "npy"
 #: The format that asks for DICOM instances.
 DICOM = "dicom"
 
-WRITER = Program(kind="builtin", target="neurdicom.derived.tasks", name="DICOM writer", timeout=300.0, memory=4096)
+WRITER = Program(
+    kind="builtin", target="neurdicom.processing.dicom_output.tasks", name="DICOM writer", timeout=300.0, memory=4096
+)
 
 
 @dataclass(frozen=True, slots=True)

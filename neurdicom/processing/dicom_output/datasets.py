@@ -7,12 +7,12 @@ from typing import Any, Final
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from neurdicom.derived.attributes import copy_elements, study_elements
-from neurdicom.derived.identity import uid_of
-from neurdicom.derived.record import Record, contribution
 from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, PluginFailed
+from neurdicom.processing.dicom_output.attributes import copy_elements, study_elements
+from neurdicom.processing.dicom_output.common_modules import Record, contribution
+from neurdicom.processing.dicom_output.identity import uid_of
 
 #: Transfer syntaxes whose Pixel Data has a length that can be told from the header.
 _NATIVE: Final = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN})

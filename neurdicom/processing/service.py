@@ -13,11 +13,11 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, Gone, Invalid, NeurdicomError, NotAvailable, NotFound
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.plugins.tools import Tool, ToolSet, ToolType
-from neurdicom.services.process.cache import Asked, ResultCache
-from neurdicom.services.process.derive import DICOM, EXACT, DerivedFile, DeriveService, Origin, as_reply
-from neurdicom.services.process.inputs import instance_input, series_inputs, whole_instance
-from neurdicom.services.process.work import Processed, Work
-from neurdicom.services.results import ANY, BESIDE, Record, ResultService
+from neurdicom.processing.cache import Asked, ResultCache
+from neurdicom.processing.derive import DICOM, EXACT, DerivedFile, DeriveService, Origin, as_reply
+from neurdicom.processing.inputs import instance_input, series_inputs, whole_instance
+from neurdicom.processing.results import ANY, BESIDE, Record, ResultService
+from neurdicom.processing.work import Processed, Work
 from neurdicom.workers.executor import Executor, Input, Task
 from neurdicom.workers.program import Reply
 

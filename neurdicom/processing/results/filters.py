@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from neurdicom.catalog.terms import LONGEST, Having
 from neurdicom.errors import Invalid
-from neurdicom.services.results.values import parse_condition
+from neurdicom.processing.results.values import parse_condition
 
 KINDS = ("image", "json", "dicom", "bytes")
 

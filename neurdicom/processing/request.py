@@ -6,7 +6,7 @@ from typing import Any
 from neurdicom.archive.selection import Selection
 from neurdicom.errors import Invalid
 from neurdicom.plugins.tools import Tool, ToolType
-from neurdicom.services.process.work import FORMATS, Work
+from neurdicom.processing.work import FORMATS, Work
 
 #: Types of tools, by what a request calls them.
 TOOLS: tuple[ToolType, ...] = ("plugin", "model")

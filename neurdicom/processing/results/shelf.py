@@ -12,10 +12,10 @@ import orjson
 
 from neurdicom.blobs.local import flush_folder
 from neurdicom.catalog.terms import Having
-from neurdicom.services.results.keeper import Kept, Payload
-from neurdicom.services.results.record import BESIDE, Body, Record
-from neurdicom.services.results.store import ResultStore
-from neurdicom.services.results.values import values_of
+from neurdicom.processing.results.keeper import Kept, Payload
+from neurdicom.processing.results.record import BESIDE, Body, Record
+from neurdicom.processing.results.store import ResultStore
+from neurdicom.processing.results.values import values_of
 
 log = logging.getLogger(__name__)
 

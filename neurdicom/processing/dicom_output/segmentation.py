@@ -15,14 +15,20 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 
-from neurdicom.derived.attributes import fit
-from neurdicom.derived.capture import describe_dimensions, dimension, frame_of_reference, place_frame
-from neurdicom.derived.geometry import Geometry
-from neurdicom.derived.identity import uid_of
-from neurdicom.derived.record import Record, describe_derivation, finish, instance_number, reference
-from neurdicom.derived.sources import Plane
-from neurdicom.derived.values import Array
 from neurdicom.errors import PluginFailed
+from neurdicom.processing.dicom_output.attributes import fit
+from neurdicom.processing.dicom_output.capture import describe_dimensions, dimension, frame_of_reference, place_frame
+from neurdicom.processing.dicom_output.common_modules import (
+    Record,
+    describe_derivation,
+    finish,
+    instance_number,
+    reference,
+)
+from neurdicom.processing.dicom_output.geometry import Geometry
+from neurdicom.processing.dicom_output.identity import uid_of
+from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.values import Array
 
 #: Labels without a description that a result may have; more are no segmentation, but an image of numbers.
 _MOST_UNDESCRIBED: Final = 255

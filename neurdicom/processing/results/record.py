@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from neurdicom.catalog.terms import Term
 from neurdicom.plugins.tools import ToolType
-from neurdicom.services.results.values import values_of
+from neurdicom.processing.results.values import values_of
 
 Kind = Literal["image", "json", "dicom", "bytes"]
 

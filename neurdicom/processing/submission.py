@@ -11,12 +11,12 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.jobs import Job, JobService
+from neurdicom.processing.items import Items, Skipped
+from neurdicom.processing.jobs import KIND
+from neurdicom.processing.request import as_request, options_of, tool_of
+from neurdicom.processing.service import ProcessService
+from neurdicom.processing.work import Work
 from neurdicom.security.access import Principal
-from neurdicom.services.process.items import Items, Skipped
-from neurdicom.services.process.jobs import KIND
-from neurdicom.services.process.request import as_request, options_of, tool_of
-from neurdicom.services.process.service import ProcessService
-from neurdicom.services.process.work import Work
 
 _FIELDS = ("plugin", "model", "params", "format", "store", "cache", "frame", *MANY, "level", "filters", "dry_run")
 

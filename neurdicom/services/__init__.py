@@ -1,1 +1,0 @@
-"""The verbs of the server, free of any framework."""
