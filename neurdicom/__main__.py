@@ -1,6 +1,6 @@
 """`python -m neurdicom`."""
 
-from neurdicom.cli import main
+from neurdicom.cli.main import main
 
 if __name__ == "__main__":
     main()

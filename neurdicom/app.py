@@ -31,6 +31,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
+from neurdicom.data_folder import FolderLock, server_name
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.dicomweb.client import DicomWebPeer
@@ -40,7 +41,6 @@ from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
 from neurdicom.jobs import JobService, Runner
-from neurdicom.lock import FolderLock, server_name
 from neurdicom.nodes.commitment import KIND as COMMITMENT
 from neurdicom.nodes.commitment import CommitmentRunner, CommitmentService
 from neurdicom.nodes.peer import Peer
@@ -61,7 +61,7 @@ from neurdicom.processing.turns import Turns
 from neurdicom.rules import RuleService
 from neurdicom.rules.stable import StableService
 from neurdicom.security.authentication import NoAuthentication
-from neurdicom.security.first import FirstSignIn
+from neurdicom.security.bootstrap import FirstSignIn
 from neurdicom.security.users import UserService
 from neurdicom.web import (
     events,

@@ -15,7 +15,7 @@ from neurdicom.security import accounts as checks
 from neurdicom.security.access import LOCAL_ADMINISTRATOR, Principal
 from neurdicom.security.accounts import Accounts, User, check_email, new_id
 from neurdicom.security.authentication import Authenticator
-from neurdicom.security.first import FirstSignIn, drop_first_sign_in, write_first_sign_in
+from neurdicom.security.bootstrap import FirstSignIn, drop_first_sign_in, write_first_sign_in
 from neurdicom.security.passwords import MAX_LENGTH, Passwords, check_password
 from neurdicom.security.throttle import Throttle
 from neurdicom.security.tokens import TokenStore

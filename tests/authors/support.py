@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from neurdicom.cli_plugin import plugin
+from neurdicom.cli.plugin import plugin
 
 ZOO = Path(__file__).parent / "zoo"
 INCLUDE = Path(__file__).parents[2] / "bridge" / "include"

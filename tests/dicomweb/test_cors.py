@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import sync_playwright
 
-from neurdicom.security.first import read_first_sign_in
+from neurdicom.security.bootstrap import read_first_sign_in
 from tests.support.files import dicom_file
 from tests.support.server import Server
 

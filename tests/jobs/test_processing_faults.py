@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from neurdicom.security.first import read_first_sign_in
+from neurdicom.security.bootstrap import read_first_sign_in
 from tests.jobs.processing import GUID, Client, calls, series_files, tally
 from tests.jobs.sse import all_events, followed
 from tests.support.server import Server

@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from pydicom.data import get_testdata_file
 from scipy.ndimage import gaussian_filter
 
-from neurdicom.cli import main
+from neurdicom.cli.main import main
 from tests.models.conftest import Site
 from tests.plugins.test_resource import wait_for
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.cli import main
+from neurdicom.cli.main import main
 from neurdicom.nodes.service import NodeService
 from tests.support.server import Server
 

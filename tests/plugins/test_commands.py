@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from neurdicom.cli_plugin import plugin
+from neurdicom.cli.plugin import plugin
 from neurdicom.errors import Invalid
 from tests.plugins.images import ct_image
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from neurdicom.cli import main
+from neurdicom.cli.main import main
 from neurdicom.errors import Unauthenticated
 from tests.security.support import open_users
 

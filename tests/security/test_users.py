@@ -14,7 +14,7 @@ from neurdicom.errors import Conflict, Forbidden, Invalid, NotFound, TooManyAtte
 from neurdicom.security.access import Principal
 from neurdicom.security.accounts import Accounts, check_email
 from neurdicom.security.authentication import CACHE_SECONDS, Authenticator, NoAuthentication
-from neurdicom.security.first import FILE_NAME, FIRST_EMAIL, read_first_sign_in
+from neurdicom.security.bootstrap import FILE_NAME, FIRST_EMAIL, read_first_sign_in
 from neurdicom.security.passwords import Passwords
 from neurdicom.security.throttle import PAIR
 from neurdicom.security.tokens import TokenStore

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from neurdicom.security.first import read_first_sign_in
+from neurdicom.security.bootstrap import read_first_sign_in
 from tests.support.server import Server
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from neurdicom.security.first import FILE_NAME
+from neurdicom.security.bootstrap import FILE_NAME
 from tests.support.server import Server
 
 PASSWORD = "correct horse"

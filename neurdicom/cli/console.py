@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from neurdicom.cli_jobs import Event
+from neurdicom.cli.jobs import Event
 
 #: Failures that are printed as they come.
 _SHOWN = 20

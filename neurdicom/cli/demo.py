@@ -24,7 +24,7 @@ from pydicom import data as pydicom_data
 
 from neurdicom.errors import Unavailable
 from neurdicom.plugins.devtools.packing import pack_folder
-from neurdicom.security.first import read_first_sign_in
+from neurdicom.security.bootstrap import read_first_sign_in
 
 #: The pictures of the demo: an abdominal MR, a body CT and an ultrasound, from pydicom's test files.
 FILES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")

@@ -18,8 +18,8 @@ from neurdicom.plugins.params import convert_arguments
 from neurdicom.processing import FORMATS
 
 if TYPE_CHECKING:
-    from neurdicom.cli_jobs import Jobs
-    from neurdicom.cli_show import Show
+    from neurdicom.cli.console import Show
+    from neurdicom.cli.jobs import Jobs
 
 #: Exit statuses: something failed; the job was cancelled.
 FAILED, CANCELLED = 1, 130
@@ -95,8 +95,8 @@ def process(
     texts = _pairs(params, "param")
 
     # These bring libraries that a server which starts by this command line has no need of.
-    from neurdicom.cli_jobs import FolderJobs, HttpJobs
-    from neurdicom.cli_show import Bar, Lines
+    from neurdicom.cli.console import Bar, Lines
+    from neurdicom.cli.jobs import FolderJobs, HttpJobs
 
     show = Lines() if as_json else Bar()
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import click
 
 from neurdicom import __version__
-from neurdicom.cli_model import model
-from neurdicom.cli_node import node
-from neurdicom.cli_plugin import plugin
-from neurdicom.cli_process import process
-from neurdicom.cli_user import user
+from neurdicom.cli.demo import demo
+from neurdicom.cli.model import model
+from neurdicom.cli.node import node
+from neurdicom.cli.plugin import plugin
+from neurdicom.cli.process import process
+from neurdicom.cli.user import user
 from neurdicom.config import Settings, from_text, load_settings
-from neurdicom.demo import demo
 from neurdicom.errors import Invalid, NeurdicomError
 from neurdicom.logs import configure_logging
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from neurdicom.cli_server import install, list_plugins, remove
+from neurdicom.cli.server import install, list_plugins, remove
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
 from neurdicom.processing import FORMATS
