@@ -8,7 +8,7 @@ import orjson
 from markdown_it import MarkdownIt
 
 from neurdicom.app import ROUTES
-from neurdicom.web.openapi import describe
+from neurdicom.http.openapi import describe
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent

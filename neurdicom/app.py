@@ -40,6 +40,9 @@ from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
 from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Unavailable
+from neurdicom.http import openapi
+from neurdicom.http.base import Services, UnknownRoute
+from neurdicom.http.routing import Route
 from neurdicom.jobs import JobService, Runner
 from neurdicom.nodes.commitment import KIND as COMMITMENT
 from neurdicom.nodes.commitment import CommitmentRunner, CommitmentService
@@ -69,7 +72,6 @@ from neurdicom.web import (
     jobs,
     models,
     nodes,
-    openapi,
     operations,
     patients,
     pixels,
@@ -83,9 +85,7 @@ from neurdicom.web import (
     uploads,
     users,
 )
-from neurdicom.web.base import Services, UnknownRoute
 from neurdicom.web.metrics import Metrics, log_request
-from neurdicom.web.routing import Route
 from neurdicom.workers.executor import Executor, PoolExecutor
 from neurdicom.workers.pool import WorkerPool
 

@@ -20,8 +20,8 @@ from neurdicom.security.access import LOCAL_ADMINISTRATOR
 
 if TYPE_CHECKING:
     from neurdicom.app import Server
+    from neurdicom.http.base import Services
     from neurdicom.jobs import News
-    from neurdicom.web.base import Services
 
 #: Seconds that a server which went away may take to come back.
 PATIENCE = 120.0

@@ -11,9 +11,9 @@ from tornado.http1connection import HTTP1Connection
 
 from neurdicom.dicomweb.accept import Choice, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import send_buffer
-from neurdicom.web.routing import BINARY, Parameter, Schema
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.downloads import send_buffer
+from neurdicom.http.routing import BINARY, Parameter, Schema
 
 #: Base path, as Orthanc has it.
 BASE = "/dicom-web"

@@ -11,9 +11,9 @@ from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames
 from neurdicom.dicomweb.multipart import Part, one, send_multipart
-from neurdicom.web.downloads import Download, send_download
-from neurdicom.web.ranges import parse_range
-from neurdicom.web.routing import BINARY, Parameter, operation
+from neurdicom.http.downloads import Download, send_download
+from neurdicom.http.ranges import parse_range
+from neurdicom.http.routing import BINARY, Parameter, operation
 
 _CONTENT = {
     name: {"schema": BINARY}

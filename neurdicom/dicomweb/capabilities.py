@@ -7,8 +7,8 @@ import orjson
 
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
-from neurdicom.web.openapi import describe, operation_id
-from neurdicom.web.routing import BINARY, Operation, Route, operation
+from neurdicom.http.openapi import describe, operation_id
+from neurdicom.http.routing import BINARY, Operation, Route, operation
 
 WADL = "application/vnd.sun.wadl+xml"
 _NAMESPACE = "http://wadl.dev.java.net/2009/02"

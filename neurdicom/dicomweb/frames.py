@@ -21,8 +21,8 @@ from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.errors import Malformed
-from neurdicom.web.downloads import send_head, send_stream
-from neurdicom.web.routing import BINARY, operation
+from neurdicom.http.downloads import send_head, send_stream
+from neurdicom.http.routing import BINARY, operation
 
 #: The most frames that one request may name; a study of more is asked for as a whole.
 MAX_FRAMES = 10_000

@@ -12,8 +12,8 @@ from neurdicom.archive.targets import Target
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart
-from neurdicom.web.downloads import send_head, send_stream
-from neurdicom.web.routing import operation
+from neurdicom.http.downloads import send_head, send_stream
+from neurdicom.http.routing import operation
 
 #: Datasets that are written as XML in one visit to a thread.
 _XML_AT_ONCE = 20

@@ -10,8 +10,8 @@ from tornado.httputil import HTTPConnection
 from tornado.iostream import StreamClosedError
 
 from neurdicom.errors import NotFound
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import send_head
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.downloads import send_head
 
 #: Pieces of fewer bytes are sent together with what goes before them.
 _COPIED = 32 * 1024

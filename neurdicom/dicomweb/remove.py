@@ -3,7 +3,7 @@
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.base import TAG, DicomWebHandler
 from neurdicom.errors import Forbidden, NotFound
-from neurdicom.web.routing import operation
+from neurdicom.http.routing import operation
 
 _DESCRIPTION = "Refused with 403 unless the setting `dicomweb_delete` allows it. What is above and left empty goes too."
 _ANSWERS = {204: "It is gone, and so are its files.", 403: "Deletion here is not allowed."}

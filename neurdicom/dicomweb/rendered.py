@@ -15,8 +15,8 @@ from neurdicom.dicomweb.frames import parse_frames
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.pictures import PARAMETERS, quality_of, viewport_of, window_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
-from neurdicom.web.downloads import send_buffer, send_download
-from neurdicom.web.routing import BINARY, operation
+from neurdicom.http.downloads import send_buffer, send_download
+from neurdicom.http.routing import BINARY, operation
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 PDF = "application/pdf"

@@ -9,8 +9,8 @@ from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, one, send_multipart
 from neurdicom.errors import NotFound
-from neurdicom.web.downloads import MEDIA_TYPE, send_download
-from neurdicom.web.routing import BINARY, operation
+from neurdicom.http.downloads import MEDIA_TYPE, send_download
+from neurdicom.http.routing import BINARY, operation
 
 _MANY = (Offer(MEDIA_TYPE, multipart=True),)
 _ONE = (*_MANY, Offer(MEDIA_TYPE))

@@ -22,7 +22,7 @@ from neurdicom.dicomweb.search import (
 )
 from neurdicom.dicomweb.store import StoreInstances
 from neurdicom.dicomweb.wado_uri import WadoUri
-from neurdicom.web.routing import Route
+from neurdicom.http.routing import Route
 
 STUDY = "/studies/{study}"
 SERIES = STUDY + "/series/{series}"

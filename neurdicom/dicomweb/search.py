@@ -19,8 +19,8 @@ from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFE
 from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.search_query import SearchQuery, read_search
 from neurdicom.errors import Unavailable
-from neurdicom.web.downloads import send_head
-from neurdicom.web.routing import BOOLEAN, Parameter, operation
+from neurdicom.http.downloads import send_head
+from neurdicom.http.routing import BOOLEAN, Parameter, operation
 
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 _PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}

@@ -16,7 +16,7 @@ from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
-from neurdicom.web.routing import BINARY, STRING, operation
+from neurdicom.http.routing import BINARY, STRING, operation
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import Region, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
-from neurdicom.web.downloads import MEDIA_TYPE, send_download
-from neurdicom.web.routing import BINARY, Parameter, operation
+from neurdicom.http.downloads import MEDIA_TYPE, send_download
+from neurdicom.http.routing import BINARY, Parameter, operation
 
 _REFUSED = {
     "anonymize": "instances are not anonymized here",

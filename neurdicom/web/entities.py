@@ -2,9 +2,9 @@
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
-from neurdicom.web.base import ApiHandler
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import Parameter, Route, operation
 from neurdicom.web.listing import list_parameters, parse_query, send_page
-from neurdicom.web.routing import Parameter, Route, operation
 from neurdicom.web.schemas import EDITS_SCHEMA, changes_schema, entity_schema, json_answer, page_answer
 
 #: Whether a deletion takes along what was made.

@@ -12,10 +12,10 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 
 from neurdicom.errors import Invalid, NeurdicomError
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import STRING, Parameter, Route, operation
 from neurdicom.jobs import Job, News
 from neurdicom.security.authentication import SESSION_COOKIE
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.routing import STRING, Parameter, Route, operation
 
 #: Milliseconds after which a client connects again.
 _RECONNECT = 2000

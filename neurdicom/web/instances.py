@@ -2,11 +2,11 @@
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import MEDIA_TYPE, send_download
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.downloads import MEDIA_TYPE, send_download
+from neurdicom.http.routing import BINARY, Parameter, Route, operation
 from neurdicom.web.entities import edits_handler, entity_handler
 from neurdicom.web.listing import list_parameters, parse_query, send_page
-from neurdicom.web.routing import BINARY, Parameter, Route, operation
 from neurdicom.web.schemas import page_answer
 from neurdicom.web.uploads import UploadHandler
 

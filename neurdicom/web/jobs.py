@@ -3,11 +3,11 @@
 from typing import Any
 
 from neurdicom.errors import Invalid
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
 from neurdicom.jobs import ITEM_STATES, STATES, Job
 from neurdicom.security.access import Principal
-from neurdicom.web.base import ApiHandler
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
-from neurdicom.web.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}

@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 from tornado.web import RequestHandler
 
 from neurdicom import __version__
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.routing import Route
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import Route
 
 if TYPE_CHECKING:
     from neurdicom.dimse.service import DimseService

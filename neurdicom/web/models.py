@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from neurdicom.http.routing import STRING
 from neurdicom.web.packages import Resource, package_routes
-from neurdicom.web.routing import STRING
 from neurdicom.workers.model.manifest import schema
 
 _TENSOR = {

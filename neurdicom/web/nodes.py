@@ -4,13 +4,13 @@ from typing import Any
 from urllib.parse import quote
 
 from neurdicom.archive.selection import MAX_IDS
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import BOOLEAN, NUMBER, STRING, Parameter, Route, operation
 from neurdicom.nodes.fields import as_answer
 from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES
 from neurdicom.security.access import Access
-from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
-from neurdicom.web.routing import BOOLEAN, NUMBER, STRING, Parameter, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}

@@ -9,9 +9,9 @@ from typing import Any
 from neurdicom import __version__
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import BOOLEAN, INTEGER, NUMBER, STRING, Route, Schema, operation
 from neurdicom.security.access import Access
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.routing import BOOLEAN, INTEGER, NUMBER, STRING, Route, Schema, operation
 
 #: Seconds in which the catalog has to answer for the server to be ready.
 CATALOG_SECONDS = 5.0

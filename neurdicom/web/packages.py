@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.errors import Invalid
-from neurdicom.plugins.package_upload import MAX_ARCHIVE, PackageUpload
+from neurdicom.http.base import ApiHandler, Services
+from neurdicom.http.routing import BINARY, Parameter, Route, Schema, operation
 from neurdicom.plugins.packages import PackageService
 from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import Access
-from neurdicom.web.base import ApiHandler, Services
 from neurdicom.web.entities import DERIVED, with_derived
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
-from neurdicom.web.routing import BINARY, Parameter, Route, Schema, operation
+from neurdicom.web.package_upload import MAX_ARCHIVE, PackageUpload
 from neurdicom.web.schemas import json_answer
 
 SORTABLE = ("name", "id", "version", "author", "kind", "state", "installed")

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
 from neurdicom.errors import Invalid, NotAvailable
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import send_buffer
-from neurdicom.web.routing import BINARY, NUMBER, Parameter, Route, operation
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.downloads import send_buffer
+from neurdicom.http.routing import BINARY, NUMBER, Parameter, Route, operation
 from neurdicom.workers.pool import Reply
 
 #: NaN and infinity too, which get an answer of their own.

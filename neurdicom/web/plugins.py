@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from neurdicom.http.routing import STRING
 from neurdicom.plugins.manifest import schema
 from neurdicom.web.packages import Resource, package_routes
-from neurdicom.web.routing import STRING
 
 _NULLABLE = {"type": ["string", "null"]}
 _PLUGIN: dict[str, Any] = {

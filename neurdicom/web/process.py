@@ -7,12 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 from neurdicom.errors import Malformed
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.downloads import send_buffer, send_part, send_precondition_failed
+from neurdicom.http.routing import BINARY, Parameter, Route, Schema, operation
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing import FORMATS, Processed, Work
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.downloads import send_buffer, send_part, send_precondition_failed
-from neurdicom.web.routing import BINARY, Parameter, Route, Schema, operation
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
 OPTIONS: Mapping[str, Param] = {

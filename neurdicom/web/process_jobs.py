@@ -7,14 +7,14 @@ from typing import Any
 from neurdicom.archive.selection import MANY, MAX_IDS, NAME_OF, Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing import FORMATS
 from neurdicom.processing.request import TOOLS
-from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler
-from neurdicom.web.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _FRAME = "A frame of each instance, from 1; `all` makes a result of each where the tool takes frames one by one."

@@ -4,13 +4,13 @@ from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import BINARY, INTEGER, NUMBER, STRING, Parameter, Route, operation
 from neurdicom.processing import FORMATS
 from neurdicom.processing.results.filters import FILTERS, KINDS, parse_filters
-from neurdicom.web.base import ApiHandler
 from neurdicom.web.entities import MANY
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
 from neurdicom.web.process import known_validators, send_processed
-from neurdicom.web.routing import BINARY, INTEGER, NUMBER, STRING, Parameter, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
 from neurdicom.jobs import STATES
 from neurdicom.rules.rule import LONGEST_NAME
 from neurdicom.security.access import Access
-from neurdicom.web.base import ApiHandler
 from neurdicom.web.jobs import principal_of
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
-from neurdicom.web.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}

@@ -7,9 +7,9 @@ from python_multipart.multipart import parse_options_header
 
 from neurdicom.archive.upload import Upload
 from neurdicom.errors import NeurdicomError
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.problems import problem, status_of
-from neurdicom.web.routing import BINARY, STRING, Route, operation
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.problems import problem, status_of
+from neurdicom.http.routing import BINARY, STRING, Route, operation
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from neurdicom.errors import Invalid
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import BOOLEAN, STRING, Route, Schema, operation
 from neurdicom.security.access import Access, Principal, check_self_or_admin
 from neurdicom.security.authentication import SESSION_COOKIE
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.routing import BOOLEAN, STRING, Route, Schema, operation
 
 _PASSWORD: Schema = {"type": "string", "minLength": 8, "maxLength": 1024, "format": "password"}
 _EMAIL: Schema = {"type": "string", "maxLength": 254, "examples": ["name@example.org"]}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurdicom.web.ranges import Span, parse_range
+from neurdicom.http.ranges import Span, parse_range
 
 
 @pytest.mark.parametrize(

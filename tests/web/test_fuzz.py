@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from schemathesis import GenerationMode, checks
 
 from neurdicom.app import ROUTES
-from neurdicom.web.openapi import describe
+from neurdicom.http.openapi import describe
 from tests.support.server import Server
 
 checks.load_all_checks()

@@ -10,7 +10,7 @@ from tornado.routing import URLSpec
 from neurdicom.security.access import Access
 
 if TYPE_CHECKING:
-    from neurdicom.web.base import ApiHandler, Services
+    from neurdicom.http.base import ApiHandler, Services
 
 Schema = Mapping[str, Any]
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])

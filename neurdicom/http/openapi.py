@@ -14,10 +14,10 @@ import orjson
 
 from neurdicom import __version__
 from neurdicom.errors import Unauthenticated
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.routing import INTEGER, STRING, Operation, Route, Schema, operation
 from neurdicom.security.access import Access
 from neurdicom.security.authentication import SESSION_COOKIE
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.routing import INTEGER, STRING, Operation, Route, Schema, operation
 
 _PROBLEM_REF: Schema = {"$ref": "#/components/schemas/Problem"}
 
@@ -144,7 +144,7 @@ def _encoded(routes: tuple[Route, ...]) -> bytes:
 @cache
 def docs_page() -> tuple[str, str]:
     """The page with its style and script inside, and the content security policy that lets only these run."""
-    folder = resources.files("neurdicom.web") / "static"
+    folder = resources.files("neurdicom.http") / "static"
     style, script, page = ((folder / name).read_text(encoding="utf-8") for name in ("docs.css", "docs.js", "docs.html"))
     page = page.replace("{{version}}", escape(__version__)).replace("{{style}}", style).replace("{{script}}", script)
     policy = (

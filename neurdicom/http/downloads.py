@@ -9,9 +9,9 @@ import orjson
 from tornado.httputil import HTTPConnection
 from tornado.iostream import StreamClosedError
 
-from neurdicom.web.base import ApiHandler
-from neurdicom.web.problems import problem
-from neurdicom.web.ranges import Span, parse_range
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.problems import problem
+from neurdicom.http.ranges import Span, parse_range
 
 #: Bytes that are copied so that they go out with the headers: that costs less than a call of the kernel for each.
 _COPIED = 1 << 20

@@ -13,15 +13,15 @@ from tornado.httputil import parse_body_arguments
 from tornado.web import HTTPError
 
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
+from neurdicom.http import cors
+from neurdicom.http.early import EarlyAnswerHandler
+from neurdicom.http.problems import problem, problem_of, status_of
+from neurdicom.http.routing import METHODS, Operation
 from neurdicom.logs import REQUEST_ID
 from neurdicom.security.access import Principal, check_access
 from neurdicom.security.authentication import SESSION_COOKIE
 from neurdicom.security.basic import is_basic
 from neurdicom.security.origin import check_loopback_host, check_origin
-from neurdicom.web import cors
-from neurdicom.web.early import EarlyAnswerHandler
-from neurdicom.web.problems import problem, problem_of, status_of
-from neurdicom.web.routing import METHODS, Operation
 
 if TYPE_CHECKING:
     from types import TracebackType
