@@ -19,7 +19,7 @@ from benchmarks.wrk import requests_per_second
 from neurdicom.dicom.part10 import read_header
 from neurdicom.pixels import tasks
 from neurdicom.pixels.encode.arrays import encode_picture
-from neurdicom.pixels.picture import render
+from neurdicom.pixels.grayscale.picture import render
 from neurdicom.pixels.pipeline import aligned_doubles, load_stored, to_double
 
 GOAL = 5.0

@@ -3,18 +3,37 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Literal, Protocol
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
-from neurdicom.plugins.tools import ToolSet, ToolType
-from neurdicom.processing.results import ResultService
 
 _log = logging.getLogger(__name__)
 
 #: Files deleted between two notes of it in the catalog.
 _BATCH = 500
+
+
+class DerivedResults(Protocol):
+    """What was computed from stored instances, and goes with them."""
+
+    async def stored_of(self, name: str, id: str) -> list[str]:
+        """SOP Instance UIDs of the DICOM instances that were made of an entity's, or a tool's, results."""
+
+    async def forget(self, level: Level, entity: str) -> None:
+        """Delete results whose source was deleted."""
+
+    async def forget_tool(self, tool_type: Literal["plugin", "model"], tool: str) -> None:
+        """Delete what a plugin or a model computed."""
+
+
+class InstalledTools(Protocol):
+    """Installed plugins, or models."""
+
+    async def delete(self, id: str) -> None:
+        """Delete one. Raises `NotFound`."""
 
 
 class RemoveService:
@@ -24,13 +43,17 @@ class RemoveService:
     ----------
     catalog : Catalog
     blobs : BlobStore
-    results : ResultService
-    tools : Mapping[str, ToolSet]
+    results : DerivedResults
+    tools : Mapping[str, InstalledTools]
         Plugins and models, by type.
     """
 
     def __init__(
-        self, catalog: Catalog, blobs: BlobStore, results: ResultService, tools: Mapping[ToolType, ToolSet]
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        results: DerivedResults,
+        tools: Mapping[Literal["plugin", "model"], InstalledTools],
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
@@ -69,7 +92,7 @@ class RemoveService:
         await self._results.forget(level, entity)
         await self._delete_made(made)
 
-    async def delete_tool(self, tool_type: ToolType, id: str, *, derived: bool = False) -> None:
+    async def delete_tool(self, tool_type: Literal["plugin", "model"], id: str, *, derived: bool = False) -> None:
         """Delete a plugin or a model, and what it computed; requests that run it get their answers.
 
         Parameters

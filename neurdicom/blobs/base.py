@@ -4,23 +4,15 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from neurdicom.dicom.blob_ref import BlobRef
+
 Piece = bytes | bytearray | memoryview
 
 _HEAD = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class BlobRef:
-    """A stored blob: its key in the store, its size in bytes and the SHA-256 of its bytes in hexadecimal."""
-
-    key: str
-    size: int
-    sha256: str
 
 
 class Spool:

@@ -20,7 +20,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from neurdicom.blobs.base import BlobRef, BlobStore, Spool
+from neurdicom.blobs.base import BlobStore, Spool
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 
 Arguments = ParamSpec("Arguments")

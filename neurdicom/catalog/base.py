@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.terms import Having, Termed
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 

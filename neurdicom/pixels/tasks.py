@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 
 from neurdicom.errors import Invalid, NotFound
-from neurdicom.pixels import transcode as transcoding
 from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
 from neurdicom.pixels.decode.native import native_bytes
 from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.encode import transcode as transcoding
 from neurdicom.pixels.encode.arrays import MEDIA_TYPES, describe, encode_picture
 from neurdicom.pixels.encode.arrays import encode as encode_array
+from neurdicom.pixels.grayscale.picture import crop, render, resize
 from neurdicom.pixels.grayscale.voi import Window, WindowFunction
-from neurdicom.pixels.picture import crop, render, resize
 from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
 
 Answer = tuple[dict[str, Any], bytes | memoryview]

@@ -3,21 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import orjson
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
+from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
 from neurdicom.plugins.params import Param
+from neurdicom.workers.packages.meta import check_meta, parse_meta, plugin_schema
 from neurdicom.workers.program import Result
-
-#: A META.json of more bytes is not one.
-MAX_META = 1024 * 1024
-
-_LONGEST_MESSAGE = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +86,8 @@ class Manifest:
 
 
 @cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of META.json."""
-    text = resources.files(__package__).joinpath("manifest.schema.json").read_bytes()
-    loaded: dict[str, Any] = orjson.loads(text)
-    return loaded
-
-
-@cache
 def _validator() -> Draft202012Validator:
-    return Draft202012Validator(schema())
+    return Draft202012Validator(plugin_schema())
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -113,23 +99,6 @@ def parse_manifest(data: bytes) -> Manifest:
         It is not JSON in UTF-8, or does not meet the schema; `field` is the dotted path of what is wrong.
     """
     return manifest_of(parse_meta(data))
-
-
-def parse_meta(data: bytes) -> Any:
-    """The JSON in the bytes of a META.json. Raises `Invalid` when there is none."""
-    if len(data) > MAX_META:
-        raise Invalid(f"META.json has {len(data)} bytes; at most {MAX_META} are taken", field="META.json")
-    try:
-        return orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        raise Invalid(f"META.json is not JSON in UTF-8: {error}", field="META.json") from error
-
-
-def check_meta(meta: Any, validator: Draft202012Validator) -> None:
-    """Hold a META.json against its schema. Raises `Invalid`; `field` is the dotted path of what is wrong."""
-    error = best_match(validator.iter_errors(meta))
-    if error is not None:
-        raise _invalid(error)
 
 
 def manifest_of(meta: Any) -> Manifest:
@@ -167,16 +136,3 @@ def _check_segments(segments: list[dict[str, Any]]) -> None:
             where = f"result.segments.{index}.number"
             raise Invalid(f"META.json: {where}: two segments have the number {segment['number']}", field=where)
         seen.add(segment["number"])
-
-
-def _invalid(error: ValidationError) -> Invalid:
-    path = [str(part) for part in error.absolute_path]
-    if error.validator == "required":
-        required = cast("list[str]", error.validator_value)
-        path.append(next(name for name in required if name not in cast("dict[str, Any]", error.instance)))
-        return Invalid(f"META.json: {'.'.join(path)} is missing", field=".".join(path))
-    where = ".".join(path)
-    message = error.message
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[: _LONGEST_MESSAGE // 2]} ... {message[-_LONGEST_MESSAGE // 2 :]}"
-    return Invalid(f"META.json: {where}: {message}" if where else f"META.json: {message}", field=where or "META.json")

@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from neurdicom.blobs.base import BlobRef, BlobStore, Piece
+from neurdicom.blobs.base import BlobStore, Piece
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.errors import NotFound
 
 MIB = 1024 * 1024

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, Edit, Outcome
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Like, Query, Value
 from neurdicom.errors import Invalid, Unavailable

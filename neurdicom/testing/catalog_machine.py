@@ -7,8 +7,8 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.dicom.query.attributes import AT_LEVEL, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Value, Word
 from neurdicom.testing.catalog_model import CatalogModel

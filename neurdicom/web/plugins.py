@@ -3,8 +3,8 @@
 from typing import Any
 
 from neurdicom.http.routing import STRING
-from neurdicom.plugins.manifest import schema
 from neurdicom.web.packages import Resource, package_routes
+from neurdicom.workers.packages.meta import plugin_schema
 
 _NULLABLE = {"type": ["string", "null"]}
 _PLUGIN: dict[str, Any] = {
@@ -36,7 +36,7 @@ ROUTES = package_routes(
             "it is accepted."
         ),
         schema=_PLUGIN,
-        meta_schema=schema,
+        meta_schema=plugin_schema,
         service=lambda services: services.plugins,
     )
 )

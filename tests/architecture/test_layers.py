@@ -8,58 +8,44 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "neurdicom"
 
-#: Height of each part; a module imports from its own height's part or from below.
-HEIGHTS = {
-    "errors": 0,
-    "logs": 0,
-    "config": 1,
-    "dicom": 1,
-    "blobs": 2,
-    "security": 4,
-    "catalog": 3,
-    "pixels": 3,
-    "runtime": 4,
-    "derived": 4,
-    "services": 5,
-    "web": 6,
-    "dimse": 6,
-    "dicomweb": 7,
-    "app": 8,
-    "cli": 9,
-}
+#: The ladder, from the bottom: a module imports from its own part, or from parts on lower rungs, never from beside.
+LADDER = (
+    ("errors", "logs"),
+    ("config", "data_folder", "dicom", "client"),
+    ("catalog", "blobs", "pixels"),
+    ("coordination",),
+    ("workers", "security"),
+    ("jobs", "archive", "plugins"),
+    ("processing",),
+    ("nodes", "rules"),
+    ("http",),
+    ("web", "dicomweb", "dimse"),
+    ("app",),
+    ("cli",),
+)
+HEIGHTS = {part: height for height, rung in enumerate(LADDER) for part in rung}
 
-#: Parts beside the ladder: start-up and tools, which may use all of it, and what ships for tests.
-_COMMANDS = {
-    "cli",
-    "cli_jobs",
-    "cli_model",
-    "cli_node",
-    "cli_plugin",
-    "cli_process",
-    "cli_server",
-    "cli_show",
-    "cli_user",
-}
-TOP = {"__init__", "__main__", "authoring", "demo", "lock", "testing"} | _COMMANDS
+#: Parts beside the ladder: the start, and what ships for tests.
+TOP = {"__init__", "__main__", "testing"}
 
 #: Library to the places that may import it, as path prefixes under neurdicom/.
 CONFINED = {
-    "highdicom": ("derived/",),
+    "highdicom": ("processing/dicom_output/",),
     "motor": ("catalog/mongo",),
     "pymongo": ("catalog/mongo",),
     "bson": ("catalog/mongo",),
     "sqlite3": ("catalog/sqlite",),
-    "tornado": ("web/", "dicomweb/", "app.py"),
-    "httpx": ("dicomweb/client", "cli_jobs.py", "cli_server.py"),
+    "tornado": ("http/", "web/", "dicomweb/", "app.py"),
+    "httpx": ("dicomweb/client", "cli/jobs.py", "cli/server.py"),
     "pynetdicom": ("dimse/",),
-    "distributed": ("runtime/dask",),
-    "dask": ("runtime/dask",),
-    "neurdicom._bridge": ("runtime/native.py",),
-    "neurdicom._pixels": ("pixels/loops.py",),
+    "distributed": ("workers/dask",),
+    "dask": ("workers/dask",),
+    "neurdicom._bridge": ("workers/loaders/native.py",),
+    "neurdicom._pixels": ("pixels/kernels.py",),
     "imagecodecs": ("pixels/",),
-    "onnxruntime": ("runtime/model/session.py",),
-    "onnx": ("runtime/model/graph.py",),
-    "PIL": ("pixels/", "runtime/"),
+    "onnxruntime": ("workers/model/session.py",),
+    "onnx": ("workers/model/graph.py",),
+    "PIL": ("pixels/", "workers/"),
 }
 
 #: Modules that may exceed 400 lines, with the reason.

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from neurdicom.pixels.grayscale.lut import LookupTable
+from neurdicom.pixels.grayscale.picture import render
 from neurdicom.pixels.grayscale.voi import Window, read_voi
-from neurdicom.pixels.picture import render
 from neurdicom.pixels.pipeline import load_stored
 from tests.pixels.files import layout_of
 from tests.pixels.test_reference import REFERENCES, Reference

@@ -15,8 +15,8 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid, NotAvailable
+from neurdicom.pixels.grayscale.picture import render, resize
 from neurdicom.pixels.grayscale.voi import Window, WindowFunction, apply_voi
-from neurdicom.pixels.picture import render, resize
 from neurdicom.pixels.pipeline import load_stored, to_double
 from tests.pixels.files import layout_of, make_file
 

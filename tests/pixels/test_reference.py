@@ -15,8 +15,8 @@ from neurdicom.pixels import tasks
 from neurdicom.pixels.colour import LUMINANCE
 from neurdicom.pixels.decode.codecs import CODECS
 from neurdicom.pixels.decode.pydicom_decoder import enrol
+from neurdicom.pixels.encode.transcode import transcode
 from neurdicom.pixels.pipeline import load_stored, to_double
-from neurdicom.pixels.transcode import transcode
 from tests.conftest import DATA_SET
 from tests.pixels.files import layout_of
 

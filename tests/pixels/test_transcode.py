@@ -19,8 +19,8 @@ from pydicom.uid import (
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.pydicom_decoder import enrol
 from neurdicom.pixels.encode.codecs import ENCODERS
+from neurdicom.pixels.encode.transcode import targets, transcode
 from neurdicom.pixels.pipeline import load_stored
-from neurdicom.pixels.transcode import targets, transcode
 from tests.pixels.files import encapsulated, layout_of, make_dataset, make_file, save
 
 LOSSLESS = [target for target in targets() if target != JPEGBaseline8Bit]

@@ -7,7 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
-from neurdicom.plugins.manifest import parse_manifest, schema
+from neurdicom.plugins.manifest import parse_manifest
+from neurdicom.workers.packages.meta import plugin_schema
 from tests.plugins.packages import meta
 
 
@@ -16,7 +17,7 @@ def parse(**fields: Any) -> Any:
 
 
 def test_the_schema_is_a_schema() -> None:
-    Draft202012Validator.check_schema(schema())
+    Draft202012Validator.check_schema(plugin_schema())
 
 
 def test_the_smallest() -> None:

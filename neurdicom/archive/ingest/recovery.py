@@ -4,8 +4,9 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from neurdicom.blobs.base import BlobRef, BlobStore
+from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError

@@ -11,7 +11,6 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
-from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import (
     Catalog,
     DescribedInstance,
@@ -29,6 +28,7 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import Unit, Units, translated
 from neurdicom.catalog.projection import holds, to_json
 from neurdicom.catalog.terms import Having, Termed
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 from neurdicom.errors import Unavailable

@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.mongo.entities import as_edits, edits_key
 from neurdicom.catalog.mongo.schema import Document, collection
 from neurdicom.catalog.mongo.writer import header_ids
 from neurdicom.catalog.projection import applying_edits, described_instances
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.dicom.query.attributes import Level
 
 Database = AsyncIOMotorDatabase[Document]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from neurdicom.blobs.base import BlobRef
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.projection import applying_edits, described_instances
 from neurdicom.catalog.sqlite.select import JOINS
+from neurdicom.dicom.blob_ref import BlobRef
 from neurdicom.dicom.query.attributes import Level
 
 

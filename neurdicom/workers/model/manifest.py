@@ -10,8 +10,7 @@ import orjson
 from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
-from neurdicom.plugins.manifest import check_meta, parse_meta
-from neurdicom.plugins.manifest import schema as plugin_schema
+from neurdicom.workers.packages.meta import check_meta, parse_meta, plugin_schema
 
 OutputKind = Literal["classification", "segmentation", "image"]
 Activation = Literal["softmax", "sigmoid", "none"]

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from neurdicom.errors import Invalid
-from neurdicom.plugins.manifest import MAX_META
+from neurdicom.workers.packages.meta import MAX_META
 from neurdicom.workers.packages.nested_zip import check_nesting
 from neurdicom.workers.packages.zip_reader import is_bounded, is_encrypted, open_zip, reading, refused
 
