@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import CHECKOUT
 from tests.support.mongodb import mongodb
 from tests.support.server import Server
 
 # The contract suites assert as the tests do, and say as much when one fails.
 pytest.register_assert_rewrite("neurdicom.testing")
 
-ROOT = Path(__file__).parents[1]
-DATA_SET = ROOT.parent / "shared" / "data"
+DATA_SET = CHECKOUT.parent / "shared" / "data"
 
 
 @pytest.hookimpl(wrapper=True)

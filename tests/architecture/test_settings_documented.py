@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import fields
-from pathlib import Path
 
 from neurdicom.config import Settings
+from tests.support.checkout import CHECKOUT
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+PAGE = CHECKOUT / "docs" / "configuration.md"
 
 
 def test_settings_and_page_agree() -> None:

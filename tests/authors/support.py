@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from neurdicom.cli.plugin import plugin
+from tests.support.checkout import HEADERS
 
 ZOO = Path(__file__).parent / "zoo"
-INCLUDE = Path(__file__).parents[2] / "bridge" / "include"
+INCLUDE = HEADERS
 
 has_compiler = pytest.mark.skipif(
     None in map(shutil.which, ("make", "cc", "c++")), reason="make and a C++ compiler are not installed"

@@ -10,8 +10,7 @@ import pytest
 
 from neurdicom.errors import Invalid
 from tests.authors.support import build, check, environment, has_compiler, invoke
-
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import CHECKOUT
 
 has_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 
@@ -94,9 +93,9 @@ def test_the_headers_and_templates_are_packed_with_the_wheel() -> None:
     assert {"neurdicom_plugin.h", "neurdicom_plugin.hpp", "neurdicom_json.hpp"} <= {p.name for p in headers.iterdir()}
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["neurdicom"]
-    package = ROOT / "neurdicom"
+    package = CHECKOUT / "neurdicom"
     packed = {path.resolve() for pattern in patterns for path in package.glob(pattern)}
     for folder in ("include", "cmake", "templates"):
         files = {path.resolve() for path in (package / folder).resolve().rglob("*") if path.is_file()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HEADERS = Path(__file__).parents[2] / "bridge" / "include"
+from tests.support.checkout import HEADERS
 
 #: Enough of a plugin for a test that is about something else.
 FRAME = """

@@ -13,9 +13,8 @@ import httpx
 import pytest
 from pydicom.data import get_testdata_file
 
+from tests.support.checkout import CHECKOUT
 from tests.support.server import Server
-
-ROOT = Path(__file__).parents[2]
 
 
 def neurdicom(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -98,20 +97,20 @@ def test_reindex_rebuilds_the_catalog(tmp_path: Path) -> None:
 
 
 def test_demo(tmp_path: Path) -> None:
-    done = neurdicom("demo", "--once", "--port", "0", "--output", "out", "--sources", ROOT, cwd=tmp_path)
+    done = neurdicom("demo", "--once", "--port", "0", "--output", "out", "--sources", CHECKOUT, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     output = tmp_path / "out"
     for name in ("original.png", "inverted.png", "threshold.png"):
         assert (output / name).read_bytes().startswith(b"\x89PNG"), name
     assert json.loads((output / "hello.json").read_text())["greeting"] == "Hello, John Doe!"
     assert "Token:" in done.stdout
-    again = neurdicom("demo", "--once", "--port", "0", "--output", "out", "--sources", ROOT, cwd=tmp_path)
+    again = neurdicom("demo", "--once", "--port", "0", "--output", "out", "--sources", CHECKOUT, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_runs_until_it_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "neurdicom", "demo", "--port", "0", "--sources", str(ROOT)]
+    command = [sys.executable, "-m", "neurdicom", "demo", "--port", "0", "--sources", str(CHECKOUT)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = []

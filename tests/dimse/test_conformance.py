@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pytest
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AE
 
 from neurdicom.dicom.query.attributes import AT_LEVEL, Level
+from tests.support.checkout import CHECKOUT
 from tests.support.server import Server
 
-STATEMENT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
+STATEMENT = (CHECKOUT / "docs" / "conformance.md").read_text(encoding="utf-8")
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 MOST_CONTEXTS = 128

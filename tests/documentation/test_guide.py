@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.documentation.test_readme import ROOT, free_port
+from tests.documentation.test_readme import free_port
 
-GUIDE = ROOT / "docs" / "guide.md"
+GUIDE = CHECKOUT / "docs" / "guide.md"
 
 #: A block of commands, or a file with the comment that names it.
 BLOCK = re.compile(
@@ -70,6 +70,6 @@ def test_the_guide_by_hand(tmp_path: Path) -> None:
 def test_the_text_of_errors_is_as_the_command_says_it() -> None:
     """Blocks of text can't be run; the words in them are looked for in the source."""
     text = GUIDE.read_text(encoding="utf-8")
-    source = (ROOT / "neurdicom" / "authoring" / "checking.py").read_text(encoding="utf-8")
+    source = (CHECKOUT / "neurdicom" / "plugins" / "devtools" / "checking.py").read_text(encoding="utf-8")
     assert "with an image that ends where the process's memory" in text
     assert "with an image that ends where the process's memory ends" in source

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import CHECKOUT
+
 PORTS = ("8080", "4242")
 
 
@@ -31,10 +32,10 @@ def free_port() -> int:
     None in map(shutil.which, ("curl", "storescu")), reason="curl and DCMTK's storescu are not both installed"
 )
 def test_commands_by_hand(tmp_path: Path) -> None:
-    demo, test, *by_hand = blocks(ROOT / "README.md")
+    demo, test, *by_hand = blocks(CHECKOUT / "README.md")
     assert (demo, test) == ("make demo\n", "make test\n")
     for name in ("plugins", "native_examples", "bridge", "models"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("build", "*.so"))
+        shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("build", "*.so"))
     script = "".join(by_hand)
     assert "make install\n" in script
     script = script.replace("make install\n", "").replace('export PATH="$PWD/.venv/bin:$PATH"\n', "")

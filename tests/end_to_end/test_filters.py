@@ -1,4 +1,4 @@
-"""Every filter and every sort order of every list, over the data set, against the reference in `dicom.query.conditions`."""
+"""Every filter and every sort order of every list, over the data set, against `dicom.query.conditions`."""
 
 from itertools import pairwise
 from typing import Any

@@ -11,9 +11,8 @@ from pydicom.uid import generate_uid
 
 from tests.jobs.processing import GUID, Client, calls, series_files, tally
 from tests.plugins.packages import meta, package, zipped
+from tests.support.checkout import CHECKOUT
 from tests.support.server import Server
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +155,9 @@ def test_results_that_were_stored_are_not_processed_in_turn(site: Client) -> Non
 
 def test_frames_and_series(site: Client, tmp_path: Path) -> None:
     library = tmp_path / "plugin.so"
-    example = ROOT / "native_examples" / "invert"
+    example = CHECKOUT / "native_examples" / "invert"
     source = next(example.glob("*.c*"))
-    include = ROOT / "bridge" / "include"
+    include = CHECKOUT / "bridge" / "include"
     compiler = "gcc" if source.suffix == ".c" else "g++"
     subprocess.run([compiler, "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(library)], check=True)
     native = {"META.json": json.dumps(meta(plugin_guid="test.native")), "plugin.so": library.read_bytes()}

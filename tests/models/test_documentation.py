@@ -2,14 +2,14 @@
 
 import json
 import re
-from pathlib import Path
 
 from tests.models.conftest import Site
 from tests.models.networks import classifier, convolution, package
 from tests.plugins.packages import package as plugin_package
 from tests.plugins.packages import zipped
+from tests.support.checkout import CHECKOUT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+PAGE = (CHECKOUT / "docs" / "models.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

@@ -19,8 +19,9 @@ from scipy.ndimage import gaussian_filter
 from neurdicom.cli.main import main
 from tests.models.conftest import Site
 from tests.plugins.test_resource import wait_for
+from tests.support.checkout import CHECKOUT
 
-FOLDER = Path(__file__).parents[2] / "models" / "tissues"
+FOLDER = CHECKOUT / "models" / "tissues"
 CT = Path(str(get_testdata_file("CT_small.dcm")))
 
 

@@ -15,9 +15,10 @@ import pytest
 from neurdicom.plugins.devtools.packing import pack_folder
 from tests.plugins.conftest import Site, upload_image
 from tests.plugins.packages import PLUGIN, meta, package, zipped
+from tests.support.checkout import CHECKOUT
 from tests.support.server import Server
 
-SHIPPED = Path(__file__).parents[2] / "plugins"
+SHIPPED = CHECKOUT / "plugins"
 
 
 def wait_for(condition, seconds: float = 10.0) -> None:

@@ -18,10 +18,10 @@ from pydicom.uid import SegmentationStorage
 
 from tests.jobs.processing import Client
 from tests.plugins.packages import meta, package, zipped
+from tests.support.checkout import HEADERS
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 from tests.support.server import Server
 
-HEADERS = Path(__file__).parents[2] / "bridge" / "include"
 PYTHON = """
 class Plugin:
     def process(self, ds, **kwargs):

@@ -17,9 +17,9 @@ from pydicom.data import get_testdata_file
 from neurdicom.dicom.part10 import read_header
 from neurdicom.workers.pool import Program, Reply, WorkerPool
 from tests.runtime.volumes import ASIS, Runner
+from tests.support.checkout import CHECKOUT, HEADERS
 
-EXAMPLES = Path(__file__).parents[2] / "native_examples"
-HEADERS = Path(__file__).parents[2] / "bridge" / "include"
+EXAMPLES = CHECKOUT / "native_examples"
 
 
 def descendants() -> list[int]:

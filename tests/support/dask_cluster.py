@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.checkout import CHECKOUT
+
 START_SECONDS = 60
 
 
@@ -37,7 +39,7 @@ class DaskCluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=Path(__file__).parents[2],
+            cwd=CHECKOUT,
             env=os.environ | {"DASK_TEMPORARY_DIRECTORY": str(self.folder), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )

@@ -5,12 +5,13 @@ import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.checkout import CHECKOUT
+
 #: Where `make ohif` puts it.
-FOLDER = Path(__file__).parents[2] / ".ohif" / "package" / "dist"
+FOLDER = CHECKOUT / ".ohif" / "package" / "dist"
 
 #: Of the data source, as OHIF's documentation gives them for Orthanc.
 _SOURCE = {

@@ -23,8 +23,7 @@ from neurdicom.plugins.params import convert_arguments
 from neurdicom.workers.loaders.native import NativePlugin, aligned
 from neurdicom.workers.program import Program
 from tests.runtime.conftest import Pool, arguments_of
-
-ROOT = Path(__file__).parents[3]
+from tests.support.checkout import CHECKOUT
 
 #: What our own flags leave out and a strict reader of the sources would not.
 STRICT = "-O3 -Wall -Wextra -Werror -Wshadow -Wconversion -pedantic"
@@ -88,9 +87,9 @@ def _one_thread() -> Iterator[None]:
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
     """All shipped plugins, built in a folder of their own; what `make plugins` has built already is taken along."""
     folder = tmp_path_factory.mktemp("shipped") / "plugins"
-    shutil.copytree(ROOT / "plugins", folder, ignore=shutil.ignore_patterns("build"))
+    shutil.copytree(CHECKOUT / "plugins", folder, ignore=shutil.ignore_patterns("build"))
     neurdicom = f"{sys.executable} -m neurdicom"
-    variables = [f"INCLUDE={ROOT / 'bridge/include'}", f"NEURDICOM={neurdicom}", f"CXXFLAGS={STRICT}"]
+    variables = [f"INCLUDE={CHECKOUT / 'bridge/include'}", f"NEURDICOM={neurdicom}", f"CXXFLAGS={STRICT}"]
     subprocess.run(["make", "--silent", "-j2", "-C", str(folder), *variables], check=True)
     pool = Pool()
     yield Shipped(folder, pool)
