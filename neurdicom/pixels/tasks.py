@@ -142,7 +142,8 @@ def encode(arguments: dict[str, Any]) -> Answer:
     ----------
     arguments : dict
         `path`; `media_type`, `shape` and `dtype` of what is in it (NPY, or the samples alone); `format` (see
-        `pixels.encode.arrays.encode`); optional `frame` (of a stack, from 1), `stack` (frames come first, whatever the shape),
+        `pixels.encode.arrays.encode`); optional `frame` (of a stack, from 1), `stack` (frames come first, whatever the
+        shape),
         `picture` (8-bit samples are a picture already), `kind` and `samples`, which are given back.
 
     Returns

@@ -32,7 +32,8 @@ class Input:
     edits : tuple of dict
         The edits that apply, as `catalog.base.Edit.as_dict` gives them.
     attributes : Mapping[str, Any]
-        Of an input of a volume, what the catalog knows of its place in space and of its pixels (`dicom.geometry.planes.FIELDS`).
+        Of an input of a volume, what the catalog knows of its place in space and of its pixels
+        (`dicom.geometry.planes.FIELDS`).
         It follows from the bytes and the edits.
     """
 

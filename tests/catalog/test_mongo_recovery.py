@@ -14,7 +14,7 @@ from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Unavailable
 from neurdicom.testing.arrivals import arrival
 from neurdicom.testing.catalog_model import CatalogModel
-from tests.catalog.wire import wire
+from tests.support.mongodb_wire import wire
 
 BEFORE = [
     arrival(1),

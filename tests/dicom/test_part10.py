@@ -17,8 +17,8 @@ from neurdicom.dicom.codec.stream import MAX_DEPTH
 from neurdicom.dicom.header import Header, Layout
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid, Malformed, NotDicom
-from tests.dicom.agreement import differences
-from tests.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, UNDEFINED, Writer
+from tests.support.dicom.agreement import differences
+from tests.support.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, UNDEFINED, Writer
 
 SYNTAXES = [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED]
 Read = Callable[[bytes], Header]

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from tests.dicomweb.orthanc import orthanc
+from tests.support.dicomweb.orthanc import orthanc
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 

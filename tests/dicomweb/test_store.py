@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
 
-from tests.dicomweb.stow import BOUNDARY, RELATED, failed, items, others, part, related, store, stored
+from tests.support.dicomweb.stow import BOUNDARY, RELATED, failed, items, others, part, related, store, stored
 from tests.support.files import ROOT, dicom_file, large_file_head
 from tests.support.server import Server
 

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from neurdicom.dicom.codec.native_xml import from_xml, to_xml
-from tests.dicomweb.stow import BOUNDARY, METADATA, RELATED, failed, others, part, related, store, stored
+from tests.support.dicomweb.stow import BOUNDARY, METADATA, RELATED, failed, others, part, related, store, stored
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 

@@ -34,7 +34,7 @@ def tool() -> Callable[[str], str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """pynetdicom leaves sockets open where a peer breaks off; those of the server are in processes of its own."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
+        if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.dimse.instances import dimse_processes, eventually, instance, spool, stored
-from tests.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer, command_set
+from tests.support.dimse.instances import dimse_processes, eventually, instance, spool, stored
+from tests.support.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer, command_set
 from tests.support.server import Server
 
 BOTH = ((SECONDARY_CAPTURE, [EXPLICIT]), (VERIFICATION, [EXPLICIT]))

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.dimse.instances import dimse_processes, eventually, instance, spool, stored
-from tests.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer
+from tests.support.dimse.instances import dimse_processes, eventually, instance, spool, stored
+from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer
 from tests.support.files import dicom_file
 from tests.support.server import Server
 

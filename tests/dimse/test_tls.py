@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.dimse.instances import instance, stored
-from tests.dimse.modality import Modality, pairs
-from tests.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, Peer
-from tests.dimse.remotes import Destination, add_node
+from tests.support.dimse.instances import instance, stored
+from tests.support.dimse.modality import Modality, pairs
+from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, Peer
+from tests.support.dimse.remotes import Destination, add_node
 from tests.support.files import dicom_file
 from tests.support.server import Server
 

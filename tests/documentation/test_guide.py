@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.documentation.test_readme import free_port
+from tests.support.checkout import CHECKOUT
 
 GUIDE = CHECKOUT / "docs" / "guide.md"
 

@@ -13,7 +13,7 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
 
-from tests.dimse.remotes import add_node, find, run_tool, storescp, tool
+from tests.support.dimse.remotes import add_node, find, run_tool, storescp, tool
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 

@@ -23,7 +23,7 @@ from neurdicom.jobs.queue import FairQueue
 from neurdicom.jobs.retry import Backoff
 from neurdicom.jobs.runner import TRANSFERS
 from neurdicom.jobs.store import JobStore
-from tests.jobs.support import ANN, BOB, QUICK, ROOT, Worker, ended, service, when
+from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, service, when
 
 Opener = Callable[[], Catalog]
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from neurdicom.security.bootstrap import read_first_sign_in
-from tests.jobs.processing import Client, series_files, tally
-from tests.jobs.sse import Event, all_events, followed
+from tests.support.processing_jobs import Client, series_files, tally
 from tests.support.server import Server
+from tests.support.server_sent_events import Event, all_events, followed
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from neurdicom.dicomweb.client.send import _INSTANCES as PER_REQUEST
-from tests.nodes.support import RELATED, Client, series_of, study, uids_of
 from tests.support.faulty import FaultyServer, Request, multipart, store_answer
+from tests.support.nodes import RELATED, Client, series_of, study, uids_of
 from tests.support.server import Server
 
 

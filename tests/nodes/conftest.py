@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.servers import orthanc as run_orthanc
-from tests.nodes.support import Client
 from tests.support.faulty import FaultyServer
+from tests.support.nodes import Client
 from tests.support.server import Server
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")

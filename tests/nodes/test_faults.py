@@ -14,9 +14,9 @@ import trustme
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from tests.nodes.support import Client, study, takes_all, uids_of
-from tests.resources.files import to_bytes
 from tests.support.faulty import FaultyServer, Request, store_answer
+from tests.support.nodes import Client, study, takes_all, uids_of
+from tests.support.resource_files import to_bytes
 from tests.support.server import Server
 
 # -- echo and find --------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pydicom
 import pytest
 
-from tests.nodes.support import RELATED, Client, series_of, study
 from tests.support.faulty import FaultyServer, Request, multipart
+from tests.support.nodes import RELATED, Client, series_of, study
 
 
 @pytest.mark.parametrize(

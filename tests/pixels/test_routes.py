@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from tests.pixels.files import make_dataset, make_file, save
+from tests.support.pixel_files import make_dataset, make_file, save
 from tests.support.server import Server
 
 ARRAY = np.arange(-300, 300, 2).astype("i2").reshape(15, 20)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.plugins.images import ct_image
+from tests.support.images import ct_image
 from tests.support.server import Server
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from neurdicom.errors import Invalid
 from neurdicom.plugins.plugin_zip import Archive
 from neurdicom.workers.packages.package_zip import Limits, extract_into_place
-from tests.plugins.packages import meta, package, zipped
+from tests.support.packages import meta, package, zipped
 
 META = json.dumps(meta())
 

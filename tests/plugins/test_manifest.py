@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from neurdicom.errors import Invalid
 from neurdicom.plugins.manifest import parse_manifest
 from neurdicom.workers.packages.meta import plugin_schema
-from tests.plugins.packages import meta
+from tests.support.packages import meta
 
 
 def parse(**fields: Any) -> Any:

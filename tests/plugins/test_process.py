@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.plugins.conftest import Site
-from tests.plugins.images import COLUMNS, PIXELS, ROWS
-from tests.plugins.packages import meta, package, zipped
+from tests.support.images import COLUMNS, PIXELS, ROWS
+from tests.support.packages import meta, package, zipped
 
 ECHO = """
 class Plugin:

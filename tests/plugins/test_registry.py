@@ -8,7 +8,7 @@ from neurdicom.errors import NotFound, PluginCrashed, PluginQuarantined
 from neurdicom.plugins.manifest import manifest_of
 from neurdicom.plugins.plugin_version import Plugin
 from neurdicom.plugins.registry import QUARANTINE_AFTER, Registry
-from tests.plugins.packages import meta
+from tests.support.packages import meta
 
 
 def version(digest: str, **fields: Any) -> Plugin:

@@ -14,8 +14,8 @@ import pytest
 
 from neurdicom.plugins.devtools.packing import pack_folder
 from tests.plugins.conftest import Site, upload_image
-from tests.plugins.packages import PLUGIN, meta, package, zipped
 from tests.support.checkout import CHECKOUT
+from tests.support.packages import PLUGIN, meta, package, zipped
 from tests.support.server import Server
 
 SHIPPED = CHECKOUT / "plugins"

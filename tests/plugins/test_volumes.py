@@ -16,9 +16,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
-from tests.jobs.processing import Client
-from tests.plugins.packages import meta, package, zipped
 from tests.support.checkout import HEADERS
+from tests.support.packages import meta, package, zipped
+from tests.support.processing_jobs import Client
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 from tests.support.server import Server
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.support import Client
+from tests.support.rules import Client
 from tests.support.server import Server
 
 

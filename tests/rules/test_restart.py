@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.support import PLUGIN, Client, uid
 from tests.support.files import dicom_file
+from tests.support.rules import PLUGIN, Client, uid
 from tests.support.server import Server
 
 

@@ -9,9 +9,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from tests.dimse.remotes import associated
-from tests.rules.support import PLUGIN, Client, uid
+from tests.support.dimse.remotes import associated
 from tests.support.files import dicom_file
+from tests.support.rules import PLUGIN, Client, uid
 from tests.support.server import Server
 
 

@@ -19,8 +19,8 @@ from neurdicom.security.authentication import Authenticator
 from neurdicom.security.basic import ACCOUNT_SECONDS, VERIFIED_SECONDS, parse_basic
 from neurdicom.security.tokens import TokenStore
 from neurdicom.security.users import UserService
-from tests.security.support import Clock, open_users
 from tests.support.server import Server
+from tests.support.users import Clock, open_users
 
 PASSWORD = "correct: horse battery ü"
 EMAIL = "ann@example.org"

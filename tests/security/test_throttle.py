@@ -4,7 +4,7 @@ import pytest
 
 from neurdicom.errors import TooManyAttempts
 from neurdicom.security.throttle import ACCOUNT, ADDRESS, FORGET, PAIR, SIZE, Policy, Throttle
-from tests.security.support import Clock
+from tests.support.users import Clock
 
 
 def fail(throttle: Throttle, account: str, address: str, times: int, clock: Clock) -> None:

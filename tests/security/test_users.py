@@ -19,7 +19,7 @@ from neurdicom.security.passwords import Passwords
 from neurdicom.security.throttle import PAIR
 from neurdicom.security.tokens import TokenStore
 from neurdicom.security.users import UserService
-from tests.security.support import Clock, open_users
+from tests.support.users import Clock, open_users
 
 ROOT = Principal("root", "root@example.org", is_admin=True)
 PASSWORD = "correct horse"

@@ -1,6 +1,7 @@
 """Which packages a program is made of, and the program moved to where they lie on another machine.
 
-A package lies in a folder that its digest names, beside its archive `<digest>.zip` (`workers.packages.package_folders`).
+A package lies in a folder that its digest names, beside its archive `<digest>.zip`
+(`workers.packages.package_folders`).
 """
 
 import re

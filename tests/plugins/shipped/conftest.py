@@ -22,8 +22,8 @@ from neurdicom.plugins.manifest import Manifest, parse_manifest
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.workers.loaders.native import NativePlugin, aligned
 from neurdicom.workers.program import Program
-from tests.runtime.conftest import Pool, arguments_of
 from tests.support.checkout import CHECKOUT
+from tests.workers.conftest import Pool, arguments_of
 
 #: What our own flags leave out and a strict reader of the sources would not.
 STRICT = "-O3 -Wall -Wextra -Werror -Wshadow -Wconversion -pedantic"

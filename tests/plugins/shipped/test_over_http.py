@@ -11,8 +11,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from tests.plugins.conftest import Site
-from tests.plugins.images import COLUMNS, PIXELS, ROWS
 from tests.plugins.shipped.conftest import Shipped
+from tests.support.images import COLUMNS, PIXELS, ROWS
 
 UNITS = PIXELS * 2.0 - 10.0
 CASES: dict[str, dict[str, Any]] = {

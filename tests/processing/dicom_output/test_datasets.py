@@ -1,0 +1,97 @@
+"""Datasets that a plugin returns are checked, and stored as they are."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from tests.processing.dicom_output.conftest import Site
+from tests.support.derived_objects import ct_slice, errors_of
+from tests.support.files import ROOT
+
+#: A copy of the source with a UID of its own, to be changed.
+COPY = f"""
+import copy
+new = copy.deepcopy(ds)
+new.PixelData = (ds.pixel_array + 1).astype('<i2').tobytes()
+new.SOPInstanceUID = '{ROOT}.77.' + str(ds.InstanceNumber)
+new.SeriesInstanceUID = '{ROOT}.77'
+new.file_meta = ds.file_meta
+""".strip()
+
+
+def test_it_is_stored_as_it_is(site: Site) -> None:
+    instance = site.upload(ct_slice(3))
+    site.plugin(f"{COPY}\nnew.ImageComments = 'mine'\nreturn new")
+    answer = site.run(instance, store="true")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/dicom")
+    ds = site.dataset(f"{ROOT}.77.3")
+    assert answer.headers["X-Stored-Instances"] == ds.SOPInstanceUID
+    assert (ds.ImageComments, ds.Modality) == ("mine", "CT")
+    assert np.array_equal(ds.pixel_array, np.frombuffer(ct_slice(3).PixelData, "<i2").reshape(24, 32) + 1)
+    assert ds.ContributingEquipmentSequence[-1].StationName == "NEURDICOM"
+    again = site.run(instance, store="true")
+    assert (again.status_code, again.headers["X-Stored-Instances"]) == (200, ds.SOPInstanceUID)
+    assert site.client.get(f"/api/studies/{ds.StudyInstanceUID}").json()["images_count"] == 2
+
+
+def test_what_is_missing_is_set(site: Site) -> None:
+    instance = site.upload(ct_slice(3, PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 100"))
+    site.plugin(
+        "new = Dataset()\nnew.SOPClassUID = '1.2.840.10008.5.1.4.1.1.66'\nnew.Modality = 'OT'\nnew.StudyID = 'own'\n"
+        "return new"
+    )
+    (file,) = site.store(instance)
+    ds, source = dcmread(file), ct_slice(3)
+    assert (ds.StudyInstanceUID, ds.PatientID, ds.StudyID) == (source.StudyInstanceUID, source.PatientID, "own")
+    assert str(ds.PatientName) == "Müller^Jörg"
+    assert ds.SeriesInstanceUID != source.SeriesInstanceUID
+    assert site.store(instance) == [file]
+
+
+def test_several(site: Site) -> None:
+    instance = site.upload(ct_slice(3))
+    site.plugin(f"{COPY}\nother = copy.deepcopy(new)\nother.SOPInstanceUID = '{ROOT}.77.100'\nreturn [new, other]")
+    answer = site.run(instance, store="true")
+    assert answer.headers["Content-Type"].startswith('multipart/related; type="application/dicom"')
+    assert answer.headers["X-Stored-Count"] == "2"
+    given = site.run(instance, format="dicom")
+    assert given.content.count(b"DICM") == 2
+    for uid in answer.headers["X-Stored-Instances"].split(","):
+        assert "CT" in site.dataset(uid).Modality
+    assert errors_of(site.file(f"{ROOT}.77.100")) == errors_of(site.file(f"{ROOT}.77.3"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("new.SOPInstanceUID = ds.SOPInstanceUID", "SOP Instance UID of its source"),
+        ("new.StudyInstanceUID = '1.2.3'", "StudyInstanceUID '1.2.3'"),
+        ("new.PatientID = 'other'", "PatientID 'other'"),
+        ("new.PixelData = b'12'", "bytes of PixelData"),
+        ("new.Rows = None", "no Rows"),
+        ("del new.SOPClassUID; del new.file_meta.MediaStorageSOPClassUID", ""),
+        ("new.SeriesInstanceUID = '1.2.x'", "series_instance_uid"),
+        ("new.SOPInstanceUID = '1.' * 40 + '1'", "sop_instance_uid"),
+    ],
+)
+def test_what_can_not_be_stored(site: Site, change: str, words: str) -> None:
+    instance = site.upload(ct_slice(3))
+    site.plugin(f"{COPY}\n{change}\nreturn new")
+    answer = site.run(instance, store="true")
+    assert (answer.status_code, answer.json()["code"]) == (500, "plugin_failed")
+    assert words in answer.json()["detail"]
+    assert site.client.get(f"/api/studies/{ct_slice(3).StudyInstanceUID}").json()["images_count"] == 1
+
+
+def test_another_instance_is_not_replaced(site: Site) -> None:
+    """A plugin that gives two results the same UID loses the second, not the first."""
+    instance, other = site.upload(ct_slice(3)), site.upload(ct_slice(4))
+    fixed: Any = f"{COPY}\nnew.SOPInstanceUID = '{ROOT}.77.1'\nreturn new"
+    site.plugin(fixed)
+    assert site.run(instance, store="true").status_code == 200
+    before = site.file(f"{ROOT}.77.1").read_bytes()
+    answer = site.run(other, store="true")
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert site.file(f"{ROOT}.77.1").read_bytes() == before

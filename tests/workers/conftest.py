@@ -1,0 +1,166 @@
+"""Pools, plugins and instances for the tests of the worker runtime; nothing may be left behind by any of them."""
+
+import asyncio
+import shutil
+import subprocess
+import textwrap
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.data import get_testdata_file
+
+from neurdicom.dicom.part10 import read_header
+from neurdicom.workers.pool import Program, Reply, WorkerPool
+from tests.support.checkout import CHECKOUT, HEADERS
+from tests.support.volumes import ASIS, Runner
+
+EXAMPLES = CHECKOUT / "native_examples"
+
+
+def descendants() -> list[int]:
+    """Living and dead children of this process."""
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
+    if "shared" in request.fixturenames:  # its workers outlive the test that started them
+        yield
+        return
+    threads, files, children = threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), set(descendants())
+    yield
+    until = time.monotonic() + 5.0
+    while threading.active_count() > threads and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() <= threads
+    assert set(descendants()) <= children
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files
+
+
+@asynccontextmanager
+async def running(workers: int = 2, **options: Any) -> AsyncIterator[WorkerPool]:
+    """An open pool, bounded in time."""
+    async with asyncio.timeout(60):
+        pool = WorkerPool(workers, **options)
+        await pool.open()
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+
+class Pool:
+    """A pool with an event loop in a thread of its own, for tests that share it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.pool = self.run(self._open())
+
+    async def _open(self) -> WorkerPool:
+        pool = WorkerPool(1)
+        await pool.open()
+        return pool
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+    def process(self, program: Program, arguments: dict[str, Any], **params: Any) -> Reply:
+        """Call a plugin with these parameters."""
+        return self.run(self.pool.call(program, "process", arguments | {"params": params}))
+
+    def close(self) -> None:
+        self.run(self.pool.close())
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Pool]:
+    """A pool for all tests of a module."""
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def instance() -> dict[str, Any]:
+    """Arguments that name a CT of 128 x 128 pixels."""
+    return arguments_of(Path(get_testdata_file("CT_small.dcm")))
+
+
+def arguments_of(path: Path) -> dict[str, Any]:
+    return {"path": str(path), "layout": read_header(path).layout.as_dict()}
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[..., Program]:
+    """Make a Python plugin of the source of its class's methods, or of a whole module."""
+
+    def make(source: str, *, files: dict[str, str] | None = None, **fields: Any) -> Program:
+        folder = tmp_path / f"plugin-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        source = textwrap.dedent(source)
+        if "class Plugin" not in source:
+            source = "class Plugin:\n" + textwrap.indent(source, "    ")
+        for name, content in ({"plugin.py": source} | (files or {})).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(textwrap.dedent(content))
+        fields = {"name": "probe", "digest": folder.name, "timeout": 20.0, "memory": 512} | fields
+        return Program("python", str(folder), **fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The native examples, built."""
+    folder = tmp_path_factory.mktemp("native") / "native_examples"
+    shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("*.so"))
+    subprocess.run(["make", "--silent", "-C", str(folder), f"INCLUDE={HEADERS}"], check=True)
+    return folder
+
+
+def build(source: str, folder: Path, name: str = "plugin.c") -> Path:
+    """Compile a library of C or C++ source, which may rely on the public header."""
+    path = folder / name
+    path.write_text('#include "neurdicom_plugin.h"\n' + textwrap.dedent(source))
+    compiler = "c++" if path.suffix == ".cpp" else "cc"
+    library = path.with_suffix(".so")
+    flags = ["-O2", "-shared", "-fPIC", f"-I{HEADERS}"]
+    subprocess.run([compiler, *flags, "-o", str(library), str(path)], check=True)
+    return library
+
+
+@pytest.fixture
+def native(tmp_path: Path) -> Callable[..., Program]:
+    """Make a native plugin of C source."""
+
+    def make(source: str, *, name: str = "plugin.c", **fields: Any) -> Program:
+        library = build(source, tmp_path, name)
+        return Program("native", str(library), **({"name": "probe", "timeout": 20.0, "memory": 512} | fields))
+
+    return make
+
+
+@pytest.fixture
+def run(shared: Pool, tmp_path: Path) -> Runner:
+    return Runner(shared, tmp_path)
+
+
+@pytest.fixture
+def volume(native: Callable[..., Program]) -> Callable[..., Program]:
+    """A native plugin of level series."""
+    return lambda source=ASIS, **fields: native(source, level="series", **fields)
