@@ -1,8 +1,8 @@
 """The process that `neurdicom plugin check --sanitize` runs a native plugin in, AddressSanitizer's runtime preloaded.
 
-`python -m neurdicom.plugins.devtools.sanitizer.child`: reads one JSON object from standard input, `{"library", "samples": [{name,
-path, params}]}`, and calls the plugin with each sample, in memory that ends where the samples end. The sanitizers
-write to standard error; lines that begin with `MARK` say there what is running.
+`python -m neurdicom.plugins.devtools.sanitizer.child`: reads one JSON object from standard input,
+`{"library", "samples": [{name, path, params}]}`, and calls the plugin with each sample, in memory that ends where the
+samples end. The sanitizers write to standard error; lines that begin with `MARK` say there what is running.
 """
 
 import ctypes
