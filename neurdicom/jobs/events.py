@@ -1,18 +1,16 @@
 """News of jobs as they come: one look at the catalog a second for each job, however many follow it."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurdicom.coordination import Periodic
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.jobs.job import Job
 from neurdicom.jobs.results import ResultReader
 from neurdicom.jobs.store import JobStore
-
-log = logging.getLogger(__name__)
 
 #: Seconds between looks at a job, which another server may run.
 LOOK_SECONDS = 1.0
@@ -49,7 +47,7 @@ class _Watched:
     job: Job | None
     followers: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    looker: asyncio.Task[None] | None = None
+    looker: Periodic | None = None
 
     def put(self, job: Job | None) -> None:
         self.job = job
@@ -77,10 +75,8 @@ class Feed:
         watched = list(self._watched.values())
         for each in watched:
             each.put(None)
-        tasks = [each.looker for each in watched if each.looker is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            if each.looker is not None:
+                await each.looker.stop()
 
     async def follow(self, job: str, position: int = 0, *, items: bool = True) -> AsyncIterator[News]:
         """News of a job until it is over, forgotten, or the feed is closed; the first at once.
@@ -144,7 +140,9 @@ class Feed:
             watched = self._watched.setdefault(job, _Watched(found))
         watched.followers += 1
         if watched.looker is None:
-            watched.looker = asyncio.create_task(self._look(job, watched))
+            failure = f"the job {job} can't be looked at"
+            watched.looker = Periodic(lambda: self._look(job, watched), LOOK_SECONDS, failure)
+            watched.looker.start()
         return watched
 
     def _leave(self, job: str, watched: _Watched) -> None:
@@ -154,19 +152,11 @@ class Feed:
             self._watched.pop(job, None)
 
     async def _look(self, job: str, watched: _Watched) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                found = await self._store.find(job)
-            except Unavailable as error:
-                log.warning("the job %s can't be looked at: %s", job, error)
-                continue
-            now = watched.job
-            is_older = found is not None and now is not None and found.settled < now.settled  # published meanwhile
-            if found != now and not is_older:
-                watched.put(found)
-            if found is None:
-                return
+        found = await self._store.find(job)
+        now = watched.job
+        is_older = found is not None and now is not None and found.settled < now.settled  # published meanwhile
+        if found != now and not is_older:
+            watched.put(found)
 
     async def _page(self, job: Job, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
         key = (job.id, start, end)

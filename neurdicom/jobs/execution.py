@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
-from neurdicom.errors import PeerFailed, Unavailable
+from neurdicom.coordination import Periodic
+from neurdicom.errors import PeerFailed
 from neurdicom.jobs.items import CHUNK, Chunk
 from neurdicom.jobs.job import MAX_ERRORS, Job
 from neurdicom.jobs.log import Log
@@ -49,6 +50,7 @@ class Execution:
         self._stopping = asyncio.Event()
         self._log = Log(store, job.id)
         self._pace: Pace | None = None
+        self._rated = time.monotonic()
         self._chunk: Chunk | None = None
         self._live: Outcome | None = None
         self._counted = (0, 0, 0)
@@ -84,13 +86,14 @@ class Execution:
             return True
         self.job.begin()
         await self._save_record()
-        saver = asyncio.create_task(self._keep_saving())
+        failure = f"the progress of job {self.job.id} could not be written"
+        # Rests ten times as long as a write takes: a catalog that is slow has other things to do, too.
+        saver = Periodic(self._save_rated, self._runner.save_seconds, failure, at_once=True, rest=10.0)
         try:
-            with self._runner.session(self.job):
-                error = await self._work()
+            async with saver:
+                with self._runner.session(self.job):
+                    error = await self._work()
         finally:
-            saver.cancel()
-            await asyncio.gather(saver, return_exceptions=True)
             await self._save()
         self._conclude(error)
         await self._save_record()
@@ -254,23 +257,13 @@ class Execution:
 
     # -- writing down ----------------------------------------------------------------------------------------
 
-    async def _keep_saving(self) -> None:
-        rated = time.monotonic()
-        while True:
-            began = time.monotonic()
-            await self._save_if_possible()
-            # Ten times as long as it takes: a catalog that is slow has other things to do, too.
-            await asyncio.sleep(max(self._runner.save_seconds, 10 * (time.monotonic() - began)))
-            if self._pace is not None and time.monotonic() - rated >= 1.0:
-                rated = time.monotonic()
-                if (rate := self._pace.rate(rated)) != self.job.rate:
-                    self.job.rate, self._dirty = rate, True
-
-    async def _save_if_possible(self) -> None:
-        try:
-            await self._save()
-        except Unavailable as error:
-            log.warning("the progress of job %s could not be written: %s", self.job.id, error)
+    async def _save_rated(self) -> None:
+        now = time.monotonic()
+        if self._pace is not None and now >= self._rated + 1.0:
+            self._rated = now
+            if (rate := self._pace.rate(now)) != self.job.rate:
+                self.job.rate, self._dirty = rate, True
+        await self._save()
 
     async def _save(self) -> None:
         """Write what changed: first the log, then the items, which the counts follow from, then the counts."""

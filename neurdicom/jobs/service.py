@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.coordination import Periodic
 from neurdicom.errors import Conflict, NeurdicomError, Unavailable
 from neurdicom.jobs.events import Feed
 from neurdicom.jobs.execution import Execution
 from neurdicom.jobs.items import Chunk
 from neurdicom.jobs.job import Job, made_at, new_id, now
-from neurdicom.jobs.lease import Lease, Leases
+from neurdicom.jobs.lease import JobLease, JobLeases
 from neurdicom.jobs.queue import Places
 from neurdicom.jobs.results import ResultReader
 from neurdicom.jobs.retention import KEEP_SECONDS, purge
@@ -64,8 +65,7 @@ class JobService:
         self, catalog: Catalog, runners: Mapping[str, Runner], *, owner: str, backoff: Backoff | None = None
     ) -> None:
         self._store = JobStore(catalog)
-        self._leases = Leases(catalog, owner)
-        self._owner = owner
+        self._leases = JobLeases(catalog, owner)
         self._runners = runners
         self._backoff = backoff or Backoff()
         self.results = ResultReader(self._store, runners)
@@ -75,7 +75,8 @@ class JobService:
         self._executions: dict[str, Execution] = {}
         self._cancelled: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._watcher: asyncio.Task[None] | None = None
+        self._watcher: Periodic | None = None
+        self._purge_due = 0.0
         self._closed = True
 
     # -- start and stop --------------------------------------------------------------------------------------
@@ -84,15 +85,15 @@ class JobService:
         """Take up what is not over, and keep watching for more."""
         self._closed = False
         await self._look()
-        self._watcher = asyncio.create_task(self._watch())
+        failure = "the jobs can't be looked after now"
+        self._watcher = Periodic(self._watch, WATCH_SECONDS, failure, at_once=True)
+        self._watcher.start()
 
     async def close(self) -> None:
         """Leave all jobs where they can be gone on with. Idempotent."""
         self._closed = True
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+        if self._watcher is not None:
+            await self._watcher.stop()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -157,9 +158,9 @@ class JobService:
         return job
 
     async def _check_open_jobs(self, by: Principal) -> None:
-        opened = [lease for lease in await self._leases.all() if lease.user == by.id]
-        if len(opened) >= MAX_OPEN:
-            raise Conflict(f"{by.email} has {len(opened)} jobs that are not over; {MAX_OPEN} are the limit")
+        opened = await self._leases.count_of(by.id)
+        if opened >= MAX_OPEN:
+            raise Conflict(f"{by.email} has {opened} jobs that are not over; {MAX_OPEN} are the limit")
 
     async def retry(self, job: str, *, by: Principal) -> Job:
         """Let a job that is over run again, over what failed and what it did not come to.
@@ -260,7 +261,7 @@ class JobService:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def _enqueue(self, lease: Lease) -> None:
+    def _enqueue(self, lease: JobLease) -> None:
         if self._closed or lease.job in self._places:
             return
         timer = self._timers.pop(lease.job, None)
@@ -268,7 +269,7 @@ class JobService:
             timer.cancel()
         wait = lease.not_before - time.time()
         if wait > 0:
-            again = Lease(lease.job, lease.user, kind=lease.kind)
+            again = JobLease(lease.job, lease.user, kind=lease.kind)
             self._timers[lease.job] = asyncio.get_running_loop().call_later(wait, self._enqueue, again)
             return
         runner = self._runners.get(lease.kind)
@@ -281,7 +282,7 @@ class JobService:
             self._running[job] = asyncio.create_task(self._run(job, user))
 
     async def _run(self, job: str, user: str) -> None:
-        again: Lease | None = None
+        again: JobLease | None = None
         kind = ""
         try:
             lease = await self._leases.take(job)
@@ -290,7 +291,7 @@ class JobService:
                 again = await self._run_taken(lease)
         except Unavailable as error:
             log.warning("job %s has to wait: %s", job, error)
-            again = Lease(job, user, not_before=time.time() + WATCH_SECONDS, kind=kind)
+            again = JobLease(job, user, not_before=time.time() + WATCH_SECONDS, kind=kind)
         except Exception:  # a fault of ours in one job must not take the others along
             log.exception("job %s failed", job)
             await self._fail(job)
@@ -303,7 +304,7 @@ class JobService:
                 self._enqueue(again)
             self._dispatch()
 
-    async def _run_taken(self, lease: Lease) -> Lease | None:
+    async def _run_taken(self, lease: JobLease) -> JobLease | None:
         """Run a job that is ours; the lease to go on with later, if it is not over."""
         found = await self._store.find(lease.job)
         if found is None:
@@ -315,7 +316,7 @@ class JobService:
             return None
         if found.retry_at is not None and found.retry_at > time.time() and not lease.cancel:
             await self._leases.release(found.id, not_before=found.retry_at)
-            return Lease(found.id, lease.user, not_before=found.retry_at, kind=lease.kind)
+            return JobLease(found.id, lease.user, not_before=found.retry_at, kind=lease.kind)
         runner = self._runners.get(found.kind)
         if runner is None:
             log.warning("job %s waits: this server does no jobs of the kind %r", found.id, found.kind)
@@ -339,7 +340,7 @@ class JobService:
             )
             return None
         await self._leases.release(found.id, not_before=found.retry_at or 0.0)
-        return Lease(found.id, lease.user, not_before=found.retry_at or 0.0, kind=lease.kind)
+        return JobLease(found.id, lease.user, not_before=found.retry_at or 0.0, kind=lease.kind)
 
     async def _fail(self, job: str) -> None:
         """End a job that met a fault of ours."""
@@ -358,17 +359,11 @@ class JobService:
     # -- watching --------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        due = time.monotonic()
-        while True:
-            try:
-                await self._renew()
-                await self._look()
-                if time.monotonic() >= due:
-                    await purge(self._store)
-                    due = time.monotonic() + PURGE_SECONDS
-            except NeurdicomError as error:
-                log.warning("the jobs can't be looked after now: %s", error)
-            await asyncio.sleep(WATCH_SECONDS)
+        await self._renew()
+        await self._look()
+        if time.monotonic() >= self._purge_due:
+            await purge(self._store)
+            self._purge_due = time.monotonic() + PURGE_SECONDS
 
     async def _renew(self) -> None:
         """Hold what runs here, and heed what other servers ask of it."""
@@ -386,6 +381,6 @@ class JobService:
 
     async def _look(self) -> None:
         """Let all that nobody runs wait here."""
-        for lease in await self._leases.all():
-            if lease.is_free(self._owner) and lease.job not in self._timers:
+        for lease in await self._leases.free():
+            if lease.job not in self._timers:
                 self._enqueue(lease)

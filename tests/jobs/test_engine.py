@@ -18,7 +18,7 @@ from neurdicom.jobs import retention
 from neurdicom.jobs import service as service_module
 from neurdicom.jobs.items import CHUNK
 from neurdicom.jobs.job import Job, made_at, new_id, now
-from neurdicom.jobs.lease import Leases
+from neurdicom.jobs.lease import JobLeases
 from neurdicom.jobs.queue import FairQueue
 from neurdicom.jobs.retry import Backoff
 from neurdicom.jobs.runner import TRANSFERS
@@ -267,11 +267,9 @@ def test_two_servers_share_the_jobs(opener: Opener, monkeypatch: pytest.MonkeyPa
     run(opener, test)
 
 
-def test_a_lease_that_is_not_renewed_falls_to_others(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurdicom.jobs.lease.LEASE_SECONDS", 0.2)
-
+def test_a_lease_that_is_not_renewed_falls_to_others(opener: Opener) -> None:
     async def test(catalog: Catalog) -> None:
-        one, two = Leases(catalog, "one"), Leases(catalog, "two")
+        one, two = JobLeases(catalog, "one", seconds=0.2), JobLeases(catalog, "two", seconds=0.2)
         await one.add("job", "ann", "work")
         takers = await asyncio.gather(*(leases.take("job") for leases in (one, two)))
         assert sum(lease is not None for lease in takers) == 1

@@ -1,0 +1,238 @@
+"""Leases over the catalog's documents, periodic tasks and background tasks: one of each for the whole server.
+
+Owns no documents: each user names its kind. It may import the catalog and what lies below it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.errors import NeurdicomError
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a lease holds unless it is renewed.
+LEASE_SECONDS: Final = 60.0
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A server's hold on a document: the owner's name, and the end in seconds since the epoch."""
+
+    owner: str | None
+    until: float
+
+    def is_free(self, owner: str, now: float) -> bool:
+        """Whether a server may take it: nobody holds it, it has run out, or an earlier process of the server does."""
+        return not self.owner or self.owner == owner or self.until < now
+
+
+class Leases:
+    """The leases on documents of one kind, as one server sees them.
+
+    A lease is two members of a document. It is taken by a swap, which only one of several servers wins, and ends
+    unless it is renewed. Servers that share a catalog need clocks that agree within a few seconds.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Holds the documents.
+    kind : str
+        Kind of the documents.
+    owner : str
+        Name of this server, the same after a restart: a lease that it held when it died is free to it at once.
+    seconds : float
+        Time that a lease holds.
+    members : tuple of str
+        Names of the two members, owner and end.
+    nobody : str or None
+        Value of the first member where nobody holds the lease.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        kind: str,
+        owner: str,
+        *,
+        seconds: float = LEASE_SECONDS,
+        members: tuple[str, str] = ("owner", "until"),
+        nobody: str | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._kind = kind
+        self._owner = owner
+        self._seconds = seconds
+        self._members = members
+        self._nobody = nobody
+
+    def of(self, document: Mapping[str, Any]) -> Lease:
+        """Read the lease of a document."""
+        owner, until = self._members
+        return Lease(document[owner], document[until])
+
+    def is_free(self, document: Mapping[str, Any]) -> bool:
+        """Whether this server may take the lease of a document."""
+        return self.of(document).is_free(self._owner, time.time())
+
+    async def claim(self, key: str, document: Document) -> Document | None:
+        """Take the lease of a document that was read before; None if it is held, or the document has changed."""
+        return await self._swap(key, document, self._held()) if self.is_free(document) else None
+
+    async def take(self, key: str) -> Document | None:
+        """Take a lease; None if another server holds it or there is no such document."""
+        return await self._change(key, self.is_free, self._held)
+
+    async def renew(self, key: str) -> Document | None:
+        """Hold a lease for longer; None if another server has taken it or the document is gone."""
+        return await self._change(key, self._is_ours, self._held)
+
+    async def release(self, key: str, **changes: Any) -> Document | None:
+        """Give up a lease, and change other members with that; None if it is not this server's any more."""
+        owner, until = self._members
+        return await self._change(key, self._is_ours, lambda: {owner: self._nobody, until: 0.0, **changes})
+
+    async def update(self, key: str, **changes: Any) -> Document | None:
+        """Change members of a document, whoever holds its lease; None if there is no such document."""
+        return await self._change(key, lambda _: True, lambda: changes)
+
+    def _held(self) -> Document:
+        owner, until = self._members
+        return {owner: self._owner, until: time.time() + self._seconds}
+
+    def _is_ours(self, document: Mapping[str, Any]) -> bool:
+        return self.of(document).owner == self._owner
+
+    async def _change(
+        self, key: str, may: Callable[[Document], bool], changes: Callable[[], Mapping[str, Any]]
+    ) -> Document | None:
+        while (document := await self._catalog.get_document(self._kind, key)) is not None and may(document):
+            if (after := await self._swap(key, document, changes())) is not None:
+                return after
+        return None
+
+    async def _swap(self, key: str, before: Document, changes: Mapping[str, Any]) -> Document | None:
+        after = {**before, **changes}
+        return after if await self._catalog.swap_document(self._kind, key, before, after) else None
+
+
+class Periodic:
+    """A task that repeats its work until it is stopped; errors are logged and survived.
+
+    Parameters
+    ----------
+    work : callable
+        The work.
+    seconds : float
+        Pause between the end of the work and its next beginning.
+    failure : str
+        Beginning of the line in the log when the work fails.
+    at_once : bool
+        Begin with the work instead of a pause.
+    rest : float
+        The pause is at least so many times as long as the work took.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[], Awaitable[None]],
+        seconds: float,
+        failure: str,
+        *,
+        at_once: bool = False,
+        rest: float = 0.0,
+    ) -> None:
+        self._work = work
+        self._seconds = seconds
+        self._failure = failure
+        self._at_once = at_once
+        self._rest = rest
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; once started it goes on until `stop`."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Cancel the work and wait until it has ended. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def cancel(self) -> None:
+        """Cancel the work without waiting for its end. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _run(self) -> None:
+        pause = 0.0 if self._at_once else self._seconds
+        while True:
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            try:
+                await self._work()
+            except NeurdicomError as error:
+                log.warning("%s: %s", self._failure, error)
+            except Exception:  # a fault of ours; the next time may be better
+                log.exception("%s", self._failure)
+            pause = max(self._seconds, self._rest * (time.monotonic() - began))
+
+
+class BackgroundTasks:
+    """The set of an object's tasks that no caller awaits; it keeps them from being collected.
+
+    Parameters
+    ----------
+    failure : str
+        Beginning of the line in the log when a task fails.
+    """
+
+    def __init__(self, failure: str = "background work failed") -> None:
+        self._failure = failure
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine as a task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def drain(self) -> None:
+        """Wait until all have ended, those that begin meanwhile too; a task that calls it does not wait for itself."""
+        while others := self._tasks - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Cancel those that have not ended within `grace` seconds, and wait for them. Idempotent."""
+        if grace:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self.drain()
+        for task in self._tasks - {asyncio.current_task()}:
+            task.cancel()
+        await self.drain()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s", self._failure, exc_info=error)
