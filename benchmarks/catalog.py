@@ -18,7 +18,7 @@ import orjson
 
 from neurdicom.catalog.base import NewInstance, Page
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Query, Value
 

@@ -13,7 +13,8 @@ import orjson
 from neurdicom.archive.stored import StoredBytes
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
-from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, Layout
+from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED
+from neurdicom.dicom.header import Layout
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from neurdicom.archive.ingest.recovery import Recovery, read_instance
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)

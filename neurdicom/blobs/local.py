@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from neurdicom.blobs.base import BlobStore, Spool
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 
 Arguments = ParamSpec("Arguments")

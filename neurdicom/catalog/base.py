@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from neurdicom.catalog.terms import Having, Termed
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 

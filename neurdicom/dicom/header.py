@@ -1,4 +1,4 @@
-"""What is kept of an instance's header: the indexed attributes, the DICOM JSON and where Pixel Data lies."""
+"""A stored file in numbers and names: its blob, its layout, and its header as the catalog keeps it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,14 @@ from typing import Any, Self
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.dicom.uids import patient_key
 
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
-#: The whole dataset is deflated: Deflated Explicit VR, and the two JPIP syntaxes that build on it (PS3.5 A.5).
-DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """A stored blob: its key in the store, its size in bytes and the SHA-256 of its bytes in hexadecimal."""
+
+    key: str
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from neurdicom.dicom.codec.charset import DEFAULT, CharacterSet, character_set
 from neurdicom.dicom.codec.dictionary import KNOWN_VRS, LONG_VRS
 from neurdicom.dicom.codec.scan import Dataset, Pixels, Scanner
 from neurdicom.dicom.codec.stream import EndOfBuffer
-from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Header, Layout
+from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+from neurdicom.dicom.header import Header, Layout
 from neurdicom.dicom.query.indexed import attributes_of
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, Malformed, NotDicom

@@ -5,8 +5,7 @@ from typing import Any
 
 from neurdicom.archive.bulk import PIXEL_DATA
 from neurdicom.archive.targets import Target
-from neurdicom.dicom.codec.transfer_syntaxes import NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
-from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT, NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames

@@ -10,13 +10,13 @@ from neurdicom.archive.targets import Target
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import (
     ENCODED,
+    EXPLICIT,
     FRAME_MEDIA_TYPES,
     NATIVE,
     OCTET_STREAM,
     UNCOMPRESSED,
     frame_media_type,
 )
-from neurdicom.dicom.header import EXPLICIT
 from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.multipart import Part, send_multipart

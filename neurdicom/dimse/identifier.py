@@ -9,7 +9,7 @@ from pydicom.uid import UID
 
 from neurdicom.dicom.codec.encode import encode_dataset
 from neurdicom.dicom.codec.scan import Scanner
-from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
+from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, EXPLICIT, IMPLICIT
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.statuses import DoesNotMatch
 

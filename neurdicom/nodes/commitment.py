@@ -10,7 +10,7 @@ from typing import Any
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Forbidden, Invalid, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, Job, JobService, Outcome, Runner
 from neurdicom.jobs.retry import Backoff

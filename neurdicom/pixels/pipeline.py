@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid
-from neurdicom.pixels.colour import partial_to_rgb, to_luminance, ycbcr_to_rgb
-from neurdicom.pixels.decode.codecs import CODECS, LOSSY, decode
+from neurdicom.pixels.decode.codecs import CODECS, SELF_DESCRIBED_COLOUR, decode
+from neurdicom.pixels.decode.colour import partial_to_rgb, to_luminance, ycbcr_to_rgb
 from neurdicom.pixels.decode.elements import FrameHeader, read_header
 from neurdicom.pixels.decode.encapsulated import Encapsulation
-from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.decode.native import read_native, stored_values
 from neurdicom.pixels.decode.source import Source
 from neurdicom.pixels.grayscale.lut import read_palette
@@ -39,7 +39,7 @@ class Frame:
         Stored values, shape (rows, columns), or (rows, columns, samples) for colour; may be read-only.
     photometric : str
         What `array` is now: MONOCHROME1, MONOCHROME2, PALETTE COLOR (indices), or RGB, which every YBR_* becomes.
-    form : PixelForm
+    form : ImagePixel
         What the file says.
     path : Path
         The file.
@@ -51,7 +51,7 @@ class Frame:
 
     array: Array
     photometric: str
-    form: PixelForm
+    form: ImagePixel
     path: Path
     layout: Layout
     index: int
@@ -83,7 +83,7 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
         The file is gone.
     """
     layout, path = as_layout(layout), Path(path)
-    form = PixelForm.of(layout)
+    form = ImagePixel.of(layout)
     index = form.index(frame)
     with Source(path, layout) as source:
         if layout.transfer_syntax in CODECS:
@@ -111,8 +111,12 @@ def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array
     photometric : str
         Photometric Interpretation of `array`.
     """
-    form = PixelForm.of(layout)
-    if form.samples != 3 or form.photometric not in ("YBR_FULL", "YBR_FULL_422") or layout.transfer_syntax in LOSSY:
+    form = ImagePixel.of(layout)
+    if (
+        form.samples != 3
+        or form.photometric not in ("YBR_FULL", "YBR_FULL_422")
+        or layout.transfer_syntax in SELF_DESCRIBED_COLOUR
+    ):
         loaded = load_stored(path, layout, frame)
         return loaded.array, loaded.photometric
     if layout.transfer_syntax in CODECS:
@@ -187,7 +191,7 @@ def _modality(frame: Frame, out: Doubles) -> None:
             np.copyto(result, apply_modality(part, modality))
 
 
-def _extended_offsets(path: Path, layout: Layout, form: PixelForm) -> bytes | None:
+def _extended_offsets(path: Path, layout: Layout, form: ImagePixel) -> bytes | None:
     if form.frames == 1:
         return None
     return read_header(path, layout, 0).top.data("ExtendedOffsetTable") or None

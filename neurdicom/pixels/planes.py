@@ -7,7 +7,7 @@ from typing import Any
 from neurdicom.dicom.geometry.planes import FIELDS, Plane
 from neurdicom.dicom.header import Layout
 from neurdicom.pixels.decode.elements import FrameHeader, read_header
-from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.grayscale.modality import Rescale, modality_of
 
 #: Plane field to the functional group macro that holds it, and its keyword there.
@@ -54,7 +54,7 @@ def is_simple(layout: Layout) -> bool:
 
 
 def _begin(instance: str, layout: Layout, known: Mapping[str, Any], frame: int) -> Plane:
-    form = PixelForm.of(layout)
+    form = ImagePixel.of(layout)
     own: Plane = {
         "id": instance,
         "frame": frame,

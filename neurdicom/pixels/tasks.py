@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from neurdicom.errors import Invalid, NotFound
-from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.decode.native import native_bytes
 from neurdicom.pixels.decode.source import Source
 from neurdicom.pixels.encode import transcode as transcoding
@@ -100,7 +100,7 @@ def frame(arguments: dict[str, Any]) -> Answer:
     """
     layout, number = as_layout(arguments["layout"]), arguments["frame"]
     if arguments["transfer_syntax"] == layout.transfer_syntax:
-        form = PixelForm.of(layout)
+        form = ImagePixel.of(layout)
         with Source(arguments["path"], layout) as source:
             return {}, native_bytes(source, layout, form, form.index(number))
     return {}, transcoding.frame_bytes(arguments["path"], layout, number, arguments["transfer_syntax"])

@@ -1,7 +1,7 @@
 """What the catalog's contract suites store."""
 
 from neurdicom.catalog.base import NewInstance
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.conditions import Value
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from neurdicom.catalog.base import Catalog, NewInstance
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import AT_LEVEL, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Value, Word
 from neurdicom.testing.catalog_model import CatalogModel

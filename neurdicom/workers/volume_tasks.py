@@ -9,7 +9,7 @@ import orjson
 from neurdicom.dicom.geometry.planes import MAX_SLICES, Plane, describe_volume, order_volume
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
-from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.decode.native import check_frames
 from neurdicom.pixels.planes import is_simple, planes_of, simple_plane
 from neurdicom.workers.loaders.pixel_input import read_image
@@ -94,7 +94,7 @@ def fill(arguments: dict[str, Any]) -> Answer:
 
 def _planes(one: Mapping[str, Any], left: int) -> list[Plane]:
     layout: Layout = as_layout(one["layout"])
-    form = PixelForm.of(layout)
+    form = ImagePixel.of(layout)
     if form.frames > left:
         raise Invalid(f"there are more than {MAX_SLICES} slices with its {form.frames} frames, which are not taken")
     check_frames(layout, form)

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
-from neurdicom.dicom.blob_ref import BlobRef
-from neurdicom.dicom.header import Header
+from neurdicom.dicom.header import BlobRef, Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError
 

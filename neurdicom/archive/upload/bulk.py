@@ -13,8 +13,7 @@ from neurdicom.archive.ingest.service import Inflow, IngestService, disk_error
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.codec.assemble import Bulk, assemble_file
 from neurdicom.dicom.codec.native_xml import from_xml
-from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
-from neurdicom.dicom.header import DEFLATED, EXPLICIT, IMPLICIT
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED, DEFLATED_FRAME, EXPLICIT, IMPLICIT
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
 from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
 

@@ -28,7 +28,7 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import Unit, Units, translated
 from neurdicom.catalog.projection import holds, to_json
 from neurdicom.catalog.terms import Having, Termed
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 from neurdicom.errors import Unavailable

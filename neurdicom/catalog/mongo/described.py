@@ -13,7 +13,7 @@ from neurdicom.catalog.mongo.entities import as_edits, edits_key
 from neurdicom.catalog.mongo.schema import Document, collection
 from neurdicom.catalog.mongo.writer import header_ids
 from neurdicom.catalog.projection import applying_edits, described_instances
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 
 Database = AsyncIOMotorDatabase[Document]

@@ -25,7 +25,7 @@ from neurdicom.catalog.sqlite import described, documents, select, terms
 from neurdicom.catalog.sqlite.connection import Connections
 from neurdicom.catalog.sqlite.writer import Writer, edits_of
 from neurdicom.catalog.terms import Having, Termed
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 

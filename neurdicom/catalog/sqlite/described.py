@@ -9,7 +9,7 @@ import orjson
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.projection import applying_edits, described_instances
 from neurdicom.catalog.sqlite.select import JOINS
-from neurdicom.dicom.blob_ref import BlobRef
+from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 
 

@@ -15,8 +15,8 @@ from neurdicom.dicom.codec.charset import UTF_8
 from neurdicom.dicom.codec.dictionary import KNOWN_VRS, LONG_VRS
 from neurdicom.dicom.codec.encode import CHARSET_KEY, UTF_8_TERM, encode_dataset
 from neurdicom.dicom.codec.stream import MAX_DEPTH, UNDEFINED
+from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.dicom.codec.value_readers import STREAMS
-from neurdicom.dicom.header import EXPLICIT
 from neurdicom.errors import Invalid, Malformed, TooLarge
 
 _KEY = re.compile(r"[0-9A-F]{8}")

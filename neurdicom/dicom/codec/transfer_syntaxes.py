@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 
-from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+#: The whole dataset is deflated: Deflated Explicit VR, and the two JPIP syntaxes that build on it (PS3.5 A.5).
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 
 OCTET_STREAM = "application/octet-stream"
 

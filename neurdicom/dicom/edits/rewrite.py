@@ -10,6 +10,7 @@ from typing import NamedTuple
 from neurdicom.dicom.codec.charset import DEFAULT, UTF_8, CharacterSet, character_set
 from neurdicom.dicom.codec.dictionary import LONG_VRS, Action, private_vr
 from neurdicom.dicom.codec.stream import ITEM, ITEM_END, SEQUENCE_END, ElementStream, Span, holds_fragments, is_unknown
+from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT
 from neurdicom.dicom.codec.value_readers import read_strings
 from neurdicom.dicom.edits.changes import (
     MODIFICATION_REASON,
@@ -25,7 +26,7 @@ from neurdicom.dicom.edits.changes import (
     by_modification,
     fits,
 )
-from neurdicom.dicom.header import BIG_ENDIAN, DEFLATED, IMPLICIT, Layout
+from neurdicom.dicom.header import Layout
 from neurdicom.errors import Malformed, TooLarge
 
 #: A new header is not longer, and neither is a deflated dataset once inflated.

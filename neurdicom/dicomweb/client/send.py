@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from neurdicom.archive.files import File, FileService, Given
-from neurdicom.dicom.header import EXPLICIT
+from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.dicomweb.client.connection import Answer, Connections, check_answer, failure
 from neurdicom.errors import NeurdicomError, PeerFailed
 from neurdicom.nodes.peer import Node

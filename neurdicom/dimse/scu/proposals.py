@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext, StoragePresentationContexts, build_context
 
-from neurdicom.dicom.header import EXPLICIT, IMPLICIT
+from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT, IMPLICIT
 
 #: Context ids are the odd numbers of a byte.
 MOST_CONTEXTS = 128

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.colour import ycbcr_to_rgb
 from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
-from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.colour import ycbcr_to_rgb
+from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import arrange, as_cells, stored_values
 
 Array = npt.NDArray[Any]
-Decode = Callable[[bytes, PixelForm], Array]
+Decode = Callable[[bytes, ImagePixel], Array]
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -29,7 +29,7 @@ HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, NotImplementedError)
 
 
-def _jpeg(data: bytes, form: PixelForm) -> Array:
+def _jpeg(data: bytes, form: ImagePixel) -> Array:
     header = read_jpeg_header(data)
     if header is None:
         raise NotAvailable("no JPEG frame header")
@@ -49,7 +49,7 @@ def _jpeg(data: bytes, form: PixelForm) -> Array:
     return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
 
 
-def _jpeg_lossless(data: bytes, form: PixelForm) -> Array:
+def _jpeg_lossless(data: bytes, form: ImagePixel) -> Array:
     header = read_jpeg_header(data)
     if header is None:
         raise NotAvailable("no JPEG frame header")
@@ -58,7 +58,7 @@ def _jpeg_lossless(data: bytes, form: PixelForm) -> Array:
     return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
 
 
-def _jpeg_ls(data: bytes, form: PixelForm) -> Array:
+def _jpeg_ls(data: bytes, form: ImagePixel) -> Array:
     header = read_jpeg_header(data)
     if header is None:
         raise NotAvailable("no JPEG-LS frame header")
@@ -67,7 +67,7 @@ def _jpeg_ls(data: bytes, form: PixelForm) -> Array:
     return _to_rgb(stored_values(decoded, form, precision=header.precision, exact=header.near == 0), form)
 
 
-def _jpeg_2000(data: bytes, form: PixelForm) -> Array:
+def _jpeg_2000(data: bytes, form: ImagePixel) -> Array:
     header = read_j2k_header(data)
     if header is None:
         raise NotAvailable("no JPEG 2000 codestream")
@@ -77,7 +77,7 @@ def _jpeg_2000(data: bytes, form: PixelForm) -> Array:
     return decoded if header.transformed else _to_rgb(decoded, form)
 
 
-def _rle(data: bytes, form: PixelForm) -> Array:
+def _rle(data: bytes, form: ImagePixel) -> Array:
     """PS3.5 annex G: one PackBits segment for each byte of a sample, most significant first."""
     if form.bits_allocated == 1:
         packed = _segment(data, 0, 1, (form.count + 7) // 8)
@@ -110,7 +110,7 @@ def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
     return segment
 
 
-def _deflated_frame(data: bytes, form: PixelForm) -> Array:
+def _deflated_frame(data: bytes, form: ImagePixel) -> Array:
     """PS3.5 A.4.13: the native form of one frame, deflated."""
     length = (form.count * form.bits_allocated + 7) // 8
     native = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
@@ -120,7 +120,7 @@ def _deflated_frame(data: bytes, form: PixelForm) -> Array:
     return _to_rgb(arrange(cells, form, planar=form.planar), form)
 
 
-def _check_size(rows: int, columns: int, samples: int, form: PixelForm) -> None:
+def _check_size(rows: int, columns: int, samples: int, form: ImagePixel) -> None:
     # Before the codec allocates anything for what a codestream claims. Tiles at the edge of a slide may be cut.
     fits = rows <= form.rows and columns <= form.columns if form.frames > 1 else (rows, columns) == form.size
     if not (fits and samples == form.samples):
@@ -130,14 +130,14 @@ def _check_size(rows: int, columns: int, samples: int, form: PixelForm) -> None:
         )
 
 
-def _to_rgb(pixels: Array, form: PixelForm) -> Array:
+def _to_rgb(pixels: Array, form: ImagePixel) -> Array:
     return ycbcr_to_rgb(pixels, form.bits_stored) if form.photometric in ("YBR_FULL", "YBR_FULL_422") else pixels
 
 
 _JPEG: tuple[Decode, ...] = (_jpeg, _jpeg_lossless)
 
 #: JPEG processes whose codestreams have a colour model of their own.
-LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51))
+SELF_DESCRIBED_COLOUR = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51))
 
 #: Transfer Syntax UID to the codecs to try, in order.
 CODECS: Mapping[str, tuple[Decode, ...]] = {
@@ -149,7 +149,7 @@ CODECS: Mapping[str, tuple[Decode, ...]] = {
 }
 
 
-def decode(data: bytes, form: PixelForm, transfer_syntax: str) -> Array:
+def decode(data: bytes, form: ImagePixel, transfer_syntax: str) -> Array:
     """Decode one frame.
 
     Returns

@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag, Tag
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.native import BIG_ENDIAN, IMPLICIT
-from neurdicom.pixels.decode.source import DEFLATED, Source
+from neurdicom.pixels.decode.source import DEFLATED_EXPLICIT, Source
 
 _KEYWORDS = (
     "Modality",
@@ -220,7 +220,7 @@ def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
 
 
 def _open(path: Path | str, layout: Layout) -> BinaryIO:
-    if layout.transfer_syntax != DEFLATED:
+    if layout.transfer_syntax != DEFLATED_EXPLICIT:
         file = Path(path).open("rb")  # noqa: SIM115 (the caller's to close)
         file.seek(layout.dataset_offset)
         return file

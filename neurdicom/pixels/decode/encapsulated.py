@@ -7,7 +7,7 @@ from functools import cached_property
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.source import Source
 
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -28,7 +28,7 @@ class Fragment:
 class Encapsulation:
     """The items of one file's encapsulated pixel data, found as they are needed."""
 
-    def __init__(self, source: Source, layout: Layout, form: PixelForm) -> None:
+    def __init__(self, source: Source, layout: Layout, form: ImagePixel) -> None:
         assert layout.pixel_offset is not None
         self._source = source
         self._form = form

@@ -20,7 +20,7 @@ _FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 
 @dataclass(frozen=True, slots=True)
-class PixelForm:
+class ImagePixel:
     """The form of one frame, complete and consistent.
 
     Attributes

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurdicom.dicom.header import DEFLATED, Layout
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED
+from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.source import Source
 
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -17,7 +18,7 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 Array = npt.NDArray[Any]
 
 
-def read_native(source: Source, layout: Layout, form: PixelForm, index: int) -> Array:
+def read_native(source: Source, layout: Layout, form: ImagePixel, index: int) -> Array:
     """Read one frame of native pixel data.
 
     Returns
@@ -37,7 +38,7 @@ def read_native(source: Source, layout: Layout, form: PixelForm, index: int) -> 
     return arrange(cells, form, planar=form.planar)
 
 
-def native_bytes(source: Source, layout: Layout, form: PixelForm, index: int) -> bytes:
+def native_bytes(source: Source, layout: Layout, form: ImagePixel, index: int) -> bytes:
     """Read one frame of native pixel data as it lies in the file, but little-endian and from a first bit on.
 
     Raises
@@ -53,7 +54,7 @@ def native_bytes(source: Source, layout: Layout, form: PixelForm, index: int) ->
     return cells.astype(cells.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def native_place(layout: Layout, form: PixelForm, index: int) -> tuple[int, int] | None:
+def native_place(layout: Layout, form: ImagePixel, index: int) -> tuple[int, int] | None:
     """Where a native frame's bytes lie in the file, as offset and length; None where `native_bytes` is needed."""
     if layout.transfer_syntax in (BIG_ENDIAN, *DEFLATED) or layout.pixel_offset is None or layout.pixel_length is None:
         return None
@@ -69,7 +70,7 @@ def native_place(layout: Layout, form: PixelForm, index: int) -> tuple[int, int]
     return layout.pixel_offset + start, length
 
 
-def _read_cells(source: Source, layout: Layout, form: PixelForm, index: int) -> tuple[Array, bool]:
+def _read_cells(source: Source, layout: Layout, form: ImagePixel, index: int) -> tuple[Array, bool]:
     """Read the cells of one frame in the order of the file, and tell whether its chroma is halved."""
     assert layout.pixel_offset is not None
     if layout.pixel_length is None:
@@ -96,7 +97,7 @@ def _read_cells(source: Source, layout: Layout, form: PixelForm, index: int) -> 
     return cells, halved
 
 
-def check_frames(layout: Layout, form: PixelForm) -> None:
+def check_frames(layout: Layout, form: ImagePixel) -> None:
     """Raise `NotAvailable` if native pixel data has no room for all the frames that are declared."""
     count = form.rows * form.columns * 2 if _is_halved(layout, form) else form.count
     needed = (form.frames * count * form.bits_allocated + 7) // 8
@@ -104,7 +105,7 @@ def check_frames(layout: Layout, form: PixelForm) -> None:
         raise NotAvailable(f"{form.frames} frames need {needed} bytes; the pixel data has {layout.pixel_length}")
 
 
-def _is_halved(layout: Layout, form: PixelForm) -> bool:
+def _is_halved(layout: Layout, form: ImagePixel) -> bool:
     # With 4:2:2 two pixels share their chroma: Y1 Y2 CB CR (PS3.3 C.7.6.3.1.2). Files that were once compressed
     # have the name without being so, which their length tells.
     if form.photometric not in ("YBR_FULL_422", "YBR_PARTIAL_422") or form.samples != 3:
@@ -113,7 +114,7 @@ def _is_halved(layout: Layout, form: PixelForm) -> bool:
     return layout.pixel_length not in (whole, whole + whole % 2)
 
 
-def as_cells(data: bytes | bytearray, form: PixelForm, count: int, *, big: bool = False, skip: int = 0) -> Array:
+def as_cells(data: bytes | bytearray, form: ImagePixel, count: int, *, big: bool = False, skip: int = 0) -> Array:
     """Cut bytes into `count` cells of Bits Allocated, after `skip` bits; a view where the cells are whole types."""
     if form.bits_allocated in (8, 16, 32, 64):
         kind = "f" if form.is_float else "u"
@@ -127,7 +128,7 @@ def as_cells(data: bytes | bytearray, form: PixelForm, count: int, *, big: bool 
     return np.packbits(wide, axis=1, bitorder="little").view(f"<u{form.dtype.itemsize}").reshape(count)
 
 
-def arrange(cells: Array, form: PixelForm, *, planar: bool) -> Array:
+def arrange(cells: Array, form: ImagePixel, *, planar: bool) -> Array:
     """Shape a frame's cells into rows, columns and interleaved samples."""
     if form.samples == 1:
         return cells.reshape(form.rows, form.columns)
@@ -138,7 +139,7 @@ def arrange(cells: Array, form: PixelForm, *, planar: bool) -> Array:
     return cells.reshape(form.rows, form.columns, form.samples)
 
 
-def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None, exact: bool = True) -> Array:
+def stored_values(cells: Array, form: ImagePixel, *, precision: int | None = None, exact: bool = True) -> Array:
     """Take Bits Stored out of their cells: shift, mask, extend the sign (PS3.5 8.1.1).
 
     Parameters
@@ -183,7 +184,7 @@ def stored_values(cells: Array, form: PixelForm, *, precision: int | None = None
     return signed.astype(form.dtype, copy=False)
 
 
-def _expand_422(cells: Array, form: PixelForm) -> Array:
+def _expand_422(cells: Array, form: ImagePixel) -> Array:
     if form.columns % 2:
         raise NotAvailable(f"{form.photometric} with {form.columns} columns; an even number is expected")
     groups = cells.reshape(form.rows, form.columns // 2, 4)

@@ -9,7 +9,7 @@ from pydicom.uid import UID
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.codecs import CODECS, RLE, decode
-from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.image_pixel import ImagePixel
 
 _LABEL = "neurdicom"
 
@@ -50,7 +50,7 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
     bytes
         Little-endian samples, colour interleaved as RGB.
     """
-    form = PixelForm(
+    form = ImagePixel(
         rows=runner.rows,
         columns=runner.columns,
         samples=runner.samples_per_pixel,
@@ -73,7 +73,7 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
     return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _is_packed(src: bytes, form: PixelForm) -> bool:
+def _is_packed(src: bytes, form: ImagePixel) -> bool:
     try:
         decode(src, form, RLE)
     except NotAvailable:

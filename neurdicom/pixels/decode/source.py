@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from neurdicom.dicom import header
+from neurdicom.dicom.codec import transfer_syntaxes
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
+DEFLATED_EXPLICIT = "1.2.840.10008.1.2.1.99"
 _PIECE = 1 << 20
 
 
@@ -27,7 +27,7 @@ class Source:
             self._file = FileIO(path)
         except FileNotFoundError as error:
             raise NotFound("the file of this instance is gone") from error
-        self._start = layout.dataset_offset if layout.transfer_syntax in header.DEFLATED else None
+        self._start = layout.dataset_offset if layout.transfer_syntax in transfer_syntaxes.DEFLATED else None
 
     def read(self, offset: int, length: int) -> bytearray:
         """Read bytes; fewer than asked for where the file ends."""

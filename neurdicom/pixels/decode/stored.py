@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neurdicom.dicom.header import Layout
 from neurdicom.pixels.decode.encapsulated import Encapsulation, Fragment, find_extended_offsets, walk_fragments
-from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import native_place
 from neurdicom.pixels.decode.source import Source
 
@@ -74,7 +74,7 @@ def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameI
     NotFound
         The file is gone.
     """
-    form = PixelForm.of(layout)
+    form = ImagePixel.of(layout)
     # The last one first: what a header declares beyond what is there takes no memory.
     last = form.index(frames[-1] if isinstance(frames, range) else max(frames))
     if layout.pixel_length is not None:

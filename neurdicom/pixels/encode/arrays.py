@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import Invalid, NotAvailable
-from neurdicom.pixels.colour import to_luminance
+from neurdicom.pixels.decode.colour import to_luminance
 from neurdicom.pixels.kernels import scale_to_bytes
 
 Array = npt.NDArray[Any]

@@ -23,16 +23,16 @@ from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.codecs import CODECS
 from neurdicom.pixels.decode.elements import BROKEN, read_whole_header
-from neurdicom.pixels.decode.image_pixel import PixelForm
+from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import EXPLICIT, IMPLICIT, check_frames
-from neurdicom.pixels.decode.source import DEFLATED
+from neurdicom.pixels.decode.source import DEFLATED_EXPLICIT
 from neurdicom.pixels.encode.codecs import ENCODERS, Encoder
 from neurdicom.pixels.pipeline import load_uncoloured
 
 Array = npt.NDArray[Any]
 Write = Callable[[bytes], object]
 
-_NATIVE = (IMPLICIT, EXPLICIT, DEFLATED)
+_NATIVE = (IMPLICIT, EXPLICIT, DEFLATED_EXPLICIT)
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
 
@@ -66,7 +66,7 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
         return _copy(Path(path), layout, Path(output), edits)
     if target not in _NATIVE and target not in ENCODERS:
         raise NotAvailable(f"files can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
-    form = PixelForm.of(layout) if layout.pixel_keyword is not None else None
+    form = ImagePixel.of(layout) if layout.pixel_keyword is not None else None
     encoder = ENCODERS.get(target)
     with warnings.catch_warnings():
         # pydicom warns of what is unusual in a file; that is no news here, and not the reader's to act on.
@@ -82,7 +82,7 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
         prefix, header = _prefix(ds, layout, target), _encoded(ds, target)
     with Path(output).open("wb") as file:
         file.write(prefix)
-        if target == DEFLATED:
+        if target == DEFLATED_EXPLICIT:
             deflater = zlib.compressobj(6, wbits=-zlib.MAX_WBITS)
             _write_native(lambda data: file.write(deflater.compress(data)), header, frames, target)
             file.write(deflater.flush())
@@ -98,7 +98,7 @@ def frame_bytes(path: str | Path, layout: Layout, number: int, target: str) -> b
     """Give one frame (from 1) as the pixel data of `transcode` would hold it. Raises as that does."""
     if target not in _NATIVE and target not in ENCODERS:
         raise NotAvailable(f"frames can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
-    form = PixelForm.of(layout)
+    form = ImagePixel.of(layout)
     form.index(number)
     frames = _Frames(path, layout, form, ENCODERS.get(target), only=number)
     return b"".join(frames.encoded() if target in ENCODERS else frames.native())
@@ -117,7 +117,7 @@ class _Frames:
     """The frames of a file, or one of them, and what the new header says of them."""
 
     def __init__(
-        self, path: str | Path, layout: Layout, form: PixelForm, encoder: Encoder | None, only: int | None = None
+        self, path: str | Path, layout: Layout, form: ImagePixel, encoder: Encoder | None, only: int | None = None
     ) -> None:
         self._numbers = range(1, form.frames + 1) if only is None else (only,)
         self._path, self._layout, self.form, self._encoder = path, layout, form, encoder

@@ -12,7 +12,7 @@ from PIL import Image
 
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.decode.elements import Elements, FrameHeader
-from neurdicom.pixels.decode.image_pixel import MONOCHROME, PixelForm
+from neurdicom.pixels.decode.image_pixel import MONOCHROME, ImagePixel
 from neurdicom.pixels.decode.native import stored_values
 from neurdicom.pixels.grayscale.lut import LookupTable
 from neurdicom.pixels.grayscale.modality import Modality, apply_modality, read_modality
@@ -44,7 +44,7 @@ class Padding:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class GrayscaleTransform:
     """Everything between a stored grey value and its shade; equal looks give equal tables."""
 
     modality: Modality
@@ -165,24 +165,24 @@ def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any], keep_fu
     if voi is None:
         voi = Range(0, 1) if frame.form.bits_stored == 1 else _range(frame.array, modality, padding)
     inverse = frame.photometric == "MONOCHROME1" or header.top.text("PresentationLUTShape") == "INVERSE"
-    look = Look(modality, voi, inverse, padding)
+    transform = GrayscaleTransform(modality, voi, inverse, padding)
     if frame.array.dtype.kind != "f" and frame.array.dtype.itemsize <= 2:
-        table = _table(look, frame.array.dtype.str)
+        table = _table(transform, frame.array.dtype.str)
         return table.take(frame.array.view(f"u{frame.array.dtype.itemsize}"))
     picture = np.empty(frame.array.shape, "u1")
     for row in range(0, len(picture), _ROWS):
-        picture[row : row + _ROWS] = look.shades(frame.array[row : row + _ROWS])
+        picture[row : row + _ROWS] = transform.shades(frame.array[row : row + _ROWS])
     return picture
 
 
 @lru_cache(maxsize=64)
-def _table(look: Look, dtype: str) -> Picture:
+def _table(transform: GrayscaleTransform, dtype: str) -> Picture:
     # All the stored values that there can be, in the order of their bit patterns.
     size = np.dtype(dtype).itemsize
-    return look.shades(np.arange(1 << 8 * size, dtype=f"u{size}").view(dtype))
+    return transform.shades(np.arange(1 << 8 * size, dtype=f"u{size}").view(dtype))
 
 
-def _padding(elements: Elements, form: PixelForm) -> Padding | None:
+def _padding(elements: Elements, form: ImagePixel) -> Padding | None:
     values = [elements.number("PixelPaddingValue"), elements.number("PixelPaddingRangeLimit")]
     if values[0] is None:
         return None

@@ -28,7 +28,7 @@ from neurdicom.dicom.geometry.planes import FIELDS
 from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid
-from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.pipeline import load_stored
 from neurdicom.workers.executor import Input
 
@@ -230,7 +230,7 @@ def sample_of(path: Path, frame: int = 1) -> Sample:
         raise Invalid(f"frame is {frame}; {path} has {frames}", field="frame")
     colour = (found.layout.get("samples_per_pixel") or 1) > 1
     odd = (
-        PixelForm.of(as_layout(found.layout)).is_float
+        ImagePixel.of(as_layout(found.layout)).is_float
         and not np.isfinite(load_stored(path, found.layout, frame).array).all()
     )
     return Sample(path.name, (found,), (rows, columns), colour=colour, odd=bool(odd))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from neurdicom.dicom.header import BIG_ENDIAN, EXPLICIT, IMPLICIT
+from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, EXPLICIT, IMPLICIT
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, PluginFailed
 from neurdicom.processing.dicom_output.attributes import copy_elements, study_elements

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
 from neurdicom.pixels.decode.codecs import CODECS
-from neurdicom.pixels.decode.image_pixel import PixelForm, as_layout
+from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.decode.native import native_place
 from neurdicom.pixels.decode.source import Source
 from neurdicom.pixels.grayscale.modality import Rescale, modality_of
@@ -62,7 +62,7 @@ def read_image(
         The file is gone.
     """
     layout = as_layout(layout)
-    form = PixelForm.of(layout)
+    form = ImagePixel.of(layout)
     index = form.index(frame)
     if _is_plain(layout, form):
         out = place(form.size)
@@ -79,7 +79,7 @@ def read_image(
     return out
 
 
-def _is_plain(layout: Layout, form: PixelForm) -> bool:
+def _is_plain(layout: Layout, form: ImagePixel) -> bool:
     """Whether a frame's samples lie in the file as whole little-endian integers, one for each pixel."""
     return (
         form.samples == 1
@@ -92,7 +92,7 @@ def _is_plain(layout: Layout, form: PixelForm) -> bool:
     )
 
 
-def _read_plain(path: Path | str, layout: Layout, form: PixelForm, index: int, input: Input, out: Image) -> bool:
+def _read_plain(path: Path | str, layout: Layout, form: ImagePixel, index: int, input: Input, out: Image) -> bool:
     """Read and convert in one pass; False where that is not possible."""
     span = native_place(layout, form, index)
     modality = modality_of(path, layout, index) if input == "modality" else _IDENTITY

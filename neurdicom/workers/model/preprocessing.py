@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.colour import to_luminance
+from neurdicom.pixels.decode.colour import to_luminance
 from neurdicom.pixels.grayscale.voi import Voi, Window, WindowFunction, apply_voi
 from neurdicom.workers.model.manifest import InputSpec, Normalisation
 from neurdicom.workers.model.resizing import Axis, fit, place

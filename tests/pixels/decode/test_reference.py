@@ -12,8 +12,8 @@ from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels import tasks
-from neurdicom.pixels.colour import LUMINANCE
 from neurdicom.pixels.decode.codecs import CODECS
+from neurdicom.pixels.decode.colour import LUMINANCE
 from neurdicom.pixels.decode.pydicom_decoder import enrol
 from neurdicom.pixels.encode.transcode import transcode
 from neurdicom.pixels.pipeline import load_stored, to_double
