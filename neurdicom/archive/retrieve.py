@@ -25,7 +25,7 @@ _LARGE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
+class InstanceDownload:
     """A file on its way out: a header of ours, empty where nothing was edited, then stored bytes.
 
     Attributes
@@ -91,7 +91,7 @@ class RetrieveService:
         stored, edits = await self._header_and_edits(instance)
         return await _run(len(stored), _edited_tags, stored, edits)
 
-    async def file(self, instance: str, *, original: bool = False) -> Download:
+    async def file(self, instance: str, *, original: bool = False) -> InstanceDownload:
         """The DICOM file, with edits applied unless the bytes as received are asked for. Raises `NotFound`."""
         location = await self._catalog.locate(instance)
         if location is None:
@@ -100,10 +100,10 @@ class RetrieveService:
         edits = await self._catalog.edits(instance) if location.edited and not original else []
         header, copy_from = await self._rewritten(location, edits) if edits else (b"", 0)
         if not header:
-            return Download(instance, blob.size, blob.sha256, self._blobs, blob.key, b"", 0)
+            return InstanceDownload(instance, blob.size, blob.sha256, self._blobs, blob.key, b"", 0)
         etag = hashlib.sha256(blob.sha256.encode() + header).hexdigest()
         size = len(header) + blob.size - copy_from
-        return Download(instance, size, etag, self._blobs, blob.key, header, copy_from)
+        return InstanceDownload(instance, size, etag, self._blobs, blob.key, header, copy_from)
 
     async def edited_header(self, location: Location) -> tuple[bytes, int]:
         """An instance's new beginning with its edits, and the offset in its file from which on the rest follows.

@@ -2,6 +2,6 @@
 
 from neurdicom.archive.upload.body import Upload
 from neurdicom.archive.upload.service import UploadService
-from neurdicom.archive.upload.store import Store, StoredReference
+from neurdicom.archive.upload.store import StoredReference, StoreUpload
 
-__all__ = ["Store", "StoredReference", "Upload", "UploadService"]
+__all__ = ["StoreUpload", "StoredReference", "Upload", "UploadService"]

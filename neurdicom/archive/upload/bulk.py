@@ -11,7 +11,7 @@ from pydicom.uid import UID, AllTransferSyntaxes
 
 from neurdicom.archive.ingest.service import Inflow, IngestService, disk_error
 from neurdicom.blobs.base import Spool
-from neurdicom.dicom.codec.assemble import Bulk, assemble_file
+from neurdicom.dicom.codec.assemble import BulkValue, assemble_file
 from neurdicom.dicom.codec.native_xml import from_xml
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED, DEFLATED_FRAME, EXPLICIT, IMPLICIT
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
@@ -198,7 +198,7 @@ class MetadataParts:
                 raise disk_error(error) from error
             raise
 
-    def _find(self, uri: str) -> list[Bulk]:
+    def _find(self, uri: str) -> list[BulkValue]:
         parts = self._bulk.get(uri)
         if parts is None:
             raise Malformed(f"no part has the Content-Location {uri[:200]!r}, which a BulkDataURI names")

@@ -3,7 +3,7 @@
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload.body import Upload, too_large
 from neurdicom.archive.upload.names import shown_name
-from neurdicom.archive.upload.store import Store
+from neurdicom.archive.upload.store import StoreUpload
 
 #: What is read and thrown away of a body that is refused, so that the sender gets to read why: most clients see a
 #: broken connection when it is closed on them while they send.
@@ -46,7 +46,7 @@ class UploadService:
         self._check_length(length)
         return Upload(self._ingest, content_type, shown_name(name), self._max_upload)
 
-    def begin_store(self, content_type: str, length: int | None = None, study: str | None = None) -> Store:
+    def begin_store(self, content_type: str, length: int | None = None, study: str | None = None) -> StoreUpload:
         """Begin to take the body of a Store transaction (PS3.18 10.5).
 
         Parameters
@@ -64,7 +64,7 @@ class UploadService:
             As `begin`.
         """
         self._check_length(length)
-        return Store(self._ingest, content_type, self._max_upload, study)
+        return StoreUpload(self._ingest, content_type, self._max_upload, study)
 
     def _check_length(self, length: int | None) -> None:
         if self._max_upload and length is not None and length > self._max_upload + DRAIN:

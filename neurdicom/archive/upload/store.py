@@ -52,7 +52,7 @@ class StoredReference:
             self.sop_class, self.sop_instance = media_storage(head)
 
 
-class Store(Upload):
+class StoreUpload(Upload):
     """One body as it arrives.
 
     Parameters

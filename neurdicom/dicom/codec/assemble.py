@@ -29,7 +29,7 @@ _PIXEL_DATA = "7FE00010"
 Json = Mapping[str, Any]
 
 
-class Bulk(Protocol):
+class BulkValue(Protocol):
     """Some bulk data: the value of an element, or one frame of compressed pixel data."""
 
     @property
@@ -40,7 +40,7 @@ class Bulk(Protocol):
         """Its bytes, in pieces of bounded size."""
 
 
-FindBulk = Callable[[str], Sequence[Bulk]]
+FindBulk = Callable[[str], Sequence[BulkValue]]
 """Gives what lies at a BulkDataURI: its parts in order. Raises `Malformed` where nothing does."""
 
 
@@ -150,7 +150,7 @@ def _uri(key: str, element: Json) -> str:
     return uri
 
 
-def _bulk(key: str, vr: str, parts: Sequence[Bulk]) -> Iterator[bytes]:
+def _bulk(key: str, vr: str, parts: Sequence[BulkValue]) -> Iterator[bytes]:
     length = sum(part.length for part in parts)
     yield _head(key, vr, length + (length & 1))
     for part in parts:

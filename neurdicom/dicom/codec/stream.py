@@ -24,7 +24,7 @@ class EndOfBuffer(Malformed):
     """An element goes past the end of the bytes at hand: there is more of the file, or it is cut off."""
 
 
-class Span(NamedTuple):
+class ElementSpan(NamedTuple):
     """An element and its place: `start` of the tag, `value` of the value, `stop` after it and its delimiters."""
 
     element: Element
@@ -67,7 +67,9 @@ class ElementStream:
             return bool(pos + 8 + length > end or length & 1)
         return expected
 
-    def spans(self, pos: int, end: int, *, explicit: bool, delimited: bool = False, depth: int = 0) -> Iterator[Span]:
+    def spans(
+        self, pos: int, end: int, *, explicit: bool, delimited: bool = False, depth: int = 0
+    ) -> Iterator[ElementSpan]:
         """Walk the elements of one dataset or item; a delimited one ends with its delimiter's span.
 
         Raises
@@ -90,7 +92,7 @@ class ElementStream:
                 element, length = self.without_vr(element, pos, end)
             if element.tag in (ITEM_END, SEQUENCE_END):
                 if delimited:
-                    yield Span(element, pos, value, value if element.tag == ITEM_END else pos, False)
+                    yield ElementSpan(element, pos, value, value if element.tag == ITEM_END else pos, False)
                     return
                 pos = value
                 continue
@@ -100,12 +102,12 @@ class ElementStream:
                 stop = self.sequence_stop(stop)
             if stop > end:
                 raise self.cut(element, pos)
-            yield Span(element, pos, value, stop, undefined)
+            yield ElementSpan(element, pos, value, stop, undefined)
             pos = stop
         if delimited:
             raise EndOfBuffer(f"the item that ends at offset {self.shift + end} lacks its delimiter")
 
-    def items(self, span: Span, *, explicit: bool, depth: int) -> Iterator[tuple[int, int, bool]]:
+    def items(self, span: ElementSpan, *, explicit: bool, depth: int) -> Iterator[tuple[int, int, bool]]:
         """Walk the items of a sequence: where the dataset of each begins and stops, and if it is delimited."""
         pos, end = span.value, span.stop
         while pos + 8 <= end:

@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 from neurdicom.dicom.codec.charset import DEFAULT, UTF_8, CharacterSet, character_set
 from neurdicom.dicom.codec.dictionary import LONG_VRS, Action, private_vr
-from neurdicom.dicom.codec.stream import ITEM, ITEM_END, SEQUENCE_END, ElementStream, Span, holds_fragments, is_unknown
+from neurdicom.dicom.codec.stream import (
+    ITEM,
+    ITEM_END,
+    SEQUENCE_END,
+    ElementSpan,
+    ElementStream,
+    holds_fragments,
+    is_unknown,
+)
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT
 from neurdicom.dicom.codec.value_readers import read_strings
 from neurdicom.dicom.edits.changes import (
@@ -110,7 +118,7 @@ class _Parts:
 class _Old(NamedTuple):
     """An element that is edited, as it was."""
 
-    span: Span
+    span: ElementSpan
     previous: Previous
 
 
@@ -174,7 +182,9 @@ class _Writer:
             parts.replace(end, end, b"".join(pending.values()))
         return parts.join(), parts.copied
 
-    def _old(self, start: int, end: int, explicit: bool, charset: CharacterSet) -> tuple[dict[int, _Old], Span | None]:
+    def _old(
+        self, start: int, end: int, explicit: bool, charset: CharacterSet
+    ) -> tuple[dict[int, _Old], ElementSpan | None]:
         """Find the elements that are to change, the last one of a tag, and the history that there is already."""
         wanted = {change.tag for change in self._changes}
         found: dict[int, _Old] = {}
@@ -199,7 +209,7 @@ class _History:
         self._form = form
         self._recoder = recoder
 
-    def element(self, earlier: Span | None, changes: Sequence[Change], old: dict[int, _Old]) -> bytes:
+    def element(self, earlier: ElementSpan | None, changes: Sequence[Change], old: dict[int, _Old]) -> bytes:
         """Write it, with the items of the earlier one first."""
         form, vr, content = self._form, "SQ", b""
         if earlier is not None:
@@ -209,7 +219,7 @@ class _History:
         content += b"".join(self._item(form, time, group, old) for time, group in by_modification(changes))
         return self._form.element(ORIGINAL_ATTRIBUTES, vr, content)
 
-    def _earlier(self, span: Span, form: _Form, unknown: bool) -> bytes:
+    def _earlier(self, span: ElementSpan, form: _Form, unknown: bool) -> bytes:
         recoded = self._recoder.sequence(span, unknown) if self._recoder else None
         if recoded is not None:
             return recoded
@@ -244,7 +254,7 @@ class _Recoder:
         self._depth = depth
         self._creators: dict[int, str] = {}
 
-    def element(self, span: Span) -> bytes | None:
+    def element(self, span: ElementSpan) -> bytes | None:
         """Give an element's new bytes, None if it stays as it is."""
         element, stream = span.element, self._stream
         vr = element.vr
@@ -268,7 +278,7 @@ class _Recoder:
             return raw
         return self._charset.decode(raw).encode("utf_8", "replace")
 
-    def sequence(self, span: Span, unknown: bool) -> bytes | None:
+    def sequence(self, span: ElementSpan, unknown: bool) -> bytes | None:
         """Give the items' bytes, None if all stay as they are. Raises `Malformed` where they nest too deeply."""
         stream = self._stream
         if unknown and stream.order != "<":
@@ -326,7 +336,7 @@ def _charset_of(
     return inherited
 
 
-def _items(stream: ElementStream, span: Span, explicit: bool) -> Iterator[bytes]:
+def _items(stream: ElementStream, span: ElementSpan, explicit: bool) -> Iterator[bytes]:
     """Give the datasets of a sequence's items, without delimiters."""
     for start, stop, delimited in stream.items(span, explicit=explicit, depth=1):
         end = stop

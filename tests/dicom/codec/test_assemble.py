@@ -8,7 +8,7 @@ import pydicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurdicom.dicom.codec.assemble import Bulk, assemble_file
+from neurdicom.dicom.codec.assemble import BulkValue, assemble_file
 from neurdicom.dicom.codec.dictionary import KNOWN_VRS
 from neurdicom.errors import NeurdicomError
 
@@ -44,7 +44,7 @@ class Three:
         yield b"c"
 
 
-def find(uri: str) -> list[Bulk]:
+def find(uri: str) -> list[BulkValue]:
     return [Three(), Three()]
 
 
