@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from neurdicom import errors
-from neurdicom.archive.upload import Store, StoredReference
+from neurdicom.archive.upload import StoreUpload, StoredReference
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import Offer
@@ -61,7 +61,7 @@ def failure_reason(error: NeurdicomError) -> int:
 class StoreInstances(DicomWebHandler):
     """Stores instances, of any studies or of the one in the path; the body goes to the disk as it arrives."""
 
-    _store: Store | None = None
+    _store: StoreUpload | None = None
 
     async def prepare(self) -> None:
         """Look at the headers, once the credential is in order."""
