@@ -62,7 +62,7 @@ from neurdicom.processing.results import ResultService, mark_unclean
 from neurdicom.processing.submission import ProcessJobs
 from neurdicom.processing.turns import Turns
 from neurdicom.rules import RuleService
-from neurdicom.rules.stable import StableService
+from neurdicom.rules.tracker import SeriesTracker
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.bootstrap import FirstSignIn
 from neurdicom.security.users import UserService
@@ -240,10 +240,10 @@ class Server:
         models = ModelService(settings.data / "models", catalog, pool, **limits)
         plugins = PluginService(settings.data / "plugins", catalog, pool, models=models, **limits)
         owner = server_name(settings.data)
-        stable = StableService(catalog, settings.stable_seconds, owner)
+        tracker = SeriesTracker(catalog, settings.stable_seconds, owner)
         tools: dict[ToolType, ToolSet] = {"plugin": plugins, "model": models}
         kept = ResultService(catalog, settings.data / "results", pool, size=settings.results_size)
-        ingest = IngestService(catalog, blobs, stable, partial(kept.forget, Level.INSTANCE))
+        ingest = IngestService(catalog, blobs, tracker, partial(kept.forget, Level.INSTANCE))
         remove = RemoveService(catalog, blobs, kept, tools)
         derive = DeriveService(catalog, blobs, pool, ingest, remove)
         nodes = NodeService(catalog)
@@ -290,7 +290,7 @@ class Server:
             executor=executor,
             process=processing,
             process_jobs=process_jobs,
-            rules=RuleService(catalog, stable, process_jobs, jobs),
+            rules=RuleService(catalog, tracker, process_jobs, jobs),
             results=kept,
             nodes=nodes,
             dimse=dimse,

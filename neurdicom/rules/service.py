@@ -1,6 +1,5 @@
-"""The rules: kept, listed, and heeded when a series is stable."""
+"""The rules: kept, listed, and run when a series is stable."""
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 from neurdicom.archive.selection import Selection
 from neurdicom.catalog.base import Catalog
+from neurdicom.coordination import Periodic
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Conflict, Invalid, NeurdicomError, NotFound, Unavailable
@@ -18,7 +18,8 @@ from neurdicom.processing.origin import is_derived_here
 from neurdicom.processing.submission import ProcessJobs
 from neurdicom.rules.rule import Rule
 from neurdicom.rules.runs import RunLog
-from neurdicom.rules.stable import Stable, StableService
+from neurdicom.rules.stable import StableSeries, StableService
+from neurdicom.rules.tracker import SeriesTracker
 from neurdicom.security.access import Principal
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,14 @@ _WATCH_SECONDS = 10.0
 
 
 class RuleService:
-    """The rules of all servers on a catalog.
+    """The rules of all servers on a catalog; the observer of series that are stable here.
 
     Parameters
     ----------
     catalog : Catalog
-    stable : StableService
-        Tells of stable series, to this service from now on.
+        Keeps the rules and what they have done.
+    tracker : SeriesTracker
+        Knows which series grow here.
     processing : ProcessJobs
         Knows what can be run, and makes the jobs that do.
     jobs : JobService
@@ -49,31 +51,27 @@ class RuleService:
     def __init__(
         self,
         catalog: Catalog,
-        stable: StableService,
+        tracker: SeriesTracker,
         processing: ProcessJobs,
         jobs: JobService,
     ) -> None:
         self._catalog = catalog
-        self._stable = stable
+        self._tracker = tracker
+        self._stable = StableService(catalog, tracker, self)
         self._processing = processing
         self._jobs = jobs
         self._runs = RunLog(catalog)
-        self._watcher: asyncio.Task[None] | None = None
-        stable.on_stable = self._heed
-        stable.is_wanted = self._is_any_enabled
+        self._watcher = Periodic(self._refresh, _WATCH_SECONDS, "the rules can't be looked at now")
 
     async def open(self) -> None:
         """Begin to follow, before the first arrival."""
         await self._refresh()
         await self._stable.open()
-        self._watcher = asyncio.create_task(self._watch())
+        self._watcher.start()
 
     async def close(self) -> None:
         """Stop. Idempotent."""
-        watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+        await self._watcher.stop()
         await self._stable.close()
 
     # -- verbs -----------------------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ class RuleService:
 
     def is_stable(self, series: str) -> bool:
         """Whether no instance of a series came to this server for the quiet time."""
-        return self._stable.is_stable(series)
+        return self._tracker.is_stable(series)
 
     async def describe(self, rule: Rule) -> dict[str, Any]:
         """A rule with what is wrong with it, and its last runs."""
@@ -160,8 +158,12 @@ class RuleService:
 
     # -- stable series ---------------------------------------------------------------------------------------
 
-    async def _heed(self, stable: Stable) -> None:
-        """Run the rules that a stable series meets. Raises what may pass; it is told again then."""
+    async def is_wanted(self) -> bool:
+        """Whether any rule is enabled, also one that was made at another server just now."""
+        return any(rule.enabled for rule in await self.list())
+
+    async def on_stable(self, stable: StableSeries) -> None:
+        """Run the rules that a stable series meets. Raises what may pass; the series comes again then."""
         rules = [rule for rule in await self.list() if rule.enabled]
         if not rules or await self._is_ours(stable.series):
             return
@@ -177,10 +179,10 @@ class RuleService:
         conditions = (AnyOf("series", (series,)), *rule.queried())
         return bool((await self._catalog.find(Query(Level.INSTANCE, conditions, limit=1, counted=False))).items)
 
-    async def _start(self, rule: Rule, stable: Stable) -> None:
+    async def _start(self, rule: Rule, stable: StableSeries) -> None:
         subject = hashlib.sha256(f"{rule.id} {stable.epoch}".encode()).hexdigest()
         try:
-            job = await self._job_of(subject) if stable.again else None
+            job = await self._job_of(subject) if stable.is_repeated else None
             if job is None:
                 work, selection = self._prepare(rule, stable.series)
                 by = Principal(rule.user_id, rule.user)
@@ -199,18 +201,5 @@ class RuleService:
         found, _ = await self._jobs.list({"subject": subject}, limit=1)
         return found[0] if found else None
 
-    # -- watching --------------------------------------------------------------------------------------------
-
     async def _refresh(self) -> None:
-        await self._stable.want(await self._is_any_enabled())
-
-    async def _is_any_enabled(self) -> bool:
-        return any(rule.enabled for rule in await self.list())
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_SECONDS)
-            try:
-                await self._refresh()
-            except NeurdicomError as error:
-                log.warning("the rules can't be looked at now: %s", error)
+        await self._tracker.enable(await self.is_wanted())

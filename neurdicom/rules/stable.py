@@ -1,87 +1,29 @@
-"""Series that still grow, and what happens once one has been quiet for a while.
-
-While somebody wants to know of stable series, each that begins to grow has a document in the catalog, written before
-its first instance is committed: whatever crashes, it is settled once. It costs one document for a series, not for an
-instance, and one transaction for all that begin in a group of arrivals. Servers that share a catalog need clocks that
-agree within seconds.
-"""
+"""Series that are stable: claimed by one of several servers, and dealt with once."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.terms import Termed
+from neurdicom.coordination import BackgroundTasks, Leases, Periodic
 from neurdicom.errors import NeurdicomError
 from neurdicom.jobs.job import new_id
+from neurdicom.rules.growing import GrowingSeries, Growth, GrowthEvent, GrowthState, Step, is_overdue, next_step
+from neurdicom.rules.tracker import KIND, SeriesTracker
 
 log = logging.getLogger(__name__)
 
-_KIND = "growing_series"
+#: Seconds between looks at the documents of other servers.
+WATCH_SECONDS: Final = 10.0
 
-#: Seconds between looks at the documents of other servers, and how long past its time one is left to its own server.
-WATCH_SECONDS = 10.0
-_GRACE_SECONDS = 60.0
-
-#: Seconds that a server has to deal with a series that is stable, and until it tries again what failed.
-_CLAIM_SECONDS = 60.0
-_AGAIN_SECONDS = 10.0
-
-
-#: Seconds that a commit may take.
-_COMMIT_SECONDS = 60.0
+#: Seconds that a server has to deal with a series that is stable.
+_CLAIM_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Growing:
-    """The document of a series that is not stable yet.
-
-    Attributes
-    ----------
-    series : str
-        Series Instance UID.
-    epoch : str
-        Names this time that it grows; another one when it grows again.
-    server : str
-        Who looks after it.
-    until : float
-        When it will be stable if nothing more comes; seconds since the epoch.
-    claim, claim_until : str, float
-        Who deals with it now that it is stable, and until when at most.
-    dealt : float
-        When it was dealt with, for other servers to which instances of it came before; 0 if it was not.
-    """
-
-    series: str
-    epoch: str
-    server: str
-    until: float
-    claim: str = ""
-    claim_until: float = 0.0
-    dealt: float = 0.0
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read one."""
-        return cls(**document)
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A growing series in memory: the loop's time when it began, and of its last arrival."""
-
-    since: float
-    last: float
-    changed: bool = False
-    growing: Growing | None = None
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Stable:
+class StableSeries:
     """A series that is stable.
 
     Attributes
@@ -89,235 +31,142 @@ class Stable:
     series : str
         Series Instance UID.
     epoch : str
-        Names this time; the same when it is told again.
-    again : bool
-        It may have been told before, by a server that crashed or could not finish.
+        Names this time that it grew; the same when it is told again.
+    is_repeated : bool
+        It may have been dealt with before, by a server that crashed or could not finish.
     """
 
     series: str
     epoch: str
-    again: bool
+    is_repeated: bool
 
 
-@dataclass(slots=True)
+class StableObserver(Protocol):
+    """The part of the server that deals with stable series."""
+
+    async def is_wanted(self) -> bool:
+        """Whether stable series are to be dealt with, as is known by all servers."""
+
+    async def on_stable(self, stable: StableSeries) -> None:
+        """Deal with a series. An exception is logged, and the series comes again later."""
+
+
 class StableService:
-    """Tells of each series, once, when it is stable; all methods belong to the event loop.
+    """Hands each series, once, to an observer when it is stable.
 
-    Attributes
+    Parameters
     ----------
     catalog : Catalog
-    seconds : float
-        Quiet time after which a series is stable.
-    server : str
-        Name of this server, the same after a restart.
-    wanted : bool
-        Somebody wants to know; without that nothing is written.
-    is_wanted : callable
-        Tells whether somebody wants to know by now, at another server.
-    on_stable : callable
-        Deals with a stable series. What it raises is logged, and it is told again later.
+        Keeps the documents of growing series.
+    tracker : SeriesTracker
+        Knows which series grow here.
+    observer : StableObserver
+        Deals with them.
     """
 
-    catalog: Catalog
-    seconds: float
-    server: str
-    wanted: bool = False
-    is_wanted: Callable[[], Awaitable[bool]] | None = None
-    on_stable: Callable[[Stable], Awaitable[None]] | None = None
-    _pending: dict[str, _Pending] = field(default_factory=dict)
-    _settling: set[str] = field(default_factory=set)
-    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self, catalog: Catalog, tracker: SeriesTracker, observer: StableObserver) -> None:
+        self._catalog = catalog
+        self._tracker = tracker
+        self._observer = observer
+        members = ("claim", "claim_until")
+        self._leases = Leases(catalog, KIND, tracker.server, seconds=_CLAIM_SECONDS, members=members, nobody="")
+        self._settler = BackgroundTasks("stable series are not dealt with any more")
+        self._watcher = Periodic(self._watch, WATCH_SECONDS, "growing series can't be looked after now")
 
     async def open(self) -> None:
         """Take up what an earlier process of this server has left, and begin."""
-        for document in await self.catalog.find_documents(_KIND):
-            growing = Growing.from_document(document)
-            if self.server in (growing.server, growing.claim) and not growing.dealt:
-                self._take_up(growing)
-        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._watch())]
+        server = self._tracker.server
+        for document in await self._catalog.find_documents(KIND):
+            found = GrowingSeries.from_document(document)
+            if server in (found.server, found.claim) and not found.dealt:
+                self._tracker.take_up(found)
+        self._settler.start(self._run())
+        self._watcher.start()
 
     async def close(self) -> None:
         """Stop; what is not stable yet is taken up at the next start. Idempotent."""
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def want(self, wanted: bool) -> None:
-        """Somebody wants to know of stable series, or nobody any more; growing ones are written down."""
-        self.wanted = wanted
-        if wanted:
-            await self._write([series for series, pending in self._pending.items() if pending.growing is None])
-
-    def is_stable(self, series: str) -> bool:
-        """Whether no instance of a series came to this server for the quiet time."""
-        pending = self._pending.get(series)
-        return (pending is None or not pending.changed) and series not in self._settling
-
-    # -- arrivals --------------------------------------------------------------------------------------------
-
-    async def expect(self, series: Collection[str]) -> None:
-        """Instances of these series are about to be committed."""
-        if not self.wanted:
-            return
-        new = {one for one in series if (known := self._pending.get(one)) is None or known.growing is None}
-        if new:
-            now = asyncio.get_running_loop().time()
-            for one in new:
-                self._pending.setdefault(one, _Pending(now, now))
-            self._wake.set()
-            await self._write(new)
-
-    def note(self, series: str) -> None:
-        """An instance of a series was committed: a new one, or other bytes of one that was there."""
-        now = asyncio.get_running_loop().time()
-        pending = self._pending.pop(series, None)
-        if pending is None:
-            pending = _Pending(now, now)
-            self._wake.set()
-        pending.last = now
-        pending.changed = True
-        self._pending[series] = pending  # at the end: they lie in the order of their last arrivals
-
-    async def _write(self, series: Collection[str]) -> None:
-        until = time.time() + self.seconds
-        made = [Growing(one, new_id(), self.server, until) for one in series]
-        try:
-            await self.catalog.put_documents(_KIND, [Termed(one.series, asdict(one), ()) for one in made])
-        except Exception as error:  # ingest goes on, whatever it is
-            log.warning("%d growing series could not be written down, only remembered: %r", len(made), error)
-            return
-        for one in made:
-            if one.series in self._pending:
-                self._pending[one.series].growing = one
-
-    def _take_up(self, growing: Growing) -> None:
-        now = asyncio.get_running_loop().time()
-        self._pending[growing.series] = _Pending(now, now, changed=True, growing=growing, again=True)
-        self._wake.set()
-
-    # -- settling --------------------------------------------------------------------------------------------
+        await self._settler.close()
+        await self._watcher.stop()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            self._wake.clear()
-            oldest = next(iter(self._pending.items()), None)
-            if oldest is None:
-                await self._wake.wait()
-                continue
-            series, pending = oldest
-            wait = pending.last + self.seconds - loop.time()
-            if wait > 0:
-                await asyncio.sleep(wait)
-                continue
-            del self._pending[series]
-            self._settling.add(series)
+            growth = await self._tracker.next_quiet()
             try:
-                await self._settle(series, pending)
+                await self._settle(growth)
             except NeurdicomError as error:
-                log.warning("the stable series %s is dealt with later: %s", series, error)
-                self._retry(series, pending)
+                log.warning("the stable series %s is dealt with later: %s", growth.series, error)
+                self._tracker.try_again(growth)
             except Exception:  # a fault of ours with one series must not keep the others waiting
-                log.exception("the stable series %s could not be dealt with; it is tried again", series)
-                self._retry(series, pending)
+                log.exception("the stable series %s could not be dealt with; it is tried again", growth.series)
+                self._tracker.try_again(growth)
             finally:
-                self._settling.discard(series)
+                self._tracker.finish(growth)
 
-    def _retry(self, series: str, pending: _Pending) -> None:
-        """Have a series dealt with later, unless it grows again meanwhile."""
-
-        def take_up() -> None:
-            if series not in self._pending:
-                self._pending[series] = replace(pending, last=loop.time(), again=True)
-                self._wake.set()
-
-        loop = asyncio.get_running_loop()
-        loop.call_later(_AGAIN_SECONDS, take_up)
-
-    async def _settle(self, series: str, pending: _Pending) -> None:
-        """Claim a series that is quiet, and have it dealt with."""
-        if not pending.changed:
-            await self._wait_or_drop(series, pending)
+    async def _settle(self, growth: Growth) -> None:
+        """Do with a series that was quiet for its time what `next_step` says."""
+        found = None
+        if growth.state is not GrowthState.EXPECTED:
+            if not (self._tracker.is_enabled or await self._observer.is_wanted()):
+                return
+            document = await self._catalog.get_document(KIND, growth.series)
+            found = None if document is None else GrowingSeries.from_document(document)
+        loop = asyncio.get_running_loop().time()
+        step = next_step(growth, found, self._tracker.server, wall=time.time(), loop=loop)
+        if step is Step.WAIT:
+            self._tracker.wait_on(growth)
             return
-        if not self.wanted and not (self.is_wanted is not None and await self.is_wanted()):
+        if step is Step.DROP:
+            if growth.document is not None:
+                await self._swap(growth.document, None)
+        elif step is Step.LEAVE:
+            await self._leave(found)
+        elif not await self._deal(growth, found if step is Step.CLAIM else None):
+            self._tracker.try_again(growth)
             return
-        document = await self.catalog.get_document(_KIND, series)
-        growing = None if document is None else Growing.from_document(document)
-        if growing is not None and self._is_left(growing, pending):
-            await self._hand_over(growing)
-            return
+        growth.on(GrowthEvent.END)
+
+    async def _leave(self, found: GrowingSeries | None) -> None:
+        """Have the other server wait until the series was quiet here, too."""
         now = time.time()
-        if growing is None or growing.dealt:
-            growing = Growing(series, new_id(), self.server, now)
-            await self.catalog.put_document(_KIND, series, asdict(growing))
-        claimed = replace(growing, claim=self.server, claim_until=now + _CLAIM_SECONDS)
-        if not await self.catalog.swap_document(_KIND, series, asdict(growing), asdict(claimed)):
-            self._retry(series, pending)
-            return
-        pending.growing = claimed
-        if self.on_stable is not None:
-            await self.on_stable(Stable(series, claimed.epoch, pending.again))
-        dealt = replace(claimed, claim="", claim_until=0.0, dealt=now)
-        after = None if self.catalog.is_exclusive else asdict(dealt)
-        await self.catalog.swap_document(_KIND, series, asdict(claimed), after)
+        if found is not None and found.until < now and not found.claim and not found.dealt:
+            await self._swap(found, replace(found, until=now))
 
-    async def _wait_or_drop(self, series: str, pending: _Pending) -> None:
-        """Forget a series to which only duplicates came; the commit of what was expected may take its time."""
-        now = asyncio.get_running_loop().time()
-        if now - pending.since < _COMMIT_SECONDS:
-            pending.last = now
-            self._pending.setdefault(series, pending)
-        elif pending.growing is not None:
-            await self.catalog.swap_document(_KIND, series, asdict(pending.growing), None)
+    async def _deal(self, growth: Growth, found: GrowingSeries | None) -> bool:
+        """Claim a series and have the observer deal with it; False where another server was faster."""
+        series, now = growth.series, time.time()
+        if found is None:
+            found = GrowingSeries(series, new_id(), self._tracker.server, now)
+            await self._catalog.put_document(KIND, series, found.to_document())
+        document = await self._leases.claim(series, found.to_document())
+        if document is None:
+            return False
+        growth.on(GrowthEvent.CLAIM)
+        growth.document = claimed = GrowingSeries.from_document(document)
+        await self._observer.on_stable(StableSeries(series, claimed.epoch, growth.is_repeated))
+        if self._catalog.is_exclusive:
+            await self._swap(claimed, None)
+        else:
+            await self._leases.release(series, dealt=now)
+        return True
 
-    def _is_left(self, growing: Growing, pending: _Pending) -> bool:
-        """Whether a series is another server's: it has dealt with it since the last arrival here, or will."""
-        now = time.time()
-        if growing.dealt:
-            return growing.dealt >= now - (asyncio.get_running_loop().time() - pending.last)
-        is_ours = pending.growing is not None and pending.growing.epoch == growing.epoch
-        return not is_ours and growing.server != self.server and growing.until + _GRACE_SECONDS > now
-
-    async def _hand_over(self, growing: Growing) -> None:
-        """Have the other server wait until it was quiet here, too."""
-        until = time.time()
-        if growing.until < until and not growing.claim and not growing.dealt:
-            waiting = replace(growing, until=until)
-            await self.catalog.swap_document(_KIND, growing.series, asdict(growing), asdict(waiting))
-
-    # -- several servers -------------------------------------------------------------------------------------
+    async def _swap(self, before: GrowingSeries, after: GrowingSeries | None) -> None:
+        document = None if after is None else after.to_document()
+        await self._catalog.swap_document(KIND, before.series, before.to_document(), document)
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            try:
-                await self._extend()
-                await self._look()
-            except NeurdicomError as error:
-                log.warning("growing series can't be looked after now: %s", error)
+        await self._tracker.extend()
+        if self._tracker.is_enabled:
+            await self._take_up_abandoned()
 
-    async def _extend(self) -> None:
-        """Tell other servers that series still grow here, so that none takes them for abandoned."""
-        now = time.time()
-        for series, pending in list(self._pending.items()):
-            growing = pending.growing
-            if growing is not None and growing.until < now and not growing.claim:
-                extended = replace(growing, until=now + self.seconds)
-                if await self.catalog.swap_document(_KIND, series, asdict(growing), asdict(extended)):
-                    pending.growing = extended
-
-    async def _look(self) -> None:
+    async def _take_up_abandoned(self) -> None:
         """Take up what other servers have left."""
-        if not self.wanted:
-            return
         now = time.time()
-        for document in await self.catalog.find_documents(_KIND):
-            growing = Growing.from_document(document)
-            overdue = max(growing.until, growing.claim_until, growing.dealt + self.seconds) + _GRACE_SECONDS < now
-            if overdue and growing.dealt:
-                await self.catalog.swap_document(_KIND, growing.series, document, None)
-            elif overdue and self.is_stable(growing.series):
-                log.warning("the growing series %s was left by %s", growing.series, growing.server)
-                self._take_up(growing)
+        for document in await self._catalog.find_documents(KIND):
+            found = GrowingSeries.from_document(document)
+            if not is_overdue(found, seconds=self._tracker.seconds, wall=now):
+                continue
+            if found.dealt:
+                await self._swap(found, None)
+            elif self._tracker.is_stable(found.series):
+                log.warning("the growing series %s was left by %s", found.series, found.server)
+                self._tracker.take_up(found)
