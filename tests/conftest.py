@@ -9,14 +9,9 @@ import httpx
 import pytest
 
 from neurdicom.security.bootstrap import read_first_sign_in
-from tests.support.checkout import CHECKOUT
+from tests.support.checkout import DATA_SET
 from tests.support.mongodb import mongodb
 from tests.support.server import Server
-
-# The contract suites assert as the tests do, and say as much when one fails.
-pytest.register_assert_rewrite("neurdicom.testing")
-
-DATA_SET = CHECKOUT.parent / "shared" / "data"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit
 
-from tests.dicomweb.conftest import Web, parts_of
+from tests.support.dicomweb.web import Web, parts_of
 from tests.support.files import dicom_file
 
 OCTETS = "application/octet-stream"

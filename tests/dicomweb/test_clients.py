@@ -8,7 +8,7 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom.uid import generate_uid
 
 from neurdicom.app import ROUTES
-from tests.dicomweb.conftest import Web
+from tests.support.dicomweb.web import Web
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 

@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import ExplicitVRBigEndian, JPEGLSLossless, RLELossless
 
 from neurdicom.dicom.codec.transfer_syntaxes import FRAME_MEDIA_TYPES, NATIVE
-from tests.dicomweb.conftest import StoredFile, Web, parts_of
+from tests.support.dicomweb.web import StoredFile, Web, parts_of
 from tests.support.files import dicom_file
 
 EXPLICIT = "1.2.840.10008.1.2.1"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.dicomweb.conftest import Web, dataset_of, parts_of
+from tests.support.dicomweb.web import Web, dataset_of, parts_of
 from tests.support.files import dicom_file
 from tests.support.server import Server
 

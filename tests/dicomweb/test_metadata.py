@@ -14,8 +14,8 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.dicomweb.conftest import StoredFile, Web, parts_of
 from tests.support.dicom.agreement import differences
+from tests.support.dicomweb.web import StoredFile, Web, parts_of
 
 JSON = "application/dicom+json"
 XML = 'multipart/related; type="application/dicom+xml"'

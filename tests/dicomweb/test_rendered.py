@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
 
-from tests.dicomweb.conftest import StoredFile, Web, dataset_of, parts_of
+from tests.support.dicomweb.web import StoredFile, Web, dataset_of, parts_of
 from tests.support.files import dicom_file
 
 PDF = b"%PDF-1.4\n" + b"x" * 5000 + b"\n%%EOF\n"

@@ -10,7 +10,7 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom.dataset import Dataset
 
-from tests.dicomweb.conftest import Web, parts_of
+from tests.support.dicomweb.web import Web, parts_of
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 

@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from tests.dicomweb.conftest import Web
+from tests.support.dicomweb.web import Web
 from tests.support.server import Server
 
 #: Many of the files break the standard, of which pydicom warns.

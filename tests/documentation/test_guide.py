@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documentation.test_readme import free_port
 from tests.support.checkout import CHECKOUT
+from tests.support.server import free_port
 
 GUIDE = CHECKOUT / "docs" / "guide.md"
 

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.end_to_end.conftest import read
+from tests.support.loaded import read
 from tests.support.server import Server
 
 CHOSEN = (

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 from neurdicom.dicom.query.attributes import Level
-from tests.end_to_end.conftest import MANY, Loaded, read
+from tests.support.loaded import MANY, Loaded, read
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 

@@ -9,7 +9,7 @@ from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 from neurdicom.dicom.query.conditions import matches
 from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
 from neurdicom.errors import Invalid
-from tests.end_to_end.conftest import MANY, Loaded
+from tests.support.loaded import MANY, Loaded
 
 LEVELS = list(MANY)
 

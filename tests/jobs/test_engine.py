@@ -2,17 +2,10 @@
 
 import asyncio
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-from pymongo import MongoClient
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.mongo import MongoCatalog
-from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.errors import Forbidden, NotFound, PeerFailed
 from neurdicom.jobs import retention
 from neurdicom.jobs import service as service_module
@@ -23,43 +16,8 @@ from neurdicom.jobs.queue import FairQueue
 from neurdicom.jobs.retry import Backoff
 from neurdicom.jobs.runner import TRANSFERS
 from neurdicom.jobs.store import JobStore
-from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, service, when
-
-Opener = Callable[[], Catalog]
-
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    """Makes catalogs on one backend, each as another process would."""
-    if request.param == "sqlite":
-        yield lambda: SqliteCatalog(tmp_path / "catalog.sqlite")
-        return
-    uri, name = request.getfixturevalue("mongodb_uri"), f"jobs_{uuid.uuid4().hex[:12]}"
-    yield lambda: MongoCatalog(uri, name)
-    with MongoClient(uri) as client:
-        client.drop_database(name)
-
-
-@asynccontextmanager
-async def opened(opener: Opener) -> AsyncIterator[Catalog]:
-    catalog = opener()
-    await catalog.open()
-    try:
-        yield catalog
-    finally:
-        await catalog.close()
-
-
-def run(opener: Opener, test: Callable[[Catalog], Awaitable[None]]) -> None:
-    async def go() -> None:
-        async with opened(opener) as catalog:
-            await test(catalog)
-
-    asyncio.run(go())
-
-
-async def leftovers(catalog: Catalog) -> list[dict[str, object]]:
-    return [*await catalog.find_documents("job_items"), *await catalog.find_documents("job_lease")]
+from tests.support.catalogs import Opener, opened, run
+from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, leftovers, service, until_no, when
 
 
 def test_a_job_over_several_documents_of_items(opener: Opener) -> None:
@@ -74,14 +32,6 @@ def test_a_job_over_several_documents_of_items(opener: Opener) -> None:
             await until_no(catalog, leftovers)
 
     run(opener, test)
-
-
-async def until_no(catalog: Catalog, what: Callable[[Catalog], Awaitable[list[dict[str, object]]]]) -> None:
-    for _ in range(200):
-        if not await what(catalog):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(await what(catalog))
 
 
 def test_what_may_pass_is_tried_again_and_given_up_in_the_end(opener: Opener) -> None:

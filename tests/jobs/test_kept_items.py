@@ -15,10 +15,8 @@ from neurdicom.jobs.pace import Pace
 from neurdicom.jobs.queue import Places
 from neurdicom.jobs.runner import Lane
 from neurdicom.jobs.store import LOG_PAGE, JobStore
-from tests.jobs.test_engine import Opener, leftovers, opened, opener, run, until_no
-from tests.support.job_service import ANN, BOB, Worker, ended, service, when
-
-__all__ = ["opener"]
+from tests.support.catalogs import Opener, opened, run
+from tests.support.job_service import ANN, BOB, Worker, ended, leftovers, service, until_no, when
 
 
 class Keeper(Worker):

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.plugins.conftest import Site
 from tests.support.images import COLUMNS, PIXELS, ROWS
 from tests.support.packages import meta, package, zipped
+from tests.support.plugin_site import Site
 
 ECHO = """
 class Plugin:

@@ -4,7 +4,6 @@ import json
 import shutil
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -13,19 +12,13 @@ import httpx
 import pytest
 
 from neurdicom.plugins.devtools.packing import pack_folder
-from tests.plugins.conftest import Site, upload_image
 from tests.support.checkout import CHECKOUT
 from tests.support.packages import PLUGIN, meta, package, zipped
+from tests.support.plugin_site import Site, upload_image
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 SHIPPED = CHECKOUT / "plugins"
-
-
-def wait_for(condition, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_from_upload_to_delete(any_site: Site) -> None:

@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import subprocess
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
-from tests.support.checkout import HEADERS
-from tests.support.packages import meta, package, zipped
+from tests.support.native_plugins import IMAGE, VOLUME, native
+from tests.support.packages import package
 from tests.support.processing_jobs import Client
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 from tests.support.server import Server
@@ -28,27 +27,6 @@ class Plugin:
         return {"type": type(ds).__name__, "instances": [one.SOPInstanceUID for one in ds],
                 "windows": [str(one.get("WindowCenter")) for one in ds]}
 """
-NATIVE = """
-#include "neurdicom_plugin.h"
-#include <stdlib.h>
-#include <string.h>
-static char* text;
-Plugin* InitPlugin(void) { return (Plugin*)malloc(1); }
-void DestroyPlugin(Plugin* plugin) { free(plugin); }
-const char* ResultJson(Plugin* plugin) { return text; }
-"""
-VOLUME = """double* ProcessVolume(Plugin* p, double* v, int w, int h, int d, const char* s) {
-    free(text); text = strdup(s); for (int i = 0; i < w * h * d; ++i) v[i] += 1; return v; }"""
-IMAGE = """double* Process(Plugin* p, double* v, int w, int h, const char* s) {
-    free(text); text = strdup(s); v[0] = 7; return v; }"""
-
-
-def native(folder: Path, guid: str, source: str, **fields: Any) -> bytes:
-    """The archive of a native plugin of level series."""
-    (folder / "p.c").write_text(NATIVE + source)
-    subprocess.run(["cc", "-shared", "-fPIC", f"-I{HEADERS}", "-o", folder / "p.so", folder / "p.c"], check=True)
-    described = {"plugin_guid": guid, "level": "series", "input": "modality"} | fields
-    return zipped({"META.json": json.dumps(meta(**described)), "p.so": (folder / "p.so").read_bytes()})
 
 
 def new_uid() -> str:

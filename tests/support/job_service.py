@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -96,3 +96,17 @@ async def when(jobs: JobService, job: Job, holds: Callable[[Job], bool], *, seco
             return now
         assert time.monotonic() < end, now
         await asyncio.sleep(0.02)
+
+
+async def leftovers(catalog: Catalog) -> list[dict[str, object]]:
+    """Documents that jobs which are gone must not leave."""
+    return [*await catalog.find_documents("job_items"), *await catalog.find_documents("job_lease")]
+
+
+async def until_no(catalog: Catalog, what: Callable[[Catalog], Awaitable[list[dict[str, object]]]]) -> None:
+    """Wait until there are no such documents."""
+    for _ in range(200):
+        if not await what(catalog):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(await what(catalog))

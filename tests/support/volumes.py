@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -11,10 +11,8 @@ from neurdicom.dicom.geometry.planes import FIELDS
 from neurdicom.dicom.part10 import read_header
 from neurdicom.workers.executor import Input, PoolExecutor, Task
 from neurdicom.workers.pool import Program, Reply
+from tests.support.pools import Pool
 from tests.support.series import write
-
-if TYPE_CHECKING:
-    from tests.workers.conftest import Pool
 
 FRAME = """
 #include <stdio.h>
@@ -46,7 +44,7 @@ def inputs_of(folder: Path, files: Sequence[Dataset | Path]) -> tuple[Input, ...
 class Runner:
     """Runs volumes in the pool that the tests of a module share."""
 
-    def __init__(self, shared: "Pool", folder: Path) -> None:
+    def __init__(self, shared: Pool, folder: Path) -> None:
         self._shared = shared
         self.executor = shared.run(self._make())
         self.folder = folder

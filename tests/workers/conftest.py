@@ -1,34 +1,23 @@
 """Pools, plugins and instances for the tests of the worker runtime; nothing may be left behind by any of them."""
 
-import asyncio
 import shutil
 import subprocess
 import textwrap
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
 
-from neurdicom.dicom.part10 import read_header
-from neurdicom.workers.pool import Program, Reply, WorkerPool
+from neurdicom.workers.pool import Program
 from tests.support.checkout import CHECKOUT, HEADERS
+from tests.support.pools import Pool, arguments_of, descendants
 from tests.support.volumes import ASIS, Runner
 
 EXAMPLES = CHECKOUT / "native_examples"
-
-
-def descendants() -> list[int]:
-    """Living and dead children of this process."""
-    found = []
-    for thread in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            found += [int(pid) for pid in (thread / "children").read_text().split()]
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -46,47 +35,6 @@ def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
     assert len(list(Path("/proc/self/fd").iterdir())) <= files
 
 
-@asynccontextmanager
-async def running(workers: int = 2, **options: Any) -> AsyncIterator[WorkerPool]:
-    """An open pool, bounded in time."""
-    async with asyncio.timeout(60):
-        pool = WorkerPool(workers, **options)
-        await pool.open()
-        try:
-            yield pool
-        finally:
-            await pool.close()
-
-
-class Pool:
-    """A pool with an event loop in a thread of its own, for tests that share it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self.pool = self.run(self._open())
-
-    async def _open(self) -> WorkerPool:
-        pool = WorkerPool(1)
-        await pool.open()
-        return pool
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
-
-    def process(self, program: Program, arguments: dict[str, Any], **params: Any) -> Reply:
-        """Call a plugin with these parameters."""
-        return self.run(self.pool.call(program, "process", arguments | {"params": params}))
-
-    def close(self) -> None:
-        self.run(self.pool.close())
-        self.run(self._loop.shutdown_default_executor())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Pool]:
     """A pool for all tests of a module."""
@@ -99,10 +47,6 @@ def shared() -> Iterator[Pool]:
 def instance() -> dict[str, Any]:
     """Arguments that name a CT of 128 x 128 pixels."""
     return arguments_of(Path(get_testdata_file("CT_small.dcm")))
-
-
-def arguments_of(path: Path) -> dict[str, Any]:
-    return {"path": str(path), "layout": read_header(path).layout.as_dict()}
 
 
 @pytest.fixture

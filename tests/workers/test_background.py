@@ -14,7 +14,7 @@ from neurdicom.workers.arena import SIZE
 from neurdicom.workers.background import BackgroundCalls
 from neurdicom.workers.batch import answers_in, progress
 from neurdicom.workers.pool import Program
-from tests.workers.conftest import running
+from tests.support.pools import running
 
 NOTING = """
 import ctypes, os, time

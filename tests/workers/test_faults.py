@@ -12,7 +12,7 @@ import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout
 from neurdicom.workers.pool import Program
-from tests.workers.conftest import Pool, running
+from tests.support.pools import Pool, running
 
 FAULTS = """
 import ctypes, os, signal, subprocess, sys, threading, time

@@ -11,7 +11,7 @@ import pytest
 
 from neurdicom.errors import Invalid, PluginCrashed, PluginError, PluginFailed, PluginTimeout, Unavailable
 from neurdicom.workers.pool import Program, WorkerPool
-from tests.workers.conftest import running
+from tests.support.pools import running
 
 PID = (
     "import os, time\nclass Plugin:\n    def process(self, ds, seconds=0.0): time.sleep(seconds); return [os.getpid()]"

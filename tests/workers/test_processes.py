@@ -18,7 +18,7 @@ from pydicom.data import get_testdata_file
 
 from neurdicom.errors import PluginCrashed
 from neurdicom.workers.pool import Program
-from tests.workers.conftest import Pool, arguments_of, descendants, running
+from tests.support.pools import Pool, arguments_of, descendants, running
 
 
 def test_nothing_outlives_a_killed_server(

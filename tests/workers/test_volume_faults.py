@@ -15,9 +15,9 @@ import pytest
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory
 from neurdicom.workers.executor import PoolExecutor, Task
 from neurdicom.workers.pool import Program
+from tests.support.pools import running
 from tests.support.series import ct_slice
 from tests.support.volumes import ASIS, FRAME, Runner, inputs_of, samples
-from tests.workers.conftest import running
 
 
 def test_what_is_too_large_is_refused_beforehand(run: Runner, volume: Callable[..., Program]) -> None:

@@ -13,9 +13,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
 from neurdicom.workers.executor import Input, PoolExecutor, Task
 from neurdicom.workers.pool import Program
+from tests.support.pools import Pool
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 from tests.support.volumes import ASIS, FRAME, Runner, inputs_of, samples
-from tests.workers.conftest import Pool
 
 
 def test_slices_come_in_the_order_of_their_places(run: Runner, volume: Callable[..., Program]) -> None:

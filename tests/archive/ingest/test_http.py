@@ -11,10 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.archive.upload.test_upload import FORM, file_part, form
-from tests.archive.upload.test_zip import zip_of
 from tests.support.files import ROOT, dicom_file, large_file_head
 from tests.support.server import Server
+from tests.support.uploads import FORM, file_part, form, zip_of
 
 MIB = 1024 * 1024
 STUDY = 40

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
-from tests.archive.query.conftest import Archive
 from tests.support.files import ROOT, dicom_file
+from tests.support.query_archive import Archive
 
 UTF_8 = "ISO_IR 192"
 

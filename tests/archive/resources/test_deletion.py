@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.archive.resources.conftest import Archive
+from tests.support.archive_client import Archive
 
 
 def files(archive: Archive) -> set[Path]:

@@ -15,7 +15,7 @@ from pydicom.uid import (
 )
 
 from neurdicom.dicom.codec.json_model import to_tags
-from tests.archive.resources.conftest import Archive
+from tests.support.archive_client import Archive
 from tests.support.resource_files import make_dataset, make_file, to_bytes
 
 

@@ -11,7 +11,7 @@ import httpx
 import pydicom
 import pytest
 
-from tests.archive.resources.conftest import Archive
+from tests.support.archive_client import Archive
 from tests.support.resource_files import make_file
 from tests.support.server import Server
 

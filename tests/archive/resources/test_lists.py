@@ -3,7 +3,7 @@
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.archive.resources.conftest import Archive
+from tests.support.archive_client import Archive
 
 MANY = ("patients", "studies", "series", "instances")
 

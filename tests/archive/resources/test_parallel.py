@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 from pydicom.uid import generate_uid
 
-from tests.archive.resources.conftest import Archive
+from tests.support.archive_client import Archive
 from tests.support.resource_files import make_file
 
 WORKERS, STEPS = 6, 40

@@ -15,19 +15,7 @@ from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotDicom, TooLa
 from neurdicom.testing.faults import Fault
 from tests.support.archive import archive
 from tests.support.files import ROOT, dicom_file
-
-BOUNDARY = "----a7f3b0"
-FORM = f"multipart/form-data; boundary={BOUNDARY}"
-
-
-def form(*parts: tuple[str, bytes], end: bool = True) -> bytes:
-    """A multipart body from header lines and contents."""
-    body = b"".join(b"--%s\r\n%s\r\n\r\n%s\r\n" % (BOUNDARY.encode(), head.encode(), data) for head, data in parts)
-    return body + (b"--%s--\r\n" % BOUNDARY.encode() if end else b"")
-
-
-def file_part(name: str, data: bytes) -> tuple[str, bytes]:
-    return f'Content-Disposition: form-data; name="files"; filename="{name}"\r\nContent-Type: application/dicom', data
+from tests.support.uploads import BOUNDARY, FORM, file_part, form
 
 
 @pytest.mark.parametrize("content_type", ["application/dicom", "", "application/octet-stream", "text/plain"])

@@ -1,7 +1,6 @@
 """ZIPs of folder trees, as on a patient's CD, and as an attacker would make them."""
 
 import asyncio
-import io
 import random
 import struct
 import zipfile
@@ -11,17 +10,9 @@ import pytest
 
 from neurdicom.archive.upload import zip as zip_reader
 from neurdicom.errors import Malformed, NeurdicomError, NotDicom, TooLarge
-from tests.archive.upload.test_upload import FORM, file_part, form
 from tests.support.archive import archive
 from tests.support.files import ROOT, dicom_file
-
-
-def zip_of(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as file:
-        for name, data in members:
-            file.writestr(name, data)
-    return stream.getvalue()
+from tests.support.uploads import FORM, file_part, form, zip_of
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])

@@ -10,10 +10,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.processing.dicom_output.conftest import Site
-from tests.processing.dicom_output.test_reports import BODY, MEASUREMENTS
-from tests.processing.dicom_output.test_segmentations import LABELS, SEGMENTATION
 from tests.support.derived_objects import ct_slice
+from tests.support.dicom_output import BODY, LABELS, MEASUREMENTS, SEGMENTATION, Site
 from tests.support.ohif import Ohif
 from tests.support.server import Server
 

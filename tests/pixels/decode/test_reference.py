@@ -1,12 +1,10 @@
 """Every decoding path gives what the reference table says."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom.data import get_testdata_file
 
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.dicom.header import Layout
@@ -17,64 +15,11 @@ from neurdicom.pixels.decode.colour import LUMINANCE
 from neurdicom.pixels.decode.pydicom_decoder import enrol
 from neurdicom.pixels.encode.transcode import transcode
 from neurdicom.pixels.pipeline import load_stored, to_double
-from tests.conftest import DATA_SET
 from tests.support.pixel_files import layout_of
+from tests.support.pixel_references import REFERENCES, Reference
 
 #: pydicom warns of what is unusual in these files.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-@dataclass(frozen=True)
-class Reference:
-    file: str
-    frame: int
-    dtype: str
-    shape: tuple[int, ...]
-    low: float
-    high: float
-    total: float
-    place: tuple[int, ...]
-    value: tuple[float, ...]
-
-    @classmethod
-    def parse(cls, line: str) -> "Reference":
-        file, frame, dtype, shape, low, high, total, place, value = line.split()
-        return cls(
-            file,
-            int(frame),
-            dtype,
-            tuple(int(part) for part in shape.split("x")),
-            float(low),
-            float(high),
-            float(total),
-            tuple(int(part) for part in place.split(",")),
-            tuple(float(part) for part in value.split(",")),
-        )
-
-    @property
-    def path(self) -> Path:
-        path = DATA_SET / self.file
-        if path.is_file():
-            return path
-        # pydicom's wheel brings many of them.
-        own = (
-            get_testdata_file(Path(self.file).name, download=False) if self.file.startswith("pydicom-wheel/") else None
-        )
-        if own is None:
-            pytest.skip(f"{self.file} of the developers' data set is not here")
-        return Path(own)
-
-    def check(self, array: np.ndarray) -> None:
-        assert array.shape == self.shape
-        assert array.dtype == np.dtype(self.dtype)
-        assert (array.min(), array.max()) == (self.low, self.high)
-        exact = array.dtype.kind != "f"
-        assert float(array.sum(dtype="i8" if exact else "f8")) == pytest.approx(self.total, rel=0 if exact else 1e-7)
-        assert tuple(np.atleast_1d(array[self.place]).tolist()) == self.value
-
-
-LINES = (Path(__file__).parent / "reference.txt").read_text(encoding="utf-8").splitlines()
-REFERENCES = [Reference.parse(line) for line in LINES if line and not line.startswith("#")]
 
 
 @pytest.fixture(params=REFERENCES, ids=lambda reference: reference.file)

@@ -12,8 +12,8 @@ from neurdicom.pixels.grayscale.lut import LookupTable
 from neurdicom.pixels.grayscale.picture import render
 from neurdicom.pixels.grayscale.voi import Window, read_voi
 from neurdicom.pixels.pipeline import load_stored
-from tests.pixels.decode.test_reference import REFERENCES, Reference
 from tests.support.pixel_files import layout_of
+from tests.support.pixel_references import REFERENCES, Reference
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),

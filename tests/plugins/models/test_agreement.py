@@ -13,8 +13,8 @@ from onnx.reference import ReferenceEvaluator
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_color_lut
 
-from tests.plugins.models.conftest import Site
 from tests.support.images import PIXELS
+from tests.support.model_site import Site
 from tests.support.networks import classifier, convolution, identity, network, node, package
 
 #: Grey with and without a modality LUT, compressed, several frames, palette, colour.

@@ -3,8 +3,8 @@
 import json
 import re
 
-from tests.plugins.models.conftest import Site
 from tests.support.checkout import CHECKOUT
+from tests.support.model_site import Site
 from tests.support.networks import classifier, convolution, package
 from tests.support.packages import package as plugin_package
 from tests.support.packages import zipped

@@ -11,24 +11,11 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.plugins.models.conftest import Site
-from tests.plugins.test_resource import wait_for
+from tests.support.model_site import PLUGIN, Site
 from tests.support.networks import classifier, convolution, package
 from tests.support.packages import package as plugin_package
+from tests.support.waiting import wait_for
 
-#: Answers with what the model says, of the dataset or of its values.
-PLUGIN = """
-class Plugin:
-    def init(self):
-        self.model = self.models["test.model"]
-
-    def process(self, ds, by="dataset"):
-        if by == "dataset":
-            return self.model.run(ds)
-        return self.model.run(ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept))
-
-    def destroy(self): pass
-"""
 BY = {"by": {"type": "text", "default": "dataset"}}
 CLASSES = {"kind": "classification", "labels": ["a", "b", "c"], "activation": "softmax"}
 

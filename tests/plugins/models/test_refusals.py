@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from tests.plugins.models.conftest import Site
+from tests.support.model_site import Site
 from tests.support.networks import classifier, convolution, identity, meta, network, node, package
 from tests.support.packages import zipped
 

@@ -10,11 +10,11 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.plugins.models.conftest import Site, visit
-from tests.plugins.test_resource import wait_for
+from tests.support.model_site import Site, visit
 from tests.support.networks import classifier, convolution, identity, meta, network, node, package
 from tests.support.packages import zipped
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 CLASSES = {"kind": "classification", "labels": ["a", "b", "c"], "activation": "softmax"}
 

@@ -17,9 +17,9 @@ from pydicom.data import get_testdata_file
 from scipy.ndimage import gaussian_filter
 
 from neurdicom.cli.main import main
-from tests.plugins.models.conftest import Site
-from tests.plugins.test_resource import wait_for
 from tests.support.checkout import CHECKOUT
+from tests.support.model_site import Site
+from tests.support.waiting import wait_for
 
 FOLDER = CHECKOUT / "models" / "tissues"
 CT = Path(str(get_testdata_file("CT_small.dcm")))

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from tests.plugins.models.conftest import Site
-from tests.plugins.models.test_plugins import PLUGIN
-from tests.plugins.test_resource import wait_for
+from tests.support.model_site import PLUGIN, Site
 from tests.support.networks import network, node, package
 from tests.support.packages import package as plugin_package
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
+from tests.support.waiting import wait_for
 
 DEPTH = 4
 SPEC = {"layout": "NCDHW"}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.models.conftest import Site, visit
-from tests.plugins.models.test_plugins import PLUGIN
+from tests.support.model_site import PLUGIN, Site, visit
 from tests.support.networks import convolution, package
 from tests.support.packages import package as plugin_package
 from tests.support.server import Server

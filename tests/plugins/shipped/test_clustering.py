@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.mixture import GaussianMixture
 
-from tests.plugins.shipped.conftest import Image, Shipped, Slice
+from tests.support.shipped import Image, Shipped, Slice
 
 
 def inertia_of(pixels: Image, labels: Image) -> float:

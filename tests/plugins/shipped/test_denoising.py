@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage.restoration import denoise_nl_means
 
-from tests.plugins.shipped.conftest import Image, Shipped, Slice
+from tests.support.shipped import Image, Shipped, Slice
 
 
 def by_definition(pixels: Image, patch: int, reach: int, h: float, sigma: float) -> Image:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.cluster import MeanShift, estimate_bandwidth
 from sklearn.metrics import adjusted_rand_score
 
-from tests.plugins.shipped.conftest import Shipped, Slice
+from tests.support.shipped import Shipped, Slice
 
 
 @pytest.mark.parametrize("quantile", [0.05, 0.3])

@@ -10,9 +10,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from tests.plugins.conftest import Site
-from tests.plugins.shipped.conftest import Shipped
 from tests.support.images import COLUMNS, PIXELS, ROWS
+from tests.support.plugin_site import Site
+from tests.support.shipped import Shipped
 
 UNITS = PIXELS * 2.0 - 10.0
 CASES: dict[str, dict[str, Any]] = {

@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.segmentation import flood
 
 from neurdicom.errors import PluginFailed
-from tests.plugins.shipped.conftest import Image, Shipped, Slice
+from tests.support.shipped import Image, Shipped, Slice
 
 STRUCTURE = {4: ndimage.generate_binary_structure(2, 1), 8: ndimage.generate_binary_structure(2, 2)}
 

@@ -10,8 +10,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from neurdicom.errors import NeurdicomError, PluginFailed
-from tests.plugins.shipped.conftest import Image, Shipped
 from tests.support.images import ct_image
+from tests.support.shipped import Image, Shipped
 
 #: Native plugin to parameters that any image of one distinct value can meet.
 NATIVE: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.filters import threshold_multiotsu, threshold_otsu
 
-from tests.plugins.shipped.conftest import Image, Shipped, Slice
+from tests.support.shipped import Image, Shipped, Slice
 
 
 def variance_between(pixels: Image, mask: Image) -> float:

@@ -7,8 +7,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from tests.processing.dicom_output.conftest import Site
 from tests.support.derived_objects import COLUMNS, ROWS, ct_slice, dump, errors_of
+from tests.support.dicom_output import Site
 
 
 def test_a_picture_is_stored_in_the_study_of_its_source(site: Site) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from tests.processing.dicom_output.conftest import Site
 from tests.support.derived_objects import ct_slice, errors_of
+from tests.support.dicom_output import Site
 from tests.support.files import ROOT
 
 #: A copy of the source with a UID of its own, to be changed.

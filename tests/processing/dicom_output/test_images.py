@@ -8,8 +8,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
-from tests.processing.dicom_output.conftest import Site
 from tests.support.derived_objects import ROWS, ct_slice, errors_of
+from tests.support.dicom_output import Site
 
 HALF = "return (ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)) / 3"
 

@@ -5,23 +5,8 @@ from typing import Any
 import highdicom
 import pytest
 
-from tests.processing.dicom_output.conftest import Site
 from tests.support.derived_objects import ct_slice, dump, errors_of
-
-LIVER = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
-VOLUME = {"value": "118565006", "scheme": "SCT", "meaning": "Volume"}
-MEASUREMENTS = {
-    "type": "MEASUREMENTS",
-    "measurements": [
-        {"name": "volume_ml", "concept": VOLUME, "unit": "mL", "site": LIVER},
-        {"name": "lesions.area", "unit": "mm2"},
-    ],
-}
-BODY = """return {
-    "volume_ml": np.float32(1412.5), "mean": 41, "Größe": 2.5, "nothing": None, "nan": float("nan"),
-    "verdict": "unauffällig", "is_large": True, "histogram": [1, 2, 3],
-    "lesions": [{"area": 4.5, "side": "left"}, {"area": 5.5, "deeper": {"length": 2}}],
-}"""
+from tests.support.dicom_output import BODY, MEASUREMENTS, Site
 
 
 def test_groups_numbers_and_texts(site: Site) -> None:

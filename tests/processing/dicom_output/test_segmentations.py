@@ -9,16 +9,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from tests.processing.dicom_output.conftest import Site
 from tests.support.derived_objects import COLUMNS, ROWS, ct_slice, errors_of, reference
-
-LIVER = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
-SEGMENTS = [
-    {"number": 7, "label": "Läsion", "color": "#ff0000", "tracking_id": "L1", "algorithm_type": "SEMIAUTOMATIC"},
-    {"number": 2, "label": "Liver", "type": LIVER, "color": [0, 128, 0], "description": "All of it"},
-]
-SEGMENTATION = {"type": "SEGMENTATION", "segments": SEGMENTS}
-LABELS = "return np.where(ds.pixel_array > 700, 7, np.where(ds.pixel_array > 400, 2, 0))"
+from tests.support.dicom_output import LABELS, SEGMENTATION, Site
 
 
 def read(file: Path) -> Any:

@@ -9,8 +9,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage
 
-from tests.processing.dicom_output.conftest import Site
 from tests.support.derived_objects import COLUMNS, ROWS, ct_slice, errors_of
+from tests.support.dicom_output import Site
 
 VOLUME = "return np.stack([each.pixel_array for each in ds]) {}"
 

@@ -1,61 +1,13 @@
 """A server with an image and a plugin that counts its calls."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.plugins.conftest import Site, visit
-from tests.support.packages import package
+from tests.support.plugin_site import Site, visit
+from tests.support.results import Counter
 from tests.support.server import Server
-
-#: Appends a line to a file for each call, so that a test can tell how often it was called.
-COUNTING = """
-import os, time
-import numpy as np
-
-class Plugin:
-    def init(self): pass
-    def process(self, ds=None, *args, **kwargs):
-        with open(%r, "a") as file:
-            file.write("x\\n")
-        give = kwargs.get("give", "json")
-        time.sleep(kwargs.get("wait", 0.0))
-        if give == "fail":
-            raise ValueError("told to")
-        if give == "image":
-            return ds.pixel_array * np.float64(kwargs.get("factor", 1.0))
-        if give == "stack":
-            return np.stack([ds.pixel_array, ds.pixel_array + 100, ds.pixel_array + 7, -ds.pixel_array, ds.pixel_array])
-        if give == "big":
-            return np.random.default_rng(1).random((512, 512))
-        if give == "bytes":
-            return b"\\x00\\x01bytes"
-        measured = {"volume_ml": kwargs.get("factor", 1.0), "labels": ["liver", "spleen"]}
-        return {"measurements": measured, "patient": str(ds.PatientName), "list": [{"v": 1}, {"v": 2}]}
-    def destroy(self): pass
-"""
-PARAMS = {
-    "give": {"type": "text", "default": "json"},
-    "factor": {"type": "double", "default": 1},
-    "wait": {"type": "double", "default": 0},
-}
-
-
-class Counter:
-    """The plugin's calls."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def calls(self) -> int:
-        return len(self.path.read_text().splitlines()) if self.path.exists() else 0
-
-    def archive(self, guid: str = "test.plugin", version: str = "1.0", **fields: object) -> bytes:
-        source = COUNTING % str(self.path)
-        return package(source, params=PARAMS, plugin_guid=guid, version=version, **fields)
 
 
 @pytest.fixture
@@ -77,11 +29,3 @@ def any_site(any_server: Server, counter: Counter) -> Iterator[Site]:
     for site in visit(any_server):
         assert site.install(counter.archive()).status_code == 201
         yield site
-
-
-def upload(site: Site, data: bytes) -> dict[str, str]:
-    """Store a file; what became of it."""
-    answer = site.client.post("/api/instances", content=data, headers={"Content-Type": "application/dicom"})
-    assert answer.status_code in (200, 201), answer.text
-    [result] = json.loads(answer.text)["results"]
-    return dict(result)

@@ -11,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.plugins.conftest import Site
-from tests.processing.results.conftest import Counter
 from tests.support.images import COLUMNS, PIXELS, ROWS
 from tests.support.packages import meta, zipped
+from tests.support.plugin_site import Site
+from tests.support.results import Counter
 
 TOLD = ("Content-Type", "X-Shape", "X-Dtype", "X-Result-Json")
 

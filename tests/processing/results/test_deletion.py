@@ -17,11 +17,10 @@ from pydicom.uid import generate_uid
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.results.store import ResultStore
-from tests.plugins.conftest import Site, upload_image
-from tests.processing.results.conftest import Counter, upload
-from tests.processing.results.test_resource import files, finished, ids
 from tests.support.images import ct_image
 from tests.support.packages import package
+from tests.support.plugin_site import Site, upload_image
+from tests.support.results import Counter, files, finished, ids, upload
 from tests.support.server import Server
 
 

@@ -2,25 +2,16 @@
 
 import io
 import json
-import time
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from pydicom import dcmread
 
-from tests.plugins.conftest import Site
-from tests.processing.results.conftest import Counter, upload
 from tests.support.images import ROWS, ct_image
+from tests.support.plugin_site import Site
+from tests.support.results import Counter, files, finished, ids, upload
 from tests.support.server import Server
-
-
-def ids(answer: httpx.Response) -> set[str]:
-    assert answer.status_code == 200, answer.text
-    assert int(answer.headers["X-Total-Count"]) == len(answer.json())
-    return {one["id"] for one in answer.json()}
 
 
 def test_a_record_tells_what_it_came_of(any_site: Site, counter: Counter) -> None:
@@ -263,20 +254,6 @@ def test_metrics(site: Site) -> None:
     assert (value(hit) - before[0], value(miss) - before[1]) == (2, 1)
     site.client.get("/api/results")
     assert value("neurdicom_results_bytes") > 0
-
-
-def finished(client: httpx.Client, job: str) -> dict[str, Any]:
-    """A job once it is over."""
-    deadline = time.monotonic() + 30
-    while (found := dict(client.get(f"/api/jobs/{job}").json()))["ended"] is None:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
-
-
-def files(server: Server) -> list[Path]:
-    """The bodies in the data folder."""
-    return [path for path in (server.data / "results" / "objects").rglob("*") if path.is_file()]
 
 
 def test_every_user_sees_results_and_nobody_else(tmp_path: Path) -> None:

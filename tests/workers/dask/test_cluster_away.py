@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from neurdicom.errors import Unavailable
+from tests.support.dask_bench import bench, until
 from tests.support.dask_cluster import DaskCluster
 from tests.support.server import free_port
-from tests.workers.dask.conftest import bench, until
 
 
 def test_it_comes_and_goes(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.plugins.test_volumes import VOLUME, native
 from tests.support.dask_cluster import DaskCluster
 from tests.support.files import dicom_file
+from tests.support.native_plugins import VOLUME, native
 from tests.support.networks import package as model
 from tests.support.packages import package
 from tests.support.server import Server, free_port

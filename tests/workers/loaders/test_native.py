@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 
 from neurdicom.errors import NotAvailable, PluginFailed
 from neurdicom.workers.pool import Program
-from tests.workers.conftest import Pool, arguments_of
+from tests.support.pools import Pool, arguments_of
 
 FRAME = """
 #include <stdlib.h>

@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable, PluginFailed
 from neurdicom.workers.pool import Program, Reply
-from tests.workers.conftest import Pool, arguments_of
+from tests.support.pools import Pool, arguments_of
 
 HEAD = """
 import collections, datetime, decimal, pathlib, uuid

@@ -1,0 +1,39 @@
+"""The rules of the tests' layout: folders mirror the package's, and what several files use lies in tests/support."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import CHECKOUT
+
+TESTS = CHECKOUT / "tests"
+PACKAGE = CHECKOUT / "neurdicom"
+
+#: Folders that test no package of neurdicom's, at the top.
+OTHERS = {"architecture", "bridge", "contract", "documentation", "end_to_end", "support"}
+
+MODULES = sorted(TESTS.rglob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of the modules of tests that a file imports, those inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("tests.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_only_support_is_imported(path: Path) -> None:
+    elsewhere = {name for name in imports_of(path) if not name.startswith("tests.support.")}
+    assert elsewhere == set(), "what several files use lies in tests/support"
+
+
+def test_folders_have_names_of_packages() -> None:
+    folders = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders - packages - OTHERS == set(), "each folder of tests has the name of a package, or is one of OTHERS"
