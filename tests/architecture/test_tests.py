@@ -10,7 +10,7 @@ from tests.support.checkout import CHECKOUT
 TESTS = CHECKOUT / "tests"
 PACKAGE = CHECKOUT / "neurdicom"
 
-#: Folders that test no package of neurdicom's, at the top.
+#: Folders that test no package of their name.
 OTHERS = {"architecture", "bridge", "contract", "documentation", "end_to_end", "support"}
 
 MODULES = sorted(TESTS.rglob("*.py"))
@@ -33,7 +33,8 @@ def test_only_support_is_imported(path: Path) -> None:
     assert elsewhere == set(), "what several files use lies in tests/support"
 
 
-def test_folders_have_names_of_packages() -> None:
-    folders = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}
+def test_names_are_those_of_packages_and_modules() -> None:
+    tests = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert folders - packages - OTHERS == set(), "each folder of tests has the name of a package, or is one of OTHERS"
+    modules = {f"test_{path.name}" for path in PACKAGE.glob("*.py")}
+    assert tests - packages - modules - OTHERS == set(), "a test lies where what it tests lies, or in one of OTHERS"
