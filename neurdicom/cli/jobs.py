@@ -19,8 +19,8 @@ from neurdicom.plugins.params import Param
 from neurdicom.security.access import LOCAL_ADMINISTRATOR
 
 if TYPE_CHECKING:
-    from neurdicom.app import Server
-    from neurdicom.http.base import Services
+    from neurdicom.app.components import Components
+    from neurdicom.app.server import Server
     from neurdicom.jobs import News
 
 #: Seconds that a server which went away may take to come back.
@@ -137,9 +137,11 @@ class HttpJobs(Jobs):
 class FolderJobs(Jobs):
     """Those of a stopped server's folder: they run in this process."""
 
-    def __init__(self, server: "Server", services: "Services") -> None:
+    def __init__(self, server: "Server", parts: "Components") -> None:
         self._server = server
-        self._services = services
+        self._processing = parts.processing.process
+        self._jobs = parts.background.jobs
+        self._process_jobs = parts.background.process_jobs
         self._by = LOCAL_ADMINISTRATOR
 
     @classmethod
@@ -151,10 +153,10 @@ class FolderJobs(Jobs):
         return cls(server, await server.open())
 
     async def params(self, tool_type: str, id: str) -> Mapping[str, Param]:
-        return self._services.process.tool("model" if tool_type == "model" else "plugin", id).params
+        return self._processing.tool("model" if tool_type == "model" else "plugin", id).params
 
     async def submit(self, request: dict[str, Any]) -> dict[str, Any]:
-        jobs = self._services.process_jobs
+        jobs = self._process_jobs
         work, selection = jobs.parse(request)
         if request.get("dry_run"):
             estimate = await jobs.estimate(work, selection)
@@ -162,7 +164,7 @@ class FolderJobs(Jobs):
         return (await jobs.submit(work, selection, by=self._by)).as_answer()
 
     async def follow(self, job: str) -> AsyncIterator[Event]:
-        feed = cast("AsyncGenerator[News, None]", self._services.jobs.feed.follow(job))
+        feed = cast("AsyncGenerator[News, None]", self._jobs.feed.follow(job))
         async with aclosing(feed) as source:
             async for news in source:
                 for _, item in news.items:
@@ -171,7 +173,7 @@ class FolderJobs(Jobs):
                     yield Event("end" if news.job.is_over else "progress", news.job.as_answer())
 
     async def cancel(self, job: str) -> None:
-        await self._services.jobs.cancel_or_remove(job, by=self._by)
+        await self._jobs.cancel_or_remove(job, by=self._by)
 
     async def close(self) -> None:
         await self._server.stop()

@@ -5,15 +5,13 @@ import re
 import zlib
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, cast
-
-from tornado.http1connection import HTTP1Connection
+from typing import Any
 
 from neurdicom.dicomweb.accept import Choice, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
-from neurdicom.http.routing import BINARY, Parameter, Schema
+from neurdicom.http.operation import BINARY, Parameter, Schema
 
 #: Base path, as Orthanc has it.
 BASE = "/dicom-web"
@@ -82,9 +80,8 @@ class DicomWebHandler(ApiHandler):
         return f"{scheme}://{host}{BASE}"
 
     def _own_port(self) -> str:
-        stream = cast(HTTP1Connection, self.request.connection).stream
-        port = stream.socket.getsockname()[1] if stream.socket is not None else _DEFAULT_PORT
-        return "" if port == _DEFAULT_PORT else f":{port}"
+        port = self.local_port()
+        return "" if port in (None, _DEFAULT_PORT) else f":{port}"
 
     def negotiate(self, offers: Sequence[Offer], *, in_order: bool = False) -> Choice:
         """Choose a representation by the query parameter `accept` or the Accept header, as `choose` does.

@@ -3,16 +3,16 @@
 from http import HTTPStatus
 from typing import Any
 
-from neurdicom.archive.bulk import PIXEL_DATA
-from neurdicom.archive.targets import Target
+from neurdicom.archive.bulk import PIXEL_DATA, BulkService
+from neurdicom.archive.targets import Target, TargetService
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT, NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames
-from neurdicom.dicomweb.multipart import Part, one, send_multipart
 from neurdicom.http.downloads import Download, send_download
+from neurdicom.http.multipart import Part, one, send_multipart
+from neurdicom.http.operation import BINARY, Parameter, operation
 from neurdicom.http.ranges import parse_range
-from neurdicom.http.routing import BINARY, Parameter, operation
 
 _CONTENT = {
     name: {"schema": BINARY}
@@ -27,6 +27,9 @@ _ANSWERS: dict[int, Any] = {
 
 class Bulk(Frames):
     """The value of one element of an instance."""
+
+    targets: TargetService
+    bulk: BulkService
 
     @operation(
         "Get the bulk data of one element",
@@ -44,10 +47,10 @@ class Bulk(Frames):
     )
     async def get(self, study: str, series: str, instance: str, path: str | None = None) -> None:
         """Stream it."""
-        location = await self.services.targets.locate(Target(study, series, instance))
+        location = await self.targets.locate(Target(study, series, instance))
         claims = {name: claim for name in ("offset", "length") if (claim := self.query(name)) is not None}
         path = (path or "").rstrip("/").upper()
-        value = await self.services.bulk.find(location, path, **claims)
+        value = await self.bulk.find(location, path, **claims)
         syntax = location.layout["transfer_syntax"]
         media_type = OCTET_STREAM
         if path == PIXEL_DATA and syntax not in NATIVE:

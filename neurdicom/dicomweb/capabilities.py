@@ -8,7 +8,8 @@ import orjson
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.http.openapi import describe, operation_id
-from neurdicom.http.routing import BINARY, Operation, Route, operation
+from neurdicom.http.operation import BINARY, Operation, operation
+from neurdicom.http.routing import Route, RouteTable
 
 WADL = "application/vnd.sun.wadl+xml"
 _NAMESPACE = "http://wadl.dev.java.net/2009/02"
@@ -27,6 +28,8 @@ _ANSWERS = {
 class Capabilities(DicomWebHandler):
     """The base itself."""
 
+    table: RouteTable
+
     @operation("Get the capabilities of the DICOMweb services", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
     async def get(self) -> None:
         """Answer them."""
@@ -39,7 +42,7 @@ class Capabilities(DicomWebHandler):
 
     async def _send(self) -> None:
         media_type = self.negotiate(_OFFERS).offer.media_type
-        routes = tuple(route for route in self.settings["routes"] if _is_own(route))
+        routes = tuple(route for route in self.table if _is_own(route))
         body = _as_json(routes) if media_type == "application/json" else _as_wadl(routes)
         await self.send_body(body, media_type)
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
 
-from neurdicom.archive.frames import FrameData
-from neurdicom.archive.targets import Target
+from neurdicom.archive.frames import FrameData, FrameService
+from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import (
     ENCODED,
@@ -19,10 +19,10 @@ from neurdicom.dicom.codec.transfer_syntaxes import (
 )
 from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
-from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.errors import Malformed
 from neurdicom.http.downloads import send_head, send_stream
-from neurdicom.http.routing import BINARY, operation
+from neurdicom.http.multipart import Part, send_multipart
+from neurdicom.http.operation import BINARY, operation
 
 #: The most frames that one request may name; a study of more is asked for as a whole.
 MAX_FRAMES = 10_000
@@ -44,6 +44,9 @@ _ANSWERS: dict[int, Any] = {
 class Frames(DicomWebHandler):
     """Frames of an instance."""
 
+    frames: FrameService
+    targets: TargetService
+
     @operation(
         "Get frames of an instance",
         tag=TAG,
@@ -57,12 +60,12 @@ class Frames(DicomWebHandler):
     async def get(self, study: str, series: str, instance: str, frames: str | None = None) -> None:
         """Stream them."""
         numbers = None if frames is None else parse_frames(frames)
-        location = await self.services.targets.locate(Target(study, series, instance))
+        location = await self.targets.locate(Target(study, series, instance))
         await self.send_frames(location, numbers)
 
     async def send_frames(self, location: Location, frames: list[int] | None) -> None:
         """Finish with frames of an instance, all of them for None."""
-        stored, numbers = self.services.frames.check(location, frames)
+        stored, numbers = self.frames.check(location, frames)
         choice = self.negotiate(offers(stored, single=len(numbers) == 1), in_order=True)
         syntax = syntax_of(choice, stored)
         media_type = frame_media_type(syntax)
@@ -70,7 +73,7 @@ class Frames(DicomWebHandler):
         content_type = f"{media_type}; transfer-syntax={EXPLICIT if syntax in NATIVE else syntax}"
         if self.not_modified(f"{location.blob.sha256[:32]}-{syntax}", multipart=choice.offer.multipart):
             return
-        found = self.services.frames.read(location, numbers, syntax)
+        found = self.frames.read(location, numbers, syntax)
         if choice.offer.multipart:
             await send_multipart(self, media_type, _parts(found, content_type), single=len(numbers) == 1)
             return

@@ -8,12 +8,13 @@ from typing import Any, cast
 
 import orjson
 
+from neurdicom.archive.metadata import MetadataService
 from neurdicom.archive.targets import Target
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
-from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.http.downloads import send_head, send_stream
-from neurdicom.http.routing import operation
+from neurdicom.http.multipart import Part, send_multipart
+from neurdicom.http.operation import operation
 
 #: Datasets that are written as XML in one visit to a thread.
 _XML_AT_ONCE = 20
@@ -27,11 +28,13 @@ _ANSWERS: dict[int, Any] = {
 class Metadata(DicomWebHandler):
     """Metadata of a study, a series or an instance."""
 
+    metadata: MetadataService
+
     @operation("Get the metadata of all instances below", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
     async def get(self, study: str, series: str | None = None, instance: str | None = None) -> None:
         """Answer the datasets: at once where they are few, with a validator, and streamed otherwise."""
         media_type = self.negotiate(MODEL_OFFERS).offer.media_type
-        pages = self.services.metadata.pages(Target(study, series, instance), self.base_url)
+        pages = self.metadata.pages(Target(study, series, instance), self.base_url)
         async with aclosing(cast(AsyncGenerator[list[bytes], None], pages)) as source:
             first = await anext(source)
             second = await anext(source, None)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from neurdicom.errors import Invalid
-from neurdicom.http.routing import Parameter
+from neurdicom.http.operation import Parameter
 
 LARGEST_SIZE = 16384
 

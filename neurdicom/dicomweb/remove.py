@@ -1,9 +1,11 @@
 """DELETE below the DICOMweb base, which is no part of PS3.18 but what clients know from other servers."""
 
+from neurdicom.archive.remove import RemoveService
+from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.base import TAG, DicomWebHandler
 from neurdicom.errors import Forbidden, NotFound
-from neurdicom.http.routing import operation
+from neurdicom.http.operation import operation
 
 _DESCRIPTION = "Refused with 403 unless the setting `dicomweb_delete` allows it. What is above and left empty goes too."
 _ANSWERS = {204: "It is gone, and so are its files.", 403: "Deletion here is not allowed."}
@@ -12,10 +14,13 @@ _ANSWERS = {204: "It is gone, and so are its files.", 403: "Deletion here is not
 class Remove(DicomWebHandler):
     """Deletes a study, a series or an instance, with everything below."""
 
+    remove: RemoveService
+    search: SearchService
+
     @operation("Delete what lies at this path", tag=TAG, description=_DESCRIPTION, answers=_ANSWERS)
     async def delete(self, study: str, series: str | None = None, instance: str | None = None) -> None:
         """Delete it."""
-        if not self.services.settings.dicomweb_delete:
+        if not self.context.settings.dicomweb_delete:
             raise Forbidden(
                 "DELETE is not allowed at the DICOMweb base (setting dicomweb_delete); the API's "
                 "DELETE /api/studies/{id} does the same"
@@ -27,9 +32,9 @@ class Remove(DicomWebHandler):
         else:
             level, entity = Level.STUDY, study
         if level is not Level.STUDY:
-            found = await self.services.search.get(level, entity)
+            found = await self.search.get(level, entity)
             if found["study"] != study or (instance is not None and found["series"] != series):
                 raise NotFound(f"there is no {level} {entity!r} at this path")
-        await self.services.remove.delete(level, entity)
+        await self.remove.delete(level, entity)
         self.set_status(204)
         self.finish()

@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from neurdicom.archive.bulk import PIXEL_DATA
-from neurdicom.archive.render import ImageOptions
-from neurdicom.archive.targets import Target
+from neurdicom.archive.bulk import PIXEL_DATA, BulkService
+from neurdicom.archive.render import ImageOptions, RenderService
+from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.frames import parse_frames
-from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.pictures import PARAMETERS, quality_of, viewport_of, window_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.http.downloads import send_buffer, send_download
-from neurdicom.http.routing import BINARY, operation
+from neurdicom.http.multipart import Part, send_multipart
+from neurdicom.http.operation import BINARY, operation
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 PDF = "application/pdf"
@@ -59,23 +59,28 @@ def document_of(location: Location) -> Document | None:
 class PictureHandler(DicomWebHandler):
     """Sends pictures and documents."""
 
+    renderer: RenderService
+    bulk: BulkService
+
     async def send_picture(self, location: Location, options: ImageOptions, media_type: str) -> None:
         """Finish with the picture of one frame."""
-        if self.not_modified(await self.services.render.identity(location, options)):
+        if self.not_modified(await self.renderer.identity(location, options)):
             return
-        reply = await self.services.render.image(location.instance, options)
+        reply = await self.renderer.image(location.instance, options)
         self.set_header("Content-Type", media_type)
         await send_buffer(self, reply.body)
         self.finish()
 
     async def send_document(self, location: Location, document: Document) -> None:
         """Finish with a document as it is, or with the part of it that is asked for."""
-        value = await self.services.bulk.find(location, document.path)
+        value = await self.bulk.find(location, document.path)
         await send_download(self, value, media_type=document.media_type, filename="")
 
 
 class Rendered(PictureHandler):
     """The picture of an instance or its frames, or of one that stands for a series or a study."""
+
+    targets: TargetService
 
     thumbnail: ClassVar[bool] = False
 
@@ -95,7 +100,7 @@ class Rendered(PictureHandler):
         """Answer it."""
         options = self._options()
         numbers = None if frames is None else parse_frames(frames)
-        location = await self.services.targets.representative(Target(study, series, instance))
+        location = await self.targets.representative(Target(study, series, instance))
         document = document_of(location)
         if document is not None and self.thumbnail:
             raise NotAvailable(f"this is {document.media_type}, of which there is no thumbnail")
@@ -142,7 +147,7 @@ class Rendered(PictureHandler):
 
     async def _parts(self, location: Location, options: ImageOptions, frames: list[int]) -> AsyncIterator[Part]:
         for frame in frames:
-            reply = await self.services.render.image(location.instance, replace(options, frame=frame))
+            reply = await self.renderer.image(location.instance, replace(options, frame=frame))
             yield Part.of(f"image/{options.format}", reply.body)
 
 

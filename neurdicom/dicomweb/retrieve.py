@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from neurdicom.archive.files import Given
-from neurdicom.archive.targets import Target
+from neurdicom.archive.files import FileService, Given
+from neurdicom.archive.targets import Target, TargetService
 from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
-from neurdicom.dicomweb.multipart import Part, one, send_multipart
 from neurdicom.errors import NotFound
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
-from neurdicom.http.routing import BINARY, operation
+from neurdicom.http.multipart import Part, one, send_multipart
+from neurdicom.http.operation import BINARY, operation
 
 _MANY = (Offer(MEDIA_TYPE, multipart=True),)
 _ONE = (*_MANY, Offer(MEDIA_TYPE))
@@ -24,6 +24,9 @@ _ANSWERS: dict[int, Any] = {
 
 class Instances(DicomWebHandler):
     """The files of a study, a series or an instance."""
+
+    targets: TargetService
+    files: FileService
 
     @operation(
         "Get the files of all instances below",
@@ -44,17 +47,17 @@ class Instances(DicomWebHandler):
         if instance is None:
             await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
             return
-        await self.services.targets.locate(target)
-        given = await self.services.files.give(instance, syntaxes, strict=True)
+        await self.targets.locate(target)
+        given = await self.files.give(instance, syntaxes, strict=True)
         if not choice.offer.multipart:
             await send_download(self, given.download)
         elif not self.not_modified(given.download.etag, multipart=True):
             await send_multipart(self, MEDIA_TYPE, one(_part(given)), single=True)
 
     async def _parts(self, target: Target, syntaxes: Sequence[str] | None) -> AsyncIterator[Part]:
-        async for instance in self.services.targets.instances(target):
+        async for instance in self.targets.instances(target):
             try:
-                yield _part(await self.services.files.give(instance, syntaxes))
+                yield _part(await self.files.give(instance, syntaxes))
             except NotFound:  # it was deleted meanwhile
                 continue
 

@@ -3,24 +3,22 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import orjson
-from tornado.iostream import StreamClosedError
 
-from neurdicom.archive.query import PAGE, Matches
+from neurdicom.archive.query import PAGE, Matches, QueryService
 from neurdicom.dicom.codec.dictionary import keyword, tag_of
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.response import DEFAULTS, REQUEST_ATTRIBUTES, RESERVED
 from neurdicom.dicomweb.accept import accepts_encoding
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
-from neurdicom.dicomweb.multipart import Part, send_multipart
 from neurdicom.dicomweb.search_query import SearchQuery, read_search
 from neurdicom.errors import Unavailable
 from neurdicom.http.downloads import send_head
-from neurdicom.http.routing import BOOLEAN, Parameter, operation
+from neurdicom.http.multipart import Part, send_multipart
+from neurdicom.http.operation import BOOLEAN, Parameter, operation
 
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 _PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
@@ -42,6 +40,8 @@ _HOW = "Matches come in the order of their UIDs. Unknown attributes are a 400; a
 
 class SearchHandler(DicomWebHandler):
     """What the searches of the three levels share."""
+
+    queries: QueryService
 
     level: Level
     #: The levels of the UIDs in the path.
@@ -82,7 +82,7 @@ class SearchHandler(DicomWebHandler):
             await self._stream(pages, choice.offer.media_type)
 
     async def _find(self, query: SearchQuery, limit: int | None, offset: int, after: str | None) -> Matches:
-        finding = self.services.query.find(
+        finding = self.queries.find(
             self.level,
             query.keys,
             fuzzy=query.fuzzy,
@@ -137,16 +137,16 @@ class SearchHandler(DicomWebHandler):
             self.set_header("Content-Encoding", "gzip")
             gzip = zlib.compressobj(1, wbits=31)
         before = b"["
-        with suppress(StreamClosedError):
-            if self.request.method == "HEAD":
-                await send_head(self)
+        if self.request.method == "HEAD":
+            await send_head(self)
+            return
+        async for page in pages:
+            piece = await asyncio.to_thread(_piece, before, page, gzip)
+            before = b","
+            self.write(piece)
+            if not await self.flush_to_client():
                 return
-            async for page in pages:
-                piece = await asyncio.to_thread(_piece, before, page, gzip)
-                before = b","
-                self.write(piece)
-                await self.flush()
-            self.finish(gzip.compress(b"]") + gzip.flush() if gzip else b"]")
+        self.finish(gzip.compress(b"]") + gzip.flush() if gzip else b"]")
 
 
 def _piece(before: bytes, page: list[dict[str, Any]], gzip: Any) -> bytes:

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 
 from neurdicom import errors
-from neurdicom.archive.upload import StoreUpload, StoredReference
+from neurdicom.archive.upload import StoredReference, StoreUpload, UploadService
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
-from neurdicom.http.routing import BINARY, STRING, operation
+from neurdicom.http.operation import BINARY, STRING, operation
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ def failure_reason(error: NeurdicomError) -> int:
 class StoreInstances(DicomWebHandler):
     """Stores instances, of any studies or of the one in the path; the body goes to the disk as it arrives."""
 
+    uploads: UploadService
+
     _store: StoreUpload | None = None
 
     async def prepare(self) -> None:
@@ -76,7 +78,7 @@ class StoreInstances(DicomWebHandler):
         study = self.path_args[0] if self.path_args else None
         if study is not None:
             check_uid(study, "study")
-        self._store = self.services.upload.begin_store(
+        self._store = self.uploads.begin_store(
             headers.get("Content-Type", ""), int(length) if length.isdecimal() else None, study
         )
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from neurdicom.archive.files import FileService
 from neurdicom.archive.render import ImageOptions
-from neurdicom.archive.targets import Target
+from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import ANY, Choice, Offer, choose, parse_accept
@@ -15,7 +16,7 @@ from neurdicom.dicomweb.pictures import Region, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
-from neurdicom.http.routing import BINARY, Parameter, operation
+from neurdicom.http.operation import BINARY, Parameter, operation
 
 _REFUSED = {
     "anonymize": "instances are not anonymized here",
@@ -52,6 +53,9 @@ _ANSWERS: dict[int, Any] = {
 class WadoUri(PictureHandler):
     """`/wado?requestType=WADO&...`."""
 
+    targets: TargetService
+    files: FileService
+
     @operation(
         "Get an instance as a picture or as its file (WADO-URI)",
         tag=TAG,
@@ -61,7 +65,7 @@ class WadoUri(PictureHandler):
     )
     async def get(self) -> None:
         """Answer it."""
-        location = await self.services.targets.locate(self._target())
+        location = await self.targets.locate(self._target())
         for name, why in _REFUSED.items():
             if self.query(name) not in (None, "", "no"):
                 raise Invalid(f"{name} is not possible: {why}", field=name)
@@ -94,7 +98,7 @@ class WadoUri(PictureHandler):
     async def _send_file(self, location: Location) -> None:
         syntax = self.query("transferSyntax")
         syntaxes = None if syntax in (None, "", ANY) else [check_uid(syntax or "", "transferSyntax")]
-        given = await self.services.files.give(location.instance, syntaxes, strict=True)
+        given = await self.files.give(location.instance, syntaxes, strict=True)
         await send_download(self, given.download)
 
     def _target(self) -> Target:

@@ -1,1 +1,5 @@
-"""What the REST API and DICOMweb share of HTTP: the base handler, routes, problem details, downloads, ranges, CORS."""
+"""HTTP for the edges above it: the server, the base handler, operations and their OpenAPI description, downloads.
+
+The only package that imports Tornado. It knows `security`, which tells who calls, and settings; no service of the
+archive, and neither `web` nor `dicomweb`, which import it.
+"""

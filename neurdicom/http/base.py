@@ -3,56 +3,29 @@
 import logging
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from types import MappingProxyType, TracebackType
+from typing import Any, cast
 
 import orjson
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import parse_body_arguments
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
+from neurdicom.config import Settings
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
 from neurdicom.http import cors
 from neurdicom.http.early import EarlyAnswerHandler
+from neurdicom.http.operation import METHODS, Operation
 from neurdicom.http.problems import problem, problem_of, status_of
-from neurdicom.http.routing import METHODS, Operation
 from neurdicom.logs import REQUEST_ID
 from neurdicom.security.access import Principal, check_access
-from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.security.authentication import SESSION_COOKIE, Authentication
 from neurdicom.security.basic import is_basic
 from neurdicom.security.origin import check_loopback_host, check_origin
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from neurdicom.archive.bulk import BulkService
-    from neurdicom.archive.edit import EditService
-    from neurdicom.archive.files import FileService
-    from neurdicom.archive.frames import FrameService
-    from neurdicom.archive.ingest.service import IngestService
-    from neurdicom.archive.metadata import MetadataService
-    from neurdicom.archive.query import QueryService
-    from neurdicom.archive.remove import RemoveService
-    from neurdicom.archive.render import RenderService
-    from neurdicom.archive.retrieve import RetrieveService
-    from neurdicom.archive.search import SearchService
-    from neurdicom.archive.targets import TargetService
-    from neurdicom.archive.upload import UploadService
-    from neurdicom.config import Settings
-    from neurdicom.dimse.service import DimseService
-    from neurdicom.jobs import JobService
-    from neurdicom.nodes.remote import RemoteService
-    from neurdicom.nodes.service import NodeService
-    from neurdicom.plugins.models import ModelService
-    from neurdicom.plugins.plugins import PluginService
-    from neurdicom.processing import ProcessService
-    from neurdicom.processing.results import ResultService
-    from neurdicom.processing.submission import ProcessJobs
-    from neurdicom.rules import RuleService
-    from neurdicom.security.authentication import Authentication
-    from neurdicom.security.users import UserService
-    from neurdicom.workers.executor import Executor
 
 log = logging.getLogger(__name__)
 
@@ -64,40 +37,25 @@ GIVEN_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 @dataclass(slots=True, kw_only=True)
-class Services:
-    """Everything that handlers call; composed in `neurdicom.app`.
+class HttpContext:
+    """What every handler needs.
 
-    `ready` is set while the server takes requests; `under_way` holds the handlers that have not answered yet, so
-    that a stopping server can wait for them.
+    Attributes
+    ----------
+    settings : Settings
+    authenticator : Authentication
+        Tells who calls.
+    started : float
+        Monotonic time of the start, in seconds.
+    ready : bool
+        The server takes requests.
+    under_way : set of ApiHandler
+        Those that have not answered yet, so that a stopping server can wait for them.
     """
 
-    settings: "Settings"
-    authenticator: "Authentication"
-    users: "UserService"
-    search: "SearchService"
-    query: "QueryService"
-    edit: "EditService"
-    remove: "RemoveService"
-    retrieve: "RetrieveService"
-    ingest: "IngestService"
-    upload: "UploadService"
-    render: "RenderService"
-    targets: "TargetService"
-    metadata: "MetadataService"
-    files: "FileService"
-    frames: "FrameService"
-    bulk: "BulkService"
-    plugins: "PluginService"
-    models: "ModelService"
-    executor: "Executor"
-    process: "ProcessService"
-    process_jobs: "ProcessJobs"
-    results: "ResultService"
-    nodes: "NodeService"
-    remote: "RemoteService"
-    jobs: "JobService"
-    rules: "RuleService"
-    dimse: "DimseService"
+    settings: Settings
+    authenticator: Authentication
+    started: float
     ready: bool = False
     under_way: "set[ApiHandler]" = field(default_factory=set)
 
@@ -106,16 +64,17 @@ class ApiHandler(EarlyAnswerHandler):
     """Base of all handlers.
 
     `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass that may get
-    more than `MAX_BODY` overrides `data_received`.
+    more than `MAX_BODY` overrides `data_received`. The services that it calls are annotated attributes without a value.
     """
 
-    services: Services
+    context: HttpContext
     principal: Principal | None = None
 
-    def initialize(self, services: Services) -> None:
-        """Take the services from the route."""
-        self.services = services
-        services.under_way.add(self)
+    def initialize(self, context: HttpContext, services: Mapping[str, object] = MappingProxyType({})) -> None:
+        """Take the services that the handler declares: its annotated attributes, found by the route."""
+        self.context = context
+        self.__dict__.update(services)
+        context.under_way.add(self)
         self.body = bytearray()
         given = self.request.headers.get("X-Request-ID", "")
         self.request_id = given if GIVEN_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
@@ -131,9 +90,9 @@ class ApiHandler(EarlyAnswerHandler):
         """Check the credential, the access and the names of the query parameters."""
         self.set_header("X-Request-ID", self.request_id)
         REQUEST_ID.set(self.request_id)
-        if not self.services.ready:
+        if not self.context.ready:
             self.set_header("Connection", "close")
-        if self.services.settings.no_auth:
+        if self.context.settings.no_auth:
             check_loopback_host(self.request.host)
         headers = self.request.headers
         if self._is_preflight():
@@ -151,7 +110,7 @@ class ApiHandler(EarlyAnswerHandler):
                 fetch_site=headers.get("Sec-Fetch-Site"),
                 trusted=self._trusted_origins(),
             )
-        self.principal = await self.services.authenticator.authenticate(
+        self.principal = await self.context.authenticator.authenticate(
             authorization, self.get_cookie(SESSION_COOKIE), self.request.remote_ip or ""
         )
         check_access(described.access, self.principal)
@@ -160,12 +119,12 @@ class ApiHandler(EarlyAnswerHandler):
 
     def on_finish(self) -> None:
         """The answer is out."""
-        self.services.under_way.discard(self)
+        self.context.under_way.discard(self)
 
     def on_connection_close(self) -> None:
         """The client went away."""
         super().on_connection_close()
-        self.services.under_way.discard(self)
+        self.context.under_way.discard(self)
 
     @property
     def operation(self) -> Operation | None:
@@ -186,7 +145,7 @@ class ApiHandler(EarlyAnswerHandler):
 
     def _allow_origin(self) -> None:
         """Let a page of an allowed origin read the answer, an error too."""
-        setting = self.services.settings.cors_origins
+        setting = self.context.settings.cors_origins
         if not setting:
             return
         self.vary("Origin")
@@ -197,7 +156,7 @@ class ApiHandler(EarlyAnswerHandler):
 
     def _trusted_origins(self) -> frozenset[str]:
         """Other origins whose pages may change something; not by a cookie, which is this server's own pages' alone."""
-        settings = self.services.settings
+        settings = self.context.settings
         if self.get_cookie(SESSION_COOKIE) and not settings.no_auth:
             return frozenset()
         return cors.listed_origins(settings.cors_origins)
@@ -208,7 +167,7 @@ class ApiHandler(EarlyAnswerHandler):
         return (
             self.request.method == "OPTIONS"
             and "Access-Control-Request-Method" in headers
-            and cors.allowed_origin(self.services.settings.cors_origins, headers.get("Origin")) is not None
+            and cors.allowed_origin(self.context.settings.cors_origins, headers.get("Origin")) is not None
         )
 
     def _answer_preflight(self) -> None:
@@ -290,8 +249,25 @@ class ApiHandler(EarlyAnswerHandler):
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with an error; once an answer has begun, break it off, so that the client can't take it for whole."""
         if self._headers_written and not self._finished:
-            cast(HTTP1Connection, self.request.connection).close()
+            self.break_off()
         super().send_error(status_code, **kwargs)
+
+    def break_off(self) -> None:
+        """Close the connection, so that the client can't take what it has of the answer for whole."""
+        cast(HTTP1Connection, self.request.connection).close()
+
+    async def flush_to_client(self) -> bool:
+        """Send what was written, and wait until the client has taken it; False if it went away."""
+        try:
+            await self.flush()
+        except StreamClosedError:
+            return False
+        return True
+
+    def local_port(self) -> int | None:
+        """TCP port that this request came in at; None where its connection is closed."""
+        stream = cast(HTTP1Connection, self.request.connection).stream
+        return None if stream.socket is None else int(stream.socket.getsockname()[1])
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Finish with problem details; an error that is not ours tells its request id and nothing else."""
@@ -338,7 +314,7 @@ class ApiHandler(EarlyAnswerHandler):
         self,
         typ: type[BaseException] | None,
         value: BaseException | None,
-        tb: "TracebackType | None",
+        tb: TracebackType | None,
     ) -> None:
         """Log only what is a fault of the server, without the query, which may hold a patient's name."""
         if value is not None and not isinstance(value, NeurdicomError | HTTPError):

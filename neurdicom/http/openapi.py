@@ -15,7 +15,8 @@ import orjson
 from neurdicom import __version__
 from neurdicom.errors import Unauthenticated
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import INTEGER, STRING, Operation, Route, Schema, operation
+from neurdicom.http.operation import INTEGER, STRING, Operation, Schema, operation
+from neurdicom.http.routing import Route, RouteTable
 from neurdicom.security.access import Access
 from neurdicom.security.authentication import SESSION_COOKIE
 
@@ -161,6 +162,8 @@ def _hash_source(text: str) -> str:
 class OpenApiHandler(ApiHandler):
     """`/api/openapi.json`."""
 
+    table: RouteTable
+
     @operation(
         "Get the OpenAPI description",
         tag="operations",
@@ -168,7 +171,7 @@ class OpenApiHandler(ApiHandler):
     )
     async def get(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        await self.finish(_encoded(tuple(self.settings["routes"])))
+        await self.finish(_encoded(self.table))
 
 
 class DocsHandler(ApiHandler):

@@ -1,9 +1,14 @@
 """What the four resources share: the list, one entity, and the list of what lies below one."""
 
+from neurdicom.archive.edit import EditService
+from neurdicom.archive.remove import RemoveService
+from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import Parameter, Route, operation
+from neurdicom.http.operation import Parameter, operation
+from neurdicom.http.routing import Route
+from neurdicom.rules import RuleService
 from neurdicom.web.listing import list_parameters, parse_query, send_page
 from neurdicom.web.schemas import EDITS_SCHEMA, changes_schema, entity_schema, json_answer, page_answer
 
@@ -44,6 +49,8 @@ def list_handler(level: Level) -> type[ApiHandler]:
     """Handler of all entities of a level."""
 
     class ListHandler(ApiHandler):
+        search: SearchService
+
         @operation(
             f"List {MANY[level]}",
             tag=MANY[level],
@@ -53,7 +60,7 @@ def list_handler(level: Level) -> type[ApiHandler]:
         )
         async def get(self) -> None:
             query = parse_query(self, level)
-            send_page(self, query, await self.services.search.find(query))
+            send_page(self, query, await self.search.find(query))
 
     return ListHandler
 
@@ -64,11 +71,16 @@ def entity_handler(level: Level) -> type[ApiHandler]:
     below = "" if level is Level.INSTANCE else " with everything below"
 
     class EntityHandler(ApiHandler):
+        search: SearchService
+        remove: RemoveService
+        edit: EditService
+        rules: RuleService
+
         @operation(f"Get {one}", tag=MANY[level], answers={200: json_answer(f"The {level}.", entity_schema(level))})
         async def get(self, entity: str) -> None:
-            found = await self.services.search.get(level, entity)
+            found = await self.search.get(level, entity)
             if level is Level.SERIES:
-                found = found | {"is_stable": self.services.rules.is_stable(entity)}
+                found = found | {"is_stable": self.rules.is_stable(entity)}
             self.send_json(found)
 
         @operation(
@@ -80,7 +92,7 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         )
         async def put(self, entity: str) -> None:
             user = self.principal.email if self.principal else ""
-            self.send_json(await self.services.edit.change(level, entity, self.json_body(), user=user))
+            self.send_json(await self.edit.change(level, entity, self.json_body(), user=user))
 
         @operation(
             f"Delete {one}{below}",
@@ -90,7 +102,7 @@ def entity_handler(level: Level) -> type[ApiHandler]:
             answers={204: "It is gone, and so are its files."},
         )
         async def delete(self, entity: str) -> None:
-            await self.services.remove.delete(level, entity, derived=with_derived(self))
+            await self.remove.delete(level, entity, derived=with_derived(self))
             self.set_status(204)
             self.finish()
 
@@ -101,6 +113,8 @@ def edits_handler(level: Level) -> type[ApiHandler]:
     """Handler of what was changed of one entity, by whom and when."""
 
     class EditsHandler(ApiHandler):
+        edit: EditService
+
         @operation(
             f"Tell who changed what of {'an' if level is Level.INSTANCE else 'a'} {level}",
             tag=MANY[level],
@@ -108,7 +122,7 @@ def edits_handler(level: Level) -> type[ApiHandler]:
             answers={200: json_answer("The edits.", EDITS_SCHEMA)},
         )
         async def get(self, entity: str) -> None:
-            edits = await self.services.edit.history(level, entity)
+            edits = await self.edit.history(level, entity)
             self.send_json(
                 [{name: getattr(edit, name) for name in ("field", "value", "user", "time")} for edit in edits]
             )
@@ -121,6 +135,8 @@ def children_handler(level: Level, child: Level) -> type[ApiHandler]:
     order = ", in slice order unless sorted" if child is Level.INSTANCE else ""
 
     class ChildrenHandler(ApiHandler):
+        search: SearchService
+
         @operation(
             f"List the {MANY[child]} of a {level}{order}",
             tag=MANY[level],
@@ -130,6 +146,6 @@ def children_handler(level: Level, child: Level) -> type[ApiHandler]:
         )
         async def get(self, entity: str) -> None:
             query = parse_query(self, child)
-            send_page(self, query, await self.services.search.children(level, entity, query))
+            send_page(self, query, await self.search.children(level, entity, query))
 
     return ChildrenHandler

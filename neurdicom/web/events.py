@@ -8,13 +8,12 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import orjson
-from tornado.http1connection import HTTP1Connection
-from tornado.iostream import StreamClosedError
 
 from neurdicom.errors import Invalid, NeurdicomError
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import STRING, Parameter, Route, operation
-from neurdicom.jobs import Job, News
+from neurdicom.http.operation import STRING, Parameter, operation
+from neurdicom.http.routing import Route
+from neurdicom.jobs import Job, JobService, News
 from neurdicom.security.authentication import SESSION_COOKIE
 
 #: Milliseconds after which a client connects again.
@@ -34,6 +33,8 @@ _PROGRESS = ("id", "state", "done", "failed", "total", "rate", "time_left", "ret
 
 class EventsHandler(ApiHandler):
     """Tells of a job until it is over."""
+
+    jobs: JobService
 
     @operation(
         "Follow a job",
@@ -61,7 +62,7 @@ class EventsHandler(ApiHandler):
         items = self.query("items") or "all"
         if items not in ("all", "none"):
             raise Invalid(f"items is {items[:80]!r}; all or none is expected", field="items")
-        found = await self.services.jobs.get(job)
+        found = await self.jobs.get(job)
         if knows_end and found.is_over and position >= found.settled:
             self.set_status(HTTPStatus.NO_CONTENT)
             self.finish()
@@ -73,8 +74,8 @@ class EventsHandler(ApiHandler):
             self.finish()
             return
         # A stopping server does not wait for this: it closes the connection, and the client comes again.
-        self.services.under_way.discard(self)
-        news = self.services.jobs.feed.follow(job, position, items=items == "all")
+        self.context.under_way.discard(self)
+        news = self.jobs.feed.follow(job, position, items=items == "all")
         async with aclosing(cast(AsyncGenerator[News, None], news)) as source:
             await self._stream(source)
 
@@ -101,17 +102,14 @@ class EventsHandler(ApiHandler):
         """Wait until the client has taken it; whether it has."""
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self.flush()
-        except StreamClosedError:
-            return False
+                return await self.flush_to_client()
         except TimeoutError:
-            cast(HTTP1Connection, self.request.connection).close()
+            self.break_off()
             return False
-        return True
 
     async def _may_go_on(self) -> bool:
         try:
-            principal = await self.services.authenticator.authenticate(
+            principal = await self.context.authenticator.authenticate(
                 self.request.headers.get("Authorization"),
                 self.get_cookie(SESSION_COOKIE),
                 self.request.remote_ip or "",

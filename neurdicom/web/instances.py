@@ -1,10 +1,14 @@
 """Routes of instances: lists, one, edit, delete, tags and the file."""
 
+from neurdicom.archive.render import RenderService
+from neurdicom.archive.retrieve import RetrieveService
+from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
-from neurdicom.http.routing import BINARY, Parameter, Route, operation
+from neurdicom.http.operation import BINARY, Parameter, operation
+from neurdicom.http.routing import Route
 from neurdicom.web.entities import edits_handler, entity_handler
 from neurdicom.web.listing import list_parameters, parse_query, send_page
 from neurdicom.web.schemas import page_answer
@@ -18,6 +22,8 @@ _TAGS_FORMATS = ("json", "dicom+json")
 class InstancesHandler(UploadHandler):
     """All instances; a POST stores more."""
 
+    search: SearchService
+
     @operation(
         "List instances",
         tag="instances",
@@ -28,11 +34,13 @@ class InstancesHandler(UploadHandler):
     async def get(self) -> None:
         """Answer a page."""
         query = parse_query(self, _LEVEL)
-        send_page(self, query, await self.services.search.find(query))
+        send_page(self, query, await self.search.find(query))
 
 
 class TagsHandler(ApiHandler):
     """The elements of one instance."""
+
+    retrieve: RetrieveService
 
     @operation(
         "Get all elements but bulk data",
@@ -58,9 +66,9 @@ class TagsHandler(ApiHandler):
     async def get(self, instance: str) -> None:
         """Answer them."""
         if self._format() == "json":
-            self.send_json(await self.services.retrieve.tags(instance))
+            self.send_json(await self.retrieve.tags(instance))
             return
-        header = await self.services.retrieve.header(instance)
+        header = await self.retrieve.header(instance)
         self.set_header("Content-Type", "application/dicom+json")
         self.finish(header)
 
@@ -79,6 +87,9 @@ class TagsHandler(ApiHandler):
 class FileHandler(ApiHandler):
     """The DICOM file of one instance."""
 
+    renderer: RenderService
+    retrieve: RetrieveService
+
     @operation(
         "Get the DICOM file",
         tag="instances",
@@ -94,11 +105,11 @@ class FileHandler(ApiHandler):
         original = self._original()
         transfer_syntax = self.query("transfer_syntax")
         if transfer_syntax is None:
-            await send_download(self, await self.services.retrieve.file(instance, original=original))
+            await send_download(self, await self.retrieve.file(instance, original=original))
             return
         if original:
             raise Invalid("original=true gives the bytes as received, in no other transfer syntax", field="original")
-        await send_download(self, await self.services.render.transcode(instance, transfer_syntax))
+        await send_download(self, await self.renderer.transcode(instance, transfer_syntax))
 
     def _original(self) -> bool:
         given = self.query("original")

@@ -4,8 +4,9 @@ from typing import Any
 
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
-from neurdicom.jobs import ITEM_STATES, STATES, Job
+from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, Parameter, operation
+from neurdicom.http.routing import Route
+from neurdicom.jobs import ITEM_STATES, STATES, Job, JobService
 from neurdicom.security.access import Principal
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
 from neurdicom.web.schemas import json_answer
@@ -99,6 +100,8 @@ def send_job(handler: ApiHandler, job: Job) -> None:
 class JobsHandler(ApiHandler):
     """All jobs."""
 
+    jobs: JobService
+
     @operation(
         "List jobs",
         tag="jobs",
@@ -115,19 +118,19 @@ class JobsHandler(ApiHandler):
         sort = self.query("sort") or "-created"
         if sort not in ("created", "-created"):
             raise Invalid(f"jobs can't be sorted by {sort[:80]!r}; created or -created is possible", field="sort")
-        jobs, total = await self.services.jobs.list(
-            where, limit=limit, offset=offset, newest_first=sort.startswith("-")
-        )
+        jobs, total = await self.jobs.list(where, limit=limit, offset=offset, newest_first=sort.startswith("-"))
         send_items(self, [job.as_answer(most=_FEW) for job in jobs], offset=offset, total=total)
 
 
 class JobHandler(ApiHandler):
     """One job."""
 
+    jobs: JobService
+
     @operation("Get a job", tag="jobs", answers={200: job_answer("The job.")})
     async def get(self, job: str) -> None:
         """Answer it."""
-        self.send_json((await self.services.jobs.get(job)).as_answer())
+        self.send_json((await self.jobs.get(job)).as_answer())
 
     @operation(
         "Cancel a job, or forget one that is over",
@@ -142,7 +145,7 @@ class JobHandler(ApiHandler):
     )
     async def delete(self, job: str) -> None:
         """Cancel or forget it."""
-        cancelled = await self.services.jobs.cancel_or_remove(job, by=self.principal)
+        cancelled = await self.jobs.cancel_or_remove(job, by=self.principal)
         if cancelled is not None:
             send_job(self, cancelled)
         else:
@@ -152,6 +155,8 @@ class JobHandler(ApiHandler):
 
 class ResultsHandler(ApiHandler):
     """What came of the items of a job."""
+
+    jobs: JobService
 
     @operation(
         "List what came of each item of a job",
@@ -170,12 +175,14 @@ class ResultsHandler(ApiHandler):
         state = self.query("state")
         if state not in (None, *ITEM_STATES):
             raise Invalid(f"state is {str(state)[:80]!r}; {', '.join(ITEM_STATES)} are known", field="state")
-        items, total = await self.services.jobs.results.page(job, limit=limit, offset=offset, state=state)
+        items, total = await self.jobs.results.page(job, limit=limit, offset=offset, state=state)
         send_items(self, items, offset=offset, total=total)
 
 
 class RetryHandler(ApiHandler):
     """Another run of a job that is over."""
+
+    jobs: JobService
 
     @operation(
         "Run what failed of a job once more",
@@ -186,7 +193,7 @@ class RetryHandler(ApiHandler):
     )
     async def post(self, job: str) -> None:
         """Let it run again."""
-        send_job(self, await self.services.jobs.retry(job, by=principal_of(self)))
+        send_job(self, await self.jobs.retry(job, by=principal_of(self)))
 
 
 ROUTES = [

@@ -8,7 +8,7 @@ from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.dicom.query.filters import filter_fields, parse_filters, parse_sort
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import Parameter
+from neurdicom.http.operation import Parameter
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

@@ -1,8 +1,8 @@
 """What the server counts of its requests, in Prometheus' form; and the access log."""
 
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Protocol, runtime_checkable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,15 +10,11 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
-from tornado.web import RequestHandler
 
 from neurdicom import __version__
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.routing import Route
-
-if TYPE_CHECKING:
-    from neurdicom.dimse.service import DimseService
-    from neurdicom.processing.results import ResultService
+from neurdicom.processing.results import ResultService
 
 _access_log = logging.getLogger("neurdicom.access")
 
@@ -29,6 +25,23 @@ _LONGEST_PATH = 512
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
+@runtime_checkable
+class DimseStatus(Protocol):
+    """State and counts of the DIMSE services."""
+
+    @property
+    def port(self) -> int:
+        """TCP port that associations are taken at; 0 for none."""
+
+    @property
+    def associations(self) -> int:
+        """Accepted associations at this moment."""
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """Instances that came in, by what became of them: `stored`, `replaced`, `duplicate`, `rejected`."""
+
+
 class Metrics:
     """The metrics of one server, in a registry of their own.
 
@@ -36,7 +49,7 @@ class Metrics:
     ----------
     routes : iterable of Route
         What requests are counted by: a route's path, never a request's, so that the series stay few.
-    dimse : DimseService
+    dimse : DimseStatus
         What counts associations and instances.
     results : ResultService
         What counts hits.
@@ -44,7 +57,7 @@ class Metrics:
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, routes: Iterable[Route], dimse: "DimseService", results: "ResultService") -> None:
+    def __init__(self, routes: Iterable[Route], dimse: DimseStatus, results: ResultService) -> None:
         self._paths: dict[type, str] = {}
         for route in routes:
             self._paths.setdefault(route.handler, route.path)
@@ -70,7 +83,7 @@ class Metrics:
         )
         Gauge("neurdicom_info", "The server's version.", ("version",), registry=registry).labels(__version__).set(1)
 
-    def observe(self, handler: RequestHandler) -> None:
+    def observe(self, handler: ApiHandler) -> None:
         """Count an answered request."""
         method = handler.request.method or ""
         route = self._paths.get(type(handler), "other")
@@ -88,7 +101,7 @@ class Metrics:
 class _Dimse(Collector):
     """Metrics of the DIMSE services, which count for themselves."""
 
-    def __init__(self, dimse: "DimseService") -> None:
+    def __init__(self, dimse: DimseStatus) -> None:
         self._dimse = dimse
 
     def collect(self) -> Iterable[Metric]:
@@ -107,7 +120,7 @@ class _Dimse(Collector):
 class _Results(Collector):
     """Metrics of the kept results."""
 
-    def __init__(self, results: "ResultService") -> None:
+    def __init__(self, results: ResultService) -> None:
         self._results = results
 
     def collect(self) -> Iterable[Metric]:
@@ -132,20 +145,15 @@ class _Results(Collector):
         yield GaugeMetricFamily("neurdicom_results_bytes", "Bytes of kept results.", value=self._results.size)
 
 
-def log_request(handler: RequestHandler) -> None:
-    """Log and count an answered request: Tornado's `log_function`.
-
-    The query is left out, since filters hold patients' names.
-    """
-    metrics = handler.settings.get("metrics")
-    if metrics is not None:
-        metrics.observe(handler)
+def log_request(metrics: Metrics, handler: ApiHandler) -> None:
+    """Log and count an answered request. The query is left out, since filters hold patients' names."""
+    metrics.observe(handler)
     status = handler.get_status()
     level = logging.ERROR if status == 500 else logging.INFO
     if not _access_log.isEnabledFor(level):
         return
     request = handler.request
-    principal = handler.principal if isinstance(handler, ApiHandler) else None
+    principal = handler.principal
     _access_log.log(
         level,
         "%s %s",
@@ -156,6 +164,6 @@ def log_request(handler: RequestHandler) -> None:
             "ms": round(request.request_time() * 1000, 1),
             "address": request.remote_ip,
             "user": principal.email if principal else None,
-            "request_id": getattr(handler, "request_id", None),
+            "request_id": handler.request_id,
         },
     )

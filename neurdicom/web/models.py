@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from neurdicom.http.routing import STRING
+from neurdicom.http.operation import STRING
 from neurdicom.web.packages import Resource, package_routes
 from neurdicom.workers.model.manifest import schema
 
@@ -54,6 +54,5 @@ ROUTES = package_routes(
         ),
         schema=_MODEL,
         meta_schema=schema,
-        service=lambda services: services.models,
     )
 )

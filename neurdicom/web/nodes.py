@@ -5,9 +5,11 @@ from urllib.parse import quote
 
 from neurdicom.archive.selection import MAX_IDS
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import BOOLEAN, NUMBER, STRING, Parameter, Route, operation
+from neurdicom.http.operation import BOOLEAN, NUMBER, STRING, Parameter, operation
+from neurdicom.http.routing import Route
 from neurdicom.nodes.fields import as_answer
-from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES
+from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES, RemoteService
+from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
@@ -140,6 +142,8 @@ _PAGING = (
 class NodesHandler(ApiHandler):
     """All nodes."""
 
+    nodes: NodeService
+
     @operation(
         "List DICOM nodes",
         tag="nodes",
@@ -150,7 +154,7 @@ class NodesHandler(ApiHandler):
         """Answer a page."""
         limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
         offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
-        nodes = await self.services.nodes.list()
+        nodes = await self.nodes.list()
         send_items(self, [as_answer(node) for node in nodes[offset : offset + limit]], offset=offset, total=len(nodes))
 
     @operation(
@@ -162,7 +166,7 @@ class NodesHandler(ApiHandler):
     )
     async def post(self) -> None:
         """Make it."""
-        node = await self.services.nodes.add(self.json_body())
+        node = await self.nodes.add(self.json_body())
         self.set_header("Location", f"/api/dicom_nodes/{quote(node.name)}")
         self.send_json(as_answer(node), 201)
 
@@ -170,10 +174,12 @@ class NodesHandler(ApiHandler):
 class NodeHandler(ApiHandler):
     """One node."""
 
+    nodes: NodeService
+
     @operation("Get a DICOM node", tag="nodes", answers={200: json_answer("The node.", _NODE)})
     async def get(self, name: str) -> None:
         """Answer it."""
-        self.send_json(as_answer(await self.services.nodes.get(name)))
+        self.send_json(as_answer(await self.nodes.get(name)))
 
     @operation(
         "Replace a DICOM node",
@@ -185,18 +191,20 @@ class NodeHandler(ApiHandler):
     )
     async def put(self, name: str) -> None:
         """Replace it."""
-        self.send_json(as_answer(await self.services.nodes.replace(name, self.json_body())))
+        self.send_json(as_answer(await self.nodes.replace(name, self.json_body())))
 
     @operation("Delete a DICOM node", tag="nodes", access=Access.ADMIN, answers={204: "It is gone."})
     async def delete(self, name: str) -> None:
         """Delete it."""
-        await self.services.nodes.remove(name)
+        await self.nodes.remove(name)
         self.set_status(204)
         self.finish()
 
 
 class EchoHandler(ApiHandler):
     """Whether a node answers."""
+
+    remote: RemoteService
 
     @operation(
         "Echo a DICOM node",
@@ -206,11 +214,13 @@ class EchoHandler(ApiHandler):
     )
     async def post(self, name: str) -> None:
         """Ask it."""
-        self.send_json({"ok": True, "seconds": await self.services.remote.echo(name)})
+        self.send_json({"ok": True, "seconds": await self.remote.echo(name)})
 
 
 class FindHandler(ApiHandler):
     """Queries to a node."""
+
+    remote: RemoteService
 
     @operation(
         "Query a DICOM node",
@@ -224,11 +234,13 @@ class FindHandler(ApiHandler):
     )
     async def post(self, name: str) -> None:
         """Query it."""
-        self.send_json(await self.services.remote.find(name, self.json_body()))
+        self.send_json(await self.remote.find(name, self.json_body()))
 
 
 class RetrieveHandler(ApiHandler):
     """Retrievals from a node."""
+
+    remote: RemoteService
 
     @operation(
         "Retrieve from a DICOM node",
@@ -239,11 +251,13 @@ class RetrieveHandler(ApiHandler):
     )
     async def post(self, name: str) -> None:
         """Make the job."""
-        send_job(self, await self.services.remote.retrieve(name, self.json_body(), by=principal_of(self)))
+        send_job(self, await self.remote.retrieve(name, self.json_body(), by=principal_of(self)))
 
 
 class SendHandler(ApiHandler):
     """Sending to a node."""
+
+    remote: RemoteService
 
     @operation(
         "Send to a DICOM node",
@@ -254,7 +268,7 @@ class SendHandler(ApiHandler):
     )
     async def post(self, name: str) -> None:
         """Make the job."""
-        send_job(self, await self.services.remote.send(name, self.json_body(), by=principal_of(self)))
+        send_job(self, await self.remote.send(name, self.json_body(), by=principal_of(self)))
 
 
 ROUTES = [

@@ -7,11 +7,15 @@ import time
 from typing import Any
 
 from neurdicom import __version__
+from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import BOOLEAN, INTEGER, NUMBER, STRING, Route, Schema, operation
+from neurdicom.http.operation import BOOLEAN, INTEGER, NUMBER, STRING, Schema, operation
+from neurdicom.http.routing import Route
 from neurdicom.security.access import Access
+from neurdicom.web.metrics import DimseStatus, Metrics
+from neurdicom.workers.executor import Executor
 
 #: Seconds in which the catalog has to answer for the server to be ready.
 CATALOG_SECONDS = 5.0
@@ -54,6 +58,10 @@ _HEALTH: Schema = {
 class HealthHandler(ApiHandler):
     """`/api/health`."""
 
+    executor: Executor
+    dimse: DimseStatus
+    search: SearchService
+
     @operation(
         "Tell whether the server lives and is ready",
         tag="operations",
@@ -67,25 +75,25 @@ class HealthHandler(ApiHandler):
     )
     async def get(self) -> None:
         catalog = await self._catalog_answers()
-        ready = self.services.ready and catalog
+        ready = self.context.ready and catalog
         health: dict[str, Any] = {"status": "ok" if ready else "unavailable", "ready": ready}
         if self.principal is not None:
             health |= {
                 "version": __version__,
                 "catalog": "ok" if catalog else "unavailable",
-                "uptime": round(time.monotonic() - self.settings["started"], 1),
+                "uptime": round(time.monotonic() - self.context.started, 1),
                 "process": os.getpid(),
-                "disk_free": (await asyncio.to_thread(shutil.disk_usage, self.services.settings.data)).free,
-                "requests_under_way": len(self.services.under_way),
-                "dask": self.services.executor.describe(),
-                "dimse": {"port": self.services.dimse.port, "associations": self.services.dimse.associations},
+                "disk_free": (await asyncio.to_thread(shutil.disk_usage, self.context.settings.data)).free,
+                "requests_under_way": len(self.context.under_way),
+                "dask": self.executor.describe(),
+                "dimse": {"port": self.dimse.port, "associations": self.dimse.associations},
             }
         self.send_json(health, status=200 if ready else 503)
 
     async def _catalog_answers(self) -> bool:
         try:
             async with asyncio.timeout(CATALOG_SECONDS):
-                await self.services.search.get(Level.PATIENT, "none")
+                await self.search.get(Level.PATIENT, "none")
         except NotFound:
             return True  # the cheapest question that the catalog has to answer
         except (NeurdicomError, TimeoutError):
@@ -96,15 +104,16 @@ class HealthHandler(ApiHandler):
 class MetricsHandler(ApiHandler):
     """`/api/metrics`."""
 
+    metrics: Metrics
+
     @operation(
         "Get the metrics in Prometheus' text format",
         tag="operations",
         answers={200: {"description": "The metrics.", "content": {"text/plain": {"schema": STRING}}}},
     )
     async def get(self) -> None:
-        metrics = self.settings["metrics"]
-        self.set_header("Content-Type", metrics.content_type)
-        await self.finish(metrics.expose(under_way=len(self.services.under_way)))
+        self.set_header("Content-Type", self.metrics.content_type)
+        await self.finish(self.metrics.expose(under_way=len(self.context.under_way)))
 
 
 ROUTES = [

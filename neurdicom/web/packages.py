@@ -4,10 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from neurdicom.archive.remove import RemoveService
 from neurdicom.errors import Invalid
-from neurdicom.http.base import ApiHandler, Services
-from neurdicom.http.routing import BINARY, Parameter, Route, Schema, operation
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.operation import BINARY, Parameter, Schema, operation
+from neurdicom.http.routing import Route
+from neurdicom.plugins.models import ModelService
 from neurdicom.plugins.packages import PackageService
+from neurdicom.plugins.plugins import PluginService
 from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import Access
 from neurdicom.web.entities import DERIVED, with_derived
@@ -32,8 +36,6 @@ class Resource:
         Of one, as the API gives it.
     meta_schema : callable
         Gives the JSON Schema of META.json.
-    service : callable
-        Picks the service that manages them.
     """
 
     one: ToolType
@@ -41,7 +43,6 @@ class Resource:
     holds: str
     schema: dict[str, Any]
     meta_schema: Callable[[], Schema]
-    service: Callable[[Services], PackageService[Any, Any]]
 
 
 def package_routes(resource: Resource) -> list[Route]:
@@ -54,6 +55,19 @@ def package_routes(resource: Resource) -> list[Route]:
     ]
 
 
+class _PackageHandler(ApiHandler):
+    """Base of the handlers of plugins, and of models."""
+
+    resource: Resource
+    plugins: PluginService
+    models: ModelService
+
+    @property
+    def packages(self) -> PackageService[Any, Any]:
+        """The service that manages them."""
+        return self.plugins if self.resource.one == "plugin" else self.models
+
+
 def packages_handler(resource: Resource) -> type[ApiHandler]:
     """Handler of all of them: list, and install."""
     paging = (
@@ -64,7 +78,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
         Parameter("sort", f"Fields separated by commas, of {', '.join(SORTABLE)}; `-` before one makes it descend."),
     )
 
-    class PackagesHandler(ApiHandler):
+    class PackagesHandler(_PackageHandler):
         upload: PackageUpload[Any] | None = None
 
         async def prepare(self) -> None:
@@ -72,9 +86,9 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             await super().prepare()
             if self.request.method == "POST" and not self._finished:
                 self.upload = PackageUpload(
-                    resource.service(self.services),
+                    self.packages,
                     self.request.headers.get("Content-Type", ""),
-                    self.services.settings.max_upload or MAX_ARCHIVE,
+                    self.context.settings.max_upload or MAX_ARCHIVE,
                 )
 
         async def data_received(self, chunk: bytes) -> None:
@@ -86,7 +100,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             """Drop what the client did not finish."""
             super().on_connection_close()
             if self.upload is not None:
-                resource.service(self.services).drop(self.upload.abort())
+                self.packages.drop(self.upload.abort())
 
         @operation(
             f"List {resource.many}",
@@ -95,7 +109,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             answers={200: json_answer("A page.", {"type": "array", "items": resource.schema})},
         )
         async def get(self) -> None:
-            items = [version.as_dict() for version in resource.service(self.services).all()]
+            items = [version.as_dict() for version in self.packages.all()]
             for name, descends in reversed(_parse_sort(self.query("sort") or "", resource)):
                 items.sort(key=lambda item, name=name: str(item[name]).casefold(), reverse=descends)  # type: ignore[misc]
             offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
@@ -121,6 +135,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             version, is_new = await self.upload.finish()
             self.send_json(version.as_dict(), 201 if is_new else 200)
 
+    PackagesHandler.resource = resource
     return PackagesHandler
 
 
@@ -142,14 +157,16 @@ def schema_handler(resource: Resource) -> type[ApiHandler]:
 def package_handler(resource: Resource) -> type[ApiHandler]:
     """Handler of one of them: get, delete."""
 
-    class PackageHandler(ApiHandler):
+    class PackageHandler(_PackageHandler):
+        remove: RemoveService
+
         @operation(
             f"Get a {resource.one}",
             tag=resource.many,
             answers={200: json_answer(f"The {resource.one}.", resource.schema)},
         )
         async def get(self, id: str) -> None:
-            self.send_json(resource.service(self.services).get(id).as_dict())
+            self.send_json(self.packages.get(id).as_dict())
 
         @operation(
             f"Delete a {resource.one}",
@@ -160,10 +177,11 @@ def package_handler(resource: Resource) -> type[ApiHandler]:
             answers={204: "It is gone."},
         )
         async def delete(self, id: str) -> None:
-            await self.services.remove.delete_tool(resource.one, id, derived=with_derived(self))
+            await self.remove.delete_tool(resource.one, id, derived=with_derived(self))
             self.set_status(204)
             self.finish()
 
+    PackageHandler.resource = resource
     return PackageHandler
 
 

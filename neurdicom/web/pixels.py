@@ -3,11 +3,12 @@
 import re
 from collections.abc import Sequence
 
-from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions
+from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions, RenderService
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
-from neurdicom.http.routing import BINARY, NUMBER, Parameter, Route, operation
+from neurdicom.http.operation import BINARY, NUMBER, Parameter, operation
+from neurdicom.http.routing import Route
 from neurdicom.workers.pool import Reply
 
 #: NaN and infinity too, which get an answer of their own.
@@ -47,6 +48,8 @@ class _PixelsHandler(ApiHandler):
 class ImageHandler(_PixelsHandler):
     """The picture of one frame."""
 
+    renderer: RenderService
+
     @operation(
         "Render a frame",
         tag="pixels",
@@ -73,7 +76,7 @@ class ImageHandler(_PixelsHandler):
             width=self._size("width"),
             height=self._size("height"),
         )
-        await self._send(await self.services.render.image(instance, options))
+        await self._send(await self.renderer.image(instance, options))
 
     def _format(self) -> str:
         given = self.query("format")
@@ -107,6 +110,8 @@ class ImageHandler(_PixelsHandler):
 class RawHandler(_PixelsHandler):
     """The stored samples of one frame."""
 
+    renderer: RenderService
+
     @operation(
         "Get the samples of a frame",
         tag="pixels",
@@ -123,7 +128,7 @@ class RawHandler(_PixelsHandler):
     async def get(self, instance: str) -> None:
         """Answer the samples."""
         frame = self.query_int("frame", 1, low=1, high=_LARGEST_FRAME)
-        reply = await self.services.render.raw(instance, frame=frame, format=self.query("format"))
+        reply = await self.renderer.raw(instance, frame=frame, format=self.query("format"))
         self.set_header("X-Shape", ",".join(map(str, reply.meta["shape"])))
         self.set_header("X-Dtype", reply.meta["dtype"])
         self.set_header("X-Photometric-Interpretation", reply.meta["photometric_interpretation"])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from neurdicom.http.routing import STRING
+from neurdicom.http.operation import STRING
 from neurdicom.web.packages import Resource, package_routes
 from neurdicom.workers.packages.meta import plugin_schema
 
@@ -37,6 +37,5 @@ ROUTES = package_routes(
         ),
         schema=_PLUGIN,
         meta_schema=plugin_schema,
-        service=lambda services: services.plugins,
     )
 )

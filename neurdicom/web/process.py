@@ -9,10 +9,11 @@ from typing import Any
 from neurdicom.errors import Malformed
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer, send_part, send_precondition_failed
-from neurdicom.http.routing import BINARY, Parameter, Route, Schema, operation
+from neurdicom.http.operation import BINARY, Parameter, Schema, operation
+from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing import FORMATS, Processed, Work
+from neurdicom.processing import FORMATS, Processed, ProcessService, Work
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
 OPTIONS: Mapping[str, Param] = {
@@ -86,11 +87,13 @@ _MOST_STORED = 100
 class ToolHandler(ApiHandler):
     """What handlers share whose requests bring the parameters of a tool, and options of ours beside them."""
 
+    processing: ProcessService
+
     own_options: Mapping[str, Param] = OPTIONS
 
     def _work(self, tool_type: ToolType, id: str, entity: str = "") -> Work:
         """What the request asks for, checked. Raises `NotFound`, `Malformed` or `Invalid`."""
-        process = self.services.process
+        process = self.processing
         tool = process.tool(tool_type, id)
         texts, values = self._given()
         options = {name: param for name, param in self.own_options.items() if name not in tool.params}
@@ -147,7 +150,7 @@ class ProcessByPluginHandler(ToolHandler):
     async def _process(self, instance: str, tool: str) -> None:
         work = self._work(self.tool_type, tool, instance)
         known = frozenset() if work.store else known_validators(self)
-        await send_processed(self, await self.services.process.run(work, known=known))
+        await send_processed(self, await self.processing.run(work, known=known))
 
     def compute_etag(self) -> str | None:
         """None: a kept result has a validator that needs no hash."""

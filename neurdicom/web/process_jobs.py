@@ -8,11 +8,13 @@ from neurdicom.archive.selection import MANY, MAX_IDS, NAME_OF, Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
+from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, Parameter, operation
+from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing import FORMATS
+from neurdicom.processing import FORMATS, ProcessService
 from neurdicom.processing.request import TOOLS
+from neurdicom.processing.submission import ProcessJobs
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler
 from neurdicom.web.schemas import json_answer
@@ -68,6 +70,9 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
     """Handler that runs a tool of a type on all that lies below an entity."""
 
     class ProcessBelowHandler(ToolHandler):
+        processing: ProcessService
+        process_jobs: ProcessJobs
+
         own_options = _OPTIONS
 
         @operation(
@@ -81,16 +86,18 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
         )
         async def post(self, entity: str, tool: str) -> None:
             work = self._work(tool_type, tool)
-            is_own = "frame" in self.services.process.tool(tool_type, tool).params
+            is_own = "frame" in self.processing.tool(tool_type, tool).params
             work = replace(work, frame=None if is_own else _frame(work.frame))
             selection = Selection.of(level, entity)
-            send_job(self, await self.services.process_jobs.submit(work, selection, by=principal_of(self)))
+            send_job(self, await self.process_jobs.submit(work, selection, by=principal_of(self)))
 
     return ProcessBelowHandler
 
 
 class ProcessHandler(ApiHandler):
     """Runs a tool on what a request selects."""
+
+    process_jobs: ProcessJobs
 
     @operation(
         "Run a plugin or a model on what is selected, as a job",
@@ -106,7 +113,7 @@ class ProcessHandler(ApiHandler):
         dry_run = given.get("dry_run", False)
         if type(dry_run) is not bool:
             raise Invalid(f"dry_run is {str(dry_run)[:80]!r}; true or false is expected", field="dry_run")
-        jobs = self.services.process_jobs
+        jobs = self.process_jobs
         work, selection = jobs.parse(given)
         if dry_run:
             estimate = await jobs.estimate(work, selection)

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import BINARY, INTEGER, NUMBER, STRING, Parameter, Route, operation
-from neurdicom.processing import FORMATS
+from neurdicom.http.operation import BINARY, INTEGER, NUMBER, STRING, Parameter, operation
+from neurdicom.http.routing import Route
+from neurdicom.processing import FORMATS, ProcessService
+from neurdicom.processing.results import ResultService
 from neurdicom.processing.results.filters import FILTERS, KINDS, parse_filters
 from neurdicom.web.entities import MANY
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
@@ -67,6 +70,8 @@ _PAGE = json_answer("A page, the newest first.", {"type": "array", "items": _RES
 
 
 class _ListHandler(ApiHandler):
+    results: ResultService
+
     async def _send_page(self, **fixed: str) -> None:
         given = {name: self.get_query_arguments(name) for name in FILTERS if name in self.request.query_arguments}
         for name, value in fixed.items():
@@ -77,7 +82,7 @@ class _ListHandler(ApiHandler):
         sort = self.query("sort") or "-created"
         if sort not in ("created", "-created"):
             raise Invalid(f"results can't be sorted by {sort[:80]!r}; created or -created is possible", field="sort")
-        records, total = await self.services.results.page(
+        records, total = await self.results.page(
             conditions, limit=limit, offset=offset, newest_first=sort.startswith("-")
         )
         send_items(self, [record.as_answer(in_list=True) for record in records], offset=offset, total=total)
@@ -95,10 +100,12 @@ class ResultsHandler(_ListHandler):
 class ResultHandler(ApiHandler):
     """One result."""
 
+    results: ResultService
+
     @operation("Get a result", tag="results", answers={200: json_answer("The result.", _RESULT)})
     async def get(self, result: str) -> None:
         """Answer its record."""
-        self.send_json((await self.services.results.get(result)).as_answer())
+        self.send_json((await self.results.get(result)).as_answer())
 
     @operation(
         "Delete a result",
@@ -108,13 +115,15 @@ class ResultHandler(ApiHandler):
     )
     async def delete(self, result: str) -> None:
         """Delete it."""
-        await self.services.results.delete(result)
+        await self.results.delete(result)
         self.set_status(204)
         self.finish()
 
 
 class ContentHandler(ApiHandler):
     """The content of a result."""
+
+    processing: ProcessService
 
     @operation(
         "Get the content of a result",
@@ -144,7 +153,7 @@ class ContentHandler(ApiHandler):
         if format is not None and format not in FORMATS:
             raise Invalid(f"format is {format[:80]!r}; {', '.join(FORMATS)} are expected", field="format")
         frame = self.query_int("frame", 0, low=1, high=2**31 - 1) or None
-        process = self.services.process
+        process = self.processing
         await send_processed(self, await process.content(result, format, frame, known_validators(self)), in_parts=True)
 
     def compute_etag(self) -> str | None:
@@ -157,6 +166,8 @@ def results_of(level: Level) -> type[ApiHandler]:
     query = (*_PAGING, *(Parameter(name, told) for name, told in FILTERS.items() if name != level.value))
 
     class ResultsOfHandler(_ListHandler):
+        search: SearchService
+
         @operation(
             f"List the results that came of {'an' if level is Level.INSTANCE else 'a'} {level}",
             tag="results",
@@ -164,7 +175,7 @@ def results_of(level: Level) -> type[ApiHandler]:
             answers={200: _PAGE},
         )
         async def get(self, entity: str) -> None:
-            await self.services.search.get(level, entity)
+            await self.search.get(level, entity)
             await self._send_page(**{level.value: entity})
 
     return ResultsOfHandler

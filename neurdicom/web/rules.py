@@ -3,8 +3,10 @@
 from typing import Any
 
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import BOOLEAN, INTEGER, STRING, Parameter, Route, operation
+from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, Parameter, operation
+from neurdicom.http.routing import Route
 from neurdicom.jobs import STATES
+from neurdicom.rules import RuleService
 from neurdicom.rules.rule import LONGEST_NAME
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import principal_of
@@ -83,6 +85,8 @@ _PAGING = (
 class RulesHandler(ApiHandler):
     """All rules."""
 
+    rules: RuleService
+
     @operation(
         "List rules",
         tag="rules",
@@ -93,7 +97,7 @@ class RulesHandler(ApiHandler):
         """Answer a page."""
         limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
         offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
-        service = self.services.rules
+        service = self.rules
         rules = await service.list()
         page = [rule.as_answer() | {"problem": service.problem(rule)} for rule in rules[offset : offset + limit]]
         send_items(self, page, offset=offset, total=len(rules))
@@ -109,18 +113,20 @@ class RulesHandler(ApiHandler):
     )
     async def post(self) -> None:
         """Make it."""
-        rule = await self.services.rules.add(self.json_body(), by=principal_of(self))
+        rule = await self.rules.add(self.json_body(), by=principal_of(self))
         self.set_header("Location", f"/api/rules/{rule.id}")
-        self.send_json(await self.services.rules.describe(rule), 201)
+        self.send_json(await self.rules.describe(rule), 201)
 
 
 class RuleHandler(ApiHandler):
     """One rule."""
 
+    rules: RuleService
+
     @operation("Get a rule, with its last runs", tag="rules", answers={200: json_answer("The rule.", _DESCRIBED)})
     async def get(self, rule: str) -> None:
         """Answer it."""
-        service = self.services.rules
+        service = self.rules
         self.send_json(await service.describe(await service.get(rule)))
 
     @operation(
@@ -133,7 +139,7 @@ class RuleHandler(ApiHandler):
     )
     async def put(self, rule: str) -> None:
         """Replace it."""
-        service = self.services.rules
+        service = self.rules
         self.send_json(await service.describe(await service.replace(rule, self.json_body(), by=principal_of(self))))
 
     @operation(
@@ -145,7 +151,7 @@ class RuleHandler(ApiHandler):
     )
     async def delete(self, rule: str) -> None:
         """Delete it."""
-        await self.services.rules.remove(rule)
+        await self.rules.remove(rule)
         self.set_status(204)
         self.finish()
 

@@ -5,11 +5,12 @@ from typing import Any
 import orjson
 from python_multipart.multipart import parse_options_header
 
-from neurdicom.archive.upload import Upload
+from neurdicom.archive.upload import Upload, UploadService
 from neurdicom.errors import NeurdicomError
 from neurdicom.http.base import ApiHandler
+from neurdicom.http.operation import BINARY, STRING, operation
 from neurdicom.http.problems import problem, status_of
-from neurdicom.http.routing import BINARY, STRING, Route, operation
+from neurdicom.http.routing import Route
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}
@@ -39,6 +40,8 @@ _REPORT = {
 class UploadHandler(ApiHandler):
     """Stores instances; the body goes to the disk as it arrives."""
 
+    uploads: UploadService
+
     upload: Upload | None = None
 
     async def prepare(self) -> None:
@@ -47,7 +50,7 @@ class UploadHandler(ApiHandler):
         if self.request.method == "POST" and not self._finished:
             headers = self.request.headers
             length = headers.get("Content-Length", "")
-            self.upload = self.services.upload.begin(
+            self.upload = self.uploads.begin(
                 headers.get("Content-Type", ""), int(length) if length.isdecimal() else None, self._file_name()
             )
 

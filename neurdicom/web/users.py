@@ -5,9 +5,11 @@ from typing import Any
 
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.routing import BOOLEAN, STRING, Route, Schema, operation
+from neurdicom.http.operation import BOOLEAN, STRING, Schema, operation
+from neurdicom.http.routing import Route
 from neurdicom.security.access import Access, Principal, check_self_or_admin
 from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.security.users import UserService
 
 _PASSWORD: Schema = {"type": "string", "minLength": 8, "maxLength": 1024, "format": "password"}
 _EMAIL: Schema = {"type": "string", "maxLength": 254, "examples": ["name@example.org"]}
@@ -102,6 +104,8 @@ class _UserHandler(ApiHandler):
 class SignInHandler(_UserHandler):
     """`/api/users/auth`."""
 
+    users: UserService
+
     @operation(
         "Sign in",
         tag="users",
@@ -118,9 +122,7 @@ class SignInHandler(_UserHandler):
         for field in ("email", "password"):
             if not isinstance(fields.get(field), str):
                 raise Invalid(f"{field} is missing, or is no text", field=field)
-        signed_in = await self.services.users.sign_in(
-            fields["email"], fields["password"], address=self.request.remote_ip or ""
-        )
+        signed_in = await self.users.sign_in(fields["email"], fields["password"], address=self.request.remote_ip or "")
         self.set_session(signed_in.token, signed_in.expires)
         self.send_json(
             {
@@ -135,6 +137,8 @@ class SignInHandler(_UserHandler):
 class SignOutHandler(_UserHandler):
     """`/api/users/logout`."""
 
+    users: UserService
+
     @operation(
         "Sign out",
         tag="users",
@@ -142,7 +146,7 @@ class SignOutHandler(_UserHandler):
         answers={204: "Signed out."},
     )
     async def post(self) -> None:
-        await self.services.users.sign_out(self.caller)
+        await self.users.sign_out(self.caller)
         self.clear_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="Strict")
         self.set_status(204)
         await self.finish()
@@ -151,13 +155,17 @@ class SignOutHandler(_UserHandler):
 class CheckHandler(_UserHandler):
     """`/api/users/check`."""
 
+    users: UserService
+
     @operation("Tell who is signed in", tag="users", answers={200: _json("The user of this credential.", USER)})
     async def get(self) -> None:
-        self.send_json(await self.services.users.describe(self.caller))
+        self.send_json(await self.users.describe(self.caller))
 
 
 class UsersHandler(_UserHandler):
     """`/api/users`."""
+
+    users: UserService
 
     @operation(
         "List users",
@@ -166,7 +174,7 @@ class UsersHandler(_UserHandler):
         answers={200: _json("All users, by address.", {"type": "array", "items": USER})},
     )
     async def get(self) -> None:
-        self.send_json(await self.services.users.list())
+        self.send_json(await self.users.list())
 
     @operation(
         "Add a user",
@@ -176,13 +184,15 @@ class UsersHandler(_UserHandler):
         answers={201: _json("The new user.", USER), 409: "The address is taken."},
     )
     async def post(self) -> None:
-        user = await self.services.users.add(self.json_body())
+        user = await self.users.add(self.json_body())
         self.set_header("Location", f"/api/users/{user['id']}")
         self.send_json(user, status=201)
 
 
 class UserHandler(_UserHandler):
     """`/api/users/{id}`."""
+
+    users: UserService
 
     @operation(
         "Get a user",
@@ -192,7 +202,7 @@ class UserHandler(_UserHandler):
     )
     async def get(self, user: str) -> None:
         check_self_or_admin(self.caller, user)
-        self.send_json(await self.services.users.get(user))
+        self.send_json(await self.users.get(user))
 
     @operation(
         "Change a user",
@@ -204,7 +214,7 @@ class UserHandler(_UserHandler):
     )
     async def put(self, user: str) -> None:
         caller = check_self_or_admin(self.caller, user)
-        self.send_json(await self.services.users.change(user, self.json_body(), by=caller))
+        self.send_json(await self.users.change(user, self.json_body(), by=caller))
 
     @operation(
         "Delete a user",
@@ -214,7 +224,7 @@ class UserHandler(_UserHandler):
         answers={204: "Deleted, with all sessions and tokens.", 409: "The last administrator."},
     )
     async def delete(self, user: str) -> None:
-        await self.services.users.remove(user, by=self.caller)
+        await self.users.remove(user, by=self.caller)
         self.set_status(204)
         await self.finish()
 

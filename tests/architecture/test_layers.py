@@ -36,7 +36,7 @@ CONFINED = {
     "pymongo": ("catalog/mongo",),
     "bson": ("catalog/mongo",),
     "sqlite3": ("catalog/sqlite",),
-    "tornado": ("http/", "web/", "dicomweb/", "app.py"),
+    "tornado": ("http/",),
     "httpx": ("dicomweb/client", "cli/jobs.py", "cli/server.py"),
     "pynetdicom": ("dimse/",),
     "distributed": ("workers/dask",),

@@ -1,0 +1,9 @@
+"""The composition root: the only package that names concrete adapters, and the order of starting and stopping.
+
+It imports everything but the command line; only that, tests and tools import it.
+"""
+
+from neurdicom.app.server import ROUTES, Server
+from neurdicom.app.storage import make_catalog, reindex_folder
+
+__all__ = ["ROUTES", "Server", "make_catalog", "reindex_folder"]

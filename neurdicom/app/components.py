@@ -1,0 +1,242 @@
+"""Composition of the services: which component gets which, read from the top down."""
+
+import os
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+from neurdicom.app.storage import Storage
+from neurdicom.archive.bulk import BulkService
+from neurdicom.archive.edit import EditService
+from neurdicom.archive.files import FileService
+from neurdicom.archive.frames import FrameService
+from neurdicom.archive.ingest.service import IngestService
+from neurdicom.archive.metadata import MetadataService
+from neurdicom.archive.query import QueryService
+from neurdicom.archive.remove import RemoveService
+from neurdicom.archive.render import RenderService
+from neurdicom.archive.retrieve import RetrieveService
+from neurdicom.archive.search import SearchService
+from neurdicom.archive.targets import TargetService
+from neurdicom.archive.upload import UploadService
+from neurdicom.config import Settings
+from neurdicom.data_folder import server_name
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicomweb.client import DicomWebPeer
+from neurdicom.dimse.ipc.backend import Door
+from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
+from neurdicom.dimse.peer import DimsePeer
+from neurdicom.dimse.service import DimseService
+from neurdicom.jobs import JobService, Runner
+from neurdicom.nodes.commitment import KIND as COMMITMENT
+from neurdicom.nodes.commitment import CommitmentRunner, CommitmentService
+from neurdicom.nodes.remote import RemoteService
+from neurdicom.nodes.service import NodeService
+from neurdicom.nodes.transfer import TransferService
+from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
+from neurdicom.plugins.models import ModelService
+from neurdicom.plugins.plugins import PluginService
+from neurdicom.plugins.tools import ToolType
+from neurdicom.processing import ProcessService
+from neurdicom.processing.derive import DeriveService
+from neurdicom.processing.jobs import KIND as PROCESS
+from neurdicom.processing.jobs import ProcessRunner
+from neurdicom.processing.results import ResultService
+from neurdicom.processing.submission import ProcessJobs
+from neurdicom.processing.turns import Turns
+from neurdicom.rules import RuleService
+from neurdicom.rules.tracker import SeriesTracker
+from neurdicom.security.users import UserService
+from neurdicom.workers.executor import Executor
+from neurdicom.workers.pool import WorkerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Plugins and models."""
+
+    plugins: PluginService
+    models: ModelService
+
+    @property
+    def by_type(self) -> dict[ToolType, PluginService | ModelService]:
+        """Both, by the type of tool that they install."""
+        return {"plugin": self.plugins, "model": self.models}
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Services that take in, find, change and delete what is stored."""
+
+    tracker: SeriesTracker
+    ingest: IngestService
+    upload: UploadService
+    search: SearchService
+    query: QueryService
+    targets: TargetService
+    edit: EditService
+    remove: RemoveService
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Services that give what is stored: as files, pictures, frames, metadata or bulk data."""
+
+    retrieve: RetrieveService
+    render: RenderService
+    files: FileService
+    frames: FrameService
+    metadata: MetadataService
+    bulk: BulkService
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """Runs of plugins and models, and their results."""
+
+    process: ProcessService
+    results: ResultService
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Remote nodes, and the protocols that are spoken with them."""
+
+    nodes: NodeService
+    door: Door
+    dimse: DimseService
+    dimse_peer: DimsePeer
+    dicomweb_peer: DicomWebPeer
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Jobs, and what makes them."""
+
+    jobs: JobService
+    process_jobs: ProcessJobs
+    remote: RemoteService
+    rules: RuleService
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """All services of a server, by component."""
+
+    users: UserService
+    executor: Executor
+    tools: Tools
+    archive: Archive
+    retrieval: Retrieval
+    processing: Processing
+    network: Network
+    background: Background
+
+    def services(self) -> list[object]:
+        """List those that handlers may declare."""
+        groups = (self.tools, self.archive, self.retrieval, self.processing, self.network, self.background)
+        return [self.users, self.executor, *(getattr(group, each.name) for group in groups for each in fields(group))]
+
+
+def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Executor) -> Components:
+    """Make all services; none is started yet."""
+    users = UserService(storage.catalog, settings.data, session_seconds=settings.session_hours * 3600)
+    tools = compose_tools(settings, storage, pool)
+    results = ResultService(storage.catalog, settings.data / "results", pool, size=settings.results_size)
+    archive = compose_archive(settings, storage, tools, results)
+    retrieval = compose_retrieval(storage, pool)
+    processing = compose_processing(storage, pool, executor, tools, archive, results)
+    network = compose_network(settings, storage, archive, retrieval)
+    background = compose_background(settings, storage, executor, archive, processing, network)
+    return Components(users, executor, tools, archive, retrieval, processing, network, background)
+
+
+def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> Tools:
+    """Make what installs plugins and models."""
+    limits: dict[str, Any] = {
+        "timeout": settings.plugin_timeout,
+        "memory": settings.plugin_memory,
+        "threads": max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers),
+    }
+    models = ModelService(settings.data / "models", storage.catalog, pool, **limits)
+    return Tools(PluginService(settings.data / "plugins", storage.catalog, pool, models=models, **limits), models)
+
+
+def compose_archive(settings: Settings, storage: Storage, tools: Tools, results: ResultService) -> Archive:
+    """Make what takes in, finds, changes and deletes."""
+    catalog, blobs = storage.catalog, storage.blobs
+    tracker = SeriesTracker(catalog, settings.stable_seconds, server_name(settings.data))
+    ingest = IngestService(catalog, blobs, tracker, partial(results.forget, Level.INSTANCE))
+    search = SearchService(catalog)
+    return Archive(
+        tracker=tracker,
+        ingest=ingest,
+        upload=UploadService(ingest, settings.max_upload),
+        search=search,
+        query=QueryService(catalog),
+        targets=TargetService(catalog, search),
+        edit=EditService(catalog),
+        remove=RemoveService(catalog, blobs, results, tools.by_type),
+    )
+
+
+def compose_retrieval(storage: Storage, pool: WorkerPool) -> Retrieval:
+    """Make what gives what is stored."""
+    catalog, blobs = storage.catalog, storage.blobs
+    retrieve, render = RetrieveService(catalog, blobs), RenderService(catalog, blobs, pool)
+    return Retrieval(
+        retrieve=retrieve,
+        render=render,
+        files=FileService(catalog, retrieve, render),
+        frames=FrameService(blobs, pool),
+        metadata=MetadataService(catalog),
+        bulk=BulkService(catalog, blobs),
+    )
+
+
+def compose_processing(
+    storage: Storage, pool: WorkerPool, executor: Executor, tools: Tools, archive: Archive, results: ResultService
+) -> Processing:
+    """Make what runs plugins and models."""
+    derive = DeriveService(storage.catalog, storage.blobs, pool, archive.ingest, archive.remove)
+    process = ProcessService(storage.catalog, storage.blobs, executor, tools.by_type, results, derive)
+    return Processing(process, results)
+
+
+def compose_network(settings: Settings, storage: Storage, archive: Archive, retrieval: Retrieval) -> Network:
+    """Make what speaks with remote nodes, and what they speak with."""
+    nodes = NodeService(storage.catalog)
+    transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
+    verbs = ArchiveVerbs(archive.query, transfer, nodes)
+    door = Door(settings, archive.ingest, nodes, verbs, storage.blobs.spool_folder)
+    dimse = DimseService(settings, door)
+    dicomweb_peer = DicomWebPeer(archive.ingest, retrieval.files)
+    return Network(nodes, door, dimse, DimsePeer(settings, dimse, transfer), dicomweb_peer)
+
+
+def compose_background(
+    settings: Settings,
+    storage: Storage,
+    executor: Executor,
+    archive: Archive,
+    processing: Processing,
+    network: Network,
+) -> Background:
+    """Make the jobs, with a runner for each kind, and what makes jobs."""
+    catalog = storage.catalog
+    peers = Peers(network.nodes, {"DIMSE": network.dimse_peer, "DICOMWEB": network.dicomweb_peer})
+    runners: dict[str, Runner] = {
+        PROCESS: ProcessRunner(catalog, processing.process, Turns(lambda: executor.slots)),
+        "send": SendRunner(catalog, peers),
+        "retrieve": RetrieveRunner(peers),
+        COMMITMENT: CommitmentRunner(catalog, storage.blobs, network.nodes, network.dimse_peer),
+    }
+    jobs = JobService(catalog, runners, owner=server_name(settings.data))
+    network.door.offer(CommitmentService(network.nodes, jobs))
+    process_jobs = ProcessJobs(catalog, processing.process, jobs)
+    return Background(
+        jobs=jobs,
+        process_jobs=process_jobs,
+        remote=RemoteService(catalog, peers, jobs),
+        rules=RuleService(catalog, archive.tracker, process_jobs, jobs),
+    )

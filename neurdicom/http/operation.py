@@ -1,0 +1,78 @@
+"""Operations: the one source for dispatch, access and the OpenAPI description of each HTTP method of a route."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from neurdicom.security.access import Access
+
+Schema = Mapping[str, Any]
+Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
+
+#: HTTP methods that a handler may have; HEAD goes with GET.
+METHODS = ("get", "post", "put", "delete", "options")
+
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+BOOLEAN: Schema = {"type": "boolean"}
+BINARY: Schema = {"type": "string", "format": "binary"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter of an operation; `schema` is JSON Schema."""
+
+    name: str
+    description: str
+    schema: Schema = field(default_factory=lambda: STRING)
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one HTTP method of one route does, and who may call it.
+
+    Attributes
+    ----------
+    query : tuple of Parameter
+        The query parameters that it takes; any other one is refused, unless `open_query` is set.
+    open_query : bool
+        The handler checks the names of query parameters itself (filters, a plugin's parameters).
+    body : Mapping[str, Schema]
+        Media type to schema of the request's body; empty means no body.
+    answers : Mapping[int, str | Mapping]
+        Status to a description, or to an OpenAPI response object. Problem details are added by themselves.
+    """
+
+    summary: str
+    tag: str
+    access: Access = Access.USER
+    description: str = ""
+    query: tuple[Parameter, ...] = ()
+    open_query: bool = False
+    body: Mapping[str, Schema] = field(default_factory=dict)
+    answers: Mapping[int, str | Mapping[str, Any]] = field(default_factory=lambda: {200: "Done."})
+
+
+def operation(
+    summary: str,
+    *,
+    tag: str,
+    access: Access = Access.USER,
+    description: str = "",
+    query: tuple[Parameter, ...] | list[Parameter] = (),
+    open_query: bool = False,
+    body: Mapping[str, Schema] | None = None,
+    answers: Mapping[int, str | Mapping[str, Any]] | None = None,
+) -> Callable[[Method], Method]:
+    """Describe an HTTP method of a handler; see `Operation`."""
+    described = Operation(
+        summary, tag, access, description, tuple(query), open_query, body or {}, answers or {200: "Done."}
+    )
+
+    def describe(method: Method) -> Method:
+        method.operation = described  # type: ignore[attr-defined]
+        return method
+
+    return describe

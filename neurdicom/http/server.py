@@ -1,0 +1,84 @@
+"""The HTTP server: route tables on Tornado's event loop, from listening to the last answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from neurdicom.errors import Unavailable
+from neurdicom.http.base import ApiHandler, HttpContext, UnknownRoute
+from neurdicom.http.routing import RouteTable
+
+log = logging.getLogger(__name__)
+
+#: Bytes taken from a socket at a time; the copies that Tornado makes of larger pieces do not stay in the CPU's cache.
+READ_CHUNK = 64 * 1024
+
+_LARGEST_HEADER = 64 * 1024
+
+
+class ApiServer:
+    """Serves a route table at the settings' host and port.
+
+    Parameters
+    ----------
+    context : HttpContext
+        Handed to every handler.
+    routes : RouteTable
+    services : sequence of object
+        Those that handlers declare, by their types.
+    on_answer : callable
+        Called with each handler once its answer is out: for the log and the metrics.
+
+    Attributes
+    ----------
+    url : str
+        Of the API, once it listens.
+    """
+
+    def __init__(
+        self,
+        context: HttpContext,
+        routes: RouteTable,
+        services: Sequence[object],
+        on_answer: Callable[[ApiHandler], None],
+    ) -> None:
+        self._context = context
+        application = Application(
+            [route.to_url_spec(context, services) for route in routes],
+            default_handler_class=UnknownRoute,
+            default_handler_args={"context": context},
+            log_function=on_answer,
+        )
+        self._http = HTTPServer(
+            application, max_body_size=1 << 62, chunk_size=READ_CHUNK, max_header_size=_LARGEST_HEADER
+        )
+        self.url = ""
+
+    def listen(self) -> None:
+        """Take requests from now on. Raises `Unavailable` where the port is taken."""
+        settings = self._context.settings
+        try:
+            sockets = bind_sockets(settings.port, settings.host)
+        except OSError as error:
+            raise Unavailable(f"can't listen on {settings.host} port {settings.port}: {error.strerror}") from error
+        self._http.add_sockets(sockets)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"http://{host}:{sockets[0].getsockname()[1]}"
+        self._context.ready = True
+
+    async def close(self, grace: float) -> None:
+        """Take no more requests, and give those under way some seconds to end."""
+        under_way = self._context.under_way
+        self._context.ready = False
+        self._http.stop()
+        deadline = time.monotonic() + grace
+        while under_way and time.monotonic() < deadline:  # noqa: ASYNC110 (once, at the end)
+            await asyncio.sleep(0.02)
+        if under_way:
+            log.warning("%d requests are still under way after %g s: cut off", len(under_way), grace)
+        await self._http.close_all_connections()

@@ -1,0 +1,41 @@
+"""All routes of the REST API, in the order in which its description has them."""
+
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.http.routing import Route
+from neurdicom.web import (
+    events,
+    instances,
+    jobs,
+    models,
+    nodes,
+    operations,
+    pixels,
+    plugins,
+    process,
+    process_jobs,
+    results,
+    rules,
+    uploads,
+    users,
+)
+from neurdicom.web.entities import entity_routes
+
+ROUTES: list[Route] = [
+    *uploads.ROUTES,
+    *entity_routes(Level.PATIENT),
+    *entity_routes(Level.STUDY),
+    *entity_routes(Level.SERIES),
+    *instances.ROUTES,
+    *pixels.ROUTES,
+    *plugins.ROUTES,
+    *models.ROUTES,
+    *process.ROUTES,
+    *process_jobs.ROUTES,
+    *results.ROUTES,
+    *rules.ROUTES,
+    *nodes.ROUTES,
+    *jobs.ROUTES,
+    *events.ROUTES,
+    *users.ROUTES,
+    *operations.ROUTES,
+]
