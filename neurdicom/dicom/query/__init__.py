@@ -1,1 +1,4 @@
-"""Keys, conditions and matching of queries (PS3.4 C.2.2), the indexed attributes, and responses."""
+"""Queries (PS3.4 C.2.2): keys, conditions, matching, the indexed attributes and responses.
+
+Owns which attributes the catalog indexes. Imports `dicom.codec`.
+"""
