@@ -44,6 +44,7 @@ _ANSWERS: dict[int, Any] = {
 class Frames(DicomWebHandler):
     """Frames of an instance."""
 
+    stops_with_client = True
     frames: FrameService
     targets: TargetService
 

@@ -59,6 +59,7 @@ def document_of(location: Location) -> Document | None:
 class PictureHandler(DicomWebHandler):
     """Sends pictures and documents."""
 
+    stops_with_client = True
     renderer: RenderService
     bulk: BulkService
 

@@ -1,5 +1,6 @@
 """What every handler of the API shares: access, JSON, bodies of bounded size, and problem details."""
 
+import asyncio
 import logging
 import re
 import uuid
@@ -65,10 +66,18 @@ class ApiHandler(EarlyAnswerHandler):
 
     `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass that may get
     more than `MAX_BODY` overrides `data_received`. The services that it calls are annotated attributes without a value.
+
+    Attributes
+    ----------
+    stops_with_client : bool
+        The handler's task is cancelled when the client goes away: nothing but this answer needs its work.
     """
 
     context: HttpContext
     principal: Principal | None = None
+    stops_with_client: bool = False
+    _task: asyncio.Task[Any] | None = None
+    _is_stopped = False
 
     def initialize(self, context: HttpContext, services: Mapping[str, object] = MappingProxyType({})) -> None:
         """Take the services that the handler declares: its annotated attributes, found by the route."""
@@ -88,6 +97,7 @@ class ApiHandler(EarlyAnswerHandler):
 
     async def prepare(self) -> None:
         """Check the credential, the access and the names of the query parameters."""
+        self._task = asyncio.current_task()
         self.set_header("X-Request-ID", self.request_id)
         REQUEST_ID.set(self.request_id)
         if not self.context.ready:
@@ -125,6 +135,17 @@ class ApiHandler(EarlyAnswerHandler):
         """The client went away."""
         super().on_connection_close()
         self.context.under_way.discard(self)
+        if self.stops_with_client and self._task is not None:
+            self._is_stopped = True
+            self._task.cancel()
+
+    async def _execute(self, *args: Any, **kwargs: Any) -> None:
+        """Run the handler. One that is stopped with its client has nobody to answer, and is no error to be logged."""
+        try:
+            await super()._execute(*args, **kwargs)
+        except asyncio.CancelledError:
+            if not self._is_stopped:
+                raise
 
     @property
     def operation(self) -> Operation | None:
@@ -248,6 +269,8 @@ class ApiHandler(EarlyAnswerHandler):
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with an error; once an answer has begun, break it off, so that the client can't take it for whole."""
+        if self._is_stopped:
+            return
         if self._headers_written and not self._finished:
             self.break_off()
         super().send_error(status_code, **kwargs)

@@ -14,6 +14,7 @@ from neurdicom.jobs.job import now
 from neurdicom.plugins.tools import Tool
 from neurdicom.processing.results import ANY, BESIDE, Body, Hit, Kept, Record, ResultService, representation, result_id
 from neurdicom.processing.work import Processed, Work
+from neurdicom.workers.call import Priority
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
 
@@ -141,7 +142,7 @@ class ResultCache:
         """
         task: asyncio.Task[Processed] = asyncio.create_task(work)
         self._flights[key] = task
-        if asked.work.background and not asked.is_volume:
+        if asked.work.priority is Priority.BACKGROUND and not asked.is_volume:
             self._droppable.add(task)
 
         def over(_: "asyncio.Task[Processed]") -> None:

@@ -26,6 +26,7 @@ from neurdicom.processing.request import as_request, from_request
 from neurdicom.processing.service import ProcessService
 from neurdicom.processing.turns import Turns
 from neurdicom.processing.work import Processed, Work
+from neurdicom.workers.call import Priority
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class ProcessRunner(Runner):
         instance, frame = item["instance"], item["frame"]
         level, entity = (Level.SERIES, item["series"]) if instance is None else (Level.INSTANCE, instance)
         one = replace(work, level=level, entity=entity, frame=1 if frame is None else frame)
-        one = replace(one, background=True, job=job.id)
+        one = replace(one, priority=Priority.BACKGROUND, fairness=job.user_id, job=job.id)
         try:
             async with self._turns.turn(job.user_id):
                 processed = await self._run(one)

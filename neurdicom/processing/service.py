@@ -171,7 +171,8 @@ class ProcessService:
                 format,
                 volume=asked.tool.level == "series",
                 frame=work.frame or 1,
-                background=work.background,
+                priority=work.priority,
+                fairness=work.fairness,
             )
             return await self._executor.run(task)
 

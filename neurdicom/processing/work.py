@@ -6,6 +6,7 @@ from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.plugins.tools import ToolType
+from neurdicom.workers.call import Priority
 from neurdicom.workers.program import Reply
 
 #: What an image result can be given as; `json` is what a native plugin gives beside its image.
@@ -36,8 +37,10 @@ class Work:
         Keep the result as DICOM instances of the source's study.
     cache : bool
         An earlier result of the same may be given.
-    background : bool
-        Nobody waits for it: requests that somebody waits for go first.
+    priority : Priority
+        Interactive runs go before those of the background.
+    fairness : str
+        Whose run it is: waiting runs of different keys take turns.
     digest : str or None
         The version that is to run, which somebody holds; None: the current one.
     job : str or None
@@ -54,7 +57,8 @@ class Work:
     format: str = "png"
     store: bool = False
     cache: bool = True
-    background: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    fairness: str = ""
     digest: str | None = None
     job: str | None = None
 

@@ -35,6 +35,8 @@ _RAW = {
 class _PixelsHandler(ApiHandler):
     """Sends what a worker made."""
 
+    stops_with_client = True
+
     async def _send(self, reply: Reply) -> None:
         self.set_header("Content-Type", reply.meta["media_type"])
         await send_buffer(self, reply.body)

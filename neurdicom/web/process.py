@@ -150,6 +150,7 @@ class ProcessByPluginHandler(ToolHandler):
     async def _process(self, instance: str, tool: str) -> None:
         work = self._work(self.tool_type, tool, instance)
         known = frozenset() if work.store else known_validators(self)
+        self.stops_with_client = not work.store
         await send_processed(self, await self.processing.run(work, known=known))
 
     def compute_etag(self) -> str | None:

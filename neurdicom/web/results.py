@@ -123,6 +123,7 @@ class ResultHandler(ApiHandler):
 class ContentHandler(ApiHandler):
     """The content of a result."""
 
+    stops_with_client = True
     processing: ProcessService
 
     @operation(

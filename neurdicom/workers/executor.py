@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from neurdicom.workers.background import BackgroundCalls
+from neurdicom.workers.call import Priority
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply
 from neurdicom.workers.volumes import VolumeBuilder
@@ -64,8 +65,10 @@ class Task:
         The program gets all inputs at once (`level: series`).
     frame : int
         Of a volume: which slice of the result, from 1, becomes a picture where the format is one.
-    background : bool
-        Tasks that are not go first.
+    priority : Priority
+        Interactive tasks go before those of the background.
+    fairness : str
+        Whose task it is: waiting tasks of different keys take turns.
     """
 
     program: Program
@@ -74,7 +77,8 @@ class Task:
     format: str = "png"
     volume: bool = False
     frame: int = 1
-    background: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    fairness: str = ""
 
 
 class Executor(ABC):
@@ -129,7 +133,7 @@ class PoolExecutor(Executor):
             "params": dict(task.params),
             "format": task.format,
         }
-        if task.background:
+        if task.priority is Priority.BACKGROUND:
             return await self._background.call(task.program, arguments)
         return await self._pool.call(task.program, "process", arguments)
 
@@ -138,13 +142,11 @@ class PoolExecutor(Executor):
         arguments = {"params": dict(task.params), "frame": task.frame, "format": task.format}
         if task.program.kind == "python":
             files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
-            return await self._pool.call(
-                task.program, "process", arguments | {"files": files}, background=task.background
-            )
+            return await self._pool.call(task.program, "process", arguments | {"files": files}, priority=task.priority)
         async with self._volumes.built(task) as volume:
             arguments |= {"shape": volume.shape, "image": orjson.Fragment(volume.image)}
             reply = await self._pool.call(
-                task.program, "process", arguments, descriptors=[volume.descriptor], background=task.background
+                task.program, "process", arguments, descriptors=[volume.descriptor], priority=task.priority
             )
             if volume.slices != sorted(volume.slices) and reply.meta.get("stack"):
                 reply.meta["slices"] = volume.slices  # for those who derive from it: not the order of the file's frames

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from neurdicom.errors import NeurdicomError, PluginError, Unavailable
+from neurdicom.workers.call import Priority
 from neurdicom.workers.forkserver_client import Nursery
 from neurdicom.workers.process import GRACE, WorkerProcess, request
 from neurdicom.workers.program import Program, Reply
@@ -111,7 +112,7 @@ class WorkerPool:
         arguments: dict[str, Any],
         *,
         timeout: float | None = None,
-        background: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
         descriptors: Sequence[int] = (),
     ) -> Reply:
         """Call a verb of a program in one of its workers; starts one when all are busy and there may be more.
@@ -126,8 +127,8 @@ class WorkerPool:
             JSON-able; handed to the verb.
         timeout : float, optional
             Seconds from the moment that a worker takes the call; by default the program's.
-        background : bool
-            Nobody waits for it: other calls go first, and have one worker more where calls like this keep all busy.
+        priority : Priority
+            Interactive calls go first, and have one worker more where calls of the background keep all busy.
         descriptors : sequence of int
             Passed on to the worker, which finds them in `arguments["descriptors"]`; they stay the caller's.
 
@@ -142,7 +143,7 @@ class WorkerPool:
         """
         data = request(verb, arguments)
         limit = program.timeout if timeout is None else timeout
-        if not background:
+        if priority is Priority.INTERACTIVE:
             return await (await self._worker(program)).call(data, limit, descriptors)
         async with self.lend(program) as worker:
             return await worker.call(data, limit, descriptors)

@@ -116,7 +116,7 @@ class VolumeBuilder:
 
     async def _call(self, verb: str, arguments: dict[str, Any], task: "Task", *descriptors: int) -> Any:
         try:
-            return await self._pool.call(_FILLER, verb, arguments, descriptors=descriptors, background=task.background)
+            return await self._pool.call(_FILLER, verb, arguments, descriptors=descriptors, priority=task.priority)
         except PluginError as error:
             if error.loading:  # which is not the plugin's doing
                 raise Unavailable(f"the volume can't be built: {error}") from error

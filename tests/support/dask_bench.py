@@ -12,6 +12,7 @@ from typing import Any
 
 from neurdicom.dicom.part10 import read_header
 from neurdicom.plugins.plugin_zip import Archive
+from neurdicom.workers.call import Priority
 from neurdicom.workers.dask.cluster import Cluster
 from neurdicom.workers.dask.executor import DaskExecutor
 from neurdicom.workers.executor import Input, PoolExecutor, Task
@@ -54,7 +55,7 @@ class Bench:
     input: Input
 
     def task(self, *, format: str = "npy", input: Input | None = None, **params: Any) -> Task:
-        return Task(self.program, (input or self.input,), params, format, background=True)
+        return Task(self.program, (input or self.input,), params, format, priority=Priority.BACKGROUND)
 
 
 @asynccontextmanager

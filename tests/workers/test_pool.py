@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from neurdicom.errors import Invalid, PluginCrashed, PluginError, PluginFailed, PluginTimeout, Unavailable
+from neurdicom.workers.call import Priority
 from neurdicom.workers.pool import Program, WorkerPool
 from tests.support.pools import running
 
@@ -58,29 +59,29 @@ def test_calls_that_somebody_waits_for_go_before_those_of_the_background(
     async def scenario() -> None:
         async with running(2) as pool:
             program = python(PID)
-            ended: list[str] = []
-            pids: dict[str, set[int]] = {"urgent": set(), "background": set()}
+            ended: list[Priority] = []
+            pids: dict[Priority, set[int]] = {each: set() for each in Priority}
 
-            async def call(kind: str, seconds: float) -> None:
+            async def call(priority: Priority, seconds: float) -> None:
                 arguments = instance | {"params": {"seconds": seconds}}
-                reply = await pool.call(program, "process", arguments, background=kind == "background")
-                pids[kind].add(orjson.loads(bytes(reply.body))[0])
-                ended.append(kind)
+                reply = await pool.call(program, "process", arguments, priority=priority)
+                pids[priority].add(orjson.loads(bytes(reply.body))[0])
+                ended.append(priority)
 
-            background = [asyncio.create_task(call("background", 0.4)) for _ in range(6)]
+            background = [asyncio.create_task(call(Priority.BACKGROUND, 0.4)) for _ in range(6)]
             await asyncio.sleep(0)
             while pool.statistics()[0]["waiting"] > 4:
                 await asyncio.sleep(0.01)
-            dropped = asyncio.create_task(call("background", 0.4))
+            dropped = asyncio.create_task(call(Priority.BACKGROUND, 0.4))
             await asyncio.sleep(0)
             dropped.cancel()
-            await call("urgent", 0.0)
-            assert ended == ["urgent"], "it has a worker of its own where the background keeps all of them"
+            await call(Priority.INTERACTIVE, 0.0)
+            assert ended == [Priority.INTERACTIVE], "it has a worker of its own where the background keeps all of them"
             await asyncio.gather(*background)
             assert len(ended) == 7
-            assert len(pids["background"]) <= 3
+            assert len(pids[Priority.BACKGROUND]) <= 3
             assert pool.statistics()[0]["workers"] == 3
-            await asyncio.gather(*(call("urgent", 0.1) for _ in range(9)))
+            await asyncio.gather(*(call(Priority.INTERACTIVE, 0.1) for _ in range(9)))
 
     asyncio.run(scenario())
 

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.workers.call import Priority
 from neurdicom.workers.dask import messages
 from neurdicom.workers.dask.cluster import Cluster
 from neurdicom.workers.dask.messages import Missing
@@ -65,7 +66,7 @@ class DaskExecutor(Executor):
             The cluster is not there or has no workers, or its workers keep dying; or one runs another version of
             NeurDICOM.
         """
-        if not task.background:
+        if task.priority is Priority.INTERACTIVE:
             return await self._local.run(task)
         data = messages.pack_task(task)
         worker: str | None = None

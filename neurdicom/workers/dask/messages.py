@@ -13,6 +13,7 @@ import orjson
 
 from neurdicom import __version__, errors
 from neurdicom.errors import Invalid, NeurdicomError, PluginError, Unavailable
+from neurdicom.workers.call import Priority
 from neurdicom.workers.dask.packages import moved
 from neurdicom.workers.executor import Input, Task
 from neurdicom.workers.program import Program, Reply
@@ -79,6 +80,7 @@ def unpack_task(data: bytes) -> Task:
         raise Unavailable(
             f"it runs NeurDICOM {__version__}, and the server {version}; install the server's version on it"
         )
+    values["priority"] = Priority(values["priority"])
     values["program"] = Program.from_dict(values["program"])
     values["inputs"] = tuple(Input(**{**one, "edits": tuple(one["edits"])}) for one in values["inputs"])
     return Task(**values)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from neurdicom.errors import Unavailable
+from neurdicom.workers.call import Priority
 from tests.support.dask_bench import bench, until
 from tests.support.dask_cluster import DaskCluster
 from tests.support.server import free_port
@@ -19,7 +20,7 @@ def test_it_comes_and_goes(tmp_path: Path) -> None:
             with pytest.raises(Unavailable, match=f"the Dask cluster tcp://127.0.0.1:{port} does not answer"):
                 await here.dask.run(here.task())
             assert here.dask.slots == here.local.slots
-            waited_for = replace(here.task(), background=False)
+            waited_for = replace(here.task(), priority=Priority.INTERACTIVE)
             assert (await here.dask.run(waited_for)).meta["kind"] == "image", "done on this machine"
             for number in range(2):
                 cluster = await asyncio.to_thread(DaskCluster(tmp_path / f"dask{number}", 1, port).__enter__)
