@@ -37,11 +37,11 @@ from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.plugins.models import ModelService
 from neurdicom.plugins.plugins import PluginService
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing import ProcessService
 from neurdicom.processing.derive import DeriveService
 from neurdicom.processing.jobs import KIND as PROCESS
 from neurdicom.processing.jobs import ProcessRunner
-from neurdicom.processing.results import ResultService
+from neurdicom.processing.result_store import ResultStore
+from neurdicom.processing.service import ProcessService
 from neurdicom.processing.submission import ProcessJobs
 from neurdicom.processing.turns import Turns
 from neurdicom.rules import RuleService
@@ -95,7 +95,7 @@ class Processing:
     """Runs of plugins and models, and their results."""
 
     process: ProcessService
-    results: ResultService
+    results: ResultStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
     """Make all services; none is started yet."""
     users = UserService(storage.catalog, settings.data, session_seconds=settings.session_hours * 3600)
     tools = compose_tools(settings, storage, pool)
-    results = ResultService(storage.catalog, settings.data / "results", pool, size=settings.results_size)
+    results = ResultStore(storage.catalog, settings.data / "results", pool, size=settings.results_size)
     archive = compose_archive(settings, storage, tools, results)
     retrieval = compose_retrieval(storage, pool)
     processing = compose_processing(storage, pool, executor, tools, archive, results)
@@ -162,7 +162,7 @@ def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> Too
     return Tools(PluginService(settings.data / "plugins", storage.catalog, pool, models=models, **limits), models)
 
 
-def compose_archive(settings: Settings, storage: Storage, tools: Tools, results: ResultService) -> Archive:
+def compose_archive(settings: Settings, storage: Storage, tools: Tools, results: ResultStore) -> Archive:
     """Make what takes in, finds, changes and deletes."""
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(catalog, settings.stable_seconds, server_name(settings.data))
@@ -195,7 +195,7 @@ def compose_retrieval(storage: Storage, pool: WorkerPool) -> Retrieval:
 
 
 def compose_processing(
-    storage: Storage, pool: WorkerPool, executor: Executor, tools: Tools, archive: Archive, results: ResultService
+    storage: Storage, pool: WorkerPool, executor: Executor, tools: Tools, archive: Archive, results: ResultStore
 ) -> Processing:
     """Make what runs plugins and models."""
     derive = DeriveService(storage.catalog, storage.blobs, pool, archive.ingest, archive.remove)

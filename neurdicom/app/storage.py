@@ -9,7 +9,7 @@ from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.config import Settings
 from neurdicom.data_folder import FolderLock
-from neurdicom.processing.results import mark_unclean
+from neurdicom.processing.result_files import mark_unclean
 from neurdicom.workers.executor import Executor, PoolExecutor
 from neurdicom.workers.pool import WorkerPool
 

@@ -12,7 +12,7 @@ import click
 
 from neurdicom.errors import Invalid, PluginError
 from neurdicom.plugins.model_version import Model
-from neurdicom.processing import FORMATS
+from neurdicom.processing.work import FORMATS
 from neurdicom.workers.model.model_zip import ModelArchive
 from neurdicom.workers.pool import Reply, WorkerPool
 from neurdicom.workers.program import Program

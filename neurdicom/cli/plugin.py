@@ -9,7 +9,7 @@ import click
 from neurdicom.cli.server import install, list_plugins, remove
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
-from neurdicom.processing import FORMATS
+from neurdicom.processing.work import FORMATS
 
 
 @click.group()

@@ -15,7 +15,7 @@ from neurdicom.archive.selection import MANY
 from neurdicom.config import load_settings
 from neurdicom.errors import Invalid, NeurdicomError, Unavailable
 from neurdicom.plugins.params import convert_arguments
-from neurdicom.processing import FORMATS
+from neurdicom.processing.work import FORMATS
 
 if TYPE_CHECKING:
     from neurdicom.cli.console import Show

@@ -1,6 +1,4 @@
-"""Plugins and models run on what is stored."""
+"""Runs of plugins and models on stored instances: requests, computations, kept results, DICOM instances made of them.
 
-from neurdicom.processing.service import ProcessService
-from neurdicom.processing.work import FORMATS, Processed, Work
-
-__all__ = ["FORMATS", "ProcessService", "Processed", "Work"]
+Imports jobs, archive, plugins and what lies below them; `dicom_output` runs in worker processes and imports `dicom`.
+"""

@@ -1,19 +1,24 @@
 """A step of processing: what was computed before is given again, and what is computed is kept."""
 
 import asyncio
+import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 import orjson
 
+from neurdicom import __version__
 from neurdicom.jobs.job import now
 from neurdicom.plugins.tools import Tool
-from neurdicom.processing.results import ANY, BESIDE, Body, Hit, Kept, Record, ResultService, representation, result_id
+from neurdicom.processing.result import ANY, BESIDE, KeptResult, Representation, representation_name
+from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.work import Processed, Work
+from neurdicom.processing.write_behind import PendingResult
 from neurdicom.workers.call import Priority
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
@@ -72,7 +77,7 @@ class ResultCache:
     Equal works at the same time are computed once.
     """
 
-    def __init__(self, results: ResultService) -> None:
+    def __init__(self, results: ResultStore) -> None:
         self._results = results
         self._flights: dict[Hashable, asyncio.Task[Processed]] = {}
         self._waiters: Counter[asyncio.Task[Processed]] = Counter()
@@ -108,24 +113,27 @@ class ResultCache:
         return await self._wait(flight)
 
     async def _find(self, asked: Asked, id: str, format: str, known: Collection[str], bare: bool) -> Processed | None:
-        hit = await self._results.find(id, format, asked.frame)
-        if hit is None:
+        kept = await self._results.find(id, format, asked.frame)
+        if kept is None:
             return None
         if bare:
-            given = _processed(hit, Reply()) if await self._results.is_there(hit) else None
+            is_there = await self._results.touch(kept, format, asked.frame)
+            given = _processed(kept, Reply(), format, asked.frame) if is_there else None
         else:
-            given = await self.give(hit, known)
+            given = await self.give(kept, format, asked.frame, known)
         if given is not None and asked.work.job is not None:
             await self._results.settle(id)
         return given
 
-    async def give(self, hit: Hit, known: Collection[str] = ()) -> Processed | None:
-        """Give what is kept; None if its body is gone."""
-        if hit.etag in known or "*" in known:
+    async def give(
+        self, kept: KeptResult, format: str, frame: int | None, known: Collection[str] = ()
+    ) -> Processed | None:
+        """Give a kept result in a format; None if its file is gone."""
+        if kept.etag(format, frame) in known or "*" in known:
             self._results.counts["current"] += 1
-            return _processed(hit, Reply(), is_current=True)
-        reply = await self._results.read(hit)
-        return None if reply is None else _processed(hit, reply)
+            return replace(_processed(kept, Reply(), format, frame), is_current=True)
+        reply = await self._results.read(kept, format, frame)
+        return None if reply is None else _processed(kept, reply, format, frame)
 
     async def _join(self, flight: "asyncio.Task[Processed]", asked: Asked) -> Processed:
         """Wait for who computes the same already."""
@@ -177,8 +185,9 @@ class ResultCache:
         if (task := asyncio.current_task()) is not None:
             self._droppable.discard(task)
         seconds = time.perf_counter() - began
-        bodies, payloads = _bodies(reply, format, asked.frame)
-        record = Record(
+        representations = _representations(reply, format, asked.frame)
+        tag = None if replaces else await self._results.tag_of(id, tuple(representations))
+        result = KeptResult(
             id=id,
             tool_type=tool.type,
             tool=tool.id,
@@ -194,46 +203,62 @@ class ResultCache:
             is_whole=asked.is_whole,
             created=created,
             seconds=round(seconds, 6),
-            tag=await self._tag(id, bodies, replaces),
+            tag=tag or secrets.token_hex(4),
             kind=reply.meta.get("kind", "bytes"),
-            bodies=bodies,
+            representations=representations,
             offers_json=tool.result is None,
             job=work.job,
         )
-        kept = Kept(record=record, payloads=payloads, epoch=epoch, replaces=replaces)
+        pending = PendingResult(result=result, epoch=epoch, replaces=replaces)
         if work.job is not None or work.store:
-            is_kept = await self._results.keep(kept)
+            is_kept = await self._results.keep(pending)
         else:
-            is_kept = self._results.offer(kept)
-        return Processed(reply, id if is_kept else None, etag=record.etag(format, asked.frame) if is_kept else None)
-
-    async def _tag(self, id: str, bodies: dict[str, Body], replaces: bool) -> str:
-        """That of the record to which a body is added; another one when it is computed again."""
-        before = None if replaces else await self._results.peek(id)
-        if before is None or any(name in before.bodies or name in before.evicted for name in bodies):
-            return secrets.token_hex(4)
-        return before.tag
+            is_kept = self._results.offer(pending)
+        return Processed(reply, id if is_kept else None, etag=result.etag(format, asked.frame) if is_kept else None)
 
 
-def _processed(hit: Hit, reply: Reply, *, is_current: bool = False) -> Processed:
-    return Processed(reply, hit.record.id, is_cached=True, etag=hit.etag, is_current=is_current)
+def _processed(kept: KeptResult, reply: Reply, format: str, frame: int | None) -> Processed:
+    return Processed(reply, kept.id, is_cached=True, etag=kept.etag(format, frame))
 
 
-def _bodies(reply: Reply, format: str, frame: int | None) -> tuple[dict[str, Body], dict[str, bytes | memoryview]]:
-    """The bodies of a reply, and what goes into them."""
+def _representations(reply: Reply, format: str, frame: int | None) -> dict[str, Representation]:
+    """The representations that a reply brings, with their bytes."""
     meta = dict(reply.meta)
     beside = meta.pop("json", None)
     kind = meta.get("kind", "bytes")
     # A native plugin that gives JSON where it is asked for gives an image otherwise.
     depends = kind == "image" or (kind == "json" and format == "json")
-    name = representation(format, frame) if depends else ANY
-    payloads: dict[str, bytes | memoryview] = {name: reply.body}
-    bodies = {name: Body(meta=meta, size=len(reply.body))}
+    name = representation_name(format, frame) if depends else ANY
+    found = {name: Representation(meta=meta, size=len(reply.body), data=reply.body)}
     if beside is not None:
-        payloads[BESIDE] = orjson.dumps(beside)
-        bodies[BESIDE] = Body(meta={"kind": "json", "media_type": "application/json"}, size=len(payloads[BESIDE]))
-    return bodies, payloads
+        data = orjson.dumps(beside)
+        meta = {"kind": "json", "media_type": "application/json"}
+        found[BESIDE] = Representation(meta=meta, size=len(data), data=data)
+    return found
 
 
 def _sources(inputs: Sequence[Input]) -> list[list[str]]:
     return [[one.instance, one.sha256] for one in inputs]
+
+
+def result_id(tool: Tool, inputs: Sequence[Input], params: Mapping[str, Any]) -> str:
+    """The id of a result, the same for every computation that must give the same.
+
+    Parameters
+    ----------
+    tool : Tool
+        Its type, id and digest count, and the models that it uses; not its name.
+    inputs : sequence of Input
+        In the order in which the tool gets them. The SHA-256 of the files counts, and their frames and edits.
+    params : Mapping[str, Any]
+        Converted: a double is a float by now, however it was written.
+
+    Notes
+    -----
+    The version of NeurDICOM counts too: another one may decode or convert pixels otherwise.
+    """
+    files = [[one.sha256, one.frame, [dict(edit) for edit in one.edits]] for one in inputs]
+    said = [__version__, tool.type, tool.id, tool.digest, dict(tool.uses), files, dict(params)]
+    # As RFC 8785 has it: members sorted, no spaces; ASCII, so that every text that JSON may carry has bytes.
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return sha256(text.encode("ascii")).hexdigest()

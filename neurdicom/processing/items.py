@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
+import orjson
+
 from neurdicom.archive.selection import Selection, Selector
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Query
 from neurdicom.errors import Invalid
 from neurdicom.plugins.tools import Tool
-from neurdicom.processing.origin import is_derived_here
+from neurdicom.processing.dicom_output.common_modules import STATION
 
 #: Modalities whose instances have pixels that are no picture of a patient, or none.
 _NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "AU", "ECG"})
@@ -120,6 +122,16 @@ class _Derived:
         if series != self._last[0]:
             self._last = (series, bool(await is_derived_here(self._catalog, series)))
         return self._last[1]
+
+
+async def is_derived_here(catalog: Catalog, series: str) -> bool | None:
+    """Tell if a series holds results that this server, or another NeurDICOM, has stored; None if it is gone."""
+    sample = (await catalog.samples(Level.SERIES, [series])).get(series)
+    if sample is None:
+        return None
+    # Contributing Equipment Sequence (0018,A001), Station Name (0008,1010)
+    equipment: list[dict[str, Any]] = orjson.loads(sample.header).get("0018A001", {}).get("Value", [])
+    return any(STATION in item.get("00081010", {}).get("Value", []) for item in equipment if item)
 
 
 def modalities_of(tool: Tool) -> frozenset[str]:

@@ -16,7 +16,8 @@ from neurdicom.plugins.tools import Tool, ToolSet, ToolType
 from neurdicom.processing.cache import Asked, ResultCache
 from neurdicom.processing.derive import DICOM, EXACT, DerivedFile, DeriveService, Origin, as_reply
 from neurdicom.processing.inputs import instance_input, series_inputs, whole_instance
-from neurdicom.processing.results import ANY, BESIDE, Record, ResultService
+from neurdicom.processing.result import ANY, BESIDE, KeptResult
+from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.work import Processed, Work
 from neurdicom.workers.executor import Executor, Input, Task
 from neurdicom.workers.program import Reply
@@ -33,7 +34,7 @@ class ProcessService:
         Does the computations.
     tools : Mapping[str, ToolSet]
         Plugins and models, by type.
-    results : ResultService
+    results : ResultStore
         What was computed before.
     derive : DeriveService
         Makes DICOM instances of results.
@@ -45,7 +46,7 @@ class ProcessService:
         blobs: BlobStore,
         executor: Executor,
         tools: Mapping[ToolType, ToolSet],
-        results: ResultService,
+        results: ResultStore,
         derive: DeriveService,
     ) -> None:
         self._catalog = catalog
@@ -192,8 +193,8 @@ class ProcessService:
         """
         record = await self._results.get(result)
         wanted, frame = _wanted(record, format, frame)
-        hit = await self._results.find(result, wanted, frame)
-        if hit is not None and (given := await self._cache.give(hit, known)) is not None:
+        kept = await self._results.find(result, wanted, frame)
+        if kept is not None and (given := await self._cache.give(kept, wanted, frame, known)) is not None:
             return given
         # The frame that was asked for first is computed in the format; another one is encoded from all samples.
         is_first = frame is None or frame == (record.frame or 1)
@@ -216,16 +217,18 @@ class ProcessService:
         if is_first:
             return processed
         await self._results.settle(result)
-        hit = await self._results.find(result, wanted, frame)
-        given = None if hit is None else await self._cache.give(hit, known)
+        kept = await self._results.find(result, wanted, frame)
+        given = None if kept is None else await self._cache.give(kept, wanted, frame, known)
         if given is None:
             raise NotAvailable(f"the result can't be given as {wanted}")
         return given
 
 
-def _wanted(record: Record, format: str | None, frame: int | None) -> tuple[str, int | None]:
+def _wanted(record: KeptResult, format: str | None, frame: int | None) -> tuple[str, int | None]:
     """The format and the frame of a stack that are asked for: of no format, what was asked for first."""
-    first, _, shown = next((name for name in (*record.bodies, *record.evicted) if name != BESIDE), "npy").partition("@")
+    first, _, shown = next(
+        (name for name in (*record.representations, *record.evicted) if name != BESIDE), "npy"
+    ).partition("@")
     if format is None:
         format, frame = ("npy" if first == ANY else first), frame or (int(shown) if shown else None)
     return format, (frame or record.frame or 1) if record.is_whole else None

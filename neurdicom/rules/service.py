@@ -13,9 +13,9 @@ from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Conflict, Invalid, NeurdicomError, NotFound, Unavailable
 from neurdicom.jobs import Job, JobService
 from neurdicom.jobs.job import new_id, now
-from neurdicom.processing import Work
-from neurdicom.processing.origin import is_derived_here
+from neurdicom.processing.items import is_derived_here
 from neurdicom.processing.submission import ProcessJobs
+from neurdicom.processing.work import Work
 from neurdicom.rules.rule import Rule
 from neurdicom.rules.runs import RunLog
 from neurdicom.rules.stable import StableSeries, StableService

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from neurdicom import __version__
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.routing import Route
-from neurdicom.processing.results import ResultService
+from neurdicom.processing.result_store import ResultStore
 
 _access_log = logging.getLogger("neurdicom.access")
 
@@ -51,13 +51,13 @@ class Metrics:
         What requests are counted by: a route's path, never a request's, so that the series stay few.
     dimse : DimseStatus
         What counts associations and instances.
-    results : ResultService
+    results : ResultStore
         What counts hits.
     """
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, routes: Iterable[Route], dimse: DimseStatus, results: ResultService) -> None:
+    def __init__(self, routes: Iterable[Route], dimse: DimseStatus, results: ResultStore) -> None:
         self._paths: dict[type, str] = {}
         for route in routes:
             self._paths.setdefault(route.handler, route.path)
@@ -120,7 +120,7 @@ class _Dimse(Collector):
 class _Results(Collector):
     """Metrics of the kept results."""
 
-    def __init__(self, results: ResultService) -> None:
+    def __init__(self, results: ResultStore) -> None:
         self._results = results
 
     def collect(self) -> Iterable[Metric]:

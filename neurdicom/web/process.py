@@ -13,7 +13,8 @@ from neurdicom.http.operation import BINARY, Parameter, Schema, operation
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing import FORMATS, Processed, ProcessService, Work
+from neurdicom.processing.service import ProcessService
+from neurdicom.processing.work import FORMATS, Processed, Work
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
 OPTIONS: Mapping[str, Param] = {

@@ -12,9 +12,10 @@ from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, Parameter, operat
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing import FORMATS, ProcessService
 from neurdicom.processing.request import TOOLS
+from neurdicom.processing.service import ProcessService
 from neurdicom.processing.submission import ProcessJobs
+from neurdicom.processing.work import FORMATS
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler
 from neurdicom.web.schemas import json_answer

@@ -8,9 +8,10 @@ from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BINARY, INTEGER, NUMBER, STRING, Parameter, operation
 from neurdicom.http.routing import Route
-from neurdicom.processing import FORMATS, ProcessService
-from neurdicom.processing.results import ResultService
-from neurdicom.processing.results.filters import FILTERS, KINDS, parse_filters
+from neurdicom.processing.result_store import ResultStore
+from neurdicom.processing.service import ProcessService
+from neurdicom.processing.value_query import FILTERS, KINDS, parse_filters
+from neurdicom.processing.work import FORMATS
 from neurdicom.web.entities import MANY
 from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
 from neurdicom.web.process import known_validators, send_processed
@@ -70,7 +71,7 @@ _PAGE = json_answer("A page, the newest first.", {"type": "array", "items": _RES
 
 
 class _ListHandler(ApiHandler):
-    results: ResultService
+    results: ResultStore
 
     async def _send_page(self, **fixed: str) -> None:
         given = {name: self.get_query_arguments(name) for name in FILTERS if name in self.request.query_arguments}
@@ -85,7 +86,7 @@ class _ListHandler(ApiHandler):
         records, total = await self.results.page(
             conditions, limit=limit, offset=offset, newest_first=sort.startswith("-")
         )
-        send_items(self, [record.as_answer(in_list=True) for record in records], offset=offset, total=total)
+        send_items(self, [record.to_api(in_list=True) for record in records], offset=offset, total=total)
 
 
 class ResultsHandler(_ListHandler):
@@ -100,12 +101,12 @@ class ResultsHandler(_ListHandler):
 class ResultHandler(ApiHandler):
     """One result."""
 
-    results: ResultService
+    results: ResultStore
 
     @operation("Get a result", tag="results", answers={200: json_answer("The result.", _RESULT)})
     async def get(self, result: str) -> None:
         """Answer its record."""
-        self.send_json((await self.results.get(result)).as_answer())
+        self.send_json((await self.results.get(result)).to_api())
 
     @operation(
         "Delete a result",

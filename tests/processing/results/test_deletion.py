@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.processing.results.store import ResultStore
+from neurdicom.processing.result_records import ResultRecords
 from tests.support.images import ct_image
 from tests.support.packages import package
 from tests.support.plugin_site import Site, upload_image
@@ -267,11 +267,11 @@ def test_what_was_stored_when_the_server_died_is_named_at_the_next_start(tmp_pat
         """As a server that died between the transactions of the instance and of its note in the record."""
         catalog = SqliteCatalog(path / "catalog.sqlite")
         await catalog.open()
-        store = ResultStore(catalog, path / "results")
-        record = await store.find(result)
+        records = ResultRecords(catalog)
+        record = await records.find(result)
         assert record is not None
         assert record.made == [stored]
-        await store.put([replace(record, stored=[])])
+        await records.put([replace(record, stored=[])])
         await catalog.close()
 
     asyncio.run(take_back())

@@ -1,70 +1,90 @@
-"""What is kept of a result: a document with its provenance, and where its bodies lie."""
+"""Results that are kept: their provenance, and their representations, pending or stored."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from neurdicom.catalog.terms import Term
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing.results.values import values_of
+from neurdicom.processing.value_query import values_of
 
 Kind = Literal["image", "json", "dicom", "bytes"]
 
-#: Bodies by what they were asked as; this is the one that is given whatever is asked for.
+#: Name of a representation that is given whatever format is asked for.
 ANY = "*"
 
-#: The JSON beside an image.
+#: Name of the JSON beside an image.
 BESIDE = ".json"
 
 #: Formats that an image is encoded to, from one that keeps its values.
-ENCODED = ("png", "jpeg", "lum8", "f32", "f64", "npy")
+_ENCODED = ("png", "jpeg", "lum8", "f32", "f64", "npy")
 
 _RAW = {"f32": "<f4", "f64": "<f8"}
 #: Formats that show one frame of a stack.
 _PICTURES = ("png", "jpeg", "lum8")
 
 #: Bytes of JSON that a record in a list shows.
-_SHOWN = 4096
+_LONGEST_LISTED = 4096
 
 
-def representation(format: str, frame: int | None) -> str:
-    """The name of the body that a format asks for; `frame` is the one shown, where the result may be a stack."""
+Payload = bytes | memoryview
+
+
+def representation_name(format: str, frame: int | None) -> str:
+    """Name the representation that a format asks for; `frame` is the one shown, where the result may be a stack."""
     return f"{format}@{frame}" if frame is not None and format in _PICTURES else format
 
 
 @dataclass(slots=True, kw_only=True)
-class Body:
-    """One representation of a result.
+class Representation:
+    """A result in one format.
 
     Attributes
     ----------
     meta : dict
-        What a worker said of it: `media_type`, `kind`, `shape`, `dtype` and the like.
+        The worker's description: `media_type`, `kind`, `shape`, `dtype` and the like.
     size : int
         In bytes.
     key : str or None
-        Of the file; None for JSON that is in the record.
+        Of the file; None for JSON that is in the record, and while it is pending.
+    data : bytes, memoryview or None
+        The bytes, while they wait to be written.
     """
 
     meta: dict[str, Any]
     size: int
     key: str | None = None
+    data: Payload | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Serialise all but the bytes."""
+        return {"meta": self.meta, "size": self.size, "key": self.key}
+
+    def to_api(self, name: str) -> dict[str, Any]:
+        """Serialise as the API lists it under a name of `KeptResult.representations`."""
+        format, _, frame = name.partition("@")
+        return {
+            "format": None if name == ANY else format,
+            "frame": int(frame) if frame else None,
+            "size": self.size,
+            **{key: self.meta.get(key) for key in ("media_type", "shape", "dtype")},
+        }
 
 
 @dataclass(slots=True, kw_only=True)
-class Record:
-    """A result.
+class KeptResult:
+    """A result that is kept, or waits to be: a document of the catalog, and files.
 
     Attributes
     ----------
     id : str
-        See `identity.result_id`.
+        See `run.ResolvedRun.id`.
     tool_type, tool, name, version, digest
-        What computed it.
+        The plugin or the model that computed it.
     uses : dict
         Models that a plugin reaches: id to digest.
     params : dict
-        What it was told.
+        Converted parameters.
     level, entity : str
         `instance` or `series`, and its UID.
     sources : list
@@ -74,15 +94,15 @@ class Record:
     is_whole : bool
         It came of all frames.
     patient, study, series : str or None
-        Ids of what the first source lies in.
+        Ids of the entities that hold the first source.
     created : str
         When it was computed, ISO 8601 in UTC.
     seconds : float
-        How long that took, waiting for a worker included.
+        Duration of the computation, waiting for a worker included.
     tag : str
         Another one each time that it is computed; a part of the validators.
     kind : str
-        What the tool gave.
+        Kind of the value that the tool gave.
     value : Any
         The JSON, of a JSON result or beside an image, where it is short.
     value_size : int
@@ -93,17 +113,17 @@ class Record:
         Values in the JSON that it is not found by: too many, or too long.
     values : list
         Pairs of path and value that it is found by; empty where `value` tells them.
-    bodies : dict
+    representations : dict
         By format, or `ANY`.
     evicted : list of str
-        Formats whose bodies were deleted to make room.
+        Names of representations that were deleted to make room.
     stored : list of dict
         `instance`, `series` and `study` of the DICOM instances that were made of it.
     made : list of str
         SOP Instance UIDs of all that were made of it as it is; `stored` may have earlier ones besides, and lacks those
         that were deleted.
     job : str or None
-        The job that it was computed in.
+        The job that computed it.
     """
 
     id: str
@@ -131,7 +151,7 @@ class Record:
     offers_json: bool = False
     left_out: int = 0
     values: list[list[Any]] = field(default_factory=list)
-    bodies: dict[str, Body] = field(default_factory=dict)
+    representations: dict[str, Representation] = field(default_factory=dict)
     evicted: list[str] = field(default_factory=list)
     stored: list[dict[str, str]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
@@ -139,20 +159,21 @@ class Record:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `as_document` gave."""
+        """Read a document that `to_document` wrote."""
         fields = {name: document[name] for name in cls.__slots__ if name in document}
-        fields["bodies"] = {name: Body(**body) for name, body in document["bodies"].items()}
+        fields["representations"] = {name: Representation(**body) for name, body in document["bodies"].items()}
         return cls(**fields)
 
-    def as_document(self) -> dict[str, Any]:
-        """It as JSON, whole; what is nested is shared."""
+    def to_document(self) -> dict[str, Any]:
+        """Serialise all of it; nested values are shared, not copied."""
         fields = {name: getattr(self, name) for name in self.__slots__}  # asdict() takes ten times as long
-        return fields | {"bodies": {name: asdict(body) for name, body in self.bodies.items()}}
+        fields["bodies"] = {name: one.to_document() for name, one in fields.pop("representations").items()}
+        return fields
 
     @property
     def keys(self) -> list[str]:
-        """Of the files of its bodies."""
-        return [body.key for body in self.bodies.values() if body.key is not None]
+        """Keys of the files of its representations."""
+        return [one.key for one in self.representations.values() if one.key is not None]
 
     @property
     def instances(self) -> list[str]:
@@ -160,25 +181,39 @@ class Record:
         return list(dict.fromkeys(instance for instance, _ in self.sources))
 
     def find(self, format: str, frame: int | None) -> str | None:
-        """The name of the body that is what a format asks for."""
-        wanted = [ANY, representation(format, frame)]
+        """Name the representation that is what a format asks for."""
+        wanted = [ANY, representation_name(format, frame)]
         if format == "json" and self.offers_json:
             wanted.append(BESIDE)
-        return next((name for name in wanted if name in self.bodies), None)
+        return next((name for name in wanted if name in self.representations), None)
 
     def lossless(self) -> str | None:
-        """The name of a body that has all samples of an image as they are."""
-        for name, body in self.bodies.items():
-            if name == "npy" or (name in _RAW and body.meta.get("samples") == _RAW[name]):
+        """Name a representation that has all samples of an image as they are."""
+        for name, one in self.representations.items():
+            if name == "npy" or (name in _RAW and one.meta.get("samples") == _RAW[name]):
                 return name
         return None
 
+    def gives(self, format: str, frame: int | None) -> bool:
+        """Whether it can be given in a format: as it is kept, or encoded from all samples."""
+        return self.find(format, frame) is not None or self.encodes(format)
+
+    def encodes(self, format: str) -> bool:
+        """Whether it can be encoded to a format, from all samples."""
+        return self.kind == "image" and format in _ENCODED and self.lossless() is not None
+
+    def without(self, keys: Set[str]) -> "KeptResult":
+        """Copy it without the representations whose files are deleted to make room."""
+        left = {name: one for name, one in self.representations.items() if one.key not in keys}
+        gone = [name for name in self.representations if name not in left and name != BESIDE]
+        return replace(self, representations=left, evicted=list(dict.fromkeys([*self.evicted, *gone])))
+
     def etag(self, format: str, frame: int | None) -> str:
         """A strong validator of a representation, without quotes."""
-        return f"{self.id[:32]}-{self.tag}-{'any' if self.kind != 'image' else representation(format, frame)}"
+        return f"{self.id[:32]}-{self.tag}-{'any' if self.kind != 'image' else representation_name(format, frame)}"
 
     def terms(self) -> list[Term]:
-        """What it is found by."""
+        """List the terms that searches find it by."""
         fields: dict[str, str | None] = {
             self.tool_type: self.tool,
             "version": self.version,
@@ -199,8 +234,8 @@ class Record:
         values = self.values or values_of(self.value)[0]
         return found + [(path, value) for path, value in values]
 
-    def as_answer(self, *, in_list: bool = False) -> dict[str, Any]:
-        """What the API tells of it; in a list without JSON that is long."""
+    def to_api(self, *, in_list: bool = False) -> dict[str, Any]:
+        """Serialise as the API answers it; in a list without JSON that is long."""
         links: dict[str, Any] = {
             "self": f"/api/results/{self.id}",
             "content": f"/api/results/{self.id}/content",
@@ -231,55 +266,46 @@ class Record:
             "created": self.created,
             "seconds": self.seconds,
             "kind": self.kind,
-            "json": None if in_list and self.value_size > _SHOWN else self.value,
+            "json": None if in_list and self.value_size > _LONGEST_LISTED else self.value,
             "json_size": self.value_size,
             "values_left_out": self.left_out,
-            "content": [_described(name, body) for name, body in self.bodies.items() if name != BESIDE],
-            "evicted": bool(self.evicted) and not self.bodies,
+            "content": [one.to_api(name) for name, one in self.representations.items() if name != BESIDE],
+            "evicted": bool(self.evicted) and not self.representations,
             "stored": [one["instance"] for one in self.stored],
             "job": self.job,
             "links": links,
         }
 
 
-def merged(before: Record | None, record: Record, *, replaces: bool) -> tuple[Record, list[str]]:
-    """What is kept of a result that was computed, or encoded, again.
+def merged(before: KeptResult | None, result: KeptResult, *, replaces: bool) -> tuple[KeptResult, list[str]]:
+    """Merge a result that was computed, or encoded, again into what is kept of it.
 
     Returns
     -------
-    record : Record
-        With the bodies of both, unless it `replaces` the earlier one.
+    result : KeptResult
+        With the representations of both, unless it `replaces` the earlier one.
     unused : list of str
         Keys of files that nothing refers to any more.
     """
     if before is None:
-        return record, []
+        return result, []
     if replaces:
-        return replace(record, stored=before.stored), before.keys  # they stay, though this may be another result
-    again = [name for name in record.bodies if name in before.bodies or name in before.evicted]
-    unused = [before.bodies[name].key for name in again if name in before.bodies]
-    told = record if record.value_size else before
+        return replace(result, stored=before.stored), before.keys  # they stay, though this may be another result
+    again = [name for name in result.representations if name in before.representations or name in before.evicted]
+    unused = [before.representations[name].key for name in again if name in before.representations]
+    json_of = result if result.value_size else before
     after = replace(
         before,
-        tag=record.tag if again else before.tag,  # a computation need not give the same bytes twice
-        kind="image" if record.kind == "image" else before.kind,
-        offers_json=record.offers_json or before.offers_json,
-        value=told.value,
-        value_size=told.value_size,
-        values=told.values,
-        left_out=told.left_out,
-        bodies=before.bodies | record.bodies,
-        evicted=[name for name in dict.fromkeys((*before.evicted, *record.evicted)) if name not in record.bodies],
+        tag=result.tag if again else before.tag,  # a computation need not give the same bytes twice
+        kind="image" if result.kind == "image" else before.kind,
+        offers_json=result.offers_json or before.offers_json,
+        value=json_of.value,
+        value_size=json_of.value_size,
+        values=json_of.values,
+        left_out=json_of.left_out,
+        representations=before.representations | result.representations,
+        evicted=[
+            name for name in dict.fromkeys((*before.evicted, *result.evicted)) if name not in result.representations
+        ],
     )
     return after, [key for key in unused if key is not None]
-
-
-def _described(name: str, body: Body) -> dict[str, Any]:
-    told = {key: body.meta.get(key) for key in ("media_type", "shape", "dtype")}
-    format, _, frame = name.partition("@")
-    return {
-        "format": None if name == ANY else format,
-        "frame": int(frame) if frame else None,
-        "size": body.size,
-        **told,
-    }

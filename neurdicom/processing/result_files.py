@@ -1,0 +1,235 @@
+"""Files of results: what goes into one, how much room they take, and which go when there is none."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from neurdicom.blobs.local import LocalBlobStore, flush_folder
+from neurdicom.errors import NotFound
+from neurdicom.processing.result import BESIDE, KeptResult, Payload, Representation
+from neurdicom.processing.value_query import values_of
+
+#: Bytes of JSON that lie in the record.
+_INLINE = 64 * 1024
+#: Bytes of JSON whose values a result is found by; what is longer is not read.
+_READ = 1024 * 1024
+
+#: Part of the limit that is left when room was made, so that it need not be made again at once.
+_LEFT = 0.9
+
+_NOTE = "clean"
+
+
+def mark_unclean(folder: Path) -> None:
+    """Have the next start look at all that is in a folder of results. Blocks."""
+    (folder / _NOTE).unlink(missing_ok=True)
+
+
+class ResultFiles:
+    """Files of the representations of all results.
+
+    Parameters
+    ----------
+    folder : Path
+        Theirs, and of nothing else.
+    limit : int
+        Bytes that they may take.
+
+    Attributes
+    ----------
+    size : int
+        Bytes that they take.
+    is_clean : bool
+        Nothing is left to be done at the next start.
+    """
+
+    def __init__(self, folder: Path, *, limit: int) -> None:
+        self._files = LocalBlobStore(folder)
+        self._limit = limit
+        self._note = folder / _NOTE
+        self.size = 0
+        self.is_clean = True
+
+    async def open(self) -> bool:
+        """Count the files; False if the last server did not come to its end, and there may be work to do."""
+        await self._files.open()
+        clean = await asyncio.to_thread(self._take_note)
+        self.size = sum(size for _, _, size in await self._by_use())
+        return clean
+
+    async def close(self) -> None:
+        """Note that all is well. Idempotent."""
+        if self.is_clean:
+            await asyncio.to_thread(self._note.touch)
+        await self._files.close()
+
+    def _take_note(self) -> bool:
+        clean = self._note.exists()
+        self._note.unlink(missing_ok=True)
+        flush_folder(self._note.parent)
+        return clean
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    async def write_all(self, results: Sequence[KeptResult], written: list[str]) -> list[KeptResult]:
+        """Write the representations of several results at the same time; see `write`."""
+        writes = (asyncio.to_thread(self.write, result, written) for result in results)
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        self.size += sum((await self._sizes(written)).values())
+        for each in outcomes:
+            if isinstance(each, BaseException):
+                raise each
+        return [each for each in outcomes if isinstance(each, KeptResult)]
+
+    def write(self, result: KeptResult, written: list[str]) -> KeptResult:
+        """Write the representations of a pending result durably. Blocks; threads that do so at the same time share
+        flushes.
+
+        Parameters
+        ----------
+        result : KeptResult
+        written : list of str
+            Gets the keys of the files, also when it fails.
+
+        Returns
+        -------
+        KeptResult
+            The same with the keys, and without the bytes. One that exceeds the limit alone counts as evicted.
+
+        Raises
+        ------
+        OSError
+        """
+        representations: dict[str, Representation] = {}
+        described: dict[str, Any] = {}
+        evicted: list[str] = []
+        for name, one in result.representations.items():
+            data = b"" if one.data is None else one.data
+            is_json = name == BESIDE or one.meta.get("kind") == "json"
+            if is_json:
+                described = _described(data)
+            key = None
+            if not (is_json and described["value"] is not None):
+                if len(data) > self._limit:
+                    evicted.append(name)
+                    continue
+                key = self._write(data)
+                written.append(key)
+            representations[name] = replace(one, key=key, size=len(data), data=None)
+        return replace(result, representations=representations, evicted=evicted, **described)
+
+    def _write(self, data: Payload) -> str:
+        with self._files.new_spool() as spool:
+            spool.write(data)
+            return self._files.commit(spool).key
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    async def path(self, one: Representation) -> Path | None:
+        """Find the file of a representation, and note its use; None if it is not there, or not whole."""
+        if one.key is None:
+            return None
+        with suppress(NotFound):
+            path = await self._files.path(one.key)
+            if await asyncio.to_thread(_touch, path) == one.size:
+                return path
+        return None
+
+    async def read(self, one: Representation) -> bytes | None:
+        """Read the file of a representation; None if it is not there, or not whole."""
+        if one.key is None:
+            return None
+        with suppress(NotFound):
+            path = await self._files.path(one.key)
+            return await asyncio.to_thread(_read, path, one.size)
+        return None
+
+    # -- deleting --------------------------------------------------------------------------------------------
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Delete files durably, and count their room as free; unknown ones are ignored."""
+        sizes = await self._sizes(keys)
+        if keys:
+            await self._files.delete(keys)
+        self.size -= sum(sizes.values())
+
+    async def sweep(self, known: set[str]) -> int:
+        """Delete the files that no record refers to; how many there were."""
+        orphans = [key for _, key, _ in await self._by_use() if key not in known]
+        await self.remove(orphans)
+        return len(orphans)
+
+    async def excess(self) -> list[str]:
+        """List the files to delete, where they exceed the limit: those that were not used for the longest time."""
+        if self.size <= self._limit:
+            return []
+        files = await self._by_use()
+        self.size = sum(size for _, _, size in files)
+        excess = self.size - int(self._limit * _LEFT)
+        chosen = []
+        for _, key, size in files:
+            if excess <= 0:
+                break
+            chosen.append(key)
+            excess -= size
+        return chosen
+
+    async def _sizes(self, keys: Sequence[str]) -> dict[str, int]:
+        paths = []
+        for key in keys:
+            with suppress(NotFound):
+                paths.append((key, await self._files.path(key)))
+        return {key: size for _, key, size in await asyncio.to_thread(_by_use, paths)}
+
+    async def _by_use(self) -> list[tuple[float, str, int]]:
+        """Time of last use, key and size of all files, in this order."""
+        keys = [(ref.key, await self._files.path(ref.key)) async for ref in self._files.walk()]
+        return await asyncio.to_thread(_by_use, keys)
+
+
+def _described(data: Payload) -> dict[str, Any]:
+    """Describe JSON for the record: the value itself where it is short, and the values that it is found by."""
+    described: dict[str, Any] = {"value": None, "value_size": len(data), "values": [], "left_out": 0}
+    if len(data) > _READ:
+        return described | {"left_out": 1}
+    try:
+        value = orjson.loads(data)
+    except ValueError:  # a worker can send anything
+        return described
+    values, described["left_out"] = values_of(value)
+    if len(data) <= _INLINE and orjson.dumps(value) == bytes(data):
+        return described | {"value": value}
+    return described | {"values": values}
+
+
+def _touch(path: Path) -> int:
+    """Note that a file was used, in its time of modification; its size, -1 if it is gone."""
+    try:
+        os.utime(path)
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
+
+
+def _read(path: Path, size: int) -> bytes | None:
+    try:
+        data = path.read_bytes() if path.stat().st_size == size else None
+        os.utime(path)
+    except FileNotFoundError:
+        return None
+    return data if data is not None and len(data) == size else None
+
+
+def _by_use(files: list[tuple[str, Path]]) -> list[tuple[float, str, int]]:
+    found = []
+    for key, path in files:
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found.append((status.st_mtime, key, status.st_size))
+    return sorted(found)
