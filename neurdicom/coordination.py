@@ -157,22 +157,20 @@ class Periodic:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; once started it goes on until `stop`."""
-        if self._task is None:
+        """Begin, unless it has begun."""
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Cancel the work and wait until it has ended. Idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
 
     def cancel(self) -> None:
         """Cancel the work without waiting for its end. Idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def stop(self) -> None:
+        """Cancel the work and wait until it has ended. Idempotent."""
+        self.cancel()
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def __aenter__(self) -> Self:
         self.start()

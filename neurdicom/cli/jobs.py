@@ -21,7 +21,7 @@ from neurdicom.security.access import LOCAL_ADMINISTRATOR
 if TYPE_CHECKING:
     from neurdicom.app.components import Components
     from neurdicom.app.server import Server
-    from neurdicom.jobs import News
+    from neurdicom.jobs import JobEvent
 
 #: Seconds that a server which went away may take to come back.
 PATIENCE = 120.0
@@ -161,16 +161,16 @@ class FolderJobs(Jobs):
         if request.get("dry_run"):
             estimate = await jobs.estimate(work, selection)
             return {"total": estimate.total, "skipped": dict(estimate.skipped)}
-        return (await jobs.submit(work, selection, by=self._by)).as_answer()
+        return (await jobs.submit(work, selection, by=self._by)).to_api()
 
     async def follow(self, job: str) -> AsyncIterator[Event]:
-        feed = cast("AsyncGenerator[News, None]", self._jobs.feed.follow(job))
+        feed = cast("AsyncGenerator[JobEvent, None]", self._jobs.events.follow(job))
         async with aclosing(feed) as source:
             async for news in source:
                 for _, item in news.items:
                     yield Event("failure" if item["state"] == "failed" else "result", item)
                 if not news.items:
-                    yield Event("end" if news.job.is_over else "progress", news.job.as_answer())
+                    yield Event("end" if news.job.is_over else "progress", news.job.to_api())
 
     async def cancel(self, job: str) -> None:
         await self._jobs.cancel_or_remove(job, by=self._by)

@@ -1,9 +1,13 @@
-"""Long work: jobs that live in the catalog, survive a restart, and report what failed and why."""
+"""Long work: jobs that live in the catalog, survive a restart, and report what failed and why.
 
-from neurdicom.jobs.events import News
+Owns the documents of jobs (`job`, `job_items`, `job_log`, `job_lease`) and the port to what does a kind of jobs. It may
+import coordination, security and what lies below them.
+"""
+
+from neurdicom.jobs.events import JobEvent
 from neurdicom.jobs.items import ITEM_STATES
 from neurdicom.jobs.job import STATES, Job
-from neurdicom.jobs.runner import Failure, Item, Outcome, Runner
+from neurdicom.jobs.runner import Failure, Item, ItemOutcome, Runner
 from neurdicom.jobs.service import JobService
 
-__all__ = ["ITEM_STATES", "STATES", "Failure", "Item", "Job", "JobService", "News", "Outcome", "Runner"]
+__all__ = ["ITEM_STATES", "STATES", "Failure", "Item", "ItemOutcome", "Job", "JobEvent", "JobService", "Runner"]

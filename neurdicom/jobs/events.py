@@ -1,38 +1,89 @@
-"""News of jobs as they come: one look at the catalog a second for each job, however many follow it."""
+"""Events of jobs: the log of the items that are over, and followers that hear of them.
+
+One look at the catalog a second serves all followers of a job.
+"""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from neurdicom.coordination import Periodic
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.jobs.job import Job
 from neurdicom.jobs.results import ResultReader
-from neurdicom.jobs.store import JobStore
+from neurdicom.jobs.store import LOG_PAGE, JobStore
 
 #: Seconds between looks at a job, which another server may run.
 LOOK_SECONDS = 1.0
 
-#: Seconds after which followers hear of a job that does not move.
+#: Seconds after which followers get an event of a job that does not move.
 BEAT_SECONDS = 10.0
 
 #: Followers at a time, of all jobs together.
 MAX_FOLLOWERS = 1000
 
-#: Items that are told of at a time.
+#: Items of one event.
 _PAGE = 100
 
 #: Pages that are kept, for followers that are equally far.
 _KEPT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """How a job stands, and items that were over since the last news, each with its position.
+class EventLog:
+    """The log of one job while it runs; entries are numbers of items, across chunks.
 
-    `position` is how much of the job's log has been told by now.
+    An item that was run again occurs again. Entries are written before the chunks that they speak of, so a crash may
+    leave some whose items are not over: readers pass over them.
+    """
+
+    def __init__(self, store: JobStore, job: str) -> None:
+        self._store = store
+        self._job = job
+        self._full = 0
+        self._page: list[int] = []
+        self._dirty = False
+
+    @property
+    def length(self) -> int:
+        """Number of entries."""
+        return self._full * LOG_PAGE + len(self._page)
+
+    async def open(self, count: int) -> None:
+        """Continue a log of at least `count` entries."""
+        self._full = count // LOG_PAGE
+        self._page = await self._store.log_page(self._job, self._full)
+        while len(self._page) >= LOG_PAGE:
+            self._full += 1
+            self._page = await self._store.log_page(self._job, self._full)
+
+    def append(self, item: int) -> None:
+        """Note that an item is over."""
+        self._page.append(item)
+        self._dirty = True
+
+    async def save(self) -> None:
+        """Write the new entries."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        try:
+            while len(self._page) >= LOG_PAGE:
+                await self._store.save_log_page(self._job, self._full, self._page[:LOG_PAGE])
+                self._full, self._page = self._full + 1, self._page[LOG_PAGE:]
+            await self._store.save_log_page(self._job, self._full, list(self._page))
+        except BaseException:
+            self._dirty = True
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """The record of a job, and the items that were over since the last event, each with its position.
+
+    `position` is the number of entries of the job's log up to here.
     """
 
     job: Job
@@ -45,9 +96,9 @@ class _Watched:
     """A job that somebody follows."""
 
     job: Job | None
+    looker: Periodic
     followers: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    looker: Periodic | None = None
 
     def put(self, job: Job | None) -> None:
         self.job = job
@@ -55,8 +106,8 @@ class _Watched:
         self.changed = asyncio.Event()
 
 
-class Feed:
-    """Tells followers of jobs what happens, from what is written down; so it does not matter which server runs one."""
+class JobEvents:
+    """The events of jobs, taken from what is written down; so it does not matter which server runs one."""
 
     def __init__(self, store: JobStore, results: ResultReader) -> None:
         self._store = store
@@ -65,29 +116,31 @@ class Feed:
         self._pages: OrderedDict[tuple[str, int, int], asyncio.Task[list[tuple[int, dict[str, Any]]]]] = OrderedDict()
 
     def publish(self, record: Mapping[str, Any]) -> None:
-        """A job's document was written down here."""
+        """Pass on a job's document that was written down here."""
         watched = self._watched.get(record["id"])
         if watched is not None:
             watched.put(Job.from_document(record))
 
     async def close(self) -> None:
-        """Let all followers go. Idempotent."""
+        """End the events of all followers. Idempotent."""
         watched = list(self._watched.values())
         for each in watched:
             each.put(None)
-            if each.looker is not None:
-                await each.looker.stop()
+            each.looker.cancel()
+        for each in watched:
+            await each.looker.stop()
 
-    async def follow(self, job: str, position: int = 0, *, items: bool = True) -> AsyncIterator[News]:
-        """News of a job until it is over, forgotten, or the feed is closed; the first at once.
+    async def follow(self, job: str, position: int = 0, *, items: bool = True) -> AsyncIterator[JobEvent]:
+        """Yield the events of a job until it is over, forgotten, or this object is closed; the first at once.
 
         Parameters
         ----------
         job : str
+            Its id.
         position : int
-            So much of its log is known already.
+            Entries of its log that are known already.
         items : bool
-            Whether to tell of items at all.
+            Whether items are wanted.
 
         Raises
         ------
@@ -99,15 +152,15 @@ class Feed:
         watched = await self._watch(job)
         try:
             loop = asyncio.get_running_loop()
-            position = min(position, watched.job.settled) if watched.job is not None else 0
-            told: Job | None = None
-            told_at = 0.0
+            position = min(position, watched.job.finished_count) if watched.job is not None else 0
+            sent: Job | None = None
+            sent_at = 0.0
             while (now := watched.job) is not None:
                 changed = watched.changed
                 if not items:
-                    position = now.settled
-                if position < now.settled:
-                    end = min(now.settled, (position // _PAGE + 1) * _PAGE)
+                    position = now.finished_count
+                if position < now.finished_count:
+                    end = min(now.finished_count, (position // _PAGE + 1) * _PAGE)
                     try:
                         page = await self._page(now, position, end)
                     except Unavailable:
@@ -115,12 +168,12 @@ class Feed:
                         continue
                     position = end
                     if page:
-                        yield News(now, page, position)
-                    told, told_at = None, loop.time()
+                        yield JobEvent(now, page, position)
+                    sent, sent_at = None, loop.time()
                     continue
-                if now is not told or loop.time() - told_at >= BEAT_SECONDS:
-                    yield News(now, [], position)
-                    told, told_at = now, loop.time()
+                if now is not sent or loop.time() - sent_at >= BEAT_SECONDS:
+                    yield JobEvent(now, [], position)
+                    sent, sent_at = now, loop.time()
                 if now.is_over:
                     return
                 try:
@@ -134,27 +187,29 @@ class Feed:
     async def _watch(self, job: str) -> _Watched:
         if sum(each.followers for each in self._watched.values()) >= MAX_FOLLOWERS:
             raise Unavailable(f"{MAX_FOLLOWERS} clients follow jobs already; ask for the job from time to time")
-        watched = self._watched.get(job)
-        if watched is None:
+        if job not in self._watched:
             found = await self._store.get(job)
-            watched = self._watched.setdefault(job, _Watched(found))
+            if job not in self._watched:
+                failure = f"the job {job} can't be looked at"
+                looker = Periodic(partial(self._look, job), LOOK_SECONDS, failure)
+                self._watched[job] = _Watched(found, looker)
+                looker.start()
+        watched = self._watched[job]
         watched.followers += 1
-        if watched.looker is None:
-            failure = f"the job {job} can't be looked at"
-            watched.looker = Periodic(lambda: self._look(job, watched), LOOK_SECONDS, failure)
-            watched.looker.start()
         return watched
 
     def _leave(self, job: str, watched: _Watched) -> None:
         watched.followers -= 1
-        if not watched.followers and watched.looker is not None:
+        if not watched.followers:
             watched.looker.cancel()
             self._watched.pop(job, None)
 
-    async def _look(self, job: str, watched: _Watched) -> None:
+    async def _look(self, job: str) -> None:
         found = await self._store.find(job)
+        watched = self._watched[job]
         now = watched.job
-        is_older = found is not None and now is not None and found.settled < now.settled  # published meanwhile
+        # What was published meanwhile is newer.
+        is_older = found is not None and now is not None and found.finished_count < now.finished_count
         if found != now and not is_older:
             watched.put(found)
 
@@ -162,7 +217,7 @@ class Feed:
         key = (job.id, start, end)
         task = self._pages.get(key)
         if task is None:
-            task = self._pages[key] = asyncio.create_task(self._results.settled(job, start, end))
+            task = self._pages[key] = asyncio.create_task(self._results.finished(job, start, end))
             while len(self._pages) > _KEPT:
                 self._pages.popitem(last=False)
         try:

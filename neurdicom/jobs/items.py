@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from neurdicom.jobs.runner import Outcome
+from neurdicom.jobs.runner import ItemOutcome
 
 #: Items in one document.
 CHUNK = 500
@@ -19,7 +19,7 @@ _MAX_REASON = 500
 _PENDING, _AGAIN, _OVER = "p", "a", "o"
 _MAPS = ("tallies", "attempts", "failures", "results")
 
-#: In what state an item can be, as the API tells it.
+#: The states of an item, as the API has them.
 ITEM_STATES = ("pending", "done", "failed")
 
 
@@ -58,12 +58,12 @@ class Chunk:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `as_document` gave."""
+        """Read a document of the catalog."""
         maps = {name: {int(index): value for index, value in document.get(name, {}).items()} for name in _MAPS}
         return cls(document["number"], document["values"], list(document["states"]), **maps)
 
-    def as_document(self) -> dict[str, Any]:
-        """A copy of it as JSON."""
+    def to_document(self) -> dict[str, Any]:
+        """Write it as a document of the catalog."""
         maps = {name: {str(index): value for index, value in getattr(self, name).items()} for name in _MAPS}
         return {"number": self.number, "values": self.values, "states": "".join(self.states), **maps}
 
@@ -71,7 +71,7 @@ class Chunk:
         """Places of the items that are not over."""
         return [index for index, state in enumerate(self.states) if state != _OVER]
 
-    def settle(self, index: int, outcome: Outcome, *, attempts: int) -> bool:
+    def settle(self, index: int, outcome: ItemOutcome, *, attempts: int) -> bool:
         """Note what became of an item; whether it is over, and not to be tried again (which so many attempts end)."""
         if outcome.failed:
             self.attempts[index] = self.attempts.get(index, 0) + 1
@@ -95,13 +95,13 @@ class Chunk:
         return done, failed, warned
 
     def errors(self, index: int) -> list[dict[str, Any]]:
-        """Why an item failed, as a job tells it."""
+        """List why an item failed, as the record of a job has it."""
         attempts = self.attempts.get(index, 1)
-        told = []
+        described = []
         for instance, reason, *code in self.failures.get(index, []):
             one: dict[str, Any] = {"instance": instance, "reason": reason, "attempts": attempts}
-            told.append(one | ({"code": code[0]} if code and code[0] else {}))
-        return told
+            described.append(one | ({"code": code[0]} if code and code[0] else {}))
+        return described
 
     def state(self, index: int) -> str:
         """One of `ITEM_STATES`."""

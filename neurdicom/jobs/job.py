@@ -1,18 +1,46 @@
-"""What is kept of a job: one small document, written again as the job goes on."""
+"""The record of a job, one small document that is written again as the job goes on, and its states."""
 
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from enum import StrEnum
+from typing import Any, Final, Self
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
 
-STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
+class JobState(StrEnum):
+    """The state of a job; `TRANSITIONS` has the ways between them."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended, in one way or another."""
+        return self in _OVER
+
+
+_OVER: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+
+#: The states that may follow each. A job that runs may begin anew, after a crash; one that is over may be reopened.
+TRANSITIONS: Final = {
+    JobState.QUEUED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset(JobState),
+    **dict.fromkeys(_OVER, frozenset({JobState.QUEUED})),
+}
+
+STATES: Final = tuple(state.value for state in JobState)
 
 #: Errors and warnings that a record holds; the counts tell of all.
 MAX_ERRORS = 100
+
+
+#: Names of fields in documents, where they are not those of the record: earlier versions wrote them.
+_DOCUMENT_NAMES: Final = {"finished_count": "settled", "summary": "told"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +59,7 @@ class Job:
         What the runner was asked for.
     subject : str
         What to find it by while it is not over (`JobService.find_open`), at most 64 characters; none if empty.
-    state : str
+    state : JobState
         A job that waits to try again is `queued`, with `retry_at`.
     done, failed, warned : int
         Instances so far; `warned` ones count as done too.
@@ -54,15 +82,15 @@ class Job:
     expanded : bool
         The items are all written down.
     keeps_items : bool
-        They stay when the job is over, and so does the order in which they were over (`Log`).
-    settled : int
+        They stay when the job is over, and so does the order in which they were over (`EventLog`).
+    finished_count : int
         Entries of that log.
     reopened : bool
         What failed is to be run again before anything else.
     rate : float or None
         Instances a second, lately; None while it does not run.
-    told : dict
-        What the runner has to say of the whole: what was skipped.
+    summary : dict
+        The runner's account of the whole: what was skipped.
     """
 
     id: str
@@ -72,7 +100,7 @@ class Job:
     request: dict[str, Any]
     created: str
     subject: str = ""
-    state: State = "queued"
+    state: JobState = JobState.QUEUED
     done: int = 0
     failed: int = 0
     warned: int = 0
@@ -87,59 +115,68 @@ class Job:
     chunks: int = 0
     expanded: bool = False
     keeps_items: bool = False
-    settled: int = 0
+    finished_count: int = 0
     reopened: bool = False
     rate: float | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `as_document` gave."""
-        return cls(**{name: document[name] for name in cls.__slots__ if name in document})
+        """Read a document of the catalog."""
+        names = {name: _DOCUMENT_NAMES.get(name, name) for name in cls.__slots__}
+        fields = {name: document[written] for name, written in names.items() if written in document}
+        return cls(**{**fields, "state": JobState(document["state"])})
 
-    def as_document(self) -> dict[str, Any]:
-        """A copy of it as JSON, whole."""
-        return asdict(self)
+    def to_document(self) -> dict[str, Any]:
+        """Write it as a document of the catalog."""
+        document = {_DOCUMENT_NAMES.get(name, name): value for name, value in asdict(self).items()}
+        return {**document, "state": self.state.value}
 
     @property
     def is_over(self) -> bool:
-        """It has ended, in one way or another."""
-        return self.ended is not None
+        """Whether it has ended, in one way or another."""
+        return self.state.is_over
 
     @property
     def time_left(self) -> float | None:
-        """Seconds that the rest takes at this rate; None where that can't be told."""
+        """Seconds that the rest takes at this rate; None where that is not known."""
         if not self.rate or self.total is None:
             return None
         return round(max(0, self.total - self.done - self.failed) / self.rate, 1)
 
     def begin(self) -> None:
-        """It runs, for the first time or again."""
-        self.state, self.retry_at, self.retry_reason = "running", None, None
+        """Let it run, for the first time or again."""
+        self._move(JobState.RUNNING)
         self.started = self.started or now()
 
     def wait(self, retry_at: float | None = None, reason: str | None = None) -> None:
-        """It gives its place to others, and goes on later."""
-        self.rate = None
-        self.state, self.retry_at, self.retry_reason = "queued", retry_at, reason
+        """Let it give its slot to others, and go on later."""
+        self._move(JobState.QUEUED)
+        self.rate, self.retry_at, self.retry_reason = None, retry_at, reason
 
-    def end(self, state: State) -> None:
-        """It is over."""
-        self.rate = None
-        self.state, self.retry_at, self.retry_reason, self.ended = state, None, None, now()
+    def end(self, state: JobState) -> None:
+        """Let it be over."""
+        self._move(state)
+        self.rate, self.ended = None, now()
 
     def reopen(self) -> None:
-        """It is to run once more, over what failed and what was never run."""
-        self.state, self.ended, self.reopened = "queued", None, True
+        """Let it run once more, over what failed and what was never run."""
+        self._move(JobState.QUEUED)
+        self.ended, self.reopened = None, True
         self.attempts, self.errors = 0, []
 
-    def as_answer(self, *, most: int = MAX_ERRORS) -> dict[str, Any]:
-        """What the API tells of it, with at most so many errors, warnings and ids of the request."""
+    def _move(self, state: JobState) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise ValueError(f"the job {self.id} can't go from {self.state} to {state}")
+        self.state, self.retry_at, self.retry_reason = state, None, None
+
+    def to_api(self, *, most: int = MAX_ERRORS) -> dict[str, Any]:
+        """Describe it for the API, with at most so many errors, warnings and ids of the request."""
         retry_at = None if self.retry_at is None else iso(self.retry_at)
         return {
             "id": self.id,
             "kind": self.kind,
-            "state": self.state,
+            "state": self.state.value,
             "done": self.done,
             "failed": self.failed,
             "total": self.total,
@@ -160,7 +197,7 @@ class Job:
 
     def _results(self, most: int) -> dict[str, Any]:
         if self.keeps_items:
-            return {"url": f"/api/jobs/{self.id}/results", **self.told}
+            return {"url": f"/api/jobs/{self.id}/results", **self.summary}
         return {"warned": self.warned, "warnings": self.warnings[:most]}
 
 
@@ -170,15 +207,15 @@ def new_id() -> str:
 
 
 def made_at(job: str) -> float:
-    """When an id was made; seconds since the epoch."""
+    """Read when an id was made; seconds since the epoch."""
     return int(job[:12], 16) / 1000
 
 
 def iso(seconds: float) -> str:
-    """Seconds since the epoch as ISO 8601 in UTC."""
+    """Write seconds since the epoch as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC."""
+    """Write the time as ISO 8601 in UTC."""
     return iso(time.time())

@@ -1,4 +1,4 @@
-"""What came of each item of a job, read from where it was written down."""
+"""Results of the items of a job, read from where they were written down."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from neurdicom.jobs.store import LOG_PAGE, JobStore
 
 
 class ResultReader:
-    """Describes items of jobs that keep them, as the API tells of them."""
+    """Describes items of jobs that keep them, for the API."""
 
     def __init__(self, store: JobStore, runners: Mapping[str, Runner]) -> None:
         self._store = store
@@ -19,7 +19,7 @@ class ResultReader:
     async def page(
         self, job: str, *, limit: int, offset: int = 0, state: str | None = None
     ) -> tuple[list[dict[str, Any]], int]:
-        """Some items in their order, of one state or of all, and how many there are.
+        """List a page of items in their order, of one state or of all, and count them.
 
         Raises `NotFound` where there is no such job. One that keeps no items has none.
         """
@@ -33,29 +33,29 @@ class ResultReader:
         return await self._of_state(found, state, offset, limit), counts[state]
 
     async def _slice(self, job: Job, offset: int, limit: int) -> list[dict[str, Any]]:
-        told: list[dict[str, Any]] = []
+        described: list[dict[str, Any]] = []
         for number in range(offset // CHUNK, min(job.chunks, (offset + limit - 1) // CHUNK + 1)):
             chunk = await self._store.chunk(job.id, number)
             first = max(0, offset - number * CHUNK)
             last = min(len(chunk.values), offset + limit - number * CHUNK)
-            told += [self.describe(job, chunk, index) for index in range(first, last)]
-        return told
+            described += [self.describe(job, chunk, index) for index in range(first, last)]
+        return described
 
     async def _of_state(self, job: Job, state: str, offset: int, limit: int) -> list[dict[str, Any]]:
-        told: list[dict[str, Any]] = []
+        described: list[dict[str, Any]] = []
         for number in range(job.chunks):
             chunk = await self._store.chunk(job.id, number)
             found = [index for index in range(len(chunk.values)) if chunk.state(index) == state]
-            told += [self.describe(job, chunk, index) for index in found[offset : offset + limit - len(told)]]
+            described += [self.describe(job, chunk, index) for index in found[offset : offset + limit - len(described)]]
             offset = max(0, offset - len(found))
-            if len(told) == limit:
+            if len(described) == limit:
                 break
-        return told
+        return described
 
-    async def settled(self, job: Job, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
-        """What the entries `start` to `end` of a job's log speak of: the number of the next entry, and the item.
+    async def finished(self, job: Job, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
+        """List the items of the entries `start` to `end` of a job's log, each with the number of the next entry.
 
-        An item that is run again at this moment is left out: its next entry tells of it.
+        An item that is run again at this moment is left out: its next entry has it.
         """
         numbers: list[int] = []
         for page in range(start // LOG_PAGE, (end - 1) // LOG_PAGE + 1):
@@ -69,7 +69,7 @@ class ResultReader:
         ]
 
     def describe(self, job: Job, chunk: Chunk, index: int) -> dict[str, Any]:
-        """One item: what it is, its state, and its result or its error."""
+        """Describe one item: its state, and its result or its error."""
         runner = self._runners.get(job.kind)
         value = chunk.values[index]
         state = chunk.state(index)

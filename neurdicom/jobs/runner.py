@@ -1,14 +1,14 @@
-"""What does the work of a kind of jobs."""
+"""The port to what does the work of a kind of jobs, and how much of it at a time."""
 
 import asyncio
+import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.jobs.job import Job
-from neurdicom.jobs.retry import Backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """What has become of an item.
 
     Attributes
@@ -71,16 +71,39 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """Kinds of jobs that share places: so many run at a time on one server, and so many of one user's."""
+class Backoff:
+    """Waits that grow with each attempt, with jitter, so that jobs that failed together do not come back together.
+
+    Attributes
+    ----------
+    first, factor, longest : float
+        Seconds of the first wait, by how much the next is longer, and where that ends. As it is: 2, 6, 18, 54, 162.
+    attempts : int
+        After so many it is given up.
+    """
+
+    first: float = 2.0
+    factor: float = 3.0
+    longest: float = 300.0
+    attempts: int = 6
+
+    def delay(self, attempt: int, asked: float | None = None, *, jitter: Callable[[], float] = random.random) -> float:
+        """Seconds to wait after the n-th attempt, from 1; at least as long as the node `asked` for, within an hour."""
+        delay = min(self.longest, self.first * self.factor ** (attempt - 1))
+        return max(delay * (0.75 + jitter() / 2), min(asked or 0.0, 3600.0))
+
+
+@dataclass(frozen=True, slots=True)
+class JobClass:
+    """Kinds of jobs that share run slots: so many run at a time on one server, and so many of one user's."""
 
     name: str
     at_once: int
     of_one_user: int
 
 
-#: Jobs that move files; one place is left to others.
-TRANSFERS = Lane("transfers", at_once=4, of_one_user=3)
+#: Jobs that move files; one slot is left to others.
+TRANSFERS = JobClass("transfers", at_once=4, of_one_user=3)
 
 
 class Runner(ABC):
@@ -90,8 +113,8 @@ class Runner(ABC):
     ----------
     backoff : Backoff or None
         When what failed is tried again, where it is not as usual.
-    lane : Lane
-        Which jobs its own share places with.
+    job_class : JobClass
+        Which jobs its own share run slots with.
     keeps_items : bool
         The items stay when a job is over, with what came of each; so what failed can be tried again.
     save_seconds : float
@@ -99,22 +122,22 @@ class Runner(ABC):
     """
 
     backoff: Backoff | None = None
-    lane: Lane = TRANSFERS
+    job_class: JobClass = TRANSFERS
     keeps_items: bool = False
     save_seconds: float = 1.0
 
     @abstractmethod
     def expand(self, job: Job) -> AsyncIterator[Item]:
-        """Give the items of a job, once, before the first of them is run; what else there is to say goes to its `told`.
+        """Yield the job's items; called once, before any runs. May set `job.summary`.
 
         Raises
         ------
         PeerFailed
-            They can't be told; the job fails, or is tried again later.
+            The items can't be listed; the job fails, or is tried again later.
         """
 
     @abstractmethod
-    def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
+    def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Do items, some hundreds at most, in any order; the final outcome of each as it comes.
 
         Once `stop` is set, no further item is begun: the iterator ends soon, after the item under way. Closing it does
@@ -127,11 +150,11 @@ class Runner(ABC):
         """
 
     def session(self, job: Job) -> AbstractContextManager[None]:
-        """Have for as long as a job runs what it needs all the time."""
+        """Hold what a job needs for as long as it runs."""
         return nullcontext()
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Say in the API what an item is and, once it is done, what came of it; where items are kept."""
+        """Describe an item for the API, with its result once it is done; called where items are kept."""
         return {"item": value}
 
     def renew(self, job: Job) -> None:  # noqa: B027 (most kinds have nothing to do)

@@ -1,12 +1,13 @@
 """Jobs and their items in the catalog."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import NotFound
 from neurdicom.jobs.items import Chunk
-from neurdicom.jobs.job import Job
+from neurdicom.jobs.job import Job, made_at
 
 _JOBS = "job"
 _ITEMS = "job_items"
@@ -14,6 +15,10 @@ _LOGS = "job_log"
 
 #: Entries in one document of a log.
 LOG_PAGE = 2000
+
+#: How long records of jobs that are over are kept, and how many in all.
+KEEP_SECONDS = 30 * 86400.0
+KEEP_RECORDS = 10_000
 
 
 class JobStore:
@@ -24,7 +29,7 @@ class JobStore:
 
     async def save(self, job: Job) -> None:
         """Write a job's record."""
-        await self._catalog.put_document(_JOBS, job.id, job.as_document())
+        await self._catalog.put_document(_JOBS, job.id, job.to_document())
 
     async def save_progress(self, record: Mapping[str, Any], items: Mapping[str, Any] | None) -> None:
         """Write a job's document after that of some of its items."""
@@ -67,7 +72,7 @@ class JobStore:
 
     async def save_chunk(self, job: str, chunk: Chunk) -> None:
         """Write some of a job's items."""
-        await self._catalog.put_document(_ITEMS, _key(job, chunk.number), chunk.as_document())
+        await self._catalog.put_document(_ITEMS, _key(job, chunk.number), chunk.to_document())
 
     async def chunk(self, job: str, number: int) -> Chunk:
         """Some of a job's items. Raises `NotFound`."""
@@ -84,6 +89,24 @@ class JobStore:
                 number += 1
             for each in reversed(range(number)):
                 await self._catalog.delete_document(kind, _key(job, each))
+
+
+async def purge(store: JobStore) -> None:
+    """Forget the oldest jobs that are over."""
+    kept = 0
+    while True:
+        page, total = await store.list({}, limit=100, offset=kept, newest_first=False)
+        for job in page:
+            too_old = time.time() - made_at(job.id) > KEEP_SECONDS
+            if job.is_over and (too_old or total > KEEP_RECORDS):
+                await store.remove(job.id)
+                total -= 1
+            elif not too_old and total <= KEEP_RECORDS:
+                return
+            else:
+                kept += 1
+        if not page:
+            return
 
 
 def _key(job: str, number: int) -> str:

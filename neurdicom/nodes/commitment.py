@@ -12,8 +12,8 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Forbidden, Invalid, NotFound, PeerFailed
-from neurdicom.jobs import Failure, Item, Job, JobService, Outcome, Runner
-from neurdicom.jobs.retry import Backoff
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
+from neurdicom.jobs.runner import Backoff
 from neurdicom.nodes.peer import Node
 from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Principal
@@ -146,7 +146,7 @@ class CommitmentRunner(Runner):
         for item in nothing:
             yield item
 
-    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Report; what is held is what is held now, also when it is tried again."""
         try:
             node = await self._nodes.get(job.request["node"])
@@ -166,7 +166,7 @@ class CommitmentRunner(Runner):
                     refused.append((sop_class, instance, reason))
             await self._reporter.report(node, Report(job.request["transaction"], held, refused))
             failures = tuple(Failure(instance, REASONS[reason]) for _, instance, reason in refused[:_TOLD])
-            yield Outcome(place, done=len(held), failed=len(refused), failures=failures)
+            yield ItemOutcome(place, done=len(held), failed=len(refused), failures=failures)
 
     async def _refusal(self, sop_class: str, instance: str) -> int | None:
         """Why safekeeping of an instance is refused; None if it is kept.

@@ -10,7 +10,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
-from neurdicom.jobs import Failure, Item, Job, Outcome, Runner
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, Runner
 from neurdicom.nodes.peer import Node, Peer, Progress
 from neurdicom.nodes.service import NodeService
 
@@ -92,7 +92,7 @@ class SendRunner(Runner):
             for instance in page.items:
                 yield instance
 
-    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Send them."""
         node, peer = await self._peers.of_job(job)
         places = {instance: place for place, instance in enumerate(items)}
@@ -108,13 +108,13 @@ class SendRunner(Runner):
                 before = now
 
 
-def _sent(place: int, before: Progress, now: Progress) -> Outcome:
+def _sent(place: int, before: Progress, now: Progress) -> ItemOutcome:
     told = (Failure(now.instance, now.reason or "the node gave no reason"),)
     if now.failed > before.failed:
-        return Outcome(place, failed=1, failures=told, retryable=now.retryable)
+        return ItemOutcome(place, failed=1, failures=told, retryable=now.retryable)
     if now.warned > before.warned:
-        return Outcome(place, done=1, warned=1, warnings=told)
-    return Outcome(place, done=1)
+        return ItemOutcome(place, done=1, warned=1, warnings=told)
+    return ItemOutcome(place, done=1)
 
 
 class RetrieveRunner(Runner):
@@ -136,7 +136,7 @@ class RetrieveRunner(Runner):
                     continue
             yield Item({"level": level.value, "ids": ids}, 1 if level is Level.INSTANCE else None)
 
-    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Retrieve them, one after the other."""
         node, peer = await self._peers.of_job(job)
         method = job.request.get("method")
@@ -199,7 +199,7 @@ class _Tally:
         self._warnings: list[Failure] = []
         self._retryable = True
 
-    def take(self, now: Progress) -> Outcome:
+    def take(self, now: Progress) -> ItemOutcome:
         """Note how far it has come."""
         if now.warned > self._last.warned:
             self._note(self._warnings, now)
@@ -209,13 +209,13 @@ class _Tally:
         self._last = now
         return self._outcome(final=False)
 
-    def whole(self) -> Outcome:
+    def whole(self) -> ItemOutcome:
         """The retrieval has ended."""
         if self._last.failed and not self._failures:
             self._failures.append(Failure(None, f"{self._last.failed} instances failed; the node tells no reason"))
         return self._outcome(final=True)
 
-    def broken(self, error: NeurdicomError) -> Outcome:
+    def broken(self, error: NeurdicomError) -> ItemOutcome:
         """The retrieval as a whole failed; what came before is stored."""
         last = self._last
         self._failures.append(Failure(None, str(error)))
@@ -227,9 +227,9 @@ class _Tally:
         if len(told) < _TOLD:
             told.append(Failure(now.instance, now.reason or "the node gave no reason"))
 
-    def _outcome(self, *, final: bool, missing: int = 0, retryable: bool | None = None) -> Outcome:
+    def _outcome(self, *, final: bool, missing: int = 0, retryable: bool | None = None) -> ItemOutcome:
         last = self._last
-        return Outcome(
+        return ItemOutcome(
             self._place,
             done=last.done + last.warned,
             failed=last.failed + missing,

@@ -18,9 +18,8 @@ from neurdicom.errors import (
     PluginQuarantined,
     Unavailable,
 )
-from neurdicom.jobs import Failure, Item, Job, Outcome, Runner
-from neurdicom.jobs.retry import Backoff
-from neurdicom.jobs.runner import Lane
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, Runner
+from neurdicom.jobs.runner import Backoff, JobClass
 from neurdicom.processing.items import Items, Skipped, unit_of
 from neurdicom.processing.request import as_request, from_request
 from neurdicom.processing.service import ProcessService
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 KIND = "process"
 
 #: Their items share the workers fairly, so there may be many jobs at a time.
-LANE = Lane("processing", at_once=32, of_one_user=3)
+JOB_CLASS = JobClass("processing", at_once=32, of_one_user=3)
 
 #: Seconds that items under way are given when their job is to end.
 _GRACE = 2.0
@@ -52,7 +51,7 @@ class ProcessRunner(Runner):
     """
 
     backoff = Backoff(first=1.0, factor=3.0, longest=60.0, attempts=6)
-    lane = LANE
+    job_class = JOB_CLASS
     keeps_items = True
     save_seconds = 0.2
 
@@ -80,7 +79,7 @@ class ProcessRunner(Runner):
         skipped = Skipped()
         async for item in self._items.walk(selection, tool, work.frame, skipped):
             yield Item(item)
-        job.told = {"unit": unit_of(tool, selection), "skipped": dict(skipped)}
+        job.summary = {"unit": unit_of(tool, selection), "skipped": dict(skipped)}
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
         """Which series, instance and frame an item is, and where its result is."""
@@ -98,11 +97,11 @@ class ProcessRunner(Runner):
             replace(work, params=params, digest=tool.digest), selection, tool, rule=job.request.get("rule")
         )
 
-    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Run it on some; when it is to stop, what is under way has a moment to end, and is dropped then."""
         work, _ = from_request(job.request)
         todo = iter(enumerate(items))
-        under_way: set[asyncio.Task[Outcome]] = set()
+        under_way: set[asyncio.Task[ItemOutcome]] = set()
         stopping = asyncio.create_task(stop.wait())
         loop = asyncio.get_running_loop()
         until: float | None = None
@@ -133,7 +132,7 @@ class ProcessRunner(Runner):
                 task.cancel()
             await asyncio.gather(*under_way, stopping, return_exceptions=True)
 
-    async def _do(self, job: Job, work: Work, place: int, item: Mapping[str, Any]) -> Outcome:
+    async def _do(self, job: Job, work: Work, place: int, item: Mapping[str, Any]) -> ItemOutcome:
         instance, frame = item["instance"], item["frame"]
         level, entity = (Level.SERIES, item["series"]) if instance is None else (Level.INSTANCE, instance)
         one = replace(work, level=level, entity=entity, frame=1 if frame is None else frame)
@@ -144,12 +143,14 @@ class ProcessRunner(Runner):
         except NeurdicomError as error:
             reason = str(error) if instance else f"series {entity}: {error}"
             failure = Failure(instance, reason, error.code)
-            return Outcome(place, failed=1, failures=(failure,), retryable=isinstance(error, Unavailable))
+            return ItemOutcome(place, failed=1, failures=(failure,), retryable=isinstance(error, Unavailable))
         except Exception:  # a fault of ours in one item must not take the others along
             log.exception("job %s failed for %s", job.id, entity)
-            return Outcome(place, failed=1, failures=(Failure(instance, "internal error; the log has it", "error"),))
+            return ItemOutcome(
+                place, failed=1, failures=(Failure(instance, "internal error; the log has it", "error"),)
+            )
         result = {"result": processed.result, "stored": list(processed.stored), "cached": processed.is_cached}
-        return Outcome(place, done=1, result=result)
+        return ItemOutcome(place, done=1, result=result)
 
     async def _run(self, work: Work) -> Processed:
         try:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 
-from neurdicom.jobs.queue import FairQueue
+from neurdicom.jobs.scheduler import FairQueue
 
 
 class Turns:

@@ -13,7 +13,7 @@ from neurdicom.errors import Invalid, NeurdicomError
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import STRING, Parameter, operation
 from neurdicom.http.routing import Route
-from neurdicom.jobs import Job, JobService, News
+from neurdicom.jobs import Job, JobEvent, JobService
 from neurdicom.security.authentication import SESSION_COOKIE
 
 #: Milliseconds after which a client connects again.
@@ -63,7 +63,7 @@ class EventsHandler(ApiHandler):
         if items not in ("all", "none"):
             raise Invalid(f"items is {items[:80]!r}; all or none is expected", field="items")
         found = await self.jobs.get(job)
-        if knows_end and found.is_over and position >= found.settled:
+        if knows_end and found.is_over and position >= found.finished_count:
             self.set_status(HTTPStatus.NO_CONTENT)
             self.finish()
             return
@@ -75,21 +75,21 @@ class EventsHandler(ApiHandler):
             return
         # A stopping server does not wait for this: it closes the connection, and the client comes again.
         self.context.under_way.discard(self)
-        news = self.jobs.feed.follow(job, position, items=items == "all")
-        async with aclosing(cast(AsyncGenerator[News, None], news)) as source:
+        events = self.jobs.events.follow(job, position, items=items == "all")
+        async with aclosing(cast(AsyncGenerator[JobEvent, None], events)) as source:
             await self._stream(source)
 
-    async def _stream(self, source: AsyncGenerator[News, None]) -> None:
+    async def _stream(self, source: AsyncGenerator[JobEvent, None]) -> None:
         loop = asyncio.get_running_loop()
         checked = loop.time()
         self.write(f"retry: {_RECONNECT}\n\n")
-        async for news in source:
-            if news.items:
-                self.write(b"".join(_item_event(*each) for each in news.items))
+        async for event in source:
+            if event.items:
+                self.write(b"".join(_item_event(*each) for each in event.items))
             else:
-                self.write(_event("progress", _progress(news.job)))
-                if news.job.is_over:
-                    self.write(_event("end", news.job.as_answer(), id=f"{news.position}-end"))
+                self.write(_event("progress", _progress(event.job)))
+                if event.job.is_over:
+                    self.write(_event("end", event.job.to_api(), id=f"{event.position}-end"))
             if not await self._send():
                 return
             if loop.time() - checked > _CREDENTIAL_SECONDS:
@@ -130,7 +130,7 @@ class EventsHandler(ApiHandler):
 
 
 def _progress(job: Job) -> dict[str, Any]:
-    answer = job.as_answer(most=0)
+    answer = job.to_api(most=0)
     return {name: answer[name] for name in _PROGRESS}
 
 

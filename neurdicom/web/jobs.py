@@ -94,7 +94,7 @@ def principal_of(handler: ApiHandler) -> Principal:
 def send_job(handler: ApiHandler, job: Job) -> None:
     """Finish with a job that was made or asked to end."""
     handler.set_header("Location", f"/api/jobs/{job.id}")
-    handler.send_json(job.as_answer(), 202)
+    handler.send_json(job.to_api(), 202)
 
 
 class JobsHandler(ApiHandler):
@@ -119,7 +119,7 @@ class JobsHandler(ApiHandler):
         if sort not in ("created", "-created"):
             raise Invalid(f"jobs can't be sorted by {sort[:80]!r}; created or -created is possible", field="sort")
         jobs, total = await self.jobs.list(where, limit=limit, offset=offset, newest_first=sort.startswith("-"))
-        send_items(self, [job.as_answer(most=_FEW) for job in jobs], offset=offset, total=total)
+        send_items(self, [job.to_api(most=_FEW) for job in jobs], offset=offset, total=total)
 
 
 class JobHandler(ApiHandler):
@@ -130,7 +130,7 @@ class JobHandler(ApiHandler):
     @operation("Get a job", tag="jobs", answers={200: job_answer("The job.")})
     async def get(self, job: str) -> None:
         """Answer it."""
-        self.send_json((await self.jobs.get(job)).as_answer())
+        self.send_json((await self.jobs.get(job)).to_api())
 
     @operation(
         "Cancel a job, or forget one that is over",

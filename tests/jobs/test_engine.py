@@ -7,14 +7,13 @@ import pytest
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Forbidden, NotFound, PeerFailed
-from neurdicom.jobs import retention
 from neurdicom.jobs import service as service_module
+from neurdicom.jobs import store as store_module
 from neurdicom.jobs.items import CHUNK
-from neurdicom.jobs.job import Job, made_at, new_id, now
+from neurdicom.jobs.job import Job, JobState, made_at, new_id, now
 from neurdicom.jobs.lease import JobLeases
-from neurdicom.jobs.queue import FairQueue
-from neurdicom.jobs.retry import Backoff
-from neurdicom.jobs.runner import TRANSFERS
+from neurdicom.jobs.runner import TRANSFERS, Backoff
+from neurdicom.jobs.scheduler import FairQueue
 from neurdicom.jobs.store import JobStore
 from tests.support.catalogs import Opener, opened, run
 from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, leftovers, service, until_no, when
@@ -276,7 +275,8 @@ def test_old_records_are_forgotten(opener: Opener, monkeypatch: pytest.MonkeyPat
         old = f"{int((made_at(ids[0]) - 31 * 86400) * 1000):012x}" + "0" * 20
         for each in (old, *ids):
             job = Job(id=each, kind="work", user="", user_id="", request={}, created=now())
-            job.end("done")
+            job.begin()
+            job.end(JobState.DONE)
             await store.save(job)
         async with service(catalog, Worker()) as jobs:
             for _ in range(200):
@@ -284,7 +284,7 @@ def test_old_records_are_forgotten(opener: Opener, monkeypatch: pytest.MonkeyPat
                     break
                 await asyncio.sleep(0.02)
             assert [job.id for job in (await jobs.list({}, limit=200, newest_first=False))[0]] == ids
-        monkeypatch.setattr(retention, "KEEP_RECORDS", 20)
+        monkeypatch.setattr(store_module, "KEEP_RECORDS", 20)
         async with service(catalog, Worker()) as jobs:
             for _ in range(200):
                 if (await jobs.list({}, limit=1))[1] <= 20:

@@ -8,12 +8,12 @@ import pytest
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import Conflict, Forbidden, NotFound
-from neurdicom.jobs import Job, Outcome
+from neurdicom.jobs import ItemOutcome, Job
 from neurdicom.jobs import service as service_module
 from neurdicom.jobs.items import CHUNK
-from neurdicom.jobs.pace import Pace
-from neurdicom.jobs.queue import Places
-from neurdicom.jobs.runner import Lane
+from neurdicom.jobs.progress import Pace
+from neurdicom.jobs.runner import JobClass
+from neurdicom.jobs.scheduler import RunSlots
 from neurdicom.jobs.store import LOG_PAGE, JobStore
 from tests.support.catalogs import Opener, opened, run
 from tests.support.job_service import ANN, BOB, Worker, ended, leftovers, service, until_no, when
@@ -28,10 +28,10 @@ class Keeper(Worker):
     def describe(self, value: Any, result: Any) -> dict[str, Any]:
         return {"item": value, "result": result}
 
-    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         async for outcome in super().run(job, items, stop):
             result = {"square": int(items[outcome.item]) ** 2} if outcome.done else None
-            yield Outcome(
+            yield ItemOutcome(
                 outcome.item,
                 done=outcome.done,
                 failed=outcome.failed,
@@ -48,7 +48,7 @@ def test_results_of_a_large_job(opener: Opener) -> None:
         worker = Keeper(lambda item, attempt: ("odd", False) if int(item) % 1000 == 1 else None)
         async with service(catalog, worker) as jobs:
             job = await ended(jobs, await jobs.submit("work", {"count": total}, by=ANN))
-            assert (job.done, job.failed, job.settled) == (total - 3, 3, total)
+            assert (job.done, job.failed, job.finished_count) == (total - 3, 3, total)
             page, count = await jobs.results.page(job.id, limit=4, offset=CHUNK - 2)
             assert ([each["item"] for each in page], count) == ([str(n) for n in range(CHUNK - 2, CHUNK + 2)], total)
             assert page[0]["result"] == {"square": (CHUNK - 2) ** 2}
@@ -59,7 +59,7 @@ def test_results_of_a_large_job(opener: Opener) -> None:
             page, count = await jobs.results.page(job.id, limit=2, offset=CHUNK, state="done")
             assert ([each["item"] for each in page], count) == ([str(CHUNK + 1), str(CHUNK + 2)], total - 3)
             assert await jobs.results.page(job.id, limit=10, state="pending") == ([], 0)
-            told = [one async for news in jobs.feed.follow(job.id, LOG_PAGE - 5) for one in news.items]
+            told = [one async for news in jobs.events.follow(job.id, LOG_PAGE - 5) for one in news.items]
             assert [position for position, _ in told] == list(range(LOG_PAGE - 4, total + 1))
             await jobs.cancel_or_remove(job.id, by=ANN)
             assert await leftovers(catalog) == []
@@ -84,7 +84,7 @@ def test_what_failed_is_run_again(opener: Opener) -> None:
             tries = await asyncio.gather(*(jobs.retry(job.id, by=ANN) for _ in range(3)), return_exceptions=True)
             assert sorted(type(each).__name__ for each in tries) == ["Conflict", "Conflict", "Job"]
             job = await ended(jobs, job)
-            assert (job.done, job.failed, job.total, job.settled) == (799, 1, 800, 802)
+            assert (job.done, job.failed, job.total, job.finished_count) == (799, 1, 800, 802)
             assert [error["instance"] for error in job.errors] == ["3"]
             assert set(worker.attempts.values()) == {1, 2}
             assert sum(worker.attempts.values()) == 802
@@ -158,7 +158,7 @@ def test_a_job_that_another_server_runs_is_followed(opener: Opener, monkeypatch:
 
 async def _follow(jobs: Any, job: str) -> tuple[list[str], Job]:
     told, last = [], None
-    async for news in jobs.feed.follow(job):
+    async for news in jobs.events.follow(job):
         told += [item["item"] for _, item in news.items]
         last = news.job
     assert last is not None
@@ -191,31 +191,31 @@ def test_the_pace_of_the_last_seconds() -> None:
     assert pace.rate(60.0) == 0
 
 
-def test_lanes_do_not_wait_for_each_other() -> None:
-    narrow, wide = Lane("narrow", at_once=2, of_one_user=1), Lane("wide", at_once=3, of_one_user=2)
-    places = Places()
+def test_job_classes_do_not_wait_for_each_other() -> None:
+    narrow, wide = JobClass("narrow", at_once=2, of_one_user=1), JobClass("wide", at_once=3, of_one_user=2)
+    slots = RunSlots()
     for number in range(3):
-        places.put(narrow, "ann", f"n{number}")
-        places.put(wide, "ann", f"w{number}")
-    places.put(wide, "bob", "b")
+        slots.put(narrow, "ann", f"n{number}")
+        slots.put(wide, "ann", f"w{number}")
+    slots.put(wide, "bob", "b")
     taken = []
-    while (turn := places.take()) is not None:
+    while (turn := slots.take()) is not None:
         taken.append(turn[1])
     assert taken == ["n0", "w0", "b", "w1"]
-    assert "n0" in places
-    assert "n1" in places
-    places.free("n0")
-    assert places.take() == ("ann", "n1")
-    assert places.take() is None
+    assert "n0" in slots
+    assert "n1" in slots
+    slots.free("n0")
+    assert slots.take() == ("ann", "n1")
+    assert slots.take() is None
 
 
 def test_a_follower_of_a_job_that_goes(opener: Opener) -> None:
     async def test(catalog: Catalog) -> None:
         async with service(catalog, Keeper()) as jobs:
             with pytest.raises(NotFound):
-                await anext(aiter(jobs.feed.follow("nothing")))
+                await anext(aiter(jobs.events.follow("nothing")))
             job = await ended(jobs, await jobs.submit("work", {"count": 1}, by=ANN))
-            states = [news.job.state async for news in jobs.feed.follow(job.id)]
+            states = [news.job.state async for news in jobs.events.follow(job.id)]
             assert states[-1] == "done"
 
     run(opener, test)

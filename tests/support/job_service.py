@@ -10,8 +10,8 @@ from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import PeerFailed
-from neurdicom.jobs import Failure, Item, Job, JobService, Outcome, Runner
-from neurdicom.jobs.retry import Backoff
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
+from neurdicom.jobs.runner import Backoff
 from neurdicom.security.access import Principal
 
 ANN = Principal("ann", "ann@example.org")
@@ -51,7 +51,7 @@ class Worker(Runner):
         for number in range(job.request["count"]):
             yield Item(str(number))
 
-    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[Outcome]:
+    async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         for place, item in enumerate(items):
             if stop.is_set():
                 return
@@ -64,9 +64,9 @@ class Worker(Runner):
             fate = self.fate(item, self.attempts[item])
             if fate is None:
                 self.done[item] += 1
-                yield Outcome(place, done=1)
+                yield ItemOutcome(place, done=1)
             else:
-                yield Outcome(place, failed=1, failures=(Failure(item, fate[0]),), retryable=fate[1])
+                yield ItemOutcome(place, failed=1, failures=(Failure(item, fate[0]),), retryable=fate[1])
 
 
 @asynccontextmanager

@@ -1,0 +1,196 @@
+"""Which of the waiting jobs runs next on this server: fair between users, within the slots of its class."""
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from typing import Final
+
+from neurdicom.errors import Unavailable
+from neurdicom.jobs.lease import JobLease, JobLeases
+from neurdicom.jobs.runner import JobClass
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a job waits when the catalog fails.
+_WAIT_SECONDS: Final = 10.0
+
+
+class FairQueue:
+    """Entries by user; users take turns, each with theirs in order."""
+
+    def __init__(self) -> None:
+        self._by_user: dict[str, deque[str]] = {}
+        self._waiting: set[str] = set()
+
+    def __contains__(self, entry: str) -> bool:
+        return entry in self._waiting
+
+    def put(self, user: str, entry: str) -> None:
+        """Add an entry; one that waits already keeps its place."""
+        if entry not in self._waiting:
+            self._waiting.add(entry)
+            self._by_user.setdefault(user, deque()).append(entry)
+
+    def take(self, full: Collection[str] = ()) -> tuple[str, str] | None:
+        """Remove the entry whose turn it is; entries of the users `full` stay.
+
+        Returns
+        -------
+        tuple of (user, entry) or None
+            None if no entry may be taken.
+        """
+        for user in list(self._by_user):
+            if user not in full:
+                entries = self._by_user.pop(user)
+                entry = entries.popleft()
+                self._waiting.discard(entry)
+                if entries:
+                    self._by_user[user] = entries  # to the end of the line
+                return user, entry
+        return None
+
+
+class RunSlots:
+    """The jobs that run or wait for a slot, by class."""
+
+    def __init__(self) -> None:
+        self._queues: dict[JobClass, FairQueue] = {}
+        self._running: dict[str, tuple[JobClass, str]] = {}
+
+    def __contains__(self, job: str) -> bool:
+        return job in self._running or any(job in queue for queue in self._queues.values())
+
+    def put(self, job_class: JobClass, user: str, job: str) -> None:
+        """Let a job wait for a slot."""
+        self._queues.setdefault(job_class, FairQueue()).put(user, job)
+
+    def take(self) -> tuple[str, str] | None:
+        """Give a free slot to the job whose turn it is.
+
+        Returns
+        -------
+        tuple of (user, job) or None
+            None if there is no such job.
+        """
+        for job_class, queue in self._queues.items():
+            users = Counter(user for of, user in self._running.values() if of == job_class)
+            if users.total() >= job_class.at_once:
+                continue
+            turn = queue.take({user for user, running in users.items() if running >= job_class.of_one_user})
+            if turn is not None:
+                user, job = turn
+                self._running[job] = (job_class, user)
+                return turn
+        return None
+
+    def free(self, job: str) -> None:
+        """Free the slot of a job."""
+        self._running.pop(job, None)
+
+
+class JobScheduler:
+    """Queues the jobs that no server runs, and runs them here as slots come free.
+
+    Parameters
+    ----------
+    leases : JobLeases
+        Those of all jobs that are not over.
+    class_of : callable
+        Gives the class of a kind of jobs.
+    run : callable
+        Takes the lease of a job and runs it; returns the lease to go on with later, None if there is none.
+    """
+
+    def __init__(
+        self,
+        leases: JobLeases,
+        class_of: Callable[[str], JobClass],
+        run: Callable[[JobLease], Awaitable[JobLease | None]],
+    ) -> None:
+        self._leases = leases
+        self._class_of = class_of
+        self._run = run
+        self._slots = RunSlots()
+        self._queued: dict[str, JobLease] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._closed = True
+
+    async def open(self) -> None:
+        """Begin, with what is not over."""
+        self._closed = False
+        await self.look()
+
+    def stop(self) -> None:
+        """Begin no further job. Idempotent."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the jobs that run, cancelling those that have not ended in time."""
+        running = list(self._running.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def look(self) -> None:
+        """Queue every job without a live lease."""
+        for lease in await self._leases.free():
+            if lease.job not in self._timers:
+                self.enqueue(lease)
+
+    def enqueue(self, lease: JobLease) -> None:
+        """Queue a job, as soon as its time has come."""
+        if self._closed or lease.job in self._slots:
+            return
+        timer = self._timers.pop(lease.job, None)
+        if timer is not None:
+            timer.cancel()
+        wait = lease.not_before - time.time()
+        if wait > 0:
+            again = replace(lease, not_before=0.0)
+            self._timers[lease.job] = asyncio.get_running_loop().call_later(wait, self.enqueue, again)
+            return
+        self._queued[lease.job] = lease
+        self._slots.put(self._class_of(lease.kind), lease.user, lease.job)
+        self._dispatch()
+
+    def is_running(self, job: str) -> bool:
+        """Whether a job runs here, or ends just now."""
+        return job in self._running
+
+    def cancel(self, job: str) -> None:
+        """Cut off a job that runs here."""
+        if job in self._running:
+            self._running[job].cancel()
+
+    async def wait_for(self, job: str) -> None:
+        """Wait until a job does not run here any more."""
+        if job in self._running:
+            await asyncio.wait([self._running[job]])
+
+    def _dispatch(self) -> None:
+        while not self._closed and (turn := self._slots.take()) is not None:
+            _, job = turn
+            self._running[job] = asyncio.create_task(self._run_queued(self._queued.pop(job)))
+
+    async def _run_queued(self, lease: JobLease) -> None:
+        again: JobLease | None = None
+        try:
+            again = await self._run(lease)
+        except Unavailable as error:
+            log.warning("job %s has to wait: %s", lease.job, error)
+            again = replace(lease, not_before=time.time() + _WAIT_SECONDS)
+        finally:
+            self._running.pop(lease.job, None)
+            self._slots.free(lease.job)
+            if again is not None:
+                self.enqueue(again)
+            self._dispatch()
