@@ -1,4 +1,4 @@
-"""The port of the catalog: what every adapter provides.
+"""The archive port: the DICOM entities of a catalog, and what ingest must know of files.
 
 An entity is a flat mapping: `id`, the ids of its ancestors (`patient`, `study`, `series`), the attributes of its
 level by field name (None where absent), the exact counts of `dicom.query.attributes.COUNTS`, `modalities` (a study's,
@@ -9,12 +9,13 @@ attributes of its patient. All values that an adapter answers are effective ones
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from neurdicom.catalog.terms import Having, Termed
+from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
+from neurdicom.catalog.terms import TermCondition, Termed
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import Query, Value
+from neurdicom.dicom.query.conditions import AnyOf, Query, Value
 
 Entity = dict[str, Any]
 Status = Literal["stored", "replaced", "duplicate"]
@@ -22,7 +23,7 @@ Status = Literal["stored", "replaced", "duplicate"]
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """What ingest knows of a file whose bytes are already durable.
+    """An instance to be stored, whose bytes are durable already.
 
     Attributes
     ----------
@@ -52,8 +53,8 @@ class NewInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a `NewInstance`.
+class StoreOutcome:
+    """The outcome of storing a `NewInstance`.
 
     `unused` is the key of the blob that nothing refers to any more: the arrival's own for a duplicate (same SOP
     Instance UID and same SHA-256), the earlier one for a replacement. It is recorded as garbage in the same
@@ -66,7 +67,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an instance's bytes lie, with what a reader needs before it opens them; and what it lies in."""
+    """The place of an instance's bytes, with what a reader needs before it opens them; and its study and series."""
 
     instance: str
     blob: BlobRef
@@ -86,7 +87,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of entities (or documents) and how many there are in all.
+    """A page of entities and how many there are in all.
 
     Of a query that is not counted, `total` is the number of those up to the page's end.
     """
@@ -107,7 +108,7 @@ class Edit:
     time: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as a JSON object, as the worker processes take it (`dicom.edits.apply`)."""
+        """Make the JSON object that worker processes take (`dicom.edits.apply`)."""
         return {
             "level": self.level.value,
             "entity": self.entity,
@@ -142,13 +143,16 @@ class DescribedInstance:
 class Catalog(ABC):
     """Metadata of everything stored. Every verb is one transaction; none leaves a part of itself behind.
 
+    An adapter writes the abstract verbs. The others have defaults built from these, and are overridden where they are
+    worth a query of their own.
+
     Attributes
     ----------
-    is_exclusive : bool
-        One server at a time uses it: what it has read of documents that only servers write stays true.
+    documents : Documents
+        The document port of the same backend; opened and closed with the catalog.
     """
 
-    is_exclusive: ClassVar[bool] = False
+    documents: Documents
 
     @abstractmethod
     async def open(self) -> None:
@@ -158,59 +162,82 @@ class Catalog(ABC):
     async def close(self) -> None:
         """Release everything. Idempotent."""
 
-    # -- DICOM -----------------------------------------------------------------------------------------------
+    # -- storing and finding ---------------------------------------------------------------------------------
 
     @abstractmethod
-    async def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
+    async def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
         """Store arrivals in order, in one durable transaction, and answer one outcome for each.
 
-        An entity shows the attributes, and lies below the parent, of the earliest instance that is left in it: what
-        the catalog answers follows from the stored files and the order of their arrival alone. A replacement
+        An entity shows the attributes, and lies below the parent, of the earliest instance that is left in it: the
+        answers of the catalog follow from the stored files and the order of their arrival alone. A replacement
         counts as the latest arrival and may name other parents; parents left empty go, and counts stay exact. The
         edits of an entity that stays are kept. The same instance may occur twice in one call.
         """
 
     @abstractmethod
-    async def get(self, level: Level, entity: str) -> Entity | None:
-        """One entity by id."""
-
-    @abstractmethod
     async def find(self, query: Query) -> Page:
-        """The entities that meet a query."""
+        """Find the entities that meet a query. Raises `Invalid` for a field that the level does not have."""
 
-    @abstractmethod
+    async def get(self, level: Level, entity: str) -> Entity | None:
+        """Give one entity by id, None if it is unknown."""
+        page = await self.find(Query(level, (AnyOf(level.value, (entity,)),), limit=1, counted=False))
+        return page.items[0] if page.items else None
+
+    async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
+        """List the SOP Class UIDs of each study, sorted; those that are unknown are left out."""
+        found: dict[str, list[str]] = {}
+        for study in studies:
+            page = await self.find(Query(Level.INSTANCE, (AnyOf(Level.STUDY.value, (study,)),), limit=None))
+            if page.items:
+                found[study] = sorted({uid for one in page.items if (uid := one["sop_class_uid"])})
+        return found
+
+    # -- files and headers -----------------------------------------------------------------------------------
+
     async def locate(self, instance: str) -> Location | None:
-        """Where an instance lies; the hot path of every pixel request."""
+        """Give the place of an instance's bytes; the hot path of every pixel request."""
+        found = await self.locate_all(Level.INSTANCE, instance)
+        return found[0].location if found else None
 
     @abstractmethod
     async def locate_all(self, level: Level, entity: str) -> list[Located]:
-        """Where all instances below an entity lie, by instance id, with their edits, in one look."""
+        """Give the places of all instances below an entity, by instance id, with their edits, from one snapshot."""
 
-    @abstractmethod
     async def digests(self, instances: Sequence[str]) -> dict[str, str]:
-        """The SHA-256 of the files of these instances; those that are unknown are left out."""
-
-    @abstractmethod
-    async def headers(self, level: Level, entity: str) -> list[bytes]:
-        """The stored headers (DICOM JSON, edits not applied) of all instances below, by instance id."""
+        """Give the SHA-256 of the files of these instances; those that are unknown are left out."""
+        found = {instance: await self.locate(instance) for instance in instances}
+        return {instance: location.blob.sha256 for instance, location in found.items() if location}
 
     @abstractmethod
     async def described(
         self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62
     ) -> list[DescribedInstance]:
-        """Headers and edits of the instances below, by instance id.
+        """Give headers and edits of the instances below an entity, by instance id, in bounded pieces.
 
-        It ends with the header that brings their bytes to `budget` or beyond, if not before; the next call goes on
-        `after` the last instance id. Nothing more is left when it answers an empty list.
+        Parameters
+        ----------
+        level : Level
+        entity : str
+        after : str
+            Id of the last instance of the piece before.
+        budget : int
+            Bytes of headers; the piece ends with the header that reaches them, if not before.
+
+        Returns
+        -------
+        list of DescribedInstance
+            Empty when nothing more is left.
         """
+
+    async def headers(self, level: Level, entity: str) -> list[bytes]:
+        """Give the stored headers (DICOM JSON, edits not applied) of all instances below, by instance id."""
+        return [one.header for one in await self.described(level, entity)]
 
     @abstractmethod
     async def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-        """The earliest instance of each of these entities, by their ids; those that are unknown are left out."""
+        """Give the earliest instance of each of these entities, by their ids; those that are unknown are left out."""
 
-    @abstractmethod
-    async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
-        """The SOP Class UIDs that occur in each of these studies, sorted; those that are unknown are left out."""
+    # -- editing and deleting --------------------------------------------------------------------------------
 
     @abstractmethod
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
@@ -220,9 +247,9 @@ class Catalog(ABC):
         of an entity go when it goes.
         """
 
-    @abstractmethod
     async def edits(self, instance: str) -> list[Edit]:
-        """All edits that apply to an instance, the patient's first."""
+        """List all edits that apply to an instance, the patient's first."""
+        return [edit for located in await self.locate_all(Level.INSTANCE, instance) for edit in located.edits]
 
     @abstractmethod
     async def delete(self, level: Level, entity: str) -> list[str] | None:
@@ -235,80 +262,74 @@ class Catalog(ABC):
     async def clear(self) -> None:
         """Delete all DICOM entities but neither edits nor documents: the first half of a reindex."""
 
-    # -- blobs to delete -------------------------------------------------------------------------------------
+    # -- blobs -----------------------------------------------------------------------------------------------
 
     @abstractmethod
     async def garbage(self) -> list[str]:
-        """Keys of blobs that are still to be deleted from the store."""
+        """List the keys of blobs that are still to be deleted from the store."""
 
     @abstractmethod
     async def forget_garbage(self, keys: Sequence[str]) -> None:
-        """The blobs of these keys are gone."""
+        """Take the keys of deleted blobs off the list."""
 
     @abstractmethod
     async def known_blobs(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that an instance refers to."""
+        """Give those of the keys that an instance refers to."""
 
-    # -- documents: users, tokens, plugins, jobs ... ---------------------------------------------------------
+    # -- documents by the names of before; they go with their last caller ------------------------------------
 
-    @abstractmethod
     async def put_document(self, kind: str, key: str, document: Mapping[str, Any]) -> None:
-        """Store a JSON document, durably, in place of any earlier one, whose terms go."""
+        """See `Documents.put`."""
+        await self.documents.put(kind, {key: document})
 
-    @abstractmethod
     async def add_document(self, kind: str, key: str, document: Mapping[str, Any]) -> bool:
-        """Store a JSON document if the key is free; False, and no change, if it is taken. Atomic."""
+        """See `Documents.add`."""
+        return await self.documents.add(kind, key, document)
 
-    @abstractmethod
     async def get_document(self, kind: str, key: str) -> dict[str, Any] | None:
-        """A document by key."""
+        """See `Documents.get`."""
+        return await self.documents.get(kind, key)
 
-    @abstractmethod
     async def find_documents(self, kind: str, **equal: str | int | bool) -> list[dict[str, Any]]:
-        """Documents whose top-level members equal those given, by key."""
+        """See `Documents.query`."""
+        return (await self.documents.query(kind, DocumentQuery(equal))).items
 
-    @abstractmethod
     async def list_documents(
         self, kind: str, where: Mapping[str, str], *, limit: int, offset: int = 0, descending: bool = False
-    ) -> Page:
-        """A page of the documents whose top-level members are these texts, by key, and how many there are.
+    ) -> Any:
+        """See `Documents.query`."""
+        return await self.documents.query(kind, DocumentQuery(where, limit=limit, offset=offset, descending=descending))
 
-        Texts have at most 64 characters. What the page leaves out costs no more than a look at its members.
-        """
-
-    @abstractmethod
     async def swap_document(
         self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
     ) -> bool:
-        """Put a document in the place of another; False, and no change, if it is not the one that is there. Atomic.
+        """See `Documents.swap`."""
+        return await self.documents.swap(kind, key, before, after)
 
-        Its terms stay. With None in its place it is deleted.
-        """
-
-    @abstractmethod
     async def delete_document(self, kind: str, key: str) -> bool:
-        """Delete a document; False if there was none."""
+        """See `Documents.delete`."""
+        return bool(await self.documents.delete(kind, key))
 
-    @abstractmethod
     async def delete_documents(self, kind: str, keys: Sequence[str]) -> int:
-        """Delete documents; how many there were."""
+        """See `Documents.delete`."""
+        return await self.documents.delete(kind, *keys)
 
-    @abstractmethod
     async def put_documents(self, kind: str, documents: Sequence[Termed]) -> None:
-        """Store documents that are found by terms, durably, in place of earlier ones; each whole or not at all.
+        """See `Documents.put`."""
+        await self.documents.put(kind, {each.key: IndexedDocument(each.document, each.terms) for each in documents})
 
-        One that takes the place of another keeps its place in the order, too. Terms that are too long are left out.
-        """
-
-    @abstractmethod
     async def search_documents(
-        self, kind: str, conditions: Sequence[Having], *, limit: int, offset: int = 0, descending: bool = False
-    ) -> Page:
-        """A page of the documents that `put_documents` stored and that meet all conditions, and how many there are.
+        self, kind: str, conditions: Sequence[TermCondition], *, limit: int, offset: int = 0, descending: bool = False
+    ) -> Any:
+        """See `Documents.query`."""
+        query = DocumentQuery({}, conditions, "creation", limit=limit, offset=offset, descending=descending)
+        return await self.documents.query(kind, query)
 
-        They come in the order in which they were first put.
-        """
-
-    @abstractmethod
     async def documents_after(self, kind: str, key: str, *, limit: int) -> list[dict[str, Any]]:
-        """Documents by key, from the first after this one on: for those who look at all of them."""
+        """See `Documents.query`."""
+        return (await self.documents.query(kind, DocumentQuery(after=key, limit=limit, counted=False))).items
+
+    @property
+    def is_exclusive(self) -> bool:
+        """See `Documents.is_exclusive`."""
+        return self.documents.is_exclusive

@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class ReadCache(Generic[V]):
-    """Least recently used values by key, emptied by writes.
+    """An LRU of values by key, emptied by writes.
 
     A reader notes `generation` before it asks the backend and hands it to `put`: what was read before a write ended
     is not kept after it. Any thread may call.
@@ -21,7 +21,7 @@ class ReadCache(Generic[V]):
         self.generation = 0
 
     def get(self, key: str) -> V | None:
-        """The value, if it is there and current."""
+        """Give the value, if it is there and current."""
         with self._lock:
             value = self._values.get(key)
             if value is not None:
@@ -39,7 +39,7 @@ class ReadCache(Generic[V]):
                 self._values.popitem(last=False)
 
     def invalidate(self) -> None:
-        """A write may have changed any of the values."""
+        """Drop all values, as a write may have changed any of them."""
         with self._lock:
             self.generation += 1
             self._values.clear()

@@ -1,4 +1,4 @@
-"""Terms of documents: what they are found by, in a form that every backend can index and compare.
+"""Terms of documents, in a form that every backend can index and compare.
 
 A term is a name with a text or a number. It is written as one text whose order is that of its values, so that a
 comparison is a range of texts: adapters need one index, and agree on what matches.
@@ -21,17 +21,8 @@ LONGEST = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Termed:
-    """A document with its terms."""
-
-    key: str
-    document: Mapping[str, Any]
-    terms: Sequence[Term]
-
-
-@dataclass(frozen=True, slots=True)
-class Having:
-    """What the terms of one name are to be; several terms of a name are alternatives.
+class TermCondition:
+    """A condition on the terms of one name; several terms of a name are alternatives.
 
     Attributes
     ----------
@@ -48,9 +39,22 @@ class Having:
     values: tuple[Scalar, ...]
 
 
+#: The names of before; they go with their last caller.
+Having = TermCondition
+
+
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Where the terms that meet a condition lie.
+class Termed:
+    """See `documents.IndexedDocument`."""
+
+    key: str
+    document: Mapping[str, Any]
+    terms: Sequence[Term]
+
+
+@dataclass(frozen=True, slots=True)
+class TermRange:
+    """The encoded terms that meet a condition.
 
     Attributes
     ----------
@@ -67,7 +71,7 @@ class Span:
 
 
 def is_term(name: str, value: Scalar) -> bool:
-    """Whether it can be a term: not too long, and without the character that ends a name."""
+    """Tell whether it can be a term: not too long, and without the character that ends a name."""
     return len(name) <= LONGEST and _END not in name and not (isinstance(value, str) and len(value) > LONGEST)
 
 
@@ -82,24 +86,24 @@ def encode_all(kind: str, terms: Sequence[Term]) -> list[str]:
     return sorted({encode(kind, term) for term in terms if is_term(*term)})
 
 
-def span(kind: str, having: Having) -> Span:
-    """Where the terms that meet a condition lie."""
-    prefix = _prefix(kind, having.name)
-    wanted = tuple(prefix + _encode(value) for value in having.values)
-    if having.op == "=":
-        return Span(exact=wanted)
-    if having.op == "!=":
-        return Span(prefix, prefix + "z", without=wanted)
-    [value], [point] = having.values, wanted
+def term_range(kind: str, condition: TermCondition) -> TermRange:
+    """Give the encoded terms that meet a condition, as a range or a set."""
+    prefix = _prefix(kind, condition.name)
+    wanted = tuple(prefix + _encode(value) for value in condition.values)
+    if condition.op == "=":
+        return TermRange(exact=wanted)
+    if condition.op == "!=":
+        return TermRange(prefix, prefix + "z", without=wanted)
+    [value], [point] = condition.values, wanted
     of_kind = prefix + ("t" if isinstance(value, str) else "n")
     beyond = prefix + ("u" if isinstance(value, str) else "o")
     after = point + "\0"  # the least text that is greater
     return {
-        "<": Span(of_kind, point),
-        "<=": Span(of_kind, after),
-        ">": Span(after, beyond),
-        ">=": Span(point, beyond),
-    }[having.op]
+        "<": TermRange(of_kind, point),
+        "<=": TermRange(of_kind, after),
+        ">": TermRange(after, beyond),
+        ">=": TermRange(point, beyond),
+    }[condition.op]
 
 
 def _prefix(kind: str, name: str) -> str:

@@ -8,7 +8,7 @@ from neurdicom.dicom.query.conditions import Value
 def arrival(
     number: int, *, patient: str = "p1", study: str = "1.2.1", series: str = "1.2.1.1", sha256: str = "", **more: Value
 ) -> NewInstance:
-    """An arrival with an id, a blob and a header of its own; `more` are attributes."""
+    """Give an arrival with an id, a blob and a header of its own; `more` are attributes."""
     instance = f"1.9.{number}"
     attributes: dict[str, Value] = {
         "patient_id": patient.upper(),

@@ -36,7 +36,7 @@ async def get(store: BlobStore, key: str, start: int = 0, length: int | None = N
 
 
 async def walk(store: BlobStore) -> list[BlobRef]:
-    """All blobs."""
+    """Give all blobs."""
     return [ref async for ref in store.walk()]
 
 
@@ -50,7 +50,7 @@ async def is_there(store: BlobStore, key: str) -> bool:
 
 
 class BlobStoreContract(ABC):
-    """What every blob store does. The hooks look at the backend behind the adapter's back."""
+    """The contract of the blob store port. The hooks look at the backend behind the adapter's back."""
 
     @abstractmethod
     async def open_store(self) -> BlobStore:
@@ -58,7 +58,7 @@ class BlobStoreContract(ABC):
 
     @abstractmethod
     async def backend_blobs(self, store: BlobStore) -> dict[str, bytes]:
-        """Key and bytes of all blobs that the backend has."""
+        """Give key and bytes of all blobs that the backend has."""
 
     @abstractmethod
     async def lose_blob(self, store: BlobStore, key: str) -> None:
@@ -66,7 +66,7 @@ class BlobStoreContract(ABC):
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[BlobStore]:
-        """An open store, closed at the end."""
+        """Give an open store, closed at the end."""
         store = await self.open_store()
         try:
             yield store

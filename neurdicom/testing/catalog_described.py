@@ -1,18 +1,13 @@
-"""A part of the catalog's contract: headers with the edits that apply to them."""
-
-from collections.abc import Awaitable, Callable
+"""A part of the archive port's contract: headers and places with the edits that apply to them."""
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.catalog_suite import CatalogSuite
 
 
-class DescribedContract:
-    """Mixed into `CatalogContract`."""
-
-    def run(self, test: Callable[[Catalog], Awaitable[None]]) -> None:
-        """Run a test on an empty catalog, and close it."""
-        raise NotImplementedError
+class DescribedContract(CatalogSuite):
+    """Headers, places and edits of the instances below an entity."""
 
     def test_headers_come_with_the_edits_that_apply(self) -> None:
         async def test(catalog: Catalog) -> None:

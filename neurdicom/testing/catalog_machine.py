@@ -108,7 +108,7 @@ def _queries(draw: st.DrawFn) -> Query:
 
 
 class CatalogMachine(RuleBasedStateMachine):
-    """Subclass it, give `open_catalog`, and run `Subclass.TestCase`."""
+    """A state machine over an adapter and the model: subclass it, give `open_catalog`, run `Subclass.TestCase`."""
 
     #: Whether `reopen` rules are run (opening may be slow).
     reopens: ClassVar[bool] = True
@@ -135,7 +135,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     @property
     def tested(self) -> Catalog:
-        """The adapter under test."""
+        """Give the adapter under test."""
         if self.catalog is None:
             raise RuntimeError("the catalog is not open")
         return self.catalog

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance, Outcome, Page
+from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance, Page, StoreOutcome
 from neurdicom.dicom.query.attributes import AT_LEVEL, UID_KEYWORD, Level, snake_case
 from neurdicom.dicom.query.conditions import Query, Scalar, Value, matches, sort_key
 
@@ -20,23 +20,23 @@ class CatalogModel:
 
     # -- verbs -----------------------------------------------------------------------------------------------
 
-    def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
+    def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
         return [self._store_one(new) for new in arrivals]
 
-    def _store_one(self, new: NewInstance) -> Outcome:
+    def _store_one(self, new: NewInstance) -> StoreOutcome:
         old = self.instances.get(new.instance)
         if old is not None and old.blob.sha256 == new.blob.sha256:
             unused = new.blob.key if new.blob.key != old.blob.key else None
             self.garbage |= {unused} if unused else set()
-            return Outcome("duplicate", unused)
+            return StoreOutcome("duplicate", unused)
         self.instances.pop(new.instance, None)
         self.instances[new.instance] = new
         self.garbage.discard(new.blob.key)
         self._forget_edits()
         if old is None:
-            return Outcome("stored")
+            return StoreOutcome("stored")
         self.garbage.add(old.blob.key)
-        return Outcome("replaced", old.blob.key)
+        return StoreOutcome("replaced", old.blob.key)
 
     def delete(self, level: Level, entity: str) -> list[str] | None:
         if entity not in self.sources(level):
@@ -66,11 +66,11 @@ class CatalogModel:
     # -- what follows ----------------------------------------------------------------------------------------
 
     def parent(self, level: Level, entity: str) -> str:
-        """The id of the entity above."""
+        """Give the id of the entity above."""
         return _claims(self.sources(level)[entity])[level.above[-1]]
 
     def sources(self, level: Level) -> dict[str, NewInstance]:
-        """Every entity of a level with its earliest instance."""
+        """Give every entity of a level with its earliest instance."""
         if level is Level.INSTANCE:
             return dict(self.instances)
         found: dict[str, NewInstance] = {}
@@ -82,18 +82,18 @@ class CatalogModel:
         return list(self.instances).index(new.instance)
 
     def chain(self, instance: str) -> dict[Level, str]:
-        """The ids of an instance and of the entities it lies in."""
+        """Give the ids of an instance and of the entities it lies in."""
         series = self.instances[instance].series
         study = self.parent(Level.SERIES, series)
         patient = self.parent(Level.STUDY, study)
         return {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 
     def below(self, level: Level, entity: str) -> list[str]:
-        """The instances of an entity in the order of their arrival."""
+        """Give the instances of an entity in the order of their arrival."""
         return [instance for instance in self.instances if self.chain(instance)[level] == entity]
 
     def attributes(self, level: Level, entity: str) -> dict[str, Value]:
-        """The effective attributes of an entity."""
+        """Give the effective attributes of an entity."""
         source = self.sources(level)[entity].attributes
         values: dict[str, Value] = {a.field: source.get(a.field) for a in AT_LEVEL[level]}
         if level in UID_KEYWORD:

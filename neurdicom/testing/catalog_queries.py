@@ -1,20 +1,81 @@
-"""A part of the catalog's contract: what C-FIND and QIDO-RS ask."""
+"""A part of the archive port's contract: queries as C-FIND, QIDO-RS and lists ask them."""
 
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Word
 from neurdicom.errors import Invalid
 from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.catalog_suite import CatalogSuite
 
 
-class QueryContract:
-    """Mixed into `CatalogContract`."""
+class QueryContract(CatalogSuite):
+    """Conditions, pages, and what can't be asked."""
 
-    def run(self, test: Callable[[Catalog], Awaitable[None]]) -> None:
-        """Run a test on an empty catalog, and close it."""
-        raise NotImplementedError
+    def test_conditions_of_levels_above(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            more = arrival(3, patient="p2", study="1.2.2", series="1.2.2.1", patient_name="ROE", modality="MR")
+            await catalog.store([arrival(1), arrival(2), more])
+            for conditions, ids in (
+                ((Like("patient_name", "roe"),), ["1.9.3"]),
+                ((AnyOf("modality", ("ct", "US")), Between("instance_number", 2, None)), ["1.9.2"]),
+                ((AnyOf("study", ("1.2.1",)), AnyOf("patient", ("p1", "p2"))), ["1.9.1", "1.9.2"]),
+                ((Between("study_date", "20240103", None),), []),
+                ((AnyOf("image_type", ("primary",)), AnyOf("series", ("1.2.2.1",))), ["1.9.3"]),
+            ):
+                page = await catalog.find(Query(Level.INSTANCE, conditions))
+                assert [instance["id"] for instance in page.items] == ids, conditions
+
+        self.run(test)
+
+    def test_pages_and_totals(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(n, series=f"1.2.1.{n % 2}") for n in range(10, 35)])
+            query = Query(Level.INSTANCE, sort=(("series_instance_uid", True), ("instance_number", False)), limit=7)
+            found = []
+            for offset in range(0, 28, 7):
+                page = await catalog.find(replace(query, offset=offset))
+                assert page.total == 25
+                found += [item["instance_number"] for item in page.items]
+            assert found == [*range(11, 35, 2), *range(10, 35, 2)]
+            past = await catalog.find(replace(query, offset=100))
+            assert (past.items, past.total) == ([], 25)
+            none = await catalog.find(replace(query, limit=0))
+            assert (none.items, none.total) == ([], 25)
+            assert len((await catalog.find(replace(query, limit=None))).items) == 25
+
+        self.run(test)
+
+    def test_what_can_not_be_asked_is_invalid(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for query in (
+                Query(Level.STUDY, (AnyOf("modality", ("CT",)),)),
+                Query(Level.STUDY, (AnyOf("unknown", ("x",)),)),
+                Query(Level.INSTANCE, (AnyOf("pixel_spacing", (1.0,)),)),
+                Query(Level.PATIENT, (Between("patient_name", "A", "B"),)),
+                Query(Level.STUDY, sort=(("rows", False),)),
+                Query(Level.INSTANCE, (AnyOf("rows", (2**70,)),)),
+            ):
+                try:
+                    await catalog.find(query)
+                except Invalid as error:
+                    assert error.field, query
+                else:
+                    raise AssertionError(f"{query} was answered")
+
+        self.run(test)
+
+    def test_hostile_values_are_stored(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            odd = arrival(1, patient_name="$where[a]%_'\"\\^\ud800", instance_number=2**80, study_id="a*b?c[d]")
+            assert [outcome.status for outcome in await catalog.store([odd])] == ["stored"]
+            for pattern in ("A*B?C[D]", "a*[d]", "*[*"):
+                assert (await catalog.find(Query(Level.STUDY, (Like("study_id", pattern),)))).total == 1, pattern
+            assert (await catalog.find(Query(Level.STUDY, (Like("study_id", "a[*]b*"),)))).total == 0
+            assert (await catalog.find(Query(Level.STUDY, (Like("patient_name", "$where[a]*"),)))).total == 1
+
+        self.run(test)
 
     def test_pages_by_id(self) -> None:
         async def test(catalog: Catalog) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Fault:
-    """Replaces one async verb of an object while the context is open.
+    """A replacement of one async verb of an object while the context is open.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, NewInstance, Outcome
+from neurdicom.catalog.base import Catalog, NewInstance, StoreOutcome
 from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,9 @@ UNKNOWN_SECONDS = 120.0
 @dataclass(slots=True)
 class _Waiting:
     arrival: NewInstance
-    outcome: "asyncio.Future[Outcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    outcome: "asyncio.Future[StoreOutcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: StoreOutcome) -> None:
         if not self.outcome.done():  # who waited may have gone
             self.outcome.set_result(outcome)
 
@@ -99,7 +99,7 @@ class CommitQueue:
         self._background: set[asyncio.Task[None]] = set()
         self._unknown: dict[str, float] = {}
 
-    async def put(self, landing: Awaitable[NewInstance], lane: Lane) -> tuple[NewInstance, Outcome]:
+    async def put(self, landing: Awaitable[NewInstance], lane: Lane) -> tuple[NewInstance, StoreOutcome]:
         """Enter one arrival, once it has landed in the blob store. Cancelling the caller does not take it back.
 
         Raises
@@ -159,7 +159,7 @@ class CommitQueue:
             return
         await self._acknowledge(group, outcomes)
 
-    async def _acknowledge(self, group: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    async def _acknowledge(self, group: Sequence[_Waiting], outcomes: Sequence[StoreOutcome]) -> None:
         unused = [outcome.unused for outcome in outcomes if outcome.unused is not None]
         if unused:
             await self._delete(unused)
@@ -168,7 +168,7 @@ class CommitQueue:
         if self._unknown:
             self._later(self._settle_unknown())
 
-    def _settle(self, waiting: _Waiting, outcome: Outcome) -> None:
+    def _settle(self, waiting: _Waiting, outcome: StoreOutcome) -> None:
         if self._follower is not None and outcome.status != "duplicate":
             self._follower.note(waiting.arrival.series)
         waiting.settle(outcome)
@@ -206,7 +206,7 @@ class CommitQueue:
         for waiting in group:
             key = waiting.arrival.blob.key
             if key in known:
-                self._settle(waiting, Outcome("stored"))
+                self._settle(waiting, StoreOutcome("stored"))
             elif len(group) == 1:
                 await self._discard(key)
                 waiting.fail(error)

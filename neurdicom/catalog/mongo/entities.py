@@ -8,20 +8,21 @@ import orjson
 from pymongo import UpdateOne
 
 from neurdicom.catalog.base import Edit
+from neurdicom.catalog.claims import EntityClaims, with_edits
 from neurdicom.catalog.mongo.schema import MAX_PARTS, Document, collection, inherited, search_fields
 from neurdicom.catalog.mongo.unit import Unit
-from neurdicom.catalog.projection import Origin, to_json, with_edits
+from neurdicom.catalog.projection import to_json
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value, search_keys
 
 
 def edits_key(level: Level, entity: str) -> str:
-    """The id of the document with an entity's edits."""
+    """Give the id of the document with an entity's edits."""
     return f"{level}:{entity}"
 
 
 def as_edits(document: Document | None) -> list[Edit]:
-    """The edits that a document of `edits` holds, by field."""
+    """Give the edits that a document of `edits` holds, by field."""
     if document is None:
         return []
     level, entity = Level(document["level"]), document["entity"]
@@ -30,12 +31,12 @@ def as_edits(document: Document | None) -> list[Edit]:
 
 
 async def edits_of(unit: Unit, level: Level, entity: str) -> list[Edit]:
-    """The edits of one entity."""
+    """Give the edits of one entity."""
     return as_edits(await unit.one("edits", edits_key(level, entity)))
 
 
 def build(level: Level, entity: str, parent: Document | None, attributes: Mapping[str, Value], source: int) -> Document:
-    """A document above the instances, without counts of what lies below."""
+    """Make a document above the instances, without counts of what lies below."""
     document = {
         "_id": entity,
         **inherited(level, parent),
@@ -52,19 +53,19 @@ def build(level: Level, entity: str, parent: Document | None, attributes: Mappin
 
 
 def modalities_fields(modalities: set[Any]) -> Document:
-    """The modalities of a study's series, as shown and as searched."""
+    """Give the modalities of a study's series, as shown and as searched."""
     shown = sorted(str(one) for one in modalities if one)
     return {"modalities": shown, "keys_modalities": sorted(set(search_keys("modalities", [*shown])))}
 
 
-async def make(unit: Unit, level: Level, origin: Origin, source: int) -> Document:
-    """The document of the entity that an instance claims, made from its attributes if it is new."""
-    entity = origin.ids[level]
+async def make(unit: Unit, level: Level, claims: EntityClaims, source: int) -> Document:
+    """Find the document of the entity that an instance claims, made from its attributes if it is new."""
+    entity = claims.ids[level]
     found = await unit.one(collection(level), entity)
     if found is not None:
         return found
-    parent = await make(unit, level.parent, origin, source) if level.parent else None
-    attributes = with_edits(origin.at(level), await edits_of(unit, level, entity))
+    parent = await make(unit, level.parent, claims, source) if level.parent else None
+    attributes = with_edits(claims.at(level), await edits_of(unit, level, entity))
     document = build(level, entity, parent, attributes, source)
     await unit[collection(level)].insert_one(document, session=unit.session)
     return document
@@ -80,7 +81,7 @@ async def refresh(unit: Unit, level: Level, entity: str, *, force: bool = False)
 
 
 async def refresh_all(unit: Unit, touched: set[tuple[Level, str]], *, force: bool = False) -> None:
-    """`refresh` for many at once."""
+    """Bring many entities in step as `refresh` does."""
     entities: set[str] = set()
     for level in reversed(Level.INSTANCE.above):
         above: set[str] = set()
@@ -110,7 +111,7 @@ async def _refresh_one(unit: Unit, level: Level, entity: str, *, force: bool) ->
 
 
 async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
-    """Source, counts and modalities by what lies below; None if nothing does."""
+    """Find source, counts and modalities in what lies below; None if nothing does."""
     session = unit.session
     if level is Level.SERIES:
         first = await unit["instances"].find_one(
@@ -133,7 +134,7 @@ async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
 
 
 async def _renewed(unit: Unit, level: Level, entity: str, earlier: Document | None, below: Document) -> Document:
-    """The document of an entity that has `below` below it."""
+    """Make the document of an entity anew that has `below` below it."""
     source = below["source"]
     parent, attributes = None, None
     if earlier is not None and earlier["source"] == source:
@@ -143,9 +144,9 @@ async def _renewed(unit: Unit, level: Level, entity: str, earlier: Document | No
         header = await unit.one("headers", source * MAX_PARTS)
         if header is None:
             raise LookupError(f"the {level} {entity} has no header of arrival {source}")
-        origin = Origin.from_json(zlib.decompress(header["origin"]))
-        attributes = origin.at(level)
-        parent = await make(unit, level.parent, origin, source) if level.parent else None
+        claims = EntityClaims.from_json(zlib.decompress(header["origin"]))
+        attributes = claims.at(level)
+        parent = await make(unit, level.parent, claims, source) if level.parent else None
     shown = with_edits(attributes, await edits_of(unit, level, entity))
     return build(level, entity, parent, shown, source) | below
 

@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 def collection(level: Level) -> str:
-    """The name of a level's collection."""
+    """Give the name of a level's collection."""
     return {
         Level.PATIENT: "patients",
         Level.STUDY: "studies",
@@ -36,12 +36,12 @@ def collection(level: Level) -> str:
 
 
 def carried(level: Level) -> tuple[Level, ...]:
-    """The levels whose search fields a document of this level carries."""
+    """Give the levels whose search fields a document of this level carries."""
     return (level,) if level is Level.INSTANCE else (*level.above, level)
 
 
 def search_fields(level: Level, attributes: Mapping[str, Value]) -> Document:
-    """The search fields of a level's own attributes."""
+    """Give the search fields of a level's own attributes."""
     keys = zip(indexed(level), sort_values(level, attributes), strict=True)
     fields: Document = {f"by_{attribute.field}": key for attribute, key in keys if key is not None}
     for field, key in many_keys(level, attributes):
@@ -68,6 +68,12 @@ def _names(level: Level) -> Iterable[str]:
     for attribute in indexed(level):
         yield f"by_{attribute.field}"
         yield from (f"keys_{name}" for name in key_fields(attribute))
+
+
+def header_ids(instance: Document) -> list[int]:
+    """Give the ids of the documents that hold an instance's header."""
+    first = instance["arrival"] * MAX_PARTS
+    return list(range(first, first + instance["parts"]))
 
 
 async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
@@ -102,7 +108,7 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
 
 
 async def finished(database: "AsyncIOMotorDatabase[Document]") -> None:
-    """All documents have the search fields of this version."""
+    """Record that all documents have the search fields of this version."""
     made = {"version": VERSION, "fields": _all_names()}
     await database["meta"].update_one({"_id": "schema"}, {"$set": made}, upsert=True)
 

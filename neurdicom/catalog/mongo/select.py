@@ -11,19 +11,8 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.base import Entity, Page
 from neurdicom.catalog.mongo.schema import Document, carried, collection
-from neurdicom.catalog.projection import (
-    EXTRA_SORTS,
-    IN_STUDY,
-    LEVEL_NAMES,
-    assemble,
-    check_query,
-    clean,
-    has_many_keys,
-    is_text,
-    owner_of,
-    uid_field,
-    words_of,
-)
+from neurdicom.catalog.projection import assemble, clean, has_many_keys, uid_field, words_of
+from neurdicom.catalog.query_check import EXTRA_SORTS, IN_STUDY, LEVEL_NAMES, check_query, is_text, owner_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
 from neurdicom.dicom.query.conditions import (
     AnyOf,
@@ -64,14 +53,8 @@ def _entity(level: Level, document: Document) -> Entity:
     return entity
 
 
-async def get(database: Database, level: Level, entity: str) -> Entity | None:
-    """One entity by id."""
-    document = await database[collection(level)].find_one({"_id": entity}, _projection(level))
-    return _entity(level, document) if document else None
-
-
 async def find(database: Database, query: Query) -> Page:
-    """A page of entities, and the exact total."""
+    """Find a page of entities, and the exact total if it is counted."""
     check_query(query)
     level = query.level
     documents = database[collection(level)]
@@ -130,14 +113,14 @@ def _sort_field(level: Level, field: str) -> str:
 
 
 def _id_or(level: Level, owner: Level, field: str, otherwise: str) -> str:
-    """The member that holds an id, or the one given."""
+    """Give the member that holds an id, or the one given."""
     if field in LEVEL_NAMES or field == uid_field(owner):
         return "_id" if owner is level else owner.value
     return otherwise
 
 
 async def sop_classes(database: Database, studies: Sequence[str]) -> dict[str, list[str]]:
-    """The SOP classes in some studies."""
+    """List the SOP classes in some studies."""
     known = database[collection(Level.STUDY)].find({"_id": {"$in": list(studies)}}, {"_id": 1})
     instances, field = database["instances"], "by_sop_class_uid"
     return {one["_id"]: sorted(await instances.distinct(field, {"study": one["_id"]})) async for one in known}
@@ -165,7 +148,7 @@ async def _where(database: Database, level: Level, conditions: tuple[Condition, 
 
 
 async def _studies_with(database: Database, condition: Condition) -> Document:
-    """A test of a study's id: something in it meets a condition."""
+    """Write a test of a study's id: something in it meets a condition."""
     if condition.field == "modalities":
         where = _clause(Level.STUDY, condition)
         return {"$in": [one["_id"] async for one in database["studies"].find(where, {"_id": 1})]}
@@ -174,14 +157,14 @@ async def _studies_with(database: Database, condition: Condition) -> Document:
 
 
 def _in_instance(condition: Condition) -> Condition:
-    """A condition on the SOP classes of a study as one on an instance's."""
+    """Turn a condition on the SOP classes of a study into one on an instance's."""
     if isinstance(condition, Either):
         return Either(tuple(replace(each, field="sop_class_uid") for each in condition.conditions))
     return replace(condition, field="sop_class_uid")
 
 
 def _member(level: Level, condition: Condition) -> str | None:
-    """The member of a level's documents that a condition tests; None if they do not carry it."""
+    """Give the member of a level's documents that a condition tests; None if they do not carry it."""
     field = condition.field
     if field == "modalities":
         return "keys_modalities"
@@ -193,7 +176,7 @@ def _member(level: Level, condition: Condition) -> str | None:
 
 
 def _clause(level: Level, condition: Condition) -> Document:
-    """A condition on documents that carry its member."""
+    """Write a condition on documents that carry its member."""
     if isinstance(condition, Either):
         return {"$or": [_clause(level, each) for each in condition.conditions]}
     if isinstance(condition, Moment):
@@ -203,7 +186,7 @@ def _clause(level: Level, condition: Condition) -> Document:
 
 
 def _within(condition: Moment) -> Document:
-    """A date and time in a range; the bounds of the date alone come first, which an index finds."""
+    """Write the test of a date and time; the bounds of the date alone come first, which an index finds."""
     date, time = f"by_{condition.field}", f"by_{condition.time}"
     clauses: list[Document] = [{date: {"$exists": True}}]
     for end, beyond in ((condition.low, "$gt"), (condition.high, "$lt")):

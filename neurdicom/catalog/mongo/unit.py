@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
+from pymongo import UpdateOne
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError
 
 from neurdicom.catalog.mongo.schema import Document
@@ -26,7 +27,7 @@ _RETRIES = 5
 
 @dataclass
 class Intent:
-    """What a write may touch: an entry of the journal."""
+    """The entities and blobs that a write may touch: an entry of the journal."""
 
     touched: set[tuple[Level, str]] = field(default_factory=set)
     keys: list[str] = field(default_factory=list)
@@ -87,7 +88,7 @@ class Unit:
                 await self.database["journal"].update_one({"_id": self._entry}, more)
 
     async def settle(self) -> None:
-        """The write is whole."""
+        """Take the entry of a whole write off the journal."""
         if self._entry is not None:
             await self.database["journal"].delete_one({"_id": self._entry})
 
@@ -97,17 +98,17 @@ class Unit:
             await self.database[name].bulk_write(operations, session=self.session)
 
     async def all(self, name: str, where: Document, *fields: str) -> list[Document]:
-        """All documents that match, with some of their fields."""
+        """Give all documents that match, with some of their fields."""
         shown = dict.fromkeys(fields, 1) if fields else None
         return [one async for one in self.database[name].find(where, shown, session=self.session)]
 
     async def one(self, name: str, key: Any) -> Document | None:
-        """A document by id."""
+        """Give a document by id."""
         found: Document | None = await self.database[name].find_one({"_id": key}, session=self.session)
         return found
 
     async def among(self, name: str, ids: Iterable[Any], *fields: str, by: str = "_id") -> list[Document]:
-        """The documents of some ids, asked for in batches of bounded size."""
+        """Give the documents of some ids, asked for in batches of bounded size."""
         wanted, found = list(ids), []
         for start in range(0, len(wanted), 1000):
             found += await self.all(name, {by: {"$in": wanted[start : start + 1000]}}, *fields)
@@ -119,9 +120,13 @@ class Unit:
         for start in range(0, len(gone), 1000):
             await self.database[name].delete_many({"_id": {"$in": gone[start : start + 1000]}}, session=self.session)
 
+    async def add_garbage(self, keys: Iterable[str]) -> None:
+        """Record blobs that are to be deleted."""
+        await self.bulk("garbage", [UpdateOne({"_id": key}, {"$set": {"_id": key}}, upsert=True) for key in keys])
+
 
 class Units:
-    """Runs the writes of this process one after the other.
+    """The writes of this process, one after the other.
 
     Several servers may share a database that has transactions (a replica set, a sharded cluster); one without is for
     one server at a time.
@@ -194,7 +199,7 @@ class Units:
 
 
 def translated(error: PyMongoError) -> TooLarge | Unavailable:
-    """An error of the driver as one of ours."""
+    """Translate an error of the driver into one of ours."""
     if isinstance(error, DocumentTooLarge):
         return TooLarge(f"the header is larger than MongoDB takes: {error}")
     return Unavailable(f"MongoDB: {error}")

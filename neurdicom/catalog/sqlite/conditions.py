@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.projection import IN_STUDY, clean, has_many_keys, is_text, owner_of, words_of
+from neurdicom.catalog.projection import clean, has_many_keys, words_of
+from neurdicom.catalog.query_check import IN_STUDY, is_text, owner_of
 from neurdicom.dicom.query.attributes import BY_FIELD, UID_KEYWORD, Level, snake_case
 from neurdicom.dicom.query.conditions import (
     AnyOf,
@@ -26,7 +27,7 @@ _MOST_VARIABLES = 500
 
 
 def where_clause(query: Query, *, by_index: bool = True) -> tuple[str, list[Any]]:
-    """The WHERE clause; without `by_index` SQLite may check the conditions on a row, but not look rows up by them."""
+    """Write the WHERE clause; without `by_index` SQLite may check conditions on a row, but not look rows up by them."""
     level, conditions = query.level, query.conditions
     clauses: list[str] = []
     parameters: list[Any] = []
@@ -43,7 +44,7 @@ def where_clause(query: Query, *, by_index: bool = True) -> tuple[str, list[Any]
 
 
 def _condition(level: Level, condition: Condition, plus: str) -> tuple[str, list[Any]]:
-    """A condition on the rows of a level; `plus` before its column keeps SQLite from using an index on that."""
+    """Write a condition on the rows of a level; `plus` before its column keeps SQLite from using an index on that."""
     if isinstance(condition, Either):
         clauses, values = zip(*(_condition(level, each, plus) for each in condition.conditions), strict=True)
         return f"({' OR '.join(clauses)})", [value for each in values for value in each]
@@ -79,7 +80,7 @@ def _condition(level: Level, condition: Condition, plus: str) -> tuple[str, list
 
 
 def _studies_with(condition: Condition) -> tuple[str, list[Any]]:
-    """Rows of the studies in which something meets a condition."""
+    """Write a query for the studies in which something meets a condition."""
     below, field = IN_STUDY[condition.field]
     test, values = _test(f'{below}."{field}"', condition)
     if below is Level.SERIES:
@@ -88,7 +89,7 @@ def _studies_with(condition: Condition) -> tuple[str, list[Any]]:
 
 
 def _within(condition: Moment, prefix: str) -> tuple[str, list[Any]]:
-    """A date and time in a range; the bounds of the date alone come first, which an index finds."""
+    """Write the test of a date and time; the bounds of the date alone come first, which an index finds."""
     date, time = f'{prefix}"{condition.field}"', f'{prefix}"{condition.time}"'
     clauses, values = [f"{date} IS NOT NULL"], []
     for end, compare in ((condition.low, ">"), (condition.high, "<")):
@@ -99,7 +100,7 @@ def _within(condition: Moment, prefix: str) -> tuple[str, list[Any]]:
 
 
 def _any(condition: Condition) -> bool:
-    """Whether any value will do, which the column of the sort key tells too."""
+    """Tell whether any value will do, which the column of the sort key tells too."""
     return isinstance(condition, Like) and bool(condition.pattern) and not condition.pattern.strip("*")
 
 
@@ -145,7 +146,7 @@ def _like(column: str, pattern: str) -> tuple[str, list[Any]]:
 
 
 def _after(prefix: str) -> str | None:
-    """The least text above all that begin with a prefix, None if there is none."""
+    """Give the least text above all that begin with a prefix, None if there is none."""
     head = prefix.rstrip("\U0010ffff")
     if not head:
         return None

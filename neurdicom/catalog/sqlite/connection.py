@@ -123,7 +123,7 @@ class Connections:
             self._idle.put((generation, db))
 
     def _reader(self) -> tuple[int, sqlite3.Connection]:
-        """An idle reader that knows the latest statistics, or a new one."""
+        """Give an idle reader that knows the latest statistics, or a new one."""
         while not self._idle.empty():
             try:
                 generation, db = self._idle.get_nowait()
@@ -159,7 +159,7 @@ class Connections:
         return result
 
     def _analyze(self, db: sqlite3.Connection) -> None:
-        """Each time the catalog has doubled, tell SQLite's planner what is in it."""
+        """Tell SQLite's planner what is in the catalog, each time that has doubled."""
         count = db.execute("SELECT count FROM total WHERE level = 'instance'").fetchone()[0]
         if count < 2 * self._analyzed:
             return

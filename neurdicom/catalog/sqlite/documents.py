@@ -1,4 +1,9 @@
-"""JSON documents by kind and key."""
+"""The document port in SQLite.
+
+`document` has the documents by kind and key. `termed` numbers those that are indexed, in the order in which they were
+first put; `term` has a row for each term, so that the numbers of all that meet a condition are a range of its primary
+key.
+"""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -6,92 +11,178 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.base import Page
-from neurdicom.catalog.projection import holds, to_json
+from neurdicom.catalog.documents import ALL, DocumentPage, DocumentQuery, Documents, IndexedDocument
+from neurdicom.catalog.projection import clean, to_json
+from neurdicom.catalog.sqlite.connection import Connections
+from neurdicom.catalog.terms import Term, TermCondition, TermRange, encode_all, term_range
+
+_JSON_TYPES = {str: "text", int: "integer"}
 
 
-def put(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> None:
-    """Store in place of any earlier one, whose terms go."""
-    write(db, kind, key, document)
-    forget_terms(db, kind, key)
+class SqliteDocuments(Documents):
+    """The documents of one SQLite file."""
+
+    is_exclusive = True
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def get(self, kind: str, key: str) -> dict[str, Any] | None:
+        return await self._connections.read(lambda db: _get(db, kind, key))
+
+    async def put(self, kind: str, documents: Mapping[str, Mapping[str, Any] | IndexedDocument]) -> None:
+        await self._connections.write(lambda db: _put(db, kind, documents))
+
+    async def swap(
+        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    ) -> bool:
+        return await self._connections.write(lambda db: _swap(db, kind, key, before, after))
+
+    async def delete(self, kind: str, *keys: str) -> int:
+        return await self._connections.write(lambda db: _delete(db, kind, keys))
+
+    async def query(self, kind: str, query: DocumentQuery = ALL) -> DocumentPage:
+        return await self._connections.read(lambda db: _query(db, kind, query))
 
 
-def write(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> None:
-    """Store in place of any earlier one, and leave its terms alone."""
-    db.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, key, to_json(dict(document)).decode()))
-
-
-def add(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> bool:
-    """Store if the key is free."""
-    values = (kind, key, to_json(dict(document)).decode())
-    return db.execute("INSERT OR IGNORE INTO document VALUES (?, ?, ?)", values).rowcount == 1
-
-
-def get(db: sqlite3.Connection, kind: str, key: str) -> dict[str, Any] | None:
-    """A document by key."""
+def _get(db: sqlite3.Connection, kind: str, key: str) -> dict[str, Any] | None:
     row = db.execute("SELECT value FROM document WHERE kind = ? AND key = ?", (kind, key)).fetchone()
     return orjson.loads(row[0]) if row else None
 
 
-def find(db: sqlite3.Connection, kind: str, equal: Mapping[str, str | int | bool]) -> list[dict[str, Any]]:
-    """Documents whose members equal those given, by key."""
-    rows = db.execute("SELECT value FROM document WHERE kind = ? ORDER BY key", (kind,))
-    documents = (orjson.loads(value) for (value,) in rows)
-    return [document for document in documents if holds(document, equal)]
+# -- writing -------------------------------------------------------------------------------------------------
 
 
-def after(db: sqlite3.Connection, kind: str, key: str, limit: int) -> list[dict[str, Any]]:
-    """Documents by key, from the first after this one on."""
-    rows = db.execute(
-        "SELECT value FROM document WHERE kind = ? AND key > ? ORDER BY key LIMIT ?", (kind, key, limit)
-    ).fetchall()
-    return [orjson.loads(value) for (value,) in rows]
+def _put(db: sqlite3.Connection, kind: str, documents: Mapping[str, Mapping[str, Any] | IndexedDocument]) -> None:
+    for key, given in documents.items():
+        if isinstance(given, IndexedDocument):
+            _write(db, kind, key, given.document)
+            _index(db, kind, key, given.terms)
+        else:
+            _write(db, kind, key, given)
+            _remove_terms(db, kind, [key])
 
 
-def page(
-    db: sqlite3.Connection, kind: str, where: Mapping[str, str], limit: int, offset: int, descending: bool
-) -> Page:
-    """A page of the documents whose members are these texts, by key."""
-    condition = "".join([" WHERE kind = ?", *(" AND json_extract(value, ?) = ?" for _ in where)])
-    arguments = [kind, *(text for name, value in where.items() for text in (f'$."{name}"', value))]
-    (total,) = db.execute(f"SELECT count(*) FROM document{condition}", arguments).fetchone()
-    order = "DESC" if descending else "ASC"
-    rows = db.execute(
-        f"SELECT value FROM document{condition} ORDER BY key {order} LIMIT ? OFFSET ?", (*arguments, limit, offset)
-    )
-    return Page([orjson.loads(value) for (value,) in rows], total)
+def _write(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> None:
+    """Store in place of any earlier one, and leave its terms alone."""
+    db.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, key, to_json(dict(document)).decode()))
 
 
-def swap(
-    db: sqlite3.Connection, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
-) -> bool:
-    """Store in place of one that is as expected, or delete it."""
-    if get(db, kind, key) != orjson.loads(to_json(dict(before))):
-        return False
-    if after is None:
-        return delete(db, kind, key)
-    write(db, kind, key, after)
-    return True
+def _index(db: sqlite3.Connection, kind: str, key: str, terms: Sequence[Term]) -> None:
+    row = db.execute("SELECT number FROM termed WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+    if row is None:
+        number = db.execute("INSERT INTO termed (kind, key) VALUES (?, ?)", (kind, key)).lastrowid
+    else:
+        number = int(row[0])
+        db.execute("DELETE FROM term WHERE number = ?", (number,))
+    db.executemany("INSERT INTO term VALUES (?, ?)", ((term, number) for term in encode_all(kind, terms)))
 
 
-def delete(db: sqlite3.Connection, kind: str, key: str) -> bool:
-    """Delete a document, with its terms."""
-    forget_terms(db, kind, key)
-    return db.execute("DELETE FROM document WHERE kind = ? AND key = ?", (kind, key)).rowcount == 1
-
-
-def delete_all(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> int:
-    """Delete documents, with their terms; how many there were."""
+def _remove_terms(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> None:
     chosen = (kind, to_json(list(keys)).decode())
     those = "kind = ? AND key IN (SELECT value FROM json_each(?))"
     db.execute(f"DELETE FROM term WHERE number IN (SELECT number FROM termed WHERE {those})", chosen)
     db.execute(f"DELETE FROM termed WHERE {those}", chosen)
+
+
+def _swap(
+    db: sqlite3.Connection, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> bool:
+    expected = None if before is None else orjson.loads(to_json(dict(before)))
+    if _get(db, kind, key) != expected:
+        return False
+    if after is None:
+        _delete(db, kind, [key])
+    else:
+        _write(db, kind, key, after)
+    return True
+
+
+def _delete(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> int:
+    _remove_terms(db, kind, keys)
+    chosen = (kind, to_json(list(keys)).decode())
+    those = "kind = ? AND key IN (SELECT value FROM json_each(?))"
     return db.execute(f"DELETE FROM document WHERE {those}", chosen).rowcount
 
 
-def forget_terms(db: sqlite3.Connection, kind: str, key: str) -> None:
-    """A document has no terms any more."""
-    row = db.execute("SELECT number FROM termed WHERE kind = ? AND key = ?", (kind, key)).fetchone()
-    if row is not None:
-        db.execute("DELETE FROM term WHERE number = ?", row)
-        db.execute("DELETE FROM termed WHERE number = ?", row)
+# -- listing -------------------------------------------------------------------------------------------------
+
+
+def _query(db: sqlite3.Connection, kind: str, query: DocumentQuery) -> DocumentPage:
+    indexed = bool(query.conditions) or query.order == "creation"
+    chosen, arguments = _numbers(kind, query) if indexed else _rows(kind, query)
+    page = [-1 if query.limit is None else query.limit, query.offset]
+    order = "DESC" if query.descending else "ASC"
+    if not indexed:
+        # In the order of the primary key: what the offset skips is not read.
+        statement = f"SELECT value FROM document WHERE {chosen} ORDER BY key {order} LIMIT ? OFFSET ?"
+        tables = f"document WHERE {chosen}"
+    else:
+        column = "number" if query.order == "creation" else "key"
+        tables = f"({chosen})"
+        keyed = tables if query.order == "creation" else f"{tables} JOIN termed USING (number)"
+        statement = (
+            f"SELECT value FROM (SELECT number FROM {keyed} ORDER BY {column} {order} LIMIT ? OFFSET ?) AS page"
+            " JOIN termed ON termed.number = page.number"
+            " JOIN document ON document.kind = termed.kind AND document.key = termed.key"
+            f" ORDER BY termed.{column} {order}"
+        )
+    items = [orjson.loads(value) for (value,) in db.execute(statement, (*arguments, *page))]
+    total = None
+    if query.needs_count(len(items)):
+        (total,) = db.execute(f"SELECT count(*) FROM {tables}", arguments).fetchone()
+    return query.page(items, total)
+
+
+def _rows(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
+    """Write the condition on the rows of `document`."""
+    clauses = ["document.kind = ?"]
+    arguments: list[Any] = [kind]
+    if query.after is not None:
+        clauses.append(f"document.key {'<' if query.descending else '>'} ?")
+        arguments.append(query.after)
+    for name, value in query.equal.items():
+        # JSON's `true` is extracted as 1, an object as its text.
+        kept = str(value).lower() if isinstance(value, bool) else _JSON_TYPES[type(value)]
+        clauses.append("json_extract(value, ?) = ? AND json_type(value, ?) = ?")
+        path = f'$."{name}"'
+        arguments += [path, clean(value) if isinstance(value, str) else value, path, kept]
+    return " AND ".join(clauses), arguments
+
+
+def _numbers(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
+    """Write a query for the numbers of the indexed documents that are meant."""
+    chosen, arguments = _numbers_by_terms(kind, query.conditions)
+    if not query.equal and query.after is None:
+        return chosen, arguments
+    where, values = _rows(kind, query)
+    joined = "termed JOIN document ON document.kind = termed.kind AND document.key = termed.key"
+    return f"SELECT number FROM {joined} WHERE number IN ({chosen}) AND {where}", [*arguments, *values]
+
+
+def _numbers_by_terms(kind: str, conditions: Sequence[TermCondition]) -> tuple[str, list[Any]]:
+    if not conditions:
+        return "SELECT number FROM termed WHERE kind = ?", [kind]
+    # The first is a range of the primary key, and the others are looked up for each number in it: best one that is
+    # narrow.
+    ranges = sorted((term_range(kind, condition) for condition in conditions), key=lambda each: not each.exact)
+    parts, arguments = [], []
+    for place, each in enumerate(ranges):
+        where, values = _within(each)
+        parts.append(f"EXISTS (SELECT 1 FROM term WHERE number = found.number AND {where})" if place else where)
+        arguments += values
+        if each.without:
+            excluded = f"SELECT 1 FROM term WHERE number = found.number AND term IN ({_marks(each.without)})"
+            parts.append(f"NOT EXISTS ({excluded})")
+            arguments += each.without
+    return f"SELECT DISTINCT number FROM term AS found WHERE {' AND '.join(parts)}", arguments
+
+
+def _within(terms: TermRange) -> tuple[str, list[str]]:
+    if terms.exact:
+        return f"term IN ({_marks(terms.exact)})", [*terms.exact]
+    return "term >= ? AND term < ?", [terms.low, terms.high]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))

@@ -120,7 +120,7 @@ def write_index(db: sqlite3.Connection, level: Level, pk: int, attributes: Mappi
 
 @cache
 def has_keys(level: Level) -> bool:
-    """Whether the level has a table of search keys."""
+    """Tell whether the level has a table of search keys."""
     return any(has_many_keys(attribute) for attribute in indexed(level))
 
 

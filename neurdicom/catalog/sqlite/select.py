@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.base import Entity, Page
-from neurdicom.catalog.projection import assemble, check_query, owner_of
+from neurdicom.catalog.projection import assemble
+from neurdicom.catalog.query_check import check_query, owner_of
 from neurdicom.catalog.sqlite.conditions import ID_FIELDS, where_clause
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
 from neurdicom.dicom.query.conditions import Query
@@ -29,14 +30,14 @@ JOINS = {
 
 
 def get(db: sqlite3.Connection, level: Level, entity: str) -> Entity | None:
-    """One entity by id."""
+    """Give one entity by id."""
     row = db.execute(f"SELECT {_COLUMNS[level]} FROM {level}{JOINS[level]} WHERE {level}.id = ?", (entity,))
     found = row.fetchone()
     return _entity(level, found) if found else None
 
 
 def find(db: sqlite3.Connection, query: Query) -> Page:
-    """A page of entities, and the exact total if it is counted."""
+    """Find a page of entities, and the exact total if it is counted."""
     check_query(query)
     level = query.level
     everything = int(db.execute("SELECT count FROM total WHERE level = ?", (level,)).fetchone()[0])
@@ -67,7 +68,7 @@ def _count(db: sqlite3.Connection, query: Query) -> int:
 
 
 def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
-    """All rows that meet the conditions, by id; None if they are many."""
+    """Find all rows that meet the conditions, by id; None if they are many."""
     where, parameters = where_clause(query)
     rows = db.execute(
         f"SELECT {query.level}.id, {query.level}.pk FROM {query.level}{where} LIMIT ?", (*parameters, many)
@@ -77,7 +78,7 @@ def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
 
 
 def _page(db: sqlite3.Connection, query: Query, end: int, *, follow: bool) -> list[int]:
-    """The rows of a page, in order."""
+    """Find the rows of a page, in order."""
     where, parameters = where_clause(query, by_index=not follow)
     tables, order = _in_order(query.level, query.sort, follow=follow)
     page = db.execute(
@@ -115,7 +116,7 @@ def _entity(level: Level, row: tuple[Any, ...]) -> Entity:
 
 
 def sop_classes(db: sqlite3.Connection, studies: Sequence[str]) -> dict[str, list[str]]:
-    """The SOP classes in some studies."""
+    """List the SOP classes in some studies."""
     rows = db.execute(
         "SELECT DISTINCT study.id, instance.sop_class_uid FROM json_each(?) AS page"
         " CROSS JOIN study ON study.id = page.value CROSS JOIN series ON series.parent = study.pk"
@@ -129,7 +130,7 @@ def sop_classes(db: sqlite3.Connection, studies: Sequence[str]) -> dict[str, lis
 
 
 def _in_order(level: Level, sort: tuple[tuple[str, bool], ...], *, follow: bool) -> tuple[str, str]:
-    """The FROM and ORDER BY terms; with `follow` the table that the order begins with is the outer loop."""
+    """Write the FROM and ORDER BY terms; with `follow` the table that the order begins with is the outer loop."""
     terms, highest, first = [], level, level
     for field, descending in sort:
         owner = owner_of(field) if field in BY_FIELD else level

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
-from neurdicom.catalog.base import Edit, NewInstance, Outcome
-from neurdicom.catalog.projection import Origin, indexed, sort_values, to_json, with_edits
+from neurdicom.catalog.base import Edit, NewInstance, StoreOutcome
+from neurdicom.catalog.claims import EntityClaims, with_edits
+from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.sqlite.schema import add_keys, has_keys, write_index
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
@@ -33,7 +34,7 @@ class Writer:
 
     # -- storing ---------------------------------------------------------------------------------------------
 
-    def store(self, arrivals: Sequence[NewInstance]) -> list[Outcome]:
+    def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
         """Store arrivals in order."""
         last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'instance'").fetchone()
         first = (last[0] if last else 0) + 1
@@ -41,36 +42,36 @@ class Writer:
         self._write_counts()
         return outcomes
 
-    def _store_one(self, pk: int, new: NewInstance) -> Outcome:
+    def _store_one(self, pk: int, new: NewInstance) -> StoreOutcome:
         known = self._db.execute(
             "SELECT pk, parent, sha256, blob_key FROM instance WHERE id = ?", (new.instance,)
         ).fetchone()
         if known is None:
             self._insert_instance(pk, new)
-            return Outcome("stored")
+            return StoreOutcome("stored")
         old, parent, sha256, key = known
         same_file = key == new.blob.key  # told of again, as by a reindex
         if sha256 == new.blob.sha256:
             unused = None if same_file else new.blob.key
             self._add_garbage([unused] if unused else [])
-            return Outcome("duplicate", unused)
+            return StoreOutcome("duplicate", unused)
         self._remove_rows(Level.INSTANCE, [old])
         self._insert_instance(pk, new)
         self._refresh(Level.SERIES, parent)
         unused = None if same_file else key
         self._add_garbage([unused] if unused else [])
-        return Outcome("replaced", unused)
+        return StoreOutcome("replaced", unused)
 
     def _insert_instance(self, pk: int, new: NewInstance) -> None:
-        origin = Origin.from_arrival(new)
-        chain = self._chain(origin, pk)
-        attributes = with_edits(origin.at(Level.INSTANCE), edits_of(self._db, Level.INSTANCE, new.instance))
+        claims = EntityClaims.from_arrival(new)
+        chain = self._chain(claims, pk)
+        attributes = with_edits(claims.at(Level.INSTANCE), edits_of(self._db, Level.INSTANCE, new.instance))
         blob, layout = new.blob, to_json(dict(new.layout))
         own = (pk, new.instance, chain[0], blob.key, blob.size, blob.sha256, new.received, layout)
         values = (*own, to_json(attributes), *sort_values(Level.INSTANCE, attributes))
         self._db.execute(f"INSERT INTO instance VALUES ({_marks(values)})", values)
         add_keys(self._db, Level.INSTANCE, pk, attributes)
-        packed = zlib.compress(new.header, _COMPRESSION), zlib.compress(origin.to_json(), _COMPRESSION)
+        packed = zlib.compress(new.header, _COMPRESSION), zlib.compress(claims.to_json(), _COMPRESSION)
         self._db.execute("INSERT INTO header VALUES (?, ?, ?)", (pk, *packed))
         # A reindex may find a blob again that was to be deleted: it is in use now.
         self._db.execute("DELETE FROM garbage WHERE key = ?", (blob.key,))
@@ -78,12 +79,12 @@ class Writer:
         for level, row in zip((Level.SERIES, Level.STUDY, Level.PATIENT), chain, strict=True):
             self._images[level, row] += 1
 
-    def _chain(self, origin: Origin, source: int) -> tuple[int, int, int]:
-        """Rows of the series, study and patient that an instance falls in, made where they are new."""
-        entity = origin.ids[Level.SERIES]
+    def _chain(self, claims: EntityClaims, source: int) -> tuple[int, int, int]:
+        """Find the rows of the series, study and patient that an instance falls in, made where they are new."""
+        entity = claims.ids[Level.SERIES]
         chain = self._chains.get(entity)
         if chain is None:
-            row = self._ensure(Level.SERIES, origin, source)
+            row = self._ensure(Level.SERIES, claims, source)
             chain = self._chains[entity] = self._db.execute(
                 "SELECT series.pk, study.pk, study.parent FROM series JOIN study ON study.pk = series.parent"
                 " WHERE series.pk = ?",
@@ -91,17 +92,17 @@ class Writer:
             ).fetchone()
         return chain
 
-    def _ensure(self, level: Level, origin: Origin, source: int) -> int:
-        """The row of the entity that an instance claims, made from its attributes if it is new."""
-        entity = origin.ids[level]
+    def _ensure(self, level: Level, claims: EntityClaims, source: int) -> int:
+        """Find the row of the entity that an instance claims, made from its attributes if it is new."""
+        entity = claims.ids[level]
         row = self._db.execute(f"SELECT pk FROM {level} WHERE id = ?", (entity,)).fetchone()
         if row is not None:
             return int(row[0])
-        attributes = with_edits(origin.at(level), edits_of(self._db, level, entity))
+        attributes = with_edits(claims.at(level), edits_of(self._db, level, entity))
         names = ["id", "source", "attributes", *(f'"{attribute.field}"' for attribute in indexed(level))]
         values = [entity, source, to_json(attributes), *sort_values(level, attributes)]
         if level.parent:
-            parent = self._ensure(level.parent, origin, source)
+            parent = self._ensure(level.parent, claims, source)
             self._children[level.parent, parent] += 1
             names.append("parent")
             values.append(parent)
@@ -188,11 +189,11 @@ class Writer:
         if source == earlier:
             return
         packed = self._db.execute("SELECT origin FROM header WHERE pk = ?", (source,)).fetchone()[0]
-        origin = Origin.from_json(zlib.decompress(packed))
+        claims = EntityClaims.from_json(zlib.decompress(packed))
         self._db.execute(f"UPDATE {level} SET source = ? WHERE pk = ?", (source, pk))
-        self._show(level, pk, with_edits(origin.at(level), edits_of(self._db, level, entity)))
+        self._show(level, pk, with_edits(claims.at(level), edits_of(self._db, level, entity)))
         if level.parent:
-            parent = self._ensure(level.parent, origin, source)
+            parent = self._ensure(level.parent, claims, source)
             self._db.execute(f"UPDATE {level} SET parent = ? WHERE pk = ?", (parent, pk))
 
     def _show(self, level: Level, pk: int, attributes: Mapping[str, Value]) -> None:
@@ -239,7 +240,7 @@ class Writer:
         self._db.executemany("INSERT OR IGNORE INTO garbage VALUES (?)", ((key,) for key in keys))
 
     def forget_garbage(self, keys: Iterable[str]) -> None:
-        """The blobs of these keys are gone."""
+        """Take the keys of deleted blobs off the list."""
         self._db.executemany("DELETE FROM garbage WHERE key = ?", ((key,) for key in keys))
 
     def clear(self) -> None:
@@ -271,7 +272,7 @@ class Writer:
 
 
 def edits_of(db: sqlite3.Connection, level: Level, entity: str) -> list[Edit]:
-    """The edits of one entity, by field."""
+    """Give the edits of one entity, by field."""
     rows = db.execute(
         "SELECT field, value, user, time FROM edit WHERE level = ? AND entity = ? ORDER BY field", (level, entity)
     )

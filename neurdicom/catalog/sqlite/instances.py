@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import orjson
 
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
-from neurdicom.catalog.projection import applying_edits, described_instances
+from neurdicom.catalog.claims import applying_edits, described_instances
 from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 
 
 def _tables(level: Level) -> str:
-    """The tables in the order in which SQLite is to go through them: from the entity down, then up from it."""
+    """List the tables in the order in which SQLite is to go through them: from the entity down, then up from it."""
     tables, below = str(level), level
     while below.child is not None:
         tables += f" CROSS JOIN {below.child} ON {below.child}.parent = {below}.pk"

@@ -9,10 +9,9 @@ import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
+from neurdicom.catalog.claims import applying_edits, described_instances
 from neurdicom.catalog.mongo.entities import as_edits, edits_key
-from neurdicom.catalog.mongo.schema import Document, collection
-from neurdicom.catalog.mongo.writer import header_ids
-from neurdicom.catalog.projection import applying_edits, described_instances
+from neurdicom.catalog.mongo.schema import Document, collection, header_ids
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 

@@ -1,0 +1,101 @@
+"""The claims of instances on the entities above them, and the edits that apply to instances.
+
+Both adapters derive from here what an entity shows and where it hangs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from neurdicom.catalog.base import DescribedInstance, Edit, NewInstance
+from neurdicom.catalog.projection import to_json, uid_field
+from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Level
+from neurdicom.dicom.query.conditions import Value
+
+
+@dataclass(frozen=True, slots=True)
+class EntityClaims:
+    """The ids and attributes that an instance claims for itself and for the entities above.
+
+    An entity shows the attributes, and hangs below the parent, that its earliest instance claims. So what the
+    catalog answers follows from the stored files and the order of their arrival alone, and `reindex` gives it again.
+    """
+
+    ids: Mapping[Level, str]
+    attributes: Mapping[str, Value]
+
+    @classmethod
+    def from_arrival(cls, new: NewInstance) -> "EntityClaims":
+        """Take the claims of an arrival."""
+        ids = {
+            Level.PATIENT: new.patient,
+            Level.STUDY: new.study,
+            Level.SERIES: new.series,
+            Level.INSTANCE: new.instance,
+        }
+        return cls(ids, new.attributes)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "EntityClaims":
+        """Read the claims that `to_json` wrote."""
+        stored = orjson.loads(data)
+        return cls({Level(level): entity for level, entity in stored["ids"].items()}, stored["attributes"])
+
+    def to_json(self) -> bytes:
+        """Write the ids, and the attributes above the instance's own level, which the instance itself keeps."""
+        above = {
+            field: value
+            for field, value in self.attributes.items()
+            if value is not None and field in BY_FIELD and BY_FIELD[field].level is not Level.INSTANCE
+        }
+        return to_json({"ids": {level.value: entity for level, entity in self.ids.items()}, "attributes": above})
+
+    def at(self, level: Level) -> dict[str, Value]:
+        """Give the known attributes of one level, the id among them."""
+        own = {a.field: self.attributes.get(a.field) for a in AT_LEVEL[level]}
+        field = uid_field(level)
+        if field is not None:
+            own[field] = self.ids[level]
+        return {name: value for name, value in own.items() if value is not None}
+
+
+def with_edits(attributes: dict[str, Value], edits: list[Edit]) -> dict[str, Value]:
+    """Apply edits to attributes; an edit to None takes the attribute away."""
+    edited = {**attributes, **{edit.field: edit.value for edit in edits}}
+    return {field: value for field, value in edited.items() if value is not None}
+
+
+def described_instances(rows: Sequence[tuple[Sequence[str], bytes]], edits: Iterable[Edit]) -> list[DescribedInstance]:
+    """Join headers with the edits that apply to them.
+
+    Parameters
+    ----------
+    rows : sequence
+        For each instance the ids of all four levels, the patient's first, and its header.
+    edits : iterable of Edit
+        Those of any of these entities; each entity's by field.
+    """
+    applying = applying_edits([chain for chain, _ in rows], edits)
+    return [
+        DescribedInstance(study, series, instance, header, own)
+        for ((_, study, series, instance), header), own in zip(rows, applying, strict=True)
+    ]
+
+
+def applying_edits(chains: Iterable[Sequence[str]], edits: Iterable[Edit]) -> list[tuple[Edit, ...]]:
+    """Give the edits that apply to each of some instances.
+
+    Parameters
+    ----------
+    chains : iterable of sequence of str
+        For each instance the ids of all four levels, the patient's first.
+    edits : iterable of Edit
+        Those of any of these entities; each entity's by field.
+    """
+    kept: dict[tuple[Level, str], list[Edit]] = {}
+    for edit in edits:
+        kept.setdefault((edit.level, edit.entity), []).append(edit)
+    if not kept:
+        return [() for _ in chains]
+    return [tuple(edit for key in zip(Level, chain, strict=True) for edit in kept.get(key, ())) for chain in chains]

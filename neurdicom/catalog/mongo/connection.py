@@ -1,0 +1,114 @@
+"""The connection to a MongoDB database: opened with its schema up to date, its errors given as ours."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import ReturnDocument, WriteConcern
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+
+from neurdicom.catalog.mongo import schema, writer
+from neurdicom.catalog.mongo.schema import Document
+from neurdicom.catalog.mongo.unit import Unit, Units, translated
+from neurdicom.errors import Unavailable
+
+Database = AsyncIOMotorDatabase[Document]
+T = TypeVar("T")
+
+_PATIENCE = "serverSelectionTimeoutMS"
+_CONNECT_MILLISECONDS = 10_000
+
+
+class MongoConnection:
+    """The database that both ports share.
+
+    Parameters
+    ----------
+    uri : str
+        `mongodb://...`, with the options of the driver.
+    database : str, optional
+        Name of the database; by default the one that the URI names, else `neurdicom`.
+    transactions : bool, optional
+        Whether to use transactions; by default if the server is known to have them.
+    """
+
+    def __init__(self, uri: str, database: str | None, transactions: bool | None) -> None:
+        self._uri = uri
+        self._name = database
+        self._transactions = transactions
+        self._client: AsyncIOMotorClient[Document] | None = None
+        self._opened: tuple[Database, Units] | None = None
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Raises `Unavailable`."""
+        try:
+            self._opened = await self._open()
+        except (InvalidURI, ConfigurationError) as error:
+            await self.close()
+            raise Unavailable(f"MongoDB can't be reached by this URI: {error}") from error
+        except PyMongoError as error:
+            await self.close()
+            raise translated(error) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(self) -> tuple[Database, Units]:
+        # The URI's own options win.
+        patience: dict[str, Any] = {} if _PATIENCE.lower() in self._uri.lower() else {_PATIENCE: _CONNECT_MILLISECONDS}
+        self._client = AsyncIOMotorClient(self._uri, **patience)
+        hello = await self._client.admin.command("hello")
+        offered = bool(hello.get("setName")) or hello.get("msg") == "isdbgrid"
+        transactions = offered if self._transactions is None else self._transactions
+        named = self._client[self._name] if self._name else self._client.get_default_database("neurdicom")
+        database = named.with_options(write_concern=WriteConcern(w="majority" if offered else 1, j=True))
+        outdated = await schema.prepare(database)
+        units = Units(self._client, database, transactions=transactions, recover=writer.recover)
+        await units.settled()
+        if outdated:
+            await writer.rebuild(Unit(database, None))
+            await schema.finished(database)
+        return database, units
+
+    async def close(self) -> None:
+        """Finish the writes under way, then disconnect. Idempotent."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened[1].finish()
+        client, self._client = self._client, None
+        if client is not None:
+            # The driver says goodbye to the server and waits for its answer.
+            await asyncio.to_thread(client.close)
+
+    async def use(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        """Run reads, or a write of one document, on the database. Raises `Unavailable` or `TooLarge`."""
+        database, _ = self._open_now()
+        try:
+            return await work(database)
+        except PyMongoError as error:
+            raise translated(error) from error
+
+    async def write(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
+        """Run a write of many documents, whole or not at all. Raises `Unavailable` or `TooLarge`."""
+        _, units = self._open_now()
+        try:
+            return await units.write(work)
+        except PyMongoError as error:
+            raise translated(error) from error
+
+    def _open_now(self) -> tuple[Database, Units]:
+        if self._opened is None:
+            raise Unavailable("the catalog is not open")
+        return self._opened
+
+
+async def take_numbers(database: Database, counter: str, count: int) -> int:
+    """Reserve so many consecutive numbers of a counter; answers the first.
+
+    Numbers may be lost with a write that fails; they only need to grow.
+    """
+    found = await database["meta"].find_one_and_update(
+        {"_id": counter}, {"$inc": {"last": count}}, upsert=True, return_document=ReturnDocument.AFTER
+    )
+    return int(found["last"]) - count + 1

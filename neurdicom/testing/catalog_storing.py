@@ -1,0 +1,129 @@
+"""A part of the archive port's contract: storing arrivals."""
+
+import asyncio
+from dataclasses import replace
+
+from neurdicom.catalog.base import Catalog, StoreOutcome
+from neurdicom.dicom.header import BlobRef
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query
+from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.catalog_suite import CatalogSuite
+
+
+class StoringContract(CatalogSuite):
+    """Outcomes, counts, and where attributes come from."""
+
+    def test_store_and_get_every_level(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            assert await catalog.store([arrival(1), arrival(2, series="1.2.1.2", modality="MR")]) == [
+                StoreOutcome("stored"),
+                StoreOutcome("stored"),
+            ]
+            study = await catalog.get(Level.STUDY, "1.2.1")
+            assert study is not None
+            assert study["modalities"] == ["CT", "MR"]
+            assert (study["patient"], study["patient_name"]) == ("p1", "DOE^JOHN")
+            assert (study["series_count"], study["images_count"]) == (2, 2)
+            assert study["accession_number"] is None
+            series = await catalog.get(Level.SERIES, "1.2.1.2")
+            assert series is not None
+            assert (series["patient"], series["study"], series["images_count"]) == ("p1", "1.2.1", 1)
+            instance = await catalog.get(Level.INSTANCE, "1.9.1")
+            assert instance is not None
+            assert (instance["series"], instance["size"], instance["sha256"]) == ("1.2.1.1", 1001, "sha-1")
+            assert instance["image_type"] == ["ORIGINAL", "PRIMARY"]
+            assert await catalog.get(Level.STUDY, "9.9") is None
+            assert await self.backend_blobs(catalog) == {"1.9.1": "blob-1-sha-1", "1.9.2": "blob-2-sha-2"}
+
+        self.run(test)
+
+    def test_a_duplicate_leaves_its_blob_to_the_garbage(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            again = replace(arrival(1), blob=BlobRef("again", 1001, "sha-1"))
+            assert await catalog.store([arrival(1), again]) == [
+                StoreOutcome("stored"),
+                StoreOutcome("duplicate", "again"),
+            ]
+            assert await catalog.store([arrival(1)]) == [StoreOutcome("duplicate")]  # the same blob: still in use
+            assert await catalog.garbage() == ["again"]
+            await catalog.forget_garbage(["again", "never there"])
+            assert await catalog.garbage() == []
+
+        self.run(test)
+
+    def test_a_replacement_takes_the_place_of_the_earlier_file(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            first, second = arrival(1), arrival(1, sha256="new", patient_name="ROE^JANE", rows=7)
+            await catalog.store([first])
+            assert await catalog.locate("1.9.1") is not None  # known to the adapter's caches
+            assert await catalog.store([second]) == [StoreOutcome("replaced", "blob-1-sha-1")]
+            location = await catalog.locate("1.9.1")
+            assert location is not None
+            assert (location.blob, location.edited) == (second.blob, False)
+            assert location.layout == second.layout
+            study = await catalog.get(Level.STUDY, "1.2.1")
+            assert study is not None
+            assert (study["patient_name"], study["images_count"]) == ("ROE^JANE", 1)
+            assert await catalog.headers(Level.PATIENT, "p1") == [second.header]
+            assert await catalog.garbage() == ["blob-1-sha-1"]
+            assert await catalog.known_blobs(["blob-1-sha-1", "blob-1-new", "x"]) == {"blob-1-new"}
+
+        self.run(test)
+
+    def test_a_replacement_moves_and_empty_parents_go(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(1), arrival(2, patient="p2", study="1.2.2", series="1.2.2.1")])
+            await catalog.edit(Level.STUDY, "1.2.1", {"study_id": "S"}, user="u", time="t")
+            moved = arrival(1, sha256="new", patient="p2", study="1.2.2", series="1.2.2.2", modality="US")
+            assert [outcome.status for outcome in await catalog.store([moved])] == ["replaced"]
+            assert await catalog.get(Level.PATIENT, "p1") is None
+            assert await catalog.get(Level.SERIES, "1.2.1.1") is None
+            study = await catalog.get(Level.STUDY, "1.2.2")
+            assert study is not None
+            assert (study["modalities"], study["series_count"], study["images_count"]) == (["CT", "US"], 2, 2)
+            assert [page.total for page in [await catalog.find(Query(level)) for level in Level]] == [1, 1, 2, 2]
+            await catalog.store([arrival(3)])
+            back = await catalog.get(Level.STUDY, "1.2.1")
+            assert back is not None
+            assert back["study_id"] is None, "the edits of an entity go with it"
+
+        self.run(test)
+
+    def test_attributes_come_from_the_earliest_instance_that_is_left(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(1, study_id="A"), arrival(2, study_id="B", patient="p2", patient_name="B")])
+            study = await catalog.get(Level.STUDY, "1.2.1")
+            assert study is not None
+            assert (study["study_id"], study["patient"]) == ("A", "p1")
+            assert await catalog.get(Level.PATIENT, "p2") is None
+            await catalog.delete(Level.INSTANCE, "1.9.1")
+            study = await catalog.get(Level.STUDY, "1.2.1")
+            assert study is not None
+            assert (study["study_id"], study["patient"], study["patient_name"]) == ("B", "p2", "B")
+            assert await catalog.get(Level.PATIENT, "p1") is None
+
+        self.run(test)
+
+    def test_parallel_stores_count_exactly(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            batches = [[arrival(40 * b + i, series=f"1.2.1.{i % 3}") for i in range(40)] for b in range(8)]
+            await asyncio.gather(*(catalog.store(batch) for batch in batches))
+            patient = await catalog.get(Level.PATIENT, "p1")
+            assert patient is not None
+            assert (patient["studies_count"], patient["images_count"]) == (1, 320)
+            page = await catalog.find(Query(Level.SERIES))
+            assert sum(series["images_count"] for series in page.items) == 320
+            assert (await catalog.find(Query(Level.INSTANCE, limit=1))).total == 320
+
+        self.run(test)
+
+    def test_digests(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(n) for n in range(3)])
+            assert await catalog.digests(["1.9.2", "none", "1.9.0"]) == {"1.9.0": "sha-0", "1.9.2": "sha-2"}
+            assert await catalog.digests([]) == {}
+            await catalog.store([arrival(2, sha256="new")])
+            assert await catalog.digests(["1.9.2"]) == {"1.9.2": "new"}
+
+        self.run(test)

@@ -1,0 +1,105 @@
+"""The hooks of the catalog's contract suites: how an adapter is opened, and looked at behind its back."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
+
+
+class CatalogSuite(ABC):
+    """Base of the suites; each test begins with an empty catalog."""
+
+    @abstractmethod
+    async def open_catalog(self) -> Catalog:
+        """Open an empty catalog.
+
+        Returns
+        -------
+        Catalog
+            Closed by the suite.
+        """
+
+    @abstractmethod
+    async def reopen(self, catalog: Catalog) -> Catalog:
+        """Open the same backend anew, as the next process would.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            The one that was open; it is closed.
+
+        Returns
+        -------
+        Catalog
+        """
+
+    @abstractmethod
+    async def backend_blobs(self, catalog: Catalog) -> dict[str, str]:
+        """Read instances from the backend behind the adapter's back.
+
+        Parameters
+        ----------
+        catalog : Catalog
+
+        Returns
+        -------
+        dict of str to str
+            Instance id to blob key.
+        """
+
+    @abstractmethod
+    async def backend_documents(self, catalog: Catalog, kind: str, key: str, document: dict[str, Any]) -> None:
+        """Write a document into the backend behind the adapter's back.
+
+        Parameters
+        ----------
+        catalog : Catalog
+        kind, key : str
+        document : dict
+        """
+
+    def run(self, test: Callable[[Catalog], Awaitable[None]]) -> None:
+        """Run a test on an empty catalog, and close it.
+
+        Parameters
+        ----------
+        test : callable
+            A coroutine function of the catalog.
+        """
+
+        async def go() -> None:
+            async with self.opened(await self.open_catalog()) as catalog:
+                await test(catalog)
+
+        asyncio.run(go())
+
+    def run_documents(self, test: Callable[[Documents], Awaitable[None]]) -> None:
+        """Run a test on the document port of an empty catalog, and close it.
+
+        Parameters
+        ----------
+        test : callable
+            A coroutine function of the documents.
+        """
+        self.run(lambda catalog: test(catalog.documents))
+
+    @asynccontextmanager
+    async def opened(self, catalog: Catalog) -> AsyncIterator[Catalog]:
+        """Close a catalog at the end of the context.
+
+        Parameters
+        ----------
+        catalog : Catalog
+
+        Yields
+        ------
+        Catalog
+        """
+        try:
+            yield catalog
+        finally:
+            await catalog.close()
