@@ -140,7 +140,7 @@ class Components:
 
 def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Executor) -> Components:
     """Make all services; none is started yet."""
-    users = UserService(storage.catalog, settings.data, session_seconds=settings.session_hours * 3600)
+    users = UserService(storage.documents, settings.data, session_seconds=settings.session_hours * 3600)
     tools = compose_tools(settings, storage, pool)
     results = ResultStore(storage.catalog, settings.data / "results", pool, size=settings.results_size)
     archive = compose_archive(settings, storage, tools, results)
@@ -205,7 +205,7 @@ def compose_processing(
 
 def compose_network(settings: Settings, storage: Storage, archive: Archive, retrieval: Retrieval) -> Network:
     """Make what speaks with remote nodes, and what they speak with."""
-    nodes = NodeService(storage.catalog)
+    nodes = NodeService(storage.documents)
     transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
     verbs = ArchiveVerbs(archive.query, transfer, nodes)
     door = Door(settings, archive.ingest, nodes, verbs, storage.blobs.spool_folder)

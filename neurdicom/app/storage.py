@@ -7,6 +7,7 @@ from neurdicom.archive.reindex import ReindexReport, reindex
 from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.config import Settings
 from neurdicom.data_folder import FolderLock
 from neurdicom.processing.result_files import mark_unclean
@@ -32,10 +33,15 @@ def make_blobs(settings: Settings) -> BlobStore:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where everything lies."""
+    """The opened backends of a data folder."""
 
     catalog: Catalog
     blobs: BlobStore
+
+    @property
+    def documents(self) -> Documents:
+        """The document port of the catalog."""
+        return self.catalog.documents
 
 
 async def open_storage(settings: Settings, stack: AsyncExitStack) -> Storage:

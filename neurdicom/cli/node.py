@@ -74,7 +74,7 @@ def _run(settings: Settings, work: Callable[[NodeService], Awaitable[Result]]) -
         catalog = make_catalog(settings)
         try:
             await catalog.open()
-            return await work(NodeService(catalog))
+            return await work(NodeService(catalog.documents))
         finally:
             await catalog.close()
 

@@ -99,7 +99,7 @@ async def _open_users(settings: Settings) -> AsyncIterator[UserService]:
     catalog = make_catalog(settings)
     try:
         await catalog.open()
-        users = UserService(catalog, settings.data, session_seconds=settings.session_hours * 3600)
+        users = UserService(catalog.documents, settings.data, session_seconds=settings.session_hours * 3600)
         try:
             yield users
         finally:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.errors import Conflict, NotFound
 from neurdicom.nodes.fields import from_document, parse_node, to_document
 from neurdicom.nodes.peer import Node
@@ -26,12 +26,12 @@ class NodeService:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
         Keeps one document for each node, credentials included.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
         self._changing = asyncio.Lock()
         self._by_ae: dict[str, Node] = {}
         self._until = 0.0
@@ -39,11 +39,11 @@ class NodeService:
 
     async def list(self) -> list[Node]:
         """All nodes, by name."""
-        return [from_document(document) for document in await self._catalog.find_documents(_KIND)]
+        return [from_document(document) for document in (await self._documents.query(_KIND)).items]
 
     async def get(self, name: str) -> Node:
         """One node. Raises `NotFound`."""
-        document = await self._catalog.get_document(_KIND, name)
+        document = await self._documents.get(_KIND, name)
         if document is None:
             raise NotFound(f"there is no DICOM node {name!r}")
         return from_document(document)
@@ -71,7 +71,7 @@ class NodeService:
         node = parse_node(fields)
         async with self._changing:
             await self._check_ae_title(node)
-            if not await self._catalog.add_document(_KIND, node.name, to_document(node)):
+            if not await self._documents.add(_KIND, node.name, to_document(node)):
                 raise Conflict(f"there is a DICOM node {node.name!r} already", field="name")
             self._changed()
         log.info("DICOM node %s was made (%s)", node.name, node.protocol)
@@ -85,7 +85,7 @@ class NodeService:
         async with self._changing:
             node = parse_node(fields, before=await self.get(name))
             await self._check_ae_title(node)
-            await self._catalog.put_document(_KIND, name, to_document(node))
+            await self._documents.put(_KIND, {name: to_document(node)})
             self._changed()
         log.info("DICOM node %s was changed (%s)", node.name, node.protocol)
         return node
@@ -93,7 +93,7 @@ class NodeService:
     async def remove(self, name: str) -> None:
         """Forget a node. Raises `NotFound`."""
         async with self._changing:
-            if not await self._catalog.delete_document(_KIND, name):
+            if not await self._documents.delete(_KIND, name):
                 raise NotFound(f"there is no DICOM node {name!r}")
             self._changed()
         log.info("DICOM node %s was removed", name)

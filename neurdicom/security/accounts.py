@@ -9,7 +9,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import DocumentQuery, Documents
 from neurdicom.errors import Conflict, Invalid
 from neurdicom.security.access import Principal
 
@@ -69,44 +69,44 @@ class User:
 class Accounts:
     """The users' documents."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
 
     async def add(self, user: User) -> None:
         """Store a new user. Raises `Conflict` if the address is taken."""
-        if not await self._catalog.add_document(_KIND, user.email, asdict(user)):
+        if not await self._documents.add(_KIND, user.email, asdict(user)):
             raise Conflict(f"there is a user {user.email} already", field="email")
 
     async def find(self, user: str) -> User | None:
         """A user by id."""
-        found = _newest(await self._catalog.find_documents(_KIND, id=user))
+        found = _newest((await self._documents.query(_KIND, DocumentQuery({"id": user}))).items)
         return found.get(user)
 
     async def find_by_email(self, email: str) -> User | None:
         """A user by address, which is in the form that `check_email` answers."""
-        document = await self._catalog.get_document(_KIND, email)
+        document = await self._documents.get(_KIND, email)
         return None if document is None else await self.find(document["id"])
 
     async def list(self) -> list[User]:
         """All users, by address."""
-        found = _newest(await self._catalog.find_documents(_KIND))
+        found = _newest((await self._documents.query(_KIND)).items)
         return sorted(found.values(), key=lambda user: user.email)
 
     async def change(self, user: User, **changes: Any) -> User:
         """Store a changed user. Raises `Conflict` if a new address is taken."""
         changed = replace(user, revision=user.revision + 1, **changes)
         if changed.email == user.email:
-            await self._catalog.put_document(_KIND, changed.email, asdict(changed))
+            await self._documents.put(_KIND, {changed.email: asdict(changed)})
         else:
             # A crash between the two leaves both documents; `_newest` then passes over the earlier one.
             await self.add(changed)
-            await self._catalog.delete_document(_KIND, user.email)
+            await self._documents.delete(_KIND, user.email)
         return changed
 
     async def remove(self, user: User) -> None:
         """Delete a user, under every address that an interrupted change may have left."""
-        for document in await self._catalog.find_documents(_KIND, id=user.id):
-            await self._catalog.delete_document(_KIND, document["email"])
+        page = await self._documents.query(_KIND, DocumentQuery({"id": user.id}))
+        await self._documents.delete(_KIND, *(document["email"] for document in page.items))
 
 
 def new_id() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal, Self
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import DocumentQuery, Documents
 
 _KIND = "token"
 _PREFIX = "nd_"  # lets people and secret scanners tell what a leaked string is
@@ -55,8 +55,8 @@ def digest_of(token: str) -> str:
 class TokenStore:
     """Tokens as documents of the catalog, by digest."""
 
-    def __init__(self, catalog: Catalog, *, clock: Callable[[], float] = time.time) -> None:
-        self._catalog = catalog
+    def __init__(self, documents: Documents, *, clock: Callable[[], float] = time.time) -> None:
+        self._documents = documents
         self._clock = clock
 
     async def issue(self, user: str, *, purpose: TokenPurpose, lifetime: float | None) -> tuple[str, Token]:
@@ -79,12 +79,12 @@ class TokenStore:
         now = self._clock()
         expires = None if lifetime is None else now + lifetime
         token = Token(digest_of(secret), user, purpose, now, expires)
-        await self._catalog.put_document(_KIND, token.digest, asdict(token))
+        await self._documents.put(_KIND, {token.digest: asdict(token)})
         return secret, token
 
     async def find(self, digest: str) -> Token | None:
         """A token that is valid now."""
-        document = await self._catalog.get_document(_KIND, digest)
+        document = await self._documents.get(_KIND, digest)
         if document is None:
             return None
         token = Token.from_document(document)
@@ -92,13 +92,13 @@ class TokenStore:
 
     async def revoke(self, digest: str) -> bool:
         """End one token; False if there was none."""
-        return await self._catalog.delete_document(_KIND, digest)
+        return bool(await self._documents.delete(_KIND, digest))
 
     async def revoke_all(self, user: str, *, purpose: TokenPurpose | None = None, keep: str | None = None) -> int:
         """End a user's tokens, of one purpose or of both, but for the digest `keep`; answers how many."""
         equal = {"user": user} if purpose is None else {"user": user, "purpose": purpose}
         count = 0
-        for document in await self._catalog.find_documents(_KIND, **equal):
+        for document in (await self._documents.query(_KIND, DocumentQuery(equal))).items:
             if document["digest"] != keep:
                 count += await self.revoke(document["digest"])
         return count
@@ -107,7 +107,7 @@ class TokenStore:
         """Delete expired tokens, of one user or of all; answers how many."""
         now = self._clock()
         equal = {} if user is None else {"user": user}
-        documents = await self._catalog.find_documents(_KIND, **equal)
+        documents = (await self._documents.query(_KIND, DocumentQuery(equal))).items
         expired = [token for token in map(Token.from_document, documents) if token.expired(now)]
         for token in expired:
             await self.revoke(token.digest)

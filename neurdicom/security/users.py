@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from neurdicom.security import accounts as checks
 from neurdicom.security.access import LOCAL_ADMINISTRATOR, Principal
@@ -37,7 +37,7 @@ class UserService:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
         Where accounts and tokens are kept.
     folder : Path
         The data folder, where the first administrator's one-time password is kept.
@@ -50,9 +50,9 @@ class UserService:
         Knows the tokens that this service gives out, and forgets those that it ends.
     """
 
-    def __init__(self, catalog: Catalog, folder: Path, *, session_seconds: float) -> None:
-        self._accounts = Accounts(catalog)
-        self._tokens = TokenStore(catalog)
+    def __init__(self, documents: Documents, folder: Path, *, session_seconds: float) -> None:
+        self._accounts = Accounts(documents)
+        self._tokens = TokenStore(documents)
         self._passwords = Passwords()
         self._throttle = Throttle()
         self._folder = folder

@@ -123,7 +123,7 @@ def test_finding_by_ae_title(tmp_path: Path) -> None:
         catalog = SqliteCatalog(tmp_path / "catalog.sqlite")
         await catalog.open()
         try:
-            nodes = NodeService(catalog)
+            nodes = NodeService(catalog.documents)
             assert await nodes.find_ae("CT 1") is None
             made = await nodes.add(DIMSE)
             assert await nodes.find_ae("CT 1") == made

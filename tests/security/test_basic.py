@@ -38,7 +38,7 @@ class Counted:
         self.checks = 0
         self._users = users
         self.authenticator = Authenticator(
-            TokenStore(users._accounts._catalog, clock=clock), users._accounts.find, self._verify, clock=clock
+            TokenStore(users._accounts._documents, clock=clock), users._accounts.find, self._verify, clock=clock
         )
 
     async def _verify(self, email: str, password: str, address: str):  # type: ignore[no-untyped-def]

@@ -106,7 +106,7 @@ def test_sessions_expire(tmp_path: Path) -> None:
             signed_in = await users.sign_in("ann@example.org", PASSWORD, address=HERE)
             assert signed_in.expires == pytest.approx(time.time() + 3600, abs=60)
             clock = Clock(time.time())
-            tokens = TokenStore(users._accounts._catalog, clock=clock)
+            tokens = TokenStore(users._accounts._documents, clock=clock)
             authenticator = Authenticator(tokens, users._accounts.find, users.verify, clock=clock)
             bearer = f"Bearer {signed_in.token}"
             clock.now = signed_in.expires - 1
@@ -125,7 +125,7 @@ def test_what_another_process_revokes_is_heeded(tmp_path: Path) -> None:
             token = (await server.sign_in("ann@example.org", PASSWORD, address=HERE)).token
             clock = Clock(time.time())
             authenticator = Authenticator(
-                TokenStore(server._accounts._catalog, clock=clock), server._accounts.find, server.verify, clock=clock
+                TokenStore(server._accounts._documents, clock=clock), server._accounts.find, server.verify, clock=clock
             )
             assert await authenticator.authenticate(None, token) is not None
             assert await command_line.revoke_tokens(str(user["id"])) == 1
@@ -225,11 +225,11 @@ def test_a_change_of_address_that_was_cut_off(tmp_path: Path) -> None:
     async def run() -> None:
         async with open_users(tmp_path) as users:
             user = await add(users)
-            old = await users._accounts._catalog.get_document("user", "ann@example.org")
+            old = await users._accounts._documents.get("user", "ann@example.org")
             await users.change(str(user["id"]), {"email": "new@example.org"}, by=ROOT)
             assert old is not None
-            await users._accounts._catalog.put_document("user", "ann@example.org", old)
-            accounts = Accounts(users._accounts._catalog)
+            await users._accounts._documents.put("user", {"ann@example.org": old})
+            accounts = Accounts(users._accounts._documents)
             assert [each.email for each in await accounts.list()] == ["new@example.org"]
             signed_in = await users.sign_in("ann@example.org", PASSWORD, address=HERE)
             assert signed_in.user.email == "new@example.org"

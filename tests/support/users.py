@@ -25,7 +25,7 @@ async def open_users(folder: Path, catalog: Catalog | None = None) -> AsyncItera
     folder.mkdir(exist_ok=True)
     catalog = catalog or SqliteCatalog(folder / "catalog.sqlite")
     await catalog.open()
-    users = UserService(catalog, folder, session_seconds=3600)
+    users = UserService(catalog.documents, folder, session_seconds=3600)
     try:
         yield users
     finally:
