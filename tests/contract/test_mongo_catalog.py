@@ -13,6 +13,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.testing.catalog import CatalogContract
 from neurdicom.testing.catalog_machine import CatalogMachine
+from neurdicom.testing.document_machine import DocumentMachine
 
 
 class TestMongoCatalog(CatalogContract):
@@ -68,16 +69,27 @@ class MongoMachine(CatalogMachine):
         return again
 
 
-def test_random_operations(mongodb_uri: str) -> None:
-    class Machine(MongoMachine):
-        uri, name = mongodb_uri, f"machine_{uuid.uuid4().hex[:12]}"
+class MongoDocumentMachine(DocumentMachine):
+    uri = ""
+    name = ""
 
-    case = Machine.TestCase
+    async def open_catalog(self) -> Catalog:
+        with MongoClient(self.uri) as client:
+            client[self.name]["documents"].delete_many({})
+        catalog = MongoCatalog(self.uri, self.name)
+        await catalog.open()
+        return catalog
+
+
+@pytest.mark.parametrize(("machine", "examples"), [(MongoMachine, 8), (MongoDocumentMachine, 10)])
+def test_random_operations(mongodb_uri: str, machine: type[MongoMachine | MongoDocumentMachine], examples: int) -> None:
+    database = f"machine_{uuid.uuid4().hex[:12]}"
+    case = type("Machine", (machine,), {"uri": mongodb_uri, "name": database}).TestCase
     case.settings = settings(
-        max_examples=8, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=examples, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck)
     )
     try:
         case().runTest()
     finally:
         with MongoClient(mongodb_uri) as client:
-            client.drop_database(Machine.name)
+            client.drop_database(database)

@@ -13,6 +13,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.testing.catalog import CatalogContract
 from neurdicom.testing.catalog_machine import CatalogMachine
+from neurdicom.testing.document_machine import DocumentMachine
 
 
 class TestSqliteCatalog(CatalogContract):
@@ -40,18 +41,19 @@ class TestSqliteCatalog(CatalogContract):
         db.close()
 
 
-class SqliteMachine(CatalogMachine):
+class InFolder:
+    """A catalog in a folder that goes at the end."""
+
+    catalog: Catalog | None
+
     async def open_catalog(self) -> Catalog:
         self.folder = tempfile.TemporaryDirectory()
+        return await self.open_file()
+
+    async def open_file(self) -> Catalog:
         catalog = SqliteCatalog(Path(self.folder.name) / "catalog.sqlite")
         await catalog.open()
         return catalog
-
-    async def reopen(self, catalog: Catalog) -> Catalog:
-        await catalog.close()
-        again = SqliteCatalog(Path(self.folder.name) / "catalog.sqlite")
-        await again.open()
-        return again
 
     def teardown(self) -> None:
         super().teardown()
@@ -59,7 +61,23 @@ class SqliteMachine(CatalogMachine):
             self.folder.cleanup()
 
 
+class SqliteMachine(InFolder, CatalogMachine):
+    async def reopen(self, catalog: Catalog) -> Catalog:
+        await catalog.close()
+        return await self.open_file()
+
+
+class SqliteDocumentMachine(InFolder, DocumentMachine):
+    pass
+
+
 TestSqliteMachine = SqliteMachine.TestCase
 TestSqliteMachine.settings = settings(
     max_examples=30, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+TestSqliteDocumentMachine = SqliteDocumentMachine.TestCase
+TestSqliteDocumentMachine.settings = settings(
+    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
