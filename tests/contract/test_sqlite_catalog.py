@@ -41,6 +41,26 @@ class TestSqliteCatalog(CatalogContract):
         db.close()
 
 
+class PlainCatalog(SqliteCatalog):
+    """The embedded catalog with the defaults of the port in place of its own verbs."""
+
+    get = Catalog.get
+    sop_classes = Catalog.sop_classes
+    locate = Catalog.locate
+    digests = Catalog.digests
+    headers = Catalog.headers
+    edits = Catalog.edits
+
+
+class TestDefaults(TestSqliteCatalog):
+    """An adapter that writes the abstract verbs alone keeps the contract."""
+
+    async def open_catalog(self) -> Catalog:
+        catalog = PlainCatalog(self.path)
+        await catalog.open()
+        return catalog
+
+
 class InFolder:
     """A catalog in a folder that goes at the end."""
 
