@@ -1,0 +1,11 @@
+"""The Python client of the REST API, synchronous and asynchronous.
+
+It owns how requests are described, how answers and event streams are read, and the connections. It imports `errors`
+and httpx, and nothing else of this package: it is to be installed without the server.
+"""
+
+from neurdicom.client.client import AsyncClient, Client
+from neurdicom.client.events import ServerSentEvent
+from neurdicom.client.instances import ToolOutput
+
+__all__ = ["AsyncClient", "Client", "ServerSentEvent", "ToolOutput"]

@@ -1,0 +1,185 @@
+"""Server-sent events (WHATWG HTML 9.2): their form, and a stream that goes on after a broken connection. No I/O."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from neurdicom.client.protocol import ApiResponse, JsonObject, error_of, not_neurdicom
+from neurdicom.errors import Unavailable
+
+#: Seconds without an event after which the connection counts as lost; a job's stream has one every ten.
+SILENCE_SECONDS = 30.0
+
+#: Seconds that a server which went away may take to come back.
+PATIENCE_SECONDS = 120.0
+
+#: Seconds before the first attempt to connect again, unless the server says otherwise, and at most before any.
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 10.0
+
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event.
+
+    Attributes
+    ----------
+    type : str
+        Of a job: `progress`, `result`, `failure` or `end`.
+    data : dict
+        Its JSON: how the job stands, or one item of it.
+    id : str or None
+        Its place in the stream; None where the stream can't go on from.
+    """
+
+    type: str
+    data: JsonObject
+    id: str | None = None
+
+
+@dataclass(slots=True)
+class EventParser:
+    """Reads the events of one connection; one that the connection cut off is dropped.
+
+    Attributes
+    ----------
+    retry : float or None
+        Seconds after which the server wants clients to connect again.
+    """
+
+    retry: float | None = None
+    _buffer: bytes = b""
+    _fields: dict[str, str] = field(default_factory=dict)
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes; answers the events that are whole by now."""
+        # Not `splitlines`, which would split at characters that JSON may hold, such as U+2028.
+        *lines, self._buffer = _LINE_END.split(self._buffer + data)
+        events = []
+        for line in lines:
+            if line:
+                self._take(line.decode("utf-8", "replace"))
+            elif (event := self._dispatch()) is not None:
+                events.append(event)
+        return events
+
+    def _take(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data" and "data" in self._fields:
+            self._fields["data"] += "\n" + value
+        elif name in ("data", "event", "id"):
+            self._fields[name] = value
+        elif name == "retry" and value.isascii() and value.isdecimal():
+            self.retry = int(value) / 1000
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        fields, self._fields = self._fields, {}
+        try:
+            data = json.loads(fields["data"])
+        except (KeyError, ValueError):  # a comment, or nothing of a NeurDICOM server's
+            return None
+        return ServerSentEvent(fields.get("event", "message"), data, fields.get("id"))
+
+
+class EventStream:
+    """The events of a job, over as many connections as it takes: what to ask for, and when to ask again.
+
+    Parameters
+    ----------
+    path : str
+        Where the events are.
+    query : sequence of (str, str)
+        Query arguments.
+    """
+
+    def __init__(self, path: str, query: Sequence[tuple[str, str]] = ()) -> None:
+        self.path = path
+        self.query = query
+        self.is_over = False
+        self._parser = EventParser()
+        self._last: str | None = None
+        self._heard: float | None = None
+        self._delay = _FIRST_DELAY
+        self._problem: Exception | None = None
+
+    def connect(self, now: float) -> dict[str, str]:
+        """Begin a connection; answers the headers of its request."""
+        self._parser = EventParser()
+        self._problem = None
+        if self._heard is None:
+            self._heard = now
+        return {"Accept": "text/event-stream"} | ({} if self._last is None else {"Last-Event-ID": self._last})
+
+    def feed(self, data: bytes, now: float) -> list[ServerSentEvent]:
+        """Take bytes of the connection.
+
+        Parameters
+        ----------
+        data : bytes
+            As they come.
+        now : float
+            Seconds of a monotonic clock.
+
+        Returns
+        -------
+        list of ServerSentEvent
+            Those that are whole by now; after `end`, `is_over` is true.
+        """
+        events = self._parser.feed(data)
+        if events:
+            self._heard = now
+            self._delay = self._parser.retry or _FIRST_DELAY
+            self._last = next((event.id for event in reversed(events) if event.id is not None), self._last)
+            self.is_over = events[-1].type == "end"
+        return events
+
+    def refuse(self, response: ApiResponse) -> None:
+        """Take an answer that is no stream of events.
+
+        Raises
+        ------
+        NeurdicomError
+            The server refuses to tell of the job; connecting again does not help.
+        """
+        if response.status == HTTPStatus.NO_CONTENT:
+            self.is_over = True
+            return
+        error = not_neurdicom(response) if response.status == HTTPStatus.OK else error_of(response)
+        if not isinstance(error, Unavailable):
+            raise error
+        self._problem = error
+
+    def lose(self, error: Exception) -> None:
+        """Take note of why the connection broke."""
+        self._problem = error
+
+    def delay(self, url: str, now: float) -> float:
+        """Compute when to connect again; each attempt without an event doubles the time.
+
+        Parameters
+        ----------
+        url : str
+            The server's, for the message.
+        now : float
+            Seconds of a monotonic clock.
+
+        Returns
+        -------
+        float
+            Seconds from now.
+
+        Raises
+        ------
+        Unavailable
+            The server has been away for too long.
+        """
+        if self._heard is not None and now - self._heard > PATIENCE_SECONDS:
+            reason = "it ends the stream" if self._problem is None else str(self._problem)
+            raise Unavailable(f"{url} does not answer any more: {reason}") from self._problem
+        delay = min(self._delay, _LONGEST_DELAY)
+        self._delay = 2 * delay
+        return delay
