@@ -3,25 +3,21 @@
 Everything goes over HTTP as any client's requests do. The study comes from the test files in pydicom's wheel.
 """
 
-import io
-import json
 import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import click
 from pydicom import data as pydicom_data
 
+from neurdicom.client import Client
 from neurdicom.errors import Unavailable
 from neurdicom.plugins.devtools.packing import pack_folder
 from neurdicom.security.bootstrap import read_first_sign_in
@@ -32,33 +28,6 @@ FILES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")
 TEST_FILES = Path(pydicom_data.__path__[0]) / "test_files"
 
 READY = re.compile(r"ready at (http://\S+)")
-
-
-class Client:
-    """The few requests of the demo. Raises `Unavailable` with the server's own words when one is refused."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.token = ""
-
-    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
-        """Send one request and answer the body."""
-        headers = {"Content-Type": kind} if body is not None else {}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 (our own URL)
-        try:
-            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-                content: bytes = answer.read()
-                return content
-        except urllib.error.HTTPError as error:
-            with error:
-                problem = error.read().decode(errors="replace")
-            raise Unavailable(f"{method} {path} was answered with {error.code}: {problem}") from error
-
-    def json(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
-        """Send one request and answer the parsed JSON."""
-        return json.loads(self.request(method, path, body, kind))
 
 
 @contextmanager
@@ -85,13 +54,13 @@ def running_server(data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str
             process.terminate()
 
 
-def zip_study() -> bytes:
-    """The demo's DICOM files as a ZIP."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+def zip_study(scratch: Path) -> Path:
+    """Pack the demo's DICOM files into a ZIP."""
+    path = scratch / "study.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in FILES:
             archive.write(TEST_FILES / name, name)
-    return buffer.getvalue()
+    return path
 
 
 def free_port(port: int) -> int:
@@ -105,34 +74,34 @@ def free_port(port: int) -> int:
     return port
 
 
-def pack(folder: Path, scratch: Path) -> bytes:
-    """The archive of a plugin in source form; a native one is built first, with its own make file."""
+def pack(folder: Path, scratch: Path) -> Path:
+    """Pack a plugin in source form; a native one is built first, with its own make file."""
     if not (folder / "plugin.py").exists():
         subprocess.run(["make", "--silent", "-C", str(folder.parent), folder.name], check=True)
     archive = scratch / f"{folder.name}.zip"
     pack_folder(folder, archive)
-    return archive.read_bytes()
+    return archive
 
 
 def show(client: Client, sources: Path, output: Path) -> None:
     """Upload the study and the plugins, run them, and keep what comes back."""
-    results = client.json("POST", "/api/instances", zip_study(), "application/zip")["results"]
-    click.echo(f"uploaded {len(results)} images")
-    picture, *_ = (each["id"] for each in results if each["file"] == FILES[0])
-    with tempfile.TemporaryDirectory(prefix="neurdicom-demo-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="neurdicom-demo-") as scratch_name:
+        scratch = Path(scratch_name)
+        results = client.instances.upload(zip_study(scratch))
+        click.echo(f"uploaded {len(results)} images")
+        picture, *_ = (each["id"] for each in results if each["file"] == FILES[0])
         guids = {}
         for folder in (sources / "plugins/hello", sources / "plugins/threshold", sources / "native_examples/invert"):
-            plugin = client.json("POST", "/api/plugins", pack(folder, Path(scratch)), "application/zip")
+            plugin = client.plugins.install(pack(folder, scratch))
             guids[folder.name] = plugin["id"]
             click.echo(f"installed {plugin['name']} {plugin['version'] or ''} ({plugin['kind']})")
-    wanted = {
-        "original.png": f"/api/instances/{picture}/image",
-        "inverted.png": f"/api/instances/{picture}/process/by_plugin/{guids['invert']}",
-        "threshold.png": f"/api/instances/{picture}/process/by_plugin/{guids['threshold']}",
-        "hello.json": f"/api/instances/{picture}/process/by_plugin/{guids['hello']}",
-    }
-    for name, path in wanted.items():
-        (output / name).write_bytes(client.request("GET", path))
+    shown = {"original.png": (f"/api/instances/{picture}/image", client.instances.image(picture))}
+    for name, plugin_folder in (("inverted.png", "invert"), ("threshold.png", "threshold"), ("hello.json", "hello")):
+        guid = guids[plugin_folder]
+        path = f"/api/instances/{picture}/process/by_plugin/{guid}"
+        shown[name] = (path, client.instances.process(picture, plugin=guid).content)
+    for name, (path, content) in shown.items():
+        (output / name).write_bytes(content)
         click.echo(f"{output / name}  from GET {path}")
 
 
@@ -152,17 +121,17 @@ def demo(output: Path, sources: Path, port: int, once: bool) -> None:
     output.mkdir(parents=True, exist_ok=True)
     data = output / "data"
     with running_server(data, free_port(port)) as (process, url):
-        client = Client(url)
         first = read_first_sign_in(data)
         if first is None:
             raise Unavailable(f"the password of {data} was changed; delete {output} for a fresh demo")
-        body = json.dumps({"email": first.email, "password": first.password}).encode()
-        client.token = client.json("POST", "/api/users/auth", body)["token"]
-        show(client, sources.resolve(), output)
+        with Client(url) as anyone:
+            token = anyone.sign_in(first.email, first.password)["token"]
+        with Client(url, token) as client:
+            show(client, sources.resolve(), output)
         click.echo(f"\nURL:      {url}  (the API's page: {url}/api/docs)")
         click.echo(f"Sign in:  {first.email} with {first.password}")
-        click.echo(f"Token:    {client.token}")
-        click.echo(f"Try:      curl -H 'Authorization: Bearer {client.token}' {url}/api/studies")
+        click.echo(f"Token:    {token}")
+        click.echo(f"Try:      curl -H 'Authorization: Bearer {token}' {url}/api/studies")
         if once:
             return
         click.echo("The server runs until Ctrl-C.")

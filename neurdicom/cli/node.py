@@ -1,27 +1,23 @@
 """`neurdicom node add | list | remove`: DICOM nodes from the command line, also while the server runs."""
 
-import asyncio
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from neurdicom.config import Settings, load_settings
+from neurdicom.cli.storage import ask_secret, catalog_options, run_with_documents, settings_of
+from neurdicom.config import Settings
 from neurdicom.nodes.service import NodeService
 
-Result = TypeVar("Result")
+ResultT = TypeVar("ResultT")
 
 
 @click.group()
-@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), envvar="NEURDICOM_CONFIG")
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder of the server.")
-@click.option("--mongodb-uri", help="The server's MongoDB, where it has one.")
+@catalog_options
 @click.pass_context
-def node(context: click.Context, config: Path | None, data: Path | None, mongodb_uri: str | None) -> None:
+def node(context: click.Context, /, **options: Any) -> None:
     """Manage DICOM nodes: the peers to query, retrieve from and send to. A running server heeds it within seconds."""
-    context.obj = load_settings(config, data=data, mongodb_uri=mongodb_uri)
+    context.obj = settings_of(options)
 
 
 @node.command()
@@ -39,9 +35,9 @@ def add(settings: Settings, /, name: str, url: str | None, username: str | None,
     """Add a node, DIMSE (--ae-title, --host, --port) or DICOMweb (--url)."""
     fields |= {"name": name, "protocol": "DICOMWEB" if url else "DIMSE", "url": url, "username": username}
     if username:
-        fields["password"] = _ask("Password")
+        fields["password"] = ask_secret("Password")
     if token:
-        fields["token"] = _ask("Token")
+        fields["token"] = ask_secret("Token")
     given = {field: value for field, value in fields.items() if value is not None}
     added = _run(settings, lambda nodes: nodes.add(given))
     click.echo(f"added {added.name} ({added.protocol})")
@@ -65,24 +61,5 @@ def remove(settings: Settings, name: str) -> None:
     click.echo(f"removed {name}")
 
 
-def _run(settings: Settings, work: Callable[[NodeService], Awaitable[Result]]) -> Result:
-    async def run() -> Result:
-        from neurdicom.app import make_catalog  # brings the whole server, which `--help` need not wait for
-
-        if not settings.mongodb_uri:
-            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        catalog = make_catalog(settings)
-        try:
-            await catalog.open()
-            return await work(NodeService(catalog.documents))
-        finally:
-            await catalog.close()
-
-    return asyncio.run(run())
-
-
-def _ask(what: str) -> str:
-    if sys.stdin.isatty():
-        secret: str = click.prompt(what, hide_input=True)
-        return secret
-    return sys.stdin.readline().rstrip("\r\n")
+def _run(settings: Settings, work: Callable[[NodeService], Awaitable[ResultT]]) -> ResultT:
+    return run_with_documents(settings, lambda documents: work(NodeService(documents)))

@@ -1,12 +1,19 @@
-"""`neurdicom plugin new | pack | check | include-dir | cmake-dir`, and what `cli_server` adds: plugins in commands."""
+"""`neurdicom plugin`: plugins in the making, and those of a running server."""
 
 import asyncio
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import click
 
-from neurdicom.cli.server import install, list_plugins, remove
+from neurdicom.client import Client
+from neurdicom.errors import Invalid, NeurdicomError
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
 from neurdicom.processing.work import FORMATS
@@ -125,11 +132,76 @@ def check(
     It is loaded as an upload does, and run on sample images and on the files of --on. Where something is wrong the exit
     status is 1.
     """
-    from neurdicom.plugins.devtools.command import Wishes, run_check  # numpy and pydicom, which no other command needs
+    from neurdicom.cli.console import introduce_plugin, show_report
+    from neurdicom.plugins.devtools.command import CheckOptions, run_check  # numpy and pydicom, as no other command
 
-    wishes = Wishes(own, samples, params, frame, form, output, timeout, memory, slow, sanitize, library, allow, as_json)
-    context.exit(0 if asyncio.run(run_check(path, wishes)) else 1)
+    options = CheckOptions(own, samples, params, frame, form, output, timeout, memory, slow, sanitize, library, allow)
+    report = asyncio.run(run_check(path, options, (lambda *_: None) if as_json else introduce_plugin))
+    if as_json:
+        click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        if all(finding.check is not Check.LOAD for finding in report.findings):
+            click.echo("It loads and unloads in a worker.")
+        show_report(report)
+        if output is not None and report.ok:
+            click.echo(f"The result is in {output}")
+    context.exit(0 if report.ok else 1)
 
 
-for command in (install, list_plugins, remove):
-    plugin.add_command(command)
+def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--server` and `--token`; it gets an open client as its first argument."""
+
+    @click.option(
+        "--server", envvar="NEURDICOM_SERVER", default="http://localhost:8080", show_default=True, metavar="URL"
+    )
+    @click.option("--token", envvar="NEURDICOM_TOKEN", help="A bearer token (better: in the environment).")
+    @wraps(command)
+    def run(server: str, token: str | None, **given: Any) -> Any:
+        with Client(server, token) as client:
+            try:
+                return command(client, **given)
+            except Invalid as error:  # the server's answer; the command itself is right, and ends with status 1
+                raise NeurdicomError(str(error)) from error
+
+    return run
+
+
+@plugin.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@_server_options
+def install(client: Client, path: Path) -> None:
+    """Install the plugin at PATH, a folder or an archive, on a running server; it replaces an older version."""
+    with _packed(path) as package:
+        installed = client.plugins.install(package)
+    click.echo(f"installed {installed['name']} {installed['version']} ({installed['id']})")
+
+
+@plugin.command("list")
+@_server_options
+def list_plugins(client: Client) -> None:
+    """List the plugins of a running server: id, name, version, kind and state, separated by tabs."""
+    for each in client.plugins.list():
+        click.echo("\t".join(str(each[field] or "") for field in ("id", "name", "version", "kind", "state")))
+
+
+@plugin.command()
+@click.argument("id")
+@_server_options
+def remove(client: Client, id: str) -> None:
+    """Remove the plugin of an ID from a running server."""
+    client.plugins.remove(id)
+    click.echo(f"removed {id}")
+
+
+@contextmanager
+def _packed(path: Path) -> Iterator[Path]:
+    """Pack a folder for the moment; an archive is taken as it is."""
+    if not path.is_dir():
+        yield path
+        return
+    from neurdicom.plugins.devtools.packing import pack_folder
+
+    with tempfile.TemporaryDirectory(prefix="neurdicom-") as scratch:
+        package = Path(scratch, "plugin.zip")
+        pack_folder(path, package)
+        yield package

@@ -7,19 +7,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from neurdicom.archive.selection import MANY
+from neurdicom.cli.console import JobBar, JobLines, JobView
+from neurdicom.cli.jobs import ProcessingJobs, ServerJobs, ToolType
 from neurdicom.config import load_settings
 from neurdicom.errors import Invalid, NeurdicomError, Unavailable
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.processing.work import FORMATS
-
-if TYPE_CHECKING:
-    from neurdicom.cli.console import Show
-    from neurdicom.cli.jobs import Jobs
 
 #: Exit statuses: something failed; the job was cancelled.
 FAILED, CANCELLED = 1, 130
@@ -83,8 +81,9 @@ def process(
     """
     if (server is None) == (data is None):
         raise Invalid("--server or --data is expected: a running server, or the folder of a stopped one")
+    tool_type: ToolType = "model" if is_model else "plugin"
     request: dict[str, Any] = {
-        "model" if is_model else "plugin": tool,
+        tool_type: tool,
         "format": options["form"],
         "store": options["store"],
         "cache": not options["no_cache"],
@@ -93,30 +92,28 @@ def process(
     }
     request |= _selected(ids, filters, level, everything=everything)
     texts = _pairs(params, "param")
-
-    # These bring libraries that a server which starts by this command line has no need of.
-    from neurdicom.cli.console import Bar, Lines
-    from neurdicom.cli.jobs import FolderJobs, HttpJobs
-
-    show = Lines() if as_json else Bar()
+    view = JobLines() if as_json else JobBar()
 
     async def run() -> int:
-        jobs: Jobs
-        if data is not None:
-            jobs = await FolderJobs.open(load_settings(config, data=data, dimse_port=0))
-        else:
-            assert server is not None
-            jobs = HttpJobs(server, token)
+        jobs = await _open(server, token, data, config)
         try:
-            taken = await jobs.params("model" if is_model else "plugin", tool)
-            return await _watch(jobs, request | {"params": convert_arguments(taken, texts, {})}, show)
+            taken = await jobs.params(tool_type, tool)
+            return await _watch(jobs, request | {"params": convert_arguments(taken, texts, {})}, view)
         finally:
             await jobs.close()
 
     context.exit(asyncio.run(run()))
 
 
-async def _watch(jobs: "Jobs", request: dict[str, Any], show: "Show") -> int:
+async def _open(server: str | None, token: str | None, data: Path | None, config: Path | None) -> ProcessingJobs:
+    if server is not None:
+        return ServerJobs(server, token)
+    from neurdicom.cli.folder_jobs import FolderJobs  # brings the whole server
+
+    return await FolderJobs.open(load_settings(config, data=data, dimse_port=0))
+
+
+async def _watch(jobs: ProcessingJobs, request: dict[str, Any], view: JobView) -> int:
     job = await jobs.submit(request)
     if request["dry_run"]:
         click.echo(json.dumps(job))
@@ -134,14 +131,14 @@ async def _watch(jobs: "Jobs", request: dict[str, Any], show: "Show") -> int:
         if cancelling:
             watching.cancel()
         else:
-            show.note("cancelling; once more leaves at once")
+            view.note("cancelling; once more leaves at once")
             cancelling.append(loop.create_task(cancel()))
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     try:
-        with show:
+        with view:
             async for event in jobs.follow(job["id"]):
-                show.take(event)
+                view.take(event)
                 if event.type == "end":
                     return _status(event.data)
         raise Unavailable(f"the job {job['id']} is not told of any more")

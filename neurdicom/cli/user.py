@@ -1,32 +1,28 @@
 """`neurdicom user add | passwd | list | token`: accounts from the command line, also while the server runs."""
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import click
 
-from neurdicom.config import Settings, load_settings
+from neurdicom.catalog.documents import Documents
+from neurdicom.cli.storage import ask_secret, catalog_options, run_with_documents, settings_of
+from neurdicom.config import Settings
 from neurdicom.security.access import Principal
 from neurdicom.security.users import UserService
 
-Result = TypeVar("Result")
+ResultT = TypeVar("ResultT")
 
 #: Who the records name for what is done here: whoever can read the data folder may do everything.
 _COMMAND_LINE = Principal(id="command-line", email="command line", is_admin=True)
 
 
 @click.group()
-@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), envvar="NEURDICOM_CONFIG")
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder of the server.")
-@click.option("--mongodb-uri", help="The server's MongoDB, where it has one.")
+@catalog_options
 @click.pass_context
-def user(context: click.Context, config: Path | None, data: Path | None, mongodb_uri: str | None) -> None:
+def user(context: click.Context, /, **options: Any) -> None:
     """Manage users. A running server heeds the change within seconds."""
-    context.obj = load_settings(config, data=data, mongodb_uri=mongodb_uri)
+    context.obj = settings_of(options)
 
 
 @user.command()
@@ -37,7 +33,13 @@ def user(context: click.Context, config: Path | None, data: Path | None, mongodb
 @click.pass_obj
 def add(settings: Settings, email: str, name: str, surname: str, admin: bool) -> None:
     """Add a user; the password is asked for, or read from standard input."""
-    fields = {"email": email, "name": name, "surname": surname, "is_admin": admin, "password": _ask_password()}
+    fields = {
+        "email": email,
+        "name": name,
+        "surname": surname,
+        "is_admin": admin,
+        "password": ask_secret("Password", confirm=True),
+    }
     added = _run(settings, lambda users: users.add(fields))
     click.echo(f"added {added['email']} ({added['id']})")
 
@@ -47,7 +49,7 @@ def add(settings: Settings, email: str, name: str, surname: str, admin: bool) ->
 @click.pass_obj
 def passwd(settings: Settings, email: str) -> None:
     """Change a password, asked for or read from standard input; the user's sessions end."""
-    password = _ask_password()
+    password = ask_secret("Password", confirm=True)
 
     async def change(users: UserService) -> dict[str, Any]:
         account = await users.find_by_email(email)
@@ -82,34 +84,12 @@ def token(settings: Settings, email: str, days: float | None, revoke: bool) -> N
     click.echo(_run(settings, make))
 
 
-def _run(settings: Settings, work: Callable[[UserService], Awaitable[Result]]) -> Result:
-    async def run() -> Result:
-        async with _open_users(settings) as users:
-            return await work(users)
-
-    return asyncio.run(run())
-
-
-@asynccontextmanager
-async def _open_users(settings: Settings) -> AsyncIterator[UserService]:
-    from neurdicom.app import make_catalog  # brings the whole server, which `--help` need not wait for
-
-    if not settings.mongodb_uri:
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    catalog = make_catalog(settings)
-    try:
-        await catalog.open()
-        users = UserService(catalog.documents, settings.data, session_seconds=settings.session_hours * 3600)
+def _run(settings: Settings, work: Callable[[UserService], Awaitable[ResultT]]) -> ResultT:
+    async def run(documents: Documents) -> ResultT:
+        users = UserService(documents, settings.data, session_seconds=settings.session_hours * 3600)
         try:
-            yield users
+            return await work(users)
         finally:
             await users.close()
-    finally:
-        await catalog.close()
 
-
-def _ask_password() -> str:
-    if sys.stdin.isatty():
-        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        return password
-    return sys.stdin.readline().rstrip("\r\n")
+    return run_with_documents(settings, run)

@@ -37,7 +37,7 @@ CONFINED = {
     "bson": ("catalog/mongo",),
     "sqlite3": ("catalog/sqlite",),
     "tornado": ("http/",),
-    "httpx": ("dicomweb/client", "cli/jobs.py", "cli/server.py"),
+    "httpx": ("client/", "dicomweb/client"),
     "pynetdicom": ("dimse/",),
     "distributed": ("workers/dask",),
     "dask": ("workers/dask",),

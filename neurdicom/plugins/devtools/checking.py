@@ -12,8 +12,8 @@ from neurdicom.errors import NeurdicomError, PluginCrashed, PluginError, PluginF
 from neurdicom.plugins.devtools import conformance as fitness
 from neurdicom.plugins.devtools.baseline import build_baseline
 from neurdicom.plugins.devtools.leak_trend import growth, leaks
-from neurdicom.plugins.devtools.package import Package, is_sanitized
-from neurdicom.plugins.devtools.report import Check, Report, Row, advice, problem
+from neurdicom.plugins.devtools.package import ExtractedPlugin, is_sanitized
+from neurdicom.plugins.devtools.report import Check, CheckReport, Row, advice, problem
 from neurdicom.plugins.devtools.samples import Sample
 from neurdicom.workers.executor import PoolExecutor, Task
 from neurdicom.workers.pool import WorkerPool
@@ -32,10 +32,10 @@ _TOO_SLOW_TO_REPEAT: Final = 10.0
 class _Run:
     """What a check has so far."""
 
-    package: Package
+    package: ExtractedPlugin
     samples: Sequence[Sample]
     params: dict[str, Any]
-    report: Report
+    report: CheckReport
     replies: dict[str, Reply] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     plain: Path | None = None
@@ -64,13 +64,13 @@ class _Run:
 
 
 async def check_package(
-    package: Package, samples: Sequence[Sample], params: dict[str, Any], scratch: Path, *, slow: float
-) -> Report:
+    package: ExtractedPlugin, samples: Sequence[Sample], params: dict[str, Any], scratch: Path, *, slow: float
+) -> CheckReport:
     """Check a plugin.
 
     Parameters
     ----------
-    package : Package
+    package : ExtractedPlugin
     samples : sequence of Sample
         In the order of the report.
     params : dict
@@ -81,7 +81,9 @@ async def check_package(
         Seconds from which a call is called slow.
     """
     manifest = package.manifest
-    report = Report({"id": manifest.guid, "name": manifest.name, "version": manifest.version, "kind": package.kind})
+    report = CheckReport(
+        {"id": manifest.guid, "name": manifest.name, "version": manifest.version, "kind": package.kind}
+    )
     run = _Run(package, samples, params, report)
     if package.kind == "native":
         run.plain = build_baseline(scratch)

@@ -1,21 +1,16 @@
 """What `neurdicom plugin check` does, between its options and its report."""
 
-import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.console import Console
-
 from neurdicom.errors import Invalid, PluginError
 from neurdicom.plugins.devtools.checking import check_package
-from neurdicom.plugins.devtools.console import show
-from neurdicom.plugins.devtools.package import Package, arguments_for, exports, is_sanitized, open_package
-from neurdicom.plugins.devtools.report import Check, Report
+from neurdicom.plugins.devtools.package import ExtractedPlugin, arguments_for, exports, is_sanitized, open_package
+from neurdicom.plugins.devtools.report import CheckReport
 from neurdicom.plugins.devtools.samples import Sample, sample_of, series_of, write_samples, write_series
 from neurdicom.plugins.devtools.sanitizer.run import sanitize_package
 from neurdicom.workers.executor import PoolExecutor, Task
@@ -24,8 +19,36 @@ from neurdicom.workers.program import Level
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """The options of the command."""
+class CheckOptions:
+    """The options of the command.
+
+    Attributes
+    ----------
+    own : sequence of Path
+        DICOM files, and folders of them, to run on.
+    samples : bool
+        Run on the sample images.
+    params : sequence of str
+        Parameters of all runs, as NAME=VALUE.
+    frame : int
+        The frame of own files, from 1.
+    form : str
+        Format of the output.
+    output : Path or None
+        The file that the first sample's result goes to.
+    timeout : float
+        Seconds that a call may take.
+    memory : int
+        MiB that a worker may have.
+    slow : float
+        Seconds from which a call is slow.
+    sanitize : bool
+        Run it under AddressSanitizer.
+    library : Path or None
+        Another build of the shared library.
+    allow : sequence of str
+        Checks whose problems are advice.
+    """
 
     own: Sequence[Path]
     samples: bool
@@ -39,36 +62,57 @@ class Wishes:
     sanitize: bool
     library: Path | None
     allow: Sequence[str]
-    as_json: bool
 
 
-async def run_check(path: Path, wishes: Wishes) -> bool:
-    """Check a plugin and print the report; answers whether nothing is wrong."""
+#: Told what is to be checked: the package, the parameters of all runs, and the names of those that were made up.
+Announce = Callable[[ExtractedPlugin, dict[str, Any], list[str]], None]
+
+
+async def run_check(path: Path, options: CheckOptions, announce: Announce) -> CheckReport:
+    """Check a plugin.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder, or its ZIP.
+    options : CheckOptions
+        What to run it on, and how.
+    announce : callable
+        Called before the runs, which may take long.
+
+    Returns
+    -------
+    CheckReport
+        What was found; with nothing wrong, the first result is in `options.output`.
+
+    Raises
+    ------
+    Invalid
+        The plugin is refused, as an upload would, or an option is wrong.
+    """
     with tempfile.TemporaryDirectory(prefix="neurdicom-") as name:
         scratch = Path(name)
-        package = open_package(path, scratch, timeout=wishes.timeout, memory=wishes.memory)
-        if wishes.library is not None:
+        package = open_package(path, scratch, timeout=options.timeout, memory=options.memory)
+        if options.library is not None:
             if package.kind != "native":
                 raise Invalid("--library is for native plugins; this one is in Python", field="library")
-            package = package.with_library(wishes.library)
-        arguments, derived = arguments_for(package.manifest, _texts(wishes.params))
+            package = package.with_library(options.library)
+        arguments, derived = arguments_for(package.manifest, _texts(options.params))
         level = await _level(package)
-        samples = _own(level, wishes.own, wishes.frame)
-        if wishes.samples:
+        samples = _own(level, options.own, options.frame)
+        if options.samples:
             samples += _made(package, level, scratch)
         if not samples:
             raise Invalid("there is nothing to run on: --no-samples goes with --on", field="samples")
-        if not wishes.as_json:
-            _introduce(package, arguments, derived)
-        if wishes.sanitize:
+        announce(package, arguments, derived)
+        if options.sanitize:
             report = sanitize_package(package, samples, arguments, scratch)
         else:
-            report = await check_package(package, samples, arguments, scratch, slow=wishes.slow)
-        report.allow(wishes.allow)
-        if wishes.output is not None and report.ok:
-            wishes.output.write_bytes((await _run(package, samples[0], arguments, wishes.form)).body)
-    _tell(report, wishes)
-    return report.ok
+            report = await check_package(package, samples, arguments, scratch, slow=options.slow)
+        report.allow(options.allow)
+        if options.output is not None and report.ok:
+            options.output.write_bytes((await _run(package, samples[0], arguments, options.form)).body)
+    return report
 
 
 def _texts(params: Sequence[str]) -> dict[str, list[str]]:
@@ -81,7 +125,7 @@ def _texts(params: Sequence[str]) -> dict[str, list[str]]:
     return texts
 
 
-async def _level(package: Package) -> Level:
+async def _level(package: ExtractedPlugin) -> Level:
     """What one call gets: without `ProcessVolume`, a native plugin of level series gets one slice after another."""
     if package.manifest.level == "instance" or package.kind == "python":
         return package.manifest.level
@@ -97,7 +141,7 @@ async def _level(package: Package) -> Level:
         await pool.close()
 
 
-def _made(package: Package, level: Level, scratch: Path) -> list[Sample]:
+def _made(package: ExtractedPlugin, level: Level, scratch: Path) -> list[Sample]:
     folder = scratch / "samples"
     folder.mkdir()
     given = package.manifest.meta.get("modalities") or ()
@@ -115,7 +159,7 @@ def _own(level: Level, paths: Sequence[Path], frame: int) -> list[Sample]:
     return [sample_of(file, frame) for found in files for file in found]
 
 
-async def _run(package: Package, sample: Sample, arguments: dict[str, Any], form: str) -> Reply:
+async def _run(package: ExtractedPlugin, sample: Sample, arguments: dict[str, Any], form: str) -> Reply:
     pool = WorkerPool(1)
     await pool.open()
     try:
@@ -123,25 +167,3 @@ async def _run(package: Package, sample: Sample, arguments: dict[str, Any], form
         return await PoolExecutor(pool).run(task)
     finally:
         await pool.close()
-
-
-def _introduce(package: Package, arguments: dict[str, Any], derived: list[str]) -> None:
-    manifest = package.manifest
-    click.echo(f"{manifest.name} {manifest.version} by {manifest.author}: {package.kind}, {len(package.files)} files")
-    for each in manifest.params.values():
-        need = "required" if each.required else "optional"
-        need = f"default {each.default!r}" if each.has_default else need
-        made_up = f", here {arguments[each.name]!r}" if each.name in derived else ""
-        click.echo(f"  {each.name}: {each.takes()} ({need}{made_up})")
-
-
-def _tell(report: Report, wishes: Wishes) -> None:
-    if wishes.as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
-        return
-    if all(finding.check is not Check.LOAD for finding in report.findings):
-        click.echo("It loads and unloads in a worker.")
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=120))
-    if wishes.output is not None and report.ok:
-        click.echo(f"The result is in {wishes.output}")

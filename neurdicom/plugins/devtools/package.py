@@ -15,7 +15,7 @@ from neurdicom.workers.program import Program
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class ExtractedPlugin:
     """A plugin that was packed, checked and extracted.
 
     Attributes
@@ -36,12 +36,12 @@ class Package:
     files: tuple[str, ...]
     program: Program
 
-    def with_library(self, library: Path) -> "Package":
+    def with_library(self, library: Path) -> "ExtractedPlugin":
         """The same with another build of its shared library."""
         return replace(self, program=replace(self.program, target=str(library.resolve()), digest="another build"))
 
 
-def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> Package:
+def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> ExtractedPlugin:
     """Pack a folder, or take an archive, and extract it below `scratch`, as an upload does. Raises `Invalid`."""
     archive_path = path
     if path.is_dir():
@@ -52,15 +52,15 @@ def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> P
         archive.extract(folder)
     plugin = Plugin(archive.manifest, archive.kind, archive.target, "checked", datetime.now(UTC).isoformat())
     program = plugin.program(folder, timeout=timeout, memory=memory)
-    return Package(archive.manifest, archive.kind, folder, archive.files, program)
+    return ExtractedPlugin(archive.manifest, archive.kind, folder, archive.files, program)
 
 
-def is_sanitized(package: Package) -> bool:
+def is_sanitized(package: ExtractedPlugin) -> bool:
     """Whether it is a native plugin that was built with AddressSanitizer."""
     return package.kind == "native" and exports(package, b"__asan_init")
 
 
-def exports(package: Package, symbol: bytes) -> bool:
+def exports(package: ExtractedPlugin, symbol: bytes) -> bool:
     """Whether the library of a native plugin has a name among those that it exports or needs, without loading it."""
     return b"\0" + symbol + b"\0" in Path(package.program.target).read_bytes()
 

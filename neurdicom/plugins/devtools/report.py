@@ -91,7 +91,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Report:
+class CheckReport:
     """All of a check.
 
     Attributes

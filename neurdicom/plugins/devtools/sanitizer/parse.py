@@ -27,7 +27,7 @@ _INCLUDED: Final = ("/usr/include/", "/bits/", "neurdicom_plugin.hpp", "neurdico
 
 
 @dataclass(slots=True)
-class Output:
+class SanitizerOutput:
     """What one process said.
 
     Attributes
@@ -44,7 +44,7 @@ class Output:
     ended_in: str | None = None
 
 
-def read_output(text: str, status: int | None, library: Path) -> Output:
+def read_output(text: str, status: int | None, library: Path) -> SanitizerOutput:
     """Read what a process of `plugins.devtools.sanitizer.child` wrote to standard error.
 
     Parameters
@@ -55,7 +55,7 @@ def read_output(text: str, status: int | None, library: Path) -> Output:
     library : Path
         The plugin's shared library: frames of it are the plugin's.
     """
-    output, place, sample, ended = Output(), "load", None, False
+    output, place, sample, ended = SanitizerOutput(), "load", None, False
     head, *parts = text.split(MARK)
     if not parts:
         place, parts = "start", [f'["start"]\n{head}']

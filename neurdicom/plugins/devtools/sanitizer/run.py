@@ -16,10 +16,10 @@ import orjson
 from neurdicom.dicom.geometry.planes import Plane, describe_volume
 from neurdicom.errors import Invalid
 from neurdicom.pixels.pipeline import load_stored, to_double
-from neurdicom.plugins.devtools.package import Package, is_sanitized
-from neurdicom.plugins.devtools.report import Report, Row
+from neurdicom.plugins.devtools.package import ExtractedPlugin, is_sanitized
+from neurdicom.plugins.devtools.report import CheckReport, Row
 from neurdicom.plugins.devtools.samples import Sample
-from neurdicom.plugins.devtools.sanitizer.parse import Output, read_output
+from neurdicom.plugins.devtools.sanitizer.parse import SanitizerOutput, read_output
 
 _RUNTIME: Final = re.compile(rb"lib(?:clang_rt\.)?asan[\w.\-]*\.so[\w.]*")
 
@@ -36,7 +36,9 @@ _ASAN_OPTIONS: Final = (
 )
 
 
-def sanitize_package(package: Package, samples: Sequence[Sample], params: dict[str, Any], scratch: Path) -> Report:
+def sanitize_package(
+    package: ExtractedPlugin, samples: Sequence[Sample], params: dict[str, Any], scratch: Path
+) -> CheckReport:
     """Run a native plugin with all samples under AddressSanitizer.
 
     Raises
@@ -49,7 +51,9 @@ def sanitize_package(package: Package, samples: Sequence[Sample], params: dict[s
         raise Invalid("--sanitize is for native plugins; this one is in Python", field="sanitize")
     library = Path(package.program.target)
     runtime = find_runtime(library, is_built=is_sanitized(package))
-    report = Report({"id": manifest.guid, "name": manifest.name, "version": manifest.version, "kind": package.kind})
+    report = CheckReport(
+        {"id": manifest.guid, "name": manifest.name, "version": manifest.version, "kind": package.kind}
+    )
     report.notes["sanitizer"] = runtime.name
     request: dict[str, Any] = {"library": str(library), "samples": []}
     for number, sample in enumerate(samples):
@@ -117,14 +121,14 @@ def _preloaded(runtime: Path) -> list[Path]:
     return found
 
 
-def _pixels(sample: Sample, package: Package) -> Any:
+def _pixels(sample: Sample, package: ExtractedPlugin) -> Any:
     slices = [
         to_double(load_stored(one.path, one.layout, one.frame or 1), package.program.input) for one in sample.inputs
     ]
     return np.stack(slices) if sample.volume else slices[0]
 
 
-def _geometry(sample: Sample, package: Package) -> dict[str, Any]:
+def _geometry(sample: Sample, package: ExtractedPlugin) -> dict[str, Any]:
     """What a plugin is told of a volume, as the server tells it."""
     if not sample.volume:
         return {}
@@ -132,7 +136,7 @@ def _geometry(sample: Sample, package: Package) -> dict[str, Any]:
     return {"_image": describe_volume(planes, package.program.input)}
 
 
-def _outputs(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -> Iterable[Output]:
+def _outputs(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -> Iterable[SanitizerOutput]:
     """Run the samples; after one that ended the process, the rest of them in another."""
     waiting: list[dict[str, Any]] = request["samples"]
     first = True

@@ -1,0 +1,57 @@
+"""The way to processing jobs in the folder of a stopped server; it brings the whole server."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Self, cast
+
+from neurdicom.app import Server
+from neurdicom.app.components import Components
+from neurdicom.cli.jobs import ProcessingJobs, ToolType
+from neurdicom.client import ServerSentEvent
+from neurdicom.config import Settings
+from neurdicom.jobs import JobEvent
+from neurdicom.plugins.params import Param
+from neurdicom.security.access import LOCAL_ADMINISTRATOR
+
+
+class FolderJobs(ProcessingJobs):
+    """Jobs in the folder of a stopped server: they run in this process."""
+
+    def __init__(self, server: Server, parts: Components) -> None:
+        self._server = server
+        self._processing = parts.processing.process
+        self._jobs = parts.background.jobs
+        self._process_jobs = parts.background.process_jobs
+        self._by = LOCAL_ADMINISTRATOR
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Open the folder. Raises `Conflict` while a server runs on it."""
+        server = Server(settings)
+        return cls(server, await server.open())
+
+    async def params(self, tool_type: ToolType, id: str) -> Mapping[str, Param]:
+        return self._processing.tool(tool_type, id).params
+
+    async def submit(self, request: dict[str, Any]) -> dict[str, Any]:
+        jobs = self._process_jobs
+        work, selection = jobs.parse(request)
+        if request.get("dry_run"):
+            estimate = await jobs.estimate(work, selection)
+            return {"total": estimate.total, "skipped": dict(estimate.skipped)}
+        return (await jobs.submit(work, selection, by=self._by)).to_api()
+
+    async def follow(self, job: str) -> AsyncGenerator[ServerSentEvent, None]:
+        found = cast(AsyncGenerator[JobEvent, None], self._jobs.events.follow(job))
+        async with aclosing(found) as events:
+            async for event in events:
+                for _, item in event.items:
+                    yield ServerSentEvent("failure" if item["state"] == "failed" else "result", item)
+                if not event.items:
+                    yield ServerSentEvent("end" if event.job.is_over else "progress", event.job.to_api())
+
+    async def cancel(self, job: str) -> None:
+        await self._jobs.cancel_or_remove(job, by=self._by)
+
+    async def close(self) -> None:
+        await self._server.stop()
