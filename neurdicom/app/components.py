@@ -34,8 +34,7 @@ from neurdicom.nodes.remote import RemoteService
 from neurdicom.nodes.service import NodeService
 from neurdicom.nodes.transfer import TransferService
 from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
-from neurdicom.plugins.models import ModelService
-from neurdicom.plugins.plugins import PluginService
+from neurdicom.plugins.service import ModelService, PluginService
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.derive import DeriveService
 from neurdicom.processing.jobs import KIND as PROCESS

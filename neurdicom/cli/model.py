@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from neurdicom.errors import Invalid, PluginError
-from neurdicom.plugins.model_version import Model
+from neurdicom.plugins.versions import ModelVersion
 from neurdicom.processing.work import FORMATS
-from neurdicom.workers.model.model_zip import ModelArchive
+from neurdicom.workers.model.model_zip import ModelZip
 from neurdicom.workers.pool import Reply, WorkerPool
 from neurdicom.workers.program import Program
 
@@ -31,7 +31,7 @@ def pack(folder: Path, output: Path | None) -> None:
     from neurdicom.plugins.devtools.packing import pack_folder
 
     output = output or Path(f"{folder.resolve().name}.zip")
-    pack_folder(folder, output, ModelArchive)
+    pack_folder(folder, output, ModelZip)
     click.echo(f"{output} ({output.stat().st_size} bytes)")
 
 
@@ -58,16 +58,13 @@ def check(
 ) -> None:
     """Check the model at PATH, a folder or an archive, as an upload does; with --on, run it."""
     from neurdicom.dicom.part10 import read_header
-    from neurdicom.plugins.devtools.packing import pack_folder
+    from neurdicom.plugins.devtools.packing import packed
 
     with tempfile.TemporaryDirectory(prefix="neurdicom-") as scratch:
-        archive_path, folder = path, Path(scratch, "model")
-        if path.is_dir():
-            archive_path = Path(scratch, "model.zip")
-            pack_folder(path, archive_path, ModelArchive)
-        with ModelArchive(archive_path) as archive:
-            archive.extract(folder)
-        checked = Model(archive.manifest, "model", archive.target, "checked", datetime.now(UTC).isoformat())
+        folder = Path(scratch, "model")
+        with packed(path, ModelZip) as zip_path, ModelZip(zip_path) as package:
+            package.extract(folder)
+        checked = ModelVersion.from_zip(package, "checked", datetime.now(UTC).isoformat())
         program = checked.program(folder, timeout=timeout, memory=memory)
         call: dict[str, Any] | None = None
         if file is not None:
@@ -80,7 +77,9 @@ def check(
         _show(reply, output)
 
 
-async def _run(checked: Model, program: Program, call: dict[str, Any] | None) -> tuple[dict[str, Any], Reply | None]:
+async def _run(
+    checked: ModelVersion, program: Program, call: dict[str, Any] | None
+) -> tuple[dict[str, Any], Reply | None]:
     pool = WorkerPool(1)
     await pool.open()
     try:
@@ -92,7 +91,7 @@ async def _run(checked: Model, program: Program, call: dict[str, Any] | None) ->
         await pool.close()
 
 
-def _describe(checked: Model) -> None:
+def _describe(checked: ModelVersion) -> None:
     manifest, network = checked.manifest, checked.network
     click.echo(f"{manifest.name} {manifest.version} by {manifest.author}: {manifest.output.kind}, id {checked.id}")
     click.echo(f"  input:  {_tensor(network['input'])}")

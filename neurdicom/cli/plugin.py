@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from importlib import resources
 from pathlib import Path
@@ -171,7 +169,9 @@ def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_server_options
 def install(client: Client, path: Path) -> None:
     """Install the plugin at PATH, a folder or an archive, on a running server; it replaces an older version."""
-    with _packed(path) as package:
+    from neurdicom.plugins.devtools.packing import packed
+
+    with packed(path) as package:
         installed = client.plugins.install(package)
     click.echo(f"installed {installed['name']} {installed['version']} ({installed['id']})")
 
@@ -191,17 +191,3 @@ def remove(client: Client, id: str) -> None:
     """Remove the plugin of an ID from a running server."""
     client.plugins.remove(id)
     click.echo(f"removed {id}")
-
-
-@contextmanager
-def _packed(path: Path) -> Iterator[Path]:
-    """Pack a folder for the moment; an archive is taken as it is."""
-    if not path.is_dir():
-        yield path
-        return
-    from neurdicom.plugins.devtools.packing import pack_folder
-
-    with tempfile.TemporaryDirectory(prefix="neurdicom-") as scratch:
-        package = Path(scratch, "plugin.zip")
-        pack_folder(path, package)
-        yield package

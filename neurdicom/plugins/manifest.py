@@ -1,4 +1,4 @@
-"""META.json: what a plugin says of itself."""
+"""META.json of a plugin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,8 +66,8 @@ class Manifest:
     memory: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as the API gives them: the whole META.json, with what is implied there spelt out."""
+    def to_api(self) -> dict[str, Any]:
+        """Give the whole META.json as the API does, with what is implied there spelt out."""
         return {
             **self.meta,
             "name": self.name,
@@ -75,13 +75,13 @@ class Manifest:
             "author": self.author,
             "info": self.info,
             "help": self.help,
-            "params": {name: param.as_dict() for name, param in self.params.items()},
+            "params": {name: param.to_api() for name, param in self.params.items()},
             "level": self.level,
             "input": self.input,
         }
 
-    def as_json(self) -> str:
-        """The whole META.json as text, which `parse_manifest` takes."""
+    def to_document(self) -> str:
+        """Give the whole META.json as text, which `parse_manifest` takes."""
         return orjson.dumps(self.meta).decode()
 
 

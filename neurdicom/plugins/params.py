@@ -25,7 +25,7 @@ _INT64 = 1 << 63
 
 
 class ParamType(StrEnum):
-    """What a value of a parameter is."""
+    """The type of a parameter's value."""
 
     TEXT = "text"
     INT = "int"
@@ -132,8 +132,8 @@ class Param:
             text += f", one of {', '.join(map(_shown, self.values[:20]))}{', ...' if len(self.values) > 20 else ''}"
         return text + (", or null" if self.is_null else "")
 
-    def as_dict(self) -> dict[str, Any]:
-        """The description as META.json gives it, with what is implied there spelt out."""
+    def to_api(self) -> dict[str, Any]:
+        """Give the description as META.json does, with what is implied there spelt out."""
         spelt = {
             "type": self.type.value,
             "isarray": self.is_array,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from neurdicom.errors import Invalid
 from neurdicom.plugins.manifest import Manifest, parse_manifest
-from neurdicom.workers.packages.package_zip import LIMITS, Contents, Limits
+from neurdicom.workers.packages.package_zip import LIMITS, Limits, PackageZip
 
 Kind = Literal["python", "native"]
 
@@ -14,8 +14,8 @@ PYTHON_ENTRY = "plugin.py"
 _LIBRARY = re.compile(r"\.so(\.\d+)*$")
 
 
-class Archive(Contents):
-    """The open archive of a plugin, which passed every check.
+class PluginZip(PackageZip):
+    """The open ZIP of a plugin, which passed every check.
 
     Attributes
     ----------

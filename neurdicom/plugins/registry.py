@@ -1,4 +1,4 @@
-"""The installed plugins, or models, in memory: who is current, who is still in use, and who is not to be run."""
+"""The installed plugins, or models, in memory: which version is current, still held, or quarantined."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,17 +7,17 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from neurdicom.errors import Conflict, NotFound, PluginError, PluginQuarantined
-from neurdicom.plugins.package_version import Installed
+from neurdicom.plugins.versions import PackageVersion
 
 #: So many failures at load, with no load that succeeded between them, put a version into quarantine.
 QUARANTINE_AFTER = 3
 
 
-VersionT = TypeVar("VersionT", bound=Installed)
+VersionT = TypeVar("VersionT", bound=PackageVersion)
 
 
 class Registry(Generic[VersionT]):
-    """The current version of each of what is installed, and the versions that are held by a request or an upload.
+    """The current version of each plugin or model, and the versions that a request or an upload holds.
 
     A version that is neither current nor held is idle, and `on_idle` is told its digest: its workers and its files
     can go. Everything here belongs to the event loop's thread.
@@ -39,18 +39,18 @@ class Registry(Generic[VersionT]):
         self._on_idle = on_idle
 
     def all(self) -> list[VersionT]:
-        """All of them, by name and then id."""
+        """List all of them, by name and then id."""
         return sorted(self._current.values(), key=lambda version: (version.manifest.name.casefold(), version.id))
 
     def get(self, id: str) -> VersionT:
-        """The current version. Raises `NotFound`."""
+        """Get the current version. Raises `NotFound`."""
         try:
             return self._current[id]
         except KeyError:
             raise NotFound(f"there is no {self._noun} {id!r}") from None
 
     def version(self, id: str, digest: str | None = None) -> VersionT:
-        """The current version, or one of this digest that was current and is still held.
+        """Get the current version, or one of this digest that was current and is still held.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Registry(Generic[VersionT]):
         raise Conflict(f"the {self._noun} {name!r} was replaced: the version {digest[:12]} that was asked for is gone")
 
     def find(self, id: str) -> VersionT | None:
-        """The current version, or None."""
+        """Get the current version, or None."""
         return self._current.get(id)
 
     def put(self, version: VersionT) -> None:
@@ -101,7 +101,7 @@ class Registry(Generic[VersionT]):
                 self._check_idle(digest)
 
     def is_wanted(self, digest: str) -> bool:
-        """Whether a version is current or held."""
+        """Tell whether a version is current or held."""
         return digest in self._held or any(version.digest == digest for version in self._current.values())
 
     def check_ready(self, version: VersionT) -> None:
@@ -113,11 +113,11 @@ class Registry(Generic[VersionT]):
             )
 
     def record_success(self, digest: str) -> None:
-        """A worker loaded this version."""
+        """Note that a worker loaded this version."""
         self._failures.pop(digest, None)
 
     def record_failure(self, version: VersionT, error: PluginError) -> VersionT | None:
-        """A worker failed to load this version; answers the quarantined one when that was once too often."""
+        """Note that a worker failed to load this version; answers the quarantined one when that was once too often."""
         failures = self._failures.setdefault(version.digest, [])
         # All requests that waited for one load get the same error, and it counts once.
         if self._current.get(version.id) != version or any(error is each for each in failures):
@@ -131,7 +131,7 @@ class Registry(Generic[VersionT]):
         return quarantined
 
     def _retire(self, version: VersionT) -> None:
-        """A version is current no longer; whoever holds it finds it still."""
+        """Take a version that is current no longer; whoever holds it finds it still."""
         if version.digest in self._held:
             self._replaced[version.digest] = version
         self._check_idle(version.digest)

@@ -1,4 +1,4 @@
-"""What plugins and models have in common for those who run them."""
+"""Plugins and models alike, for those who run them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class ToolSet(ABC):
 
     @abstractmethod
     def tool(self, id: str, digest: str | None = None) -> Tool:
-        """The current version of one, or one of this digest that is still held. Raises `NotFound` or `Conflict`."""
+        """Describe the current version of one, or one of this digest that is held. Raises `NotFound` or `Conflict`."""
 
     @abstractmethod
     def hold(self, id: str, digest: str | None = None) -> AbstractContextManager[Tool]:

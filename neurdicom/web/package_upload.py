@@ -6,10 +6,10 @@ from typing import Any, Generic, TypeVar
 from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge
-from neurdicom.plugins.package_version import Installed
-from neurdicom.plugins.packages import PackageService
+from neurdicom.plugins.service import PackageService
+from neurdicom.plugins.versions import PackageVersion
 
-VersionT = TypeVar("VersionT", bound=Installed)
+VersionT = TypeVar("VersionT", bound=PackageVersion)
 
 #: Bytes that an archive may have.
 MAX_ARCHIVE = 2 << 30

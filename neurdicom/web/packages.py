@@ -9,9 +9,7 @@ from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BINARY, Parameter, Schema, operation
 from neurdicom.http.routing import Route
-from neurdicom.plugins.models import ModelService
-from neurdicom.plugins.packages import PackageService
-from neurdicom.plugins.plugins import PluginService
+from neurdicom.plugins.service import ModelService, PackageService, PluginService
 from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import Access
 from neurdicom.web.entities import DERIVED, with_derived
@@ -109,7 +107,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             answers={200: json_answer("A page.", {"type": "array", "items": resource.schema})},
         )
         async def get(self) -> None:
-            items = [version.as_dict() for version in self.packages.all()]
+            items = [version.to_api() for version in self.packages.all()]
             for name, descends in reversed(_parse_sort(self.query("sort") or "", resource)):
                 items.sort(key=lambda item, name=name: str(item[name]).casefold(), reverse=descends)  # type: ignore[misc]
             offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
@@ -133,7 +131,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
         async def post(self) -> None:
             assert self.upload is not None
             version, is_new = await self.upload.finish()
-            self.send_json(version.as_dict(), 201 if is_new else 200)
+            self.send_json(version.to_api(), 201 if is_new else 200)
 
     PackagesHandler.resource = resource
     return PackagesHandler
@@ -166,7 +164,7 @@ def package_handler(resource: Resource) -> type[ApiHandler]:
             answers={200: json_answer(f"The {resource.one}.", resource.schema)},
         )
         async def get(self, id: str) -> None:
-            self.send_json(self.packages.get(id).as_dict())
+            self.send_json(self.packages.get(id).to_api())
 
         @operation(
             f"Delete a {resource.one}",

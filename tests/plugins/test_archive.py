@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurdicom.errors import Invalid
-from neurdicom.plugins.plugin_zip import Archive
+from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.workers.packages.package_zip import Limits, extract_into_place
 from tests.support.packages import meta, package, zipped
 
@@ -23,11 +23,11 @@ META = json.dumps(meta())
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Callable[..., Archive]:
-    def write_and_open(data: bytes, **limits: Any) -> Archive:
+def opened(tmp_path: Path) -> Callable[..., PluginZip]:
+    def write_and_open(data: bytes, **limits: Any) -> PluginZip:
         path = tmp_path / "archive.zip"
         path.write_bytes(data)
-        return Archive(path, Limits(**limits))
+        return PluginZip(path, Limits(**limits))
 
     return write_and_open
 
@@ -246,7 +246,7 @@ def test_any_damage_gives_a_refusal_or_a_whole_plugin(tmp_path: Path, damage: li
     path, folder = tmp_path / "archive.zip", tmp_path / "out"
     path.write_bytes(data)
     try:
-        with Archive(path) as archive:
+        with PluginZip(path) as archive:
             extract_into_place(archive, folder)
     except Invalid as error:
         assert str(error)

@@ -6,16 +6,16 @@ import pytest
 
 from neurdicom.errors import NotFound, PluginCrashed, PluginQuarantined
 from neurdicom.plugins.manifest import manifest_of
-from neurdicom.plugins.plugin_version import Plugin
 from neurdicom.plugins.registry import QUARANTINE_AFTER, Registry
+from neurdicom.plugins.versions import PluginVersion
 from tests.support.packages import meta
 
 
-def version(digest: str, **fields: Any) -> Plugin:
-    return Plugin(manifest_of(meta(**fields)), "python", "plugin.py", digest, "2024-01-01T00:00:00+00:00")
+def version(digest: str, **fields: Any) -> PluginVersion:
+    return PluginVersion(manifest_of(meta(**fields)), "python", "plugin.py", digest, "2024-01-01T00:00:00+00:00")
 
 
-Plugins = Registry[Plugin]
+Plugins = Registry[PluginVersion]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def idle() -> list[str]:
 
 
 @pytest.fixture
-def registry(idle: list[str]) -> Registry[Plugin]:
+def registry(idle: list[str]) -> Registry[PluginVersion]:
     return Registry(idle.append)
 
 
@@ -67,8 +67,8 @@ def test_failures_at_load_in_a_row_quarantine(registry: Plugins) -> None:
     quarantined = registry.record_failure(plugin, PluginCrashed("SIGBUS"))
     assert quarantined is not None
     assert registry.get(plugin.id) is quarantined
-    assert quarantined.as_dict()["state"] == "quarantined"
-    assert "SIGBUS" in quarantined.as_dict()["problem"]
+    assert quarantined.to_api()["state"] == "quarantined"
+    assert "SIGBUS" in quarantined.to_api()["problem"]
     with pytest.raises(PluginQuarantined, match="SIGBUS"):
         registry.check_ready(quarantined)
     registry.put(version("a"))
@@ -85,7 +85,7 @@ def test_failures_of_a_version_that_was_replaced_do_not_count(registry: Plugins)
 
 def test_a_document_brings_back_the_plugin() -> None:
     plugin = version("a", params={"a.b": {"type": "int", "default": 1}}, **{"$extra": {"x.y": [1]}}, version=2)
-    assert Plugin.from_document(plugin.as_document()) == plugin
+    assert PluginVersion.from_document(plugin.to_document()) == plugin
 
 
 def test_limits_are_what_the_author_asks_for_below_the_cap(tmp_path: Any) -> None:

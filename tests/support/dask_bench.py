@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.dicom.part10 import read_header
-from neurdicom.plugins.plugin_zip import Archive
+from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.workers.call import Priority
 from neurdicom.workers.dask.cluster import Cluster
 from neurdicom.workers.dask.executor import DaskExecutor
 from neurdicom.workers.executor import Input, PoolExecutor, Task
-from neurdicom.workers.packages.package_folders import Packages
+from neurdicom.workers.packages.package_folders import PackageFolders
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program
 from tests.support.images import ct_image
@@ -61,7 +61,7 @@ class Bench:
 @asynccontextmanager
 async def bench(address: str, folder: Path, *, patience: float = 10.0) -> AsyncIterator[Bench]:
     """A plugin of its own digest, an image and both executors."""
-    packages = Packages(folder / "plugins", Archive)
+    packages = PackageFolders(folder / "plugins", PluginZip)
     packages.open(())
     spool = packages.new_spool()
     spool.write(package(PLUGIN, info=str(folder)))

@@ -1,1 +1,5 @@
-"""Tools for authors of plugins: a start, the archive, sample images, and the check that a server's upload can't be."""
+"""Tools for authors of plugins and models: templates, headers, packing, sample images, and `neurdicom plugin check`.
+
+It owns the check and its report, as values; `cli` prints them. It may import what plugins may, and `client`; nothing of
+the server imports it.
+"""

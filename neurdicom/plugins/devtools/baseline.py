@@ -1,4 +1,4 @@
-"""What a plugin's time is compared with: a plain loop over the same samples."""
+"""The plain loop over the same samples that a plugin's time is compared with."""
 
 import shutil
 import subprocess

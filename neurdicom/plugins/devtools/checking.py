@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginError, PluginFailed, PluginMemory, PluginTimeout
-from neurdicom.plugins.devtools import conformance as fitness
+from neurdicom.plugins.devtools import conformance
 from neurdicom.plugins.devtools.baseline import build_baseline
 from neurdicom.plugins.devtools.leak_trend import growth, leaks
 from neurdicom.plugins.devtools.package import ExtractedPlugin, is_sanitized
@@ -30,7 +30,7 @@ _TOO_SLOW_TO_REPEAT: Final = 10.0
 
 @dataclass(slots=True)
 class _Run:
-    """What a check has so far."""
+    """A check under way: what is known so far."""
 
     package: ExtractedPlugin
     samples: Sequence[Sample]
@@ -42,14 +42,14 @@ class _Run:
 
     @property
     def working(self) -> list[Sample]:
-        """Samples that were answered."""
+        """List the samples that were answered."""
         return [sample for sample in self.samples if sample.name in self.replies]
 
     def task(self, sample: Sample, program: Program) -> Task:
         return Task(program, sample.inputs, self.params, "npy", volume=sample.volume)
 
     def observed(self, sample: Sample) -> dict[str, Any]:
-        """Arguments of the probe's verbs."""
+        """Make the arguments of the probe's verbs."""
         (one,) = sample.inputs
         return {
             "program": self.package.program.as_dict(),
@@ -124,19 +124,19 @@ async def _workers() -> AsyncIterator[WorkerPool]:
 
 
 def _observer(program: Program) -> Program:
-    """The probe, under the plugin's limits."""
+    """Make the program of the probe, under the plugin's limits."""
     target = "neurdicom.plugins.devtools.probe"
     return Program("builtin", target, program.name, program.digest, timeout=program.timeout, memory=program.memory)
 
 
 async def _run_all(run: _Run, executor: PoolExecutor) -> None:
-    """Each sample once, as the server does it."""
+    """Run each sample once, as the server does it."""
     findings = run.report.findings
     for sample in run.samples:
         row = run.rows[sample.name] = Row(sample.name, sample.shape)
         try:
             reply = await executor.run(run.task(sample, run.package.program))
-            row.result = fitness.describe(reply)
+            row.result = conformance.describe(reply)
         except (PluginCrashed, PluginTimeout, PluginMemory) as error:
             row.outcome, row.message = "failed", str(error)
             findings.append(problem(Check.RUN, str(error), sample.name))
@@ -146,7 +146,7 @@ async def _run_all(run: _Run, executor: PoolExecutor) -> None:
                 findings.append(problem(Check.RUN, str(error), sample.name))
         else:
             run.replies[sample.name] = reply
-            findings.extend(fitness.fit(run.package.manifest, sample, reply))
+            findings.extend(conformance.fit(run.package.manifest, sample, reply))
     kinds = {str(reply.meta.get("kind")) for reply in run.replies.values()}
     if run.package.manifest.result is None and kinds:
         message = f"META.json has no result.type; what came is {' or '.join(sorted(kinds))}"
@@ -154,7 +154,7 @@ async def _run_all(run: _Run, executor: PoolExecutor) -> None:
 
 
 async def _repeat(run: _Run, executor: PoolExecutor) -> None:
-    """Each sample again, in the other order: in the same worker, and in a fresh one."""
+    """Run each sample again, in the other order: in the same worker, and in a fresh one."""
     fresh = replace(run.package.program, digest="a fresh worker")
     for program, where in ((run.package.program, "in the same worker"), (fresh, "in a fresh worker")):
         different: list[tuple[Sample, str]] = []
@@ -165,8 +165,8 @@ async def _repeat(run: _Run, executor: PoolExecutor) -> None:
                 run.report.findings.append(problem(Check.DETERMINISM, f"{error}; it ran before", sample.name))
                 continue
             before = run.replies[sample.name]
-            if not fitness.same(before, reply):
-                different.append((sample, fitness.difference(before, reply)))
+            if not conformance.same(before, reply):
+                different.append((sample, conformance.difference(before, reply)))
         if different:
             sample, what = different[-1]
             more = f" (as with {len(different) - 1} other samples)" if len(different) > 1 else ""
@@ -175,7 +175,7 @@ async def _repeat(run: _Run, executor: PoolExecutor) -> None:
 
 
 async def _observe(run: _Run, pool: WorkerPool, observer: Program, sample: Sample) -> None:
-    """One sample under observation: what it does to the process, its time and its memory."""
+    """Run one sample under observation: what it does to the process, its time and its memory."""
     row, findings = run.rows[sample.name], run.report.findings
     if row.outcome == "failed" and any(each.sample == sample.name and each.check is Check.RUN for each in findings):
         return
@@ -230,7 +230,7 @@ def _look_at_settings(run: _Run, seen: dict[str, Any], sample: Sample) -> None:
 
 
 async def _grow(run: _Run, pool: WorkerPool, observer: Program) -> None:
-    """Many calls with one sample; what grows with them is told."""
+    """Run one sample many times, and report what grows with the calls."""
     candidates = [sample for sample in run.working if run.rows[sample.name].seconds is not None]
     preferred = [sample for sample in candidates if sample.name == "odd size"]
     if not candidates:
@@ -255,7 +255,7 @@ async def _grow(run: _Run, pool: WorkerPool, observer: Program) -> None:
 
 
 async def _grow_with_series(run: _Run, pool: WorkerPool, executor: PoolExecutor) -> None:
-    """Time series, and call often with the smallest; their worker's memory is looked at from outside."""
+    """Time series, and run the smallest many times; their worker's memory is looked at from outside."""
     series = [sample for sample in run.working if sample.volume]
     for sample in series:
         start = time.perf_counter()
@@ -284,7 +284,7 @@ async def _grow_with_series(run: _Run, pool: WorkerPool, executor: PoolExecutor)
 
 
 def _held(pool: WorkerPool, program: Program) -> int:
-    """Bytes of anonymous memory in a program's worker."""
+    """Read how many bytes of anonymous memory a program's worker has."""
     pids = [pid for each in pool.statistics() if each["digest"] == program.digest for pid in each["pids"]]
     status = Path(f"/proc/{pids[0]}/status").read_text(encoding="ascii", errors="replace")
     return int(status.partition("RssAnon:")[2].split()[0]) << 10
@@ -324,7 +324,7 @@ def _look_at_speed(run: _Run, slow: float) -> None:
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of each file, by name; what Python compiles by itself is left out."""
+    """List size and time of each file, by name; what Python compiles by itself is left out."""
     return {
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")

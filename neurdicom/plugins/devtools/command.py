@@ -1,4 +1,4 @@
-"""What `neurdicom plugin check` does, between its options and its report."""
+"""`neurdicom plugin check`, from its options to its report."""
 
 import tempfile
 from collections import defaultdict
@@ -126,7 +126,7 @@ def _texts(params: Sequence[str]) -> dict[str, list[str]]:
 
 
 async def _level(package: ExtractedPlugin) -> Level:
-    """What one call gets: without `ProcessVolume`, a native plugin of level series gets one slice after another."""
+    """Tell what one call gets: without `ProcessVolume`, a native plugin of level series gets slice after slice."""
     if package.manifest.level == "instance" or package.kind == "python":
         return package.manifest.level
     if is_sanitized(package):  # which no worker can load

@@ -1,4 +1,4 @@
-"""Whether a result is what META.json says: pure functions of the manifest, the sample and the reply."""
+"""Conformance of results with META.json: pure functions of the manifest, the sample and the reply."""
 
 import io
 from collections.abc import Iterator
@@ -21,19 +21,19 @@ _OF_THE_MOMENT = ("UI", "DA", "TM", "DT")
 
 
 def image_of(reply: Reply) -> Array | None:
-    """The image of a reply in format `npy`; None for any other."""
+    """Read the image of a reply in format `npy`; None for any other."""
     if reply.meta.get("kind") != "image":
         return None
     return np.asarray(np.load(io.BytesIO(reply.body), allow_pickle=False))
 
 
 def json_of(reply: Reply) -> Any:
-    """The JSON of a reply, or beside its image; None where there is none."""
+    """Read the JSON of a reply, or beside its image; None where there is none."""
     return orjson.loads(reply.body) if reply.meta.get("kind") == "json" else reply.meta.get("json")
 
 
 def describe(reply: Reply) -> str:
-    """What came back, in words."""
+    """Describe a reply in words."""
     image = image_of(reply)
     if image is not None:
         beside = " and JSON" if "json" in reply.meta else ""
@@ -46,7 +46,7 @@ def describe(reply: Reply) -> str:
 
 
 def same(one: Reply, other: Reply) -> bool:
-    """Whether two replies are the same result."""
+    """Tell whether two replies are the same result."""
     if one.meta != other.meta and one.meta.get("kind") != "dicom":
         return False
     if bytes(one.body) == bytes(other.body):
@@ -58,7 +58,7 @@ def same(one: Reply, other: Reply) -> bool:
 
 
 def difference(one: Reply, other: Reply) -> str:
-    """Where two replies differ, in words."""
+    """Describe in words where two replies differ."""
     first, second = image_of(one), image_of(other)
     if first is None or second is None or first.shape != second.shape:
         return f"{describe(one)}, then {describe(other)}"
@@ -79,7 +79,7 @@ def _lasting(reply: Reply) -> bytes:
 
 
 def fit(manifest: Manifest, sample: Sample, reply: Reply) -> list[Finding]:
-    """What of a result does not fit META.json, or the sample."""
+    """Find what of a result does not fit META.json, or the sample."""
     kind, image = reply.meta.get("kind"), image_of(reply)
     declared = manifest.result
     if declared is None:
@@ -129,7 +129,7 @@ def _measurements(manifest: Manifest, sample: Sample, found: Any) -> list[Findin
 
 
 def _numbers(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers in JSON by their path, with dots and without indices."""
+    """Yield the numbers in JSON by their path, with dots and without indices."""
     if isinstance(found, dict):
         for name, value in found.items():
             yield from _numbers(value, f"{path}.{name}" if path else str(name))
@@ -141,7 +141,7 @@ def _numbers(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _odd(sample: Sample, reply: Reply, image: Array | None) -> list[Finding]:
-    """What a result is that seldom is meant."""
+    """Find what is seldom meant in a result."""
     found: list[Finding] = []
     if image is not None and image.size and image.dtype.kind == "f" and np.isnan(image).all():
         why = "a few samples that are not numbers make" if sample.odd else "the image is of numbers, and"

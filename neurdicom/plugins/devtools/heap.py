@@ -1,4 +1,4 @@
-"""How large a block of memory is that a plugin returned, as glibc's malloc has noted before it."""
+"""Sizes of the blocks of memory that plugins return, as glibc's malloc notes them before each."""
 
 import ctypes
 import mmap
@@ -13,7 +13,7 @@ _FLAGS: Final = 7
 
 
 def block_size(address: int) -> int | None:
-    """Bytes from an address to the end of its block; None where it does not look like the start of one.
+    """Count the bytes from an address to the end of its block; None where it does not look like the start of one.
 
     A pointer into the middle of a plugin's own pool has samples where a block has its size; what is not plausible in
     every respect is no block.
@@ -41,7 +41,7 @@ def _word(address: int) -> int:
 
 
 def _is_mapped(address: int, length: int) -> bool:
-    """Whether memory can be read."""
+    """Tell whether memory can be read."""
     at = address
     for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
         bounds, access = line.split()[:2]

@@ -1,4 +1,4 @@
-"""Whether a process grows with every call: a pure function of what it held after each round of calls."""
+"""Growth of a process with every call: pure functions of what it held after each round of calls."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,7 +18,7 @@ _LOOKED_AT: Final = (
 
 
 def growth(rounds: Sequence[Mapping[str, Any]], calls: int) -> dict[str, float]:
-    """What each thing grows by with a call: the median over the rounds, the first of which is for warming up.
+    """Compute what each thing grows by with a call: the median over the rounds, the first of which is for warming up.
 
     Growth counts when all rounds but one show it: a cache fills once, a leak never ends.
     """
@@ -35,7 +35,7 @@ def growth(rounds: Sequence[Mapping[str, Any]], calls: int) -> dict[str, float]:
 
 
 def leaks(grown: Mapping[str, float], unfreed: int, sample: str) -> list[Finding]:
-    """What does not come back."""
+    """Find what does not come back."""
     found = []
     lost = [words.format(grown[name]) for name, _, _, words in _LOOKED_AT if grown.get(name)]
     if grown.get("heap") and grown.get("resident"):

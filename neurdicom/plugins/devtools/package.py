@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from neurdicom.plugins.devtools.packing import pack_folder
+from neurdicom.plugins.devtools.packing import packed
 from neurdicom.plugins.manifest import Manifest
 from neurdicom.plugins.params import Param, ParamType, ParamValue, convert_arguments
-from neurdicom.plugins.plugin_version import Plugin
-from neurdicom.plugins.plugin_zip import Archive
+from neurdicom.plugins.plugin_zip import PluginZip
+from neurdicom.plugins.versions import PluginVersion
 from neurdicom.workers.program import Program
 
 
@@ -37,36 +37,32 @@ class ExtractedPlugin:
     program: Program
 
     def with_library(self, library: Path) -> "ExtractedPlugin":
-        """The same with another build of its shared library."""
+        """Give the same with another build of its shared library."""
         return replace(self, program=replace(self.program, target=str(library.resolve()), digest="another build"))
 
 
 def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> ExtractedPlugin:
-    """Pack a folder, or take an archive, and extract it below `scratch`, as an upload does. Raises `Invalid`."""
-    archive_path = path
-    if path.is_dir():
-        archive_path = scratch / "plugin.zip"
-        pack_folder(path, archive_path)
+    """Pack a folder, or take a package, and extract it below `scratch`, as an upload does. Raises `Invalid`."""
     folder = scratch / "plugin"
-    with Archive(archive_path) as archive:
-        archive.extract(folder)
-    plugin = Plugin(archive.manifest, archive.kind, archive.target, "checked", datetime.now(UTC).isoformat())
-    program = plugin.program(folder, timeout=timeout, memory=memory)
-    return ExtractedPlugin(archive.manifest, archive.kind, folder, archive.files, program)
+    with packed(path) as zip_path, PluginZip(zip_path) as package:
+        package.extract(folder)
+    version = PluginVersion.from_zip(package, "checked", datetime.now(UTC).isoformat())
+    program = version.program(folder, timeout=timeout, memory=memory)
+    return ExtractedPlugin(package.manifest, package.kind, folder, package.files, program)
 
 
 def is_sanitized(package: ExtractedPlugin) -> bool:
-    """Whether it is a native plugin that was built with AddressSanitizer."""
+    """Tell whether it is a native plugin that was built with AddressSanitizer."""
     return package.kind == "native" and exports(package, b"__asan_init")
 
 
 def exports(package: ExtractedPlugin, symbol: bytes) -> bool:
-    """Whether the library of a native plugin has a name among those that it exports or needs, without loading it."""
+    """Tell whether a native plugin's library has a name among those that it exports or needs, without loading it."""
     return b"\0" + symbol + b"\0" in Path(package.program.target).read_bytes()
 
 
 def arguments_for(manifest: Manifest, texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str]]:
-    """Parameters for the sample runs: those given, the defaults, and something that fits for the required ones.
+    """Make the parameters of the sample runs: those given, defaults, and something that fits for the required ones.
 
     Returns
     -------
@@ -89,7 +85,7 @@ def arguments_for(manifest: Manifest, texts: Mapping[str, Sequence[str]]) -> tup
 
 
 def _fitting(param: Param) -> ParamValue:
-    """A value that the parameter takes."""
+    """Make up a value that the parameter takes."""
     if param.values:
         value: Any = param.values[0]
     elif param.type is ParamType.TEXT:

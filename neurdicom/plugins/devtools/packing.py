@@ -1,12 +1,14 @@
-"""The archive of a plugin's or a model's folder."""
+"""The package, a ZIP, of a plugin's or a model's folder."""
 
 import re
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from neurdicom.plugins.plugin_zip import Archive
-from neurdicom.workers.packages.package_zip import Contents
+from neurdicom.plugins.plugin_zip import PluginZip
+from neurdicom.workers.packages.package_zip import PackageZip
 
 #: What belongs to the author's workplace and not to the plugin.
 _LEFT_OUT = re.compile(r"^\.|^__pycache__$|\.(pyc|o|zip)$")
@@ -15,17 +17,26 @@ _LEFT_OUT = re.compile(r"^\.|^__pycache__$|\.(pyc|o|zip)$")
 _WORKPLACE_FILES = frozenset({"Makefile", "CMakeLists.txt"})
 _WORKPLACE_FOLDERS = frozenset({"build", "tests"})
 
-#: The same files make the same archive, and so the same digest.
+#: The same files make the same package, and so the same digest.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def pack_folder(folder: Path, output: Path, read: Callable[[Path], Contents] = Archive) -> None:
-    """Make an archive of a folder, and check it with `read`: the class of a plugin's archives, or of a model's.
+def pack_folder(folder: Path, output: Path, read: Callable[[Path], PackageZip] = PluginZip) -> None:
+    """Make the package of a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        It has META.json.
+    output : Path
+        The package.
+    read : callable
+        Checks it: `PluginZip`, or `ModelZip`.
 
     Raises
     ------
     Invalid
-        An upload would refuse the archive; none is left.
+        An upload would refuse the package; none is left.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.resolve() != output.resolve())
     scratch = output.with_name(f".{output.name}.new")
@@ -41,6 +52,18 @@ def pack_folder(folder: Path, output: Path, read: Callable[[Path], Contents] = A
         scratch.replace(output)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def packed(path: Path, read: Callable[[Path], PackageZip] = PluginZip) -> Iterator[Path]:
+    """Give the package at a path; of a folder, one that is made for the moment. Raises as `pack_folder`."""
+    if not path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="neurdicom-") as scratch:
+        package = Path(scratch, "package.zip")
+        pack_folder(path, package, read)
+        yield package
 
 
 def _is_left_out(name: Path) -> bool:

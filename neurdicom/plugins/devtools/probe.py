@@ -1,4 +1,4 @@
-"""What `neurdicom plugin check` does inside a worker process: calls under observation, times, and what is left behind.
+"""The probe of `neurdicom plugin check` in a worker process: calls under observation, times, and what is left behind.
 
 A builtin program of the worker pool; each function `verb(arguments) -> (meta, body)` is a verb. `arguments["program"]`
 is the plugin, which is loaded once; the rest is as the verb `process` of a plugin takes it.
@@ -18,11 +18,10 @@ import orjson
 from pydicom import dcmread
 
 from neurdicom.errors import PluginFailed
-from neurdicom.plugins.devtools import resources as vitals
+from neurdicom.plugins.devtools import resources
 from neurdicom.plugins.devtools.guard_page import GuardedImage
 from neurdicom.plugins.devtools.heap import block_size
-from neurdicom.workers.loaders import loaders as loading
-from neurdicom.workers.loaders import native, results
+from neurdicom.workers.loaders import loaders, native, results
 from neurdicom.workers.program import Program
 
 Answer = tuple[dict[str, Any], bytes]
@@ -45,7 +44,7 @@ class _Native:
         self._images = native.ImageBuffer()
 
     def prepare(self, arguments: Mapping[str, Any]) -> tuple[npt.NDArray[Any], bytes]:
-        """The pixels of a call, and its parameters."""
+        """Make the pixels of a call, and its parameters."""
         single = self.plugin.wants_float32
         pixels = results.pixels_of(arguments, self._program, self._images, single=single)
         return pixels, orjson.dumps(arguments.get("params", {}))
@@ -53,13 +52,13 @@ class _Native:
 
 @lru_cache(maxsize=1)
 def _loaded(program: bytes) -> tuple[Any, list[str]]:
-    """The plugin, and the settings of the process that its load has changed."""
+    """Load the plugin; answers it and the settings of the process that its load has changed."""
     read = Program.from_dict(orjson.loads(program))
-    before = vitals.settings()
-    plugin = _Native(read) if read.kind == "native" else loading.PythonPlugin(read)
-    after = vitals.settings()
+    before = resources.settings()
+    plugin = _Native(read) if read.kind == "native" else loaders.PythonPlugin(read)
+    after = resources.settings()
     after["the working folder"] = before["the working folder"]  # the worker changes that by itself
-    return plugin, vitals.changes(before, after)
+    return plugin, resources.changes(before, after)
 
 
 @lru_cache(maxsize=1)
@@ -105,18 +104,18 @@ def _run_native(plugin: _Native, arguments: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _watched(call: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-    """What a call failed of, what it changed, and the memory that it took."""
-    before = vitals.settings()
-    vitals.reset_peak()
-    base = vitals.resident()
+    """Call, and tell what the call failed of, what it changed, and the memory that it took."""
+    before = resources.settings()
+    resources.reset_peak()
+    base = resources.resident()
     failure = call()
-    memory = max(0, vitals.peak() - base)
-    changed = vitals.changes(before, vitals.settings())
+    memory = max(0, resources.peak() - base)
+    changed = resources.changes(before, resources.settings())
     return {"failure": failure, "changed": changed, "memory": memory, "sound": True, "short": None}
 
 
 def _failure_of(call: Callable[[], Any], folder: Path | None) -> dict[str, Any] | None:
-    """What a call failed of; `folder` is that of a Python plugin."""
+    """Call, and tell what the call failed of; `folder` is that of a Python plugin."""
     try:
         call()
     except PluginFailed as error:
@@ -128,7 +127,7 @@ def _failure_of(call: Callable[[], Any], folder: Path | None) -> dict[str, Any] 
 
 
 def _is_stated(error: Exception, folder: Path) -> bool:
-    """Whether the plugin raised it itself: the innermost line is a `raise` in its own folder."""
+    """Tell whether the plugin raised it itself: the innermost line is a `raise` in its own folder."""
     innermost = traceback.extract_tb(error.__traceback__)[-1]
     is_own = Path(innermost.filename).is_relative_to(folder)
     return is_own and (innermost.line or "").lstrip().startswith("raise ")
@@ -186,7 +185,7 @@ def _python_calls(plugin: Any, arguments: Mapping[str, Any]) -> tuple[Callable[[
 
 
 def _time(call: Callable[[], float]) -> tuple[float, int]:
-    """The median of several calls, after one that does not count unless it took long; and how many they were."""
+    """Time several calls, after one that does not count unless it took long; answers the median and their number."""
     first = call()
     if first > _BUDGET:
         return first, 1
@@ -215,7 +214,7 @@ def grow(arguments: dict[str, Any]) -> Answer:
                 del result
             else:
                 plugin.call("process", arguments)
-        held.append(vitals.holdings().as_dict())
+        held.append(resources.holdings().as_dict())
     # Addresses that never come again are of memory that never came back.
     unfreed = foreign if foreign > 1 and len(seen) == foreign else 0
     return {"rounds": held, "calls": arguments["calls"], "unfreed": unfreed}, b""

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The report of a check."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """Whether a finding makes the check fail."""
+    """The weight of a finding: a problem makes the check fail."""
 
     PROBLEM = "problem"
     ADVICE = "advice"
 
 
 class Check(StrEnum):
-    """What findings are about; the names that `--allow` takes."""
+    """The subject of a finding; `--allow` takes these names."""
 
     LOAD = "load"
     RUN = "run"
@@ -41,18 +41,18 @@ class Finding:
 
 
 def problem(check: Check, message: str, sample: str | None = None) -> Finding:
-    """A finding that makes the check fail."""
+    """Make a finding that makes the check fail."""
     return Finding(Severity.PROBLEM, check, message, sample)
 
 
 def advice(check: Check, message: str, sample: str | None = None) -> Finding:
-    """A finding that does not."""
+    """Make a finding that does not make the check fail."""
     return Finding(Severity.ADVICE, check, message, sample)
 
 
 @dataclass(slots=True)
 class Row:
-    """What one sample came to.
+    """The outcome of one sample.
 
     Attributes
     ----------
@@ -82,17 +82,17 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many plain passes a call takes."""
+        """Compute how many plain passes a call takes."""
         return self.seconds / self.baseline if self.seconds is not None and self.baseline else None
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields and the ratio."""
+        """Give the fields and the ratio as JSON can carry them."""
         return asdict(self) | {"ratio": self.ratio}
 
 
 @dataclass(slots=True)
 class CheckReport:
-    """All of a check.
+    """The findings and measurements of a check.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Tell whether nothing is wrong."""
         return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
 
     def allow(self, checks: Collection[str]) -> None:
@@ -121,7 +121,7 @@ class CheckReport:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON can carry it."""
+        """Give the whole report as JSON can carry it."""
         return {
             "ok": self.ok,
             "plugin": self.plugin,

@@ -1,4 +1,4 @@
-"""What a plugin leaves behind in its process: memory, descriptors, threads, and settings that belong to all."""
+"""Resources of a process that a plugin may leave changed: memory, descriptors, threads, and settings for all code."""
 
 import contextlib
 import ctypes
@@ -31,7 +31,7 @@ class _Mallinfo(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What the process holds at one moment.
+    """The resources that the process holds at one moment.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Holdings:
     threads: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Give the fields by name."""
         return asdict(self)
 
 
@@ -75,17 +75,17 @@ def reset_peak() -> None:
 
 
 def peak() -> int:
-    """Most bytes that were resident since `reset_peak`, or at all."""
+    """Read the most bytes that were resident since `reset_peak`, or at all."""
     return int(_status().get("VmHWM", "0 kB").split()[0]) << 10
 
 
 def resident() -> int:
-    """Bytes that are resident."""
+    """Read how many bytes are resident."""
     return int(_status().get("VmRSS", "0 kB").split()[0]) << 10
 
 
 def settings() -> dict[str, str]:
-    """What all code in the process shares and a call has no business to change."""
+    """Read the settings that all code in the process shares and a call has no business to change."""
     status = _status()
     return {
         "the working folder": _working_folder(),
@@ -100,7 +100,7 @@ def settings() -> dict[str, str]:
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """The names of settings that differ."""
+    """Name the settings that differ."""
     return [name for name, value in before.items() if after.get(name) != value]
 
 
@@ -138,7 +138,7 @@ def _floating_point() -> str:
 
 
 def _environment() -> list[bytes]:
-    """As C sees it: Python does not notice what a library puts there."""
+    """Read the environment as C sees it: Python does not notice what a library puts there."""
     pointer = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
     found: list[bytes] = []
     while pointer and (entry := pointer[len(found)]) is not None:

@@ -45,7 +45,7 @@ _STORAGE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One call's input.
+    """The input of one call.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What one file of the samples is made of."""
+    """The description of one file of the samples."""
 
     make: Callable[[np.random.Generator], Array]
     modality: str = "CT"
@@ -91,7 +91,7 @@ class _Kind:
 
 
 def _body(rows: int, columns: int, low: int, high: int, dtype: str) -> Callable[[np.random.Generator], Array]:
-    """An ellipse with a gradient and noise on a background: structure, as slices of a body have."""
+    """Draw an ellipse with a gradient and noise on a background: structure, as slices of a body have."""
 
     def make(random: np.random.Generator) -> Array:
         y, x = np.mgrid[0:rows, 0:columns]
@@ -107,7 +107,7 @@ def _constant(value: float, shape: tuple[int, ...], dtype: str) -> Callable[[np.
 
 
 def _extremes(dtype: str) -> Callable[[np.random.Generator], Array]:
-    """The smallest and the largest value by turns: what overflows a sum, or a difference, does so here."""
+    """Draw the smallest and the largest value by turns: what overflows a sum, or a difference, does so here."""
     limits = np.iinfo(dtype)
     return lambda random: np.where(random.random((33, 31)) < 0.5, limits.min, limits.max).astype(dtype)
 
@@ -212,7 +212,7 @@ def write_series(folder: Path, modalities: tuple[str, ...] = ()) -> list[Sample]
 
 
 def sample_of(path: Path, frame: int = 1) -> Sample:
-    """A sample of the author's own.
+    """Make a sample of a file of the author's.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def sample_of(path: Path, frame: int = 1) -> Sample:
 
 
 def series_of(name: str, paths: list[Path]) -> Sample:
-    """The author's own files as one series, in slice order. Raises as `sample_of`."""
+    """Make a sample of the author's files as one series, in slice order. Raises as `sample_of`."""
     samples = {_instance_of(path): (path, sample_of(path)) for path in paths}
     entities = [{"id": instance, **_known(path)} for instance, (path, _) in samples.items()]
     ordered = [samples[entity["id"]] for entity in slice_order(entities)]
@@ -250,7 +250,7 @@ def series_of(name: str, paths: list[Path]) -> Sample:
 
 
 def _input(path: Path, frame: int | None) -> Input:
-    """One frame of a file, or as a slice of a series."""
+    """Describe one frame of a file, or a file as a slice of a series."""
     digest = sha256(path.read_bytes()).hexdigest()
     layout = read_header(path).layout.as_dict()
     known = {} if frame is not None else _known(path)
@@ -262,7 +262,7 @@ def _instance_of(path: Path) -> str:
 
 
 def _known(path: Path) -> dict[str, Any]:
-    """What a server's catalog knows of a slice."""
+    """Read what a server's catalog knows of a slice."""
     attributes = read_header(path).attributes
     return {each: attributes.get(each) for each in (*FIELDS, "modality", "instance_number")}
 

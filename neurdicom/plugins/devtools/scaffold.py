@@ -1,4 +1,4 @@
-"""The start of a new plugin, from the templates."""
+"""New plugins from the templates."""
 
 import json
 import uuid
@@ -37,7 +37,7 @@ def start_plugin(folder: Path, language: str, *, level: str, name: str, guid: st
 
 
 def _layers(templates: Traversable, language: str, level: str) -> list[Traversable]:
-    """Folders of templates; a file of a later one takes the place of an earlier one's."""
+    """List the folders of templates; a file of a later one takes the place of an earlier one's."""
     common = ["common"] + (["native"] if language != "python" else [])
     own = [language] + ([f"{language}-{level}"] if level != "instance" else [])
     return [folder for folder in map(templates.joinpath, common + own) if folder.is_dir()]

@@ -21,8 +21,8 @@ from neurdicom.workers.dask.messages import Missing, Need
 from neurdicom.workers.dask.packages import moved, packages_of
 from neurdicom.workers.dask.store import FileStore, PackageStore, SharedFiles
 from neurdicom.workers.executor import PoolExecutor, Task
-from neurdicom.workers.packages.package_folders import Packages
-from neurdicom.workers.packages.package_zip import Contents
+from neurdicom.workers.packages.package_folders import PackageFolders
+from neurdicom.workers.packages.package_zip import PackageZip
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program
 
@@ -69,7 +69,7 @@ class Keeper(WorkerPlugin):
         self._address: str = worker.address
         self._files = FileStore(folder / "files")
         self._shared = SharedFiles()
-        packages = Packages(folder / "packages", Contents)  # what is in them, the server has checked
+        packages = PackageFolders(folder / "packages", PackageZip)  # what is in them, the server has checked
         self._packages = PackageStore(packages)
         self._pool = WorkerPool(max(1, worker.state.nthreads))
         self._executor = PoolExecutor(self._pool)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from neurdicom.blobs.base import Spool
-from neurdicom.workers.packages.package_folders import Packages
-from neurdicom.workers.packages.package_zip import Contents
+from neurdicom.workers.packages.package_folders import PackageFolders
+from neurdicom.workers.packages.package_zip import PackageZip
 
 #: Bytes of stored files that a Dask worker keeps.
 KEEP_BYTES: Final = 8 << 30
@@ -118,13 +118,13 @@ class PackageStore:
 
     Parameters
     ----------
-    packages : Packages
+    packages : PackageFolders
         Emptied at the start.
     keep : int
         How many stay at most, but for those in use.
     """
 
-    def __init__(self, packages: Packages[Contents], keep: int = KEEP_PACKAGES) -> None:
+    def __init__(self, packages: PackageFolders[PackageZip], keep: int = KEEP_PACKAGES) -> None:
         packages.open(())
         self.packages = packages
         self._keep = keep

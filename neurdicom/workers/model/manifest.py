@@ -127,12 +127,12 @@ class ModelManifest:
         """Whether the network takes a whole series: its input has a depth."""
         return "D" in self.input.layout
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_api(self) -> dict[str, Any]:
         """The fields as the API gives them: the whole META.json, with what is implied there spelt out."""
         own = {key: getattr(self, key) for key in ("name", "version", "author", "info", "help")}
         return {**self.meta, **own, "input": self.meta.get("input") or {}}
 
-    def as_json(self) -> str:
+    def to_document(self) -> str:
         """The whole META.json as text, which `parse_model_manifest` takes."""
         return orjson.dumps(self.meta).decode()
 

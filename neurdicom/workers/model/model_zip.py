@@ -5,12 +5,12 @@ from pathlib import Path, PurePosixPath
 
 from neurdicom.errors import Invalid
 from neurdicom.workers.model.manifest import ModelManifest, parse_model_manifest
-from neurdicom.workers.packages.package_zip import LIMITS, META, Contents, Limits
+from neurdicom.workers.packages.package_zip import LIMITS, META, Limits, PackageZip
 
 ONNX = ".onnx"
 
 
-class ModelArchive(Contents):
+class ModelZip(PackageZip):
     """The open archive of a model, which passed every check.
 
     Attributes

@@ -13,12 +13,12 @@ from typing import Generic, TypeVar
 
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import NotFound
-from neurdicom.workers.packages.package_zip import Contents, extract_into_place, sync_folder
+from neurdicom.workers.packages.package_zip import PackageZip, extract_into_place, sync_folder
 
-ArchiveT = TypeVar("ArchiveT", bound=Contents)
+ZipT = TypeVar("ZipT", bound=PackageZip)
 
 
-class Packages(Generic[ArchiveT]):
+class PackageFolders(Generic[ZipT]):
     """The packages below one folder.
 
     Parameters
@@ -26,10 +26,10 @@ class Packages(Generic[ArchiveT]):
     folder : Path
         Theirs alone.
     read : callable
-        Opens an archive and checks what it is to hold, such as the class `Archive` of plugins.
+        Opens a package and checks what it is to hold, such as `PluginZip`.
     """
 
-    def __init__(self, folder: Path, read: Callable[[Path], ArchiveT]) -> None:
+    def __init__(self, folder: Path, read: Callable[[Path], ZipT]) -> None:
         self._read = read
         # Workers have a working directory of their own.
         self._folder = folder.absolute()
@@ -58,14 +58,14 @@ class Packages(Generic[ArchiveT]):
         """The folder that the archive is, or is to be, extracted to."""
         return self._folder / digest
 
-    def inspect(self, digest: str) -> ArchiveT:
+    def inspect(self, digest: str) -> ZipT:
         """Open the archive, to be closed by the caller. Raises `NotFound`, or `Invalid` when it is refused."""
         try:
             return self._read(self._archive(digest))
         except FileNotFoundError as error:
             raise NotFound(f"the archive {digest} is not on the server; upload it again") from error
 
-    def extract(self, digest: str) -> ArchiveT:
+    def extract(self, digest: str) -> ZipT:
         """Have the package's folder in place; answers its archive, closed. Raises as `inspect`."""
         with self.inspect(digest) as archive:
             extract_into_place(archive, self.folder(digest))

@@ -57,7 +57,7 @@ class Limits:
 LIMITS = Limits()
 
 
-class Contents:
+class PackageZip:
     """An open archive whose files passed every check; what they mean is for its subclasses to tell.
 
     Attributes
@@ -140,7 +140,7 @@ class Contents:
             raise refused(f"{info.filename} holds {written} bytes and declares {info.file_size}")
 
 
-def extract_into_place(archive: Contents, folder: Path) -> None:
+def extract_into_place(archive: PackageZip, folder: Path) -> None:
     """Extract into a folder that appears whole or not at all; nothing happens when it is there, whole, already.
 
     A plugin runs with the right to change these files, and may have.

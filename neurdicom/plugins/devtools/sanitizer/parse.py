@@ -1,4 +1,4 @@
-"""What AddressSanitizer, LeakSanitizer and UBSan write, as findings: pure functions of the text."""
+"""Findings from the output of AddressSanitizer, LeakSanitizer and UBSan: pure functions of the text."""
 
 import json
 import re
@@ -28,7 +28,7 @@ _INCLUDED: Final = ("/usr/include/", "/bits/", "neurdicom_plugin.hpp", "neurdico
 
 @dataclass(slots=True)
 class SanitizerOutput:
-    """What one process said.
+    """The output of one process.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ def _describe(error: re.Match[str], text: str, library: Path) -> str:
 
 
 def _own_frame(stack: str, library: Path) -> str | None:
-    """The innermost frame of the plugin's own code: `in FUNCTION at FILE:LINE`; None where there is none."""
+    """Find the innermost frame of the plugin's own code: `in FUNCTION at FILE:LINE`; None where there is none."""
     fallback = None
     for frame in _FRAME.finditer(stack):
         if frame["module"] != str(library):

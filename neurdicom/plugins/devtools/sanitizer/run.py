@@ -79,7 +79,7 @@ def sanitize_package(
 
 
 def find_runtime(library: Path, *, is_built: bool) -> Path:
-    """The AddressSanitizer runtime that a library was built with. Raises `Invalid` when there is none."""
+    """Find the AddressSanitizer runtime that a library was built with. Raises `Invalid` when there is none."""
     if not is_built:
         raise Invalid(
             f"{library.name} was not built with AddressSanitizer: compile it with -fsanitize=address,undefined -g (in "
@@ -107,7 +107,7 @@ def find_runtime(library: Path, *, is_built: bool) -> Path:
 
 
 def _preloaded(runtime: Path) -> list[Path]:
-    """The runtime, and the C++ library, which Python does not bring: without it any throw would abort."""
+    """List the runtime, and the C++ library, which Python does not bring: without it any throw would abort."""
     found = [runtime]
     for compiler in ("c++", "g++", "clang++"):
         if shutil.which(compiler) is None:
@@ -129,7 +129,7 @@ def _pixels(sample: Sample, package: ExtractedPlugin) -> Any:
 
 
 def _geometry(sample: Sample, package: ExtractedPlugin) -> dict[str, Any]:
-    """What a plugin is told of a volume, as the server tells it."""
+    """Describe a volume to a plugin, as the server does."""
     if not sample.volume:
         return {}
     planes = [cast(Plane, dict(one.attributes) | {"id": one.instance, "frame": 1}) for one in sample.inputs]
@@ -154,7 +154,7 @@ def _outputs(request: dict[str, Any], runtime: Path, folder: Path, seconds: floa
 
 
 def _run(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -> tuple[str, int | None]:
-    """The process's standard error, and its exit status; None when it took too long."""
+    """Run one process; answers its standard error and its exit status, None when it took too long."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
     environment |= {
         "LD_PRELOAD": os.pathsep.join(map(str, _preloaded(runtime))),

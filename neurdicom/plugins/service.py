@@ -1,4 +1,4 @@
-"""What users install, plugins and models, as a resource: install, list, replace and remove while the server runs.
+"""Plugins and models as users install them: install, list, replace and remove while the server runs.
 
 A version is installed when its files are in place, a fresh worker has loaded and unloaded it, and the catalog has
 it; before that nobody sees it. A version that was replaced or removed keeps its workers and files until the last
@@ -9,30 +9,32 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from neurdicom.blobs.base import Spool
 from neurdicom.catalog.base import Catalog
-from neurdicom.errors import Invalid, NotFound, PluginError, PluginFailed
-from neurdicom.plugins.package_version import Installed
+from neurdicom.errors import Conflict, Invalid, NotFound, PluginError, PluginFailed
+from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.plugins.registry import Registry
-from neurdicom.plugins.tools import Running, Tool, ToolSet
-from neurdicom.workers.packages.package_folders import Packages
-from neurdicom.workers.packages.package_zip import Contents
+from neurdicom.plugins.tools import Running, Tool, ToolSet, ToolType
+from neurdicom.plugins.versions import ModelVersion, PackageVersion, PluginVersion
+from neurdicom.workers.model.model_zip import ModelZip
+from neurdicom.workers.packages.package_folders import PackageFolders
+from neurdicom.workers.packages.package_zip import PackageZip
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program
 
 log = logging.getLogger(__name__)
 
-VersionT = TypeVar("VersionT", bound=Installed)
-ArchiveT = TypeVar("ArchiveT", bound=Contents)
+VersionT = TypeVar("VersionT", bound=PackageVersion)
+ZipT = TypeVar("ZipT", bound=PackageZip)
 
 
-class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
+class PackageService(ToolSet, Generic[VersionT, ZipT]):
     """The installed plugins, or the installed models; a subclass says what one is.
 
     Parameters
@@ -52,11 +54,11 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
 
     Attributes
     ----------
-    noun : str
+    noun : {"plugin", "model"}
         What one is called in messages, and the kind of the catalog's documents.
     """
 
-    noun: ClassVar[str]
+    noun: ClassVar[ToolType]
 
     def __init__(
         self, folder: Path, catalog: Catalog, pool: WorkerPool, *, timeout: float, memory: int, threads: int = 1
@@ -66,7 +68,7 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         self._timeout = timeout
         self._memory = memory
         self._threads = threads
-        self._packages = Packages(folder, self._read_archive)
+        self._packages = PackageFolders(folder, self._open_zip)
         self._registry: Registry[VersionT] = Registry(self._start_retiring, self.noun)
         self._files = asyncio.Lock()
         self._changes = asyncio.Lock()
@@ -75,22 +77,22 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
 
     @staticmethod
     @abstractmethod
-    def _read_archive(path: Path) -> ArchiveT:
-        """Open an archive and check it. Raises `Invalid`."""
+    def _open_zip(path: Path) -> ZipT:
+        """Open a package and check it. Raises `Invalid`."""
+
+    @staticmethod
+    @abstractmethod
+    def _from_zip(package: ZipT, digest: str, installed: str) -> VersionT:
+        """Make the version that a package holds."""
 
     @staticmethod
     @abstractmethod
     def _from_document(document: Mapping[str, Any]) -> VersionT:
         """Read a document of the catalog. Raises `Invalid`."""
 
-    @staticmethod
-    @abstractmethod
-    def _of_archive(archive: ArchiveT, digest: str, installed: str) -> VersionT:
-        """The version that an archive holds."""
-
-    @abstractmethod
-    def _as_tool(self, version: VersionT) -> Tool:
-        """What those who run it need of it."""
+    def _uses(self, version: VersionT) -> Mapping[str, str]:
+        """Look up the models that a version reaches, id to digest; those that are not there are left out."""
+        return {}
 
     async def _probe(self, version: VersionT) -> VersionT:
         """Prove in a fresh worker that it can be loaded; answers it with what was learned of it."""
@@ -100,7 +102,7 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
 
     @asynccontextmanager
     async def _prepared(self, version: VersionT) -> AsyncIterator[Program]:
-        """What a worker loads, with everything in place that it needs for as long as the context lasts."""
+        """Put everything in place that a worker needs to load it, for as long as the context lasts."""
         await self._ensure_extracted(version)
         folder = self._packages.folder(version.digest)
         program = version.program(folder, timeout=self._timeout, memory=self._memory)
@@ -132,27 +134,27 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         await asyncio.gather(*retiring, *self._dropped, return_exceptions=True)
 
     def all(self) -> list[VersionT]:
-        """All of them, by name."""
+        """List all of them, by name."""
         return self._registry.all()
 
     def get(self, id: str) -> VersionT:
-        """One of them. Raises `NotFound`."""
+        """Get one of them. Raises `NotFound`."""
         return self._registry.get(id)
 
     def tool(self, id: str, digest: str | None = None) -> Tool:
-        """What those who run one need of it; see `ToolSet.tool`."""
-        return self._as_tool(self._registry.version(id, digest))
+        """Describe one for those who run it; see `ToolSet.tool`."""
+        return self._tool(self._registry.version(id, digest))
 
     def new_spool(self) -> Spool:
-        """An empty file for an archive that is arriving; give it to `install`, and discard it afterwards."""
+        """Make an empty file for a package that is arriving; give it to `install`, and discard it afterwards."""
         return self._packages.new_spool()
 
     async def install(self, spool: Spool) -> tuple[VersionT, bool]:
-        """Install what is in an archive, in place of an earlier version of it.
+        """Install a package, in place of an earlier version of it.
 
         Returns
         -------
-        version : Installed
+        version : PackageVersion
             As it is now.
         is_new : bool
             There was none of its id.
@@ -160,7 +162,7 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         Raises
         ------
         Invalid
-            The archive is refused, META.json is wrong, or a worker could not load it; nothing is kept.
+            The package is refused, META.json is wrong, or a worker could not load it; nothing is kept.
         """
         digest = spool.sha256
         try:
@@ -168,7 +170,7 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
                 version = await self._prove(await self._unpack(spool))
                 async with self._changes:
                     is_new = self._registry.find(version.id) is None
-                    await self._catalog.put_document(self.noun, version.id, version.as_document())
+                    await self._catalog.put_document(self.noun, version.id, version.to_document())
                     self._registry.put(version)
         finally:
             if digest in self._retiring and not self._registry.is_wanted(digest):
@@ -196,7 +198,7 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         version = self._registry.version(id, digest)
         self._registry.check_ready(version)
         with self._registry.hold(version.digest):
-            yield self._as_tool(version)
+            yield self._tool(version)
 
     @asynccontextmanager
     async def use(self, id: str, digest: str | None = None) -> AsyncIterator[Running]:
@@ -206,7 +208,7 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         with self._registry.hold(version.digest):
             async with self._prepared(version) as program:
                 try:
-                    yield Running(self._as_tool(version), program)
+                    yield Running(self._tool(version), program)
                 except PluginError as error:
                     if error.loading:
                         await self._record_failure(version, error)
@@ -215,11 +217,14 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
                     raise
             self._registry.record_success(version.digest)
 
+    def _tool(self, version: VersionT) -> Tool:
+        return version.tool(self._uses(version))
+
     async def _unpack(self, spool: Spool) -> VersionT:
         async with self._files:
             digest = await asyncio.to_thread(self._packages.add, spool)
-            archive = await asyncio.to_thread(self._packages.extract, digest)
-        return self._of_archive(archive, digest, datetime.now(UTC).isoformat(timespec="seconds"))
+            package = await asyncio.to_thread(self._packages.extract, digest)
+        return self._from_zip(package, digest, datetime.now(UTC).isoformat(timespec="seconds"))
 
     async def _prove(self, version: VersionT) -> VersionT:
         try:
@@ -241,7 +246,7 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
             quarantined = self._registry.record_failure(version, error)
             if quarantined is not None:
                 log.error("%s %s is quarantined: %s", self.noun, version.id, quarantined.problem)
-                await self._catalog.put_document(self.noun, version.id, quarantined.as_document())
+                await self._catalog.put_document(self.noun, version.id, quarantined.to_document())
 
     def _start_retiring(self, digest: str) -> None:
         if digest not in self._retiring:
@@ -255,3 +260,100 @@ class PackageService(ToolSet, Generic[VersionT, ArchiveT]):
         async with self._files:
             if not self._registry.is_wanted(digest):
                 await asyncio.to_thread(self._packages.remove, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedModel:
+    """A version of a model that a plugin reaches, and the folder that it lies in."""
+
+    id: str
+    digest: str
+    folder: str
+
+
+class ModelService(PackageService[ModelVersion, ModelZip]):
+    """The installed models."""
+
+    noun = "model"
+    _open_zip = ModelZip
+    _from_zip = ModelVersion.from_zip
+    _from_document = ModelVersion.from_document
+
+    async def _probe(self, version: ModelVersion) -> ModelVersion:
+        """Have a fresh worker look through it and run it once; answers it with what was learned of it."""
+        async with self._prepared(version) as program:
+            arguments = {"folder": program.target, "threads": program.threads}
+            network = await self._pool.probe(version.inspection(program), "inspect", arguments)
+        return replace(version, network=network)
+
+    def named(self, name: str) -> ModelVersion:
+        """Find the model of an id, or else of a name that only one model has.
+
+        Raises
+        ------
+        Conflict
+            There is none, or several have that name.
+        """
+        found = self._registry.find(name)
+        if found is not None:
+            return found
+        several = [each for each in self._registry.all() if each.manifest.name == name]
+        if len(several) == 1:
+            return several[0]
+        if several:
+            ids = ", ".join(repr(each.id) for each in several)
+            raise Conflict(f"{len(several)} models are called {name!r}; one of their ids is expected: {ids}")
+        raise Conflict(f"the model {name!r} is not installed; POST /api/models installs it")
+
+    @asynccontextmanager
+    async def reach(self, name: str) -> AsyncIterator[ReachedModel]:
+        """Hold a model for a plugin that runs with it. Raises as `named`, and `PluginQuarantined`."""
+        model = self.named(name)
+        self._registry.check_ready(model)
+        with self._registry.hold(model.digest):
+            await self._ensure_extracted(model)
+            yield ReachedModel(model.id, model.digest, str(self._packages.folder(model.digest)))
+
+
+class PluginService(PackageService[PluginVersion, PluginZip]):
+    """The installed plugins; `models` are those that they may reach."""
+
+    noun = "plugin"
+    _open_zip = PluginZip
+    _from_zip = PluginVersion.from_zip
+    _from_document = PluginVersion.from_document
+
+    def __init__(self, *args: Any, models: ModelService, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._models = models
+
+    @asynccontextmanager
+    async def _prepared(self, version: PluginVersion) -> AsyncIterator[Program]:
+        """Put the models in place, too, that it reaches."""
+        async with AsyncExitStack() as stack:
+            program = await stack.enter_async_context(super()._prepared(version))
+            folders = {}
+            for name in version.manifest.models:
+                try:
+                    folders[name] = (await stack.enter_async_context(self._models.reach(name))).folder
+                except Conflict as error:
+                    raise Conflict(f"the plugin {version.manifest.name!r} can't be run: {error}") from error
+            yield replace(program, models=folders)
+
+    async def _probe(self, version: PluginVersion) -> PluginVersion:
+        for index, name in enumerate(version.manifest.models):
+            try:
+                self._models.named(name)
+            except Conflict as error:
+                raise Invalid(f"META.json: {error}", field=f"models.{index}") from error
+        async with self._prepared(version) as program:
+            learned = await self._pool.probe(program)
+        return replace(version, takes_volumes=learned.get("takes_volumes", True) is True)
+
+    def _uses(self, version: PluginVersion) -> dict[str, str]:
+        found = {}
+        for name in version.manifest.models:
+            with suppress(Conflict):
+                model = self._models.named(name)
+                found[model.id] = model.digest
+        return found

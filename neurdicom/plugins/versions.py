@@ -1,0 +1,295 @@
+"""Versions of plugins and models, as they are installed: what the API, the catalog and a worker are given of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, Self
+
+import orjson
+
+from neurdicom.plugins.manifest import Manifest, parse_manifest
+from neurdicom.plugins.params import Param
+from neurdicom.plugins.plugin_zip import PluginZip
+from neurdicom.plugins.tools import Tool
+from neurdicom.workers.model.manifest import ModelManifest, parse_model_manifest
+from neurdicom.workers.model.model_zip import ModelZip
+from neurdicom.workers.program import Kind, Level, Program, Result
+
+_RESULTS: Final[dict[str, Result]] = {"classification": "JSON", "segmentation": "SEGMENTATION", "image": "IMAGE"}
+
+
+class Described(Protocol):
+    """The part of META.json that plugins and models share."""
+
+    @property
+    def guid(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def timeout(self) -> float | None: ...
+
+    @property
+    def memory(self) -> float | None: ...
+
+    def to_api(self) -> dict[str, Any]: ...
+
+    def to_document(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PackageVersion(ABC):
+    """One version of what a user installs.
+
+    Attributes
+    ----------
+    manifest : Described
+        Its META.json.
+    kind : str
+        What its files make it.
+    target : str
+        The file that a worker loads, relative to the package's folder.
+    digest : str
+        SHA-256 of the ZIP, in hexadecimal.
+    installed : str
+        When, ISO 8601 in UTC.
+    problem : str or None
+        Why it is quarantined; None while it is ready.
+    """
+
+    manifest: Described
+    kind: Kind
+    target: str
+    digest: str
+    installed: str
+    problem: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The id in the API."""
+        return self.manifest.guid
+
+    @property
+    def state(self) -> Literal["ready", "quarantined"]:
+        """Whether it is run."""
+        return "ready" if self.problem is None else "quarantined"
+
+    def to_api(self) -> dict[str, Any]:
+        """Describe it as the API does."""
+        own = {key: getattr(self, key) for key in ("id", "kind", "digest", "state", "problem", "installed")}
+        return self.manifest.to_api() | own
+
+    def to_document(self) -> dict[str, Any]:
+        """Describe it for the catalog. The META.json goes as text: its keys are the author's, and may be any."""
+        own = {key: getattr(self, key) for key in ("id", "kind", "target", "digest", "installed", "problem")}
+        return {**own, "meta": self.manifest.to_document()}
+
+    @classmethod
+    @abstractmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read what `to_document` gave. Raises `Invalid` when this version of the server refuses its META.json."""
+
+    @abstractmethod
+    def tool(self, uses: Mapping[str, str]) -> Tool:
+        """Describe it for those who run it; `uses` are the models that it reaches, id to digest."""
+
+    @abstractmethod
+    def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
+        """Make what a worker loads.
+
+        Parameters
+        ----------
+        folder : Path
+            Where the package is extracted.
+        timeout : float
+            The administrator's cap for one call, in seconds.
+        memory : int
+            The administrator's cap for one worker, in MiB.
+        """
+
+    def _limits(self, timeout: float, memory: int) -> dict[str, Any]:
+        """What META.json asks for, below the administrator's caps."""
+        return {
+            "timeout": min(timeout, self.manifest.timeout or timeout),
+            "memory": max(1, int(min(memory, self.manifest.memory or memory))),
+        }
+
+
+def _from_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: document[key] for key in ("kind", "target", "digest", "installed", "problem")}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginVersion(PackageVersion):
+    """One version of a plugin; `kind` is `python` or `native`, the id is its `plugin_guid`.
+
+    Attributes
+    ----------
+    takes_volumes : bool
+        It can be given a whole series: it is Python, or exports `ProcessVolume`.
+    """
+
+    manifest: Manifest
+    takes_volumes: bool = True
+
+    @classmethod
+    def from_zip(cls, package: PluginZip, digest: str, installed: str) -> Self:
+        """Make the version that a ZIP holds."""
+        return cls(package.manifest, package.kind, package.target, digest, installed)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        manifest = parse_manifest(document["meta"].encode())
+        takes_volumes = document.get("takes_volumes", True)
+        return cls(manifest=manifest, takes_volumes=takes_volumes, **_from_document(document))
+
+    def to_document(self) -> dict[str, Any]:
+        return PackageVersion.to_document(self) | {"takes_volumes": self.takes_volumes}
+
+    @property
+    def level(self) -> Level:
+        """What one call gets. Without `ProcessVolume`, a native plugin of level series gets one slice after another."""
+        return self.manifest.level if self.takes_volumes else "instance"
+
+    def tool(self, uses: Mapping[str, str]) -> Tool:
+        manifest = self.manifest
+        return Tool(
+            type="plugin",
+            id=self.id,
+            name=manifest.name,
+            version=manifest.version,
+            author=manifest.author,
+            digest=self.digest,
+            params=manifest.params,
+            level=self.level,
+            input=manifest.input,
+            result=manifest.result,
+            produces=manifest.produces,
+            meta=manifest.meta,
+            per_frame=self.kind != "python",
+            uses=uses,
+        )
+
+    def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
+        manifest = self.manifest
+        return Program(
+            kind=self.kind,
+            target=str(folder if self.kind == "python" else folder / self.target),
+            name=manifest.name,
+            digest=self.digest,
+            input=manifest.input,
+            result=manifest.result,
+            level=manifest.level,
+            geometry=manifest.geometry,
+            **self._limits(timeout, memory),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion(PackageVersion):
+    """One version of a model; its id is its `model_guid`, or else its name.
+
+    Attributes
+    ----------
+    network : Mapping[str, Any]
+        What the upload found out of it; see `inspection.inspect`.
+    """
+
+    manifest: ModelManifest
+    network: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_zip(cls, package: ModelZip, digest: str, installed: str) -> Self:
+        """Make the version that a ZIP holds."""
+        return cls(package.manifest, "model", package.target, digest, installed)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        manifest = parse_model_manifest(document["meta"].encode())
+        return cls(manifest=manifest, network=orjson.loads(document["network"]), **_from_document(document))
+
+    def to_document(self) -> dict[str, Any]:
+        return PackageVersion.to_document(self) | {"network": orjson.dumps(self.network).decode()}
+
+    def to_api(self) -> dict[str, Any]:
+        """Describe it as the API does: `kind` is that of the output."""
+        own = {"kind": self.manifest.output.kind, "network": dict(self.network)}
+        return PackageVersion.to_api(self) | own
+
+    @property
+    def result(self) -> Result:
+        """The kind of result that it gives."""
+        return _RESULTS[self.manifest.output.kind]
+
+    @property
+    def produces(self) -> dict[str, Any]:
+        """As `result` in a plugin's META.json: of a segmentation, the segments that its labels stand for."""
+        if self.result != "SEGMENTATION":
+            return {"type": self.result}
+        labels = self.manifest.output.labels
+        if not labels:
+            labels = tuple({"label": f"Class {number}"} for number in range(self.network.get("classes", 1)))
+        first = 0 if self.network.get("background") else 1
+        segments = [{**label, "number": number} for number, label in enumerate(labels, first) if number > 0]
+        return {"type": self.result, "segments": segments}
+
+    @property
+    def level(self) -> Level:
+        """What one call gets."""
+        return "series" if self.manifest.is_volume else "instance"
+
+    @property
+    def params(self) -> dict[str, Param]:
+        """What a call may say."""
+        if self.manifest.output.kind == "image":
+            return {}
+        hint = "The least probability that counts, instead of the model's own."
+        described = {"type": "double", "is_required": False, "range": [0, 1], "hint": hint}
+        return {"threshold": Param.from_meta("threshold", described)}
+
+    def tool(self, uses: Mapping[str, str]) -> Tool:
+        manifest = self.manifest
+        return Tool(
+            type="model",
+            id=self.id,
+            name=manifest.name,
+            version=manifest.version,
+            author=manifest.author,
+            digest=self.digest,
+            params=self.params,
+            level=self.level,
+            input=manifest.input.values,
+            result=self.result,
+            produces=self.produces,
+            meta=manifest.meta,
+            uses=uses,
+        )
+
+    def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
+        manifest = self.manifest
+        return Program(
+            kind="model",
+            target=str(folder),
+            name=manifest.name,
+            digest=self.digest,
+            input=manifest.input.values,
+            result=self.result,
+            level=self.level,
+            **self._limits(timeout, memory),
+        )
+
+    def inspection(self, program: Program) -> Program:
+        """Make what a worker loads that is to find out what this is."""
+        return Program(
+            kind="builtin",
+            target="neurdicom.workers.model.inspection",
+            name=program.name,
+            digest=self.digest,
+            timeout=program.timeout,
+            memory=program.memory,
+        )
