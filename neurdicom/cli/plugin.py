@@ -131,9 +131,10 @@ def check(
     status is 1.
     """
     from neurdicom.cli.console import introduce_plugin, show_report
-    from neurdicom.plugins.devtools.command import CheckOptions, run_check  # numpy and pydicom, as no other command
+    from neurdicom.plugins.devtools.command import CheckInputs, CheckOptions, run_check  # with numpy and pydicom
 
-    options = CheckOptions(own, samples, params, frame, form, output, timeout, memory, slow, sanitize, library, allow)
+    inputs = CheckInputs(own, samples, params, frame)
+    options = CheckOptions(inputs, form, output, timeout, memory, slow, sanitize, library, allow)
     report = asyncio.run(run_check(path, options, (lambda *_: None) if as_json else introduce_plugin))
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
@@ -156,10 +157,7 @@ def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def run(server: str, token: str | None, **given: Any) -> Any:
         with Client(server, token) as client:
-            try:
-                return command(client, **given)
-            except Invalid as error:  # the server's answer; the command itself is right, and ends with status 1
-                raise NeurdicomError(str(error)) from error
+            return command(client, **given)
 
     return run
 
@@ -172,7 +170,10 @@ def install(client: Client, path: Path) -> None:
     from neurdicom.plugins.devtools.packing import packed
 
     with packed(path) as package:
-        installed = client.plugins.install(package)
+        try:
+            installed = client.plugins.install(package)
+        except Invalid as error:  # the server's word; what was typed is right, and the status is 1
+            raise NeurdicomError(str(error)) from error
     click.echo(f"installed {installed['name']} {installed['version']} ({installed['id']})")
 
 

@@ -19,19 +19,35 @@ from neurdicom.workers.program import Level
 
 
 @dataclass(frozen=True, slots=True)
+class CheckInputs:
+    """The options that tell what a plugin is run on.
+
+    Attributes
+    ----------
+    own : sequence of Path
+        DICOM files, and folders of them.
+    samples : bool
+        The sample images, too.
+    params : sequence of str
+        Parameters of all runs, as NAME=VALUE.
+    frame : int
+        The frame of own files, from 1.
+    """
+
+    own: Sequence[Path]
+    samples: bool
+    params: Sequence[str]
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckOptions:
     """The options of the command.
 
     Attributes
     ----------
-    own : sequence of Path
-        DICOM files, and folders of them, to run on.
-    samples : bool
-        Run on the sample images.
-    params : sequence of str
-        Parameters of all runs, as NAME=VALUE.
-    frame : int
-        The frame of own files, from 1.
+    inputs : CheckInputs
+        What it is run on.
     form : str
         Format of the output.
     output : Path or None
@@ -50,10 +66,7 @@ class CheckOptions:
         Checks whose problems are advice.
     """
 
-    own: Sequence[Path]
-    samples: bool
-    params: Sequence[str]
-    frame: int
+    inputs: CheckInputs
     form: str
     output: Path | None
     timeout: float
@@ -97,10 +110,10 @@ async def run_check(path: Path, options: CheckOptions, announce: Announce) -> Ch
             if package.kind != "native":
                 raise Invalid("--library is for native plugins; this one is in Python", field="library")
             package = package.with_library(options.library)
-        arguments, derived = arguments_for(package.manifest, _texts(options.params))
+        arguments, derived = arguments_for(package.manifest, _texts(options.inputs.params))
         level = await _level(package)
-        samples = _own(level, options.own, options.frame)
-        if options.samples:
+        samples = _own(level, options.inputs.own, options.inputs.frame)
+        if options.inputs.samples:
             samples += _made(package, level, scratch)
         if not samples:
             raise Invalid("there is nothing to run on: --no-samples goes with --on", field="samples")

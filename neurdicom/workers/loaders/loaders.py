@@ -59,7 +59,7 @@ def load(program: Program) -> Loaded:
         return PythonPlugin(program)
     if program.kind == "model":
         return ModelProgram(program)
-    return NativePlugin(program)
+    return NativeProgram(program)
 
 
 class Builtin(Loaded):
@@ -160,7 +160,7 @@ class ModelProgram(Loaded):
         return results.from_native(answer, None, arguments, self._program, is_stack=True)
 
 
-class NativePlugin(Loaded):
+class NativeProgram(Loaded):
     """A shared library with the C interface of neurdicom_plugin.h."""
 
     def __init__(self, program: Program) -> None:
