@@ -13,6 +13,7 @@ from neurdicom.client.protocol import (
     ApiResponse,
     JsonObject,
     list_request,
+    not_neurdicom,
     one_tool,
     read_object,
     segment,
@@ -222,7 +223,9 @@ class InstancesApi(ApiResource[TransportT_co]):
 
 
 def _read_results(response: ApiResponse) -> list[JsonObject]:
-    results: list[JsonObject] = read_object(response)["results"]
+    results = read_object(response).get("results")
+    if not isinstance(results, list):
+        raise not_neurdicom(response)
     return results
 
 
