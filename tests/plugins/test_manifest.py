@@ -29,7 +29,7 @@ def test_the_smallest() -> None:
 def test_unknown_fields_are_kept_and_float_is_double() -> None:
     fields = parse(
         colour="red", params={"f": {"type": "float", "isarray": None, "isnull": None, "unit": "HU"}}
-    ).as_dict()
+    ).to_api()
     assert fields["colour"] == "red"
     assert fields["params"]["f"] == {
         "type": "double",
