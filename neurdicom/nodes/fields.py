@@ -67,8 +67,8 @@ def from_document(document: Mapping[str, Any]) -> Node:
     return Node(**{name: document[name] for name in Node.__slots__ if name in document})
 
 
-def as_answer(node: Node) -> dict[str, Any]:
-    """What the API tells of a node: whether it has credentials, and of which kind, but none of them."""
+def to_api(node: Node) -> dict[str, Any]:
+    """Describe a node for the API: whether it has credentials, and of which kind, but none of them."""
     shown: dict[str, Any] = {"id": node.name, "name": node.name, "protocol": node.protocol}
     shown |= {field: getattr(node, field) for field in FIELDS[node.protocol] if field not in CREDENTIALS}
     if node.protocol == "DICOMWEB":

@@ -25,7 +25,7 @@ class Rule:
     ----------
     id, name : str
     enabled : bool
-        It is heeded.
+        It is run.
     conditions : Mapping[str, Any]
         Filters of a list of instances: a series meets them when one of its instances does.
     action : Mapping[str, Any]
@@ -68,15 +68,15 @@ class Rule:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `as_document` gave."""
+        """Read a document of the catalog."""
         return cls(**document)
 
-    def as_document(self) -> dict[str, Any]:
-        """It as JSON."""
+    def to_document(self) -> dict[str, Any]:
+        """Write it as a document of the catalog."""
         return asdict(self)
 
-    def as_answer(self) -> dict[str, Any]:
-        """As the API gives it."""
+    def to_api(self) -> dict[str, Any]:
+        """Describe it for the API."""
         conditions = {field: texts[0] if len(texts) == 1 else texts for field, texts in self.conditions.items()}
         return {
             "id": self.id,
@@ -90,7 +90,7 @@ class Rule:
         }
 
     def queried(self) -> tuple[Condition, ...]:
-        """The conditions as the catalog takes them."""
+        """Translate the conditions for the catalog."""
         return Selection(level=Level.INSTANCE, filters=self.conditions).conditions()
 
 

@@ -102,7 +102,7 @@ class RuleService:
         self._check(rule)
         if len(await self._catalog.find_documents(_KIND)) >= MAX_RULES:
             raise Conflict(f"there are {MAX_RULES} rules, which is the limit")
-        await self._catalog.put_document(_KIND, rule.id, rule.as_document())
+        await self._catalog.put_document(_KIND, rule.id, rule.to_document())
         await self._refresh()
         log.info("rule %s (%s) was made by %s", rule.id, rule.name, by.email)
         return rule
@@ -115,7 +115,7 @@ class RuleService:
                 request, id=before.id, user=by.email, user_id=by.id, created=before.created, changed=now()
             )
             self._check(after)
-            if await self._catalog.swap_document(_KIND, rule, before.as_document(), after.as_document()):
+            if await self._catalog.swap_document(_KIND, rule, before.to_document(), after.to_document()):
                 await self._refresh()
                 return after
 
@@ -132,7 +132,7 @@ class RuleService:
 
     async def describe(self, rule: Rule) -> dict[str, Any]:
         """A rule with what is wrong with it, and its last runs."""
-        return rule.as_answer() | {"problem": self.problem(rule), **await self._runs.describe(rule.id, self._jobs)}
+        return rule.to_api() | {"problem": self.problem(rule), **await self._runs.describe(rule.id, self._jobs)}
 
     def problem(self, rule: Rule) -> str | None:
         """Why a rule can't be run now; None if it can."""

@@ -7,7 +7,7 @@ from neurdicom.archive.selection import MAX_IDS
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, NUMBER, STRING, Parameter, operation
 from neurdicom.http.routing import Route
-from neurdicom.nodes.fields import as_answer
+from neurdicom.nodes.fields import to_api
 from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES, RemoteService
 from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Access
@@ -155,7 +155,7 @@ class NodesHandler(ApiHandler):
         limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
         offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
         nodes = await self.nodes.list()
-        send_items(self, [as_answer(node) for node in nodes[offset : offset + limit]], offset=offset, total=len(nodes))
+        send_items(self, [to_api(node) for node in nodes[offset : offset + limit]], offset=offset, total=len(nodes))
 
     @operation(
         "Make a DICOM node",
@@ -168,7 +168,7 @@ class NodesHandler(ApiHandler):
         """Make it."""
         node = await self.nodes.add(self.json_body())
         self.set_header("Location", f"/api/dicom_nodes/{quote(node.name)}")
-        self.send_json(as_answer(node), 201)
+        self.send_json(to_api(node), 201)
 
 
 class NodeHandler(ApiHandler):
@@ -179,7 +179,7 @@ class NodeHandler(ApiHandler):
     @operation("Get a DICOM node", tag="nodes", answers={200: json_answer("The node.", _NODE)})
     async def get(self, name: str) -> None:
         """Answer it."""
-        self.send_json(as_answer(await self.nodes.get(name)))
+        self.send_json(to_api(await self.nodes.get(name)))
 
     @operation(
         "Replace a DICOM node",
@@ -191,7 +191,7 @@ class NodeHandler(ApiHandler):
     )
     async def put(self, name: str) -> None:
         """Replace it."""
-        self.send_json(as_answer(await self.nodes.replace(name, self.json_body())))
+        self.send_json(to_api(await self.nodes.replace(name, self.json_body())))
 
     @operation("Delete a DICOM node", tag="nodes", access=Access.ADMIN, answers={204: "It is gone."})
     async def delete(self, name: str) -> None:

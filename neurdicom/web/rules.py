@@ -99,7 +99,7 @@ class RulesHandler(ApiHandler):
         offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
         service = self.rules
         rules = await service.list()
-        page = [rule.as_answer() | {"problem": service.problem(rule)} for rule in rules[offset : offset + limit]]
+        page = [rule.to_api() | {"problem": service.problem(rule)} for rule in rules[offset : offset + limit]]
         send_items(self, page, offset=offset, total=len(rules))
 
     @operation(

@@ -92,7 +92,7 @@ class UploadHandler(ApiHandler):
         """Answer what became of each file."""
         assert self.upload is not None
         results = await self.upload.finish()
-        report: dict[str, Any] = {"results": [result.as_dict() for result in results]}
+        report: dict[str, Any] = {"results": [result.to_api() for result in results]}
         errors = [result.error for result in results if result.error is not None]
         if len(errors) == len(results):
             self._refuse(errors, report)

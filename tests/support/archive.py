@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurdicom.archive.ingest.service import IngestService, Result
+from neurdicom.archive.ingest.service import IngestResult, IngestService
 from neurdicom.archive.upload import UploadService
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
@@ -23,7 +23,7 @@ class Archive:
     blobs: LocalBlobStore
     ingest: IngestService
 
-    async def add(self, file: bytes, name: str = "file") -> Result:
+    async def add(self, file: bytes, name: str = "file") -> IngestResult:
         """Store one file."""
         arrival = self.ingest.receive(name)
         await arrival.write(file)
@@ -31,7 +31,7 @@ class Archive:
 
     async def send(
         self, body: bytes, content_type: str = "", *, piece: int = 65536, max_upload: int = 0
-    ) -> list[Result]:
+    ) -> list[IngestResult]:
         """Send a body in pieces."""
         upload = UploadService(self.ingest, max_upload).begin(content_type, len(body))
         for start in range(0, len(body), piece):

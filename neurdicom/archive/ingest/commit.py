@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance, StoreOutcome
+from neurdicom.coordination import BackgroundTasks
 from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -39,67 +40,65 @@ class _Waiting:
             self.outcome.exception()  # nobody may be waiting any more
 
 
-class Lane:
-    """Keeps the arrivals of one sender in order, though they land in parallel: of two files of one instance, the
-    later one is to stay.
-    """
+class SenderOrder:
+    """The order of one sender's arrivals, which land in parallel: of two files of one instance, the later one stays."""
 
     def __init__(self) -> None:
         self._last: asyncio.Future[None] | None = None
 
-    def begin(self) -> "Turn":
-        """Take the next place."""
-        turn = Turn(self._last)
-        self._last = turn.over
-        return turn
+    def begin(self) -> "SequenceToken":
+        """Give the next arrival its token."""
+        token = SequenceToken(self._last)
+        self._last = token.over
+        return token
 
 
-class Turn:
-    """A place in a lane; every turn ends."""
+class SequenceToken:
+    """The place of an arrival in its sender's order; every token ends."""
 
     def __init__(self, before: "asyncio.Future[None] | None") -> None:
         self._before = before
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def come(self) -> None:
-        """Wait for all that began before to end."""
+    async def wait(self) -> None:
+        """Wait for all arrivals before to end."""
         if self._before is not None and not self._before.done():
             await asyncio.wait([self._before])
 
     def end(self) -> None:
-        """Let the next one come; when this one did not wait for its turn, after those before it."""
+        """Let the next arrival go on, once those before this one have ended."""
         if self._before is None or self._before.done():
             self.over.set_result(None)
         else:
             self._before.add_done_callback(lambda _: self.over.set_result(None))
 
 
-class Follower(Protocol):
-    """Follows which series grow."""
+class SeriesActivity(Protocol):
+    """The observer of the series that grow."""
 
     async def expect(self, series: Collection[str]) -> None:
-        """Instances of these series are about to be committed."""
+        """Note that instances of these series are about to be committed."""
 
     def note(self, series: str) -> None:
-        """An instance of a series was committed: a new one, or other bytes of one that was there."""
+        """Note that an instance was committed: a new one, or other bytes of one that was there."""
 
 
 class CommitQueue:
     """Enters arrivals whose bytes are durable into the catalog, in groups and in order."""
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, follower: Follower | None = None) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, activity: SeriesActivity | None = None) -> None:
         self._catalog = catalog
         self._blobs = blobs
-        self._follower = follower
+        self._activity = activity
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
         self._coming = 0
         self._wanted = 0
         self._enough: asyncio.Event = asyncio.Event()
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = BackgroundTasks("work after a commit failed; the next start does it")
         self._unknown: dict[str, float] = {}
 
-    async def put(self, landing: Awaitable[NewInstance], lane: Lane) -> tuple[NewInstance, StoreOutcome]:
+    async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> tuple[NewInstance, StoreOutcome]:
         """Enter one arrival, once it has landed in the blob store. Cancelling the caller does not take it back.
 
         Raises
@@ -110,14 +109,14 @@ class CommitQueue:
             What `landing` raised, or what the catalog raised for this arrival and for no other.
         """
         self._coming += 1
-        turn = lane.begin()
+        token = order.begin()
         try:
             arrival = await landing
-            await turn.come()
+            await token.wait()
             waiting = _Waiting(arrival)
             self._waiting.append(waiting)
         finally:
-            turn.end()
+            token.end()
             self._coming -= 1
             if not self._coming or len(self._waiting) >= self._wanted:
                 self._enough.set()
@@ -127,8 +126,10 @@ class CommitQueue:
 
     async def drain(self) -> None:
         """Wait until all is done."""
-        while tasks := [task for task in (self._runner, *self._background) if task is not None]:
-            await asyncio.wait(tasks)
+        while self._runner is not None or self._background:
+            if self._runner is not None:
+                await asyncio.wait([self._runner])
+            await self._background.drain()
 
     async def _run(self) -> None:
         try:
@@ -150,8 +151,8 @@ class CommitQueue:
 
     async def _enter(self, group: list[_Waiting]) -> None:
         """Enter a group, and acknowledge it."""
-        if self._follower is not None:
-            await self._follower.expect({waiting.arrival.series for waiting in group})
+        if self._activity is not None:
+            await self._activity.expect({waiting.arrival.series for waiting in group})
         try:
             outcomes = await self._catalog.store([waiting.arrival for waiting in group])
         except Exception as error:  # whatever it is, those who wait must learn of it
@@ -166,11 +167,11 @@ class CommitQueue:
         for waiting, outcome in zip(group, outcomes, strict=True):
             self._settle(waiting, outcome)
         if self._unknown:
-            self._later(self._settle_unknown())
+            self._background.start(self._settle_unknown())
 
     def _settle(self, waiting: _Waiting, outcome: StoreOutcome) -> None:
-        if self._follower is not None and outcome.status != "duplicate":
-            self._follower.note(waiting.arrival.series)
+        if self._activity is not None and outcome.status != "duplicate":
+            self._activity.note(waiting.arrival.series)
         waiting.settle(outcome)
 
     async def _delete(self, keys: list[str]) -> None:
@@ -180,12 +181,7 @@ class CommitQueue:
         except OSError as error:
             log.warning("%d replaced files stay until the next start: %s", len(keys), error)
             return
-        self._later(self._catalog.forget_garbage(keys))
-
-    def _later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(_logged(work))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._background.start(self._catalog.forget_garbage(keys))
 
     # -- when the catalog fails ------------------------------------------------------------------------------
 
@@ -235,10 +231,3 @@ class CommitQueue:
             await self._blobs.delete([key])
         except OSError as error:
             log.warning("the file %s stays though nothing refers to it: %s", key, error)
-
-
-async def _logged(work: Coroutine[None, None, None]) -> None:
-    try:
-        await work
-    except Exception:
-        log.exception("work after a commit failed; the next start does it")

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
-from neurdicom.archive.ingest.commit import CommitQueue, Follower, Lane
+from neurdicom.archive.ingest.commit import CommitQueue, SenderOrder, SeriesActivity
 from neurdicom.archive.ingest.recovery import Recovery, new_instance
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError, Unavailable
@@ -37,19 +38,19 @@ HELD_BYTES_IN_ALL = 32 * 1024 * 1024
 _THREADS = 8
 
 
-class Witness(Protocol):
-    """Sees what an arrival is, before anything is kept of it. Its methods run in a thread."""
+class ArrivalObserver(Protocol):
+    """The observer of an arrival, before anything is kept of it; its methods run in a thread."""
 
-    def check(self, header: Header) -> None:
-        """Look at its header; what this raises refuses the file."""
+    def on_header(self, header: Header) -> None:
+        """Look at the header; an exception refuses the file."""
 
-    def broken(self, head: bytes) -> None:
+    def on_unreadable(self, head: bytes) -> None:
         """Look at the beginning of a file whose header can't be taken."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one file.
+class IngestResult:
+    """The outcome of one file.
 
     Attributes
     ----------
@@ -72,12 +73,12 @@ class Result:
     error: NeurdicomError | None = None
 
     @classmethod
-    def rejected(cls, file: str, error: NeurdicomError) -> "Result":
-        """Result of a file that was not stored; what its error holds on to (pieces of the file, in its frames) goes."""
+    def rejected(cls, file: str, error: NeurdicomError) -> "IngestResult":
+        """Make the result of a file that was not stored, without the pieces of it that the error's frames hold."""
         return cls(file, "rejected", error=error.with_traceback(None))
 
-    def as_dict(self) -> dict[str, str | None]:
-        """Give the form that the API answers."""
+    def to_api(self) -> dict[str, str | None]:
+        """Describe it for the API."""
         return {
             "file": self.file,
             "status": self.status,
@@ -96,8 +97,8 @@ class IngestService:
     catalog : Catalog
     blobs : BlobStore
         Both open.
-    follower : Follower, optional
-        Is told which series grow.
+    activity : SeriesActivity, optional
+        The observer of the series that grow.
     replaced : callable, optional
         Called with the id of an instance that came again with other bytes, before that is acknowledged.
     """
@@ -106,15 +107,15 @@ class IngestService:
         self,
         catalog: Catalog,
         blobs: BlobStore,
-        follower: Follower | None = None,
+        activity: SeriesActivity | None = None,
         replaced: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._replaced = replaced
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
-        self._queue = CommitQueue(catalog, blobs, follower)
+        self._queue = CommitQueue(catalog, blobs, activity)
         self._recovery = Recovery(catalog, blobs)
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = BackgroundTasks("work after an arrival failed")
         self.held = 0
 
     async def recover(self) -> None:
@@ -123,54 +124,59 @@ class IngestService:
 
     async def close(self) -> None:
         """Wait for all arrivals that are being committed, and for `later`. Idempotent."""
-        while self._background:
-            await asyncio.wait(self._background)
+        await self._background.drain()
         await self._queue.drain()
         await asyncio.to_thread(self._threads.shutdown)
 
-    def receive(self, name: str, lane: Lane | None = None, witness: Witness | None = None) -> "Arrival":
-        """Begin to receive a file whose bytes come in pieces; files of one lane enter the catalog in order."""
-        return Arrival(self, name, lane or Lane(), witness)
+    def receive(
+        self, name: str, order: SenderOrder | None = None, observer: ArrivalObserver | None = None
+    ) -> "Arrival":
+        """Begin to receive a file whose bytes come in pieces; files of one sender enter the catalog in order."""
+        return Arrival(self, name, order or SenderOrder(), observer)
 
-    async def store(self, spool: Spool, name: str, lane: Lane | None = None, witness: Witness | None = None) -> Result:
+    async def store(
+        self, spool: Spool, name: str, order: SenderOrder | None = None, observer: ArrivalObserver | None = None
+    ) -> IngestResult:
         """Store a file that lies complete in a spool; the spool is used up, whatever happens.
 
         Raises nothing for a file that can't be stored: the result says why.
         """
-        return await self.finish(name, lane or Lane(), spool, (), witness)
+        return await self.finish(name, order or SenderOrder(), spool, (), observer)
 
     async def finish(
         self,
         name: str,
-        lane: Lane,
+        order: SenderOrder,
         spool: Spool | None,
         rest: tuple[bytes | memoryview, ...],
-        witness: Witness | None = None,
-    ) -> Result:
+        observer: ArrivalObserver | None = None,
+    ) -> IngestResult:
         """Store a file whose last pieces are still in memory; without a spool, all of it is."""
-        return await self._enter(name, lane, self.run(self._land, spool, rest, witness))
+        return await self._enter(name, order, self.run(self._land, spool, rest, observer))
 
-    async def adopt(self, name: str, file: Path, size: int, sha256: str, header: Header) -> Result:
+    async def adopt(self, name: str, file: Path, size: int, sha256: str, header: Header) -> IngestResult:
         """Store a file that another process wrote to the spool folder, made durable and parsed; it is used up."""
-        return await self._enter(name, Lane(), self.run(self._adopt, file, size, sha256, header))
+        return await self._enter(name, SenderOrder(), self.run(self._adopt, file, size, sha256, header))
 
-    async def _enter(self, name: str, lane: Lane, landing: Awaitable[NewInstance]) -> Result:
+    async def _enter(self, name: str, order: SenderOrder, landing: Awaitable[NewInstance]) -> IngestResult:
         try:
-            arrival, outcome = await self._queue.put(landing, lane)
+            arrival, outcome = await self._queue.put(landing, order)
         except NeurdicomError as error:
-            return Result.rejected(name, error)
+            return IngestResult.rejected(name, error)
         except Exception:  # a fault of ours with one file must not take the others of an upload along
             log.exception("%s could not be stored", name)
-            return Result.rejected(name, NeurdicomError("internal error: the file could not be stored"))
+            return IngestResult.rejected(name, NeurdicomError("internal error: the file could not be stored"))
         if outcome.status == "replaced" and self._replaced is not None:
             await self._replaced(arrival.instance)
-        return Result(name, outcome.status, arrival.instance, arrival.study, arrival.series)
+        return IngestResult(name, outcome.status, arrival.instance, arrival.study, arrival.series)
 
-    def _land(self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], witness: Witness | None) -> NewInstance:
+    def _land(
+        self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], observer: ArrivalObserver | None
+    ) -> NewInstance:
         """Write, parse and move into the blob store, in a thread. The spool is used up, whatever happens."""
         spool = self.append(spool, rest)
         try:
-            header = _read(spool, witness)
+            header = _read(spool, observer)
             return new_instance(header, self._blobs.commit(spool), datetime.now(UTC))
         except OSError as error:
             raise disk_error(error) from error
@@ -199,10 +205,8 @@ class IngestService:
         return spool
 
     def later(self, work: Coroutine[None, None, None]) -> None:
-        """Have something done that nobody waits for; `close` does."""
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        """Run work that nobody waits for but `close`."""
+        self._background.start(work)
 
     async def run(
         self, function: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -261,27 +265,29 @@ class Inflow:
 class Arrival(Inflow):
     """An instance on its way in. Every arrival ends in `finish` or in `abort`."""
 
-    def __init__(self, ingest: IngestService, name: str, lane: Lane, witness: Witness | None = None) -> None:
+    def __init__(
+        self, ingest: IngestService, name: str, order: SenderOrder, observer: ArrivalObserver | None = None
+    ) -> None:
         super().__init__(ingest)
         self.name = name
-        self._lane = lane
-        self._witness = witness
+        self._order = order
+        self._observer = observer
 
-    async def finish(self) -> Result:
+    async def finish(self) -> IngestResult:
         """Store it, now that it is complete."""
         spool, rest = self._take()
-        return await self._ingest.finish(self.name, self._lane, spool, rest, self._witness)
+        return await self._ingest.finish(self.name, self._order, spool, rest, self._observer)
 
 
-def _read(spool: Spool, witness: Witness | None) -> Header:
+def _read(spool: Spool, observer: ArrivalObserver | None) -> Header:
     try:
         header = read_header(spool.descriptor, spool.head, spool.size)
     except NeurdicomError:
-        if witness is not None:
-            witness.broken(spool.head)
+        if observer is not None:
+            observer.on_unreadable(spool.head)
         raise
-    if witness is not None:
-        witness.check(header)
+    if observer is not None:
+        observer.on_header(header)
     return header
 
 

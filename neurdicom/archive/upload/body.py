@@ -2,10 +2,10 @@
 
 import asyncio
 
-from neurdicom.archive.ingest.service import IngestService, Result
+from neurdicom.archive.ingest.service import IngestResult, IngestService
 from neurdicom.archive.upload.files import FileReader
 from neurdicom.archive.upload.multipart import Event, MultipartReader, PartBegins, PartData
-from neurdicom.archive.upload.results import Results
+from neurdicom.archive.upload.results import UploadResults
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge
 
 #: Bytes of a multipart body that are taken apart at a time, and events of them that are handled at a time.
@@ -22,7 +22,7 @@ class Upload:
         self._max_upload = max_upload
         self._size = 0
         self._error: NeurdicomError | None = None
-        self._results = Results()
+        self._results = UploadResults()
         self._lock = asyncio.Lock()  # `abort` may come while a piece is being written
         multipart = content_type.strip().lower().startswith("multipart/")
         self._multipart = MultipartReader(content_type) if multipart else None
@@ -82,7 +82,7 @@ class Upload:
         if len(self._results):
             self._results.note(self._name if file is None else file.name, error)
 
-    async def finish(self) -> list[Result]:
+    async def finish(self) -> list[IngestResult]:
         """Take the body as complete; answer one result for each file, in order.
 
         Raises

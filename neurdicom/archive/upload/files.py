@@ -1,7 +1,7 @@
 """One file of an upload as it arrives: an instance, a ZIP of files, or neither; its first bytes tell."""
 
-from neurdicom.archive.ingest.service import Arrival, IngestService, Witness
-from neurdicom.archive.upload.results import Results
+from neurdicom.archive.ingest.service import Arrival, ArrivalObserver, IngestService
+from neurdicom.archive.upload.results import UploadResults
 from neurdicom.archive.upload.zip import ZipReader
 from neurdicom.errors import NotDicom
 
@@ -19,9 +19,9 @@ class FileReader:
     ingest : IngestService
     name : str
         What the sender calls the file.
-    results : Results
+    results : UploadResults
         Where its result, or those of the files in it, go.
-    witness : Witness, optional
+    observer : ArrivalObserver, optional
         Sees what the file is, where it is an instance.
     archives : bool
         A ZIP is taken apart.
@@ -31,13 +31,13 @@ class FileReader:
         self,
         ingest: IngestService,
         name: str,
-        results: Results,
+        results: UploadResults,
         *,
-        witness: Witness | None = None,
+        observer: ArrivalObserver | None = None,
         archives: bool = True,
     ) -> None:
         self.name = name
-        self._witness = witness
+        self._observer = observer
         self._archives = archives
         self._ingest = ingest
         self._results = results
@@ -68,7 +68,7 @@ class FileReader:
         self._head.clear()
         self._decided = True
         if head[128:PROBE] == b"DICM":
-            self._arrival = self._ingest.receive(self.name, self._results.lane, self._witness)
+            self._arrival = self._ingest.receive(self.name, self._results.order, self._observer)
         elif self._archives and head.startswith(_ZIP):
             self._archive = ZipReader(self._ingest, self._results)
         return head

@@ -8,7 +8,6 @@ from urllib.parse import unquote_to_bytes
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from neurdicom.archive.upload.names import shown_name
 from neurdicom.errors import Malformed
 
 #: Headers of a part, and bytes in one of them.
@@ -20,6 +19,9 @@ _MAX_PREAMBLE = 64 * 1024
 
 #: Content types of parts that are files even without a file name, as in multipart/related.
 _FILES = (b"application/dicom", b"application/zip", b"application/x-zip-compressed", b"application/octet-stream")
+
+#: Characters of a file's name that are shown.
+_LONGEST_NAME = 255
 
 #: A name as in RFC 8187, which some clients send though RFC 7578 does not allow it in forms.
 _EXTENDED_NAME = re.compile(rb"""filename\*\s*=\s*utf-8'[^']*'([^\s;"]*)""", re.IGNORECASE)
@@ -158,6 +160,12 @@ class MultipartReader:
             kind, _ = parse_options_header(self._headers.get(b"content-type", b""))
             return f"part {self._parts}" if kind.lower() in _FILES else None
         return shown_name(_text(name)) or f"part {self._parts}"
+
+
+def shown_name(name: str) -> str:
+    """Give a name without control characters and lone surrogates, its last 255 characters if it is longer."""
+    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+    return clean if len(clean) <= _LONGEST_NAME else "…" + clean[1 - _LONGEST_NAME :]
 
 
 def _text(name: bytes) -> str:

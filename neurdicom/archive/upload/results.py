@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Coroutine
 
-from neurdicom.archive.ingest.commit import Lane
-from neurdicom.archive.ingest.service import Result
+from neurdicom.archive.ingest.commit import SenderOrder
+from neurdicom.archive.ingest.service import IngestResult
 from neurdicom.errors import NeurdicomError, TooLarge
 
 #: Files in one upload: their results are held in memory until the answer.
@@ -14,15 +14,15 @@ MAX_FILES = 65_535
 AT_ONCE = 8
 
 
-class Results:
+class UploadResults:
     """The results of one upload in the order of its files, some of them still to come.
 
-    `lane` keeps the files in order on their way into the catalog.
+    `order` keeps the files in order on their way into the catalog.
     """
 
     def __init__(self) -> None:
-        self.lane = Lane()
-        self._items: list[Result | asyncio.Task[Result]] = []
+        self.order = SenderOrder()
+        self._items: list[IngestResult | asyncio.Task[IngestResult]] = []
         self._free = asyncio.Semaphore(AT_ONCE)
 
     def __len__(self) -> int:
@@ -35,13 +35,13 @@ class Results:
 
     def note(self, name: str, error: NeurdicomError) -> None:
         """Note a last file that is refused, or what ended the upload."""
-        self._items.append(Result.rejected(name, error))
+        self._items.append(IngestResult.rejected(name, error))
 
-    async def take(self, storing: Coroutine[None, None, Result]) -> None:
+    async def take(self, storing: Coroutine[None, None, IngestResult]) -> None:
         """Store a file, and note what became of it."""
         self._items.append(await storing)
 
-    async def add(self, storing: Coroutine[None, None, Result]) -> None:
+    async def add(self, storing: Coroutine[None, None, IngestResult]) -> None:
         """Note a file that is being stored; waits while too many are. Raises `TooLarge` for too many files."""
         try:
             self._count()
@@ -53,7 +53,7 @@ class Results:
         task.add_done_callback(lambda _: self._free.release())
         self._items.append(task)
 
-    async def all(self) -> list[Result]:
+    async def all(self) -> list[IngestResult]:
         """Wait for all."""
         return [await item if isinstance(item, asyncio.Task) else item for item in self._items]
 

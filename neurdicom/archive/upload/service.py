@@ -2,7 +2,7 @@
 
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload.body import Upload, too_large
-from neurdicom.archive.upload.names import shown_name
+from neurdicom.archive.upload.multipart import shown_name
 from neurdicom.archive.upload.store import StoreUpload
 
 #: What is read and thrown away of a body that is refused, so that the sender gets to read why: most clients see a

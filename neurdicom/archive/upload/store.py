@@ -5,7 +5,7 @@ from typing import Any
 
 from python_multipart.multipart import parse_options_header
 
-from neurdicom.archive.ingest.service import IngestService, Result
+from neurdicom.archive.ingest.service import IngestResult, IngestService
 from neurdicom.archive.upload.body import Upload
 from neurdicom.archive.upload.bulk import MetadataParts
 from neurdicom.archive.upload.files import FileReader
@@ -24,29 +24,29 @@ _IDENTITIES = ("", "binary", "8bit", "7bit")
 
 @dataclass(slots=True)
 class StoredReference:
-    """An instance of a Store transaction, and what became of it; what is not known of it is empty. A `Witness`.
+    """An instance of a Store transaction with its result; fields that are not known are empty. An `ArrivalObserver`.
 
     Attributes
     ----------
     study : str or None
         Study Instance UID that it must have.
-    result : Result or None
+    result : IngestResult or None
         Set at the end.
     """
 
     study: str | None
     sop_class: str = ""
     sop_instance: str = ""
-    result: Result | None = None
+    result: IngestResult | None = None
 
-    def check(self, header: Header) -> None:
+    def on_header(self, header: Header) -> None:
         """Note which instance it is. Raises `Conflict` for one of another study."""
         study, _, self.sop_instance = header.ids[1:]
         self.sop_class = header.layout.sop_class
         if self.study not in (None, study):
             raise Conflict(f"the instance {self.sop_instance} is of study {study}, not of {self.study}")
 
-    def broken(self, head: bytes) -> None:
+    def on_unreadable(self, head: bytes) -> None:
         """Note which instance a file says to be that can't be read."""
         if not self.sop_instance:
             self.sop_class, self.sop_instance = media_storage(head)
@@ -92,7 +92,7 @@ class StoreUpload(Upload):
     def _reader(self, name: str) -> FileReader:
         reference = StoredReference(self._study)
         self._references.append(reference)
-        return FileReader(self._ingest, name, self._results, witness=reference, archives=False)
+        return FileReader(self._ingest, name, self._results, observer=reference, archives=False)
 
     async def _handle(self, event: Event) -> None:
         if isinstance(event, PartBegins):
@@ -147,12 +147,12 @@ class StoreUpload(Upload):
 
     async def _assemble(
         self, gathered: MetadataParts, name: str, dataset: dict[str, Any], reference: StoredReference
-    ) -> Result:
+    ) -> IngestResult:
         try:
             spool: Spool = await self._ingest.run(gathered.assemble, dataset)
         except NeurdicomError as error:
-            return Result.rejected(name, error)
-        return await self._ingest.store(spool, name, self._results.lane, reference)
+            return IngestResult.rejected(name, error)
+        return await self._ingest.store(spool, name, self._results.order, reference)
 
     @property
     def _single(self) -> bool:

@@ -8,8 +8,8 @@ import zlib
 from typing import IO
 
 from neurdicom.archive.ingest.service import Inflow, IngestService
-from neurdicom.archive.upload.names import shown_name
-from neurdicom.archive.upload.results import MAX_FILES, Results
+from neurdicom.archive.upload.multipart import shown_name
+from neurdicom.archive.upload.results import MAX_FILES, UploadResults
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import Malformed, NeurdicomError, NotDicom, TooLarge
 
@@ -44,7 +44,7 @@ _BROKEN = (
 class ZipReader:
     """Takes a ZIP, and stores the instances in it one after another. Ends in `finish` or in `abort`."""
 
-    def __init__(self, ingest: IngestService, results: Results) -> None:
+    def __init__(self, ingest: IngestService, results: UploadResults) -> None:
         self._ingest = ingest
         self._results = results
         self._inflow = Inflow(ingest)
@@ -92,7 +92,7 @@ class ZipReader:
         except NeurdicomError as error:
             self._results.reject(name, error)
             return
-        await self._results.add(self._ingest.store(spool, name, self._results.lane))
+        await self._results.add(self._ingest.store(spool, name, self._results.order))
 
     async def _unpack(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Spool:
         source = await self._ingest.run(_open_member, archive, member)

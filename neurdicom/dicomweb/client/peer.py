@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from neurdicom.archive.files import FileService
-from neurdicom.archive.ingest.service import IngestService, Result
+from neurdicom.archive.ingest.service import IngestResult, IngestService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import Connections
 from neurdicom.dicomweb.client.query import first_text, search, study_path
@@ -83,8 +83,8 @@ class DicomWebPeer(Peer):
                             now = _of_result(now, result)
                             yield now
 
-    def _received(self, node: Node, path: str) -> AsyncGenerator[Result, None]:
-        return cast(AsyncGenerator[Result, None], receive(self._connections, self._ingest, node, path))
+    def _received(self, node: Node, path: str) -> AsyncGenerator[IngestResult, None]:
+        return cast(AsyncGenerator[IngestResult, None], receive(self._connections, self._ingest, node, path))
 
     async def _paths(self, node: Node, level: Level, ids: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
         """Addresses of what is to be retrieved, with its unique keys; a patient is retrieved study by study."""
@@ -111,7 +111,7 @@ class DicomWebPeer(Peer):
         return paths
 
 
-def _of_result(before: Progress, result: Result) -> Progress:
+def _of_result(before: Progress, result: IngestResult) -> Progress:
     failed = result.error is not None
     retryable = isinstance(result.error, Unavailable)
     reason = str(result.error) if failed else None

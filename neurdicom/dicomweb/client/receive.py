@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from neurdicom.archive.ingest.commit import Lane
-from neurdicom.archive.ingest.service import Arrival, IngestService, Result
+from neurdicom.archive.ingest.commit import SenderOrder
+from neurdicom.archive.ingest.service import Arrival, IngestResult, IngestService
 from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.dicomweb.client.connection import Connections
 from neurdicom.errors import Malformed, PeerFailed, Unavailable
@@ -23,7 +23,9 @@ _AT_ONCE = 8
 _SLICE = 64 * 1024
 
 
-async def receive(connections: Connections, ingest: IngestService, node: Node, path: str) -> AsyncIterator[Result]:
+async def receive(
+    connections: Connections, ingest: IngestService, node: Node, path: str
+) -> AsyncIterator[IngestResult]:
     """Store all instances of a study, series or instance; the result of each as it comes.
 
     Raises
@@ -31,16 +33,16 @@ async def receive(connections: Connections, ingest: IngestService, node: Node, p
     PeerFailed
         The node does not answer or refuses, or the answer breaks off; what came before is stored and told of.
     """
-    storing: deque[asyncio.Task[Result]] = deque()
+    storing: deque[asyncio.Task[IngestResult]] = deque()
     arrival: Arrival | None = None
-    lane = Lane()
+    order = SenderOrder()
     broken: PeerFailed | None = None
     try:
         async with connections.stream(node, path, accept=_ACCEPT) as response:
             reader = _reader(node, response)
             async for event in _events(node, reader, response):
                 if isinstance(event, PartBegins):
-                    arrival = ingest.receive(f"{node.name}{path}", lane)
+                    arrival = ingest.receive(f"{node.name}{path}", order)
                 elif isinstance(event, PartData):
                     assert arrival is not None
                     await arrival.write(event.data)

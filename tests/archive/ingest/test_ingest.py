@@ -48,7 +48,7 @@ def test_rejected(tmp_path: Path, file: bytes, error: type[NeurdicomError]) -> N
             result = await stored.add(file, "name")
             assert (result.file, result.status, result.id) == ("name", "rejected", None)
             assert isinstance(result.error, error)
-            assert result.as_dict()["reason"] == str(result.error)
+            assert result.to_api()["reason"] == str(result.error)
             assert stored.files == [] == stored.spools
             assert await stored.instances() == []
 
