@@ -170,3 +170,9 @@ class PluginQuarantined(PluginError):
     """The plugin kept failing to load and is not run until a new version of it arrives."""
 
     code = "plugin_quarantined"
+
+
+def shown(value: object) -> str:
+    """Write a value for an error message, cut off after 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

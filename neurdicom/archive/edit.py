@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from neurdicom.archive.lookup import get_entity, missing
 from neurdicom.catalog.base import Catalog, Edit, Entity
 from neurdicom.dicom.edits.values import check_changes
 from neurdicom.dicom.query.attributes import Level
@@ -43,8 +44,7 @@ class EditService:
         Invalid
             A field is unknown, of another level or not editable, or its value is wrong; the error names it.
         """
-        if await self._catalog.get(level, entity) is None:
-            raise NotFound(f"there is no {level} {entity!r}")
+        await get_entity(self._catalog, level, entity)
         checked = check_changes(level, changes)
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known = await self._catalog.edit(level, entity, checked, user=user, time=now)
@@ -58,6 +58,6 @@ class EditService:
         below = Query(Level.INSTANCE, (AnyOf(level.value, (entity,)),), limit=1, counted=False)
         page = await self._catalog.find(below)
         if not page.items:
-            raise NotFound(f"there is no {level} {entity!r}")
+            raise missing(level, entity)
         edits = await self._catalog.edits(page.items[0]["id"])
         return sorted((edit for edit in edits if edit.level is level), key=lambda edit: (edit.time, edit.field))

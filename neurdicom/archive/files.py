@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from neurdicom.archive.lookup import locate_instance
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.catalog.base import Catalog
-from neurdicom.errors import NotAvailable, NotFound
+from neurdicom.errors import NotAvailable
 
 
 class File(Protocol):
@@ -64,9 +65,7 @@ class FileService:
         NotAvailable
             It can be given in none of the transfer syntaxes.
         """
-        location = await self._catalog.locate(instance)
-        if location is None:
-            raise NotFound(f"there is no instance {instance!r}")
+        location = await locate_instance(self._catalog, instance)
         stored = location.layout["transfer_syntax"]
         if syntaxes is None or stored in syntaxes:
             return Given(await self._retrieve.file(instance), stored)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, Protocol
 
+from neurdicom.archive.lookup import missing
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
@@ -81,7 +82,7 @@ class RemoveService:
         made = await self._results.stored_of(level.value, entity) if derived else []
         keys = await self._catalog.delete(level, entity)
         if keys is None:
-            raise NotFound(f"there is no {level} {entity!r}")
+            raise missing(level, entity)
         try:
             for start in range(0, len(keys), _BATCH):
                 batch = keys[start : start + _BATCH]

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom import __version__
+from neurdicom.archive.lookup import locate_instance
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.uids import check_uid
-from neurdicom.errors import Invalid, NotAvailable, NotFound
+from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.workers.pool import Program, Reply, WorkerPool
 
 #: Of `GET /instances/:id/image`.
@@ -183,7 +184,7 @@ class RenderService:
             The transfer syntax can't hold its pixels, or they can't be decoded.
         """
         check_uid(transfer_syntax, "transfer_syntax")
-        location = await self._locate(instance)
+        location = await locate_instance(self._catalog, instance)
         spool = await asyncio.to_thread(self._blobs.new_spool)
         try:
             size, etag = await self.transcode_into(location, transfer_syntax, spool.path)
@@ -207,14 +208,8 @@ class RenderService:
         return reply.meta["size"], sha256(identity.encode()).hexdigest()
 
     async def _arguments(self, instance: str, frame: int) -> tuple[Location, dict[str, Any]]:
-        location = await self._locate(instance)
+        location = await locate_instance(self._catalog, instance)
         if location.layout.get("pixel_keyword") is None:
             raise NotAvailable("this instance has no pixel data")
         path = await self._blobs.path(location.blob.key)
         return location, {"path": str(path), "layout": dict(location.layout), "frame": frame}
-
-    async def _locate(self, instance: str) -> Location:
-        location = await self._catalog.locate(instance)
-        if location is None:
-            raise NotFound(f"there is no instance {instance!r}")
-        return location

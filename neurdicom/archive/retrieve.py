@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import orjson
 
+from neurdicom.archive.lookup import locate_instance, missing
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Edit, Location
 from neurdicom.dicom.codec.json_model import to_tags
@@ -93,9 +94,7 @@ class RetrieveService:
 
     async def file(self, instance: str, *, original: bool = False) -> InstanceDownload:
         """The DICOM file, with edits applied unless the bytes as received are asked for. Raises `NotFound`."""
-        location = await self._catalog.locate(instance)
-        if location is None:
-            raise NotFound(f"there is no instance {instance!r}")
+        location = await locate_instance(self._catalog, instance)
         blob = location.blob
         edits = await self._catalog.edits(instance) if location.edited and not original else []
         header, copy_from = await self._rewritten(location, edits) if edits else (b"", 0)
@@ -123,7 +122,7 @@ class RetrieveService:
     async def _header_and_edits(self, instance: str) -> tuple[bytes, list[Edit]]:
         headers = await self._catalog.headers(Level.INSTANCE, instance)
         if not headers:
-            raise NotFound(f"there is no instance {instance!r}")
+            raise missing(Level.INSTANCE, instance)
         return headers[0], await self._catalog.edits(instance)
 
 

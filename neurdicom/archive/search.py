@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import replace
 
+from neurdicom.archive.lookup import get_entity
 from neurdicom.catalog.base import Catalog, Entity, Page
 from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
-from neurdicom.errors import NotFound
 
 #: From so many instances on, ordering them takes long enough to hold the event loop.
 _MANY = 500
@@ -21,10 +21,7 @@ class SearchService:
 
     async def get(self, level: Level, entity: str) -> Entity:
         """One entity by id. Raises `NotFound`."""
-        found = await self._catalog.get(level, entity)
-        if found is None:
-            raise NotFound(f"there is no {level} {entity!r}")
-        return found
+        return await get_entity(self._catalog, level, entity)
 
     async def find(self, query: Query) -> Page:
         """The entities that meet a query."""

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurdicom.archive.lookup import get_entity, series_of
 from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.filters import parse_filters
-from neurdicom.errors import Invalid, NotFound
+from neurdicom.errors import Invalid, NotFound, shown
 
 #: What each level is called where there are several.
 MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
@@ -108,8 +109,7 @@ class Selector:
         """See that the entities are there. Raises `NotFound`."""
         for level, ids in selection.ids.items():
             for entity in ids:
-                if await self._catalog.get(level, entity) is None:
-                    raise NotFound(f"there is no {level} {entity[:80]!r}", field=NAME_OF[level])
+                await get_entity(self._catalog, level, entity, field=NAME_OF[level])
 
     async def series(self, selection: Selection) -> AsyncIterator[Entity]:
         """The series in it that are selected as a whole, each once."""
@@ -118,7 +118,8 @@ class Selector:
                 continue
             async for page in self._pages(level, conditions):
                 for entity in page:
-                    async for series in self._series_of(level, entity):
+                    whole = [entity] if level is Level.SERIES else await series_of(self._catalog, level, entity["id"])
+                    for series in whole:
                         if not _is_below(series, selection, level):
                             yield series
 
@@ -146,14 +147,6 @@ class Selector:
                 if found is not None:
                     yield found, instances
 
-    async def _series_of(self, level: Level, entity: Entity) -> AsyncIterator[Entity]:
-        if level is Level.SERIES:
-            yield entity
-            return
-        of_it = Query(Level.SERIES, (AnyOf(level.value, (entity["id"],)),), (("series_number", False),), limit=None)
-        for series in (await self._catalog.find(of_it)).items:
-            yield series
-
     async def _pages(self, level: Level, conditions: tuple[Condition, ...]) -> AsyncIterator[list[Entity]]:
         # By id: what is stored or deleted meanwhile does not move what comes after.
         after = ""
@@ -173,7 +166,7 @@ def _is_below(entity: Entity, selection: Selection, level: Level) -> bool:
 
 def _ids(name: str, given: Any) -> tuple[str, ...]:
     if not (isinstance(given, list) and all(isinstance(one, str) for one in given)):
-        raise Invalid(f"{name} is {_shown(given)}; a list of ids is expected", field=name)
+        raise Invalid(f"{name} is {shown(given)}; a list of ids is expected", field=name)
     return tuple(dict.fromkeys(given))
 
 
@@ -182,24 +175,19 @@ def _level(given: Any, default: Level) -> Level:
         return default
     named = MANY | {level.value: level for level in Level}
     if not isinstance(given, str) or given.lower() not in named:
-        raise Invalid(f"level is {_shown(given)}; {', '.join(MANY)} are possible", field="level")
+        raise Invalid(f"level is {shown(given)}; {', '.join(MANY)} are possible", field="level")
     return named[given.lower()]
 
 
 def _filters(given: Any) -> dict[str, list[str]]:
     if not isinstance(given, Mapping):
-        raise Invalid(f"filters is {_shown(given)}; an object of fields is expected", field="filters")
+        raise Invalid(f"filters is {shown(given)}; an object of fields is expected", field="filters")
     read: dict[str, list[str]] = {}
     for name, value in given.items():
         texts = value if isinstance(value, list) else [value]
         if not texts or not all(isinstance(one, str | int) and not isinstance(one, bool) for one in texts):
-            raise Invalid(f"the filter {name[:64]!r} is {_shown(value)}; a text is expected", field=name[:64])
+            raise Invalid(f"the filter {name[:64]!r} is {shown(value)}; a text is expected", field=name[:64])
         read[name] = [str(one) for one in texts]
     if sum(len(text) for texts in read.values() for text in texts) > _MAX_FILTERS:
         raise Invalid(f"the filters are longer than {_MAX_FILTERS} characters", field="filters")
     return read
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

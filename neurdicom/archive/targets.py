@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from neurdicom.archive.lookup import series_of
 from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Query
+from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import NotAvailable, NotFound
 
 #: Instances that are looked at for one with pixels, from the middle of a series.
@@ -100,11 +101,10 @@ class TargetService:
             if found is None or found["study"] != target.study:
                 raise target.missing
             return [target.series]
-        of_study = Query(Level.SERIES, (AnyOf("study", (target.study,)),), (("series_number", False),))
-        page = await self._catalog.find(of_study)
-        if not page.items:
+        of_study = await series_of(self._catalog, Level.STUDY, target.study)
+        if not of_study:
             raise target.missing
-        return [series["id"] for series in page.items]
+        return [series["id"] for series in of_study]
 
     async def _slices(self, series: str) -> list[Entity]:
         return (await self._search.children(Level.SERIES, series, Query(Level.INSTANCE, limit=None))).items

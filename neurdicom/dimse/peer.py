@@ -14,7 +14,7 @@ from neurdicom.dimse.ipc.process import result_of
 from neurdicom.dimse.ipc.query_retrieve import remote_of
 from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Invalid
-from neurdicom.nodes.commitment import Report, Reporter
+from neurdicom.nodes.commitment import CommitmentReport, Reporter
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
 from neurdicom.nodes.transfer import TransferService
 
@@ -99,7 +99,7 @@ class DimsePeer(Peer, Reporter):
                     event["retryable"],
                 )
 
-    async def report(self, node: Node, report: Report) -> None:
+    async def report(self, node: Node, report: CommitmentReport) -> None:
         """N-EVENT-REPORT."""
         body = await asyncio.to_thread(orjson.dumps, (report.held, report.refused))
         await result_of(self._service.operate("report", body, remote=remote_of(node), transaction=report.transaction))

@@ -13,7 +13,7 @@ from neurdicom.jobs.conclusion import PassEnd, StopRequest, conclude
 from neurdicom.jobs.events import EventLog
 from neurdicom.jobs.items import CHUNK, Chunk
 from neurdicom.jobs.job import MAX_ERRORS, Job, JobState
-from neurdicom.jobs.progress import Counts, PassProgress, number_of
+from neurdicom.jobs.progress import InstanceCounts, PassProgress, number_of
 from neurdicom.jobs.runner import Backoff, Item, ItemOutcome, Runner
 from neurdicom.jobs.store import JobStore
 
@@ -209,7 +209,7 @@ class Execution:
     async def _recount(self) -> None:
         """Take the counts from the items, which are the truth after a crash; reopen those that are to run again."""
         job, progress = self.job, self._progress
-        counts = Counts()
+        counts = InstanceCounts()
         errors: list[dict[str, Any]] = []
         for number in range(job.chunks):
             chunk = await self._store.chunk(job.id, number)

@@ -14,7 +14,7 @@ WINDOW = 10.0
 
 
 class Pace:
-    """Counts of the last seconds, from a beginning with a first count. Times are those of any one clock."""
+    """InstanceCounts of the last seconds, from a beginning with a first count. Times are those of any one clock."""
 
     def __init__(self, began: float, count: int) -> None:
         self._counts: deque[tuple[float, int]] = deque([(began, count)])
@@ -36,16 +36,16 @@ class Pace:
             self._counts.popleft()
 
 
-class Counts(NamedTuple):
+class InstanceCounts(NamedTuple):
     """Instances of items that are over; `warned` ones count as done too."""
 
     done: int = 0
     failed: int = 0
     warned: int = 0
 
-    def plus(self, done: int, failed: int, warned: int) -> "Counts":
+    def plus(self, done: int, failed: int, warned: int) -> "InstanceCounts":
         """Add more."""
-        return Counts(self.done + done, self.failed + failed, self.warned + warned)
+        return InstanceCounts(self.done + done, self.failed + failed, self.warned + warned)
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class PassProgress:
     job : Job
     attempts : int
         Failures after which an item is given up.
-    counts : Counts
+    counts : InstanceCounts
         Of items that are over.
     left : int
         Items that are not.
@@ -71,7 +71,7 @@ class PassProgress:
 
     job: Job
     attempts: int
-    counts: Counts = field(default_factory=Counts)
+    counts: InstanceCounts = field(default_factory=InstanceCounts)
     left: int = 0
     has_advanced: bool = False
     tried: int = 0

@@ -50,8 +50,8 @@ Reference = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a node is told of its request.
+class CommitmentReport:
+    """The answer to a request for storage commitment.
 
     Attributes
     ----------
@@ -69,11 +69,11 @@ class Report:
 
 
 class Reporter(ABC):
-    """Tells nodes of their requests."""
+    """The port that sends reports to nodes."""
 
     @abstractmethod
-    async def report(self, node: Node, report: Report) -> None:
-        """Tell a node. Raises `PeerFailed`."""
+    async def report(self, node: Node, report: CommitmentReport) -> None:
+        """Send a report. Raises `PeerFailed`."""
 
 
 class CommitmentService:
@@ -141,7 +141,7 @@ class CommitmentRunner(Runner):
         self._reporter = reporter
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
-        """Nothing: the item is made with the job."""
+        """Yield nothing: the item is made with the job."""
         nothing: tuple[Item, ...] = ()
         for item in nothing:
             yield item
@@ -164,12 +164,12 @@ class CommitmentRunner(Runner):
                     held.append((sop_class, instance))
                 else:
                     refused.append((sop_class, instance, reason))
-            await self._reporter.report(node, Report(job.request["transaction"], held, refused))
+            await self._reporter.report(node, CommitmentReport(job.request["transaction"], held, refused))
             failures = tuple(Failure(instance, REASONS[reason]) for _, instance, reason in refused[:_TOLD])
             yield ItemOutcome(place, done=len(held), failed=len(refused), failures=failures)
 
     async def _refusal(self, sop_class: str, instance: str) -> int | None:
-        """Why safekeeping of an instance is refused; None if it is kept.
+        """Give the reason to refuse safekeeping of an instance; None if it is kept.
 
         What is in the catalog was durable before it came there; that its file is still whole is looked at.
         """

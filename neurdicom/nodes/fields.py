@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from neurdicom.config import is_ae_title
-from neurdicom.errors import Invalid
+from neurdicom.errors import Invalid, shown
 from neurdicom.nodes.peer import Node
 
 #: Fields of each protocol, and how its nodes may be asked for instances.
@@ -82,13 +82,13 @@ def _name(given: Mapping[str, Any], before: Node | None) -> str:
         raise Invalid("name is missing", field="name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise Invalid(
-            f"name is {_shown(name)}; 1 to 64 letters, digits and . _ ~ - are expected, since it is a part of URLs",
+            f"name is {shown(name)}; 1 to 64 letters, digits and . _ ~ - are expected, since it is a part of URLs",
             field="name",
         )
     if before is not None and name != before.name:
         raise Invalid(f"name is {name!r}, but the node is {before.name!r}; a node keeps its name", field="name")
     if given.get("id", name) != name:
-        raise Invalid(f"id is {_shown(given['id'])}, but name is {name!r}; they are the same", field="id")
+        raise Invalid(f"id is {shown(given['id'])}, but name is {name!r}; they are the same", field="id")
     return name
 
 
@@ -99,7 +99,7 @@ def _protocol(given: Mapping[str, Any]) -> str:
 
 def _choice(value: object, field: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
-        raise Invalid(f"{field} is {_shown(value)}; {' or '.join(choices)} is expected", field=field)
+        raise Invalid(f"{field} is {shown(value)}; {' or '.join(choices)} is expected", field=field)
     return str(value)
 
 
@@ -107,15 +107,15 @@ def _dimse(given: Mapping[str, Any]) -> dict[str, Any]:
     ae_title, host, port, tls = (given.get(field) for field in ("ae_title", "host", "port", "tls"))
     if not isinstance(ae_title, str) or not is_ae_title(ae_title):
         raise Invalid(
-            f"ae_title is {_shown(ae_title)}; 1 to 16 printable ASCII characters without a backslash are expected",
+            f"ae_title is {shown(ae_title)}; 1 to 16 printable ASCII characters without a backslash are expected",
             field="ae_title",
         )
     if not isinstance(host, str) or not _HOST.fullmatch(host):
-        raise Invalid(f"host is {_shown(host)}; a host name or an IP address is expected", field="host")
+        raise Invalid(f"host is {shown(host)}; a host name or an IP address is expected", field="host")
     if type(port) is not int or not 1 <= port <= 65535:
-        raise Invalid(f"port is {_shown(port)}; an integer from 1 to 65535 is expected", field="port")
+        raise Invalid(f"port is {shown(port)}; an integer from 1 to 65535 is expected", field="port")
     if tls is not None and type(tls) is not bool:
-        raise Invalid(f"tls is {_shown(tls)}; true or false is expected", field="tls")
+        raise Invalid(f"tls is {shown(tls)}; true or false is expected", field="tls")
     return {"ae_title": ae_title, "host": host, "port": port, "tls": bool(tls)}
 
 
@@ -169,8 +169,3 @@ def _kept_credentials(before: Node, url: str) -> dict[str, str]:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme.lower(), parts.hostname, parts.port
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

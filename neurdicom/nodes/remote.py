@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from neurdicom.archive.lookup import get_entity
 from neurdicom.archive.selection import MANY, MAX_IDS
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.codec.json_model import to_tags
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.named_keys import parse_keys
 from neurdicom.dicom.uids import check_uid
-from neurdicom.errors import Invalid, NotFound
+from neurdicom.errors import Invalid, shown
 from neurdicom.jobs import Job, JobService
 from neurdicom.nodes.fields import METHODS
 from neurdicom.nodes.transfer_jobs import Peers, ids_of
@@ -69,12 +70,12 @@ class RemoteService:
         level = _level(request)
         query, limit = request.get("query") or {}, request.get("limit", DEFAULT_MATCHES)
         if not isinstance(query, Mapping):
-            raise Invalid(f"query is {_shown(query)}; an object of keys is expected", field="query")
+            raise Invalid(f"query is {shown(query)}; an object of keys is expected", field="query")
         if type(limit) is not int or not 1 <= limit <= MAX_MATCHES:
-            raise Invalid(f"limit is {_shown(limit)}; 1 to {MAX_MATCHES} is expected", field="limit")
+            raise Invalid(f"limit is {shown(limit)}; 1 to {MAX_MATCHES} is expected", field="limit")
         fuzzy = request.get("fuzzy", False)
         if type(fuzzy) is not bool:
-            raise Invalid(f"fuzzy is {_shown(fuzzy)}; true or false is expected", field="fuzzy")
+            raise Invalid(f"fuzzy is {shown(fuzzy)}; true or false is expected", field="fuzzy")
         keys = parse_keys(query)
         node, peer = await self._peers.find(name)
         matches = await peer.find(node, level, keys, limit=limit, fuzzy=fuzzy)
@@ -94,14 +95,12 @@ class RemoteService:
         for list_name in MANY:
             ids = request.get(list_name)
             if ids is not None and not (isinstance(ids, list) and all(isinstance(one, str) for one in ids)):
-                raise Invalid(f"{list_name} is {_shown(ids)}; a list of ids is expected", field=list_name)
+                raise Invalid(f"{list_name} is {shown(ids)}; a list of ids is expected", field=list_name)
         wanted = {list_name: request[list_name] for list_name in MANY if request.get(list_name)}
         _check_count(sum(map(len, wanted.values())), "ids", field=next(iter(wanted), "studies"))
         total = 0
         for list_name, level, entity in ids_of(wanted):
-            found = await self._catalog.get(level, entity)
-            if found is None:
-                raise NotFound(f"there is no {level} {entity[:80]!r}", field=list_name)
+            found = await get_entity(self._catalog, level, entity, field=list_name)
             total += found.get("images_count", 1)
         return await self._jobs.submit("send", {"node": node.name} | wanted, by=by, total=total)
 
@@ -118,7 +117,7 @@ class RemoteService:
         node, _ = await self._peers.find(name)
         if method is not None and method not in METHODS[node.protocol]:
             choices = " or ".join(METHODS[node.protocol])
-            raise Invalid(f"method is {_shown(method)}; a {node.protocol} node has {choices}", field="method")
+            raise Invalid(f"method is {shown(method)}; a {node.protocol} node has {choices}", field="method")
         given = ids if isinstance(ids, list) else [] if ids is None else [ids]
         _check_count(len(given), "ids", field="ids")
         wanted = [_unique_keys(level, one) for one in given]
@@ -135,7 +134,7 @@ def _unique_keys(level: Level, given: Any) -> dict[str, str]:
     if isinstance(given, str) and len(names) == 1:
         given = {names[0]: given}
     if not isinstance(given, Mapping):
-        raise Invalid(f"ids has {_shown(given)}; an object with {', '.join(names)} is expected", field="ids")
+        raise Invalid(f"ids has {shown(given)}; an object with {', '.join(names)} is expected", field="ids")
     taken = dict.fromkeys(("PatientID", *names))
     for name in given.keys() - taken.keys():
         raise Invalid(f"ids has {name[:64]!r}; an entity at this level goes by {', '.join(taken)}", field="ids")
@@ -144,7 +143,7 @@ def _unique_keys(level: Level, given: Any) -> dict[str, str]:
             raise Invalid(f"ids lacks {name}, which an entity at this level needs", field="ids")
     for name, value in given.items():
         if not isinstance(value, str) or not value.strip() or len(value) > 64 or set("*?\\") & set(value):
-            raise Invalid(f"{name} is {_shown(value)}; one value without wildcards is expected", field="ids")
+            raise Invalid(f"{name} is {shown(value)}; one value without wildcards is expected", field="ids")
         if name != "PatientID":
             check_uid(value, "ids")
     return {name: given[name] for name in taken if name in given}
@@ -153,7 +152,7 @@ def _unique_keys(level: Level, given: Any) -> dict[str, str]:
 def _level(request: Mapping[str, Any]) -> Level:
     level = request.get("level")
     if not isinstance(level, str) or level.upper() not in _LEVELS:
-        raise Invalid(f"level is {_shown(level)}; PATIENT, STUDY, SERIES or INSTANCE is expected", field="level")
+        raise Invalid(f"level is {shown(level)}; PATIENT, STUDY, SERIES or INSTANCE is expected", field="level")
     return _LEVELS[level.upper()]
 
 
@@ -165,8 +164,3 @@ def _check_fields(request: Mapping[str, Any], known: tuple[str, ...]) -> None:
 def _check_count(count: int, what: str, *, field: str) -> None:
     if not 1 <= count <= MAX_IDS:
         raise Invalid(f"there are {count} {what}; 1 to {MAX_IDS} are expected", field=field)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

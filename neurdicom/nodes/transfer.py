@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurdicom.archive.lookup import locate_instance
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.blobs.base import BlobStore, Spool
@@ -14,7 +15,7 @@ from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
-from neurdicom.errors import NotAvailable, NotFound
+from neurdicom.errors import NotAvailable
 
 #: Instances that are selected at a time.
 PAGE = 1000
@@ -129,9 +130,7 @@ class TransferService:
         NotAvailable
             It can't be given in any of these transfer syntaxes.
         """
-        location = await self._catalog.locate(instance)
-        if location is None:
-            raise NotFound(f"there is no instance {instance!r}")
+        location = await locate_instance(self._catalog, instance)
         stored = location.layout["transfer_syntax"]
         if stored in accepted:
             return await self._as_stored(location)

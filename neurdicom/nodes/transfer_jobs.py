@@ -5,10 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing
 from typing import Any, cast
 
-from neurdicom.archive.selection import MANY
+from neurdicom.archive.selection import MANY, Selection, Selector
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, Runner
 from neurdicom.nodes.peer import Node, Peer, Progress
@@ -16,8 +15,6 @@ from neurdicom.nodes.service import NodeService
 
 #: Failures and warnings that are told of one item.
 _TOLD = 20
-
-_PAGE = 200
 
 
 class Peers:
@@ -54,43 +51,15 @@ class SendRunner(Runner):
     """Sends; an item is the UID of an instance."""
 
     def __init__(self, catalog: Catalog, peers: Peers) -> None:
-        self._catalog = catalog
+        self._selector = Selector(catalog)
         self._peers = peers
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
-        """All instances of the entities that were asked for, each once, series by series."""
-        wanted = {level: set(job.request.get(name, ())) for name, level in MANY.items()}
-        for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
-            for entity in sorted(wanted[level]):
-                async for series in self._series_below(level, entity):
-                    if not any(series[above.value] in wanted[above] for above in level.above):
-                        for instance in await self._instances(series["id"]):
-                            yield Item(instance)
-        async for found in self._chosen(sorted(wanted[Level.INSTANCE])):
-            if not any(found[above.value] in wanted[above] for above in Level.INSTANCE.above):
-                yield Item(found["id"])
-
-    async def _series_below(self, level: Level, entity: str) -> AsyncIterator[dict[str, Any]]:
-        if level is Level.SERIES:
-            found = await self._catalog.get(level, entity)
-            if found is not None:
-                yield found
-            return
-        page = await self._catalog.find(Query(Level.SERIES, (AnyOf(level.value, (entity,)),), limit=None))
-        for series in page.items:
-            yield series
-
-    async def _instances(self, series: str) -> list[str]:
-        # In one go: what is stored or deleted meanwhile must not move the pages of a list.
-        page = await self._catalog.find(Query(Level.INSTANCE, (AnyOf(Level.SERIES.value, (series,)),), limit=None))
-        return [instance["id"] for instance in page.items]
-
-    async def _chosen(self, instances: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-        for start in range(0, len(instances), _PAGE):
-            chosen = AnyOf("sop_instance_uid", tuple(instances[start : start + _PAGE]))
-            page = await self._catalog.find(Query(Level.INSTANCE, (chosen,), limit=None))
-            for instance in page.items:
-                yield instance
+        """Yield the instances of the entities that were asked for, each once, series by series."""
+        ids = {level: job.request[name] for name, level in MANY.items() if job.request.get(name)}
+        async for _, instances in self._selector.instances(Selection(ids)):
+            for instance in instances:
+                yield Item(instance["id"])
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Send them."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.errors import Invalid, Malformed
+from neurdicom.errors import Invalid, Malformed, shown
 
 Scalar = str | int | float | bool
 ParamValue = Scalar | list[Scalar] | None
@@ -129,7 +129,7 @@ class Param:
         elif self.high is not None:
             text += f" of at most {self.high:g}"
         if self.values is not None:
-            text += f", one of {', '.join(map(_shown, self.values[:20]))}{', ...' if len(self.values) > 20 else ''}"
+            text += f", one of {', '.join(map(shown, self.values[:20]))}{', ...' if len(self.values) > 20 else ''}"
         return text + (", or null" if self.is_null else "")
 
     def to_api(self) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class Param:
                 try:
                     parsed = orjson.loads(text)
                 except orjson.JSONDecodeError as error:
-                    raise self._wrong(_shown(text), self.name) from error
+                    raise self._wrong(shown(text), self.name) from error
                 return list(parsed)
         elif self.type is ParamType.TEXT:
             return list(texts)
@@ -194,13 +194,13 @@ class Param:
     def _scalar(self, value: Any, where: str) -> Scalar:
         converted = _CONVERTERS[self.type](value)
         if converted is None:
-            raise self._wrong(_shown(value), where)
+            raise self._wrong(shown(value), where)
         if self.values is not None and converted not in self.values:
-            raise self._wrong(_shown(value), where)
+            raise self._wrong(shown(value), where)
         if self.type in (ParamType.INT, ParamType.DOUBLE):
             assert not isinstance(converted, str)
             if (self.low is not None and converted < self.low) or (self.high is not None and converted > self.high):
-                raise self._wrong(_shown(value), where)
+                raise self._wrong(shown(value), where)
         return converted
 
     def _wrong(self, found: str, where: str, takes: str | None = None) -> Invalid:
@@ -310,8 +310,3 @@ _CONVERTERS: Mapping[ParamType, Callable[[Any], Scalar | None]] = {
     ParamType.DOUBLE: _to_double,
     ParamType.BOOL: _to_bool,
 }
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."

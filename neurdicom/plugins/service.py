@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from neurdicom.blobs.base import Spool
 from neurdicom.catalog.base import Catalog
+from neurdicom.coordination import BackgroundTasks
 from neurdicom.errors import Conflict, Invalid, NotFound, PluginError, PluginFailed
 from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.plugins.registry import Registry
@@ -73,7 +74,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         self._files = asyncio.Lock()
         self._changes = asyncio.Lock()
         self._retiring: dict[str, asyncio.Task[None]] = {}
-        self._dropped: set[asyncio.Task[None]] = set()
+        self._dropped = BackgroundTasks("an upload that was given up could not be deleted")
 
     @staticmethod
     @abstractmethod
@@ -131,7 +132,8 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         retiring = list(self._retiring.values())
         for task in retiring:  # one may wait for a call that hangs
             task.cancel()
-        await asyncio.gather(*retiring, *self._dropped, return_exceptions=True)
+        await asyncio.gather(*retiring, return_exceptions=True)
+        await self._dropped.drain()
 
     def all(self) -> list[VersionT]:
         """List all of them, by name."""
@@ -180,9 +182,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
 
     def drop(self, abort: Coroutine[Any, Any, None]) -> None:
         """Have an upload whose sender went away deleted; does not wait."""
-        task = asyncio.get_running_loop().create_task(abort)
-        self._dropped.add(task)
-        task.add_done_callback(self._dropped.discard)
+        self._dropped.start(abort)
 
     async def delete(self, id: str) -> None:
         """Remove one; requests that run it get their answers. Raises `NotFound`."""

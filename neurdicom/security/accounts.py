@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from neurdicom.catalog.documents import DocumentQuery, Documents
-from neurdicom.errors import Conflict, Invalid
+from neurdicom.errors import Conflict, Invalid, shown
 from neurdicom.security.access import Principal
 
 _KIND = "user"
@@ -120,20 +120,20 @@ def check_email(value: object) -> str:
         email = unicodedata.normalize("NFKC", value).strip().lower()
         if len(email) <= _MAX_ADDRESS and email.isprintable() and _ADDRESS.fullmatch(email):
             return email
-    raise Invalid(f"an e-mail address such as name@example.org is expected, not {_shown(value)}", field="email")
+    raise Invalid(f"an e-mail address such as name@example.org is expected, not {shown(value)}", field="email")
 
 
 def check_name(value: object, field: str) -> str:
     """Answer a name or surname without outer spaces. Raises `Invalid`."""
     if not isinstance(value, str) or len(value) > _MAX_NAME or not value.isprintable():
-        raise Invalid(f"{field} is text of at most {_MAX_NAME} characters, not {_shown(value)}", field=field)
+        raise Invalid(f"{field} is text of at most {_MAX_NAME} characters, not {shown(value)}", field=field)
     return value.strip()
 
 
 def check_flag(value: object, field: str) -> bool:
     """Answer a boolean. Raises `Invalid`."""
     if not isinstance(value, bool):
-        raise Invalid(f"{field} is true or false, not {_shown(value)}", field=field)
+        raise Invalid(f"{field} is true or false, not {shown(value)}", field=field)
     return value
 
 
@@ -143,8 +143,3 @@ def _newest(documents: list[dict[str, Any]]) -> dict[str, User]:
         if user.id not in found or user.revision > found[user.id].revision:
             found[user.id] = user
     return found
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

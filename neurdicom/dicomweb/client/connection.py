@@ -68,7 +68,7 @@ class Answer:
             raise PeerFailed(f"{self.where} answered what is no JSON: {_told(self.body)}", retryable=False) from error
 
 
-class Connections:
+class NodeConnections:
     """HTTP connections to nodes, kept open. Certificates are checked against the authorities that the system trusts."""
 
     def __init__(self) -> None:

@@ -8,10 +8,10 @@ from typing import Any, cast
 from neurdicom.archive.files import FileService
 from neurdicom.archive.ingest.service import IngestResult, IngestService
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicomweb.client.connection import Connections
+from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.dicomweb.client.query import first_text, search, study_path
 from neurdicom.dicomweb.client.receive import receive
-from neurdicom.dicomweb.client.send import Sender, Sent
+from neurdicom.dicomweb.client.send import StowResult, StowSender
 from neurdicom.errors import Invalid, PeerFailed, Unavailable
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
 
@@ -30,9 +30,9 @@ class DicomWebPeer(Peer):
     """
 
     def __init__(self, ingest: IngestService, files: FileService) -> None:
-        self._connections = Connections()
+        self._connections = NodeConnections()
         self._ingest = ingest
-        self._sender = Sender(self._connections, files)
+        self._sender = StowSender(self._connections, files)
 
     async def close(self) -> None:
         """Close the connections. Idempotent."""
@@ -53,7 +53,7 @@ class DicomWebPeer(Peer):
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
         """STOW-RS."""
         now = Progress(total=len(instances))
-        sent = cast(AsyncGenerator[Sent, None], self._sender.send(node, instances))
+        sent = cast(AsyncGenerator[StowResult, None], self._sender.send(node, instances))
         async with aclosing(sent):
             async for one in sent:
                 now = _counted(now, one.instance, one.reason, failed=one.failed, retryable=one.retryable)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from neurdicom.dicom.codec.json_model import name_text
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicomweb.client.connection import Connections, Query
+from neurdicom.dicomweb.client.connection import NodeConnections, Query
 from neurdicom.errors import PeerFailed
 from neurdicom.nodes.peer import Node
 
@@ -25,7 +25,7 @@ _LEFT_OUT = frozenset({"00080005", "00080052"})
 
 
 async def search(
-    connections: Connections,
+    connections: NodeConnections,
     node: Node,
     level: Level,
     keys: Mapping[str, Any],
@@ -98,7 +98,7 @@ def _parameters(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 async def _matches(
-    connections: Connections, node: Node, path: str, query: Query, *, limit: int | None
+    connections: NodeConnections, node: Node, path: str, query: Query, *, limit: int | None
 ) -> AsyncIterator[dict[str, Any]]:
     offset = 0
     last: Any = None

@@ -9,7 +9,7 @@ import httpx
 from neurdicom.archive.ingest.commit import SenderOrder
 from neurdicom.archive.ingest.service import Arrival, IngestResult, IngestService
 from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
-from neurdicom.dicomweb.client.connection import Connections
+from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.errors import Malformed, PeerFailed, Unavailable
 from neurdicom.nodes.peer import Node
 
@@ -24,7 +24,7 @@ _SLICE = 64 * 1024
 
 
 async def receive(
-    connections: Connections, ingest: IngestService, node: Node, path: str
+    connections: NodeConnections, ingest: IngestService, node: Node, path: str
 ) -> AsyncIterator[IngestResult]:
     """Store all instances of a study, series or instance; the result of each as it comes.
 

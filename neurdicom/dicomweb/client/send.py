@@ -9,7 +9,7 @@ import httpx
 
 from neurdicom.archive.files import File, FileService, Given
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
-from neurdicom.dicomweb.client.connection import Answer, Connections, check_answer, failure
+from neurdicom.dicomweb.client.connection import Answer, NodeConnections, check_answer, failure
 from neurdicom.errors import NeurdicomError, PeerFailed
 from neurdicom.nodes.peer import Node
 
@@ -49,8 +49,8 @@ _OF_ONE = frozenset({400, 413, 415, 422})
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of an instance.
+class StowResult:
+    """The outcome of one instance.
 
     Attributes
     ----------
@@ -70,21 +70,21 @@ class Sent:
     retryable: bool = False
 
 
-class Sender:
+class StowSender:
     """Sends instances to nodes.
 
     Parameters
     ----------
-    connections : Connections
+    connections : NodeConnections
     files : FileService
         Gives the files, edits applied.
     """
 
-    def __init__(self, connections: Connections, files: FileService) -> None:
+    def __init__(self, connections: NodeConnections, files: FileService) -> None:
         self._connections = connections
         self._files = files
 
-    async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Sent]:
+    async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[StowResult]:
         """Send instances, some in each request; what became of each. Raises `PeerFailed`."""
         batch: list[Given] = []
         size = 0
@@ -92,7 +92,7 @@ class Sender:
             try:
                 given = await self._files.give(instance)
             except NeurdicomError as error:
-                yield Sent(instance, failed=True, reason=str(error))
+                yield StowResult(instance, failed=True, reason=str(error))
                 continue
             if batch and (size + given.download.size > _BYTES or len(batch) == _INSTANCES):
                 for sent in await self._send(node, batch):
@@ -104,7 +104,7 @@ class Sender:
             for sent in await self._send(node, batch):
                 yield sent
 
-    async def _send(self, node: Node, batch: Sequence[Given], *, converted: bool = False) -> list[Sent]:
+    async def _send(self, node: Node, batch: Sequence[Given], *, converted: bool = False) -> list[StowResult]:
         """Send one request; what a node refuses for its transfer syntax goes again, once, as Explicit VR."""
         answer = await self._post(node, [given.download for given in batch])
         if answer.status in _OF_ONE and len(batch) > 1:
@@ -116,17 +116,17 @@ class Sender:
             if answer.status != httpx.codes.CONFLICT:  # which tells of each instance
                 check_answer(node, answer)
             told, refused = read_answer(await answer.json(), answer)
-        results: list[Sent] = []
+        results: list[StowResult] = []
         for given in batch:
             uid = given.download.instance
             if not converted and given.syntax != EXPLICIT and _may_be_syntax(refused.get(uid)):
                 results.append(await self._send_converted(node, given, told[uid]))
             else:
-                missing = Sent(uid, failed=True, reason=f"{answer.where} does not mention it", retryable=True)
+                missing = StowResult(uid, failed=True, reason=f"{answer.where} does not mention it", retryable=True)
                 results.append(told.get(uid, missing))
         return results
 
-    async def _send_converted(self, node: Node, given: Given, refused: Sent) -> Sent:
+    async def _send_converted(self, node: Node, given: Given, refused: StowResult) -> StowResult:
         uid = given.download.instance
         try:
             other = await self._files.give(uid, (EXPLICIT,), strict=True)
@@ -134,7 +134,7 @@ class Sender:
             raise
         except NeurdicomError as error:
             reason = f"{refused.reason}; stored as {given.syntax}, which can't be sent as Explicit VR: {error}"
-            return Sent(uid, failed=True, reason=reason)
+            return StowResult(uid, failed=True, reason=reason)
         (sent,) = await self._send(node, [other], converted=True)
         return sent
 
@@ -156,7 +156,7 @@ class Sender:
             raise PeerFailed(f"the request to {node.name} broke off: {error}") from error
 
 
-def read_answer(body: Any, answer: Answer) -> tuple[dict[str, Sent], dict[str, int]]:
+def read_answer(body: Any, answer: Answer) -> tuple[dict[str, StowResult], dict[str, int]]:
     """What a Store Instances Response (PS3.18 10.5.3.3) says of instances, and the reasons of those that failed.
 
     Raises `PeerFailed` for what is none.
@@ -165,12 +165,12 @@ def read_answer(body: Any, answer: Answer) -> tuple[dict[str, Sent], dict[str, i
         body = body[0]
     if not isinstance(body, Mapping) or not ({_FAILED, _STORED} & body.keys()):
         raise PeerFailed(f"{answer.where} answered what does not tell of any instance", retryable=False)
-    told: dict[str, Sent] = {}
+    told: dict[str, StowResult] = {}
     refused: dict[str, int] = {}
     for item in _items(body, _STORED):
         uid, code = _value(item, _UID), _code(item, _WARNING_REASON)
         warning = None if code is None else f"{_WARNINGS.get(code, 'stored with a warning')} ({code:04X})"
-        told[str(uid)] = Sent(str(uid), warned=warning is not None, reason=warning)
+        told[str(uid)] = StowResult(str(uid), warned=warning is not None, reason=warning)
     for item in _items(body, _FAILED):
         uid, code = _value(item, _UID), _code(item, _FAILURE_REASON)
         refused[str(uid)] = code or 0
@@ -178,12 +178,12 @@ def read_answer(body: Any, answer: Answer) -> tuple[dict[str, Sent], dict[str, i
     return told, refused
 
 
-def _failure(uid: str, code: int) -> Sent:
+def _failure(uid: str, code: int) -> StowResult:
     words = _REASONS.get(code) or _REASONS.get(code & 0xFF00) or _REASONS.get(code & 0xF000)
     reason = f"{words or 'the node gives a reason that is not known'} ({code:04X})"
     if code == _DUPLICATE:  # it is there
-        return Sent(uid, warned=True, reason=reason)
-    return Sent(uid, failed=True, reason=reason, retryable=code & 0xFF00 == 0xA700)
+        return StowResult(uid, warned=True, reason=reason)
+    return StowResult(uid, failed=True, reason=reason, retryable=code & 0xFF00 == 0xA700)
 
 
 def _may_be_syntax(code: int | None) -> bool:
@@ -191,11 +191,11 @@ def _may_be_syntax(code: int | None) -> bool:
     return code is not None and (code == _UNSUPPORTED_SYNTAX or code & 0xF000 == 0xC000)
 
 
-def _refusal(node: Node, answer: Answer, uid: str) -> tuple[dict[str, Sent], dict[str, int]]:
+def _refusal(node: Node, answer: Answer, uid: str) -> tuple[dict[str, StowResult], dict[str, int]]:
     """What a status that refuses a request with a single instance says of that, as `read_answer` gives it."""
     reason = str(failure(node, answer.where, answer.status, answer.headers, answer.body))
     refused = {uid: _UNSUPPORTED_SYNTAX} if answer.status == httpx.codes.UNSUPPORTED_MEDIA_TYPE else {}
-    return {uid: Sent(uid, failed=True, reason=reason)}, refused
+    return {uid: StowResult(uid, failed=True, reason=reason)}, refused
 
 
 def _items(dataset: Mapping[str, Any], tag: str) -> list[Mapping[str, Any]]:

@@ -1,0 +1,56 @@
+"""Catalog lookups by id that raise `NotFound`, and the series of an entity in their order."""
+
+from neurdicom.catalog.base import Catalog, Entity, Location
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
+from neurdicom.errors import NotFound
+
+#: Characters of an id that an error shows: ids come from clients.
+_LONGEST = 80
+
+
+def missing(level: Level, entity: str, *, field: str | None = None) -> NotFound:
+    """Make the error that nothing has an id; `field` is that of the request which named it."""
+    return NotFound(f"there is no {level} {entity[:_LONGEST]!r}", field=field)
+
+
+async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str | None = None) -> Entity:
+    """Read an entity by id.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Holds it.
+    level : Level
+        Its level.
+    entity : str
+        Its id.
+    field : str, optional
+        The field of the request that named it, for the error.
+
+    Raises
+    ------
+    NotFound
+        Nothing has this id.
+    """
+    found = await catalog.get(level, entity)
+    if found is None:
+        raise missing(level, entity, field=field)
+    return found
+
+
+async def locate_instance(catalog: Catalog, instance: str) -> Location:
+    """Find where the bytes of an instance lie. Raises `NotFound`."""
+    location = await catalog.locate(instance)
+    if location is None:
+        raise missing(Level.INSTANCE, instance)
+    return location
+
+
+async def series_of(catalog: Catalog, level: Level, entity: str) -> list[Entity]:
+    """List the series of a patient or a study by number, or the one series; none where nothing has this id."""
+    if level is Level.SERIES:
+        found = await catalog.get(level, entity)
+        return [] if found is None else [found]
+    of_it = Query(Level.SERIES, (AnyOf(level.value, (entity,)),), (("series_number", False),), limit=None)
+    return (await catalog.find(of_it)).items
