@@ -42,7 +42,7 @@ class InlineBytes:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return len(self.body)
 
     async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

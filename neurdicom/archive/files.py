@@ -20,7 +20,7 @@ class File(Protocol):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
 
     @property
     def etag(self) -> str:

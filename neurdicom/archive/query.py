@@ -170,7 +170,7 @@ class _Search:
         return made
 
     async def _written(self, items: Sequence[Entity]) -> list[tuple[str, dict[str, Any]]]:
-        """Those of a page of entities that meet the other keys, as datasets."""
+        """Write the entities of a page that meet the other keys as datasets."""
         if not items:
             return []
         ids = [item["id"] for item in items]

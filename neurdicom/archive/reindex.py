@@ -19,7 +19,7 @@ _AT_ONCE = 4
 
 @dataclass(slots=True)
 class ReindexReport:
-    """How many files were seen, entered, given up for a later one of the same instance, and not readable."""
+    """Counts of files seen, entered, given up for a later one of the same instance, and not readable."""
 
     files: int = 0
     instances: int = 0

@@ -28,7 +28,7 @@ class SearchService:
         return await self._catalog.find(query)
 
     async def children(self, level: Level, entity: str, query: Query) -> Page:
-        """Those entities directly below one that meet a query.
+        """List the entities directly below one that meet a query.
 
         Parameters
         ----------

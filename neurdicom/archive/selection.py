@@ -1,4 +1,4 @@
-"""What a job is about: stored entities, by their ids or by filters as a list takes them."""
+"""Selections of stored entities, by their ids or by filters as a list takes them, and walks over them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which stored entities.
+    """A selection of stored entities.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Selection:
         return selection
 
     def as_dict(self) -> dict[str, Any]:
-        """As `from_dict` takes it."""
+        """Write it as `from_dict` takes it."""
         if self.level is None:
             return {NAME_OF[level]: list(ids) for level, ids in self.ids.items()}
         return {
@@ -84,12 +84,12 @@ class Selection:
         }
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What the filters ask. Raises `Invalid`."""
+        """Translate the filters for the catalog. Raises `Invalid`."""
         assert self.level is not None
         return parse_filters(self.level, self.filters)
 
     def queries(self) -> list[tuple[Level, tuple[Condition, ...]]]:
-        """The same as conditions: entities of these levels that meet them, and all that lies below."""
+        """Translate all of it: the entities of these levels that meet the conditions, and all that lies below."""
         if self.level is not None:
             return [(self.level, self.conditions())]
         return [(level, (AnyOf(_ID_FIELD.get(level, level.value), tuple(ids)),)) for level, ids in self.ids.items()]
@@ -106,13 +106,13 @@ class Selector:
         self._search = SearchService(catalog)
 
     async def check(self, selection: Selection) -> None:
-        """See that the entities are there. Raises `NotFound`."""
+        """Check that the entities are there. Raises `NotFound`."""
         for level, ids in selection.ids.items():
             for entity in ids:
                 await get_entity(self._catalog, level, entity, field=NAME_OF[level])
 
     async def series(self, selection: Selection) -> AsyncIterator[Entity]:
-        """The series in it that are selected as a whole, each once."""
+        """Yield the series that are selected as a whole, each once."""
         for level, conditions in selection.queries():
             if level is Level.INSTANCE:
                 continue
@@ -124,7 +124,7 @@ class Selector:
                             yield series
 
     async def instances(self, selection: Selection) -> AsyncIterator[tuple[Entity, list[Entity]]]:
-        """The instances in it, each once: a series and some of its instances, in slice order where it is whole."""
+        """Yield the instances, each once: a series and some of its instances, in slice order where it is whole."""
         async for series in self.series(selection):
             try:
                 page = await self._search.children(Level.SERIES, series["id"], Query(Level.INSTANCE, limit=None))

@@ -42,7 +42,7 @@ class StoredBytes:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return sum(place.length for place in self.places)
 
     async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""What DICOMweb names by its place: a study, a series of it, an instance of that."""
+"""Targets of DICOMweb, named by their place: a study, a series of it, an instance of that."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class Target:
 
     @property
     def level(self) -> Level:
-        """Which of the three."""
+        """Level of the target."""
         return Level.INSTANCE if self.instance else Level.SERIES if self.series else Level.STUDY
 
     @property
     def entity(self) -> str:
-        """Its own id."""
+        """Id of the target."""
         return self.instance or self.series or self.study
 
     def holds(self, study: str, series: str) -> bool:
@@ -54,14 +54,14 @@ class TargetService:
         self._search = search
 
     async def locate(self, target: Target) -> Location:
-        """Where an instance's bytes lie. Raises `NotFound`."""
+        """Find where an instance's bytes lie. Raises `NotFound`."""
         location = await self._catalog.locate(target.instance or "")
         if location is None or not target.holds(location.study, location.series):
             raise target.missing
         return location
 
     async def instances(self, target: Target) -> AsyncIterator[str]:
-        """Ids of the instances of a target: series by number, in each the slices in order.
+        """Yield the ids of a target's instances: series by number, in each the slices in order.
 
         One series is held at a time. Raises `NotFound`, before the first, if nothing is there.
         """
@@ -74,7 +74,7 @@ class TargetService:
                 yield instance["id"]
 
     async def representative(self, target: Target) -> Location:
-        """An instance that stands for a target: one with pixels, from the middle of its first series that has any.
+        """Choose an instance to stand for a target: with pixels, from the middle of its first series that has any.
 
         Raises
         ------

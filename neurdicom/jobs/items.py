@@ -119,5 +119,5 @@ class Chunk:
         return len(failed)
 
     def all_errors(self) -> list[dict[str, Any]]:
-        """Why items that are over have failed."""
+        """List why items that are over have failed."""
         return [one for index in sorted(self.failures) if self.states[index] == _OVER for one in self.errors(index)]

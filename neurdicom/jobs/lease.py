@@ -1,4 +1,4 @@
-"""Which server runs a job: one at a time, also where several share a catalog.
+"""Leases of jobs: one server at a time runs a job, also where several share a catalog.
 
 A job that is not over has a small document with a lease; a server holds it while it runs the job.
 """

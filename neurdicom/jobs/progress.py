@@ -50,7 +50,7 @@ class InstanceCounts(NamedTuple):
 
 @dataclass(slots=True)
 class PassProgress:
-    """How far one pass over the items of a job has come; it keeps the job's counts and errors up to date.
+    """The progress of one pass over the items of a job; it keeps the job's counts and errors up to date.
 
     Attributes
     ----------

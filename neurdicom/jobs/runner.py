@@ -29,7 +29,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an instance of an item failed, or was changed; `code` is that of the error, where there was one."""
+    """The reason why an instance of an item failed, or was changed; `code` is the error's, where there was one."""
 
     instance: str | None
     reason: str
@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """What has become of an item.
+    """The outcome of an item.
 
     Attributes
     ----------

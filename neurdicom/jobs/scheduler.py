@@ -1,4 +1,4 @@
-"""Which of the waiting jobs runs next on this server: fair between users, within the slots of its class."""
+"""The choice of the job that runs next on this server: fair between users, within the slots of its class."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What may be said of a node: its fields checked, kept as a document, and answered without its credentials."""
+"""Fields of nodes: checked, kept as a document, and answered without credentials."""
 
 import re
 from collections.abc import Mapping

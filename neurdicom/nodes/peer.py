@@ -46,7 +46,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a transfer has come; `instance` and `reason` are of the sub-operation that was just done.
+    """The progress of a transfer; `instance` and `reason` are of the sub-operation that was just done.
 
     Attributes
     ----------

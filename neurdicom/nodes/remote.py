@@ -36,7 +36,7 @@ _LEVELS = {level.name: level for level in Level} | {"IMAGE": Level.INSTANCE}
 
 
 class RemoteService:
-    """What can be asked of nodes.
+    """The operations on remote nodes.
 
     Parameters
     ----------

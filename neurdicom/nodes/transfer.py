@@ -1,4 +1,4 @@
-"""What is sent to another DICOM node: which instances, and the file of each in a form that the node takes."""
+"""Instances on their way to another DICOM node, each as a file in a form that the node takes."""
 
 import asyncio
 import struct
@@ -109,7 +109,7 @@ class TransferService:
         return conditions
 
     async def describe(self, instances: Sequence[str]) -> list[Outgoing]:
-        """Those of the instances that are there, in the order given."""
+        """Describe the instances that are there, in the order given."""
         locations = [await self._catalog.locate(instance) for instance in instances]
         return [
             Outgoing(each.instance, each.layout["sop_class"], each.layout["transfer_syntax"])

@@ -13,8 +13,8 @@ from neurdicom.jobs import Failure, Item, ItemOutcome, Job, Runner
 from neurdicom.nodes.peer import Node, Peer, Progress
 from neurdicom.nodes.service import NodeService
 
-#: Failures and warnings that are told of one item.
-_TOLD = 20
+#: Failures and warnings that are kept of one item.
+_MAX_REASONS = 20
 
 
 class Peers:
@@ -159,7 +159,7 @@ def _first(match: Mapping[str, Any], tag: str) -> Any:
 
 
 class _Tally:
-    """What was told of one entity while it was retrieved."""
+    """The counts and failures of one entity while it is retrieved."""
 
     def __init__(self, place: int) -> None:
         self._place = place
@@ -193,7 +193,7 @@ class _Tally:
         return self._outcome(final=True, missing=missing, retryable=retryable)
 
     def _note(self, told: list[Failure], now: Progress) -> None:
-        if len(told) < _TOLD:
+        if len(told) < _MAX_REASONS:
             told.append(Failure(now.instance, now.reason or "the node gave no reason"))
 
     def _outcome(self, *, final: bool, missing: int = 0, retryable: bool | None = None) -> ItemOutcome:

@@ -1,4 +1,4 @@
-"""What a rule has done: its last runs, and how many there were."""
+"""The log of what rules have done: their last runs, and how many there were."""
 
 from typing import Any, Final
 
@@ -35,12 +35,12 @@ class RunLog:
                 return
 
     async def describe(self, rule: str, jobs: JobService) -> dict[str, Any]:
-        """How many runs there were, and the last of them with what became of their jobs."""
+        """Describe the runs for the API: their number, and the last of them with the states of their jobs."""
         document = await self._catalog.get_document(_KIND, rule) or {"count": 0, "runs": []}
         return {"runs_count": document["count"], "runs": [await _describe(run, jobs) for run in document["runs"]]}
 
     async def remove(self, rule: str) -> None:
-        """Forget what a rule has done."""
+        """Delete the log of a rule."""
         await self._catalog.delete_document(_KIND, rule)
 
 

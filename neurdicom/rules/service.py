@@ -135,7 +135,7 @@ class RuleService:
         return rule.to_api() | {"problem": self.problem(rule), **await self._runs.describe(rule.id, self._jobs)}
 
     def problem(self, rule: Rule) -> str | None:
-        """Why a rule can't be run now; None if it can."""
+        """Give the reason why a rule can't be run now; None if it can."""
         try:
             self._check(rule)
         except NeurdicomError as error:
@@ -143,7 +143,7 @@ class RuleService:
         return None
 
     def _prepare(self, rule: Rule, series: str) -> tuple[Work, Selection]:
-        """What a processing job is made of. Raises `Invalid` when the rule does not fit what is installed."""
+        """Parse the action into a processing job. Raises `Invalid` when it does not fit what is installed."""
         try:
             return self._processing.parse({**rule.action, "series": [series]})
         except NotFound as error:

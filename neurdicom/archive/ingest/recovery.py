@@ -1,4 +1,4 @@
-"""What ingest finishes at the start of a server after a crash."""
+"""Recovery of ingest at the start of a server after a crash."""
 
 import asyncio
 import logging

@@ -65,7 +65,7 @@ class BulkPart:
     syntax: str | None
 
     def pieces(self) -> Iterator[bytes]:
-        """Its bytes. Blocks."""
+        """Read the bytes piece by piece. Blocks."""
         position, end = self.start, self.start + self.length
         while position < end:
             piece = os.pread(self.spool.descriptor, min(_PIECE, end - position), position)

@@ -48,7 +48,7 @@ class FileReader:
 
     @property
     def is_archive(self) -> bool:
-        """It is a ZIP: its results are those of the files in it."""
+        """Whether it is a ZIP: its results are those of the files in it."""
         return self._archive is not None
 
     async def write(self, data: bytes | memoryview) -> None:

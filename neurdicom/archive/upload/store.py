@@ -198,7 +198,7 @@ def _type_of_parts(content_type: str) -> str:
 
 
 def _named(dataset: Any, study: str | None) -> StoredReference:
-    """What a dataset says of itself, before it is known to be well-formed."""
+    """Read what a dataset says of itself, before it is known to be well-formed."""
 
     def first(key: str) -> str:
         element = dataset.get(key) if isinstance(dataset, dict) else None
