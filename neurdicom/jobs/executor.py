@@ -56,7 +56,7 @@ class JobExecutor:
         self._cancelled: set[str] = set()
 
     async def run(self, lease: JobLease) -> JobLease | None:
-        """Run a job unless another server does; the lease to go on with later, if it is not over.
+        """Run a job unless another server does; the lease to resume it with, if it is not over.
 
         Raises `Unavailable` when the catalog fails.
         """

@@ -101,7 +101,7 @@ class JobScheduler:
     class_of : callable
         Gives the class of a kind of jobs.
     run : callable
-        Takes the lease of a job and runs it; returns the lease to go on with later, None if there is none.
+        Takes the lease of a job and runs it; returns the lease to resume it with, or None.
     """
 
     def __init__(

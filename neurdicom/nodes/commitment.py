@@ -1,4 +1,4 @@
-"""Storage commitment (PS3.4 J): nodes ask whether instances are kept here, and are told by a job."""
+"""Storage commitment (PS3.4 J): nodes ask whether instances are kept here, and a job answers."""
 
 import asyncio
 import hashlib
@@ -39,8 +39,8 @@ _DELAY_SECONDS = 1.0
 #: How long a modality that is switched off is waited for: two days.
 _PATIENT = Backoff(longest=1800.0, attempts=100)
 
-#: Failures that are told in a job.
-_TOLD = 20
+#: Failures that a job keeps.
+_MAX_FAILURES = 20
 
 #: How often a file that is gone is looked for anew: a replacement takes the place of the former.
 _LOOKS = 3
@@ -165,7 +165,7 @@ class CommitmentRunner(Runner):
                 else:
                     refused.append((sop_class, instance, reason))
             await self._reporter.report(node, CommitmentReport(job.request["transaction"], held, refused))
-            failures = tuple(Failure(instance, REASONS[reason]) for _, instance, reason in refused[:_TOLD])
+            failures = tuple(Failure(instance, REASONS[reason]) for _, instance, reason in refused[:_MAX_FAILURES])
             yield ItemOutcome(place, done=len(held), failed=len(refused), failures=failures)
 
     async def _refusal(self, sop_class: str, instance: str) -> int | None:

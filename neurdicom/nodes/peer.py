@@ -112,7 +112,7 @@ class Peer(ABC):
     def retrieve(
         self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
     ) -> AsyncIterator[Progress]:
-        """Fetch an entity with everything below and store it; `Progress` as it is told of.
+        """Fetch an entity with everything below and store it; `Progress` as the node reports it.
 
         Parameters
         ----------

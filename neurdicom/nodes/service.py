@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 _KIND = "dicom_node"
 
-#: Seconds after which a change that another process made (the command line, a second server) is heeded.
+#: Seconds after which a change that another process made (the command line, a second server) is seen.
 FRESH_SECONDS = 2.0
 
 
@@ -49,7 +49,7 @@ class NodeService:
         return from_document(document)
 
     async def find_ae(self, ae_title: str) -> Node | None:
-        """The DIMSE node of exactly this AE title; what other processes changed is heeded within seconds."""
+        """Find the DIMSE node of exactly this AE title; changes by other processes are seen within seconds."""
         by_ae = self._by_ae
         if time.monotonic() >= self._until:
             changes, until = self._changes, time.monotonic() + FRESH_SECONDS

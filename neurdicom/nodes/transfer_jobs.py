@@ -78,11 +78,11 @@ class SendRunner(Runner):
 
 
 def _sent(place: int, before: Progress, now: Progress) -> ItemOutcome:
-    told = (Failure(now.instance, now.reason or "the node gave no reason"),)
+    reasons = (Failure(now.instance, now.reason or "the node gave no reason"),)
     if now.failed > before.failed:
-        return ItemOutcome(place, failed=1, failures=told, retryable=now.retryable)
+        return ItemOutcome(place, failed=1, failures=reasons, retryable=now.retryable)
     if now.warned > before.warned:
-        return ItemOutcome(place, done=1, warned=1, warnings=told)
+        return ItemOutcome(place, done=1, warned=1, warnings=reasons)
     return ItemOutcome(place, done=1)
 
 
@@ -192,9 +192,9 @@ class _Tally:
         retryable = isinstance(error, PeerFailed) and error.retryable
         return self._outcome(final=True, missing=missing, retryable=retryable)
 
-    def _note(self, told: list[Failure], now: Progress) -> None:
-        if len(told) < _MAX_REASONS:
-            told.append(Failure(now.instance, now.reason or "the node gave no reason"))
+    def _note(self, reasons: list[Failure], now: Progress) -> None:
+        if len(reasons) < _MAX_REASONS:
+            reasons.append(Failure(now.instance, now.reason or "the node gave no reason"))
 
     def _outcome(self, *, final: bool, missing: int = 0, retryable: bool | None = None) -> ItemOutcome:
         last = self._last

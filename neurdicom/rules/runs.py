@@ -9,7 +9,7 @@ from neurdicom.jobs.job import now
 
 _KIND = "rule_runs"
 
-#: Runs that are told of.
+#: Runs of a rule that are kept.
 KEPT: Final = 20
 
 
@@ -45,12 +45,12 @@ class RunLog:
 
 
 async def _describe(run: dict[str, Any], jobs: JobService) -> dict[str, Any]:
-    told = dict(run) | {"state": "failed" if run["job"] is None else None, "done": None, "failed": None}
+    described = dict(run) | {"state": "failed" if run["job"] is None else None, "done": None, "failed": None}
     if run["job"] is None:
-        return told
+        return described
     try:
         job = await jobs.get(run["job"])
     except NotFound:  # forgotten meanwhile
-        return told
+        return described
     error = job.errors[0]["reason"] if job.errors else None
-    return told | {"state": job.state, "done": job.done, "failed": job.failed, "error": error}
+    return described | {"state": job.state, "done": job.done, "failed": job.failed, "error": error}

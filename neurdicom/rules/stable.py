@@ -31,7 +31,7 @@ class StableSeries:
     series : str
         Series Instance UID.
     epoch : str
-        Names this time that it grew; the same when it is told again.
+        Names this time that it grew; the same when it comes again.
     is_repeated : bool
         It may have been dealt with before, by a server that crashed or could not finish.
     """

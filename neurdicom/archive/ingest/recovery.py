@@ -83,7 +83,7 @@ async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:
 
 
 def new_instance(header: Header, ref: BlobRef, received: datetime) -> NewInstance:
-    """Put together what the catalog is told of a file."""
+    """Put together the catalog's account of a file."""
     patient, study, series, instance = header.ids
     return NewInstance(
         patient,
