@@ -11,7 +11,8 @@ from neurdicom.dicomweb.accept import Choice, Offer, accepts_encoding, choose, p
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
-from neurdicom.http.operation import BINARY, Parameter, Schema
+from neurdicom.http.operation import BINARY
+from neurdicom.http.parameters import Schema, described_parameter
 
 #: Base path, as Orthanc has it.
 BASE = "/dicom-web"
@@ -24,7 +25,9 @@ DICOM_XML = "application/dicom+xml"
 #: How datasets without bulk data can be given (PS3.18 8.7.3.2); JSON is the default.
 MODEL_OFFERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML, multipart=True))
 
-ACCEPT = Parameter("accept", "Media types, in place of the Accept header (PS3.18 8.3.3.1).")
+ACCEPT = described_parameter(
+    "accept", "Media types, in place of the Accept header (PS3.18 8.3.3.1).", {"type": "string"}
+)
 
 #: OpenAPI content of an answer with datasets.
 MODEL_CONTENT: Schema = {

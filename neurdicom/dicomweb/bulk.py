@@ -11,13 +11,18 @@ from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames
 from neurdicom.http.downloads import Download, send_download
 from neurdicom.http.multipart import Part, one, send_multipart
-from neurdicom.http.operation import BINARY, Parameter, operation
+from neurdicom.http.operation import BINARY, operation
+from neurdicom.http.parameters import text_parameter
 from neurdicom.http.ranges import parse_range
 
 _CONTENT = {
     name: {"schema": BINARY}
     for name in ("multipart/related", OCTET_STREAM, "image/*", *dict.fromkeys(VIDEO_MEDIA_TYPES.values()))
 }
+_CLAIMS = (
+    text_parameter("offset", "As the metadata have it; answers 404 where the instance has changed since.", None),
+    text_parameter("length", "Likewise.", None),
+)
 _ANSWERS: dict[int, Any] = {
     200: {"description": "The value, in little endian.", "content": _CONTENT},
     206: {"description": "The part asked for.", "content": _CONTENT},
@@ -40,15 +45,14 @@ class Bulk(Frames):
         ),
         query=[
             ACCEPT,
-            Parameter("offset", "As the metadata have it; answers 404 where the instance has changed since."),
-            Parameter("length", "Likewise."),
+            *_CLAIMS,
         ],
         answers=_ANSWERS,
     )
     async def get(self, study: str, series: str, instance: str, path: str | None = None) -> None:
         """Stream it."""
         location = await self.targets.locate(Target(study, series, instance))
-        claims = {name: claim for name in ("offset", "length") if (claim := self.query(name)) is not None}
+        claims = {each.name: claim for each in _CLAIMS if (claim := each.of(self)) is not None}
         path = (path or "").rstrip("/").upper()
         value = await self.bulk.find(location, path, **claims)
         syntax = location.layout["transfer_syntax"]

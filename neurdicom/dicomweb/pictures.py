@@ -4,20 +4,20 @@ import re
 from collections.abc import Sequence
 
 from neurdicom.errors import Invalid
-from neurdicom.http.operation import Parameter
+from neurdicom.http.parameters import Schema, parsed_parameter
 
 LARGEST_SIZE = 16384
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][+-]?[0-9]{1,2})?")
-_FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
+_TEXT = r"[+-]?[0-9]{1,9}(\.[0-9]{1,9})?"
+#: JSON Schema of a decimal number.
+NUMBER: Schema = {"type": "string", "pattern": f"^{_TEXT}$"}
+SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_SIZE}
+QUALITY: Schema = {"type": "integer", "minimum": 1, "maximum": 100}
 
-PARAMETERS = (
-    Parameter("viewport", "Width and height in pixels that the picture fits into; then left, top, width and height of "
-              "the region that is shown. Negative sizes mirror it."),
-    Parameter("window", "Center, width and function (`linear`, `linear-exact` or `sigmoid`) of the VOI LUT."),
-    Parameter("quality", "Of lossy formats.", {"type": "integer", "minimum": 1, "maximum": 100}),
-    Parameter("annotation", "Refused: nothing is burned into pictures."),
-)  # fmt: skip
+_SIZE_TEXT = r"[1-9][0-9]{0,3}"
+_REGION_TEXT = f"(,({_TEXT})?(,({_TEXT})?(,([1-9][0-9]{{0,8}})?(,([1-9][0-9]{{0,8}})?)?)?)?)?"
+_FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 
 Region = tuple[float, float, float | None, float | None]
 
@@ -73,8 +73,32 @@ def _region(parts: Sequence[str]) -> Region | None:
     return left or 0.0, top or 0.0, width, height
 
 
+def frame_of(text: str) -> int:
+    """Read the number of a frame. Raises `Invalid`."""
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise Invalid(f"frameNumber is {text[:50]!r}; an integer from 1 is expected", field="frameNumber")
+    return int(text)
+
+
 def quality_of(text: str, name: str = "quality") -> int:
     """Read a quality. Raises `Invalid`."""
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= 100:
         raise Invalid(f"{name} is {text[:50]!r}; an integer from 1 to 100 is expected", field=name)
     return int(text)
+
+
+VIEWPORT = parsed_parameter(
+    "viewport",
+    "Width and height in pixels that the picture fits into; then left, top, width and height of the region that is "
+    "shown. Negative sizes mirror it.",
+    viewport_of,
+    {"type": "string", "pattern": f"^{_SIZE_TEXT},{_SIZE_TEXT}{_REGION_TEXT}$"},
+)
+WINDOW = parsed_parameter(
+    "window",
+    "Center, width and function (`linear`, `linear-exact` or `sigmoid`) of the VOI LUT.",
+    window_of,
+    {"type": "string", "pattern": f"^{_TEXT},[1-9][0-9]{{0,8}}(,({'|'.join(_FUNCTIONS)}))?$"},
+)
+QUALITY_OF_LOSSY = parsed_parameter("quality", "Of lossy formats.", quality_of, QUALITY)
+PARAMETERS = (VIEWPORT, WINDOW, QUALITY_OF_LOSSY)

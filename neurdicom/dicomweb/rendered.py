@@ -12,7 +12,7 @@ from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.frames import parse_frames
-from neurdicom.dicomweb.pictures import PARAMETERS, quality_of, viewport_of, window_of
+from neurdicom.dicomweb.pictures import PARAMETERS, QUALITY_OF_LOSSY, VIEWPORT, WINDOW
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.http.downloads import send_buffer, send_download
 from neurdicom.http.multipart import Part, send_multipart
@@ -90,7 +90,8 @@ class Rendered(PictureHandler):
         tag=TAG,
         description=(
             "A series or a study is shown by the middle slice of its first series with pixels. Several frames are "
-            "parts of one answer. A PDF and a video come as they are."
+            "parts of one answer. A PDF and a video come as they are. `annotation` is refused: nothing is burned into "
+            "pictures."
         ),
         query=[ACCEPT, *PARAMETERS],
         answers=_ANSWERS,
@@ -134,13 +135,13 @@ class Rendered(PictureHandler):
         if self.query("annotation") is not None:
             raise Invalid("annotation is not possible: nothing is burned into pictures here", field="annotation")
         options = ImageOptions()
-        if (window := self.query("window")) is not None:
-            values, function = window_of(window)
+        if (window := WINDOW.of(self)) is not None:
+            values, function = window
             options = replace(options, window=values, function=function)
-        if (quality := self.query("quality")) is not None:
-            options = replace(options, quality=quality_of(quality))
-        if (viewport := self.query("viewport")) is not None:
-            width, height, region = viewport_of(viewport)
+        if (quality := QUALITY_OF_LOSSY.of(self)) is not None:
+            options = replace(options, quality=quality)
+        if (viewport := VIEWPORT.of(self)) is not None:
+            width, height, region = viewport
             options = replace(options, width=width, height=height, region=region)
         elif self.thumbnail:
             options = replace(options, width=THUMBNAIL_SIZE, height=THUMBNAIL_SIZE, enlarge=False)

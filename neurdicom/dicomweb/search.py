@@ -18,21 +18,27 @@ from neurdicom.dicomweb.search_query import SearchQuery, read_search
 from neurdicom.errors import Unavailable
 from neurdicom.http.downloads import send_head
 from neurdicom.http.multipart import Part, send_multipart
-from neurdicom.http.operation import BOOLEAN, Parameter, operation
+from neurdicom.http.operation import BOOLEAN, STRING, operation
+from neurdicom.http.parameters import described_parameter
 
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 _PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 _CHARSET, _RETRIEVE_URL = tag_of("SpecificCharacterSet"), tag_of("RetrieveURL")
 _MODALITIES, _NO_CODE = tag_of("ModalitiesInStudy"), {"vr": "CS"}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_ATTRIBUTES = {"type": "string", "format": "dicom-attributes"}
 
 _PARAMETERS = (
     ACCEPT,
-    Parameter("includefield", "Attributes to return besides, by keyword or tag, separated by commas; or `all`."),
-    Parameter("fuzzymatching", "Names match by words: each begins one of the name's, in any order.", BOOLEAN),
-    Parameter("limit", "The most matches to answer; without it all are.", _COUNT),
-    Parameter("offset", "How many matches to skip.", _COUNT),
-    Parameter("PatientName", "Any attribute is a filter, by keyword, tag or path (`A.B`): values as in C-FIND."),
+    described_parameter(
+        "includefield", "Attributes to return besides, by keyword or tag, separated by commas; or `all`.", _ATTRIBUTES
+    ),
+    described_parameter("fuzzymatching", "Names match by words: each begins one of the name's, in any order.", BOOLEAN),
+    described_parameter("limit", "The most matches to answer; without it all are.", _COUNT),
+    described_parameter("offset", "How many matches to skip.", _COUNT),
+    described_parameter(
+        "PatientName", "Any attribute is a filter, by keyword, tag or path (`A.B`): values as in C-FIND.", STRING
+    ),
 )
 _ANSWERS: dict[int, Any] = {200: {"description": "The matches; none is an empty list.", "content": MODEL_CONTENT}}
 _HOW = "Matches come in the order of their UIDs. Unknown attributes are a 400; a Warning header tells of those ignored."

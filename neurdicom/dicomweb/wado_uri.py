@@ -1,8 +1,8 @@
 """WADO-URI (PS3.18 9): one instance by query parameters, as a picture or as its file."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from neurdicom.archive.files import FileService
@@ -12,11 +12,12 @@ from neurdicom.catalog.base import Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.dicomweb.base import TAG
-from neurdicom.dicomweb.pictures import Region, number_of, quality_of, size_of
+from neurdicom.dicomweb.pictures import NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
-from neurdicom.http.operation import BINARY, Parameter, operation
+from neurdicom.http.operation import BINARY, operation
+from neurdicom.http.parameters import Schema, described_parameter, parsed_parameter, text_parameter
 
 _REFUSED = {
     "anonymize": "instances are not anonymized here",
@@ -24,21 +25,29 @@ _REFUSED = {
     "presentationUID": "presentation states are not applied here",
 }
 
+_UID: Schema = {"type": "string", "pattern": "^[0-9.]{1,64}$"}
+
+_REQUEST_TYPE = text_parameter("requestType", "`WADO`.", None, schema={"const": "WADO"}, required=True)
+_STUDY = text_parameter("studyUID", "Study Instance UID.", "", schema=_UID)
+_SERIES = text_parameter("seriesUID", "Series Instance UID.", "", schema=_UID)
+_OBJECT = text_parameter("objectUID", "SOP Instance UID.", None, schema=_UID, required=True)
+_CONTENT_TYPE = text_parameter(
+    "contentType", f"Media types, best first: {', '.join((*PICTURES, MEDIA_TYPE, PDF))}.", None
+)
+_FRAME = parsed_parameter(
+    "frameNumber", "The frame of a picture, from 1.", frame_of, {"type": "integer", "minimum": 1, "default": 1}
+)
+_ROWS = parsed_parameter("rows", "Most rows of a picture.", partial(size_of, name="rows"), SIZE)
+_COLUMNS = parsed_parameter("columns", "Most columns of a picture.", partial(size_of, name="columns"), SIZE)
+_REGION = text_parameter("region", "Left, top, right and bottom of what is shown, from 0 to 1.", None)
+_CENTER = parsed_parameter("windowCenter", "Goes with windowWidth.", partial(number_of, name="windowCenter"), NUMBER)
+_WIDTH = parsed_parameter("windowWidth", "Goes with windowCenter.", partial(number_of, name="windowWidth"), NUMBER)
+_QUALITY = parsed_parameter("imageQuality", "Of lossy formats.", partial(quality_of, name="imageQuality"), QUALITY)
+_SYNTAX = text_parameter("transferSyntax", "Of a file; as it is stored without.", None)
 _PARAMETERS = (
-    Parameter("requestType", "`WADO`.", {"const": "WADO"}, required=True),
-    Parameter("studyUID", "Study Instance UID."),
-    Parameter("seriesUID", "Series Instance UID."),
-    Parameter("objectUID", "SOP Instance UID.", required=True),
-    Parameter("contentType", f"Media types, best first: {', '.join((*PICTURES, MEDIA_TYPE, PDF))}."),
-    Parameter("frameNumber", "The frame of a picture, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
-    Parameter("rows", "Most rows of a picture.", {"type": "integer", "minimum": 1}),
-    Parameter("columns", "Most columns of a picture.", {"type": "integer", "minimum": 1}),
-    Parameter("region", "Left, top, right and bottom of what is shown, from 0 to 1."),
-    Parameter("windowCenter", "Goes with windowWidth.", {"type": "number"}),
-    Parameter("windowWidth", "Goes with windowCenter.", {"type": "number"}),
-    Parameter("imageQuality", "Of lossy formats.", {"type": "integer", "minimum": 1, "maximum": 100}),
-    Parameter("transferSyntax", "Of a file; as it is stored without."),
-    *(Parameter(name, f"Refused: {why}.") for name, why in _REFUSED.items()),
+    *(_REQUEST_TYPE, _STUDY, _SERIES, _OBJECT, _CONTENT_TYPE, _FRAME, _ROWS, _COLUMNS, _REGION),
+    *(_CENTER, _WIDTH, _QUALITY, _SYNTAX),
+    *(described_parameter(name, f"No other is possible: {why}.", {"const": "no"}) for name, why in _REFUSED.items()),
 )
 _ANSWERS: dict[int, Any] = {
     200: {
@@ -67,7 +76,7 @@ class WadoUri(PictureHandler):
         """Answer it."""
         location = await self.targets.locate(self._target())
         for name, why in _REFUSED.items():
-            if self.query(name) not in (None, "", "no"):
+            if self.query(name) not in (None, "no"):
                 raise Invalid(f"{name} is not possible: {why}", field=name)
         document = document_of(location)
         if document is not None:
@@ -84,10 +93,14 @@ class WadoUri(PictureHandler):
         else:
             await self.send_picture(location, self._picture(location, media_type), media_type)
 
+    def query(self, name: str) -> str | None:
+        """Get a query parameter; an empty one, which clients send for what they leave open, counts as absent."""
+        return super().query(name) or None
+
     def negotiate(self, offers: Sequence[Offer], *, in_order: bool = False) -> Choice:
         """Choose by `contentType`; the first without it, whatever a browser's Accept says. Raises `NotAvailable`."""
-        wanted = self.query("contentType")
-        if not wanted:
+        wanted = _CONTENT_TYPE.of(self)
+        if wanted is None:
             return Choice(offers[0])
         choice = choose(parse_accept(wanted), offers)
         if choice is None:
@@ -96,52 +109,50 @@ class WadoUri(PictureHandler):
         return choice
 
     async def _send_file(self, location: Location) -> None:
-        syntax = self.query("transferSyntax")
-        syntaxes = None if syntax in (None, "", ANY) else [check_uid(syntax or "", "transferSyntax")]
+        syntax = _SYNTAX.of(self)
+        syntaxes = None if syntax in (None, ANY) else [check_uid(syntax or "", "transferSyntax")]
         given = await self.files.give(location.instance, syntaxes, strict=True)
         await send_download(self, given.download)
 
     def _target(self) -> Target:
-        kind = self.query("requestType")
+        kind = _REQUEST_TYPE.of(self)
         if (kind or "").upper() != "WADO":
             raise Invalid(f"requestType is {kind!r}; WADO is expected", field="requestType")
-        instance = self.query("objectUID")
-        if not instance:
+        instance = _OBJECT.of(self)
+        if instance is None:
             raise Invalid("objectUID is missing", field="objectUID")
-        return Target(self.query("studyUID") or "", self.query("seriesUID") or "", instance)
+        return Target(_STUDY.of(self), _SERIES.of(self), instance)
 
     def _picture(self, location: Location, media_type: str) -> ImageOptions:
-        options = ImageOptions(format=media_type.removeprefix("image/"))
-        frame = self.query("frameNumber") or "1"
-        count = max(location.layout.get("number_of_frames") or 1, 1)
-        if not re.fullmatch(r"[0-9]{1,9}", frame):
-            raise Invalid(f"frameNumber is {frame[:50]!r}; an integer from 1 is expected", field="frameNumber")
-        if not 1 <= int(frame) <= count:
+        number, count = _FRAME.of(self), max(location.layout.get("number_of_frames") or 1, 1)
+        frame = 1 if number is None else number
+        if not 1 <= frame <= count:
             raise NotFound(f"there is no frame {frame}; the instance {location.instance!r} has 1 to {count}")
-        options = replace(options, frame=int(frame))
-        if rows := self.query("rows"):
-            options = replace(options, height=size_of(rows, "rows"))
-        if columns := self.query("columns"):
-            options = replace(options, width=size_of(columns, "columns"))
-        if quality := self.query("imageQuality"):
-            options = replace(options, quality=quality_of(quality, "imageQuality"))
-        return replace(options, window=self._window(), region=self._region(location))
+        options = ImageOptions(
+            format=media_type.removeprefix("image/"),
+            frame=frame,
+            height=_ROWS.of(self),
+            width=_COLUMNS.of(self),
+            window=self._window(),
+            region=self._region(location),
+        )
+        quality = _QUALITY.of(self)
+        return options if quality is None else replace(options, quality=quality)
 
     def _window(self) -> tuple[float, float] | None:
-        center, width = self.query("windowCenter"), self.query("windowWidth")
-        if not center and not width:
+        center, width = _CENTER.of(self), _WIDTH.of(self)
+        if center is None and width is None:
             return None
-        if not center or not width:
-            missing = "windowWidth" if center else "windowCenter"
+        if center is None or width is None:
+            missing = "windowCenter" if center is None else "windowWidth"
             raise Invalid(f"{missing} is missing; windowCenter and windowWidth go together", field=missing)
-        values = number_of(center, "windowCenter"), number_of(width, "windowWidth")
-        if not values[1] > 0:
-            raise Invalid(f"windowWidth is {width[:50]}; more than 0 is expected", field="windowWidth")
-        return values
+        if not width > 0:
+            raise Invalid(f"windowWidth is {width:g}; more than 0 is expected", field="windowWidth")
+        return center, width
 
     def _region(self, location: Location) -> Region | None:
-        text = self.query("region")
-        if not text:
+        text = _REGION.of(self)
+        if text is None:
             return None
         parts = text.split(",")
         values = [number_of(part.strip(), "region") for part in parts] if len(parts) == 4 else []

@@ -243,21 +243,11 @@ class ApiHandler(EarlyAnswerHandler):
             raise Malformed(f"the form can't be parsed: {error}") from error
 
     def query(self, name: str) -> str | None:
-        """A query parameter given at most once, None when absent. Raises `Invalid` when given twice."""
+        """Get a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""
         values = self.get_query_arguments(name)
         if len(values) > 1:
             raise Invalid(f"{name!r} is given {len(values)} times", field=name)
         return values[0] if values else None
-
-    def query_int(self, name: str, default: int, *, low: int, high: int) -> int:
-        """An integer query parameter within bounds. Raises `Invalid`."""
-        text = self.query(name)
-        if text is None:
-            return default
-        # isascii: int() would also take other scripts' digits, and the length bound keeps it quick.
-        if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 20) or not low <= int(text) <= high:
-            raise Invalid(f"{name} is {text!r}; an integer from {low} to {high} is expected", field=name)
-        return int(text)
 
     # -- what goes out ---------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ import orjson
 from neurdicom import __version__
 from neurdicom.errors import Unauthenticated
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import INTEGER, STRING, Operation, Schema, operation
+from neurdicom.http.operation import INTEGER, STRING, Operation, operation
+from neurdicom.http.parameters import Schema
 from neurdicom.http.routing import Route, RouteTable
 from neurdicom.security.access import Access
 from neurdicom.security.authentication import SESSION_COOKIE

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from neurdicom.http.parameters import Parameter, Schema
 from neurdicom.security.access import Access
 
-Schema = Mapping[str, Any]
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 #: HTTP methods that a handler may have; HEAD goes with GET.
@@ -17,16 +17,6 @@ INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 BINARY: Schema = {"type": "string", "format": "binary"}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A query parameter of an operation; `schema` is JSON Schema."""
-
-    name: str
-    description: str
-    schema: Schema = field(default_factory=lambda: STRING)
-    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +39,7 @@ class Operation:
     tag: str
     access: Access = Access.USER
     description: str = ""
-    query: tuple[Parameter, ...] = ()
+    query: tuple[Parameter[Any, Any], ...] = ()
     open_query: bool = False
     body: Mapping[str, Schema] = field(default_factory=dict)
     answers: Mapping[int, str | Mapping[str, Any]] = field(default_factory=lambda: {200: "Done."})
@@ -61,7 +51,7 @@ def operation(
     tag: str,
     access: Access = Access.USER,
     description: str = "",
-    query: tuple[Parameter, ...] | list[Parameter] = (),
+    query: tuple[Parameter[Any, Any], ...] | list[Parameter[Any, Any]] = (),
     open_query: bool = False,
     body: Mapping[str, Schema] | None = None,
     answers: Mapping[int, str | Mapping[str, Any]] | None = None,

@@ -4,32 +4,21 @@ from neurdicom.archive.edit import EditService
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import Parameter, operation
+from neurdicom.http.operation import operation
+from neurdicom.http.parameters import flag_parameter
 from neurdicom.http.routing import Route
 from neurdicom.rules import RuleService
-from neurdicom.web.listing import list_parameters, parse_query, send_page
+from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import EDITS_SCHEMA, changes_schema, entity_schema, json_answer, page_answer
 
 #: Whether a deletion takes along what was made.
-DERIVED = Parameter(
+DERIVED = flag_parameter(
     "derived",
     "Delete the DICOM instances that were made of its results, too; they are instances of their study otherwise.",
-    {"type": "boolean", "default": False},
 )
 
 MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
-
-_EDIT_FIELDS = ("field", "value", "user", "time")
-
-
-def with_derived(handler: ApiHandler) -> bool:
-    """Whether a deletion is to take along what was made. Raises `Invalid`."""
-    given = handler.query("derived")
-    if given not in {None, "true", "false"}:
-        raise Invalid(f"derived is {given[:80]!r}; true or false is expected", field="derived")
-    return given == "true"
 
 
 def entity_routes(level: Level) -> list[Route]:
@@ -54,12 +43,12 @@ def list_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"List {MANY[level]}",
             tag=MANY[level],
-            query=list_parameters(level),
+            query=LISTS[level].parameters,
             open_query=True,
             answers={200: page_answer(level)},
         )
         async def get(self) -> None:
-            query = parse_query(self, level)
+            query = LISTS[level].of(self)
             send_page(self, query, await self.search.find(query))
 
     return ListHandler
@@ -102,7 +91,7 @@ def entity_handler(level: Level) -> type[ApiHandler]:
             answers={204: "It is gone, and so are its files."},
         )
         async def delete(self, entity: str) -> None:
-            await self.remove.delete(level, entity, derived=with_derived(self))
+            await self.remove.delete(level, entity, derived=DERIVED.of(self))
             self.set_status(204)
             self.finish()
 
@@ -140,12 +129,12 @@ def children_handler(level: Level, child: Level) -> type[ApiHandler]:
         @operation(
             f"List the {MANY[child]} of a {level}{order}",
             tag=MANY[level],
-            query=list_parameters(child),
+            query=LISTS[child].parameters,
             open_query=True,
             answers={200: page_answer(child)},
         )
         async def get(self, entity: str) -> None:
-            query = parse_query(self, child)
+            query = LISTS[child].of(self)
             send_page(self, query, await self.search.children(level, entity, query))
 
     return ChildrenHandler

@@ -11,7 +11,8 @@ import orjson
 
 from neurdicom.errors import Invalid, NeurdicomError
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import STRING, Parameter, operation
+from neurdicom.http.operation import STRING, operation
+from neurdicom.http.parameters import choice_parameter
 from neurdicom.http.routing import Route
 from neurdicom.jobs import Job, JobEvent, JobService
 from neurdicom.security.authentication import SESSION_COOKIE
@@ -27,6 +28,8 @@ _CREDENTIAL_SECONDS = 60.0
 
 #: The position in a job's log after an event; that of the end says so.
 _EVENT_ID = re.compile(r"(\d{1,15})(-end)?", re.ASCII)
+
+_ITEMS = choice_parameter("items", "With `none`, nothing is told of single items.", ("all", "none"), "all")
 
 _PROGRESS = ("id", "state", "done", "failed", "total", "rate", "time_left", "retry_at", "retry_reason")
 
@@ -44,13 +47,7 @@ class EventsHandler(ApiHandler):
         "in the order in which they were over, from the first; each has an id. `end` is the job as it ended, and "
         "closes the stream. A client that connects again with `Last-Event-ID` gets what it has missed; one that has "
         "had the end gets a 204, which tells browsers to stop.",
-        query=(
-            Parameter(
-                "items",
-                "With `none`, nothing is told of single items.",
-                {"enum": ["all", "none"], "default": "all"},
-            ),
-        ),
+        query=(_ITEMS,),
         answers={
             200: {"description": "The events.", "content": {"text/event-stream": {"schema": STRING}}},
             204: "The job is over, and the client knows.",
@@ -59,9 +56,7 @@ class EventsHandler(ApiHandler):
     async def get(self, job: str) -> None:
         """Stream them."""
         position, knows_end = self._last_event()
-        items = self.query("items") or "all"
-        if items not in ("all", "none"):
-            raise Invalid(f"items is {items[:80]!r}; all or none is expected", field="items")
+        items = _ITEMS.of(self) == "all"
         found = await self.jobs.get(job)
         if knows_end and found.is_over and position >= found.finished_count:
             self.set_status(HTTPStatus.NO_CONTENT)
@@ -75,7 +70,7 @@ class EventsHandler(ApiHandler):
             return
         # A stopping server does not wait for this: it closes the connection, and the client comes again.
         self.context.under_way.discard(self)
-        events = self.jobs.events.follow(job, position, items=items == "all")
+        events = self.jobs.events.follow(job, position, items=items)
         async with aclosing(cast(AsyncGenerator[JobEvent, None], events)) as source:
             await self._stream(source)
 

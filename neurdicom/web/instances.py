@@ -7,16 +7,21 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
-from neurdicom.http.operation import BINARY, Parameter, operation
+from neurdicom.http.operation import BINARY, operation
+from neurdicom.http.parameters import choice_parameter, flag_parameter, text_parameter
 from neurdicom.http.routing import Route
 from neurdicom.web.entities import edits_handler, entity_handler
-from neurdicom.web.listing import list_parameters, parse_query, send_page
+from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import page_answer
 from neurdicom.web.uploads import UploadHandler
 
 _LEVEL = Level.INSTANCE
 _FILE = {"description": "The file, or the part asked for.", "content": {MEDIA_TYPE: {"schema": BINARY}}}
-_TAGS_FORMATS = ("json", "dicom+json")
+_TAGS_FORMAT = choice_parameter(
+    "format", "`json`: keyword to value; `dicom+json`: the DICOM JSON model (PS3.18 F).", ("json", "dicom+json"), None
+)
+_ORIGINAL = flag_parameter("original", "Give the bytes as received, without edits.")
+_TRANSFER_SYNTAX = text_parameter("transfer_syntax", "UID of the transfer syntax to give it in.", None)
 
 
 class InstancesHandler(UploadHandler):
@@ -27,13 +32,13 @@ class InstancesHandler(UploadHandler):
     @operation(
         "List instances",
         tag="instances",
-        query=list_parameters(_LEVEL),
+        query=LISTS[_LEVEL].parameters,
         open_query=True,
         answers={200: page_answer(_LEVEL)},
     )
     async def get(self) -> None:
         """Answer a page."""
-        query = parse_query(self, _LEVEL)
+        query = LISTS[_LEVEL].of(self)
         send_page(self, query, await self.search.find(query))
 
 
@@ -46,13 +51,7 @@ class TagsHandler(ApiHandler):
         "Get all elements but bulk data",
         tag="instances",
         description="Sequences are included; a private element goes by its tag as eight hexadecimal digits.",
-        query=[
-            Parameter(
-                "format",
-                "`json`: keyword to value; `dicom+json`: the DICOM JSON model (PS3.18 F).",
-                {"type": "string", "enum": list(_TAGS_FORMATS), "default": "json"},
-            )
-        ],
+        query=[_TAGS_FORMAT],
         answers={
             200: {
                 "description": "The elements.",
@@ -78,10 +77,7 @@ class TagsHandler(ApiHandler):
             accepted = self.request.headers.get("Accept", "")
             return "dicom+json" if "application/dicom+json" in accepted else "json"
         # An unescaped plus sign in a query is a space by the time it arrives.
-        wanted = wanted.replace(" ", "+")
-        if wanted not in _TAGS_FORMATS:
-            raise Invalid(f"format is {wanted!r}; {' or '.join(_TAGS_FORMATS)} is expected", field="format")
-        return wanted
+        return _TAGS_FORMAT.parse(wanted.replace(" ", "+"))
 
 
 class FileHandler(ApiHandler):
@@ -94,28 +90,18 @@ class FileHandler(ApiHandler):
         "Get the DICOM file",
         tag="instances",
         description="Edits are applied. A Range header asks for a part.",
-        query=[
-            Parameter("original", "Give the bytes as received, without edits.", {"type": "boolean", "default": False}),
-            Parameter("transfer_syntax", "UID of the transfer syntax to give it in."),
-        ],
+        query=[_ORIGINAL, _TRANSFER_SYNTAX],
         answers={200: _FILE, 206: _FILE, 304: "The client's copy is current."},
     )
     async def get(self, instance: str) -> None:
         """Stream it."""
-        original = self._original()
-        transfer_syntax = self.query("transfer_syntax")
+        original, transfer_syntax = _ORIGINAL.of(self), _TRANSFER_SYNTAX.of(self)
         if transfer_syntax is None:
             await send_download(self, await self.retrieve.file(instance, original=original))
             return
         if original:
             raise Invalid("original=true gives the bytes as received, in no other transfer syntax", field="original")
         await send_download(self, await self.renderer.transcode(instance, transfer_syntax))
-
-    def _original(self) -> bool:
-        given = self.query("original")
-        if given not in {None, "true", "false"}:
-            raise Invalid(f"original is {given!r}; true or false is expected", field="original")
-        return given == "true"
 
 
 ROUTES = [

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, Parameter, operation
+from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
+from neurdicom.http.parameters import Paging, choice_parameter, text_parameter
 from neurdicom.http.routing import Route
 from neurdicom.jobs import ITEM_STATES, STATES, Job, JobService
 from neurdicom.security.access import Principal
-from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.listing import send_items
 from neurdicom.web.schemas import json_answer
 
 _TIME = {"type": ["string", "null"], "format": "date-time"}
@@ -71,13 +71,11 @@ _ITEM: dict[str, Any] = {
 #: Errors, warnings and ids of each job in a list.
 _FEW = 5
 
-_QUERY = (
-    Parameter("state", "Only those in this state.", {"enum": list(STATES)}),
-    Parameter("kind", "Only those of this kind."),
-    Parameter("limit", "The most jobs to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
-    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
-    Parameter("sort", "By when they were made.", {"enum": ["created", "-created"], "default": "-created"}),
-)
+_STATE = choice_parameter("state", "Only those in this state.", STATES, None)
+_KIND = text_parameter("kind", "Only those of this kind.", None)
+_PAGING = Paging("jobs")
+_SORT = choice_parameter("sort", "By when they were made.", ("created", "-created"), "-created")
+_ITEM_STATE = choice_parameter("state", "Only those in this state.", ITEM_STATES, None)
 
 
 def job_answer(description: str) -> dict[str, Any]:
@@ -105,20 +103,15 @@ class JobsHandler(ApiHandler):
     @operation(
         "List jobs",
         tag="jobs",
-        query=_QUERY,
+        query=(_STATE, _KIND, *_PAGING.parameters, _SORT),
         answers={200: json_answer("A page, the newest first.", {"type": "array", "items": _JOB})},
     )
     async def get(self) -> None:
         """Answer a page."""
-        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
-        where = {name: value for name in ("state", "kind") if (value := self.query(name)) is not None}
-        if where.get("state", STATES[0]) not in STATES:
-            raise Invalid(f"state is {where['state'][:80]!r}; {', '.join(STATES)} are known", field="state")
-        sort = self.query("sort") or "-created"
-        if sort not in ("created", "-created"):
-            raise Invalid(f"jobs can't be sorted by {sort[:80]!r}; created or -created is possible", field="sort")
-        jobs, total = await self.jobs.list(where, limit=limit, offset=offset, newest_first=sort.startswith("-"))
+        limit, offset = _PAGING.of(self)
+        where = {each.name: value for each in (_STATE, _KIND) if (value := each.of(self)) is not None}
+        newest_first = _SORT.of(self) == "-created"
+        jobs, total = await self.jobs.list(where, limit=limit, offset=offset, newest_first=newest_first)
         send_items(self, [job.to_api(most=_FEW) for job in jobs], offset=offset, total=total)
 
 
@@ -162,20 +155,13 @@ class ResultsHandler(ApiHandler):
         "List what came of each item of a job",
         tag="jobs",
         description="Of processing jobs: series by series, slice by slice. Other jobs keep no items.",
-        query=(
-            Parameter("state", "Only those in this state.", {"enum": list(ITEM_STATES)}),
-            *(each for each in _QUERY if each.name in ("limit", "offset")),
-        ),
+        query=(_ITEM_STATE, *_PAGING.parameters),
         answers={200: json_answer("A page.", {"type": "array", "items": _ITEM})},
     )
     async def get(self, job: str) -> None:
         """Answer a page."""
-        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
-        state = self.query("state")
-        if state not in (None, *ITEM_STATES):
-            raise Invalid(f"state is {str(state)[:80]!r}; {', '.join(ITEM_STATES)} are known", field="state")
-        items, total = await self.jobs.results.page(job, limit=limit, offset=offset, state=state)
+        limit, offset = _PAGING.of(self)
+        items, total = await self.jobs.results.page(job, limit=limit, offset=offset, state=_ITEM_STATE.of(self))
         send_items(self, items, offset=offset, total=total)
 
 

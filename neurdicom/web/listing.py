@@ -6,16 +6,11 @@ from urllib.parse import urlencode
 from neurdicom.catalog.base import Page
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 from neurdicom.dicom.query.conditions import Query
-from neurdicom.dicom.query.filters import filter_fields, parse_filters, parse_sort
+from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import Parameter
+from neurdicom.http.parameters import Paging, described_parameter, sort_parameter
+from neurdicom.web.schemas import filter_schema
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
-#: Far past any archive, and within what every catalog can count to.
-MAX_OFFSET = 2**31 - 1
-
-_PAGING = ("limit", "offset", "sort")
 _HOW = {
     Kind.UID: "Exact; several are separated by commas.",
     Kind.CODE: "Without regard to case, `*` and `?` as in DICOM; several whole values are separated by commas.",
@@ -27,20 +22,35 @@ _HOW = {
 }
 
 
-def list_parameters(level: Level) -> tuple[Parameter, ...]:
-    """Describe the query parameters of a list."""
-    paging = (
-        Parameter(
-            "limit",
-            "The most entities to answer.",
-            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        ),
-        Parameter(
-            "offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}
-        ),
-        Parameter("sort", "Fields separated by commas; `-` before one makes it descend."),
-    )
-    return (*paging, *(Parameter(field, _describe(field, level)) for field in filter_fields(level)))
+class ListQuery:
+    """The query parameters of a list of entities: paging, sort order, and filters.
+
+    Parameters
+    ----------
+    level : Level
+        Of the entities.
+    """
+
+    def __init__(self, level: Level) -> None:
+        self._level = level
+        self._paging = Paging("entities")
+        self._sort = sort_parameter(sort_fields(level))
+        filters = [
+            described_parameter(each, _describe(each, level), filter_schema(each)) for each in filter_fields(level)
+        ]
+        self._others = {each.name for each in (*self._paging.parameters, self._sort)}
+        self.parameters = (*self._paging.parameters, self._sort, *filters)
+
+    def of(self, handler: ApiHandler) -> Query:
+        """Read the query of a request. Raises `Invalid` naming the parameter."""
+        names = [name for name in handler.request.query_arguments if name not in self._others]
+        filters = parse_filters(self._level, {name: handler.get_query_arguments(name) for name in names})
+        sort = self._sort.of(handler)
+        limit, offset = self._paging.of(handler)
+        return Query(self._level, filters, sort, limit, offset)
+
+
+LISTS = {level: ListQuery(level) for level in Level}
 
 
 def _describe(field: str, level: Level) -> str:
@@ -49,18 +59,6 @@ def _describe(field: str, level: Level) -> str:
     if field in ("modalities", "modality"):
         return "One of its series has one of these modalities."
     return f"Id of the {field}."
-
-
-def parse_query(handler: ApiHandler, level: Level) -> Query:
-    """The list that a request asks for. Raises `Invalid` naming the parameter."""
-    names = [name for name in handler.request.query_arguments if name not in _PAGING]
-    return Query(
-        level,
-        parse_filters(level, {name: handler.get_query_arguments(name) for name in names}),
-        parse_sort(level, handler.query("sort") or ""),
-        handler.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
-        handler.query_int("offset", 0, low=0, high=MAX_OFFSET),
-    )
 
 
 def send_page(handler: ApiHandler, query: Query, page: Page) -> None:

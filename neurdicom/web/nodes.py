@@ -5,14 +5,15 @@ from urllib.parse import quote
 
 from neurdicom.archive.selection import MAX_IDS
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, NUMBER, STRING, Parameter, operation
+from neurdicom.http.operation import BOOLEAN, NUMBER, STRING, operation
+from neurdicom.http.parameters import Paging
 from neurdicom.http.routing import Route
 from neurdicom.nodes.fields import to_api
 from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES, RemoteService
 from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import job_answer, principal_of, send_job
-from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.listing import send_items
 from neurdicom.web.schemas import json_answer
 
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
@@ -133,10 +134,7 @@ _SENDING = {
     "additionalProperties": False,
     "properties": {"patients": _IDS, "studies": _IDS, "series": _IDS, "instances": _IDS},
 }
-_PAGING = (
-    Parameter("limit", "The most nodes to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
-    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
-)
+_PAGING = Paging("nodes")
 
 
 class NodesHandler(ApiHandler):
@@ -147,13 +145,12 @@ class NodesHandler(ApiHandler):
     @operation(
         "List DICOM nodes",
         tag="nodes",
-        query=_PAGING,
+        query=_PAGING.parameters,
         answers={200: json_answer("A page, by name.", {"type": "array", "items": _NODE})},
     )
     async def get(self) -> None:
         """Answer a page."""
-        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+        limit, offset = _PAGING.of(self)
         nodes = await self.nodes.list()
         send_items(self, [to_api(node) for node in nodes[offset : offset + limit]], offset=offset, total=len(nodes))
 

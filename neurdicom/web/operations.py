@@ -11,7 +11,8 @@ from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, INTEGER, NUMBER, STRING, Schema, operation
+from neurdicom.http.operation import BOOLEAN, INTEGER, NUMBER, STRING, operation
+from neurdicom.http.parameters import Schema
 from neurdicom.http.routing import Route
 from neurdicom.security.access import Access
 from neurdicom.web.metrics import DimseStatus, Metrics

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.archive.remove import RemoveService
-from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BINARY, Parameter, Schema, operation
+from neurdicom.http.operation import BINARY, operation
+from neurdicom.http.parameters import Paging, Schema, sort_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.service import ModelService, PackageService, PluginService
 from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import Access
-from neurdicom.web.entities import DERIVED, with_derived
-from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.entities import DERIVED
+from neurdicom.web.listing import send_items
 from neurdicom.web.package_upload import MAX_ARCHIVE, PackageUpload
 from neurdicom.web.schemas import json_answer
 
-SORTABLE = ("name", "id", "version", "author", "kind", "state", "installed")
+_SORT = sort_parameter(("name", "id", "version", "author", "kind", "state", "installed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,7 @@ class _PackageHandler(ApiHandler):
 
 def packages_handler(resource: Resource) -> type[ApiHandler]:
     """Handler of all of them: list, and install."""
-    paging = (
-        Parameter(
-            "limit", f"The most {resource.many} to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
-        ),
-        Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
-        Parameter("sort", f"Fields separated by commas, of {', '.join(SORTABLE)}; `-` before one makes it descend."),
-    )
+    paging = Paging(resource.many)
 
     class PackagesHandler(_PackageHandler):
         upload: PackageUpload[Any] | None = None
@@ -103,15 +97,14 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
         @operation(
             f"List {resource.many}",
             tag=resource.many,
-            query=paging,
+            query=(*paging.parameters, _SORT),
             answers={200: json_answer("A page.", {"type": "array", "items": resource.schema})},
         )
         async def get(self) -> None:
             items = [version.to_api() for version in self.packages.all()]
-            for name, descends in reversed(_parse_sort(self.query("sort") or "", resource)):
+            for name, descends in reversed(_SORT.of(self)):
                 items.sort(key=lambda item, name=name: str(item[name]).casefold(), reverse=descends)  # type: ignore[misc]
-            offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
-            limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+            limit, offset = paging.of(self)
             send_items(self, items[offset : offset + limit], offset=offset, total=len(items))
 
         @operation(
@@ -175,20 +168,9 @@ def package_handler(resource: Resource) -> type[ApiHandler]:
             answers={204: "It is gone."},
         )
         async def delete(self, id: str) -> None:
-            await self.remove.delete_tool(resource.one, id, derived=with_derived(self))
+            await self.remove.delete_tool(resource.one, id, derived=DERIVED.of(self))
             self.set_status(204)
             self.finish()
 
     PackageHandler.resource = resource
     return PackageHandler
-
-
-def _parse_sort(text: str, resource: Resource) -> list[tuple[str, bool]]:
-    fields = [
-        (part.strip().removeprefix("-"), part.strip().startswith("-")) for part in text.split(",") if part.strip()
-    ]
-    for name, _ in fields:
-        if name not in SORTABLE:
-            possible = ", ".join(SORTABLE)
-            raise Invalid(f"{resource.many} can't be sorted by {name!r}; {possible} are possible", field="sort")
-    return fields

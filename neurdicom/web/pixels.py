@@ -1,24 +1,27 @@
 """Routes of pixels: the rendered image, and raw samples."""
 
-import re
 from collections.abc import Sequence
 
 from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions, RenderService
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
-from neurdicom.http.operation import BINARY, NUMBER, Parameter, operation
+from neurdicom.http.operation import BINARY, operation
+from neurdicom.http.parameters import choice_parameter, integer_parameter, number_parameter
 from neurdicom.http.routing import Route
 from neurdicom.workers.pool import Reply
 
-#: NaN and infinity too, which get an answer of their own.
-_NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
-
-_LARGEST_FRAME = 2**31 - 1
 _LARGEST_SIZE = 16384
 
-_FRAME = Parameter("frame", "The frame, from 1.", {"type": "integer", "minimum": 1, "default": 1})
-_SIZE = {"type": "integer", "minimum": 1, "maximum": _LARGEST_SIZE}
+_FRAME = integer_parameter("frame", "The frame, from 1.", 1, low=1, high=2**31 - 1)
+_FORMAT = choice_parameter("format", "In place of the Accept header.", IMAGE_FORMATS, None)
+_CENTER = number_parameter("window_center", "In modality units; needs window_width.")
+_WIDTH = number_parameter("window_width", "In modality units; needs window_center.")
+_COLUMNS = integer_parameter(
+    "width", "Of the picture in pixels; with a height too, it fits into both.", None, low=1, high=_LARGEST_SIZE
+)
+_ROWS = integer_parameter("height", "Likewise.", None, low=1, high=_LARGEST_SIZE)
+_RAW_FORMAT = choice_parameter("format", "Absent: samples of their own type.", RAW_FORMATS, None)
 _IMAGE = {
     "description": "The picture.",
     "content": {f"image/{name}": {"schema": BINARY} for name in IMAGE_FORMATS},
@@ -59,54 +62,35 @@ class ImageHandler(_PixelsHandler):
             "Modality and VOI LUT, photometric interpretation and palette are applied; without any window in the "
             "file or the request the frame's minimum and maximum are black and white."
         ),
-        query=[
-            Parameter("format", "In place of the Accept header.", {"type": "string", "enum": list(IMAGE_FORMATS)}),
-            _FRAME,
-            Parameter("window_center", "In modality units; needs window_width.", NUMBER),
-            Parameter("window_width", "In modality units; needs window_center.", NUMBER),
-            Parameter("width", "Of the picture in pixels; with a height too, it fits into both.", _SIZE),
-            Parameter("height", "Likewise.", _SIZE),
-        ],
+        query=[_FORMAT, _FRAME, _CENTER, _WIDTH, _COLUMNS, _ROWS],
         answers={200: _IMAGE},
     )
     async def get(self, instance: str) -> None:
         """Answer the picture."""
         options = ImageOptions(
             format=self._format(),
-            frame=self.query_int("frame", 1, low=1, high=_LARGEST_FRAME),
+            frame=_FRAME.of(self),
             window=self._window(),
-            width=self._size("width"),
-            height=self._size("height"),
+            width=_COLUMNS.of(self),
+            height=_ROWS.of(self),
         )
         await self._send(await self.renderer.image(instance, options))
 
     def _format(self) -> str:
-        given = self.query("format")
+        given = _FORMAT.of(self)
         if given is not None:
             return given
         self.vary("Accept")
         return _accepted(self.request.headers.get("Accept", ""), IMAGE_FORMATS)
 
-    def _size(self, name: str) -> int | None:
-        return None if self.query(name) is None else self.query_int(name, 0, low=1, high=_LARGEST_SIZE)
-
     def _window(self) -> tuple[float, float] | None:
-        center, width = self._number("window_center"), self._number("window_width")
+        center, width = _CENTER.of(self), _WIDTH.of(self)
         if center is None and width is None:
             return None
         if center is None or width is None:
             missing = "window_center" if center is None else "window_width"
             raise Invalid(f"{missing} is missing; window_center and window_width go together", field=missing)
         return center, width
-
-    def _number(self, name: str) -> float | None:
-        text = self.query(name)
-        if text is None:
-            return None
-        # float() would also take underscores and other scripts' digits.
-        if not _NUMBER_TEXT.fullmatch(text):
-            raise Invalid(f"{name} is {text!r}; a number is expected", field=name)
-        return float(text)
 
 
 class RawHandler(_PixelsHandler):
@@ -121,16 +105,12 @@ class RawHandler(_PixelsHandler):
             "Stored values, decoded; colour is RGB. `lum8` is grey, scaled from minimum and maximum to 8 bits; `f32`, "
             "`f64` and `npy` keep the values."
         ),
-        query=[
-            Parameter("format", "Absent: samples of their own type.", {"type": "string", "enum": list(RAW_FORMATS)}),
-            _FRAME,
-        ],
+        query=[_RAW_FORMAT, _FRAME],
         answers={200: _RAW},
     )
     async def get(self, instance: str) -> None:
         """Answer the samples."""
-        frame = self.query_int("frame", 1, low=1, high=_LARGEST_FRAME)
-        reply = await self.renderer.raw(instance, frame=frame, format=self.query("format"))
+        reply = await self.renderer.raw(instance, frame=_FRAME.of(self), format=_RAW_FORMAT.of(self))
         self.set_header("X-Shape", ",".join(map(str, reply.meta["shape"])))
         self.set_header("X-Dtype", reply.meta["dtype"])
         self.set_header("X-Photometric-Interpretation", reply.meta["photometric_interpretation"])

@@ -9,7 +9,8 @@ from typing import Any
 from neurdicom.errors import Malformed
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer, send_part, send_precondition_failed
-from neurdicom.http.operation import BINARY, Parameter, Schema, operation
+from neurdicom.http.operation import BINARY, operation
+from neurdicom.http.parameters import Parameter, Schema, described_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
@@ -23,27 +24,33 @@ OPTIONS: Mapping[str, Param] = {
     "store": Param.from_meta("store", {"type": "bool", "default": False}),
     "cache": Param.from_meta("cache", {"type": "text", "default": "yes", "values": ["yes", "no", "true", "false"]}),
 }
-QUERY = (
-    Parameter("frame", "The frame to process, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
-    Parameter(
-        "format",
+_DESCRIPTIONS = {
+    "frame": "The frame to process, from 1.",
+    "format": (
         "Of an image: png and jpeg are scaled from minimum and maximum to 8 bits, lum8 are raw 8-bit samples, the "
         "others keep the values; json is what a native plugin measured beside its image, dicom what store would keep. "
-        "Results that are no image are given as they are otherwise.",
-        {"type": "string", "enum": [*FORMATS, "dicom"], "default": "png"},
+        "Results that are no image are given as they are otherwise."
     ),
-    Parameter(
-        "store",
+    "store": (
         "Keep the result as DICOM instances of the source's study: images as Secondary Capture or as the source's "
-        "kind, segmentations as SEG, measurements as a structured report, datasets as they are.",
-        {"type": "boolean", "default": False},
+        "kind, segmentations as SEG, measurements as a structured report, datasets as they are."
     ),
-    Parameter(
-        "cache",
-        "`no` computes anew, and puts the result in the place of the one that was kept.",
-        {"type": "string", "enum": ["yes", "no", "true", "false"], "default": "yes"},
-    ),
-)
+    "cache": "`no` computes anew, and puts the result in the place of the one that was kept.",
+}
+_TYPES = {"int": "integer", "bool": "boolean"}
+
+
+def option_parameter(param: Param, description: str) -> Parameter[str, None]:
+    """Describe an option; it is read together with the tool's own parameters, from the query or the body."""
+    schema = {"type": _TYPES.get(param.type, "string"), "default": param.default}
+    if param.values is not None:
+        schema["enum"] = list(param.values)
+    if param.low is not None:
+        schema["minimum"] = int(param.low)
+    return described_parameter(param.name, description, schema)
+
+
+QUERY = tuple(option_parameter(param, _DESCRIPTIONS[name]) for name, param in OPTIONS.items())
 PARAMETERS = (
     "The plugin's parameters are further query parameters, form fields, or members of a JSON object. A list is "
     "repeated, separated by commas, or a JSON array."

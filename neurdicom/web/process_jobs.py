@@ -8,7 +8,8 @@ from neurdicom.archive.selection import MANY, MAX_IDS, NAME_OF, Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, Parameter, operation
+from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
+from neurdicom.http.parameters import described_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
@@ -23,7 +24,10 @@ from neurdicom.web.schemas import json_answer
 _FRAME = "A frame of each instance, from 1; `all` makes a result of each where the tool takes frames one by one."
 _OPTIONS: Mapping[str, Param] = {**OPTIONS, "frame": Param.from_meta("frame", {"type": "text", "default": "all"})}
 _QUERY = tuple(
-    Parameter("frame", _FRAME, {"type": "string", "default": "all"}) if each.name == "frame" else each for each in QUERY
+    described_parameter("frame", _FRAME, {"type": "string", "pattern": "^(all|[1-9][0-9]{0,8})$", "default": "all"})
+    if each.name == "frame"
+    else each
+    for each in QUERY
 )
 _LEFT_OUT = (
     "Left out are series of other modalities than the tool's META.json names and, unless it names their modality, "

@@ -4,16 +4,16 @@ from typing import Any
 
 from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BINARY, INTEGER, NUMBER, STRING, Parameter, operation
+from neurdicom.http.operation import BINARY, INTEGER, NUMBER, STRING, operation
+from neurdicom.http.parameters import Paging, choice_parameter, described_parameter, integer_parameter
 from neurdicom.http.routing import Route
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.service import ProcessService
 from neurdicom.processing.value_query import FILTERS, KINDS, parse_filters
 from neurdicom.processing.work import FORMATS
 from neurdicom.web.entities import MANY
-from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.listing import send_items
 from neurdicom.web.process import known_validators, send_processed
 from neurdicom.web.schemas import json_answer
 
@@ -61,12 +61,11 @@ _RESULT: dict[str, Any] = {
         "links": {"type": "object"},
     },
 }
-_PAGING = (
-    Parameter("limit", "The most results to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
-    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
-    Parameter("sort", "By when they were computed.", {"enum": ["created", "-created"], "default": "-created"}),
-)
-_QUERY = (*_PAGING, *(Parameter(name, told) for name, told in FILTERS.items()))
+_PAGING = Paging("results")
+_SORT = choice_parameter("sort", "By when they were computed.", ("created", "-created"), "-created")
+_QUERY = (*_PAGING.parameters, _SORT, *(described_parameter(name, told) for name, told in FILTERS.items()))
+_FORMAT = choice_parameter("format", "As in processing; absent: what was asked for first.", FORMATS, None)
+_FRAME = integer_parameter("frame", "Of a stack, the one in the picture.", None, low=1, high=2**31 - 1)
 _PAGE = json_answer("A page, the newest first.", {"type": "array", "items": _RESULT})
 
 
@@ -78,14 +77,9 @@ class _ListHandler(ApiHandler):
         for name, value in fixed.items():
             given[name] = [value]
         conditions = parse_filters(given)
-        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
-        sort = self.query("sort") or "-created"
-        if sort not in ("created", "-created"):
-            raise Invalid(f"results can't be sorted by {sort[:80]!r}; created or -created is possible", field="sort")
-        records, total = await self.results.page(
-            conditions, limit=limit, offset=offset, newest_first=sort.startswith("-")
-        )
+        limit, offset = _PAGING.of(self)
+        newest_first = _SORT.of(self) == "-created"
+        records, total = await self.results.page(conditions, limit=limit, offset=offset, newest_first=newest_first)
         send_items(self, [record.to_api(in_list=True) for record in records], offset=offset, total=total)
 
 
@@ -134,14 +128,7 @@ class ContentHandler(ApiHandler):
             "An image is encoded anew where its samples are kept. What was deleted to make room is computed again, "
             "as long as the files and what computed it are the same. A Range header asks for a part."
         ),
-        query=[
-            Parameter(
-                "format",
-                "As in processing; absent: what was asked for first.",
-                {"type": "string", "enum": list(FORMATS)},
-            ),
-            Parameter("frame", "Of a stack, the one in the picture.", {"type": "integer", "minimum": 1}),
-        ],
+        query=[_FORMAT, _FRAME],
         answers={
             200: {"description": "The content.", "content": {"*/*": {"schema": BINARY}}},
             206: {"description": "The part asked for.", "content": {"*/*": {"schema": BINARY}}},
@@ -151,12 +138,9 @@ class ContentHandler(ApiHandler):
     )
     async def get(self, result: str) -> None:
         """Answer it."""
-        format = self.query("format")
-        if format is not None and format not in FORMATS:
-            raise Invalid(f"format is {format[:80]!r}; {', '.join(FORMATS)} are expected", field="format")
-        frame = self.query_int("frame", 0, low=1, high=2**31 - 1) or None
-        process = self.processing
-        await send_processed(self, await process.content(result, format, frame, known_validators(self)), in_parts=True)
+        format, frame = _FORMAT.of(self), _FRAME.of(self)
+        found = await self.processing.content(result, format, frame, known_validators(self))
+        await send_processed(self, found, in_parts=True)
 
     def compute_etag(self) -> str | None:
         """None: there is a validator that needs no hash."""
@@ -165,7 +149,7 @@ class ContentHandler(ApiHandler):
 
 def results_of(level: Level) -> type[ApiHandler]:
     """Handler of the results that came of an entity."""
-    query = (*_PAGING, *(Parameter(name, told) for name, told in FILTERS.items() if name != level.value))
+    query = tuple(each for each in _QUERY if each.name != level.value)
 
     class ResultsOfHandler(_ListHandler):
         search: SearchService

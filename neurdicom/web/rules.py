@@ -3,14 +3,15 @@
 from typing import Any
 
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, Parameter, operation
+from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
+from neurdicom.http.parameters import Paging
 from neurdicom.http.routing import Route
 from neurdicom.jobs import STATES
 from neurdicom.rules import RuleService
 from neurdicom.rules.rule import LONGEST_NAME
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import principal_of
-from neurdicom.web.listing import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, send_items
+from neurdicom.web.listing import send_items
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}
@@ -76,10 +77,7 @@ _DESCRIBED: dict[str, Any] = {
         "runs": {"type": "array", "items": _RUN, "description": "The last of them, the newest first."},
     },
 }
-_PAGING = (
-    Parameter("limit", "The most rules to answer.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
-    Parameter("offset", "How many to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
-)
+_PAGING = Paging("rules")
 
 
 class RulesHandler(ApiHandler):
@@ -90,13 +88,12 @@ class RulesHandler(ApiHandler):
     @operation(
         "List rules",
         tag="rules",
-        query=_PAGING,
+        query=_PAGING.parameters,
         answers={200: json_answer("A page, in the order of their making.", {"type": "array", "items": _RULE})},
     )
     async def get(self) -> None:
         """Answer a page."""
-        limit = self.query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-        offset = self.query_int("offset", 0, low=0, high=MAX_OFFSET)
+        limit, offset = _PAGING.of(self)
         service = self.rules
         rules = await service.list()
         page = [rule.to_api() | {"problem": service.problem(rule)} for rule in rules[offset : offset + limit]]

@@ -5,7 +5,8 @@ from typing import Any
 
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, STRING, Schema, operation
+from neurdicom.http.operation import BOOLEAN, STRING, operation
+from neurdicom.http.parameters import Schema
 from neurdicom.http.routing import Route
 from neurdicom.security.access import Access, Principal, check_self_or_admin
 from neurdicom.security.authentication import SESSION_COOKIE

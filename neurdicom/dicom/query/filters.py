@@ -1,4 +1,4 @@
-"""The lists' filters and sort order, from the text of a query string to conditions."""
+"""Filters of lists, from the text of a query string to conditions, and the fields that lists are sorted by."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -73,26 +73,6 @@ def parse_filters(level: Level, arguments: Mapping[str, str | Sequence[str]]) ->
             of_study = level is Level.STUDY and field == "modality"
             conditions.append(replace(condition, field="modalities") if of_study else condition)
     return tuple(conditions)
-
-
-def parse_sort(level: Level, text: str) -> tuple[tuple[str, bool], ...]:
-    """Read a sort order such as `-study_date,patient_name`: fields, `-` before those that descend.
-
-    Raises
-    ------
-    Invalid
-        A field is unknown, has no index, or occurs twice; `field` is `sort`.
-    """
-    allowed = sort_fields(level)
-    order: dict[str, bool] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        field = part.removeprefix("-")
-        if field not in allowed:
-            raise Invalid(f"can't sort by {field!r}; a list at this level sorts by {', '.join(allowed)}", field="sort")
-        if field in order:
-            raise Invalid(f"{field!r} occurs twice in the sort order", field="sort")
-        order[field] = part.startswith("-")
-    return tuple(order.items())
 
 
 def _refusal(field: str, level: Level) -> str:

@@ -1,4 +1,4 @@
-"""Filters and sort orders of lists."""
+"""Filters of lists."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, matches
-from neurdicom.dicom.query.filters import filter_fields, parse_filters, parse_sort, sort_fields
+from neurdicom.dicom.query.filters import filter_fields, parse_filters
 from neurdicom.errors import Invalid
 
 STUDY, SERIES, PATIENT, INSTANCE = Level.STUDY, Level.SERIES, Level.PATIENT, Level.INSTANCE
@@ -109,13 +109,3 @@ def test_any_text_gives_conditions_or_invalid(level: Level, field: str, text: st
         assert error.field == field
         return
     assert len(conditions) <= 1
-
-
-def test_reads_sort_orders() -> None:
-    assert parse_sort(STUDY, "-study_date, patient_name") == (("study_date", True), ("patient_name", False))
-    assert parse_sort(STUDY, "") == ()
-    assert "modality" in sort_fields(SERIES)
-    for text in ("colour", "--study_date", "study_date,-study_date", "modality", "patient_comments"):
-        with pytest.raises(Invalid) as caught:
-            parse_sort(STUDY, text)
-        assert caught.value.field == "sort"

@@ -1,0 +1,177 @@
+"""Query parameters, each declared once: the declaration describes itself in OpenAPI, and reads and checks its text."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from neurdicom.errors import Invalid
+
+Schema = Mapping[str, Any]
+Value = TypeVar("Value")
+Default = TypeVar("Default")
+ValueOut = TypeVar("ValueOut", covariant=True)
+DefaultOut = TypeVar("DefaultOut", covariant=True)
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+#: Far past any archive, and within what every catalog can count to.
+MAX_OFFSET = 2**31 - 1
+
+#: JSON Schema of text that is more than spaces and control characters, which a request's parameters lose.
+NOT_BLANK: Schema = {"type": "string", "pattern": r"[^\s\x00-\x1f]"}
+
+#: `isdigit` and `int` would also take other scripts' digits; the bound keeps `int` quick.
+_INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
+
+#: NaN and infinity too, which get an answer of their own. `float` would also take underscores.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+
+#: Characters of a wrong value that its error message shows.
+_SHOWN = 80
+
+
+class QuerySource(Protocol):
+    """A request with a query."""
+
+    def query(self, name: str) -> str | None:
+        """Get a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[ValueOut, DefaultOut]):
+    """A query parameter of an operation.
+
+    Attributes
+    ----------
+    name : str
+    description : str
+    default
+        Its value where the request has none.
+    schema : Schema
+        JSON Schema of what `parse` takes.
+    parse : callable
+        Reads the text that is given. Raises `Invalid`.
+    required : bool
+    """
+
+    name: str
+    description: str
+    default: DefaultOut
+    schema: Schema
+    parse: Callable[[str], ValueOut]
+    required: bool = False
+
+    def of(self, request: QuerySource) -> ValueOut | DefaultOut:
+        """Read its value from a request. Raises `Invalid`."""
+        text = request.query(self.name)
+        return self.default if text is None else self.parse(text)
+
+
+def text_parameter(
+    name: str, description: str, default: Default, *, schema: Schema | None = None, required: bool = False
+) -> Parameter[str, Default]:
+    """Declare text; what `schema` asks beyond that is checked below, by who reads it."""
+    return Parameter(name, description, default, schema or {"type": "string"}, str, required)
+
+
+def parsed_parameter(
+    name: str, description: str, parse: Callable[[str], Value], schema: Schema
+) -> Parameter[Value, None]:
+    """Declare text of a grammar of its own."""
+    return Parameter(name, description, None, schema, parse)
+
+
+def described_parameter(name: str, description: str, schema: Schema = NOT_BLANK) -> Parameter[str, None]:
+    """Declare what is read together with others: a filter, or an attribute of a query."""
+    return text_parameter(name, description, None, schema=schema)
+
+
+def integer_parameter(name: str, description: str, default: Default, *, low: int, high: int) -> Parameter[int, Default]:
+    """Declare an integer within bounds."""
+
+    def parse(text: str) -> int:
+        if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
+            raise Invalid(f"{name} is {text[:_SHOWN]!r}; an integer from {low} to {high} is expected", field=name)
+        return int(text)
+
+    schema: dict[str, Any] = {"type": "integer", "minimum": low, "maximum": high}
+    return Parameter(name, description, default, _with_default(schema, default), parse)
+
+
+def number_parameter(name: str, description: str) -> Parameter[float, None]:
+    """Declare a decimal number."""
+
+    def parse(text: str) -> float:
+        if not _NUMBER.fullmatch(text):
+            raise Invalid(f"{name} is {text[:_SHOWN]!r}; a number is expected", field=name)
+        return float(text)
+
+    return Parameter(name, description, None, {"type": "number"}, parse)
+
+
+def flag_parameter(name: str, description: str) -> Parameter[bool, bool]:
+    """Declare a truth value, false by default."""
+
+    def parse(text: str) -> bool:
+        if text not in ("true", "false"):
+            raise Invalid(f"{name} is {text[:_SHOWN]!r}; true or false is expected", field=name)
+        return text == "true"
+
+    return Parameter(name, description, False, {"type": "boolean", "default": False}, parse)
+
+
+def choice_parameter(name: str, description: str, choices: Sequence[str], default: Default) -> Parameter[str, Default]:
+    """Declare one of several words; empty text stands for the default, where there is one."""
+
+    def parse(text: str) -> str:
+        if text not in choices and (text or default is None):
+            raise Invalid(f"{name} is {text[:_SHOWN]!r}; {' or '.join(choices)} is expected", field=name)
+        return text or str(default)
+
+    schema: dict[str, Any] = {"type": "string", "enum": list(choices)}
+    return Parameter(name, description, default, _with_default(schema, default), parse)
+
+
+def sort_parameter(fields: Sequence[str]) -> Parameter[tuple[tuple[str, bool], ...], tuple[()]]:
+    """Declare a sort order such as `-study_date,patient_name`: each field, and whether it descends."""
+
+    def parse(text: str) -> tuple[tuple[str, bool], ...]:
+        order: dict[str, bool] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            field = part.removeprefix("-")
+            if field not in fields:
+                raise Invalid(f"can't sort by {field[:_SHOWN]!r}; this list sorts by {', '.join(fields)}", field="sort")
+            if field in order:
+                raise Invalid(f"{field!r} occurs twice in the sort order", field="sort")
+            order[field] = part.startswith("-")
+        return tuple(order.items())
+
+    one = f"-?({'|'.join(map(re.escape, fields))})"
+    twice = r"(.*,)?-?(\w+)(,.*)?,-?\2(,.*)?$"
+    schema = {"type": "string", "pattern": f"^(?!{twice}){one}(,{one})*$"}
+    description = "Fields separated by commas; `-` before one makes it descend."
+    return Parameter("sort", description, (), schema, parse)
+
+
+class Paging:
+    """The parameters `limit` and `offset` of a list.
+
+    Parameters
+    ----------
+    many : str
+        What is listed, for the description.
+    """
+
+    def __init__(self, many: str) -> None:
+        self._limit = integer_parameter("limit", f"The most {many} to answer.", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+        self._offset = integer_parameter("offset", "How many to skip.", 0, low=0, high=MAX_OFFSET)
+        self.parameters = (self._limit, self._offset)
+
+    def of(self, request: QuerySource) -> tuple[int, int]:
+        """Read limit and offset. Raises `Invalid`."""
+        return self._limit.of(request), self._offset.of(request)
+
+
+def _with_default(schema: dict[str, Any], default: object) -> Schema:
+    return schema if default is None else {**schema, "default": default}
