@@ -39,7 +39,7 @@ def main() -> int:
         body = markdown.render(page.read_text(encoding="utf-8"))
         body = re.sub(r'(href="(?!http)[^"]+)\.md([#"])', r"\1.html\2", body).replace('href="docs/', 'href="')
         target.write_text(PAGE.format(title=page.stem, body=body), encoding="utf-8")
-    (OUTPUT / "openapi.json").write_bytes(orjson.dumps(describe(tuple(ROUTES)), option=orjson.OPT_INDENT_2))
+    (OUTPUT / "openapi.json").write_bytes(orjson.dumps(describe(ROUTES), option=orjson.OPT_INDENT_2))
     broken = [link for page in pages for link in broken_links(page)]
     print(
         "\n".join(

@@ -12,6 +12,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[e
 _TEXT = r"[+-]?[0-9]{1,9}(\.[0-9]{1,9})?"
 #: JSON Schema of a decimal number.
 NUMBER: Schema = {"type": "string", "pattern": f"^{_TEXT}$"}
+FRAME: Schema = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}
 SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_SIZE}
 QUALITY: Schema = {"type": "integer", "minimum": 1, "maximum": 100}
 

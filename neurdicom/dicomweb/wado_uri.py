@@ -12,7 +12,7 @@ from neurdicom.catalog.base import Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.dicomweb.base import TAG
-from neurdicom.dicomweb.pictures import NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of
+from neurdicom.dicomweb.pictures import FRAME, NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
@@ -34,9 +34,7 @@ _OBJECT = text_parameter("objectUID", "SOP Instance UID.", None, schema=_UID, re
 _CONTENT_TYPE = text_parameter(
     "contentType", f"Media types, best first: {', '.join((*PICTURES, MEDIA_TYPE, PDF))}.", None
 )
-_FRAME = parsed_parameter(
-    "frameNumber", "The frame of a picture, from 1.", frame_of, {"type": "integer", "minimum": 1, "default": 1}
-)
+_FRAME = parsed_parameter("frameNumber", "The frame of a picture, from 1.", frame_of, {**FRAME, "default": 1})
 _ROWS = parsed_parameter("rows", "Most rows of a picture.", partial(size_of, name="rows"), SIZE)
 _COLUMNS = parsed_parameter("columns", "Most columns of a picture.", partial(size_of, name="columns"), SIZE)
 _REGION = text_parameter("region", "Left, top, right and bottom of what is shown, from 0 to 1.", None)

@@ -9,7 +9,7 @@ from neurdicom.dicom.query.conditions import Query
 from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.parameters import Paging, described_parameter, sort_parameter
-from neurdicom.web.schemas import filter_schema
+from neurdicom.web.filters import entity_filter_schema
 
 _HOW = {
     Kind.UID: "Exact; several are separated by commas.",
@@ -35,9 +35,10 @@ class ListQuery:
         self._level = level
         self._paging = Paging("entities")
         self._sort = sort_parameter(sort_fields(level))
-        filters = [
-            described_parameter(each, _describe(each, level), filter_schema(each)) for each in filter_fields(level)
-        ]
+        filters = (
+            described_parameter(field, _describe(field, level), entity_filter_schema(field))
+            for field in filter_fields(level)
+        )
         self._others = {each.name for each in (*self._paging.parameters, self._sort)}
         self.parameters = (*self._paging.parameters, self._sort, *filters)
 
@@ -50,15 +51,15 @@ class ListQuery:
         return Query(self._level, filters, sort, limit, offset)
 
 
-LISTS = {level: ListQuery(level) for level in Level}
-
-
 def _describe(field: str, level: Level) -> str:
     if field in BY_FIELD and not (level is Level.STUDY and field == "modality"):
         return f"{BY_FIELD[field].keyword}. {_HOW[BY_FIELD[field].kind]}"
     if field in ("modalities", "modality"):
         return "One of its series has one of these modalities."
     return f"Id of the {field}."
+
+
+LISTS = {level: ListQuery(level) for level in Level}
 
 
 def send_page(handler: ApiHandler, query: Query, page: Page) -> None:

@@ -13,6 +13,7 @@ from neurdicom.processing.service import ProcessService
 from neurdicom.processing.value_query import FILTERS, KINDS, parse_filters
 from neurdicom.processing.work import FORMATS
 from neurdicom.web.entities import MANY
+from neurdicom.web.filters import result_filter_schema
 from neurdicom.web.listing import send_items
 from neurdicom.web.process import known_validators, send_processed
 from neurdicom.web.schemas import json_answer
@@ -63,7 +64,8 @@ _RESULT: dict[str, Any] = {
 }
 _PAGING = Paging("results")
 _SORT = choice_parameter("sort", "By when they were computed.", ("created", "-created"), "-created")
-_QUERY = (*_PAGING.parameters, _SORT, *(described_parameter(name, told) for name, told in FILTERS.items()))
+_FILTERS = tuple(described_parameter(name, told, result_filter_schema(name)) for name, told in FILTERS.items())
+_QUERY = (*_PAGING.parameters, _SORT, *_FILTERS)
 _FORMAT = choice_parameter("format", "As in processing; absent: what was asked for first.", FORMATS, None)
 _FRAME = integer_parameter("frame", "Of a stack, the one in the picture.", None, low=1, high=2**31 - 1)
 _PAGE = json_answer("A page, the newest first.", {"type": "array", "items": _RESULT})

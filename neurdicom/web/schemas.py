@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, COUNTS, Attribute, Kind, Level
-from neurdicom.http.parameters import NOT_BLANK, Schema
+from neurdicom.dicom.query.attributes import AT_LEVEL, COUNTS, Attribute, Kind, Level
 
 _TYPE = {Kind.INTEGER: "integer", Kind.NUMBER: "number"}
 
@@ -38,33 +37,6 @@ EDITS_SCHEMA: dict[str, Any] = {
         },
     },
 }
-
-
-#: Ids separated by commas, of which there is one.
-ID_LIST: Schema = {"type": "string", "pattern": r"[^,\s\x00-\x1f]"}
-
-#: Text of a filter by the kind of its attribute; a day is one of the calendar.
-_DAY = (
-    r"(?!0000)\d{4}((0[13578]|1[02])(0[1-9]|[12]\d|3[01])|(0[469]|11)(0[1-9]|[12]\d|30)|02(0[1-9]|1\d|2[0-8]))"
-    r"|(\d\d(0[48]|[2468][048]|[13579][26])|([02468][48]|[2468]0|[13579][26])00)0229"
-)
-_TIME = r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?"
-_FORM = {
-    Kind.UID: r"[0-9.]{1,64}(,[0-9.]{1,64})*",
-    # A list of whole values, or one pattern.
-    Kind.CODE: r"[^*?]*[^*?,\s\x00-\x1f][^*?]*|[^,]*[^,\s\x00-\x1f][^,]*",
-    Kind.DATE: rf"({_DAY})(-({_DAY})?)?|-({_DAY})|({_DAY})(,({_DAY}))+",
-    Kind.TIME: rf"({_TIME})(-({_TIME})?)?|-({_TIME})|({_TIME})(,({_TIME}))+",
-    Kind.INTEGER: r"-?\d{1,18}(-(-?\d{1,18})?)?|-?\d{1,18}(,-?\d{1,18})+",
-}
-
-
-def filter_schema(field: str) -> Schema:
-    """Make the schema of the text of a list's filter."""
-    kind = Kind.CODE if field == "modalities" else BY_FIELD[field].kind if field in BY_FIELD else None
-    if kind in _FORM:
-        return {"type": "string", "pattern": f"^({_FORM[kind]})$"}
-    return ID_LIST if kind is None else NOT_BLANK
 
 
 def entity_schema(level: Level) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from schemathesis import GenerationMode, checks
 
-from neurdicom.app import ROUTES
-from neurdicom.http.openapi import describe
+from tests.support.openapi import OPERATIONS
 from tests.support.server import Server
 
 checks.load_all_checks()
@@ -22,16 +21,6 @@ CHECKS = [
     checks.content_type_conformance,
     checks.response_schema_conformance,
 ]
-
-
-@schemathesis.serializer("multipart/related", "application/dicom")
-def as_it_is(context: object, value: object) -> bytes:
-    """Bodies of Store transactions; schemathesis knows no such media types."""
-    data = getattr(value, "data", value)
-    return data if isinstance(data, bytes) else str(data).encode("utf-8", "surrogatepass")
-
-
-OPERATIONS = [found.ok() for found in schemathesis.openapi.from_dict(describe(tuple(ROUTES))).get_all_operations()]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,63 @@
+"""JSON schemas of the text that filters take: those of the lists of entities, and those of results.
+
+They are what `dicom.query.filters` and `processing.results` parse, written once more as regular expressions, which is
+all that JSON Schema knows; a test holds one against the other.
+"""
+
+from neurdicom.dicom.query.attributes import BY_FIELD, Kind
+from neurdicom.http.parameters import NOT_BLANK, Schema
+from neurdicom.processing.results.filters import KINDS
+
+#: A character that is no space, control character or comma.
+_WORD = r"[^,\s\x00-\x1f]"
+
+#: A month and a day of any year, and 29 February with its year.
+_MONTH_DAY = "(0[13578]|1[02]){0}(0[1-9]|[12]\\d|3[01])|(0[469]|11){0}(0[1-9]|[12]\\d|30)|02{0}(0[1-9]|1\\d|2[0-8])"
+_LEAP_YEAR = r"(\d\d(0[48]|[2468][048]|[13579][26])|([02468][48]|[2468]0|[13579][26])00)"
+_YEAR = r"(?!0000)\d{4}"
+_DATE = rf"({_YEAR}({_MONTH_DAY.format('')})|{_LEAP_YEAR}0229)"
+_TIME = r"(([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?)"
+_INTEGER = r"-?\d{1,18}"
+
+_ENTITY = {
+    Kind.UID: r"[0-9.]{1,64}(,[0-9.]{1,64})*",
+    # A list of whole values, or one pattern.
+    Kind.CODE: rf"[^*?]*(?![*?]){_WORD}[^*?]*|[^,]*{_WORD}[^,]*",
+    Kind.DATE: rf"{_DATE}(-{_DATE}?|(,{_DATE})+)?|-{_DATE}",
+    Kind.TIME: rf"{_TIME}(-{_TIME}?)?|-{_TIME}",
+    Kind.INTEGER: rf"{_INTEGER}(-({_INTEGER})?|(,{_INTEGER})+)?",
+}
+
+_CLOCK = r"([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?)?"
+_DAY = rf"({_YEAR}-({_MONTH_DAY.format('-')})|{_LEAP_YEAR}-02-29)"
+_MOMENT = rf"({_DAY}(T{_CLOCK})?|{_YEAR}(-(0[1-9]|1[0-2]))?)(Z|\+00:00)?"
+
+_QUOTED = r'"([^"\\\x00-\x1f]|\\["\\/bfnrt])*"'
+_STEP = rf'({_QUOTED}|[^\s."\[\]<>=!\x00-\x1f]+)'
+_PLACE = r"(\[\d{1,9}\])"
+_PATH = rf"({_STEP}{_PLACE}*|{_PLACE}+)(\.{_STEP}{_PLACE}*)*"
+
+_RESULT = {
+    "kind": rf"({'|'.join(KINDS)})(,({'|'.join(KINDS)}))*",
+    "created": rf"{_MOMENT}(/({_MOMENT})?)?|/{_MOMENT}",
+    "value": rf'{_PATH} ?(<=|>=|!=|==|=|<|>) ?([^\s<>=!"\x00-\x1f][^\x00-\x1f]*|{_QUOTED})',
+}
+_LIST = rf"[^,]*{_WORD}[^,]*(,[^,]*{_WORD}[^,]*)*"
+
+
+def entity_filter_schema(field: str) -> Schema:
+    """Make the schema of the text of a filter of a list of entities."""
+    if field not in BY_FIELD and field != "modalities":
+        return {"type": "string", "pattern": _WORD}
+    form = _ENTITY.get(Kind.CODE if field == "modalities" else BY_FIELD[field].kind)
+    return NOT_BLANK if form is None else _whole(form)
+
+
+def result_filter_schema(name: str) -> Schema:
+    """Make the schema of the text of a filter of a list of results."""
+    schema = _whole(_RESULT.get(name, _LIST))
+    return schema if name != "value" else {**schema, "maxLength": 256}
+
+
+def _whole(form: str) -> dict[str, str]:
+    return {"type": "string", "pattern": f"^({form})$"}
