@@ -17,17 +17,22 @@ from neurdicom.web.listing import send_items
 from neurdicom.web.schemas import json_answer
 
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
-_RETRIEVE = {
-    "enum": ["C-MOVE", "C-GET", "WADO-RS", None],
-    "description": "How it is asked for instances; by default what the protocol has, C-MOVE for DIMSE.",
-}
-_AE_TITLE = {"type": "string", "minLength": 1, "maxLength": 16}
+_HOW = "How it is asked for instances; by default what the protocol has, C-MOVE for DIMSE."
+_RETRIEVE = {"enum": ["C-MOVE", "C-GET", "WADO-RS", None], "description": _HOW}
+_AE_TITLE = {"type": "string", "pattern": r"^(?=.{1,16}$)[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$"}
 _NAME = {
     "type": "string",
     "pattern": "^[A-Za-z0-9_][A-Za-z0-9._~-]{0,63}$",
     "description": "Its id, and a part of URLs.",
 }
-_URL = {**STRING, "description": "Base of its DICOMweb services, such as https://pacs.example.org/dicom-web."}
+_GROUP = "[0-9A-Fa-f]{1,4}"
+_IPV6 = rf"\[(({_GROUP}:){{7}}{_GROUP}|({_GROUP}:){{1,6}}:({_GROUP})?|::({_GROUP})?)\]"
+_URL = {
+    "type": "string",
+    "pattern": rf"^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]{{1,253}}|{_IPV6})(:[0-9]{{1,4}})?(/[!-\"$->@-~]*)?$",
+    "maxLength": 2048,
+    "description": "Base of its DICOMweb services, such as https://pacs.example.org/dicom-web.",
+}
 
 _NODE: dict[str, Any] = {
     "type": "object",
@@ -47,7 +52,8 @@ _NODE: dict[str, Any] = {
     },
 }
 
-_COMMON = {"name": _NAME, "id": {**STRING, "description": "As `name`."}, "retrieve": _RETRIEVE}
+_COMMON = {"name": _NAME, "id": {**_NAME, "readOnly": True, "description": "As `name`."}}
+_SECRET = {"type": "string", "format": "password", "maxLength": 8192}
 _FIELDS: dict[str, Any] = {
     "type": "object",
     "required": ["protocol"],
@@ -58,8 +64,9 @@ _FIELDS: dict[str, Any] = {
             "properties": {
                 **_COMMON,
                 "protocol": {"const": "DIMSE"},
+                "retrieve": {"enum": ["C-MOVE", "C-GET", None], "description": _HOW},
                 "ae_title": _AE_TITLE,
-                "host": {"type": "string", "minLength": 1, "maxLength": 253},
+                "host": {"type": "string", "pattern": "^[A-Za-z0-9_.:%-]{1,253}$"},
                 "port": _PORT,
                 "tls": {**BOOLEAN, "description": "Talk TLS with it, with the server's own certificate and CA."},
             },
@@ -67,14 +74,17 @@ _FIELDS: dict[str, Any] = {
         {
             "required": ["url"],
             "additionalProperties": False,
+            "dependentRequired": {"password": ["username"]},
+            "not": {"required": ["username", "token"]},
             "properties": {
                 **_COMMON,
                 "protocol": {"const": "DICOMWEB"},
+                "retrieve": {"enum": ["WADO-RS", None], "description": _HOW},
                 "url": _URL,
-                "username": {**STRING, "description": "For basic authentication."},
-                "password": {"type": "string", "format": "password"},
-                "token": {"type": "string", "format": "password", "description": "A bearer token instead."},
-                "credentials": {**STRING, "description": "Not heeded."},
+                "username": {"type": "string", "pattern": "^[^:]*$", "description": "For basic authentication."},
+                "password": _SECRET,
+                "token": {**_SECRET, "pattern": "^[!-~]*$", "description": "A bearer token instead."},
+                "credentials": {**STRING, "readOnly": True},
             },
         },
     ],
@@ -95,6 +105,7 @@ _ECHO = {
     "required": ["ok", "seconds"],
     "properties": {"ok": {"const": True}, "seconds": {**NUMBER, "description": "That it took, connecting included."}},
 }
+_KEY = {"type": ["string", "number", "null"]}
 _QUERY = {
     "type": "object",
     "required": ["level"],
@@ -104,6 +115,8 @@ _QUERY = {
         "query": {
             "type": "object",
             "description": "Keyword or tag to a value, a list of values, null, or an object of keys (a sequence).",
+            "propertyNames": {"format": "dicom-attribute"},
+            "additionalProperties": {"anyOf": [_KEY, {"type": "array", "items": _KEY}, {"type": "object"}]},
         },
         "limit": {"type": "integer", "minimum": 1, "maximum": MAX_MATCHES, "default": DEFAULT_MATCHES},
         "fuzzy": {**BOOLEAN, "default": False, "description": "Fuzzy matching of names, by DICOMWEB nodes that can."},

@@ -37,6 +37,13 @@ _DESCRIPTIONS = {
     ),
     "cache": "`no` computes anew, and puts the result in the place of the one that was kept.",
 }
+#: As the member of a JSON object that asks for a job.
+FRAME_OR_ALL: Schema = {
+    "description": "A frame of each instance, from 1; `all`, which is the default, makes a result of each where the "
+    "tool takes frames one by one.",
+    "anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"enum": ["all", None]}],
+}
+
 _TYPES = {"int": "integer", "bool": "boolean"}
 
 

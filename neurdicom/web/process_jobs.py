@@ -17,8 +17,9 @@ from neurdicom.processing.request import TOOLS
 from neurdicom.processing.service import ProcessService
 from neurdicom.processing.submission import ProcessJobs
 from neurdicom.processing.work import FORMATS
+from neurdicom.web.filters import conditions_schema
 from neurdicom.web.jobs import job_answer, principal_of, send_job
-from neurdicom.web.process import FIELDS, OPTIONS, PARAMETERS, QUERY, ToolHandler
+from neurdicom.web.process import FIELDS, FRAME_OR_ALL, OPTIONS, PARAMETERS, QUERY, ToolHandler
 from neurdicom.web.schemas import json_answer
 
 _FRAME = "A frame of each instance, from 1; `all` makes a result of each where the tool takes frames one by one."
@@ -37,9 +38,15 @@ _LEFT_OUT = (
 )
 _ACCEPTED = job_answer("The job that was made; its URL is in Location.")
 
-_IDS = {"type": "array", "items": STRING, "maxItems": MAX_IDS}
+_IDS = {"type": "array", "items": STRING, "minItems": 1, "maxItems": MAX_IDS}
 _REQUEST: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
+    "allOf": [
+        {"oneOf": [{"required": [tool]} for tool in TOOLS]},
+        {"oneOf": [{"anyOf": [{"required": [many]} for many in MANY]}, {"required": ["filters"]}]},
+    ],
+    "dependentRequired": {"level": ["filters"]},
     "properties": {
         "plugin": {**STRING, "description": "Id of a plugin; this or `model`."},
         "model": {**STRING, "description": "Id of a model."},
@@ -47,13 +54,13 @@ _REQUEST: dict[str, Any] = {
         "format": {"enum": [*FORMATS, "dicom"], "default": "png"},
         "store": {**BOOLEAN, "default": False},
         "cache": {**BOOLEAN, "default": True},
-        "frame": {
-            "description": _FRAME,
-            "anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"const": "all"}],
-        },
+        "frame": FRAME_OR_ALL,
         **dict.fromkeys(MANY, _IDS),
         "level": {"enum": list(MANY), "description": "Whose filters these are: those of the list of that name."},
-        "filters": {"type": "object", "description": "Field to text, as in the lists; `{}` is all that is stored."},
+        "filters": {
+            **conditions_schema(*Level),
+            "description": "Field to text, as in the list of `level`; `{}` is all that is stored.",
+        },
         "dry_run": {**BOOLEAN, "default": False, "description": "Count only."},
     },
 }

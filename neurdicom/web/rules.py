@@ -2,16 +2,21 @@
 
 from typing import Any
 
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
 from neurdicom.http.parameters import Paging
 from neurdicom.http.routing import Route
 from neurdicom.jobs import STATES
+from neurdicom.processing.request import TOOLS
+from neurdicom.processing.work import FORMATS
 from neurdicom.rules import RuleService
 from neurdicom.rules.rule import LONGEST_NAME
 from neurdicom.security.access import Access
+from neurdicom.web.filters import conditions_schema
 from neurdicom.web.jobs import principal_of
 from neurdicom.web.listing import send_items
+from neurdicom.web.process import FRAME_OR_ALL
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}
@@ -20,25 +25,23 @@ _FIELDS: dict[str, Any] = {
     "name": {"type": "string", "maxLength": LONGEST_NAME, "default": ""},
     "enabled": {**BOOLEAN, "default": True},
     "conditions": {
-        "type": "object",
+        **conditions_schema(Level.INSTANCE),
         "description": "Filters as a list of instances takes them, all of which must hold for one instance of the "
         "series; an empty object means every series.",
-        "additionalProperties": {
-            "oneOf": [STRING, INTEGER, {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}}]
-        },
     },
     "action": {
         "type": "object",
         "description": "What is run: a plugin or a model, and the options of a processing job.",
         "additionalProperties": False,
+        "oneOf": [{"required": [tool]} for tool in TOOLS],
         "properties": {
             "plugin": {**STRING, "description": "Id of a plugin; or else `model`."},
             "model": {**STRING, "description": "Id of a model."},
             "params": {"type": "object", "description": "Its parameters."},
-            "format": {**STRING, "default": "png"},
+            "format": {"enum": [*FORMATS, "dicom"], "default": "png"},
             "store": {**BOOLEAN, "default": False, "description": "Keep results as DICOM instances of the study."},
             "cache": {**BOOLEAN, "default": True},
-            "frame": {"description": "A frame, from 1; all by default."},
+            "frame": FRAME_OR_ALL,
         },
     },
 }

@@ -67,8 +67,8 @@ _CHANGES: Schema = {
     "properties": {
         **_NEW_USER["properties"],
         "current_password": {
-            "type": "string",
-            "description": "Needed by those who are no administrators, to change their own password.",
+            "description": "Needed by those who are no administrators, to change their own password; what is no text "
+            "counts as a wrong one, and administrators need none.",
         },
     },
 }

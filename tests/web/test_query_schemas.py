@@ -15,8 +15,8 @@ from neurdicom.dicom.query.filters import filter_fields, parse_filters
 from neurdicom.dicomweb.search_query import read_search
 from neurdicom.errors import Invalid
 from neurdicom.http.parameters import Parameter
-from neurdicom.processing.results.filters import FILTERS
-from neurdicom.processing.results.filters import parse_filters as parse_result_filters
+from neurdicom.processing.value_query import FILTERS
+from neurdicom.processing.value_query import parse_filters as parse_result_filters
 from neurdicom.web.listing import LISTS
 from tests.support.openapi import OPERATIONS
 
