@@ -16,7 +16,7 @@ from neurdicom.workers.pool import WorkerPool
 
 
 def make_catalog(settings: Settings) -> Catalog:
-    """The catalog that the settings ask for."""
+    """Make the catalog that the settings ask for."""
     if settings.mongodb_uri:
         from neurdicom.catalog.mongo import MongoCatalog  # its driver takes memory that the default need not
 
@@ -27,7 +27,7 @@ def make_catalog(settings: Settings) -> Catalog:
 
 
 def make_blobs(settings: Settings) -> BlobStore:
-    """The blob store that the settings ask for."""
+    """Make the blob store that the settings ask for."""
     return LocalBlobStore(settings.data / "blobs")
 
 
@@ -58,7 +58,7 @@ async def open_storage(settings: Settings, stack: AsyncExitStack) -> Storage:
 
 
 async def open_executor(settings: Settings, pool: WorkerPool, stack: AsyncExitStack) -> Executor:
-    """Who does computations: this machine's workers, and for jobs a Dask cluster where the settings name one."""
+    """Open what computes: this machine's workers, and for jobs a Dask cluster where the settings name one."""
     local = PoolExecutor(pool)
     if not settings.dask:
         return local

@@ -1,4 +1,4 @@
-"""What every DICOMweb handler shares: negotiation, base URL, validators, gzip, and the standard's statuses."""
+"""The base of DICOMweb handlers: negotiation, base URL, validators, gzip, and the standard's statuses."""
 
 import asyncio
 import re
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from neurdicom.dicomweb.accept import Choice, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
+from neurdicom.http.accept import Choice, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY
@@ -56,7 +56,7 @@ class DicomWebHandler(ApiHandler):
         """Let unknown query parameters pass: PS3.18 8.3 has servers ignore those that they do not support."""
 
     def status_of(self, error: NeurdicomError) -> int:
-        """As in the API, but what is wrong in a request is a 400 (PS3.18 8.5)."""
+        """Find the status as in the API, but 400 for what is wrong in a request (PS3.18 8.5)."""
         return HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else super().status_of(error)
 
     def challenges(self) -> list[str]:
@@ -65,7 +65,7 @@ class DicomWebHandler(ApiHandler):
         return [*super().challenges(), *([] if by_script else ['Basic realm="neurdicom", charset="UTF-8"'])]
 
     def compute_etag(self) -> str | None:
-        """None: what has an identity says so by `not_modified`."""
+        """Give no validator here; `not_modified` sets those that there are."""
         return None
 
     @property
@@ -129,7 +129,7 @@ class DicomWebHandler(ApiHandler):
 
 
 def _first(values: str) -> str:
-    """What the proxy that is nearest to the client says, of several in a row."""
+    """Give the value of the proxy that is nearest to the client, of several in a row."""
     return values.partition(",")[0].strip()
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from neurdicom.archive.bulk import PIXEL_DATA, BulkService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT, NATIVE, OCTET_STREAM, VIDEO_MEDIA_TYPES
-from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG
 from neurdicom.dicomweb.frames import Frames
+from neurdicom.http.accept import Offer
 from neurdicom.http.downloads import Download, send_download
 from neurdicom.http.multipart import Part, one, send_multipart
 from neurdicom.http.operation import BINARY, operation

@@ -5,8 +5,8 @@ from xml.etree import ElementTree as ET
 
 import orjson
 
-from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
+from neurdicom.http.accept import Offer
 from neurdicom.http.openapi import describe, operation_id
 from neurdicom.http.operation import BINARY, Operation, operation
 from neurdicom.http.routing import Route, RouteTable

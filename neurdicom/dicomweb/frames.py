@@ -17,9 +17,9 @@ from neurdicom.dicom.codec.transfer_syntaxes import (
     UNCOMPRESSED,
     frame_media_type,
 )
-from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.errors import Malformed
+from neurdicom.http.accept import ANY, Choice, Offer
 from neurdicom.http.downloads import send_head, send_stream
 from neurdicom.http.multipart import Part, send_multipart
 from neurdicom.http.operation import BINARY, operation
@@ -96,7 +96,7 @@ async def _parts(frames: AsyncIterator[FrameData], content_type: str) -> AsyncIt
 
 
 def offers(stored: str, *, single: bool) -> list[Offer]:
-    """What frames that are stored in a transfer syntax can be given as, as it is stored first."""
+    """List what frames that are stored in a transfer syntax can be given as, as it is stored first."""
     given = [(frame_media_type(stored), frozenset({stored})), (OCTET_STREAM, UNCOMPRESSED | {stored})]
     if stored in NATIVE:
         del given[0]
@@ -106,7 +106,7 @@ def offers(stored: str, *, single: bool) -> list[Offer]:
 
 
 def syntax_of(choice: Choice, stored: str) -> str:
-    """The transfer syntax that a client gets frames in."""
+    """Choose the transfer syntax that a client gets frames in."""
     media_type, wanted = choice.offer.media_type, choice.syntaxes[0]
     if wanted == stored or (stored in NATIVE and media_type == OCTET_STREAM):
         return stored

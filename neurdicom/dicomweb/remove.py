@@ -12,7 +12,7 @@ _ANSWERS = {204: "It is gone, and so are its files.", 403: "Deletion here is not
 
 
 class Remove(DicomWebHandler):
-    """Deletes a study, a series or an instance, with everything below."""
+    """Handler that deletes a study, a series or an instance, with everything below."""
 
     remove: RemoveService
     search: SearchService

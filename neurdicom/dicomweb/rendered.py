@@ -9,11 +9,11 @@ from neurdicom.archive.render import ImageOptions, RenderService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
-from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.frames import parse_frames
 from neurdicom.dicomweb.pictures import PARAMETERS, QUALITY_OF_LOSSY, VIEWPORT, WINDOW
 from neurdicom.errors import Invalid, NotAvailable, NotFound
+from neurdicom.http.accept import Offer
 from neurdicom.http.downloads import send_buffer, send_download
 from neurdicom.http.multipart import Part, send_multipart
 from neurdicom.http.operation import BINARY, operation
@@ -42,14 +42,14 @@ _ANSWERS: dict[int, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is shown as it is: where it lies in a dataset, and its media type."""
+    """A document or video that is given as it is: where it lies in a dataset, and its media type."""
 
     path: str
     media_type: str
 
 
 def document_of(location: Location) -> Document | None:
-    """The document or the video that an instance is, if it is one."""
+    """Find the document or the video that an instance is, if it is one."""
     if location.layout.get("sop_class") == _ENCAPSULATED_PDF:
         return Document(_ENCAPSULATED_DOCUMENT, PDF)
     video = VIDEO_MEDIA_TYPES.get(location.layout.get("transfer_syntax", ""))
@@ -57,7 +57,7 @@ def document_of(location: Location) -> Document | None:
 
 
 class PictureHandler(DicomWebHandler):
-    """Sends pictures and documents."""
+    """Base of handlers that send pictures and documents."""
 
     stops_with_client = True
     renderer: RenderService
@@ -122,7 +122,7 @@ class Rendered(PictureHandler):
             await self.send_picture(location, options, media_type)
 
     def _frames(self, location: Location, numbers: list[int] | None, *, middle: bool) -> list[int]:
-        """The frames that are shown. Raises `NotFound` or `NotAvailable`."""
+        """List the frames that are shown. Raises `NotFound` or `NotAvailable`."""
         if location.layout.get("pixel_keyword") is None:
             raise NotAvailable(f"the instance {location.instance!r} has no pixels, so no picture")
         count = max(location.layout.get("number_of_frames") or 1, 1)

@@ -5,9 +5,9 @@ from typing import Any
 
 from neurdicom.archive.files import FileService, Given
 from neurdicom.archive.targets import Target, TargetService
-from neurdicom.dicomweb.accept import ANY, Choice, Offer
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.errors import NotFound
+from neurdicom.http.accept import ANY, Choice, Offer
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.multipart import Part, one, send_multipart
 from neurdicom.http.operation import BINARY, operation
@@ -67,6 +67,6 @@ def _part(given: Given) -> Part:
 
 
 def syntaxes_of(choice: Choice) -> Sequence[str] | None:
-    """The transfer syntaxes that a client takes files in, best first; None for as they are stored."""
+    """List the transfer syntaxes that a client takes files in, best first; None for as they are stored."""
     named = [each for each in choice.syntaxes if each is not None]
     return None if ANY in named or len(named) < len(choice.syntaxes) else named

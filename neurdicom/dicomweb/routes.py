@@ -30,7 +30,7 @@ INSTANCE = SERIES + "/instances/{instance}"
 
 
 def route(path: str, *handlers: type[DicomWebHandler], deep: bool = False) -> Route:
-    """A route below the base, answered by the methods of all these handlers."""
+    """Make a route below the base, answered by the methods of all these handlers."""
     name = "".join(handler.__name__ for handler in handlers)
     return Route(BASE + path, type(name, handlers, {"__doc__": f"`{BASE}{path}`."}), deep)
 

@@ -12,10 +12,10 @@ from neurdicom.dicom.codec.dictionary import keyword, tag_of
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.response import DEFAULTS, REQUEST_ATTRIBUTES, RESERVED
-from neurdicom.dicomweb.accept import accepts_encoding
 from neurdicom.dicomweb.base import ACCEPT, DICOM_XML, MODEL_CONTENT, MODEL_OFFERS, TAG, DicomWebHandler
 from neurdicom.dicomweb.search_query import SearchQuery, read_search
 from neurdicom.errors import Unavailable
+from neurdicom.http.accept import accepts_encoding
 from neurdicom.http.downloads import send_head
 from neurdicom.http.multipart import Part, send_multipart
 from neurdicom.http.operation import BOOLEAN, STRING, operation
@@ -45,7 +45,7 @@ _HOW = "Matches come in the order of their UIDs. Unknown attributes are a 400; a
 
 
 class SearchHandler(DicomWebHandler):
-    """What the searches of the three levels share."""
+    """Base of the searches of the three levels."""
 
     queries: QueryService
 
@@ -107,7 +107,7 @@ class SearchHandler(DicomWebHandler):
             raise Unavailable("the client went away") from error
 
     async def _pages(self, query: SearchQuery, first: Matches) -> AsyncIterator[list[dict[str, Any]]]:
-        """The matches page by page, so that an answer of any size takes little memory."""
+        """Give the matches page by page, so that an answer of any size takes little memory."""
         page, left = first, query.limit
         while True:
             if page.items:
@@ -167,7 +167,7 @@ async def _parts(pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[Pa
 
 
 def _search(level: Level, *within: Level) -> type[SearchHandler]:
-    """The handler of one level below those that the path names."""
+    """Make the handler of one level below those that the path names."""
     of = f" of a {within[-1]}" if within else ""
 
     class Search(SearchHandler):

@@ -22,7 +22,7 @@ _DEEPEST = 16
 
 @dataclass(slots=True)
 class SearchQuery:
-    """What a search asks for.
+    """The query of a search.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ def _place(keys: dict[str, Any], path: list[str], values: list[str]) -> None:
 
 
 def _path(name: str, parameter: str) -> list[str]:
-    """The tags of an attribute's name."""
+    """Read the tags of an attribute's name."""
     parts = name.split(".")
     if len(parts) > _DEEPEST:
         raise Invalid(f"{parameter} names an attribute {len(parts)} levels deep", field=parameter)

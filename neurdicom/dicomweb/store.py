@@ -13,9 +13,9 @@ from neurdicom import errors
 from neurdicom.archive.upload import StoredReference, StoreUpload, UploadService
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.uids import check_uid
-from neurdicom.dicomweb.accept import Offer
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
+from neurdicom.http.accept import Offer
 from neurdicom.http.operation import BINARY, STRING, operation
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def failure_reason(error: NeurdicomError) -> int:
 
 
 class StoreInstances(DicomWebHandler):
-    """Stores instances, of any studies or of the one in the path; the body goes to the disk as it arrives."""
+    """Handler that stores instances, of any studies or of one; the body goes to the disk as it arrives."""
 
     uploads: UploadService
 
@@ -114,7 +114,7 @@ class StoreInstances(DicomWebHandler):
         await self.send_body(body, media_type)
 
     def _media_type(self) -> str:
-        """Of the answer; whatever a client accepts, what it sent is stored by now, and told."""
+        """Choose that of the answer; whatever a client accepts, what it sent is stored by now, and told."""
         try:
             return self.negotiate(_OFFERS).offer.media_type
         except NotAvailable:

@@ -10,11 +10,11 @@ from neurdicom.archive.render import ImageOptions
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.uids import check_uid
-from neurdicom.dicomweb.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import FRAME, NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
 from neurdicom.errors import Invalid, NotAvailable, NotFound
+from neurdicom.http.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.operation import BINARY, operation
 from neurdicom.http.parameters import Schema, described_parameter, parsed_parameter, text_parameter

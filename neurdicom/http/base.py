@@ -1,4 +1,4 @@
-"""What every handler of the API shares: access, JSON, bodies of bounded size, and problem details."""
+"""The base of all handlers: access, JSON, bodies of bounded size, and problem details."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ GIVEN_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 @dataclass(slots=True, kw_only=True)
 class HttpContext:
-    """What every handler needs.
+    """State of the server that every handler needs.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class ApiHandler(EarlyAnswerHandler):
             self.check_query(parameter.name for parameter in described.query)
 
     def on_finish(self) -> None:
-        """The answer is out."""
+        """Count the request as answered."""
         self.context.under_way.discard(self)
 
     def on_connection_close(self) -> None:
@@ -149,7 +149,7 @@ class ApiHandler(EarlyAnswerHandler):
 
     @property
     def operation(self) -> Operation | None:
-        """What the handler says of the method of this request; a HEAD is a GET without its body."""
+        """The operation of this request's method; a HEAD is a GET without its body."""
         method = "get" if self.request.method == "HEAD" else (self.request.method or "").lower()
         return getattr(getattr(self, method, None), "operation", None)
 
@@ -176,14 +176,14 @@ class ApiHandler(EarlyAnswerHandler):
             self.set_header("Access-Control-Expose-Headers", cors.EXPOSED)
 
     def _trusted_origins(self) -> frozenset[str]:
-        """Other origins whose pages may change something; not by a cookie, which is this server's own pages' alone."""
+        """List other origins whose pages may change something; none with a cookie, which only this server's pages use."""
         settings = self.context.settings
         if self.get_cookie(SESSION_COOKIE) and not settings.no_auth:
             return frozenset()
         return cors.listed_origins(settings.cors_origins)
 
     def _is_preflight(self) -> bool:
-        """A browser asks whether a page may send a request: without a credential, which it may not send yet."""
+        """Tell whether a browser asks if a page may send a request; it sends no credential yet."""
         headers = self.request.headers
         return (
             self.request.method == "OPTIONS"
@@ -221,7 +221,7 @@ class ApiHandler(EarlyAnswerHandler):
         self.send_error(self.status_of(error), exc_info=(type(error), error, error.__traceback__))
 
     def json_body(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises `Malformed` or `Invalid`."""
+        """Read the body as a JSON object. Raises `Malformed` or `Invalid`."""
         try:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
@@ -231,7 +231,7 @@ class ApiHandler(EarlyAnswerHandler):
         return value
 
     def form_body(self) -> dict[str, list[str]]:
-        """The fields of a form body (urlencoded or multipart); files are left out. Raises `Malformed`."""
+        """Read the fields of a form body (urlencoded or multipart), without files. Raises `Malformed`."""
         arguments: dict[str, list[bytes]] = {}
         content_type = self.request.headers.get("Content-Type", "")
         try:
@@ -306,11 +306,11 @@ class ApiHandler(EarlyAnswerHandler):
         self.finish(orjson.dumps(body))
 
     def challenges(self) -> list[str]:
-        """Schemes of authentication that a 401 offers (RFC 9110 11.6.1); Basic would make a browser show its dialog."""
+        """List the schemes that a 401 offers (RFC 9110 11.6.1); Basic would make a browser show its dialog."""
         return ['Bearer realm="neurdicom"']
 
     def status_of(self, error: NeurdicomError) -> int:
-        """HTTP status of an error; an edge whose standard has it otherwise overrides this."""
+        """Find the HTTP status of an error; an edge whose standard has it otherwise overrides this."""
         return status_of(error)
 
     def _methods(self) -> list[str]:
@@ -335,7 +335,7 @@ class ApiHandler(EarlyAnswerHandler):
 
 
 class UnknownRoute(ApiHandler):
-    """Answers where no route matches."""
+    """Handler where no route matches."""
 
     async def prepare(self) -> None:
         """Refuse, whatever the method."""

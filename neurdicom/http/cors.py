@@ -1,4 +1,4 @@
-"""Which other origins' pages may use the server (the Fetch standard's CORS protocol), by the setting `cors_origins`.
+"""Access for pages of other origins (the Fetch standard's CORS protocol), by the setting `cors_origins`.
 
 Without the setting nothing is said, and browsers keep to their same-origin policy. Cookies are never allowed: a page
 of another origin presents a bearer token.
@@ -25,12 +25,12 @@ _NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(\s*,\s*[\w!#$%&'*+.^`|~-]+)*", re.ASCI
 
 @lru_cache(maxsize=8)
 def listed_origins(setting: str) -> frozenset[str]:
-    """The origins of a setting, `*` among them where it stands for all."""
+    """List the origins of a setting, `*` among them where it stands for all."""
     return frozenset(each.strip().rstrip("/").lower() for each in setting.split(",") if each.strip())
 
 
 def allowed_origin(setting: str, origin: str | None) -> str | None:
-    """The value of Access-Control-Allow-Origin, None where the origin is not allowed.
+    """Give the value of Access-Control-Allow-Origin, None where the origin is not allowed.
 
     Parameters
     ----------
@@ -48,5 +48,5 @@ def allowed_origin(setting: str, origin: str | None) -> str | None:
 
 
 def requested_headers(names: str | None) -> str:
-    """The value of Access-Control-Allow-Headers: what a preflight asks for, where that is a list of names."""
+    """Give the value of Access-Control-Allow-Headers: what a preflight asks for, where that is a list of names."""
     return names if names and len(names) <= 1024 and _NAMES.fullmatch(names) else ACCEPTED

@@ -28,7 +28,7 @@ class Download(Protocol):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
 
     @property
     def etag(self) -> str:

@@ -40,7 +40,7 @@ class Part:
 
     @classmethod
     def of(cls, media_type: str, body: bytes | memoryview, headers: Mapping[str, str] | None = None) -> "Part":
-        """A part that is at hand."""
+        """Make a part of bytes that are at hand."""
 
         async def read() -> AsyncIterator[bytes]:
             yield bytes(body)
@@ -49,7 +49,7 @@ class Part:
 
 
 async def one(part: Part) -> AsyncIterator[Part]:
-    """The parts of an answer that has only this one."""
+    """Give the parts of an answer that has only this one."""
     yield part
 
 

@@ -145,7 +145,7 @@ def _encoded(routes: tuple[Route, ...]) -> bytes:
 
 @cache
 def docs_page() -> tuple[str, str]:
-    """The page with its style and script inside, and the content security policy that lets only these run."""
+    """Make the page with its style and script inside, and the content security policy that lets only these run."""
     folder = resources.files("neurdicom.http") / "static"
     style, script, page = ((folder / name).read_text(encoding="utf-8") for name in ("docs.css", "docs.js", "docs.html"))
     page = page.replace("{{version}}", escape(__version__)).replace("{{style}}", style).replace("{{script}}", script)

@@ -21,7 +21,7 @@ BINARY: Schema = {"type": "string", "format": "binary"}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one HTTP method of one route does, and who may call it.
+    """One HTTP method of one route, and who may call it.
 
     Attributes
     ----------

@@ -32,12 +32,12 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
 
 
 def status_of(error: BaseException) -> int:
-    """HTTP status of an error; 500 for one that is not ours."""
+    """Find the HTTP status of an error; 500 for one that is not ours."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def problem(status: int, detail: str, *, code: str | None = None, field: str | None = None) -> dict[str, Any]:
-    """Problem details (RFC 9457) with our stable `code`, and the offending `field` where there is one."""
+    """Make problem details (RFC 9457) with our stable `code`, and the offending `field` where there is one."""
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
     body: dict[str, Any] = {
         "type": f"urn:neurdicom:problem:{code}" if code else "about:blank",
@@ -53,5 +53,5 @@ def problem(status: int, detail: str, *, code: str | None = None, field: str | N
 
 
 def problem_of(error: errors.NeurdicomError, status: int | None = None) -> dict[str, Any]:
-    """Problem details of one of our errors, with the table's status unless another is given."""
+    """Make problem details of one of our errors, with the table's status unless another is given."""
     return problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)

@@ -29,7 +29,7 @@ class Route:
         return re.findall(r"\{(\w+)\}", self.path)
 
     def operations(self) -> dict[str, Operation]:
-        """HTTP method in lower case to its operation, in the order of RFC 9110."""
+        """Map HTTP methods in lower case to their operations, in the order of RFC 9110."""
         found = {method: getattr(getattr(self.handler, method), "operation", None) for method in METHODS}
         return {method: described for method, described in found.items() if described}
 

@@ -1,4 +1,4 @@
-"""What the four resources share: the list, one entity, and the list of what lies below one."""
+"""Handlers of patients, studies, series and instances: the list, one entity, and the list of what lies below one."""
 
 from neurdicom.archive.edit import EditService
 from neurdicom.archive.remove import RemoveService
@@ -22,7 +22,7 @@ MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series
 
 
 def entity_routes(level: Level) -> list[Route]:
-    """Routes of a level above the instance: its list, one entity, and the list of the entities below that."""
+    """Make the routes of a level above the instance: its list, one entity, and the list of the entities below that."""
     child = level.child
     assert child is not None
     base = f"/api/{MANY[level]}"
@@ -35,7 +35,7 @@ def entity_routes(level: Level) -> list[Route]:
 
 
 def list_handler(level: Level) -> type[ApiHandler]:
-    """Handler of all entities of a level."""
+    """Make the handler of all entities of a level."""
 
     class ListHandler(ApiHandler):
         search: SearchService
@@ -55,7 +55,7 @@ def list_handler(level: Level) -> type[ApiHandler]:
 
 
 def entity_handler(level: Level) -> type[ApiHandler]:
-    """Handler of one entity: get, change, delete."""
+    """Make the handler of one entity: get, change, delete."""
     one = f"{'an' if level is Level.INSTANCE else 'a'} {level}"
     below = "" if level is Level.INSTANCE else " with everything below"
 
@@ -99,7 +99,7 @@ def entity_handler(level: Level) -> type[ApiHandler]:
 
 
 def edits_handler(level: Level) -> type[ApiHandler]:
-    """Handler of what was changed of one entity, by whom and when."""
+    """Make the handler of the edits of one entity."""
 
     class EditsHandler(ApiHandler):
         edit: EditService
@@ -120,7 +120,7 @@ def edits_handler(level: Level) -> type[ApiHandler]:
 
 
 def children_handler(level: Level, child: Level) -> type[ApiHandler]:
-    """Handler of the entities directly below one."""
+    """Make the handler of the entities directly below one."""
     order = ", in slice order unless sorted" if child is Level.INSTANCE else ""
 
     class ChildrenHandler(ApiHandler):

@@ -35,7 +35,7 @@ _PROGRESS = ("id", "state", "done", "failed", "total", "rate", "time_left", "ret
 
 
 class EventsHandler(ApiHandler):
-    """Tells of a job until it is over."""
+    """Handler of a job's event stream, until the job is over."""
 
     jobs: JobService
 
@@ -94,7 +94,7 @@ class EventsHandler(ApiHandler):
         self.finish()
 
     async def _send(self) -> bool:
-        """Wait until the client has taken it; whether it has."""
+        """Wait until the client has taken what was written; False if it went away or is too slow."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await self.flush_to_client()
@@ -114,7 +114,7 @@ class EventsHandler(ApiHandler):
         return principal is not None
 
     def _last_event(self) -> tuple[int, bool]:
-        """How much of the log the client has seen, and whether it has seen the end. Raises `Invalid`."""
+        """Read how much of the log the client has seen, and whether it has seen the end. Raises `Invalid`."""
         given = self.request.headers.get("Last-Event-ID", "").strip()
         if not given:
             return 0, False

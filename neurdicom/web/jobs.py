@@ -79,12 +79,12 @@ _ITEM_STATE = choice_parameter("state", "Only those in this state.", ITEM_STATES
 
 
 def job_answer(description: str) -> dict[str, Any]:
-    """An OpenAPI response object with a job."""
+    """Make an OpenAPI response object with a job."""
     return json_answer(description, _JOB)
 
 
 def principal_of(handler: ApiHandler) -> Principal:
-    """Who asks; there is someone wherever the operation's access is not public."""
+    """Give who asks; there is someone wherever the operation's access is not public."""
     assert handler.principal is not None
     return handler.principal
 
@@ -147,7 +147,7 @@ class JobHandler(ApiHandler):
 
 
 class ResultsHandler(ApiHandler):
-    """What came of the items of a job."""
+    """Handler of the results of a job's items."""
 
     jobs: JobService
 

@@ -1,6 +1,7 @@
-"""What the lists of the four resources share: their parameters, their pages and the links between these."""
+"""Lists: the query of a list of entities, pages, and the links between them."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from neurdicom.catalog.base import Page
@@ -10,6 +11,8 @@ from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fie
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.parameters import Paging, described_parameter, sort_parameter
 from neurdicom.web.filters import entity_filter_schema
+
+Item = TypeVar("Item")
 
 _HOW = {
     Kind.UID: "Exact; several are separated by commas.",
@@ -65,6 +68,14 @@ LISTS = {level: ListQuery(level) for level in Level}
 def send_page(handler: ApiHandler, query: Query, page: Page) -> None:
     """Finish with a page: an array, how many there are in all, and the link to the next page."""
     send_items(handler, page.items, offset=query.offset, total=page.total)
+
+
+def send_slice(
+    handler: ApiHandler, paging: Paging, every: Sequence[Item], to_api: Callable[[Item], dict[str, Any]]
+) -> None:
+    """Finish with the page of a list of all items that a request asks for. Raises `Invalid`."""
+    limit, offset = paging.of(handler)
+    send_items(handler, [to_api(each) for each in every[offset : offset + limit]], offset=offset, total=len(every))
 
 
 def send_items(handler: ApiHandler, items: list[dict[str, Any]], *, offset: int, total: int) -> None:

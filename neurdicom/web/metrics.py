@@ -1,4 +1,4 @@
-"""What the server counts of its requests, in Prometheus' form; and the access log."""
+"""Metrics of requests, in Prometheus' form, and the access log."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -93,7 +93,7 @@ class Metrics:
         self._seconds.labels(method, route).observe(handler.request.request_time())
 
     def expose(self, *, under_way: int) -> bytes:
-        """All metrics in the text format (0.0.4)."""
+        """Write all metrics in the text format (0.0.4)."""
         self._under_way.set(under_way)
         return generate_latest(self.registry)
 

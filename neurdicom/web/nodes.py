@@ -13,7 +13,7 @@ from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES, RemoteService
 from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import job_answer, principal_of, send_job
-from neurdicom.web.listing import send_items
+from neurdicom.web.listing import send_slice
 from neurdicom.web.schemas import json_answer
 
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
@@ -163,9 +163,7 @@ class NodesHandler(ApiHandler):
     )
     async def get(self) -> None:
         """Answer a page."""
-        limit, offset = _PAGING.of(self)
-        nodes = await self.nodes.list()
-        send_items(self, [to_api(node) for node in nodes[offset : offset + limit]], offset=offset, total=len(nodes))
+        send_slice(self, _PAGING, await self.nodes.list(), to_api)
 
     @operation(
         "Make a DICOM node",
@@ -212,7 +210,7 @@ class NodeHandler(ApiHandler):
 
 
 class EchoHandler(ApiHandler):
-    """Whether a node answers."""
+    """Handler of echoes to a node."""
 
     remote: RemoteService
 

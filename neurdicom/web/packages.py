@@ -1,4 +1,4 @@
-"""What the resources of plugins and models share: lists, one, upload, delete, and the schema of META.json."""
+"""Handlers of plugins and models: lists, one, upload, delete, and the schema of META.json."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from neurdicom.plugins.service import ModelService, PackageService, PluginServic
 from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import Access
 from neurdicom.web.entities import DERIVED
-from neurdicom.web.listing import send_items
+from neurdicom.web.listing import send_slice
 from neurdicom.web.package_upload import MAX_ARCHIVE, PackageUpload
 from neurdicom.web.schemas import json_answer
 
@@ -22,7 +22,7 @@ _SORT = sort_parameter(("name", "id", "version", "author", "kind", "state", "ins
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One of the two.
+    """Plugins, or models.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Resource:
 
 
 def package_routes(resource: Resource) -> list[Route]:
-    """All routes of a resource."""
+    """Make all routes of a resource."""
     base = f"/api/{resource.many}"
     return [
         Route(base, packages_handler(resource)),
@@ -67,7 +67,7 @@ class _PackageHandler(ApiHandler):
 
 
 def packages_handler(resource: Resource) -> type[ApiHandler]:
-    """Handler of all of them: list, and install."""
+    """Make the handler of all packages: list, and install."""
     paging = Paging(resource.many)
 
     class PackagesHandler(_PackageHandler):
@@ -104,8 +104,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             items = [version.to_api() for version in self.packages.all()]
             for name, descends in reversed(_SORT.of(self)):
                 items.sort(key=lambda item, name=name: str(item[name]).casefold(), reverse=descends)  # type: ignore[misc]
-            limit, offset = paging.of(self)
-            send_items(self, items[offset : offset + limit], offset=offset, total=len(items))
+            send_slice(self, paging, items, dict)
 
         @operation(
             f"Install a {resource.one}",
@@ -131,7 +130,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
 
 
 def schema_handler(resource: Resource) -> type[ApiHandler]:
-    """Handler of the schema of META.json."""
+    """Make the handler of the schema of META.json."""
 
     class SchemaHandler(ApiHandler):
         @operation(
@@ -146,7 +145,7 @@ def schema_handler(resource: Resource) -> type[ApiHandler]:
 
 
 def package_handler(resource: Resource) -> type[ApiHandler]:
-    """Handler of one of them: get, delete."""
+    """Make the handler of one package: get, delete."""
 
     class PackageHandler(_PackageHandler):
         remove: RemoveService

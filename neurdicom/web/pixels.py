@@ -1,9 +1,10 @@
 """Routes of pixels: the rendered image, and raw samples."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions, RenderService
 from neurdicom.errors import Invalid, NotAvailable
+from neurdicom.http.accept import Offer, parse_accept
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY, operation
@@ -36,7 +37,7 @@ _RAW = {
 
 
 class _PixelsHandler(ApiHandler):
-    """Sends what a worker made."""
+    """Base of handlers that send what a worker made."""
 
     stops_with_client = True
 
@@ -46,7 +47,7 @@ class _PixelsHandler(ApiHandler):
         self.finish()
 
     def compute_etag(self) -> str | None:
-        """None: hashing large frames would hold the event loop."""
+        """Give no validator: hashing large frames would hold the event loop."""
         return None
 
 
@@ -81,7 +82,7 @@ class ImageHandler(_PixelsHandler):
         if given is not None:
             return given
         self.vary("Accept")
-        return _accepted(self.request.headers.get("Accept", ""), IMAGE_FORMATS)
+        return _accepted(self.request.headers.get("Accept", ""))
 
     def _window(self) -> tuple[float, float] | None:
         center, width = _CENTER.of(self), _WIDTH.of(self)
@@ -117,28 +118,21 @@ class RawHandler(_PixelsHandler):
         await self._send(reply)
 
 
-def _accepted(accept: str, formats: Sequence[str]) -> str:
-    """Choose what an Accept header (RFC 9110 12.5.1) likes best; the first format where it doesn't care."""
-    weights: dict[str, float] = {}
-    for part in accept.split(",") if accept.strip() else ():
-        media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        try:
-            weights[media_type] = float(quality)
-        except ValueError:
-            weights[media_type] = 0.0
-    if not weights:
-        return formats[0]
+@lru_cache(maxsize=64)
+def _accepted(header: str) -> str:
+    """Choose the format that an Accept header (RFC 9110 12.5.1) likes best; the first where it doesn't care."""
+    accepted = parse_accept(header)
 
     def weight(name: str) -> float:
-        return next((weights[key] for key in (f"image/{name}", "image/*", "*/*") if key in weights), 0.0)
+        offer = Offer(f"image/{name}")
+        return max(((each.specificity, each.quality) for each in accepted if each.meets(offer)), default=(0, 0.0))[1]
 
-    best = max(formats, key=weight)
-    if "text/html" in weights and weight(formats[0]) > 0:
-        # A browser that opens the address itself: it names the pictures that it knows, and has asked for none of them.
-        best = formats[0]
+    # A browser that opens the address itself names the pictures that it knows, and has asked for none of them.
+    is_page = any(each.media_type == "text/html" for each in accepted) and weight(IMAGE_FORMATS[0]) > 0
+    best = IMAGE_FORMATS[0] if is_page else max(IMAGE_FORMATS, key=weight)
     if weight(best) <= 0:
-        raise NotAvailable(f"Accept is {accept!r}; {', '.join(f'image/{name}' for name in formats)} can be given")
+        possible = ", ".join(f"image/{name}" for name in IMAGE_FORMATS)
+        raise NotAvailable(f"Accept is {header[:500]!r}; {possible} can be given")
     return best
 
 

@@ -100,14 +100,14 @@ _MOST_STORED = 100
 
 
 class ToolHandler(ApiHandler):
-    """What handlers share whose requests bring the parameters of a tool, and options of ours beside them."""
+    """Base of handlers whose requests bring the parameters of a tool, and options of ours beside them."""
 
     processing: ProcessService
 
     own_options: Mapping[str, Param] = OPTIONS
 
     def _work(self, tool_type: ToolType, id: str, entity: str = "") -> Work:
-        """What the request asks for, checked. Raises `NotFound`, `Malformed` or `Invalid`."""
+        """Read and check what the request asks for. Raises `NotFound`, `Malformed` or `Invalid`."""
         process = self.processing
         tool = process.tool(tool_type, id)
         texts, values = self._given()
@@ -118,7 +118,7 @@ class ToolHandler(ApiHandler):
         return Work(tool_type=tool_type, tool=id, entity=entity, params=params, **chosen)  # type: ignore[arg-type]
 
     def _given(self) -> tuple[dict[str, list[str]], dict[str, Any]]:
-        """All parameters of the request: those that are text, and those of a JSON body."""
+        """Read all parameters of the request: those that are text, and those of a JSON body."""
         texts = decode_arguments(self.request.query_arguments)
         if not self.body:
             return texts, {}
@@ -133,7 +133,7 @@ class ToolHandler(ApiHandler):
 
 
 class ProcessByPluginHandler(ToolHandler):
-    """Runs a plugin on one instance."""
+    """Handler that runs a plugin on one instance."""
 
     tool_type: ToolType = "plugin"
 
@@ -169,12 +169,12 @@ class ProcessByPluginHandler(ToolHandler):
         await send_processed(self, await self.processing.run(work, known=known))
 
     def compute_etag(self) -> str | None:
-        """None: a kept result has a validator that needs no hash."""
+        """Give no validator here: a kept result has one that needs no hash."""
         return None
 
 
 class ProcessByModelHandler(ProcessByPluginHandler):
-    """Runs a model on one instance."""
+    """Handler that runs a model on one instance."""
 
     tool_type: ToolType = "model"
 
@@ -205,7 +205,7 @@ class ProcessByModelHandler(ProcessByPluginHandler):
 
 
 def known_validators(handler: ApiHandler) -> frozenset[str]:
-    """What If-None-Match names (RFC 9110 13.1.2), compared weakly; `*` for anything."""
+    """List the validators of If-None-Match (RFC 9110 13.1.2), compared weakly; `*` for any."""
     header = handler.request.headers.get("If-None-Match", "")
     return frozenset("*" if one == "*" else one.removeprefix("W/")[1:-1] for one in _VALIDATOR.findall(header))
 

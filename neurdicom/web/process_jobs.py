@@ -31,10 +31,9 @@ _QUERY = tuple(
     for each in QUERY
 )
 _LEFT_OUT = (
-    "Left out are series of other modalities than the tool's META.json names and, unless it names their modality, "
-    "instances without pixels and segmentations; and results that were stored here, unless their series are named. The "
-    "job tells how many. The version of the tool that is current now "
-    "does the whole job."
+    "Skips series whose modality META.json does not list; instances without pixels and segmentations, unless their "
+    "modality is listed; results stored by this server, unless selected by id. The job tells how many. The version of "
+    "the tool that is current now does the whole job."
 )
 _ACCEPTED = job_answer("The job that was made; its URL is in Location.")
 
@@ -79,7 +78,7 @@ _ESTIMATE = {
 
 
 def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
-    """Handler that runs a tool of a type on all that lies below an entity."""
+    """Make the handler that runs a tool of a type on all that lies below an entity."""
 
     class ProcessBelowHandler(ToolHandler):
         processing: ProcessService
@@ -107,7 +106,7 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
 
 
 class ProcessHandler(ApiHandler):
-    """Runs a tool on what a request selects."""
+    """Handler that runs a tool on what a request selects."""
 
     process_jobs: ProcessJobs
 

@@ -145,12 +145,12 @@ class ContentHandler(ApiHandler):
         await send_processed(self, found, in_parts=True)
 
     def compute_etag(self) -> str | None:
-        """None: there is a validator that needs no hash."""
+        """Give no validator here: there is one that needs no hash."""
         return None
 
 
 def results_of(level: Level) -> type[ApiHandler]:
-    """Handler of the results that came of an entity."""
+    """Make the handler of the results that came of an entity."""
     query = tuple(each for each in _QUERY if each.name != level.value)
 
     class ResultsOfHandler(_ListHandler):

@@ -15,7 +15,7 @@ from neurdicom.rules.rule import LONGEST_NAME
 from neurdicom.security.access import Access
 from neurdicom.web.filters import conditions_schema
 from neurdicom.web.jobs import principal_of
-from neurdicom.web.listing import send_items
+from neurdicom.web.listing import send_slice
 from neurdicom.web.process import FRAME_OR_ALL
 from neurdicom.web.schemas import json_answer
 
@@ -96,11 +96,8 @@ class RulesHandler(ApiHandler):
     )
     async def get(self) -> None:
         """Answer a page."""
-        limit, offset = _PAGING.of(self)
-        service = self.rules
-        rules = await service.list()
-        page = [rule.to_api() | {"problem": service.problem(rule)} for rule in rules[offset : offset + limit]]
-        send_items(self, page, offset=offset, total=len(rules))
+        rules = await self.rules.list()
+        send_slice(self, _PAGING, rules, lambda rule: rule.to_api() | {"problem": self.rules.problem(rule)})
 
     @operation(
         "Make a rule",

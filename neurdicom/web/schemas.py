@@ -60,7 +60,7 @@ EDITS_SCHEMA: dict[str, Any] = {
 
 
 def entity_schema(level: Level) -> dict[str, Any]:
-    """Schema of an entity as it is answered: null where an attribute is absent or empty."""
+    """Make the schema of an entity as it is answered: null where an attribute is absent or empty."""
     shown = (Level.PATIENT, Level.STUDY) if level is Level.STUDY else (level,)
     attributes = [attribute for each in shown for attribute in AT_LEVEL[each]]
     properties: dict[str, Any] = {"id": {"type": "string"}}
@@ -72,7 +72,7 @@ def entity_schema(level: Level) -> dict[str, Any]:
 
 
 def changes_schema(level: Level) -> dict[str, Any]:
-    """Schema of an edit: some of the level's editable attributes."""
+    """Make the schema of an edit: some of the level's editable attributes."""
     editable = [attribute for attribute in AT_LEVEL[level] if attribute.editable]
     return {
         "type": "object",
@@ -106,12 +106,12 @@ def _value_schema(attribute: Attribute) -> dict[str, Any]:
 
 
 def json_answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """An OpenAPI response object with a JSON body."""
+    """Make an OpenAPI response object with a JSON body."""
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def page_answer(level: Level) -> dict[str, Any]:
-    """An OpenAPI response object for a page of entities."""
+    """Make an OpenAPI response object for a page of entities."""
     answer = json_answer("A page.", {"type": "array", "items": entity_schema(level)})
     answer["headers"] = {
         "X-Total-Count": {"description": "How many there are in all.", "schema": {"type": "integer"}},

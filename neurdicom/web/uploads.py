@@ -38,7 +38,7 @@ _REPORT = {
 
 
 class UploadHandler(ApiHandler):
-    """Stores instances; the body goes to the disk as it arrives."""
+    """Handler that stores instances; the body goes to the disk as it arrives."""
 
     uploads: UploadService
 

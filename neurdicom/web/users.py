@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
+from neurdicom.http.bodies import JsonBody
 from neurdicom.http.operation import BOOLEAN, STRING, operation
 from neurdicom.http.parameters import Schema
 from neurdicom.http.routing import Route
@@ -30,12 +30,14 @@ USER: Schema = {
     },
 }
 
-_SIGN_IN: Schema = {
-    "type": "object",
-    "required": ["email", "password"],
-    "additionalProperties": False,
-    "properties": {"email": STRING, "password": {"type": "string", "format": "password"}},
-}
+_SIGN_IN = JsonBody(
+    {
+        "type": "object",
+        "required": ["email", "password"],
+        "additionalProperties": False,
+        "properties": {"email": STRING, "password": {"type": "string", "format": "password"}},
+    }
+)
 
 _SIGNED_IN: Schema = {
     "type": "object",
@@ -81,7 +83,7 @@ def _json(description: str, schema: Schema) -> dict[str, Any]:
 class _UserHandler(ApiHandler):
     @property
     def caller(self) -> Principal:
-        """Who calls; there is someone wherever the operation's access is not public."""
+        """The caller; there is one wherever the operation's access is not public."""
         assert self.principal is not None
         return self.principal
 
@@ -113,16 +115,11 @@ class SignInHandler(_UserHandler):
         access=Access.PUBLIC,
         description="Answers a bearer token, and sets it as the session cookie for pages of this server. Failed "
         "attempts make the next ones wait (429 with Retry-After).",
-        body={"application/json": _SIGN_IN},
+        body=_SIGN_IN.content,
         answers={200: _json("Signed in.", _SIGNED_IN), 401: "Wrong e-mail address or password.", 429: "Too early."},
     )
     async def post(self) -> None:
-        fields = self.json_body()
-        for field in fields.keys() - {"email", "password"}:
-            raise Invalid(f"unknown field {field!r}; known are email, password", field=field)
-        for field in ("email", "password"):
-            if not isinstance(fields.get(field), str):
-                raise Invalid(f"{field} is missing, or is no text", field=field)
+        fields = _SIGN_IN.of(self)
         signed_in = await self.users.sign_in(fields["email"], fields["password"], address=self.request.remote_ip or "")
         self.set_session(signed_in.token, signed_in.expires)
         self.send_json(

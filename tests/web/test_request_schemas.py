@@ -1,7 +1,7 @@
-"""Query parameters: what their schemas allow is read; no server runs for this."""
+"""Queries and bodies: what their schemas allow is what is read; no server runs for this."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,17 +10,24 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 
 from neurdicom.app import ROUTES
+from neurdicom.archive.selection import Selection
+from neurdicom.dicom.edits.values import check_changes
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.filters import filter_fields, parse_filters
 from neurdicom.dicomweb.search_query import read_search
 from neurdicom.errors import Invalid
 from neurdicom.http.parameters import Parameter
+from neurdicom.nodes.fields import parse_node
+from neurdicom.processing.request import options_of, tool_of
 from neurdicom.processing.value_query import FILTERS
 from neurdicom.processing.value_query import parse_filters as parse_result_filters
 from neurdicom.web.listing import LISTS
 from tests.support.openapi import OPERATIONS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_FEW = settings(
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
+)
 _BY_ROUTE = {(operation.path, operation.method): operation for operation in OPERATIONS}
 
 
@@ -59,9 +66,7 @@ def test_what_a_schema_allows_is_read(path: str, method: str, query: tuple[Param
     readers = {parameter.name: reader(path, parameter) for parameter in query}
 
     @given(case=_BY_ROUTE[path, method].as_strategy(generation_mode=GenerationMode.POSITIVE))
-    @settings(
-        max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
-    )
+    @_FEW
     def run(case: schemathesis.Case) -> None:
         for name, value in case.query.items():
             try:
@@ -69,5 +74,59 @@ def test_what_a_schema_allows_is_read(path: str, method: str, query: tuple[Param
             except Invalid as error:
                 error.add_note(f"{name} is {value!r}")
                 raise
+
+    run()
+
+
+def read_job_request(body: Mapping[str, Any]) -> None:
+    tool_of(body)
+    options_of(body)
+    Selection.from_dict(body)
+
+
+def read_rule(body: Mapping[str, Any]) -> None:
+    Selection.from_dict({"level": "instances", "filters": body["conditions"]})
+    tool_of(body["action"])
+    options_of(body["action"])
+
+
+def read_node(body: Mapping[str, Any]) -> None:
+    # JSON Schema has no name for the characters that are printable, which these must be.
+    parse_node({name: "x" if value and name in ("username", "password") else value for name, value in body.items()})
+
+
+BODIES: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "put /api/patients/{id}": lambda body: check_changes(Level.PATIENT, body),
+    "put /api/studies/{id}": lambda body: check_changes(Level.STUDY, body),
+    "put /api/series/{id}": lambda body: check_changes(Level.SERIES, body),
+    "put /api/instances/{id}": lambda body: check_changes(Level.INSTANCE, body),
+    "post /api/dicom_nodes": read_node,
+    "post /api/process": read_job_request,
+    "post /api/rules": read_rule,
+}
+
+
+def without_fractions(value: Any) -> Any:
+    """Write 3.0, an integer to JSON Schema, as 3."""
+    if isinstance(value, dict):
+        return {name: without_fractions(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [without_fractions(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_what_a_body_s_schema_allows_is_read(name: str) -> None:
+    method, path = name.split()
+
+    @given(case=_BY_ROUTE[path, method].as_strategy(generation_mode=GenerationMode.POSITIVE))
+    @_FEW
+    def run(case: schemathesis.Case) -> None:
+        body = without_fractions(case.body)
+        try:
+            BODIES[name](body)
+        except Invalid as error:
+            error.add_note(f"the body is {body}")
+            raise
 
     run()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neurdicom.dicomweb.accept import Offer, accepts_encoding, choose, parse_accept
+from neurdicom.http.accept import Offer, accepts_encoding, choose, parse_accept
 
 EXPLICIT, J2K, JPEG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.50"
 MODEL = (Offer("application/dicom+json"), Offer("application/json"), Offer("application/dicom+xml", multipart=True))

@@ -1,4 +1,4 @@
-"""What a client accepts (PS3.18 8.7, RFC 9110 12.5.1), read leniently, and the choice among what can be given.
+"""Content negotiation (PS3.18 8.7, RFC 9110 12.5.1): Accept headers, read leniently, and the choice of an offer.
 
 Viewers write `multipart/related; type="application/octet-stream"; transfer-syntax=*` with and without quotes, leave the
 type away, or send nothing at all. What can't be read is ignored; it never makes a request fail by itself.
@@ -74,7 +74,7 @@ class MediaRange:
         return kind * 3 + (self.multipart is not None) + (self.syntax is not None)
 
     def meets(self, offer: Offer) -> bool:
-        """Whether an offer is among what is accepted."""
+        """Tell whether an offer is accepted."""
         if self.multipart not in (None, offer.multipart):
             return False
         if self.syntax not in (None, ANY) and offer.syntaxes is not None and self.syntax not in offer.syntaxes:
@@ -85,7 +85,7 @@ class MediaRange:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a client gets.
+    """An offer that a client accepts.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer], *, in_order:
 
 
 def accepts_encoding(header: str, coding: str) -> bool:
-    """Whether an Accept-Encoding header (RFC 9110 12.5.3) takes a content coding."""
+    """Tell whether an Accept-Encoding header (RFC 9110 12.5.3) takes a content coding."""
     weights = {}
     for pieces in _alternatives(header):
         parameters = _parameters(pieces[1:])
