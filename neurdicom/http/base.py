@@ -176,7 +176,7 @@ class ApiHandler(EarlyAnswerHandler):
             self.set_header("Access-Control-Expose-Headers", cors.EXPOSED)
 
     def _trusted_origins(self) -> frozenset[str]:
-        """List other origins whose pages may change something; none with a cookie, which only this server's pages use."""
+        """List other origins whose pages may change something: none with a cookie, which only our own pages use."""
         settings = self.context.settings
         if self.get_cookie(SESSION_COOKIE) and not settings.no_auth:
             return frozenset()
