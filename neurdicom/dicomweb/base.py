@@ -5,7 +5,6 @@ import re
 import zlib
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.http.accept import Choice, Offer, accepts_encoding, choose, parse_accept
@@ -52,7 +51,7 @@ _OF_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-For
 class DicomWebHandler(ApiHandler):
     """Base of the handlers below `BASE`; routes.py makes one class of the handlers of a path."""
 
-    def check_query(self, known: Any) -> None:
+    def check_query(self, known: frozenset[str]) -> None:
         """Let unknown query parameters pass: PS3.18 8.3 has servers ignore those that they do not support."""
 
     def status_of(self, error: NeurdicomError) -> int:

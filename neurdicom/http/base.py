@@ -125,7 +125,7 @@ class ApiHandler(EarlyAnswerHandler):
         )
         check_access(described.access, self.principal)
         if not described.open_query:
-            self.check_query(parameter.name for parameter in described.query)
+            self.check_query(described.query_names)
 
     def on_finish(self) -> None:
         """Count the request as answered."""
@@ -201,12 +201,11 @@ class ApiHandler(EarlyAnswerHandler):
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
-    def check_query(self, known: Any) -> None:
+    def check_query(self, known: frozenset[str]) -> None:
         """Refuse query parameters of other names."""
-        names = set(known)
-        unknown = self.request.query_arguments.keys() - names
+        unknown = self.request.query_arguments.keys() - known
         if unknown:
-            name, taken = min(unknown), ", ".join(sorted(names)) or "none"
+            name, taken = min(unknown), ", ".join(sorted(known)) or "none"
             raise Invalid(f"unknown query parameter {name!r}; this route takes {taken}", field=name)
 
     def data_received(self, chunk: bytes) -> Any:

@@ -43,6 +43,10 @@ class Operation:
     open_query: bool = False
     body: Mapping[str, Schema] = field(default_factory=dict)
     answers: Mapping[int, str | Mapping[str, Any]] = field(default_factory=lambda: {200: "Done."})
+    query_names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "query_names", frozenset(parameter.name for parameter in self.query))
 
 
 def operation(
