@@ -18,7 +18,7 @@ MAX_LIMIT = 1000
 #: Far past any archive, and within what every catalog can count to.
 MAX_OFFSET = 2**31 - 1
 
-#: Spaces and control characters, which a request's parameters lose; regular expressions differ in what `\\s` is.
+#: Spaces and control characters, which a request's parameters lose; regular expressions differ in what `\s` is.
 BLANKS = r"\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 #: JSON Schema of text that is more than these.

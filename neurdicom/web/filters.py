@@ -1,6 +1,6 @@
 """JSON schemas of the text that filters take: those of the lists of entities, and those of results.
 
-They are what `dicom.query.filters` and `processing.results` parse, written once more as regular expressions, which is
+They are what `dicom.query.filters` and `processing.value_query` parse, written once more as regular expressions, which is
 all that JSON Schema knows; a test holds one against the other.
 """
 
@@ -61,6 +61,7 @@ def conditions_schema(*levels: Level) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": {field: _condition_schema(field) for field in fields},
+        "examples": [{}],
     }
 
 

@@ -52,6 +52,7 @@ _RULE: dict[str, Any] = {
     "properties": {
         "id": STRING,
         **_FIELDS,
+        "conditions": {"type": "object", "description": "Field to text, or to a list of texts."},
         "user": {**STRING, "description": "Who made or changed it last; its jobs are theirs."},
         "created": _TIME,
         "changed": _TIME,
