@@ -1,7 +1,7 @@
 """JSON schemas of the text that filters take: those of the lists of entities, and those of results.
 
-They are what `dicom.query.filters` and `processing.value_query` parse, written once more as regular expressions, which is
-all that JSON Schema knows; a test holds one against the other.
+They say in regular expressions, which is all that JSON Schema knows, what `dicom.query.filters` and
+`processing.value_query` parse; a test holds one against the other.
 """
 
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
