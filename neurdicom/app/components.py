@@ -51,7 +51,7 @@ from neurdicom.workers.pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class ToolServices:
     """Plugins and models."""
 
     plugins: PluginService
@@ -64,7 +64,7 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class ArchiveServices:
     """Services that take in, find, change and delete what is stored."""
 
     tracker: SeriesTracker
@@ -78,7 +78,7 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
+class RetrievalServices:
     """Services that give what is stored: as files, pictures, frames, metadata or bulk data."""
 
     retrieve: RetrieveService
@@ -90,7 +90,7 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True)
-class Processing:
+class ProcessingServices:
     """Runs of plugins and models, and their results."""
 
     process: ProcessService
@@ -98,7 +98,7 @@ class Processing:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class NodeServices:
     """Remote nodes, and the protocols that are spoken with them."""
 
     nodes: NodeService
@@ -109,7 +109,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
+class JobServices:
     """Jobs, and what makes them."""
 
     jobs: JobService
@@ -124,12 +124,12 @@ class Components:
 
     users: UserService
     executor: Executor
-    tools: Tools
-    archive: Archive
-    retrieval: Retrieval
-    processing: Processing
-    network: Network
-    background: Background
+    tools: ToolServices
+    archive: ArchiveServices
+    retrieval: RetrievalServices
+    processing: ProcessingServices
+    network: NodeServices
+    background: JobServices
 
     def services(self) -> list[object]:
         """List those that handlers may declare."""
@@ -150,7 +150,7 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
     return Components(users, executor, tools, archive, retrieval, processing, network, background)
 
 
-def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> Tools:
+def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> ToolServices:
     """Make what installs plugins and models."""
     limits: dict[str, Any] = {
         "timeout": settings.plugin_timeout,
@@ -158,16 +158,18 @@ def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> Too
         "threads": max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers),
     }
     models = ModelService(settings.data / "models", storage.catalog, pool, **limits)
-    return Tools(PluginService(settings.data / "plugins", storage.catalog, pool, models=models, **limits), models)
+    return ToolServices(
+        PluginService(settings.data / "plugins", storage.catalog, pool, models=models, **limits), models
+    )
 
 
-def compose_archive(settings: Settings, storage: Storage, tools: Tools, results: ResultStore) -> Archive:
+def compose_archive(settings: Settings, storage: Storage, tools: ToolServices, results: ResultStore) -> ArchiveServices:
     """Make what takes in, finds, changes and deletes."""
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(catalog, settings.stable_seconds, server_name(settings.data))
     ingest = IngestService(catalog, blobs, tracker, partial(results.forget, Level.INSTANCE))
     search = SearchService(catalog)
-    return Archive(
+    return ArchiveServices(
         tracker=tracker,
         ingest=ingest,
         upload=UploadService(ingest, settings.max_upload),
@@ -179,11 +181,11 @@ def compose_archive(settings: Settings, storage: Storage, tools: Tools, results:
     )
 
 
-def compose_retrieval(storage: Storage, pool: WorkerPool) -> Retrieval:
+def compose_retrieval(storage: Storage, pool: WorkerPool) -> RetrievalServices:
     """Make what gives what is stored."""
     catalog, blobs = storage.catalog, storage.blobs
     retrieve, render = RetrieveService(catalog, blobs), RenderService(catalog, blobs, pool)
-    return Retrieval(
+    return RetrievalServices(
         retrieve=retrieve,
         render=render,
         files=FileService(catalog, retrieve, render),
@@ -194,15 +196,22 @@ def compose_retrieval(storage: Storage, pool: WorkerPool) -> Retrieval:
 
 
 def compose_processing(
-    storage: Storage, pool: WorkerPool, executor: Executor, tools: Tools, archive: Archive, results: ResultStore
-) -> Processing:
+    storage: Storage,
+    pool: WorkerPool,
+    executor: Executor,
+    tools: ToolServices,
+    archive: ArchiveServices,
+    results: ResultStore,
+) -> ProcessingServices:
     """Make what runs plugins and models."""
     derive = DeriveService(storage.catalog, storage.blobs, pool, archive.ingest, archive.remove)
     process = ProcessService(storage.catalog, storage.blobs, executor, tools.by_type, results, derive)
-    return Processing(process, results)
+    return ProcessingServices(process, results)
 
 
-def compose_network(settings: Settings, storage: Storage, archive: Archive, retrieval: Retrieval) -> Network:
+def compose_network(
+    settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices
+) -> NodeServices:
     """Make what speaks with remote nodes, and what they speak with."""
     nodes = NodeService(storage.documents)
     transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
@@ -210,17 +219,17 @@ def compose_network(settings: Settings, storage: Storage, archive: Archive, retr
     door = Door(settings, archive.ingest, nodes, verbs, storage.blobs.spool_folder)
     dimse = DimseService(settings, door)
     dicomweb_peer = DicomWebPeer(archive.ingest, retrieval.files)
-    return Network(nodes, door, dimse, DimsePeer(settings, dimse, transfer), dicomweb_peer)
+    return NodeServices(nodes, door, dimse, DimsePeer(settings, dimse, transfer), dicomweb_peer)
 
 
 def compose_background(
     settings: Settings,
     storage: Storage,
     executor: Executor,
-    archive: Archive,
-    processing: Processing,
-    network: Network,
-) -> Background:
+    archive: ArchiveServices,
+    processing: ProcessingServices,
+    network: NodeServices,
+) -> JobServices:
     """Make the jobs, with a runner for each kind, and what makes jobs."""
     catalog = storage.catalog
     peers = Peers(network.nodes, {"DIMSE": network.dimse_peer, "DICOMWEB": network.dicomweb_peer})
@@ -233,7 +242,7 @@ def compose_background(
     jobs = JobService(catalog, runners, owner=server_name(settings.data))
     network.door.offer(CommitmentService(network.nodes, jobs))
     process_jobs = ProcessJobs(catalog, processing.process, jobs)
-    return Background(
+    return JobServices(
         jobs=jobs,
         process_jobs=process_jobs,
         remote=RemoteService(catalog, peers, jobs),

@@ -146,7 +146,7 @@ class JobHandler(ApiHandler):
             self.finish()
 
 
-class ResultsHandler(ApiHandler):
+class JobResultsHandler(ApiHandler):
     """Handler of the results of a job's items."""
 
     jobs: JobService
@@ -185,6 +185,6 @@ class RetryHandler(ApiHandler):
 ROUTES = [
     Route("/api/jobs", JobsHandler),
     Route("/api/jobs/{id}", JobHandler),
-    Route("/api/jobs/{id}/results", ResultsHandler),
+    Route("/api/jobs/{id}/results", JobResultsHandler),
     Route("/api/jobs/{id}/retry", RetryHandler),
 ]
