@@ -36,12 +36,12 @@ from neurdicom.nodes.transfer import TransferService
 from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.plugins.service import ModelService, PluginService
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing.derive import DeriveService
+from neurdicom.processing.dicom_output.files import DicomOutput
+from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import KIND as PROCESS
-from neurdicom.processing.jobs import ProcessRunner
+from neurdicom.processing.jobs import ProcessJobs, ProcessRunner
+from neurdicom.processing.resolve import Resolver
 from neurdicom.processing.result_store import ResultStore
-from neurdicom.processing.service import ProcessService
-from neurdicom.processing.submission import ProcessJobs
 from neurdicom.processing.turns import Turns
 from neurdicom.rules import RuleService
 from neurdicom.rules.tracker import SeriesTracker
@@ -204,8 +204,9 @@ def compose_processing(
     results: ResultStore,
 ) -> ProcessingServices:
     """Make what runs plugins and models."""
-    derive = DeriveService(storage.catalog, storage.blobs, pool, archive.ingest, archive.remove)
-    process = ProcessService(storage.catalog, storage.blobs, executor, tools.by_type, results, derive)
+    catalog, blobs = storage.catalog, storage.blobs
+    dicom = DicomOutput(catalog, blobs, pool, archive.ingest, archive.remove, results)
+    process = ProcessService(Resolver(catalog, blobs, tools.by_type), executor, results, dicom)
     return ProcessingServices(process, results)
 
 

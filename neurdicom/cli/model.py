@@ -12,7 +12,7 @@ import click
 
 from neurdicom.errors import Invalid, PluginError
 from neurdicom.plugins.versions import ModelVersion
-from neurdicom.processing.work import FORMATS
+from neurdicom.processing.run import FORMATS
 from neurdicom.workers.model.model_zip import ModelZip
 from neurdicom.workers.pool import Reply, WorkerPool
 from neurdicom.workers.program import Program

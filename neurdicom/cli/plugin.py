@@ -14,7 +14,7 @@ from neurdicom.client import Client
 from neurdicom.errors import Invalid, NeurdicomError
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
-from neurdicom.processing.work import FORMATS
+from neurdicom.processing.run import FORMATS
 
 
 @click.group()

@@ -17,7 +17,7 @@ from neurdicom.cli.jobs import ProcessingJobs, ServerJobs, ToolType
 from neurdicom.config import load_settings
 from neurdicom.errors import Invalid, NeurdicomError, Unavailable
 from neurdicom.plugins.params import convert_arguments
-from neurdicom.processing.work import FORMATS
+from neurdicom.processing.run import FORMATS
 
 #: Exit statuses: something failed; the job was cancelled.
 FAILED, CANCELLED = 1, 130

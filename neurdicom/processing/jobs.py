@@ -1,16 +1,20 @@
-"""Processing of whatever is selected, as jobs."""
+"""Jobs that run a tool on what is selected: made of a client's request or a rule, and run item by item."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
+from neurdicom.archive.selection import MANY, Selection
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import (
     Conflict,
+    Invalid,
     NeurdicomError,
     NotFound,
     PeerFailed,
@@ -18,13 +22,14 @@ from neurdicom.errors import (
     PluginQuarantined,
     Unavailable,
 )
-from neurdicom.jobs import Failure, Item, ItemOutcome, Job, Runner
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
 from neurdicom.jobs.runner import Backoff, JobClass
-from neurdicom.processing.items import Items, Skipped, unit_of
-from neurdicom.processing.request import as_request, from_request
-from neurdicom.processing.service import ProcessService
+from neurdicom.plugins.tools import Tool, ToolType
+from neurdicom.processing.execute import ProcessService
+from neurdicom.processing.resolve import JobItems, Skipped, unit_of
+from neurdicom.processing.run import DICOM, FORMATS, OPTIONS, RunRequest, RunResult
 from neurdicom.processing.turns import Turns
-from neurdicom.processing.work import Processed, Work
+from neurdicom.security.access import Principal
 from neurdicom.workers.call import Priority
 
 log = logging.getLogger(__name__)
@@ -34,6 +39,14 @@ KIND = "process"
 
 #: Their items share the workers fairly, so there may be many jobs at a time.
 JOB_CLASS = JobClass("processing", at_once=32, of_one_user=3)
+
+#: Types of tools, by the members of a request that name them.
+TOOLS: tuple[ToolType, ...] = ("plugin", "model")
+
+_FIELDS = (*TOOLS, "params", *OPTIONS, *MANY, "level", "filters", "dry_run")
+
+#: Bytes of the parameters as JSON: they are written again with the progress.
+_MAX_PARAMS = 64 * 1024
 
 #: Seconds that items under way are given when their job is to end.
 _GRACE = 2.0
@@ -56,28 +69,33 @@ class ProcessRunner(Runner):
     save_seconds = 0.2
 
     def __init__(self, catalog: Catalog, process: ProcessService, turns: Turns) -> None:
-        self._items = Items(catalog)
+        self._items = JobItems(catalog)
         self._process = process
         self._turns = turns
+        self._requests: dict[str, tuple[RunRequest, Selection]] = {}
 
     @contextmanager
     def session(self, job: Job) -> Iterator[None]:
         """Hold the version that the job began with, so that it goes on with that when it is replaced or deleted."""
-        work, _ = from_request(job.request)
-        with ExitStack() as stack:
-            with suppress(NotFound, Conflict, PluginQuarantined):  # which each item will be told
-                stack.enter_context(self._process.hold(work))
-            yield
+        request, selection = _parse_document(job.request)
+        self._requests[job.id] = replace(request, priority=Priority.BACKGROUND, user=job.user_id, job=job.id), selection
+        try:
+            with ExitStack() as stack:
+                with suppress(NotFound, Conflict, PluginQuarantined):  # which each item will be told
+                    stack.enter_context(self._process.hold(request))
+                yield
+        finally:
+            del self._requests[job.id]
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
         """The instances, frames or series, as they are stored now."""
-        work, selection = from_request(job.request)
+        request, selection = self._requests[job.id]
         try:
-            tool = self._process.tool(work.tool_type, work.tool, work.digest)
+            tool = self._process.tool(request.tool_type, request.tool, request.digest)
         except (NotFound, Conflict) as error:
             raise PeerFailed(str(error), retryable=False) from error
         skipped = Skipped()
-        async for item in self._items.walk(selection, tool, work.frame, skipped):
+        async for item in self._items.walk(selection, tool, request.frame, skipped):
             yield Item(item)
         job.summary = {"unit": unit_of(tool, selection), "skipped": dict(skipped)}
 
@@ -90,16 +108,14 @@ class ProcessRunner(Runner):
 
     def renew(self, job: Job) -> None:
         """Take the current version of the tool, if its parameters are still right. Raises `NotFound` or `Invalid`."""
-        work, selection = from_request(job.request)
-        tool = self._process.tool(work.tool_type, work.tool)
-        params = self._process.convert(tool, {}, work.params)
-        job.request = as_request(
-            replace(work, params=params, digest=tool.digest), selection, tool, rule=job.request.get("rule")
-        )
+        request, selection = _parse_document(job.request)
+        tool = self._process.tool(request.tool_type, request.tool)
+        params = self._process.convert(tool, {}, request.params)
+        job.request = _document(replace(request, params=params), selection, tool, rule=job.request.get("rule"))
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Run it on some; when it is to stop, what is under way has a moment to end, and is dropped then."""
-        work, _ = from_request(job.request)
+        request, _ = self._requests[job.id]
         todo = iter(enumerate(items))
         under_way: set[asyncio.Task[ItemOutcome]] = set()
         stopping = asyncio.create_task(stop.wait())
@@ -110,7 +126,7 @@ class ProcessRunner(Runner):
                 while not stop.is_set() and len(under_way) < self._turns.places:
                     if (following := next(todo, None)) is None:
                         break
-                    under_way.add(asyncio.create_task(self._do(job, work, *following)))
+                    under_way.add(asyncio.create_task(self._do(job, request, *following)))
                 if not under_way:
                     return
                 if stop.is_set():
@@ -132,14 +148,13 @@ class ProcessRunner(Runner):
                 task.cancel()
             await asyncio.gather(*under_way, stopping, return_exceptions=True)
 
-    async def _do(self, job: Job, work: Work, place: int, item: Mapping[str, Any]) -> ItemOutcome:
+    async def _do(self, job: Job, request: RunRequest, place: int, item: Mapping[str, Any]) -> ItemOutcome:
         instance, frame = item["instance"], item["frame"]
         level, entity = (Level.SERIES, item["series"]) if instance is None else (Level.INSTANCE, instance)
-        one = replace(work, level=level, entity=entity, frame=1 if frame is None else frame)
-        one = replace(one, priority=Priority.BACKGROUND, fairness=job.user_id, job=job.id)
+        one = replace(request, level=level, entity=entity, frame=1 if frame is None else frame)
         try:
             async with self._turns.turn(job.user_id):
-                processed = await self._run(one)
+                done = await self._run(one)
         except NeurdicomError as error:
             reason = str(error) if instance else f"series {entity}: {error}"
             failure = Failure(instance, reason, error.code)
@@ -149,14 +164,139 @@ class ProcessRunner(Runner):
             return ItemOutcome(
                 place, failed=1, failures=(Failure(instance, "internal error; the log has it", "error"),)
             )
-        result = {"result": processed.result, "stored": list(processed.stored), "cached": processed.is_cached}
+        result = {"result": done.result, "stored": list(done.stored), "cached": done.is_cached}
         return ItemOutcome(place, done=1, result=result)
 
-    async def _run(self, work: Work) -> Processed:
+    async def _run(self, request: RunRequest) -> RunResult:
         try:
-            return await self._process.run(work)
+            return await self._process.run(request)
         except PluginCrashed as error:
             if not error.from_outside:
                 raise
         # The kernel, short of memory, or an operator killed the worker: that says nothing of this item.
-        return await self._process.run(work)
+        return await self._process.run(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job would do: items, and instances that it would leave out and why."""
+
+    total: int
+    skipped: Mapping[str, int]
+
+
+class ProcessJobs:
+    """Makes jobs that run a tool on what is selected.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    process : ProcessService
+    jobs : JobService
+        With the runner of the kind `process`.
+    """
+
+    def __init__(self, catalog: Catalog, process: ProcessService, jobs: JobService) -> None:
+        self._items = JobItems(catalog)
+        self._process = process
+        self._jobs = jobs
+
+    def parse(self, given: Mapping[str, Any]) -> tuple[RunRequest, Selection]:
+        """Read the JSON of a client: `plugin` or `model`, `params`, options, and what is selected.
+
+        Raises
+        ------
+        NotFound
+            There is no such tool.
+        Invalid
+            A field, a parameter or a filter is wrong; `field` names it.
+        """
+        for field in given.keys() - set(_FIELDS):
+            raise Invalid(f"unknown field {field[:64]!r}; known are {', '.join(_FIELDS)}", field=field[:64])
+        tool_type, id = _tool_of(given)
+        tool = self._process.tool(tool_type, id)
+        params = {} if given.get("params") is None else given["params"]
+        if not isinstance(params, Mapping):
+            raise Invalid(f"params is {str(params)[:80]!r}; an object is expected", field="params")
+        converted = self._process.convert(tool, {}, params)
+        request = RunRequest(tool_type=tool_type, tool=id, params=converted, **_options_of(given))
+        default = Level.SERIES if tool.level == "series" else Level.INSTANCE
+        return request, Selection.from_dict(given, default=default)
+
+    async def submit(
+        self, request: RunRequest, selection: Selection, *, by: Principal, subject: str = "", rule: str | None = None
+    ) -> Job:
+        """Make the job, which may be a rule's; the entity of the request does not count, a `frame` of None means all.
+
+        Raises
+        ------
+        NotFound
+            There is no such tool, or an entity that is selected by its id.
+        Invalid
+            The parameters are too long for a job to keep, or series and instances are mixed for a tool of volumes.
+        PluginQuarantined
+            The tool can't be run.
+        Conflict
+            The user has too many jobs already.
+        """
+        with self._process.hold(request) as tool:
+            pass  # it is there, and can be run
+        if len(orjson.dumps(request.params)) > _MAX_PARAMS:
+            raise Invalid(f"the parameters are longer than the {_MAX_PARAMS} bytes that a job keeps", field="params")
+        await self._items.check(selection, tool)
+        total = await self._items.count(selection, tool) if request.frame is None or not tool.per_frame else None
+        document = _document(request, selection, tool, rule=rule)
+        return await self._jobs.submit(KIND, document, by=by, total=total, subject=subject)
+
+    async def estimate(self, request: RunRequest, selection: Selection) -> Estimate:
+        """Count what a job would do, without making one. Raises as `submit` does."""
+        tool = self._process.tool(request.tool_type, request.tool)
+        await self._items.check(selection, tool)
+        skipped, total = Skipped(), 0
+        async for _ in self._items.walk(selection, tool, request.frame, skipped):
+            total += 1
+        return Estimate(total, dict(skipped))
+
+
+def _document(request: RunRequest, selection: Selection, tool: Tool, *, rule: str | None = None) -> dict[str, Any]:
+    """Serialise a job's request: which version of which tool is to run how on what, and the rule that asks for it."""
+    return {
+        **replace(request, digest=tool.digest).to_document(),
+        "version": tool.version,
+        **selection.as_dict(),
+        **({} if rule is None else {"rule": rule}),
+    }
+
+
+def _parse_document(document: Mapping[str, Any]) -> tuple[RunRequest, Selection]:
+    """Read a document that `_document` wrote."""
+    return RunRequest.from_document(document), Selection.from_dict(document)
+
+
+def _tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
+    """The plugin or the model that a client's request names. Raises `Invalid`."""
+    named = [tool for tool in TOOLS if given.get(tool) is not None]
+    if len(named) != 1:
+        found = "none" if not named else "both"
+        raise Invalid(f"plugin or model is expected, the id of what is to run; {found} is given", field="plugin")
+    (tool,) = named
+    if not isinstance(given[tool], str):
+        raise Invalid(f"{tool} is {str(given[tool])[:80]!r}; an id is expected", field=tool)
+    return tool, given[tool]
+
+
+def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How a client wants it: `format`, `store`, `cache`, `frame`. Raises `Invalid`."""
+    options = {name: given.get(name, default) for name, default in OPTIONS.items()}
+    formats = (*FORMATS, DICOM)
+    if options["format"] not in formats:
+        raise Invalid(f"format is {str(options['format'])[:80]!r}; {', '.join(formats)} are possible", field="format")
+    for name in ("store", "cache"):
+        if type(options[name]) is not bool:
+            raise Invalid(f"{name} is {str(options[name])[:80]!r}; true or false is expected", field=name)
+    frame = options["frame"]
+    if frame == "all":
+        options["frame"] = None
+    elif frame is not None and (type(frame) is not int or not 1 <= frame < 2**31):
+        raise Invalid(f"frame is {str(frame)[:80]!r}; a number from 1, or all, is expected", field="frame")
+    return options

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
+import orjson
+
 from neurdicom.catalog.terms import Term
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.value_query import values_of
+from neurdicom.workers.program import Reply
 
 Kind = Literal["image", "json", "dicom", "bytes"]
 
@@ -69,6 +72,22 @@ class Representation:
             "size": self.size,
             **{key: self.meta.get(key) for key in ("media_type", "shape", "dtype")},
         }
+
+
+def representations_of(reply: Reply, format: str, frame: int | None) -> dict[str, Representation]:
+    """Make the representations that a worker's reply brings, with their bytes."""
+    meta = dict(reply.meta)
+    beside = meta.pop("json", None)
+    kind = meta.get("kind", "bytes")
+    # A native plugin that gives JSON where it is asked for gives an image otherwise.
+    depends = kind == "image" or (kind == "json" and format == "json")
+    name = representation_name(format, frame) if depends else ANY
+    found = {name: Representation(meta=meta, size=len(reply.body), data=reply.body)}
+    if beside is not None:
+        data = orjson.dumps(beside)
+        meta = {"kind": "json", "media_type": "application/json"}
+        found[BESIDE] = Representation(meta=meta, size=len(data), data=data)
+    return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,6 +216,14 @@ class KeptResult:
     def gives(self, format: str, frame: int | None) -> bool:
         """Whether it can be given in a format: as it is kept, or encoded from all samples."""
         return self.find(format, frame) is not None or self.encodes(format)
+
+    def wanted(self, format: str | None, frame: int | None) -> tuple[str, int | None]:
+        """Complete what is asked for, a format and a frame of a stack: of no format, what was asked for first."""
+        names = (name for name in (*self.representations, *self.evicted) if name != BESIDE)
+        first, _, shown = next(names, "npy").partition("@")
+        if format is None:
+            format, frame = ("npy" if first == ANY else first), frame or (int(shown) if shown else None)
+        return format, (frame or self.frame or 1) if self.is_whole else None
 
     def encodes(self, format: str) -> bool:
         """Whether it can be encoded to a format, from all samples."""

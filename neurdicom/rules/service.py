@@ -13,9 +13,9 @@ from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Conflict, Invalid, NeurdicomError, NotFound, Unavailable
 from neurdicom.jobs import Job, JobService
 from neurdicom.jobs.job import new_id, now
-from neurdicom.processing.items import is_derived_here
-from neurdicom.processing.submission import ProcessJobs
-from neurdicom.processing.work import Work
+from neurdicom.processing.jobs import ProcessJobs
+from neurdicom.processing.resolve import is_derived_here
+from neurdicom.processing.run import RunRequest
 from neurdicom.rules.rule import Rule
 from neurdicom.rules.runs import RunLog
 from neurdicom.rules.stable import StableSeries, StableService
@@ -142,7 +142,7 @@ class RuleService:
             return str(error)
         return None
 
-    def _prepare(self, rule: Rule, series: str) -> tuple[Work, Selection]:
+    def _prepare(self, rule: Rule, series: str) -> tuple[RunRequest, Selection]:
         """Parse the action into a processing job. Raises `Invalid` when it does not fit what is installed."""
         try:
             return self._processing.parse({**rule.action, "series": [series]})
@@ -184,9 +184,9 @@ class RuleService:
         try:
             job = await self._job_of(subject) if stable.is_repeated else None
             if job is None:
-                work, selection = self._prepare(rule, stable.series)
+                request, selection = self._prepare(rule, stable.series)
                 by = Principal(rule.user_id, rule.user)
-                job = await self._processing.submit(work, selection, by=by, subject=subject, rule=rule.id)
+                job = await self._processing.submit(request, selection, by=by, subject=subject, rule=rule.id)
         except (Unavailable, Conflict):
             raise
         except NeurdicomError as error:

@@ -14,13 +14,13 @@ from neurdicom.http.parameters import Parameter, Schema, described_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing.service import ProcessService
-from neurdicom.processing.work import FORMATS, Processed, Work
+from neurdicom.processing.execute import ProcessService
+from neurdicom.processing.run import DICOM, FORMATS, RunRequest, RunResult
 
 #: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
 OPTIONS: Mapping[str, Param] = {
     "frame": Param.from_meta("frame", {"type": "int", "default": 1, "range": [1, None]}),
-    "format": Param.from_meta("format", {"type": "text", "default": "png", "values": [*FORMATS, "dicom"]}),
+    "format": Param.from_meta("format", {"type": "text", "default": "png", "values": [*FORMATS, DICOM]}),
     "store": Param.from_meta("store", {"type": "bool", "default": False}),
     "cache": Param.from_meta("cache", {"type": "text", "default": "yes", "values": ["yes", "no", "true", "false"]}),
 }
@@ -106,7 +106,7 @@ class ToolHandler(ApiHandler):
 
     own_options: Mapping[str, Param] = OPTIONS
 
-    def _work(self, tool_type: ToolType, id: str, entity: str = "") -> Work:
+    def _run_request(self, tool_type: ToolType, id: str, entity: str = "") -> RunRequest:
         """Read and check what the request asks for. Raises `NotFound`, `Malformed` or `Invalid`."""
         process = self.processing
         tool = process.tool(tool_type, id)
@@ -115,7 +115,15 @@ class ToolHandler(ApiHandler):
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         chosen["cache"] = chosen.get("cache") not in ("no", "false")
         params = process.convert(tool, _without(texts, options), _without(values, options))
-        return Work(tool_type=tool_type, tool=id, entity=entity, params=params, **chosen)  # type: ignore[arg-type]
+        user = self.principal.id if self.principal else ""
+        return RunRequest(
+            tool_type=tool_type,
+            tool=id,
+            entity=entity,
+            params=params,
+            user=user,
+            **chosen,  # type: ignore[arg-type]
+        )
 
     def _given(self) -> tuple[dict[str, list[str]], dict[str, Any]]:
         """Read all parameters of the request: those that are text, and those of a JSON body."""
@@ -163,10 +171,10 @@ class ProcessByPluginHandler(ToolHandler):
         await self._process(instance, plugin)
 
     async def _process(self, instance: str, tool: str) -> None:
-        work = self._work(self.tool_type, tool, instance)
-        known = frozenset() if work.store else known_validators(self)
-        self.stops_with_client = not work.store
-        await send_processed(self, await self.processing.run(work, known=known))
+        request = self._run_request(self.tool_type, tool, instance)
+        known = frozenset() if request.store else known_validators(self)
+        self.stops_with_client = not request.store
+        await send_result(self, await self.processing.run(request, known=known))
 
     def compute_etag(self) -> str | None:
         """Give no validator here: a kept result has one that needs no hash."""
@@ -210,16 +218,16 @@ def known_validators(handler: ApiHandler) -> frozenset[str]:
     return frozenset("*" if one == "*" else one.removeprefix("W/")[1:-1] for one in _VALIDATOR.findall(header))
 
 
-async def send_processed(handler: ApiHandler, processed: Processed, *, in_parts: bool = False) -> None:
+async def send_result(handler: ApiHandler, result: RunResult, *, in_parts: bool = False) -> None:
     """Finish with a result, or the part of it that is asked for, or tell that the client has it."""
-    if processed.result is not None:
-        handler.set_header("X-Result-Id", processed.result)
-        handler.set_header("Link", f'</api/results/{processed.result}>; rel="describedby"')
-    handler.set_header("X-Cache", "hit" if processed.is_cached else "miss")
-    if processed.etag is not None:
-        handler.set_header("ETag", f'"{processed.etag}"')
+    if result.result is not None:
+        handler.set_header("X-Result-Id", result.result)
+        handler.set_header("Link", f'</api/results/{result.result}>; rel="describedby"')
+    handler.set_header("X-Cache", "hit" if result.is_cached else "miss")
+    if result.etag is not None:
+        handler.set_header("ETag", f'"{result.etag}"')
         handler.set_header("Cache-Control", "private, no-cache")
-    if processed.is_current:
+    if result.is_current:
         if handler.request.method not in ("GET", "HEAD"):
             send_precondition_failed(
                 handler, "If-None-Match names the result as it is; a GET would be answered with 304"
@@ -228,7 +236,7 @@ async def send_processed(handler: ApiHandler, processed: Processed, *, in_parts:
         handler.set_status(HTTPStatus.NOT_MODIFIED)
         handler.finish()
         return
-    reply, meta = processed.reply, processed.reply.meta
+    reply, meta = result.reply, result.reply.meta
     handler.set_header("Content-Type", meta.get("media_type", "application/octet-stream"))
     if "shape" in meta:
         handler.set_header("X-Shape", ",".join(map(str, meta["shape"])))
@@ -236,10 +244,10 @@ async def send_processed(handler: ApiHandler, processed: Processed, *, in_parts:
         handler.set_header("X-Dtype", meta["dtype"])
     if "json" in meta and len(beside := json.dumps(meta["json"])) <= _LONGEST_HEADER:
         handler.set_header("X-Result-Json", beside)
-    if processed.stored:
-        handler.set_header("X-Stored-Count", str(len(processed.stored)))
-        handler.set_header("X-Stored-Instances", ",".join(processed.stored[:_MOST_STORED]))
-        handler.set_header("Location", f"/api/instances/{processed.stored[0]}")
+    if result.stored:
+        handler.set_header("X-Stored-Count", str(len(result.stored)))
+        handler.set_header("X-Stored-Instances", ",".join(result.stored[:_MOST_STORED]))
+        handler.set_header("Location", f"/api/instances/{result.stored[0]}")
     if in_parts:
         await send_part(handler, reply.body)
     else:

@@ -13,10 +13,9 @@ from neurdicom.http.parameters import described_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing.request import TOOLS
-from neurdicom.processing.service import ProcessService
-from neurdicom.processing.submission import ProcessJobs
-from neurdicom.processing.work import FORMATS
+from neurdicom.processing.execute import ProcessService
+from neurdicom.processing.jobs import TOOLS, ProcessJobs
+from neurdicom.processing.run import DICOM, FORMATS
 from neurdicom.web.filters import conditions_schema
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, FRAME_OR_ALL, OPTIONS, PARAMETERS, QUERY, ToolHandler
@@ -50,7 +49,7 @@ _REQUEST: dict[str, Any] = {
         "plugin": {**STRING, "description": "Id of a plugin; this or `model`."},
         "model": {**STRING, "description": "Id of a model."},
         "params": {"type": "object"},
-        "format": {"enum": [*FORMATS, "dicom"], "default": "png"},
+        "format": {"enum": [*FORMATS, DICOM], "default": "png"},
         "store": {**BOOLEAN, "default": False},
         "cache": {**BOOLEAN, "default": True},
         "frame": FRAME_OR_ALL,
@@ -96,11 +95,11 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
             answers={202: _ACCEPTED},
         )
         async def post(self, entity: str, tool: str) -> None:
-            work = self._work(tool_type, tool)
+            request = self._run_request(tool_type, tool)
             is_own = "frame" in self.processing.tool(tool_type, tool).params
-            work = replace(work, frame=None if is_own else _frame(work.frame))
+            request = replace(request, frame=None if is_own else _frame(request.frame))
             selection = Selection.of(level, entity)
-            send_job(self, await self.process_jobs.submit(work, selection, by=principal_of(self)))
+            send_job(self, await self.process_jobs.submit(request, selection, by=principal_of(self)))
 
     return ProcessBelowHandler
 
@@ -125,12 +124,12 @@ class ProcessHandler(ApiHandler):
         if type(dry_run) is not bool:
             raise Invalid(f"dry_run is {str(dry_run)[:80]!r}; true or false is expected", field="dry_run")
         jobs = self.process_jobs
-        work, selection = jobs.parse(given)
+        request, selection = jobs.parse(given)
         if dry_run:
-            estimate = await jobs.estimate(work, selection)
+            estimate = await jobs.estimate(request, selection)
             self.send_json({"total": estimate.total, "skipped": estimate.skipped})
         else:
-            send_job(self, await jobs.submit(work, selection, by=principal_of(self)))
+            send_job(self, await jobs.submit(request, selection, by=principal_of(self)))
 
 
 def _frame(given: Any) -> int | None:

@@ -8,14 +8,14 @@ from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BINARY, INTEGER, NUMBER, STRING, operation
 from neurdicom.http.parameters import Paging, choice_parameter, described_parameter, integer_parameter
 from neurdicom.http.routing import Route
+from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.result_store import ResultStore
-from neurdicom.processing.service import ProcessService
+from neurdicom.processing.run import FORMATS
 from neurdicom.processing.value_query import FILTERS, KINDS, parse_filters
-from neurdicom.processing.work import FORMATS
 from neurdicom.web.entities import MANY
 from neurdicom.web.filters import result_filter_schema
 from neurdicom.web.listing import send_items
-from neurdicom.web.process import known_validators, send_processed
+from neurdicom.web.process import known_validators, send_result
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}
@@ -142,7 +142,7 @@ class ContentHandler(ApiHandler):
         """Answer it."""
         format, frame = _FORMAT.of(self), _FRAME.of(self)
         found = await self.processing.content(result, format, frame, known_validators(self))
-        await send_processed(self, found, in_parts=True)
+        await send_result(self, found, in_parts=True)
 
     def compute_etag(self) -> str | None:
         """Give no validator here: there is one that needs no hash."""

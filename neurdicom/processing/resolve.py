@@ -1,27 +1,150 @@
-"""What a processing job consists of: the instances, frames or series that are selected and fit the tool."""
+"""Resolution of requests to tools and files, and of what a job selects to its items."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import orjson
 
 from neurdicom.archive.selection import Selection, Selector
-from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog, Entity, Located, Location
+from neurdicom.dicom.geometry.planes import FIELDS, MAX_SLICES
+from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Query
-from neurdicom.errors import Invalid
-from neurdicom.plugins.tools import Tool
+from neurdicom.errors import Invalid, NotFound
+from neurdicom.plugins.tools import Tool, ToolSet, ToolType
 from neurdicom.processing.dicom_output.common_modules import STATION
+from neurdicom.processing.run import ResolvedRun, RunRequest
+from neurdicom.workers.executor import Input
+
+#: Label maps, which lie over images and are none of their slices: Segmentation, Label Map Segmentation Storage.
+_SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 
 #: Modalities whose instances have pixels that are no picture of a patient, or none.
 _NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "AU", "ECG"})
 
-#: Why something that is selected is left out.
+#: Instances that are selected and left out, by the reason.
 Skipped = Counter[str]
 
 
-class Items:
+class Resolver:
+    """Finds the version of the tool and the files that a request comes to.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    blobs : BlobStore
+    tools : Mapping[ToolType, ToolSet]
+        Plugins and models, by type.
+    """
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore, tools: Mapping[ToolType, ToolSet]) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._tools = tools
+
+    def tools(self, tool_type: ToolType) -> ToolSet:
+        """Find the installed tools of a type. Raises `NotFound`."""
+        if tool_type not in self._tools:
+            raise NotFound(f"this server has no {tool_type}s")
+        return self._tools[tool_type]
+
+    async def resolve(self, request: RunRequest) -> ResolvedRun:
+        """Resolve a request.
+
+        Raises
+        ------
+        NotFound
+            There is no such tool, instance or series.
+        Conflict
+            The version that the request names is gone.
+        Invalid
+            The frame is wrong, the tool works on another level, or the series has too many instances.
+        """
+        tool = self.tools(request.tool_type).tool(request.tool, request.digest)
+        return ResolvedRun(request, tool, await self._inputs(request, tool))
+
+    async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[Input, ...]:
+        """The files that a request is about, as many as a call of the tool gets."""
+        if tool.level == "series":
+            find = self._series if request.level is Level.SERIES else self._whole_instance
+            return await find(request.entity)
+        if request.level is not Level.INSTANCE:
+            raise Invalid(f"the {tool.type} {tool.name!r} works on instances, not on a {request.level}")
+        return (await self._instance(request.entity, request.frame),)
+
+    async def _instance(self, instance: str, frame: int | None) -> Input:
+        """One frame of an instance, or all of them."""
+        location = await self._catalog.locate(instance)
+        if location is None:
+            raise NotFound(f"there is no instance {instance!r}")
+        if frame is not None:
+            _check_frame(frame, location)
+        edits = await self._catalog.edits(instance) if location.edited else []
+        return Input(
+            instance,
+            str(await self._blobs.path(location.blob.key)),
+            location.blob.sha256,
+            location.layout,
+            frame,
+            tuple(edit.as_dict() for edit in edits),
+        )
+
+    async def _whole_instance(self, instance: str) -> tuple[Input, ...]:
+        """All frames of an instance, as the inputs of a volume."""
+        entity = await self._catalog.get(Level.INSTANCE, instance)
+        located = await self._catalog.locate_all(Level.INSTANCE, instance)
+        if entity is None or not located:
+            raise NotFound(f"there is no instance {instance!r}")
+        series = await self._catalog.get(Level.SERIES, entity["series"])
+        return (await self._volume_input(located[0], entity, series or {}),)
+
+    async def _series(self, series: str) -> tuple[Input, ...]:
+        """The images of a series in slice order, all frames of each; what else it holds where it has no images."""
+        entity = await self._catalog.get(Level.SERIES, series)
+        if entity is None:
+            raise NotFound(f"there is no series {series!r}")
+        if entity["images_count"] > MAX_SLICES:
+            raise Invalid(
+                f"the series has {entity['images_count']} instances; a volume has at most {MAX_SLICES} slices"
+            )
+        page = await self._catalog.find(Query(Level.INSTANCE, (AnyOf(Level.SERIES.value, (series,)),), limit=None))
+        located = {one.location.instance: one for one in await self._catalog.locate_all(Level.SERIES, series)}
+        slices = await asyncio.to_thread(_slices, page.items, located)
+        return tuple([await self._volume_input(located[one["id"]], one, entity) for one in slices])
+
+    async def _volume_input(self, located: Located, entity: Entity, series: Entity) -> Input:
+        location = located.location
+        known: dict[str, Any] = {name: entity.get(name) for name in FIELDS}
+        return Input(
+            location.instance,
+            str(await self._blobs.path(location.blob.key)),
+            location.blob.sha256,
+            location.layout,
+            None,
+            tuple(edit.as_dict() for edit in located.edits),
+            known | {"modality": series.get("modality")},
+        )
+
+
+def _slices(entities: Sequence[Entity], located: dict[str, Located]) -> list[Entity]:
+    """Those of a series' instances that a plugin gets, in order."""
+    stored = [one for one in entities if one["id"] in located]
+    images = [one for one in stored if located[one["id"]].location.layout.get("pixel_keyword") is not None]
+    slices = [one for one in images if one.get("sop_class_uid") not in _SEGMENTATIONS]
+    return slice_order(slices or images or stored)
+
+
+def _check_frame(frame: int, location: Location) -> None:
+    frames = location.layout.get("number_of_frames") or 1
+    if not 1 <= frame <= frames:
+        raise Invalid(f"frame is {frame}; the instance has {frames}", field="frame")
+
+
+class JobItems:
     """Finds the items of processing jobs.
 
     An item is a small mapping: `series`, `instance` (None where the tool works on series) and `frame` (None where it

@@ -4,15 +4,12 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import orjson
+from typing import Any, TypeVar
 
 from neurdicom.archive.ingest.service import IngestService, disk_error
 from neurdicom.archive.remove import RemoveService
@@ -22,58 +19,18 @@ from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NeurdicomError, NotAvailable
-from neurdicom.plugins.tools import Tool
-from neurdicom.workers.executor import Input
+from neurdicom.processing.result_store import ResultStore
+from neurdicom.processing.run import DICOM, ResolvedRun, RunResult
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply
 
-log = logging.getLogger(__name__)
+Returned = TypeVar("Returned")
 
-#: What an image result is computed as, to be derived from: its values and its shape as they are.
-EXACT = "npy"
-#: The format that asks for DICOM instances.
-DICOM = "dicom"
+log = logging.getLogger(__name__)
 
 WRITER = Program(
     kind="builtin", target="neurdicom.processing.dicom_output.tasks", name="DICOM writer", timeout=300.0, memory=4096
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a result came of."""
-
-    tool: Tool
-    inputs: tuple[Input, ...]
-    params: Mapping[str, Any]
-
-    @property
-    def run(self) -> str:
-        """Names all runs of the same code with the same parameters: over one series they make one derived series."""
-        return _digest([self.tool.type, self.tool.id, self.tool.digest, dict(self.params)])
-
-    def identity(self, reply: Reply) -> str:
-        """Names the result: the same one of the same sources becomes the same instances."""
-        sources = [[one.instance, one.sha256, one.frame, list(one.edits)] for one in self.inputs]
-        return _digest([self.run, sources, sha256(reply.body).hexdigest()])
-
-    def as_arguments(self, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
-        """As the worker takes it; `slices` are the inputs' frames in the order of a volume, where it is another."""
-        tool = self.tool
-        names = ("type", "id", "name", "version", "author", "digest", "input")
-        return {
-            "sources": [
-                {"path": one.path, "frame": frame, "edits": list(one.edits)}
-                for one, frame in (
-                    ((self.inputs[number], frame) for number, frame in slices)
-                    if slices
-                    else ((one, one.frame) for one in self.inputs)
-                )
-            ],
-            "tool": {name: getattr(tool, name) for name in names} | {"produces": dict(tool.produces)},
-            "params": dict(self.params),
-            "run": self.run,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +44,7 @@ class DerivedFile:
     is_returned: bool
 
 
-class DeriveService:
+class DicomOutput:
     """Makes DICOM instances of results.
 
     Parameters
@@ -100,26 +57,47 @@ class DeriveService:
         Stores them, as it does all that arrives.
     remove : RemoveService
         Takes back what was stored of a result that could not be stored whole.
+    results : ResultStore
+        Notes the instances that are made of a kept result.
     """
 
     def __init__(
-        self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool, ingest: IngestService, remove: RemoveService
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        pool: WorkerPool,
+        ingest: IngestService,
+        remove: RemoveService,
+        results: ResultStore,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._pool = pool
         self._ingest = ingest
         self._remove = remove
+        self._results = results
 
-    @asynccontextmanager
-    async def files(self, origin: Origin, reply: Reply) -> AsyncIterator[list[DerivedFile]]:
-        """The files of a result, for as long as the context lasts; those that were stored stay.
+    async def write(
+        self, run: ResolvedRun, exact: RunResult, stored: tuple[str, ...] = ()
+    ) -> tuple[Reply, tuple[str, ...]]:
+        """Write a result as DICOM files; store them, if the request says so, and give them, if it is for them.
+
+        Storing goes on to the end, also when the caller is cancelled: half a result is none.
 
         Parameters
         ----------
-        origin : Origin
-        reply : Reply
+        run : ResolvedRun
+        exact : RunResult
             An image result in the format `EXACT`, JSON, or datasets.
+        stored : tuple of str
+            SOP Instance UIDs of what was stored of it before.
+
+        Returns
+        -------
+        reply : Reply
+            The files; empty where the request's format is another.
+        stored : tuple of str
+            SOP Instance UIDs of what is stored.
 
         Raises
         ------
@@ -129,25 +107,43 @@ class DeriveService:
             Its form is written by a library that is not installed.
         PluginFailed
             It is not what META.json says, or a dataset can't be stored.
+        Conflict
+            There is another instance with a UID that the plugin gave.
         Unavailable
-            The disk refuses.
+            The disk or the catalog refuses.
         """
+        writing = self._write(run, exact, stored)
+        return await (_to_the_end(writing) if run.request.store else writing)
+
+    async def _write(
+        self, run: ResolvedRun, exact: RunResult, stored: tuple[str, ...]
+    ) -> tuple[Reply, tuple[str, ...]]:
+        request = run.request
+        async with self._files(run, exact.reply) as files:
+            reply = await _reply_of(files) if request.format == DICOM else Reply()
+            if request.store and not stored:
+                stored = await self._store(files, exact.result)
+        return reply, stored
+
+    @asynccontextmanager
+    async def _files(self, run: ResolvedRun, reply: Reply) -> AsyncIterator[list[DerivedFile]]:
+        """Have a worker write the files of a result, for as long as the context lasts; those that are stored stay."""
         kind = reply.meta.get("kind")
         if kind not in ("image", "json", "dicom"):
-            raise NotAvailable(f"the result of {origin.tool.name!r} is bytes, which have no form in DICOM")
+            raise NotAvailable(f"the result of {run.tool.name!r} is bytes, which have no form in DICOM")
         output = self._blobs.spool_folder / f"derived-{secrets.token_hex(16)}"
         writing: asyncio.Task[Reply] | None = None
         try:
             try:
-                await asyncio.to_thread(_write, output, reply.body)
+                await asyncio.to_thread(_write_body, output, reply.body)
             except OSError as error:
                 raise disk_error(error) from error
-            arguments = origin.as_arguments(reply.meta.get("slices")) | {
+            arguments = run.to_wire(reply.meta.get("slices")) | {
                 "result": str(output),
                 "kind": kind,
                 "media_type": reply.meta.get("media_type", ""),
                 "stack": bool(reply.meta.get("stack")),
-                "identity": origin.identity(reply),
+                "identity": run.digest_with(reply),
                 "made": datetime.now(UTC).isoformat(),
                 "output": str(output),
             }
@@ -160,28 +156,25 @@ class DeriveService:
         finally:
             self._ingest.later(_clear_after(writing, output))
 
-    async def missing(self, files: Sequence[DerivedFile]) -> list[DerivedFile]:
-        """Those that are no instances yet, of an earlier run with the same result.
-
-        Raises
-        ------
-        Conflict
-            There is another instance with a UID that the plugin gave.
-        """
-        return [file for file in files if await self._is_missing(file)]
-
-    async def store(self, files: Sequence[DerivedFile]) -> None:
-        """Store files as instances, all or none. Not to be cancelled: half a result is none.
-
-        Raises
-        ------
-        Unavailable
-            The disk or the catalog refuses.
-        """
-        headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in files])
-        await self._enter([self._adopt(file, header) for file, header in zip(files, headers, strict=True)])
+    async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
+        """Store files; the kept result names them before they are instances, so that a crash leaves none unnamed."""
+        missing = [file for file in files if await self._is_missing(file)]
+        instances = tuple(file.instance for file in files)
+        if result is not None:
+            await self._results.note_made(result, instances)
+        try:
+            headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in missing])
+            await self._enter([self._adopt(file, header) for file, header in zip(missing, headers, strict=True)])
+        except NeurdicomError:
+            if result is not None:
+                await self._results.note_made(result, ())
+            raise
+        if result is not None:
+            await self._results.note_made(result, instances)
+        return instances
 
     async def _is_missing(self, file: DerivedFile) -> bool:
+        """Tell if a file is no instance yet, of an earlier run with the same result."""
         location = await self._catalog.locate(file.instance)
         if location is None:
             return True
@@ -213,8 +206,8 @@ class DeriveService:
         raise errors[0]
 
 
-async def as_reply(files: Sequence[DerivedFile]) -> Reply:
-    """The files as an answer: one as application/dicom, several as multipart/related; before they are stored."""
+async def _reply_of(files: Sequence[DerivedFile]) -> Reply:
+    """Read the files as an answer: one as application/dicom, several as multipart/related; before they are stored."""
     bodies = await asyncio.to_thread(lambda: [file.path.read_bytes() for file in files])
     meta = {"kind": "dicom", "media_type": "application/dicom"}
     if len(bodies) == 1:
@@ -225,7 +218,7 @@ async def as_reply(files: Sequence[DerivedFile]) -> Reply:
     return Reply(meta | {"media_type": f'multipart/related; type="application/dicom"; boundary={boundary}'}, body)
 
 
-def _write(path: Path, body: bytes | memoryview) -> None:
+def _write_body(path: Path, body: bytes | memoryview) -> None:
     with path.open("xb") as file:
         file.write(body)
 
@@ -246,5 +239,13 @@ def _clear(output: Path) -> None:
             file.unlink()
 
 
-def _digest(value: Any) -> str:
-    return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+async def _to_the_end(work: Coroutine[Any, Any, Returned]) -> Returned:
+    """Await work that goes on when the caller is cancelled, which then waits for its end."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # nobody is told any more
+        raise

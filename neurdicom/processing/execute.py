@@ -1,0 +1,340 @@
+"""Execution of runs: a kept result, an equal run under way, or a computation by a worker; and DICOM made of it."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
+from neurdicom.jobs.job import now
+from neurdicom.plugins.params import convert_arguments
+from neurdicom.plugins.tools import Tool, ToolType
+from neurdicom.processing.dicom_output.files import DicomOutput
+from neurdicom.processing.resolve import Resolver
+from neurdicom.processing.result import KeptResult, representations_of
+from neurdicom.processing.result_store import ResultStore
+from neurdicom.processing.run import DICOM, EXACT, ResolvedRun, RunRequest, RunResult
+from neurdicom.processing.write_behind import PendingResult
+from neurdicom.workers.executor import Executor, Task
+from neurdicom.workers.program import Reply
+
+
+class _Flight:
+    """A computation, and those who wait for it."""
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.waiters = 0
+        self.is_computed = False
+        self.task: asyncio.Task[RunResult] | None = None
+
+
+class RunCache:
+    """Results of runs: given again where they are kept, and computed otherwise.
+
+    Equal runs at the same time are computed once.
+
+    Parameters
+    ----------
+    results : ResultStore
+    resolver : Resolver
+    executor : Executor
+    """
+
+    def __init__(self, results: ResultStore, resolver: Resolver, executor: Executor) -> None:
+        self._results = results
+        self._resolver = resolver
+        self._executor = executor
+        self._flights: dict[Hashable, _Flight] = {}
+
+    async def run(
+        self, run: ResolvedRun, format: str, known: Collection[str] = (), *, anew: bool = False, bare: bool = False
+    ) -> RunResult:
+        """Give the result of a run.
+
+        Parameters
+        ----------
+        run : ResolvedRun
+        format : str
+            What an image is encoded as.
+        known : collection of str
+            Validators of what the caller has: if it is still that, nothing is read.
+        anew : bool
+            Compute it, and put it in the place of what is kept.
+        bare : bool
+            Nobody wants the body: that of a kept result is not read.
+
+        Raises
+        ------
+        Conflict
+            The version of the tool, or of a model that it uses, was replaced meanwhile.
+        PluginError
+            The tool failed, crashed, hung or took too much memory.
+        """
+        if anew:
+            return await self._wait(self._start(object(), run, format, replaces=True))
+        found = await self._find(run, format, known, bare=bare)
+        if found is not None:
+            return found
+        key = (run.id, format, run.frame)
+        flight = self._flights.get(key)
+        if flight is None:
+            self._results.counts["misses"] += 1
+            return await self._wait(self._start(key, run, format))
+        result = await self._wait(flight)
+        self._results.counts["shared"] += 1
+        if run.request.job is not None and result.result is not None:
+            await self._results.settle(result.result)
+        return replace(result, is_cached=True)
+
+    async def _find(self, run: ResolvedRun, format: str, known: Collection[str], *, bare: bool) -> RunResult | None:
+        kept = await self._results.find(run.id, format, run.frame)
+        if kept is None:
+            return None
+        if bare:
+            is_there = await self._results.touch(kept, format, run.frame)
+            given = _result_of(kept, Reply(), format, run.frame) if is_there else None
+        else:
+            given = await self.give(kept, format, run.frame, known)
+        if given is not None and run.request.is_durable:
+            await self._results.settle(run.id)
+        return given
+
+    async def give(
+        self, kept: KeptResult, format: str, frame: int | None, known: Collection[str] = ()
+    ) -> RunResult | None:
+        """Give a kept result in a format; None if its file is gone."""
+        if kept.etag(format, frame) in known or "*" in known:
+            self._results.counts["current"] += 1
+            return replace(_result_of(kept, Reply(), format, frame), is_current=True)
+        reply = await self._results.read(kept, format, frame)
+        return None if reply is None else _result_of(kept, reply, format, frame)
+
+    def _start(self, key: Hashable, run: ResolvedRun, format: str, *, replaces: bool = False) -> _Flight:
+        flight = self._flights[key] = _Flight(key)
+        flight.task = asyncio.create_task(self._compute(flight, run, format, replaces=replaces))
+        flight.task.add_done_callback(lambda task: self._ended(flight, task))
+        return flight
+
+    def _ended(self, flight: _Flight, task: "asyncio.Task[RunResult]") -> None:
+        self._forget(flight)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting any more
+
+    def _forget(self, flight: _Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+
+    async def _wait(self, flight: _Flight) -> RunResult:
+        """Wait for a computation; it is stopped when nobody does any more, and kept if it ends all the same."""
+        assert flight.task is not None
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.is_computed:
+                self._forget(flight)
+                flight.task.cancel()
+
+    async def _compute(self, flight: _Flight, run: ResolvedRun, format: str, *, replaces: bool) -> RunResult:
+        tool = run.tool
+        epoch = self._results.epoch(tool.type, tool.id)
+        created, began = now(), time.perf_counter()
+        reply = await self._call(run, format)
+        flight.is_computed = True
+        seconds = round(time.perf_counter() - began, 6)
+        representations = representations_of(reply, format, run.frame)
+        tag = None if replaces else await self._results.tag_of(run.id, tuple(representations))
+        request = run.request
+        result = KeptResult(
+            id=run.id,
+            tool_type=tool.type,
+            tool=tool.id,
+            name=tool.name,
+            version=tool.version,
+            digest=tool.digest,
+            uses=dict(tool.uses),
+            params=dict(request.params),
+            level=request.level.value,
+            entity=request.entity,
+            sources=run.sources,
+            frame=request.frame,
+            is_whole=run.is_whole,
+            created=created,
+            seconds=seconds,
+            tag=tag or secrets.token_hex(4),
+            kind=reply.meta.get("kind", "bytes"),
+            representations=representations,
+            offers_json=tool.result is None,
+            job=request.job,
+        )
+        pending = PendingResult(result=result, epoch=epoch, replaces=replaces)
+        is_kept = await self._results.keep(pending) if request.is_durable else self._results.offer(pending)
+        return RunResult(reply, run.id, etag=result.etag(format, run.frame)) if is_kept else RunResult(reply)
+
+    async def _call(self, run: ResolvedRun, format: str) -> Reply:
+        """Have a worker compute it."""
+        request, tool = run.request, run.tool
+        async with self._resolver.tools(tool.type).use(tool.id, tool.digest) as running:
+            if running.tool.uses != tool.uses:
+                raise Conflict(f"a model that {tool.name!r} reaches was replaced meanwhile")
+            task = Task(
+                running.program,
+                run.inputs,
+                request.params,
+                format,
+                volume=tool.level == "series",
+                frame=request.frame or 1,
+                priority=request.priority,
+                fairness=request.user,
+            )
+            return await self._executor.run(task)
+
+
+class ProcessService:
+    """Runs tools on what is stored.
+
+    Parameters
+    ----------
+    resolver : Resolver
+        Finds tools and files.
+    executor : Executor
+        Does the computations.
+    results : ResultStore
+        Keeps what was computed.
+    dicom : DicomOutput
+        Makes DICOM instances of results.
+    """
+
+    def __init__(self, resolver: Resolver, executor: Executor, results: ResultStore, dicom: DicomOutput) -> None:
+        self._resolver = resolver
+        self._results = results
+        self._cache = RunCache(results, resolver, executor)
+        self._dicom = dicom
+
+    def tool(self, tool_type: ToolType, id: str, digest: str | None = None) -> Tool:
+        """Find the plugin or model of an id; see `ToolSet.tool`."""
+        return self._resolver.tools(tool_type).tool(id, digest)
+
+    def hold(self, request: RunRequest) -> AbstractContextManager[Tool]:
+        """Keep the version that a request names from going; see `ToolSet.hold`."""
+        return self._resolver.tools(request.tool_type).hold(request.tool, request.digest)
+
+    def convert(self, tool: Tool, texts: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Convert parameters of a tool, given as text and as JSON values. Raises `Invalid`, whose field is the name."""
+        return convert_arguments(tool.params, texts, values)
+
+    async def run(self, request: RunRequest, *, known: Collection[str] = ()) -> RunResult:
+        """Run a tool, unless its result is known already.
+
+        Parameters
+        ----------
+        request : RunRequest
+        known : collection of str
+            Validators of what the caller has; `*` stands for any.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance or series, or no such tool.
+        Invalid
+            The frame is wrong, or the tool works on another level.
+        NotAvailable
+            The instance has no pixels, and the tool needs them.
+        PluginError
+            The tool failed, crashed, hung or took too much memory.
+        """
+        run = await self._resolver.resolve(request)
+        while True:
+            try:
+                if request.store or request.format == DICOM:
+                    return await self._run_to_dicom(run)
+                bare = request.job is not None
+                return await self._cache.run(run, run.format, known, anew=not request.cache, bare=bare)
+            except Conflict:
+                # What computes was replaced before a worker could be asked: the current version does it.
+                latest = await self._resolver.resolve(request)
+                if latest.id == run.id:
+                    raise
+                run = latest
+
+    async def _run_to_dicom(self, run: ResolvedRun) -> RunResult:
+        """Compute the exact values, make DICOM of them, and give that or the result in its format."""
+        request = run.request
+        exact = await self._cache.run(run, EXACT, anew=not request.cache)
+        stored = await self._results.stored_whole(exact.result) if request.store and exact.result else ()
+        if request.format == DICOM:
+            reply, stored = await self._dicom.write(run, exact, stored)
+            return replace(exact, reply=reply, stored=stored, etag=None)
+        if not stored:
+            _, stored = await self._dicom.write(run, exact)
+        given = await self._cache.run(run, run.format, bare=request.job is not None)
+        return replace(given, stored=stored, is_cached=exact.is_cached)
+
+    async def content(
+        self, result: str, format: str | None, frame: int | None, known: Collection[str] = ()
+    ) -> RunResult:
+        """Give a kept result in a format, computed again where its file was deleted to make room.
+
+        Parameters
+        ----------
+        result : str
+            Its id.
+        format : str or None
+            None: the one that was asked for first.
+        frame : int or None
+            Of a stack, the one in the picture.
+        known : collection of str
+            Validators of what the caller has.
+
+        Raises
+        ------
+        NotFound
+            There is no such result.
+        Gone
+            It can't be computed again: the source or the tool is another one by now.
+        NotAvailable
+            It can't be given in this format.
+        """
+        record = await self._results.get(result)
+        wanted, frame = record.wanted(format, frame)
+        given = await self._give(result, wanted, frame, known)
+        if given is not None:
+            return given
+        # The frame that was asked for first is computed in the format; another one is encoded from all samples.
+        is_first = frame is None or frame == (record.frame or 1)
+        request = RunRequest(
+            tool_type=record.tool_type,
+            tool=record.tool,
+            entity=record.entity,
+            level=Level(record.level),
+            frame=record.frame,
+            params=record.params,
+        )
+        try:
+            run = await self._resolver.resolve(request)
+        except (NotFound, Invalid, Conflict) as error:
+            raise Gone(f"the result can't be computed again: {error}") from error
+        if run.id != result:
+            raise Gone("the result can't be computed again: what it came of, or what computes it, has changed since")
+        computed = await self._cache.run(run, wanted if is_first else EXACT, known)
+        if is_first:
+            return computed
+        await self._results.settle(result)
+        given = await self._give(result, wanted, frame, known)
+        if given is None:
+            raise NotAvailable(f"the result can't be given as {wanted}")
+        return given
+
+    async def _give(self, result: str, format: str, frame: int | None, known: Collection[str]) -> RunResult | None:
+        kept = await self._results.find(result, format, frame)
+        return None if kept is None else await self._cache.give(kept, format, frame, known)
+
+
+def _result_of(kept: KeptResult, reply: Reply, format: str, frame: int | None) -> RunResult:
+    return RunResult(reply, kept.id, is_cached=True, etag=kept.etag(format, frame))
