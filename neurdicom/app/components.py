@@ -142,7 +142,7 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
     users = UserService(storage.documents, settings.data, session_seconds=settings.session_hours * 3600)
     tools = compose_tools(settings, storage, pool)
     results = ResultStore(storage.catalog, settings.data / "results", pool, size=settings.results_size)
-    archive = compose_archive(settings, storage, tools, results)
+    archive = compose_archive(settings, storage, results)
     retrieval = compose_retrieval(storage, pool)
     processing = compose_processing(storage, pool, executor, tools, archive, results)
     network = compose_network(settings, storage, archive, retrieval)
@@ -163,11 +163,11 @@ def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> Too
     )
 
 
-def compose_archive(settings: Settings, storage: Storage, tools: ToolServices, results: ResultStore) -> ArchiveServices:
+def compose_archive(settings: Settings, storage: Storage, results: ResultStore) -> ArchiveServices:
     """Make what takes in, finds, changes and deletes."""
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(catalog, settings.stable_seconds, server_name(settings.data))
-    ingest = IngestService(catalog, blobs, tracker, partial(results.forget, Level.INSTANCE))
+    ingest = IngestService(catalog, blobs, tracker, partial(results.on_removed, Level.INSTANCE))
     search = SearchService(catalog)
     return ArchiveServices(
         tracker=tracker,
@@ -177,7 +177,7 @@ def compose_archive(settings: Settings, storage: Storage, tools: ToolServices, r
         query=QueryService(catalog),
         targets=TargetService(catalog, search),
         edit=EditService(catalog),
-        remove=RemoveService(catalog, blobs, results, tools.by_type),
+        remove=RemoveService(catalog, blobs, results),
     )
 
 

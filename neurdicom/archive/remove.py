@@ -1,9 +1,9 @@
-"""Deletion: from the catalog first, then the files that it no longer refers to, and what came of it."""
+"""Deletion of entities: from the catalog first, then the files that it no longer refers to, and what came of it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal, Protocol
+from typing import Protocol
 
 from neurdicom.archive.lookup import missing
 from neurdicom.blobs.base import BlobStore
@@ -17,52 +17,33 @@ _log = logging.getLogger(__name__)
 _BATCH = 500
 
 
-class DerivedResults(Protocol):
-    """What was computed from stored instances, and goes with them."""
+class EntityObserver(Protocol):
+    """Someone who keeps what was computed from stored instances."""
 
-    async def stored_of(self, name: str, id: str) -> list[str]:
-        """SOP Instance UIDs of the DICOM instances that were made of an entity's, or a tool's, results."""
+    async def stored_of(self, name: str, id: str) -> Sequence[str]:
+        """List the DICOM instances that were made of an entity; `name` is that of its level."""
 
-    async def forget(self, level: Level, entity: str) -> None:
-        """Delete results whose source was deleted."""
-
-    async def forget_tool(self, tool_type: Literal["plugin", "model"], tool: str) -> None:
-        """Delete what a plugin or a model computed."""
-
-
-class InstalledTools(Protocol):
-    """Installed plugins, or models."""
-
-    async def delete(self, id: str) -> None:
-        """Delete one. Raises `NotFound`."""
+    async def on_removed(self, level: Level, entity: str) -> None:
+        """Drop what was computed from an entity that was deleted."""
 
 
 class RemoveService:
-    """Deletes an entity with everything below it, and parents left empty; plugins and models; and their results.
+    """Deletes an entity with everything below it, and parents left empty.
 
     Parameters
     ----------
     catalog : Catalog
     blobs : BlobStore
-    results : DerivedResults
-    tools : Mapping[str, InstalledTools]
-        Plugins and models, by type.
+    observer : EntityObserver
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        blobs: BlobStore,
-        results: DerivedResults,
-        tools: Mapping[Literal["plugin", "model"], InstalledTools],
-    ) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, observer: EntityObserver) -> None:
         self._catalog = catalog
         self._blobs = blobs
-        self._results = results
-        self._tools = tools
+        self._observer = observer
 
     async def delete(self, level: Level, entity: str, *, derived: bool = False) -> None:
-        """Delete an entity; on return its files are gone too, and the results that came of it.
+        """Delete an entity; on return its files are gone too, and its observer knows.
 
         The catalog notes the files as garbage in the same transaction, so that those which a crash or a failing
         disk leaves are deleted at the next start. A download that is under way ends whole.
@@ -72,14 +53,14 @@ class RemoveService:
         level : Level
         entity : str
         derived : bool
-            Delete the DICOM instances that were made of its results as well, wherever they lie.
+            Delete the DICOM instances that were made of it as well, wherever they lie.
 
         Raises
         ------
         NotFound
             Nothing has this id.
         """
-        made = await self._results.stored_of(level.value, entity) if derived else []
+        made = await self._observer.stored_of(level.value, entity) if derived else []
         keys = await self._catalog.delete(level, entity)
         if keys is None:
             raise missing(level, entity)
@@ -90,30 +71,11 @@ class RemoveService:
                 await self._catalog.forget_garbage(batch)
         except (OSError, Unavailable) as error:
             _log.warning("files of %s %s stay until the next start: %s", level, entity, error)
-        await self._results.forget(level, entity)
-        await self._delete_made(made)
+        await self._observer.on_removed(level, entity)
+        await self.delete_instances(made)  # some went with their source
 
-    async def delete_tool(self, tool_type: Literal["plugin", "model"], id: str, *, derived: bool = False) -> None:
-        """Delete a plugin or a model, and what it computed; requests that run it get their answers.
-
-        Parameters
-        ----------
-        tool_type : {"plugin", "model"}
-        id : str
-        derived : bool
-            Delete the DICOM instances that were made of its results as well.
-
-        Raises
-        ------
-        NotFound
-            There is none of this id.
-        """
-        made = await self._results.stored_of(tool_type, id) if derived else []
-        await self._tools[tool_type].delete(id)
-        await self._results.forget_tool(tool_type, id)
-        await self._delete_made(made)
-
-    async def _delete_made(self, instances: Sequence[str]) -> None:
+    async def delete_instances(self, instances: Sequence[str]) -> None:
+        """Delete several instances, as far as they are still there."""
         for instance in dict.fromkeys(instances):
-            with suppress(NotFound):  # it went with its source
+            with suppress(NotFound):
                 await self.delete(Level.INSTANCE, instance)

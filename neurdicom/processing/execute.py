@@ -276,6 +276,26 @@ class ProcessService:
         given = await self._cache.run(run, run.format, bare=request.job is not None)
         return replace(given, stored=stored, is_cached=exact.is_cached)
 
+    async def delete_tool(self, tool_type: ToolType, id: str, *, derived: bool = False) -> None:
+        """Delete a plugin or a model, and what it computed; requests that run it get their answers.
+
+        Parameters
+        ----------
+        tool_type : {"plugin", "model"}
+        id : str
+        derived : bool
+            Delete the DICOM instances that were made of its results as well.
+
+        Raises
+        ------
+        NotFound
+            There is none of this id.
+        """
+        made = await self._results.stored_of(tool_type, id) if derived else []
+        await self._resolver.tools(tool_type).delete(id)
+        await self._results.on_tool_removed(tool_type, id)
+        await self._dicom.delete(made)
+
     async def content(
         self, result: str, format: str | None, frame: int | None, known: Collection[str] = ()
     ) -> RunResult:

@@ -284,11 +284,11 @@ class ResultStore:
             if not records or offset >= total:
                 return found
 
-    async def forget(self, level: Level, entity: str) -> None:
+    async def on_removed(self, level: Level, entity: str) -> None:
         """Delete results whose source was deleted or replaced, and forget DICOM instances that were deleted."""
         await self._forget(f"{level} {entity}", [(level.value, entity), ("stored", entity)])
 
-    async def forget_tool(self, tool_type: ToolType, tool: str) -> None:
+    async def on_tool_removed(self, tool_type: ToolType, tool: str) -> None:
         """Delete the results of a plugin or a model that was deleted."""
         self._epochs[tool_type, tool] += 1
         used = [("uses", tool)] if tool_type == "model" else []

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from neurdicom.archive.remove import RemoveService
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BINARY, operation
 from neurdicom.http.parameters import Paging, Schema, sort_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.service import ModelService, PackageService, PluginService
 from neurdicom.plugins.tools import ToolType
+from neurdicom.processing.execute import ProcessService
 from neurdicom.security.access import Access
 from neurdicom.web.entities import DERIVED
 from neurdicom.web.listing import send_slice
@@ -148,7 +148,7 @@ def package_handler(resource: Resource) -> type[ApiHandler]:
     """Make the handler of one package: get, delete."""
 
     class PackageHandler(_PackageHandler):
-        remove: RemoveService
+        processing: ProcessService
 
         @operation(
             f"Get a {resource.one}",
@@ -167,7 +167,7 @@ def package_handler(resource: Resource) -> type[ApiHandler]:
             answers={204: "It is gone."},
         )
         async def delete(self, id: str) -> None:
-            await self.remove.delete_tool(resource.one, id, derived=DERIVED.of(self))
+            await self.processing.delete_tool(resource.one, id, derived=DERIVED.of(self))
             self.set_status(204)
             self.finish()
 

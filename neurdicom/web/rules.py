@@ -8,8 +8,8 @@ from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
 from neurdicom.http.parameters import Paging
 from neurdicom.http.routing import Route
 from neurdicom.jobs import STATES
-from neurdicom.processing.request import TOOLS
-from neurdicom.processing.work import FORMATS
+from neurdicom.processing.jobs import TOOLS
+from neurdicom.processing.run import FORMATS
 from neurdicom.rules import RuleService
 from neurdicom.rules.rule import LONGEST_NAME
 from neurdicom.security.access import Access

@@ -13,9 +13,15 @@ from pydicom.uid import (
 from pydicom.valuerep import format_number_as_ds
 
 from neurdicom.processing.dicom_output.attributes import copy_elements, describe_side, sound_elements
-from neurdicom.processing.dicom_output.common_modules import Record, describe_derivation, finish, instance_number, stamp
+from neurdicom.processing.dicom_output.common_modules import (
+    Record,
+    describe_derivation,
+    finish,
+    instance_number,
+    stamp,
+    uid_of,
+)
 from neurdicom.processing.dicom_output.geometry import Geometry
-from neurdicom.processing.dicom_output.identity import uid_of
 from neurdicom.processing.dicom_output.sources import Plane
 from neurdicom.processing.dicom_output.values import Stored, describe_pixels, describe_rescale, describe_window
 

@@ -1,5 +1,6 @@
 """What every object made here says of its making: the patient and study that it belongs to, and who made it of what."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,6 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from neurdicom.processing.dicom_output.attributes import ascii_code, copy_elements, fit, study_elements
-from neurdicom.processing.dicom_output.identity import uid_of
 from neurdicom.processing.dicom_output.sources import Plane
 
 #: Station Name (0008,1010) of the Contributing Equipment item: the mark of what was derived here.
@@ -19,6 +19,17 @@ STATION: Final = "NEURDICOM"
 _SERIES_STEP: Final = 1000
 _LARGEST_IS: Final = (1 << 31) - 1
 _LONGEST_ST: Final = 1024
+_NAMESPACE: Final = uuid.UUID("0b1c1d9a-6a5e-4a0e-9c57-2f0e8f6f5a11")
+
+
+def uid_of(*parts: object) -> str:
+    """Derive a UID from what it names: the same result of the same run gets the same ones again.
+
+    It lies under the root 2.25 (PS3.5 B.2), from a name-based UUID of the parts.
+    """
+    # A length before each part: no two lists of parts give one name.
+    name = "".join(f"{len(text)}:{text}" for text in map(str, parts))
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
 
 
 @dataclass(frozen=True, slots=True)

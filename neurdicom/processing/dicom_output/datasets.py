@@ -11,8 +11,7 @@ from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, EXPLICIT, IMPLIC
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, PluginFailed
 from neurdicom.processing.dicom_output.attributes import copy_elements, study_elements
-from neurdicom.processing.dicom_output.common_modules import Record, contribution
-from neurdicom.processing.dicom_output.identity import uid_of
+from neurdicom.processing.dicom_output.common_modules import Record, contribution, uid_of
 
 #: Transfer syntaxes whose Pixel Data has a length that can be told from the header.
 _NATIVE: Final = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN})

@@ -56,7 +56,7 @@ class DicomOutput:
     ingest : IngestService
         Stores them, as it does all that arrives.
     remove : RemoveService
-        Takes back what was stored of a result that could not be stored whole.
+        Deletes what was stored; also of a result that could not be stored whole.
     results : ResultStore
         Notes the instances that are made of a kept result.
     """
@@ -114,6 +114,10 @@ class DicomOutput:
         """
         writing = self._write(run, exact, stored)
         return await (_to_the_end(writing) if run.request.store else writing)
+
+    async def delete(self, instances: Sequence[str]) -> None:
+        """Delete instances that were made of results, as far as they are still there."""
+        await self._remove.delete_instances(instances)
 
     async def _write(
         self, run: ResolvedRun, exact: RunResult, stored: tuple[str, ...]

@@ -27,8 +27,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from neurdicom.errors import PluginFailed
 from neurdicom.processing.dicom_output.attributes import copy_elements, fit, study_elements
-from neurdicom.processing.dicom_output.common_modules import Record, finish, instance_number, stamp
-from neurdicom.processing.dicom_output.identity import uid_of
+from neurdicom.processing.dicom_output.common_modules import Record, finish, instance_number, stamp, uid_of
 from neurdicom.processing.dicom_output.segmentation import coded
 from neurdicom.processing.dicom_output.sources import Plane
 

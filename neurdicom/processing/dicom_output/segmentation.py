@@ -24,9 +24,9 @@ from neurdicom.processing.dicom_output.common_modules import (
     finish,
     instance_number,
     reference,
+    uid_of,
 )
 from neurdicom.processing.dicom_output.geometry import Geometry
-from neurdicom.processing.dicom_output.identity import uid_of
 from neurdicom.processing.dicom_output.sources import Plane
 from neurdicom.processing.dicom_output.values import Array
 
