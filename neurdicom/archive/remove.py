@@ -18,17 +18,17 @@ _BATCH = 500
 
 
 class EntityObserver(Protocol):
-    """Someone who keeps what was computed from stored instances."""
+    """Keeper of what was computed from stored instances."""
 
     async def stored_of(self, name: str, id: str) -> Sequence[str]:
         """List the DICOM instances that were made of an entity; `name` is that of its level."""
 
     async def on_removed(self, level: Level, entity: str) -> None:
-        """Drop what was computed from an entity that was deleted."""
+        """Delete what was computed from an entity that was deleted."""
 
 
 class RemoveService:
-    """Deletes an entity with everything below it, and parents left empty.
+    """Service that deletes an entity with everything below it, and parents left empty.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from neurdicom.workers.program import Reply
 
 
 class _Flight:
-    """A computation, and those who wait for it."""
+    """A computation under way, and how many wait for it."""
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -197,7 +197,7 @@ class RunCache:
 
 
 class ProcessService:
-    """Runs tools on what is stored.
+    """Service that runs tools on stored instances.
 
     Parameters
     ----------

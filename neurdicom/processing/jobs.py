@@ -88,7 +88,7 @@ class ProcessRunner(Runner):
             del self._requests[job.id]
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
-        """The instances, frames or series, as they are stored now."""
+        """Yield the instances, frames or series that are selected, as they are stored now."""
         request, selection = self._requests[job.id]
         try:
             tool = self._process.tool(request.tool_type, request.tool, request.digest)
@@ -100,7 +100,7 @@ class ProcessRunner(Runner):
         job.summary = {"unit": unit_of(tool, selection), "skipped": dict(skipped)}
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Which series, instance and frame an item is, and where its result is."""
+        """Describe an item: series, instance and frame, and the URL of its result."""
         if result is None:
             return dict(value)
         url = None if result["result"] is None else f"/api/results/{result['result']}"
@@ -114,7 +114,7 @@ class ProcessRunner(Runner):
         job.request = _document(replace(request, params=params), selection, tool, rule=job.request.get("rule"))
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
-        """Run it on some; when it is to stop, what is under way has a moment to end, and is dropped then."""
+        """Run the tool on some items; those under way at a stop have a moment to end, and are dropped then."""
         request, _ = self._requests[job.id]
         todo = iter(enumerate(items))
         under_way: set[asyncio.Task[ItemOutcome]] = set()
@@ -179,7 +179,7 @@ class ProcessRunner(Runner):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job would do: items, and instances that it would leave out and why."""
+    """Estimate of a job: its items, and the instances that it leaves out, by the reason."""
 
     total: int
     skipped: Mapping[str, int]
@@ -226,7 +226,7 @@ class ProcessJobs:
     async def submit(
         self, request: RunRequest, selection: Selection, *, by: Principal, subject: str = "", rule: str | None = None
     ) -> Job:
-        """Make the job, which may be a rule's; the entity of the request does not count, a `frame` of None means all.
+        """Make a job, which may be a rule's; the entity of the request does not count, a `frame` of None means all.
 
         Raises
         ------
@@ -274,7 +274,7 @@ def _parse_document(document: Mapping[str, Any]) -> tuple[RunRequest, Selection]
 
 
 def _tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
-    """The plugin or the model that a client's request names. Raises `Invalid`."""
+    """Read the plugin or the model that a client's request names. Raises `Invalid`."""
     named = [tool for tool in TOOLS if given.get(tool) is not None]
     if len(named) != 1:
         found = "none" if not named else "both"
@@ -286,7 +286,7 @@ def _tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
 
 
 def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """How a client wants it: `format`, `store`, `cache`, `frame`. Raises `Invalid`."""
+    """Read the options of a client's request: `format`, `store`, `cache`, `frame`. Raises `Invalid`."""
     options = {name: given.get(name, default) for name, default in OPTIONS.items()}
     formats = (*FORMATS, DICOM)
     if options["format"] not in formats:

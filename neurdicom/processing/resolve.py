@@ -31,7 +31,7 @@ Skipped = Counter[str]
 
 
 class Resolver:
-    """Finds the version of the tool and the files that a request comes to.
+    """Finder of the tool's version and of the files that a request comes to.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Resolver:
         return ResolvedRun(request, tool, await self._inputs(request, tool))
 
     async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[Input, ...]:
-        """The files that a request is about, as many as a call of the tool gets."""
+        """Find the files that a request is about, as many as a call of the tool gets."""
         if tool.level == "series":
             find = self._series if request.level is Level.SERIES else self._whole_instance
             return await find(request.entity)
@@ -77,7 +77,7 @@ class Resolver:
         return (await self._instance(request.entity, request.frame),)
 
     async def _instance(self, instance: str, frame: int | None) -> Input:
-        """One frame of an instance, or all of them."""
+        """Find one frame of an instance, or all of them."""
         location = await self._catalog.locate(instance)
         if location is None:
             raise NotFound(f"there is no instance {instance!r}")
@@ -94,7 +94,7 @@ class Resolver:
         )
 
     async def _whole_instance(self, instance: str) -> tuple[Input, ...]:
-        """All frames of an instance, as the inputs of a volume."""
+        """Find all frames of an instance, as the inputs of a volume."""
         entity = await self._catalog.get(Level.INSTANCE, instance)
         located = await self._catalog.locate_all(Level.INSTANCE, instance)
         if entity is None or not located:
@@ -103,7 +103,7 @@ class Resolver:
         return (await self._volume_input(located[0], entity, series or {}),)
 
     async def _series(self, series: str) -> tuple[Input, ...]:
-        """The images of a series in slice order, all frames of each; what else it holds where it has no images."""
+        """Find the images of a series in slice order, with all frames; or what else it holds, if it has no images."""
         entity = await self._catalog.get(Level.SERIES, series)
         if entity is None:
             raise NotFound(f"there is no series {series!r}")
@@ -131,7 +131,7 @@ class Resolver:
 
 
 def _slices(entities: Sequence[Entity], located: dict[str, Located]) -> list[Entity]:
-    """Those of a series' instances that a plugin gets, in order."""
+    """Pick the instances of a series that a plugin gets, in slice order."""
     stored = [one for one in entities if one["id"] in located]
     images = [one for one in stored if located[one["id"]].location.layout.get("pixel_keyword") is not None]
     slices = [one for one in images if one.get("sop_class_uid") not in _SEGMENTATIONS]
@@ -145,7 +145,7 @@ def _check_frame(frame: int, location: Location) -> None:
 
 
 class JobItems:
-    """Finds the items of processing jobs.
+    """Finder of the items of processing jobs.
 
     An item is a small mapping: `series`, `instance` (None where the tool works on series) and `frame` (None where it
     gets the whole instance). Left out is what the tool is not made for: series of other modalities than its META.json
@@ -159,7 +159,7 @@ class JobItems:
         self._selector = Selector(catalog)
 
     async def check(self, selection: Selection, tool: Tool) -> None:
-        """See that what is selected is there, and that the tool works on it. Raises `NotFound` or `Invalid`."""
+        """Check that the selection is there, and that the tool works on it. Raises `NotFound` or `Invalid`."""
         await self._selector.check(selection)
         if tool.level == "series" and Level.INSTANCE in selection.ids and len(selection.ids) > 1:
             text = f"the {tool.type} {tool.name!r} takes series or multi-frame instances, not both"
@@ -168,7 +168,7 @@ class JobItems:
     async def walk(
         self, selection: Selection, tool: Tool, frame: int | None, skipped: Skipped
     ) -> AsyncIterator[dict[str, Any]]:
-        """The items, a series at a time; what is left out is counted in `skipped`, in instances."""
+        """Yield the items, a series at a time; instances that are left out are counted in `skipped`."""
         modalities = modalities_of(tool)
         derived = _Derived(self._catalog, selection)
         if unit_of(tool, selection) == "series":
@@ -197,7 +197,7 @@ class JobItems:
                     yield {"series": series["id"], "instance": instance["id"], "frame": each}
 
     async def count(self, selection: Selection, tool: Tool) -> int | None:
-        """About how many items there are, as the catalog can tell at once; None where it can't."""
+        """Count the items about, as the catalog can tell at once; None where it can't."""
         queries = selection.queries()
         if len(queries) > 1:
             return None
@@ -224,14 +224,14 @@ class JobItems:
 
 
 def unit_of(tool: Tool, selection: Selection) -> Literal["series", "instance", "frame"]:
-    """What one item is; a tool of level `series` gets instances that are selected as such as volumes of their own."""
+    """Name the unit of one item; a tool of level `series` takes instances that are selected by id as volumes."""
     if tool.level == "series":
         return "instance" if selection.level is Level.INSTANCE or Level.INSTANCE in selection.ids else "series"
     return "frame" if tool.per_frame else "instance"
 
 
 class _Derived:
-    """Series of results that a selection does not mean."""
+    """Series of stored results, which a selection does not mean unless it names them."""
 
     def __init__(self, catalog: Catalog, selection: Selection) -> None:
         self._catalog = catalog
@@ -239,7 +239,7 @@ class _Derived:
         self._last: tuple[str, bool] = ("", False)
 
     async def has(self, series: str) -> bool:
-        """Whether a series is one of them."""
+        """Tell if a series is one of them."""
         if self._is_meant:
             return False
         if series != self._last[0]:
@@ -258,7 +258,7 @@ async def is_derived_here(catalog: Catalog, series: str) -> bool | None:
 
 
 def modalities_of(tool: Tool) -> frozenset[str]:
-    """The modalities that META.json names, in capitals; none means all."""
+    """List the modalities that META.json names, in capitals; none means all."""
     named = tool.meta.get("modalities") or ()
     texts = named.replace(",", " ").split() if isinstance(named, str) else named
     return frozenset(text.strip().upper() for text in texts if text.strip() not in ("", "*"))

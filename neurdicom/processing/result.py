@@ -214,7 +214,7 @@ class KeptResult:
         return None
 
     def gives(self, format: str, frame: int | None) -> bool:
-        """Whether it can be given in a format: as it is kept, or encoded from all samples."""
+        """Tell if it can be given in a format: as it is kept, or encoded from all samples."""
         return self.find(format, frame) is not None or self.encodes(format)
 
     def wanted(self, format: str | None, frame: int | None) -> tuple[str, int | None]:
@@ -226,7 +226,7 @@ class KeptResult:
         return format, (frame or self.frame or 1) if self.is_whole else None
 
     def encodes(self, format: str) -> bool:
-        """Whether it can be encoded to a format, from all samples."""
+        """Tell if it can be encoded to a format, from all samples."""
         return self.kind == "image" and format in _ENCODED and self.lossless() is not None
 
     def without(self, keys: Set[str]) -> "KeptResult":
@@ -236,7 +236,7 @@ class KeptResult:
         return replace(self, representations=left, evicted=list(dict.fromkeys([*self.evicted, *gone])))
 
     def etag(self, format: str, frame: int | None) -> str:
-        """A strong validator of a representation, without quotes."""
+        """Make the strong validator of a representation, without quotes."""
         return f"{self.id[:32]}-{self.tag}-{'any' if self.kind != 'image' else representation_name(format, frame)}"
 
     def terms(self) -> list[Term]:

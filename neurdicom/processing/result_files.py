@@ -88,8 +88,9 @@ class ResultFiles:
         return [each for each in outcomes if isinstance(each, KeptResult)]
 
     def write(self, result: KeptResult, written: list[str]) -> KeptResult:
-        """Write the representations of a pending result durably. Blocks; threads that do so at the same time share
-        flushes.
+        """Write the representations of a pending result durably.
+
+        Blocks; threads that do so at the same time share flushes.
 
         Parameters
         ----------
@@ -160,7 +161,7 @@ class ResultFiles:
         self.size -= sum(sizes.values())
 
     async def sweep(self, known: set[str]) -> int:
-        """Delete the files that no record refers to; how many there were."""
+        """Delete the files that no record refers to, and count them."""
         orphans = [key for _, key, _ in await self._by_use() if key not in known]
         await self.remove(orphans)
         return len(orphans)
@@ -188,7 +189,7 @@ class ResultFiles:
         return {key: size for _, key, size in await asyncio.to_thread(_by_use, paths)}
 
     async def _by_use(self) -> list[tuple[float, str, int]]:
-        """Time of last use, key and size of all files, in this order."""
+        """List time of last use, key and size of all files, the least recently used first."""
         keys = [(ref.key, await self._files.path(ref.key)) async for ref in self._files.walk()]
         return await asyncio.to_thread(_by_use, keys)
 

@@ -115,7 +115,7 @@ class ResultStore:
         return Reply(dict(one.meta) if name == BESIDE else await self._with_json(result, one), data)
 
     async def _with_json(self, result: KeptResult, one: Representation) -> dict[str, object]:
-        """The worker's description of a representation, with the JSON beside it."""
+        """Describe a representation as the worker did, with the JSON beside it."""
         beside = result.representations.get(BESIDE)
         if beside is None:
             return dict(one.meta)
@@ -303,7 +303,7 @@ class ResultStore:
             log.warning("results of the %s stay until the next start: %s", what, error)
 
     async def _look_at(self, name: str, value: str) -> None:
-        """Bring the records of a term in step with what is there."""
+        """Bring the records of a term in step with the archive."""
         kept = 0
         while True:
             async with self._changes:

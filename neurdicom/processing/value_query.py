@@ -95,7 +95,7 @@ def values_of(value: Any) -> tuple[list[list[Any]], int]:
 
 
 def _walk(value: Any, paths: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], Scalar]]:
-    """Each value with the paths that it goes by: the first has no places of lists, the last has all."""
+    """Yield each value with the paths that it goes by: the first has no places of lists, the last has all."""
     if depth > _DEEPEST:
         yield paths, "x" * (LONGEST + 1)  # which is left out
     elif isinstance(value, dict):
@@ -120,7 +120,7 @@ def _joined(path: str, step: str) -> str:
 
 
 def _written(name: str) -> str:
-    """A member's name as a step of a path: quoted where it has what ends a step."""
+    """Write a member's name as a step of a path: quoted where it has what ends a step."""
     return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
@@ -215,7 +215,7 @@ def _any_of(name: str, texts: Sequence[str]) -> Having:
 
 
 def _created(text: str) -> list[Having]:
-    """An interval of times; each stands for all that begin with it."""
+    """Parse an interval of times; each stands for all that begin with it."""
     first, slash, last = text.partition("/")
     if not slash:
         last = first

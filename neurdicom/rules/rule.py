@@ -11,7 +11,7 @@ from neurdicom.errors import Invalid
 
 _FIELDS: Final = ("name", "enabled", "conditions", "action")
 
-#: What an action says, as a request for a processing job does (`processing.submission`).
+#: What an action says, as a request for a processing job does (`processing.jobs`).
 _ACTION: Final = ("plugin", "model", "params", "format", "store", "cache", "frame")
 
 LONGEST_NAME: Final = 200

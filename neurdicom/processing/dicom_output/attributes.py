@@ -76,7 +76,7 @@ def study_elements(source: Dataset) -> list[DataElement]:
 
 
 def sound_elements(source: Dataset, keywords: Iterable[str]) -> list[DataElement]:
-    """Those of the attributes that are there, and well-formed and not empty."""
+    """Pick the attributes that are there, and well-formed and not empty."""
     found = [source[keyword] for keyword in keywords if keyword in source]
     return [element for element in found if not element.is_empty and is_sound(element)]
 

@@ -1,4 +1,4 @@
-"""What every object made here says of its making: the patient and study that it belongs to, and who made it of what."""
+"""Modules that every object made here has: the patient and study that it belongs to, and who made it of what."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def uid_of(*parts: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a result came about.
+    """Origin of a result: the tool, its parameters, and the source frames.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ class DerivedFile:
 
 
 class DicomOutput:
-    """Makes DICOM instances of results.
+    """Service that makes DICOM instances of results.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class Geometry:
     thickness: float | None = None
 
     def resized(self, before: tuple[int, int], after: tuple[int, int]) -> "Geometry":
-        """That of the same field of view in another number of rows and columns."""
+        """Compute the geometry of the same field of view in another number of rows and columns."""
         if before == after:
             return self
         rows, columns = (self.spacing[i] * before[i] / after[i] for i in (0, 1))

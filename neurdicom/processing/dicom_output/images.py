@@ -60,7 +60,7 @@ _CR: Final = words("""
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What a kind of image keeps of its source.
+    """A kind of image, with what it keeps of its source.
 
     `required` must be in the source (type 1), `empty` is there without a value otherwise (type 2), `default` has what
     stands for values that the source lacks.
@@ -156,7 +156,7 @@ def _kind_of(plane: Plane) -> _Kind | None:
 
 
 def _describe(ds: Dataset, kind: _Kind, plane: Plane) -> None:
-    """What the kind keeps of its source, and what it needs besides."""
+    """Set what the kind keeps of its source, and what it needs besides."""
     copy_elements(ds, sound_elements(plane.ds, [*KEPT, *_SERIES, *kind.keywords]))
     for keyword, value in (kind.default or {}).items():
         if keyword not in ds:

@@ -1,4 +1,4 @@
-"""What the built-in worker does with results: a verb from JSON-able arguments to (meta, body)."""
+"""Verb of the built-in worker that writes results as DICOM files: from JSON-able arguments to (meta, body)."""
 
 import hashlib
 import importlib.util
