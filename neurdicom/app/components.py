@@ -23,8 +23,9 @@ from neurdicom.config import Settings
 from neurdicom.data_folder import server_name
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client import DicomWebPeer
-from neurdicom.dimse.ipc.backend import Door
-from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
+from neurdicom.dimse.ipc.backend import DimseBackend
+from neurdicom.dimse.ipc.pool import DimseProcessPool
+from neurdicom.dimse.ipc.query_retrieve import QueryRetrieveBackend
 from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
 from neurdicom.jobs import JobService, Runner
@@ -102,8 +103,8 @@ class NodeServices:
     """Remote nodes, and the protocols that are spoken with them."""
 
     nodes: NodeService
-    door: Door
-    dimse: DimseService
+    transfer: TransferService
+    dimse_processes: DimseProcessPool
     dimse_peer: DimsePeer
     dicomweb_peer: DicomWebPeer
 
@@ -130,11 +131,12 @@ class Components:
     processing: ProcessingServices
     network: NodeServices
     background: JobServices
+    dimse: DimseService
 
     def services(self) -> list[object]:
         """List those that handlers may declare."""
         groups = (self.tools, self.archive, self.retrieval, self.processing, self.network, self.background)
-        return [self.users, self.executor, *(getattr(group, each.name) for group in groups for each in fields(group))]
+        return [self.users, self.executor, self.dimse, *(getattr(group, each.name) for group in groups for each in fields(group))]
 
 
 def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Executor) -> Components:
@@ -147,7 +149,8 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
     processing = compose_processing(storage, pool, executor, tools, archive, results)
     network = compose_network(settings, storage, archive, retrieval)
     background = compose_background(settings, storage, executor, archive, processing, network)
-    return Components(users, executor, tools, archive, retrieval, processing, network, background)
+    dimse = compose_dimse(settings, storage, archive, network, background)
+    return Components(users, executor, tools, archive, retrieval, processing, network, background, dimse)
 
 
 def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> ToolServices:
@@ -210,17 +213,13 @@ def compose_processing(
     return ProcessingServices(process, results)
 
 
-def compose_network(
-    settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices
-) -> NodeServices:
-    """Make what speaks with remote nodes, and what they speak with."""
+def compose_network(settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices) -> NodeServices:
+    """Make what speaks with remote nodes."""
     nodes = NodeService(storage.documents)
     transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
-    verbs = ArchiveVerbs(archive.query, transfer, nodes)
-    door = Door(settings, archive.ingest, nodes, verbs, storage.blobs.spool_folder)
-    dimse = DimseService(settings, door)
+    processes = DimseProcessPool(settings, storage.blobs.spool_folder)
     dicomweb_peer = DicomWebPeer(archive.ingest, retrieval.files)
-    return NodeServices(nodes, door, dimse, DimsePeer(settings, dimse, transfer), dicomweb_peer)
+    return NodeServices(nodes, transfer, processes, DimsePeer(settings, processes, transfer), dicomweb_peer)
 
 
 def compose_background(
@@ -241,7 +240,6 @@ def compose_background(
         COMMITMENT: CommitmentRunner(catalog, storage.blobs, network.nodes, network.dimse_peer),
     }
     jobs = JobService(catalog, runners, owner=server_name(settings.data))
-    network.door.offer(CommitmentService(network.nodes, jobs))
     process_jobs = ProcessJobs(catalog, processing.process, jobs)
     return JobServices(
         jobs=jobs,
@@ -249,3 +247,18 @@ def compose_background(
         remote=RemoteService(catalog, peers, jobs),
         rules=RuleService(catalog, archive.tracker, process_jobs, jobs),
     )
+
+
+def compose_dimse(
+    settings: Settings, storage: Storage, archive: ArchiveServices, network: NodeServices, background: JobServices
+) -> DimseService:
+    """Make what remote nodes speak with."""
+    backend = DimseBackend(
+        settings,
+        archive.ingest,
+        network.nodes,
+        QueryRetrieveBackend(archive.query, network.transfer, network.nodes),
+        CommitmentService(network.nodes, background.jobs),
+        storage.blobs.spool_folder,
+    )
+    return DimseService(settings, network.dimse_processes, backend)

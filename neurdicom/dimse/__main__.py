@@ -8,17 +8,14 @@ import socket
 import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 
-from neurdicom.dimse.ipc.link import Link, Operation
+from neurdicom.dimse.ipc.contract import ProcessSettings
+from neurdicom.dimse.ipc.link import Link, ServerOperation
 from neurdicom.logs import configure_logging
 from neurdicom.workers.limits import die_with_parent
-
-if TYPE_CHECKING:
-    from neurdicom.dimse.scp.acceptor import Acceptor
-    from neurdicom.dimse.scu.operations import User
 
 log = logging.getLogger("neurdicom.dimse")
 
@@ -27,12 +24,32 @@ _NOT_NEEDED = ("numpy", "PIL", "gdcm", "pylibjpeg", "requests")
 
 _HANDOVER_BYTES = 4096
 
-#: What the server may have a process do with a remote node; methods of `scu.User`.
+#: Operations with remote nodes that the server may ask for.
 VERBS = ("echo", "find", "send", "get", "move", "report")
 
 
+class Entity(Protocol):
+    """The application entity as a process without the protocol knows it; see `neurdicom.dimse.entity`."""
+
+    def accept(self, sock: socket.socket, arrival: dict[str, Any]) -> None:
+        """Serve a connection that the server accepted."""
+
+    def perform(self, verb: str, operation: ServerOperation) -> Any:
+        """Do what the server asked for."""
+
+    def close(self, grace: float) -> None:
+        """End the associations; what is under way gets `grace` seconds."""
+
+
+def load_entity(link: Link, settings: ProcessSettings) -> Entity:
+    """Load the whole protocol."""
+    from neurdicom.dimse.entity import ApplicationEntity
+
+    return ApplicationEntity(link, settings)
+
+
 class DimseWorker:
-    """The parts of a DIMSE process.
+    """The main loop of a DIMSE process.
 
     Parameters
     ----------
@@ -40,43 +57,30 @@ class DimseWorker:
         Where accepted connections come from.
     link : Link
         The connection to the server.
-    arguments : dict
-        What the server's `Door.arguments` tells.
+    settings : ProcessSettings
     """
 
-    def __init__(self, handover: socket.socket, link: Link, arguments: dict[str, Any]) -> None:
+    def __init__(self, handover: socket.socket, link: Link, settings: ProcessSettings) -> None:
         self._handover = handover
         self._link = link
-        self._arguments = arguments
+        self._settings = settings
         self._loading = threading.Lock()
-        self._acceptor: Acceptor | None = None
-        self._user: User | None = None
+        self._loaded: Entity | None = None
         self._grace = 0.0
         self._ending = threading.Event()
         link.operators["end"] = self._end
-        link.operators |= {verb: partial(self._use, verb) for verb in VERBS}
+        link.operators |= {verb: partial(self._perform, verb) for verb in VERBS}
 
     @property
-    def acceptor(self) -> "Acceptor":
-        """What serves the connections, with the whole protocol; loaded when it is first needed."""
+    def _entity(self) -> Entity:
+        """The protocol, loaded when it is first needed."""
         with self._loading:
-            if self._acceptor is None:
-                from neurdicom.dimse.scp.acceptor import Acceptor
+            if self._loaded is None:
+                self._loaded = load_entity(self._link, self._settings)
+            return self._loaded
 
-                self._acceptor = Acceptor(self._link, self._arguments)
-            return self._acceptor
-
-    def _use(self, verb: str, operation: Operation) -> Any:
-        """Speak with a remote node."""
-        with self._loading:
-            if self._user is None:
-                from neurdicom.dimse.scp.acceptor import configure_library
-                from neurdicom.dimse.scu.operations import User
-                from neurdicom.dimse.scu.requestor import Requestor
-
-                configure_library(self._arguments["log_level"] == "debug")
-                self._user = User(Requestor.of(self._arguments))
-        return getattr(self._user, verb)(operation)
+    def _perform(self, verb: str, operation: ServerOperation) -> Any:
+        return self._entity.perform(verb, operation)
 
     def run(self) -> None:
         """Serve until the server closes the hand-over; then let associations end."""
@@ -87,16 +91,16 @@ class DimseWorker:
                 break
             arrival = orjson.loads(text)
             sock = socket.socket(fileno=descriptors[0])
-            self.acceptor.take(sock, arrival["number"], arrival["remote"], arrival["local"])
+            self._entity.accept(sock, arrival)
         self._ending.wait()
-        if self._acceptor is not None:
-            self._acceptor.close(self._grace)
+        if self._loaded is not None:
+            self._loaded.close(self._grace)
 
     def _listen(self) -> None:
         self._link.run()
         os._exit(0)  # the server is gone, and what is under way can't be stored any more
 
-    def _end(self, operation: Operation) -> None:
+    def _end(self, operation: ServerOperation) -> None:
         self._grace = operation.arguments["grace"]
         self._ending.set()
 
@@ -114,9 +118,9 @@ def main() -> None:
     message = link.receive()
     if message is None:
         return
-    arguments = message[0]["arguments"]
-    configure_logging(arguments["log_level"], arguments["log_format"])
-    DimseWorker(socket.socket(fileno=handover), link, arguments).run()
+    settings = ProcessSettings.from_wire(message[0]["arguments"])
+    configure_logging(settings.log_level, settings.log_format)
+    DimseWorker(socket.socket(fileno=handover), link, settings).run()
     logging.shutdown()
     os._exit(0)
 

@@ -45,7 +45,7 @@ _PATIENT_ROOT, _STUDY_ROOT, _PATIENT_STUDY_ONLY = f"{_ROOT}.1", f"{_ROOT}.2", f"
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class InformationModel:
     """One SOP class of the Query/Retrieve service: an information model and what is done with it."""
 
     name: str
@@ -55,8 +55,8 @@ class Model:
     levels: tuple[Level, ...]
 
 
-def _model(name: str, root: str, *levels: Level) -> Model:
-    return Model(name, f"{root}.1", f"{root}.2", f"{root}.3", levels)
+def _model(name: str, root: str, *levels: Level) -> InformationModel:
+    return InformationModel(name, f"{root}.1", f"{root}.2", f"{root}.3", levels)
 
 
 PATIENT_ROOT = _model("Patient Root", _PATIENT_ROOT, *Level)
@@ -67,7 +67,7 @@ MODELS = (PATIENT_ROOT, STUDY_ROOT, PATIENT_STUDY_ONLY)
 _BY_SOP_CLASS = {uid: model for model in MODELS for uid in (model.find, model.move, model.get)}
 
 
-def model_of(sop_class: str) -> Model:
+def model_of(sop_class: str) -> InformationModel:
     """The information model of a SOP class."""
     return _BY_SOP_CLASS[sop_class]
 
@@ -90,7 +90,7 @@ def character_terms(dataset: Mapping[str, Any]) -> list[str]:
     return [str(term or "") for term in dataset.get(CHARSET_KEY, {}).get("Value") or ()]
 
 
-def level_of(dataset: Mapping[str, Any], model: Model) -> Level:
+def level_of(dataset: Mapping[str, Any], model: InformationModel) -> Level:
     """The level that is asked for. Raises `DoesNotMatch`."""
     name = " ".join(str(value) for value in dataset.get(LEVEL_KEY, {}).get("Value") or () if value)
     expected = ", ".join(LEVEL_NAMES[level] for level in model.levels)
@@ -103,13 +103,13 @@ def level_of(dataset: Mapping[str, Any], model: Model) -> Level:
     return level
 
 
-def keys_of(dataset: Mapping[str, Any], model: Model, level: Level) -> dict[str, Any]:
+def keys_of(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> dict[str, Any]:
     """The matching and return keys of an identifier; the unique keys are returned, whether asked for or not."""
     unique: dict[str, Any] = {UNIQUE_KEYS[one]: {} for one in model.levels[: model.levels.index(level) + 1]}
     return unique | {tag: element for tag, element in dataset.items() if tag not in _NO_KEYS}
 
 
-def check_hierarchy(dataset: Mapping[str, Any], model: Model, level: Level) -> None:
+def check_hierarchy(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> None:
     """Refuse a relational query: the unique key of each level above has one value (PS3.4 C.4.1.2.1).
 
     Raises `DoesNotMatch`.
@@ -136,7 +136,7 @@ def _values(dataset: Mapping[str, Any], level: Level) -> list[str]:
     return [str(value) for value in dataset.get(UNIQUE_KEYS[level], {}).get("Value") or () if value not in (None, "")]
 
 
-def unique_keys(dataset: Mapping[str, Any], model: Model, level: Level) -> dict[Level, list[str]]:
+def unique_keys(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> dict[Level, list[str]]:
     """The unique keys of a retrieval: one value for each level above, a list at its own (PS3.4 C.4.2.2.1).
 
     Raises `DoesNotMatch`.

@@ -1,4 +1,4 @@
-"""Remote nodes that speak DIMSE; the speaking is done in a DIMSE process."""
+"""Remote nodes that speak DIMSE, by way of the DIMSE processes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -10,9 +10,9 @@ import orjson
 from neurdicom.config import Settings
 from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dimse.ipc.pool import DimseProcessPool
 from neurdicom.dimse.ipc.process import result_of
 from neurdicom.dimse.ipc.query_retrieve import remote_of
-from neurdicom.dimse.service import DimseService
 from neurdicom.errors import Invalid
 from neurdicom.nodes.commitment import CommitmentReport, Reporter
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
@@ -20,25 +20,25 @@ from neurdicom.nodes.transfer import TransferService
 
 
 class DimsePeer(Peer, Reporter):
-    """Speaks DIMSE as SCU, and reports on storage commitment as SCP.
+    """The peer of the nodes that speak DIMSE: SCU, and SCP of reports on storage commitment.
 
     Parameters
     ----------
     settings : Settings
-    service : DimseService
-        Has the processes.
+    pool : DimseProcessPool
+        The processes that speak.
     transfer : TransferService
         Knows what is sent.
     """
 
-    def __init__(self, settings: Settings, service: DimseService, transfer: TransferService) -> None:
+    def __init__(self, settings: Settings, pool: DimseProcessPool, transfer: TransferService) -> None:
         self._settings = settings
-        self._service = service
+        self._pool = pool
         self._transfer = transfer
 
     async def echo(self, node: Node) -> float:
         """C-ECHO."""
-        return float(await result_of(self._service.operate("echo", remote=remote_of(node))))
+        return float(await result_of(self._operate(node, "echo")))
 
     async def find(
         self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
@@ -48,7 +48,7 @@ class DimsePeer(Peer, Reporter):
             raise Invalid("fuzzy matching is asked of DICOMWEB nodes only", field="fuzzy")
         matches: list[dict[str, Any]] = []
         arguments = {"level": level.value, "keys": dict(keys), "limit": limit}
-        async with aclosing(self._events("find", remote=remote_of(node), **arguments)) as events:
+        async with aclosing(self._events(node, "find", **arguments)) as events:
             async for some in events:
                 matches += some
         return matches
@@ -66,7 +66,7 @@ class DimsePeer(Peer, Reporter):
         wanted = [(each.instance, each.sop_class, each.transfer_syntax) for each in there]
         if not wanted:
             return
-        async with aclosing(self._events("send", remote=remote_of(node), instances=wanted)) as events:
+        async with aclosing(self._events(node, "send", instances=wanted)) as events:
             async for event in events:
                 if event["failed"]:
                     failed += 1
@@ -87,7 +87,7 @@ class DimsePeer(Peer, Reporter):
             raise Invalid("C-MOVE needs this server to listen for DIMSE (dimse_port); C-GET does not", field="method")
         keys = {tag: {"vr": dictionary_vr(int(tag, 16)), "Value": [value]} for tag, value in _tags(ids).items()}
         verb = "move" if chosen == "C-MOVE" else "get"
-        async with aclosing(self._events(verb, remote=remote_of(node), level=level.value, keys=keys)) as events:
+        async with aclosing(self._events(node, verb, level=level.value, keys=keys)) as events:
             async for event in events:
                 yield Progress(
                     event["completed"],
@@ -102,10 +102,15 @@ class DimsePeer(Peer, Reporter):
     async def report(self, node: Node, report: CommitmentReport) -> None:
         """N-EVENT-REPORT."""
         body = await asyncio.to_thread(orjson.dumps, (report.held, report.refused))
-        await result_of(self._service.operate("report", body, remote=remote_of(node), transaction=report.transaction))
+        await result_of(
+            self._pool.operate("report", body, remote=remote_of(node).to_wire(), transaction=report.transaction)
+        )
 
-    async def _events(self, verb: str, **arguments: Any) -> AsyncGenerator[Any, None]:
-        async with aclosing(self._service.operate(verb, **arguments)) as steps:  # type: ignore[type-var]
+    def _operate(self, node: Node, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
+        return self._pool.operate(verb, body, remote=remote_of(node).to_wire(), **arguments)
+
+    async def _events(self, node: Node, verb: str, **arguments: Any) -> AsyncGenerator[Any, None]:
+        async with aclosing(self._operate(node, verb, **arguments)) as steps:  # type: ignore[type-var]
             async for kind, data in steps:
                 if kind == "event":
                     yield data

@@ -1,29 +1,22 @@
-"""The DIMSE services of a server: listens, and spreads the connections over processes."""
+"""The DIMSE service of a server, which listens and hands connections to processes."""
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from itertools import count
+from collections.abc import Mapping
 from typing import Any
 
 from neurdicom.config import Settings
-from neurdicom.dimse.ipc.backend import Door
-from neurdicom.dimse.ipc.process import DimseProcess
-from neurdicom.dimse.tls import acceptor_context
+from neurdicom.dimse.ipc.backend import DimseBackend
+from neurdicom.dimse.ipc.pool import DimseProcessPool
+from neurdicom.dimse.ul.tls import acceptor_context
 from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a process without work ends; at least one stays, and starts small again.
-IDLE_SECONDS = 60.0
-
 #: Connections beyond the limit of associations that still get a rejection; more are closed at once.
 REJECTED_AT_A_TIME = 32
-
-#: Seconds between the end of a process that never had a connection and its successor.
-RESTART_SECONDS = 1.0
 
 _BACKLOG = 128
 
@@ -31,14 +24,13 @@ _BACKLOG = 128
 class DimseService:
     """Accepts connections, and hands each to the least busy DIMSE process.
 
-    There is one process at first. When all have something to do, another is started in advance, up to the
-    settings' number. A process that dies costs its own associations only.
-
     Parameters
     ----------
     settings : Settings
-    door : Door
-        What the processes may ask of the server.
+    pool : DimseProcessPool
+        The processes; opened and closed with the service.
+    backend : DimseBackend
+        The verbs that the processes may ask of the server.
 
     Attributes
     ----------
@@ -46,17 +38,13 @@ class DimseService:
         Where it listens, such as `127.0.0.1:4242`; empty without a port.
     """
 
-    def __init__(self, settings: Settings, door: Door) -> None:
+    def __init__(self, settings: Settings, pool: DimseProcessPool, backend: DimseBackend) -> None:
         self._settings = settings
-        self._door = door
+        self._pool = pool
+        self._backend = backend
         self._sockets: list[socket.socket] = []
-        self._processes: list[DimseProcess] = []
-        self._numbers = count(1)
-        self._starting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = 0  # connections that wait for a process
-        self._closing = False
-        self._ticker: asyncio.Task[None] | None = None
         self.address = ""
 
     @property
@@ -67,15 +55,15 @@ class DimseService:
     @property
     def associations(self) -> int:
         """Associations at this moment."""
-        return self._door.associations
+        return self._backend.associations
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """How many instances came by C-STORE, by what became of them; see `Door.outcomes`."""
-        return self._door.outcomes
+        """How many instances came by C-STORE, by what became of them; see `DimseBackend.outcomes`."""
+        return self._backend.outcomes
 
     async def open(self) -> None:
-        """Start the first process, and listen.
+        """Listen, and start the first process; without a port, operations start it.
 
         Raises
         ------
@@ -86,11 +74,9 @@ class DimseService:
         """
         settings = self._settings
         acceptor_context(settings.dimse_tls_certificate, settings.dimse_tls_key, settings.dimse_tls_ca)
-        self._ticker = asyncio.create_task(self._tick())
-        if not self._settings.dimse_port:
-            return
-        await self._listen()
-        self._start_another()
+        if settings.dimse_port:
+            await self._listen()
+        self._pool.open(self._backend, keep_one=bool(settings.dimse_port))
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.dimse_port
@@ -130,101 +116,25 @@ class DimseService:
                 log.warning("a DIMSE connection can't be accepted: %s", error)
                 return
             self._held += 1
-            self._later(self._place(sock, remote))
+            task = asyncio.create_task(self._place(sock, remote))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _place(self, sock: socket.socket, remote: Any) -> None:
-        """Give a connection to the process with the least to do; it is closed when there is none."""
+        """Give a connection to a process; it is closed when there is none, or there are too many."""
         with sock:
             try:
-                if not any(process.ready and not process.load for process in self._processes):
-                    self._start_another()
-                    if self._starting is not None:
-                        await asyncio.wait([self._starting])
+                await self._pool.make_room()
             finally:
                 self._held -= 1
-            connections = sum(len(process.connections) for process in self._processes) + self._held
-            if connections >= self._settings.dimse_associations + REJECTED_AT_A_TIME:
+            if self._pool.connections + self._held >= self._settings.dimse_associations + REJECTED_AT_A_TIME:
                 log.warning("a DIMSE connection of %s is closed: there are too many", remote[0])
-                return
-            ready = [process for process in self._processes if process.ready]
-            for process in sorted(ready, key=lambda process: process.load):
-                if process.hand_over(sock, next(self._numbers), remote):
-                    break
-            else:
+            elif not self._pool.hand_over(sock, remote):
                 log.warning("a DIMSE connection of %s is closed: no process takes it", remote[0])
-        self._start_in_advance()
-
-    def _start_in_advance(self) -> None:
-        """Have a process ready for the next who comes."""
-        if all(process.load for process in self._processes):
-            self._start_another()
-
-    def _start_another(self, delay: float = 0.0) -> None:
-        """Begin to start a process, unless one is being started, or there are as many as there may be."""
-        if self._closing or self._starting is not None or len(self._processes) >= self._settings.dimse_processes:
-            return
-        self._starting = asyncio.create_task(self._start(delay))
-
-    async def _start(self, delay: float) -> None:
-        try:
-            await asyncio.sleep(delay)
-            process = DimseProcess(self._door.verbs, self._ended)
-            await process.start(self._door.arguments())
-            self._processes.append(process)
-        except Unavailable as error:
-            log.warning("%s", error)
-        finally:
-            self._starting = None
-
-    def _ended(self, process: DimseProcess) -> None:
-        self._processes.remove(process)
-        self._later(self._door.left(process))
-        if self._sockets and not self._processes:
-            self._start_another(0.0 if process.was_used else RESTART_SECONDS)
-
-    def _later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def operate(self, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
-        """Have a process do something for the server, such as an operation as SCU; see `DimseProcess.operate`."""
-        if not any(process.ready for process in self._processes):
-            self._start_another()
-            if self._starting is not None:
-                await asyncio.wait([self._starting])
-        ready = [process for process in self._processes if process.ready]
-        if not ready:
-            raise Unavailable("no DIMSE process can be started")
-        steps = min(ready, key=lambda process: process.load).operate(verb, body, **arguments)
-        async with contextlib.aclosing(steps) as operation:  # type: ignore[type-var]
-            async for step in operation:
-                yield step
-
-    async def _tick(self) -> None:
-        """End processes that have had nothing to do for a while; the last one, if it has grown, for a new one."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(IDLE_SECONDS / 4)
-            for process in list(self._processes):
-                if process.load or not process.ready or loop.time() - process.idle_since < IDLE_SECONDS:
-                    continue
-                others = any(other.ready for other in self._processes if other is not process)
-                if not others and not process.was_used:
-                    continue
-                if others or not self._sockets:
-                    await process.stop(0.0)
-                elif self._starting is None and not self._closing:
-                    self._starting = asyncio.create_task(self._start(0.0))  # one more than usual, for a moment
 
     async def close(self, grace: float) -> None:
         """Take no more connections, let what is under way end within `grace` seconds, end the processes."""
-        self._closing = True
         self._stop_listening()
-        if self._ticker is not None:
-            self._ticker.cancel()
-        if self._starting is not None:
-            await asyncio.wait([self._starting])
-        await asyncio.gather(*(process.stop(grace) for process in list(self._processes)))
+        await self._pool.close(grace)
         if self._tasks:
             await asyncio.wait(self._tasks)

@@ -1,4 +1,4 @@
-"""What the DIMSE processes may ask of the server: its verbs, each of which makes one service call."""
+"""The verbs that the DIMSE processes may ask of the server, each of which makes one service call."""
 
 import asyncio
 import logging
@@ -9,16 +9,17 @@ from typing import Any
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.config import Settings
 from neurdicom.dicom.header import Header, Layout
+from neurdicom.dimse.ipc.contract import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
-from neurdicom.dimse.ipc.query_retrieve import ArchiveVerbs
-from neurdicom.dimse.scp.policy import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
+from neurdicom.dimse.ipc.query_retrieve import QueryRetrieveBackend
+from neurdicom.dimse.ul.incoming import drop_spool
 from neurdicom.nodes.commitment import CommitmentService
 from neurdicom.nodes.service import NodeService
 
 log = logging.getLogger(__name__)
 
 
-class Door:
+class DimseBackend:
     """The verbs of the server for its DIMSE processes.
 
     Parameters
@@ -26,8 +27,9 @@ class Door:
     settings : Settings
     ingest : IngestService
     nodes : NodeService
-    archive : ArchiveVerbs
+    archive : QueryRetrieveBackend
         The verbs for queries and retrievals.
+    commitments : CommitmentService
     spool : Path
         Folder that the processes write arrivals to.
 
@@ -40,12 +42,19 @@ class Door:
     """
 
     def __init__(
-        self, settings: Settings, ingest: IngestService, nodes: NodeService, archive: ArchiveVerbs, spool: Path
+        self,
+        settings: Settings,
+        ingest: IngestService,
+        nodes: NodeService,
+        archive: QueryRetrieveBackend,
+        commitments: CommitmentService,
+        spool: Path,
     ) -> None:
         self._settings = settings
         self._ingest = ingest
         self._nodes = nodes
         self._archive = archive
+        self._commitments = commitments
         self._spool = spool
         self._associations: dict[tuple[DimseProcess, int], str] = {}
         self.outcomes: Counter[str] = Counter()
@@ -55,48 +64,25 @@ class Door:
             "closed": self.closed,
             "store": self.store,
             "refused": self.refused,
+            "commit": self.commit,
             **archive.verbs,
         }
-
-    def offer(self, commitments: CommitmentService) -> None:
-        """Take requests for storage commitment too. They become jobs, which need the door to report."""
-
-        async def commit(call: Call, *, calling: str, transaction: str) -> None:
-            await commitments.request(calling, transaction, call.body.decode("ascii"))
-
-        self.verbs["commit"] = commit
 
     @property
     def associations(self) -> int:
         """Accepted associations at this moment."""
         return len(self._associations)
 
-    def arguments(self) -> dict[str, Any]:
-        """What a process is told when it begins."""
-        settings = self._settings
-        return {
-            "spool": str(self._spool),
-            "ae_title": settings.ae_title,
-            "storage": settings.dimse_storage,
-            "timeout": settings.dimse_timeout,
-            "largest": settings.max_upload,
-            "certificate": settings.dimse_tls_certificate,
-            "key": settings.dimse_tls_key,
-            "ca": settings.dimse_tls_ca,
-            "log_level": settings.log_level,
-            "log_format": settings.log_format,
-        }
-
     async def policy(self, call: Call, *, number: int, calling: str, called: str, address: str) -> dict[str, Any]:
         """Judge a request for an association; one that is not refused counts from now on."""
         settings = self._settings
         if settings.dimse_called == "own" and called != settings.ae_title:
-            return Verdict(refusal=WRONG_CALLED).as_json()
+            return Verdict(refusal=WRONG_CALLED).to_wire()
         if self.associations >= settings.dimse_associations:
-            return Verdict(refusal=LIMIT_EXCEEDED).as_json()
+            return Verdict(refusal=LIMIT_EXCEEDED).to_wire()
         self._associations[call.process, number] = calling
         known = settings.dimse_accept == "any" or await self._nodes.find_ae(calling) is not None
-        return Verdict(known=known).as_json()
+        return Verdict(known=known).to_wire()
 
     async def released(self, call: Call, *, number: int) -> None:
         """Note that an association is over; its connection may last a moment longer."""
@@ -131,20 +117,13 @@ class Door:
         """Note that an instance was not stored."""
         self.outcomes["rejected"] += 1
 
+    async def commit(self, call: Call, *, calling: str, transaction: str) -> None:
+        """Take a request for storage commitment; the body has a SOP class and instance in each line."""
+        await self._commitments.request(calling, transaction, call.body.decode("ascii"))
+
     async def left(self, process: DimseProcess) -> None:
         """Clean up after a process that has ended: its associations, and what it left in the spool."""
         for key in [key for key in self._associations if key[0] is process]:
             del self._associations[key]
         self._archive.left(process)
         await asyncio.to_thread(drop_spool, self._spool, process.pid)
-
-
-def drop_spool(folder: Path, pid: int) -> None:
-    """Delete what a process that has ended left in the spool."""
-    for file in folder.glob(f"{spool_prefix(pid)}*"):
-        file.unlink(missing_ok=True)
-
-
-def spool_prefix(pid: int) -> str:
-    """How the names of a DIMSE process's spool files begin."""
-    return f"dimse-{pid}-"

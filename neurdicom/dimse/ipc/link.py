@@ -16,7 +16,7 @@ from neurdicom.errors import NeurdicomError, Unavailable
 log = logging.getLogger(__name__)
 
 
-class Operation:
+class ServerOperation:
     """Something that the server asked for, while it runs in a thread of its own.
 
     Attributes
@@ -44,7 +44,7 @@ class Operation:
 
 
 #: Does what the server asks for; what it returns is the answer.
-Operator = Callable[[Operation], Any]
+Operator = Callable[[ServerOperation], Any]
 
 
 class Link:
@@ -61,7 +61,7 @@ class Link:
         self._sending = threading.Lock()
         self._numbers = count(1)
         self._waiting: dict[int, Future[tuple[Any, bytes]]] = {}
-        self._running: dict[int, Operation] = {}
+        self._running: dict[int, ServerOperation] = {}
         self._closed = False
         self.operators: dict[str, Operator] = {}
 
@@ -158,11 +158,11 @@ class Link:
 
     def _begin(self, control: dict[str, Any], body: bytes) -> None:
         number, verb = control["ask"], control["verb"]
-        operation = Operation(self, number, control["arguments"], body)
+        operation = ServerOperation(self, number, control["arguments"], body)
         self._running[number] = operation
         threading.Thread(target=self._operate, args=(number, verb, operation), name=verb, daemon=True).start()
 
-    def _operate(self, number: int, verb: str, operation: Operation) -> None:
+    def _operate(self, number: int, verb: str, operation: ServerOperation) -> None:
         answer: dict[str, Any] = {"answer": number}
         try:
             answer["result"] = self.operators[verb](operation)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from neurdicom.dimse.ipc.contract import ProcessSettings
 from neurdicom.dimse.ipc.frames import HEAD, error_as_json, error_from_json, pack, unpack_head
 from neurdicom.errors import NeurdicomError, Unavailable
 
@@ -74,14 +75,8 @@ class DimseProcess:
         """How much it has to do, to compare processes by."""
         return len(self.connections) + len(self._operations)
 
-    async def start(self, arguments: Mapping[str, Any]) -> None:
-        """Start it. Raises `Unavailable`.
-
-        Parameters
-        ----------
-        arguments : Mapping[str, Any]
-            What `neurdicom.dimse.__main__` is to know.
-        """
+    async def start(self, settings: ProcessSettings) -> None:
+        """Start it. Raises `Unavailable`."""
         self._handover, their_handover = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection, their_connection = socket.socketpair()
         self._handover.setblocking(False)
@@ -99,7 +94,7 @@ class DimseProcess:
                 raise Unavailable(f"no DIMSE process can be started: {error.strerror}") from error
         self.pid = self._process.pid
         self._reader, self._writer = await asyncio.open_connection(sock=connection, limit=1 << 20)
-        self._send({"ask": 0, "verb": "begin", "arguments": dict(arguments)})
+        self._send({"ask": 0, "verb": "begin", "arguments": settings.to_wire()})
         self.ready = True
         self._later(self._serve())
 

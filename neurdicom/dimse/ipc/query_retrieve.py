@@ -1,4 +1,4 @@
-"""What the DIMSE processes may ask of the archive: matches, selections, and files to send."""
+"""The verbs of queries and retrievals for the DIMSE processes: matches, selections, and files to send."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -7,13 +7,14 @@ from typing import Any
 
 from neurdicom.archive.query import QueryService
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.nodes.peer import Node
 from neurdicom.nodes.service import NodeService
 from neurdicom.nodes.transfer import PAGE, OutgoingFile, TransferService
 
 
-class ArchiveVerbs:
+class QueryRetrieveBackend:
     """Verbs for queries and retrievals.
 
     Parameters
@@ -68,7 +69,7 @@ class ArchiveVerbs:
     async def find_node(self, call: Call, *, ae_title: str) -> dict[str, Any] | None:
         """Where the node of an AE title is; None if it is unknown."""
         node = await self._nodes.find_ae(ae_title)
-        return None if node is None else remote_of(node)
+        return None if node is None else remote_of(node).to_wire()
 
     async def select(self, call: Call, *, keys: Mapping[str, list[str]], after: str | None) -> dict[str, Any]:
         """A page of the instances that a retrieval asks for, and whether there is another."""
@@ -102,6 +103,6 @@ def release_all(files: Iterable[OutgoingFile]) -> None:
         file.release()
 
 
-def remote_of(node: Node) -> dict[str, Any]:
-    """What a DIMSE process needs to know of a node."""
-    return {"name": node.name, "ae_title": node.ae_title, "host": node.host, "port": node.port, "tls": node.tls}
+def remote_of(node: Node) -> Remote:
+    """Take what a DIMSE process needs to know of a node."""
+    return Remote(node.name, node.ae_title, node.host, node.port, node.tls)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pynetdicom import _config, evt
+from pynetdicom import evt
 from pynetdicom._globals import APPLICATION_CONTEXT_NAME, MODE_ACCEPTOR
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_ACTION
@@ -20,17 +20,25 @@ from pynetdicom.transport import AddressInformation
 
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from neurdicom.dimse.identifier import MODELS
+from neurdicom.dimse.ipc.contract import (
+    CONGESTION,
+    NO_REASON,
+    UNKNOWN_CALLING,
+    UNKNOWN_CONTEXT,
+    ProcessSettings,
+    Refusal,
+    Verdict,
+)
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scp.commitment import serve_commitment
 from neurdicom.dimse.scp.contexts import accept, is_storage
 from neurdicom.dimse.scp.find import negotiated, serve_find
-from neurdicom.dimse.scp.policy import CONGESTION, NO_REASON, UNKNOWN_CALLING, UNKNOWN_CONTEXT, Refusal, Verdict
 from neurdicom.dimse.scp.retrieve import Retrieval
 from neurdicom.dimse.scp.storage import on_store
 from neurdicom.dimse.scu.requestor import Requestor
-from neurdicom.dimse.tls import acceptor_context
 from neurdicom.dimse.ul.association import Association
 from neurdicom.dimse.ul.exchange import SMALLEST_PDU, Disconnected, Exchange
+from neurdicom.dimse.ul.tls import acceptor_context
 from neurdicom.dimse.ul.upper_layer import MAXIMUM_PDU, Transport, cut
 from neurdicom.errors import NeurdicomError
 
@@ -41,17 +49,6 @@ _STORAGE_SERVICE = "1.2.840.10008.4.2"
 
 #: Seconds without a request after which an association does not keep a stopping server waiting.
 _QUIET_SECONDS = 1.0
-
-
-def configure_library(debug: bool) -> None:
-    """Have pynetdicom format and log nothing that nobody reads."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
-    logging.getLogger("pynetdicom").setLevel(logging.DEBUG if debug else logging.ERROR)
-    if not debug:  # these log a traceback for each connection that breaks; we say it in a line
-        for name in ("dul", "fsm", "transport", "dimse", "utils"):
-            logging.getLogger(f"pynetdicom.{name}").setLevel(logging.CRITICAL)
-        logging.getLogger("pydicom").setLevel(logging.ERROR)  # it warns of a bad UID whenever it is copied
 
 
 @contextmanager
@@ -82,8 +79,9 @@ class Acceptor:
     ----------
     link : Link
         The way to the server.
-    arguments : dict
-        What the server's `Door.arguments` tells.
+    settings : ProcessSettings
+    requestor : Requestor
+        Opens associations with the destinations of C-MOVE.
 
     Attributes
     ----------
@@ -91,23 +89,22 @@ class Acceptor:
         What pynetdicom calls, with further arguments.
     """
 
-    def __init__(self, link: Link, arguments: dict[str, Any]) -> None:
-        configure_library(arguments["log_level"] == "debug")
+    def __init__(self, link: Link, settings: ProcessSettings, requestor: Requestor) -> None:
         self._link = link
-        self._spool = Path(arguments["spool"])
-        self._largest = arguments["largest"]
-        self._any_class = arguments["storage"] == "any"
-        self._timeout = arguments["timeout"]
-        self._tls = acceptor_context(arguments["certificate"], arguments["key"], arguments["ca"])
+        self._spool = Path(settings.spool)
+        self._largest = settings.largest
+        self._any_class = settings.storage == "any"
+        self._timeout = settings.timeout
+        self._tls = acceptor_context(settings.certificate, settings.key, settings.ca)
         self._threads: dict[threading.Thread, Association | None] = {}
         self._changing = threading.Lock()
-        self.ae = ae = ApplicationEntity(arguments["ae_title"])
+        self.ae = ae = ApplicationEntity(settings.ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         ae.maximum_pdu_size = MAXIMUM_PDU
         ae.maximum_associations = 1 << 20  # the server counts them, over all processes
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._timeout
-        self._requestor = Requestor.of(arguments)
+        self._requestor = requestor
         self._services = {
             **{(C_FIND, model.find): self._find for model in MODELS},
             **{(C_MOVE, model.move): self._retrieve for model in MODELS},
@@ -223,7 +220,7 @@ class Acceptor:
             self._reject(assoc, NO_REASON)
             return
         try:
-            verdict = Verdict.from_json(
+            verdict = Verdict.from_wire(
                 self._link.call(
                     "policy",
                     number=number,

@@ -12,8 +12,9 @@ from pynetdicom.presentation import build_context, build_role
 from pynetdicom.status import code_to_category
 
 from neurdicom.dimse.identifier import SYNTAXES, decode_identifier, encode_identifier
-from neurdicom.dimse.ipc.link import Link, Operation
-from neurdicom.dimse.scu.requestor import Remote, Requestor, as_failure
+from neurdicom.dimse.ipc.contract import Remote
+from neurdicom.dimse.ipc.link import Link, ServerOperation
+from neurdicom.dimse.scu.requestor import Requestor, as_failure
 from neurdicom.dimse.statuses import (
     NORMALIZED,
     PROCESSING_FAILURE,
@@ -106,14 +107,14 @@ def _uid(dataset: Mapping[str, Any], tag: str, name: str) -> str:
     return values[0]
 
 
-def report(requestor: Requestor, operation: Operation) -> None:
+def report(requestor: Requestor, operation: ServerOperation) -> None:
     """Tell a node of its request, on an association of its own in which we are the SCP (PS3.4 J.3.3).
 
     The body of the operation is a JSON array: the references that are held, and those that are refused.
 
     Raises `PeerFailed`.
     """
-    remote = Remote(**operation.arguments["remote"])
+    remote = Remote.from_wire(operation.arguments["remote"])
     held, refused = orjson.loads(operation.body)
     role = build_role(SOP_CLASS, scp_role=True)
     with (

@@ -15,10 +15,11 @@ from neurdicom.dimse.identifier import (
     model_of,
     unique_keys,
 )
+from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scp.find import CANCEL, PENDING, UNABLE, fill
-from neurdicom.dimse.scu.requestor import Remote, Requestor
-from neurdicom.dimse.scu.send import Counts, Instance, Sender, Sent
+from neurdicom.dimse.scu.requestor import Requestor
+from neurdicom.dimse.scu.send import Instance, StorageSender, SubOperation, SubOperationCounts
 from neurdicom.dimse.statuses import SUCCESS
 from neurdicom.dimse.statuses import comment as as_comment
 from neurdicom.dimse.ul.exchange import Exchange, Originator
@@ -72,7 +73,7 @@ class Retrieval:
         try:
             remote = self._destination()
             instances = self._select()
-            counts = Counts(len(instances))
+            counts = SubOperationCounts(len(instances))
             with closing(self._send(remote, instances)) as sent:
                 self._follow(sent, counts)
         except PeerFailed as error:
@@ -88,7 +89,7 @@ class Retrieval:
         node = self._link.call("find_node", ae_title=ae_title) if ae_title else None
         if node is None:
             raise UnknownDestination(f"Move Destination {ae_title} is no known node")
-        return Remote(**node)
+        return Remote.from_wire(node)
 
     def _select(self) -> list[Instance]:
         data = self._request.Identifier
@@ -104,13 +105,13 @@ class Retrieval:
                 return instances
         raise TooLarge(f"more than {MOST_INSTANCES} instances match, the most that can be counted")
 
-    def _send(self, remote: Remote | None, instances: list[Instance]) -> Generator[Sent, None, None]:
+    def _send(self, remote: Remote | None, instances: list[Instance]) -> Generator[SubOperation, None, None]:
         if remote is None:
-            return Sender(self._link).on(self._exchange, instances)
+            return StorageSender(self._link).on(self._exchange, instances)
         who = Originator(self._exchange.assoc.requestor.ae_title, cast(int, self._request.MessageID))
-        return Sender(self._link, who).to_remote(self._requestor, remote, instances)
+        return StorageSender(self._link, who).to_remote(self._requestor, remote, instances)
 
-    def _follow(self, sent: Iterator[Sent], counts: Counts) -> None:
+    def _follow(self, sent: Iterator[SubOperation], counts: SubOperationCounts) -> None:
         message_id = cast(int, self._request.MessageID)
         comment = ""
         while counts.remaining:
@@ -131,7 +132,7 @@ class Retrieval:
 
     def _fail_all(self, error: PeerFailed, instances: list[Instance]) -> None:
         """Tell that no sub-operation could be begun."""
-        counts = Counts(0, failed=len(instances), failures=[instance for instance, _, _ in instances])
+        counts = SubOperationCounts(0, failed=len(instances), failures=[instance for instance, _, _ in instances])
         self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=str(error))
 
     def _fail(self, error: NeurdicomError) -> None:
@@ -143,7 +144,7 @@ class Retrieval:
             response.Status = NO_COUNT
         self._exchange.respond(response, self._context.context_id)
 
-    def _respond(self, status: int, counts: Counts, *, failures: bool = False, comment: str = "") -> None:
+    def _respond(self, status: int, counts: SubOperationCounts, *, failures: bool = False, comment: str = "") -> None:
         response = self._response(status, comment)
         if status in (PENDING, CANCEL):
             response.NumberOfRemainingSuboperations = counts.remaining

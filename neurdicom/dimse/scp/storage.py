@@ -10,7 +10,7 @@ from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.statuses import SUCCESS, DoesNotMatch, status_of
-from neurdicom.dimse.ul.messages import Incoming
+from neurdicom.dimse.ul.incoming import Incoming
 from neurdicom.errors import Malformed, NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)

@@ -20,17 +20,18 @@ from neurdicom.dimse.identifier import (
     PATIENT_ROOT,
     STUDY_ROOT,
     SYNTAXES,
-    Model,
+    InformationModel,
     character_terms,
     decode_identifier,
     encode_identifier,
 )
-from neurdicom.dimse.ipc.link import Operation
+from neurdicom.dimse.ipc.contract import Remote
+from neurdicom.dimse.ipc.link import ServerOperation
 from neurdicom.dimse.scp.commitment import report
 from neurdicom.dimse.scp.storage import on_store
 from neurdicom.dimse.scu.proposals import MOST_CONTEXTS, storage_proposals
-from neurdicom.dimse.scu.requestor import Remote, Requestor, as_failure
-from neurdicom.dimse.scu.send import Instance, Sender
+from neurdicom.dimse.scu.requestor import Requestor, as_failure
+from neurdicom.dimse.scu.send import Instance, StorageSender
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError, PeerFailed
 
@@ -47,7 +48,7 @@ _MEDIUM = 0
 _FAILED_LIST = "00080058"
 
 
-class User:
+class ServiceClassUser:
     """The operations as SCU; each runs in a thread of its own.
 
     Parameters
@@ -59,9 +60,9 @@ class User:
     def __init__(self, requestor: Requestor) -> None:
         self._requestor = requestor
 
-    def echo(self, operation: Operation) -> float:
+    def echo(self, operation: ServerOperation) -> float:
         """C-ECHO: the seconds that it took, association included."""
-        remote = Remote(**operation.arguments["remote"])
+        remote = Remote.from_wire(operation.arguments["remote"])
         begun = time.monotonic()
         with as_failure(remote), self._requestor.associate(remote, [_context(Verification)]) as exchange:
             request = C_ECHO()
@@ -73,9 +74,9 @@ class User:
                 raise _failure(remote, response)
             return time.monotonic() - begun
 
-    def find(self, operation: Operation) -> None:
+    def find(self, operation: ServerOperation) -> None:
         """C-FIND: events of some matches each, in the DICOM JSON model."""
-        remote = Remote(**operation.arguments["remote"])
+        remote = Remote.from_wire(operation.arguments["remote"])
         most = operation.arguments["limit"] or MOST_MATCHES
         models = _models(operation)
         with (
@@ -106,11 +107,14 @@ class User:
                         break
             operation.emit(matches)
 
-    def send(self, operation: Operation) -> None:
+    def send(self, operation: ServerOperation) -> None:
         """C-STORE of many instances on as few associations as there can be; an event after each."""
-        remote = Remote(**operation.arguments["remote"])
+        remote = Remote.from_wire(operation.arguments["remote"])
         instances = [cast(Instance, tuple(each)) for each in operation.arguments["instances"]]
-        with as_failure(remote), closing(Sender(operation.link).to_remote(self._requestor, remote, instances)) as sent:
+        with (
+            as_failure(remote),
+            closing(StorageSender(operation.link).to_remote(self._requestor, remote, instances)) as sent,
+        ):
             for each in sent:
                 operation.emit(
                     {
@@ -123,30 +127,30 @@ class User:
                 if operation.cancelled.is_set():
                     return
 
-    def get(self, operation: Operation) -> None:
+    def get(self, operation: ServerOperation) -> None:
         """C-GET: what comes on the same association is stored as from any other sender; events as for `move`."""
         models = _models(operation)
         storage = storage_proposals(MOST_CONTEXTS - len(models))
         roles = [build_role(context.abstract_syntax, scp_role=True) for context in storage]
         self._retrieve(operation, C_GET, [model.get for model in models], storage, roles)
 
-    def move(self, operation: Operation) -> None:
+    def move(self, operation: ServerOperation) -> None:
         """C-MOVE to ourselves; an event whenever the peer tells how far it has come."""
         self._retrieve(operation, C_MOVE, [model.move for model in _models(operation)], [], [])
 
-    def report(self, operation: Operation) -> None:
+    def report(self, operation: ServerOperation) -> None:
         """N-EVENT-REPORT on a request for storage commitment."""
         report(self._requestor, operation)
 
     def _retrieve(
         self,
-        operation: Operation,
+        operation: ServerOperation,
         kind: Any,
         classes: Sequence[str],
         storage: Sequence[PresentationContext],
         roles: Sequence[Any],
     ) -> None:
-        remote = Remote(**operation.arguments["remote"])
+        remote = Remote.from_wire(operation.arguments["remote"])
         contexts = [*map(_context, classes), *storage]
         with as_failure(remote), self._requestor.associate(remote, contexts, roles) as exchange:
             exchange.assoc.bind(evt.EVT_C_STORE, on_store, [operation.link])
@@ -168,7 +172,7 @@ class User:
 class Cancelling:
     """Passes the server's wish to cancel an operation on to the peer, once."""
 
-    def __init__(self, operation: Operation, exchange: Exchange, context: Any) -> None:
+    def __init__(self, operation: ServerOperation, exchange: Exchange, context: Any) -> None:
         self._operation = operation
         self._exchange = exchange
         self._context = context
@@ -185,7 +189,7 @@ class Cancelling:
             self._exchange.cancel(_MESSAGE_ID, self._context.context_id)
 
 
-def follow(operation: Operation, remote: Remote, response: Any, kind: Any, syntax: str) -> bool:
+def follow(operation: ServerOperation, remote: Remote, response: Any, kind: Any, syntax: str) -> bool:
     """Tell the server of a response to C-MOVE or C-GET; whether it was the last.
 
     Raises `PeerFailed` where the peer refuses the whole.
@@ -219,7 +223,7 @@ def _failures(response: Any, syntax: str) -> list[str]:
     return [str(value) for value in values if value]
 
 
-def _models(operation: Operation) -> tuple[Model, ...]:
+def _models(operation: ServerOperation) -> tuple[InformationModel, ...]:
     """The information models that may be used, the preferred one first."""
     patient = Level(operation.arguments["level"]) is Level.PATIENT
     return (PATIENT_ROOT,) if patient else (STUDY_ROOT, PATIENT_ROOT)
@@ -238,7 +242,7 @@ def _first(exchange: Exchange, remote: Remote, classes: Sequence[str]) -> Any:
     raise PeerFailed(f"{remote} does not offer this service", retryable=False)
 
 
-def _request(kind: Any, context: Any, operation: Operation) -> Any:
+def _request(kind: Any, context: Any, operation: ServerOperation) -> Any:
     """A C-FIND, C-MOVE or C-GET request with its identifier."""
     level, keys = Level(operation.arguments["level"]), operation.arguments["keys"]
     dataset = {**keys, LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]}}

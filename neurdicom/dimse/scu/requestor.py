@@ -2,7 +2,7 @@
 
 import ssl
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,28 +15,15 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from neurdicom.dimse.tls import requestor_context
+from neurdicom.dimse.ipc.contract import ProcessSettings, Remote
 from neurdicom.dimse.ul.association import Association
 from neurdicom.dimse.ul.exchange import Disconnected, Exchange
+from neurdicom.dimse.ul.tls import requestor_context
 from neurdicom.dimse.ul.upper_layer import MAXIMUM_PDU, Transport
 from neurdicom.errors import PeerFailed
 
 #: Rejections that pass: result transient (PS3.8 9.3.4).
 _TRANSIENT = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """Where a DIMSE node is."""
-
-    name: str
-    ae_title: str
-    host: str
-    port: int
-    tls: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.ae_title} at {self.host} port {self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +51,14 @@ class Requestor:
     largest: int = 0
 
     @classmethod
-    def of(cls, arguments: Mapping[str, Any]) -> Self:
-        """Build from what the server's `Door.arguments` tells."""
+    def of(cls, settings: ProcessSettings) -> Self:
+        """Build from the settings of the process."""
         return cls(
-            ae_title=arguments["ae_title"],
-            timeout=arguments["timeout"],
-            tls=requestor_context(arguments["certificate"], arguments["key"], arguments["ca"]),
-            spool=Path(arguments["spool"]),
-            largest=arguments["largest"],
+            ae_title=settings.ae_title,
+            timeout=settings.timeout,
+            tls=requestor_context(settings.certificate, settings.key, settings.ca),
+            spool=Path(settings.spool),
+            largest=settings.largest,
         )
 
     @contextmanager

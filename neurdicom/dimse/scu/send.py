@@ -8,9 +8,10 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom.status import code_to_category
 
+from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scu.proposals import storage_contexts
-from neurdicom.dimse.scu.requestor import Remote, Requestor
+from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.ul.exchange import Disconnected, Exchange, Originator
 from neurdicom.errors import NeurdicomError, PeerFailed, Unavailable
 
@@ -19,7 +20,7 @@ Instance = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SubOperation:
     """What became of one instance.
 
     Attributes
@@ -42,7 +43,7 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Counts:
+class SubOperationCounts:
     """Sub-operations by their outcome (PS3.7 9.1.4.1)."""
 
     remaining: int
@@ -51,7 +52,7 @@ class Counts:
     warning: int = 0
     failures: list[str] = field(default_factory=list)
 
-    def add(self, sent: Sent) -> None:
+    def add(self, sent: SubOperation) -> None:
         """Count one."""
         self.remaining -= 1
         if sent.failed:
@@ -63,7 +64,7 @@ class Counts:
             self.completed += 1
 
 
-class Sender:
+class StorageSender:
     """Sends instances.
 
     Parameters
@@ -81,7 +82,7 @@ class Sender:
 
     def to_remote(
         self, requestor: Requestor, remote: Remote, instances: Sequence[Instance]
-    ) -> Generator[Sent, None, None]:
+    ) -> Generator[SubOperation, None, None]:
         """Send on associations of our own, as few as there can be, and tell of each instance.
 
         What can't be sent because an association ends, or does not come about after an earlier one did, is told of
@@ -105,22 +106,22 @@ class Sender:
             except PeerFailed as error:
                 if not begun:
                     raise
-                yield from (Sent(each[0], None, str(error), True, error.retryable) for each in mine)
+                yield from (SubOperation(each[0], None, str(error), True, error.retryable) for each in mine)
         for instance, _, _ in left:
-            yield Sent(instance, None, "its SOP class or transfer syntax is unknown", True)
+            yield SubOperation(instance, None, "its SOP class or transfer syntax is unknown", True)
 
-    def on(self, exchange: Exchange, instances: Sequence[Instance]) -> Generator[Sent, None, None]:
+    def on(self, exchange: Exchange, instances: Sequence[Instance]) -> Generator[SubOperation, None, None]:
         """Send on an association that is there; when it ends, what is left counts as failed."""
         for instance, sop_class, _ in instances:
             if not exchange.alive:
-                yield Sent(instance, None, "the association had ended before", True, True)
+                yield SubOperation(instance, None, "the association had ended before", True, True)
                 continue
             yield self._send(exchange, instance, sop_class)
 
-    def _send(self, exchange: Exchange, instance: str, sop_class: str) -> Sent:
+    def _send(self, exchange: Exchange, instance: str, sop_class: str) -> SubOperation:
         accepted = exchange.accepted(sop_class)
         if not accepted:
-            return Sent(instance, None, f"the receiver accepts no context for {UID(sop_class).name}", True)
+            return SubOperation(instance, None, f"the receiver accepts no context for {UID(sop_class).name}", True)
         try:
             with self._prepared(instance, accepted) as file:
                 context = exchange.context(sop_class, file["transfer_syntax"])
@@ -134,11 +135,11 @@ class Sender:
                     originator=self._originator,
                 )
         except Disconnected as error:
-            return Sent(instance, None, str(error), True, True)
+            return SubOperation(instance, None, str(error), True, True)
         except NeurdicomError as error:
-            return Sent(instance, None, str(error), True, isinstance(error, Unavailable))
+            return SubOperation(instance, None, str(error), True, isinstance(error, Unavailable))
         except OSError as error:  # such as deleted meanwhile
-            return Sent(instance, None, f"its file can't be read: {error.strerror}", True)
+            return SubOperation(instance, None, f"its file can't be read: {error.strerror}", True)
         return outcome(instance, response)
 
     @contextmanager
@@ -150,13 +151,13 @@ class Sender:
             yield file
 
 
-def outcome(instance: str, response: Any) -> Sent:
+def outcome(instance: str, response: Any) -> SubOperation:
     """What the response to a C-STORE request says (PS3.4 B.2.3)."""
     status = int(response.Status)
     category = code_to_category(status)
     if category == "Success":
-        return Sent(instance, status)
+        return SubOperation(instance, status)
     comment = getattr(response, "ErrorComment", None)
     reason = f"the receiver answers {status:04X}" + (f" ({comment})" if comment else "")
     failed = category != "Warning"
-    return Sent(instance, status, reason, failed, failed and status >> 8 == 0xA7)
+    return SubOperation(instance, status, reason, failed, failed and status >> 8 == 0xA7)

@@ -1,0 +1,110 @@
+"""Values that the server and its DIMSE processes tell each other.
+
+Both sides import this, so it imports neither the protocol nor the catalog: an idle process stays small.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+#: Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4).
+Refusal = tuple[int, int, int]
+
+NO_REASON: Refusal = (1, 1, 1)
+UNKNOWN_CONTEXT: Refusal = (1, 1, 2)
+UNKNOWN_CALLING: Refusal = (1, 1, 3)
+WRONG_CALLED: Refusal = (1, 1, 7)
+LIMIT_EXCEEDED: Refusal = (2, 3, 2)
+CONGESTION: Refusal = (2, 3, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The server's answer to a request for an association.
+
+    Attributes
+    ----------
+    refusal : tuple of int or None
+        Why it is rejected.
+    known : bool
+        The calling AE may store, query and retrieve; otherwise it may only verify (C-ECHO).
+    """
+
+    refusal: Refusal | None = None
+    known: bool = False
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Build from the JSON form."""
+        refusal = wire["refusal"]
+        return cls(refusal and (refusal[0], refusal[1], refusal[2]), wire["known"])
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The name and the address of a DIMSE node."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} at {self.host} port {self.port}"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Build from the JSON form."""
+        return cls(**wire)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """Settings of a DIMSE process.
+
+    Attributes
+    ----------
+    spool : str
+        Folder that arrivals are written to.
+    ae_title : str
+        Our own.
+    storage : {"known", "any"}
+        SOP classes that are stored: those of the standard, or private ones too.
+    timeout : float
+        Seconds that a peer may be silent.
+    largest : int
+        Most bytes that an instance may have; 0 for no limit.
+    certificate, key, ca : str
+        TLS files; empty without.
+    log_level, log_format : str
+        As the server logs.
+    """
+
+    spool: str
+    ae_title: str
+    storage: str
+    timeout: float
+    largest: int
+    certificate: str
+    key: str
+    ca: str
+    log_level: str
+    log_format: str
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Build from the JSON form."""
+        return cls(**wire)

@@ -1,0 +1,176 @@
+"""The DIMSE processes of a server: one at first, more when all have something to do, fewer when they idle."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from neurdicom.config import Settings
+from neurdicom.dimse.ipc.backend import DimseBackend
+from neurdicom.dimse.ipc.contract import ProcessSettings
+from neurdicom.dimse.ipc.process import DimseProcess
+from neurdicom.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a process without work ends; at least one stays, and starts small again.
+IDLE_SECONDS = 60.0
+
+#: Seconds between the end of a process that never had a connection and its successor.
+RESTART_SECONDS = 1.0
+
+
+class DimseProcessPool:
+    """The DIMSE processes, and what is given to them: accepted connections, and operations as SCU.
+
+    A process that dies costs its own associations only.
+
+    Parameters
+    ----------
+    settings : Settings
+    spool : Path
+        Folder that the processes write arrivals to.
+    """
+
+    def __init__(self, settings: Settings, spool: Path) -> None:
+        self._most = settings.dimse_processes
+        self._told = ProcessSettings(
+            spool=str(spool),
+            ae_title=settings.ae_title,
+            storage=settings.dimse_storage,
+            timeout=settings.dimse_timeout,
+            largest=settings.max_upload,
+            certificate=settings.dimse_tls_certificate,
+            key=settings.dimse_tls_key,
+            ca=settings.dimse_tls_ca,
+            log_level=settings.log_level,
+            log_format=settings.log_format,
+        )
+        self._backend: DimseBackend | None = None
+        self._processes: list[DimseProcess] = []
+        self._numbers = count(1)
+        self._starting: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._keeps_one = False
+        self._closing = False
+
+    @property
+    def connections(self) -> int:
+        """Connections that the processes have."""
+        return sum(len(process.connections) for process in self._processes)
+
+    def open(self, backend: DimseBackend, *, keep_one: bool) -> None:
+        """Begin to start processes when they are needed.
+
+        Parameters
+        ----------
+        backend : DimseBackend
+            What they may ask of the server.
+        keep_one : bool
+            Start one now, and have one ready at any time.
+        """
+        self._backend = backend
+        self._keeps_one = keep_one
+        self._ticker = asyncio.create_task(self._end_idle())
+        if keep_one:
+            self._start_another()
+
+    async def make_room(self) -> None:
+        """Wait for another process if all that there are have something to do, and there may be more."""
+        if not any(process.ready and not process.load for process in self._processes):
+            self._start_another()
+            await self._started()
+
+    def hand_over(self, sock: socket.socket, remote: Any) -> bool:
+        """Give a connection to the process with the least to do, and have one ready for the next.
+
+        Returns
+        -------
+        bool
+            Whether a process took it; the socket stays the caller's to close.
+        """
+        ready = [process for process in self._processes if process.ready]
+        taken = any(
+            process.hand_over(sock, next(self._numbers), remote)
+            for process in sorted(ready, key=lambda process: process.load)
+        )
+        if all(process.load for process in self._processes):
+            self._start_another()
+        return taken
+
+    async def operate(self, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
+        """Have a process do something for the server, such as an operation as SCU; see `DimseProcess.operate`."""
+        if not any(process.ready for process in self._processes):
+            self._start_another()
+            await self._started()
+        ready = [process for process in self._processes if process.ready]
+        if not ready:
+            raise Unavailable("no DIMSE process can be started")
+        steps = min(ready, key=lambda process: process.load).operate(verb, body, **arguments)
+        async with contextlib.aclosing(steps) as operation:  # type: ignore[type-var]
+            async for step in operation:
+                yield step
+
+    def _start_another(self, delay: float = 0.0) -> None:
+        """Begin to start a process, unless one is being started, or there are as many as there may be."""
+        if self._starting is None and len(self._processes) < self._most:
+            self._start(delay)
+
+    def _start(self, delay: float = 0.0) -> None:
+        if self._backend is not None and not self._closing:
+            self._starting = asyncio.create_task(self._run_start(self._backend, delay))
+
+    async def _run_start(self, backend: DimseBackend, delay: float) -> None:
+        try:
+            await asyncio.sleep(delay)
+            process = DimseProcess(backend.verbs, partial(self._ended, backend))
+            await process.start(self._told)
+            self._processes.append(process)
+        except Unavailable as error:
+            log.warning("%s", error)
+        finally:
+            self._starting = None
+
+    async def _started(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+
+    def _ended(self, backend: DimseBackend, process: DimseProcess) -> None:
+        self._processes.remove(process)
+        task = asyncio.create_task(backend.left(process))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._keeps_one and not self._processes:
+            self._start_another(0.0 if process.was_used else RESTART_SECONDS)
+
+    async def _end_idle(self) -> None:
+        """End processes that have had nothing to do for a while; the last one, if it has grown, for a new one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(IDLE_SECONDS / 4)
+            for process in list(self._processes):
+                if process.load or not process.ready or loop.time() - process.idle_since < IDLE_SECONDS:
+                    continue
+                others = any(other.ready for other in self._processes if other is not process)
+                if not others and not process.was_used:
+                    continue
+                if others or not self._keeps_one:
+                    await process.stop(0.0)
+                elif self._starting is None:
+                    self._start()  # one more than usual, for a moment
+
+    async def close(self, grace: float) -> None:
+        """End the processes; what is under way gets `grace` seconds."""
+        self._closing = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self._started()
+        await asyncio.gather(*(process.stop(grace) for process in list(self._processes)))
+        if self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,107 @@
+"""Spool files of instances that arrive by C-STORE; the server too imports this, which needs nothing of the protocol."""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+
+from neurdicom.blobs.base import Spool
+from neurdicom.errors import Malformed, NeurdicomError, TooLarge, Unavailable
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a dataset that are collected before they are written; larger pieces are written as they come, so that the
+#: disk works while the peer sends.
+HELD_BYTES = 64 * 1024
+
+
+class Incoming:
+    """The dataset of a C-STORE request on its way to a spool file; pynetdicom takes it for its temporary file.
+
+    What goes wrong is kept until the request is complete, and the rest of the dataset dropped: the peer gets a
+    status, and keeps its association.
+
+    Parameters
+    ----------
+    folder : Path
+        Where spool files lie.
+    head : bytes
+        What the file begins with.
+    largest : int
+        Most bytes that it may have; 0 for no limit.
+
+    Attributes
+    ----------
+    spool : Spool or None
+        None once something went wrong.
+    """
+
+    def __init__(self, folder: Path, head: bytes, largest: int) -> None:
+        self.name = str(folder / (spool_prefix(os.getpid()) + secrets.token_hex(8)))
+        self.file = self  # what pynetdicom flushes
+        self.error: NeurdicomError | None = None
+        self.spool: Spool | None = None
+        self._largest = largest
+        self._held = bytearray(head)
+        try:
+            self.spool = Spool(Path(self.name))
+        except OSError as error:
+            self._fail(Unavailable(f"the server can't keep the instance: {error.strerror}"))
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        if len(data) < HELD_BYTES:
+            self._held += data
+            if len(self._held) < HELD_BYTES:
+                return
+            data = b""
+        self._spill()
+        self._put(data)
+
+    def _spill(self) -> None:
+        held, self._held = self._held, bytearray()
+        self._put(held)
+
+    def _put(self, data: bytes | bytearray | memoryview) -> None:
+        if self.spool is None or not data:
+            return
+        if self._largest and self.spool.size + len(data) > self._largest:
+            self._fail(TooLarge(f"the instance has more than {self._largest} bytes, the most that are taken"))
+            return
+        try:
+            self.spool.write(data)
+        except OSError as error:
+            self._fail(Unavailable(f"the server can't keep the instance: {error.strerror}"))
+
+    def flush(self) -> None:
+        """Nothing: bytes are written when there are enough."""
+
+    def complete(self) -> Spool:
+        """Give the spool with all of it; `close` still has to be called. Raises what went wrong."""
+        self._spill()
+        if self.spool is None:
+            raise self.error or Malformed("the dataset has been dropped")
+        return self.spool
+
+    def close(self) -> None:
+        """Let go of it, deleted unless it was committed. Idempotent."""
+        self._held = bytearray()
+        if self.spool is not None:
+            self.spool.discard()
+
+    def _fail(self, error: NeurdicomError) -> None:
+        log.warning("an instance is not kept: %s", error)
+        self.error = error
+        self.close()
+        self.spool = None
+
+
+def drop_spool(folder: Path, pid: int) -> None:
+    """Delete what a process that has ended left in the spool."""
+    for file in folder.glob(f"{spool_prefix(pid)}*"):
+        file.unlink(missing_ok=True)
+
+
+def spool_prefix(pid: int) -> str:
+    """Give what the names of a DIMSE process's spool files begin with."""
+    return f"dimse-{pid}-"
