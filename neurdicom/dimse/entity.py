@@ -1,18 +1,22 @@
 """The application entity of a DIMSE process: an SCP and an SCU. Importing this loads the whole protocol."""
 
 import socket
+from pathlib import Path
 from typing import Any
 
 from neurdicom.dimse.ipc.contract import ProcessSettings
-from neurdicom.dimse.ipc.link import Link, ServerOperation
+from neurdicom.dimse.ipc.link import Link, Operator, ServerOperation
 from neurdicom.dimse.scp.acceptor import Acceptor
+from neurdicom.dimse.scp.commitment import report
+from neurdicom.dimse.scp.storage import StorageProvider
 from neurdicom.dimse.scu.operations import ServiceClassUser
 from neurdicom.dimse.scu.requestor import Requestor
-from neurdicom.dimse.ul.library import configure_library
+from neurdicom.dimse.ul.local import LocalUser, configure_library
+from neurdicom.dimse.ul.tls import acceptor_context, requestor_context
 
 
 class ApplicationEntity:
-    """Whoever speaks with remote nodes in a DIMSE process.
+    """The SCP and the SCU of a DIMSE process, wired.
 
     Parameters
     ----------
@@ -23,9 +27,22 @@ class ApplicationEntity:
 
     def __init__(self, link: Link, settings: ProcessSettings) -> None:
         configure_library(debug=settings.log_level == "debug")
-        requestor = Requestor.of(settings)
-        self._acceptor = Acceptor(link, settings, requestor)
-        self._user = ServiceClassUser(requestor)
+        local = LocalUser(settings.ae_title, settings.timeout, Path(settings.spool), settings.largest)
+        files = (settings.certificate, settings.key, settings.ca)
+        requestor = Requestor(local, requestor_context(*files))
+        storage = StorageProvider(link)
+        self._acceptor = Acceptor(
+            link, requestor, storage, any_class=settings.storage == "any", tls=acceptor_context(*files)
+        )
+        user = ServiceClassUser(requestor, storage.serve)
+        self._operators: dict[str, Operator] = {
+            "echo": user.echo,
+            "find": user.find,
+            "send": user.send,
+            "get": user.get,
+            "move": user.move,
+            "report": lambda operation: report(requestor, operation),
+        }
 
     def accept(self, sock: socket.socket, arrival: dict[str, Any]) -> None:
         """Serve a connection that the server accepted."""
@@ -33,7 +50,7 @@ class ApplicationEntity:
 
     def perform(self, verb: str, operation: ServerOperation) -> Any:
         """Do what the server asked for; `verb` is one of `neurdicom.dimse.__main__.VERBS`."""
-        return getattr(self._user, verb)(operation)
+        return self._operators[verb](operation)
 
     def close(self, grace: float) -> None:
         """End the associations; what is under way gets `grace` seconds."""

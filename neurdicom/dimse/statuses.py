@@ -1,9 +1,9 @@
 """The one table from our errors to DIMSE statuses (PS3.7 C, PS3.4 B.2.3)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
 
 from neurdicom.dicom.query.attributes import BY_FIELD
 from neurdicom.errors import (
@@ -79,16 +79,14 @@ def code_of(error: NeurdicomError, table: Mapping[type[NeurdicomError], int] = T
     return next(table[kind] for kind in type(error).__mro__ if kind in table)
 
 
-def status_of(error: NeurdicomError) -> Dataset:
-    """The status of an error, with an Error Comment and, where one is to blame, the Offending Element."""
-    status = Dataset()
-    status.Status = code_of(error)
-    status.ErrorComment = comment(str(error))
+def write_error(response: Any, error: NeurdicomError, table: Mapping[type[NeurdicomError], int] = TABLE) -> None:
+    """Write an error into a response: status, Error Comment and, where an element is to blame, Offending Element."""
+    response.Status = code_of(error, table)
+    response.ErrorComment = comment(str(error))
     keyword = BY_FIELD[error.field].keyword if error.field in BY_FIELD else error.field
     tag = tag_for_keyword(keyword) if keyword else None
-    if tag is not None and status.Status in (DOES_NOT_MATCH, CANNOT_UNDERSTAND):
-        status.OffendingElement = [tag]
-    return status
+    if tag is not None and response.Status in (DOES_NOT_MATCH, CANNOT_UNDERSTAND):
+        response.OffendingElement = [tag]
 
 
 def comment(text: str) -> str:

@@ -28,7 +28,7 @@ class ServerOperation:
     body : bytes
         Bytes that came with it.
     cancelled : threading.Event
-        Set when the server no longer wants it; the operation ends as soon as it can.
+        Set when the server no longer wants it; the operation ends as soon as it can. `when_cancelled` tells of it.
     """
 
     def __init__(self, link: "Link", number: int, arguments: dict[str, Any], body: bytes) -> None:
@@ -37,6 +37,19 @@ class ServerOperation:
         self.body = body
         self.cancelled = threading.Event()
         self._number = number
+        self._on_cancel: list[Callable[[], None]] = []
+
+    def when_cancelled(self, callback: Callable[[], None]) -> None:
+        """Have something called, from another thread and perhaps twice, when the operation is cancelled."""
+        self._on_cancel.append(callback)
+        if self.cancelled.is_set():
+            callback()
+
+    def cancel(self) -> None:
+        """Note that the server no longer wants the operation."""
+        self.cancelled.set()
+        for callback in list(self._on_cancel):
+            callback()
 
     def emit(self, data: Any) -> None:
         """Send an event to the server. Raises `Unavailable` when it is gone."""
@@ -139,7 +152,7 @@ class Link:
             for answer in list(self._waiting.values()):
                 answer.set_exception(Unavailable("the server is gone"))
             for operation in list(self._running.values()):
-                operation.cancelled.set()
+                operation.cancel()
 
     def _take(self, control: dict[str, Any], body: bytes) -> None:
         if "answer" in control:
@@ -152,7 +165,7 @@ class Link:
                 answer.set_result((control["result"], body))
         elif "cancel" in control:
             if (operation := self._running.get(control["cancel"])) is not None:
-                operation.cancelled.set()
+                operation.cancel()
         else:
             self._begin(control, body)
 

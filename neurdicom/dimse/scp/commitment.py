@@ -21,8 +21,7 @@ from neurdicom.dimse.statuses import (
     RESOURCE_LIMITATION,
     SUCCESS,
     NoSuchAction,
-    code_of,
-    comment,
+    write_error,
 )
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotFound, PeerFailed
@@ -64,8 +63,7 @@ def serve_commitment(exchange: Exchange, request: N_ACTION, context: Any, link: 
         link.call("commit", "\n".join(references).encode("ascii"), calling=exchange.assoc.peer, transaction=transaction)
     except NeurdicomError as error:
         log.warning("a request of %s for storage commitment is refused: %s", exchange.assoc.peer, error)
-        response.Status = code_of(error, NORMALIZED)
-        response.ErrorComment = comment(str(error))
+        write_error(response, error, NORMALIZED)
     exchange.respond(response, context.context_id)
 
 
@@ -123,7 +121,7 @@ def report(requestor: Requestor, operation: ServerOperation) -> None:
     ):
         # Whatever roles it answers with: some know of no role selection, and take reports all the same.
         context = exchange.assoc.accepted_contexts[0]
-        dataset = _information(operation.arguments["transaction"], requestor.ae_title, held, refused)
+        dataset = _information(operation.arguments["transaction"], requestor.local.ae_title, held, refused)
         event: Any = N_EVENT_REPORT()
         event.MessageID = _MESSAGE_ID
         event.AffectedSOPClassUID, event.AffectedSOPInstanceUID = SOP_CLASS, SOP_INSTANCE

@@ -74,7 +74,7 @@ def transfer_syntaxes() -> frozenset[UID]:
     )
 
 
-def is_storage(uid: UID, *, any_class: bool) -> bool:
+def is_storage(uid: str, *, any_class: bool) -> bool:
     """Tell whether instances of a SOP class are stored; with `any_class`, whatever is not known as something else."""
     return uid in storage_classes() or (any_class and uid not in UID_dictionary)
 

@@ -24,7 +24,7 @@ from neurdicom.dimse.identifier import (
     model_of,
 )
 from neurdicom.dimse.ipc.link import Link
-from neurdicom.dimse.statuses import PROCESSING_FAILURE, SUCCESS, status_of
+from neurdicom.dimse.statuses import PROCESSING_FAILURE, SUCCESS, write_error
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError
 
@@ -141,10 +141,8 @@ class _Responder:
 
 def fill(response: Any, error: NeurdicomError) -> None:
     """Write an error into a response to C-FIND, C-MOVE or C-GET."""
-    status = status_of(error)
-    response.Status = UNABLE if status.Status == PROCESSING_FAILURE else status.Status
-    response.ErrorComment = status.ErrorComment
-    if "OffendingElement" in status:
-        response.OffendingElement = status.OffendingElement
-    elif error.field and re.fullmatch("[0-9A-F]{8}", error.field):
+    write_error(response, error)
+    if response.Status == PROCESSING_FAILURE:
+        response.Status = UNABLE
+    if response.OffendingElement is None and error.field and re.fullmatch("[0-9A-F]{8}", error.field):
         response.OffendingElement = [int(error.field, 16)]

@@ -6,7 +6,6 @@ from contextlib import closing
 from io import BytesIO
 from typing import Any, cast
 
-from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.sop_class import Verification
@@ -27,11 +26,10 @@ from neurdicom.dimse.identifier import (
 )
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import ServerOperation
-from neurdicom.dimse.scp.commitment import report
-from neurdicom.dimse.scp.storage import on_store
 from neurdicom.dimse.scu.proposals import MOST_CONTEXTS, storage_proposals
 from neurdicom.dimse.scu.requestor import Requestor, as_failure
 from neurdicom.dimse.scu.send import Instance, StorageSender
+from neurdicom.dimse.ul.association import Service
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError, PeerFailed
 
@@ -55,10 +53,13 @@ class ServiceClassUser:
     ----------
     requestor : Requestor
         Opens associations.
+    store : Service
+        Serves the C-STORE requests that come within a C-GET.
     """
 
-    def __init__(self, requestor: Requestor) -> None:
+    def __init__(self, requestor: Requestor, store: Service) -> None:
         self._requestor = requestor
+        self._store = store
 
     def echo(self, operation: ServerOperation) -> float:
         """C-ECHO: the seconds that it took, association included."""
@@ -138,10 +139,6 @@ class ServiceClassUser:
         """C-MOVE to ourselves; an event whenever the peer tells how far it has come."""
         self._retrieve(operation, C_MOVE, [model.move for model in _models(operation)], [], [])
 
-    def report(self, operation: ServerOperation) -> None:
-        """N-EVENT-REPORT on a request for storage commitment."""
-        report(self._requestor, operation)
-
     def _retrieve(
         self,
         operation: ServerOperation,
@@ -153,13 +150,13 @@ class ServiceClassUser:
         remote = Remote.from_wire(operation.arguments["remote"])
         contexts = [*map(_context, classes), *storage]
         with as_failure(remote), self._requestor.associate(remote, contexts, roles) as exchange:
-            exchange.assoc.bind(evt.EVT_C_STORE, on_store, [operation.link])
+            exchange.assoc.find_service = lambda kind, sop_class: self._store if kind is C_STORE else None
             context = _first(exchange, remote, classes)
             syntax = str(context.transfer_syntax[0])
             request = _request(kind, context, operation)
             if kind is C_MOVE:
-                request.MoveDestination = self._requestor.ae_title
-            patience = _PATIENCE * self._requestor.timeout
+                request.MoveDestination = self._requestor.local.ae_title
+            patience = _PATIENCE * self._requestor.local.timeout
             cancel = Cancelling(operation, exchange, context)
             with exchange.request(request, context.context_id, patience=patience, meanwhile=cancel) as messages:
                 for context_id, message in messages:
@@ -177,6 +174,7 @@ class Cancelling:
         self._exchange = exchange
         self._context = context
         self._asked = False
+        operation.when_cancelled(exchange.look)
 
     def __call__(self) -> None:
         if self._operation.cancelled.is_set():

@@ -31,9 +31,6 @@ _P_DATA = 0x04
 #: Message Control Headers of the fragments of a dataset (PS3.8 E.2).
 _MORE, _LAST = b"\0", b"\2"
 
-#: Seconds between looks at what else there is while a peer is silent.
-_TICK = 0.2
-
 
 def _pass() -> None:
     """Do nothing meanwhile."""
@@ -66,8 +63,7 @@ class Exchange:
     @property
     def alive(self) -> bool:
         """The association is open, as far as is known."""
-        assoc = self.assoc
-        return bool(assoc.dul.is_alive() and not assoc.is_aborted and not assoc.acse.is_aborted())
+        return self.assoc.is_open
 
     def context(self, abstract_syntax: str, transfer_syntax: str = "") -> Any:
         """The accepted context in which we may ask for a SOP class, None if there is none."""
@@ -95,6 +91,10 @@ class Exchange:
             raise Disconnected("the peer ended the association")
         self.assoc.dimse.send_msg(primitive, context_id)
 
+    def look(self) -> None:
+        """Have `meanwhile` of a request that waits called, from any thread."""
+        self.assoc.dimse.look()
+
     def cancel(self, message_id: int, context_id: int) -> None:
         """Ask for an operation under way to be cancelled."""
         primitive = C_CANCEL()
@@ -118,14 +118,14 @@ class Exchange:
         patience : float, optional
             Seconds that the peer may be silent; by default the usual timeout.
         meanwhile : callable
-            Called before each message, and every now and then while the peer is silent.
+            Called before each message, and after each `look`.
 
         Raises
         ------
         Disconnected
             The association ended or the peer was silent for too long; the association is aborted.
         """
-        with self._alone():
+        with self.assoc.invoking():
             self.respond(primitive, context_id)
             yield iter(lambda: self._next(patience, meanwhile), None)
 
@@ -155,7 +155,7 @@ class Exchange:
         if most < SMALLEST_PDU:
             self.assoc.close()
             raise Disconnected(f"the peer takes PDUs of {most} bytes, in which no message can be sent")
-        with self._alone(), _opened(file) as pieces:
+        with self.assoc.invoking(), _opened(file) as pieces:
             held = bytearray()
             for primitive in message.encode_msg(context.context_id, most):
                 for context_id, value in primitive.presentation_data_value_list:
@@ -183,33 +183,18 @@ class Exchange:
         self.assoc.dul.send_data(pdus)
 
     def _next(self, patience: float | None = None, meanwhile: Callable[[], None] = _pass) -> tuple[int, Any]:
-        patience = patience or self.assoc.dimse_timeout or _TICK
-        deadline = time.monotonic() + patience
+        seconds: float = patience or self.assoc.dimse_timeout
+        deadline = time.monotonic() + seconds
         while self.alive or not self.assoc.dimse.msg_queue.empty():
             meanwhile()
             try:
-                context_id, message = self.assoc.dimse.msg_queue.get(timeout=_TICK)
+                arrived = self.assoc.dimse.take(max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                if time.monotonic() < deadline:
-                    continue
                 self.assoc.close()
-                raise Disconnected(f"no answer within {patience:g} s") from None
-            self.assoc.dul.wake()  # it reads nothing while messages wait
-            if message is not None and context_id is not None:
-                return context_id, message
+                raise Disconnected(f"no answer within {seconds:g} s") from None
+            if arrived is not None:
+                return arrived
         raise Disconnected("the peer ended the association")
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep the association's own thread from taking the messages, as pynetdicom's `send_c_*` do."""
-        assoc = self.assoc
-        assoc._reactor_checkpoint.clear()
-        while not assoc._is_paused and assoc.is_alive():
-            time.sleep(0.0001)
-        try:
-            yield
-        finally:
-            assoc._reactor_checkpoint.set()
 
 
 def store_request(

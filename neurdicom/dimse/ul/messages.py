@@ -3,7 +3,7 @@
 import logging
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ
@@ -12,10 +12,8 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from neurdicom.dicom.codec.file_meta import file_meta
 from neurdicom.dimse.ul.incoming import Incoming
+from neurdicom.dimse.ul.lifecycle import StatefulAssociation
 from neurdicom.errors import Malformed
-
-if TYPE_CHECKING:
-    from neurdicom.dimse.ul.association import Association
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +41,14 @@ class Messages(DIMSEServiceProvider):
 
     Parameters
     ----------
-    assoc : Association
+    assoc : StatefulAssociation
     folder : Path
         Where spool files lie.
     largest : int
         Most bytes that an instance may have; 0 for no limit.
     """
 
-    def __init__(self, assoc: "Association", folder: Path, largest: int) -> None:
+    def __init__(self, assoc: StatefulAssociation, folder: Path, largest: int) -> None:
         super().__init__(assoc)
         self.message: Any = None
         self._folder = folder
@@ -62,6 +60,33 @@ class Messages(DIMSEServiceProvider):
     def is_full(self) -> bool:
         """Whether the peer has sent more requests than it may; then nothing is read until one is served."""
         return bool(self.msg_queue.qsize() >= MAX_WAITING)
+
+    def take(self, timeout: float | None = None) -> tuple[int, Any] | None:
+        """Take the next message with its presentation context's id.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait for one.
+
+        Returns
+        -------
+        tuple or None
+            None when there is something else to look at: `look` was called, or the association has ended.
+
+        Raises
+        ------
+        queue.Empty
+            None came in time.
+        """
+        context_id, message = self.msg_queue.get(timeout=timeout)
+        if self.msg_queue.qsize() == MAX_WAITING - 1:
+            self.dul.wake()  # it read nothing while there were more
+        return None if message is None else (context_id, message)
+
+    def look(self) -> None:
+        """Have whoever waits for a message look at what else there is."""
+        self.msg_queue.put((None, None))
 
     @property
     def is_idle(self) -> bool:
@@ -131,7 +156,7 @@ class Messages(DIMSEServiceProvider):
 
     def close(self) -> None:
         """Drop what has arrived and was not served."""
-        waiting: list[Any] = [primitive._dataset_file for _, primitive in self.msg_queue.queue if primitive is not None]
+        waiting = [primitive._dataset_file for _, primitive in self.msg_queue.queue if primitive is not None]
         self.msg_queue.queue.clear()
         if self.message is not None:
             waiting.append(self.message._data_set_file)
@@ -139,6 +164,12 @@ class Messages(DIMSEServiceProvider):
         for incoming in waiting:
             if isinstance(incoming, Incoming):
                 incoming.close()
+
+
+def incoming_of(request: Any) -> Incoming | None:
+    """Give the dataset of a C-STORE request; None if it has none."""
+    incoming = request._dataset_file
+    return incoming if isinstance(incoming, Incoming) else None
 
 
 def _store_success(response: C_STORE) -> bytes:

@@ -8,24 +8,22 @@ import logging
 import os
 import queue
 import select
-import socket
 import ssl
 import struct
 import threading
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+from pynetdicom.timer import Timer
 
 from neurdicom.dimse.ul.items import without_unknown_items
-
-if TYPE_CHECKING:
-    from neurdicom.dimse.ul.association import Association
+from neurdicom.dimse.ul.lifecycle import StatefulAssociation
+from neurdicom.dimse.ul.messages import Messages
+from neurdicom.dimse.ul.transport import HEAD_BYTES, cut
 
 log = logging.getLogger(__name__)
 
@@ -41,154 +39,46 @@ LONGEST_OTHER = 1024
 _P_DATA = 0x04
 _ASSOCIATE = (0x01, 0x02)
 _HEAD = struct.Struct(">BxI")
-_HEAD_BYTES = _HEAD.size
 _LONGEST = {0x01: LONGEST_ASSOCIATE, 0x02: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
 
 #: Transport connection closed, ARTIM timer expired, PDU invalid (PS3.8 9.2.2).
 _ENDS = ("Evt17", "Evt18", "Evt19")
 
-#: Seconds between looks at the timers.
-_TICK = 0.5
+#: Seconds that a peer gets to end a connection whose association is over (Sta13), before we do.
+_LINGER = 0.5
 
 
 class PduTooLong(ValueError):
     """A peer announces a PDU that is longer than it may be."""
 
 
-def cut(sock: socket.socket) -> None:
-    """End a connection that another thread may be using TLS on."""
-    with suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+class Deadline(Timer):
+    """A timer of pynetdicom that says how long there is to wait for it."""
 
+    def __init__(self, timeout: float | None) -> None:
+        super().__init__(timeout)
+        self._is_running = False
 
-class Transport(AssociationSocket):
-    """A connection that is read in large pieces, with a time limit for each PDU.
+    def start(self) -> None:
+        """Start, or start anew."""
+        super().start()
+        self._is_running = True
 
-    Parameters
-    ----------
-    assoc : Association
-    seconds : float
-        In which a PDU has to arrive once it began, and a piece of one has to be taken by the peer.
-    client_socket : socket, optional
-        Of an acceptor: connected, TLS done.
-    address : AddressInformation, optional
-        Of a requestor: the local address to connect from.
-    """
-
-    def __init__(
-        self,
-        assoc: "Association",
-        seconds: float,
-        client_socket: socket.socket | None = None,
-        address: AddressInformation | None = None,
-    ) -> None:
-        super().__init__(assoc, client_socket, address)
-        self._seconds = seconds
-        self._tls: threading.Lock | None = None
-        if client_socket is not None:
-            self._prepare()
-
-    def _prepare(self) -> None:
-        sock = self.socket
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(self._seconds)
-            if isinstance(sock, ssl.SSLSocket):  # OpenSSL does not bear a read and a write at the same time
-                self._tls = threading.Lock()
-
-    def connect(self, primitive: T_CONNECT) -> None:
-        """Connect to the peer."""
-        super().connect(primitive)
-        self._prepare()
+    def stop(self) -> None:
+        """Stop; a timer that is stopped does not expire."""
+        super().stop()
+        self._is_running = False
 
     @property
-    def ready(self) -> bool:
-        """Whether there is something to read, or the connection has ended."""
-        if self.socket is None or not self._is_connected:
-            return False
-        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
-            return True
-        poller = select.poll()
-        try:
-            poller.register(self.socket, select.POLLIN)
-        except ValueError:  # closed by another thread
-            self.event_queue.put("Evt17")
-            return False
-        return bool(poller.poll(0))
+    def expired(self) -> bool:
+        """Whether the time is over."""
+        seconds = self.seconds
+        return seconds is not None and seconds <= 0
 
-    def recv(self, nr_bytes: int, into: bytearray | None = None) -> memoryview:
-        """Read the head or the body of a PDU.
-
-        Parameters
-        ----------
-        nr_bytes : int
-            How much.
-        into : bytearray, optional
-            Where to put it; large enough.
-
-        Returns
-        -------
-        memoryview
-            What was read; less than asked for when the connection ended.
-
-        Raises
-        ------
-        OSError
-            The connection broke, or it took too long.
-        """
-        view = memoryview(bytearray(nr_bytes) if into is None else into)[:nr_bytes]
-        deadline = time.monotonic() + self._seconds
-        got = 0
-        while got < nr_bytes:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"a PDU takes longer than {self._seconds:g} s")
-            count = self._read_into(view[got:])
-            if not count:
-                break
-            got += count
-            if got < nr_bytes or nr_bytes == _HEAD_BYTES:
-                self._acknowledge()
-        return view[:got]
-
-    def _acknowledge(self) -> None:
-        """Have what came acknowledged at once.
-
-        DCMTK writes the head and the body of a PDU apart, and its system keeps the second back until the first is
-        acknowledged (Nagle), which ours would do after 40 ms.
-        """
-        with suppress(OSError):
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-    def _read_into(self, view: memoryview) -> int:
-        sock: socket.socket = self.socket
-        if self._tls is None:
-            return sock.recv_into(view)
-        poller = select.poll()
-        poller.register(sock, select.POLLIN)
-        while True:
-            # What has come may be no data but TLS's own: nobody may wait for more with the lock held.
-            with self._tls:
-                sock.settimeout(0)
-                try:
-                    return sock.recv_into(view)
-                except ssl.SSLWantReadError:
-                    pass
-                finally:
-                    sock.settimeout(self._seconds)
-            if not poller.poll(self._seconds * 1000):
-                raise TimeoutError(f"nothing came for {self._seconds:g} s")
-
-    def send(self, bytestream: bytes | bytearray) -> None:
-        """Send a PDU; what goes wrong is told as Evt17, as the original does."""
-        try:
-            assert self.socket is not None
-            if self._tls is None:
-                self.socket.sendall(bytestream)
-            else:
-                with self._tls:
-                    self.socket.sendall(bytestream)
-        except (OSError, AssertionError):
-            self.event_queue.put("Evt17")
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that are left, none of them when it has expired; None when it does not run or has no end."""
+        return max(0.0, self.remaining) if self._is_running and self.timeout is not None else None
 
 
 class _Data:
@@ -219,9 +109,12 @@ class UpperLayer(DULServiceProvider):
     and a slow peer slows the sender down instead of filling a queue.
     """
 
-    def __init__(self, assoc: "Association") -> None:
+    def __init__(self, assoc: StatefulAssociation, messages: Messages) -> None:
         super().__init__(assoc)
+        self._messages = messages
+        self.artim_timer, self._idle_timer = Deadline(None), Deadline(None)  # the association sets their timeouts
         self._kill_thread = False
+        self._is_finishing = False
         self._acting = threading.RLock()
         self._ringing = threading.Lock()
         self._bell: int | None = None
@@ -233,14 +126,26 @@ class UpperLayer(DULServiceProvider):
         super().kill_dul()
         self.wake()
 
-    def stop_dul(self) -> bool:
-        """End the reading thread if the association is over (Sta1)."""
-        if not self._is_over:
-            return False
-        self.kill_dul()
-        if threading.current_thread() is not self:
+    def finish(self) -> None:
+        """Have the reading thread end as soon as the association is over (Sta1), and wait for its end."""
+        self._is_finishing = True
+        self.wake()
+        if self.is_alive() and threading.current_thread() is not self:
             self.join()
-        return True
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the reading thread ends, or has ended; this is told before those that wait are woken."""
+        return bool(self._kill_thread)
+
+    def restart_idle_timer(self) -> None:
+        """Let the peer's silence begin now."""
+        self._idle_timer.restart()
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """Seconds for which the peer may go on being silent; None for any time."""
+        return self._idle_timer.seconds
 
     def hang_up(self) -> None:
         """End the connection without a word; the reading thread notices."""
@@ -282,14 +187,16 @@ class UpperLayer(DULServiceProvider):
         self.assoc._dul_ready.set()
         try:
             opened = False
-            while not self._kill_thread and not (opened and self._is_over):
+            while not self._kill_thread and not ((opened or self._is_finishing) and self._is_over):
                 self._step(bell)
                 opened = opened or not self._is_over
-                if not (self.assoc.dimse.msg_queue.empty() and self.to_user_queue.empty()):
-                    self.assoc.awake.set()  # not for each PDU: waking a thread costs more than taking one
+                if not (self._messages.msg_queue.empty() and self.to_user_queue.empty()):
+                    self.assoc.notice()  # not for each PDU: waking a thread costs more than taking one
         finally:
             self._kill_thread = True
-            self.to_user_queue.put(None)  # who waits for what comes now, such as a request, waits in vain
+            # Who waits for what comes now, such as a request or a response, waits in vain.
+            self.to_user_queue.put(None)
+            self._messages.look()
             self.assoc.awake.set()
             with self._ringing:  # nobody may write to what gets this number next
                 self._bell = None
@@ -312,20 +219,22 @@ class UpperLayer(DULServiceProvider):
             self._break_off(error)
 
     def _wait(self, bell: int) -> None:
-        """Wait for the peer, for a bell, or for the next look at the timers."""
-        sock = self.socket.socket if self.socket is not None else None
+        """Wait for the peer, for a bell, or for a timer."""
+        connection = self.socket
+        sock = connection.socket if connection is not None and connection.is_connected else None
         if not self.event_queue.empty() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
             return
         poller = select.poll()
         poller.register(bell, select.POLLIN)
-        if sock is not None and sock.fileno() >= 0 and self._takes_more():
+        if sock is not None and self._takes_more():
             poller.register(sock, select.POLLIN)
-        if any(descriptor == bell for descriptor, _ in poller.poll(_TICK * 1000)):
+        seconds = _LINGER if self.state_machine.current_state == "Sta13" else self.artim_timer.seconds
+        if any(descriptor == bell for descriptor, _ in poller.poll(None if seconds is None else seconds * 1000)):
             os.eventfd_read(bell)
 
     def _takes_more(self) -> bool:
         """Whether the peer may send: not while it has requests waiting that it should not have sent yet."""
-        return self.state_machine.current_state == "Sta13" or not self.assoc.dimse.is_full
+        return self._is_finishing or self.state_machine.current_state == "Sta13" or not self._messages.is_full
 
     def _is_transport_event(self) -> bool:
         return self._takes_more() and super()._is_transport_event()
@@ -333,8 +242,8 @@ class UpperLayer(DULServiceProvider):
     def _read_pdu_data(self) -> None:
         """Read a PDU, and note the event that it is. Raises `PduTooLong`."""
         try:
-            head = self.socket.recv(_HEAD_BYTES)
-            kind, length = _HEAD.unpack(head) if len(head) == _HEAD_BYTES else (0, 0)
+            head = self.socket.recv(HEAD_BYTES)
+            kind, length = _HEAD.unpack(head) if len(head) == HEAD_BYTES else (0, 0)
             if length > _LONGEST.get(kind, LONGEST_OTHER):
                 raise PduTooLong(f"a PDU of type {kind:02X}H and {length} bytes")
             if kind == _P_DATA and length > len(self._buffer):
