@@ -136,7 +136,8 @@ class Components:
     def services(self) -> list[object]:
         """List those that handlers may declare."""
         groups = (self.tools, self.archive, self.retrieval, self.processing, self.network, self.background)
-        return [self.users, self.executor, self.dimse, *(getattr(group, each.name) for group in groups for each in fields(group))]
+        grouped = (getattr(group, each.name) for group in groups for each in fields(group))
+        return [self.users, self.executor, self.dimse, *grouped]
 
 
 def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Executor) -> Components:
