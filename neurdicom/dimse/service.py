@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neurdicom.config import Settings
+from neurdicom.coordination import BackgroundTasks
 from neurdicom.dimse.ipc.backend import DimseBackend
 from neurdicom.dimse.ipc.pool import DimseProcessPool
 from neurdicom.dimse.ul.tls import acceptor_context
@@ -43,7 +44,7 @@ class DimseService:
         self._pool = pool
         self._backend = backend
         self._sockets: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("a DIMSE connection is lost")
         self._held = 0  # connections that wait for a process
         self.address = ""
 
@@ -116,9 +117,7 @@ class DimseService:
                 log.warning("a DIMSE connection can't be accepted: %s", error)
                 return
             self._held += 1
-            task = asyncio.create_task(self._place(sock, remote))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._place(sock, remote))
 
     async def _place(self, sock: socket.socket, remote: Any) -> None:
         """Give a connection to a process; it is closed when there is none, or there are too many."""
@@ -136,5 +135,4 @@ class DimseService:
         """Take no more connections, let what is under way end within `grace` seconds, end the processes."""
         self._stop_listening()
         await self._pool.close(grace)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.drain()

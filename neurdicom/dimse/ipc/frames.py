@@ -48,14 +48,14 @@ def unpack_head(head: bytes) -> tuple[int, int]:
     return control, body
 
 
-def error_as_json(error: NeurdicomError) -> dict[str, Any]:
+def error_to_wire(error: NeurdicomError) -> dict[str, Any]:
     """The wire form of one of our errors."""
     retryable = getattr(error, "retryable", None)
     return {"code": error.code, "message": str(error), "field": error.field, "retryable": retryable}
 
 
-def error_from_json(json: dict[str, Any]) -> NeurdicomError:
-    """The error that `error_as_json` was given, of the same class."""
+def error_from_wire(json: dict[str, Any]) -> NeurdicomError:
+    """The error that `error_to_wire` was given, of the same class."""
     kind = _ERRORS.get(json["code"], NeurdicomError)
     if issubclass(kind, PeerFailed):
         return kind(json["message"], retryable=bool(json["retryable"]))

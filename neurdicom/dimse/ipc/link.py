@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.dimse.ipc.frames import HEAD, error_as_json, error_from_json, pack, unpack_head
+from neurdicom.dimse.ipc.frames import HEAD, error_from_wire, error_to_wire, pack, unpack_head
 from neurdicom.errors import NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class Link:
             if answer is None:
                 return
             if "error" in control:
-                answer.set_exception(error_from_json(control["error"]))
+                answer.set_exception(error_from_wire(control["error"]))
             else:
                 answer.set_result((control["result"], body))
         elif "cancel" in control:
@@ -180,10 +180,10 @@ class Link:
         try:
             answer["result"] = self.operators[verb](operation)
         except NeurdicomError as error:
-            answer["error"] = error_as_json(error)
+            answer["error"] = error_to_wire(error)
         except Exception as error:
             log.exception("%s failed", verb)
-            answer["error"] = error_as_json(NeurdicomError(f"{verb} failed: {error!r}"))
+            answer["error"] = error_to_wire(NeurdicomError(f"{verb} failed: {error!r}"))
         self._running.pop(number, None)
         if number:
             try:

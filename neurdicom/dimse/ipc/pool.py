@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.config import Settings
+from neurdicom.coordination import BackgroundTasks, Periodic
 from neurdicom.dimse.ipc.backend import DimseBackend
 from neurdicom.dimse.ipc.contract import ProcessSettings
 from neurdicom.dimse.ipc.process import DimseProcess
@@ -55,8 +56,8 @@ class DimseProcessPool:
         self._processes: list[DimseProcess] = []
         self._numbers = count(1)
         self._starting: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ticker: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks("what a DIMSE process left is not cleaned up")
+        self._idle = Periodic(self._end_idle, IDLE_SECONDS / 4, "an idle DIMSE process is not ended")
         self._keeps_one = False
         self._closing = False
 
@@ -77,7 +78,7 @@ class DimseProcessPool:
         """
         self._backend = backend
         self._keeps_one = keep_one
-        self._ticker = asyncio.create_task(self._end_idle())
+        self._idle.start()
         if keep_one:
             self._start_another()
 
@@ -143,34 +144,28 @@ class DimseProcessPool:
 
     def _ended(self, backend: DimseBackend, process: DimseProcess) -> None:
         self._processes.remove(process)
-        task = asyncio.create_task(backend.left(process))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(backend.left(process))
         if self._keeps_one and not self._processes:
             self._start_another(0.0 if process.was_used else RESTART_SECONDS)
 
     async def _end_idle(self) -> None:
         """End processes that have had nothing to do for a while; the last one, if it has grown, for a new one."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(IDLE_SECONDS / 4)
-            for process in list(self._processes):
-                if process.load or not process.ready or loop.time() - process.idle_since < IDLE_SECONDS:
-                    continue
-                others = any(other.ready for other in self._processes if other is not process)
-                if not others and not process.was_used:
-                    continue
-                if others or not self._keeps_one:
-                    await process.stop(0.0)
-                elif self._starting is None:
-                    self._start()  # one more than usual, for a moment
+        now = asyncio.get_running_loop().time()
+        for process in list(self._processes):
+            if process.load or not process.ready or now - process.idle_since < IDLE_SECONDS:
+                continue
+            others = any(other.ready for other in self._processes if other is not process)
+            if not others and not process.was_used:
+                continue
+            if others or not self._keeps_one:
+                await process.stop(0.0)
+            elif self._starting is None:
+                self._start()  # one more than usual, for a moment
 
     async def close(self, grace: float) -> None:
         """End the processes; what is under way gets `grace` seconds."""
         self._closing = True
-        if self._ticker is not None:
-            self._ticker.cancel()
+        self._idle.cancel()
         await self._started()
         await asyncio.gather(*(process.stop(grace) for process in list(self._processes)))
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.drain()

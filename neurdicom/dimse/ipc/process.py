@@ -14,8 +14,9 @@ from typing import Any
 
 import orjson
 
+from neurdicom.coordination import BackgroundTasks
 from neurdicom.dimse.ipc.contract import ProcessSettings
-from neurdicom.dimse.ipc.frames import HEAD, error_as_json, error_from_json, pack, unpack_head
+from neurdicom.dimse.ipc.frames import HEAD, error_from_wire, error_to_wire, pack, unpack_head
 from neurdicom.errors import NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class DimseProcess:
         self._on_end = on_end
         self._numbers = count(1)
         self._operations: dict[int, asyncio.Queue[tuple[dict[str, Any], bytes]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks("a DIMSE process is not served")
         self.ended = asyncio.Event()
 
     @property
@@ -96,7 +97,7 @@ class DimseProcess:
         self._reader, self._writer = await asyncio.open_connection(sock=connection, limit=1 << 20)
         self._send({"ask": 0, "verb": "begin", "arguments": settings.to_wire()})
         self.ready = True
-        self._later(self._serve())
+        self._tasks.start(self._serve())
 
     def hand_over(self, sock: socket.socket, number: int, remote: Any) -> bool:
         """Give it an accepted connection; the caller's socket stays the caller's. Tells whether it went."""
@@ -135,7 +136,7 @@ class DimseProcess:
                     continue
                 done = True
                 if "error" in control:
-                    raise error_from_json(control["error"])
+                    raise error_from_wire(control["error"])
                 yield "result", control["result"]
                 return
         finally:
@@ -174,7 +175,7 @@ class DimseProcess:
                 body = await self._reader.readexactly(size) if size else b""
                 number = control.get("event", control.get("answer"))
                 if number is None:
-                    self._later(self._answer(control, body))
+                    self._tasks.start(self._answer(control, body))
                 elif number in self._operations:
                     self._operations[number].put_nowait((control, body))
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -191,12 +192,10 @@ class DimseProcess:
         status = await self._process.wait()
         if not expected or status:
             log.warning("the DIMSE process %d ended with status %d", self.pid, status)
-        gone = error_as_json(Unavailable("the DIMSE process has ended"))
+        gone = error_to_wire(Unavailable("the DIMSE process has ended"))
         for queue in self._operations.values():
             queue.put_nowait(({"error": gone}, b""))
-        others = self._tasks - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others)  # what it asked for last may be in the middle of a commit
+        await self._tasks.drain()  # what it asked for last may be in the middle of a commit
         self._on_end(self)
         self.ended.set()
 
@@ -209,17 +208,12 @@ class DimseProcess:
                 result, extra = result
             answer["result"] = result
         except NeurdicomError as error:
-            answer["error"] = error_as_json(error)
+            answer["error"] = error_to_wire(error)
         except Exception as error:  # a fault of ours must not leave a peer without an answer
             log.exception("the answer to %s failed", verb)
-            answer["error"] = error_as_json(NeurdicomError(f"internal error: {error!r}"))
+            answer["error"] = error_to_wire(NeurdicomError(f"internal error: {error!r}"))
         if control["ask"] and not self._writer.is_closing():
             self._send(answer, extra)
-
-    def _later(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 async def result_of(operation: AsyncIterator[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Spool files of instances that arrive by C-STORE; the server too imports this, which needs nothing of the protocol."""
+"""Spool files of instances that arrive by C-STORE; free of the protocol, since the server cleans up with it."""
 
 import logging
 import os
