@@ -19,7 +19,7 @@ from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scp.commitment import serve_commitment
 from neurdicom.dimse.scp.contexts import accept, is_storage
 from neurdicom.dimse.scp.find import negotiated, serve_find
-from neurdicom.dimse.scp.retrieve import Retrieval
+from neurdicom.dimse.scp.retrieve import RetrieveOperation
 from neurdicom.dimse.scp.storage import StorageProvider
 from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.statuses import SUCCESS
@@ -147,7 +147,7 @@ class Acceptor:
 
     def _retrieve(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc):
-            Retrieval(Exchange(assoc), request, context, self._link, self._requestor).serve()
+            RetrieveOperation(Exchange(assoc), request, context, self._link, self._requestor).serve()
 
     def _commit(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc):

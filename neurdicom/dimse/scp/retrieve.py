@@ -34,7 +34,7 @@ MOST_INSTANCES = 0xFFFF
 _FAILED_LIST = "00080058"
 
 
-class Retrieval:
+class RetrieveOperation:
     """One C-MOVE or C-GET request.
 
     Parameters

@@ -109,7 +109,8 @@ class StatefulAssociation(association.Association):
                 yield
             finally:
                 self.happen(AssociationEvent.INVOKED)
-                self.awake.set()
+                if not (self.dimse.msg_queue.empty() and self.dul.to_user_queue.empty()):
+                    self.awake.set()  # of which `notice` said nothing
 
     def release(self) -> None:
         """Release the association; as the original, without its wait for the association's own thread."""
