@@ -286,4 +286,4 @@ class UpperLayer(DULServiceProvider):
         if self.socket is not None and self.socket.socket is not None:
             self.socket.send(abort.encode())
         self.assoc.break_off()
-        self._kill_thread = True
+        self.kill_dul()
