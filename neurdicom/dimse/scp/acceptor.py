@@ -237,8 +237,10 @@ class Acceptor:
             for assoc in self._associations():
                 assoc.drain(_QUIET_SECONDS)
             self._changed.wait_for(lambda: not self._associations(), grace)
-            for assoc in self._associations():
-                assoc.close()
+            left = self._associations()
+        for assoc in left:  # which may take as long as a peer that takes nothing
+            assoc.close()
+        with self._changed:
             self._changed.wait_for(lambda: not self._associations(), _QUIET_SECONDS)
 
     def _associations(self) -> list[Association]:
