@@ -214,7 +214,9 @@ def compose_processing(
     return ProcessingServices(process, results)
 
 
-def compose_network(settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices) -> NodeServices:
+def compose_network(
+    settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices
+) -> NodeServices:
     """Make what speaks with remote nodes."""
     nodes = NodeService(storage.documents)
     transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
