@@ -213,13 +213,13 @@ class ProcessJobs:
         """
         for field in given.keys() - set(_FIELDS):
             raise Invalid(f"unknown field {field[:64]!r}; known are {', '.join(_FIELDS)}", field=field[:64])
-        tool_type, id = _tool_of(given)
+        tool_type, id = tool_of(given)
         tool = self._process.tool(tool_type, id)
         params = {} if given.get("params") is None else given["params"]
         if not isinstance(params, Mapping):
             raise Invalid(f"params is {str(params)[:80]!r}; an object is expected", field="params")
         converted = self._process.convert(tool, {}, params)
-        request = RunRequest(tool_type=tool_type, tool=id, params=converted, **_options_of(given))
+        request = RunRequest(tool_type=tool_type, tool=id, params=converted, **options_of(given))
         default = Level.SERIES if tool.level == "series" else Level.INSTANCE
         return request, Selection.from_dict(given, default=default)
 
@@ -273,7 +273,7 @@ def _parse_document(document: Mapping[str, Any]) -> tuple[RunRequest, Selection]
     return RunRequest.from_document(document), Selection.from_dict(document)
 
 
-def _tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
+def tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
     """Read the plugin or the model that a client's request names. Raises `Invalid`."""
     named = [tool for tool in TOOLS if given.get(tool) is not None]
     if len(named) != 1:
@@ -285,7 +285,7 @@ def _tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
     return tool, given[tool]
 
 
-def _options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """Read the options of a client's request: `format`, `store`, `cache`, `frame`. Raises `Invalid`."""
     options = {name: given.get(name, default) for name, default in OPTIONS.items()}
     formats = (*FORMATS, DICOM)

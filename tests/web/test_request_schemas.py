@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from neurdicom.processing.request import options_of, tool_of
 from schemathesis import GenerationMode
 
 from neurdicom.app import ROUTES
@@ -19,6 +18,7 @@ from neurdicom.dicomweb.search_query import read_search
 from neurdicom.errors import Invalid
 from neurdicom.http.parameters import Parameter
 from neurdicom.nodes.fields import parse_node
+from neurdicom.processing.jobs import options_of, tool_of
 from neurdicom.processing.value_query import FILTERS
 from neurdicom.processing.value_query import parse_filters as parse_result_filters
 from neurdicom.web.listing import LISTS
