@@ -109,29 +109,33 @@ def _delete(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> int:
 
 
 def _query(db: sqlite3.Connection, kind: str, query: DocumentQuery) -> DocumentPage:
-    indexed = bool(query.conditions) or query.order == "creation"
-    chosen, arguments = _numbers(kind, query) if indexed else _rows(kind, query)
-    page = [-1 if query.limit is None else query.limit, query.offset]
     order = "DESC" if query.descending else "ASC"
-    if not indexed:
-        # In the order of the primary key: what the offset skips is not read.
-        statement = f"SELECT value FROM document WHERE {chosen} ORDER BY key {order} LIMIT ? OFFSET ?"
-        tables = f"document WHERE {chosen}"
+    if query.conditions or query.order == "creation":
+        numbers, arguments = _numbers(kind, query)
+        chosen, page = f"({numbers})", _page_of_numbers(numbers, query.order, order)
     else:
-        column = "number" if query.order == "creation" else "key"
-        tables = f"({chosen})"
-        keyed = tables if query.order == "creation" else f"{tables} JOIN termed USING (number)"
-        statement = (
-            f"SELECT value FROM (SELECT number FROM {keyed} ORDER BY {column} {order} LIMIT ? OFFSET ?) AS page"
-            " JOIN termed ON termed.number = page.number"
-            " JOIN document ON document.kind = termed.kind AND document.key = termed.key"
-            f" ORDER BY termed.{column} {order}"
-        )
-    items = [orjson.loads(value) for (value,) in db.execute(statement, (*arguments, *page))]
+        where, arguments = _rows(kind, query)
+        chosen = f"document WHERE {where}"
+        page = f"SELECT value FROM {chosen} ORDER BY key {order} LIMIT ? OFFSET ?"
+    limit = -1 if query.limit is None else query.limit
+    items = [orjson.loads(value) for (value,) in db.execute(page, (*arguments, limit, query.offset))]
     total = None
     if query.needs_count(len(items)):
-        (total,) = db.execute(f"SELECT count(*) FROM {tables}", arguments).fetchone()
+        (total,) = db.execute(f"SELECT count(*) FROM {chosen}", arguments).fetchone()
     return query.page(items, total)
+
+
+#: Joins that have SQLite look up the documents of numbers, and never walk all documents in search of numbers.
+_TO_TERMED = "CROSS JOIN termed ON termed.number = chosen.number"
+_TO_DOCUMENT = f"{_TO_TERMED} CROSS JOIN document ON document.kind = termed.kind AND document.key = termed.key"
+
+
+def _page_of_numbers(numbers: str, by: str, order: str) -> str:
+    """Write the query for a page of indexed documents, of which only those in the page are looked up."""
+    column = "chosen.number" if by == "creation" else "termed.key"
+    tables = f"({numbers}) AS chosen" if by == "creation" else f"({numbers}) AS chosen {_TO_TERMED}"
+    page = f"SELECT chosen.number FROM {tables} ORDER BY {column} {order} LIMIT ? OFFSET ?"
+    return f"SELECT value FROM ({page}) AS chosen {_TO_DOCUMENT} ORDER BY {column} {order}"
 
 
 def _rows(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
@@ -142,11 +146,13 @@ def _rows(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
         clauses.append(f"document.key {'<' if query.descending else '>'} ?")
         arguments.append(query.after)
     for name, value in query.equal.items():
-        # JSON's `true` is extracted as 1, an object as its text.
-        kept = str(value).lower() if isinstance(value, bool) else _JSON_TYPES[type(value)]
-        clauses.append("json_extract(value, ?) = ? AND json_type(value, ?) = ?")
         path = f'$."{name}"'
-        arguments += [path, clean(value) if isinstance(value, str) else value, path, kept]
+        clauses.append("json_extract(value, ?) = ?")
+        arguments += [path, clean(value) if isinstance(value, str) else value]
+        if not isinstance(value, str) or value.startswith(("{", "[")):
+            # JSON's `true` is extracted as 1, an object or a list as its text.
+            clauses.append("json_type(value, ?) = ?")
+            arguments += [path, str(value).lower() if isinstance(value, bool) else _JSON_TYPES[type(value)]]
     return " AND ".join(clauses), arguments
 
 
@@ -156,8 +162,7 @@ def _numbers(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
     if not query.equal and query.after is None:
         return chosen, arguments
     where, values = _rows(kind, query)
-    joined = "termed JOIN document ON document.kind = termed.kind AND document.key = termed.key"
-    return f"SELECT number FROM {joined} WHERE number IN ({chosen}) AND {where}", [*arguments, *values]
+    return f"SELECT chosen.number FROM ({chosen}) AS chosen {_TO_DOCUMENT} WHERE {where}", [*arguments, *values]
 
 
 def _numbers_by_terms(kind: str, conditions: Sequence[TermCondition]) -> tuple[str, list[Any]]:
