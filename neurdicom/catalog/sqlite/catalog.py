@@ -86,6 +86,9 @@ class SqliteCatalog(Catalog):
     ) -> list[DescribedInstance]:
         return await self._connections.read(lambda db: instances.described(db, level, entity, after, budget))
 
+    async def headers(self, level: Level, entity: str) -> list[bytes]:
+        return await self._connections.read(lambda db: instances.headers(db, level, entity))
+
     async def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
         return await self._connections.read(lambda db: instances.samples(db, level, entities))
 

@@ -16,6 +16,7 @@ from neurdicom.catalog.projection import clean, to_json
 from neurdicom.catalog.sqlite.connection import Connections
 from neurdicom.catalog.terms import Term, TermCondition, TermRange, encode_all, term_range
 
+_KEYS = "kind = ? AND key IN (SELECT value FROM json_each(?))"
 _JSON_TYPES = {str: "text", int: "integer"}
 
 
@@ -80,9 +81,9 @@ def _index(db: sqlite3.Connection, kind: str, key: str, terms: Sequence[Term]) -
 
 def _remove_terms(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> None:
     chosen = (kind, to_json(list(keys)).decode())
-    those = "kind = ? AND key IN (SELECT value FROM json_each(?))"
-    db.execute(f"DELETE FROM term WHERE number IN (SELECT number FROM termed WHERE {those})", chosen)
-    db.execute(f"DELETE FROM termed WHERE {those}", chosen)
+    found = db.execute(f"SELECT number FROM termed WHERE {_KEYS}", chosen).fetchall()
+    db.executemany("DELETE FROM term WHERE number = ?", found)
+    db.executemany("DELETE FROM termed WHERE number = ?", found)
 
 
 def _swap(
@@ -100,9 +101,7 @@ def _swap(
 
 def _delete(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> int:
     _remove_terms(db, kind, keys)
-    chosen = (kind, to_json(list(keys)).decode())
-    those = "kind = ? AND key IN (SELECT value FROM json_each(?))"
-    return db.execute(f"DELETE FROM document WHERE {those}", chosen).rowcount
+    return db.execute(f"DELETE FROM document WHERE {_KEYS}", (kind, to_json(list(keys)).decode())).rowcount
 
 
 # -- listing -------------------------------------------------------------------------------------------------

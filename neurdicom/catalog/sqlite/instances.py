@@ -76,7 +76,19 @@ def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
     ]
 
 
+def headers(db: sqlite3.Connection, level: Level, entity: str) -> list[bytes]:
+    """See `Catalog.headers`."""
+    rows = db.execute(
+        f"SELECT data FROM {_TABLES[level]} CROSS JOIN header ON header.pk = instance.pk"
+        f" WHERE {level}.id = ? ORDER BY +instance.id",
+        (entity,),
+    )
+    return [zlib.decompress(data) for (data,) in rows]
+
+
 def _edits(db: sqlite3.Connection, chains: list[list[str]]) -> list[Edit]:
+    if db.execute("SELECT 1 FROM edit LIMIT 1").fetchone() is None:  # as in most archives
+        return []
     found = []
     for place, level in enumerate(Level):
         wanted = orjson.dumps(list({chain[place] for chain in chains})).decode()
