@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Leases:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
         Holds the documents.
     kind : str
         Kind of the documents.
@@ -58,7 +58,7 @@ class Leases:
 
     def __init__(
         self,
-        catalog: Catalog,
+        documents: Documents,
         kind: str,
         owner: str,
         *,
@@ -66,7 +66,7 @@ class Leases:
         members: tuple[str, str] = ("owner", "until"),
         nobody: str | None = None,
     ) -> None:
-        self._catalog = catalog
+        self._documents = documents
         self._kind = kind
         self._owner = owner
         self._seconds = seconds
@@ -113,14 +113,14 @@ class Leases:
     async def _change(
         self, key: str, may: Callable[[Document], bool], changes: Callable[[], Mapping[str, Any]]
     ) -> Document | None:
-        while (document := await self._catalog.get_document(self._kind, key)) is not None and may(document):
+        while (document := await self._documents.get(self._kind, key)) is not None and may(document):
             if (after := await self._swap(key, document, changes())) is not None:
                 return after
         return None
 
     async def _swap(self, key: str, before: Document, changes: Mapping[str, Any]) -> Document | None:
         after = {**before, **changes}
-        return after if await self._catalog.swap_document(self._kind, key, before, after) else None
+        return after if await self._documents.swap(self._kind, key, before, after) else None
 
 
 class Periodic:

@@ -41,11 +41,11 @@ def test_whether_a_lease_is_free(lease: Lease, free: bool) -> None:
 
 def test_one_of_many_servers_takes_a_lease(tmp_path: Path) -> None:
     async def test(catalog: Catalog) -> None:
-        await catalog.put_document("thing", "a", {"owner": None, "until": 0.0, "more": 1})
-        servers = [Leases(catalog, "thing", str(number)) for number in range(8)]
+        await catalog.documents.put("thing", {"a": {"owner": None, "until": 0.0, "more": 1}})
+        servers = [Leases(catalog.documents, "thing", str(number)) for number in range(8)]
         taken = await asyncio.gather(*(leases.take("a") for leases in servers))
         (winner,) = [number for number, document in enumerate(taken) if document is not None]
-        assert (await catalog.get_document("thing", "a") or {})["owner"] == str(winner)
+        assert (await catalog.documents.get("thing", "a") or {})["owner"] == str(winner)
         loser = servers[winner - 1]
         assert await loser.renew("a") is None
         assert await loser.release("a") is None
@@ -60,8 +60,8 @@ def test_one_of_many_servers_takes_a_lease(tmp_path: Path) -> None:
 
 def test_a_lease_that_is_not_renewed_runs_out(tmp_path: Path) -> None:
     async def test(catalog: Catalog) -> None:
-        await catalog.put_document("thing", "a", {"owner": None, "until": 0.0})
-        one, two = (Leases(catalog, "thing", name, seconds=0.1) for name in ("one", "two"))
+        await catalog.documents.put("thing", {"a": {"owner": None, "until": 0.0}})
+        one, two = (Leases(catalog.documents, "thing", name, seconds=0.1) for name in ("one", "two"))
         first = await one.take("a")
         assert await two.take("a") is None
         await asyncio.sleep(0.15)
@@ -75,8 +75,8 @@ def test_a_lease_that_is_not_renewed_runs_out(tmp_path: Path) -> None:
 def test_leases_in_documents_that_name_their_members_otherwise(tmp_path: Path) -> None:
     async def test(catalog: Catalog) -> None:
         document = {"series": "1.2", "claim": "", "claim_until": 0.0}
-        await catalog.put_document("series", "1.2", document)
-        leases = Leases(catalog, "series", "me", members=("claim", "claim_until"), nobody="")
+        await catalog.documents.put("series", {"1.2": document})
+        leases = Leases(catalog.documents, "series", "me", members=("claim", "claim_until"), nobody="")
         claimed = await leases.claim("1.2", document)
         assert claimed is not None
         assert (claimed["claim"], leases.of(claimed).owner) == ("me", "me")

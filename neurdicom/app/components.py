@@ -161,16 +161,16 @@ def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> Too
         "memory": settings.plugin_memory,
         "threads": max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers),
     }
-    models = ModelService(settings.data / "models", storage.catalog, pool, **limits)
+    models = ModelService(settings.data / "models", storage.documents, pool, **limits)
     return ToolServices(
-        PluginService(settings.data / "plugins", storage.catalog, pool, models=models, **limits), models
+        PluginService(settings.data / "plugins", storage.documents, pool, models=models, **limits), models
     )
 
 
 def compose_archive(settings: Settings, storage: Storage, results: ResultStore) -> ArchiveServices:
     """Make what takes in, finds, changes and deletes."""
     catalog, blobs = storage.catalog, storage.blobs
-    tracker = SeriesTracker(catalog, settings.stable_seconds, server_name(settings.data))
+    tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
     ingest = IngestService(catalog, blobs, tracker, partial(results.on_removed, Level.INSTANCE))
     search = SearchService(catalog)
     return ArchiveServices(
@@ -242,7 +242,7 @@ def compose_background(
         "retrieve": RetrieveRunner(peers),
         COMMITMENT: CommitmentRunner(catalog, storage.blobs, network.nodes, network.dimse_peer),
     }
-    jobs = JobService(catalog, runners, owner=server_name(settings.data))
+    jobs = JobService(storage.documents, runners, owner=server_name(settings.data))
     process_jobs = ProcessJobs(catalog, processing.process, jobs)
     return JobServices(
         jobs=jobs,

@@ -195,7 +195,7 @@ class RenderService:
     async def transcode_into(self, location: Location, transfer_syntax: str, output: Path) -> tuple[int, str]:
         """Write the file in another transfer syntax, edits applied; its size and ETag. Raises as `transcode`."""
         edits = await self._catalog.edits(location.instance) if location.edited else []
-        changes = [edit.as_dict() for edit in edits]
+        changes = [edit.to_wire() for edit in edits]
         arguments = {
             "path": str(await self._blobs.path(location.blob.key)),
             "layout": dict(location.layout),

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
-from neurdicom.catalog.terms import TermCondition, Termed
+from neurdicom.catalog.documents import Documents
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query, Value
@@ -107,7 +106,7 @@ class Edit:
     user: str
     time: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, Any]:
         """Make the JSON object that worker processes take (`dicom.edits.apply`)."""
         return {
             "level": self.level.value,
@@ -275,61 +274,3 @@ class Catalog(ABC):
     @abstractmethod
     async def known_blobs(self, keys: Sequence[str]) -> set[str]:
         """Give those of the keys that an instance refers to."""
-
-    # -- documents by the names of before; they go with their last caller ------------------------------------
-
-    async def put_document(self, kind: str, key: str, document: Mapping[str, Any]) -> None:
-        """See `Documents.put`."""
-        await self.documents.put(kind, {key: document})
-
-    async def add_document(self, kind: str, key: str, document: Mapping[str, Any]) -> bool:
-        """See `Documents.add`."""
-        return await self.documents.add(kind, key, document)
-
-    async def get_document(self, kind: str, key: str) -> dict[str, Any] | None:
-        """See `Documents.get`."""
-        return await self.documents.get(kind, key)
-
-    async def find_documents(self, kind: str, **equal: str | int | bool) -> list[dict[str, Any]]:
-        """See `Documents.query`."""
-        return (await self.documents.query(kind, DocumentQuery(equal))).items
-
-    async def list_documents(
-        self, kind: str, where: Mapping[str, str], *, limit: int, offset: int = 0, descending: bool = False
-    ) -> Any:
-        """See `Documents.query`."""
-        return await self.documents.query(kind, DocumentQuery(where, limit=limit, offset=offset, descending=descending))
-
-    async def swap_document(
-        self, kind: str, key: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
-    ) -> bool:
-        """See `Documents.swap`."""
-        return await self.documents.swap(kind, key, before, after)
-
-    async def delete_document(self, kind: str, key: str) -> bool:
-        """See `Documents.delete`."""
-        return bool(await self.documents.delete(kind, key))
-
-    async def delete_documents(self, kind: str, keys: Sequence[str]) -> int:
-        """See `Documents.delete`."""
-        return await self.documents.delete(kind, *keys)
-
-    async def put_documents(self, kind: str, documents: Sequence[Termed]) -> None:
-        """See `Documents.put`."""
-        await self.documents.put(kind, {each.key: IndexedDocument(each.document, each.terms) for each in documents})
-
-    async def search_documents(
-        self, kind: str, conditions: Sequence[TermCondition], *, limit: int, offset: int = 0, descending: bool = False
-    ) -> Any:
-        """See `Documents.query`."""
-        query = DocumentQuery({}, conditions, "creation", limit=limit, offset=offset, descending=descending)
-        return await self.documents.query(kind, query)
-
-    async def documents_after(self, kind: str, key: str, *, limit: int) -> list[dict[str, Any]]:
-        """See `Documents.query`."""
-        return (await self.documents.query(kind, DocumentQuery(after=key, limit=limit, counted=False))).items
-
-    @property
-    def is_exclusive(self) -> bool:
-        """See `Documents.is_exclusive`."""
-        return self.documents.is_exclusive

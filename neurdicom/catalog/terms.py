@@ -5,9 +5,9 @@ comparison is a range of texts: adapters need one index, and agree on what match
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 Scalar = str | float
 Term = tuple[str, Scalar]
@@ -37,19 +37,6 @@ class TermCondition:
     name: str
     op: Operator
     values: tuple[Scalar, ...]
-
-
-#: The names of before; they go with their last caller.
-Having = TermCondition
-
-
-@dataclass(frozen=True, slots=True)
-class Termed:
-    """See `documents.IndexedDocument`."""
-
-    key: str
-    document: Mapping[str, Any]
-    terms: Sequence[Term]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.coordination import LEASE_SECONDS, Leases
 from neurdicom.errors import Conflict
 
@@ -57,7 +57,7 @@ class JobLeases:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
         Holds the documents.
     owner : str
         The server's name, the same after a restart: what it held when it died it takes back at once.
@@ -65,25 +65,25 @@ class JobLeases:
         Time that a lease holds; it is renewed several times within.
     """
 
-    def __init__(self, catalog: Catalog, owner: str, *, seconds: float = LEASE_SECONDS) -> None:
-        self._catalog = catalog
-        self._leases = Leases(catalog, _KIND, owner, seconds=seconds)
+    def __init__(self, documents: Documents, owner: str, *, seconds: float = LEASE_SECONDS) -> None:
+        self._documents = documents
+        self._leases = Leases(documents, _KIND, owner, seconds=seconds)
 
     async def add(self, job: str, user: str, kind: str, *, not_before: float = 0.0) -> JobLease:
         """Let a job be run by whichever server takes it. Raises `Conflict` while it has a lease already."""
         lease = JobLease(job, user, not_before=not_before, kind=kind)
-        if not await self._catalog.add_document(_KIND, job, lease.to_document()):
+        if not await self._documents.add(_KIND, job, lease.to_document()):
             raise Conflict("the job is about to run, or about to end; ask again in a moment")
         return lease
 
     async def free(self) -> list[JobLease]:
         """List the leases that this server may take, in the order of the jobs."""
-        documents = await self._catalog.find_documents(_KIND)
+        documents = (await self._documents.query(_KIND)).items
         return [JobLease.from_document(document) for document in documents if self._leases.is_free(document)]
 
     async def count_of(self, user: str) -> int:
         """Count a user's jobs that are not over."""
-        return sum(document["user"] == user for document in await self._catalog.find_documents(_KIND))
+        return sum(document["user"] == user for document in (await self._documents.query(_KIND)).items)
 
     async def take(self, job: str) -> JobLease | None:
         """Take a job; None if another server holds it, or if it is over."""
@@ -107,7 +107,7 @@ class JobLeases:
 
     async def remove(self, job: str) -> None:
         """Delete the lease of a job that is over."""
-        await self._catalog.delete_document(_KIND, job)
+        await self._documents.delete(_KIND, job)
 
 
 def _lease(document: Mapping[str, Any] | None) -> JobLease | None:

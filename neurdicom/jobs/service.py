@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.coordination import Periodic
 from neurdicom.errors import Conflict
 from neurdicom.jobs.events import JobEvents
@@ -40,7 +40,7 @@ class JobService:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
         Keeps the jobs.
     runners : Mapping[str, Runner]
         By kind of job.
@@ -58,11 +58,11 @@ class JobService:
     """
 
     def __init__(
-        self, catalog: Catalog, runners: Mapping[str, Runner], *, owner: str, backoff: Backoff | None = None
+        self, documents: Documents, runners: Mapping[str, Runner], *, owner: str, backoff: Backoff | None = None
     ) -> None:
-        self._store = JobStore(catalog)
+        self._store = JobStore(documents)
         self._runners = runners
-        self._leases = JobLeases(catalog, owner)
+        self._leases = JobLeases(documents, owner)
         self.results = ResultReader(self._store, runners)
         self.events = JobEvents(self._store, self.results)
         self._executor = JobExecutor(self._store, self._leases, runners, backoff or Backoff(), self.events.publish)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import DocumentQuery, Documents
 from neurdicom.errors import NotFound
 from neurdicom.jobs.items import Chunk
 from neurdicom.jobs.job import Job, made_at
@@ -24,22 +24,22 @@ KEEP_RECORDS = 10_000
 class JobStore:
     """The documents of jobs: `job` by id, `job_items` and `job_log` by id and number."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
 
     async def save(self, job: Job) -> None:
         """Write a job's record."""
-        await self._catalog.put_document(_JOBS, job.id, job.to_document())
+        await self._documents.put(_JOBS, {job.id: job.to_document()})
 
     async def save_progress(self, record: Mapping[str, Any], items: Mapping[str, Any] | None) -> None:
         """Write a job's document after that of some of its items."""
         if items is not None:
-            await self._catalog.put_document(_ITEMS, _key(record["id"], items["number"]), items)
-        await self._catalog.put_document(_JOBS, record["id"], record)
+            await self._documents.put(_ITEMS, {_key(record["id"], items["number"]): items})
+        await self._documents.put(_JOBS, {record["id"]: record})
 
     async def find(self, job: str) -> Job | None:
         """A job by id."""
-        document = await self._catalog.get_document(_JOBS, job)
+        document = await self._documents.get(_JOBS, job)
         return None if document is None else Job.from_document(document)
 
     async def get(self, job: str) -> Job:
@@ -51,32 +51,33 @@ class JobStore:
 
     async def log_page(self, job: str, number: int) -> list[int]:
         """Some of a job's log; nothing where it does not go that far."""
-        document = await self._catalog.get_document(_LOGS, _key(job, number))
+        document = await self._documents.get(_LOGS, _key(job, number))
         return [] if document is None else list(document["items"])
 
     async def save_log_page(self, job: str, number: int, items: list[int]) -> None:
         """Write some of a job's log."""
-        await self._catalog.put_document(_LOGS, _key(job, number), {"items": items})
+        await self._documents.put(_LOGS, {_key(job, number): {"items": items}})
 
     async def list(
         self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True
     ) -> tuple[list[Job], int]:
         """A page of the jobs whose fields are these, and how many there are."""
-        page = await self._catalog.list_documents(_JOBS, where, limit=limit, offset=offset, descending=newest_first)
+        query = DocumentQuery(where, limit=limit, offset=offset, descending=newest_first)
+        page = await self._documents.query(_JOBS, query)
         return [Job.from_document(document) for document in page.items], page.total
 
     async def remove(self, job: str) -> bool:
         """Forget a job with its items; False if it is unknown."""
         await self.remove_items(job)
-        return await self._catalog.delete_document(_JOBS, job)
+        return bool(await self._documents.delete(_JOBS, job))
 
     async def save_chunk(self, job: str, chunk: Chunk) -> None:
         """Write some of a job's items."""
-        await self._catalog.put_document(_ITEMS, _key(job, chunk.number), chunk.to_document())
+        await self._documents.put(_ITEMS, {_key(job, chunk.number): chunk.to_document()})
 
     async def chunk(self, job: str, number: int) -> Chunk:
         """Some of a job's items. Raises `NotFound`."""
-        document = await self._catalog.get_document(_ITEMS, _key(job, number))
+        document = await self._documents.get(_ITEMS, _key(job, number))
         if document is None:
             raise NotFound(f"the items {number} of the job {job} are gone")
         return Chunk.from_document(document)
@@ -85,10 +86,10 @@ class JobStore:
         """Forget a job's items and its log. From the last to the first, so that none is overlooked in a second try."""
         for kind in (_LOGS, _ITEMS):
             number = 0
-            while await self._catalog.get_document(kind, _key(job, number)) is not None:
+            while await self._documents.get(kind, _key(job, number)) is not None:
                 number += 1
             for each in reversed(range(number)):
-                await self._catalog.delete_document(kind, _key(job, each))
+                await self._documents.delete(kind, _key(job, each))
 
 
 async def purge(store: JobStore) -> None:

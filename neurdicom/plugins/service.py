@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from neurdicom.blobs.base import Spool
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.errors import Conflict, Invalid, NotFound, PluginError, PluginFailed
 from neurdicom.plugins.plugin_zip import PluginZip
@@ -42,7 +42,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
     ----------
     folder : Path
         Where packages are kept, and nothing else.
-    catalog : Catalog
+    documents : Documents
         Keeps one document for each of them.
     pool : WorkerPool
         Loads and runs them.
@@ -62,9 +62,9 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
     noun: ClassVar[ToolType]
 
     def __init__(
-        self, folder: Path, catalog: Catalog, pool: WorkerPool, *, timeout: float, memory: int, threads: int = 1
+        self, folder: Path, documents: Documents, pool: WorkerPool, *, timeout: float, memory: int, threads: int = 1
     ) -> None:
-        self._catalog = catalog
+        self._documents = documents
         self._pool = pool
         self._timeout = timeout
         self._memory = memory
@@ -111,7 +111,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
 
     async def open(self) -> None:
         """Take them from the catalog, and delete files that none of them needs."""
-        for document in await self._catalog.find_documents(self.noun):
+        for document in (await self._documents.query(self.noun)).items:
             try:
                 self._registry.put(self._from_document(document))
             except Invalid as error:
@@ -172,7 +172,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
                 version = await self._prove(await self._unpack(spool))
                 async with self._changes:
                     is_new = self._registry.find(version.id) is None
-                    await self._catalog.put_document(self.noun, version.id, version.to_document())
+                    await self._documents.put(self.noun, {version.id: version.to_document()})
                     self._registry.put(version)
         finally:
             if digest in self._retiring and not self._registry.is_wanted(digest):
@@ -188,7 +188,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         """Remove one; requests that run it get their answers. Raises `NotFound`."""
         async with self._changes:
             self._registry.get(id)
-            await self._catalog.delete_document(self.noun, id)
+            await self._documents.delete(self.noun, id)
             self._registry.remove(id)
         log.info("%s %s is removed", self.noun, id)
 
@@ -246,7 +246,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
             quarantined = self._registry.record_failure(version, error)
             if quarantined is not None:
                 log.error("%s %s is quarantined: %s", self.noun, version.id, quarantined.problem)
-                await self._catalog.put_document(self.noun, version.id, quarantined.to_document())
+                await self._documents.put(self.noun, {version.id: quarantined.to_document()})
 
     def _start_retiring(self, digest: str) -> None:
         if digest not in self._retiring:

@@ -90,7 +90,7 @@ class Resolver:
             location.blob.sha256,
             location.layout,
             frame,
-            tuple(edit.as_dict() for edit in edits),
+            tuple(edit.to_wire() for edit in edits),
         )
 
     async def _whole_instance(self, instance: str) -> tuple[Input, ...]:
@@ -125,7 +125,7 @@ class Resolver:
             location.blob.sha256,
             location.layout,
             None,
-            tuple(edit.as_dict() for edit in located.edits),
+            tuple(edit.to_wire() for edit in located.edits),
             known | {"modality": series.get("modality")},
         )
 

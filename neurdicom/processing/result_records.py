@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.terms import Having, Termed
+from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
+from neurdicom.catalog.terms import TermCondition
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result import KeptResult
 
@@ -28,11 +29,11 @@ class ResultRecords:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
         self._held: OrderedDict[str, tuple[KeptResult, int]] = OrderedDict()
         self._held_bytes = 0
         self._writes = 0
@@ -44,7 +45,7 @@ class ResultRecords:
             self._held.move_to_end(result)
             return held[0]
         writes = self._writes
-        document = await self._catalog.get_document(DOCUMENTS, result)
+        document = await self._documents.get(DOCUMENTS, result)
         if document is None:
             return None
         record = KeptResult.from_document(document)
@@ -57,10 +58,9 @@ class ResultRecords:
         self._writes += 1
         try:
             if renewed:
-                await self._catalog.delete_documents(DOCUMENTS, renewed)
-            await self._catalog.put_documents(
-                DOCUMENTS, [Termed(record.id, record.to_document(), record.terms()) for record in records]
-            )
+                await self._documents.delete(DOCUMENTS, *renewed)
+            documents = {record.id: IndexedDocument(record.to_document(), record.terms()) for record in records}
+            await self._documents.put(DOCUMENTS, documents)
         except BaseException:
             for record in records:
                 self._let_go(record.id)
@@ -74,27 +74,26 @@ class ResultRecords:
         self._writes += 1
         for result in results:
             self._let_go(result)
-        await self._catalog.delete_documents(DOCUMENTS, results)
+        await self._documents.delete(DOCUMENTS, *results)
         self._writes += 1
 
     async def search(
-        self, conditions: Sequence[Having], *, limit: int, offset: int = 0, descending: bool = False
+        self, conditions: Sequence[TermCondition], *, limit: int, offset: int = 0, descending: bool = False
     ) -> tuple[list[KeptResult], int]:
         """Find a page of the records that meet all conditions, in the order of their making, and count them."""
-        page = await self._catalog.search_documents(
-            DOCUMENTS, conditions, limit=limit, offset=offset, descending=descending
-        )
+        query = DocumentQuery({}, conditions, "creation", limit=limit, offset=offset, descending=descending)
+        page = await self._documents.query(DOCUMENTS, query)
         return [KeptResult.from_document(document) for document in page.items], page.total
 
     async def all(self) -> AsyncIterator[list[KeptResult]]:
         """Yield all records, some at a time; those that are read may be changed meanwhile."""
-        last = ""
-        while documents := await self._catalog.documents_after(DOCUMENTS, last, limit=_PAGE):
-            last = documents[-1]["id"]
-            yield [KeptResult.from_document(document) for document in documents]
+        pages = DocumentQuery(after="", limit=_PAGE, counted=False)
+        while found := (await self._documents.query(DOCUMENTS, pages)).items:
+            pages = replace(pages, after=found[-1]["id"])
+            yield [KeptResult.from_document(document) for document in found]
 
     def _hold(self, record: KeptResult) -> None:
-        if not self._catalog.is_exclusive:
+        if not self._documents.is_exclusive:
             return
         self._let_go(record.id)
         size = 2000 + 150 * len(record.sources) + 2 * record.value_size + 100 * len(record.values)
@@ -164,7 +163,7 @@ class Provenance:
         tools = [(result.tool_type, result.tool), *(("model", model) for model in result.uses)]
         for kind, tool in tools:
             if (kind, tool) not in self._tools:
-                self._tools[kind, tool] = await self._catalog.get_document(kind, tool) is not None
+                self._tools[kind, tool] = await self._catalog.documents.get(kind, tool) is not None
         return all(self._tools[each] for each in tools)
 
 

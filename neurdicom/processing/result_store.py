@@ -11,7 +11,7 @@ import orjson
 
 from neurdicom.archive.render import PIXELS
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.terms import Having
+from neurdicom.catalog.terms import TermCondition
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.plugins.tools import ToolType
@@ -55,7 +55,7 @@ class ResultStore:
     def __init__(self, catalog: Catalog, folder: Path, pool: WorkerPool, *, size: int) -> None:
         self._catalog = catalog
         self._pool = pool
-        self._records = ResultRecords(catalog)
+        self._records = ResultRecords(catalog.documents)
         self._files = ResultFiles(folder, limit=size * _MIB)
         self._queue = WriteBehindQueue(self._write)
         self._changes = asyncio.Lock()
@@ -204,7 +204,7 @@ class ResultStore:
                 await self._files.remove(written)
                 raise
             await self._files.remove(unused)
-            if not self._catalog.is_exclusive:  # another server may have deleted a source meanwhile
+            if not self._catalog.documents.is_exclusive:  # another server may have deleted a source meanwhile
                 await self._bring_in_step(list(new.values()))
             await self._make_room()
             return [pending in done for pending in group]
@@ -215,7 +215,7 @@ class ResultStore:
         for start in range(0, len(excess), _EVICTED_AT_ONCE):
             keys = excess[start : start + _EVICTED_AT_ONCE]
             # A record may have several of them.
-            records, _ = await self._records.search([Having("body", "=", tuple(keys))], limit=len(keys))
+            records, _ = await self._records.search([TermCondition("body", "=", tuple(keys))], limit=len(keys))
             await self._records.put([record.without(set(keys)) for record in records])
             await self._files.remove(keys)
         if excess:
@@ -255,7 +255,7 @@ class ResultStore:
         return record
 
     async def page(
-        self, conditions: Sequence[Having], *, limit: int, offset: int = 0, newest_first: bool = True
+        self, conditions: Sequence[TermCondition], *, limit: int, offset: int = 0, newest_first: bool = True
     ) -> tuple[list[KeptResult], int]:
         """Find a page of the results that meet all conditions, and count them."""
         await self._queue.flush()
@@ -278,7 +278,7 @@ class ResultStore:
         found: list[str] = []
         offset = 0
         while True:
-            records, total = await self._records.search([Having(name, "=", (id,))], limit=_PAGE, offset=offset)
+            records, total = await self._records.search([TermCondition(name, "=", (id,))], limit=_PAGE, offset=offset)
             found += [one["instance"] for record in records for one in record.stored]
             offset += len(records)
             if not records or offset >= total:
@@ -307,7 +307,7 @@ class ResultStore:
         kept = 0
         while True:
             async with self._changes:
-                records, _ = await self._records.search([Having(name, "=", (value,))], limit=_PAGE, offset=kept)
+                records, _ = await self._records.search([TermCondition(name, "=", (value,))], limit=_PAGE, offset=kept)
                 left = await self._bring_in_step(records)
             if not records:
                 return

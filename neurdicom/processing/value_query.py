@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from neurdicom.catalog.terms import LONGEST, Having, Operator, Scalar, is_term
+from neurdicom.catalog.terms import LONGEST, Operator, Scalar, TermCondition, is_term
 from neurdicom.errors import Invalid
 
 #: Terms of one result's values.
@@ -124,7 +124,7 @@ def _written(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
-def parse_condition(text: str) -> Having:
+def parse_condition(text: str) -> TermCondition:
     """Parse `path operator value`, such as `measurements.volume_ml > 20`.
 
     The path's steps are separated by dots; `[n]` picks an element of a list, and a list without one stands for any of
@@ -144,10 +144,10 @@ def parse_condition(text: str) -> Having:
             field="value",
         )
     op: Operator = "=" if match["op"] == "==" else match["op"]  # type: ignore[assignment]
-    having = Having(PREFIX + _path(match["path"]), op, (_value(match["value"]),))
-    if not is_term(having.name, having.values[0]):
+    condition = TermCondition(PREFIX + _path(match["path"]), op, (_value(match["value"]),))
+    if not is_term(condition.name, condition.values[0]):
         raise Invalid(f"value: paths and texts have at most {LONGEST} characters", field="value")
-    return having
+    return condition
 
 
 def _path(text: str) -> str:
@@ -184,7 +184,7 @@ def _unquoted(text: str) -> str:
     return str(read)
 
 
-def parse_filters(given: Mapping[str, Sequence[str]]) -> list[Having]:
+def parse_filters(given: Mapping[str, Sequence[str]]) -> list[TermCondition]:
     """Parse filters by name to conditions. Raises `Invalid` with the name of the one that is wrong."""
     conditions = [_any_of(name, given[name]) for name in _EXACT if name in given]
     if "created" in given:
@@ -201,7 +201,7 @@ def _single(name: str, texts: Sequence[str]) -> str:
     return texts[0].strip()
 
 
-def _any_of(name: str, texts: Sequence[str]) -> Having:
+def _any_of(name: str, texts: Sequence[str]) -> TermCondition:
     values = [part.strip() for part in _single(name, texts).split(",")]
     if not all(values):
         raise Invalid(f"{name} is empty, or one of its parts is", field=name)
@@ -211,10 +211,10 @@ def _any_of(name: str, texts: Sequence[str]) -> Having:
         raise Invalid(
             f"{name}: at most {_MOST_ALTERNATIVES} alternatives of at most {LONGEST} characters are taken", field=name
         )
-    return Having(name, "=", tuple(values))
+    return TermCondition(name, "=", tuple(values))
 
 
-def _created(text: str) -> list[Having]:
+def _created(text: str) -> list[TermCondition]:
     """Parse an interval of times; each stands for all that begin with it."""
     first, slash, last = text.partition("/")
     if not slash:
@@ -222,8 +222,8 @@ def _created(text: str) -> list[Having]:
     first, last = (_beginning(one.strip()) for one in (first, last))
     if not (first or last):
         raise Invalid("created names no time", field="created")
-    conditions = [Having("created", ">=", (first,))] if first else []
-    return conditions + ([Having("created", "<=", (last + _LAST,))] if last else [])
+    conditions = [TermCondition("created", ">=", (first,))] if first else []
+    return conditions + ([TermCondition("created", "<=", (last + _LAST,))] if last else [])
 
 
 def _beginning(text: str) -> str:

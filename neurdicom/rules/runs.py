@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.errors import NotFound
 from neurdicom.jobs import JobService
 from neurdicom.jobs.job import now
@@ -16,32 +16,32 @@ KEPT: Final = 20
 class RunLog:
     """The runs of all rules, a document for each rule."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
 
     async def note(self, rule: str, series: str, *, job: str | None = None, error: str | None = None) -> None:
         """Note that a rule was run on a series by a job, or that it could not be run."""
         run = {"series": series, "time": now(), "job": job, "error": error}
         while True:
-            before = await self._catalog.get_document(_KIND, rule)
+            before = await self._documents.get(_KIND, rule)
             if before is None:
-                if await self._catalog.add_document(_KIND, rule, {"count": 1, "runs": [run]}):
+                if await self._documents.add(_KIND, rule, {"count": 1, "runs": [run]}):
                     return
                 continue
             if job is not None and any(one["job"] == job for one in before["runs"]):
                 return  # noted before a crash
             after = {"count": before["count"] + 1, "runs": [run, *before["runs"]][:KEPT]}
-            if await self._catalog.swap_document(_KIND, rule, before, after):
+            if await self._documents.swap(_KIND, rule, before, after):
                 return
 
     async def describe(self, rule: str, jobs: JobService) -> dict[str, Any]:
         """Describe the runs for the API: their number, and the last of them with the states of their jobs."""
-        document = await self._catalog.get_document(_KIND, rule) or {"count": 0, "runs": []}
+        document = await self._documents.get(_KIND, rule) or {"count": 0, "runs": []}
         return {"runs_count": document["count"], "runs": [await _describe(run, jobs) for run in document["runs"]]}
 
     async def remove(self, rule: str) -> None:
         """Delete the log of a rule."""
-        await self._catalog.delete_document(_KIND, rule)
+        await self._documents.delete(_KIND, rule)
 
 
 async def _describe(run: dict[str, Any], jobs: JobService) -> dict[str, Any]:

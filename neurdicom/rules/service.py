@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from neurdicom.archive.selection import Selection
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import DocumentQuery
 from neurdicom.coordination import Periodic
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
@@ -56,11 +57,12 @@ class RuleService:
         jobs: JobService,
     ) -> None:
         self._catalog = catalog
+        self._documents = catalog.documents
         self._tracker = tracker
-        self._stable = StableService(catalog, tracker, self)
+        self._stable = StableService(catalog.documents, tracker, self)
         self._processing = processing
         self._jobs = jobs
-        self._runs = RunLog(catalog)
+        self._runs = RunLog(catalog.documents)
         self._watcher = Periodic(self._refresh, _WATCH_SECONDS, "the rules can't be looked at now")
 
     async def open(self) -> None:
@@ -78,11 +80,11 @@ class RuleService:
 
     async def list(self) -> list[Rule]:
         """Every rule, in the order of their making."""
-        return [Rule.from_document(document) for document in await self._catalog.find_documents(_KIND)]
+        return [Rule.from_document(document) for document in (await self._documents.query(_KIND)).items]
 
     async def get(self, rule: str) -> Rule:
         """One rule. Raises `NotFound`."""
-        document = await self._catalog.get_document(_KIND, rule)
+        document = await self._documents.get(_KIND, rule)
         if document is None:
             raise NotFound(f"there is no rule {rule[:80]!r}")
         return Rule.from_document(document)
@@ -100,9 +102,9 @@ class RuleService:
         made = now()
         rule = Rule.from_request(request, id=new_id(), user=by.email, user_id=by.id, created=made, changed=made)
         self._check(rule)
-        if len(await self._catalog.find_documents(_KIND)) >= MAX_RULES:
+        if (await self._documents.query(_KIND, DocumentQuery(limit=0))).total >= MAX_RULES:
             raise Conflict(f"there are {MAX_RULES} rules, which is the limit")
-        await self._catalog.put_document(_KIND, rule.id, rule.to_document())
+        await self._documents.put(_KIND, {rule.id: rule.to_document()})
         await self._refresh()
         log.info("rule %s (%s) was made by %s", rule.id, rule.name, by.email)
         return rule
@@ -115,13 +117,13 @@ class RuleService:
                 request, id=before.id, user=by.email, user_id=by.id, created=before.created, changed=now()
             )
             self._check(after)
-            if await self._catalog.swap_document(_KIND, rule, before.to_document(), after.to_document()):
+            if await self._documents.swap(_KIND, rule, before.to_document(), after.to_document()):
                 await self._refresh()
                 return after
 
     async def remove(self, rule: str) -> None:
         """Delete a rule; jobs that it has made go on. Raises `NotFound`."""
-        if not await self._catalog.delete_document(_KIND, rule):
+        if not await self._documents.delete(_KIND, rule):
             raise NotFound(f"there is no rule {rule[:80]!r}")
         await self._runs.remove(rule)
         await self._refresh()

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.coordination import BackgroundTasks, Leases, Periodic
 from neurdicom.errors import NeurdicomError
 from neurdicom.jobs.job import new_id
@@ -56,7 +56,7 @@ class StableService:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
         Keeps the documents of growing series.
     tracker : SeriesTracker
         Knows which series grow here.
@@ -64,19 +64,19 @@ class StableService:
         Deals with them.
     """
 
-    def __init__(self, catalog: Catalog, tracker: SeriesTracker, observer: StableObserver) -> None:
-        self._catalog = catalog
+    def __init__(self, documents: Documents, tracker: SeriesTracker, observer: StableObserver) -> None:
+        self._documents = documents
         self._tracker = tracker
         self._observer = observer
         members = ("claim", "claim_until")
-        self._leases = Leases(catalog, KIND, tracker.server, seconds=_CLAIM_SECONDS, members=members, nobody="")
+        self._leases = Leases(documents, KIND, tracker.server, seconds=_CLAIM_SECONDS, members=members, nobody="")
         self._settler = BackgroundTasks("stable series are not dealt with any more")
         self._watcher = Periodic(self._watch, WATCH_SECONDS, "growing series can't be looked after now")
 
     async def open(self) -> None:
         """Take up what an earlier process of this server has left, and begin."""
         server = self._tracker.server
-        for document in await self._catalog.find_documents(KIND):
+        for document in (await self._documents.query(KIND)).items:
             found = GrowingSeries.from_document(document)
             if server in (found.server, found.claim) and not found.dealt:
                 self._tracker.take_up(found)
@@ -108,7 +108,7 @@ class StableService:
         if growth.state is not GrowthState.EXPECTED:
             if not (self._tracker.is_enabled or await self._observer.is_wanted()):
                 return
-            document = await self._catalog.get_document(KIND, growth.series)
+            document = await self._documents.get(KIND, growth.series)
             found = None if document is None else GrowingSeries.from_document(document)
         loop = asyncio.get_running_loop().time()
         step = next_step(growth, found, self._tracker.server, wall=time.time(), loop=loop)
@@ -136,14 +136,14 @@ class StableService:
         series, now = growth.series, time.time()
         if found is None:
             found = GrowingSeries(series, new_id(), self._tracker.server, now)
-            await self._catalog.put_document(KIND, series, found.to_document())
+            await self._documents.put(KIND, {series: found.to_document()})
         document = await self._leases.claim(series, found.to_document())
         if document is None:
             return False
         growth.on(GrowthEvent.CLAIM)
         growth.document = claimed = GrowingSeries.from_document(document)
         await self._observer.on_stable(StableSeries(series, claimed.epoch, growth.is_repeated))
-        if self._catalog.is_exclusive:
+        if self._documents.is_exclusive:
             await self._swap(claimed, None)
         else:
             await self._leases.release(series, dealt=now)
@@ -151,7 +151,7 @@ class StableService:
 
     async def _swap(self, before: GrowingSeries, after: GrowingSeries | None) -> None:
         document = None if after is None else after.to_document()
-        await self._catalog.swap_document(KIND, before.series, before.to_document(), document)
+        await self._documents.swap(KIND, before.series, before.to_document(), document)
 
     async def _watch(self) -> None:
         await self._tracker.extend()
@@ -161,7 +161,7 @@ class StableService:
     async def _take_up_abandoned(self) -> None:
         """Take up what other servers have left."""
         now = time.time()
-        for document in await self._catalog.find_documents(KIND):
+        for document in (await self._documents.query(KIND)).items:
             found = GrowingSeries.from_document(document)
             if not is_overdue(found, seconds=self._tracker.seconds, wall=now):
                 continue

@@ -11,8 +11,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.terms import Termed
+from neurdicom.catalog.documents import Documents, IndexedDocument
 from neurdicom.jobs.job import new_id
 from neurdicom.rules.growing import GrowingSeries, Growth, GrowthEvent, GrowthState
 
@@ -30,7 +29,7 @@ class SeriesTracker:
 
     Parameters
     ----------
-    catalog : Catalog
+    documents : Documents
         Keeps the documents of growing series.
     seconds : float
         Quiet time after which a series is stable.
@@ -43,11 +42,11 @@ class SeriesTracker:
         Growing series are written down.
     """
 
-    def __init__(self, catalog: Catalog, seconds: float, server: str) -> None:
+    def __init__(self, documents: Documents, seconds: float, server: str) -> None:
         self.seconds = seconds
         self.server = server
         self.is_enabled = False
-        self._catalog = catalog
+        self._documents = documents
         self._growing: dict[str, Growth] = {}  # in the order of their last arrivals
         self._settling: set[str] = set()
         self._wake = asyncio.Event()
@@ -99,7 +98,7 @@ class SeriesTracker:
         until = time.time() + self.seconds
         made = [GrowingSeries(one, new_id(), self.server, until) for one in series]
         try:
-            await self._catalog.put_documents(KIND, [Termed(one.series, one.to_document(), ()) for one in made])
+            await self._documents.put(KIND, {one.series: IndexedDocument(one.to_document()) for one in made})
         except Exception as error:  # ingest goes on, whatever it is
             log.warning("%d growing series could not be written down, only remembered: %r", len(made), error)
             return
@@ -153,5 +152,5 @@ class SeriesTracker:
             document = growth.document
             if document is not None and document.until < now and not document.claim:
                 extended = replace(document, until=now + self.seconds)
-                if await self._catalog.swap_document(KIND, series, document.to_document(), extended.to_document()):
+                if await self._documents.swap(KIND, series, document.to_document(), extended.to_document()):
                     growth.document = extended

@@ -31,7 +31,7 @@ class Input:
     frame : int or None
         Counted from 1; None: all frames.
     edits : tuple of dict
-        The edits that apply, as `catalog.base.Edit.as_dict` gives them.
+        The edits that apply, as `catalog.base.Edit.to_wire` gives them.
     attributes : Mapping[str, Any]
         Of an input of a volume, what the catalog knows of its place in space and of its pixels
         (`dicom.geometry.planes.FIELDS`).

@@ -164,7 +164,7 @@ def test_a_stopped_service_goes_on_where_it_was(opener: Opener) -> None:
         async with service(catalog, worker, owner="me") as jobs:
             job = await jobs.submit("work", {"count": 2 * CHUNK}, by=ANN)
             await when(jobs, job, lambda now: now.done > 0)
-        stopped = await JobStore(catalog).get(job.id)
+        stopped = await JobStore(catalog.documents).get(job.id)
         assert (stopped.state, stopped.done) == ("queued", sum(worker.done.values()))
         assert 0 < stopped.done < 2 * CHUNK
         async with service(catalog, worker, owner="other") as jobs:
@@ -218,7 +218,7 @@ def test_two_servers_share_the_jobs(opener: Opener, monkeypatch: pytest.MonkeyPa
 
 def test_a_lease_that_is_not_renewed_falls_to_others(opener: Opener) -> None:
     async def test(catalog: Catalog) -> None:
-        one, two = JobLeases(catalog, "one", seconds=0.2), JobLeases(catalog, "two", seconds=0.2)
+        one, two = JobLeases(catalog.documents, "one", seconds=0.2), JobLeases(catalog.documents, "two", seconds=0.2)
         await one.add("job", "ann", "work")
         takers = await asyncio.gather(*(leases.take("job") for leases in (one, two)))
         assert sum(lease is not None for lease in takers) == 1
@@ -270,7 +270,7 @@ def test_a_runner_may_be_more_patient(opener: Opener) -> None:
 
 def test_old_records_are_forgotten(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(catalog: Catalog) -> None:
-        store = JobStore(catalog)
+        store = JobStore(catalog.documents)
         ids = sorted(new_id() for _ in range(130))
         old = f"{int((made_at(ids[0]) - 31 * 86400) * 1000):012x}" + "0" * 20
         for each in (old, *ids):

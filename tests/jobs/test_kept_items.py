@@ -16,7 +16,7 @@ from neurdicom.jobs.runner import JobClass
 from neurdicom.jobs.scheduler import RunSlots
 from neurdicom.jobs.store import LOG_PAGE, JobStore
 from tests.support.catalogs import Opener, opened, run
-from tests.support.job_service import ANN, BOB, Worker, ended, leftovers, service, until_no, when
+from tests.support.job_service import ANN, BOB, Worker, ended, job_leases, leftovers, service, until_no, when
 
 
 class Keeper(Worker):
@@ -63,7 +63,7 @@ def test_results_of_a_large_job(opener: Opener) -> None:
             assert [position for position, _ in told] == list(range(LOG_PAGE - 4, total + 1))
             await jobs.cancel_or_remove(job.id, by=ANN)
             assert await leftovers(catalog) == []
-            assert await catalog.find_documents("job_log") == []
+            assert (await catalog.documents.query("job_log")).items == []
 
     run(opener, test)
 
@@ -93,7 +93,7 @@ def test_what_failed_is_run_again(opener: Opener) -> None:
             assert (job.done, job.failed, job.errors) == (800, 0, [])
             with pytest.raises(Conflict):
                 await jobs.retry(job.id, by=ANN)
-            await until_no(catalog, lambda catalog: catalog.find_documents("job_lease"))
+            await until_no(catalog, job_leases)
 
     run(opener, test)
 
@@ -105,16 +105,16 @@ def test_a_retry_that_a_crash_interrupts(opener: Opener) -> None:
         worker = Keeper(lambda item, attempt: ("bad", False) if attempt == 1 else None)
         async with service(catalog, worker, owner="me") as jobs:
             job = await ended(jobs, await jobs.submit("work", {"count": 3}, by=ANN))
-            await until_no(catalog, lambda catalog: catalog.find_documents("job_lease"))
+            await until_no(catalog, job_leases)
             await jobs._leases.add(job.id, ANN.id, "work")
         async with service(catalog, worker, owner="me") as jobs:
-            await until_no(catalog, lambda catalog: catalog.find_documents("job_lease"))
+            await until_no(catalog, job_leases)
             found = await jobs.get(job.id)
             assert (found.state, found.failed) == ("failed", 3)
             assert len((await jobs.results.page(job.id, limit=10))[0]) == 3, "its items stay"
             await jobs._leases.add(job.id, ANN.id, "work")
             found.reopen()
-            await JobStore(catalog).save(found)
+            await JobStore(catalog.documents).save(found)
         async with service(catalog, worker, owner="me") as jobs:
             assert (await ended(jobs, job)).done == 3
 

@@ -244,7 +244,7 @@ def test_what_lost_its_source_in_a_crash_goes_at_the_next_start(tmp_path: Path, 
         catalog = SqliteCatalog(path / "catalog.sqlite")
         await catalog.open()
         await catalog.delete(Level.INSTANCE, second)
-        await catalog.delete_document("plugin", "gone.plugin")
+        await catalog.documents.delete("plugin", "gone.plugin")
         await catalog.close()
 
     asyncio.run(delete_behind())
@@ -267,7 +267,7 @@ def test_what_was_stored_when_the_server_died_is_named_at_the_next_start(tmp_pat
         """As a server that died between the transactions of the instance and of its note in the record."""
         catalog = SqliteCatalog(path / "catalog.sqlite")
         await catalog.open()
-        records = ResultRecords(catalog)
+        records = ResultRecords(catalog.documents)
         record = await records.find(result)
         assert record is not None
         assert record.made == [stored]

@@ -74,7 +74,7 @@ async def service(
     catalog: Catalog, worker: Runner, *, owner: str | None = None, backoff: Backoff = QUICK
 ) -> AsyncIterator[JobService]:
     """A service that runs jobs of the kind `work`."""
-    jobs = JobService(catalog, {"work": worker}, owner=owner or uuid.uuid4().hex, backoff=backoff)
+    jobs = JobService(catalog.documents, {"work": worker}, owner=owner or uuid.uuid4().hex, backoff=backoff)
     await jobs.open()
     try:
         yield jobs
@@ -100,7 +100,12 @@ async def when(jobs: JobService, job: Job, holds: Callable[[Job], bool], *, seco
 
 async def leftovers(catalog: Catalog) -> list[dict[str, object]]:
     """Documents that jobs which are gone must not leave."""
-    return [*await catalog.find_documents("job_items"), *await catalog.find_documents("job_lease")]
+    return [*(await catalog.documents.query("job_items")).items, *await job_leases(catalog)]
+
+
+async def job_leases(catalog: Catalog) -> list[dict[str, object]]:
+    """List the leases of all servers' jobs."""
+    return (await catalog.documents.query("job_lease")).items
 
 
 async def until_no(catalog: Catalog, what: Callable[[Catalog], Awaitable[list[dict[str, object]]]]) -> None:
