@@ -4,12 +4,13 @@ from typing import Any
 from urllib.parse import quote
 
 from neurdicom.archive.selection import MAX_IDS
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, NUMBER, STRING, operation
-from neurdicom.http.parameters import Paging
+from neurdicom.http.parameters import BLANKS, Paging
 from neurdicom.http.routing import Route
 from neurdicom.nodes.fields import to_api
-from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES, RemoteService
+from neurdicom.nodes.remote import DEFAULT_MATCHES, MAX_MATCHES, UNIQUE_KEYS, RemoteService
 from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import job_answer, principal_of, send_job
@@ -91,14 +92,18 @@ _FIELDS: dict[str, Any] = {
 }
 _LEVEL = {"enum": ["PATIENT", "STUDY", "SERIES", "INSTANCE"]}
 _IDS = {"type": "array", "items": STRING, "maxItems": MAX_IDS}
-_UNIQUE_KEYS = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        keyword: {"type": "string", "minLength": 1, "maxLength": 64}
-        for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    },
-}
+_UID = {"type": "string", "pattern": r"^(?=.{1,64}$)[0-9]+(\.[0-9]+)*$"}
+_PATIENT_ID = {"type": "string", "maxLength": 64, "pattern": rf"^[^*?\\]*(?![*?\\])[^{BLANKS}][^*?\\]*$"}
+
+
+def _unique_keys(level: Level) -> list[dict[str, Any]]:
+    """Make the schemas of an entity's unique keys; below the patient's level the patient may be left out."""
+    keys = UNIQUE_KEYS[level]
+    known = dict.fromkeys(("PatientID", *keys))
+    properties = {key: _PATIENT_ID if key == "PatientID" else _UID for key in known}
+    by_name = {"type": "object", "additionalProperties": False, "required": list(keys), "properties": properties}
+    return [by_name] if len(keys) > 1 else [by_name, properties[keys[0]]]
+
 
 _ECHO = {
     "type": "object",
@@ -122,23 +127,29 @@ _QUERY = {
         "fuzzy": {**BOOLEAN, "default": False, "description": "Fuzzy matching of names, by DICOMWEB nodes that can."},
     },
 }
+_METHOD = {**_RETRIEVE, "enum": ["C-MOVE", "C-GET", "WADO-RS"]}
 _RETRIEVAL = {
     "type": "object",
     "required": ["level", "ids"],
-    "additionalProperties": False,
-    "properties": {
-        "level": _LEVEL,
-        "ids": {
-            "description": "The unique keys at the level and above, `{StudyInstanceUID, SeriesInstanceUID, ...}`, or "
-            "a list of such; at the levels of patients and studies also just the ids.",
-            "oneOf": [
-                _UNIQUE_KEYS,
-                STRING,
-                {"type": "array", "minItems": 1, "maxItems": MAX_IDS, "items": {"anyOf": [STRING, _UNIQUE_KEYS]}},
-            ],
-        },
-        "method": {**_RETRIEVE, "enum": ["C-MOVE", "C-GET", "WADO-RS"]},
-    },
+    "description": "`ids` are the unique keys at the level and above, `{StudyInstanceUID, SeriesInstanceUID, ...}`, or "
+    "a list of such; at the levels of patients and studies also just the ids.",
+    "examples": [{"level": "STUDY", "ids": ["1.2.840.113619.2.1"]}],
+    "oneOf": [
+        {
+            "additionalProperties": False,
+            "properties": {
+                "level": {"const": str(level).upper()},
+                "ids": {
+                    "anyOf": [
+                        *_unique_keys(level),
+                        {"type": "array", "minItems": 1, "maxItems": MAX_IDS, "items": {"anyOf": _unique_keys(level)}},
+                    ]
+                },
+                "method": _METHOD,
+            },
+        }
+        for level in Level
+    ],
 }
 _SENDING = {
     "type": "object",
