@@ -54,13 +54,12 @@ def entity_filter_schema(field: str) -> Schema:
     return NOT_BLANK if form is None else _whole(form)
 
 
-def conditions_schema(*levels: Level) -> Schema:
-    """Make the schema of an object of filters as the lists at these levels take them."""
-    fields = dict.fromkeys(field for level in levels for field in filter_fields(level))
+def conditions_schema(level: Level) -> Schema:
+    """Make the schema of an object of filters as the list at a level takes them."""
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {field: _condition_schema(field) for field in fields},
+        "properties": {field: _condition_schema(field) for field in filter_fields(level)},
         "examples": [{}],
     }
 

@@ -37,14 +37,33 @@ _LEFT_OUT = (
 _ACCEPTED = job_answer("The job that was made; its URL is in Location.")
 
 _IDS = {"type": "array", "items": STRING, "minItems": 1, "maxItems": MAX_IDS}
+_WITHOUT_LEVEL = {"not": {"required": ["level"]}}
+_WITHOUT_FILTERS = {"not": {"anyOf": [{"required": ["level"]}, {"required": ["filters"]}]}}
+_WITHOUT_IDS = dict.fromkeys(MANY, False)
+
+#: Either ids, or filters, which are those of a level.
+_SELECTION = [
+    {"anyOf": [{"required": [many]} for many in MANY], **_WITHOUT_FILTERS},
+    {
+        "required": ["filters"],
+        "properties": {"filters": conditions_schema(Level.INSTANCE), **_WITHOUT_IDS},
+        **_WITHOUT_LEVEL,
+    },
+    *(
+        {
+            "required": ["level", "filters"],
+            "properties": {"level": {"const": many}, "filters": conditions_schema(level), **_WITHOUT_IDS},
+        }
+        for many, level in MANY.items()
+    ),
+]
 _REQUEST: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "allOf": [
         {"oneOf": [{"required": [tool]} for tool in TOOLS]},
-        {"oneOf": [{"anyOf": [{"required": [many]} for many in MANY]}, {"required": ["filters"]}]},
+        {"anyOf": _SELECTION},
     ],
-    "dependentRequired": {"level": ["filters"]},
     "properties": {
         "plugin": {**STRING, "description": "Id of a plugin; this or `model`."},
         "model": {**STRING, "description": "Id of a model."},
@@ -56,8 +75,9 @@ _REQUEST: dict[str, Any] = {
         **dict.fromkeys(MANY, _IDS),
         "level": {"enum": list(MANY), "description": "Whose filters these are: those of the list of that name."},
         "filters": {
-            **conditions_schema(*Level),
+            "type": "object",
             "description": "Field to text, as in the list of `level`; `{}` is all that is stored.",
+            "examples": [{}],
         },
         "dry_run": {**BOOLEAN, "default": False, "description": "Count only."},
     },
