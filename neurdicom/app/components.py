@@ -43,7 +43,6 @@ from neurdicom.processing.jobs import KIND as PROCESS
 from neurdicom.processing.jobs import ProcessJobs, ProcessRunner
 from neurdicom.processing.resolve import Resolver
 from neurdicom.processing.result_store import ResultStore
-from neurdicom.processing.turns import Turns
 from neurdicom.rules import RuleService
 from neurdicom.rules.tracker import SeriesTracker
 from neurdicom.security.users import UserService
@@ -237,7 +236,7 @@ def compose_background(
     catalog = storage.catalog
     peers = Peers(network.nodes, {"DIMSE": network.dimse_peer, "DICOMWEB": network.dicomweb_peer})
     runners: dict[str, Runner] = {
-        PROCESS: ProcessRunner(catalog, processing.process, Turns(lambda: executor.slots)),
+        PROCESS: ProcessRunner(catalog, processing.process, lambda: executor.slots),
         "send": SendRunner(catalog, peers),
         "retrieve": RetrieveRunner(peers),
         COMMITMENT: CommitmentRunner(catalog, storage.blobs, network.nodes, network.dimse_peer),

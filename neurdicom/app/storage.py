@@ -11,8 +11,9 @@ from neurdicom.catalog.documents import Documents
 from neurdicom.config import Settings
 from neurdicom.data_folder import FolderLock
 from neurdicom.processing.result_files import mark_unclean
-from neurdicom.workers.executor import Executor, PoolExecutor
+from neurdicom.workers.executor import Executor
 from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.pool_executor import PoolExecutor
 
 
 def make_catalog(settings: Settings) -> Catalog:

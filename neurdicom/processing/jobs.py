@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +28,6 @@ from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.resolve import JobItems, Skipped, unit_of
 from neurdicom.processing.run import DICOM, FORMATS, OPTIONS, RunRequest, RunResult
-from neurdicom.processing.turns import Turns
 from neurdicom.security.access import Principal
 from neurdicom.workers.call import Priority
 
@@ -59,8 +58,8 @@ class ProcessRunner(Runner):
     ----------
     catalog : Catalog
     process : ProcessService
-    turns : Turns
-        Shared by all jobs.
+    slots : callable
+        How many items of a job are worth having under way at this moment.
     """
 
     backoff = Backoff(first=1.0, factor=3.0, longest=60.0, attempts=6)
@@ -68,10 +67,10 @@ class ProcessRunner(Runner):
     keeps_items = True
     save_seconds = 0.2
 
-    def __init__(self, catalog: Catalog, process: ProcessService, turns: Turns) -> None:
+    def __init__(self, catalog: Catalog, process: ProcessService, slots: Callable[[], int]) -> None:
         self._items = JobItems(catalog)
         self._process = process
-        self._turns = turns
+        self._slots = slots
         self._requests: dict[str, tuple[RunRequest, Selection]] = {}
 
     @contextmanager
@@ -123,7 +122,7 @@ class ProcessRunner(Runner):
         until: float | None = None
         try:
             while True:
-                while not stop.is_set() and len(under_way) < self._turns.places:
+                while not stop.is_set() and len(under_way) < max(1, self._slots()):
                     if (following := next(todo, None)) is None:
                         break
                     under_way.add(asyncio.create_task(self._do(job, request, *following)))
@@ -153,8 +152,7 @@ class ProcessRunner(Runner):
         level, entity = (Level.SERIES, item["series"]) if instance is None else (Level.INSTANCE, instance)
         one = replace(request, level=level, entity=entity, frame=1 if frame is None else frame)
         try:
-            async with self._turns.turn(job.user_id):
-                done = await self._run(one)
+            done = await self._run(one)
         except NeurdicomError as error:
             reason = str(error) if instance else f"series {entity}: {error}"
             failure = Failure(instance, reason, error.code)

@@ -8,15 +8,14 @@ the server finds there what the calls before it gave, and only that one has fail
 
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
-from neurdicom.errors import NeurdicomError, PluginCrashed
+from neurdicom.errors import NeurdicomError
 from neurdicom.workers import protocol
 from neurdicom.workers.arena import SIZE, Arena
-from neurdicom.workers.program import Program, Reply
 
 Answer = tuple[dict[str, Any], protocol.Body]
 
@@ -117,49 +116,18 @@ def progress(data: bytes, number: int) -> int:
     return done if batch == number else 0
 
 
-def outcomes(
-    answers: Sequence[tuple[Mapping[str, Any], bytes | memoryview]],
-    count: int,
-    program: Program,
-    error_of: Callable[[object, Program], NeurdicomError],
-) -> list[Reply | NeurdicomError | None]:
-    """For each of `count` calls its reply, or its error, or None if it was not done.
-
-    Raises
-    ------
-    PluginCrashed
-        There are more answers than calls.
-    """
-    if len(answers) > count:
-        raise PluginCrashed(f"{program.title} broke its connection: it gave {len(answers)} answers to {count} calls")
-    found: list[Reply | NeurdicomError | None] = []
-    for control, body in answers:
-        error, meta = control.get("error"), control.get("meta")
-        if error is not None:
-            found.append(error_of(error, program))
-        else:
-            found.append(Reply(meta if isinstance(meta, dict) else {}, body))
-    return found + [None] * (count - len(found))
-
-
 class Broken(Exception):
     """The worker was lost in a batch.
 
     Attributes
     ----------
     error : NeurdicomError
-        What became of the call that it was at.
+        Outcome of the call that it was at.
     answers : list
-        Of the calls before it.
+        Those of the calls before it.
     """
 
     def __init__(self, error: NeurdicomError, answers: list[tuple[dict[str, Any], bytes]]) -> None:
         super().__init__(str(error))
         self.error = error
         self.answers = answers
-
-
-def seconds_of(meta: Mapping[str, Any]) -> float:
-    """How long the worker says that the calls took; 0 where it says nothing sensible."""
-    seconds = meta.get("seconds")
-    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e6 else 0.0

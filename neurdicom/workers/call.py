@@ -1,5 +1,8 @@
-"""One call of a program: how urgent it is."""
+"""What callers say of a call beside its arguments: how urgent it is, and when nobody waits for it any more."""
 
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 
@@ -8,3 +11,49 @@ class Priority(StrEnum):
 
     INTERACTIVE = "interactive"
     BACKGROUND = "background"
+
+
+class CancellationToken:
+    """Means to stop calls that nobody waits for any more.
+
+    Whoever computes something for several requests makes one, hands it to `Executor.run` or `WorkerPool.call`, and
+    cancels it when the last request has left. A call that waits then leaves the queue at once; one that runs goes on
+    for as long as loading its program took, at least `run.GRACE` seconds, and returns its reply as usual if it has one
+    by then; otherwise its worker is ended. A call that was stopped, or that begins after the cancellation, raises
+    `asyncio.CancelledError`.
+
+    Cancelling the task that awaits a call stops the call in the same way, but drops its reply. The token ends nothing
+    but calls: what is done with a reply, such as keeping it, is not interrupted.
+
+    Attributes
+    ----------
+    is_cancelled : bool
+        Whether `cancel` was called; there is no way back.
+    """
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+        self._stops: set[Callable[[], object]] = set()
+
+    def cancel(self) -> None:
+        """Stop the calls that are under way, and all that come. Idempotent."""
+        self.is_cancelled = True
+        for stop in list(self._stops):
+            stop()
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Have `stop` called at a cancellation within the context.
+
+        Raises
+        ------
+        asyncio.CancelledError
+            The token is cancelled already.
+        """
+        if self.is_cancelled:
+            raise asyncio.CancelledError
+        self._stops.add(stop)
+        try:
+            yield
+        finally:
+            self._stops.discard(stop)

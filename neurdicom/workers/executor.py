@@ -1,17 +1,12 @@
-"""One computation of a plugin or a model, and the port to who does it: this machine's workers, or a cluster."""
+"""The port to who does the computations of plugins and models: this machine's workers, or a cluster."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from neurdicom.workers.background import BackgroundCalls
-from neurdicom.workers.call import Priority
-from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.program import Program, Reply
-from neurdicom.workers.volumes import VolumeBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +82,21 @@ class Executor(ABC):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many tasks are worth having under way at a time."""
+        """How many tasks of the background are worth having under way for one job."""
 
     def describe(self) -> dict[str, Any] | None:
         """Which cluster does tasks, and how it is; None where there is none."""
         return None
 
     @abstractmethod
-    async def run(self, task: Task) -> Reply:
+    async def run(self, task: Task, token: CancellationToken | None = None) -> Reply:
         """Do one.
+
+        Parameters
+        ----------
+        task : Task
+        token : CancellationToken, optional
+            To be cancelled when nobody waits for the task any more: it stops, or ends at once if it has come far.
 
         Raises
         ------
@@ -104,50 +105,3 @@ class Executor(ABC):
         NeurdicomError
             What a worker may report of the inputs, such as `NotAvailable`.
         """
-
-
-class PoolExecutor(Executor):
-    """Does tasks in the worker processes of this machine."""
-
-    def __init__(self, pool: WorkerPool) -> None:
-        self._pool = pool
-        self._background = BackgroundCalls(pool)
-        self._volumes = VolumeBuilder(pool)
-
-    @property
-    def slots(self) -> int:
-        """Batches for all workers while calls are short, and something that waits for the first that is free."""
-        return self._background.slots
-
-    async def run(self, task: Task) -> Reply:
-        """Do one; see `Executor.run`."""
-        if task.volume:
-            return await self._run_volume(task)
-        (one,) = task.inputs
-        arguments = {
-            "instance": one.instance,
-            "path": one.path,
-            "layout": dict(one.layout),
-            "frame": one.frame,
-            "edits": list(one.edits),
-            "params": dict(task.params),
-            "format": task.format,
-        }
-        if task.priority is Priority.BACKGROUND:
-            return await self._background.call(task.program, arguments)
-        return await self._pool.call(task.program, "process", arguments)
-
-    async def _run_volume(self, task: Task) -> Reply:
-        """Python code gets the files of the inputs, all other code their pixels in shared memory."""
-        arguments = {"params": dict(task.params), "frame": task.frame, "format": task.format}
-        if task.program.kind == "python":
-            files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
-            return await self._pool.call(task.program, "process", arguments | {"files": files}, priority=task.priority)
-        async with self._volumes.built(task) as volume:
-            arguments |= {"shape": volume.shape, "image": orjson.Fragment(volume.image)}
-            reply = await self._pool.call(
-                task.program, "process", arguments, descriptors=[volume.descriptor], priority=task.priority
-            )
-            if volume.slices != sorted(volume.slices) and reply.meta.get("stack"):
-                reply.meta["slices"] = volume.slices  # for those who derive from it: not the order of the file's frames
-            return reply

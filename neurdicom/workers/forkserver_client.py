@@ -11,6 +11,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
@@ -24,16 +25,29 @@ class End:
     refused: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Child:
-    """A worker process: its number here, our end of its socket, and the read end of what it prints to."""
+    """A worker process.
 
-    number: int
+    Attributes
+    ----------
+    kill : callable
+        Kills it and all processes of its session.
+    connection : socket
+        Our end of its socket.
+    output : int
+        The read end of what it prints to.
+    pid : int or None
+        Its process id, once there is a process.
+    """
+
+    kill: Callable[[], None]
     connection: socket.socket
     output: int
+    pid: int | None = None
 
 
-class Nursery:
+class ForkServerClient:
     """Starts worker processes by fork from a small process that is prepared for it, and tells how each ended.
 
     All methods belong to the event loop's thread. The forking process is started with the first worker or by `open`,
@@ -43,7 +57,7 @@ class Nursery:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._begins: dict[int, Callable[[int], None]] = {}
+        self._begins: dict[int, tuple[Child, Callable[[], None]]] = {}
         self._ends: dict[int, Callable[[End], None]] = {}
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._count = 0
@@ -74,13 +88,13 @@ class Nursery:
         await asyncio.to_thread(process.wait)
         self._report(End(status=signal.SIGKILL))
 
-    def spawn(self, began: Callable[[int], None], ended: Callable[[End], None]) -> Child:
+    def spawn(self, began: Callable[[], None], ended: Callable[[End], None]) -> Child:
         """Start a worker. Does not wait.
 
         Parameters
         ----------
         began : callable
-            Takes the process id, once there is a process.
+            Called once there is a process.
         ended : callable
             Called once, when the process is gone, or when there will be none.
 
@@ -99,13 +113,13 @@ class Nursery:
             raise
         ours.setblocking(False)
         os.set_blocking(read, False)
-        self._count += 1
-        self._begins[self._count], self._ends[self._count] = began, ended
-        self._send(orjson.dumps({"spawn": self._count}), [theirs.detach(), write])
-        return Child(self._count, ours, read)
+        self._count = number = self._count + 1
+        child = Child(partial(self._kill, number), ours, read)
+        self._begins[number], self._ends[number] = (child, began), ended
+        self._send(orjson.dumps({"spawn": number}), [theirs.detach(), write])
+        return child
 
-    def kill(self, number: int) -> None:
-        """Kill a worker's process and all processes of its session; `ended` follows."""
+    def _kill(self, number: int) -> None:
         if number in self._ends:
             self._send(orjson.dumps({"kill": number}), [])
 
@@ -147,7 +161,9 @@ class Nursery:
             fact = orjson.loads(data)
             number = fact["worker"]
             if "pid" in fact:
-                self._begins.pop(number)(fact["pid"])
+                child, began = self._begins.pop(number)
+                child.pid = fact["pid"]
+                began()
                 continue
             self._begins.pop(number, None)
             if (ended := self._ends.pop(number, None)) is not None:

@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from neurdicom.errors import NeurdicomError, PluginError, Unavailable
-from neurdicom.workers.call import Priority
-from neurdicom.workers.forkserver_client import Nursery
+from neurdicom.workers.call import CancellationToken, Priority
+from neurdicom.workers.forkserver_client import ForkServerClient
 from neurdicom.workers.process import GRACE, WorkerProcess, request
 from neurdicom.workers.program import Program, Reply
-from neurdicom.workers.waiting import Line
+from neurdicom.workers.run import Call, Run, batch_data
+from neurdicom.workers.scheduler import BatchSize, Scheduler
+from neurdicom.workers.worker_group import WorkerGroup, discard
+from neurdicom.workers.worker_state import WorkerState
 
 __all__ = ["Program", "Reply", "WorkerPool"]
 
@@ -23,23 +25,6 @@ _log = logging.getLogger(__name__)
 _PATIENCE: Final = 1.0
 
 _Key = tuple[str, str, str]
-
-
-@dataclass(slots=True)
-class _Group:
-    """The workers of one program, and the calls that wait for one; `background` calls are under way."""
-
-    program: Program
-    workers: set[WorkerProcess] = field(default_factory=set)
-    idle: list[WorkerProcess] = field(default_factory=list)
-    serving: set[WorkerProcess] = field(default_factory=set)
-    starting: int = 0
-    not_before: float = 0.0
-    served: float = 0.0
-    waiting: Line = field(default_factory=Line)
-    background: int = 0
-    retired: bool = False
-    empty: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class WorkerPool:
@@ -62,25 +47,29 @@ class WorkerPool:
 
     Notes
     -----
-    All methods belong to one event loop. A caller that is cancelled leaves its worker to finish; the result is dropped.
+    All methods belong to one event loop. A caller that is cancelled drops its call, as `CancellationToken` says.
     """
 
     def __init__(self, workers: int, *, total: int | None = None, idle: float = 300.0) -> None:
         self.workers = workers
         self._total = max(16, 8 * workers) if total is None else total
         self._idle_seconds = idle
-        self._nursery = Nursery()
-        self._groups: dict[_Key, _Group] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._count = 0
+        self._fork_server = ForkServerClient()
+        self._batch = BatchSize()
+        self._groups: dict[_Key, WorkerGroup] = {}
         self._leaving: WorkerProcess | None = None
         self._open = False
         self._reaper: asyncio.TimerHandle | None = None
 
+    @property
+    def slots(self) -> int:
+        """How many calls of the background are worth having under way for one job, so that batches can be made."""
+        return self._batch.slots(self.workers)
+
     async def open(self) -> None:
         """Prepare; the first workers start with the first calls."""
         self._open = True
-        self._nursery.open()
+        self._fork_server.open()
         self._reap_idle()
 
     async def close(self) -> None:
@@ -88,22 +77,17 @@ class WorkerPool:
         self._open = False
         if self._reaper is not None:
             self._reaper.cancel()
-        for group in self._groups.values():
-            while (waiter := group.waiting.popleft()) is not None:
-                self._fail(waiter, Unavailable("the server is stopping"))
+        stopping = Unavailable("the server is stopping")
         leaving = [worker for group in self._groups.values() for worker in group.workers]
         for group in self._groups.values():
-            for worker in group.idle:
-                self._discard(worker)
-            group.idle.clear()
-        busy = [worker for worker in leaving if worker.is_usable]
-        for worker in busy:
-            worker.kill(Unavailable("the server is stopping"))
+            group.fail_waiting(stopping)
+            group.discard_idle()
+        for worker in leaving:
+            if worker.state.is_usable:
+                worker.kill(stopping)
         if leaving:
             await asyncio.wait([worker.ended for worker in leaving], timeout=GRACE + 1.0)
-        await self._nursery.close()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await self._fork_server.close()
 
     async def call(
         self,
@@ -113,7 +97,9 @@ class WorkerPool:
         *,
         timeout: float | None = None,
         priority: Priority = Priority.INTERACTIVE,
+        fairness: str = "",
         descriptors: Sequence[int] = (),
+        token: CancellationToken | None = None,
     ) -> Reply:
         """Call a verb of a program in one of its workers; starts one when all are busy and there may be more.
 
@@ -128,9 +114,14 @@ class WorkerPool:
         timeout : float, optional
             Seconds from the moment that a worker takes the call; by default the program's.
         priority : Priority
-            Interactive calls go first, and have one worker more where calls of the background keep all busy.
+            Interactive calls go first, and have one worker more where calls of the background keep all busy. Short
+            calls of `process` in the background go to a worker a few at a time.
+        fairness : str
+            Waiting calls of different keys take turns: a user, say.
         descriptors : sequence of int
             Passed on to the worker, which finds them in `arguments["descriptors"]`; they stay the caller's.
+        token : CancellationToken, optional
+            Stops the call when nobody waits for it any more, and lets it end if it does so soon.
 
         Raises
         ------
@@ -140,39 +131,63 @@ class WorkerPool:
             What the verb raised, of the classes that a worker may report.
         Unavailable
             The pool is closed, or no process can be started.
+        asyncio.CancelledError
+            The token was cancelled, and the call had no reply soon enough.
         """
-        data = request(verb, arguments)
-        limit = program.timeout if timeout is None else timeout
-        if priority is Priority.INTERACTIVE:
-            return await (await self._worker(program)).call(data, limit, descriptors)
-        async with self.lend(program) as worker:
-            return await worker.call(data, limit, descriptors)
+        is_plain = verb == "process" and not descriptors and timeout is None
+        is_batchable = is_plain and priority is Priority.BACKGROUND and program.level == "instance"
+        call = Call(
+            program,
+            batch_data(arguments) if is_batchable else request(verb, arguments),
+            program.timeout if timeout is None else timeout,
+            asyncio.get_running_loop().create_future(),
+            priority,
+            fairness,
+            is_batchable,
+            descriptors,
+        )
+        if token is None:
+            return await self._reply(call)
+        with token.stopping(partial(self._abandon, call)):
+            return await self._reply(call)
 
-    @asynccontextmanager
-    async def lend(self, program: Program) -> AsyncIterator[WorkerProcess]:
-        """Wait for a worker for one call of the background. Raises as `call`, where none can be started."""
-        worker = await self._worker(program, background=True)
-        group = self._group(program)
+    async def _reply(self, call: Call) -> Reply:
+        """Have a worker take the call, now or once one is free."""
+        group = self._group(call.program)
+        if group.idle and call.priority is Priority.INTERACTIVE and not group.waiting:
+            worker, _ = group.idle.popitem()
+            if worker.state is WorkerState.IDLE:
+                Run(worker, (call,))
+            else:  # it died at rest, a moment ago
+                self._enqueue(group, call)
+        else:
+            self._enqueue(group, call)
         try:
-            yield worker
-        finally:
-            group.background -= 1
-            if self._open:
-                self._staff(group)
+            return await call.reply
+        except asyncio.CancelledError:
+            self._abandon(call)
+            raise
 
-    async def _worker(self, program: Program, *, background: bool = False) -> WorkerProcess:
-        """A worker for a call, which counts as under way from now on if it is one of the background."""
-        group = self._group(program)
-        worker: WorkerProcess | None = None
-        if group.idle and not group.waiting and not (background and group.background >= self.workers):
-            worker = group.idle.pop()
-            group.background += background
-        while worker is None or not worker.is_usable:  # it died at rest, a moment ago
-            if worker is not None and background:
-                group.background -= 1
-            group = self._group(program)
-            worker = await self._wait(group, background=background)
-        return worker
+    def _enqueue(self, group: WorkerGroup, call: Call) -> None:
+        loop = asyncio.get_running_loop()
+        group.waiting.put(call, loop.time())
+        if not call.is_batchable:
+            self._staff(group)
+        elif group.idle or len(group.workers) < self.workers:  # not at once: others of the same moment may come along
+            loop.call_soon(self._staff, group)
+
+    def _abandon(self, call: Call) -> None:
+        """Stop a call that nobody waits for: at once if it waits, else as `Run.abandon` does. Idempotent."""
+        if call.is_abandoned or (call.reply.done() and not call.reply.cancelled()):
+            return
+        call.is_abandoned = True
+        if call.run is not None:
+            call.run.abandon()
+            return
+        call.reply.cancel()
+        group = self._groups.get(call.program.key)
+        if group is not None and group.waiting.remove(call):
+            self._tidy(group)
 
     async def probe(self, program: Program, verb: str = "", arguments: dict[str, Any] | None = None) -> dict[str, Any]:
         """Load a program in a fresh worker of its own, call a verb if one is given, and unload it.
@@ -181,7 +196,7 @@ class WorkerPool:
         """
         self._check_open()
         ended: list[WorkerProcess] = []
-        worker = WorkerProcess(self._nursery, program, lambda _: None, ended.append)
+        worker = WorkerProcess(self._fork_server, program, lambda _: None, ended.append)
         try:
             try:
                 reply = await worker.load()
@@ -193,7 +208,7 @@ class WorkerPool:
                 raise
             return reply.meta
         finally:
-            if not worker.ended.done() and worker.is_usable:
+            if worker.state.is_usable:
                 worker.kill()
             await asyncio.shield(worker.ended)
 
@@ -204,8 +219,7 @@ class WorkerPool:
         """
         for group in [each for each in self._groups.values() if digest in each.program.digests]:
             group.retired = True
-            while group.idle:
-                self._discard(group.idle.pop())
+            group.discard_idle()
             self._tidy(group)
             await group.empty.wait()
 
@@ -227,167 +241,130 @@ class WorkerPool:
         if not self._open:
             raise Unavailable("the worker processes are stopped")
 
-    def _group(self, program: Program) -> _Group:
+    def _group(self, program: Program) -> WorkerGroup:
+        self._check_open()
         group = self._groups.get(program.key)
         if group is None:
-            self._check_open()
-            group = self._groups[program.key] = _Group(program)
+            group = self._groups[program.key] = WorkerGroup(program, self.workers, Scheduler(self._batch))
         return group
 
-    async def _wait(self, group: _Group, *, background: bool = False) -> WorkerProcess:
-        """The next worker that is free, or that is started for it."""
-        self._check_open()
-        waiter: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
-        if not group.waiting:
-            group.served = waiter.get_loop().time()
-        (group.waiting.background if background else group.waiting.urgent).append(waiter)
-        self._staff(group)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                group.background -= background
-                self._freed(waiter.result())
-            else:
-                group.waiting.leave(waiter)
-                self._tidy(group)
-            raise
+    @property
+    def _is_full(self) -> bool:
+        """Whether there are as many processes as there may be."""
+        return sum(len(group.workers) for group in self._groups.values()) >= self._total
 
-    def _staff(self, group: _Group) -> None:
+    def _staff(self, group: WorkerGroup) -> None:
         """Give idle workers to waiting calls, and start more where there may be more."""
-        group.idle = [worker for worker in group.idle if worker.is_usable]
-        while group.idle and self._hand(group, group.idle[-1]):
-            group.idle.pop()
+        group.use_idle(self._settle)
         loop = asyncio.get_running_loop()
-        most = self.workers + (1 if group.waiting.urgent and group.background else 0)
-        while len(group.waiting) > group.starting and len(group.workers) < most:
-            if group.serving and loop.time() < group.not_before:
+        while self._open and len(group.waiting) > len(group.loading) and len(group.workers) < group.most:
+            if group.is_serving and loop.time() < group.not_before:
                 return
-            if self._count >= self._total:
+            if self._is_full:
                 self._make_room()
                 return
             try:
-                worker = WorkerProcess(self._nursery, group.program, self._freed, self._ended)
+                self._start(group)
             except OSError as error:
                 self._give_up(group, Unavailable(f"no worker process could be started: {error}"))
                 return
-            group.starting += 1
-            group.workers.add(worker)
-            self._count += 1
-            task = loop.create_task(self._start(group, worker))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
 
-    async def _start(self, group: _Group, worker: WorkerProcess) -> None:
-        """Have a worker load its program, which frees it for a first call."""
-        loading = worker.load()
-        try:
-            await loading
-        except NeurdicomError as error:
+    def _settle(self, run: Run) -> None:
+        """Tell the callers of a batch what came of it; calls that were not done wait again."""
+        left, seconds = run.settle()
+        self._batch.observe(seconds)
+        if not self._open:
+            for call in left:
+                call.fail(Unavailable("the server is stopping"))
+        elif left:
+            group = self._group(run.worker.program)
+            group.waiting.put_back(left, asyncio.get_running_loop().time())
+            self._staff(group)
+
+    def _start(self, group: WorkerGroup) -> None:
+        """Start a worker, which takes calls when it has loaded its program."""
+        worker = WorkerProcess(self._fork_server, group.program, self._freed, self._ended)
+        group.workers.add(worker)
+        loading = group.loading[worker] = worker.load()
+        loading.add_done_callback(lambda _: self._loaded(group, worker))
+
+    def _loaded(self, group: WorkerGroup, worker: WorkerProcess) -> None:
+        """A worker has loaded its program, or failed to. Idempotent."""
+        loading = group.loading.pop(worker, None)
+        error = None if loading is None else loading.exception()
+        if isinstance(error, NeurdicomError):
             if isinstance(error, PluginError):
                 error.loading = True
-            _log.warning("%s could not be loaded: %s", group.program.title, error)
+            if self._open:
+                _log.warning("%s could not be loaded: %s", group.program.title, error)
             self._give_up(group, error)
-        finally:
-            group.starting -= 1
-            self._tidy(group)
+        self._tidy(group)
 
-    def _give_up(self, group: _Group, error: NeurdicomError) -> None:
+    def _give_up(self, group: WorkerGroup, error: NeurdicomError) -> None:
         """A start has failed: so do the calls that wait, unless a worker is up that will take them."""
-        group.not_before = asyncio.get_running_loop().time() + _PATIENCE
-        if not group.serving:
-            while (waiter := group.waiting.popleft()) is not None:
-                self._fail(waiter, error)
-
-    def _hand(self, group: _Group, worker: WorkerProcess) -> bool:
-        """Give a worker to the first call that still waits; calls of the background never have more than are usual."""
-        full = group.background >= self.workers
-        urgent = bool(group.waiting.urgent)
-        while (waiter := group.waiting.popleft(urgent_only=full)) is not None:
-            if not waiter.done():
-                group.served = asyncio.get_running_loop().time()
-                group.background += not urgent
-                waiter.set_result(worker)
-                return True
-            urgent = bool(group.waiting.urgent)
-        return False
+        now = asyncio.get_running_loop().time()
+        group.not_before = now + _PATIENCE
+        if not group.is_serving:
+            group.fail_waiting(error)
 
     def _freed(self, worker: WorkerProcess) -> None:
         """A worker has nothing to do: the next call, or rest, or its end."""
-        if not worker.is_usable:
-            return
         group = self._groups[worker.program.key]
-        group.serving.add(worker)
-        starving = self._starving(group)
-        if self._open and not starving and group.waiting and self._hand(group, worker):
+        group.background.discard(worker)
+        if group.loading:
+            self._loaded(group, worker)
+        is_starving = self._is_starving(group)
+        if self._open and not is_starving and group.pull(worker, self._settle):
             return
-        if not self._open or starving or (group.retired and not group.waiting):
-            self._discard(worker)
+        if not self._open or is_starving or (group.retired and not group.waiting):
+            discard(worker)
             return
-        group.idle.append(worker)
-        if self._count >= self._total and any(each.waiting for each in self._groups.values()):
+        group.idle[worker] = asyncio.get_running_loop().time()
+        if self._is_full and any(each.waiting for each in self._groups.values()):
             self._make_room()
 
-    def _starving(self, group: _Group) -> bool:
+    def _is_starving(self, group: WorkerGroup) -> bool:
         """Whether calls of another program, without any worker, have waited for long, and there is no room for one."""
-        if self._count < self._total:
+        if len(self._groups) == 1 or not self._is_full:
             return False
         latest = asyncio.get_running_loop().time() - _PATIENCE
         others = (each for each in self._groups.values() if each is not group)
-        return any(each.waiting and not each.serving and each.served < latest for each in others)
+        return any(each.waiting and not each.is_serving and each.waiting.served < latest for each in others)
 
     def _make_room(self) -> None:
         """Have the idle worker that has rested longest end; its end starts the one that there was no room for."""
-        idle = [worker for each in self._groups.values() for worker in each.idle]
+        idle = [(since, group, worker) for group in self._groups.values() for worker, since in group.idle.items()]
         if idle and self._leaving is None:
-            oldest = min(idle, key=lambda worker: worker.last_used)
-            self._groups[oldest.program.key].idle.remove(oldest)
-            self._leaving = oldest
-            self._discard(oldest)
-
-    def _discard(self, worker: WorkerProcess) -> None:
-        """Have an idle worker unload and end."""
-        if not worker.is_usable:
-            return
-
-        def settle(outcome: asyncio.Future[Reply]) -> None:
-            if not outcome.cancelled() and (error := outcome.exception()) is not None:
-                _log.warning("%s did not unload well: %s", worker.program.title, error)
-
-        worker.unload(GRACE).add_done_callback(settle)
+            _, group, worker = min(idle, key=lambda each: each[0])
+            del group.idle[worker]
+            self._leaving = worker
+            discard(worker)
 
     def _ended(self, worker: WorkerProcess) -> None:
         """A worker's process is gone."""
-        self._count -= 1
         group = self._groups[worker.program.key]
         group.workers.discard(worker)
-        group.serving.discard(worker)
-        if worker in group.idle:
-            group.idle.remove(worker)
+        group.background.discard(worker)
+        group.idle.pop(worker, None)
+        if worker in group.loading:
+            self._loaded(group, worker)
         if worker is self._leaving:
             self._leaving = None
         if self._open:
-            for each in sorted(self._groups.values(), key=lambda group: (len(group.serving) > 0, group.served)):
+            for each in sorted(self._groups.values(), key=lambda each: (each.is_serving, each.waiting.served)):
                 if each.waiting:
                     self._staff(each)
         self._tidy(group)
 
-    def _tidy(self, group: _Group) -> None:
+    def _tidy(self, group: WorkerGroup) -> None:
         """Forget a group that has nothing left."""
-        if not group.workers and not group.waiting and not group.starting:
-            self._groups.pop(group.program.key, None)
+        if not group.workers and not group.waiting and self._groups.get(group.program.key) is group:
+            del self._groups[group.program.key]
             group.empty.set()
 
     def _reap_idle(self) -> None:
         """End workers that nobody has called for long."""
         loop = asyncio.get_running_loop()
         for group in self._groups.values():
-            for worker in [each for each in group.idle if loop.time() - each.last_used >= self._idle_seconds]:
-                group.idle.remove(worker)
-                self._discard(worker)
+            group.discard_idle(since=loop.time() - self._idle_seconds)
         self._reaper = loop.call_later(max(0.05, self._idle_seconds / 4), self._reap_idle)
-
-    @staticmethod
-    def _fail(waiter: asyncio.Future[WorkerProcess], error: NeurdicomError) -> None:
-        if not waiter.done():
-            waiter.set_exception(error)

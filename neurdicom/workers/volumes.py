@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from neurdicom.errors import NotAvailable, PluginError, PluginMemory, Unavailable
+from neurdicom.workers.call import CancellationToken
+from neurdicom.workers.executor import Input, Task
 from neurdicom.workers.pool import WorkerPool
-from neurdicom.workers.program import Program
+from neurdicom.workers.program import Program, Reply
 from neurdicom.workers.shared_memory import shared_memory, size_of
-
-if TYPE_CHECKING:
-    from neurdicom.workers.executor import Task
 
 #: Workers of their own: a long volume is not in the way of pictures.
 _FILLER: Final = Program(kind="builtin", target="neurdicom.workers.volume_tasks", name="volumes", memory=6144)
@@ -66,8 +65,8 @@ class VolumeBuilder:
         self._room = asyncio.Semaphore(pool.workers)
 
     @asynccontextmanager
-    async def built(self, task: "Task") -> AsyncIterator[Volume]:
-        """Give the volume that a task's inputs are; its memory is gone after the context.
+    async def built(self, task: Task, token: CancellationToken | None = None) -> AsyncIterator[Volume]:
+        """Give the volume that a task's inputs are; its memory is gone after the context. The token stops the work.
 
         Raises
         ------
@@ -82,48 +81,67 @@ class VolumeBuilder:
             instances = [_described(one) for one in task.inputs]
             asked = {"instances": instances, "input": task.program.input}
             try:
-                reply = await self._call("survey", asked, task)
+                reply = await self._call("survey", asked, task, token)
             except PluginError:  # its worker was killed, say
-                reply = await self._call("survey", asked, task)
+                reply = await self._call("survey", asked, task, token)
             shape, slices = tuple(reply.meta["shape"]), reply.meta["slices"]
             _check_size(shape, task.program)
             with shared_memory(size_of(shape)) as descriptor:
-                await self._fill(task, shape, slices, descriptor)
+                await self._fill(task, token, shape, slices, descriptor)
                 yield Volume(shape, slices, bytes(reply.body), descriptor)
 
-    async def _fill(self, task: "Task", shape: Sequence[int], slices: list[list[int]], descriptor: int) -> None:
+    async def _fill(
+        self,
+        task: Task,
+        token: CancellationToken | None,
+        shape: Sequence[int],
+        slices: list[list[int]],
+        descriptor: int,
+    ) -> None:
         _, rows, columns = shape
         room = asyncio.Semaphore(self._pool.workers)
 
         async def fill(part: _Part) -> None:
             async with room:
-                await self._fill_part(task, (rows, columns), part, descriptor)
+                await self._fill_part(task, token, (rows, columns), part, descriptor)
 
         await _together(fill(part) for part in _parts(slices, rows * columns, self._pool.workers))
 
-    async def _fill_part(self, task: "Task", size: tuple[int, int], part: _Part, descriptor: int) -> None:
+    async def _fill_part(
+        self, task: Task, token: CancellationToken | None, size: tuple[int, int], part: _Part, descriptor: int
+    ) -> None:
         """Fill a part; where a worker dies of it, slice by slice, so that the one to blame is found."""
         try:
-            await self._call("fill", _arguments(task, size, part), task, descriptor)
+            await self._call("fill", _arguments(task, size, part), task, token, descriptor)
         except PluginError:
             for at, one in enumerate(part.slices):
                 single = _Part(part.first + at, [one])
                 try:
-                    await self._call("fill", _arguments(task, size, single), task, descriptor)
+                    await self._call("fill", _arguments(task, size, single), task, token, descriptor)
                 except PluginError as error:
                     name = f"instance {task.inputs[one[0]].instance} frame {one[1]}"
                     raise NotAvailable(f"the pixels of {name} can't be read: {error}") from error
 
-    async def _call(self, verb: str, arguments: dict[str, Any], task: "Task", *descriptors: int) -> Any:
+    async def _call(
+        self, verb: str, arguments: dict[str, Any], task: Task, token: CancellationToken | None, *descriptors: int
+    ) -> Reply:
         try:
-            return await self._pool.call(_FILLER, verb, arguments, descriptors=descriptors, priority=task.priority)
+            return await self._pool.call(
+                _FILLER,
+                verb,
+                arguments,
+                priority=task.priority,
+                fairness=task.fairness,
+                descriptors=descriptors,
+                token=token,
+            )
         except PluginError as error:
             if error.loading:  # which is not the plugin's doing
                 raise Unavailable(f"the volume can't be built: {error}") from error
             raise
 
 
-def _described(one: Any) -> dict[str, Any]:
+def _described(one: Input) -> dict[str, Any]:
     return {
         "instance": one.instance,
         "path": one.path,
@@ -132,7 +150,7 @@ def _described(one: Any) -> dict[str, Any]:
     }
 
 
-def _arguments(task: "Task", size: tuple[int, int], part: _Part) -> dict[str, Any]:
+def _arguments(task: Task, size: tuple[int, int], part: _Part) -> dict[str, Any]:
     """What a worker takes of a part: only the instances that are in it."""
     wanted = sorted({number for number, _ in part.slices})
     place = {number: at for at, number in enumerate(wanted)}

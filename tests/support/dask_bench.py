@@ -15,9 +15,10 @@ from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.workers.call import Priority
 from neurdicom.workers.dask.cluster import Cluster
 from neurdicom.workers.dask.executor import DaskExecutor
-from neurdicom.workers.executor import Input, PoolExecutor, Task
+from neurdicom.workers.executor import Input, Task
 from neurdicom.workers.packages.package_folders import PackageFolders
 from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.pool_executor import PoolExecutor
 from neurdicom.workers.program import Program
 from tests.support.images import ct_image
 from tests.support.packages import package

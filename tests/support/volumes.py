@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 
 from neurdicom.dicom.geometry.planes import FIELDS
 from neurdicom.dicom.part10 import read_header
-from neurdicom.workers.executor import Input, PoolExecutor, Task
+from neurdicom.workers.executor import Input, Task
 from neurdicom.workers.pool import Program, Reply
+from neurdicom.workers.pool_executor import PoolExecutor
 from tests.support.pools import Pool
 from tests.support.series import write
 

@@ -11,9 +11,9 @@ import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout
 from neurdicom.workers.arena import SIZE
-from neurdicom.workers.background import BackgroundCalls
 from neurdicom.workers.batch import answers_in, progress
-from neurdicom.workers.pool import Program
+from neurdicom.workers.call import Priority
+from neurdicom.workers.pool import Program, WorkerPool
 from tests.support.pools import running
 
 NOTING = """
@@ -68,14 +68,16 @@ void DestroyPlugin(Plugin *plugin) { free(plugin->own); free(plugin); }
 """
 
 
-async def settle(calls: BackgroundCalls, program: Program, arguments: list[dict[str, Any]]) -> list[Any]:
-    return await asyncio.gather(*(calls.call(program, each) for each in arguments), return_exceptions=True)
+async def settle(pool: WorkerPool, program: Program, arguments: list[dict[str, Any]]) -> list[Any]:
+    calls = (pool.call(program, "process", each, priority=Priority.BACKGROUND) for each in arguments)
+    return await asyncio.gather(*calls, return_exceptions=True)
 
 
-def warm(calls: BackgroundCalls) -> None:
+def warm(pool: WorkerPool) -> None:
     """Have the next calls go in large batches, as after many short ones."""
-    calls._seconds = 1e-4
-    assert calls.batch == 16
+    for _ in range(30):
+        pool._batch.observe(1e-4)
+    assert pool._batch.calls == 16
 
 
 @pytest.mark.parametrize(
@@ -99,11 +101,10 @@ def test_one_fails_and_the_others_are_done_once(
 
     async def run() -> list[Any]:
         async with running(2) as pool:
-            calls = BackgroundCalls(pool)
-            warm(calls)
+            warm(pool)
             params = [{"number": n, "log": str(log), "fault": fault if n == 5 else ""} for n in range(40)]
-            found = await settle(calls, program, [instance | {"params": each} for each in params])
-            assert calls._queues == {}
+            found = await settle(pool, program, [instance | {"params": each} for each in params])
+            assert pool.statistics()[0]["waiting"] == 0
             return found
 
     found = asyncio.run(run())
@@ -120,9 +121,8 @@ def test_each_call_of_a_batch_has_the_whole_time(python: Callable[..., Program],
 
     async def run() -> list[Any]:
         async with running(1) as pool:
-            calls = BackgroundCalls(pool)
-            warm(calls)
-            return await settle(calls, program, [instance | {"params": {"fault": "dawdles"}}] * 6)
+            warm(pool)
+            return await settle(pool, program, [instance | {"params": {"fault": "dawdles"}}] * 6)
 
     assert not [each for each in asyncio.run(run()) if isinstance(each, Exception)]
 
@@ -133,10 +133,9 @@ def test_bodies_of_all_sizes(python: Callable[..., Program], instance: dict[str,
 
     async def run() -> list[Any]:
         async with running(1) as pool:
-            calls = BackgroundCalls(pool)
-            warm(calls)
+            warm(pool)
             params = [{"number": n, "size": size} for n, size in enumerate(sizes)]
-            return await settle(calls, program, [instance | {"params": each} for each in params])
+            return await settle(pool, program, [instance | {"params": each} for each in params])
 
     found = asyncio.run(run())
     assert [bytes(each.body) for each in found] == [bytes([n]) * size for n, size in enumerate(sizes)]
@@ -151,9 +150,8 @@ def test_results_that_stay_the_plugins_and_children_that_would_answer(
 
     async def run() -> list[Any]:
         async with running(1) as pool:
-            calls = BackgroundCalls(pool)
-            warm(calls)
-            return await settle(calls, program, [instance | {"format": "f64", "params": params}] * 30)
+            warm(pool)
+            return await settle(pool, program, [instance | {"format": "f64", "params": params}] * 30)
 
     found = asyncio.run(run())
     assert [np.frombuffer(each.body)[0] for each in found] == list(range(1, 31))
@@ -166,11 +164,10 @@ def test_a_plugin_that_scribbles_over_the_answers_harms_only_its_own(
 
     async def run() -> list[Any]:
         async with running(1) as pool:
-            calls = BackgroundCalls(pool)
-            warm(calls)
+            warm(pool)
             params = [{"number": n, "fault": "scribbles" if n == 3 else ""} for n in range(8)]
             async with asyncio.timeout(30):
-                return await settle(calls, program, [instance | {"params": each} for each in params])
+                return await settle(pool, program, [instance | {"params": each} for each in params])
 
     assert all(isinstance(each, NeurdicomError) or each.body for each in asyncio.run(run()))
 
@@ -180,16 +177,15 @@ def test_callers_that_leave(python: Callable[..., Program], instance: dict[str, 
 
     async def run() -> None:
         async with running(1) as pool:
-            calls = BackgroundCalls(pool)
-            warm(calls)
+            warm(pool)
             params = [{"number": n, "log": str(log), "fault": "dawdles"} for n in range(20)]
-            tasks = [asyncio.create_task(calls.call(program, instance | {"params": each})) for each in params]
+            tasks = [asyncio.create_task(settle(pool, program, [instance | {"params": each}])) for each in params]
             while not log.exists():
                 await asyncio.sleep(0.02)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            reply = await calls.call(program, instance | {"params": {"number": 99}})
+            [reply] = await settle(pool, program, [instance | {"params": {"number": 99}}])
             assert b'"number":99' in bytes(reply.body)
 
     asyncio.run(run())
@@ -201,7 +197,7 @@ def test_a_program_that_cannot_be_loaded(python: Callable[..., Program], instanc
 
     async def run() -> list[Any]:
         async with running(2) as pool:
-            return await settle(BackgroundCalls(pool), program, [instance] * 5)
+            return await settle(pool, program, [instance] * 5)
 
     assert all(isinstance(each, PluginFailed) and each.loading for each in asyncio.run(run()))
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory
-from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.executor import Task
 from neurdicom.workers.pool import Program
+from neurdicom.workers.pool_executor import PoolExecutor
 from tests.support.pools import running
 from tests.support.series import ct_slice
 from tests.support.volumes import ASIS, FRAME, Runner, inputs_of, samples

@@ -11,8 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
-from neurdicom.workers.executor import Input, PoolExecutor, Task
+from neurdicom.workers.executor import Input, Task
 from neurdicom.workers.pool import Program
+from neurdicom.workers.pool_executor import PoolExecutor
 from tests.support.pools import Pool
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 from tests.support.volumes import ASIS, FRAME, Runner, inputs_of, samples

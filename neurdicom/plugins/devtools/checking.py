@@ -15,8 +15,9 @@ from neurdicom.plugins.devtools.leak_trend import growth, leaks
 from neurdicom.plugins.devtools.package import ExtractedPlugin, is_sanitized
 from neurdicom.plugins.devtools.report import Check, CheckReport, Row, advice, problem
 from neurdicom.plugins.devtools.samples import Sample
-from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.executor import Task
 from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.pool_executor import PoolExecutor
 from neurdicom.workers.program import Program, Reply
 
 #: Seconds for the calls between which memory is looked at, and the bounds of their number in a round.

@@ -13,8 +13,9 @@ from neurdicom.plugins.devtools.package import ExtractedPlugin, arguments_for, e
 from neurdicom.plugins.devtools.report import CheckReport
 from neurdicom.plugins.devtools.samples import Sample, sample_of, series_of, write_samples, write_series
 from neurdicom.plugins.devtools.sanitizer.run import sanitize_package
-from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.executor import Task
 from neurdicom.workers.pool import Reply, WorkerPool
+from neurdicom.workers.pool_executor import PoolExecutor
 from neurdicom.workers.program import Level
 
 

@@ -6,9 +6,10 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from neurdicom.errors import NeurdicomError, Unavailable
-from neurdicom.workers.call import Priority
+from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.dask import messages
 from neurdicom.workers.dask.cluster import Cluster
+from neurdicom.workers.dask.fair_semaphore import FairSemaphore
 from neurdicom.workers.dask.messages import Missing
 from neurdicom.workers.dask.transfer import Sender
 from neurdicom.workers.executor import Executor, Task
@@ -40,10 +41,11 @@ class DaskExecutor(Executor):
         self._local = local
         self._patience = patience
         self._sender = Sender()
+        self._places = FairSemaphore(lambda: self.slots)
 
     @property
     def slots(self) -> int:
-        """How many tasks are worth having under way at a time."""
+        """How many tasks are worth having on the cluster at a time, for one job and for all of them."""
         return max(_PER_THREAD * sum(self._cluster.threads.values()), self._local.slots)
 
     def describe(self) -> dict[str, Any]:
@@ -57,8 +59,8 @@ class DaskExecutor(Executor):
             "problem": cluster.problem,
         }
 
-    async def run(self, task: Task) -> Reply:
-        """Do one; see `Executor.run`.
+    async def run(self, task: Task, token: CancellationToken | None = None) -> Reply:
+        """Do one; see `Executor.run`. On the cluster, one that a Dask worker is at goes on; its reply is dropped.
 
         Raises
         ------
@@ -67,7 +69,21 @@ class DaskExecutor(Executor):
             NeurDICOM.
         """
         if task.priority is Priority.INTERACTIVE:
-            return await self._local.run(task)
+            return await self._local.run(task, token)
+        doing = asyncio.ensure_future(self._run_far(task))
+        try:
+            if token is None:
+                return await doing
+            with token.stopping(doing.cancel):
+                return await doing
+        finally:
+            doing.cancel()
+
+    async def _run_far(self, task: Task) -> Reply:
+        async with self._places.place(task.fairness):
+            return await self._try(task)
+
+    async def _try(self, task: Task) -> Reply:
         data = messages.pack_task(task)
         worker: str | None = None
         problem = Unavailable(f"the connection to the Dask cluster was lost {_ROUNDS} times")

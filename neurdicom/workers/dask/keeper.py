@@ -20,10 +20,11 @@ from neurdicom.workers.dask import messages
 from neurdicom.workers.dask.messages import Missing, Need
 from neurdicom.workers.dask.packages import moved, packages_of
 from neurdicom.workers.dask.store import FileStore, PackageStore, SharedFiles
-from neurdicom.workers.executor import PoolExecutor, Task
+from neurdicom.workers.executor import Task
 from neurdicom.workers.packages.package_folders import PackageFolders
 from neurdicom.workers.packages.package_zip import PackageZip
 from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.pool_executor import PoolExecutor
 from neurdicom.workers.program import Program
 
 #: Name of the plugin in the Dask worker, and of what it answers to.

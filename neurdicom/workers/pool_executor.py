@@ -1,0 +1,66 @@
+"""The executor of this machine: its worker processes."""
+
+from typing import Any
+
+import orjson
+
+from neurdicom.workers.call import CancellationToken
+from neurdicom.workers.executor import Executor, Task
+from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.program import Reply
+from neurdicom.workers.volumes import VolumeBuilder
+
+
+class PoolExecutor(Executor):
+    """Does tasks in the worker processes of this machine."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._volumes = VolumeBuilder(pool)
+
+    @property
+    def slots(self) -> int:
+        """See `WorkerPool.slots`."""
+        return self._pool.slots
+
+    async def run(self, task: Task, token: CancellationToken | None = None) -> Reply:
+        """Do one; see `Executor.run`."""
+        if task.volume:
+            return await self._run_volume(task, token)
+        (one,) = task.inputs
+        arguments = {
+            "instance": one.instance,
+            "path": one.path,
+            "layout": dict(one.layout),
+            "frame": one.frame,
+            "edits": list(one.edits),
+            "params": dict(task.params),
+            "format": task.format,
+        }
+        return await self._call(task, arguments, token)
+
+    async def _run_volume(self, task: Task, token: CancellationToken | None) -> Reply:
+        """Python code gets the files of the inputs, all other code their pixels in shared memory."""
+        arguments: dict[str, Any] = {"params": dict(task.params), "frame": task.frame, "format": task.format}
+        if task.program.kind == "python":
+            files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
+            return await self._call(task, arguments | {"files": files}, token)
+        async with self._volumes.built(task, token) as volume:
+            arguments |= {"shape": volume.shape, "image": orjson.Fragment(volume.image)}
+            reply = await self._call(task, arguments, token, volume.descriptor)
+            if volume.slices != sorted(volume.slices) and reply.meta.get("stack"):
+                reply.meta["slices"] = volume.slices  # for those who derive from it: not the order of the file's frames
+            return reply
+
+    async def _call(
+        self, task: Task, arguments: dict[str, Any], token: CancellationToken | None, *descriptors: int
+    ) -> Reply:
+        return await self._pool.call(
+            task.program,
+            "process",
+            arguments,
+            priority=task.priority,
+            fairness=task.fairness,
+            descriptors=descriptors,
+            token=token,
+        )

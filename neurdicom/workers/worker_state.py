@@ -1,0 +1,80 @@
+"""The life of a worker process as its server sees it: states, and what leads from one to the next."""
+
+from enum import Enum, auto
+from typing import Final
+
+
+class WorkerState(Enum):
+    """Where a worker process is in its life."""
+
+    STARTING = auto()  # it was asked for, and to load its program; there is no process yet
+    LOADING = auto()
+    IDLE = auto()
+    BUSY = auto()
+    UNLOADING = auto()
+    DYING = auto()  # it takes no calls any more, and is to end by itself or by a kill
+    ENDED = auto()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it takes calls, now or later."""
+        return self in _USABLE
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has its program and takes calls."""
+        return self in (WorkerState.IDLE, WorkerState.BUSY)
+
+
+class WorkerEvent(Enum):
+    """What happens to a worker process."""
+
+    BORN = auto()  # there is a process
+    CALLED = auto()  # it was given a call, or a batch
+    ANSWERED = auto()  # it has answered what it was asked last, and goes on
+    LAST_ANSWERED = auto()  # it has answered, and takes no more calls: its program failed to load, or is spent
+    UNLOADED = auto()  # it was asked to unload its program and to end
+    LOST = auto()  # it was killed, or its connection is gone
+    EXITED = auto()  # its process is gone
+
+
+_USABLE: Final = frozenset({WorkerState.STARTING, WorkerState.LOADING, WorkerState.IDLE, WorkerState.BUSY})
+
+#: The next state. Birth is told on another socket than answers, and so may be heard of later than the first of those.
+_TRANSITIONS: Final[dict[tuple[WorkerState, WorkerEvent], WorkerState]] = {
+    (WorkerState.STARTING, WorkerEvent.BORN): WorkerState.LOADING,
+    (WorkerState.STARTING, WorkerEvent.ANSWERED): WorkerState.IDLE,
+    (WorkerState.LOADING, WorkerEvent.ANSWERED): WorkerState.IDLE,
+    (WorkerState.IDLE, WorkerEvent.CALLED): WorkerState.BUSY,
+    (WorkerState.BUSY, WorkerEvent.ANSWERED): WorkerState.IDLE,
+    (WorkerState.IDLE, WorkerEvent.UNLOADED): WorkerState.UNLOADING,
+    (WorkerState.UNLOADING, WorkerEvent.ANSWERED): WorkerState.DYING,
+    (WorkerState.DYING, WorkerEvent.ANSWERED): WorkerState.DYING,
+    **{
+        (state, WorkerEvent.BORN): state
+        for state in WorkerState
+        if state not in (WorkerState.STARTING, WorkerState.ENDED)
+    },
+    **{
+        (state, WorkerEvent.LAST_ANSWERED): WorkerState.DYING
+        for state in WorkerState
+        if state not in (WorkerState.IDLE, WorkerState.ENDED)
+    },
+    **{(state, WorkerEvent.LOST): WorkerState.DYING for state in WorkerState if state is not WorkerState.ENDED},
+    (WorkerState.ENDED, WorkerEvent.LOST): WorkerState.ENDED,
+    **{(state, WorkerEvent.EXITED): WorkerState.ENDED for state in WorkerState if state is not WorkerState.ENDED},
+}
+
+
+def next_state(state: WorkerState, event: WorkerEvent) -> WorkerState:
+    """Tell the state that follows an event.
+
+    Raises
+    ------
+    ValueError
+        The event can't happen in this state.
+    """
+    try:
+        return _TRANSITIONS[state, event]
+    except KeyError:
+        raise ValueError(f"a worker that is {state.name} can't be {event.name}") from None
