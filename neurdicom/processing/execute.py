@@ -19,17 +19,18 @@ from neurdicom.processing.result import KeptResult, representations_of
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import DICOM, EXACT, ResolvedRun, RunRequest, RunResult
 from neurdicom.processing.write_behind import PendingResult
+from neurdicom.workers.call import CancellationToken
 from neurdicom.workers.executor import Executor, Task
 from neurdicom.workers.program import Reply
 
 
 class _Flight:
-    """A computation under way, and how many wait for it."""
+    """A computation under way, how many wait for it, and what stops its calls when nobody does any more."""
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.waiters = 0
-        self.is_computed = False
+        self.token = CancellationToken()
         self.task: asyncio.Task[RunResult] | None = None
 
 
@@ -130,23 +131,22 @@ class RunCache:
             del self._flights[flight.key]
 
     async def _wait(self, flight: _Flight) -> RunResult:
-        """Wait for a computation; it is stopped when nobody does any more, and kept if it ends all the same."""
+        """Wait for a computation. Its call stops when nobody does any more; what ends soon is kept all the same."""
         assert flight.task is not None
         flight.waiters += 1
         try:
             return await asyncio.shield(flight.task)
         finally:
             flight.waiters -= 1
-            if not flight.waiters and not flight.is_computed:
+            if not flight.waiters and not flight.task.done():
                 self._forget(flight)
-                flight.task.cancel()
+                flight.token.cancel()
 
     async def _compute(self, flight: _Flight, run: ResolvedRun, format: str, *, replaces: bool) -> RunResult:
         tool = run.tool
         epoch = self._results.epoch(tool.type, tool.id)
         created, began = now(), time.perf_counter()
-        reply = await self._call(run, format)
-        flight.is_computed = True
+        reply = await self._call(run, format, flight.token)
         seconds = round(time.perf_counter() - began, 6)
         representations = representations_of(reply, format, run.frame)
         tag = None if replaces else await self._results.tag_of(run.id, tuple(representations))
@@ -177,7 +177,7 @@ class RunCache:
         is_kept = await self._results.keep(pending) if request.is_durable else self._results.offer(pending)
         return RunResult(reply, run.id, etag=result.etag(format, run.frame)) if is_kept else RunResult(reply)
 
-    async def _call(self, run: ResolvedRun, format: str) -> Reply:
+    async def _call(self, run: ResolvedRun, format: str, token: CancellationToken) -> Reply:
         """Have a worker compute it."""
         request, tool = run.request, run.tool
         async with self._resolver.tools(tool.type).use(tool.id, tool.digest) as running:
@@ -193,7 +193,7 @@ class RunCache:
                 priority=request.priority,
                 fairness=request.user,
             )
-            return await self._executor.run(task)
+            return await self._executor.run(task, token)
 
 
 class ProcessService:

@@ -1,1 +1,5 @@
-"""Plugins in processes of their own: archives, registry, workers and the native bridge."""
+"""Processes that touch pixels and foreign code: the scheduler, the pool, the forking process, and what runs in a worker.
+
+Owns worker processes, the messages and the memory shared with them, and who waits for one. Imports `pixels`, `dicom`,
+`blobs` and `errors`; knows nothing of requests, jobs or results.
+"""

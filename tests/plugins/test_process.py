@@ -4,15 +4,19 @@ import io
 import json
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from tests.support.images import COLUMNS, PIXELS, ROWS
 from tests.support.packages import meta, package, zipped
-from tests.support.plugin_site import Site
+from tests.support.plugin_site import Site, upload_image
+from tests.support.server import Server
 
 ECHO = """
 class Plugin:
@@ -250,3 +254,40 @@ def test_a_native_plugin(site: Site, tmp_path: Path) -> None:
         failed = site.run(t="null")
         assert (failed.status_code, failed.json()["code"]) == (500, "plugin_failed")
         assert "told to fail" in failed.json()["detail"]
+
+
+def test_calls_whose_clients_are_gone_hold_nobody(tmp_path: Path) -> None:
+    """Eight aborted calls of ten seconds, with one worker: what runs is stopped, what waits is never begun."""
+    log = tmp_path / "log"
+    source = f"""
+import time
+class Plugin:
+    def init(self): pass
+    def process(self, ds=None, *args, number, seconds, **kwargs):
+        with open({str(log)!r}, "a") as file:
+            file.write(f"begin {{number}}\\\\n")
+        time.sleep(seconds)
+        with open({str(log)!r}, "a") as file:
+            file.write(f"end {{number}}\\\\n")
+        return {{"number": number}}
+    def destroy(self): pass
+"""
+    params = {"number": {"type": "int"}, "seconds": {"type": "double", "default": 0}}
+    with Server(tmp_path / "data", "--plugin-workers", "1") as server:
+        site = Site(server, upload_image(server))
+        assert site.install(package(source, params=params)).status_code == 201
+        url = f"{server.url}/api/instances/{site.instance}/process/by_plugin/test.plugin"
+
+        def abort(number: int) -> None:
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.get(url, params={"number": number, "seconds": 10}, timeout=2)
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(abort, range(8)))
+        begun = time.monotonic()
+        assert site.run(number=8).json() == {"number": 8}
+        assert time.monotonic() - begun < 8, "not the rest of the call that was under way, nor of those that waited"
+        assert site.client.get("/api/plugins/test.plugin").json()["state"] == "ready"
+    lines = log.read_text().split("\n")
+    assert len([line for line in lines if line.startswith("begin")]) <= 4, "clients do not leave at one moment"
+    assert [line for line in lines if line.startswith("end")] == ["end 8"]

@@ -165,22 +165,6 @@ def test_retiring_lets_calls_under_way_finish(python: Callable[..., Program], in
     asyncio.run(scenario())
 
 
-def test_a_cancelled_call_leaves_its_worker(python: Callable[..., Program], instance: dict[str, Any]) -> None:
-    async def scenario() -> None:
-        async with running(1) as pool:
-            program = python(PID)
-            pid = await pid_of(pool, program, instance)
-            call = asyncio.create_task(pid_of(pool, program, instance, 0.3))
-            waiting = asyncio.create_task(pid_of(pool, program, instance, 0.3))
-            await asyncio.sleep(0.1)
-            call.cancel()
-            waiting.cancel()
-            await asyncio.wait([call, waiting])
-            assert await pid_of(pool, program, instance) == pid
-
-    asyncio.run(scenario())
-
-
 def test_a_call_cancelled_while_its_worker_starts(python: Callable[..., Program], instance: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with running(1) as pool:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from neurdicom.errors import NeurdicomError, PluginCrashed, PluginFailed, PluginMemory
+from neurdicom.workers.call import CancellationToken
 from neurdicom.workers.executor import Task
 from neurdicom.workers.pool import Program
 from neurdicom.workers.pool_executor import PoolExecutor
@@ -141,7 +142,8 @@ def test_workers_that_are_killed_while_they_fill(workers: int, tmp_path: Path, n
     gc.collect()  # tracebacks hold replies, which hold descriptors
 
 
-def test_a_caller_that_goes_away(tmp_path: Path, native: Callable[..., Program]) -> None:
+@pytest.mark.parametrize("how", ["cancelled", "stopped"])
+def test_a_caller_that_goes_away(how: str, tmp_path: Path, native: Callable[..., Program]) -> None:
     """At any moment: while slices are read, while the plugin works. The memory goes with the last that uses it."""
 
     async def main() -> None:
@@ -152,9 +154,13 @@ def test_a_caller_that_goes_away(tmp_path: Path, native: Callable[..., Program])
             task = Task(native(source, level="series"), inputs_of(tmp_path, files), format="f64", volume=True)
             await executor.run(task)
             for step in range(20):
-                call = asyncio.create_task(executor.run(task))
+                token = CancellationToken()
+                call = asyncio.create_task(executor.run(task, token))
                 await asyncio.sleep(step * 0.005)
-                call.cancel()
+                if how == "cancelled":
+                    call.cancel()
+                else:
+                    token.cancel()
                 await asyncio.gather(call, return_exceptions=True)
             assert (await executor.run(task)).meta["shape"] == [100, 128, 128]
             assert _volumes_held() == 0
