@@ -57,6 +57,7 @@ class WorkerPool:
         self._fork_server = ForkServerClient()
         self._batch = BatchSize()
         self._groups: dict[_Key, WorkerGroup] = {}
+        self._count = 0
         self._leaving: WorkerProcess | None = None
         self._open = False
         self._reaper: asyncio.TimerHandle | None = None
@@ -167,6 +168,8 @@ class WorkerPool:
         except asyncio.CancelledError:
             self._abandon(call)
             raise
+        finally:
+            call.run = None  # or each would hold the other, and with them the reply, until they are collected
 
     def _enqueue(self, group: WorkerGroup, call: Call) -> None:
         loop = asyncio.get_running_loop()
@@ -251,7 +254,7 @@ class WorkerPool:
     @property
     def _is_full(self) -> bool:
         """Whether there are as many processes as there may be."""
-        return sum(len(group.workers) for group in self._groups.values()) >= self._total
+        return self._count >= self._total
 
     def _staff(self, group: WorkerGroup) -> None:
         """Give idle workers to waiting calls, and start more where there may be more."""
@@ -283,8 +286,11 @@ class WorkerPool:
 
     def _start(self, group: WorkerGroup) -> None:
         """Start a worker, which takes calls when it has loaded its program."""
-        worker = WorkerProcess(self._fork_server, group.program, self._freed, self._ended)
+        worker = WorkerProcess(
+            self._fork_server, group.program, partial(self._freed, group), partial(self._ended, group)
+        )
         group.workers.add(worker)
+        self._count += 1
         loading = group.loading[worker] = worker.load()
         loading.add_done_callback(lambda _: self._loaded(group, worker))
 
@@ -307,9 +313,8 @@ class WorkerPool:
         if not group.is_serving:
             group.fail_waiting(error)
 
-    def _freed(self, worker: WorkerProcess) -> None:
+    def _freed(self, group: WorkerGroup, worker: WorkerProcess) -> None:
         """A worker has nothing to do: the next call, or rest, or its end."""
-        group = self._groups[worker.program.key]
         group.background.discard(worker)
         if group.loading:
             self._loaded(group, worker)
@@ -325,7 +330,7 @@ class WorkerPool:
 
     def _is_starving(self, group: WorkerGroup) -> bool:
         """Whether calls of another program, without any worker, have waited for long, and there is no room for one."""
-        if len(self._groups) == 1 or not self._is_full:
+        if not self._is_full:
             return False
         latest = asyncio.get_running_loop().time() - _PATIENCE
         others = (each for each in self._groups.values() if each is not group)
@@ -340,9 +345,9 @@ class WorkerPool:
             self._leaving = worker
             discard(worker)
 
-    def _ended(self, worker: WorkerProcess) -> None:
+    def _ended(self, group: WorkerGroup, worker: WorkerProcess) -> None:
         """A worker's process is gone."""
-        group = self._groups[worker.program.key]
+        self._count -= 1
         group.workers.discard(worker)
         group.background.discard(worker)
         group.idle.pop(worker, None)

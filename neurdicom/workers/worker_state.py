@@ -1,10 +1,13 @@
-"""The life of a worker process as its server sees it: states, and what leads from one to the next."""
+"""The life of a worker process as its server sees it: states, and what leads from one to the next.
 
-from enum import Enum, auto
+Both enums are numbers, which are hashed in a tenth of the time: each call looks up two transitions.
+"""
+
+from enum import IntEnum, auto
 from typing import Final
 
 
-class WorkerState(Enum):
+class WorkerState(IntEnum):
     """Where a worker process is in its life."""
 
     STARTING = auto()  # it was asked for, and to load its program; there is no process yet
@@ -26,7 +29,7 @@ class WorkerState(Enum):
         return self in (WorkerState.IDLE, WorkerState.BUSY)
 
 
-class WorkerEvent(Enum):
+class WorkerEvent(IntEnum):
     """What happens to a worker process."""
 
     BORN = auto()  # there is a process
