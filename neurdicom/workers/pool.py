@@ -158,7 +158,7 @@ class WorkerPool:
         if group.idle and call.priority is Priority.INTERACTIVE and not group.waiting:
             worker, _ = group.idle.popitem()
             if worker.state is WorkerState.IDLE:
-                Run(worker, (call,))
+                Run(worker, (call,), self._settle)
             else:  # it died at rest, a moment ago
                 self._enqueue(group, call)
         else:
@@ -282,7 +282,8 @@ class WorkerPool:
         elif left:
             group = self._group(run.worker.program)
             group.waiting.put_back(left, asyncio.get_running_loop().time())
-            self._staff(group)
+            if not run.worker.state.is_usable:  # else it is the one to take them
+                self._staff(group)
 
     def _start(self, group: WorkerGroup) -> None:
         """Start a worker, which takes calls when it has loaded its program."""

@@ -67,6 +67,8 @@ class _Request:
         When it was asked; to load, when there was a process to do it.
     batch : _Batch or None
         Of several calls.
+    then : callable or None
+        Called once there is a reply, before the worker takes another call.
     verdict : NeurdicomError or None
         Why the worker was killed in it.
     """
@@ -75,7 +77,19 @@ class _Request:
     stage: str
     since: float
     batch: _Batch | None = None
+    then: Callable[[], None] | None = None
     verdict: NeurdicomError | None = None
+
+    def settle(self, outcome: Reply | Exception) -> None:
+        """Give the reply, or what went wrong."""
+        if self.reply.done():
+            return
+        if isinstance(outcome, Reply):
+            self.reply.set_result(outcome)
+        else:
+            self.reply.set_exception(outcome)
+        if self.then is not None:
+            self.then()
 
 
 class WorkerProcess:
@@ -148,7 +162,7 @@ class WorkerProcess:
         self._move(WorkerEvent.CALLED)
         return self._ask(data, timeout, descriptors=descriptors, reply=reply)
 
-    def call_many(self, calls: Sequence[bytes], timeout: float) -> asyncio.Future[Reply]:
+    def call_many(self, calls: Sequence[bytes], timeout: float, then: Callable[[], None]) -> asyncio.Future[Reply]:
         """Have it answer calls of `process`: a reply whose `meta` has the `answers`, or `batch.Broken`.
 
         Parameters
@@ -157,12 +171,14 @@ class WorkerProcess:
             The arguments of each, in JSON.
         timeout : float
             Seconds that each may take.
+        then : callable
+            Called once there is a reply, before the worker takes another call.
         """
         self._move(WorkerEvent.CALLED)
         now = asyncio.get_running_loop().time()
         number = int(now * 1e9)
         data = protocol.message({"verb": "process", "batch": number, "calls": list(map(orjson.Fragment, calls))})
-        return self._ask(data, timeout, first_look=timeout / 8, batch=_Batch(number, 0, now))
+        return self._ask(data, timeout, first_look=timeout / 8, batch=_Batch(number, 0, now), then=then)
 
     def unload(self, timeout: float) -> asyncio.Future[Reply]:
         """Have it unload its program and end; killed when that takes longer than `timeout` seconds."""
@@ -189,12 +205,13 @@ class WorkerProcess:
         descriptors: Sequence[int] = (),
         reply: asyncio.Future[Reply] | None = None,
         batch: _Batch | None = None,
+        then: Callable[[], None] | None = None,
     ) -> asyncio.Future[Reply]:
         assert self._request is None, "one call at a time"
         loop = asyncio.get_running_loop()
         if reply is None:
             reply = loop.create_future()
-        self._request = _Request(reply, stage, loop.time(), batch)
+        self._request = _Request(reply, stage, loop.time(), batch, then)
         self._set_timer(timeout if first_look is None else first_look, self._expired, timeout)
         self._connection.send(data, descriptors)
         return reply
@@ -240,13 +257,11 @@ class WorkerProcess:
         is_last = spent or (failure is not None and request.stage != "")
         if request.stage == _LOAD:
             self.load_seconds = asyncio.get_running_loop().time() - request.since
-        if not request.reply.done():
-            if failure is not None:
-                request.reply.set_exception(failure)
-            else:
-                fields = meta if isinstance(meta, dict) else {}
-                request.reply.set_result(Reply(self._with_answers(fields, request.batch), body))
         self._move(WorkerEvent.LAST_ANSWERED if is_last else WorkerEvent.ANSWERED)
+        if failure is not None:
+            request.settle(failure)
+        else:
+            request.settle(Reply(self._with_answers(meta if isinstance(meta, dict) else {}, request.batch), body))
         if self.state is WorkerState.IDLE:
             self._on_free(self)
         elif not self._connection.has_ended:
@@ -290,13 +305,13 @@ class WorkerProcess:
     def _fail(self, error: NeurdicomError) -> None:
         """Fail the call that it is at."""
         request = self._request
-        if request is None or request.reply.done():
+        if request is None:
             return
         if request.batch is None:
-            request.reply.set_exception(error)
+            request.settle(error)
         else:
             answers = batch.answers_in(self._connection.shared(), request.batch.number)
-            request.reply.set_exception(batch.Broken(error, answers))
+            request.settle(batch.Broken(error, answers))
 
     def _deserted(self) -> None:
         """End the process, whose connection has ended."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -84,17 +84,19 @@ class Run:
         One that is idle; it begins at once.
     calls : sequence of Call
         Of the worker's program; several, only if all may go in a batch.
+    settle : callable
+        Called with the run of a batch when it is over, before the worker takes another call.
     """
 
     __slots__ = ("_is_stopped", "calls", "reply", "worker")
 
-    def __init__(self, worker: WorkerProcess, calls: Sequence[Call]) -> None:
+    def __init__(self, worker: WorkerProcess, calls: Sequence[Call], settle: Callable[["Run"], None]) -> None:
         self.worker = worker
         self.calls = calls
         self._is_stopped = False
         first = calls[0]
         if first.is_batchable:
-            self.reply = worker.call_many([call.data for call in calls], first.timeout)
+            self.reply = worker.call_many([call.data for call in calls], first.timeout, lambda: settle(self))
         else:
             self.reply = worker.call(first.data, first.timeout, first.descriptors, first.reply)
         for call in calls:

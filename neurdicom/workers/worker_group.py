@@ -77,11 +77,9 @@ class WorkerGroup:
         calls = self.waiting.take(asyncio.get_running_loop().time(), sharers)
         if not calls:
             return False
-        run = Run(worker, calls)
+        Run(worker, calls, settle)
         if calls[0].priority is Priority.BACKGROUND:
             self.background.add(worker)
-        if calls[0].is_batchable:
-            run.reply.add_done_callback(lambda _: settle(run))
         return True
 
     def use_idle(self, settle: Callable[[Run], None]) -> None:
