@@ -265,10 +265,10 @@ class Plugin:
     def init(self): pass
     def process(self, ds=None, *args, number, seconds, **kwargs):
         with open({str(log)!r}, "a") as file:
-            file.write(f"begin {{number}}\\\\n")
+            file.write(f"begin {{number}}\\n")
         time.sleep(seconds)
         with open({str(log)!r}, "a") as file:
-            file.write(f"end {{number}}\\\\n")
+            file.write(f"end {{number}}\\n")
         return {{"number": number}}
     def destroy(self): pass
 """
