@@ -15,7 +15,7 @@ from neurdicom.processing.result import KeptResult
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import ResolvedRun, RunRequest
 from neurdicom.processing.write_behind import PendingResult
-from neurdicom.workers.call import Priority
+from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.executor import Executor, Input, Task
 from neurdicom.workers.program import Program, Reply
 
@@ -70,14 +70,20 @@ class Worker:
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
-    async def run(self, task: Task) -> Reply:
+    async def run(self, task: Task, token: CancellationToken) -> Reply:
         self.calls += 1
-        try:
-            await self.go.wait()
-        except asyncio.CancelledError:
-            if not self.quick:
-                self.stopped += 1
-                raise
+        going = asyncio.ensure_future(self.go.wait())
+
+        def stop() -> None:
+            self.stopped += not self.quick
+            going.cancel()
+
+        with token.stopping(stop):
+            try:
+                await going
+            except asyncio.CancelledError:
+                if not self.quick:
+                    raise
         if self.error is not None:
             raise self.error
         return Reply({"kind": "bytes"}, b"result")
