@@ -317,9 +317,11 @@ class WorkerPool:
     def _freed(self, group: WorkerGroup, worker: WorkerProcess) -> None:
         """A worker has nothing to do: the next call, or rest, or its end."""
         group.background.discard(worker)
-        if group.loading:
+        is_new = worker in group.loading
+        if is_new:
             self._loaded(group, worker)
-        is_starving = self._is_starving(group)
+        # One that is new has a call first: where loads take long, programs would else only make room for each other.
+        is_starving = not is_new and self._is_starving(group)
         if self._open and not is_starving and group.pull(worker, self._settle):
             return
         if not self._open or is_starving or (group.retired and not group.waiting):
