@@ -76,7 +76,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _SampleKind:
     """The description of one file of the samples."""
 
     make: Callable[[np.random.Generator], Array]
@@ -127,32 +127,32 @@ def _huge(random: np.random.Generator) -> Array:
 _RESCALE: Final = {"RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU"}
 
 #: In order; the first is the plainest.
-_KINDS: Final[dict[str, _Kind]] = {
-    "slice": _Kind(_body(256, 256, 0, 2500, "u2"), bits=12, elements=_RESCALE),
-    "signed": _Kind(
+_KINDS: Final[dict[str, _SampleKind]] = {
+    "slice": _SampleKind(_body(256, 256, 0, 2500, "u2"), bits=12, elements=_RESCALE),
+    "signed": _SampleKind(
         _body(128, 160, -1500, 3000, "i2"), signed=True, elements={"RescaleSlope": 2, "RescaleIntercept": -10}
     ),
-    "odd size": _Kind(_body(53, 37, 0, 4000, "u2"), modality="MR"),
-    "1 × 1": _Kind(_constant(7, (1, 1), "u2"), modality="MR"),
-    "one row": _Kind(_body(1, 23, 0, 300, "u2"), modality="MR"),
-    "one column": _Kind(_body(19, 1, 0, 300, "u2"), modality="MR"),
-    "constant": _Kind(_constant(-3, (16, 24), "i2"), signed=True),
-    "zeros": _Kind(_constant(0, (24, 16), "u2"), modality="MR"),
-    "extremes": _Kind(_extremes("u2")),
-    "signed extremes": _Kind(_extremes("i2"), signed=True),
-    "8 bit, white is 0": _Kind(_body(45, 64, 0, 255, "u1"), modality="DX", photometric="MONOCHROME1"),
-    "32 bit": _Kind(_constant(2**31 + 5, (9, 11), "u4"), storage=SecondaryCaptureImageStorage),
-    "large": _Kind(_body(1536, 1280, 0, 65535, "u2"), modality="DX"),
-    "compressed": _Kind(_body(64, 61, 0, 900, "u2"), modality="MR", syntax=RLELossless),
-    "colour": _Kind(lambda random: random.integers(0, 256, (47, 62, 3), "u1"), modality="US", photometric="RGB"),
-    "multi-frame": _Kind(
+    "odd size": _SampleKind(_body(53, 37, 0, 4000, "u2"), modality="MR"),
+    "1 × 1": _SampleKind(_constant(7, (1, 1), "u2"), modality="MR"),
+    "one row": _SampleKind(_body(1, 23, 0, 300, "u2"), modality="MR"),
+    "one column": _SampleKind(_body(19, 1, 0, 300, "u2"), modality="MR"),
+    "constant": _SampleKind(_constant(-3, (16, 24), "i2"), signed=True),
+    "zeros": _SampleKind(_constant(0, (24, 16), "u2"), modality="MR"),
+    "extremes": _SampleKind(_extremes("u2")),
+    "signed extremes": _SampleKind(_extremes("i2"), signed=True),
+    "8 bit, white is 0": _SampleKind(_body(45, 64, 0, 255, "u1"), modality="DX", photometric="MONOCHROME1"),
+    "32 bit": _SampleKind(_constant(2**31 + 5, (9, 11), "u4"), storage=SecondaryCaptureImageStorage),
+    "large": _SampleKind(_body(1536, 1280, 0, 65535, "u2"), modality="DX"),
+    "compressed": _SampleKind(_body(64, 61, 0, 900, "u2"), modality="MR", syntax=RLELossless),
+    "colour": _SampleKind(lambda random: random.integers(0, 256, (47, 62, 3), "u1"), modality="US", photometric="RGB"),
+    "multi-frame": _SampleKind(
         lambda random: random.integers(0, 200, (3, 25, 30), "u1"),
         modality="US",
         storage=UltrasoundMultiFrameImageStorage,
         frame=2,
     ),
-    "not a number": _Kind(_holes, modality="MR", storage=ParametricMapStorage),
-    "huge doubles": _Kind(_huge, modality="MR", storage=ParametricMapStorage),
+    "not a number": _SampleKind(_holes, modality="MR", storage=ParametricMapStorage),
+    "huge doubles": _SampleKind(_huge, modality="MR", storage=ParametricMapStorage),
 }
 
 #: Of a sample series.
@@ -199,7 +199,7 @@ def write_series(folder: Path, modalities: tuple[str, ...] = ()) -> list[Sample]
         inputs = []
         for index in range(depth):
             random = np.random.default_rng([_SEED, depth, index])
-            kind = _Kind(_body(rows, columns, 0, 2500, "u2"), bits=12, elements=_RESCALE)
+            kind = _SampleKind(_body(rows, columns, 0, 2500, "u2"), bits=12, elements=_RESCALE)
             pixels = kind.make(random)
             ds = _dataset(kind, pixels, modalities[0] if modalities else "CT", index + 1, f"{name} {index}")
             ds.StudyInstanceUID, ds.SeriesInstanceUID = study, series
@@ -271,7 +271,7 @@ def _uid(*parts: str) -> str:
     return str(generate_uid(entropy_srcs=["neurdicom samples", *parts]))
 
 
-def _dataset(kind: _Kind, pixels: Array, modality: str, number: int, name: str = "") -> Dataset:
+def _dataset(kind: _SampleKind, pixels: Array, modality: str, number: int, name: str = "") -> Dataset:
     ds = Dataset()
     ds.SOPClassUID = kind.storage or _STORAGE.get(modality, SecondaryCaptureImageStorage)
     ds.SOPInstanceUID = _uid("instance", str(number), name)

@@ -22,7 +22,7 @@ from neurdicom.processing.dicom_output.common_modules import (
     uid_of,
 )
 from neurdicom.processing.dicom_output.geometry import Geometry
-from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.sources import SourceFrame
 from neurdicom.processing.dicom_output.values import Stored, describe_pixels, describe_rescale, describe_window
 
 #: Of the source's series and image, to be kept.
@@ -97,12 +97,12 @@ def _of_frames(stored: Stored, record: Record) -> Dataset:
     return ds
 
 
-def planes_of(record: Record, frames: int) -> Sequence[Plane]:
+def planes_of(record: Record, frames: int) -> Sequence[SourceFrame]:
     """The source plane of each frame; none where there is not one for each."""
     return record.planes if len(record.planes) == frames else ()
 
 
-def _common(ds: Dataset, record: Record, plane: Plane, source: Plane | None = None) -> None:
+def _common(ds: Dataset, record: Record, plane: SourceFrame, source: SourceFrame | None = None) -> None:
     copy_elements(ds, sound_elements(plane.ds, KEPT))
     if "PatientOrientation" not in ds:
         ds.PatientOrientation = None
@@ -114,7 +114,7 @@ def _common(ds: Dataset, record: Record, plane: Plane, source: Plane | None = No
 
 
 def place_frame(ds: Dataset, geometry: Geometry, reference: str) -> None:
-    """Image Plane and Frame of Reference modules (PS3.3 C.7.6.2, C.7.4.1)."""
+    """Image SourceFrame and Frame of Reference modules (PS3.3 C.7.6.2, C.7.4.1)."""
     ds.ImagePositionPatient = _decimals(geometry.position)
     ds.ImageOrientationPatient = _decimals(geometry.orientation)
     ds.PixelSpacing = _decimals(geometry.spacing)
@@ -123,7 +123,7 @@ def place_frame(ds: Dataset, geometry: Geometry, reference: str) -> None:
     ds.PositionReferenceIndicator = None
 
 
-def frame_of_reference(plane: Plane) -> str:
+def frame_of_reference(plane: SourceFrame) -> str:
     """Frame of Reference UID of a frame; images without one share that of their series."""
     known = sound_elements(plane.ds, ["FrameOfReferenceUID"])
     return str(known[0].value) if known else uid_of("frame of reference", plane.ds.SeriesInstanceUID)

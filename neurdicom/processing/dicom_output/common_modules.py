@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from neurdicom.processing.dicom_output.attributes import ascii_code, copy_elements, fit, study_elements
-from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.sources import SourceFrame
 
 #: Station Name (0008,1010) of the Contributing Equipment item: the mark of what was derived here.
 STATION: Final = "NEURDICOM"
@@ -42,7 +42,7 @@ class Record:
         `type` (plugin or model), `id`, `name`, `version`, `author`, `digest`, `input`, `produces`.
     params : Mapping[str, Any]
         Of the run.
-    planes : Sequence[Plane]
+    planes : Sequence[SourceFrame]
         What it was computed from; at least one.
     identity : str
         Names the result: the inputs, the code, the parameters and what came out.
@@ -54,7 +54,7 @@ class Record:
 
     tool: Mapping[str, Any]
     params: Mapping[str, Any]
-    planes: Sequence[Plane]
+    planes: Sequence[SourceFrame]
     identity: str
     run: str
     made: datetime
@@ -141,7 +141,7 @@ def contribution(record: Record) -> Dataset:
     return item
 
 
-def describe_derivation(ds: Dataset, record: Record, plane: Plane | None = None) -> None:
+def describe_derivation(ds: Dataset, record: Record, plane: SourceFrame | None = None) -> None:
     """Derivation Description and Source Image Sequence of the General Image module (PS3.3 C.7.6.1).
 
     The sources are all of the result's, or the one plane that an object of many lies in.
@@ -152,7 +152,7 @@ def describe_derivation(ds: Dataset, record: Record, plane: Plane | None = None)
     ds.SourceImageSequence = [reference(each, purpose) for each in ([plane] if plane else _once(record))]
 
 
-def reference(plane: Plane, purpose: Dataset | None = None) -> Dataset:
+def reference(plane: SourceFrame, purpose: Dataset | None = None) -> Dataset:
     """An item that refers to a source frame."""
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = map(UID, plane.reference)
@@ -163,14 +163,14 @@ def reference(plane: Plane, purpose: Dataset | None = None) -> Dataset:
     return item
 
 
-def _once(record: Record) -> list[Plane]:
+def _once(record: Record) -> list[SourceFrame]:
     """The planes; of an instance all of whose frames are among them, one that stands for the whole of it."""
-    whole: dict[str, list[Plane]] = {}
+    whole: dict[str, list[SourceFrame]] = {}
     for plane in record.planes:
         whole.setdefault(plane.reference[1], []).append(plane)
     once = []
     for planes in whole.values():
-        once += [Plane(planes[0].ds, None, None)] if len(planes) == planes[0].count else planes
+        once += [SourceFrame(planes[0].ds, None, None)] if len(planes) == planes[0].count else planes
     return once
 
 
@@ -190,7 +190,7 @@ def _series_number(source: Dataset) -> int:
     return _SERIES_STEP + number if 0 <= number <= _LARGEST_IS - _SERIES_STEP else _SERIES_STEP
 
 
-def instance_number(plane: Plane) -> int:
+def instance_number(plane: SourceFrame) -> int:
     """Instance Number of what comes of a frame: the frame's, or that of its instance; 1 where there is none."""
     try:
         number = plane.frame or int(plane.ds.get("InstanceNumber") or 1)

@@ -20,7 +20,7 @@ from pydicom.uid import (
 from neurdicom.processing.dicom_output.attributes import copy_elements, describe_side, sound_elements, words
 from neurdicom.processing.dicom_output.capture import KEPT, frame_of_reference, place_frame, planes_of
 from neurdicom.processing.dicom_output.common_modules import Record, describe_derivation, finish, instance_number, stamp
-from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.sources import SourceFrame
 from neurdicom.processing.dicom_output.values import (
     Array,
     describe_pixels,
@@ -59,7 +59,7 @@ _CR: Final = words("""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _ImageKind:
     """A kind of image, with what it keeps of its source.
 
     `required` must be in the source (type 1), `empty` is there without a value otherwise (type 2), `default` has what
@@ -77,29 +77,29 @@ class _Kind:
     default: Mapping[str, str] | None = None
 
 
-_CT_KIND = _Kind(
+_CT_KIND = _ImageKind(
     CTImageStorage, "CT", _CT, ("DERIVED", "SECONDARY", "AXIAL"), frozenset({"AXIAL", "LOCALIZER"}),
     empty=("KVP", "AcquisitionNumber", "PatientPosition"),
 )  # fmt: skip
-_MR_KIND = _Kind(
+_MR_KIND = _ImageKind(
     MRImageStorage, "MR", _MR, ("DERIVED", "SECONDARY", "OTHER"),
     empty=("PatientPosition", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"),
     default={"ScanningSequence": "RM", "SequenceVariant": "NONE"},
 )  # fmt: skip
-_PT_KIND = _Kind(
+_PT_KIND = _ImageKind(
     PositronEmissionTomographyImageStorage, "PT", _PT, ("DERIVED", "PRIMARY"),
     required=("Units", "CountsSource", "SeriesType", "NumberOfSlices", "DecayCorrection", "FrameReferenceTime",
               "ImageIndex", "AcquisitionDate", "AcquisitionTime"),
     empty=("CorrectedImage", "CollimatorType", "RadiopharmaceuticalInformationSequence",
            "PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSequence"),
 )  # fmt: skip
-_CR_KIND = _Kind(
+_CR_KIND = _ImageKind(
     ComputedRadiographyImageStorage, "CR", _CR, ("DERIVED", "SECONDARY"), in_space=False,
     empty=("BodyPartExamined", "ViewPosition"),
 )  # fmt: skip
 
 #: By the source's SOP Class; frames of enhanced images become images of the classic kind.
-_KINDS: Final[Mapping[str, _Kind]] = {
+_KINDS: Final[Mapping[str, _ImageKind]] = {
     CTImageStorage: _CT_KIND,
     EnhancedCTImageStorage: _CT_KIND,
     LegacyConvertedEnhancedCTImageStorage: _CT_KIND,
@@ -148,14 +148,14 @@ def images(frames: Array, record: Record) -> list[Dataset] | None:
     return made
 
 
-def _kind_of(plane: Plane) -> _Kind | None:
+def _kind_of(plane: SourceFrame) -> _ImageKind | None:
     kind = _KINDS.get(plane.reference[0])
     if kind is None or (kind.in_space and plane.geometry is None):
         return None
     return kind if len(sound_elements(plane.ds, kind.required)) == len(kind.required) else None
 
 
-def _describe(ds: Dataset, kind: _Kind, plane: Plane) -> None:
+def _describe(ds: Dataset, kind: _ImageKind, plane: SourceFrame) -> None:
     """Set what the kind keeps of its source, and what it needs besides."""
     copy_elements(ds, sound_elements(plane.ds, [*KEPT, *_SERIES, *kind.keywords]))
     for keyword, value in (kind.default or {}).items():

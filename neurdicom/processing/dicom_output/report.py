@@ -29,7 +29,7 @@ from neurdicom.errors import PluginFailed
 from neurdicom.processing.dicom_output.attributes import copy_elements, fit, study_elements
 from neurdicom.processing.dicom_output.common_modules import Record, finish, instance_number, stamp, uid_of
 from neurdicom.processing.dicom_output.segmentation import coded
-from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.sources import SourceFrame
 
 #: Coding scheme of names that META.json gives no code for.
 _SCHEME: Final = "99NEURDICOM"
@@ -61,7 +61,7 @@ _KNOWN: Final = {
 
 
 @dataclass(slots=True)
-class _Group:
+class _MeasurementGroup:
     """The numbers and texts of one object in the JSON; `name` has indices (lesions[2]), `path` has none."""
 
     name: str
@@ -113,13 +113,13 @@ def report(result: Any, record: Record) -> Dataset:
     return ds
 
 
-def _groups(value: Any, name: str, path: str, depth: int) -> Iterator[_Group]:
+def _groups(value: Any, name: str, path: str, depth: int) -> Iterator[_MeasurementGroup]:
     """The group of an object, and of those in it."""
     if depth > _DEEPEST:
         raise PluginFailed(f"measurements are nested more than {_DEEPEST} deep")
     if not isinstance(value, Mapping):
         value = {"value": value} if not isinstance(value, list) else {"values": value}
-    group = _Group(name, path)
+    group = _MeasurementGroup(name, path)
     yield group
     for key, each in value.items():
         inner, inner_path = (f"{name}.{key}", f"{path}.{key}") if name else (key, key)
@@ -131,7 +131,9 @@ def _groups(value: Any, name: str, path: str, depth: int) -> Iterator[_Group]:
             _take(group, key, each)
 
 
-def _listed(group: _Group, key: str, values: list[Any], names: tuple[str, str], depth: int) -> Iterator[_Group]:
+def _listed(
+    group: _MeasurementGroup, key: str, values: list[Any], names: tuple[str, str], depth: int
+) -> Iterator[_MeasurementGroup]:
     """Plain values of a list are the group's, under one name; objects are groups."""
     inner, inner_path = names
     for index, each in enumerate(values):
@@ -141,7 +143,7 @@ def _listed(group: _Group, key: str, values: list[Any], names: tuple[str, str], 
             _take(group, key, each)
 
 
-def _take(group: _Group, key: str, value: Any) -> None:
+def _take(group: _MeasurementGroup, key: str, value: Any) -> None:
     """A value that can be reported; null (not-a-number, too) is no measurement."""
     if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
         group.texts.append((key, value))
@@ -150,7 +152,7 @@ def _take(group: _Group, key: str, value: Any) -> None:
 
 
 def _measurement_group(
-    group: _Group, described: Mapping[str, Mapping[str, Any]], record: Record, sources: Sequence[_Source]
+    group: _MeasurementGroup, described: Mapping[str, Mapping[str, Any]], record: Record, sources: Sequence[_Source]
 ) -> MeasurementsAndQualitativeEvaluations:
     def about(key: str) -> Mapping[str, Any]:
         return described.get(f"{group.path}.{key}" if group.path else key) or described.get(key) or {}
@@ -169,7 +171,7 @@ def _measurement_group(
 
 def _sources(record: Record) -> list[_Source]:
     """SOP Class, SOP Instance and the frames (None: all) of each source."""
-    planes: dict[tuple[str, str], list[Plane]] = {}
+    planes: dict[tuple[str, str], list[SourceFrame]] = {}
     for plane in record.planes:
         planes.setdefault(plane.reference, []).append(plane)
     sources: list[_Source] = []

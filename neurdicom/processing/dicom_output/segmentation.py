@@ -27,7 +27,7 @@ from neurdicom.processing.dicom_output.common_modules import (
     uid_of,
 )
 from neurdicom.processing.dicom_output.geometry import Geometry
-from neurdicom.processing.dicom_output.sources import Plane
+from neurdicom.processing.dicom_output.sources import SourceFrame
 from neurdicom.processing.dicom_output.values import Array
 
 #: Labels without a description that a result may have; more are no segmentation, but an image of numbers.
@@ -42,7 +42,7 @@ _NOWHERE: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 class _Stack:
     """Planes that one object can hold, and where they are in the result."""
 
-    planes: list[Plane]
+    planes: list[SourceFrame]
     indices: list[int]
 
 
@@ -122,7 +122,7 @@ def _described(found: list[int], record: Record) -> list[Mapping[str, Any]]:
     return segments
 
 
-def _stacks(planes: Sequence[Plane]) -> Iterator[_Stack]:
+def _stacks(planes: Sequence[SourceFrame]) -> Iterator[_Stack]:
     """Planes by what an object shares among its frames, and by their turn at one position (phases, echoes)."""
     stacks: dict[tuple[Any, ...], _Stack] = {}
     turns: Counter[tuple[Any, ...]] = Counter()
@@ -184,7 +184,7 @@ def _segmentation(
     return ds
 
 
-def _thickness(planes: Sequence[Plane]) -> float:
+def _thickness(planes: Sequence[SourceFrame]) -> float:
     """Slice Thickness, which a segmentation needs: the source's, or what fills the gap to the next plane."""
     first = planes[0].geometry
     if first is None:
@@ -193,7 +193,7 @@ def _thickness(planes: Sequence[Plane]) -> float:
     return first.thickness or min(gaps, default=0.0) or first.spacing[0]
 
 
-def _standin(plane: Plane, index: int, thickness: float) -> Dataset:
+def _standin(plane: SourceFrame, index: int, thickness: float) -> Dataset:
     ds = Dataset()
     ds.SOPClassUID = SecondaryCaptureImageStorage
     ds.SOPInstanceUID = UID(uid_of("plane", index))
@@ -249,7 +249,7 @@ def _rgb(color: str | Sequence[int]) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _refer(ds: Dataset, planes: Mapping[str, Plane]) -> None:
+def _refer(ds: Dataset, planes: Mapping[str, SourceFrame]) -> None:
     """Put the source frames in the place of their stand-ins."""
     for group in [*ds.SharedFunctionalGroupsSequence, *ds.PerFrameFunctionalGroupsSequence]:
         for derivation in group.get("DerivationImageSequence") or ():
@@ -258,7 +258,7 @@ def _refer(ds: Dataset, planes: Mapping[str, Plane]) -> None:
                     item.update(reference(plane))
     series: dict[str, dict[str, Dataset]] = {}
     for plane in planes.values():
-        item = reference(Plane(plane.ds, None, None))
+        item = reference(SourceFrame(plane.ds, None, None))
         series.setdefault(plane.ds.SeriesInstanceUID, {})[item.ReferencedSOPInstanceUID] = item
     ds.ReferencedSeriesSequence = []
     for uid, instances in series.items():

@@ -31,7 +31,7 @@ BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowE
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
+class SourceFrame:
     """One frame that a result was computed from.
 
     Attributes
@@ -69,7 +69,7 @@ class Plane:
         return max(1, _count(self.ds))
 
 
-def read_planes(sources: Iterable[Mapping[str, Any]]) -> list[Plane]:
+def read_planes(sources: Iterable[Mapping[str, Any]]) -> list[SourceFrame]:
     """The frames of the sources, in their order.
 
     Parameters
@@ -77,12 +77,12 @@ def read_planes(sources: Iterable[Mapping[str, Any]]) -> list[Plane]:
     sources : iterable of mapping
         Each with `path`, `frame` (counted from 1; None: all frames) and `edits`.
     """
-    planes: list[Plane] = []
+    planes: list[SourceFrame] = []
     for source in sources:
         ds = read_source(source["path"], source.get("edits") or ())
         count = max(1, _count(ds))
         wanted = range(1, count + 1) if source.get("frame") is None else [source["frame"]]
-        planes += [Plane(ds, frame if count > 1 else None, geometry_of(ds, frame, count)) for frame in wanted]
+        planes += [SourceFrame(ds, frame if count > 1 else None, geometry_of(ds, frame, count)) for frame in wanted]
     return planes
 
 
