@@ -26,7 +26,7 @@ from tests.support.openapi import OPERATIONS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _FEW = settings(
-    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
+    max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
 )
 _BY_ROUTE = {(operation.path, operation.method): operation for operation in OPERATIONS}
 
