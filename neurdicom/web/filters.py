@@ -34,14 +34,14 @@ _DAY = rf"({_YEAR}-({_MONTH_DAY.format('-')})|{_LEAP_YEAR}-02-29)"
 _MOMENT = rf"({_DAY}(T{_CLOCK})?|{_YEAR}(-(0[1-9]|1[0-2]))?)(Z|\+00:00)?"
 
 _QUOTED = r'"([^"\\\x00-\x1f]|\\["\\/bfnrt])*"'
-_STEP = rf'({_QUOTED}|[^\s."\[\]<>=!\x00-\x1f]+)'
+_STEP = rf'({_QUOTED}|[^{BLANKS}."\[\]<>=!]+)'
 _PLACE = r"(\[\d{1,9}\])"
 _PATH = rf"({_STEP}{_PLACE}*|{_PLACE}+)(\.{_STEP}{_PLACE}*)*"
 
 _RESULT = {
     "kind": rf"({'|'.join(KINDS)})(,({'|'.join(KINDS)}))*",
     "created": rf"{_MOMENT}(/({_MOMENT})?)?|/{_MOMENT}",
-    "value": rf'{_PATH} ?(<=|>=|!=|==|=|<|>) ?([^\s<>=!"\x00-\x1f][^\x00-\x1f]*|{_QUOTED})',
+    "value": rf'{_PATH} ?(<=|>=|!=|==|=|<|>) ?([^{BLANKS}<>=!"][^\x00-\x1f]*|{_QUOTED})',
 }
 _LIST = rf"[^,]*{_WORD}[^,]*(,[^,]*{_WORD}[^,]*)*"
 
