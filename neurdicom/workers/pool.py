@@ -11,7 +11,7 @@ from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.forkserver_client import ForkServerClient
 from neurdicom.workers.process import GRACE, WorkerProcess, request
 from neurdicom.workers.program import Program, Reply
-from neurdicom.workers.run import Call, Run, batch_data
+from neurdicom.workers.run import Run, WorkerCall, batch_data
 from neurdicom.workers.scheduler import BatchSize, Scheduler
 from neurdicom.workers.worker_group import WorkerGroup, discard
 from neurdicom.workers.worker_state import WorkerState
@@ -137,7 +137,7 @@ class WorkerPool:
         """
         is_plain = verb == "process" and not descriptors and timeout is None
         is_batchable = is_plain and priority is Priority.BACKGROUND and program.level == "instance"
-        call = Call(
+        call = WorkerCall(
             program,
             batch_data(arguments) if is_batchable else request(verb, arguments),
             program.timeout if timeout is None else timeout,
@@ -152,7 +152,7 @@ class WorkerPool:
         with token.stopping(partial(self._abandon, call)):
             return await self._reply(call)
 
-    async def _reply(self, call: Call) -> Reply:
+    async def _reply(self, call: WorkerCall) -> Reply:
         """Have a worker take the call, now or once one is free."""
         group = self._group(call.program)
         if group.idle and call.priority is Priority.INTERACTIVE and not group.waiting:
@@ -171,7 +171,7 @@ class WorkerPool:
         finally:
             call.run = None  # or each would hold the other, and with them the reply, until they are collected
 
-    def _enqueue(self, group: WorkerGroup, call: Call) -> None:
+    def _enqueue(self, group: WorkerGroup, call: WorkerCall) -> None:
         loop = asyncio.get_running_loop()
         group.waiting.put(call, loop.time())
         if not call.is_batchable:
@@ -179,7 +179,7 @@ class WorkerPool:
         elif group.idle or len(group.workers) < self.workers:  # not at once: others of the same moment may come along
             loop.call_soon(self._staff, group)
 
-    def _abandon(self, call: Call) -> None:
+    def _abandon(self, call: WorkerCall) -> None:
         """Stop a call that nobody waits for: at once if it waits, else as `Run.abandon` does. Idempotent."""
         if call.is_abandoned or (call.reply.done() and not call.reply.cancelled()):
             return

@@ -23,7 +23,7 @@ GRACE: Final = 0.25
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class WorkerCall:
     """A call that waits for a worker, or that a worker is at.
 
     Attributes
@@ -82,7 +82,7 @@ class Run:
     ----------
     worker : WorkerProcess
         One that is idle; it begins at once.
-    calls : sequence of Call
+    calls : sequence of WorkerCall
         Of the worker's program; several, only if all may go in a batch.
     settle : callable
         Called with the run of a batch when it is over, before the worker takes another call.
@@ -90,7 +90,7 @@ class Run:
 
     __slots__ = ("_is_stopped", "calls", "reply", "worker")
 
-    def __init__(self, worker: WorkerProcess, calls: Sequence[Call], settle: Callable[["Run"], None]) -> None:
+    def __init__(self, worker: WorkerProcess, calls: Sequence[WorkerCall], settle: Callable[["Run"], None]) -> None:
         self.worker = worker
         self.calls = calls
         self._is_stopped = False
@@ -118,12 +118,12 @@ class Run:
             self.reply.cancel()
         self.worker.kill(Unavailable(f"nobody waits for this call of {title}"))
 
-    def settle(self) -> tuple[list[Call], float]:
+    def settle(self) -> tuple[list[WorkerCall], float]:
         """Give the callers of a batch that is over what became of their calls.
 
         Returns
         -------
-        left : list of Call
+        left : list of WorkerCall
             Those that were not done and that somebody waits for.
         seconds : float
             How long one call took.

@@ -10,7 +10,7 @@ from neurdicom.errors import NeurdicomError
 from neurdicom.workers.call import Priority
 from neurdicom.workers.process import GRACE, WorkerProcess
 from neurdicom.workers.program import Program, Reply
-from neurdicom.workers.run import Call, Run
+from neurdicom.workers.run import Run, WorkerCall
 from neurdicom.workers.scheduler import Scheduler
 from neurdicom.workers.worker_state import WorkerState
 
@@ -47,7 +47,7 @@ class WorkerGroup:
 
     program: Program
     usual: int
-    waiting: Scheduler[Call]
+    waiting: Scheduler[WorkerCall]
     workers: set[WorkerProcess] = field(default_factory=set)
     idle: dict[WorkerProcess, float] = field(default_factory=dict)
     loading: dict[WorkerProcess, asyncio.Future[Reply]] = field(default_factory=dict)
