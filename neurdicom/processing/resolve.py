@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from neurdicom.archive.lookup import get_entity, locate_instance, missing
 from neurdicom.archive.selection import Selection, Selector
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Entity, Located, Location
@@ -78,9 +79,7 @@ class Resolver:
 
     async def _instance(self, instance: str, frame: int | None) -> Input:
         """Find one frame of an instance, or all of them."""
-        location = await self._catalog.locate(instance)
-        if location is None:
-            raise NotFound(f"there is no instance {instance!r}")
+        location = await locate_instance(self._catalog, instance)
         if frame is not None:
             _check_frame(frame, location)
         edits = await self._catalog.edits(instance) if location.edited else []
@@ -95,18 +94,16 @@ class Resolver:
 
     async def _whole_instance(self, instance: str) -> tuple[Input, ...]:
         """Find all frames of an instance, as the inputs of a volume."""
-        entity = await self._catalog.get(Level.INSTANCE, instance)
+        entity = await get_entity(self._catalog, Level.INSTANCE, instance)
         located = await self._catalog.locate_all(Level.INSTANCE, instance)
-        if entity is None or not located:
-            raise NotFound(f"there is no instance {instance!r}")
+        if not located:  # deleted meanwhile
+            raise missing(Level.INSTANCE, instance)
         series = await self._catalog.get(Level.SERIES, entity["series"])
         return (await self._volume_input(located[0], entity, series or {}),)
 
     async def _series(self, series: str) -> tuple[Input, ...]:
         """Find the images of a series in slice order, with all frames; or what else it holds, if it has no images."""
-        entity = await self._catalog.get(Level.SERIES, series)
-        if entity is None:
-            raise NotFound(f"there is no series {series!r}")
+        entity = await get_entity(self._catalog, Level.SERIES, series)
         if entity["images_count"] > MAX_SLICES:
             raise Invalid(
                 f"the series has {entity['images_count']} instances; a volume has at most {MAX_SLICES} slices"
