@@ -6,11 +6,12 @@ from typing import Any, Self, cast
 
 from neurdicom.app import Server
 from neurdicom.app.components import Components
-from neurdicom.cli.jobs import ProcessingJobs, ToolType
+from neurdicom.cli.jobs import ProcessingJobs
 from neurdicom.client import ServerSentEvent
 from neurdicom.config import Settings
 from neurdicom.jobs import JobEvent
 from neurdicom.plugins.params import Param
+from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import LOCAL_ADMINISTRATOR
 
 

@@ -2,12 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from neurdicom.client import AsyncClient, ServerSentEvent
 from neurdicom.plugins.params import Param
-
-ToolType = Literal["plugin", "model"]
+from neurdicom.plugins.tools import ToolType
 
 
 class ProcessingJobs(ABC):

@@ -13,10 +13,11 @@ import click
 
 from neurdicom.archive.selection import MANY
 from neurdicom.cli.console import JobBar, JobLines, JobView
-from neurdicom.cli.jobs import ProcessingJobs, ServerJobs, ToolType
+from neurdicom.cli.jobs import ProcessingJobs, ServerJobs
 from neurdicom.config import load_settings
 from neurdicom.errors import Invalid, NeurdicomError, Unavailable
 from neurdicom.plugins.params import convert_arguments
+from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.run import FORMATS
 
 #: Exit statuses: something failed; the job was cancelled.
