@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
 
 from neurdicom.app.storage import Storage
 from neurdicom.archive.bulk import BulkService
@@ -37,6 +36,7 @@ from neurdicom.nodes.transfer import TransferService
 from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.plugins.service import ModelService, PluginService
 from neurdicom.plugins.tools import ToolType
+from neurdicom.plugins.versions import ToolLimits
 from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import KIND as PROCESS
@@ -155,15 +155,10 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
 
 def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> ToolServices:
     """Make what installs plugins and models."""
-    limits: dict[str, Any] = {
-        "timeout": settings.plugin_timeout,
-        "memory": settings.plugin_memory,
-        "threads": max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers),
-    }
-    models = ModelService(settings.data / "models", storage.documents, pool, **limits)
-    return ToolServices(
-        PluginService(settings.data / "plugins", storage.documents, pool, models=models, **limits), models
-    )
+    threads = max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers)
+    limits = ToolLimits(settings.plugin_timeout, settings.plugin_memory, threads)
+    models = ModelService(settings.data / "models", storage.documents, pool, limits)
+    return ToolServices(PluginService(settings.data / "plugins", storage.documents, pool, limits, models), models)
 
 
 def compose_archive(settings: Settings, storage: Storage, results: ResultStore) -> ArchiveServices:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from neurdicom.errors import Invalid, PluginError
-from neurdicom.plugins.versions import ModelVersion
+from neurdicom.plugins.versions import ModelVersion, ToolLimits
 from neurdicom.processing.run import FORMATS
 from neurdicom.workers.model.model_zip import ModelZip
 from neurdicom.workers.pool import Reply, WorkerPool
@@ -65,7 +65,7 @@ def check(
         with packed(path, ModelZip) as zip_path, ModelZip(zip_path) as package:
             package.extract(folder)
         checked = ModelVersion.from_zip(package, "checked", datetime.now(UTC).isoformat())
-        program = checked.program(folder, timeout=timeout, memory=memory)
+        program = checked.program(folder, ToolLimits(timeout, memory))
         call: dict[str, Any] | None = None
         if file is not None:
             params = {} if threshold is None else {"threshold": threshold}

@@ -22,7 +22,7 @@ from neurdicom.errors import Conflict, Invalid, NotFound, PluginError, PluginFai
 from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.plugins.registry import Registry
 from neurdicom.plugins.tools import Running, Tool, ToolSet, ToolType
-from neurdicom.plugins.versions import ModelVersion, PackageVersion, PluginVersion
+from neurdicom.plugins.versions import ModelVersion, PackageVersion, PluginVersion, ToolLimits
 from neurdicom.workers.model.model_zip import ModelZip
 from neurdicom.workers.packages.package_folders import PackageFolders
 from neurdicom.workers.packages.package_zip import PackageZip
@@ -46,12 +46,8 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         Keeps one document for each of them.
     pool : WorkerPool
         Loads and runs them.
-    timeout : float
-        Cap of what META.json may ask for, and what it gets if it asks for nothing: seconds for a call.
-    memory : int
-        Likewise, MiB for a worker.
-    threads : int
-        Threads that one worker may compute in; of networks only.
+    limits : ToolLimits
+        Caps of what META.json may ask for.
 
     Attributes
     ----------
@@ -61,14 +57,10 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
 
     noun: ClassVar[ToolType]
 
-    def __init__(
-        self, folder: Path, documents: Documents, pool: WorkerPool, *, timeout: float, memory: int, threads: int = 1
-    ) -> None:
+    def __init__(self, folder: Path, documents: Documents, pool: WorkerPool, limits: ToolLimits) -> None:
         self._documents = documents
         self._pool = pool
-        self._timeout = timeout
-        self._memory = memory
-        self._threads = threads
+        self._limits = limits
         self._packages = PackageFolders(folder, self._open_zip)
         self._registry: Registry[VersionT] = Registry(self._start_retiring, self.noun)
         self._files = asyncio.Lock()
@@ -105,9 +97,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
     async def _prepared(self, version: VersionT) -> AsyncIterator[Program]:
         """Put everything in place that a worker needs to load it, for as long as the context lasts."""
         await self._ensure_extracted(version)
-        folder = self._packages.folder(version.digest)
-        program = version.program(folder, timeout=self._timeout, memory=self._memory)
-        yield replace(program, threads=self._threads)
+        yield version.program(self._packages.folder(version.digest), self._limits)
 
     async def open(self) -> None:
         """Take them from the catalog, and delete files that none of them needs."""
@@ -323,8 +313,10 @@ class PluginService(PackageService[PluginVersion, PluginZip]):
     _from_zip = PluginVersion.from_zip
     _from_document = PluginVersion.from_document
 
-    def __init__(self, *args: Any, models: ModelService, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(
+        self, folder: Path, documents: Documents, pool: WorkerPool, limits: ToolLimits, models: ModelService
+    ) -> None:
+        super().__init__(folder, documents, pool, limits)
         self._models = models
 
     @asynccontextmanager

@@ -43,6 +43,25 @@ class Described(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolLimits:
+    """The administrator's caps of what META.json may ask for, and what it gets if it asks for nothing.
+
+    Attributes
+    ----------
+    timeout : float
+        Seconds for a call.
+    memory : int
+        MiB for a worker.
+    threads : int
+        Threads that one worker may compute in; of networks only.
+    """
+
+    timeout: float
+    memory: int
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class PackageVersion(ABC):
     """One version of what a user installs.
 
@@ -99,24 +118,15 @@ class PackageVersion(ABC):
         """Describe it for those who run it; `uses` are the models that it reaches, id to digest."""
 
     @abstractmethod
-    def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
-        """Make what a worker loads.
+    def program(self, folder: Path, limits: ToolLimits) -> Program:
+        """Make what a worker loads; `folder` is where the package is extracted."""
 
-        Parameters
-        ----------
-        folder : Path
-            Where the package is extracted.
-        timeout : float
-            The administrator's cap for one call, in seconds.
-        memory : int
-            The administrator's cap for one worker, in MiB.
-        """
-
-    def _limits(self, timeout: float, memory: int) -> dict[str, Any]:
-        """What META.json asks for, below the administrator's caps."""
+    def _within(self, limits: ToolLimits) -> dict[str, Any]:
+        """Take what META.json asks for, below the administrator's caps."""
         return {
-            "timeout": min(timeout, self.manifest.timeout or timeout),
-            "memory": max(1, int(min(memory, self.manifest.memory or memory))),
+            "timeout": min(limits.timeout, self.manifest.timeout or limits.timeout),
+            "memory": max(1, int(min(limits.memory, self.manifest.memory or limits.memory))),
+            "threads": limits.threads,
         }
 
 
@@ -175,7 +185,7 @@ class PluginVersion(PackageVersion):
             uses=uses,
         )
 
-    def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
+    def program(self, folder: Path, limits: ToolLimits) -> Program:
         manifest = self.manifest
         return Program(
             kind=self.kind,
@@ -186,7 +196,7 @@ class PluginVersion(PackageVersion):
             result=manifest.result,
             level=manifest.level,
             geometry=manifest.geometry,
-            **self._limits(timeout, memory),
+            **self._within(limits),
         )
 
 
@@ -270,7 +280,7 @@ class ModelVersion(PackageVersion):
             uses=uses,
         )
 
-    def program(self, folder: Path, *, timeout: float, memory: int) -> Program:
+    def program(self, folder: Path, limits: ToolLimits) -> Program:
         manifest = self.manifest
         return Program(
             kind="model",
@@ -280,7 +290,7 @@ class ModelVersion(PackageVersion):
             input=manifest.input.values,
             result=self.result,
             level=self.level,
-            **self._limits(timeout, memory),
+            **self._within(limits),
         )
 
     def inspection(self, program: Program) -> Program:

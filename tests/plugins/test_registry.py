@@ -7,7 +7,7 @@ import pytest
 from neurdicom.errors import NotFound, PluginCrashed, PluginQuarantined
 from neurdicom.plugins.manifest import manifest_of
 from neurdicom.plugins.registry import QUARANTINE_AFTER, Registry
-from neurdicom.plugins.versions import PluginVersion
+from neurdicom.plugins.versions import PluginVersion, ToolLimits
 from tests.support.packages import meta
 
 
@@ -89,7 +89,7 @@ def test_a_document_brings_back_the_plugin() -> None:
 
 
 def test_limits_are_what_the_author_asks_for_below_the_cap(tmp_path: Any) -> None:
-    capped = version("a", timeout=100, memory=10_000).program(tmp_path, timeout=60, memory=2048)
+    capped = version("a", timeout=100, memory=10_000).program(tmp_path, ToolLimits(timeout=60, memory=2048))
     assert (capped.timeout, capped.memory) == (60, 2048)
-    asked = version("a", timeout=1.5, memory=100).program(tmp_path, timeout=60, memory=2048)
+    asked = version("a", timeout=1.5, memory=100).program(tmp_path, ToolLimits(timeout=60, memory=2048))
     assert (asked.timeout, asked.memory) == (1.5, 100)

@@ -10,7 +10,7 @@ from neurdicom.plugins.devtools.packing import packed
 from neurdicom.plugins.manifest import Manifest
 from neurdicom.plugins.params import Param, ParamType, ParamValue, convert_arguments
 from neurdicom.plugins.plugin_zip import PluginZip
-from neurdicom.plugins.versions import PluginVersion
+from neurdicom.plugins.versions import PluginVersion, ToolLimits
 from neurdicom.workers.program import Program
 
 
@@ -47,7 +47,7 @@ def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> E
     with packed(path) as zip_path, PluginZip(zip_path) as package:
         package.extract(folder)
     version = PluginVersion.from_zip(package, "checked", datetime.now(UTC).isoformat())
-    program = version.program(folder, timeout=timeout, memory=memory)
+    program = version.program(folder, ToolLimits(timeout, memory))
     return ExtractedPlugin(package.manifest, package.kind, folder, package.files, program)
 
 
