@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 OHIF   := 3.13.2
 JOBS   ?= 2
 
-.PHONY: install plugins demo serve test lint bench docs ohif clean check-tools
+.PHONY: install plugins demo serve test test-fast lint bench docs ohif clean check-tools
 
 install: $(STAMP)
 
@@ -39,7 +39,11 @@ serve: install
 
 # A file's tests stay together, with the servers that they share; `make test JOBS=0` runs all in one process.
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+# The tests that start no process: neither servers and workers nor peers and compilers.
+test-fast: install
+	$(BIN)/python -m pytest -n $(JOBS) --fast
 
 lint: install
 	$(BIN)/ruff check .

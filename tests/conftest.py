@@ -13,6 +13,8 @@ from tests.support.checkout import DATA_SET
 from tests.support.mongodb import mongodb
 from tests.support.server import Server
 
+pytest_plugins = ["tests.support.fast"]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -47,15 +49,27 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
-@pytest.fixture(scope="session", params=["sqlite", "mongodb"])
-def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on each catalog in turn."""
-    options = []
-    if request.param == "mongodb":
-        uri = request.getfixturevalue("mongodb_uri")
-        options = ["--mongodb-uri", f"{uri.rstrip('/')}/neurdicom_{uuid.uuid4().hex[:12]}"]
-    with Server(tmp_path_factory.mktemp(f"server-{request.param}"), *options) as running:
+@pytest.fixture(scope="session")
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on the embedded catalog, beside the one on MongoDB."""
+    with Server(tmp_path_factory.mktemp("server-sqlite")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def mongodb_server(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on MongoDB, with a database of its own."""
+    database = f"{mongodb_uri.rstrip('/')}/neurdicom_{uuid.uuid4().hex[:12]}"
+    with Server(tmp_path_factory.mktemp("server-mongodb"), "--mongodb-uri", database) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mongodb"])
+def any_server(request: pytest.FixtureRequest) -> Server:
+    """A server on each catalog in turn; both run on, whatever order the tests have."""
+    running = request.getfixturevalue(f"{request.param}_server")
+    assert isinstance(running, Server)
+    return running
 
 
 @pytest.fixture(scope="session")

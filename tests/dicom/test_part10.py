@@ -52,6 +52,7 @@ OTHERWISE = {
 }
 
 
+@pytest.mark.slow
 def test_agrees_with_pydicom_on_every_file_of_the_data_set(data_set: Path) -> None:
     compared = 0
     for path in sorted(data_set.rglob("*")):

@@ -2,11 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
+
+from argon2 import PasswordHasher
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.sqlite import SqliteCatalog
+from neurdicom.security import passwords
 from neurdicom.security.users import UserService
+
+#: The hash of the product, without what makes each last a tenth of a second.
+WEAK = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
 
 
 class Clock:
@@ -25,7 +33,8 @@ async def open_users(folder: Path, catalog: Catalog | None = None) -> AsyncItera
     folder.mkdir(exist_ok=True)
     catalog = catalog or SqliteCatalog(folder / "catalog.sqlite")
     await catalog.open()
-    users = UserService(catalog.documents, folder, session_seconds=3600)
+    with patch.object(passwords, "PasswordHasher", WEAK):
+        users = UserService(catalog.documents, folder, session_seconds=3600)
     try:
         yield users
     finally:

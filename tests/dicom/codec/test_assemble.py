@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pydicom
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def find(uri: str) -> list[BulkValue]:
 
 @given(dataset=datasets, syntax=st.sampled_from([EXPLICIT, JPEG]))
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@pytest.mark.slow
 def test_what_is_no_dataset_is_refused_by_an_error_of_ours(dataset: Any, syntax: str) -> None:
     try:
         file = b"".join(assemble_file(dataset, find, syntax))

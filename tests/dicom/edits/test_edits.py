@@ -143,6 +143,7 @@ def test_text_changes_to_utf_8_everywhere(stored: Path, tmp_path: Path) -> None:
         assert new["PhysiciansOfRecord"] == old["PhysiciansOfRecord"] == "è"
 
 
+@pytest.mark.slow
 def test_every_file_of_the_data_set_can_be_edited(data_set: Path, tmp_path: Path) -> None:
     result = tmp_path / "edited.dcm"
     changes = {"patient_name": "Łukasz^山田", "study_description": "x", "image_comments": None}

@@ -79,6 +79,7 @@ def test_a_file_that_was_cut_off_since_it_came(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what pydicom says of odd values
+@pytest.mark.slow
 def test_real_files(data_set: Path) -> None:
     checked = lines = 0
     for path in sorted(filter(Path.is_file, data_set.rglob("*"))):
