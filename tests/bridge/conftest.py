@@ -1,13 +1,12 @@
-"""Libraries for the bridge's tests. Whatever could crash is tested in a worker process, by tests/runtime."""
+"""Libraries for the bridge's tests. Whatever could crash is tested in a worker process, by tests/workers."""
 
-import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.checkout import HEADERS
+from tests.support.compiled import compile_library
 
 #: Enough of a plugin for a test that is about something else.
 FRAME = """
@@ -25,9 +24,6 @@ def library(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / name
         text = '#include "neurdicom_plugin.h"\n' + (FRAME if frame else "") + textwrap.dedent(source)
         path.write_text(text)
-        made = path.with_suffix(".so")
-        compiler = "c++" if path.suffix == ".cpp" else "cc"
-        subprocess.run([compiler, "-O2", "-shared", "-fPIC", f"-I{HEADERS}", *flags, "-o", made, path], check=True)
-        return made
+        return compile_library(path, "-O2", *flags)
 
     return make

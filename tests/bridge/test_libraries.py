@@ -2,7 +2,6 @@
 
 import platform
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from neurdicom.errors import PluginFailed
 from neurdicom.workers.loaders.native import NativePlugin, aligned, check_library
+from tests.support.compiled import compile_library
 
 Make = Callable[..., Path]
 
@@ -26,13 +26,7 @@ def test_mangled_symbols_are_explained(library: Make) -> None:
     path = library("", frame=False)
     (path.parent / "mangled.cpp").write_text(source)
     with pytest.raises(PluginFailed, match='declare them extern "C"'):
-        NativePlugin(_compiled(path.parent / "mangled.cpp"))
-
-
-def _compiled(path: Path) -> Path:
-    made = path.with_suffix(".so")
-    subprocess.run(["c++", "-shared", "-fPIC", "-o", made, path], check=True)
-    return made
+        NativePlugin(compile_library(path.parent / "mangled.cpp"))
 
 
 def test_an_init_that_gives_nothing(library: Make) -> None:

@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.support.compiled import compile_library
 from tests.support.images import COLUMNS, PIXELS, ROWS
 from tests.support.packages import meta, package, zipped
 from tests.support.plugin_site import Site, upload_image
@@ -237,8 +237,7 @@ def test_a_native_plugin(site: Site, tmp_path: Path) -> None:
         void DestroyPlugin(Plugin *p) { free(p); }
         """
     )
-    library = tmp_path / "libp.so"
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, tmp_path / "p.c"], check=True)
+    library = compile_library(tmp_path / "p.c", "-O1")
     params = {
         "x": {"type": "double", "default": 1},
         "t": {"type": "text", "isnull": True},

@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.support.compiled import compile_library
 from tests.support.images import COLUMNS, PIXELS, ROWS
 from tests.support.packages import meta, zipped
 from tests.support.plugin_site import Site
@@ -194,10 +194,10 @@ def test_a_native_plugins_image_and_json_are_one_result(site: Site, tmp_path: Pa
         void DestroyPlugin(Plugin *p) {}
         """
     )
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "libp.so", tmp_path / "p.c"], check=True)
+    library = compile_library(tmp_path / "p.c")
     files = {
         "META.json": json.dumps(meta(plugin_guid="native")),
-        "libp.so": (tmp_path / "libp.so").read_bytes(),
+        "libp.so": library.read_bytes(),
     }
     assert site.install(zipped(files)).status_code == 201
     image = site.run("native", format="f64")

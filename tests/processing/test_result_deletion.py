@@ -17,10 +17,11 @@ from pydicom.uid import generate_uid
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result_records import ResultRecords
+from tests.support.api import upload
 from tests.support.images import ct_image
 from tests.support.packages import package
 from tests.support.plugin_site import Site, upload_image
-from tests.support.results import Counter, files, finished, ids, upload
+from tests.support.results import Counter, files, finished, ids
 from tests.support.server import Server
 
 
@@ -32,7 +33,7 @@ def test_results_go_with_their_source(any_site: Site, counter: Counter, what: st
     ds.PatientID = f"P-{what}"
     made = io.BytesIO()
     dcmwrite(made, ds, enforce_file_format=True)
-    upload(site, made.getvalue())
+    upload(site.client, made.getvalue())
     gone = Site(site.server, instance)
     stays = site.run(give="image").headers["X-Result-Id"]
     lost = [gone.run(give=give).headers["X-Result-Id"] for give in ("image", "json", "bytes")]
@@ -52,7 +53,7 @@ def test_a_replaced_instance_takes_its_results_along(any_site: Site, counter: Co
     ds.SeriesDescription = "another"
     made = io.BytesIO()
     dcmwrite(made, ds, enforce_file_format=True)
-    assert upload(site, made.getvalue())["status"] == "replaced"
+    assert upload(site.client, made.getvalue())["status"] == "replaced"
     assert site.client.get(f"/api/results/{before.headers['X-Result-Id']}").status_code == 404
     after = site.run()
     assert after.headers["X-Cache"] == "miss"
@@ -78,7 +79,7 @@ def test_results_go_with_their_plugin(any_site: Site, counter: Counter) -> None:
 @pytest.mark.parametrize("what", ["instance", "plugin", "reinstalled"])
 def test_a_computation_that_ends_after_a_deletion_leaves_nothing(site: Site, counter: Counter, what: str) -> None:
     instance, data = ct_image()
-    upload(site, data)
+    upload(site.client, data)
     late = Site(site.server, instance)
     answers: list[int] = []
     running = threading.Thread(target=lambda: answers.append(late.run(give="image", wait=1.0).status_code))
@@ -107,7 +108,7 @@ def test_derived_instances_go_only_when_asked(any_site: Site, counter: Counter) 
         assert answer.status_code == 200, answer.text
         return answer.headers["X-Stored-Instances"]
 
-    kept = [upload(site, data)["id"] for _, data in (ct_image(), ct_image(), ct_image())]
+    kept = [upload(site.client, data)["id"] for _, data in (ct_image(), ct_image(), ct_image())]
     made = [stored(instance) for instance in kept]
     here = lambda: [site.client.get(f"/api/instances/{one}").status_code for one in made]  # noqa: E731
     assert site.client.delete(f"/api/instances/{kept[0]}").status_code == 204
@@ -230,7 +231,7 @@ def test_what_lost_its_source_in_a_crash_goes_at_the_next_start(tmp_path: Path, 
     server = Server(path).start()
     site = Site(server, upload_image(server))
     second, data = ct_image()
-    upload(site, data)
+    upload(site.client, data)
     assert site.install(counter.archive()).status_code == 201
     assert site.install(counter.archive("gone.plugin")).status_code == 201
     stays = site.run(give="image").headers["X-Result-Id"]
@@ -346,7 +347,7 @@ def test_a_volumes_result_goes_with_any_of_its_slices(any_site: Site, counter: C
         ds.ImageOrientationPatient, ds.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
         made = io.BytesIO()
         dcmwrite(made, ds, enforce_file_format=True)
-        slices.append(upload(site, made.getvalue())["id"])
+        slices.append(upload(site.client, made.getvalue())["id"])
     source = """
 import numpy as np
 class Plugin:

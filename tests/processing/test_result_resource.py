@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from tests.support.api import upload
 from tests.support.images import ROWS, ct_image
 from tests.support.plugin_site import Site
-from tests.support.results import Counter, files, finished, ids, upload
+from tests.support.results import Counter, files, finished, ids
 from tests.support.server import Server
 
 
@@ -43,7 +44,7 @@ def test_a_record_tells_what_it_came_of(any_site: Site, counter: Counter) -> Non
 def test_filters(any_site: Site, counter: Counter) -> None:
     site = any_site
     second_instance, data = ct_image()
-    upload(site, data)
+    upload(site.client, data)
     assert site.install(counter.archive("other.plugin", "2.0")).status_code == 201
     second = Site(site.server, second_instance)
     try:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 from pydicom.uid import generate_uid
 
+from tests.support.api import upload
 from tests.support.resource_files import make_file
 from tests.support.server import Server
 
@@ -37,9 +38,7 @@ class Archive:
 
     def store(self, body: bytes) -> dict[str, Any]:
         """Upload one file, and answer its result."""
-        answer = self.client.post("/api/instances", content=body, headers={"Content-Type": "application/dicom"})
-        assert answer.status_code in {200, 201}, answer.text
-        return answer.json()["results"][0]
+        return upload(self.client, body)
 
     def make(self, count: int = 1, **elements: Any) -> list[dict[str, Any]]:
         """Store slices of one new series of one new study of one new patient, unless the elements say otherwise."""

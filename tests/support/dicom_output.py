@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmread
 
+from tests.support.api import install, upload
 from tests.support.derived_objects import as_file
 from tests.support.packages import package
 from tests.support.server import Server
@@ -60,18 +61,14 @@ class Site:
     def upload(self, content: Dataset | bytes) -> str:
         """Store an instance; answers its id."""
         data = as_file(content) if isinstance(content, Dataset) else content
-        answer = self.client.post("/api/instances", content=data, headers={"Content-Type": "application/dicom"})
-        assert answer.status_code in (200, 201), answer.text
-        (result,) = answer.json()["results"]
+        result = upload(self.client, data)
         self.uploaded.append(result["study"])
-        return str(result["id"])
+        return result["id"]
 
     def plugin(self, body: str, **meta: Any) -> str:
         """Install a Python plugin whose `process` is these lines."""
         meta = {"plugin_guid": "test.derived", "name": "Derive Tést", "version": "1.2", **meta}
-        archive = package(SOURCE.format(body=body.replace("\n", "\n        ")), **meta)
-        answer = self.client.post("/api/plugins", content=archive, headers={"Content-Type": "application/zip"})
-        assert answer.status_code in (200, 201), answer.text
+        install(self.client, package(SOURCE.format(body=body.replace("\n", "\n        ")), **meta))
         return str(meta["plugin_guid"])
 
     def run(self, instance: str, guid: str = "test.derived", **params: Any) -> httpx.Response:

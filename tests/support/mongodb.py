@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.server import free_port
+
 START_SECONDS = 30.0
 
 
@@ -20,7 +22,7 @@ def mongodb(folder: Path) -> Iterator[str]:
     if named:
         yield named
         return
-    port = _free_port()
+    port = free_port()
     real = shutil.which("mongod")
     if real:
         command = [real, "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"]
@@ -41,12 +43,6 @@ def mongodb(folder: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

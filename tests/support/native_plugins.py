@@ -1,11 +1,10 @@
 """Native plugins of a few lines of C, as packages."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support.checkout import HEADERS
+from tests.support.compiled import compile_library
 from tests.support.packages import meta, zipped
 
 #: All of a plugin but what it does.
@@ -27,6 +26,6 @@ IMAGE = """double* Process(Plugin* p, double* v, int w, int h, const char* s) {
 def native(folder: Path, guid: str, source: str, **fields: Any) -> bytes:
     """The archive of a native plugin of level series."""
     (folder / "p.c").write_text(NATIVE + source)
-    subprocess.run(["cc", "-shared", "-fPIC", f"-I{HEADERS}", "-o", folder / "p.so", folder / "p.c"], check=True)
+    library = compile_library(folder / "p.c")
     described = {"plugin_guid": guid, "level": "series", "input": "modality"} | fields
-    return zipped({"META.json": json.dumps(meta(**described)), "p.so": (folder / "p.so").read_bytes()})
+    return zipped({"META.json": json.dumps(meta(**described)), "p.so": library.read_bytes()})

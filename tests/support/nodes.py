@@ -10,6 +10,7 @@ import httpx
 import pydicom
 from pydicom.uid import generate_uid
 
+from tests.support.api import upload
 from tests.support.faulty import Request, store_answer
 from tests.support.resource_files import make_file
 
@@ -60,12 +61,7 @@ class Client:
 
     def store(self, *files: bytes) -> list[str]:
         """Upload files; their SOP Instance UIDs."""
-        ids = []
-        for file in files:
-            answer = self.http.post("/api/instances", content=file, headers={"Content-Type": "application/dicom"})
-            assert answer.status_code in (200, 201), answer.text
-            ids.append(answer.json()["results"][0]["id"])
-        return ids
+        return [upload(self.http, file)["id"] for file in files]
 
     def echo(self, node: str) -> httpx.Response:
         """Echo a node."""

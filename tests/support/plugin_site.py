@@ -7,8 +7,23 @@ from urllib.parse import quote
 
 import httpx
 
+from tests.support.api import upload
 from tests.support.images import ct_image
 from tests.support.server import Server
+
+#: Answers with what the model `test.model` says, of the dataset or of its values.
+PLUGIN = """
+class Plugin:
+    def init(self):
+        self.model = self.models["test.model"]
+
+    def process(self, ds, by="dataset"):
+        if by == "dataset":
+            return self.model.run(ds)
+        return self.model.run(ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept))
+
+    def destroy(self): pass
+"""
 
 
 @dataclass
@@ -36,19 +51,31 @@ class Site:
         """What lies in the folder of plugins."""
         return sorted(path.name for path in (self.server.data / "plugins").iterdir())
 
+    def install_model(self, archive: bytes, **headers: str) -> httpx.Response:
+        return self.client.post("/api/models", content=archive, headers={"Content-Type": "application/zip", **headers})
+
+    def run_model(self, id: str = "test.model", instance: str | None = None, **params: Any) -> httpx.Response:
+        path = f"/api/instances/{instance or self.instance}/process/by_model/{quote(id, safe='')}"
+        return self.client.get(path, params=params)
+
+    @property
+    def models(self) -> list[str]:
+        """What lies in the folder of models."""
+        return sorted(path.name for path in (self.server.data / "models").iterdir())
+
 
 def upload_image(server: Server) -> str:
     """Upload an image; answers its id."""
     instance, data = ct_image()
-    answer = server.client.post("/api/instances", content=data, headers={"Content-Type": "application/dicom"})
-    assert answer.status_code == 201, answer.text
+    assert upload(server.client, data)["status"] == "stored"
     return instance
 
 
 def visit(server: Server) -> Iterator[Site]:
-    """A server with an image; plugins and the image are removed afterwards."""
+    """A server with an image; models, plugins and the image are removed afterwards."""
     site = Site(server, upload_image(server))
     yield site
-    for plugin in site.client.get("/api/plugins").json():
-        site.client.delete(f"/api/plugins/{quote(plugin['id'], safe='')}")
+    for many in ("plugins", "models"):
+        for each in site.client.get(f"/api/{many}").json():
+            site.client.delete(f"/api/{many}/{quote(each['id'], safe='')}")
     assert site.client.delete(f"/api/instances/{site.instance}").status_code == 204

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydicom.uid import generate_uid
 
+from tests.support.api import install
 from tests.support.nodes import Client as NodesClient
 from tests.support.packages import package
 from tests.support.resource_files import make_file
@@ -78,9 +79,7 @@ class Client(NodesClient):
 
     def install(self, archive: bytes) -> str:
         """Install a plugin; its digest."""
-        answer = self.http.post("/api/plugins", content=archive, headers={"Content-Type": "application/zip"})
-        assert answer.status_code in (200, 201), answer.text
-        return answer.json()["digest"]
+        return str(install(self.http, archive)["digest"])
 
     def process(self, on: str, entity: str, plugin: str = GUID, **params: Any) -> str:
         """Make a job of one entity; its id."""

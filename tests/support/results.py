@@ -1,6 +1,5 @@
 """A plugin that counts its calls, and the results that a server keeps."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import httpx
 
 from tests.support.packages import package
-from tests.support.plugin_site import Site
 from tests.support.server import Server
 
 #: Appends a line to a file for each call, so that a test can tell how often it was called.
@@ -57,14 +55,6 @@ class Counter:
     def archive(self, guid: str = "test.plugin", version: str = "1.0", **fields: object) -> bytes:
         source = COUNTING % str(self.path)
         return package(source, params=PARAMS, plugin_guid=guid, version=version, **fields)
-
-
-def upload(site: Site, data: bytes) -> dict[str, str]:
-    """Store a file; what became of it."""
-    answer = site.client.post("/api/instances", content=data, headers={"Content-Type": "application/dicom"})
-    assert answer.status_code in (200, 201), answer.text
-    [result] = json.loads(answer.text)["results"]
-    return dict(result)
 
 
 def ids(answer: httpx.Response) -> set[str]:

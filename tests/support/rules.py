@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.api import install, upload
 from tests.support.files import dicom_file
 from tests.support.packages import package
 
@@ -31,9 +32,7 @@ class Client:
 
     def install(self, source: str = SOURCE, **fields: Any) -> None:
         """Install the plugin of the tests, or another version of it."""
-        archive = package(source, **{"plugin_guid": PLUGIN, "params": PARAMS} | fields)
-        answer = self.http.post("/api/plugins", content=archive, headers={"Content-Type": "application/zip"})
-        assert answer.status_code in (200, 201), answer.text
+        install(self.http, package(source, **{"plugin_guid": PLUGIN, "params": PARAMS} | fields))
 
     def post_rule(self, conditions: Any, **fields: Any) -> httpx.Response:
         """Ask for a rule that runs the plugin, unless `action` says otherwise."""
@@ -56,8 +55,7 @@ class Client:
     def store(self, *files: bytes) -> None:
         """Upload files, one by one."""
         for file in files:
-            answer = self.http.post("/api/instances", content=file, headers={"Content-Type": "application/dicom"})
-            assert answer.status_code in (200, 201), answer.text
+            upload(self.http, file)
 
     def when(self, rule: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 30.0) -> dict[str, Any]:
         """Wait until something holds of a rule."""

@@ -14,6 +14,7 @@ from pydicom.data import get_testdata_file
 
 from neurdicom.workers.pool import Program
 from tests.support.checkout import CHECKOUT, HEADERS
+from tests.support.compiled import compile_library, contents, once, toolchain
 from tests.support.pools import Pool, arguments_of, descendants
 from tests.support.volumes import ASIS, Runner
 
@@ -71,21 +72,21 @@ def python(tmp_path: Path) -> Callable[..., Program]:
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The native examples, built."""
-    folder = tmp_path_factory.mktemp("native") / "native_examples"
-    shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("*.so"))
-    subprocess.run(["make", "--silent", "-C", str(folder), f"INCLUDE={HEADERS}"], check=True)
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("*.so"), dirs_exist_ok=True)
+        subprocess.run(["make", "--silent", "-C", str(folder), f"INCLUDE={HEADERS}"], check=True)
+
+    sources = [path for path in EXAMPLES.rglob("*") if path.is_file() and path.suffix != ".so"]
+    made = once(toolchain("make", "cc", "c++") + contents(*sources, *HEADERS.iterdir()), make)
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp("native") / "native_examples"))
 
 
 def build(source: str, folder: Path, name: str = "plugin.c") -> Path:
     """Compile a library of C or C++ source, which may rely on the public header."""
     path = folder / name
     path.write_text('#include "neurdicom_plugin.h"\n' + textwrap.dedent(source))
-    compiler = "c++" if path.suffix == ".cpp" else "cc"
-    library = path.with_suffix(".so")
-    flags = ["-O2", "-shared", "-fPIC", f"-I{HEADERS}"]
-    subprocess.run([compiler, *flags, "-o", str(library), str(path)], check=True)
-    return library
+    return compile_library(path, "-O2")
 
 
 @pytest.fixture

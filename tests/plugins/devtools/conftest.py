@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from neurdicom.plugins.devtools.samples import write_samples
+from tests.support.compiled import contents, once, toolchain
 from tests.support.devtools import INCLUDE, ZOO, build
 
 
@@ -16,13 +17,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def libraries() -> dict[str, Path]:
     """The zoo's native plugins, and one of them built with the sanitizers."""
-    folder = tmp_path_factory.mktemp("zoo")
-    made = {name: folder / f"{name}.so" for name in ("zoo", "unfreed", "sanitized")}
-    shared = ["-shared", "-fPIC", "-fvisibility=hidden", "-w", f"-I{INCLUDE}", "-o"]
-    sanitize = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
-    build("c++", "-std=c++17", "-O1", *shared, made["zoo"], ZOO / "zoo.cpp")
-    build("c++", "-std=c++17", *sanitize, *shared, made["sanitized"], ZOO / "zoo.cpp")
-    build("cc", "-O1", *shared, made["unfreed"], ZOO / "unfreed.c")
-    return made
+    shared = ["-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-w", f"-I{INCLUDE}"]
+    sanitize = ["-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
+    commands = {
+        "zoo": ["c++", "-std=c++17", *shared, ZOO / "zoo.cpp"],
+        "sanitized": ["c++", "-std=c++17", *shared, *sanitize, ZOO / "zoo.cpp"],
+        "unfreed": ["cc", *shared, ZOO / "unfreed.c"],
+    }
+
+    def make(folder: Path) -> None:
+        for name, command in commands.items():
+            build(*command, "-o", folder / f"{name}.so")
+
+    key = repr(commands).encode() + toolchain("cc", "c++") + contents(*ZOO.iterdir(), *INCLUDE.iterdir())
+    folder = once(key, make)
+    return {name: folder / f"{name}.so" for name in commands}

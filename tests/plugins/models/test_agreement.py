@@ -14,8 +14,8 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_color_lut
 
 from tests.support.images import PIXELS
-from tests.support.model_site import Site
 from tests.support.networks import classifier, convolution, identity, network, node, package
+from tests.support.plugin_site import Site
 
 #: Grey with and without a modality LUT, compressed, several frames, palette, colour.
 FILES = ["CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm", "rtdose.dcm", "examples_palette.dcm", "examples_rgb_color.dcm"]

@@ -4,10 +4,10 @@ import json
 import re
 
 from tests.support.checkout import CHECKOUT
-from tests.support.model_site import Site
 from tests.support.networks import classifier, convolution, package
 from tests.support.packages import package as plugin_package
 from tests.support.packages import zipped
+from tests.support.plugin_site import Site
 
 PAGE = (CHECKOUT / "docs" / "models.md").read_text(encoding="utf-8")
 

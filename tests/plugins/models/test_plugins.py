@@ -11,9 +11,9 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.support.model_site import PLUGIN, Site
 from tests.support.networks import classifier, convolution, package
 from tests.support.packages import package as plugin_package
+from tests.support.plugin_site import PLUGIN, Site
 from tests.support.waiting import wait_for
 
 BY = {"by": {"type": "text", "default": "dataset"}}

@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from tests.support.model_site import Site
 from tests.support.networks import classifier, convolution, identity, meta, network, node, package
 from tests.support.packages import zipped
+from tests.support.plugin_site import Site
 
 GOOD = convolution().SerializeToString()
 IMAGE = {"kind": "image"}

@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.support.model_site import Site, visit
 from tests.support.networks import classifier, convolution, identity, meta, network, node, package
 from tests.support.packages import zipped
+from tests.support.plugin_site import Site, visit
 from tests.support.server import Server
 from tests.support.waiting import wait_for
 

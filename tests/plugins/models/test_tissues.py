@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from neurdicom.cli.main import main
 from tests.support.checkout import CHECKOUT
-from tests.support.model_site import Site
+from tests.support.plugin_site import Site
 from tests.support.waiting import wait_for
 
 FOLDER = CHECKOUT / "models" / "tissues"
@@ -50,6 +50,7 @@ def slice_(site: Site) -> Iterator[str]:
     assert site.client.delete(f"/api/studies/{ds.StudyInstanceUID}").status_code == 204
 
 
+@pytest.mark.slow
 def test_the_script_makes_the_network_that_is_kept(script: ModuleType) -> None:
     made, kept = script.make(), onnx.load_model(FOLDER / "tissues.onnx")
     assert [each.op_type for each in made.graph.node] == [each.op_type for each in kept.graph.node]

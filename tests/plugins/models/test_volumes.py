@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from tests.support.model_site import PLUGIN, Site
 from tests.support.networks import network, node, package
 from tests.support.packages import package as plugin_package
+from tests.support.plugin_site import PLUGIN, Site
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 from tests.support.waiting import wait_for
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.model_site import PLUGIN, Site, visit
 from tests.support.networks import convolution, package
 from tests.support.packages import package as plugin_package
+from tests.support.plugin_site import PLUGIN, Site, visit
 from tests.support.server import Server
 
 THREADS = """

@@ -10,7 +10,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from threadpoolctl import threadpool_limits
 
-from tests.support.checkout import CHECKOUT
+from tests.support.checkout import CHECKOUT, HEADERS
+from tests.support.compiled import contents, once, toolchain
 from tests.support.pools import Pool
 from tests.support.shipped import Shipped, Slice, read_slice
 
@@ -27,12 +28,22 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
-    """All shipped plugins, built in a folder of their own; what `make plugins` has built already is taken along."""
+    """All shipped plugins, built in a folder of their own."""
     folder = tmp_path_factory.mktemp("shipped") / "plugins"
-    shutil.copytree(CHECKOUT / "plugins", folder, ignore=shutil.ignore_patterns("build"))
+    shutil.copytree(CHECKOUT / "plugins", folder, ignore=shutil.ignore_patterns("build", "*.so"))
     neurdicom = f"{sys.executable} -m neurdicom"
-    variables = [f"INCLUDE={CHECKOUT / 'bridge/include'}", f"NEURDICOM={neurdicom}", f"CXXFLAGS={STRICT}"]
-    subprocess.run(["make", "--silent", "-j2", "-C", str(folder), *variables], check=True)
+    variables = [f"INCLUDE={HEADERS}", f"NEURDICOM={neurdicom}", f"CXXFLAGS={STRICT}"]
+    command = ["make", "--silent", "-j2", "-C", str(folder), *variables]
+
+    def make(libraries: Path) -> None:
+        subprocess.run([*command, "libraries"], check=True)
+        for library in folder.glob("*/*.so"):
+            shutil.copy(library, libraries)
+
+    sources = [folder / "Makefile", *folder.glob("*/*.[ch]pp"), *HEADERS.iterdir()]
+    for library in once(toolchain("make", "c++") + STRICT.encode() + contents(*sources), make).iterdir():
+        shutil.copy(library, folder / library.stem)
+    subprocess.run(command, check=True)
     pool = Pool()
     yield Shipped(folder, pool)
     pool.close()

@@ -10,6 +10,7 @@ import httpx
 import pydicom
 from pydicom.dataset import Dataset
 
+from tests.support.api import upload
 from tests.support.files import dicom_file
 from tests.support.server import Server
 
@@ -26,10 +27,7 @@ class Web:
 
     def store(self, content: bytes | Path) -> str:
         """Store a file, and answer the path of its instance."""
-        body = content.read_bytes() if isinstance(content, Path) else content
-        answer = self.client.post("/api/instances", content=body, headers={"Content-Type": "application/dicom"})
-        assert answer.status_code in (200, 201), answer.text
-        (found,) = answer.json()["results"]
+        found = upload(self.client, content)
         return f"/studies/{found['study']}/series/{found['series']}/instances/{found['id']}"
 
     def make(self, **elements: Any) -> str:

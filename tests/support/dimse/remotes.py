@@ -17,6 +17,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from tests.support import api
 from tests.support.files import dicom_file
 from tests.support.server import Server, free_port
 
@@ -46,8 +47,7 @@ def run_tool(server: Server, name: str, *options: str) -> tuple[int, str]:
 def upload(server: Server, *files: bytes) -> None:
     """Store files over HTTP."""
     for file in files:
-        answer = server.client.post("/api/instances", content=file, headers={"Content-Type": "application/dicom"})
-        assert answer.status_code in (200, 201), answer.text
+        api.upload(server.client, file)
 
 
 def series(count: int, *, study: int = 1, series: int = 1, **elements: Any) -> list[bytes]:

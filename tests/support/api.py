@@ -1,0 +1,22 @@
+"""What most tests do to a server first: store files, install plugins."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+
+def upload(http: httpx.Client, file: bytes | Path) -> dict[str, str]:
+    """Store a file; its result, with the ids of what it belongs to."""
+    content = file.read_bytes() if isinstance(file, Path) else file
+    answer = http.post("/api/instances", content=content, headers={"Content-Type": "application/dicom"})
+    assert answer.status_code in (200, 201), answer.text
+    (result,) = answer.json()["results"]
+    return dict(result)
+
+
+def install(http: httpx.Client, archive: bytes) -> dict[str, Any]:
+    """Install a plugin, or another version of it; the plugin as the API shows it."""
+    answer = http.post("/api/plugins", content=archive, headers={"Content-Type": "application/zip"})
+    assert answer.status_code in (200, 201), answer.text
+    return dict(answer.json())
