@@ -8,7 +8,23 @@ from neurdicom.dicom.query.conditions import Value
 def arrival(
     number: int, *, patient: str = "p1", study: str = "1.2.1", series: str = "1.2.1.1", sha256: str = "", **more: Value
 ) -> NewInstance:
-    """Give an arrival with an id, a blob and a header of its own; `more` are attributes."""
+    """Make an arrival with an id, a blob and a header of its own.
+
+    Parameters
+    ----------
+    number : int
+        Number of the instance, which its ids and its place are made of.
+    patient, study, series : str
+        Ids of the entities above.
+    sha256 : str
+        SHA-256 of its file; by default one of its own.
+    **more
+        Further attributes, by field.
+
+    Returns
+    -------
+    NewInstance
+    """
     instance = f"1.9.{number}"
     attributes: dict[str, Value] = {
         "patient_id": patient.upper(),

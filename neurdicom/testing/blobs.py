@@ -23,7 +23,18 @@ MIB = 1024 * 1024
 
 
 def put(store: BlobStore, *pieces: Piece) -> BlobRef:
-    """Store bytes; blocks."""
+    """Store bytes; blocks.
+
+    Parameters
+    ----------
+    store : BlobStore
+    *pieces : bytes or memoryview
+        Written one after the other.
+
+    Returns
+    -------
+    BlobRef
+    """
     with store.new_spool() as spool:
         for piece in pieces:
             spool.write(piece)
@@ -31,7 +42,25 @@ def put(store: BlobStore, *pieces: Piece) -> BlobRef:
 
 
 async def get(store: BlobStore, key: str, start: int = 0, length: int | None = None) -> bytes:
-    """Read a part of a blob as a whole."""
+    """Read a part of a blob as a whole.
+
+    Parameters
+    ----------
+    store : BlobStore
+    key : str
+    start : int
+        First byte.
+    length : int, optional
+        Bytes to read; by default all that follow.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    NotFound
+    """
     return b"".join([piece async for piece in store.read(key, start, length)])
 
 

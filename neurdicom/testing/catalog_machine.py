@@ -114,11 +114,26 @@ class CatalogMachine(RuleBasedStateMachine):
     reopens: ClassVar[bool] = True
 
     async def open_catalog(self) -> Catalog:
-        """Open an empty catalog."""
+        """Open an empty catalog.
+
+        Returns
+        -------
+        Catalog
+            Closed by the machine.
+        """
         raise NotImplementedError
 
     async def reopen(self, catalog: Catalog) -> Catalog:
-        """Close the catalog, and open its backend anew."""
+        """Close the catalog, and open its backend anew.
+
+        Parameters
+        ----------
+        catalog : Catalog
+
+        Returns
+        -------
+        Catalog
+        """
         raise NotImplementedError
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from neurdicom.catalog.mongo import select, writer
 from neurdicom.catalog.mongo.connection import Database, MongoConnection, take_numbers
 from neurdicom.catalog.mongo.documents import MongoDocuments
 from neurdicom.catalog.mongo.schema import Document
-from neurdicom.catalog.mongo.store import Store
+from neurdicom.catalog.mongo.store import Arrivals
 from neurdicom.catalog.mongo.unit import Unit
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
@@ -45,7 +45,7 @@ class MongoCatalog(Catalog):
         if not arrivals:
             return []
         first = await self._connection.use(lambda database: take_numbers(database, "arrivals", len(arrivals)))
-        return await self._connection.write(lambda unit: Store(unit, arrivals, first).run())
+        return await self._connection.write(lambda unit: Arrivals(unit, arrivals, first).store())
 
     async def find(self, query: Query) -> Page:
         return await self._connection.use(lambda database: select.find(database, query))

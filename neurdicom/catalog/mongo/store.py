@@ -28,8 +28,8 @@ from neurdicom.errors import TooLarge
 _ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)
 
 
-class Store:
-    """The storing of some arrivals, numbered from `first` on."""
+class Arrivals:
+    """Some arrivals, numbered from `first` on, and their way into the collections."""
 
     def __init__(self, unit: Unit, arrivals: Sequence[NewInstance], first: int) -> None:
         self._unit = unit
@@ -37,7 +37,7 @@ class Store:
         self._first = first
         self._pending: list[tuple[int, NewInstance, EntityClaims]] = []
 
-    async def run(self) -> list[StoreOutcome]:
+    async def store(self) -> list[StoreOutcome]:
         """Store them in order."""
         fields = ("sha256", "blob_key", "arrival", "parts", *_ABOVE)
         wanted = {new.instance for new in self._arrivals}
