@@ -21,6 +21,7 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NeurdicomError, NotAvailable
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import DICOM, ResolvedRun, RunResult
+from neurdicom.workers.call import CancellationToken
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply
 
@@ -137,6 +138,7 @@ class DicomOutput:
             raise NotAvailable(f"the result of {run.tool.name!r} is bytes, which have no form in DICOM")
         output = self._blobs.spool_folder / f"derived-{secrets.token_hex(16)}"
         writing: asyncio.Task[Reply] | None = None
+        token = CancellationToken()
         try:
             try:
                 await asyncio.to_thread(_write_body, output, reply.body)
@@ -151,13 +153,14 @@ class DicomOutput:
                 "made": datetime.now(UTC).isoformat(),
                 "output": str(output),
             }
-            writing = asyncio.create_task(self._pool.call(WRITER, "derive", arguments))
+            writing = asyncio.create_task(self._pool.call(WRITER, "derive", arguments, token=token))
             written = await asyncio.shield(writing)
             yield [
                 DerivedFile(Path(each["path"]), each["size"], each["sha256"], each["instance"], kind == "dicom")
                 for each in written.meta["files"]
             ]
         finally:
+            token.cancel()  # what is not written by now is written for nobody
             self._ingest.later(_clear_after(writing, output))
 
     async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
@@ -228,7 +231,7 @@ def _write_body(path: Path, body: bytes | memoryview) -> None:
 
 
 async def _clear_after(writing: asyncio.Task[Reply] | None, output: Path) -> None:
-    """Remove what is left once the worker has ended: it goes on when nobody waits for it any more."""
+    """Remove what is left, once the worker has ended or was stopped."""
     if writing is not None:
         await asyncio.wait([writing])
         if not writing.cancelled():
