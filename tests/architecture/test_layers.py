@@ -1,13 +1,11 @@
 """The rules of the layout: imports point down, foreign libraries stay in their place, modules stay small."""
 
-import ast
 from pathlib import Path
 
 import pytest
 
+from tests.architecture.source import MODULES, PACKAGE, imports_of
 from tests.support.checkout import CHECKOUT
-
-PACKAGE = CHECKOUT / "neurdicom"
 
 #: The ladder, from the bottom: a module imports from its own part, or from parts on lower rungs, never from beside.
 LADDER = (
@@ -49,27 +47,12 @@ CONFINED = {
     "PIL": ("pixels/", "workers/"),
 }
 
-#: Modules that may exceed 400 lines, with the reason.
+#: Modules that may exceed 400 lines, or have fewer than 35, with the reason.
 LONG: dict[str, str] = {}
-
-MODULES = sorted(PACKAGE.rglob("*.py"))
-
-
-def imports_of(path: Path) -> set[str]:
-    """Full names of the modules that a file imports, those for type checking left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = [ast.Pass()]
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names.add(node.module or "")
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+SHORT = {
+    "neurdicom/__main__.py": "what `python -m neurdicom` runs",
+    "neurdicom/pixels/decode/preload.py": "its import is its effect, which only the process that forks workers wants",
+}
 
 
 def part_of(module: str) -> str:
@@ -94,6 +77,27 @@ def test_imports_point_down(path: Path) -> None:
             assert other == own, f"{own} imports {name}, which lies beside it"
 
 
+def test_the_client_knows_nothing_but_errors() -> None:
+    """It becomes a package of its own."""
+    parts = {
+        part_of(name)
+        for path in MODULES
+        if path.is_relative_to(PACKAGE / "client")
+        for name in imports_of(path)
+        if name.startswith("neurdicom.")
+    }
+    assert parts <= {"client", "errors", "__version__"}
+
+
+def test_only_commands_and_tools_use_the_client() -> None:
+    users = {
+        path.relative_to(PACKAGE).parts[:2]
+        for path in MODULES
+        if any(name.startswith("neurdicom.client") for name in imports_of(path))
+    }
+    assert {place for place in users if place[0] not in ("cli", "client") and place != ("plugins", "devtools")} == set()
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_foreign_libraries_stay_in_their_place(path: Path) -> None:
     place = path.relative_to(PACKAGE).as_posix()
@@ -113,3 +117,14 @@ def test_no_module_is_long_without_a_reason() -> None:
     lengths = {str(path.relative_to(CHECKOUT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
     assert {name: length for name, length in lengths.items() if length > 400 and name not in LONG} == {}
     assert {name for name in LONG if lengths.get(name, 0) <= 400} == set(), "no longer long: take it off the list"
+
+
+def test_no_module_is_short_without_a_reason() -> None:
+    """A module of a few lines costs its reader a hop; a package's face is none."""
+    lengths = {
+        str(path.relative_to(CHECKOUT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in MODULES
+        if path.name != "__init__.py"
+    }
+    assert {name: length for name, length in lengths.items() if length < 35 and name not in SHORT} == {}
+    assert {name for name in SHORT if lengths.get(name, 35) >= 35} == set(), "no longer short: take it off the list"

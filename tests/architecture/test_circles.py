@@ -1,0 +1,57 @@
+"""No module imports itself by way of others: not in functions, not for type checking, not by way of packages."""
+
+from collections.abc import Iterable, Mapping
+
+from tests.architecture.source import graph
+
+
+def circles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Strongly connected parts of a graph with more than one member (Tarjan's algorithm)."""
+    found: list[list[str]] = []
+    index: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+
+    def visit(node: str) -> None:
+        index[node] = lowest[node] = len(index)
+        stack.append(node)
+        for other in edges.get(node, ()):
+            if other not in index:
+                visit(other)
+                lowest[node] = min(lowest[node], lowest[other])
+            elif other in stack:
+                lowest[node] = min(lowest[node], index[other])
+        if lowest[node] == index[node]:
+            part = stack[stack.index(node) :]
+            del stack[-len(part) :]
+            if len(part) > 1:
+                found.append(sorted(part))
+
+    for node in edges:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def folder_of(module: str) -> str:
+    """The part and, where there is one, the sub-package that a module lies in."""
+    return ".".join(module.split(".")[:2]) if module.count(".") > 1 else ""
+
+
+def test_what_a_circle_is() -> None:
+    assert circles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}) == [["a", "b", "c"]]
+    assert circles({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []}) == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles(graph()) == []
+
+
+def test_no_circles_between_the_folders_of_a_part() -> None:
+    folders: dict[str, set[str]] = {}
+    for module, imported in graph().items():
+        for other in imported:
+            one, two = folder_of(module), folder_of(other)
+            if one and two and one != two:
+                folders.setdefault(one, set()).add(two)
+    assert circles(folders) == []
