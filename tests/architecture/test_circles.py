@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from tests.architecture.source import graph
+from tests.support.source import graph
 
 
 def circles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import MODULES, PACKAGE, imports_of
 from tests.support.checkout import CHECKOUT
+from tests.support.source import MODULES, PACKAGE, imports_of
 
 #: The ladder, from the bottom: a module imports from its own part, or from parts on lower rungs, never from beside.
 LADDER = (

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from tests.architecture.source import classes
+from tests.support.source import classes
 
 
 def test_class_names_occur_once() -> None:

@@ -25,6 +25,7 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Full names that a module imports anywhere: in functions and for type checking, too."""
     names: set[str] = set()
