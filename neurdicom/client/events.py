@@ -102,27 +102,23 @@ class EventStream:
         self.is_over = False
         self._parser = EventParser()
         self._last: str | None = None
-        self._heard: float | None = None
+        self._lost: float | None = None
         self._delay = _FIRST_DELAY
         self._problem: Exception | None = None
 
-    def connect(self, now: float) -> dict[str, str]:
+    def connect(self) -> dict[str, str]:
         """Begin a connection; answers the headers of its request."""
         self._parser = EventParser()
         self._problem = None
-        if self._heard is None:
-            self._heard = now
         return {"Accept": "text/event-stream"} | ({} if self._last is None else {"Last-Event-ID": self._last})
 
-    def feed(self, data: bytes, now: float) -> list[ServerSentEvent]:
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take bytes of the connection.
 
         Parameters
         ----------
         data : bytes
             As they come.
-        now : float
-            Seconds of a monotonic clock.
 
         Returns
         -------
@@ -131,7 +127,7 @@ class EventStream:
         """
         events = self._parser.feed(data)
         if events:
-            self._heard = now
+            self._lost = None
             self._delay = self._parser.retry or _FIRST_DELAY
             self._last = next((event.id for event in reversed(events) if event.id is not None), self._last)
             self.is_over = events[-1].type == "end"
@@ -177,7 +173,9 @@ class EventStream:
         Unavailable
             The server has been away for too long.
         """
-        if self._heard is not None and now - self._heard > PATIENCE_SECONDS:
+        if self._lost is None:  # not since the last event: its reader may have taken long
+            self._lost = now
+        if now - self._lost > PATIENCE_SECONDS:
             reason = "it ends the stream" if self._problem is None else str(self._problem)
             raise Unavailable(f"{url} does not answer any more: {reason}") from self._problem
         delay = min(self._delay, _LONGEST_DELAY)

@@ -72,7 +72,7 @@ class HttpTransport:
                 with self._http.stream(**request) as response:
                     if _is_stream(response):
                         for piece in response.iter_bytes():
-                            yield from stream.feed(piece, time.monotonic())
+                            yield from stream.feed(piece)
                     else:
                         response.read()
                         stream.refuse(_response(self.url, response))
@@ -140,7 +140,7 @@ class AsyncHttpTransport:
                 async with self._http.stream(**request) as response:
                     if _is_stream(response):
                         async for piece in response.aiter_bytes():
-                            for event in stream.feed(piece, time.monotonic()):
+                            for event in stream.feed(piece):
                                 yield event
                     else:
                         await response.aread()
@@ -167,7 +167,7 @@ class AsyncHttpTransport:
 
 
 def _authorization(token: str | None) -> dict[str, str]:
-    if token is None:
+    if not token:  # an unset variable of the shell, say, where a server asks for none
         return {}
     if not (token.isascii() and token.isprintable()):
         raise Invalid("the token has characters that no token has", field="token")
@@ -197,7 +197,7 @@ def _described(request: ApiRequest[Any]) -> dict[str, Any]:
 
 def _stream_request(stream: EventStream) -> dict[str, Any]:
     """Arguments of httpx's `stream`."""
-    headers = stream.connect(time.monotonic())
+    headers = stream.connect()
     params = list(stream.query) or None
     return {"method": "GET", "url": stream.path, "params": params, "headers": headers, "timeout": _STREAM_TIMEOUT}
 

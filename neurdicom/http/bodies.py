@@ -52,4 +52,6 @@ def _invalid(error: ValidationError) -> Invalid:
         unknown = next(name for name in cast(dict[str, Any], error.instance) if name not in known)[:64]
         return Invalid(f"unknown field {unknown!r}; known are {', '.join(known)}", field=".".join([*path, unknown]))
     where = ".".join(path)
+    if error.validator == "type":  # without the value, which may be a secret
+        return Invalid(f"{where} is no {error.validator_value}", field=where or None)
     return Invalid(f"{where}: {error.message[:_LONGEST_MESSAGE]}" if where else error.message, field=where or None)

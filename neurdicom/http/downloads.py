@@ -79,8 +79,8 @@ async def send_download(
 
 async def send_head(handler: ApiHandler) -> None:
     """Finish a HEAD by hand: Tornado would give the length, and the hash, of the empty body for those of the answer."""
-    await handler.flush()
-    handler.finish()
+    if await handler.flush_to_client():
+        handler.finish()
 
 
 async def send_stream(handler: ApiHandler, pieces: AsyncIterator[bytes]) -> None:

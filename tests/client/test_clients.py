@@ -54,6 +54,11 @@ def test_instances(server: Server, do: Caller, image: tuple[str, Path]) -> None:
     assert do(server.url, lambda client: client.instances.image(id, format="jpeg")).startswith(b"\xff\xd8")
 
 
+def test_an_empty_token_is_none(server: Server, do: Caller) -> None:
+    """A variable of the shell that is not set, on a server that asks for no credential."""
+    assert do(server.url, lambda client: client.health(), token="")["status"] == "ok"
+
+
 def test_a_zip(server: Server, do: Caller, tmp_path: Path) -> None:
     _, files = series_files(3)
     made = io.BytesIO()

@@ -41,46 +41,48 @@ def answer(status: int, code: str = "") -> ApiResponse:
 
 def test_a_stream_goes_on_after_the_last_event_with_an_id() -> None:
     stream = EventStream("/api/jobs/1/events")
-    assert "Last-Event-ID" not in stream.connect(0.0)
-    assert [each.type for each in stream.feed(event("result", "1") + event("progress") + b"event: res", 0.0)] == [
+    assert "Last-Event-ID" not in stream.connect()
+    assert [each.type for each in stream.feed(event("result", "1") + event("progress") + b"event: res")] == [
         "result",
         "progress",
     ]
-    assert stream.connect(1.0)["Last-Event-ID"] == "1"
-    assert [each.type for each in stream.feed(event("failure", "2"), 1.0)] == ["failure"]
+    assert stream.connect()["Last-Event-ID"] == "1"
+    assert [each.type for each in stream.feed(event("failure", "2"))] == ["failure"]
     assert not stream.is_over
-    assert stream.connect(2.0)["Last-Event-ID"] == "2"
-    stream.feed(event("end", "2-end"), 2.0)
+    assert stream.connect()["Last-Event-ID"] == "2"
+    stream.feed(event("end", "2-end"))
     assert stream.is_over
 
 
 def test_the_delay_grows_until_there_is_an_event_again() -> None:
     stream = EventStream("/")
-    stream.connect(0.0)
+    stream.connect()
     assert [stream.delay(URL, 0.0) for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-    stream.feed(event("progress"), 0.0)
+    stream.feed(event("progress"))
     assert stream.delay(URL, 0.0) == 1.0
-    stream.feed(b"retry: 3000\n\n" + event("progress"), 0.0)
+    stream.feed(b"retry: 3000\n\n" + event("progress"))
     assert [stream.delay(URL, 0.0) for _ in range(2)] == [3.0, 6.0]
 
 
 def test_patience_ends() -> None:
     stream = EventStream("/")
-    stream.connect(0.0)
-    stream.feed(event("progress"), 100.0)
-    stream.connect(110.0)
+    stream.connect()
+    stream.feed(event("progress"))
+    stream.connect()
     stream.lose(ConnectionError("it is gone"))
-    assert stream.delay(URL, 219.0)
+    assert stream.delay(URL, 200.0)  # however long the event took its reader
+    assert stream.delay(URL, 319.0)
     with pytest.raises(Unavailable, match=r"pacs\.example\.org does not answer any more: it is gone"):
-        stream.delay(URL, 221.0)
+        stream.delay(URL, 321.0)
 
 
 def test_answers_without_events() -> None:
     stream = EventStream("/")
-    stream.connect(0.0)
+    stream.connect()
     for passing in (answer(503, "unavailable"), answer(502), answer(200)):
         stream.refuse(passing)
         assert not stream.is_over
+    assert stream.delay(URL, 0.0)
     with pytest.raises(Unavailable, match="200 OK; is it"):
         stream.delay(URL, 1000.0)
     with pytest.raises(NotFound):

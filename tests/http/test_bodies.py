@@ -50,3 +50,12 @@ def test_refuses_a_body_and_names_the_field(body: dict[str, Any], field: str) ->
         BODY.of(Request(body))
     assert caught.value.field == field
     assert len(str(caught.value)) < 1000
+
+
+def test_a_value_of_another_type_is_not_repeated() -> None:
+    """It may be a secret."""
+    body = JsonBody({"type": "object", "properties": {"password": {"type": "string"}}})
+    with pytest.raises(Invalid, match="password is no string") as caught:
+        body.of(Request({"password": 12345678}))
+    assert "12345678" not in str(caught.value)
+    assert caught.value.field == "password"
