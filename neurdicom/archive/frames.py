@@ -101,7 +101,12 @@ class FrameService:
         layout, path = Layout.from_dict(location.layout), await self._blobs.path(location.blob.key)
         if syntax == layout.transfer_syntax:
             key = location.blob.key
-            file, found, body = await asyncio.to_thread(_open, path, layout, frames, self._indexes.get(key))
+            opening = asyncio.ensure_future(asyncio.to_thread(_open, path, layout, frames, self._indexes.get(key)))
+            try:
+                file, found, body = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                opening.add_done_callback(_close_opened)  # the thread may be opening it just now
+                raise
             self._remember(key, found.index)
             try:
                 for each in found.places or ():
@@ -125,6 +130,12 @@ class FrameService:
             self._indexes.popitem(last=False)
 
 
+def _close_opened(opening: "asyncio.Future[tuple[int, Found, bytes | None]]") -> None:
+    """Close a file that was opened for a caller who has left."""
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result()[0])
+
+
 def _open(
     path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None
 ) -> tuple[int, Found, bytes | None]:
@@ -137,5 +148,9 @@ def _open(
     if found.places is None or len(found.places) != 1 or len(found.places[0]) != 1:
         return file, found, None
     ((place,),) = found.places
-    body = os.pread(file, place.length, place.offset) if place.length <= _PIECE else b""
+    try:
+        body = os.pread(file, place.length, place.offset) if place.length <= _PIECE else b""
+    except BaseException:
+        os.close(file)
+        raise
     return file, found, body if len(body) == place.length else None
