@@ -31,9 +31,8 @@ class StorageProvider:
 
     def serve(self, assoc: Association, request: C_STORE, context: Any) -> None:
         """Store the instance of a C-STORE request; its status goes to the peer once it is durable and found."""
-        response = respond_to(request, SUCCESS)
+        response, incoming = respond_to(request, SUCCESS), incoming_of(request)
         try:
-            incoming = incoming_of(request)
             if incoming is None:
                 raise Malformed("the request has no dataset")
             self._store(incoming, request, assoc.peer)
@@ -45,6 +44,9 @@ class StorageProvider:
             log.exception("%s of %s is not stored", request.AffectedSOPInstanceUID, assoc.peer)
             self._link.tell("refused")
             write_error(response, NeurdicomError(f"internal error: {type(error).__name__}"))
+        finally:
+            if incoming is not None:
+                incoming.close()
         if assoc.is_established:
             assoc.dimse.send_msg(response, context.context_id)
 

@@ -95,6 +95,16 @@ class StatefulAssociation(association.Association):
         """AE title of the other side."""
         return str((self.requestor if self.is_acceptor else self.acceptor).ae_title)
 
+    def run_reactor(self) -> None:
+        """Run the association's own thread; one that we asked for has been negotiated before its thread starts.
+
+        The original would negotiate anew where the association is being released already.
+        """
+        if self.is_acceptor:
+            super().run_reactor()
+        else:
+            self._run_reactor()
+
     def notice(self) -> None:
         """Have the association's own thread look, unless an operation of ours takes what arrives."""
         if self._state is not AssociationState.INVOKING:

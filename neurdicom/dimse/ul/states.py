@@ -11,6 +11,8 @@ from typing import Final
 class AssociationState(Enum):
     """A state of an association."""
 
+    __hash__ = object.__hash__  # members are singletons; by name, in Python, it takes three times as long
+
     ASSOCIATING = auto()  # A-ASSOCIATE is under way, in either direction
     ESTABLISHED = auto()  # nothing is under way
     SERVING = auto()  # an operation that the peer invoked, with its sub-operations
@@ -23,6 +25,8 @@ class AssociationState(Enum):
 
 class AssociationEvent(Enum):
     """Something that happens to an association."""
+
+    __hash__ = object.__hash__
 
     ACCEPT = auto()
     REJECT = auto()
