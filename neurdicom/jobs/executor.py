@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -94,15 +94,14 @@ class JobExecutor:
         for execution in self._executions.values():
             execution.halt()
 
-    async def renew_leases(self) -> list[str]:
+    async def renew_leases(self) -> AsyncIterator[str]:
         """Renew the leases of the jobs that run here, and cancel what other servers were asked to cancel.
 
-        Returns
-        -------
-        list of str
-            Jobs that other servers have taken over, and that are to be cut off here.
+        Yields
+        ------
+        str
+            A job that another server has taken over, and that is to be cut off here at once.
         """
-        lost = []
         for job in list(self._executions):
             lease = await self._leases.renew(job)
             execution = self._executions.get(job)
@@ -111,10 +110,9 @@ class JobExecutor:
             if lease is None:
                 log.warning("job %s was taken over by another server", job)
                 execution.abandon()
-                lost.append(job)
+                yield job
             elif lease.cancel:
                 execution.cancel()
-        return lost
 
     async def _run(self, lease: JobLease) -> JobLease | None:
         found = await self._store.find(lease.job)

@@ -95,7 +95,7 @@ class JobService:
         await self._scheduler.drain(_STOP_SECONDS)
 
     async def _watch(self) -> None:
-        for job in await self._executor.renew_leases():
+        async for job in self._executor.renew_leases():
             self._scheduler.cancel(job)
         await self._scheduler.look()
 
