@@ -122,7 +122,9 @@ class ProcessRunner(Runner):
         until: float | None = None
         try:
             while True:
-                while not stop.is_set() and len(under_way) < max(1, self._slots()):
+                # Jobs that run share the slots: what waits to be written stays bounded, however many they are.
+                slots = max(1, self._slots() // len(self._requests))
+                while not stop.is_set() and len(under_way) < slots:
                     if (following := next(todo, None)) is None:
                         break
                     under_way.add(asyncio.create_task(self._do(job, request, *following)))

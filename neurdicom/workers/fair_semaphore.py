@@ -1,4 +1,4 @@
-"""How many tasks are on the cluster at a time, all jobs together, and whose turn it is."""
+"""A semaphore for what several users wait for: tasks of a cluster, memory of volumes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from neurdicom.errors import NeurdicomError, PluginError, Unavailable
+from neurdicom.errors import NeurdicomError, PluginCrashed, PluginError, Unavailable
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.forkserver_client import ForkServerClient
 from neurdicom.workers.process import GRACE, WorkerProcess, request
@@ -203,8 +203,10 @@ class WorkerPool:
         try:
             try:
                 reply = await worker.load()
+                _check_idle(worker)
                 if verb:
                     reply = await worker.call(request(verb, arguments or {}), program.timeout)
+                    _check_idle(worker)
                 await worker.unload(min(program.timeout, GRACE))
             except PluginError as error:
                 error.loading = True
@@ -282,8 +284,8 @@ class WorkerPool:
         elif left:
             group = self._group(run.worker.program)
             group.waiting.put_back(left, asyncio.get_running_loop().time())
-            if not run.worker.state.is_usable:  # else it is the one to take them
-                self._staff(group)
+            # Behind this worker, if it still takes calls; idle ones share the rest.
+            asyncio.get_running_loop().call_soon(self._staff, group)
 
     def _start(self, group: WorkerGroup) -> None:
         """Start a worker, which takes calls when it has loaded its program."""
@@ -376,3 +378,9 @@ class WorkerPool:
         for group in self._groups.values():
             group.discard_idle(since=loop.time() - self._idle_seconds)
         self._reaper = loop.call_later(max(0.05, self._idle_seconds / 4), self._reap_idle)
+
+
+def _check_idle(worker: WorkerProcess) -> None:
+    """Raise `PluginCrashed` where a worker has answered and ended at once."""
+    if worker.state is not WorkerState.IDLE:
+        raise PluginCrashed(f"{worker.program.title} ended its process after it had answered")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from neurdicom.errors import NotAvailable, PluginError, PluginMemory, Unavailable
-from neurdicom.workers.call import CancellationToken
+from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.executor import Input, Task
+from neurdicom.workers.fair_semaphore import FairSemaphore
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply
 from neurdicom.workers.shared_memory import shared_memory, size_of
@@ -61,8 +62,8 @@ class VolumeBuilder:
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
-        # Each that is under way holds its memory: there are no more than can be worked on.
-        self._room = asyncio.Semaphore(pool.workers)
+        # Each that is under way holds its memory: of either priority there are no more than can be worked on.
+        self._room = {priority: FairSemaphore(lambda: pool.workers) for priority in Priority}
 
     @asynccontextmanager
     async def built(self, task: Task, token: CancellationToken | None = None) -> AsyncIterator[Volume]:
@@ -77,7 +78,7 @@ class VolumeBuilder:
         Unavailable
             The workers that fill it keep failing.
         """
-        async with self._room:
+        async with self._room[task.priority].place(task.fairness):
             instances = [_described(one) for one in task.inputs]
             asked = {"instances": instances, "input": task.program.input}
             try:

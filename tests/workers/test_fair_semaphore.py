@@ -2,7 +2,7 @@
 
 import asyncio
 
-from neurdicom.workers.dask.fair_semaphore import FairSemaphore
+from neurdicom.workers.fair_semaphore import FairSemaphore
 
 
 def test_keys_take_turns() -> None:

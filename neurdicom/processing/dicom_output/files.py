@@ -113,22 +113,16 @@ class DicomOutput:
         Unavailable
             The disk or the catalog refuses.
         """
-        writing = self._write(run, exact, stored)
-        return await (_to_the_end(writing) if run.request.store else writing)
-
-    async def delete(self, instances: Sequence[str]) -> None:
-        """Delete instances that were made of results, as far as they are still there."""
-        await self._remove.delete_instances(instances)
-
-    async def _write(
-        self, run: ResolvedRun, exact: RunResult, stored: tuple[str, ...]
-    ) -> tuple[Reply, tuple[str, ...]]:
         request = run.request
         async with self._files(run, exact.reply) as files:
             reply = await _reply_of(files) if request.format == DICOM else Reply()
             if request.store and not stored:
-                stored = await self._store(files, exact.result)
+                stored = await _to_the_end(self._store(files, exact.result))
         return reply, stored
+
+    async def delete(self, instances: Sequence[str]) -> None:
+        """Delete instances that were made of results, as far as they are still there."""
+        await self._remove.delete_instances(instances)
 
     @asynccontextmanager
     async def _files(self, run: ResolvedRun, reply: Reply) -> AsyncIterator[list[DerivedFile]]:

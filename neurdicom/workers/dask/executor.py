@@ -9,10 +9,10 @@ from neurdicom.errors import NeurdicomError, Unavailable
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.dask import messages
 from neurdicom.workers.dask.cluster import Cluster
-from neurdicom.workers.dask.fair_semaphore import FairSemaphore
 from neurdicom.workers.dask.messages import Missing
 from neurdicom.workers.dask.transfer import Sender
 from neurdicom.workers.executor import Executor, Task
+from neurdicom.workers.fair_semaphore import FairSemaphore
 from neurdicom.workers.program import Reply
 
 if TYPE_CHECKING:
