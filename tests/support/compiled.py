@@ -47,5 +47,6 @@ def compile_library(source: Path, *flags: str) -> Path:
         subprocess.run([*command, "-o", str(folder / library.name), str(source)], check=True)
 
     key = repr(command).encode() + toolchain(compiler) + contents(source, *HEADERS.iterdir())
-    shutil.copy(once(key, make) / library.name, library)
-    return library
+    # A new file in the place of an earlier one, as a linker makes it: a worker may have that mapped.
+    copy = Path(shutil.copy(once(key, make) / library.name, f"{library}.new"))
+    return copy.replace(library)
