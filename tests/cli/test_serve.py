@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -30,28 +31,26 @@ def store(server: Server, name: str) -> str:
     return found
 
 
-def members_of_session(process: int) -> list[int]:
-    """Processes that a server has started, and it."""
-    found = []
+def members_of_session(process: int) -> set[int]:
+    """Processes that a server has started, and it; those of other tests are none of them."""
+    parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes()
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(entry.name) == process or parent in (process, *found) or b"neurdicom.workers" in command:
-                found.append(int(entry.name))
+            with suppress(FileNotFoundError, ProcessLookupError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    found, added = {process}, {process}
+    while added:
+        added = {child for child, parent in parents.items() if parent in added}
+        found |= added
     return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stop_leaves_no_process_behind(number: signal.Signals, tmp_path: Path) -> None:
-    before = set(members_of_session(0))
     server = Server(tmp_path / "data").start()
     instance = store(server, "CT_small.dcm")
     assert server.client.get(f"/api/instances/{instance}/image").status_code == 200
-    started = set(members_of_session(server.process.pid)) - before
+    started = members_of_session(server.process.pid)
     assert len(started) >= 3, "the server, the process that forks, and a worker"
     if number == signal.SIGTERM:
         assert server.stop() == 0
