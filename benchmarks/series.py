@@ -27,7 +27,7 @@ from benchmarks.data import COLUMNS, ROWS, ct_series
 from benchmarks.process_http import ORTHANC_PYTHON, pack, post
 from benchmarks.servers import neurdicom, orthanc
 from neurdicom.dicom.part10 import read_header
-from neurdicom.workers.loaders.loaders import NativePlugin
+from neurdicom.workers.loaders.loaders import NativeProgram
 from neurdicom.workers.loaders.native import aligned
 from neurdicom.workers.program import Program
 
@@ -177,7 +177,7 @@ def ctypes_loop(series: Series, rounds: int) -> float:
 
 def worker(series: Series, rounds: int) -> float:
     """Slices a second of what a worker process does with each call."""
-    plugin = NativePlugin(Program("native", str(series.library), result="JSON"))
+    plugin = NativeProgram(Program("native", str(series.library), result="JSON"))
     calls: list[dict[str, Any]] = [
         {"path": str(path), "layout": layout, "frame": 1, "edits": [], "params": {}, "format": "json"}
         for path, layout in zip(series.files, series.layouts, strict=True)
