@@ -11,7 +11,7 @@ from pynetdicom.dimse_primitives import C_CANCEL, C_STORE, N_EVENT_REPORT
 from neurdicom.dimse.statuses import INVALID_ARGUMENT, SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
 from neurdicom.dimse.ul.lifecycle import StatefulAssociation
 from neurdicom.dimse.ul.messages import Messages, incoming_of
-from neurdicom.dimse.ul.states import OVER, AssociationEvent, AssociationState
+from neurdicom.dimse.ul.states import OVER, AssociationEvent
 from neurdicom.dimse.ul.upper_layer import UpperLayer
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,8 @@ class Association(StatefulAssociation):
         self.network_timeout = seconds
         self.dul.restart_idle_timer()
         self._is_draining = True
-        if self.state is AssociationState.ASSOCIATING:
-            self.dul.hang_up()  # nothing is under way yet
+        if self.is_acceptor and self.requestor.primitive is None:
+            self.dul.hang_up()  # the peer has asked for nothing yet, and may never do
         self.awake.set()
 
     @property
