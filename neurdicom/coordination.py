@@ -30,7 +30,7 @@ class Lease:
     until: float
 
     def is_free(self, owner: str, now: float) -> bool:
-        """Whether a server may take it: nobody holds it, it has run out, or an earlier process of the server does."""
+        """Tell whether a server may take it: it is free, has run out, or an earlier process of the server has it."""
         return not self.owner or self.owner == owner or self.until < now
 
 
@@ -79,7 +79,7 @@ class Leases:
         return Lease(document[owner], document[until])
 
     def is_free(self, document: Mapping[str, Any]) -> bool:
-        """Whether this server may take the lease of a document."""
+        """Tell whether this server may take the lease of a document."""
         return self.of(document).is_free(self._owner, time.time())
 
     async def claim(self, key: str, document: Document) -> Document | None:

@@ -18,7 +18,7 @@ _BATCH = 500
 
 
 class EntityObserver(Protocol):
-    """Keeper of what was computed from stored instances."""
+    """Observer of deletions, which holds what was computed from stored instances."""
 
     async def stored_of(self, name: str, id: str) -> Sequence[str]:
         """List the DICOM instances that were made of an entity; `name` is that of its level."""

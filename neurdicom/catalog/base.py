@@ -97,7 +97,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A changed attribute, kept beside the original (which is never altered)."""
+    """A changed attribute, stored beside the original, which is never altered."""
 
     level: Level
     entity: str

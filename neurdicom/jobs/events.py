@@ -93,7 +93,7 @@ class JobEvent:
 
 @dataclass(slots=True)
 class _Watched:
-    """A job that somebody follows."""
+    """A job with followers."""
 
     job: Job | None
     looker: Periodic

@@ -84,7 +84,7 @@ class ProgressWriter:
 
 
 class Execution:
-    """Runs a job until it is over, has to wait, or is told to stop.
+    """Execution of a job until it is over, has to wait, or is stopped.
 
     Items that are over are not run again, whenever the process ends: at most those of the last second are.
 

@@ -81,7 +81,7 @@ class JobExecutor:
             self._cancelled.add(job)
 
     async def cancel_waiting(self, job: str) -> None:
-        """End a job that nobody runs; one that another server runs is ended by that."""
+        """End a job that is not running; a server that runs it ends it itself."""
         if await self._leases.take(job) is None:
             return
         found = await self._store.find(job)

@@ -108,7 +108,7 @@ class PassProgress:
         return is_over
 
     def drop_live(self) -> None:
-        """Leave out what came of an item under way."""
+        """Discard the result of an item under way."""
         self._live = None
         self.show()
 

@@ -163,7 +163,7 @@ class JobScheduler:
         self._dispatch()
 
     def is_running(self, job: str) -> bool:
-        """Whether a job runs here, or ends just now."""
+        """Tell whether a job runs here, or is just ending."""
         return job in self._running
 
     def cancel(self, job: str) -> None:

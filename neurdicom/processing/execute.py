@@ -25,7 +25,7 @@ from neurdicom.workers.program import Reply
 
 
 class _Flight:
-    """A computation under way, how many wait for it, and what stops its calls when nobody does any more."""
+    """A computation under way, the number of those who wait for it, and the token that stops its calls."""
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -35,7 +35,7 @@ class _Flight:
 
 
 class RunCache:
-    """Results of runs: given again where they are kept, and computed otherwise.
+    """Cache of results of runs, which computes those that are not stored.
 
     Equal runs at the same time are computed once.
 

@@ -150,7 +150,7 @@ class ContentHandler(ApiHandler):
 
 
 def results_of(level: Level) -> type[ApiHandler]:
-    """Make the handler of the results that came of an entity."""
+    """Make the handler of the results that were computed from an entity."""
     query = tuple(each for each in _QUERY if each.name != level.value)
 
     class ResultsOfHandler(_ListHandler):

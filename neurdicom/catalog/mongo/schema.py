@@ -50,7 +50,7 @@ def search_fields(level: Level, attributes: Mapping[str, Value]) -> Document:
 
 
 def inherited(level: Level, parent: Document | None) -> Document:
-    """What a document takes over from the one above: the ids, and the search fields of all levels above."""
+    """Give what a document takes over from the one above: the ids, and the search fields of all levels above."""
     above = level.parent
     if parent is None or above is None:
         return {}

@@ -172,7 +172,7 @@ def check_answer(node: Node, answer: Answer) -> None:
 
 
 def failure(node: Node, where: str, status: int, headers: httpx.Headers, body: bytes) -> PeerFailed:
-    """What a status that is no success means."""
+    """Give the error that a status other than success stands for."""
     phrase = httpx.codes.get_reason_phrase(status)
     told = _told(body)
     message = _without_secrets(node, f"{where} answered {status} {phrase}{f': {told}' if told else ''}")
