@@ -6,6 +6,7 @@ from pydicom.datadict import dictionary_VR
 
 from neurdicom.dicom.edits.values import ENUMERATED, LONGEST, NEVER_EMPTY
 from neurdicom.dicom.query.attributes import AT_LEVEL, COUNTS, Attribute, Kind, Level
+from neurdicom.http.parameters import BLANKS
 from neurdicom.web.filters import DATE, TIME
 
 _TYPE = {Kind.INTEGER: "integer", Kind.NUMBER: "number"}
@@ -86,10 +87,17 @@ def _change_schema(attribute: Attribute) -> dict[str, Any]:
     """Make the schema of a new value, as its value representation has it (PS3.5 6.2); null or nothing empties it."""
     one = _value_schema(attribute)
     if attribute.keyword in NEVER_EMPTY:
-        return {**one, "minLength": 1} if "enum" not in one else one
+        return _filled(one)
     if attribute.many:
-        return {"anyOf": [one, {"type": "array", "items": {**one, "minLength": 1}}, {"type": "null"}]}
+        return {"anyOf": [one, {"type": "array", "items": _filled(one)}, {"type": "null"}]}
     return {"anyOf": [one, {"type": "null"}]}
+
+
+def _filled(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out texts of blanks alone, which empty an attribute."""
+    if "pattern" not in schema:
+        return schema
+    return {**schema, "pattern": schema["pattern"].replace("^", rf"^(?=[\s\S]*[^{BLANKS}])", 1)}
 
 
 def _value_schema(attribute: Attribute) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 
 from neurdicom.app import ROUTES
@@ -22,6 +23,7 @@ from neurdicom.processing.jobs import options_of, tool_of
 from neurdicom.processing.value_query import FILTERS
 from neurdicom.processing.value_query import parse_filters as parse_result_filters
 from neurdicom.web.listing import LISTS
+from neurdicom.web.schemas import changes_schema
 from tests.support.openapi import OPERATIONS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
@@ -130,3 +132,13 @@ def test_what_a_body_s_schema_allows_is_read(name: str) -> None:
             raise
 
     run()
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\xa0", "\u3000 "])
+def test_a_text_of_blanks_among_others_is_in_neither(blank: str) -> None:
+    values = ["1", blank]
+    schema = changes_schema(Level.PATIENT)["properties"]["other_patient_ids"]
+    assert Draft202012Validator(schema).is_valid(["1"])
+    assert not Draft202012Validator(schema).is_valid(values)
+    with pytest.raises(Invalid, match="empty value"):
+        check_changes(Level.PATIENT, {"other_patient_ids": values})
