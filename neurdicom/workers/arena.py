@@ -1,8 +1,8 @@
-"""Memory that a worker and the server share for as long as the worker lives; bodies of usual size pass through it.
+"""Memory that a worker and the server share for as long as the worker lives; replies of usual size pass through it.
 
-The worker writes a body, the server copies it out before it asks for the next: making, sealing and mapping a memory
-file for each reply took longer than both copies. The file is sealed against shrinking, which would kill who reads it;
-that the worker can still write into it harms nobody.
+The worker writes a reply's body, and the server copies it out before it asks for the next: making, sealing and mapping
+a memory file for each reply took longer than both copies. The file is sealed against shrinking, which would kill the
+process that reads it; that the worker can still write into it harms nobody.
 """
 
 import fcntl
@@ -10,14 +10,14 @@ import mmap
 import os
 from typing import Final
 
-#: Bytes of it. Memory is taken only as far as bodies have reached.
+#: Size of an arena in bytes. Memory is taken only as far as bodies have reached.
 SIZE: Final = 4 << 20
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 class Arena:
-    """The worker's end.
+    """Worker's end of the shared memory.
 
     Attributes
     ----------
@@ -37,28 +37,28 @@ class Arena:
         self.descriptor: int | None = descriptor
 
     def write(self, data: bytes | memoryview, start: int = 0) -> None:
-        """Put bytes there; no more than fit."""
+        """Copy bytes into the arena at an offset; the caller makes sure that they fit."""
         self._memory[start : start + len(data)] = data
 
     def passed_on(self) -> None:
-        """The server has the descriptor."""
+        """Close the descriptor, which the server now has. Idempotent."""
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
 
 
 class ArenaView:
-    """The server's end.
+    """Server's end of the shared memory, read-only.
 
     Parameters
     ----------
     descriptor : int
-        From the worker, and not to be trusted; it stays the caller's to close.
+        Received from the worker, and not to be trusted; it stays the caller's to close.
 
     Raises
     ------
     ValueError
-        It is not what `Arena` makes.
+        The descriptor is not a sealed memory file of `SIZE` bytes.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -71,9 +71,9 @@ class ArenaView:
         self._memory = mmap.mmap(descriptor, SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
 
     def read(self, size: int) -> bytes:
-        """A copy of the first bytes; at most `SIZE`."""
+        """Copy the first `size` bytes; at most `SIZE`."""
         return self._memory[:size]
 
     def close(self) -> None:
-        """Give the mapping back. Idempotent."""
+        """Unmap the memory. Idempotent."""
         self._memory.close()

@@ -1,9 +1,9 @@
-"""Several short calls in one message to a worker, and their answers in one: for work that nobody waits for.
+"""Batches: several short background calls in one message to a worker, and their answers in one reply.
 
-Between two calls lie four system calls and two changes of process, which for a short call take as long as the call.
+Two calls are apart by four system calls and two context switches, which for a short call take as long as the call.
 
-The worker puts each answer into the arena as soon as it is there. When a call crashes, hangs or takes too much memory,
-the server finds there what the calls before it gave, and only that one has failed.
+The worker puts each answer into the arena as soon as it has it. When a call crashes, hangs or takes too much memory,
+the server finds the answers of the calls before it there, and only that one call has failed.
 """
 
 import struct
@@ -19,36 +19,37 @@ from neurdicom.workers.arena import SIZE, Arena
 
 Answer = tuple[dict[str, Any], protocol.Body]
 
-#: Number of the batch, answers so far.
+#: Number of the batch, number of answers so far.
 _HEAD: Final = struct.Struct("<QQ")
 HEAD_SIZE: Final = _HEAD.size
-#: Lengths of an answer's control part and body.
+#: Lengths in bytes of an answer's control part and body.
 _RECORD: Final = struct.Struct("<QQ")
 
-#: Bytes of answers, and seconds, past which a worker leaves the rest of a batch.
+#: Bytes of answers, and seconds, past which a worker leaves the rest of a batch undone.
 _MOST: Final = 1 << 20
 _LONGEST: Final = 0.1
 
 
 def answer(request: Mapping[str, Any], arena: Arena, call: Callable[[Any], Answer]) -> Answer:
-    """Do the calls of a batch in turn; the worker's side.
+    """Do the calls of a batch in turn, in the worker.
 
     Parameters
     ----------
     request : Mapping
-        `batch`, its number, and `calls`, the arguments of each.
+        `batch`, the batch's number, and `calls`, the arguments of each call.
     arena : Arena
-        Gets the answers.
+        Receives the answers.
     call : callable
-        Does one; answers the control part and the body, of an error too. After one with `spent` the rest is left.
+        Does one call; returns the control part and the body of its answer, or of its error. After an answer with
+        `spent` the rest of the batch is left undone.
 
     Returns
     -------
     control : dict
-        `meta` with the `size` of the answers in the arena, the `seconds` that it took, and the control part of the
-        `last` answer where the arena had no room for it; `spent` as the last one had it.
+        `meta` with the `size` of the answers in the arena (bytes), the `seconds` that the batch took, and the control
+        part of the `last` answer where the arena had no room for it; `spent` as the last answer had it.
     body : bytes-like
-        Of that last answer. What was not answered at all was not done.
+        Body of that `last` answer. A call without an answer was not done.
     """
     begun = time.perf_counter()
     size = _HEAD.size
@@ -72,7 +73,7 @@ def answer(request: Mapping[str, Any], arena: Arena, call: Callable[[Any], Answe
 
 
 def _write(control: dict[str, Any], body: protocol.Body, start: int, arena: Arena) -> int:
-    """Put an answer into the arena; how many bytes it takes there, 0 where there is no room for it."""
+    """Put an answer into the arena; return its size there in bytes, 0 where there is no room for it."""
     text, views = protocol.dumps(control), protocol.pieces(body)
     length = sum(map(len, views))
     size = _RECORD.size + len(text) + length
@@ -86,7 +87,22 @@ def _write(control: dict[str, Any], body: protocol.Body, start: int, arena: Aren
 
 
 def answers_in(data: bytes, number: int) -> list[tuple[dict[str, Any], bytes]]:
-    """What the arena holds of a batch; the server's side, which believes nothing. Ends where it makes no sense."""
+    """Read the answers of a batch from the arena's bytes, in the server.
+
+    Nothing is believed: reading ends at the first answer that makes no sense.
+
+    Parameters
+    ----------
+    data : bytes
+        Beginning of the arena.
+    number : int
+        Number of the batch; answers of any other batch are ignored.
+
+    Returns
+    -------
+    list of (dict, bytes)
+        Control part and body of each answer.
+    """
     if len(data) < _HEAD.size:
         return []
     batch, done = _HEAD.unpack_from(data)
@@ -109,7 +125,7 @@ def answers_in(data: bytes, number: int) -> list[tuple[dict[str, Any], bytes]]:
 
 
 def progress(data: bytes, number: int) -> int:
-    """How many calls of a batch are done, going by the beginning of the arena."""
+    """Read from the arena's first bytes how many calls of a batch are done."""
     if len(data) < _HEAD.size:
         return 0
     batch, done = _HEAD.unpack_from(data)
@@ -117,14 +133,14 @@ def progress(data: bytes, number: int) -> int:
 
 
 class Broken(Exception):
-    """The worker was lost in a batch.
+    """Loss of a worker within a batch.
 
     Attributes
     ----------
     error : NeurdicomError
-        Outcome of the call that it was at.
+        Outcome of the call that the worker was at.
     answers : list
-        Those of the calls before it.
+        Answers of the calls before that one.
     """
 
     def __init__(self, error: NeurdicomError, answers: list[tuple[dict[str, Any], bytes]]) -> None:

@@ -1,4 +1,4 @@
-"""What callers say of a call beside its arguments: how urgent it is, and when nobody waits for it any more."""
+"""A call's priority, and the token that stops it when nobody waits for it any more."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,23 +7,23 @@ from enum import StrEnum
 
 
 class Priority(StrEnum):
-    """Order in which waiting calls of a program get a worker; the first goes first."""
+    """Order in which waiting calls of a program get a worker; the first member goes first."""
 
     INTERACTIVE = "interactive"
     BACKGROUND = "background"
 
 
 class CancellationToken:
-    """Means to stop calls that nobody waits for any more.
+    """Handle that stops calls that nobody waits for any more.
 
     Whoever computes something for several requests makes one, hands it to `Executor.run` or `WorkerPool.call`, and
-    cancels it when the last request has left. A call that waits then leaves the queue at once; one that runs goes on
-    for as long as loading its program took, at least `run.GRACE` seconds, and returns its reply as usual if it has one
-    by then; otherwise its worker is ended. A call that was stopped, or that begins after the cancellation, raises
+    cancels it when the last request has left. A waiting call then leaves the queue at once. A running call goes on for
+    as long as loading its program took, at least `run.GRACE` seconds; if it has a reply by then, the reply is returned
+    as usual, otherwise its worker is killed. A call that was stopped, or that begins after the cancellation, raises
     `asyncio.CancelledError`.
 
     Cancelling the task that awaits a call stops the call in the same way, but drops its reply. The token ends nothing
-    but calls: what is done with a reply, such as keeping it, is not interrupted.
+    but calls: what is done with a reply, such as storing it, is not interrupted.
 
     Attributes
     ----------
@@ -36,14 +36,14 @@ class CancellationToken:
         self._stops: set[Callable[[], object]] = set()
 
     def cancel(self) -> None:
-        """Stop the calls that are under way, and all that come. Idempotent."""
+        """Stop the calls under way, and every later one. Idempotent."""
         self.is_cancelled = True
         for stop in list(self._stops):
             stop()
 
     @contextmanager
     def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Have `stop` called at a cancellation within the context.
+        """Register `stop`, which a cancellation within the context calls.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The server's end of what connects it with a worker process."""
+"""The server's end of the connection to a worker process."""
 
 import asyncio
 import os
@@ -13,14 +13,14 @@ from neurdicom.workers.program import Program
 
 
 class Connection:
-    """A worker's socket, the memory that it shares, and the pipe that it prints to.
+    """Socket of a worker, the memory that it shares, and the pipe that it prints to.
 
     Parameters
     ----------
     child : Child
         The process at the other end.
     program : Program
-        Its title stands before what is printed, its memory bounds what a reply may have.
+        Its title prefixes printed lines in the log; its memory limit bounds the size of a reply.
     on_readable : callable
         Called when something has arrived.
     """
@@ -35,16 +35,24 @@ class Connection:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the worker's end is closed."""
+        """True if the worker's end is closed."""
         return self._receiver.ended
 
     @property
     def is_sending(self) -> bool:
-        """Whether some of a message has not been sent yet."""
+        """True if part of a message is still to be sent."""
         return bool(self._unsent)
 
     def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a message, now or later; its descriptors stay the caller's, who may close them at any time."""
+        """Send a message, now or as soon as the socket takes it.
+
+        Parameters
+        ----------
+        data : bytes
+            The message.
+        descriptors : sequence of int
+            Passed with it; they stay the caller's, who may close them at any time.
+        """
         try:
             sent = self._socket.sendmsg([data], protocol.rights_of(descriptors))
         except BlockingIOError:
@@ -68,24 +76,24 @@ class Connection:
             asyncio.get_running_loop().remove_writer(self._socket)
 
     def _drop_passing(self) -> None:
-        """Close descriptors that are under way: they go with the first byte of a message."""
+        """Close descriptors that have gone with the first byte of a message."""
         while self._passing:
             os.close(self._passing.pop())
 
     def receive(self) -> tuple[dict[str, Any], bytes | memoryview] | None:
-        """Take a message if it is whole. Raises `ProtocolError` for anything else than a message."""
+        """Take a message if it has arrived whole. Raises `ProtocolError` for anything else than a message."""
         return self._receiver.poll()
 
     def shared(self, size: int = SIZE) -> bytes:
-        """Copy the beginning of the shared memory."""
+        """Copy the first `size` bytes of the shared memory."""
         return self._receiver.arena(size)
 
     def stop_reading(self) -> None:
-        """Hear no more of the worker."""
+        """Stop reading from the worker."""
         asyncio.get_running_loop().remove_reader(self._socket)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the socket, the pipe and the shared memory."""
         loop = asyncio.get_running_loop()
         self._receiver.close()
         self._drop_passing()

@@ -1,4 +1,4 @@
-"""The port to who does the computations of plugins and models: this machine's workers, or a cluster."""
+"""The executor port: where tasks of plugins and models are computed, on this machine's workers or on a cluster."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from neurdicom.workers.program import Program, Reply
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One frame of a stored instance, or the whole of it.
+    """Input of a task: one frame of a stored instance, or the whole instance.
 
     Attributes
     ----------
@@ -20,17 +20,16 @@ class Input:
     path : str
         The stored file.
     sha256 : str
-        Of its bytes, in hexadecimal.
+        SHA-256 of the file's bytes, in hexadecimal.
     layout : Mapping[str, Any]
-        Where Pixel Data lies in it (`dicom.part10.Layout`).
+        Where Pixel Data lies in the file (`dicom.header.Layout`).
     frame : int or None
-        Counted from 1; None: all frames.
+        Frame number, from 1; None: all frames.
     edits : tuple of dict
         The edits that apply, as `catalog.base.Edit.to_wire` gives them.
     attributes : Mapping[str, Any]
-        Of an input of a volume, what the catalog knows of its place in space and of its pixels
-        (`dicom.geometry.planes.FIELDS`).
-        It follows from the bytes and the edits.
+        For an input of a volume, the catalog's attributes of its position, orientation and pixels
+        (`dicom.geometry.planes.FIELDS`). They follow from the bytes and the edits.
     """
 
     instance: str
@@ -44,26 +43,26 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A computation.
+    """Computation to be done: a program, its inputs and its parameters.
 
     Attributes
     ----------
     program : Program
-        What computes.
+        The plugin or model that computes.
     inputs : tuple of Input
-        One; or, for a `volume`, those of a series in slice order.
+        One; or, for a `volume`, the instances of a series in slice order.
     params : Mapping[str, Any]
-        Converted parameters.
+        Parameters, already converted to their types.
     format : str
-        What an image result is encoded as.
+        Encoding of an image result.
     volume : bool
         The program gets all inputs at once (`level: series`).
     frame : int
-        Of a volume: which slice of the result, from 1, becomes a picture where the format is one.
+        For a volume: number of the slice of the result, from 1, that is encoded where `format` is a picture.
     priority : Priority
-        Interactive tasks go before those of the background.
+        Interactive tasks go before background tasks.
     fairness : str
-        Whose task it is: waiting tasks of different keys take turns.
+        Whose task it is, such as a user's: waiting tasks of different keys take turns.
     """
 
     program: Program
@@ -77,31 +76,32 @@ class Task:
 
 
 class Executor(ABC):
-    """Does tasks."""
+    """Port that runs tasks."""
 
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many tasks of the background are worth having under way for one job."""
+        """Number of background tasks that one job should keep under way."""
 
     def describe(self) -> dict[str, Any] | None:
-        """Which cluster does tasks, and how it is; None where there is none."""
+        """Describe the cluster that runs tasks, and its condition; None where there is none."""
         return None
 
     @abstractmethod
     async def run(self, task: Task, token: CancellationToken | None = None) -> Reply:
-        """Do one.
+        """Run a task and return its reply.
 
         Parameters
         ----------
         task : Task
+            The computation.
         token : CancellationToken, optional
-            To be cancelled when nobody waits for the task any more: it stops, or ends at once if it has come far.
+            To be cancelled when nobody waits for the task any more; see `CancellationToken` for what happens then.
 
         Raises
         ------
         PluginError
             The program failed, crashed, hung or took too much memory.
         NeurdicomError
-            What a worker may report of the inputs, such as `NotAvailable`.
+            An error that a worker may report of the inputs, such as `NotAvailable`.
         """

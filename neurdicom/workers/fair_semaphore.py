@@ -1,4 +1,4 @@
-"""A semaphore for what several users wait for: tasks of a cluster, memory of volumes."""
+"""A semaphore shared by users in turn: for tasks of a cluster, and for the memory of volumes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,7 @@ from neurdicom.workers.scheduler import RoundRobin
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """Somebody who waits for a place."""
+    """Caller that waits for a place."""
 
     fairness: str
     turn: asyncio.Future[None]
@@ -20,12 +20,12 @@ class _Waiter:
 
 
 class FairSemaphore:
-    """A semaphore for which fairness keys take turns, however many each of them waits with.
+    """Semaphore whose places go to fairness keys in turn, however many callers of one key wait.
 
     Parameters
     ----------
     places : callable
-        How many there are at this moment.
+        Returns the number of places at this moment.
     """
 
     def __init__(self, places: Callable[[], int]) -> None:
@@ -35,7 +35,7 @@ class FairSemaphore:
 
     @asynccontextmanager
     async def place(self, fairness: str) -> AsyncIterator[None]:
-        """Wait for a place, and have it for as long as the context lasts."""
+        """Wait for a place, and hold it for as long as the context lasts."""
         waiter = _Waiter(fairness, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         self._admit()

@@ -1,4 +1,4 @@
-"""Errors behind what a worker reports, and behind the end of its process."""
+"""Errors made from a worker's report, or from the way its process ended."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from neurdicom.workers import limits
 from neurdicom.workers.forkserver_client import End
 from neurdicom.workers.program import Program
 
-#: Errors that a worker may report, by code.
+#: Error classes that a worker may report, by code.
 _REPORTABLE: Final[dict[str, type[NeurdicomError]]] = {
     kind.code: kind
     for kind in (
@@ -28,7 +28,22 @@ _REPORTABLE: Final[dict[str, type[NeurdicomError]]] = {
 
 
 def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
-    """The error behind the end of a worker's process."""
+    """Make the error that explains why a worker's process ended.
+
+    Parameters
+    ----------
+    end : End
+        Wait status of the process, or the reason why it never began.
+    program : Program
+        The program that it ran.
+    stage : str
+        Part of the program's life for the message, such as " while it was loaded"; empty within a call.
+
+    Returns
+    -------
+    NeurdicomError
+        `Unavailable` where no process began; `PluginMemory` past the memory limit; otherwise `PluginCrashed`.
+    """
     if end.refused is not None:
         return Unavailable(f"no worker process could be started for {program.title}: {end.refused}")
     code = os.waitstatus_to_exitcode(end.status)
@@ -48,7 +63,7 @@ def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
 
 
 def error_of(error: object, program: Program) -> NeurdicomError:
-    """The error that a worker reports; a plugin can't pass for anything that only the server knows."""
+    """Make the error that a worker reports; a plugin can't report one that only the server can know."""
     fields = error if isinstance(error, dict) else {}
     kind = _REPORTABLE.get(str(fields.get("code")), PluginFailed)
     field = fields.get("field")

@@ -1,8 +1,9 @@
-"""The process that forks the workers: `python -m neurdicom.workers.forkserver FD`.
+"""The fork server: the process that forks the workers (`python -m neurdicom.workers.forkserver FD`).
 
 It has imported what every worker needs, has one thread, and never runs a plugin's code, so a new worker costs a fork
-and starts from a clean state. It is the parent of all workers and adopts what they leave: at the end of a worker
-everything in the worker's session goes too. At the end of the server, however it ends, it kills what is left and ends.
+and starts from a clean state. It is the parent of all workers and adopts the processes that they leave behind: when a
+worker ends, every process of the worker's session is killed too. When the server ends, in whatever way, it kills the
+remaining workers and ends.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import orjson
 
 from neurdicom.workers import limits, worker
 
-#: What workers need at once; a module that is not there is the worker's problem, with a message.
+#: Modules that workers need at once; a missing one is reported by the worker that needs it.
 PRELOADED = (
     "numpy",
     "numpy.random",
@@ -65,7 +66,7 @@ class Forkserver:
         self._end()
 
     def _obey(self) -> bool:
-        """Do one thing that the server asked for; false when it is gone."""
+        """Serve one request of the server; return False when the server is gone."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, 4096, 2, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
@@ -95,7 +96,7 @@ class Forkserver:
             os.close(output)
 
     def _become_worker(self, connection: int, output: int) -> None:
-        """Never returns: what runs here is a worker, and ends as one."""
+        """Turn this process, the child of a fork, into a worker; never returns."""
         status = 1
         try:
             parent = os.getppid()
@@ -126,12 +127,12 @@ class Forkserver:
             os._exit(status)
 
     def _reap(self) -> None:
-        """Collect the dead; of a dead worker everything that it left dies too."""
+        """Collect ended processes; kill every process that an ended worker left behind."""
         base = _resident()
         while (dead := self._next_dead()) is not None:
             number = self._workers.get(dead)
             if number is not None:
-                self._kill(dead)  # as long as it is not reaped, its number is nobody else's
+                self._kill(dead)  # until it is reaped, no other process has its id
             _, status, usage = os.wait4(dead, 0)
             if number is not None:
                 del self._workers[dead], self._pids[number]
@@ -158,7 +159,7 @@ class Forkserver:
             self._control.send(orjson.dumps(fact))
 
     def _end(self) -> None:
-        """Kill all workers and whatever they started, and wait until they are gone."""
+        """Kill all workers and whatever they started; wait until they are gone."""
         until = time.monotonic() + 10.0
         while time.monotonic() < until:
             for pid in list(self._workers):
@@ -170,7 +171,7 @@ class Forkserver:
 
 
 def _children() -> list[int]:
-    """Processes whose parent is this one."""
+    """List the processes whose parent is this one."""
     own = os.getpid()
     try:
         return [int(pid) for pid in Path(f"/proc/self/task/{own}/children").read_text(encoding="ascii").split()]
@@ -184,7 +185,7 @@ def _session(pid: int) -> int:
 
 
 def _stat(pid: int, index: int) -> int:
-    """A field of /proc/PID/stat, counted from the state; 0 when there is no such process any more."""
+    """Read a field of /proc/PID/stat, counted from the state; 0 when the process is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -193,13 +194,13 @@ def _stat(pid: int, index: int) -> int:
 
 
 def _resident() -> int:
-    """Bytes of this process in memory, which a fork starts with."""
+    """Measure this process's resident memory in bytes, with which a fork starts."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:
-    """Preload, then serve on the descriptor given on the command line."""
+    """Import the modules to share, then serve on the descriptor given on the command line."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.setblocking(True)
     for name in PRELOADED:

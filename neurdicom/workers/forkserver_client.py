@@ -1,4 +1,4 @@
-"""The server's side of the process that forks the workers."""
+"""The server's client of the fork server."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,17 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a worker process ended: its wait status, the bytes it grew by, or why it never began."""
+    """End of a worker process.
+
+    Attributes
+    ----------
+    status : int
+        Wait status, as `os.wait4` gives it.
+    grown : int
+        Bytes that its resident memory grew by, at most.
+    refused : str or None
+        Why the process could not be forked; None where it was.
+    """
 
     status: int = 0
     grown: int = 0
@@ -27,16 +37,16 @@ class End:
 
 @dataclass(slots=True)
 class Child:
-    """A worker process.
+    """Worker process, as the server sees it.
 
     Attributes
     ----------
     kill : callable
         Kills it and all processes of its session.
     connection : socket
-        Our end of its socket.
+        The server's end of its socket.
     output : int
-        The read end of what it prints to.
+        Read end of the pipe that it prints to.
     pid : int or None
         Its process id, once there is a process.
     """
@@ -48,10 +58,10 @@ class Child:
 
 
 class ForkServerClient:
-    """Starts worker processes by fork from a small process that is prepared for it, and tells how each ended.
+    """Client that has worker processes forked, and reports how each ended.
 
-    All methods belong to the event loop's thread. The forking process is started with the first worker or by `open`,
-    and again should it ever be gone.
+    All methods belong to the event loop's thread. The fork server is started with the first worker or by `open`, and
+    again should it ever be gone.
     """
 
     def __init__(self) -> None:
@@ -63,7 +73,7 @@ class ForkServerClient:
         self._count = 0
 
     def open(self) -> None:
-        """Start the forking process if there is none. Returns before it is ready; requests wait for it."""
+        """Start the fork server if there is none. Returns before it is ready; requests wait for it."""
         if self._control is not None:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -80,7 +90,7 @@ class ForkServerClient:
         asyncio.get_running_loop().add_reader(ours, self._hear)
 
     async def close(self) -> None:
-        """End the forking process and with it all workers; returns when they are gone. Idempotent."""
+        """End the fork server and with it all workers; returns when they are gone. Idempotent."""
         if self._process is None:
             return
         process = self._part()
@@ -89,7 +99,7 @@ class ForkServerClient:
         self._report(End(status=signal.SIGKILL))
 
     def spawn(self, began: Callable[[], None], ended: Callable[[End], None]) -> Child:
-        """Start a worker. Does not wait.
+        """Start a worker without waiting for it.
 
         Parameters
         ----------
@@ -170,7 +180,7 @@ class ForkServerClient:
                 ended(End(fact.get("status", 0), fact.get("grown", 0), fact.get("refused")))
 
     def _lost(self) -> None:
-        """The forking process is gone, and by the kernel's hand its workers: clear up, so that the next can start."""
+        """Clean up after a fork server that is gone; the kernel has killed its workers, and the next one can start."""
         process = self._part()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.2)
@@ -182,7 +192,7 @@ class ForkServerClient:
             ended(end)
 
     def _part(self) -> subprocess.Popen[bytes]:
-        """Give up the connection; the forking process takes that as its end."""
+        """Close the connection, which the fork server takes as the request to end."""
         assert self._process is not None
         if self._control is not None:
             loop = asyncio.get_running_loop()
@@ -199,9 +209,9 @@ class ForkServerClient:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without the server's own settings, some of which are secrets; with one thread for each worker."""
+    """Copy the environment without the server's settings, some of which are secrets, and with one thread a worker."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
-    kept.pop("PYTHONUNBUFFERED", None)  # or each print of a plugin would be several writes
+    kept.pop("PYTHONUNBUFFERED", None)  # with it each print of a plugin would be several writes
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         kept.setdefault(name, "1")
     # Images come and go in a worker: memory of their size is kept for the next, not given back and faulted in again.

@@ -1,4 +1,4 @@
-"""What binds a worker process: its life to its parent's, its memory to a limit."""
+"""Limits of a worker process: it ends with its parent, and its memory is bounded."""
 
 import ctypes
 import os
@@ -32,31 +32,31 @@ def _prctl(option: int, value: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of all descendants whose own parent dies, so that none can hide from its end."""
+    """Become the parent of all descendants whose own parent dies, so that none survives unnoticed."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends; ends it at once when that has happened already."""
+    """Let the kernel kill this process when its parent ends; exit at once if the parent is gone already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
 
 
 def confine() -> None:
-    """No core dumps, no new privileges, and the first to go when the machine itself is out of memory."""
+    """Forbid core dumps and new privileges; let the kernel kill this process first when memory runs out."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def limit_memory(mebibytes: int, watch: Callable[[int, int], None]) -> None:
-    """Bind the memory that this process adds from here on.
+    """Limit the memory that this process adds from here on.
 
     Parameters
     ----------
     mebibytes : int
-        Most that may be added, in MiB.
+        Most memory that may be added, in MiB.
     watch : callable
         Starts the watch over touched memory: takes the limit in bytes and the exit status.
     """
@@ -68,7 +68,7 @@ def limit_memory(mebibytes: int, watch: Callable[[int, int], None]) -> None:
 
 
 def _private_bytes() -> int:
-    """What RLIMIT_DATA counts: private writable memory of this process, in bytes."""
+    """Measure the private writable memory of this process in bytes, which RLIMIT_DATA limits."""
     for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith("VmData:"):
             return int(line.split()[1]) << 10

@@ -1,4 +1,4 @@
-"""What became of the calls of a batch, by what its worker replied or left behind."""
+"""Outcomes of a batch's calls, read from the worker's reply or from what a lost worker left in shared memory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from neurdicom.workers.program import Program, Reply
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What became of the calls of a batch.
+    """Outcomes of the calls of a batch.
 
     Attributes
     ----------
     found : list
-        For each call that was done, in order, its reply or its error. Calls after those were not done.
+        The reply or the error of each call that was done, in order. Calls beyond them were not done.
     seconds : float
-        How long the worker was at them.
+        Time that the worker spent on them.
     """
 
     found: list[Reply | NeurdicomError]
@@ -27,12 +27,21 @@ class Outcomes:
 
 
 def outcomes_of(reply: Reply, count: int, program: Program) -> Outcomes:
-    """Read what a worker replied to a batch of `count` calls; its `meta` has the `answers` of shared memory.
+    """Read the outcomes from a worker's reply to a batch.
+
+    Parameters
+    ----------
+    reply : Reply
+        Its `meta` has the `answers` found in shared memory.
+    count : int
+        Number of calls in the batch.
+    program : Program
+        The program that answered; errors name it.
 
     Raises
     ------
     PluginCrashed
-        There are no answers, or more of them than calls: the program wrote over them.
+        There are no answers, or more of them than calls: the program overwrote the shared memory.
     """
     answers = list(reply.meta["answers"])
     if isinstance(last := reply.meta.get("last"), dict):
@@ -43,7 +52,24 @@ def outcomes_of(reply: Reply, count: int, program: Program) -> Outcomes:
 
 
 def outcomes_of_broken(broken: Broken, count: int, program: Program, seconds: float) -> Outcomes:
-    """Tell what became of the calls of a batch in which the worker was lost; `seconds` is what one may have taken."""
+    """Read the outcomes of a batch in which the worker was lost.
+
+    Parameters
+    ----------
+    broken : Broken
+        The loss, with the answers before it.
+    count : int
+        Number of calls in the batch.
+    program : Program
+        The program that the worker ran; errors name it.
+    seconds : float
+        Time that one call is assumed to have taken.
+
+    Raises
+    ------
+    PluginCrashed
+        There are more answers than calls.
+    """
     found = _read(broken.answers, count, program)
     if len(found) < count:
         found.append(broken.error)
@@ -66,6 +92,6 @@ def _read(
 
 
 def _seconds(meta: Mapping[str, Any]) -> float:
-    """How long the worker says that the calls took; 0 where it says nothing sensible."""
+    """Read the time that the worker reports for the calls; 0 where the value makes no sense."""
     seconds = meta.get("seconds")
     return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e6 else 0.0

@@ -1,4 +1,4 @@
-"""What a worker prints, into the server's log."""
+"""Output that a worker prints, copied line by line to the server's log."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ _PAUSE: Final = 0.02
 
 
 class Output:
-    """Copies lines from a pipe to the log, with the program's name.
+    """Reader that copies a worker's printed lines to the log, prefixed with the program's name.
 
-    A program that prints without end is slowed down by its full pipe; what exceeds `LINES_A_SECOND` or `LONGEST_LINE`
-    is left out, and the log says how much.
+    A program that prints without end is slowed down by its full pipe. Lines past `LINES_A_SECOND` and characters past
+    `LONGEST_LINE` are dropped, and the log says how many lines.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -38,7 +38,7 @@ class Output:
         if self._pause is not None:
             self._pause.cancel()
         with contextlib.suppress(BlockingIOError):
-            for _ in range(4):  # a pipe holds no more than this, unless somebody is still filling it
+            for _ in range(4):  # a pipe holds no more than this, unless a process is still writing
                 piece = os.read(self._descriptor, _PIECE)
                 if not piece:
                     break
@@ -85,5 +85,10 @@ class Output:
 
     def _settle(self) -> None:
         if self._dropped:
-            _log.warning("%s: %d more lines were left out", self._name, self._dropped)
+            _log.warning(
+                "%s printed more than %d lines a second: %d more lines were left out",
+                self._name,
+                LINES_A_SECOND,
+                self._dropped,
+            )
             self._dropped = 0

@@ -1,4 +1,4 @@
-"""Calls into worker processes: which worker takes which call, when one is started, and when one ends."""
+"""The pool of worker processes: which worker takes which call, when one is started, and when one ends."""
 
 import asyncio
 import logging
@@ -20,34 +20,27 @@ __all__ = ["Program", "Reply", "WorkerPool"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds from a failed start to the next, where other workers of the program are up; and how long calls of a program
-#: without a worker wait before they take the place of another's.
+#: Seconds from a failed start to the next, where other workers of the program are up; also how long calls of a program
+#: without a worker wait before an idle worker of another program has to make room.
 _PATIENCE: Final = 1.0
 
 _Key = tuple[str, str, str]
 
 
 class WorkerPool:
-    """Worker processes for programs, started on demand.
+    """Pool of worker processes, started on demand.
+
+    All methods belong to one event loop. Cancelling a caller stops its call, as `CancellationToken` says.
 
     Parameters
     ----------
     workers : int
         Most processes for one program.
     total : int, optional
-        Most processes for all programs together; by default eight for each of `workers`, at least 16. Past it an idle
+        Most processes for all programs together; by default eight times `workers`, at least 16. Beyond it an idle
         worker of another program makes room.
     idle : float
-        Seconds after which a worker that nobody called ends.
-
-    Attributes
-    ----------
-    workers : int
-        As given.
-
-    Notes
-    -----
-    All methods belong to one event loop. A caller that is cancelled drops its call, as `CancellationToken` says.
+        Seconds after which a worker without calls ends.
     """
 
     def __init__(self, workers: int, *, total: int | None = None, idle: float = 300.0) -> None:
@@ -64,11 +57,11 @@ class WorkerPool:
 
     @property
     def slots(self) -> int:
-        """How many calls of the background are worth having under way for one job, so that batches can be made."""
+        """Number of background calls that one job should keep under way, so that batches can be made."""
         return self._batch.slots(self.workers)
 
     async def open(self) -> None:
-        """Prepare; the first workers start with the first calls."""
+        """Start the fork server; the first workers start with the first calls."""
         self._open = True
         self._fork_server.open()
         self._reap_idle()
@@ -102,12 +95,12 @@ class WorkerPool:
         descriptors: Sequence[int] = (),
         token: CancellationToken | None = None,
     ) -> Reply:
-        """Call a verb of a program in one of its workers; starts one when all are busy and there may be more.
+        """Call a verb of a program in one of its workers; a worker is started when all are busy and there may be more.
 
         Parameters
         ----------
         program : Program
-            What to call.
+            The program to call.
         verb : str
             A builtin module's function, or `process` for a plugin.
         arguments : dict
@@ -115,21 +108,26 @@ class WorkerPool:
         timeout : float, optional
             Seconds from the moment that a worker takes the call; by default the program's.
         priority : Priority
-            Interactive calls go first, and have one worker more where calls of the background keep all busy. Short
-            calls of `process` in the background go to a worker a few at a time.
+            Interactive calls go first, and get one worker more where background calls keep all busy. Short background
+            calls of `process` go to a worker in batches.
         fairness : str
-            Waiting calls of different keys take turns: a user, say.
+            Waiting calls of different keys, such as users, take turns.
         descriptors : sequence of int
             Passed on to the worker, which finds them in `arguments["descriptors"]`; they stay the caller's.
         token : CancellationToken, optional
-            Stops the call when nobody waits for it any more, and lets it end if it does so soon.
+            Stops the call when nobody waits for it any more.
+
+        Returns
+        -------
+        Reply
+            The verb's answer.
 
         Raises
         ------
         PluginFailed, PluginCrashed, PluginTimeout, PluginMemory
             The call or the load before it failed in that way; see `docs/decisions/workers.md`.
         NeurdicomError
-            What the verb raised, of the classes that a worker may report.
+            The verb raised an error of a class that a worker may report.
         Unavailable
             The pool is closed, or no process can be started.
         asyncio.CancelledError
@@ -153,13 +151,13 @@ class WorkerPool:
             return await self._reply(call)
 
     async def _reply(self, call: WorkerCall) -> Reply:
-        """Have a worker take the call, now or once one is free."""
+        """Give the call to a worker, now or once one is free, and await its reply."""
         group = self._group(call.program)
         if group.idle and call.priority is Priority.INTERACTIVE and not group.waiting:
             worker, _ = group.idle.popitem()
             if worker.state is WorkerState.IDLE:
                 Run(worker, (call,), self._settle)
-            else:  # it died at rest, a moment ago
+            else:  # it has died while idle, a moment ago
                 self._enqueue(group, call)
         else:
             self._enqueue(group, call)
@@ -169,14 +167,14 @@ class WorkerPool:
             self._abandon(call)
             raise
         finally:
-            call.run = None  # or each would hold the other, and with them the reply, until they are collected
+            call.run = None  # otherwise both, and the reply, would live until the garbage collector runs
 
     def _enqueue(self, group: WorkerGroup, call: WorkerCall) -> None:
         loop = asyncio.get_running_loop()
         group.waiting.put(call, loop.time())
         if not call.is_batchable:
             self._staff(group)
-        elif group.idle or len(group.workers) < self.workers:  # not at once: others of the same moment may come along
+        elif group.idle or len(group.workers) < self.workers:  # later: calls of the same moment join the batch
             loop.call_soon(self._staff, group)
 
     def _abandon(self, call: WorkerCall) -> None:
@@ -195,7 +193,26 @@ class WorkerPool:
     async def probe(self, program: Program, verb: str = "", arguments: dict[str, Any] | None = None) -> dict[str, Any]:
         """Load a program in a fresh worker of its own, call a verb if one is given, and unload it.
 
-        Answers what it said of itself, or the description that the verb gave. Raises what goes wrong, as `call` does.
+        Parameters
+        ----------
+        program : Program
+            The program to try.
+        verb : str
+            Called after the load; empty: none.
+        arguments : dict, optional
+            JSON-able; handed to the verb.
+
+        Returns
+        -------
+        dict
+            `meta` of the verb's reply, or the program's description of itself where no verb is given.
+
+        Raises
+        ------
+        PluginError
+            The load, the call or the unload failed; its `loading` is true.
+        NeurdicomError, Unavailable
+            As `call`.
         """
         self._check_open()
         ended: list[WorkerProcess] = []
@@ -218,10 +235,7 @@ class WorkerPool:
             await asyncio.shield(worker.ended)
 
     async def retire(self, digest: str) -> None:
-        """End the workers of a version once they have answered what they were asked; returns when they are gone.
-
-        Calls of that version that still come are served before it goes.
-        """
+        """End the workers of a version when all its calls, also later ones, are answered; return when they are gone."""
         for group in [each for each in self._groups.values() if digest in each.program.digests]:
             group.retired = True
             group.discard_idle()
@@ -229,7 +243,7 @@ class WorkerPool:
             await group.empty.wait()
 
     def statistics(self) -> list[dict[str, Any]]:
-        """For each loaded program: name, digest, processes, busy ones, waiting calls and process ids."""
+        """List for each loaded program its name, digest, processes, busy ones, waiting calls and process ids."""
         return [
             {
                 "name": group.program.title,
@@ -244,7 +258,7 @@ class WorkerPool:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise Unavailable("the worker processes are stopped")
+            raise Unavailable("the server is stopping: its worker processes are ended")
 
     def _group(self, program: Program) -> WorkerGroup:
         self._check_open()
@@ -255,7 +269,7 @@ class WorkerPool:
 
     @property
     def _is_full(self) -> bool:
-        """Whether there are as many processes as there may be."""
+        """True if there are as many processes as there may be."""
         return self._count >= self._total
 
     def _staff(self, group: WorkerGroup) -> None:
@@ -275,7 +289,7 @@ class WorkerPool:
                 return
 
     def _settle(self, run: Run) -> None:
-        """Tell the callers of a batch what came of it; calls that were not done wait again."""
+        """Deliver the outcomes of a batch to its callers; calls that were not done wait again."""
         left, seconds = run.settle()
         self._batch.observe(seconds)
         if not self._open:
@@ -284,7 +298,7 @@ class WorkerPool:
         elif left:
             group = self._group(run.worker.program)
             group.waiting.put_back(left, asyncio.get_running_loop().time())
-            # Behind this worker, if it still takes calls; idle ones share the rest.
+            # After this worker has pulled, if it still takes calls; idle ones share the rest.
             asyncio.get_running_loop().call_soon(self._staff, group)
 
     def _start(self, group: WorkerGroup) -> None:
@@ -298,7 +312,7 @@ class WorkerPool:
         loading.add_done_callback(lambda _: self._loaded(group, worker))
 
     def _loaded(self, group: WorkerGroup, worker: WorkerProcess) -> None:
-        """A worker has loaded its program, or failed to. Idempotent."""
+        """Note that a worker has loaded its program, or failed to. Idempotent."""
         loading = group.loading.pop(worker, None)
         error = None if loading is None else loading.exception()
         if isinstance(error, NeurdicomError):
@@ -310,19 +324,19 @@ class WorkerPool:
         self._tidy(group)
 
     def _give_up(self, group: WorkerGroup, error: NeurdicomError) -> None:
-        """A start has failed: so do the calls that wait, unless a worker is up that will take them."""
+        """Delay the next start after a failed one; fail the waiting calls unless a worker is up that will take them."""
         now = asyncio.get_running_loop().time()
         group.not_before = now + _PATIENCE
         if not group.is_serving:
             group.fail_waiting(error)
 
     def _freed(self, group: WorkerGroup, worker: WorkerProcess) -> None:
-        """A worker has nothing to do: the next call, or rest, or its end."""
+        """Give a worker that is free its next call, let it rest, or end it."""
         group.background.discard(worker)
         is_new = worker in group.loading
         if is_new:
             self._loaded(group, worker)
-        # One that is new has a call first: where loads take long, programs would else only make room for each other.
+        # A new worker does a call first: where loads take long, programs would otherwise only make room for each other.
         is_starving = not is_new and self._is_starving(group)
         if self._open and not is_starving and group.pull(worker, self._settle):
             return
@@ -334,7 +348,7 @@ class WorkerPool:
             self._make_room()
 
     def _is_starving(self, group: WorkerGroup) -> bool:
-        """Whether calls of another program, without any worker, have waited for long, and there is no room for one."""
+        """Tell whether calls of a program without a worker have waited for long, and there is no room for one."""
         if not self._is_full:
             return False
         latest = asyncio.get_running_loop().time() - _PATIENCE
@@ -342,7 +356,7 @@ class WorkerPool:
         return any(each.waiting and not each.is_serving and each.waiting.served < latest for each in others)
 
     def _make_room(self) -> None:
-        """Have the idle worker that has rested longest end; its end starts the one that there was no room for."""
+        """Unload the worker that has been idle longest; when it has ended, the one without room is started."""
         idle = [(since, group, worker) for group in self._groups.values() for worker, since in group.idle.items()]
         if idle and self._leaving is None:
             _, group, worker = min(idle, key=lambda each: each[0])
@@ -351,7 +365,7 @@ class WorkerPool:
             discard(worker)
 
     def _ended(self, group: WorkerGroup, worker: WorkerProcess) -> None:
-        """A worker's process is gone."""
+        """Forget a worker whose process is gone, and start those that it made room for."""
         self._count -= 1
         group.workers.discard(worker)
         group.background.discard(worker)
@@ -367,13 +381,13 @@ class WorkerPool:
         self._tidy(group)
 
     def _tidy(self, group: WorkerGroup) -> None:
-        """Forget a group that has nothing left."""
+        """Forget a group that has no workers and no calls."""
         if not group.workers and not group.waiting and self._groups.get(group.program.key) is group:
             del self._groups[group.program.key]
             group.empty.set()
 
     def _reap_idle(self) -> None:
-        """End workers that nobody has called for long."""
+        """End workers that have been idle for too long; repeats itself."""
         loop = asyncio.get_running_loop()
         for group in self._groups.values():
             group.discard_idle(since=loop.time() - self._idle_seconds)

@@ -1,4 +1,4 @@
-"""The executor of this machine: its worker processes."""
+"""The executor that runs tasks in this machine's worker processes."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from neurdicom.workers.volumes import VolumeBuilder
 
 
 class PoolExecutor(Executor):
-    """Does tasks in the worker processes of this machine."""
+    """Executor that runs tasks in the worker processes of this machine."""
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
@@ -24,7 +24,7 @@ class PoolExecutor(Executor):
         return self._pool.slots
 
     async def run(self, task: Task, token: CancellationToken | None = None) -> Reply:
-        """Do one; see `Executor.run`."""
+        """Run a task; see `Executor.run`."""
         if task.volume:
             return await self._run_volume(task, token)
         (one,) = task.inputs
@@ -40,7 +40,7 @@ class PoolExecutor(Executor):
         return await self._call(task, arguments, token)
 
     async def _run_volume(self, task: Task, token: CancellationToken | None) -> Reply:
-        """Python code gets the files of the inputs, all other code their pixels in shared memory."""
+        """Run a task on a volume: Python code gets the inputs' files, all other code their pixels in shared memory."""
         arguments: dict[str, Any] = {"params": dict(task.params), "frame": task.frame, "format": task.format}
         if task.program.kind == "python":
             files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
@@ -49,7 +49,7 @@ class PoolExecutor(Executor):
             arguments |= {"shape": volume.shape, "image": orjson.Fragment(volume.image)}
             reply = await self._call(task, arguments, token, volume.descriptor)
             if volume.slices != sorted(volume.slices) and reply.meta.get("stack"):
-                reply.meta["slices"] = volume.slices  # for those who derive from it: not the order of the file's frames
+                reply.meta["slices"] = volume.slices  # DICOM output needs it: not the order of the frames in the file
             return reply
 
     async def _call(

@@ -1,4 +1,4 @@
-"""The server's side of one worker process."""
+"""A worker process, as the server drives it."""
 
 import asyncio
 import contextlib
@@ -16,13 +16,13 @@ from neurdicom.workers.forkserver_client import End, ForkServerClient
 from neurdicom.workers.program import Program, Reply
 from neurdicom.workers.worker_state import WorkerEvent, WorkerState, next_state
 
-#: Seconds that a program gets to unload.
+#: Seconds that a program has to unload.
 GRACE: Final = 5.0
 
-#: Seconds between the end of a worker's connection and its being killed.
+#: Seconds from the end of a worker's connection until it is killed.
 _LINGER: Final = 0.5
 
-#: Seconds for a process to come into being; a program's own time runs from then on.
+#: Seconds that the fork may take; the program's own timeout runs from then on.
 _BIRTH: Final = 60.0
 
 _LOAD: Final = " while it was loaded"
@@ -30,22 +30,22 @@ _UNLOAD: Final = " while it was unloaded"
 
 
 def request(verb: str, arguments: dict[str, Any]) -> bytes:
-    """The message that asks a worker for something. Raises `Invalid` for arguments that JSON can't carry."""
+    """Encode the message that asks a worker for a verb. Raises `Invalid` for arguments that JSON can't carry."""
     return protocol.message({"verb": verb, "arguments": arguments})
 
 
 @dataclass(slots=True)
 class _Batch:
-    """How far a worker has come with a batch.
+    """Progress of a worker within a batch.
 
     Attributes
     ----------
     number : int
-        Tells it from the one before in the shared memory.
+        Tells the batch from the one before it in the shared memory.
     done : int
         Calls that were done at the last look.
     since : float
-        When the call under way began, at the latest.
+        Latest time at which the call under way can have begun, in seconds of the event loop's clock.
     """
 
     number: int
@@ -55,22 +55,22 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Request:
-    """What a worker was asked for last and has not answered.
+    """Request that a worker has not answered yet.
 
     Attributes
     ----------
     reply : Future
-        Gets the answer.
+        Receives the answer.
     stage : str
-        Of the program's life, as errors tell it.
+        Part of the program's life for errors, such as " while it was loaded"; empty for a call.
     since : float
-        When it was asked; to load, when there was a process to do it.
+        When it was made; for a load, when there was a process to do it.
     batch : _Batch or None
-        Of several calls.
+        Progress, where the request is a batch.
     then : callable or None
         Called once there is a reply, before the worker takes another call.
     verdict : NeurdicomError or None
-        Why the worker was killed in it.
+        Why the worker was killed during it.
     """
 
     reply: asyncio.Future[Reply]
@@ -81,7 +81,7 @@ class _Request:
     verdict: NeurdicomError | None = None
 
     def settle(self, outcome: Reply | Exception) -> None:
-        """Give the reply, or what went wrong."""
+        """Set the reply or the error, unless it is set already."""
         if self.reply.done():
             return
         if isinstance(outcome, Reply):
@@ -93,14 +93,14 @@ class _Request:
 
 
 class WorkerProcess:
-    """One worker process with one program in it; answers one call, or one batch of them, at a time.
+    """Worker process that holds one program, and answers one call or one batch at a time.
 
     Parameters
     ----------
     fork_server : ForkServerClient
         Starts the process.
     program : Program
-        What it loads.
+        Program that it loads.
     on_free : callable
         Called when it has answered and can take the next call.
     on_end : callable
@@ -109,9 +109,9 @@ class WorkerProcess:
     Attributes
     ----------
     state : WorkerState
-        Where it is in its life.
+        State of its life.
     load_seconds : float
-        How long its process took to load the program.
+        Seconds that loading the program took.
     ended : Future
         Done when the process is gone.
     """
@@ -136,17 +136,17 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, once it has one."""
+        """Process id, once there is a process."""
         return self._child.pid
 
     def is_at(self, reply: asyncio.Future[Reply]) -> bool:
-        """Whether it has yet to answer what this future was given for."""
+        """Tell whether the worker has yet to answer the request that this future belongs to."""
         return self._request is not None and self._request.reply is reply
 
     def load(self) -> asyncio.Future[Reply]:
-        """Have it load its program; the first thing to ask for."""
+        """Ask the worker to load its program; the first request."""
         timeout = self.program.timeout
-        return self._ask(request("load", self.program.as_dict()), timeout, first_look=timeout + _BIRTH, stage=_LOAD)
+        return self._ask(request("load", self.program.to_wire()), timeout, first_look=timeout + _BIRTH, stage=_LOAD)
 
     def call(
         self,
@@ -155,15 +155,29 @@ class WorkerProcess:
         descriptors: Sequence[int] = (),
         reply: asyncio.Future[Reply] | None = None,
     ) -> asyncio.Future[Reply]:
-        """Have it answer a `request`, into a future if one is given. Cancelling that leaves the worker to finish.
+        """Ask the worker for an answer to an encoded `request`.
 
-        Descriptors are passed on with it; they stay the caller's, who may close them at any time.
+        Parameters
+        ----------
+        data : bytes
+            As `request` encodes it.
+        timeout : float
+            Seconds after which the worker is killed.
+        descriptors : sequence of int
+            Passed on with it; they stay the caller's, who may close them at any time.
+        reply : Future, optional
+            Receives the answer; by default a new one.
+
+        Returns
+        -------
+        Future
+            The reply. Cancelling it does not stop the worker.
         """
         self._move(WorkerEvent.CALLED)
         return self._ask(data, timeout, descriptors=descriptors, reply=reply)
 
     def call_many(self, calls: Sequence[bytes], timeout: float, then: Callable[[], None]) -> asyncio.Future[Reply]:
-        """Have it answer calls of `process`: a reply whose `meta` has the `answers`, or `batch.Broken`.
+        """Ask the worker for answers to a batch of `process` calls.
 
         Parameters
         ----------
@@ -173,6 +187,11 @@ class WorkerProcess:
             Seconds that each may take.
         then : callable
             Called once there is a reply, before the worker takes another call.
+
+        Returns
+        -------
+        Future
+            A reply whose `meta` has the `answers`; fails with `batch.Broken` where the worker is lost.
         """
         self._move(WorkerEvent.CALLED)
         now = asyncio.get_running_loop().time()
@@ -181,12 +200,12 @@ class WorkerProcess:
         return self._ask(data, timeout, first_look=timeout / 8, batch=_Batch(number, 0, now), then=then)
 
     def unload(self, timeout: float) -> asyncio.Future[Reply]:
-        """Have it unload its program and end; killed when that takes longer than `timeout` seconds."""
+        """Ask the worker to unload its program and end; it is killed after `timeout` seconds."""
         self._move(WorkerEvent.UNLOADED)
         return self._ask(request("unload", {}), timeout, stage=_UNLOAD)
 
     def kill(self, reason: NeurdicomError | None = None) -> None:
-        """End it now; a call in it fails, for the reason given."""
+        """Kill the process; a call under way fails, for the reason given."""
         self._move(WorkerEvent.LOST)
         if self._request is not None:
             self._request.verdict = self._request.verdict or reason
@@ -217,13 +236,13 @@ class WorkerProcess:
         return reply
 
     def _set_timer(self, seconds: float, then: Callable[..., None], *arguments: float) -> None:
-        """Have something done later, in place of what was to be done."""
+        """Schedule a call in place of the one that was scheduled."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, then, *arguments)
 
     def _born(self) -> None:
-        """There is a process: the time of its program's load runs from now."""
+        """Start the timeout of the load, now that there is a process."""
         if self.state is WorkerState.STARTING and self._request is not None:
             self._request.since = asyncio.get_running_loop().time()
             self._set_timer(self.program.timeout, self._expired, self.program.timeout)
@@ -265,7 +284,7 @@ class WorkerProcess:
         if self.state is WorkerState.IDLE:
             self._on_free(self)
         elif not self._connection.has_ended:
-            # It ends by itself after an unload, which it does when it is spent; else, and should it not, it is ended.
+            # It ends by itself after an unload and when it is spent; otherwise, or when it does not, it is killed.
             out_of_memory = isinstance(failure, PluginMemory) and not request.stage
             patience = _LINGER if request.stage else GRACE if spent and not out_of_memory else 0.0
             self._set_timer(patience, self._deserted)
@@ -289,7 +308,7 @@ class WorkerProcess:
         )
 
     def _time_left(self, of: _Batch, timeout: float) -> float:
-        """Seconds to the next look at a batch, each call of which has the whole time."""
+        """Compute the seconds to the next look at a batch, each call of which has the whole timeout."""
         now = asyncio.get_running_loop().time()
         done = batch.progress(self._connection.shared(batch.HEAD_SIZE), of.number)
         if done > of.done:
@@ -297,13 +316,13 @@ class WorkerProcess:
         return min(of.since + timeout - now, timeout / 8)
 
     def _condemn(self, error: NeurdicomError) -> None:
-        """Fail the call, and end the process."""
+        """Fail the call under way and kill the process."""
         self._connection.stop_reading()
         self.kill(error)
         self._fail(error)
 
     def _fail(self, error: NeurdicomError) -> None:
-        """Fail the call that it is at."""
+        """Fail the call under way."""
         request = self._request
         if request is None:
             return
@@ -314,13 +333,13 @@ class WorkerProcess:
             request.settle(batch.Broken(error, answers))
 
     def _deserted(self) -> None:
-        """End the process, whose connection has ended."""
+        """Kill a process that has closed its connection."""
         self._timer = None
         stage = "" if self._request is None else self._request.stage
         self.kill(PluginCrashed(f"{self.program.title} closed its connection{stage}"))
 
     def _gone(self, end: End) -> None:
-        """Its process has ended, and everything that it had started."""
+        """Take a last reply after the end of the process, or fail the call under way; then release everything."""
         request = self._request
         if request is not None and request.verdict is None and not self._connection.has_ended:
             with contextlib.suppress(protocol.ProtocolError):

@@ -1,4 +1,4 @@
-"""What a worker process loads, and what it answers."""
+"""Programs, which worker processes load, and their replies."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,20 +14,20 @@ Result = Literal["IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One thing that a worker process loads, and that serves its calls for the rest of its life.
+    """Program that a worker process loads and runs for the rest of its life: a plugin, a model, or a builtin module.
 
     Attributes
     ----------
     kind : {"builtin", "python", "native", "model"}
-        `builtin`: a module of ours whose public functions are the verbs. `python` and `native`: plugins, with
-        the verb `process`, as is `model`.
+        `builtin`: a module of ours whose public functions are the verbs. `python`, `native`: plugins, and `model`: a
+        neural network; their one verb is `process`.
     target : str
-        The module's dotted name; the folder that holds `plugin.py`; the path of the shared library; the folder that
-        holds a model.
+        For `builtin` the module's dotted name; for `python` the folder that holds `plugin.py`; for `native` the path of
+        the shared library; for `model` its folder.
     name : str
-        What errors and the log call it.
+        Name in errors and in the log.
     digest : str
-        Version of the code behind `target`; calls go only to workers that loaded this one.
+        Version of the code behind `target`; a call goes only to workers that loaded this version.
     timeout : float
         Seconds that a load or a call may take.
     memory : int
@@ -37,11 +37,11 @@ class Program:
     result : {"IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"} or None
         Kind of result that the plugin declares; None: it follows from what `process` returned.
     models : Mapping[str, str]
-        Models that a plugin reaches: the names that it knows them by, to their folders, each named after its digest.
+        Models that a plugin uses: the plugin's names for them, and their folders, each named after its digest.
     threads : int
         Most threads that one call may compute in; networks only.
     level : {"instance", "series"}
-        What META.json says that one call gets.
+        Level that META.json gives: one call gets one instance, or a whole series.
     geometry : bool
         A native plugin gets `_image` in its parameters for single images, too.
     """
@@ -61,42 +61,42 @@ class Program:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes two programs the same: workers of one serve calls of the other."""
+        """Identity: workers of one program serve calls of another with the same key."""
         return self.kind, self.target, self.version
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Of everything that is loaded: the program's own, and those of its models, by name."""
+        """Digests of everything that is loaded: the program's own, then those of its models, ordered by name."""
         return self.digest, *(PurePath(self.models[name]).name for name in sorted(self.models))
 
     @property
     def version(self) -> str:
-        """All `digests`: which code and which weights compute."""
+        """Version of the code and the weights: all `digests` joined."""
         return "+".join(self.digests)
 
     @property
     def gives_json(self) -> bool:
-        """Whether the declared result is JSON."""
+        """True if the declared result is JSON."""
         return self.result in ("JSON", "MEASUREMENTS")
 
     @property
     def title(self) -> str:
-        """The name, or else the target."""
+        """Name for people: `name`, or else `target`."""
         return self.name or self.target
 
-    def as_dict(self) -> dict[str, Any]:
-        """The fields, as JSON can carry them."""
+    def to_wire(self) -> dict[str, Any]:
+        """Return the fields as a JSON-able object."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Program":
-        """Make one of what `as_dict` gave."""
+    def from_wire(cls, fields: Mapping[str, Any]) -> "Program":
+        """Rebuild a program from its `to_wire` form."""
         return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a verb answered.
+    """Reply of a verb.
 
     Attributes
     ----------

@@ -1,10 +1,9 @@
 """Messages between the server and a worker: a fixed head, a JSON control part, and a body of raw bytes.
 
-Descriptors go with a message both ways: a large body's from the worker, and those of memory that it is to map from the
-server. Nothing is ever unpickled. The worker's side runs beside plugin code and may be taken over by it, so the
-server's side believes no length and no descriptor before it has checked it: `Receiver` refuses what is out of bounds,
-and takes a body by descriptor only as a memory file that is sealed, since one that could still shrink would kill
-the server that reads it.
+File descriptors go with a message both ways: a large body's from the worker, and from the server those of memory that
+the worker is to map. Nothing is ever unpickled. The worker's side runs beside plugin code and may be taken over by it,
+so the server checks every length and every descriptor: `Receiver` refuses what is out of bounds, and takes a body by
+descriptor only from a sealed memory file, since one that could still shrink would kill the server that reads it.
 """
 
 import fcntl
@@ -22,7 +21,7 @@ from neurdicom.errors import Invalid
 from neurdicom.workers.arena import SIZE as ARENA_SIZE
 from neurdicom.workers.arena import Arena, ArenaView
 
-#: Bytes of a reply; those of a tuple follow each other.
+#: Body of a reply; the parts of a tuple are joined.
 Body = bytes | bytearray | memoryview | tuple[bytes | bytearray | memoryview, ...]
 
 HEAD: Final = struct.Struct("<IIQ")  # length of the control part, place of the body, length of the body
@@ -35,21 +34,21 @@ MAX_INLINE: Final = 64 << 10
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _RIGHTS: Final = socket.CMSG_SPACE(4 * array("i").itemsize)
 
-#: Under which the worker finds the descriptors that came with a request.
+#: Member of the control part under which the worker finds the descriptors of a request.
 DESCRIPTORS: Final = "descriptors"
 
 
 class ProtocolError(Exception):
-    """The other side sent what is not a message."""
+    """Violation of the message format by the other side."""
 
 
 def dumps(control: dict[str, Any]) -> bytes:
-    """Control part as bytes; numpy scalars and arrays are converted."""
+    """Encode a control part as JSON; numpy scalars and arrays are converted."""
     return orjson.dumps(control, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def message(control: dict[str, Any]) -> bytes:
-    """A whole message without a body.
+    """Encode a whole message without a body.
 
     Raises
     ------
@@ -64,7 +63,24 @@ def message(control: dict[str, Any]) -> bytes:
 
 
 def send(sock: socket.socket, control: dict[str, Any], body: Body = b"", arena: Arena | None = None) -> None:
-    """Send a message over a blocking socket; a large body goes through the arena, or in a memory file of its own."""
+    """Send a message over a blocking socket; a large body goes through the arena, or in a memory file of its own.
+
+    Parameters
+    ----------
+    sock : socket
+        Blocking.
+    control : dict
+        Control part; JSON-able.
+    body : bytes-like or tuple of bytes-like
+        The payload; up to `MAX_INLINE` bytes go over the socket itself.
+    arena : Arena, optional
+        Takes larger bodies of up to `arena.SIZE` bytes.
+
+    Raises
+    ------
+    OSError
+        The server has closed the connection.
+    """
     views = pieces(body)
     size = sum(map(len, views))
     text = dumps(control)
@@ -87,23 +103,38 @@ def send(sock: socket.socket, control: dict[str, Any], body: Body = b"", arena: 
 
 
 def introduce(sock: socket.socket, control: dict[str, Any], arena: Arena) -> None:
-    """Send a first message without a body, and with it the arena."""
+    """Send the first message, without a body, and pass the arena's descriptor with it.
+
+    Parameters
+    ----------
+    sock : socket
+        Blocking.
+    control : dict
+        Control part; JSON-able.
+    arena : Arena
+        Its descriptor is closed here afterwards.
+
+    Raises
+    ------
+    OSError
+        The server has closed the connection.
+    """
     _send_head(sock, HEAD.pack(len(text := dumps(control)), IN_ARENA, 0) + text, arena.descriptor)
     arena.passed_on()
 
 
 def pieces(body: Body) -> list[memoryview]:
-    """The bytes of a body, a piece after the other."""
+    """View the parts of a body as bytes, in order."""
     return [memoryview(part).cast("B") for part in (body if isinstance(body, tuple) else (body,))]
 
 
 def rights_of(descriptors: Sequence[int]) -> "list[tuple[int, int, array[int]]]":
-    """What `sendmsg` takes to pass descriptors on; they stay the caller's to close."""
+    """Make the ancillary data with which `sendmsg` passes descriptors on; they stay the caller's to close."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
 
 
 def _send_head(sock: socket.socket, head: bytes, descriptor: int | None) -> None:
-    """Send what comes before a body that does not go over the socket, and with it the body's descriptor."""
+    """Send the head of a message whose body does not go over the socket, with the body's descriptor."""
     sent = sock.sendmsg([head], rights_of([] if descriptor is None else [descriptor]))
     if sent < len(head):
         sock.sendall(head[sent:])
@@ -125,9 +156,9 @@ def _seal(views: Sequence[memoryview]) -> int:
 
 
 def receive(sock: socket.socket) -> dict[str, Any] | None:
-    """Next message of the server, on the worker's blocking socket; None when the server closed it.
+    """Receive the server's next message on the worker's blocking socket; None when the server has closed it.
 
-    Descriptors that came with it are in its member `DESCRIPTORS`, and the caller's to close.
+    Descriptors that came with it are in its member `DESCRIPTORS`; the caller closes them.
     """
     head, descriptors, _, _ = socket.recv_fds(sock, MAX_INLINE, 4, socket.MSG_CMSG_CLOEXEC)
     if not head:
@@ -152,7 +183,7 @@ def _more(sock: socket.socket, count: int) -> bytes:
 
 
 class Receiver:
-    """The server's side of a worker's socket, which does not block: collects one message at a time.
+    """Reader of one worker's messages in the server, on a socket that does not block.
 
     Parameters
     ----------
@@ -173,12 +204,12 @@ class Receiver:
         self.ended = False
 
     def poll(self) -> tuple[dict[str, Any], bytes | memoryview] | None:
-        """Take what has arrived; a message once it is whole. Sets `ended` at the end of the stream.
+        """Take what has arrived; return a message once it is whole. Sets `ended` at the end of the stream.
 
         Raises
         ------
         ProtocolError
-            For anything but a message.
+            Something other than a message arrived.
         """
         while not self.ended:
             try:
@@ -194,7 +225,7 @@ class Receiver:
                     numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
                     self._descriptors += numbers
             if flags & socket.MSG_CTRUNC or len(self._descriptors) > 1:
-                raise ProtocolError("more descriptors than a message has")
+                raise ProtocolError("it sent more descriptors with a message than the one that it may have")
             self.ended = count == 0
             self._filled += count
             if self._filled >= self._needed and (self._needed > HEAD.size or self._measure()):
@@ -202,7 +233,7 @@ class Receiver:
         return None
 
     def _measure(self) -> bool:
-        """Read the head; whether the rest is there too."""
+        """Read the head; return whether the rest has arrived too."""
         control, place, body = HEAD.unpack_from(self._buffer)
         if control > MAX_CONTROL or place > IN_ARENA or body > (MAX_INLINE, self._limit, ARENA_SIZE)[place]:
             raise ProtocolError(f"a head of {control}, {place}, {body} is out of bounds")
@@ -236,7 +267,7 @@ class Receiver:
         return control, body
 
     def _read_arena(self, size: int) -> bytes:
-        """Copy a body out of the arena, whose descriptor comes with the first."""
+        """Copy a body out of the arena, whose descriptor comes with the first message."""
         if self._arena is None:
             if not self._descriptors:
                 raise ProtocolError("a body in shared memory without a descriptor of it")
@@ -247,11 +278,11 @@ class Receiver:
         return self._arena.read(size)
 
     def arena(self, size: int = ARENA_SIZE) -> bytes:
-        """A copy of what lies in the arena, if there is one; no more than it has."""
+        """Copy the first bytes of the arena; empty where there is none, and no more than it has."""
         return b"" if self._arena is None else self._arena.read(min(max(size, 0), ARENA_SIZE))
 
     def close(self) -> None:
-        """Let go of everything but the socket. Idempotent."""
+        """Close the descriptors and the arena, but not the socket. Idempotent."""
         self.drop()
         if self._arena is not None:
             self._arena.close()
@@ -263,7 +294,7 @@ class Receiver:
 
 
 def _open(descriptor: int, size: int) -> memoryview:
-    """A view of a sealed memory file of exactly this size; the descriptor stays the caller's."""
+    """Map a sealed memory file of exactly this size, read-only; the descriptor stays the caller's."""
     try:
         seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
     except OSError:
@@ -271,5 +302,5 @@ def _open(descriptor: int, size: int) -> memoryview:
     if seals & _SEALS != _SEALS:
         raise ProtocolError("the body's memory file is not sealed")
     if size == 0 or os.fstat(descriptor).st_size != size:
-        raise ProtocolError(f"the body's memory file has not the {size} bytes that it was announced with")
+        raise ProtocolError(f"the body's memory file does not have the {size} bytes that were announced")
     return memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ))

@@ -1,4 +1,4 @@
-"""Calls on their way: those that wait, and what a worker is at."""
+"""Calls to a worker: waiting ones, and the run of one call or one batch in a worker."""
 
 import asyncio
 import logging
@@ -18,36 +18,36 @@ from neurdicom.workers.scheduler import AIM
 
 _log = logging.getLogger(__name__)
 
-#: Seconds, at least, that a worker goes on with calls that nobody waits for any more.
+#: Least seconds that a worker goes on with calls that nobody waits for any more.
 GRACE: Final = 0.25
 
 
 @dataclass(slots=True, eq=False)
 class WorkerCall:
-    """A call that waits for a worker, or that a worker is at.
+    """Call that waits for a worker, or that a worker runs.
 
     Attributes
     ----------
     program : Program
-        What is called.
+        The program called.
     data : bytes
-        The message to the worker; of a call that may go in a batch, its arguments in JSON.
+        The message to the worker; of a batchable call, only its arguments in JSON.
     timeout : float
         Seconds that a worker may take.
     reply : Future
-        Gets the answer; cancelled when the caller has left.
+        Receives the answer; cancelled when the caller has left.
     priority : Priority
         Interactive calls get a worker first.
     fairness : str
         Waiting calls of different keys take turns.
     is_batchable : bool
-        It may go to a worker together with others.
+        Whether it may go to a worker together with others.
     descriptors : sequence of int
         Passed on to the worker.
     is_abandoned : bool
-        Nobody waits for it.
+        Whether nobody waits for it any more.
     run : Run or None
-        What the worker does that is at it.
+        Its run, while a worker is at it.
     """
 
     program: Program
@@ -62,13 +62,13 @@ class WorkerCall:
     run: "Run | None" = field(default=None, repr=False)
 
     def fail(self, error: Exception) -> None:
-        """Give the caller an error, if one still waits."""
+        """Deliver an error to the caller, if one still waits."""
         if not self.reply.done():
             self.reply.set_exception(error)
 
 
 def batch_data(arguments: dict[str, Any]) -> bytes:
-    """The arguments of a call that may go in a batch. Raises `Invalid` for what JSON can't carry."""
+    """Encode the arguments of a batchable call. Raises `Invalid` for values that JSON can't carry."""
     try:
         return orjson.dumps(arguments, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError as error:
@@ -76,14 +76,14 @@ def batch_data(arguments: dict[str, Any]) -> bytes:
 
 
 class Run:
-    """One call, or a batch of them, in a worker.
+    """Run of one call, or of a batch of calls, in a worker.
 
     Parameters
     ----------
     worker : WorkerProcess
-        One that is idle; it begins at once.
+        An idle one; it begins at once.
     calls : sequence of WorkerCall
-        Of the worker's program; several, only if all may go in a batch.
+        Calls of the worker's program; several only if all are batchable.
     settle : callable
         Called with the run of a batch when it is over, before the worker takes another call.
     """
@@ -103,7 +103,7 @@ class Run:
             call.run = self
 
     def abandon(self) -> None:
-        """End the worker in a while, if nobody waits for any of the calls."""
+        """Kill the worker after a while, if nobody waits for any of the calls."""
         if all(call.is_abandoned for call in self.calls):
             seconds = max(GRACE, self.worker.load_seconds)
             asyncio.get_running_loop().call_later(seconds, self._stop)
@@ -112,21 +112,21 @@ class Run:
         if not self.worker.is_at(self.reply):
             return
         title = self.worker.program.title
-        _log.info("a worker of %s was ended: nobody waits for what it computes", title)
+        _log.info("a worker of %s was killed: nobody waits for its result any more", title)
         self._is_stopped = True
         if not self.calls[0].is_batchable:
             self.reply.cancel()
-        self.worker.kill(Unavailable(f"nobody waits for this call of {title}"))
+        self.worker.kill(Unavailable(f"a call of {title} was stopped: nobody waits for it any more"))
 
     def settle(self) -> tuple[list[WorkerCall], float]:
-        """Give the callers of a batch that is over what became of their calls.
+        """Deliver the outcomes of a batch that is over to its callers.
 
         Returns
         -------
         left : list of WorkerCall
-            Those that were not done and that somebody waits for.
+            Calls that were not done and that somebody waits for.
         seconds : float
-            How long one call took.
+            Seconds that one call took.
         """
         try:
             outcomes = self._outcomes()

@@ -1,4 +1,4 @@
-"""Which of the waiting calls a free worker takes, and how many at once."""
+"""The scheduler of a program's waiting calls: which one a free worker takes next, and how many at once."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -6,36 +6,36 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from neurdicom.workers.call import Priority
 
-#: Seconds that a batch should take: long beside what a message costs, short for others who wait for the worker.
+#: Seconds that a batch should take: long compared with the cost of a message, short for calls waiting for the worker.
 AIM: Final = 0.02
 
 _LARGEST: Final = 16
 
-#: Weight of the latest batch in what is known of the time of a call.
+#: Weight of the latest batch in the moving average of a call's seconds.
 _LATEST: Final = 0.3
 
 
 class Schedulable(Protocol):
-    """What the scheduler looks at in a call."""
+    """Fields of a call that the scheduler reads."""
 
     @property
     def priority(self) -> Priority:
-        """Interactive calls go first."""
+        """Priority; interactive calls go first."""
 
     @property
     def fairness(self) -> str:
-        """Calls of different keys take turns."""
+        """Fairness key; calls of different keys take turns."""
 
     @property
     def is_batchable(self) -> bool:
-        """Whether it may go to a worker together with others."""
+        """True if it may go to a worker together with others."""
 
 
 C = TypeVar("C", bound=Schedulable)
 
 
 class RoundRobin(Generic[C]):
-    """Calls by fairness key: keys take turns, each with its calls in order. Every method takes constant time."""
+    """Queue of calls whose fairness keys take turns, each with its calls in order. Every method takes constant time."""
 
     def __init__(self) -> None:
         self._by_key: OrderedDict[str, OrderedDict[C, None]] = OrderedDict()
@@ -45,22 +45,22 @@ class RoundRobin(Generic[C]):
         return self._count
 
     def append(self, call: C) -> None:
-        """Let a call wait behind those of its key."""
+        """Add a call behind those of its key."""
         self._by_key.setdefault(call.fairness, OrderedDict())[call] = None
         self._count += 1
 
     def put_back(self, call: C) -> None:
-        """Let a call wait in front of all others."""
+        """Add a call in front of all others."""
         self.append(call)
         self._by_key[call.fairness].move_to_end(call, last=False)
         self._by_key.move_to_end(call.fairness, last=False)
 
     def peek(self) -> C:
-        """Name the call whose turn it is."""
+        """Return the next call without removing it."""
         return next(iter(next(iter(self._by_key.values()))))
 
     def pop(self) -> C:
-        """Take the call whose turn it is; its key goes to the end of the line."""
+        """Remove and return the next call; its key goes to the end of the queue."""
         key, calls = next(iter(self._by_key.items()))
         call, _ = calls.popitem(last=False)
         self._count -= 1
@@ -71,7 +71,7 @@ class RoundRobin(Generic[C]):
         return call
 
     def remove(self, call: C) -> bool:
-        """Take a call out, wherever it stands; whether it was there."""
+        """Remove a call, wherever it stands; return whether it was there."""
         calls = self._by_key.get(call.fairness)
         if calls is None or call not in calls:
             return False
@@ -83,7 +83,7 @@ class RoundRobin(Generic[C]):
 
 
 class BatchSize:
-    """How many calls of the background go to a worker at once, by how long those of late took."""
+    """Number of background calls that go to a worker at once, from the time that recent calls took."""
 
     def __init__(self) -> None:
         self._seconds = AIM
@@ -94,29 +94,30 @@ class BatchSize:
         return max(1, min(_LARGEST, int(AIM / max(self._seconds, 1e-9))))
 
     def slots(self, workers: int) -> int:
-        """How many calls of the background a job should have under way: of short ones, results are written meanwhile.
+        """Compute how many background calls one job should keep under way.
 
-        Short calls make batches for all workers, twice over; of long ones something waits for the first that is free.
+        Short calls fill two batches for every worker, so that results are written while the next are computed; of long
+        ones, one waits for the first worker that is free.
         """
         return workers + 1 if self.calls == 1 else 3 * workers * self.calls
 
     def observe(self, seconds: float) -> None:
-        """Take note of how long a call took."""
+        """Add the seconds that a call took to the moving average."""
         self._seconds += _LATEST * (seconds - self._seconds)
 
 
 class Scheduler(Generic[C]):
-    """Calls of one program that wait for a worker; workers that are free pull from it.
+    """Queue of one program's calls that wait for a worker; free workers pull from it.
 
     Parameters
     ----------
     batch : BatchSize
-        How many short calls of the background a worker takes at once.
+        Number of short background calls that a worker takes at once.
 
     Attributes
     ----------
     served : float
-        When a worker last took one, or since when they wait.
+        When a worker last took a call, or since when calls wait (seconds of the event loop's clock).
     """
 
     def __init__(self, batch: BatchSize) -> None:
@@ -130,40 +131,40 @@ class Scheduler(Generic[C]):
 
     @property
     def has_interactive(self) -> bool:
-        """Whether an interactive call waits."""
+        """True if an interactive call waits."""
         return len(self._interactive) > 0
 
     def put(self, call: C, now: float) -> None:
-        """Let a call wait."""
+        """Add a call."""
         if not self:
             self.served = now
         self._line(call).append(call)
 
     def put_back(self, calls: Sequence[C], now: float) -> None:
-        """Let calls wait again that a worker took and did not do; they are the next, in their order."""
+        """Add calls again that a worker took and did not do; they come first, in their order."""
         if not self:
             self.served = now
         for call in reversed(calls):
             self._line(call).put_back(call)
 
     def remove(self, call: C) -> bool:
-        """Take a call out whose caller has left; whether it was there."""
+        """Remove a call whose caller has left; return whether it was there."""
         return self._line(call).remove(call)
 
     def clear(self) -> list[C]:
-        """Take out all."""
+        """Remove and return all calls."""
         return [line.pop() for line in (self._interactive, self._background) for _ in range(len(line))]
 
     def take(self, now: float, sharers: int) -> list[C]:
-        """Take what a free worker is to do: one call, or a batch of short ones of the background.
+        """Remove what a free worker is to do next: one call, or a batch of short background calls.
 
         Parameters
         ----------
         now : float
-            The time.
+            The time (seconds of the event loop's clock).
         sharers : int
-            Workers that calls of the background may still have, this one among them; with none, only an interactive
-            call is taken. Of what waits, no worker takes more than its share.
+            Workers that background calls may still have, this one included; with none, only an interactive call is
+            taken. No worker takes more than its share of the waiting calls.
 
         Returns
         -------

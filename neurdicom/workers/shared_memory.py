@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
 
-#: None can cut the file while another has it mapped, which would kill that one.
+#: No process can shrink the file while another has it mapped, which would kill that one.
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _DOUBLE: Final = 8
 
 
 def size_of(shape: tuple[int, ...]) -> int:
-    """Bytes that doubles of a shape take."""
+    """Compute the bytes that float64 values of a shape take."""
     size = _DOUBLE
     for length in shape:
         size *= length
@@ -27,9 +27,9 @@ def size_of(shape: tuple[int, ...]) -> int:
 
 @contextmanager
 def shared_memory(size: int) -> Iterator[int]:
-    """Give the descriptor of a memory file of so many zeros, which has no name.
+    """Make a nameless memory file of `size` zero bytes, and give its descriptor.
 
-    The memory is gone when this and all workers have closed or unmapped it, however they end.
+    The memory is freed when this process and all workers have closed or unmapped it, however they end.
     """
     descriptor = os.memfd_create("volume", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -41,7 +41,17 @@ def shared_memory(size: int) -> Iterator[int]:
 
 
 def write_doubles(descriptor: int, samples: Doubles, first: int) -> None:
-    """Put contiguous doubles into such a memory file, as those from the `first` one on."""
+    """Write doubles into the memory file.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of a file made by `shared_memory`.
+    samples : ndarray of float64
+        C-contiguous, of any shape.
+    first : int
+        Index of the double in the file that `samples` begin at.
+    """
     view = samples.data.cast("B")
     offset = first * _DOUBLE
     while view:
@@ -50,9 +60,19 @@ def write_doubles(descriptor: int, samples: Doubles, first: int) -> None:
 
 
 def map_doubles(descriptor: int, shape: tuple[int, ...]) -> Doubles:
-    """Map such a memory file: writable doubles, aligned to a page, and so to 64 bytes.
+    """Map the memory file as a writable float64 array, aligned to a page, and so to 64 bytes.
 
-    They stay mapped for as long as the array lives; the descriptor stays the caller's.
+    Parameters
+    ----------
+    descriptor : int
+        Of a file made by `shared_memory`; it stays the caller's.
+    shape : tuple of int
+        The array's shape.
+
+    Returns
+    -------
+    ndarray of float64
+        The memory stays mapped for as long as the array lives.
     """
     size = size_of(shape)
     flags = mmap.MAP_SHARED | mmap.MAP_POPULATE  # one walk through the pages instead of a fault for each

@@ -1,4 +1,4 @@
-"""What the built-in workers do for volumes: each function is a verb, from JSON-able arguments to (meta, body)."""
+"""Verbs of the built-in workers that read volumes: each takes JSON-able arguments and returns (meta, body)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,27 +19,27 @@ Answer = tuple[dict[str, Any], bytes]
 
 
 def survey(arguments: dict[str, Any]) -> Answer:
-    """Find the slices of a volume, in order.
+    """Find the slices of a volume, and order them.
 
     Parameters
     ----------
     arguments : dict
-        `instances`: a list of {`instance` (UID), `path`, `layout`, `attributes` (what the catalog knows)}, all frames
-        of each being slices; `input` (stored, modality).
+        `instances`: a list of {`instance` (SOP Instance UID), `path`, `layout`, `attributes` (from the catalog)}, all
+        frames of each being slices; `input` ("stored" or "modality").
 
     Returns
     -------
     meta : dict
-        `shape` ([depth, rows, columns]) and `slices`: for each the index of its instance, and its frame from 1.
+        `shape` ([depth, rows, columns]) and `slices`: for each slice the index of its instance, and its frame from 1.
     body : bytes
-        What the plugin gets as `_image`, in JSON.
+        The plugin's `_image` parameter, in JSON.
 
     Raises
     ------
     NotAvailable
         An instance has no pixels, or the attributes that describe them contradict each other.
     Invalid
-        They make no volume; see `order_volume`.
+        The instances make no volume; see `order_volume`.
     """
     planes: list[Plane] = []
     index = {}
@@ -56,30 +56,32 @@ def survey(arguments: dict[str, Any]) -> Answer:
 
 
 def fill(arguments: dict[str, Any]) -> Answer:
-    """Read, decode and convert slices, each into its place in a volume.
+    """Read, decode and convert slices, each into its place in a volume's memory.
 
     Parameters
     ----------
     arguments : dict
-        `instances`: a list of {`instance`, `path`, `layout`}; `slices`: for each the index of its instance, and its
-        frame; `first`: where in the volume the first of them lies; `shape`: [rows, columns] of a slice; `input`
-        (stored, modality); `descriptors`: the memory of the volume.
+        `instances`: a list of {`instance`, `path`, `layout`}; `slices`: for each slice the index of its instance, and
+        its frame from 1; `first`: index in the volume of the first slice; `shape`: [rows, columns] of a slice; `input`
+        ("stored" or "modality"); `descriptors`: the memory of the volume.
 
     Raises
     ------
     NotAvailable, NotFound
-        An instance can't be decoded, or is gone; the message names it.
+        An instance can't be decoded, or its file is gone; the message names it.
     """
     rows, columns = arguments["shape"]
     slices = arguments["slices"]
     layouts = [as_layout(one["layout"]) for one in arguments["instances"]]
-    # By way of a buffer that stays in the cache: pages of shared memory that are mapped are zeroed when they are first
-    # touched, which together with the faults takes longer than the copy.
+    # Through a buffer that stays in the cache: mapped pages of shared memory are zeroed when they are first touched,
+    # which together with the page faults takes longer than the copy.
     buffer = np.empty((rows, columns))
 
     def place(shape: tuple[int, int]) -> Any:
         if shape != buffer.shape:  # the codestream has another size than the header
-            raise NotAvailable(f"the pixels have {shape[1]} x {shape[0]}, and the header {columns} x {rows}")
+            raise NotAvailable(
+                f"the decoded pixels are {shape[1]} x {shape[0]}; Columns and Rows in the header are {columns} x {rows}"
+            )
         return buffer
 
     for at, (number, frame) in enumerate(slices, arguments["first"]):
@@ -96,7 +98,7 @@ def _planes(one: Mapping[str, Any], left: int) -> list[Plane]:
     layout: Layout = as_layout(one["layout"])
     form = ImagePixel.of(layout)
     if form.frames > left:
-        raise Invalid(f"there are more than {MAX_SLICES} slices with its {form.frames} frames, which are not taken")
+        raise Invalid(f"with its {form.frames} frames there are more than {MAX_SLICES} slices, the most for a volume")
     check_frames(layout, form)
     if is_simple(layout):
         return [simple_plane(one["instance"], layout, one["attributes"])]
@@ -104,6 +106,6 @@ def _planes(one: Mapping[str, Any], left: int) -> list[Plane]:
 
 
 def _named(error: NeurdicomError, instance: str, frame: int = 1) -> NeurdicomError:
-    """The same error, with the instance that it is about."""
+    """Copy an error with the instance and frame that it is about in its message."""
     where = f"instance {instance}" + (f" frame {frame}" if frame > 1 else "")
     return type(error)(f"{where}: {error}", field=error.field)

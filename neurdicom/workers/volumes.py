@@ -14,16 +14,16 @@ from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply
 from neurdicom.workers.shared_memory import shared_memory, size_of
 
-#: Workers of their own: a long volume is not in the way of pictures.
+#: Volumes have workers of their own, so that a long one does not delay pictures.
 _FILLER: Final = Program(kind="builtin", target="neurdicom.workers.volume_tasks", name="volumes", memory=6144)
 
-#: Bytes of doubles that one call of a worker fills: a few tens of milliseconds, so that all workers end together.
+#: Bytes of doubles that one call fills: a few tens of milliseconds of work, so that all workers finish together.
 _PART: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume that is ready.
+    """Volume in shared memory, ready for a plugin.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class Volume:
     slices : list
         For each slice the index of its input, and its frame from 1.
     image : bytes
-        What the plugin gets as `_image`, in JSON.
+        The plugin's `_image` parameter, in JSON.
     descriptor : int
-        Its memory; closed by whoever made it.
+        Memory file with the voxels, float64; closed by whoever made it.
     """
 
     shape: tuple[int, int, int]
@@ -45,14 +45,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Slices that follow each other, as a worker takes them."""
+    """Consecutive slices that a worker fills in one call."""
 
     first: int
     slices: Sequence[Sequence[int]]
 
 
 class VolumeBuilder:
-    """Makes volumes in shared memory.
+    """Builder of volumes in shared memory.
 
     Parameters
     ----------
@@ -62,12 +62,19 @@ class VolumeBuilder:
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
-        # Each that is under way holds its memory: of either priority there are no more than can be worked on.
+        # Each volume under way holds its memory, so of either priority there are no more than workers.
         self._room = {priority: FairSemaphore(lambda: pool.workers) for priority in Priority}
 
     @asynccontextmanager
     async def built(self, task: Task, token: CancellationToken | None = None) -> AsyncIterator[Volume]:
-        """Give the volume that a task's inputs are; its memory is gone after the context. The token stops the work.
+        """Build the volume of a task's inputs, and free its memory after the context.
+
+        Parameters
+        ----------
+        task : Task
+            Its inputs are the instances of a series.
+        token : CancellationToken, optional
+            Stops the work.
 
         Raises
         ------
@@ -111,7 +118,7 @@ class VolumeBuilder:
     async def _fill_part(
         self, task: Task, token: CancellationToken | None, size: tuple[int, int], part: _Part, descriptor: int
     ) -> None:
-        """Fill a part; where a worker dies of it, slice by slice, so that the one to blame is found."""
+        """Fill a part; where a worker dies of it, slice by slice, to find the slice that causes it."""
         try:
             await self._call("fill", _arguments(task, size, part), task, token, descriptor)
         except PluginError:
@@ -137,7 +144,7 @@ class VolumeBuilder:
                 token=token,
             )
         except PluginError as error:
-            if error.loading:  # which is not the plugin's doing
+            if error.loading:  # not the plugin's fault
                 raise Unavailable(f"the volume can't be built: {error}") from error
             raise
 
@@ -152,7 +159,7 @@ def _described(one: Input) -> dict[str, Any]:
 
 
 def _arguments(task: Task, size: tuple[int, int], part: _Part) -> dict[str, Any]:
-    """What a worker takes of a part: only the instances that are in it."""
+    """Build a worker's arguments for a part, with only the instances that are in it."""
     wanted = sorted({number for number, _ in part.slices})
     place = {number: at for at, number in enumerate(wanted)}
     inputs = [task.inputs[number] for number in wanted]
@@ -171,7 +178,7 @@ def _check_size(shape: tuple[int, ...], program: Program) -> None:
         depth, rows, columns = shape
         raise PluginMemory(
             f"a volume of {depth} slices of {columns} x {rows} takes {size / (1 << 20):.0f} MiB as doubles, and "
-            f"{program.title} has {program.memory} MiB for all that it needs (plugin_memory, or memory in META.json)"
+            f"{program.title} may use {program.memory} MiB in all (setting plugin_memory, or memory in META.json)"
         )
 
 
@@ -183,7 +190,7 @@ def _parts(slices: list[list[int]], pixels: int, workers: int) -> Iterable[_Part
 
 
 async def _together(calls: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Await all; the first error ends the others, and is raised when they have ended."""
+    """Await all calls; the first error cancels the others, and is raised when they have ended."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""The life of a worker process: load one program, answer its calls one at a time, unload it."""
+"""The main loop of a worker process: load one program, answer its calls one at a time, unload it."""
 
 import contextlib
 import faulthandler
@@ -24,7 +24,7 @@ _LONGEST_TRACE: Final = 16_000
 
 
 def run(connection: socket.socket) -> None:
-    """Serve until the server asks for the end or is gone.
+    """Serve calls until the server asks for the end or is gone.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def run(connection: socket.socket) -> None:
     Raises
     ------
     SystemExit
-        A plugin asked for the end of its process; it gets it.
+        A plugin asked for the end of its process, or the server has closed the connection.
     """
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
@@ -45,7 +45,7 @@ def run(connection: socket.socket) -> None:
     request = protocol.receive(connection)
     if request is None:
         return
-    program = Program.from_dict(request["arguments"])
+    program = Program.from_wire(request["arguments"])
     loaded: loading.Loaded | None = None
     try:
         loaded = loading.load(program)
@@ -80,17 +80,19 @@ def run(connection: socket.socket) -> None:
 
 
 def _call(program: Program, loaded: loading.Loaded, verb: str, arguments: dict[str, Any]) -> Answer:
-    """Do one call; the control part of its answer and the body."""
+    """Do one call; return the control part and the body of its answer."""
     own = os.getpid()
     try:
         try:
             meta, body = loaded.call(verb, arguments)
         finally:
-            if os.getpid() != own:  # the plugin has forked, and this is its child: it must not answer, too
+            if os.getpid() != own:  # the plugin has forked, and this is the child: it must not answer as well
                 os._exit(0)
         control = {"meta": meta}
         if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
-            raise PluginFailed(f"{program.title} answered with more description than a reply can have")
+            raise PluginFailed(
+                f"{program.title}: the description of its result has more than {protocol.MAX_CONTROL} bytes of JSON"
+            )
     except SystemExit:
         raise
     except BaseException as error:
@@ -140,7 +142,7 @@ def _unload(program: Program, loaded: "loading.Loaded") -> dict[str, Any]:
 
 
 def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
-    """What to tell the server of an exception; the whole of it goes to the log.
+    """Describe an exception for the server; its traceback goes to the log.
 
     With `spent` the program is in an unknown state, since nobody caught the exception: the worker takes no more calls.
     """
@@ -158,12 +160,12 @@ def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
 
 
 def _utf8(text: str) -> str:
-    """Text of a plugin's that fits into a message: not too long, and without what UTF-8 has no bytes for."""
+    """Shorten a plugin's text, and escape what UTF-8 can't encode."""
     return text[:LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def exit_status(end: SystemExit) -> int:
-    """Exit status that a SystemExit asks for, as the interpreter takes it."""
+    """Compute the exit status that a SystemExit asks for, as the interpreter does."""
     if end.code is None:
         return 0
     if isinstance(end.code, int):

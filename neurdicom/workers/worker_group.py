@@ -1,4 +1,4 @@
-"""The workers of one program."""
+"""The workers of one program, with the calls that wait for them."""
 
 import asyncio
 import logging
@@ -19,30 +19,30 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class WorkerGroup:
-    """The workers of one program, and the calls that wait for one.
+    """Workers of one program, and the calls that wait for one.
 
     Attributes
     ----------
     program : Program
-        What they load.
+        The program that they load.
     usual : int
-        Most workers; one more is started for an interactive call where the background has some.
+        Most workers; one more is started for an interactive call where background calls occupy some.
     waiting : Scheduler
-        Where workers that are free find calls.
+        Waiting calls, from which free workers pull.
     workers : set
         All of them, from the start to the end of the process.
     idle : dict
-        Workers at rest, and since when; the last one that came to rest is the next to be called.
+        Idle workers, and since when; the one that became idle last is called next.
     loading : dict
-        Workers that have not loaded the program yet, and what tells how that went.
+        Workers that are loading the program, and the future of that load.
     background : set
-        Workers that are at calls of the background.
+        Workers that run background calls.
     not_before : float
-        When the next worker may be started, after a start that failed.
+        Earliest time of the next start, after one that failed (seconds of the event loop's clock).
     retired : bool
-        The workers are to end once no call waits.
+        Whether the workers are to end once no call waits.
     empty : Event
-        Set when nothing is left.
+        Set when there are no workers and no calls left.
     """
 
     program: Program
@@ -58,22 +58,22 @@ class WorkerGroup:
 
     @property
     def is_serving(self) -> bool:
-        """Whether a worker is up that takes calls."""
+        """True if a loaded worker takes calls."""
         return any(worker.state.is_loaded for worker in self.workers)
 
     @property
     def most(self) -> int:
-        """How many workers there may be at this moment."""
+        """Number of workers that there may be at this moment."""
         return self.usual + (1 if self.waiting.has_interactive and self.background else 0)
 
     def pull(self, worker: WorkerProcess, settle: Callable[[Run], None]) -> bool:
-        """Have an idle worker do the next call or batch; whether there is one for it.
+        """Start the next call or batch in an idle worker; return whether there was one for it.
 
         `settle` is called when a batch is over.
         """
         if not self.waiting:
             return False
-        sharers = self.usual - len(self.background)  # the background never has more workers than are usual
+        sharers = self.usual - len(self.background)  # background calls never have more workers than usual
         calls = self.waiting.take(asyncio.get_running_loop().time(), sharers)
         if not calls:
             return False
@@ -83,7 +83,7 @@ class WorkerGroup:
         return True
 
     def use_idle(self, settle: Callable[[Run], None]) -> None:
-        """Have idle workers do what waits; see `pull`."""
+        """Start waiting calls in idle workers; see `pull`."""
         while self.idle and self.waiting:
             worker, since = self.idle.popitem()
             if worker.state is WorkerState.IDLE and not self.pull(worker, settle):
@@ -91,24 +91,24 @@ class WorkerGroup:
                 break
 
     def fail_waiting(self, error: NeurdicomError) -> None:
-        """Fail the calls that wait."""
+        """Fail the waiting calls."""
         for call in self.waiting.clear():
             call.fail(error)
 
     def discard_idle(self, since: float = math.inf) -> None:
-        """Have workers end that have rested since a time or longer."""
+        """Unload workers that have been idle since `since` or longer (seconds of the event loop's clock)."""
         for worker in [each for each, rested in self.idle.items() if rested <= since]:
             del self.idle[worker]
             discard(worker)
 
 
 def discard(worker: WorkerProcess) -> None:
-    """Have an idle worker unload and end."""
+    """Unload an idle worker, which then ends."""
     if worker.state is not WorkerState.IDLE:
         return
 
     def report(outcome: asyncio.Future[Reply]) -> None:
         if not outcome.cancelled() and (error := outcome.exception()) is not None:
-            _log.warning("%s did not unload well: %s", worker.program.title, error)
+            _log.warning("%s could not be unloaded cleanly: %s", worker.program.title, error)
 
     worker.unload(GRACE).add_done_callback(report)

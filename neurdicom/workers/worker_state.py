@@ -1,4 +1,4 @@
-"""The life of a worker process as its server sees it: states, and what leads from one to the next.
+"""The state machine of a worker process, as its server sees it.
 
 Both enums are numbers, which are hashed in a tenth of the time: each call looks up two transitions.
 """
@@ -8,33 +8,33 @@ from typing import Final
 
 
 class WorkerState(IntEnum):
-    """Where a worker process is in its life."""
+    """State of a worker process."""
 
-    STARTING = auto()  # it was asked for, and to load its program; there is no process yet
+    STARTING = auto()  # it was asked for, with its program; there is no process yet
     LOADING = auto()
     IDLE = auto()
     BUSY = auto()
     UNLOADING = auto()
-    DYING = auto()  # it takes no calls any more, and is to end by itself or by a kill
+    DYING = auto()  # it takes no more calls, and ends by itself or is killed
     ENDED = auto()
 
     @property
     def is_usable(self) -> bool:
-        """Whether it takes calls, now or later."""
+        """True if it takes calls, now or later."""
         return self in _USABLE
 
     @property
     def is_loaded(self) -> bool:
-        """Whether it has its program and takes calls."""
+        """True if it has loaded its program and takes calls."""
         return self in (WorkerState.IDLE, WorkerState.BUSY)
 
 
 class WorkerEvent(IntEnum):
-    """What happens to a worker process."""
+    """Event in the life of a worker process."""
 
     BORN = auto()  # there is a process
     CALLED = auto()  # it was given a call, or a batch
-    ANSWERED = auto()  # it has answered what it was asked last, and goes on
+    ANSWERED = auto()  # it has answered its last request, and goes on
     LAST_ANSWERED = auto()  # it has answered, and takes no more calls: its program failed to load, or is spent
     UNLOADED = auto()  # it was asked to unload its program and to end
     LOST = auto()  # it was killed, or its connection is gone
@@ -43,7 +43,7 @@ class WorkerEvent(IntEnum):
 
 _USABLE: Final = frozenset({WorkerState.STARTING, WorkerState.LOADING, WorkerState.IDLE, WorkerState.BUSY})
 
-#: The next state. Birth is told on another socket than answers, and so may be heard of later than the first of those.
+#: The next state. BORN is reported on another socket than answers, and so may arrive after the first of those.
 _TRANSITIONS: Final[dict[tuple[WorkerState, WorkerEvent], WorkerState]] = {
     (WorkerState.STARTING, WorkerEvent.BORN): WorkerState.LOADING,
     (WorkerState.STARTING, WorkerEvent.ANSWERED): WorkerState.IDLE,
@@ -70,7 +70,7 @@ _TRANSITIONS: Final[dict[tuple[WorkerState, WorkerEvent], WorkerState]] = {
 
 
 def next_state(state: WorkerState, event: WorkerEvent) -> WorkerState:
-    """Tell the state that follows an event.
+    """Compute the state that follows an event.
 
     Raises
     ------
@@ -80,4 +80,4 @@ def next_state(state: WorkerState, event: WorkerEvent) -> WorkerState:
     try:
         return _TRANSITIONS[state, event]
     except KeyError:
-        raise ValueError(f"a worker that is {state.name} can't be {event.name}") from None
+        raise ValueError(f"the event {event.name} can't happen to a worker in the state {state.name}") from None

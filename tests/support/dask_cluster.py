@@ -117,8 +117,8 @@ def _serve(workers: int, port: int) -> None:
     from distributed import Client, LocalCluster, Worker
 
     def state(dask_worker: Worker) -> Any:
-        keeper = dask_worker.plugins.get("neurdicom")
-        return (os.getpid(), keeper.state() if keeper is not None else None)
+        extension = dask_worker.plugins.get("neurdicom")
+        return (os.getpid(), extension.state() if extension is not None else None)
 
     with (
         LocalCluster(

@@ -45,7 +45,7 @@ from neurdicom.workers.pool import Program, WorkerPool
 async def main():
     pool = WorkerPool(2)
     await pool.open()
-    program = Program.from_dict(json.loads({json.dumps(json.dumps(program.as_dict()))}))
+    program = Program.from_wire(json.loads({json.dumps(json.dumps(program.to_wire()))}))
     instance = json.loads({json.dumps(json.dumps(instance))})
     await asyncio.gather(*(pool.call(program, "process", instance) for _ in range(2)))
 

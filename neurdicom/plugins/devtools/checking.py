@@ -53,7 +53,7 @@ class _Run:
         """Make the arguments of the probe's verbs."""
         (one,) = sample.inputs
         return {
-            "program": self.package.program.as_dict(),
+            "program": self.package.program.to_wire(),
             "plain": str(self.plain) if self.plain is not None else None,
             "path": one.path,
             "layout": dict(one.layout),

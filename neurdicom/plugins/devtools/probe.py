@@ -53,7 +53,7 @@ class _Native:
 @lru_cache(maxsize=1)
 def _loaded(program: bytes) -> tuple[Any, list[str]]:
     """Load the plugin; answers it and the settings of the process that its load has changed."""
-    read = Program.from_dict(orjson.loads(program))
+    read = Program.from_wire(orjson.loads(program))
     before = resources.settings()
     plugin = _Native(read) if read.kind == "native" else loaders.PythonPlugin(read)
     after = resources.settings()

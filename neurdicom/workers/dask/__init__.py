@@ -1,6 +1,6 @@
-"""Tasks on a cluster of dask.distributed: the server's side (`cluster`, `executor`, `transfer`) and a Dask worker's
-(`keeper`, `store`), with what travels between them (`messages`).
+"""Tasks on a cluster of dask.distributed: the server's side (`cluster`, `executor`, `transfer`), a Dask worker's
+(`extension`, `store`), and the messages between them (`messages`).
 
-Imports `workers`, `blobs.base` and `errors`. `distributed` is imported nowhere else, and by nobody who has not asked
-for a cluster.
+Imports `workers`, `blobs.base` and `errors`. `distributed` is imported nowhere else, and only where a cluster is
+configured.
 """

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a connection may take, and between looks at the cluster.
+#: Seconds that a connection may take, that closing it may take, and between looks at the cluster.
 _CONNECT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 3.0
 _CLOSE_TRIES: Final = 3
 _WATCH_SECONDS: Final = 2.0
 
-#: Seconds between attempts to connect: the first, and the most.
+#: Seconds between attempts to connect: after the first, and at most.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files (PEM) for a scheduler at a `tls://` address: who signs, our certificate, its key."""
+    """PEM files for a scheduler at a `tls://` address: the certificate authority, our certificate, its key."""
 
     ca: str
     certificate: str
@@ -35,18 +35,19 @@ class Tls:
 
 
 class Cluster:
-    """A Dask cluster by the address of its scheduler.
+    """Connection to a Dask cluster, by the address of its scheduler.
 
     Parameters
     ----------
     address : str
         Such as tcp://host:8786.
     tls : Tls, optional
+        Files for a `tls://` address.
 
     Attributes
     ----------
     threads : dict of str to int
-        Of each Dask worker, by its address; as of the last look.
+        Threads of each Dask worker, by its address, as of the last look.
     """
 
     def __init__(self, address: str, tls: Tls | None = None) -> None:
@@ -60,7 +61,7 @@ class Cluster:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Begin to connect; does not wait for it. Raises `Invalid` when the library is not installed."""
+        """Begin to connect, without waiting for it. Raises `Invalid` when dask.distributed is not installed."""
         try:
             await asyncio.to_thread(importlib.import_module, "distributed")
         except ImportError as error:
@@ -80,17 +81,28 @@ class Cluster:
             task.cancel()
             await asyncio.wait({task}, timeout=_CLOSE_SECONDS)
         if task is not None and not task.done():
-            _log.warning("the connection to the Dask cluster %s does not close, and is left", self.address)
+            _log.warning("the connection to the Dask cluster %s did not close in time, and is abandoned", self.address)
 
     @property
     def problem(self) -> str | None:
-        """Why nothing can be done there now; None when something can."""
+        """Reason why the cluster can run nothing now; None when it can."""
         if self._client is None:
             return f"the Dask cluster {self.address} does not answer: {self._problem}"
         return None if self.threads else f"the Dask cluster {self.address} has no workers"
 
     async def client(self, patience: float) -> "Client":
-        """The connection to a cluster that has workers. Raises `Unavailable` when it is without for so many seconds."""
+        """Wait for a cluster that has workers, and return the connection to it.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds, from the moment that it was lost, to wait for it.
+
+        Raises
+        ------
+        Unavailable
+            The cluster has been away, or without workers, for `patience` seconds.
+        """
         if self._away_since is not None:
             left = self._away_since + patience - time.monotonic()
             try:
@@ -145,12 +157,12 @@ class Cluster:
         return client
 
     async def _watch(self, client: "Client") -> None:
-        """Look at the cluster for as long as it answers."""
+        """Count the cluster's workers again and again for as long as it answers."""
         while client.status == "running":
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     threads = dict(await client.nthreads())
-            except Exception as error:  # as above
+            except Exception as error:  # whatever the library meets, the next attempt may be better
                 _log.warning("the Dask cluster %s does not answer: %r", self.address, error)
                 return
             await self._note(client, threads)
@@ -176,7 +188,7 @@ async def _disconnect(client: "Client") -> None:
 
 
 def _adopt_logging() -> None:
-    """Have the library's messages go where ours go; it brings handlers of its own."""
+    """Route the library's log to ours; it brings handlers of its own."""
     for name in ("distributed", "distributed.client", "bokeh", "tornado", "tornado.application"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

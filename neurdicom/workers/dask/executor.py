@@ -1,4 +1,4 @@
-"""The executor that has background tasks done by a Dask cluster."""
+"""The executor that runs background tasks on a Dask cluster."""
 
 import asyncio
 import logging
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that tasks wait for a cluster that is away before they fail; jobs try again later.
+#: Seconds that tasks wait for a cluster that is away before they fail; jobs retry them later.
 PATIENCE: Final = 5.0
 
-#: How often a task is asked for again, because the Dask worker lacked something or the connection was lost.
+#: Most attempts at a task whose Dask worker lacks files, or whose connection is lost.
 _ROUNDS: Final = 10
 
-#: Tasks in flight for each thread of the cluster: one is done while the next one's files travel.
+#: Tasks in flight for each thread of the cluster: one is computed while the next one's files are sent.
 _PER_THREAD: Final = 2
 
 
 class DaskExecutor(Executor):
-    """Does background tasks (those of jobs) on a cluster, and all others on this machine.
+    """Executor that runs background tasks (those of jobs) on a cluster, and all others on this machine.
 
-    Somebody waits for the others: here they need not travel, and work while the cluster is away.
+    Interactive tasks stay here: their files need not be sent, and they work while the cluster is away.
     """
 
     def __init__(self, cluster: Cluster, local: Executor, *, patience: float = PATIENCE) -> None:
@@ -45,11 +45,11 @@ class DaskExecutor(Executor):
 
     @property
     def slots(self) -> int:
-        """How many tasks are worth having on the cluster at a time, for one job and for all of them."""
+        """Number of tasks to keep on the cluster, for one job and for all of them."""
         return max(_PER_THREAD * sum(self._cluster.threads.values()), self._local.slots)
 
     def describe(self) -> dict[str, Any]:
-        """The scheduler's address, Dask workers and their threads, and why nothing can be done there now."""
+        """Describe the cluster: the scheduler's address, workers, threads, and its problem if there is one."""
         cluster = self._cluster
         threads = cluster.threads
         return {
@@ -60,13 +60,12 @@ class DaskExecutor(Executor):
         }
 
     async def run(self, task: Task, token: CancellationToken | None = None) -> Reply:
-        """Do one; see `Executor.run`. On the cluster, one that a Dask worker is at goes on; its reply is dropped.
+        """Run a task; see `Executor.run`. When it is stopped while a Dask worker computes, its reply is dropped.
 
         Raises
         ------
         Unavailable
-            The cluster is not there or has no workers, or its workers keep dying; or one runs another version of
-            NeurDICOM.
+            The cluster is away or has no workers, its workers keep dying, or one runs another version of NeurDICOM.
         """
         if task.priority is Priority.INTERACTIVE:
             return await self._local.run(task, token)
@@ -97,17 +96,17 @@ class DaskExecutor(Executor):
                 try:
                     await self._sender.send(client, answer, task)
                     worker = answer.worker
-                except Unavailable as error:  # it died meanwhile, say; others may be better
+                except Unavailable as error:  # it may have died meanwhile; another may be better
                     problem = error
         raise problem
 
     async def _ask(self, client: "Client", data: bytes, worker: str | None, title: str) -> Reply | Missing | None:
-        """Have a task done; None when the connection was lost meanwhile."""
+        """Run a task on the cluster; None when the connection was lost meanwhile."""
         from distributed.client import FutureCancelledError
         from distributed.comm import CommClosedError
         from distributed.scheduler import KilledWorker
 
-        from neurdicom.workers.dask.keeper import run_task
+        from neurdicom.workers.dask.extension import run_task
 
         future = client.submit(
             run_task,
@@ -125,16 +124,18 @@ class DaskExecutor(Executor):
         except (FutureCancelledError, CommClosedError):
             return None
         except KilledWorker as error:
-            raise Unavailable(f"the Dask workers that ran {title} died: {error.last_worker.address} at last") from error
+            raise Unavailable(
+                f"the Dask workers that ran {title} died, the last of them {error.last_worker.address}"
+            ) from error
         except Exception as error:  # whatever a Dask worker, its scheduler or the library meets on its way
             _log.warning("the Dask cluster could not run %s: %r", title, error)
             raise Unavailable(f"the Dask cluster could not run {title}: {error!r:.500}") from error
         finally:
             gathering.cancel()
-            future.release()  # so it takes no more memory there; one that has not begun is not done
+            future.release()  # frees its memory there; a task that has not begun is dropped
 
     async def _watched(self, gathering: "asyncio.Future[Any]") -> bytes:
-        """The result; fails when the cluster stays without workers."""
+        """Await the result; raise `Unavailable` when the cluster stays without workers."""
         lost: float | None = None
         loop = asyncio.get_running_loop()
         while True:

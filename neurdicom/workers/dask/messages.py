@@ -1,7 +1,7 @@
-"""What travels between the server and a Dask worker: JSON and raw bytes of our own; the server unpickles nothing.
+"""Messages between the server and a Dask worker: JSON and raw bytes of our own format; the server unpickles nothing.
 
 A task names what it needs by SHA-256: the archive of its program and the files of its inputs. A Dask worker that lacks
-some of it answers `missing`, gets it, and is asked again.
+some of them answers `missing`, receives them, and is asked again.
 """
 
 import struct
@@ -20,7 +20,7 @@ from neurdicom.workers.program import Program, Reply
 
 _LENGTH: Final = struct.Struct("<I")
 
-#: Errors that may come from a Dask worker, by code.
+#: Error classes that may come from a Dask worker, by code.
 _ERRORS: Final[dict[str, type[NeurdicomError]]] = {
     kind.code: kind
     for kind in (
@@ -43,7 +43,7 @@ Kind = Literal["package", "file"]
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something that a task needs on the machine that does it, by its SHA-256: an archive, or a stored file."""
+    """Archive or stored file that a task needs where it runs, by its SHA-256."""
 
     kind: Kind
     sha256: str
@@ -51,14 +51,14 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A Dask worker's answer that it lacks something."""
+    """Answer of a Dask worker that lacks archives or files for a task."""
 
     worker: str
     needs: tuple[Need, ...]
 
 
 def pack_task(task: Task) -> bytes:
-    """A task as bytes, its packages named by their digests.
+    """Encode a task, its packages named by their digests.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def pack_task(task: Task) -> bytes:
 
 
 def unpack_task(data: bytes) -> Task:
-    """Read what `pack_task` gave. Raises `Unavailable` when the server is of another version."""
+    """Decode a task that `pack_task` encoded. Raises `Unavailable` when the server is of another version."""
     values = orjson.loads(data)
     version = values.pop("version")
     if version != __version__:
@@ -81,7 +81,7 @@ def unpack_task(data: bytes) -> Task:
             f"it runs NeurDICOM {__version__}, and the server {version}; install the server's version on it"
         )
     values["priority"] = Priority(values["priority"])
-    values["program"] = Program.from_dict(values["program"])
+    values["program"] = Program.from_wire(values["program"])
     values["inputs"] = tuple(Input(**{**one, "edits": tuple(one["edits"])}) for one in values["inputs"])
     return Task(**values)
 
@@ -92,24 +92,24 @@ def _shallow(made: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Program):
-        return value.as_dict()
+        return value.to_wire()
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(type(value).__name__)
 
 
 def pack_reply(reply: Reply) -> bytes:
-    """A reply as bytes."""
+    """Encode a reply."""
     return _pack({"meta": reply.meta}, reply.body)
 
 
 def pack_missing(missing: Missing) -> bytes:
-    """The answer of a Dask worker that lacks something, as bytes."""
+    """Encode the answer of a Dask worker that lacks something."""
     return _pack({"missing": [asdict(need) for need in missing.needs], "worker": missing.worker})
 
 
 def pack_error(error: NeurdicomError, worker: str) -> bytes:
-    """An error as bytes; the server gets it as one of the same class."""
+    """Encode an error; the server raises one of the same class."""
     return _pack(
         {
             "error": {
@@ -124,7 +124,7 @@ def pack_error(error: NeurdicomError, worker: str) -> bytes:
 
 
 def unpack(data: bytes) -> Reply | Missing:
-    """Read a Dask worker's answer. Raises the error that it tells of."""
+    """Decode a Dask worker's answer. Raises the error that it carries."""
     view = memoryview(data)
     (length,) = _LENGTH.unpack_from(view)
     control = orjson.loads(view[_LENGTH.size : _LENGTH.size + length])

@@ -1,4 +1,4 @@
-"""Which packages a program is made of, and the program moved to where they lie on another machine.
+"""The packages of a program, and the program relocated to where they lie on another machine.
 
 A package lies in a folder that its digest names, beside its archive `<digest>.zip`
 (`workers.packages.package_folders`).
@@ -17,7 +17,7 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def package_of(path: str) -> Path:
-    """The folder of the package that a path lies in. Raises `Invalid` where there is none."""
+    """Find the package folder that a path lies in. Raises `Invalid` where there is none."""
     for folder in (Path(path), *Path(path).parents):
         if _DIGEST.match(folder.name):
             return folder
@@ -25,12 +25,15 @@ def package_of(path: str) -> Path:
 
 
 def packages_of(program: Program) -> list[Path]:
-    """The folders of a program's own package and of those of its models."""
+    """List the folders of a program's own package and of its models'."""
     return [package_of(path) for path in (program.target, *program.models.values())]
 
 
 def moved(program: Program, place: Callable[[Path], Path | str]) -> Program:
-    """A program whose packages lie elsewhere: `place` gives the new folder of each."""
+    """Copy a program with its packages elsewhere.
+
+    `place` maps a package's folder to its new one.
+    """
 
     def move(path: str) -> str:
         package = package_of(path)

@@ -1,7 +1,7 @@
-"""What a Dask worker keeps on its disk: copies of stored files, and extracted packages, by SHA-256.
+"""Files on a Dask worker's disk: copies of stored files, and extracted packages, by SHA-256.
 
-All of it can be had again; the oldest that nobody uses goes when there is too much. What is known belongs to the event
-loop's thread; methods that read or write whole files say so, and belong in another.
+All of them can be sent again; when there is too much, the oldest that no task uses are deleted. State belongs to the
+event loop's thread; methods that read or write whole files say so, and belong in another thread.
 """
 
 import hashlib
@@ -18,25 +18,25 @@ from neurdicom.blobs.base import Spool
 from neurdicom.workers.packages.package_folders import PackageFolders
 from neurdicom.workers.packages.package_zip import PackageZip
 
-#: Bytes of stored files that a Dask worker keeps.
+#: Most bytes of stored files on a Dask worker.
 KEEP_BYTES: Final = 8 << 30
 
-#: Packages that a Dask worker keeps.
+#: Most packages on a Dask worker.
 KEEP_PACKAGES: Final = 32
 
-#: Files of shared storage that are remembered to be the ones that are meant.
+#: Most files of shared storage whose digest is remembered.
 _REMEMBERED: Final = 100_000
 
 
 class FileStore:
-    """Copies of stored files.
+    """Store of copies of stored files.
 
     Parameters
     ----------
     folder : Path
         Emptied at the start.
     keep : int
-        Bytes that stay at most, but for those in use.
+        Most bytes, not counting files in use.
     """
 
     def __init__(self, folder: Path, keep: int = KEEP_BYTES) -> None:
@@ -48,7 +48,7 @@ class FileStore:
         self._used: Counter[str] = Counter()
 
     def find(self, sha256: str) -> Path | None:
-        """A copy; None if there is none."""
+        """Return the path of a copy; None if there is none."""
         if sha256 not in self._sizes:
             return None
         self._sizes.move_to_end(sha256)
@@ -56,7 +56,7 @@ class FileStore:
 
     @contextmanager
     def hold(self, sha256s: list[str]) -> Iterator[None]:
-        """Keep these for as long as the context lasts."""
+        """Protect these files from deletion for as long as the context lasts."""
         self._used.update(sha256s)
         try:
             yield
@@ -66,11 +66,11 @@ class FileStore:
             self._make_room()
 
     def new_spool(self) -> Spool:
-        """An empty file for one that is arriving."""
+        """Make an empty file to receive one."""
         return Spool(self._folder / f".{uuid.uuid4().hex}")
 
     def add(self, spool: Spool) -> None:
-        """Keep a file that has arrived."""
+        """Take over a file that has arrived."""
         target = self._folder / spool.sha256
         spool.path.replace(target)
         spool.committed(target)
@@ -87,18 +87,18 @@ class FileStore:
 
 
 class SharedFiles:
-    """Which of the server's own files can be read here, because the storage is shared."""
+    """Memory of the server's own files that can be read here, where both share a storage."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], tuple[int, int, int]] = OrderedDict()
 
     def has(self, sha256: str, path: str) -> bool:
-        """Whether the file is there and is the one that is meant; reads it whole, once."""
+        """Tell whether the file exists with this digest; reads it whole the first time."""
         key = (sha256, path)
         try:
             status = Path(path).stat()
             if not stat.S_ISREG(status.st_mode):
-                return False  # a pipe, say, would be waited for
+                return False  # reading a pipe could block
             identity = (status.st_size, status.st_mtime_ns, status.st_ino)
             if self._known.get(key) == identity:
                 return True
@@ -114,14 +114,14 @@ class SharedFiles:
 
 
 class PackageStore:
-    """Packages of plugins and models, extracted as they arrive.
+    """Store of packages of plugins and models, extracted as they arrive.
 
     Parameters
     ----------
     packages : PackageFolders
         Emptied at the start.
     keep : int
-        How many stay at most, but for those in use.
+        Most packages, not counting those in use.
     """
 
     def __init__(self, packages: PackageFolders[PackageZip], keep: int = KEEP_PACKAGES) -> None:
@@ -132,7 +132,7 @@ class PackageStore:
         self._used: Counter[str] = Counter()
 
     def find(self, digest: str) -> Path | None:
-        """The folder of a package; None if it is not there."""
+        """Return the folder of a package; None if it is not there."""
         if digest not in self._there:
             return None
         self._there.move_to_end(digest)
@@ -140,7 +140,7 @@ class PackageStore:
 
     @contextmanager
     def hold(self, digests: list[str]) -> Iterator[None]:
-        """Keep these for as long as the context lasts."""
+        """Protect these packages from deletion for as long as the context lasts."""
         self._used.update(digests)
         try:
             yield
@@ -153,7 +153,7 @@ class PackageStore:
         self.packages.extract(self.packages.add(spool))
 
     def add(self, digest: str) -> list[str]:
-        """Note that a package is prepared; answers those that are now too many, which nobody finds any more."""
+        """Register a prepared package; return the packages beyond the limit, which are to be deleted."""
         self._there[digest] = None
         idle = [one for one in self._there if not self._used[one] and one != digest]
         surplus = idle[: max(0, len(self._there) - self._keep)]

@@ -1,4 +1,4 @@
-"""Sends Dask workers what they lack: straight to them, piece by piece, and each thing once."""
+"""Transfer of archives and stored files to Dask workers: directly, in pieces, and each file once."""
 
 import asyncio
 import uuid
@@ -13,29 +13,38 @@ from neurdicom.workers.executor import Task
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Bytes of one piece: what a transfer takes of memory on either side.
+#: Bytes of one piece, and so of the memory that a transfer takes on either side.
 _PIECE: Final = 4 << 20
 
-#: Transfers at a time.
+#: Most transfers at a time.
 _AT_ONCE: Final = 8
 
 
 class Sender:
-    """Sends archives and stored files to Dask workers."""
+    """Sender of archives and stored files to Dask workers."""
 
     def __init__(self) -> None:
         self._under_way: dict[tuple[str, Need], asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def send(self, client: "Client", missing: Missing, task: Task) -> None:
-        """Send what a Dask worker lacks for a task. What is on its way there already is waited for.
+        """Send what a Dask worker lacks for a task; wait for transfers to it that are under way already.
+
+        Parameters
+        ----------
+        client : Client
+            Connection to the cluster.
+        missing : Missing
+            The Dask worker's answer.
+        task : Task
+            The task that it could not run.
 
         Raises
         ------
         Unavailable
-            The Dask worker can't be reached from this server, or can't keep it.
+            The Dask worker can't be reached from this server, or can't store it.
         NotFound
-            It is not here any more.
+            The file is gone from this server.
         """
         paths = {package.name: package.with_name(f"{package.name}.zip") for package in packages_of(task.program)}
         paths |= {one.sha256: Path(one.path) for one in task.inputs}
@@ -53,13 +62,13 @@ class Sender:
     def _ended(self, key: tuple[str, Need], sending: "asyncio.Task[None]") -> None:
         del self._under_way[key]
         if not sending.cancelled():
-            sending.exception()  # who waited for it may have gone
+            sending.exception()  # retrieved, since its waiters may have gone
 
     async def _send(self, client: "Client", worker: str, need: Need, path: Path) -> None:
         transfer = uuid.uuid4().hex
         async with self._places:
             if await self._call(client, worker, "has", kind=need.kind, sha256=need.sha256):
-                return  # another task of the same has brought it meanwhile
+                return  # another transfer has brought it meanwhile
             try:
                 file = await asyncio.to_thread(path.open, "rb")
             except OSError as error:
@@ -78,7 +87,7 @@ class Sender:
     async def _put(self, client: "Client", worker: str, need: Need, **piece: Any) -> None:
         answer = await self._call(client, worker, "put", kind=need.kind, sha256=need.sha256, **piece)
         if "error" in answer:
-            raise Unavailable(f"the Dask worker {worker} can't keep {need.kind} {need.sha256[:12]}: {answer['error']}")
+            raise Unavailable(f"the Dask worker {worker} can't store {need.kind} {need.sha256[:12]}: {answer['error']}")
 
     async def _call(self, client: "Client", worker: str, verb: str, **arguments: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The kinds of program that a worker process can load."""
+"""Loaders, one for each kind of program that a worker process runs."""
 
 import gc
 import importlib
@@ -22,23 +22,23 @@ from neurdicom.workers.model.model_zip import network_files
 from neurdicom.workers.program import Program
 from neurdicom.workers.shared_memory import map_doubles
 
-#: Packages that a plugin shares with us, even where its folder has something of that name.
+#: Packages that a plugin shares with us, even where its folder has a module of that name.
 _OURS: Final = frozenset({"neurdicom", "numpy", "PIL", "pydicom", "orjson", "imagecodecs"})
 
 
 class Loaded(ABC):
-    """A program in this process, ready for calls."""
+    """Program loaded in this process, ready for calls."""
 
     def describe(self) -> dict[str, Any]:
-        """What the server is to know of it, which only loading tells."""
+        """Describe what only loading shows of a program, for the server."""
         return {}
 
     @abstractmethod
     def call(self, verb: str, arguments: dict[str, Any]) -> Answer:
-        """Do one thing. What it raises is reported; after one of our own errors the program stays loaded."""
+        """Run a verb. Its exceptions are reported; after one of our own errors the program stays loaded."""
 
     def unload(self) -> None:
-        """Give the program its chance to clean up."""
+        """Let the program clean up."""
         return
 
 
@@ -48,9 +48,9 @@ def load(program: Program) -> Loaded:
     Raises
     ------
     PluginFailed
-        It is not complete; the message names what is missing.
+        The program is incomplete; the message names what is missing.
     Exception
-        Whatever its own code raises.
+        Any exception of the program's own code.
     """
     limits.limit_memory(program.memory, native.watch_memory)
     if program.kind == "builtin":
@@ -63,7 +63,7 @@ def load(program: Program) -> Loaded:
 
 
 class Builtin(Loaded):
-    """A module of ours; each public function `verb(arguments) -> (meta, body)` is a verb."""
+    """Loader of one of our modules, whose public functions `verb(arguments) -> (meta, body)` are the verbs."""
 
     def __init__(self, program: Program) -> None:
         self._module = importlib.import_module(program.target)
@@ -74,7 +74,7 @@ class Builtin(Loaded):
 
 
 class PythonPlugin(Loaded):
-    """A folder with `plugin.py`, which has a class `Plugin`."""
+    """Loader of a folder with `plugin.py`, which has a class `Plugin`."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -85,7 +85,7 @@ class PythonPlugin(Loaded):
         os.chdir(folder)
         _uncover(folder)
         if "numpy" in sys.modules:
-            sys.modules["numpy"].random.seed()  # or all workers would draw the numbers that the fork left them
+            sys.modules["numpy"].random.seed()  # otherwise all forked workers would draw the same numbers
         models = _models_of(program)
         module = _import_plugin(folder)
         kind = getattr(module, "Plugin", None)
@@ -112,7 +112,7 @@ class PythonPlugin(Loaded):
 
 
 def _uncover(folder: Path) -> None:
-    """Forget modules that we have imported before the plugin's own of the same name could be found first."""
+    """Forget modules that we have imported, where the plugin has its own of the same name."""
     for entry in folder.iterdir():
         name = entry.stem if entry.suffix == ".py" else entry.name
         is_module = entry.suffix == ".py" or (entry / "__init__.py").is_file()
@@ -122,11 +122,11 @@ def _uncover(folder: Path) -> None:
 
 
 def _import_plugin(folder: Path) -> ModuleType:
-    """The module `plugin`, from this folder and no other. What lies beside it can be imported relative to it, too."""
+    """Import `plugin.py` from this folder and no other. Modules beside it can be imported relative to it."""
     path = folder / "plugin.py"
     spec = importlib.util.spec_from_file_location("plugin", path, submodule_search_locations=[str(folder)])
     if spec is None or spec.loader is None or not path.is_file():
-        raise PluginFailed(f"there is no plugin.py in {folder.name}")
+        raise PluginFailed(f"the plugin's folder {folder.name} has no plugin.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["plugin"] = module
     spec.loader.exec_module(module)
@@ -134,7 +134,7 @@ def _import_plugin(folder: Path) -> ModuleType:
 
 
 def _models_of(program: Program) -> Any:
-    """What a Python plugin finds as `self.models`; None where its META.json names none."""
+    """Load the models that a Python plugin finds as `self.models`; None where its META.json names none."""
     if not program.models:
         return None
     access = importlib.import_module("neurdicom.workers.model.access")  # with it comes onnxruntime
@@ -142,7 +142,7 @@ def _models_of(program: Program) -> Any:
 
 
 class ModelProgram(Loaded):
-    """A neural network with its META.json."""
+    """Loader of a neural network with its META.json."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -161,7 +161,7 @@ class ModelProgram(Loaded):
 
 
 class NativeProgram(Loaded):
-    """A shared library with the C interface of neurdicom_plugin.h."""
+    """Loader of a shared library with the C interface of neurdicom_plugin.h."""
 
     def __init__(self, program: Program) -> None:
         self._program = program

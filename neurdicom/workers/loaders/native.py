@@ -1,4 +1,4 @@
-"""Native plugins through the bridge: the checks of the library's file, and its calls. Worker processes only."""
+"""Native plugins through the bridge: checks of the library's file, and calls into it. Worker processes only."""
 
 import contextlib
 import mmap
@@ -15,7 +15,7 @@ from neurdicom.errors import PluginFailed
 
 Image = npt.NDArray[Any]
 
-#: Of a buffer's first byte, as the plugin's interface promises.
+#: Alignment in bytes of a buffer's first byte, as the plugin interface promises.
 ALIGNMENT: Final = 64
 
 #: Largest image whose memory is kept for the next one, in bytes.
@@ -63,17 +63,17 @@ class NativePlugin:
 
     @property
     def wants_float32(self) -> bool:
-        """Whether it has `ProcessF32`, which is used instead of `Process`."""
+        """True if the library has `ProcessF32`, which is used instead of `Process`."""
         return bool(self._library.wants_float32)
 
     @property
     def takes_images(self) -> bool:
-        """Whether it has `Process` or `ProcessF32`."""
+        """True if the library has `Process` or `ProcessF32`."""
         return bool(self._library.takes_images)
 
     @property
     def takes_volumes(self) -> bool:
-        """Whether it has `ProcessVolume`."""
+        """True if the library has `ProcessVolume`."""
         return bool(self._library.takes_volumes)
 
     def process(self, image: Image, params: bytes) -> npt.NDArray[Any] | None:
@@ -109,13 +109,25 @@ class NativePlugin:
     def process_volume(self, volume: Image, params: bytes) -> tuple[npt.NDArray[Any], bool] | None:
         """Process a volume: as `process`, for float64 of shape (depth, rows, columns).
 
+        Parameters
+        ----------
+        volume : ndarray of float64
+            C-contiguous, writable, 64-byte aligned; the plugin may overwrite it.
+        params : bytes
+            JSON object in UTF-8.
+
         Returns
         -------
-        ndarray
-            The result, shape (depth, rows, columns) or (depth, rows, columns, channels); an image as of `process`
-            where the plugin's `ResultDepth` says 1.
-        is_stack : bool
-            Its first axis is that of slices.
+        (ndarray, bool) or None
+            The result, shape (depth, rows, columns) or (depth, rows, columns, channels), and whether its first axis is
+            that of slices: where the plugin's `ResultDepth` says 1 it is an image as of `process`. None: no image.
+
+        Raises
+        ------
+        PluginFailed
+            `ProcessVolume` returned NULL or threw; the message ends in the plugin's own.
+        MemoryError
+            It threw std::bad_alloc.
         """
         try:
             result = self._library.process_volume(volume, params)
@@ -124,7 +136,7 @@ class NativePlugin:
         return None if result is None else (np.asarray(result), bool(result.is_stack))
 
     def result_json(self) -> str | None:
-        """What `ResultJson` has to say of the last image; None where there is nothing."""
+        """Call `ResultJson` for the last image; None where the plugin has no such function or it returns NULL."""
         try:
             text: str | None = self._library.result_json()
         except _bridge.CallFailed as error:
@@ -140,7 +152,7 @@ class NativePlugin:
 
 
 def check_library(path: Path) -> None:
-    """Read the head of a shared library, and refuse what can't run in this process. Raises `PluginFailed`."""
+    """Check the head of a shared library, and refuse one that can't run in this process. Raises `PluginFailed`."""
     own, found = _elf(Path("/proc/self/exe")), _elf(path)
     if found is None:
         raise PluginFailed(f"{path.name} is not a shared library: it has no ELF header")
@@ -150,12 +162,12 @@ def check_library(path: Path) -> None:
     if found[3] != _SHARED_OBJECT:
         raise PluginFailed(f"{path.name} is not a shared library; compile it with -shared -fPIC")
     size, needed = path.stat().st_size, _mapped_size(path, own)
-    if size < needed:  # the loader would map what is not there, and crash
+    if size < needed:  # the loader would map beyond the end of the file, and crash
         raise PluginFailed(f"{path.name} is cut off: it has {size} bytes, and its segments reach to {needed}")
 
 
 def _mapped_size(path: Path, elf: tuple[int, int, int, int]) -> int:
-    """The end of the last segment that the loader maps, in bytes from the start of the file."""
+    """Find the end of the last segment that the loader maps, in bytes from the start of the file."""
     order = "<" if elf[1] == 1 else ">"
     table, entry = (32, 54) if elf[0] == 2 else (28, 42)
     with path.open("rb") as file:
@@ -176,7 +188,7 @@ def _mapped_size(path: Path, elf: tuple[int, int, int, int]) -> int:
 
 
 def _elf(path: Path) -> tuple[int, int, int, int] | None:
-    """Class (1: 32 bit), byte order (1: little), machine and type of an ELF file; None for any other."""
+    """Read class (1: 32 bit), byte order (1: little), machine and type of an ELF file; None for any other."""
     with path.open("rb") as file:
         head = file.read(20)
     if len(head) < 20 or head[:4] != b"\x7fELF" or head[5] not in (1, 2):
@@ -191,7 +203,7 @@ def _describe(elf: tuple[int, int, int, int]) -> str:
 
 
 def _mangling_hint(path: Path) -> str:
-    """What to do where the functions are there, but under C++ names."""
+    """Suggest extern "C" where the functions exist under C++ names."""
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with mapped as code:
@@ -210,13 +222,13 @@ def aligned(shape: tuple[int, int], *, single: bool) -> Image:
 
 
 class ImageBuffer:
-    """Makes the images of one call after another; one that is no longer used is used again, its memory being warm."""
+    """Pool of one image, whose memory is used again from call to call, since it is warm."""
 
     def __init__(self) -> None:
         self._kept: Image | None = None
 
     def take(self, shape: tuple[int, int], *, single: bool) -> Image:
-        """Give an image as `aligned` does. What was given before must not be in use any more."""
+        """Give an image as `aligned` does. The one given before must not be in use any more."""
         kept = self._kept
         if kept is None or kept.shape != shape or kept.dtype != (np.float32 if single else np.float64):
             kept = aligned(shape, single=single)
@@ -225,15 +237,15 @@ class ImageBuffer:
 
 
 def watch_memory(limit: int, status: int) -> None:
-    """End this process with an exit status once it holds `limit` bytes more than now. Once in a process."""
+    """End this process with an exit status once it holds `limit` bytes more than now. At most once in a process."""
     _bridge.start_watch(limit, status)
 
 
 def set_working(working: bool) -> None:
-    """Tell the memory watch whether the program is at work; at rest it looks less often."""
+    """Tell the memory watch whether the program is at work; while it rests, it is checked less often."""
     _bridge.set_working(working)
 
 
 def print_by_line() -> None:
-    """Have what C code prints leave this process line by line, as Python's output does."""
+    """Set C's stdout to line buffering, as Python's has."""
     _bridge.print_by_line()

@@ -1,4 +1,4 @@
-"""From a stored file to the doubles, or floats, that native code works on. Worker processes only."""
+"""Input of native code: a stored file's frame as float64 or float32. Worker processes only."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from neurdicom.workers.program import Input
 
 Image = npt.NDArray[Any]
 
-#: Bits of a cell that can be read and converted in one pass.
+#: Bits Allocated that can be read and converted in one pass.
 _CELLS: Final = (8, 16, 32)
 _IDENTITY: Final = Rescale()
 
@@ -39,18 +39,18 @@ def read_image(
     path : path
         The DICOM file.
     layout : Layout or mapping
-        Of the file, as ingest found it.
+        Where Pixel Data lies in the file, as ingest found it.
     frame : int
-        From 1.
+        Frame number, from 1.
     input : {"stored", "modality"}
         Stored values, or those after the modality transformation (PS3.3 C.11.1; grey frames only).
     place : callable
-        Gives the memory for rows and columns: a C-contiguous, writable array of float64 or float32.
+        Gives the memory for (rows, columns): a C-contiguous, writable array of float64 or float32.
 
     Returns
     -------
     ndarray
-        What `place` gave, filled. Colour, palette colour too, is luminance in the range of its samples.
+        The array that `place` gave, filled. Colour, palette colour too, becomes luminance in the range of its samples.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def read_image(
 
 
 def _is_plain(layout: Layout, form: ImagePixel) -> bool:
-    """Whether a frame's samples lie in the file as whole little-endian integers, one for each pixel."""
+    """Tell whether a frame lies in the file as whole little-endian integers, one for each pixel."""
     return (
         form.samples == 1
         and not form.is_float
@@ -93,7 +93,7 @@ def _is_plain(layout: Layout, form: ImagePixel) -> bool:
 
 
 def _read_plain(path: Path | str, layout: Layout, form: ImagePixel, index: int, input: Input, out: Image) -> bool:
-    """Read and convert in one pass; False where that is not possible."""
+    """Read and convert in one pass; return False where that is not possible."""
     span = native_place(layout, form, index)
     modality = modality_of(path, layout, index) if input == "modality" else _IDENTITY
     if span is None or not isinstance(modality, Rescale):

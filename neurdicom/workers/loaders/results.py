@@ -1,4 +1,4 @@
-"""What goes into a plugin, and what it returned as a reply: JSON, an encoded picture, bytes or DICOM."""
+"""Input and results of plugins: datasets and pixels in; JSON, an encoded picture, bytes or DICOM out."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -30,22 +30,22 @@ from neurdicom.workers.protocol import Body
 Answer = tuple[dict[str, Any], Body]
 Array = npt.NDArray[Any]
 
-#: JSON that goes with an image, in the reply's description; more is a result of its own.
+#: Most bytes of JSON that accompany an image in the reply's `meta`; longer JSON is left out.
 _MOST_BESIDE: Final = 512 << 10
 _DEEPEST: Final = 200
-#: In the file meta of a dataset that has no SOP Instance UID; always the same, so that the same result is.
+#: In the file meta of a dataset without SOP Instance UID; constant, so that equal results have equal bytes.
 _UNNAMED: Final = "2.25.0"
 _NUMBERS: Final = "biuf"
 _CHANNELS: Final = (1, 3, 4)
-#: Formats that give all slices of a stack.
+#: Formats that hold all slices of a stack.
 _WHOLE: Final = ("f32", "f64", "npy")
-#: Values of more bytes are read from the file when they are asked for.
+#: Values of more bytes are read from the file on first access.
 _DEFERRED: Final = 16 << 10
 _RAW: Final = {"f32": "<f4", "f64": "<f8"}
 
 
 def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
-    """The instance as a pydicom Dataset, its pixels not yet decoded.
+    """Read the instance as a pydicom Dataset, its pixels not yet decoded.
 
     Edits in the arguments (`edits`: a list of {field, value, user, time}) are applied.
     """
@@ -53,9 +53,9 @@ def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
 
 
 def datasets_of(arguments: Mapping[str, Any]) -> list[Dataset]:
-    """The instances of a series (`files`: a list of {path, edits}), in order.
+    """Read the instances of a series (`files`: a list of {path, edits}), in order.
 
-    Their pixels are not yet read: a plugin that looks at one after the other need not hold them all.
+    Their pixels are not read yet: a plugin that looks at one after the other need not hold them all.
     """
     return [_dataset(one, _DEFERRED) for one in arguments["files"]]
 
@@ -71,13 +71,35 @@ def _dataset(one: Mapping[str, Any], defer: int | None) -> Dataset:
 
 
 def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffer, *, single: bool) -> Array:
-    """One frame as the doubles, or floats if `single`, that a native plugin gets: 64-byte aligned, in the buffer."""
+    """Read one frame as a native plugin gets it.
+
+    Parameters
+    ----------
+    arguments : Mapping
+        Of the call: `path`, `layout`, `frame`.
+    program : Program
+        Its `input` says whether the modality LUT is applied.
+    buffer : ImageBuffer
+        Gives the memory.
+    single : bool
+        float32 instead of float64.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, columns), 64-byte aligned, in the buffer.
+
+    Raises
+    ------
+    Invalid, NotAvailable, NotFound
+        As `read_image`.
+    """
     take = partial(buffer.take, single=single)
     return read_image(arguments["path"], arguments["layout"], arguments.get("frame") or 1, program.input, take)
 
 
 def image_of(arguments: Mapping[str, Any], program: Program) -> dict[str, Any]:
-    """What a native plugin gets as `_image` of one frame, read from the file."""
+    """Build the `_image` parameter of a native plugin for one frame, read from the file."""
     layout, frame = as_layout(arguments["layout"]), arguments.get("frame") or 1
     known = {edit["field"]: edit["value"] for edit in arguments.get("edits") or ()}
     planes = planes_of(arguments["instance"], arguments["path"], layout, known, [frame])
@@ -92,9 +114,36 @@ def from_native(
     *,
     is_stack: bool = False,
 ) -> Answer:
-    """Reply of a native plugin: its image, its JSON, or its image with the JSON in the description (`json`).
+    """Encode the result of a native plugin: its image, its JSON, or its image with the JSON in `meta["json"]`.
 
-    `is_stack` tells that the first axis of the image is that of slices.
+    Parameters
+    ----------
+    image : ndarray or None
+        Result of `Process` or `ProcessVolume`.
+    text : str or None
+        Result of `ResultJson`.
+    arguments : Mapping
+        Of the call: `format`, `frame`.
+    program : Program
+        Its `result` is the declared kind.
+    is_stack : bool
+        The first axis of the image is that of slices.
+
+    Returns
+    -------
+    meta : dict
+        `kind`, `media_type`, and a description of the image.
+    body : bytes-like
+        The encoded result.
+
+    Raises
+    ------
+    PluginFailed
+        The plugin gave neither, or text that is not JSON.
+    Invalid
+        There is no such frame in the result.
+    NotAvailable
+        The result can't be given in the format asked for.
     """
     wants_json = program.gives_json or (arguments.get("format") == "json" and (text is not None or not program.result))
     if program.result is None:  # NULL with JSON and without an error is JSON instead of an image
@@ -119,12 +168,30 @@ def _parse(text: str, program: Program) -> Any:
 
 
 def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> Answer:
-    """Reply of a Python plugin, by what `process` returned and by the kind of result that the plugin declares.
+    """Encode what a Python plugin's `process` returned, by its type and the kind of result that the plugin declares.
+
+    Parameters
+    ----------
+    result : object
+        A dict, list, array, PIL image, Dataset, list of Dataset, bytes, or a pair of an image and a dict.
+    arguments : Mapping
+        Of the call: `format`, `frame`.
+    program : Program
+        Its `result` is the declared kind.
+
+    Returns
+    -------
+    meta : dict
+        `kind`, `media_type`, and a description of an image.
+    body : bytes-like
+        The encoded result.
 
     Raises
     ------
     PluginFailed
-        It returned something that is no result, or not of the declared kind.
+        It is no result, or not of the declared kind.
+    Invalid
+        There is no such frame in the result.
     NotAvailable
         The result can't be given in the format asked for.
     """
@@ -146,7 +213,7 @@ def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> 
     try:
         array = np.asarray(result)
     except ValueError as error:
-        raise PluginFailed(f"{program.title}: what process returned is no image: {error}") from None
+        raise PluginFailed(f"{program.title}: the value that process returned is no image: {error}") from None
     if array.dtype.kind not in _NUMBERS or not _can_be_picture(array):
         kind = f"{type(result).__name__} ({array.ndim}-D, {array.dtype})"
         raise PluginFailed(f"{program.title}: process returned {kind}; an image is a 2-D or 3-D array of numbers")
@@ -154,7 +221,7 @@ def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> 
 
 
 def _image_and_json(image: Any, beside: Mapping[Any, Any], arguments: Mapping[str, Any], program: Program) -> Answer:
-    """Reply of a Python plugin that declares an image and returned a pair of it and a dict, as `from_native`."""
+    """Encode an image with JSON, returned as a pair by a Python plugin that declares an image; as `from_native`."""
     text = to_json(beside, program)
     if arguments.get("format") == "json":
         return {"kind": "json", "media_type": "application/json"}, text
@@ -165,12 +232,12 @@ def _image_and_json(image: Any, beside: Mapping[Any, Any], arguments: Mapping[st
 
 
 def _is_json(result: Any) -> bool:
-    """Whether it is JSON where the plugin declares no kind: anything but an array that can be a picture."""
+    """Tell whether a result is JSON where the plugin declares no kind: anything but an array that can be a picture."""
     return not (hasattr(result, "__array__") and _can_be_picture(np.asarray(result)))
 
 
 def _can_be_picture(array: Array) -> bool:
-    """Whether it is an image, a stack of grey ones, or a stack of coloured ones."""
+    """Tell whether an array is an image, a stack of grey ones, or a stack of coloured ones."""
     return array.ndim in (2, 3) or (array.ndim == 4 and array.shape[3] in _CHANNELS)
 
 
@@ -183,40 +250,40 @@ def _datasets(result: Any) -> list[Dataset]:
 
 
 def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = False, is_stack: bool = False) -> Answer:
-    """Encode an image; of a stack, whose first axis is that of frames or slices, as a picture the one asked for."""
+    """Encode an image; for a picture format, the requested frame or slice of a stack."""
     wanted = arguments.get("format") or "png"
     if wanted == "json":
         raise NotAvailable("the plugin's result is an image, which is not given as json")
     if is_stack and wanted not in _WHOLE:
         frame = arguments.get("frame") or 1
         if not 1 <= frame <= len(array):
-            raise Invalid(f"frame is {frame}; the plugin's result has {len(array)}", field="frame")
+            raise Invalid(f"frame is {frame}; the plugin's result has {len(array)} frames", field="frame")
         array, is_stack = array[frame - 1], False
     meta: dict[str, Any] = {"kind": "image", "samples": describe(array, "npy")["dtype"]} | describe(array, wanted)
     if picture:
         meta["picture"] = True
     if is_stack:
         meta["stack"] = True
-    if wanted in _RAW and array.dtype.kind in _NUMBERS:  # samples of that type go as they lie: no copy but the reply's
+    if wanted in _RAW and array.dtype.kind in _NUMBERS:  # samples of that type are sent without another copy
         samples = np.ascontiguousarray(array, dtype=_RAW[wanted])
         body = samples.data.cast("B") if samples.size else b""
         return meta | {"media_type": "application/octet-stream"}, body
     if wanted == "npy" and array.flags.c_contiguous and array.dtype.isnative and array.size:
-        # A volume and a copy of it would seldom fit into the memory that the plugin may have.
+        # A volume and a copy of it would seldom fit into the plugin's memory limit.
         return meta | {"media_type": "application/x-npy"}, (_npy_header(array), array.reshape(-1).view("u1").data)
     media_type, encoded = encode(array, wanted, picture=picture)
     return meta | {"media_type": media_type}, encoded
 
 
 def _npy_header(array: Array) -> bytes:
-    """What comes before the samples in an .npy file."""
+    """Encode the part of an .npy file before the samples."""
     header = BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
     return header.getvalue()
 
 
 def _samples(image: Image.Image) -> Array:
-    """The samples of a PIL image, in a mode that has no palette and whose alpha is not multiplied in."""
+    """Convert a PIL image to an array, in a mode without palette and without premultiplied alpha."""
     if image.mode in ("L", "RGB", "RGBA", "I", "F", "1") or image.mode.startswith("I;16"):
         return np.asarray(image)
     if image.mode == "La":
@@ -226,16 +293,18 @@ def _samples(image: Image.Image) -> Array:
 
 
 def to_json(result: Any, program: Program) -> bytes:
-    """JSON of what a plugin returned; numpy's and pydicom's values are converted, not-a-number becomes null."""
+    """Encode a plugin's result as JSON; numpy's and pydicom's values are converted, not-a-number becomes null."""
     options = orjson.OPT_SERIALIZE_NUMPY
     try:
         return orjson.dumps(result, option=options)
     except TypeError:
-        pass  # something that needs a conversion, or can't be had at all
+        pass  # some value needs a conversion, or has no JSON form
     try:
         return orjson.dumps(_plain(result, 0), option=options)
     except (TypeError, ValueError) as error:
-        raise PluginFailed(f"{program.title}: what process returned can't be given as JSON: {error}") from None
+        raise PluginFailed(
+            f"{program.title}: the value that process returned can't be encoded as JSON: {error}"
+        ) from None
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -274,7 +343,7 @@ def _key(key: Any) -> str:
 
 
 def _dicom(datasets: list[Dataset]) -> Answer:
-    """One Dataset as application/dicom, several as multipart/related with a part each."""
+    """Encode one Dataset as application/dicom, several as multipart/related with a part each."""
     files = [_file(ds) for ds in datasets]
     if len(files) == 1:
         return {"kind": "dicom", "media_type": "application/dicom"}, files[0]
@@ -285,12 +354,15 @@ def _dicom(datasets: list[Dataset]) -> Answer:
 
 
 def _file(ds: Dataset) -> bytes:
-    """The bytes of a file. A dataset without a SOP Instance UID stays so: who stores it gives it one."""
+    """Encode a dataset as a DICOM file.
+
+    A missing SOP Instance UID stays missing: it is assigned when the file is stored.
+    """
     meta = FileMetaDataset()
     meta.update(getattr(ds, "file_meta", {}))
     if "TransferSyntaxUID" not in meta:
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    # Of this dataset, not of the one that it was copied from.
+    # UIDs of this dataset, not of the one that it was copied from.
     for keyword in ("SOPClassUID", "SOPInstanceUID"):
         if ds.get(keyword):
             setattr(meta, f"MediaStorage{keyword}", ds[keyword].value)

@@ -1,4 +1,4 @@
-"""The models that a plugin reaches, by the names that its META.json gives."""
+"""The models that a plugin uses, by the names that its META.json gives them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ Image = Dataset | Sequence[Dataset] | npt.ArrayLike
 
 
 class Model:
-    """A model in a plugin's hand.
+    """Model that a plugin can run.
 
     Attributes
     ----------
     name : str
-        Of the model.
+        Name of the model.
     labels : list of str
-        Of its classes.
+        Labels of its classes.
     meta : Mapping[str, Any]
         Its META.json.
     """
@@ -36,23 +36,30 @@ class Model:
         self.meta = network.manifest.meta
 
     def run(self, image: Image, *, threshold: float | None = None, frame: int = 1) -> npt.NDArray[Any] | dict[str, Any]:
-        """Run it, with everything that `by_model` does before and after.
+        """Run the model, with the same preparation and evaluation as `by_model`.
 
         Parameters
         ----------
         image : Dataset, list of Dataset, or array
-            A dataset; those of a series, in slice order, where the model takes volumes; or values as they are after
+            A dataset; the datasets of a series, in slice order, where the model takes volumes; or pixel values after
             the modality LUT (stored values where META.json asks for them), shape ([depth,] rows, columns), or with
             three samples of colour at the end.
         threshold : float, optional
-            Instead of META.json's.
+            Replaces META.json's.
         frame : int
-            Of a dataset with several, from 1.
+            Frame number, from 1, of a dataset with several.
 
         Returns
         -------
         ndarray or dict
-            The label map or the image, in the size of `image`; or what a classification says, as by_model gives it.
+            The label map or the image, in the size of `image`; or the classification, as `by_model` gives it.
+
+        Raises
+        ------
+        NotAvailable
+            A dataset has no pixels or no such frame, its slices differ in shape, or the image does not fit the model.
+        PluginFailed
+            `image` is neither a dataset nor an array of numbers, or the network failed.
         """
         return self._network.run(self._values(image, frame), threshold)
 
@@ -75,7 +82,7 @@ class Model:
 
 
 def _stack(slices: Sequence[Values]) -> Values:
-    """One volume of its slices."""
+    """Stack slices into one volume."""
     if len({(each.array.shape, each.is_colour) for each in slices}) > 1:
         shapes = sorted({each.array.shape for each in slices})
         raise NotAvailable(f"the slices have different shapes ({', '.join(map(str, shapes))[:200]}); one is expected")
@@ -83,7 +90,7 @@ def _stack(slices: Sequence[Values]) -> Values:
 
 
 class Models(dict[str, Model]):
-    """By the names in META.json's `models`."""
+    """Models of a plugin, by the names in META.json's `models`."""
 
     def __init__(self, folders: Mapping[str, str], threads: int) -> None:
         super().__init__((name, Model(Network(Path(folder), threads=threads))) for name, folder in folders.items())

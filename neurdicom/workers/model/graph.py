@@ -1,6 +1,6 @@
-"""The ONNX file itself, looked through at upload before anything is made of it. Worker processes only.
+"""The ONNX file, checked at upload before it is loaded. Worker processes only.
 
-onnxruntime is given no file that this did not pass: it would open whatever the file names as external data.
+onnxruntime gets no file that has not passed: it would open any path that the file names as external data.
 """
 
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ except ImportError as error:
         "models need onnx, which is not installed on this server: pip install 'neurdicom[models]'"
     ) from error
 
-#: protobuf reads no message of more bytes; weights of large networks lie in external data.
+#: Most bytes of a protobuf message; weights of larger networks lie in external data.
 _MOST_BYTES = (1 << 31) - 1
 
 
 def read_graph(path: Path, folder: Path) -> Any:
-    """Parse an ONNX file and check what it names.
+    """Parse an ONNX file and check the external data that it names.
 
     Parameters
     ----------
     path : Path
         The file.
     folder : Path
-        Of the model, which external data may not leave.
+        The model's folder, which external data may not leave.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def read_graph(path: Path, folder: Path) -> Any:
 
 
 def with_named_layers(model: Any) -> bytes:
-    """The network with names for layers that have none, after their place, their operator and what they give."""
+    """Encode the network with names for nameless layers, made of their number, operator and outputs."""
     for number, node in enumerate(model.graph.node):
         if not node.name:
             node.name = f"#{number} ({node.op_type} -> {', '.join(node.output)})"
@@ -66,7 +66,7 @@ def with_named_layers(model: Any) -> bytes:
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """What the file says of itself: operator sets, who wrote it, and the number of layers."""
+    """Describe an ONNX file: its operator sets, its producer, and its number of layers."""
     return {
         "opset": {each.domain or "ai.onnx": each.version for each in model.opset_import},
         "producer": " ".join(part for part in (model.producer_name, model.producer_version) if part)[:200],
@@ -75,7 +75,7 @@ def describe(model: Any) -> dict[str, Any]:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Every tensor that a model holds, in its graph, the graphs within, and its functions."""
+    """Yield every tensor that a model holds, in its graph, the graphs within, and its functions."""
     yield from _graph_tensors(model.graph)
     for function in model.functions:
         for node in function.node:

@@ -1,4 +1,4 @@
-"""What an upload finds out of a model, in a worker of its own: the verb `inspect` of a builtin program."""
+"""Inspection of an uploaded model, in a worker of its own: the verb `inspect` of a builtin program."""
 
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,22 @@ def inspect(arguments: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     Parameters
     ----------
     arguments : dict
-        `folder`: where the model's files lie; `threads`.
+        `folder`: where the model's files lie; `threads`: most threads of the run.
 
     Returns
     -------
     meta : dict
-        What the API tells of the network: `input`, `outputs`, `result` (the shape that the trial gave), `classes`,
+        Description of the network for the API: `input`, `outputs`, `result` (output shape of the trial run), `classes`,
         `background`, `opset`, `producer`, `layers`.
     body : bytes
-        None.
+        Empty.
 
     Raises
     ------
     Invalid
-        Something is wrong with the network, or it does not fit META.json.
+        The network is broken, or does not fit META.json.
+    NotInstalled
+        onnx or onnxruntime is missing on this server.
     """
     folder = Path(arguments["folder"])
     graph = read_graph(network_file(folder), folder)
@@ -47,9 +49,9 @@ def inspect(arguments: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     classes = _check_output(network, prepared, output)
     given = next(each for each in network.session.outputs if each.name == network.signature.output)
     return {
-        "input": network.session.inputs[0].as_dict(),
-        "outputs": [each.as_dict() for each in network.session.outputs],
-        "result": Tensor(given.name, given.type, output.shape).as_dict(),
+        "input": network.session.inputs[0].to_api(),
+        "outputs": [each.to_api() for each in network.session.outputs],
+        "result": Tensor(given.name, given.type, output.shape).to_api(),
         "classes": classes,
         "background": network.manifest.output.kind == "segmentation"
         and has_background(network.manifest.output, classes),
@@ -69,7 +71,7 @@ def _run(network: Network, prepared: Prepared, graph: Any) -> Array:
         return network.session.run(signature.input, prepared.array, signature.output)
     except PluginFailed as error:
         reason = str(error)
-    # Once more as it was written, so that the layer has the name that its author knows.
+    # Again without optimisation, so that the error names the layer as its author knows it.
     try:
         plain = Session(with_named_layers(graph), network.file.parent, optimise=False)
         plain.run(signature.input, prepared.array, signature.output)
@@ -81,7 +83,7 @@ def _run(network: Network, prepared: Prepared, graph: Any) -> Array:
 
 
 def _check_output(network: Network, prepared: Prepared, output: Array) -> int:
-    """Hold the shape of an output against META.json; answers the number of its channels or classes."""
+    """Compare the shape of an output with META.json; return the number of its channels or classes."""
     manifest, spec = network.manifest, network.manifest.output
     what = f"the network's output {network.signature.output!r} has the shape {list(output.shape)}"
     if not output.size:

@@ -1,4 +1,4 @@
-"""META.json of a model: what its network takes, and what its output means."""
+"""META.json of a model: the network's input, and the meaning of its output."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,22 +15,24 @@ from neurdicom.workers.packages.meta import check_meta, parse_meta, plugin_schem
 OutputKind = Literal["classification", "segmentation", "image"]
 Activation = Literal["softmax", "sigmoid", "none"]
 
-#: Spellings of one way to normalise.
+#: Spellings of z-score normalisation.
 _Z_SCORE = ("z-score", "zscore", "z_score")
 
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """An affine map of the values, the same for all or one for each channel.
+    """Affine normalisation of the values, the same for all channels or one for each.
 
     Attributes
     ----------
+    kind : {"none", "mean", "range", "z-score"}
+        Method.
     mean, std : tuple of float
-        Of `kind` "mean": (value - mean) / std.
+        For "mean": (value - mean) / std, one number or one for each channel.
     low, high : float or None
-        Of `kind` "range": values that become the ends of `range`, clipped; None: the image's own.
+        For "range": values that are mapped to the ends of `range`, and clipped; None: the image's own extremes.
     range : (float, float)
-        What they become.
+        For "range": the ends after normalisation.
     """
 
     kind: Literal["none", "mean", "range", "z-score"] = "none"
@@ -43,14 +45,14 @@ class Normalisation:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What the network takes; the fields are those of `input` in META.json, their forms reduced to one.
+    """Input of the network: the fields of `input` in META.json, each in one form.
 
     Attributes
     ----------
     size : tuple of int or None
-        (height, width) or (depth, height, width); one number stands for all.
+        (height, width) or (depth, height, width) in pixels; None: as the network fixes it, or any.
     window : (float, float), "dicom" or None
-        Center and width.
+        Centre and width; "dicom": the image's own.
     """
 
     name: str | None = None
@@ -68,12 +70,12 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """What the network's output means; the fields are those of `output` in META.json.
+    """Output of the network: the fields of `output` in META.json.
 
     Attributes
     ----------
     labels : tuple of Mapping
-        One for each class, with `label` and whatever else a DICOM segment has.
+        One for each class: `label`, and the other attributes of a DICOM segment.
     background : bool or None
         Whether the first label is the background; None: see `postprocessing.has_background`.
     """
@@ -89,24 +91,24 @@ class OutputSpec:
 
     @property
     def names(self) -> list[str]:
-        """The labels' texts."""
+        """Texts of the labels."""
         return [label["label"] for label in self.labels]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """A META.json that was checked.
+    """META.json of a model, validated.
 
     Attributes
     ----------
     guid : str
         The model's id in the API: `model_guid`, or else the name.
     file : str or None
-        Which ONNX file, where the author said it.
+        Path of the ONNX file in the archive, where META.json names it.
     timeout, memory : float or None
-        Seconds and MiB that the author asks for.
+        Seconds and MiB that META.json asks for.
     meta : Mapping[str, Any]
-        The whole file, fields unknown to us included.
+        The whole file, unknown fields included.
     """
 
     guid: str
@@ -124,22 +126,22 @@ class ModelManifest:
 
     @property
     def is_volume(self) -> bool:
-        """Whether the network takes a whole series: its input has a depth."""
+        """True if the network takes a whole series: its input has a depth axis."""
         return "D" in self.input.layout
 
     def to_api(self) -> dict[str, Any]:
-        """The fields as the API gives them: the whole META.json, with what is implied there spelt out."""
+        """Return the whole META.json as the API shows it, with defaults filled in."""
         own = {key: getattr(self, key) for key in ("name", "version", "author", "info", "help")}
         return {**self.meta, **own, "input": self.meta.get("input") or {}}
 
     def to_document(self) -> str:
-        """The whole META.json as text, which `parse_model_manifest` takes."""
+        """Return the whole META.json as text, which `parse_model_manifest` reads."""
         return orjson.dumps(self.meta).decode()
 
 
 @cache
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a model's META.json."""
+    """Load the JSON Schema (draft 2020-12) of a model's META.json."""
     text = resources.files(__package__).joinpath("model.schema.json").read_bytes()
     loaded: dict[str, Any] = orjson.loads(text)
     segment = plugin_schema()["$defs"]["segment"]["properties"]
@@ -155,12 +157,12 @@ def _validator() -> Draft202012Validator:
 
 
 def parse_model_manifest(data: bytes) -> ModelManifest:
-    """Read the bytes of a META.json.
+    """Parse and validate the bytes of a META.json.
 
     Raises
     ------
     Invalid
-        It is not JSON in UTF-8, or does not meet the schema; `field` is the dotted path of what is wrong.
+        They are not JSON in UTF-8, or do not meet the schema; `field` is the dotted path of the fault.
     """
     meta = parse_meta(data)
     check_meta(meta, _validator())
@@ -207,8 +209,10 @@ def _input_of(given: Mapping[str, Any]) -> InputSpec:
             )
         window = (window[0], window[1])
     if window == "dicom" and "D" in layout:
-        message = "META.json: input.window: each slice has its own window; a volume needs one of numbers"
-        raise Invalid(message, field="input.window")
+        raise Invalid(
+            "META.json: input.window is 'dicom', and each slice has its own; two numbers are expected for a volume",
+            field="input.window",
+        )
     return InputSpec(
         **plain
         | {
@@ -262,7 +266,7 @@ def _normalisation_of(given: Mapping[str, Any]) -> Normalisation:
         return Normalisation("z-score")
     low, high = value.get("min"), value.get("max")
     if low is not None and low >= high:
-        raise Invalid(f"META.json: {where}: min is {low} and max is {high}; less is expected", field=f"{where}.min")
+        raise Invalid(f"META.json: {where}: min is {low}; less than max, {high}, is expected", field=f"{where}.min")
     first, last = value.get("range", (0.0, 1.0))
     return Normalisation("range", low=low, high=high, range=(first, last))
 
@@ -278,7 +282,7 @@ def _output_of(given: Mapping[str, Any], spec: InputSpec) -> OutputSpec:
         missing = [number for number in range(len(labels)) if str(number) not in labels]
         if missing:
             raise Invalid(
-                f"META.json: output.labels has {len(labels)} classes, and none of the number {missing[0]}",
+                f"META.json: output.labels has {len(labels)} classes, and none with the number {missing[0]}",
                 field="output.labels",
             )
         labels = [labels[str(number)] for number in range(len(labels))]

@@ -1,4 +1,4 @@
-"""A model's ZIP: its META.json, and its ONNX file."""
+"""A model's ZIP: its META.json and its ONNX file."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -11,14 +11,14 @@ ONNX = ".onnx"
 
 
 class ModelZip(PackageZip):
-    """The open archive of a model, which passed every check.
+    """Open archive of a model, which passed every check.
 
     Attributes
     ----------
     manifest : ModelManifest
         Its META.json.
     target : str
-        The ONNX file, relative to the model's folder.
+        Path of the ONNX file, relative to the model's folder.
 
     Raises
     ------
@@ -37,19 +37,32 @@ class ModelZip(PackageZip):
 
 
 def network_files(folders: Mapping[str, str]) -> dict[str, str]:
-    """Paths of the ONNX files below models' folders, by the same names."""
+    """Find the ONNX files of several models; returns their paths by the names given for the folders."""
     return {name: str(network_file(Path(folder))) for name, folder in folders.items()}
 
 
 def network_file(folder: Path) -> Path:
-    """The ONNX file of a model that was extracted into a folder. Raises `Invalid`."""
+    """Find the ONNX file of a model that was extracted into a folder. Raises `Invalid` where there is none."""
     manifest = parse_model_manifest((folder / META).read_bytes())
     files = tuple(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return folder / find_network(files, manifest.file)
 
 
 def find_network(files: tuple[str, ...], wanted: str | None) -> str:
-    """Tell which file is the network. Raises `Invalid`."""
+    """Choose the ONNX file among an archive's files.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Paths of all files.
+    wanted : str or None
+        `file` in META.json; without it there must be exactly one ONNX file.
+
+    Raises
+    ------
+    Invalid
+        There is no such file, none, or more than one.
+    """
     networks = [name for name in files if name.lower().endswith(ONNX)]
     if wanted is not None:
         name = str(PurePosixPath(wanted))

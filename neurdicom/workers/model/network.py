@@ -1,4 +1,4 @@
-"""A model in a worker process: from an image, or its values, to the answer."""
+"""A model in a worker process: from an image, or its values, to the result."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +21,12 @@ Array = npt.NDArray[Any]
 
 
 class Network:
-    """A loaded model.
+    """Loaded model.
 
     Parameters
     ----------
     folder : Path
-        With META.json and the network in it, as they were uploaded.
+        Has META.json and the network, as they were uploaded.
     threads : int
         Most threads of one run.
 
@@ -45,21 +45,35 @@ class Network:
         self.signature: Signature = signature_of(self.manifest, self.session)
 
     def process(self, arguments: Mapping[str, Any]) -> Array | dict[str, Any]:
-        """Answer a call of `by_model`."""
+        """Run the model on one frame of a stored instance, for a call of `by_model`."""
         values = values_of_file(arguments, self.manifest.input)
         return self.run(values, arguments.get("params", {}).get("threshold"))
 
     def process_volume(self, volume: Array, params: Mapping[str, Any]) -> Array | dict[str, Any]:
-        """Answer a call of `by_model` with a volume, shape (depth, rows, columns)."""
+        """Run the model on a volume, shape (depth, rows, columns), for a call of `by_model`."""
         return self.run(Values(volume), params.get("threshold"))
 
     def run(self, values: Values, threshold: float | None = None) -> Array | dict[str, Any]:
-        """Run it on the values of one image or volume.
+        """Run the model on the values of one image or volume.
+
+        Parameters
+        ----------
+        values : Values
+            Pixel values.
+        threshold : float, optional
+            Replaces META.json's.
 
         Returns
         -------
         ndarray or dict
-            A label map or an image, shape ([depth,] rows, columns); or what a classification says.
+            A label map or an image, shape ([depth,] rows, columns[, channels]); or the classification.
+
+        Raises
+        ------
+        NotAvailable
+            The image has no pixels, or other axes than the network takes.
+        PluginFailed
+            The network failed, or its output does not fit META.json.
         """
         signature, spec = self.signature, self.manifest.output
         size = signature.size

@@ -1,4 +1,4 @@
-"""From the output of a network to a result: a label map, probabilities of classes, or an image."""
+"""Postprocessing of a network's output: a label map, probabilities of classes, or an image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from neurdicom.workers.model.resizing import Axis, unfit
 
 Array = npt.NDArray[Any]
 
-#: What counts where a class does not compete with others, and META.json says nothing.
+#: Threshold where a class does not compete with others, and META.json gives none.
 THRESHOLD = 0.5
 
 
 def has_background(spec: OutputSpec, channels: int) -> bool:
-    """Whether the first label of a segmentation is the background, and so the value 0; otherwise it is the value 1."""
+    """Tell whether the first label of a segmentation is the background (value 0), not the first structure (1)."""
     if spec.background is not None:
         return spec.background
     if channels == 1:
@@ -26,7 +26,22 @@ def has_background(spec: OutputSpec, channels: int) -> bool:
 
 
 def activate(array: Array, activation: Activation, axis: int) -> Array:
-    """Apply the activation along the axis of the classes, in single precision at least."""
+    """Apply the activation.
+
+    Parameters
+    ----------
+    array : ndarray
+        Output of the network.
+    activation : {"softmax", "sigmoid", "none"}
+        From META.json.
+    axis : int
+        The axis of the classes.
+
+    Returns
+    -------
+    ndarray
+        float32 or float64, in the same shape.
+    """
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = array.astype("f4")
     if activation == "softmax":
@@ -38,7 +53,16 @@ def activate(array: Array, activation: Activation, axis: int) -> Array:
 
 
 def laid_out(array: Array, layout: str, axes: int) -> Array:
-    """Bring an output to (channels, [depth,] height, width).
+    """Reorder an output to (channels, [depth,] height, width).
+
+    Parameters
+    ----------
+    array : ndarray
+        Output of the network.
+    layout : str
+        Its axes, such as NCHW.
+    axes : int
+        Number of spatial axes, 2 or 3.
 
     Raises
     ------
@@ -58,17 +82,33 @@ def laid_out(array: Array, layout: str, axes: int) -> Array:
         array, own = array[np.newaxis], "C" + own
     wanted = "CDHW" if axes == 3 else "CHW"
     if set(own) != set(wanted):
-        raise PluginFailed(f"the output's layout is {layout}; its axes are to be {', '.join(wanted)}")
+        raise PluginFailed(f"the output's layout is {layout}; the axes {', '.join(wanted)} are expected")
     return array.transpose([own.index(axis) for axis in wanted])
 
 
 def label_map(output: Array, spec: OutputSpec, axes: Sequence[Axis], threshold: float | None) -> Array:
-    """The label map of a segmentation, in the size of the image.
+    """Compute the label map of a segmentation, in the size of the image.
+
+    Parameters
+    ----------
+    output : ndarray
+        Output of the network: scores of classes, or already labels (integers in one channel).
+    spec : OutputSpec
+        From META.json.
+    axes : sequence of Axis
+        Where the image lies in the network's input.
+    threshold : float or None
+        Least score of a label; None: META.json's.
 
     Returns
     -------
     ndarray of uint8 or uint16
         0 is the background. With a background among the labels, channel k of the network is the value k, else k + 1.
+
+    Raises
+    ------
+    PluginFailed
+        The output does not fit the layout, is not a number anywhere, or has labels outside 0 to 65535.
     """
     array = laid_out(output, spec.layout, len(axes))
     if array.dtype.kind in "iub" and len(array) == 1:
@@ -90,11 +130,11 @@ def label_map(output: Array, spec: OutputSpec, axes: Sequence[Axis], threshold: 
 
 
 def _known(shares: Array) -> tuple[Array, Array]:
-    """Shares without not-a-number, which would win, and where there is nothing else."""
+    """Replace not-a-number, which would win, by minus infinity; also mark the pixels that have nothing else."""
     missing = np.isnan(shares)
     unknown = np.asarray(missing.all(0))
     if unknown.size and unknown.all():
-        raise PluginFailed("the network's output is not a number anywhere")
+        raise PluginFailed("the network's output has no number in it (NaN everywhere)")
     return (np.where(missing, -np.inf, shares) if missing.any() else shares), unknown
 
 
@@ -105,7 +145,27 @@ def _small(labels: Array) -> Array:
 
 
 def image(output: Array, spec: OutputSpec, axes: Sequence[Axis]) -> Array:
-    """The image that a network gives, shape ([depth,] rows, columns[, channels]), in the size of the source."""
+    """Compute the image that a network gives.
+
+    Parameters
+    ----------
+    output : ndarray
+        Output of the network.
+    spec : OutputSpec
+        From META.json; with `resize` the image has the size of the source.
+    axes : sequence of Axis
+        Where the image lies in the network's input.
+
+    Returns
+    -------
+    ndarray of float32 or float64
+        Shape ([depth,] rows, columns[, channels]).
+
+    Raises
+    ------
+    PluginFailed
+        The output does not fit the layout.
+    """
     array = activate(laid_out(output, spec.layout, len(axes)), spec.activation, 0)
     if spec.resize:
         array = unfit(array, axes, "bilinear")
@@ -113,20 +173,34 @@ def image(output: Array, spec: OutputSpec, axes: Sequence[Axis]) -> Array:
 
 
 def classes(output: Array, spec: OutputSpec, threshold: float | None) -> dict[str, Any]:
-    """The answer of a classification.
+    """Compute the answer of a classification.
+
+    Parameters
+    ----------
+    output : ndarray
+        Output of the network: one score for each class.
+    spec : OutputSpec
+        From META.json.
+    threshold : float or None
+        Least score of `labels`; None: META.json's.
 
     Returns
     -------
     dict
         `label` and `probability` of the best class, None where the network gave no number for any; `probabilities` of
-        all; `labels`: those that reach the threshold, where there is one, the best first.
+        all; `top`: the best five; `labels`: those that reach the threshold, where there is one, the best first.
+
+    Raises
+    ------
+    PluginFailed
+        The output is not one number for each class, or has another number of classes than META.json.
     """
     scores = activate(scores_of(output), spec.activation, 0)
     names = spec.names or [str(number) for number in range(len(scores))]
     if len(scores) == 1 and len(names) == 2:
         scores = np.concatenate([1 - scores, scores])
     if len(names) != len(scores):
-        raise PluginFailed(f"the output has {len(scores)} classes; META.json has {len(names)} labels")
+        raise PluginFailed(f"the output has {len(scores)} classes, and output.labels in META.json has {len(names)}")
     numbers = [round(float(score), 6) if np.isfinite(score) else None for score in scores]
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     best = int(order[0])
@@ -145,7 +219,13 @@ def classes(output: Array, spec: OutputSpec, threshold: float | None) -> dict[st
 
 
 def scores_of(output: Array) -> Array:
-    """One number for each class. Raises `PluginFailed` when there is more than one axis of more than one."""
+    """Flatten an output to one number for each class.
+
+    Raises
+    ------
+    PluginFailed
+        More than one axis is longer than 1, or the output is empty.
+    """
     shape = [each for each in output.shape if each != 1]
     if len(shape) > 1 or not output.size:
         raise PluginFailed(f"the output has the shape {list(output.shape)}; one number for each class is expected")

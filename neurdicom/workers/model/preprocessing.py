@@ -1,4 +1,4 @@
-"""From the values of an image to the array that a network takes.
+"""Preprocessing of an image's values to the array that a network takes.
 
 In this order: window, channels, resizing, padding, normalisation, layout, the input's own type.
 """
@@ -27,8 +27,10 @@ class Values:
     ----------
     array : ndarray
         Shape (rows, columns), or (depth, rows, columns) for a volume, or with three samples at the end if `is_colour`.
+    is_colour : bool
+        Whether the last axis is that of samples (RGB).
     voi : Voi or None
-        What the image says of its window.
+        The image's own window, PS3.3 C.11.2.
     """
 
     array: Array
@@ -37,33 +39,38 @@ class Values:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Without the samples."""
+        """Spatial shape, without the samples."""
         return self.array.shape[:-1] if self.is_colour else self.array.shape
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a network takes, and where the image lies in it."""
+    """Input of a network, and the place of the image in it."""
 
     array: Array
     axes: tuple[Axis, ...]
 
 
 def prepare(values: Values, spec: InputSpec, channels: int, size: Sequence[int] | None, dtype: str) -> Prepared:
-    """Make the input of a network.
+    """Convert an image to the input of a network.
 
     Parameters
     ----------
     values : Values
         Of the image.
     spec : InputSpec
-        What META.json says.
+        `input` of META.json.
     channels : int
         1 or 3.
     size : sequence of int or None
-        Of the network, without channels; None: the image's own.
+        Spatial size of the network's input; None: the image's own.
     dtype : str
         Numpy's name of the input's type.
+
+    Returns
+    -------
+    Prepared
+        The array in `spec.layout`, and where the image lies in it.
 
     Raises
     ------
@@ -98,7 +105,7 @@ def _windowed(values: Values, spec: InputSpec) -> Array:
 
 
 def _channels(array: Array, is_colour: bool, channels: int) -> Array:
-    """Bring the samples to the front, as many as there are to be."""
+    """Move the samples to the front, in the number that the network takes."""
     if is_colour and channels == 3:
         return np.moveaxis(array, -1, 0)
     if is_colour:
@@ -109,7 +116,7 @@ def _channels(array: Array, is_colour: bool, channels: int) -> Array:
 
 
 def _affine(array: Array, how: Normalisation) -> tuple[Sequence[float], Sequence[float], tuple[float, float] | None]:
-    """The factor and the summand of each channel, or of all; and the ends that are clipped to."""
+    """Compute the factor and the summand of each channel, or of all, and the limits of clipping."""
     if how.kind == "none":
         return (1.0,), (0.0,), None
     if how.kind == "mean":
@@ -130,7 +137,7 @@ def _affine(array: Array, how: Normalisation) -> tuple[Sequence[float], Sequence
 
 
 def _column(numbers: Sequence[float], ndim: int) -> Array:
-    """One number a channel, to be multiplied with an array whose first axis they are."""
+    """Shape one number for each channel to multiply with an array whose first axis is that of channels."""
     return np.asarray(numbers, "f4").reshape(-1, *[1] * (ndim - 1))
 
 

@@ -1,8 +1,8 @@
-"""Images brought to the size that a network takes, and its output brought back.
+"""Resizing of images to a network's input, and of its output back to the image.
 
 Pixels are squares: the centre of pixel i lies at i + 0.5, and a scaled image keeps its edges ("half-pixel" in ONNX,
-`align_corners=False` in PyTorch). Nothing is smoothed beforehand when an image shrinks. Beyond the outermost centres
-their values go on.
+`align_corners=False` in PyTorch). Images are not smoothed before they shrink. Beyond the outermost centres their values
+are repeated.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ Method = Literal["bilinear", "nearest"]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Where one axis of an image lies in the network's input.
+    """Place of one axis of an image in the network's input.
 
     Attributes
     ----------
     source : int
         Pixels of the image.
     scaled : int
-        Pixels that it has in the input.
+        Pixels that the image has in the input.
     before : int
         Pixels of padding before it.
     size : int
@@ -39,18 +39,23 @@ class Axis:
 
 
 def place(source: Sequence[int], size: Sequence[int] | None, *, pad: bool, multiple: int = 1) -> tuple[Axis, ...]:
-    """Where an image goes.
+    """Place an image in a network's input.
 
     Parameters
     ----------
     source : sequence of int
-        Its shape, without channels.
+        The image's shape, without channels.
     size : sequence of int or None
-        The network's; None: as large as the image, up to the next `multiple`.
+        Spatial size of the input; None: the image's, rounded up to the next `multiple`.
     pad : bool
-        Scale by one factor so that it fits, with padding on both sides alike; otherwise stretch it.
+        Scale all axes by one factor, with equal padding on both sides; otherwise stretch each axis.
     multiple : int
         See `size`.
+
+    Returns
+    -------
+    tuple of Axis
+        One for each axis of `source`.
     """
     if size is None:
         return tuple(_centred(each, each, -(-each // multiple) * multiple) for each in source)
@@ -66,7 +71,24 @@ def _centred(source: int, scaled: int, size: int) -> Axis:
 
 
 def fit(array: Array, axes: Sequence[Axis], method: Method, fill: float) -> Array:
-    """Bring an image, whose last axes are those given, to its place; around it is `fill`."""
+    """Scale an image to its place in a network's input, and pad it.
+
+    Parameters
+    ----------
+    array : ndarray
+        Its last axes are those in `axes`.
+    axes : sequence of Axis
+        The place, from `place`.
+    method : {"bilinear", "nearest"}
+        Interpolation.
+    fill : float
+        Value of the padding.
+
+    Returns
+    -------
+    ndarray
+        Last axes in the `size` of `axes`.
+    """
     for index, axis in enumerate(axes, array.ndim - len(axes)):
         if axis.scaled != axis.source:
             centres = (np.arange(axis.scaled) + 0.5) * (axis.source / axis.scaled)
@@ -77,7 +99,22 @@ def fit(array: Array, axes: Sequence[Axis], method: Method, fill: float) -> Arra
 
 
 def unfit(array: Array, axes: Sequence[Axis], method: Method) -> Array:
-    """Bring an output, of whatever size, back to that of the image: the reverse of `fit`."""
+    """Scale an output, of whatever size, back to that of the image: the reverse of `fit`.
+
+    Parameters
+    ----------
+    array : ndarray
+        Its last axes are those in `axes`.
+    axes : sequence of Axis
+        The place of the image in the input.
+    method : {"bilinear", "nearest"}
+        Interpolation.
+
+    Returns
+    -------
+    ndarray
+        Last axes in the `source` size of `axes`.
+    """
     for index, axis in enumerate(axes, array.ndim - len(axes)):
         found = array.shape[index]
         if found != axis.source or axis.size != axis.source:
@@ -87,7 +124,24 @@ def unfit(array: Array, axes: Sequence[Axis], method: Method) -> Array:
 
 
 def sample(array: Array, axis: int, centres: Array, method: Method) -> Array:
-    """Values along one axis at these places, where pixel i reaches from i to i + 1."""
+    """Interpolate an array along one axis.
+
+    Parameters
+    ----------
+    array : ndarray
+        Values; pixel i reaches from i to i + 1 along the axis.
+    axis : int
+        The axis.
+    centres : ndarray
+        Positions to sample at.
+    method : {"bilinear", "nearest"}
+        Interpolation.
+
+    Returns
+    -------
+    ndarray
+        One value for each position along the axis.
+    """
     last = array.shape[axis] - 1
     if method == "nearest":
         found: Array = np.take(array, np.clip(np.floor(centres).astype("i8"), 0, last), axis)

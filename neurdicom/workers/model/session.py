@@ -1,7 +1,8 @@
 """A network in onnxruntime. The only module that imports it; worker processes only.
 
-The runtime's own pools of threads and of memory are set aside: threads are as many as the program may have and don't
-spin while they wait, and memory that a run no longer needs goes back, so that the worker's limit counts what is used.
+The runtime's own pools of threads and of memory are switched off: there are as many threads as the program may have,
+they don't spin while they wait, and memory that a run no longer needs is freed, so that the worker's limit counts what
+is used.
 """
 
 import re
@@ -25,7 +26,7 @@ except ImportError as error:
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
-#: Types of tensors that are taken and given, as onnxruntime names them, to numpy's names.
+#: Supported types of tensors: onnxruntime's names, to numpy's.
 DTYPES: Final = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -59,35 +60,35 @@ class Tensor:
     shape: tuple[int | str | None, ...]
 
     def __str__(self) -> str:
-        """Such as `x: tensor(float) [1, 3, height, width]`."""
+        """Format the tensor, such as `x: tensor(float) [1, 3, height, width]`."""
         axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
         return f"{self.name!r}: {self.type} [{axes}]"
 
-    def as_dict(self) -> dict[str, Any]:
-        """As the API gives it."""
+    def to_api(self) -> dict[str, Any]:
+        """Return the tensor as the API shows it."""
         return {"name": self.name, "type": self.type, "shape": list(self.shape)}
 
 
 class Session:
-    """A network that can be run.
+    """Network loaded in onnxruntime.
 
     Parameters
     ----------
     network : Path or bytes
-        The ONNX file, or its bytes; in bytes, external data lie in `folder`.
+        The ONNX file, or its bytes; with bytes, external data lie in `folder`.
     folder : Path
-        Of the model; it does not appear in messages.
+        The model's folder; it does not appear in messages.
     threads : int
         Most threads of one run.
     optimise : bool
-        Let onnxruntime fuse and rewrite layers, which gives some of them other names.
+        Let onnxruntime fuse and rewrite layers, which renames some of them.
 
     Raises
     ------
     PluginFailed
-        It can't be loaded; the message is onnxruntime's, and names the layer.
+        The network can't be loaded; the message is onnxruntime's, and names the layer.
     MemoryError
-        It needs more memory than there may be.
+        It needs more memory than the worker may have.
     """
 
     def __init__(self, network: Path | bytes, folder: Path, *, threads: int = 1, optimise: bool = True) -> None:
@@ -118,12 +119,26 @@ class Session:
     def run(self, name: str, array: Array, output: str) -> Array:
         """Run the network on one input, for one output.
 
+        Parameters
+        ----------
+        name : str
+            Name of the input.
+        array : ndarray
+            Its value, in the shape and dtype that the network takes.
+        output : str
+            Name of the output.
+
+        Returns
+        -------
+        ndarray
+            The output, of integers, booleans or floats.
+
         Raises
         ------
         PluginFailed
             A layer failed, and is named; or the output is no tensor of numbers.
         MemoryError
-            There was not enough of it.
+            The run needs more memory than the worker may have.
         """
         (found,) = self._guarded(lambda: self._session.run([output], {name: array}, self._run_options))
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
@@ -132,7 +147,7 @@ class Session:
         return found
 
     def _guarded(self, act: Callable[[], T]) -> T:
-        """Do something of onnxruntime's, whose exceptions have no class of their own in common."""
+        """Call onnxruntime, whose exceptions have no common class, and translate them."""
         try:
             return act()
         except Exception as error:
@@ -147,7 +162,7 @@ def _tensor(described: Any) -> Tensor:
 
 
 def _readable(text: str, folder: Path) -> str:
-    """What onnxruntime says, without its error number, its source lines and this server's paths."""
+    """Strip error numbers, source lines and this server's paths from onnxruntime's message."""
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text.strip())
     text = re.sub(r"^Load model from \S.*? failed: ?", "", text)
     text = re.sub(r"/onnxruntime_src/\S+ [^\n]*?\) (?=[A-Z])", "", text)

@@ -1,4 +1,4 @@
-"""What a network takes and gives, held against META.json."""
+"""The input and output of a network, checked against META.json."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +7,13 @@ from neurdicom.errors import Invalid
 from neurdicom.workers.model.manifest import ModelManifest
 from neurdicom.workers.model.session import DTYPES, Session, Tensor
 
-#: Pixels a side of the image that a network of free size is tried on.
+#: Side in pixels of the trial image for a network of free size.
 _TRIAL = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How a network is called.
+    """Call signature of a network.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Signature:
     channels : int
         1 or 3.
     size : tuple of int or None
-        Of its input, ([depth,] height, width); None: any.
+        Spatial size of its input, ([depth,] height, width); None: any.
     """
 
     input: str
@@ -34,19 +34,19 @@ class Signature:
     size: tuple[int, ...] | None
 
     def trial_shape(self, manifest: ModelManifest) -> tuple[int, ...]:
-        """The shape of an image that the network is tried on at upload."""
+        """Compute the shape of the image that the network is tried on at upload."""
         multiple = manifest.input.multiple
         side = -(-_TRIAL // multiple) * multiple
         return self.size or (side,) * (3 if manifest.is_volume else 2)
 
 
 def signature_of(manifest: ModelManifest, session: Session) -> Signature:
-    """Find out how a network is called.
+    """Read how a network is called, and check that META.json fits.
 
     Raises
     ------
     Invalid
-        It does not fit META.json; `field` names what of it, the message both.
+        They do not fit each other; `field` names the field of META.json, the message both.
     """
     spec = manifest.input
     tensor = _input(session, spec.name)

@@ -1,4 +1,4 @@
-"""The values of images for a network: of stored files, and of the datasets and arrays that plugins have."""
+"""Pixel values for a network: of stored files, and of the datasets that plugins have."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,19 +20,34 @@ Array = npt.NDArray[Any]
 
 
 def values_of_file(arguments: Mapping[str, Any], spec: InputSpec) -> Values:
-    """Of one frame of a stored instance; the arguments are those of a call (`path`, `layout`, `frame`)."""
+    """Read the values of one frame of a stored instance; the arguments are a call's (`path`, `layout`, `frame`)."""
     frame = load_stored(arguments["path"], arguments["layout"], arguments.get("frame") or 1)
     return _values(frame.array, frame.photometric, frame.header, spec)
 
 
 def values_of_dataset(ds: Dataset, spec: InputSpec, frame: int = 1) -> Values:
-    """Of one frame of a dataset that a plugin has."""
+    """Read the values of one frame of a plugin's dataset.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Has pixels.
+    spec : InputSpec
+        Stored values, or those after the modality LUT (PS3.3 C.11.1); whether the image's window is wanted.
+    frame : int
+        Frame number, from 1.
+
+    Raises
+    ------
+    NotAvailable
+        The dataset has no pixels, or no such frame.
+    """
     if not any(keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise NotAvailable("the dataset has no pixels")
     array = ds.pixel_array
     frames = int(ds.get("NumberOfFrames") or 1)
     if not 1 <= frame <= frames:
-        raise NotAvailable(f"frame is {frame}; the dataset has {frames}")
+        raise NotAvailable(f"frame is {frame}; the dataset has {frames} frames")
     if frames > 1:
         array = array[frame - 1]
     photometric = "RGB" if array.ndim == 3 else str(ds.get("PhotometricInterpretation", ""))

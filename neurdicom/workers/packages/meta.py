@@ -1,4 +1,4 @@
-"""META.json as it is read from a package: its size, its JSON and its schema."""
+"""META.json of a package: its size limit, its JSON and its schema."""
 
 from functools import cache
 from importlib import resources
@@ -10,7 +10,7 @@ from jsonschema.exceptions import best_match
 
 from neurdicom.errors import Invalid
 
-#: A META.json of more bytes is not one.
+#: Most bytes of a META.json.
 MAX_META = 1024 * 1024
 
 _LONGEST_MESSAGE = 400
@@ -18,14 +18,14 @@ _LONGEST_MESSAGE = 400
 
 @cache
 def plugin_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a plugin's META.json."""
+    """Load the JSON Schema (draft 2020-12) of a plugin's META.json."""
     text = resources.files(__package__).joinpath("manifest.schema.json").read_bytes()
     loaded: dict[str, Any] = orjson.loads(text)
     return loaded
 
 
 def parse_meta(data: bytes) -> Any:
-    """The JSON in the bytes of a META.json. Raises `Invalid` when there is none."""
+    """Parse the bytes of a META.json. Raises `Invalid` when they are not JSON in UTF-8, or too many."""
     if len(data) > MAX_META:
         raise Invalid(f"META.json has {len(data)} bytes; at most {MAX_META} are taken", field="META.json")
     try:
@@ -35,7 +35,7 @@ def parse_meta(data: bytes) -> Any:
 
 
 def check_meta(meta: Any, validator: Draft202012Validator) -> None:
-    """Hold a META.json against its schema. Raises `Invalid`; `field` is the dotted path of what is wrong."""
+    """Validate a META.json against its schema. Raises `Invalid`; its `field` is the dotted path of the fault."""
     error = best_match(validator.iter_errors(meta))
     if error is not None:
         raise _invalid(error)

@@ -1,6 +1,6 @@
 """ZIPs within a plugin's ZIP: data files like any other, unless they are nested too deep.
 
-The server never unpacks them, but a plugin may, and a chain of archives has no use but to exhaust whoever follows it.
+The server never unpacks them, but a plugin may, and a deep chain of archives serves only to exhaust the reader.
 """
 
 import io
@@ -12,10 +12,10 @@ from typing import BinaryIO
 from neurdicom.errors import Invalid
 from neurdicom.workers.packages.zip_reader import is_bounded, is_encrypted, open_zip, reading, refused
 
-#: ZIPs within ZIPs below the plugin's own: a wheel with an .npz in it, say.
+#: Most levels of ZIPs below the plugin's own: a wheel with an .npz in it has two.
 MAX_NESTING = 2
 
-#: Bytes of an inner archive, and of its directory, that are looked into; larger ones are left to the plugin.
+#: Most bytes of an inner archive, and of its directory, that are checked; larger ones are left to the plugin.
 _MAX_INNER = 64 << 20
 _MAX_DIRECTORY = 1 << 20
 
@@ -23,12 +23,12 @@ _MAGIC = b"PK\3\4"
 
 
 def check_nesting(paths: Iterable[Path]) -> None:
-    """Look through the ZIPs among extracted files.
+    """Check the ZIPs among extracted files for their depth.
 
     Raises
     ------
     Invalid
-        One holds ZIPs within ZIPs past `MAX_NESTING`. What can't be read as a ZIP is none.
+        One holds ZIPs within ZIPs past `MAX_NESTING`. A file that can't be read as a ZIP counts as none.
     """
     for path in paths:
         with path.open("rb") as file:

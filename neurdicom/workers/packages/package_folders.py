@@ -1,6 +1,6 @@
-"""Where the archives of plugins, or of models, and what was extracted from them lie: one folder, by their digests.
+"""Storage of packages of plugins or models in one folder: the uploaded archives and the extracted files, by digest.
 
-`<digest>.zip` is the archive as it was uploaded; `<digest>/` is what workers load, and is made again from it when
+`<digest>.zip` is the archive as it was uploaded; `<digest>/` is what workers load, and is extracted from it again when
 it is missing. Methods block, and belong in a thread.
 """
 
@@ -19,23 +19,23 @@ ZipT = TypeVar("ZipT", bound=PackageZip)
 
 
 class PackageFolders(Generic[ZipT]):
-    """The packages below one folder.
+    """Packages below one folder.
 
     Parameters
     ----------
     folder : Path
-        Theirs alone.
+        Holds nothing else.
     read : callable
-        Opens a package and checks what it is to hold, such as `PluginZip`.
+        Opens a package and checks its contents, such as `PluginZip`.
     """
 
     def __init__(self, folder: Path, read: Callable[[Path], ZipT]) -> None:
         self._read = read
-        # Workers have a working directory of their own.
+        # Absolute, since workers have a working directory of their own.
         self._folder = folder.absolute()
 
     def open(self, wanted: Collection[str]) -> None:
-        """Make the folder, and delete what is not of these digests: left by an upload that never ended, say."""
+        """Make the folder, and delete everything but the packages of these digests, such as an interrupted upload."""
         self._folder.mkdir(parents=True, exist_ok=True)
         kept = {name for digest in wanted for name in (digest, f"{digest}.zip")}
         for path in self._folder.iterdir():
@@ -43,11 +43,11 @@ class PackageFolders(Generic[ZipT]):
                 _delete(path)
 
     def new_spool(self) -> Spool:
-        """An empty file for an archive that is arriving."""
+        """Make an empty file to receive an archive."""
         return Spool(self._folder / f".{uuid.uuid4().hex}.upload")
 
     def add(self, spool: Spool) -> str:
-        """Keep an archive that has arrived, durably; answers its digest, a SHA-256 in hexadecimal."""
+        """Store an archive that has arrived, durably; return its digest, a SHA-256 in hexadecimal."""
         digest = spool.sha256
         spool.sync()
         spool.path.replace(self._archive(digest))
@@ -55,30 +55,30 @@ class PackageFolders(Generic[ZipT]):
         return digest
 
     def folder(self, digest: str) -> Path:
-        """The folder that the archive is, or is to be, extracted to."""
+        """Return the folder that the archive is, or is to be, extracted to."""
         return self._folder / digest
 
     def inspect(self, digest: str) -> ZipT:
-        """Open the archive, to be closed by the caller. Raises `NotFound`, or `Invalid` when it is refused."""
+        """Open the archive, which the caller closes. Raises `NotFound`, or `Invalid` when it is refused."""
         try:
             return self._read(self._archive(digest))
         except FileNotFoundError as error:
             raise NotFound(f"the archive {digest} is not on the server; upload it again") from error
 
     def extract(self, digest: str) -> ZipT:
-        """Have the package's folder in place; answers its archive, closed. Raises as `inspect`."""
+        """Extract the archive into place, unless it is there already; return it, closed. Raises as `inspect`."""
         with self.inspect(digest) as archive:
             extract_into_place(archive, self.folder(digest))
         return archive
 
     def is_extracted(self, digest: str) -> bool:
-        """Whether the folder is in place."""
+        """Tell whether the folder exists."""
         return self.folder(digest).is_dir()
 
     def remove(self, digest: str) -> None:
         """Delete a package. Idempotent."""
         self._archive(digest).unlink(missing_ok=True)
-        # A folder that goes bit by bit must not be taken for a whole one after a crash.
+        # Renamed first, so that a half-deleted folder is not taken for a whole one after a crash.
         doomed = self._folder / f".{uuid.uuid4().hex}.old"
         if self.is_extracted(digest):
             self.folder(digest).rename(doomed)
@@ -97,6 +97,6 @@ def _delete(path: Path) -> None:
 
 
 def _make_deletable(folder: Path) -> None:
-    """Plugins run with the server's rights and may have taken the write permission from their own folders."""
+    """Restore the write permission of folders: plugins run with the server's rights and may have removed it."""
     for parent, _, _ in os.walk(folder):
         Path(parent).chmod(0o700)

@@ -1,7 +1,7 @@
-"""What an uploaded ZIP holds: checked as the hostile input that it may be, then extracted.
+"""An uploaded ZIP, checked as the hostile input that it may be, then extracted.
 
-Everything is decided from the directory of the archive before a byte is inflated, and what is inflated is bounded
-by what the directory declares. Methods block, and belong in a thread.
+Everything is decided from the archive's directory before a byte is inflated, and inflated data are bounded by what the
+directory declares. Methods block, and belong in a thread.
 """
 
 import os
@@ -22,7 +22,7 @@ from neurdicom.workers.packages.zip_reader import is_bounded, is_encrypted, open
 
 META = "META.json"
 
-#: What archive programs add by themselves and nobody needs.
+#: Files that archive programs add by themselves; ignored.
 _CLUTTER = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
 _PIECE = 1024 * 1024
@@ -30,20 +30,21 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an archive may hold.
+    """Limits of an archive.
 
     Attributes
     ----------
     entries : int
-        Files and folders.
+        Most files and folders.
     total : int
-        Bytes of all files, inflated.
+        Most bytes of all files, inflated.
     ratio, ratio_from : int
-        How many times larger than packed a file, and all together, may be; asked of sizes from `ratio_from` bytes.
+        Most times that a file, and all together, may be larger than packed; checked from `ratio_from` inflated bytes
+        on.
     depth : int
-        Folders within folders.
+        Most levels of folders.
     directory : int
-        Bytes of the archive's own directory, which is read into memory.
+        Most bytes of the archive's own directory, which is read into memory.
     """
 
     entries: int = 10_000
@@ -58,7 +59,7 @@ LIMITS = Limits()
 
 
 class PackageZip:
-    """An open archive whose files passed every check; what they mean is for its subclasses to tell.
+    """Open archive whose files passed every check; subclasses interpret them.
 
     Attributes
     ----------
@@ -87,7 +88,7 @@ class PackageZip:
             raise
 
     def read_meta(self) -> bytes:
-        """The bytes of META.json. Raises `Invalid` when it is broken or too large."""
+        """Read the bytes of META.json. Raises `Invalid` when it is broken or too large."""
         info = self._files[META]
         if info.file_size > MAX_META:
             raise Invalid(f"META.json has {info.file_size} bytes; at most {MAX_META} are taken", field=META)
@@ -100,7 +101,7 @@ class PackageZip:
         ------
         Invalid
             A file's bytes are broken or not those that the directory declares, or a file is a ZIP of ZIPs nested too
-            deep. The folder is to be deleted then.
+            deep. The caller then deletes the folder.
         """
         folder.mkdir()
         for name in self._folders:
@@ -113,7 +114,7 @@ class PackageZip:
             sync_folder(Path(parent))
 
     def is_extracted(self, folder: Path) -> bool:
-        """Whether the folder has all files as they are in the archive; there may be others beside them."""
+        """Tell whether the folder has all files as they are in the archive; other files may lie beside them."""
         return all(_is_copy(folder / name, info) for name, info in self._files.items())
 
     def close(self) -> None:
@@ -137,13 +138,13 @@ class PackageZip:
             target.flush()
             os.fdatasync(target.fileno())
         if written != info.file_size:
-            raise refused(f"{info.filename} holds {written} bytes and declares {info.file_size}")
+            raise refused(f"{info.filename!r} inflates to {written} bytes; its entry declares {info.file_size}")
 
 
 def extract_into_place(archive: PackageZip, folder: Path) -> None:
-    """Extract into a folder that appears whole or not at all; nothing happens when it is there, whole, already.
+    """Extract into a folder that appears whole or not at all; do nothing when it is there, whole, already.
 
-    A plugin runs with the right to change these files, and may have.
+    It is compared with the archive, since a plugin runs with the right to change these files.
     """
     if archive.is_extracted(folder):
         return
@@ -163,7 +164,7 @@ def extract_into_place(archive: PackageZip, folder: Path) -> None:
 
 
 def _is_copy(path: Path, info: zipfile.ZipInfo) -> bool:
-    """Whether a file has the bytes of an entry."""
+    """Tell whether a file has the bytes of an entry."""
     checksum = 0
     try:
         if not path.is_file() or path.stat().st_size != info.file_size:
@@ -177,13 +178,13 @@ def _is_copy(path: Path, info: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> dict[str, zipfile.ZipInfo]:
-    """Check every entry by itself and all together; answers them by normalised path, folders with a final slash."""
+    """Check every entry by itself and all together; return them by normalised path, folders with a final slash."""
     if len(infos) > limits.entries:
         raise refused(f"it has {len(infos)} entries; at most {limits.entries} are taken")
     packed = sum(info.compress_size for info in infos)
     inflated = sum(info.file_size for info in infos)
     if packed > size:
-        raise refused(f"its entries claim {packed} packed bytes and it has {size}")
+        raise refused(f"its entries declare {packed} packed bytes, and the file has {size}")
     if inflated > limits.total:
         raise refused(f"it inflates to {inflated} bytes; at most {limits.total} are taken")
     _check_ratio("it", inflated, size, limits)
@@ -208,7 +209,7 @@ def _check_entries(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> d
 
 
 def _check_name(info: zipfile.ZipInfo, limits: Limits) -> PurePosixPath:
-    # Old archivers on Windows write backslashes; taken as separators, they are checked like the others.
+    # Old archivers on Windows write backslashes; read as separators, they are checked like slashes.
     name = info.filename.replace("\\", "/")
     shown = repr(info.orig_filename[:200])
     if any(ord(char) < 32 or ord(char) == 127 for char in info.orig_filename):
@@ -244,7 +245,7 @@ def _check_ratio(what: str, inflated: int, packed: int, limits: Limits) -> None:
 
 
 def _find_root(entries: dict[str, zipfile.ZipInfo]) -> str:
-    """Where META.json lies: empty for the root, or the single top-level folder with a final slash."""
+    """Find META.json: empty for the root, or the single top-level folder with a final slash."""
     if META in entries:
         return ""
     folders = sorted({name.split("/", 1)[0] for name in entries if "/" in name})
@@ -257,7 +258,7 @@ def _find_root(entries: dict[str, zipfile.ZipInfo]) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Flush a folder's entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

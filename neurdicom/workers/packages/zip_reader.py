@@ -1,4 +1,4 @@
-"""Opening a ZIP that may be hostile: its directory is bounded before it is read, and what breaks is one error."""
+"""Opening of ZIPs that may be hostile: the directory is bounded before it is read; every fault is one error class."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ from neurdicom.errors import Invalid
 
 T = TypeVar("T")
 
-#: Everything that reading a broken ZIP raises.
+#: Exceptions that reading a broken ZIP can raise.
 _BROKEN = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -29,12 +29,12 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 
 
 def refused(reason: str) -> Invalid:
-    """The error that refuses an archive."""
+    """Make the error that refuses an archive."""
     return Invalid(f"the archive is refused: {reason}", field="archive")
 
 
 def reading(read: Callable[[], T]) -> T:
-    """Read of a ZIP; whatever is broken in it is `Invalid`."""
+    """Read from a ZIP. Raises `Invalid` for whatever is broken in it."""
     try:
         return read()
     except _BROKEN as error:
@@ -42,7 +42,7 @@ def reading(read: Callable[[], T]) -> T:
 
 
 def open_zip(file: BinaryIO, limit: int) -> zipfile.ZipFile:
-    """Open a ZIP whose directory has at most `limit` bytes: zipfile takes the whole of it into memory.
+    """Open a ZIP whose directory has at most `limit` bytes, since zipfile reads the whole of it into memory.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def open_zip(file: BinaryIO, limit: int) -> zipfile.ZipFile:
 
 
 def is_encrypted(info: zipfile.ZipInfo) -> bool:
-    """Whether an entry needs a password."""
+    """Tell whether an entry needs a password."""
     return bool(info.flag_bits & _ENCRYPTED)
 
 
 def is_bounded(info: zipfile.ZipInfo) -> bool:
-    """Whether an entry is packed by a method that zipfile inflates piece by piece."""
+    """Tell whether an entry is packed by a method that zipfile inflates piece by piece."""
     return info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

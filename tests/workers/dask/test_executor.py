@@ -83,7 +83,7 @@ def test_a_plugin_that_fails_leaves_the_dask_worker_alone(cluster: DaskCluster, 
                 await here.dask.run(here.task(end="raise"))
             with pytest.raises(PluginMemory, match="512 MiB"):
                 await here.dask.run(here.task(end="memory"))
-            here.program = type(here.program)(**{**here.program.as_dict(), "timeout": 0.5})
+            here.program = type(here.program)(**{**here.program.to_wire(), "timeout": 0.5})
             with pytest.raises(PluginTimeout, match=r"0\.5 s"):
                 await here.dask.run(here.task(sleep=30))
             with pytest.raises(Invalid):

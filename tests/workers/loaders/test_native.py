@@ -90,7 +90,7 @@ def test_single_precision(shared: Pool, native: Callable[..., Program], instance
     source = "float* ProcessF32(Plugin* p, float* img, int w, int h, const char* s) { img[0] = -1; return img; }"
     program = native(FRAME + source)
     for modality in ("stored", "modality"):
-        program = Program(**program.as_dict() | {"input": modality, "digest": modality})
+        program = Program(**program.to_wire() | {"input": modality, "digest": modality})
         reply = shared.process(program, instance | {"format": "f32"})
         assert reply.meta["dtype"] == "<f4"
         array = samples(reply.body, reply.meta["shape"], "<f4")

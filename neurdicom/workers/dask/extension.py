@@ -1,4 +1,4 @@
-"""A Dask worker's side: it keeps what tasks need, and does them in isolated processes of the same runtime.
+"""NeurDICOM's extension of a Dask worker: stores the files that tasks need, and runs tasks in isolated processes.
 
 Everything here runs in the Dask worker's event loop; plugin code does not run in its process.
 """
@@ -27,50 +27,53 @@ from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.pool_executor import PoolExecutor
 from neurdicom.workers.program import Program
 
-#: Name of the plugin in the Dask worker, and of what it answers to.
+#: Name of the extension in the Dask worker, and prefix of its handlers.
 NAME: Final = "neurdicom"
 
-#: Seconds after which what is left of a transfer whose server is gone is deleted.
+#: Seconds after which the files of a transfer whose server is gone are deleted.
 _STALE_SECONDS: Final = 600.0
 
 
 async def run_task(data: bytes) -> bytes:
-    """Do a packed task in this Dask worker; the answer, packed. Raises nothing that a plugin or a file can cause."""
+    """Run a packed task in this Dask worker; return the packed answer.
+
+    Raises nothing that a plugin or a file can cause.
+    """
     worker = get_worker()
     try:
-        keeper = await Keeper.of(worker)
-        return await keeper.run(data)
+        extension = await DaskWorkerExtension.of(worker)
+        return await extension.run(data)
     except NeurdicomError as error:
         return messages.pack_error(error, worker.address)
 
 
-class Keeper(WorkerPlugin):
-    """What NeurDICOM has in a Dask worker; made with the first task, so that nothing has to be registered."""
+class DaskWorkerExtension(WorkerPlugin):
+    """State of NeurDICOM in a Dask worker; made with the first task, so that nothing has to be registered."""
 
     name = NAME
 
     @classmethod
-    async def of(cls, worker: Worker) -> "Keeper":
-        """The keeper of a Dask worker."""
+    async def of(cls, worker: Worker) -> "DaskWorkerExtension":
+        """Return the extension of a Dask worker, made when it is missing."""
         if NAME not in worker.plugins:
             try:
                 await worker.plugin_add(cls(), name=NAME, catch_errors=False)  # is there before it first waits
             except OSError as error:
                 worker.plugins.pop(NAME, None)
-                raise Unavailable(f"it can't keep files: {error}") from error
-        keeper = worker.plugins[NAME]
-        assert isinstance(keeper, Keeper)
-        await keeper.ready.wait()
-        return keeper
+                raise Unavailable(f"it can't store files: {error}") from error
+        extension = worker.plugins[NAME]
+        assert isinstance(extension, DaskWorkerExtension)
+        await extension.ready.wait()
+        return extension
 
     def setup(self, worker: Worker) -> None:
-        """Begin, with empty folders below the Dask worker's own."""
+        """Start with empty folders below the Dask worker's own."""
         folder = Path(worker.local_directory).absolute() / NAME
         folder.mkdir(parents=True, exist_ok=True)
         self._address: str = worker.address
         self._files = FileStore(folder / "files")
         self._shared = SharedFiles()
-        packages = PackageFolders(folder / "packages", PackageZip)  # what is in them, the server has checked
+        packages = PackageFolders(folder / "packages", PackageZip)  # the server has checked their contents
         self._packages = PackageStore(packages)
         self._pool = WorkerPool(max(1, worker.state.nthreads))
         self._executor = PoolExecutor(self._pool)
@@ -98,7 +101,7 @@ class Keeper(WorkerPlugin):
     # -- tasks -----------------------------------------------------------------------------------------------
 
     async def run(self, data: bytes) -> bytes:
-        """Do a task, or tell what is missing for it. Raises what the task ends in."""
+        """Run a packed task, or list what is missing for it. Raises the task's error."""
         task = messages.unpack_task(data)
         with self._hold(task):
             missing: list[Need] = []
@@ -133,15 +136,30 @@ class Keeper(WorkerPlugin):
             missing.append(Need("file", sha256))
         return path
 
-    # -- what servers send -----------------------------------------------------------------------------------
+    # -- files from servers ----------------------------------------------------------------------------------
 
     def has(self, kind: str, sha256: str) -> bool:
-        """Whether an archive or a file is here by now."""
+        """Tell whether an archive or a stored file has arrived."""
         found = self._files.find(sha256) if kind == "file" else self._packages.find(sha256)
         return found is not None
 
     async def put(self, transfer: str, kind: str, sha256: str, offset: int, data: bytes, last: bool) -> dict[str, Any]:
-        """Take a piece of an archive or a file; pieces come in order, and with the last one it is kept.
+        """Write a piece of an archive or a stored file; pieces come in order, and the last one completes it.
+
+        Parameters
+        ----------
+        transfer : str
+            Id of the transfer.
+        kind : {"package", "file"}
+            What is sent.
+        sha256 : str
+            SHA-256 of the whole, in hexadecimal.
+        offset : int
+            Bytes before this piece.
+        data : bytes
+            The piece.
+        last : bool
+            Whether it is the last one.
 
         Returns
         -------
@@ -165,18 +183,18 @@ class Keeper(WorkerPlugin):
         return {}
 
     def _spool(self, transfer: str, kind: str, offset: int) -> Spool:
-        """The file that a piece belongs to."""
+        """Find the file that a piece belongs to; a first piece gets a new one."""
         spool, _ = self._transfers.pop(transfer, (None, 0.0))
         if spool is None:
             spool = self._files.new_spool() if kind == "file" else self._packages.packages.new_spool()
         if spool.size != offset:
             spool.discard()
-            raise Unavailable(f"a piece at {offset} came after {spool.size} bytes")
+            raise Unavailable(f"a piece for offset {offset} arrived, and {spool.size} bytes are there")
         return spool
 
     async def _keep(self, spool: Spool, kind: str, sha256: str) -> None:
         if spool.sha256 != sha256:
-            raise Unavailable(f"SHA-256 {sha256} was announced, and {spool.sha256} has arrived")
+            raise Unavailable(f"what arrived has the SHA-256 {spool.sha256}, and {sha256} was announced")
         self._received[sha256] += 1
         if kind == "file":
             self._files.add(spool)
@@ -196,5 +214,5 @@ class Keeper(WorkerPlugin):
                 spool.discard()
 
     def state(self) -> dict[str, Any]:
-        """What has arrived here, how often, and the worker processes."""
+        """Return how often each file has arrived, and the statistics of the worker processes."""
         return {"received": dict(self._received), "processes": self._pool.statistics()}
