@@ -1,20 +1,30 @@
 """The settings: defaults, then a TOML file, then `NEURDICOM_*` in the environment, then the command line."""
 
 import ipaddress
+import logging
 import os
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from neurdicom.errors import Invalid
 
 ENVIRONMENT_PREFIX = "NEURDICOM_"
 
-#: Variables of the prefix that are not settings: the settings file's path, and what the tests read.
-NOT_SETTINGS = ("NEURDICOM_CONFIG", "NEURDICOM_TEST_")
+#: Variables of the prefix that are no settings: the settings file's path, and what commands and tests read.
+NOT_SETTINGS = ("NEURDICOM_CONFIG", "NEURDICOM_SERVER", "NEURDICOM_TOKEN")
+_OF_TESTS = "NEURDICOM_TEST_"
+
+#: What Kubernetes and Docker links put into the environment for a service called neurdicom or neurdicom-dimse.
+_OF_SERVICES = re.compile(
+    r"NEURDICOM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_ADDRESS_OF_SERVICE = re.compile(r"(tcp|udp|sctp)://\S+")
+
+log = logging.getLogger(__name__)
 
 _DASK_ADDRESS = re.compile(r"(?:tcp|tls)://(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}\Z")
 
@@ -136,26 +146,59 @@ def load_settings(file: Path | None = None, environment: Mapping[str, str] | Non
         TOML file with settings at its top level.
     environment : Mapping[str, str], optional
         Variables `NEURDICOM_<SETTING>`; the process's own by default.
+        Those that are none are left aside; `log_ignored_variables` tells of them.
     **overrides
         From the command line; None means not given.
 
     Raises
     ------
     Invalid
-        An unknown key, or a value of the wrong type or out of range; `field` names it.
+        An unknown key of the file or of the command line, or a value of the wrong type or out of range; `field` names
+        it.
     """
     values: dict[str, Any] = {}
     if file is not None:
         values |= _read_file(file)
-    for name, text in (os.environ if environment is None else environment).items():
-        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(NOT_SETTINGS):
-            key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
-            _refuse_unknown(key, f"environment variable {name}")
-            values[key] = from_text(key, text)
+    environment = os.environ if environment is None else environment
+    for name, (kind, key) in _variables(environment).items():
+        if kind == "setting":
+            values[key] = from_text(key, environment[name])
     values |= {key: value for key, value in overrides.items() if value is not None}
     for key, value in values.items():
+        _refuse_unknown(key, "the command line")
         values[key] = _coerce(key, value)
     return Settings(**values)
+
+
+def log_ignored_variables(environment: Mapping[str, str] | None = None) -> None:
+    """Log which variables of the environment have our prefix and are no settings: unknown ones as a warning."""
+    found = _variables(os.environ if environment is None else environment)
+    if unknown := sorted(name for name, (kind, _) in found.items() if kind == "unknown"):
+        log.warning(
+            "no setting has the name of %s in the environment: left aside; known are %s",
+            ", ".join(unknown),
+            ", ".join(ENVIRONMENT_PREFIX + key.upper() for key in sorted(_types())),
+        )
+    if of_services := sorted(name for name, (kind, _) in found.items() if kind == "service"):
+        log.info(
+            "left aside in the environment, since Kubernetes or Docker set them for a service of that name: %s",
+            ", ".join(of_services),
+        )
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, tuple[Literal["setting", "service", "unknown"], str]]:
+    """Sort the variables that have our prefix: name to what it is, and the key that it would set."""
+    found: dict[str, tuple[Literal["setting", "service", "unknown"], str]] = {}
+    for name, text in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS or name.startswith(_OF_TESTS):
+            continue
+        key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+        is_address = name.endswith("_PORT") and _ADDRESS_OF_SERVICE.fullmatch(text) is not None
+        if is_address or _OF_SERVICES.fullmatch(name):
+            found[name] = ("service", key)
+        else:
+            found[name] = ("setting" if key in _types() else "unknown", key)
+    return found
 
 
 def from_text(key: str, text: str) -> Any:

@@ -27,6 +27,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_kept_login(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A user's settings folder of the session's own: commands must not talk to the server that `login` kept."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture(scope="session")
 def data_set() -> Path:
     """Folder of the developers' DICOM files, which are not a part of the repository."""

@@ -4,21 +4,24 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from neurdicom import __version__
 from neurdicom.errors import Invalid, NeurdicomError
 
-#: Module below `neurdicom.cli` by command.
-_MODULES = {
-    "check-config": "serve",
-    "demo": "demo",
-    "model": "model",
-    "node": "node",
-    "plugin": "plugin",
-    "process": "process",
-    "reindex": "serve",
-    "serve": "serve",
-    "user": "user",
+#: Command to its module below `neurdicom.cli`, and to its line in the list of commands, which imports none of them.
+COMMANDS = {
+    "serve": ("serve", "Run the server until SIGTERM or Ctrl-C."),
+    "check-config": ("serve", "Print the settings that a server would run with, or what is wrong with them."),
+    "reindex": ("serve", "Rebuild the catalog's DICOM part from the stored files."),
+    "user": ("user", "Manage users, and tokens for programs."),
+    "node": ("node", "Manage DICOM nodes: the peers to query, retrieve from and send to."),
+    "login": ("login", "Keep a server and a token for the commands that talk to a server."),
+    "logout": ("login", "Forget the server and the token that login kept."),
+    "process": ("process", "Run a plugin or a model on what is selected, and watch the job."),
+    "plugin": ("plugin", "Make, check, pack and install plugins."),
+    "model": ("model", "Pack and check neural networks."),
+    "demo": ("demo", "Start a server with a study and plugins in it."),
 }
 
 
@@ -26,13 +29,24 @@ class Main(click.Group):
     """The command group; our errors end a command with one line and exit status 2 (settings) or 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_MODULES)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _MODULES:
+        if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"neurdicom.cli.{_MODULES[name]}"), name.replace("-", "_"))
+        module, _ = COMMANDS[name]
+        command: click.Command = getattr(import_module(f"neurdicom.cli.{module}"), name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by their lines in the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name by the table, and options as every command does."""
+        found = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

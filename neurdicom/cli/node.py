@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from neurdicom.cli.storage import ask_secret, catalog_options, run_with_documents, settings_of
+from neurdicom.cli.storage import ask_secret, catalog_options, pass_settings, run_with_documents
 from neurdicom.config import Settings
 from neurdicom.nodes.service import NodeService
 
@@ -17,7 +17,7 @@ ResultT = TypeVar("ResultT")
 @click.pass_context
 def node(context: click.Context, /, **options: Any) -> None:
     """Manage DICOM nodes: the peers to query, retrieve from and send to. A running server heeds it within seconds."""
-    context.obj = settings_of(options)
+    context.obj = options
 
 
 @node.command()
@@ -30,7 +30,7 @@ def node(context: click.Context, /, **options: Any) -> None:
 @click.option("--username", help="For it; the password is asked for, or read from standard input.")
 @click.option("--token", is_flag=True, help="Ask for its bearer token, or read that from standard input.")
 @click.option("--retrieve", help="C-MOVE (default) or C-GET, of a DIMSE node.")
-@click.pass_obj
+@pass_settings
 def add(settings: Settings, /, name: str, url: str | None, username: str | None, token: bool, **fields: object) -> None:
     """Add a node, DIMSE (--ae-title, --host, --port) or DICOMweb (--url)."""
     fields |= {"name": name, "protocol": "DICOMWEB" if url else "DIMSE", "url": url, "username": username}
@@ -44,7 +44,7 @@ def add(settings: Settings, /, name: str, url: str | None, username: str | None,
 
 
 @node.command("list")
-@click.pass_obj
+@pass_settings
 def list_nodes(settings: Settings) -> None:
     """List nodes: name, protocol, and where they are, separated by tabs."""
     for each in _run(settings, lambda nodes: nodes.list()):
@@ -54,7 +54,7 @@ def list_nodes(settings: Settings) -> None:
 
 @node.command()
 @click.argument("name")
-@click.pass_obj
+@pass_settings
 def remove(settings: Settings, name: str) -> None:
     """Forget a node."""
     _run(settings, lambda nodes: nodes.remove(name))

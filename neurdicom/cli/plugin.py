@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from functools import wraps
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import click
 
-from neurdicom.client import Client
-from neurdicom.errors import Invalid, NeurdicomError
+from neurdicom.cli.options import server_options
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
 from neurdicom.processing.run import FORMATS
@@ -19,7 +15,7 @@ from neurdicom.processing.run import FORMATS
 
 @click.group()
 def plugin() -> None:
-    """Make, pack and check plugins."""
+    """Make, check, pack and install plugins."""
 
 
 @plugin.command()
@@ -147,48 +143,37 @@ def check(
     context.exit(0 if report.ok else 1)
 
 
-def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--server` and `--token`; it gets an open client as its first argument."""
-
-    @click.option(
-        "--server", envvar="NEURDICOM_SERVER", default="http://localhost:8080", show_default=True, metavar="URL"
-    )
-    @click.option("--token", envvar="NEURDICOM_TOKEN", help="A bearer token (better: in the environment).")
-    @wraps(command)
-    def run(server: str, token: str | None, **given: Any) -> Any:
-        with Client(server, token) as client:
-            return command(client, **given)
-
-    return run
-
-
 @plugin.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@_server_options
-def install(client: Client, path: Path) -> None:
+@server_options
+def install(path: Path, server: str | None, token: str | None) -> None:
     """Install the plugin at PATH, a folder or an archive, on a running server; it replaces an older version."""
+    from neurdicom.cli.connection import connected
     from neurdicom.plugins.devtools.packing import packed
 
-    with packed(path) as package:
-        try:
-            installed = client.plugins.install(package)
-        except Invalid as error:  # the server's word; what was typed is right, and the status is 1
-            raise NeurdicomError(str(error)) from error
+    with packed(path) as package, connected(server, token) as client:
+        installed = client.plugins.install(package)
     click.echo(f"installed {installed['name']} {installed['version']} ({installed['id']})")
 
 
 @plugin.command("list")
-@_server_options
-def list_plugins(client: Client) -> None:
+@server_options
+def list_plugins(server: str | None, token: str | None) -> None:
     """List the plugins of a running server: id, name, version, kind and state, separated by tabs."""
-    for each in client.plugins.list():
-        click.echo("\t".join(str(each[field] or "") for field in ("id", "name", "version", "kind", "state")))
+    from neurdicom.cli.connection import connected
+
+    with connected(server, token) as client:
+        for each in client.plugins.list():
+            click.echo("\t".join(str(each[field] or "") for field in ("id", "name", "version", "kind", "state")))
 
 
 @plugin.command()
 @click.argument("id")
-@_server_options
-def remove(client: Client, id: str) -> None:
+@server_options
+def remove(id: str, server: str | None, token: str | None) -> None:
     """Remove the plugin of an ID from a running server."""
-    client.plugins.remove(id)
+    from neurdicom.cli.connection import connected
+
+    with connected(server, token) as client:
+        client.plugins.remove(id)
     click.echo(f"removed {id}")

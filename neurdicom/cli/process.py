@@ -1,27 +1,20 @@
 """`neurdicom process`: a plugin or a model on whatever is selected, as a job that is watched to its end."""
 
 import asyncio
-import json
-import signal
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from neurdicom.archive.selection import MANY
-from neurdicom.cli.console import JobBar, JobLines, JobView
-from neurdicom.cli.jobs import ProcessingJobs, ServerJobs
-from neurdicom.config import load_settings
-from neurdicom.errors import Invalid, NeurdicomError, Unavailable
-from neurdicom.plugins.params import convert_arguments
+from neurdicom.cli.endpoint import Endpoint, find_endpoint
+from neurdicom.cli.options import config_option, server_options
+from neurdicom.data_folder import require_data_folder
+from neurdicom.errors import Invalid
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.run import FORMATS
-
-#: Exit statuses: something failed; the job was cancelled.
-FAILED, CANCELLED = 1, 130
 
 
 @click.command()
@@ -50,12 +43,9 @@ FAILED, CANCELLED = 1, 130
 @click.option("--store", is_flag=True, help="Keep the results as DICOM instances.")
 @click.option("--no-cache", is_flag=True, help="Compute what was computed before, too.")
 @click.option("--dry-run", is_flag=True, help="Tell what the job would do.")
-@click.option("--server", envvar="NEURDICOM_SERVER", metavar="URL", help="A running server.")
-@click.option("--token", envvar="NEURDICOM_TOKEN", help="A token for it (better: in the environment).")
-@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), envvar="NEURDICOM_CONFIG")
-@click.option(
-    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of a stopped server instead."
-)
+@server_options
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder of a stopped server instead.")
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print each result, failure and the end as a line of JSON.")
 @click.pass_context
 def process(
@@ -75,13 +65,14 @@ def process(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run PLUGIN on what is selected, and watch the job. Ctrl-C cancels it; a second one leaves at once.
+    """Run a plugin or a model on what is selected, and watch the job.
+
+    PLUGIN is its id. Ctrl-C cancels the job; a second one leaves at once.
 
     The exit status is 0 when all went well, 1 when something failed, 2 when the request is wrong, 130 when the job was
     cancelled.
     """
-    if (server is None) == (data is None):
-        raise Invalid("--server or --data is expected: a running server, or the folder of a stopped one")
+    place = _place(context, server, token, data)
     tool_type: ToolType = "model" if is_model else "plugin"
     request: dict[str, Any] = {
         tool_type: tool,
@@ -93,68 +84,21 @@ def process(
     }
     request |= _selected(ids, filters, level, everything=everything)
     texts = _pairs(params, "param")
-    view = JobLines() if as_json else JobBar()
+    from neurdicom.cli.watch import run_job  # brings the client, and rich
 
-    async def run() -> int:
-        jobs = await _open(server, token, data, config)
-        try:
-            taken = await jobs.params(tool_type, tool)
-            return await _watch(jobs, request | {"params": convert_arguments(taken, texts, {})}, view)
-        finally:
-            await jobs.close()
-
-    context.exit(asyncio.run(run()))
+    context.exit(asyncio.run(run_job(place, config, (tool_type, tool), request, texts, as_json=as_json)))
 
 
-async def _open(server: str | None, token: str | None, data: Path | None, config: Path | None) -> ProcessingJobs:
-    if server is not None:
-        return ServerJobs(server, token)
-    from neurdicom.cli.folder_jobs import FolderJobs  # brings the whole server
-
-    return await FolderJobs.open(load_settings(config, data=data, dimse_port=0))
-
-
-async def _watch(jobs: ProcessingJobs, request: dict[str, Any], view: JobView) -> int:
-    job = await jobs.submit(request)
-    if request["dry_run"]:
-        click.echo(json.dumps(job))
-        return 0
-    loop = asyncio.get_running_loop()
-    watching = asyncio.current_task()
-    assert watching is not None
-    cancelling: list[asyncio.Task[None]] = []
-
-    async def cancel() -> None:
-        with suppress(NeurdicomError):  # the job may be over, and the server away: the stream tells
-            await jobs.cancel(job["id"])
-
-    def interrupted() -> None:
-        if cancelling:
-            watching.cancel()
-        else:
-            view.note("cancelling; once more leaves at once")
-            cancelling.append(loop.create_task(cancel()))
-
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    try:
-        with view:
-            async for event in jobs.follow(job["id"]):
-                view.take(event)
-                if event.type == "end":
-                    return _status(event.data)
-        raise Unavailable(f"the job {job['id']} is not told of any more")
-    except asyncio.CancelledError:
-        return CANCELLED
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        for task in cancelling:
-            task.cancel()
-
-
-def _status(job: Mapping[str, Any]) -> int:
-    if job["state"] == "cancelled":
-        return CANCELLED
-    return FAILED if job["failed"] or job["state"] == "failed" else 0
+def _place(context: click.Context, server: str | None, token: str | None, data: Path | None) -> Endpoint | Path:
+    """Choose the server or the folder: what is typed goes over the environment, that over what `login` kept."""
+    is_typed = context.get_parameter_source("server") is ParameterSource.COMMANDLINE
+    if data is not None and not is_typed:
+        require_data_folder(data)
+        return data
+    endpoint = find_endpoint(server, token)
+    if data is not None or endpoint is None:
+        raise Invalid("--server or --data is expected: a running server, or the folder of a stopped one")
+    return endpoint
 
 
 def _selected(

@@ -2,48 +2,39 @@
 
 import asyncio
 import json
+import logging
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from neurdicom import __version__
-from neurdicom.config import Settings, from_text, load_settings
+from neurdicom.cli.options import setting_options, settings_from
+from neurdicom.config import Settings, log_ignored_variables
+from neurdicom.data_folder import require_data_folder
 from neurdicom.logs import configure_logging
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+log = logging.getLogger(__name__)
 
-
-def setting_options(command: CommandT) -> CommandT:
-    """Give a command one option for each setting, and `--config` for the settings file."""
-    for each in reversed(fields(Settings)):
-        option = "--" + each.name.replace("_", "-")
-        help_text = each.metadata["help"]
-        if each.type is bool or isinstance(each.default, bool):
-            command = click.option(option, is_flag=True, default=None, help=help_text)(command)
-        else:
-            shown = str(each.default) if each.default != "" else "none"
-            text = f"{help_text}  [default: {shown}]"
-            command = click.option(option, default=None, metavar=each.name.upper(), help=text)(command)
-    file = click.Path(dir_okay=False, path_type=Path)
-    return click.option("--config", type=file, envvar="NEURDICOM_CONFIG", help="TOML file with settings.")(command)
-
-
-def settings_from(config: Path | None, given: dict[str, Any]) -> Settings:
-    """The settings from all sources, options converted to their types. Raises `Invalid`."""
-    options = {key: from_text(key, value) if isinstance(value, str) else value for key, value in given.items()}
-    return load_settings(config, **options)
+#: Settings that a reindex heeds.
+USED_BY_REINDEX = ("data", "mongodb_uri", "log_level", "log_format")
 
 
 @click.command()
 @setting_options
 def serve(config: Path | None, **given: Any) -> None:
-    """Run the server until SIGTERM or Ctrl-C."""
+    """Run the server until SIGTERM or Ctrl-C.
+
+    An option goes over its variable NEURDICOM_<OPTION> in the environment, that over the settings file, that over the
+    default. `neurdicom check-config`, with the same options, prints what comes of them.
+    """
     settings = settings_from(config, given)
     configure_logging(settings.log_level, settings.log_format)
+    log_ignored_variables()
     asyncio.run(run_server(settings))
 
 
@@ -55,6 +46,7 @@ async def run_server(settings: Settings, *, announce: Callable[[str], None] = cl
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: nothing is reloaded; settings are read at the start")
     server = Server(settings)
     await server.start()
     if (first := server.first_sign_in) is not None:
@@ -70,19 +62,32 @@ async def run_server(settings: Settings, *, announce: Callable[[str], None] = cl
 @click.command("check-config")
 @setting_options
 def check_config(config: Path | None, **given: Any) -> None:
-    """Print the settings that a server would run with, or what is wrong with them."""
+    """Print the settings that a server would run with, or what is wrong with them.
+
+    It reads what `neurdicom serve` reads: the same options, the environment and the settings file. It prints all
+    settings as JSON, starts nothing and makes no folder; variables NEURDICOM_… that are no settings are named on
+    standard error. The exit status is 2 when a setting is wrong.
+    """
     settings = asdict(settings_from(config, given))
+    log_ignored_variables()
     if settings["mongodb_uri"]:
         settings["mongodb_uri"] = "(set; not shown, since it may hold a password)"
     click.echo(json.dumps(settings, default=str, indent=2))
 
 
 @click.command()
-@setting_options
+@partial(setting_options, shown=USED_BY_REINDEX)
 def reindex(config: Path | None, **given: Any) -> None:
-    """Rebuild the catalog's DICOM part from the stored files; the server must be stopped."""
+    """Rebuild the catalog's DICOM part from the stored files.
+
+    The server must be stopped. Users, nodes, plugins and rules stay as they are in the catalog; those of a lost one
+    come back with a backup only. All options of `neurdicom serve` are taken, so that its command line can be used;
+    those below are heeded.
+    """
     from neurdicom.app import reindex_folder
 
     settings = settings_from(config, given)
     configure_logging(settings.log_level, settings.log_format)
+    log_ignored_variables()
+    require_data_folder(settings.data)
     click.echo(asyncio.run(reindex_folder(settings)))

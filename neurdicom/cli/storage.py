@@ -3,13 +3,15 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
 from neurdicom.catalog.documents import Documents
-from neurdicom.config import Settings, load_settings
+from neurdicom.cli.options import config_option, settings_from
+from neurdicom.config import Settings, log_ignored_variables
+from neurdicom.data_folder import make_data_folder, require_data_folder
 
 ResultT = TypeVar("ResultT")
 GroupT = TypeVar("GroupT", bound=Callable[..., Any])
@@ -18,18 +20,36 @@ GroupT = TypeVar("GroupT", bound=Callable[..., Any])
 def catalog_options(group: GroupT) -> GroupT:
     """Give a group the options that tell which catalog its commands are for; it takes them as `**options`."""
     options = (
-        click.option("--config", type=click.Path(dir_okay=False, path_type=Path), envvar="NEURDICOM_CONFIG"),
-        click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder of the server."),
-        click.option("--mongodb-uri", help="The server's MongoDB, where it has one."),
+        click.option("--data", metavar="DATA", help="Data folder of the server.  [default: neurdicom-data]"),
+        click.option("--mongodb-uri", metavar="MONGODB_URI", help="The server's MongoDB, where it has one."),
+        click.option("--create", is_flag=True, help="Make the data folder where there is none, before a first start."),
     )
     for option in reversed(options):
         group = option(group)
-    return group
+    return config_option(group)
+
+
+def pass_settings(command: Callable[..., ResultT]) -> Callable[..., ResultT]:
+    """Give a command of such a group the settings, as its first argument; its `--help` needs no data folder."""
+
+    @click.pass_obj
+    @wraps(command)
+    def run(options: dict[str, Any], /, **given: Any) -> ResultT:
+        return command(settings_of(options), **given)
+
+    return run
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
-    """Load the settings that `catalog_options` name. Raises `Invalid`."""
-    return load_settings(options.pop("config"), **options)
+    """Load the settings that `catalog_options` name. Raises `Invalid`, also where the folder is no data folder."""
+    create = options.pop("create")
+    settings = settings_from(options.pop("config"), options)
+    log_ignored_variables()
+    if create:
+        make_data_folder(settings.data)
+    elif not settings.mongodb_uri:
+        require_data_folder(settings.data)
+    return settings
 
 
 def run_with_documents(settings: Settings, work: Callable[[Documents], Awaitable[ResultT]]) -> ResultT:
@@ -38,8 +58,6 @@ def run_with_documents(settings: Settings, work: Callable[[Documents], Awaitable
     async def run() -> ResultT:
         from neurdicom.app import make_catalog  # brings the whole server, which `--help` need not wait for
 
-        if not settings.mongodb_uri:
-            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         catalog = make_catalog(settings)
         try:
             await catalog.open()

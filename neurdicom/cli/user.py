@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from neurdicom.catalog.documents import Documents
-from neurdicom.cli.storage import ask_secret, catalog_options, run_with_documents, settings_of
+from neurdicom.cli.storage import ask_secret, catalog_options, pass_settings, run_with_documents
 from neurdicom.config import Settings
 from neurdicom.security.access import Principal
 from neurdicom.security.users import UserService
@@ -21,8 +21,8 @@ _COMMAND_LINE = Principal(id="command-line", email="command line", is_admin=True
 @catalog_options
 @click.pass_context
 def user(context: click.Context, /, **options: Any) -> None:
-    """Manage users. A running server heeds the change within seconds."""
-    context.obj = settings_of(options)
+    """Manage users, and tokens for programs. A running server heeds the change within seconds."""
+    context.obj = options
 
 
 @user.command()
@@ -30,7 +30,7 @@ def user(context: click.Context, /, **options: Any) -> None:
 @click.option("--name", default="", help="First name.")
 @click.option("--surname", default="", help="Surname.")
 @click.option("--admin", is_flag=True, help="May manage users and plugins.")
-@click.pass_obj
+@pass_settings
 def add(settings: Settings, email: str, name: str, surname: str, admin: bool) -> None:
     """Add a user; the password is asked for, or read from standard input."""
     fields = {
@@ -46,7 +46,7 @@ def add(settings: Settings, email: str, name: str, surname: str, admin: bool) ->
 
 @user.command()
 @click.argument("email")
-@click.pass_obj
+@pass_settings
 def passwd(settings: Settings, email: str) -> None:
     """Change a password, asked for or read from standard input; the user's sessions end."""
     password = ask_secret("Password", confirm=True)
@@ -59,7 +59,7 @@ def passwd(settings: Settings, email: str) -> None:
 
 
 @user.command("list")
-@click.pass_obj
+@pass_settings
 def list_users(settings: Settings) -> None:
     """List users: address, role, name and id, separated by tabs."""
     for each in _run(settings, lambda users: users.list()):
@@ -71,7 +71,7 @@ def list_users(settings: Settings) -> None:
 @click.argument("email")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Until it expires; never by default.")
 @click.option("--revoke", is_flag=True, help="End all of the user's tokens and sessions instead.")
-@click.pass_obj
+@pass_settings
 def token(settings: Settings, email: str, days: float | None, revoke: bool) -> None:
     """Make a token for a program that acts as the user, and print it, this once."""
 

@@ -7,5 +7,6 @@ and httpx, and nothing else of this package: it is to be installed without the s
 from neurdicom.client.client import AsyncClient, Client
 from neurdicom.client.events import ServerSentEvent
 from neurdicom.client.instances import ToolOutput
+from neurdicom.client.protocol import ServerAway
 
-__all__ = ["AsyncClient", "Client", "ServerSentEvent", "ToolOutput"]
+__all__ = ["AsyncClient", "Client", "ServerAway", "ServerSentEvent", "ToolOutput"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from neurdicom.client.protocol import ApiResponse, JsonObject, error_of, not_neurdicom
+from neurdicom.client.protocol import ApiResponse, JsonObject, ServerAway, error_of, not_neurdicom
 from neurdicom.errors import Unavailable
 
 #: Seconds without an event after which the connection counts as lost; a job's stream has one every ten.
@@ -177,7 +177,7 @@ class EventStream:
             self._lost = now
         if now - self._lost > PATIENCE_SECONDS:
             reason = "it ends the stream" if self._problem is None else str(self._problem)
-            raise Unavailable(f"{url} does not answer any more: {reason}") from self._problem
+            raise ServerAway(f"{url} does not answer any more: {reason}") from self._problem
         delay = min(self._delay, _LONGEST_DELAY)
         self._delay = 2 * delay
         return delay

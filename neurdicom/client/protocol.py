@@ -1,7 +1,9 @@
 """Requests as values, and what their answers mean: no I/O."""
 
 import json
+import os
 import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -13,6 +15,11 @@ from neurdicom import errors
 from neurdicom.errors import Invalid, NeurdicomError, PeerFailed, TooManyAttempts, Unavailable
 
 ResultT = TypeVar("ResultT")
+
+
+class ServerAway(Unavailable):
+    """Nothing answers at a server's URL, or no NeurDICOM server does."""
+
 
 #: A JSON object, as the API answers it.
 JsonObject = dict[str, Any]
@@ -238,13 +245,21 @@ def _retry_after(response: ApiResponse) -> float | None:
     return float(text) if text.isascii() and text.isdecimal() else None
 
 
-def not_neurdicom(response: ApiResponse) -> Unavailable:
+def not_neurdicom(response: ApiResponse) -> ServerAway:
     """Make the error of an answer that no NeurDICOM server gives."""
     known = HTTPStatus._value2member_map_.get(response.status)
     status = f"{response.status} {known.phrase}" if isinstance(known, HTTPStatus) else str(response.status)
-    return Unavailable(f"{response.url} answers {status}; is it a NeurDICOM server?")
+    return ServerAway(f"{response.url} answers {status}; is it a NeurDICOM server?")
 
 
-def no_answer(url: str, error: Exception) -> Unavailable:
+def no_answer(url: str, error: Exception) -> ServerAway:
     """Make the error of a server that does not answer."""
-    return Unavailable(f"{url} does not answer: {str(error) or type(error).__name__}")
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            # asyncio and blocking sockets, and httpx over them, word the same failure differently
+            is_of_resolver = isinstance(cause, socket.gaierror)
+            reason = cause.strerror if is_of_resolver else os.strerror(cause.errno)
+            return ServerAway(f"{url} does not answer: {reason}")
+        cause = cause.__cause__ or cause.__context__
+    return ServerAway(f"{url} does not answer: {str(error) or type(error).__name__}")

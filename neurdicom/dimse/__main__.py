@@ -109,8 +109,8 @@ def main() -> None:
     """Run until the server ends; its arguments are two descriptors and the server's process id."""
     handover, connection, parent = map(int, sys.argv[1:])
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of the terminal; the server says when
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # those of a terminal go to all; the server says when
+        signal.signal(number, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # three for each association
     sys.modules.update(dict.fromkeys(_NOT_NEEDED))  # type: ignore[arg-type]

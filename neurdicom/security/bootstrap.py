@@ -15,7 +15,7 @@ FILE_NAME = "first-sign-in.json"
 class FirstSignIn:
     """What the first administrator signs in with.
 
-    The file holds it in the form that `POST /api/users/auth` takes: `curl --json @first-sign-in.json URL`.
+    The file holds it in the form that `POST /api/users/auth` takes.
     """
 
     email: str

@@ -1,13 +1,14 @@
 """Settings: their sources, each over the one before, and what is refused."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from neurdicom.config import Settings, load_settings
+from neurdicom.config import Settings, load_settings, log_ignored_variables
 from neurdicom.errors import Invalid
 
 
@@ -75,3 +76,43 @@ def test_check_config() -> None:
     assert "secret" not in done.stdout
     done = check_config("--port", "many")
     assert (done.returncode, done.stderr) == (2, "neurdicom: port is 'many'; an integer is expected\n")
+
+
+def test_what_kubernetes_adds_is_left_aside(caplog: pytest.LogCaptureFixture) -> None:
+    """A service called neurdicom, and one called neurdicom-dimse."""
+    environment = {
+        "NEURDICOM_PORT": "tcp://10.0.0.7:8080",
+        "NEURDICOM_SERVICE_HOST": "10.0.0.7",
+        "NEURDICOM_SERVICE_PORT": "8080",
+        "NEURDICOM_SERVICE_PORT_HTTP": "8080",
+        "NEURDICOM_PORT_8080_TCP": "tcp://10.0.0.7:8080",
+        "NEURDICOM_PORT_8080_TCP_ADDR": "10.0.0.7",
+        "NEURDICOM_PORT_8080_TCP_PORT": "8080",
+        "NEURDICOM_PORT_8080_TCP_PROTO": "tcp",
+        "NEURDICOM_DIMSE_PORT": "tcp://10.0.0.8:4242",
+        "NEURDICOM_DIMSE_SERVICE_HOST": "10.0.0.8",
+    }
+    settings = load_settings(environment=environment)
+    assert (settings.port, settings.dimse_port) == (8080, 0)
+    with caplog.at_level("INFO"):
+        log_ignored_variables(environment)
+    ((_, level, text),) = caplog.record_tuples
+    assert level == logging.INFO
+    assert all(name in text for name in environment)
+    with pytest.raises(Invalid, match="port is 'eighty'"):
+        load_settings(environment={"NEURDICOM_PORT": "eighty"})
+
+
+def test_unknown_variables_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    environment = {
+        "NEURDICOM_SERVER": "http://x",
+        "NEURDICOM_TOKEN": "x",
+        "NEURDICOM_PLUGIN_TIMEOUTS": "5",
+        "NEURDICOM_PORT": "81",
+    }
+    assert load_settings(environment=environment).port == 81
+    log_ignored_variables(environment)
+    ((_, level, text),) = caplog.record_tuples
+    assert (level, "NEURDICOM_PLUGIN_TIMEOUTS" in text, "NEURDICOM_TOKEN" in text) == (logging.WARNING, True, False)
+    with pytest.raises(Invalid, match="the command line"):
+        load_settings(environment={}, colour="red")

@@ -15,7 +15,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from tests.support.checkout import CHECKOUT
-from tests.support.server import Server
+from tests.support.server import Server, free_port
 
 
 def neurdicom(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -69,6 +69,34 @@ def test_one_server_for_one_folder(tmp_path: Path) -> None:
             assert done.returncode == 1
             assert f"in use by another NeurDICOM (process {first.process.pid})" in done.stderr
         assert first.client.get("/api/health").status_code == 200
+
+
+def test_sighup_and_strange_variables(tmp_path: Path) -> None:
+    """A signal that ends most programs, and variables of a client's shell, of Kubernetes and of nobody."""
+    server = Server(tmp_path / "data", "--dimse-port", str(free_port()))
+    server.variables = {
+        "NEURDICOM_SERVER": "http://localhost:8080",
+        "NEURDICOM_TOKEN": "x",
+        "NEURDICOM_DIMSE_PORT": "tcp://10.0.0.7:4242",
+        "NEURDICOM_POTR": "81",
+    }
+    with server:
+        lines = server.log.splitlines()
+        assert [line.split()[1] for line in lines if "NEURDICOM_POTR" in line] == ["WARNING"]
+        assert [line.split()[1] for line in lines if "NEURDICOM_DIMSE_PORT" in line and "POTR" not in line] == ["INFO"]
+        instance = store(server, "CT_small.dcm")
+        assert server.client.get(f"/api/instances/{instance}/image").status_code == 200
+        members = members_of_session(server.process.pid)
+        session = os.getsid(server.process.pid)
+        for process in members:
+            if os.getsid(process) == session:  # as a terminal does that is closed; workers have sessions of their own
+                os.kill(process, signal.SIGHUP)
+        until = time.monotonic() + 10
+        while "SIGHUP" not in server.log:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert server.client.get(f"/api/instances/{instance}/image?window_width=9&window_center=9").status_code == 200
+        assert members_of_session(server.process.pid) >= members
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

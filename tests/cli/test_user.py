@@ -18,7 +18,7 @@ def run(folder: Path, *arguments: str, text: str = "") -> Result:
 
 
 def added(folder: Path, email: str, *options: str) -> str:
-    result = run(folder, "add", email, *options, text=f"{PASSWORD}\n")
+    result = run(folder, "--create", "add", email, *options, text=f"{PASSWORD}\n")
     assert result.exit_code == 0, result.output
     return result.output
 

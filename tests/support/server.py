@@ -42,6 +42,8 @@ class Server:
         The server process.
     output : collections.deque of str
         The last lines that it printed.
+    variables : dict of str to str
+        Environment variables of our prefix that it gets; those of the tests' own environment are kept from it.
     dimse_port : int
         Its port for DIMSE, when it was made by `with_dimse`.
     """
@@ -52,6 +54,7 @@ class Server:
         self.data = data
         self.options = [*options] if auth else ["--no-auth", *options]
         self.output: deque[str] = deque(maxlen=2000)
+        self.variables: dict[str, str] = {}
 
     @classmethod
     def with_dimse(cls, data: Path, *options: str, auth: bool = False) -> Self:
@@ -71,7 +74,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
-            env=environment | {"PYTHONUNBUFFERED": "1"},
+            env=environment | {"PYTHONUNBUFFERED": "1"} | self.variables,
         )
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)

@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from neurdicom.errors import NotAvailable, NotInstalled, PluginFailed
+from neurdicom.installation import how_to_install
 from neurdicom.processing.dicom_output.capture import captures
 from neurdicom.processing.dicom_output.common_modules import Record
 from neurdicom.processing.dicom_output.datasets import returned_datasets
@@ -98,7 +99,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], Record], list[Dataset]]] = {
 
 def _need_highdicom(what: str) -> None:
     if importlib.util.find_spec("highdicom") is None:
-        raise NotInstalled(f"{what} is written with highdicom, which is not installed: pip install neurdicom[derived]")
+        raise NotInstalled(f"{what} is written with highdicom, which is not installed; {how_to_install('derived')}")
 
 
 def _write(ds: Dataset, path: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from neurdicom.errors import Invalid, Unavailable
+from neurdicom.installation import how_to_install
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -66,7 +67,7 @@ class Cluster:
             await asyncio.to_thread(importlib.import_module, "distributed")
         except ImportError as error:
             raise Invalid(
-                f"dask is {self.address!r}, and {error.name} is not installed: pip install 'neurdicom[dask]'",
+                f"dask is {self.address!r}, and {error.name} is not installed; {how_to_install('dask')}",
                 field="dask",
             ) from error
         _adopt_logging()

@@ -8,13 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from neurdicom.errors import Invalid, NotInstalled
+from neurdicom.installation import how_to_install
 
 try:
     import onnx
     from google.protobuf.message import DecodeError
 except ImportError as error:
     raise NotInstalled(
-        "models need onnx, which is not installed on this server: pip install 'neurdicom[models]'"
+        f"models need onnx, which is not installed on this server; {how_to_install('models')}"
     ) from error
 
 #: Most bytes of a protobuf message; weights of larger networks lie in external data.

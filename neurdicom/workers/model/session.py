@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import NotInstalled, PluginFailed
+from neurdicom.installation import how_to_install
 
 try:
     import onnxruntime
 except ImportError as error:
     raise NotInstalled(
-        "models need onnxruntime, which is not installed on this server: pip install 'neurdicom[models]'"
+        f"models need onnxruntime, which is not installed on this server; {how_to_install('models')}"
     ) from error
 
 Array = npt.NDArray[Any]

@@ -44,7 +44,7 @@ def test_without_the_extra_the_answer_says_what_to_install(tmp_path: Path, monke
                 assert (answer.status_code, answer.json()["code"]) == (501, "not_installed"), answer.text
             answer = site.install_model(package(convolution(seed=1), model_guid="other"))
             assert (answer.status_code, answer.json()["code"]) == (501, "not_installed"), answer.text
-            assert "pip install 'neurdicom[models]'" in answer.json()["detail"]
+            assert "pip install -e '.[models]'" in answer.json()["detail"]
             (model,) = site.client.get("/api/models").json()
             assert model["state"] == "ready"
             assert site.models == sorted([model["digest"], f"{model['digest']}.zip"])

@@ -1,0 +1,99 @@
+"""What commands cost before they do anything, their help, and the completion of a shell."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from neurdicom.cli.main import COMMANDS, main
+
+#: What brings the server, the pixels or the network.
+HEAVY = {"tornado", "numpy", "pydicom", "pynetdicom", "httpx", "rich", "sqlite3"}
+
+#: Seconds of CPU, user and system together.
+MOST_CPU = 0.15
+
+#: Groups and commands, each with `--help`.
+HELPS = [[], *([name] for name in COMMANDS), ["plugin", "check"], ["plugin", "install"], ["model", "check"]]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "neurdicom", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def test_no_help_brings_the_server() -> None:
+    script = f"""
+import json, sys
+from click.testing import CliRunner
+from neurdicom.cli.main import main
+found = {{}}
+for arguments in [["--version"], *([*each, "--help"] for each in {HELPS!r})]:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, (arguments, result.output)
+    found[" ".join(arguments)] = sorted({HEAVY!r} & sys.modules.keys())
+print(json.dumps(found))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert {name for name, brought in json.loads(done.stdout).items() if brought} == set(), done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("process", "--help")], ids=" ".join)
+def test_cpu(arguments: tuple[str, ...]) -> None:
+    took = []
+    for _ in range(3):  # a machine at its limits counts more for the same
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run(*arguments)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if took[-1] < MOST_CPU:
+            return
+    raise AssertionError(f"{arguments} took {took} s of CPU")
+
+
+def test_the_list_of_commands_fits_them() -> None:
+    context = click.Context(main)
+    for name, (_, line) in COMMANDS.items():
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert command.help is not None
+        assert command.help.replace("\n", " ").startswith(line.rstrip(".")), name
+
+
+def test_reindex_shows_what_it_uses() -> None:
+    shown = run("reindex", "--help").stdout
+    assert "--data" in shown and "--mongodb-uri" in shown
+    assert "--plugin-timeout" not in shown
+    assert "--plugin-timeout" in run("check-config", "--help").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion(shell: str, tmp_path: Path) -> None:
+    """What docs/commands.md says: the shell's script comes from the command, and asks it for the words."""
+    if shutil.which(shell) is None and shell == "bash":
+        pytest.skip("bash is not installed")
+    command = [sys.executable, "-m", "neurdicom"]
+
+    def asked(kind: str, words: str, count: int) -> str:
+        environment = os.environ | {"_NEURDICOM_COMPLETE": f"{shell}_{kind}", "COMP_WORDS": words}
+        script = "from neurdicom.cli.main import main; main(prog_name='neurdicom')"
+        done = subprocess.run(
+            [command[0], "-c", script],
+            env=environment | {"COMP_CWORD": str(count)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout
+
+    assert "_NEURDICOM_COMPLETE" in asked("source", "", 0)
+    assert "check-config" in asked("complete", "neurdicom che", 1)
+    assert "check" in asked("complete", "neurdicom plugin ch", 2)
+    assert "--server" in asked("complete", "neurdicom process --se", 2)
