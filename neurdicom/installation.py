@@ -13,7 +13,7 @@ _EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']""")
 def how_to_install(extra: str) -> str:
     """Say how an extra is added.
 
-    No index has NeurDICOM, so that `pip install neurdicom[...]` finds nothing: in a checkout the checkout is named,
+    No index has NeurDICOM, so that its name with an extra finds nothing there: in a checkout the checkout is named,
     elsewhere what the extra consists of.
 
     Parameters
