@@ -41,6 +41,7 @@ from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import KIND as PROCESS
 from neurdicom.processing.jobs import ProcessJobs, ProcessRunner
+from neurdicom.processing.modality import ModalityCheck
 from neurdicom.processing.resolve import Resolver
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.rules import RuleService
@@ -204,7 +205,7 @@ def compose_processing(
     """Make what runs plugins and models."""
     catalog, blobs = storage.catalog, storage.blobs
     dicom = DicomOutput(catalog, blobs, pool, archive.ingest, archive.remove, results)
-    process = ProcessService(Resolver(catalog, blobs, tools.by_type), executor, results, dicom)
+    process = ProcessService(Resolver(catalog, blobs, tools.by_type), executor, results, dicom, ModalityCheck(catalog))
     return ProcessingServices(process, results)
 
 

@@ -9,7 +9,7 @@ from neurdicom.app.components import Components, compose
 from neurdicom.app.storage import open_executor, open_storage
 from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
-from neurdicom.http import openapi
+from neurdicom.http import home, openapi
 from neurdicom.http.base import HttpContext
 from neurdicom.http.routing import RouteTable
 from neurdicom.http.server import ApiServer
@@ -26,7 +26,7 @@ GRACE_SECONDS = 25.0
 _GARBAGE_THRESHOLD = 20_000
 
 #: All routes, in the order in which they match and are described.
-ROUTES = RouteTable([*web.ROUTES, *dicomweb.ROUTES, *openapi.ROUTES])
+ROUTES = RouteTable([*web.ROUTES, *dicomweb.ROUTES, *openapi.ROUTES, *home.ROUTES])
 
 
 class Server:

@@ -108,9 +108,9 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
 
 
 def operation_id(method: str, path: str) -> str:
-    """Name an operation: `get_studies_by_id_series`."""
+    """Name an operation: `get_studies_by_id_series`; that of `/` is `get_home`."""
     path = re.sub(r"\{(\w+)\}", r"by_\1", path.removeprefix("/api/"))
-    return f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_')}"
+    return f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_') or 'home'}"
 
 
 def _responses(described: Operation, *, has_id: bool) -> dict[str, Any]:
@@ -150,13 +150,14 @@ def docs_page() -> tuple[str, str]:
     style, script, page = ((folder / name).read_text(encoding="utf-8") for name in ("docs.css", "docs.js", "docs.html"))
     page = page.replace("{{version}}", escape(__version__)).replace("{{style}}", style).replace("{{script}}", script)
     policy = (
-        f"default-src 'none'; style-src {_hash_source(style)}; script-src {_hash_source(script)}; "
+        f"default-src 'none'; style-src {hash_source(style)}; script-src {hash_source(script)}; "
         "connect-src 'self'; img-src blob: data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
     )
     return page, policy
 
 
-def _hash_source(text: str) -> str:
+def hash_source(text: str) -> str:
+    """Make the source expression of an inline style or script (CSP level 3, 2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

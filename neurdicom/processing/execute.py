@@ -14,6 +14,7 @@ from neurdicom.jobs.job import now
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.processing.dicom_output.files import DicomOutput
+from neurdicom.processing.modality import ModalityCheck
 from neurdicom.processing.resolve import Resolver
 from neurdicom.processing.result import KeptResult, representations_of
 from neurdicom.processing.result_store import ResultStore
@@ -209,13 +210,23 @@ class ProcessService:
         Keeps what was computed.
     dicom : DicomOutput
         Makes DICOM instances of results.
+    modalities : ModalityCheck
+        Warns of instances that a tool is not made for.
     """
 
-    def __init__(self, resolver: Resolver, executor: Executor, results: ResultStore, dicom: DicomOutput) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        executor: Executor,
+        results: ResultStore,
+        dicom: DicomOutput,
+        modalities: ModalityCheck,
+    ) -> None:
         self._resolver = resolver
         self._results = results
         self._cache = RunCache(results, resolver, executor)
         self._dicom = dicom
+        self._modalities = modalities
 
     def tool(self, tool_type: ToolType, id: str, digest: str | None = None) -> Tool:
         """Find the plugin or model of an id; see `ToolSet.tool`."""
@@ -262,6 +273,26 @@ class ProcessService:
                 if latest.id == run.id:
                     raise
                 run = latest
+
+    async def warning(self, request: RunRequest) -> str | None:
+        """Warn of a tool that runs on an instance of a modality which its META.json does not name; logs it once.
+
+        Parameters
+        ----------
+        request : RunRequest
+            Over an instance.
+
+        Returns
+        -------
+        str or None
+            One sentence in ASCII, without quotes; None where there is nothing to warn of.
+
+        Raises
+        ------
+        NotFound
+            There is no such instance, or no such tool.
+        """
+        return await self._modalities.warning(self.tool(request.tool_type, request.tool), request.entity)
 
     async def _run_to_dicom(self, run: ResolvedRun) -> RunResult:
         """Compute the exact values, make DICOM of them, and give that or the result in its format."""

@@ -187,7 +187,7 @@ class JobItems:
                 skipped["derived"] += len(instances)
                 continue
             for instance in instances:
-                if not (instance.get("rows") or _is_named(series, modalities)):
+                if not (instance.get("rows") or is_named(series, modalities)):
                     skipped["no_pixels"] += 1
                     continue
                 for each in _frames(instance, tool, frame):
@@ -214,7 +214,7 @@ class JobItems:
         return (await self._catalog.find(Query(level, conditions, limit=1))).total
 
     async def _has_pixels(self, series: Entity, modalities: frozenset[str]) -> bool:
-        if _is_named(series, modalities):
+        if is_named(series, modalities):
             return True
         of_it = AnyOf("series", (series["id"],))
         return bool(await self._total(Level.INSTANCE, (of_it, Between("rows", 1, None))))
@@ -266,7 +266,8 @@ def _fits(series: Mapping[str, Any], modalities: frozenset[str]) -> bool:
     return modality in modalities if modalities else modality not in _NO_IMAGES
 
 
-def _is_named(series: Mapping[str, Any], modalities: frozenset[str]) -> bool:
+def is_named(series: Mapping[str, Any], modalities: frozenset[str]) -> bool:
+    """Tell whether a series' modality is one of these."""
     return (series.get("modality") or "").upper() in modalities
 
 

@@ -71,7 +71,8 @@ _RESULT = {
         "What the plugin answered. `X-Shape` and `X-Dtype` describe the samples of an image; `X-Result-Json` is the "
         "JSON that a native plugin gave beside it, where it is short. With `store`, `X-Stored-Instances` has the SOP "
         "Instance UIDs of what was stored (the first 100 of them), `X-Stored-Count` how many they are, and `Location` "
-        "names the first. Several DICOM instances come as multipart/related. `X-Result-Id` is the "
+        "names the first. Several DICOM instances come as multipart/related. `Warning` tells of an instance whose "
+        "modality META.json does not name. `X-Result-Id` is the "
         "kept result, at /api/results; `X-Cache` is `hit` where it was computed before."
     ),
     "content": {
@@ -174,7 +175,10 @@ class ProcessByPluginHandler(ToolHandler):
         request = self._run_request(self.tool_type, tool, instance)
         known = frozenset() if request.store else known_validators(self)
         self.stops_with_client = not request.store
-        await send_result(self, await self.processing.run(request, known=known))
+        result = await self.processing.run(request, known=known)
+        if warning := await self.processing.warning(request):
+            self.set_header("Warning", f'299 neurdicom "{warning}"')
+        await send_result(self, result)
 
     def compute_etag(self) -> str | None:
         """Give no validator here: a kept result has one that needs no hash."""

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-PUBLIC = {("get", "/api/health"), ("post", "/api/users/auth")}
+PUBLIC = {("get", "/"), ("get", "/api/health"), ("post", "/api/users/auth")}
 ADMINISTRATORS = {
     ("post", "/api/rules"),
     ("put", "/api/rules/{id}"),

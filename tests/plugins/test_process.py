@@ -290,3 +290,18 @@ class Plugin:
     lines = log.read_text().split("\n")
     assert len([line for line in lines if line.startswith("begin")]) <= 4, "clients do not leave at one moment"
     assert [line for line in lines if line.startswith("end")] == ["end 8"]
+
+
+def test_another_modality_than_meta_json_names_is_a_warning(site: Site) -> None:
+    """The image is a CT."""
+    guid = "test.for-ct"
+    assert site.install(package(ECHO, plugin_guid=guid, modalities=["ct", "PT"])).status_code == 201
+    assert "Warning" not in site.run(guid).headers
+    assert site.install(package(ECHO, plugin_guid=guid, version="2", modalities="MR")).status_code == 200
+    expected = f'299 neurdicom "the plugin {guid} is made for MR, and this instance is CT"'
+    for _ in range(2):
+        answer = site.run(guid)
+        assert (answer.status_code, answer.headers["Warning"]) == (200, expected)
+    current = site.client.get(str(answer.url), headers={"If-None-Match": answer.headers["ETag"]})
+    assert (current.status_code, current.headers["Warning"]) == (304, expected)
+    assert site.server.log.count(f"WARNING neurdicom.processing.modality: the plugin {guid} is made for MR") == 1
