@@ -39,7 +39,7 @@ def steps(file: Path) -> None:
     layout = read_header(file).layout
     frame = load_stored(file, layout)
     picture, out = render(frame), aligned_doubles(frame.array.shape)
-    arguments = {"path": str(file), "layout": layout.as_dict(), "frame": 1, "format": "png"}
+    arguments = {"path": str(file), "layout": layout.to_document(), "frame": 1, "format": "png"}
     measured = {
         "load": lambda: load_stored(file, layout),
         "to double": lambda: to_double(frame, out=out),

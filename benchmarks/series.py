@@ -124,7 +124,7 @@ class Series:
         self.files = [folder / f"{number}.dcm" for number in range(slices)]
         for path, data in zip(self.files, ct_series(slices), strict=True):
             path.write_bytes(data)
-        self.layouts = [read_header(path).layout.as_dict() for path in self.files]
+        self.layouts = [read_header(path).layout.to_document() for path in self.files]
         self.places = [(layout["pixel_offset"], path) for layout, path in zip(self.layouts, self.files, strict=True)]
         self.library = compile_c(folder / "plugin.c", PLUGIN, "-shared", "-fPIC")
         self.loop = compile_c(folder / "loop.c", LOOP, "-ldl")

@@ -85,7 +85,7 @@ class BulkService:
         stored = dict(parse_qsl(element.get("BulkDataURI", "").partition("?")[2]))
         if "offset" not in stored or any(stored.get(name) != value for name, value in claims.items()):
             raise missing
-        layout, offset = Layout.from_dict(location.layout), int(stored["offset"])
+        layout, offset = Layout.from_document(location.layout), int(stored["offset"])
         if "length" in stored:
             places = [Fragment(offset, int(stored["length"]))]
         else:

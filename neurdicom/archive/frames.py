@@ -98,7 +98,7 @@ class FrameService:
         NotAvailable
             The frames can't be told apart, decoded, or given in this transfer syntax.
         """
-        layout, path = Layout.from_dict(location.layout), await self._blobs.path(location.blob.key)
+        layout, path = Layout.from_document(location.layout), await self._blobs.path(location.blob.key)
         if syntax == layout.transfer_syntax:
             key = location.blob.key
             opening = asyncio.ensure_future(asyncio.to_thread(_open, path, layout, frames, self._indexes.get(key)))

@@ -103,7 +103,7 @@ class QueryService:
             A key that can't be matched by its value; `field` is its tag.
         """
         read = read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime)
-        template = Template(level, read.asked, include, defaults=defaults)
+        template = Template(level, read.requested, include, defaults=defaults)
         # Long patterns take longer to compile than the event loop may be held.
         meets = await asyncio.to_thread(matcher, read.others, fuzzy=fuzzy) if read.others else matcher({})
         sought = _Search(self._catalog, level, read, template, meets)

@@ -78,7 +78,7 @@ class ImageOptions:
         if self.function is not None and self.function not in WINDOW_FUNCTIONS:
             raise Invalid(f"the window's function is {self.function!r}; {', '.join(WINDOW_FUNCTIONS)} are expected")
 
-    def as_arguments(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, Any]:
         """What a worker gets of them."""
         names = ("frame", "format", "window", "width", "height", "function", "region", "enlarge", "quality")
         return {name: getattr(self, name) for name in names}
@@ -149,7 +149,7 @@ class RenderService:
         """
         options.check()
         location, arguments = await self._arguments(instance, options.frame)
-        arguments |= options.as_arguments()
+        arguments |= options.to_wire()
         if location.edited:
             arguments["edits"] = await self._edits(location)
         return await self._pool.call(PIXELS, "image", arguments)

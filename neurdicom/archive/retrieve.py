@@ -115,7 +115,7 @@ class RetrieveService:
     async def _rewritten(self, location: Location, edits: list[Edit]) -> tuple[bytes, int]:
         path = await self._blobs.path(location.blob.key)
         try:
-            return await asyncio.to_thread(rewrite_header, path, Layout.from_dict(location.layout), edits)
+            return await asyncio.to_thread(rewrite_header, path, Layout.from_document(location.layout), edits)
         except FileNotFoundError as error:
             raise NotFound(f"the instance {location.instance!r} was deleted meanwhile") from error
 

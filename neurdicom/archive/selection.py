@@ -49,7 +49,7 @@ class Selection:
         return cls({level: (entity,)})
 
     @classmethod
-    def from_dict(cls, request: Mapping[str, Any], *, default: Level = Level.INSTANCE) -> "Selection":
+    def from_document(cls, request: Mapping[str, Any], *, default: Level = Level.INSTANCE) -> "Selection":
         """Read `patients`, `studies`, `series`, `instances` (lists of ids), or `level` and `filters`.
 
         Raises
@@ -74,8 +74,8 @@ class Selection:
         selection.conditions()
         return selection
 
-    def as_dict(self) -> dict[str, Any]:
-        """Write it as `from_dict` takes it."""
+    def to_document(self) -> dict[str, Any]:
+        """Write it as `from_document` takes it."""
         if self.level is None:
             return {NAME_OF[level]: list(ids) for level, ids in self.ids.items()}
         return {

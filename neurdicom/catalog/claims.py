@@ -37,12 +37,12 @@ class EntityClaims:
         return cls(ids, new.attributes)
 
     @classmethod
-    def from_json(cls, data: bytes) -> "EntityClaims":
-        """Read the claims that `to_json` wrote."""
+    def from_document(cls, data: bytes) -> "EntityClaims":
+        """Read the claims that `to_document` wrote."""
         stored = orjson.loads(data)
         return cls({Level(level): entity for level, entity in stored["ids"].items()}, stored["attributes"])
 
-    def to_json(self) -> bytes:
+    def to_document(self) -> bytes:
         """Write the ids, and the attributes above the instance's own level, which the instance itself keeps."""
         above = {
             field: value

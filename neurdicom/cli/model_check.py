@@ -32,7 +32,7 @@ class ModelCall:
         """Give the arguments of a worker's call."""
         return {
             "path": str(self.file.resolve()),
-            "layout": read_header(self.file).layout.as_dict(),
+            "layout": read_header(self.file).layout.to_document(),
             "frame": self.frame,
             "params": {} if self.threshold is None else {"threshold": self.threshold},
             "format": self.format,

@@ -133,7 +133,7 @@ def check(
     options = CheckOptions(inputs, form, output, timeout, memory, slow, sanitize, library, allow)
     report = asyncio.run(run_check(path, options, (lambda *_: None) if as_json else introduce_plugin))
     if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(report.to_document(), indent=2, ensure_ascii=False))
     else:
         if all(finding.check is not Check.LOAD for finding in report.findings):
             click.echo("It loads and unloads in a worker.")

@@ -67,13 +67,13 @@ class Layout:
     rescale_slope: float | None = None
     rescale_intercept: float | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_document(self) -> dict[str, Any]:
         """Give the fields as a JSON object."""
         return {name: getattr(self, name) for name in self.__slots__}  # asdict() takes ten times as long
 
     @classmethod
-    def from_dict(cls, layout: Mapping[str, Any]) -> Self:
-        """Build from `as_dict`'s object; unknown members, of a later version, are ignored."""
+    def from_document(cls, layout: Mapping[str, Any]) -> Self:
+        """Build from `to_document`'s object; unknown members, of a later version, are ignored."""
         names = cls.__slots__
         return cls(**{name: value for name, value in layout.items() if name in names})
 

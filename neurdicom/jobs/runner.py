@@ -87,10 +87,12 @@ class Backoff:
     longest: float = 300.0
     attempts: int = 6
 
-    def delay(self, attempt: int, asked: float | None = None, *, jitter: Callable[[], float] = random.random) -> float:
-        """Seconds to wait after the n-th attempt, from 1; at least as long as the node `asked` for, within an hour."""
+    def delay(
+        self, attempt: int, requested: float | None = None, *, jitter: Callable[[], float] = random.random
+    ) -> float:
+        """Compute seconds to wait after the n-th attempt, from 1; at least what the node `requested`, at most 3600."""
         delay = min(self.longest, self.first * self.factor ** (attempt - 1))
-        return max(delay * (0.75 + jitter() / 2), min(asked or 0.0, 3600.0))
+        return max(delay * (0.75 + jitter() / 2), min(requested or 0.0, 3600.0))
 
 
 @dataclass(frozen=True, slots=True)

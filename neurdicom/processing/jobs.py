@@ -221,7 +221,7 @@ class ProcessJobs:
         converted = self._process.convert(tool, {}, params)
         request = RunRequest(tool_type=tool_type, tool=id, params=converted, **options_of(given))
         default = Level.SERIES if tool.level == "series" else Level.INSTANCE
-        return request, Selection.from_dict(given, default=default)
+        return request, Selection.from_document(given, default=default)
 
     async def submit(
         self, request: RunRequest, selection: Selection, *, by: Principal, subject: str = "", rule: str | None = None
@@ -263,14 +263,14 @@ def _document(request: RunRequest, selection: Selection, tool: Tool, *, rule: st
     return {
         **replace(request, digest=tool.digest).to_document(),
         "version": tool.version,
-        **selection.as_dict(),
+        **selection.to_document(),
         **({} if rule is None else {"rule": rule}),
     }
 
 
 def _parse_document(document: Mapping[str, Any]) -> tuple[RunRequest, Selection]:
     """Read a document that `_document` wrote."""
-    return RunRequest.from_document(document), Selection.from_dict(document)
+    return RunRequest.from_document(document), Selection.from_document(document)
 
 
 def tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:

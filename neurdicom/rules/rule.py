@@ -98,7 +98,7 @@ def _selection(conditions: object) -> Selection:
     if not isinstance(conditions, dict):
         raise Invalid(f"conditions is {conditions!r:.80}; an object of filters is expected", field="conditions")
     try:
-        return Selection.from_dict({"level": "instances", "filters": conditions})
+        return Selection.from_document({"level": "instances", "filters": conditions})
     except Invalid as error:
         raise Invalid(str(error), field=f"conditions.{error.field}" if error.field else "conditions") from error
 

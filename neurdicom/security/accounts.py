@@ -56,7 +56,7 @@ class User:
         """Read what `Accounts` wrote."""
         return cls(**{name: document[name] for name in cls.__slots__})
 
-    def as_json(self) -> dict[str, Any]:
+    def to_api(self) -> dict[str, Any]:
         """What the API tells of the user."""
         hidden = ("password", "revision")
         return {name: value for name, value in asdict(self).items() if name not in hidden}

@@ -119,11 +119,11 @@ class UserService:
 
     async def list(self) -> list[dict[str, Any]]:
         """All users, by address."""
-        return [user.as_json() for user in await self._accounts.list()]
+        return [user.to_api() for user in await self._accounts.list()]
 
     async def get(self, user: str) -> dict[str, Any]:
         """One user by id. Raises `NotFound`."""
-        return (await self._get(user)).as_json()
+        return (await self._get(user)).to_api()
 
     async def describe(self, principal: Principal) -> dict[str, Any]:
         """The user behind a request, also without authentication."""
@@ -138,7 +138,7 @@ class UserService:
             password="",
             must_change_password=False,
             created=_now(),
-        ).as_json()
+        ).to_api()
 
     async def add(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Make a user from `email`, `password` and optionally `name`, `surname`, `is_admin`.
@@ -154,7 +154,7 @@ class UserService:
         for field in ("email", "password"):
             if field not in values:
                 raise Invalid(f"{field} is missing", field=field)
-        return (await self._add(values)).as_json()
+        return (await self._add(values)).to_api()
 
     async def change(self, user: str, fields: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
         """Change an account.
@@ -189,7 +189,7 @@ class UserService:
                 await self._drop_first(before)
             self.authenticator.forget()
         _log.info("%s changed %s of user %s", by.email, ", ".join(sorted(values)) or "nothing", after.email)
-        return after.as_json()
+        return after.to_api()
 
     async def remove(self, user: str, *, by: Principal) -> None:
         """Delete a user with all tokens. Raises `NotFound`, or `Conflict` for the last administrator."""
@@ -209,7 +209,7 @@ class UserService:
         user = await self._accounts.find_by_email(check_email(email))
         if user is None:
             raise NotFound(f"there is no user {email}")
-        return user.as_json()
+        return user.to_api()
 
     async def make_token(self, user: str, *, lifetime: float | None) -> str:
         """Make a token for a program. Seconds, or None for one that lasts until it is revoked."""

@@ -127,7 +127,7 @@ class SignInHandler(_UserHandler):
                 "token": signed_in.token,
                 "token_type": "Bearer",
                 "expires": datetime.fromtimestamp(signed_in.expires, UTC).isoformat(timespec="seconds"),
-                "user": signed_in.user.as_json(),
+                "user": signed_in.user.to_api(),
             }
         )
 

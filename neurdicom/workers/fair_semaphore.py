@@ -14,7 +14,7 @@ class _Waiter:
     """Caller that waits for a place."""
 
     fairness: str
-    turn: asyncio.Future[None]
+    permit: asyncio.Future[None]
     priority: Priority = Priority.BACKGROUND
     is_batchable: bool = False
 
@@ -40,7 +40,7 @@ class FairSemaphore:
         self._waiting.append(waiter)
         self._admit()
         try:
-            await waiter.turn
+            await waiter.permit
             yield
         finally:
             if not self._waiting.remove(waiter):  # it has had its turn
@@ -51,5 +51,5 @@ class FairSemaphore:
         while self._waiting and self._taken < max(1, self._places()):
             self._taken += 1
             waiter = self._waiting.pop()
-            if not waiter.turn.done():
-                waiter.turn.set_result(None)
+            if not waiter.permit.done():
+                waiter.permit.set_result(None)

@@ -76,8 +76,10 @@ class Plugin:
 
 
 def positions(is_finite: np.ndarray) -> np.ndarray:
-    """Row and column of each pixel that counts, the longer side of the image being as wide as evenly spread values of
-    standard deviation 1. Shape (pixels, 2)."""
+    """Give row and column of each pixel that counts, shape (pixels, 2).
+
+    The longer side of the image is as wide as evenly spread values of standard deviation 1.
+    """
     return np.argwhere(is_finite) / max(is_finite.shape) * np.sqrt(12.0)
 
 

@@ -81,7 +81,7 @@ def test_completion(shell: str, tmp_path: Path) -> None:
         pytest.skip("bash is not installed")
     command = [sys.executable, "-m", "neurdicom"]
 
-    def asked(kind: str, words: str, count: int) -> str:
+    def printed(kind: str, words: str, count: int) -> str:
         environment = os.environ | {"_NEURDICOM_COMPLETE": f"{shell}_{kind}", "COMP_WORDS": words}
         script = "from neurdicom.cli.main import main; main(prog_name='neurdicom')"
         done = subprocess.run(
@@ -93,7 +93,7 @@ def test_completion(shell: str, tmp_path: Path) -> None:
         )
         return done.stdout
 
-    assert "_NEURDICOM_COMPLETE" in asked("source", "", 0)
-    assert "check-config" in asked("complete", "neurdicom che", 1)
-    assert "check" in asked("complete", "neurdicom plugin ch", 2)
-    assert "--server" in asked("complete", "neurdicom process --se", 2)
+    assert "_NEURDICOM_COMPLETE" in printed("source", "", 0)
+    assert "check-config" in printed("complete", "neurdicom che", 1)
+    assert "check" in printed("complete", "neurdicom plugin ch", 2)
+    assert "--server" in printed("complete", "neurdicom process --se", 2)

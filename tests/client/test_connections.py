@@ -37,7 +37,7 @@ def stream(request: Request, *parts: str) -> None:
         request.wfile.write(f"{len(part.encode()):x}\r\n{part}\r\n".encode())
 
 
-def in_turn(*behaviours: Callable[[Request], None]) -> Callable[[Request], None]:
+def successively(*behaviours: Callable[[Request], None]) -> Callable[[Request], None]:
     """Behave otherwise at each request; the last behaviour stays."""
     left = list(behaviours)
     return lambda request: (left.pop(0) if len(left) > 1 else left[0])(request)
@@ -69,14 +69,14 @@ def test_a_stream_that_breaks_in_the_middle(faulty: FaultyServer, do: Caller) ->
 
 
 def test_waiting_survives_it_too(faulty: FaultyServer, do: Caller) -> None:
-    faulty.behaviour = in_turn(Request.cut, lambda request: stream(request, END, ""))
+    faulty.behaviour = successively(Request.cut, lambda request: stream(request, END, ""))
     assert do(base(faulty), lambda client: client.jobs.wait("1")) == {"state": "done"}
     assert faulty.requests == ["GET /api/jobs/1/events?items=none"] * 2
 
 
 def test_a_job_that_is_forgotten(faulty: FaultyServer, do: Caller) -> None:
     gone = b'{"status": 404, "detail": "there is no job 1", "code": "not_found"}'
-    faulty.behaviour = in_turn(
+    faulty.behaviour = successively(
         lambda request: stream(request, EVENT.format(1, 1), ""),
         lambda request: request.answer(404, gone, "application/problem+json"),
     )
@@ -120,7 +120,7 @@ def test_a_token_stays_with_its_server(faulty: FaultyServer, do: Caller) -> None
     """A page's Link leads to the same server, whatever host it names, and redirects are not followed."""
     with FaultyServer() as other:
         elsewhere = {"Link": f'<{base(other)}/api/plugins?offset=1>; rel="next"'}
-        faulty.behaviour = in_turn(
+        faulty.behaviour = successively(
             lambda request: request.answer_json([{"id": "1"}], **elsewhere),
             lambda request: request.answer_json([{"id": "2"}]),
         )

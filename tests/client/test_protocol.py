@@ -42,7 +42,7 @@ def test_a_code_that_is_not_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "content_type", "told"),
+    ("status", "body", "content_type", "expected"),
     [
         (404, b"<h1>Not here</h1>", "text/html", "404 Not Found"),
         (502, b"", "text/plain", "502 Bad Gateway"),
@@ -55,11 +55,11 @@ def test_a_code_that_is_not_known() -> None:
         (200, "yes", "application/json", "200 OK"),
     ],
 )
-def test_answers_of_other_servers(status: int, body: Any, content_type: str, told: str) -> None:
+def test_answers_of_other_servers(status: int, body: Any, content_type: str, expected: str) -> None:
     request = ApiRequest("GET", "/api/jobs/1", read_object)
     with pytest.raises(errors.Unavailable) as raised:
         request.interpret(response(status, body, content_type))
-    assert told in str(raised.value)
+    assert expected in str(raised.value)
     assert str(raised.value).startswith(URL)
     assert str(raised.value).endswith("; is it a NeurDICOM server?")
 

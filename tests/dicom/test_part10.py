@@ -105,7 +105,7 @@ def test_reads_attributes_layout_and_ids_in_each_syntax(read: Read, syntax: str)
     assert layout.pixel_offset is not None
     assert layout.header_end == layout.pixel_offset - (8 if syntax == IMPLICIT else 12)
     assert len(whole) == layout.pixel_offset + 12
-    assert Layout.from_dict(orjson.loads(orjson.dumps(layout.as_dict()))) == layout
+    assert Layout.from_document(orjson.loads(orjson.dumps(layout.to_document()))) == layout
     patient, *uids = header.ids
     assert uids == ["1.2.3", "1.2.3.4", "1.2.3.4.5"]
     assert len(patient) == 32

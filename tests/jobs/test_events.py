@@ -28,7 +28,7 @@ def site(server: Server) -> Client:
     return Client(server.client)
 
 
-def told(events: list[Event]) -> list[tuple[str, str]]:
+def item_events(events: list[Event]) -> list[tuple[str, str]]:
     """Type and instance of the events of items."""
     return [(each.type, each.data["instance"]) for each in events if each.type in ("result", "failure")]
 
@@ -46,7 +46,7 @@ def test_from_the_beginning_to_the_end(site: Client, tmp_path: Path) -> None:
         rest = list(events)
     assert rest[-1].type == "end"
     assert rest[-1].data == site.job(job)
-    assert sorted(told(rest)) == sorted(("failure" if id == ids[2] else "result", id) for id in ids)
+    assert sorted(item_events(rest)) == sorted(("failure" if id == ids[2] else "result", id) for id in ids)
     assert [each.id for each in rest if each.type in ("result", "failure")] == [str(n) for n in range(1, 8)]
     assert next(each for each in rest if each.type == "failure").data["error"]["code"] == "plugin_failed"
     stands = [each.data["done"] + each.data["failed"] for each in rest if each.type == "progress"]
@@ -63,19 +63,19 @@ def test_a_reconnect_misses_nothing(site: Client, tmp_path: Path) -> None:
     job = site.process("series", uid, log=log, bad=[5])
     site.ended(job)
     whole = all_events(site.http, job)
-    assert len(told(whole)) == 250
+    assert len(item_events(whole)) == 250
     for last in ("1", "99", "100", "101", "249", "250", "999999"):
         again = all_events(site.http, job, last)
-        assert told(again) == told(whole)[int(last) :], last
+        assert item_events(again) == item_events(whole)[int(last) :], last
         assert again[-1] == whole[-1]
     end = whole[-1].id
     answer = site.http.get(f"/api/jobs/{job}/events", headers={"Last-Event-ID": end})
     assert (answer.status_code, answer.content) == (204, b""), "the client knows the end"
-    assert told(all_events(site.http, job, params={"items": "none"})) == []
+    assert item_events(all_events(site.http, job, params={"items": "none"})) == []
 
     assert site.http.post(f"/api/jobs/{job}/retry").status_code == 202
     after = all_events(site.http, job, end)
-    assert [kind for kind, _ in told(after)] == ["failure"], "what ran again after the end"
+    assert [kind for kind, _ in item_events(after)] == ["failure"], "what ran again after the end"
     assert (after[-1].type, after[-1].id) == ("end", "251-end")
 
 

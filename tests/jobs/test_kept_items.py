@@ -19,7 +19,7 @@ from tests.support.catalogs import Opener, opened, run
 from tests.support.job_service import ANN, BOB, Worker, ended, job_leases, leftovers, service, until_no, when
 
 
-class Keeper(Worker):
+class KeepingWorker(Worker):
     """Keeps its items, and a result of each."""
 
     keeps_items = True
@@ -45,7 +45,7 @@ def test_results_of_a_large_job(opener: Opener) -> None:
     total = LOG_PAGE + CHUNK + 7
 
     async def test(catalog: Catalog) -> None:
-        worker = Keeper(lambda item, attempt: ("odd", False) if int(item) % 1000 == 1 else None)
+        worker = KeepingWorker(lambda item, attempt: ("odd", False) if int(item) % 1000 == 1 else None)
         async with service(catalog, worker) as jobs:
             job = await ended(jobs, await jobs.submit("work", {"count": total}, by=ANN))
             assert (job.done, job.failed, job.finished_count) == (total - 3, 3, total)
@@ -72,7 +72,7 @@ def test_what_failed_is_run_again(opener: Opener) -> None:
     bad = {"3", "700"}
 
     async def test(catalog: Catalog) -> None:
-        worker = Keeper(lambda item, attempt: ("bad", False) if item in bad else None)
+        worker = KeepingWorker(lambda item, attempt: ("bad", False) if item in bad else None)
         async with service(catalog, worker) as jobs:
             job = await ended(jobs, await jobs.submit("work", {"count": 800}, by=ANN))
             assert (job.done, job.failed) == (798, 2)
@@ -102,7 +102,7 @@ def test_a_retry_that_a_crash_interrupts(opener: Opener) -> None:
     """The lease is there, and the record says nothing yet; or the record does, and nothing has run."""
 
     async def test(catalog: Catalog) -> None:
-        worker = Keeper(lambda item, attempt: ("bad", False) if attempt == 1 else None)
+        worker = KeepingWorker(lambda item, attempt: ("bad", False) if attempt == 1 else None)
         async with service(catalog, worker, owner="me") as jobs:
             job = await ended(jobs, await jobs.submit("work", {"count": 3}, by=ANN))
             await until_no(catalog, job_leases)
@@ -123,7 +123,7 @@ def test_a_retry_that_a_crash_interrupts(opener: Opener) -> None:
 
 def test_cancelled_and_gone_on_with(opener: Opener) -> None:
     async def test(catalog: Catalog) -> None:
-        worker = Keeper(seconds=0.005)
+        worker = KeepingWorker(seconds=0.005)
         async with service(catalog, worker) as jobs:
             job = await jobs.submit("work", {"count": 300}, by=ANN)
             await when(jobs, job, lambda now: now.done > 5)
@@ -142,8 +142,8 @@ def test_a_job_that_another_server_runs_is_followed(opener: Opener, monkeypatch:
     monkeypatch.setattr(service_module, "WATCH_SECONDS", 0.05)
 
     async def test(catalog: Catalog) -> None:
-        async with opened(opener) as other, service(catalog, Keeper(seconds=0.002)) as one:
-            idle = Keeper()
+        async with opened(opener) as other, service(catalog, KeepingWorker(seconds=0.002)) as one:
+            idle = KeepingWorker()
             idle.gate.clear()
             async with service(other, idle) as two:
                 job = await one.submit("work", {"count": 400}, by=ANN)
@@ -167,7 +167,7 @@ async def _follow(jobs: Any, job: str) -> tuple[list[str], Job]:
 
 def test_rate_and_time_left(opener: Opener) -> None:
     async def test(catalog: Catalog) -> None:
-        async with service(catalog, Keeper(seconds=0.01)) as jobs:
+        async with service(catalog, KeepingWorker(seconds=0.01)) as jobs:
             job = await jobs.submit("work", {"count": 5000}, by=ANN)
             going = await when(jobs, job, lambda now: bool(now.rate))
             assert going.rate is not None
@@ -211,7 +211,7 @@ def test_job_classes_do_not_wait_for_each_other() -> None:
 
 def test_a_follower_of_a_job_that_goes(opener: Opener) -> None:
     async def test(catalog: Catalog) -> None:
-        async with service(catalog, Keeper()) as jobs:
+        async with service(catalog, KeepingWorker()) as jobs:
             with pytest.raises(NotFound):
                 await anext(aiter(jobs.events.follow("nothing")))
             job = await ended(jobs, await jobs.submit("work", {"count": 1}, by=ANN))

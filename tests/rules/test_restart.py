@@ -45,7 +45,7 @@ def test_killed_before_a_series_is_stable(options: list[str], tmp_path: Path) ->
     with Server(tmp_path / "data", *options, "--stable-seconds", "0.5") as server:
         here = Client(server.client)
         told = here.ran(rule, 3)
-        here.settled()
+        here.wait_until_idle()
         assert told["runs_count"] == 3
         assert sorted(run["job"] for run in told["runs"]) == sorted(jobs_of(here, rule)), "a job for each series"
         assert [run["done"] for run in sorted(told["runs"], key=lambda run: run["series"])] == [2, 1, 1]

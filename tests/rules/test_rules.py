@@ -21,7 +21,7 @@ def test_a_stable_series_is_run_once_with_all_its_instances(here: Client, note: 
     series = f"/api/series/{uid(1).rpartition('.')[0]}"
     assert here.http.get(series).json()["is_stable"] is False
     told = here.ran(rule)
-    here.settled()
+    here.wait_until_idle()
     assert here.http.get(series).json()["is_stable"] is True
     assert sorted(note.read_text().split()) == [uid(number) for number in range(1, 6)]
     assert (told["name"], told["runs_count"], told["problem"]) == ("All OT", 1, None)
@@ -54,7 +54,7 @@ def test_more_instances_make_it_run_again_and_duplicates_do_not(here: Client, no
     here.store(dicom_file(2))
     here.ran(rule, 2)
     here.store(dicom_file(1), dicom_file(2))
-    here.settled()
+    here.wait_until_idle()
     told = here.get(rule)
     mine = [run for run in told["runs"] if ".9.1." in run["series"]]
     assert len(mine) == 2
@@ -125,7 +125,7 @@ def test_a_series_that_is_deleted_before_it_is_stable(here: Client) -> None:
     rule = here.rule({"modality": "OT"})
     here.store(dicom_file(1))
     assert here.http.delete(f"/api/series/{uid(1).rpartition('.')[0]}").status_code == 204
-    here.settled()
+    here.wait_until_idle()
     assert [run for run in here.get(rule)["runs"] if ".9.1." in run["series"]] == []
 
 
@@ -134,10 +134,10 @@ def test_what_a_rule_stores_sets_off_none(here: Client) -> None:
     rule = here.rule({}, action={"plugin": PLUGIN, "store": True})
     here.store(dicom_file(1, Modality="MR"))
     here.ran(rule)
-    here.settled()
+    here.wait_until_idle()
     told = here.ran(rule, 2)
     assert len([run for run in told["runs"] if ".9.1." in run["series"]]) == 1
-    assert told["runs_count"] == 2, "the other is that of `settled`"
+    assert told["runs_count"] == 2, "the other is that of `wait_until_idle`"
     series = here.http.get("/api/series", params={"study_instance_uid": "1.2.826.0.1.3680043.10.1595.9.1"}).json()
     assert len(series) == 2, "the result was stored"
 

@@ -39,7 +39,7 @@ def test_sign_in_and_out(tmp_path: Path) -> None:
         async with open_users(tmp_path) as users:
             user = await add(users, name=" Ann ", surname="Müller")
             signed_in = await users.sign_in("  ANN@example.org", PASSWORD, address=HERE)
-            assert signed_in.user.as_json() == user
+            assert signed_in.user.to_api() == user
             assert user["name"] == "Ann" and user["is_admin"] is False and "password" not in user
             principal = await who(users, signed_in.token)
             assert principal is not None and principal.id == user["id"] and not principal.is_admin

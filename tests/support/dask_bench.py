@@ -90,7 +90,7 @@ def layout_of(path: Path) -> dict[str, Any]:
     """Where an image's pixels lie."""
     data = path.read_bytes()
     with path.open("rb") as file:
-        return read_header(file.fileno(), data[:65536], len(data)).layout.as_dict()
+        return read_header(file.fileno(), data[:65536], len(data)).layout.to_document()
 
 
 def elsewhere(image: Input) -> tuple[Input, int]:

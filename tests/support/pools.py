@@ -62,4 +62,4 @@ class Pool:
 
 
 def arguments_of(path: Path) -> dict[str, Any]:
-    return {"path": str(path), "layout": read_header(path).layout.as_dict()}
+    return {"path": str(path), "layout": read_header(path).layout.to_document()}

@@ -72,7 +72,7 @@ class Client:
             rule, lambda now: now["runs_count"] >= times and all(run["state"] in over for run in now["runs"])
         )
 
-    def settled(self) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until what was stored so far has been dealt with: a series that comes now is, after all of it."""
         last = self.rule({"patient_id": "LAST"})
         number = time.time_ns() % 10**12

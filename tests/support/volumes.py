@@ -38,7 +38,7 @@ def inputs_of(folder: Path, files: Sequence[Dataset | Path]) -> tuple[Input, ...
         header = read_header(path)
         known = {name: header.attributes.get(name) for name in FIELDS if name != "series"}
         known["series"] = header.attributes["series_instance_uid"]
-        made.append(Input(header.ids[3], str(path), "", header.layout.as_dict(), None, (), known))
+        made.append(Input(header.ids[3], str(path), "", header.layout.to_document(), None, (), known))
     return tuple(made)
 
 

@@ -83,11 +83,11 @@ def test_what_a_schema_allows_is_read(path: str, method: str, query: tuple[Param
 def read_job_request(body: Mapping[str, Any]) -> None:
     tool_of(body)
     options_of(body)
-    Selection.from_dict(body)
+    Selection.from_document(body)
 
 
 def read_rule(body: Mapping[str, Any]) -> None:
-    Selection.from_dict({"level": "instances", "filters": body["conditions"]})
+    Selection.from_document({"level": "instances", "filters": body["conditions"]})
     tool_of(body["action"])
     options_of(body["action"])
 

@@ -94,5 +94,5 @@ def new_instance(header: Header, ref: BlobRef, received: datetime) -> NewInstanc
         header.json,
         ref,
         received.isoformat(timespec="microseconds"),
-        header.layout.as_dict(),
+        header.layout.to_document(),
     )

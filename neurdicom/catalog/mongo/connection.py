@@ -65,7 +65,7 @@ class MongoConnection:
         database = named.with_options(write_concern=WriteConcern(w="majority" if offered else 1, j=True))
         outdated = await schema.prepare(database)
         units = Units(self._client, database, transactions=transactions, recover=writer.recover)
-        await units.settled()
+        await units.finish_left_over()
         if outdated:
             await writer.rebuild(Unit(database, None))
             await schema.finished(database)

@@ -144,7 +144,7 @@ async def _renewed(unit: Unit, level: Level, entity: str, earlier: Document | No
         header = await unit.one("headers", source * MAX_PARTS)
         if header is None:
             raise LookupError(f"the {level} {entity} has no header of arrival {source}")
-        claims = EntityClaims.from_json(zlib.decompress(header["origin"]))
+        claims = EntityClaims.from_document(zlib.decompress(header["origin"]))
         attributes = claims.at(level)
         parent = await make(unit, level.parent, claims, source) if level.parent else None
     shown = with_edits(attributes, await edits_of(unit, level, entity))

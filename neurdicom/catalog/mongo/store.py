@@ -213,5 +213,5 @@ def _packed(number: int, new: NewInstance, claims: EntityClaims) -> list[Documen
     if len(pieces) > MAX_PARTS:
         raise TooLarge(f"the header of {new.instance} has {len(new.header)} bytes")
     parts: list[Document] = [{"_id": number * MAX_PARTS + n, "data": piece} for n, piece in enumerate(pieces)]
-    parts[0]["origin"] = zlib.compress(claims.to_json(), 1)
+    parts[0]["origin"] = zlib.compress(claims.to_document(), 1)
     return parts

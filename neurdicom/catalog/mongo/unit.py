@@ -155,7 +155,7 @@ class Units:
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    async def settled(self) -> None:
+    async def finish_left_over(self) -> None:
         """Finish what an earlier process, or a write that failed, has left."""
         async with self._lock:
             await self._settle()

@@ -71,7 +71,7 @@ class Writer:
         values = (*own, to_json(attributes), *sort_values(Level.INSTANCE, attributes))
         self._db.execute(f"INSERT INTO instance VALUES ({_marks(values)})", values)
         add_keys(self._db, Level.INSTANCE, pk, attributes)
-        packed = zlib.compress(new.header, _COMPRESSION), zlib.compress(claims.to_json(), _COMPRESSION)
+        packed = zlib.compress(new.header, _COMPRESSION), zlib.compress(claims.to_document(), _COMPRESSION)
         self._db.execute("INSERT INTO header VALUES (?, ?, ?)", (pk, *packed))
         # A reindex may find a blob again that was to be deleted: it is in use now.
         self._db.execute("DELETE FROM garbage WHERE key = ?", (blob.key,))
@@ -189,7 +189,7 @@ class Writer:
         if source == earlier:
             return
         packed = self._db.execute("SELECT origin FROM header WHERE pk = ?", (source,)).fetchone()[0]
-        claims = EntityClaims.from_json(zlib.decompress(packed))
+        claims = EntityClaims.from_document(zlib.decompress(packed))
         self._db.execute(f"UPDATE {level} SET source = ? WHERE pk = ?", (source, pk))
         self._show(level, pk, with_edits(claims.at(level), edits_of(self._db, level, entity)))
         if level.parent:

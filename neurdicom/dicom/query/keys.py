@@ -47,7 +47,7 @@ class Keys:
         UIDs of levels below: an entity matches that holds one of them.
     others : dict
         Matching keys (tag to element) that the catalog does not know; `dicom.query.matching` checks them on headers.
-    asked : dict
+    requested : dict
         All keys, tag to element: what is to be returned.
     ignored : list of str
         Tags of matching keys that are not supported.
@@ -56,7 +56,7 @@ class Keys:
     conditions: list[Condition] = field(default_factory=list)
     within: dict[Level, list[str]] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
-    asked: dict[str, Any] = field(default_factory=dict)
+    requested: dict[str, Any] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
 
 
@@ -83,7 +83,7 @@ def read_keys(level: Level, dataset: Mapping[str, Any], *, fuzzy: bool = False, 
     for tag, element in dataset.items():
         if tag in _ABOUT_QUERY:
             continue
-        keys.asked[tag] = element
+        keys.requested[tag] = element
         if is_matching(tag, element):
             _add(keys, level, tag, element, fuzzy=fuzzy)
         elif element.get("InlineBinary"):

@@ -173,7 +173,7 @@ class Template:
     ----------
     level : Level
         What is listed.
-    asked : Mapping[str, Any]
+    requested : Mapping[str, Any]
         The keys of the query, tag to element; a sequence's item names what is wanted of it.
     include : "all" or collection of str
         Tags to return besides.
@@ -190,10 +190,12 @@ class Template:
         Some of it is only in the header of a stored instance.
     """
 
-    def __init__(self, level: Level, asked: Mapping[str, Any], include: Include = (), *, defaults: bool = True) -> None:
+    def __init__(
+        self, level: Level, requested: Mapping[str, Any], include: Include = (), *, defaults: bool = True
+    ) -> None:
         reach = (*level.above, level)
         everything = include == "all"
-        named = {*asked, *(() if everything else include)}
+        named = {*requested, *(() if everything else include)}
         usual = DEFAULTS[level] if defaults else ()
         wanted = {*usual, *named}
         if everything:
@@ -204,7 +206,7 @@ class Template:
             if tag in COLUMNS and (COLUMNS[tag].level in reach or (tag == MODALITY and level is Level.STUDY))
         ]
         # Empty rather than left out: what the standard requires, and what was asked for.
-        empty = {tag for tag in {*usual, *named} if tag not in _OPTIONAL} | asked.keys()
+        empty = {tag for tag in {*usual, *named} if tag not in _OPTIONAL} | requested.keys()
         self._rows = [_row(column, column.tag in empty) for column in columns]
         if _AVAILABILITY in wanted:
             self._rows.append((_AVAILABILITY, _PLACES[level], "id", _online, "CS", None))
@@ -215,7 +217,7 @@ class Template:
         from_entities = {column.tag for column in columns}
         below = {tag for tag, of in UID_TAGS.items() if of not in reach}
         self._picked = {
-            tag: self._items(tag, asked, include)
+            tag: self._items(tag, requested, include)
             for tag in wanted - from_entities - below - _NEVER - COLUMNS.keys() - {_AVAILABILITY}
         } | {tag: None for tag in named if tag in COLUMNS and tag not in from_entities | below | COUNTED}
         self._everything = everything
@@ -225,12 +227,12 @@ class Template:
         self.needs_header = everything or bool(self._picked)
 
     @staticmethod
-    def _items(tag: str, asked: Mapping[str, Any], include: Include) -> Mapping[str, Any] | None:
+    def _items(tag: str, requested: Mapping[str, Any], include: Include) -> Mapping[str, Any] | None:
         """The keys of the items of a sequence that are wanted; None means all of it."""
         if tag in include or include == "all":
             return None
-        if tag in asked:
-            items = asked[tag].get("Value") if asked[tag].get("vr") == "SQ" else None
+        if tag in requested:
+            items = requested[tag].get("Value") if requested[tag].get("vr") == "SQ" else None
             return next((item for item in items or () if isinstance(item, Mapping) and item), None)
         return REQUEST_ITEM if tag == REQUEST_ATTRIBUTES else None
 

@@ -65,7 +65,9 @@ class Answer:
                 return orjson.loads(self.body)
             return await asyncio.to_thread(orjson.loads, self.body)
         except orjson.JSONDecodeError as error:
-            raise PeerFailed(f"{self.where} answered what is no JSON: {_told(self.body)}", retryable=False) from error
+            raise PeerFailed(
+                f"{self.where} answered what is no JSON: {_shortened(self.body)}", retryable=False
+            ) from error
 
 
 class NodeConnections:
@@ -174,7 +176,7 @@ def check_answer(node: Node, answer: Answer) -> None:
 def failure(node: Node, where: str, status: int, headers: httpx.Headers, body: bytes) -> PeerFailed:
     """Give the error that a status other than success stands for."""
     phrase = httpx.codes.get_reason_phrase(status)
-    told = _told(body)
+    told = _shortened(body)
     message = _without_secrets(node, f"{where} answered {status} {phrase}{f': {told}' if told else ''}")
     retryable = status in _BUSY or (status >= 500 and status not in _NEVER)
     return PeerFailed(message, retryable=retryable, retry_after=_retry_after(headers) if retryable else None)
@@ -242,7 +244,7 @@ def _without_secrets(node: Node, text: str) -> str:
     return text
 
 
-def _told(body: bytes) -> str:
+def _shortened(body: bytes) -> str:
     text = " ".join(body[:_MAX_TOLD].decode("utf-8", "replace").split())
     return "".join(char for char in text if char.isprintable())[:300]
 

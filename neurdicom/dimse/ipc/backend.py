@@ -105,7 +105,7 @@ class DimseBackend:
         source: str,
     ) -> str:
         """Store a file that a process has written to the spool and made durable; the body is its DICOM JSON."""
-        header = Header(attributes, call.body, Layout.from_dict(layout))
+        header = Header(attributes, call.body, Layout.from_document(layout))
         file = self._spool / Path(name).name
         result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)
         if result.error is not None:

@@ -80,14 +80,14 @@ def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae
             if exchange.is_cancelled(request.MessageID):
                 respond(CANCEL)
                 return
-            answer = with_charset(empty | match | _told(level, ae_title), terms)
+            answer = with_charset(empty | match | _constant_elements(level, ae_title), terms)
             respond(status, encode_identifier(answer, syntax))
         respond(SUCCESS)
     except NeurdicomError as error:
         respond.failed(error)
 
 
-def _told(level: Level, ae_title: str) -> dict[str, Any]:
+def _constant_elements(level: Level, ae_title: str) -> dict[str, Any]:
     """What every match says of itself (PS3.4 C.4.1.1.3.2)."""
     return {
         LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]},

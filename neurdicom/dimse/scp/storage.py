@@ -65,7 +65,7 @@ class StorageProvider:
             size=spool.size,
             sha256=spool.sha256,
             attributes=header.attributes,
-            layout=header.layout.as_dict(),
+            layout=header.layout.to_document(),
             source=peer,
         )
         spool.committed(spool.path)

@@ -144,4 +144,4 @@ def _positive(name: str, value: int | None) -> int:
 
 def as_layout(layout: Layout | Mapping[str, Any]) -> Layout:
     """Take a layout as it is, or as the JSON object that a worker gets."""
-    return layout if isinstance(layout, Layout) else Layout.from_dict(layout)
+    return layout if isinstance(layout, Layout) else Layout.from_document(layout)

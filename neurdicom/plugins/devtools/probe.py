@@ -214,7 +214,7 @@ def grow(arguments: dict[str, Any]) -> Answer:
                 del result
             else:
                 plugin.call("process", arguments)
-        held.append(resources.holdings().as_dict())
+        held.append(resources.holdings().to_wire())
     # Addresses that never come again are of memory that never came back.
     unfreed = foreign if foreign > 1 and len(seen) == foreign else 0
     return {"rounds": held, "calls": arguments["calls"], "unfreed": unfreed}, b""

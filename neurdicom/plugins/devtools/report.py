@@ -85,7 +85,7 @@ class Row:
         """Compute how many plain passes a call takes."""
         return self.seconds / self.baseline if self.seconds is not None and self.baseline else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_document(self) -> dict[str, Any]:
         """Give the fields and the ratio as JSON can carry them."""
         return asdict(self) | {"ratio": self.ratio}
 
@@ -120,12 +120,12 @@ class CheckReport:
             replace(each, severity=Severity.ADVICE) if each.check in checks else each for each in self.findings
         ]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_document(self) -> dict[str, Any]:
         """Give the whole report as JSON can carry it."""
         return {
             "ok": self.ok,
             "plugin": self.plugin,
-            "samples": [row.as_dict() for row in self.rows],
+            "samples": [row.to_document() for row in self.rows],
             "findings": [asdict(finding) for finding in self.findings],
             **self.notes,
         }

@@ -50,7 +50,7 @@ class Holdings:
     descriptors: int
     threads: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, Any]:
         """Give the fields by name."""
         return asdict(self)
 

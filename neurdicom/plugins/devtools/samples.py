@@ -252,7 +252,7 @@ def series_of(name: str, paths: list[Path]) -> Sample:
 def _input(path: Path, frame: int | None) -> Input:
     """Describe one frame of a file, or a file as a slice of a series."""
     digest = sha256(path.read_bytes()).hexdigest()
-    layout = read_header(path).layout.as_dict()
+    layout = read_header(path).layout.to_document()
     known = {} if frame is not None else _known(path)
     return Input(_instance_of(path), str(path.resolve()), digest, layout, frame, attributes=known)
 

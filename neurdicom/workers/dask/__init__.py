@@ -1,5 +1,7 @@
-"""Tasks on a cluster of dask.distributed: the server's side (`cluster`, `executor`, `transfer`), a Dask worker's
-(`extension`, `store`), and the messages between them (`messages`).
+"""Tasks on a cluster of dask.distributed.
+
+The server's side is in `cluster`, `executor` and `transfer`, a Dask worker's in `extension` and `store`, the messages
+between them in `messages`.
 
 Imports `workers`, `blobs.base` and `errors`. `distributed` is imported nowhere else, and only where a cluster is
 configured.

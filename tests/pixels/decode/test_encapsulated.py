@@ -192,7 +192,12 @@ def test_damage_gives_our_errors_and_no_others(whole: list[tuple[bytes, Layout, 
     for place, value in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=8)):
         damaged[place] = value
     path.write_bytes(damaged[: data.draw(st.one_of(st.just(len(original)), places))])
-    arguments = {"path": str(path), "layout": layout.as_dict(), "frame": data.draw(st.integers(1, 3)), "format": "png"}
+    arguments = {
+        "path": str(path),
+        "layout": layout.to_document(),
+        "frame": data.draw(st.integers(1, 3)),
+        "format": "png",
+    }
     try:
         tasks.image(arguments)
     except NeurdicomError as error:

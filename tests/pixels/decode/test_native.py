@@ -181,6 +181,6 @@ def test_modality_units_and_a_buffer_of_ones_own(tmp_path: Path) -> None:
 
 def test_encapsulated_data_in_a_native_transfer_syntax(tmp_path: Path) -> None:
     path, layout = make_file(tmp_path / "a.dcm", np.zeros((2, 2), "u2"))
-    broken = type(layout).from_dict(layout.as_dict() | {"pixel_length": None})
+    broken = type(layout).from_document(layout.to_document() | {"pixel_length": None})
     with pytest.raises(NotAvailable, match="encapsulated"):
         load_stored(path, broken)

@@ -45,7 +45,7 @@ def test_stored_values(reference: Reference, found: tuple[Path, Layout]) -> None
 
 
 def test_raw_samples(reference: Reference, found: tuple[Path, Layout]) -> None:
-    arguments = {"path": str(found[0]), "layout": found[1].as_dict(), "frame": reference.frame}
+    arguments = {"path": str(found[0]), "layout": found[1].to_document(), "frame": reference.frame}
     meta, body = tasks.raw(arguments)
     reference.check(np.frombuffer(body, meta["dtype"]).reshape(meta["shape"]))
 

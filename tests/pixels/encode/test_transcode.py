@@ -192,7 +192,7 @@ def test_compressed_frames_that_are_not_there_take_no_memory(tmp_path: Path) -> 
         transcode(path, layout, "1.2.840.10008.1.2.5", tmp_path / "b.dcm")
     assert (tmp_path / "b.dcm").stat().st_blocks * 512 < 1 << 20
     with pytest.raises(NotAvailable, match="no room"):
-        many = type(layout).from_dict(layout.as_dict() | {"number_of_frames": 2_000_000_000})
+        many = type(layout).from_document(layout.to_document() | {"number_of_frames": 2_000_000_000})
         transcode(path, many, "1.2.840.10008.1.2.5", tmp_path / "b.dcm")
 
 

@@ -310,5 +310,5 @@ def test_resizing(tmp_path: Path) -> None:
 
 def test_the_layout_is_enough_as_json(tmp_path: Path) -> None:
     path, layout = make_file(tmp_path / "a.dcm", RAMP)
-    assert Layout.from_dict(layout.as_dict()) == layout
-    assert np.array_equal(load_stored(str(path), layout.as_dict()).array, RAMP)
+    assert Layout.from_document(layout.to_document()) == layout
+    assert np.array_equal(load_stored(str(path), layout.to_document()).array, RAMP)

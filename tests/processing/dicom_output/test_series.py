@@ -15,9 +15,11 @@ from tests.support.dicom_output import Site
 VOLUME = "return np.stack([each.pixel_array for each in ds]) {}"
 
 
-def run_job(site: Site, series: str, **asked: Any) -> dict[str, Any]:
+def run_job(site: Site, series: str, **params: Any) -> dict[str, Any]:
     """Run the plugin over a series as a job, to its end."""
-    answer = site.client.post(f"/api/series/{series}/process/by_plugin/test.derived", params={"store": "true", **asked})
+    answer = site.client.post(
+        f"/api/series/{series}/process/by_plugin/test.derived", params={"store": "true", **params}
+    )
     assert answer.status_code == 202, answer.text
     deadline = time.monotonic() + 60
     while True:
