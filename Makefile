@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DEMO   := $(VENV)/.installed-for-demo
+SOURCES := pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.pxi bridge/*.hpp bridge/include/*)
 OHIF   := 3.13.2
 JOBS   ?= 2
 
-.PHONY: install plugins demo serve test test-fast lint bench docs ohif clean check-tools
+.PHONY: install install-for-demo plugins demo serve test test-fast lint bench docs ohif clean check-tools
 
 install: $(STAMP)
 
@@ -15,12 +17,14 @@ check-tools:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "missing: Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Use make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
-		{ echo "missing: Python's venv module (Debian: apt-get install python3-venv)"; exit 1; }
+		{ echo "missing: Python's venv module (Debian, Ubuntu: apt-get install $(notdir $(PYTHON))-venv)"; exit 1; }
 	@$(PYTHON) -c 'import os, sys, sysconfig as s; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' || \
-		{ echo "missing: Python's C headers (Debian: apt-get install python3-dev)"; exit 1; }
-	@command -v $${CXX:-c++} >/dev/null || { echo "missing: a C++ compiler (Debian: apt-get install g++)"; exit 1; }
+		{ echo "missing: Python's C headers (Debian, Ubuntu: apt-get install $(notdir $(PYTHON))-dev;" \
+			"RHEL: dnf install $(notdir $(PYTHON))-devel)"; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || \
+		{ echo "missing: a C++ compiler (Debian, Ubuntu: apt-get install g++; RHEL: dnf install gcc-c++)"; exit 1; }
 
-$(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.hpp bridge/include/*)
+$(STAMP): $(SOURCES)
 	@$(MAKE) --no-print-directory check-tools
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -31,8 +35,23 @@ $(STAMP): pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.
 plugins: install
 	$(MAKE) --no-print-directory -C plugins NEURDICOM="$(abspath $(BIN))/neurdicom"
 
-demo: install
+# Installs NeurDICOM alone, without what tests, models and DICOM output need; nothing where `make install` was run.
+demo: $(DEMO)
 	$(BIN)/neurdicom demo
+
+$(DEMO): $(SOURCES)
+	@{ [ -e $(STAMP) ] && $(MAKE) --question --no-print-directory $(STAMP); } || \
+		$(MAKE) --no-print-directory install-for-demo
+	@touch $@
+
+install-for-demo: check-tools
+	@echo "1/3  Making a Python environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "2/3  Fetching what NeurDICOM needs, compiling its extensions, installing (320 MB; a minute or two)"
+	@$(BIN)/python -m pip install --disable-pip-version-check -e . | sed -u -n \
+		-e 's/^ *\(Collecting [^ ]*\).*/     \1/p' -e 's/^ *\(Building .*\)/     \1/p' -e 's/^\(Installing collected\).*/     Installing/p'
+	@$(BIN)/python -c 'import neurdicom._bridge, neurdicom._pixels'
+	@echo "3/3  Starting the demo"
 
 serve: install
 	$(BIN)/neurdicom serve

@@ -3,8 +3,8 @@
 Everything goes over HTTP as any client's requests do. The study comes from the test files in pydicom's wheel.
 """
 
+import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -133,14 +133,26 @@ def run_demo(output: Path, sources: Path, port: int, *, once: bool) -> None:
         click.echo(f"Token:    {token}")
         if once:
             return
-        _say_what_next(url, token, output)
+        say_what_next(url, token, output)
         with suppress(KeyboardInterrupt):
             process.wait()
             raise Unavailable(f"the server has ended; {output / 'server.log'} tells why")
 
 
-def _say_what_next(url: str, token: str, output: Path) -> None:
-    command = shutil.which("neurdicom") or f"{sys.executable} -m neurdicom"
+def say_what_next(url: str, token: str, output: Path) -> None:
+    """Print what can be done with a demo that runs.
+
+    Parameters
+    ----------
+    url : str
+        The server's.
+    token : str
+        A bearer token for it.
+    output : Path
+        Folder of the pictures.
+    """
+    script = Path(sys.executable).with_name("neurdicom")  # in the environment's folder, which need not be on the PATH
+    command = os.path.relpath(script) if script.exists() else f"{sys.executable} -m neurdicom"
     click.echo(
         f"""
 Next:
