@@ -14,7 +14,7 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.keys import Keys, read_keys
 from neurdicom.dicom.query.matching import matcher
-from neurdicom.dicom.query.response import PATIENT_SERIES, SOP_CLASSES, Include, Template
+from neurdicom.dicom.query.response import PATIENT_SERIES, SOP_CLASSES, Include, ResponseTemplate
 
 #: Matches that are well asked for at a time.
 PAGE = 500
@@ -103,7 +103,7 @@ class QueryService:
             A key that can't be matched by its value; `field` is its tag.
         """
         read = read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime)
-        template = Template(level, read.requested, include, defaults=defaults)
+        template = ResponseTemplate(level, read.requested, include, defaults=defaults)
         # Long patterns take longer to compile than the event loop may be held.
         meets = await asyncio.to_thread(matcher, read.others, fuzzy=fuzzy) if read.others else matcher({})
         sought = _Search(self._catalog, level, read, template, meets)
@@ -125,7 +125,7 @@ class _Search:
         catalog: Catalog,
         level: Level,
         keys: Keys,
-        template: Template,
+        template: ResponseTemplate,
         meets: Callable[[Mapping[str, Any]], bool],
     ) -> None:
         self._keys = keys

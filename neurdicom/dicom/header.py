@@ -1,4 +1,4 @@
-"""A stored file in numbers and names: its blob, its layout, and its header as the catalog keeps it."""
+"""Descriptions of a stored file: its blob, its layout, and its header as the catalog keeps it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from neurdicom.dicom.uids import patient_key
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:
-    """A stored blob: its key in the store, its size in bytes and the SHA-256 of its bytes in hexadecimal."""
+    """Reference to a blob: its key in the store, its size in bytes and the SHA-256 of its bytes in hexadecimal."""
 
     key: str
     size: int
@@ -19,9 +19,9 @@ class BlobRef:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things lie in a file, for readers that need no second parse.
+    """Layout of a file: offsets of its parts and attributes of its pixels, which spare readers a second parse.
 
-    Offsets are bytes from the beginning of the file. In a deflated file (PS3.5 A.5) those past `dataset_offset`
+    Offsets are in bytes from the beginning of the file. In a deflated file (PS3.5 A.5) those past `dataset_offset`
     count as if the dataset were stored inflated from there.
 
     Attributes
@@ -31,20 +31,20 @@ class Layout:
     sop_class : str
         SOP Class UID, empty if unknown.
     dataset_offset : int
-        First byte after the File Meta Information.
+        Offset of the first byte after the File Meta Information.
     header_end : int
-        First byte of the Pixel Data element (its tag), or the end of the file, deflated as it may be, when it has none.
+        Offset of the tag of Pixel Data; without Pixel Data the file's size, as stored, so deflated where the file is.
     pixel_keyword : str or None
         `PixelData`, `FloatPixelData`, `DoubleFloatPixelData`, or None without pixels.
     pixel_offset : int or None
-        First byte of its value.
+        Offset of the first byte of its value.
     pixel_length : int or None
         Its declared length in bytes (a cut-off file may hold less); None if undefined (encapsulated).
     rows, columns, ... : int or str or None
         Attributes of the Image Pixel module (PS3.3 C.7.6.3) as the file has them.
     rescale_slope, rescale_intercept : float or None
-        The line of the modality transformation (PS3.3 C.11.1), the identity where a file has none. Both None where it
-        is more than a line for all frames, or was not looked for: only the file tells.
+        The linear modality transformation (PS3.3 C.11.1) of all frames, the identity where a file has none. Both are
+        None where the file has a lookup table or differs by frame, or where they were not read: see the file then.
     """
 
     transfer_syntax: str
@@ -68,12 +68,12 @@ class Layout:
     rescale_intercept: float | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """Give the fields as a JSON object."""
+        """Write the fields as a JSON object."""
         return {name: getattr(self, name) for name in self.__slots__}  # asdict() takes ten times as long
 
     @classmethod
     def from_document(cls, layout: Mapping[str, Any]) -> Self:
-        """Build from `to_document`'s object; unknown members, of a later version, are ignored."""
+        """Read the object that `to_document` wrote; unknown members, of a later version, are ignored."""
         names = cls.__slots__
         return cls(**{name: value for name, value in layout.items() if name in names})
 
@@ -89,7 +89,7 @@ class Header:
     json : bytes
         The dataset without bulk data in the DICOM JSON model (PS3.18 F), UTF-8.
     layout : Layout
-        Where things lie.
+        Offsets of its parts and attributes of its pixels.
     """
 
     attributes: dict[str, Value]

@@ -51,24 +51,22 @@ _LAYOUT_KEYS = {
 
 
 def read_header(file: Path | int, head: bytes = b"", size: int = 0) -> Header:
-    """Parse a DICOM file's header: File Meta Information and dataset, up to the header of Pixel Data.
+    """Read a DICOM file's header: File Meta Information and dataset, without bulk data.
 
-    Elements after Pixel Data are read too. Bulk data is never read, and memory is
-    bounded whatever the file holds. Blocks; for a thread.
+    Elements after Pixel Data are read too. Memory is bounded whatever the file holds. Blocks; call it in a thread.
 
     Parameters
     ----------
     file : Path or int
         A local file, or the descriptor of one that is open for reading; its position does not matter.
     head : bytes, optional
-        With a descriptor: what the file begins with, where the caller has it in memory already.
+        With a descriptor: the beginning of the file, where the caller has it in memory already.
     size : int, optional
-        With `head`: bytes of the file.
+        With `head`: size of the file in bytes.
 
     Returns
     -------
     Header
-        Its indexed attributes, its DICOM JSON and its layout.
 
     Raises
     ------
@@ -77,7 +75,7 @@ def read_header(file: Path | int, head: bytes = b"", size: int = 0) -> Header:
     Malformed
         The header is cut off or broken, or the file ends within Pixel Data.
     Invalid
-        A UID that identifies the instance, its series or study is missing or no UID; `field` names it.
+        The UID of the study, the series or the instance is missing or is not a valid UID; `field` names it.
     """
     if isinstance(file, int):
         return _read(file, head, size)
@@ -89,7 +87,7 @@ def read_header(file: Path | int, head: bytes = b"", size: int = 0) -> Header:
 
 
 def media_storage(head: bytes) -> tuple[str, str]:
-    """Media Storage SOP Class UID and SOP Instance UID, from the beginning of a file; empty where one is missing."""
+    """Read Media Storage SOP Class UID and SOP Instance UID from the beginning of a file; empty if one is missing."""
     try:
         meta, _ = _file_meta(head)
         return check_uid(meta.get(0x0002, ""), "sop_class_uid"), check_uid(meta.get(0x0003, ""), "sop_instance_uid")
@@ -113,7 +111,7 @@ def _read(descriptor: int, head: bytes, size: int) -> Header:
 def _parse(data: bytes | mmap, size: int, descriptor: int) -> Header:
     meta, start = _file_meta(data)
     if meta.get(0x0002) == _MEDIA_DIRECTORY:
-        raise NotDicom("a media directory (DICOMDIR), which lists instances and is none")
+        raise NotDicom("the file is a media directory (DICOMDIR), which lists instances; a single instance is expected")
     syntax = meta.get(0x0010) or _guess_syntax(data, start)
     if syntax in DEFLATED:
         dataset, pixels = _scan_deflated(data, start, size)
@@ -128,7 +126,7 @@ def _parse(data: bytes | mmap, size: int, descriptor: int) -> Header:
 
 
 def _file_meta(data: bytes | mmap) -> tuple[dict[int, str], int]:
-    """Read the UIDs of File Meta Information by element number, and where it ends.
+    """Read the UIDs of File Meta Information by element number, and the offset of its end.
 
     Its group length is wrong or missing in many files: the group ends where another group begins.
     """
@@ -164,7 +162,7 @@ def _guess_syntax(data: bytes | mmap, start: int) -> str:
 
 
 def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, Pixels | None]:
-    """Inflate as much as it takes to reach Pixel Data, four times as much at each attempt."""
+    """Scan a deflated dataset up to Pixel Data, inflating four times as much at each attempt."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = bytearray()
     wanted = HEAD
@@ -196,12 +194,12 @@ def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, 
 
 
 def _end_of_pixels(pixels: Pixels, size: int, descriptor: int) -> int:
-    """First byte after Pixel Data; only the heads of its items are read.
+    """Find the offset of the first byte after Pixel Data; only the heads of its items are read.
 
     Raises
     ------
     Malformed
-        The file ends within it: an image that is not whole must not be acknowledged.
+        The file ends within Pixel Data: an image that is not whole must not be acknowledged.
     """
     if pixels.length is not None:
         if pixels.offset + pixels.length > size:
@@ -229,7 +227,7 @@ def _end_of_pixels(pixels: Pixels, size: int, descriptor: int) -> int:
 
 
 def _scan_tail(data: bytes | mmap, start: int, size: int, descriptor: int, syntax: str, dataset: Dataset) -> Dataset:
-    """Read the elements after Pixel Data; what is not well-formed there is padding or garbage, and harmless."""
+    """Read the elements after Pixel Data; bytes there that are not well-formed are padding or garbage, and ignored."""
     if start >= size:
         return {}
     tail = data if len(data) == size else os.pread(descriptor, HEAD, start)
@@ -280,7 +278,7 @@ def _first(dataset: Dataset, key: str, kind: type) -> Any:
 
 
 def _rescale(dataset: Dataset) -> dict[str, Any]:
-    """The line of the modality transformation; nothing where a table, a frame or garbage says otherwise."""
+    """Read slope and intercept; return nothing where there is a lookup table, values by frame, or no valid number."""
     if not _ELSEWHERE.isdisjoint(dataset):
         return {}
     found = []

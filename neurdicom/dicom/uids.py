@@ -11,7 +11,7 @@ _FORM = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
 
 
 def check_uid(value: str, field: str) -> str:
-    """Answer a UID that can serve as an id, or raise.
+    """Check that a UID can serve as an id.
 
     Components with leading zeros break PS3.5 9.1 but occur in real files and are unambiguous, so they pass.
 
@@ -42,9 +42,9 @@ def check_uid(value: str, field: str) -> str:
 
 
 def patient_key(patient_id: str | None, issuer: str | None, study_uid: str) -> str:
-    """Digest what identifies a patient into an id of 32 URL-safe characters.
+    """Compute a patient's id, 32 URL-safe characters, from PatientID and its issuer.
 
-    The same PatientID from two issuers is two patients. An instance without a PatientID belongs to a patient of
+    The same PatientID from two issuers makes two patients. An instance without a PatientID belongs to a patient of
     its study alone, so that unidentified persons are never merged.
 
     Parameters

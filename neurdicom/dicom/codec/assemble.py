@@ -1,7 +1,7 @@
-"""A Part 10 file (PS3.10 7.1) put together from a dataset in the DICOM JSON model and the bulk data that it names.
+"""Assembly of a Part 10 file (PS3.10 7.1) from a dataset in the DICOM JSON model and the bulk data that it names.
 
-The file comes in pieces, so that bulk data of any size passes through. It is in Explicit VR Little Endian, or in the
-transfer syntax of compressed pixel data, and its text in UTF-8, as that of the model is.
+The file is produced in pieces, so that bulk data of any size passes in constant memory. It is in Explicit VR Little
+Endian, or in the transfer syntax of its compressed pixel data; its text is in UTF-8, as in the model.
 """
 
 import re
@@ -30,42 +30,43 @@ Json = Mapping[str, Any]
 
 
 class BulkValue(Protocol):
-    """Some bulk data: the value of an element, or one frame of compressed pixel data."""
+    """Bulk data: the value of an element, or one frame of compressed pixel data."""
 
     @property
     def length(self) -> int:
-        """In bytes."""
+        """Length in bytes."""
 
     def pieces(self) -> Iterator[bytes]:
-        """Its bytes, in pieces of bounded size."""
+        """Yield the bytes in pieces of bounded size."""
 
 
 FindBulk = Callable[[str], Sequence[BulkValue]]
-"""Gives what lies at a BulkDataURI: its parts in order. Raises `Malformed` where nothing does."""
+"""Returns the parts of the bulk data at a BulkDataURI, in order. Raises `Malformed` where there is none."""
 
 
 def assemble_file(dataset: Json, find: FindBulk, transfer_syntax: str = EXPLICIT) -> Iterator[bytes]:
-    """Write a file.
+    """Write a Part 10 file in pieces.
 
     Parameters
     ----------
     dataset : Mapping[str, Any]
-        The model. Elements of File Meta Information and group lengths in it are left out.
+        The DICOM JSON model. Its elements of File Meta Information and its group lengths are left out.
     find : callable
-        Gives bulk data by its URI.
+        Returns bulk data by its URI.
     transfer_syntax : str
-        UID; any but Explicit VR Little Endian means that the parts of Pixel Data are its compressed frames.
+        Transfer Syntax UID; any but Explicit VR Little Endian means that the parts of Pixel Data are compressed frames.
 
     Yields
     ------
     bytes
+        The next piece of the file.
 
     Raises
     ------
     Malformed
-        The model is none, or bulk data that it names is not there.
+        The dataset is not in the DICOM JSON model, or bulk data that it names is missing.
     TooLarge
-        A value is too long for its element.
+        A value is longer than its element can declare.
     """
     elements = _elements(dataset)
     yield _meta(elements, transfer_syntax)
@@ -78,7 +79,7 @@ def assemble_file(dataset: Json, find: FindBulk, transfer_syntax: str = EXPLICIT
 
 
 def _elements(dataset: object) -> dict[str, Json]:
-    """Check the form of a dataset or item, and leave out what has no place in it."""
+    """Check the form of a dataset or item, and leave out File Meta Information, delimiters and group lengths."""
     if not isinstance(dataset, Mapping):
         raise Malformed(f"a dataset of the DICOM JSON model is an object, not a {type(dataset).__name__}")
     found: dict[str, Json] = {}
@@ -126,7 +127,7 @@ def _plain(elements: Json) -> bytes:
 
 
 def _sequence(key: str, element: Json, find: FindBulk, depth: int) -> Iterator[bytes]:
-    """Write a sequence without lengths, since bulk data may lie in it."""
+    """Write a sequence of undefined length: the length of bulk data in it is not known beforehand."""
     items = element.get("Value")
     if depth >= MAX_DEPTH:
         raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}, at {key}")
@@ -160,7 +161,7 @@ def _bulk(key: str, vr: str, parts: Sequence[BulkValue]) -> Iterator[bytes]:
 
 
 def _encapsulated(element: Json, find: FindBulk) -> Iterator[bytes]:
-    """Write Pixel Data in its encapsulated form (PS3.5 A.4), a fragment for each frame."""
+    """Write encapsulated Pixel Data (PS3.5 A.4), one fragment a frame."""
     frames = find(_uri(_PIXEL_DATA, element))
     sizes = [frame.length + (frame.length & 1) for frame in frames]
     offsets, offset = [], 0
@@ -168,7 +169,7 @@ def _encapsulated(element: Json, find: FindBulk) -> Iterator[bytes]:
         offsets.append(offset)
         offset += 8 + size
     if offset >= UNDEFINED:
-        raise TooLarge("the compressed pixel data has more than the 4 GiB that a Basic Offset Table reaches")
+        raise TooLarge(f"the compressed pixel data has {offset} bytes; a Basic Offset Table reaches 4 GiB")
     yield _head(_PIXEL_DATA, "OB", UNDEFINED)
     yield _ITEM + struct.pack(f"<I{len(offsets)}I", 4 * len(offsets), *offsets)
     for frame, size in zip(frames, sizes, strict=True):

@@ -1,4 +1,4 @@
-"""Text in every DICOM character set (PS3.5 6.1, PS3.3 C.12.1.1.2).
+"""Character sets of DICOM text, decoded and encoded (PS3.5 6.1, PS3.3 C.12.1.1.2).
 
 The text of an element is decoded before it is split at backslashes: in the Chinese and Japanese sets the byte 5CH
 occurs inside characters (PS3.5 6.1.2.5.3).
@@ -77,18 +77,18 @@ _DELIMITERS = re.compile(rb"[\\^=\r\n\f\t]")
 
 @dataclass(frozen=True, slots=True)
 class CharacterSet:
-    """A value of SpecificCharacterSet (0008,0005).
+    """The character sets that a SpecificCharacterSet (0008,0005) declares.
 
     Attributes
     ----------
     codec : str
         Python's codec of the first term, which is in force at the beginning of a value and after delimiters.
     extended : bool
-        Escape sequences may switch to other sets (ISO 2022).
+        True if escape sequences may switch to other sets (ISO 2022).
     declared : bool
-        The set was named and is known; otherwise bytes past ASCII are a guess.
+        True if the set was named and is known; otherwise the meaning of bytes past ASCII is guessed.
     terms : tuple of str
-        The sets that text may be in, by their number, the first one first.
+        Keys in `_CODECS` of the sets that text may be in, in the order of the values.
     """
 
     codec: str
@@ -97,7 +97,7 @@ class CharacterSet:
     terms: tuple[str, ...] = ()
 
     def decode(self, raw: bytes) -> str:
-        """Decode the bytes of a value; those that mean nothing become U+FFFD. Never raises."""
+        """Decode the bytes of a value; undecodable ones become U+FFFD. Never raises."""
         if raw.isascii() and (not self.extended or b"\x1b" not in raw):
             return raw.decode("ascii")
         if self.extended and b"\x1b" in raw:
@@ -107,7 +107,7 @@ class CharacterSet:
         return raw.decode(self.codec, "replace")
 
     def encode(self, text: str) -> bytes | None:
-        """Encode text without code extensions, or answer None where this set lacks one of its characters."""
+        """Encode text without code extensions; return None where the first set lacks one of its characters."""
         if text.isascii():
             return text.encode("ascii")
         if not self.declared or self.codec == "ascii":
@@ -120,9 +120,10 @@ class CharacterSet:
         return raw if raw.decode(self.codec) == text and self.codec != "shift_jis" else None
 
     def encode_extended(self, text: str) -> bytes | None:
-        """Encode text with code extensions (PS3.5 6.1.2.5), or answer None where no set has all of a component.
+        """Encode text with code extensions (PS3.5 6.1.2.5); return None where no one set can write a whole component.
 
-        Between delimiters only one set is used beside ASCII, and the initial ones are back in force before them.
+        Between delimiters only one set is used beside ASCII, and the initial sets are in force again before each of
+        them.
         """
         if not self.extended:
             return None
@@ -177,7 +178,7 @@ class CharacterSet:
 
 
 def _guess(raw: bytes) -> str:
-    """Decode undeclared bytes: what is valid UTF-8 by chance is rarely anything else, and Latin-1 never fails."""
+    """Decode bytes of an undeclared set as UTF-8 if they are valid UTF-8, else as Latin-1, which never fails."""
     try:
         return raw.decode("utf_8")
     except UnicodeDecodeError:
@@ -186,12 +187,16 @@ def _guess(raw: bytes) -> str:
 
 @lru_cache(maxsize=256)
 def character_set(terms: tuple[str, ...]) -> CharacterSet:
-    """Understand the values of SpecificCharacterSet; unknown terms fall back to the default repertoire.
+    """Look up the character sets that SpecificCharacterSet names; unknown terms mean the default repertoire.
 
     Parameters
     ----------
     terms : tuple of str
         The values; empty where the element is absent or empty.
+
+    Returns
+    -------
+    CharacterSet
     """
     known = [_normal(term) for term in terms]
     first = known[0] if known else "6"
@@ -202,7 +207,7 @@ def character_set(terms: tuple[str, ...]) -> CharacterSet:
 
 
 def _normal(term: str) -> str | None:
-    """Give the key in `_CODECS` of a defined term, misspelt or not; the empty term is the default repertoire."""
+    """Return the key in `_CODECS` of a defined term, misspelt or not; the empty term is the default repertoire."""
     term = term.strip(" \0").upper()
     if not term:
         return "6"

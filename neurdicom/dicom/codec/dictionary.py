@@ -1,4 +1,4 @@
-"""What the data dictionary (PS3.6) knows of a tag, as the scanner of element streams needs it."""
+"""The data dictionary (PS3.6) in the form that the scanner of element streams needs."""
 
 import struct
 from functools import lru_cache
@@ -21,7 +21,7 @@ PIXEL_KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelDat
 
 
 class Action:
-    """What the scanner does with an element. Plain numbers: members of an Enum are slow to come by."""
+    """The scanner's action on an element. Plain numbers: attribute access on an Enum costs too much here."""
 
     VALUE = 0  # text or numbers: read it
     STREAM = 1  # bytes
@@ -38,12 +38,12 @@ class Action:
 
 
 class Element(NamedTuple):
-    """What follows from a tag and an explicit VR alone."""
+    """Properties of an element that follow from its tag and its explicit VR."""
 
     key: str  # "GGGGEEEE"
     vr: str
     read: Reader | None  # None for bytes and sequences
-    plain: bool  # text or numbers, and nothing follows from it
+    plain: bool  # text or numbers, without an effect on how other elements are read
     long_form: bool
     action: int
     tag: int
@@ -51,7 +51,22 @@ class Element(NamedTuple):
 
 
 def describe(tag: int, vr: str | None, order: str) -> Element:
-    """Describe an element by its tag and its explicit VR, or None in implicit VR."""
+    """Describe an element by its tag and VR.
+
+    Parameters
+    ----------
+    tag : int
+        Group and element number, `0xGGGGEEEE`.
+    vr : str or None
+        The explicit VR as it is in the file, valid or not; None in implicit VR, where the dictionary decides.
+    order : {"<", ">"}
+        Byte order, as in struct.
+
+    Returns
+    -------
+    Element
+        Its action is `Action.NO_VR` where `vr` is not two upper-case letters.
+    """
     known = vr in KNOWN_VRS if vr is not None else True
     long_form = vr in LONG_VRS
     key = f"{tag:08X}"
@@ -99,7 +114,7 @@ def _shape(vr: str) -> int:
 
 @lru_cache(maxsize=65536)
 def dictionary_vr(tag: int) -> str:
-    """VR of a public tag, `LO` for a private creator, `UN` where it is unknown."""
+    """Look up the VR of a public tag; `LO` for a private creator, `UN` for an unknown tag."""
     if (tag >> 16) & 1:
         return "LO" if 0x10 <= tag & 0xFFFF <= 0xFF else "UN"
     try:
@@ -110,7 +125,7 @@ def dictionary_vr(tag: int) -> str:
 
 @lru_cache(maxsize=65536)
 def private_vr(tag: int, creator: str) -> str:
-    """VR of a private element, `UN` where neither it nor its creator is known."""
+    """Look up the VR of a private element; `UN` where the element or its creator is unknown."""
     try:
         return datadict.private_dictionary_VR(tag, creator)
     except KeyError:
@@ -119,10 +134,10 @@ def private_vr(tag: int, creator: str) -> str:
 
 @lru_cache(maxsize=65536)
 def keyword(key: str) -> str:
-    """Keyword of a tag written `GGGGEEEE`.
+    """Look up the keyword of a tag written `GGGGEEEE`.
 
-    Private and unknown tags are their own, in lower case; so are those of repeating groups (overlays, curves) but
-    for the first, since all share one keyword.
+    Private and unknown tags are returned in lower case; so are those of repeating groups (overlays, curves) other
+    than the first, since all groups share one keyword.
     """
     try:
         tag = int(key, 16)
@@ -135,7 +150,7 @@ def keyword(key: str) -> str:
 
 @lru_cache(maxsize=4096)
 def tag_of(name: str) -> str:
-    """Tag of a keyword, written `GGGGEEEE`."""
+    """Look up the tag of a keyword, written `GGGGEEEE`. Raises `KeyError`."""
     tag = datadict.tag_for_keyword(name)
     if tag is None:
         raise KeyError(name)
@@ -143,7 +158,7 @@ def tag_of(name: str) -> str:
 
 
 class _Elements(dict[bytes, Element]):
-    """Descriptions by the first bytes of an element: 6 in explicit VR, 4 in implicit."""
+    """Cache of descriptions by the first bytes of an element: 6 in explicit VR, 4 in implicit."""
 
     _MOST = 1 << 16
 

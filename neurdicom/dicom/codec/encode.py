@@ -1,4 +1,4 @@
-"""From the DICOM JSON model (PS3.18 F) to the bytes of a dataset (PS3.5 chapter 7), in little endian."""
+"""Encoder of datasets: from the DICOM JSON model (PS3.18 F) to little-endian bytes (PS3.5 chapter 7)."""
 
 import base64
 import binascii
@@ -26,36 +26,41 @@ _SHORT_LIMIT = 0xFFFE
 
 
 def encode_dataset(dataset: Mapping[str, Any], *, explicit: bool = True, charset: CharacterSet | None = None) -> bytes:
-    """Write a dataset, its text in the character set that it names itself.
+    """Encode a dataset, its text in the character set that the dataset declares.
 
     Parameters
     ----------
     dataset : Mapping[str, Any]
-        The DICOM JSON model. Elements of bulk data that is elsewhere (`BulkDataURI`) are written empty.
+        The DICOM JSON model. Elements with a `BulkDataURI` are written empty.
     explicit : bool
-        Explicit VR; otherwise implicit.
+        True for Explicit VR, False for Implicit VR.
     charset : CharacterSet, optional
-        In place of the one that it names: for a part of a dataset.
+        The character set to use instead of the declared one, for a part of a dataset.
+
+    Returns
+    -------
+    bytes
+        The elements in the order of their tags, little endian, without File Meta Information.
 
     Raises
     ------
     Invalid
-        Something in it is no such model, or a value does not suit its VR; `field` names the tag.
+        An element is not in the DICOM JSON model, or a value does not conform to its VR; `field` names the tag.
     """
     return _Encoder(explicit, charset or charset_of(dataset)).dataset(dataset, 0)
 
 
 def charset_of(dataset: Mapping[str, Any]) -> CharacterSet:
-    """The character set that a dataset of the DICOM JSON model names."""
+    """Read the character set that a dataset of the DICOM JSON model declares."""
     element = dataset.get(CHARSET_KEY)
     values = element.get("Value") if isinstance(element, Mapping) else None
     return character_set(tuple(str(term or "") for term in values) if isinstance(values, list) else ())
 
 
 def with_charset(dataset: Mapping[str, Any], terms: Sequence[str] = ()) -> dict[str, Any]:
-    """Name a character set in a dataset that holds all its text: the one of `terms`, or else UTF-8.
+    """Declare a character set that can write all text of a dataset: that of `terms` if it can, else UTF-8.
 
-    Where no term is given and all text is ASCII, none is named.
+    Without terms, and where all text is ASCII, none is declared.
     """
     charset = character_set(tuple(terms))
     fits = all(_encode(charset, text) is not None for text in _texts(dataset))
@@ -82,14 +87,14 @@ def _encode(charset: CharacterSet, text: str) -> bytes | None:
 
 
 class _Encoder:
-    """Writes datasets in one encoding and character set."""
+    """Encoder for one VR encoding and one character set."""
 
     def __init__(self, explicit: bool, charset: CharacterSet) -> None:
         self._explicit = explicit
         self._charset = charset
 
     def dataset(self, dataset: Mapping[str, Any], depth: int) -> bytes:
-        """Write elements in the order of their tags."""
+        """Encode elements in the order of their tags."""
         if depth > MAX_DEPTH:
             raise Invalid(f"sequences are nested deeper than {MAX_DEPTH}")
         elements = sorted((_tag(key), key, element) for key, element in dataset.items())
@@ -100,7 +105,7 @@ class _Encoder:
             raise Invalid(f"({key}) is {element!r:.60}; an object with vr and Value is expected", field=key)
         vr = element.get("vr") or dictionary_vr(tag)
         if not isinstance(vr, str) or vr not in KNOWN_VRS:
-            raise Invalid(f"({key}) has the vr {vr!r:.20}, which is none", field=key)
+            raise Invalid(f"({key}) has the vr {vr!r:.20}, which PS3.5 6.2 does not define", field=key)
         if depth and tag == int(CHARSET_KEY, 16):
             return b""  # items take over that of the dataset
         try:

@@ -14,16 +14,20 @@ _VERSION = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01"
 
 
 def file_meta(*, sop_class: str, sop_instance: str, transfer_syntax: str, source: str) -> bytes:
-    """Preamble and File Meta Information, to which a dataset is appended.
+    """Encode the preamble and File Meta Information that a dataset follows in a Part 10 file.
 
     Parameters
     ----------
     sop_class, sop_instance : str
-        UIDs of what is stored.
+        Media Storage SOP Class UID and SOP Instance UID.
     transfer_syntax : str
         Transfer Syntax UID of the dataset.
     source : str
-        AE Title that it came from (0002,0016); left out when empty.
+        Source Application Entity Title (0002,0016), the sender's; left out when empty.
+
+    Returns
+    -------
+    bytes
     """
     elements = _VERSION
     elements += _element(0x0002, b"UI", sop_class)

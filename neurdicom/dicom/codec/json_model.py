@@ -1,4 +1,4 @@
-"""From the DICOM JSON model (PS3.18 F) to the tags of the API; its person names to text and back."""
+"""Conversion of the DICOM JSON model (PS3.18 F) to the API's `{keyword: value}`, and of its person names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,10 @@ _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 def to_tags(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Write a dataset of the DICOM JSON model as `{keyword: value}`.
 
-    One value stands alone, several are a list, none is None; the items of a sequence are a list of such objects.
-    Person names are text in their DICOM form, bytes are Base64, and bulk data, which is not there, is None. Private
-    and unknown elements, and those of repeating groups but the first, go by their tag in lower-case hexadecimal.
+    One value is given as itself, several as a list, none as None; the items of a sequence as a list of such objects.
+    Person names are text in their DICOM form and bytes are Base64; bulk data, which the model does not contain, is
+    None. Private and unknown elements, and those of repeating groups other than the first, are named by their tag in
+    lower-case hexadecimal.
     """
     return {keyword(key): _tag_value(element) for key, element in dataset.items()}
 

@@ -1,4 +1,4 @@
-"""Between the DICOM JSON model (PS3.18 F) and the Native DICOM Model in XML (PS3.19 A.1)."""
+"""Conversion between the DICOM JSON model (PS3.18 F) and the Native DICOM Model in XML (PS3.19 A.1)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,12 +23,12 @@ def to_xml(dataset: Mapping[str, Any]) -> bytes:
     Parameters
     ----------
     dataset : Mapping[str, Any]
-        In the DICOM JSON model. Bulk data that is named by a BulkDataURI is named by the same.
+        The DICOM JSON model. A BulkDataURI becomes the `uri` of a BulkData element.
 
     Returns
     -------
     bytes
-        UTF-8. Characters that XML can't carry are U+FFFD.
+        UTF-8. Characters that XML 1.0 can't represent are U+FFFD.
     """
     body = "".join(_attributes(dataset))
     return (
@@ -52,7 +52,7 @@ def _attributes(dataset: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _names(tag: str, dataset: Mapping[str, Any]) -> str:
-    """The XML attributes that name an element: its keyword, or who defined it."""
+    """Write the XML attribute that names an element: its keyword, or its private creator."""
     if int(tag[:4], 16) & 1:
         creator = dataset.get(f"{tag[:4]}00{tag[4:6]}", {}).get("Value") if tag[4:6] != "00" else None
         return f" privateCreator={quoteattr(_clean(creator[0]))}" if creator and isinstance(creator, list) else ""
@@ -96,25 +96,25 @@ def from_xml(document: bytes) -> dict[str, Any]:
     Raises
     ------
     Malformed
-        It is no such document, is not in UTF-8, or has a document type declaration, in which entities could hide.
+        It is not a NativeDicomModel, is not in UTF-8, or has a document type declaration, which may define entities.
     """
     try:
         text = document.decode("utf_8_sig")
     except UnicodeDecodeError as error:
         raise Malformed("the XML is not in UTF-8") from error
     if "<!DOCTYPE" in text:
-        raise Malformed("XML with a document type declaration is not taken")
+        raise Malformed("the XML has a document type declaration (<!DOCTYPE), which is refused; leave it out")
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 (its attacks need entities, so a declaration)
     except (ElementTree.ParseError, ValueError) as error:
-        raise Malformed(f"this is no XML: {error}") from error
+        raise Malformed(f"the XML is not well-formed: {error}") from error
     if _local(root) != "NativeDicomModel":
         raise Malformed(f"the XML is a {_local(root)[:40]!r}; a NativeDicomModel is expected")
     return _dataset(root, 0)
 
 
 def _local(node: ElementTree.Element) -> str:
-    """Name of an XML element; its namespace does not count, since many writers leave it out."""
+    """Return the name of an XML element without its namespace, which many writers leave out."""
     return node.tag.rpartition("}")[2]
 
 

@@ -1,4 +1,4 @@
-"""The scanner: from the bytes of a dataset (PS3.5 chapter 7) straight to the DICOM JSON model (PS3.18 F).
+"""Scanner of datasets: from bytes (PS3.5 chapter 7) straight to the DICOM JSON model (PS3.18 F).
 
 It exists for speed: ingest parses a header in a fraction of a millisecond. It never copies a value that is too
 large for a header, and its memory is bounded whatever the input.
@@ -40,7 +40,7 @@ Dataset = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """The Pixel Data element at which a scan ended; offsets are the file's."""
+    """The Pixel Data element at which a scan ended; offsets count from the beginning of the file."""
 
     keyword: str
     start: int
@@ -50,7 +50,7 @@ class Pixels:
 
 @dataclass(slots=True)
 class _Level:
-    """A dataset being scanned: the file's own, or an item's."""
+    """State of the scan of one dataset: the file's own, or an item's."""
 
     explicit: bool
     charset: CharacterSet = DEFAULT
@@ -63,28 +63,28 @@ class _Level:
     out: Dataset = field(default_factory=dict)
 
     def item(self, path: str, *, explicit: bool, delimited: bool) -> "_Level":
-        """An item of one of its sequences, which takes over the character set and the sign of the pixels."""
+        """Make the state for an item of a sequence, which inherits the character set and PixelRepresentation."""
         return _Level(explicit, self.charset, self.signed, self.depth + 1, path, delimited)
 
 
 class Scanner(ElementStream):
-    """Scans one buffer in one encoding.
+    """Scanner of one buffer in one encoding.
 
     Parameters
     ----------
     buffer : bytes or mmap
         The file, or its beginning, or a part of it.
     explicit : bool
-        Explicit VR.
-    order : str
-        `<` or `>`, as in struct.
+        True for Explicit VR, False for Implicit VR.
+    order : {"<", ">"}
+        Byte order, as in struct.
     shift : int
         File offset of the buffer's first byte.
 
     Attributes
     ----------
     pixels : Pixels or None
-        Set when a scan met Pixel Data.
+        Pixel Data, once a scan has reached it.
     """
 
     def __init__(self, buffer: bytes | mmap, *, explicit: bool, order: str = "<", shift: int = 0) -> None:
@@ -101,9 +101,9 @@ class Scanner(ElementStream):
         Parameters
         ----------
         start : int
-            Its first byte in the buffer.
+            Offset of the dataset's first byte in the buffer.
         charset : CharacterSet
-            In force until SpecificCharacterSet says otherwise.
+            The character set in force until the dataset has a SpecificCharacterSet.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class Scanner(ElementStream):
         return level.out
 
     def _dataset(self, level: _Level, pos: int, end: int) -> int:
-        """Scan elements into `level.out` and answer where they ended."""
+        """Scan elements into `level.out` and return the position after them."""
         level.explicit = explicit = self.is_explicit(pos, end, level.explicit)
         buffer, elements, out, usual = self.buffer, self.elements, level.out, self._usual
         head = self.explicit_head if explicit else self.implicit_head
@@ -162,7 +162,7 @@ class Scanner(ElementStream):
         return end
 
     def _special(self, level: _Level, element: Element, pos: int, value: int, length: int, end: int) -> int:
-        """Handle what is not a short value of text or numbers; answer the position of the next element."""
+        """Read an element that is not a short value of text or numbers; return the position of the next one."""
         action = element.action
         if action == Action.NO_VR:
             element, length = self.without_vr(element, pos, end)
@@ -199,7 +199,7 @@ class Scanner(ElementStream):
         return stop
 
     def _value(self, level: _Level, element: Element, value: int, length: int) -> None:
-        """Read a value of any length and size, and what follows from it for the rest of the dataset."""
+        """Read a value of any length, and note what later elements depend on (character set, sign, creator)."""
         key, vr, action, read = element.key, element.vr, element.action, element.read
         values: list[Any] = []
         if not length:
@@ -229,7 +229,7 @@ class Scanner(ElementStream):
         raise Malformed(f"an item outside a sequence at offset {self.shift + pos}")
 
     def _container(self, level: _Level, element: Element, pos: int, value: int, length: int, end: int) -> int:
-        """Read a sequence, or skip encapsulated fragments; answer the position after it."""
+        """Read a sequence, or skip encapsulated fragments; return the position after it."""
         if level.depth >= MAX_DEPTH:
             raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}, at {self.at(element, pos)}")
         stop = end if length == UNDEFINED else self.sequence_stop(value + length)
@@ -252,7 +252,7 @@ class Scanner(ElementStream):
     def _sequence(
         self, level: _Level, element: Element, explicit: bool, pos: int, stop: int, delimited: bool
     ) -> tuple[bytes, int]:
-        """Read items; each is written out at once, which takes a tenth of the memory of its objects."""
+        """Read a sequence's items; each is serialised at once, which takes a tenth of the memory of its objects."""
         text = bytearray()
         count = 0
         while pos + 8 <= stop:
@@ -285,7 +285,7 @@ class Scanner(ElementStream):
         return self._kept > MAX_KEPT
 
     def _bulk(self, element: Element, path: str, value: int, length: int) -> dict[str, str]:
-        """Name a value that is not kept, with where in the file it lies; relative to the instance."""
+        """Write the BulkDataURI, relative to the instance's, of a value that is not kept in the header."""
         size = "" if length == UNDEFINED else f"&length={length}"
         return {"vr": element.vr, "BulkDataURI": f"bulk/{path}?offset={self.shift + value}{size}"}
 

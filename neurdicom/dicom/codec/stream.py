@@ -1,4 +1,4 @@
-"""The element stream of a dataset (PS3.5 chapter 7): where elements, items and fragments begin and end."""
+"""Element streams of datasets (PS3.5 chapter 7): where elements, items and fragments begin and end."""
 
 import struct
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ _ITEM_DELIMITERS = {order: struct.pack(order + "HHI", 0xFFFE, 0xE00D, 0) for ord
 
 
 class EndOfBuffer(Malformed):
-    """An element goes past the end of the bytes at hand: there is more of the file, or it is cut off."""
+    """An element that goes past the end of the buffer, which holds a part of the file, or all of a cut-off one."""
 
 
 class ElementSpan(NamedTuple):
-    """An element and its place: `start` of the tag, `value` of the value, `stop` after it and its delimiters."""
+    """An element with the offsets of its tag (`start`), its value (`value`) and of what follows it (`stop`)."""
 
     element: Element
     start: int
@@ -35,14 +35,14 @@ class ElementSpan(NamedTuple):
 
 
 class ElementStream:
-    """A buffer that holds elements in one byte order.
+    """A buffer of elements in one byte order.
 
     Parameters
     ----------
     buffer : bytes or mmap
         The file, or its beginning, or a part of it.
-    order : str
-        `<` or `>`, as in struct.
+    order : {"<", ">"}
+        Byte order, as in struct.
     shift : int
         File offset of the buffer's first byte.
     """
@@ -55,7 +55,17 @@ class ElementStream:
         self.explicit_head, self.implicit_head, self.item_head, self.read_length = _UNPACKERS[order]
 
     def is_explicit(self, pos: int, end: int, expected: bool) -> bool:
-        """Look at the first element: datasets, and items of private sequences, that belie their syntax exist."""
+        """Tell from its first element whether a dataset is in Explicit VR.
+
+        Some files, and items of some private sequences, are not in the form that their transfer syntax demands.
+
+        Parameters
+        ----------
+        pos, end : int
+            Where the dataset begins and stops in the buffer.
+        expected : bool
+            The form that the transfer syntax demands, which counts where the element fits both.
+        """
         if pos + 8 > end:
             return expected
         group, _, length = self.item_head(self.buffer, pos)
@@ -70,12 +80,29 @@ class ElementStream:
     def spans(
         self, pos: int, end: int, *, explicit: bool, delimited: bool = False, depth: int = 0
     ) -> Iterator[ElementSpan]:
-        """Walk the elements of one dataset or item; a delimited one ends with its delimiter's span.
+        """Walk the elements of one dataset or item.
+
+        Parameters
+        ----------
+        pos, end : int
+            Where the dataset begins and stops in the buffer.
+        explicit : bool
+            True for Explicit VR, False for Implicit VR.
+        delimited : bool
+            True for an item of undefined length; the last span is that of its delimiter.
+        depth : int
+            Number of sequences around it.
+
+        Yields
+        ------
+        ElementSpan
 
         Raises
         ------
-        EndOfBuffer, Malformed
-            As `Scanner.scan`.
+        EndOfBuffer
+            An element goes past `end`, or the delimiter is missing.
+        Malformed
+            A sequence holds something other than items, or sequences are nested deeper than `MAX_DEPTH`.
         """
         explicit = self.is_explicit(pos, end, explicit)
         head = self.explicit_head if explicit else self.implicit_head
@@ -108,7 +135,29 @@ class ElementStream:
             raise EndOfBuffer(f"the item that ends at offset {self.shift + end} lacks its delimiter")
 
     def items(self, span: ElementSpan, *, explicit: bool, depth: int) -> Iterator[tuple[int, int, bool]]:
-        """Walk the items of a sequence: where the dataset of each begins and stops, and if it is delimited."""
+        """Walk the items of a sequence.
+
+        Parameters
+        ----------
+        span : ElementSpan
+            The sequence.
+        explicit : bool
+            True for Explicit VR, False for Implicit VR.
+        depth : int
+            Number of sequences around the items.
+
+        Yields
+        ------
+        start, stop : int
+            Where the item's dataset begins and stops in the buffer, its delimiter included.
+        delimited : bool
+            True if the item ends at a delimiter.
+
+        Raises
+        ------
+        EndOfBuffer, Malformed
+            As `spans`.
+        """
         pos, end = span.value, span.stop
         while pos + 8 <= end:
             tag, length, pos = self._item(span.element, pos)
@@ -123,11 +172,33 @@ class ElementStream:
             pos = after
 
     def sequence_stop(self, stop: int) -> int:
-        """Correct the end of a sequence of defined length that is declared 4 bytes too early, in its last delimiter."""
+        """Correct the end of a sequence whose declared length is 4 bytes short and so ends in its last delimiter."""
         return stop + 4 if self.buffer[stop - 4 : stop + 4] == _ITEM_DELIMITERS[self.order] else stop
 
     def skip_fragments(self, element: Element, start: int, pos: int, end: int) -> int:
-        """Answer the position after encapsulated data outside the file's own Pixel Data, such as an icon's."""
+        """Find the end of encapsulated data outside the file's own Pixel Data, such as an icon's.
+
+        Parameters
+        ----------
+        element : Element
+            The element that holds the fragments.
+        start, pos : int
+            Offsets of its tag and of its value in the buffer.
+        end : int
+            End of what the buffer holds of it.
+
+        Returns
+        -------
+        int
+            Offset after its Sequence Delimitation Item.
+
+        Raises
+        ------
+        EndOfBuffer
+            The delimiter is missing.
+        Malformed
+            A fragment has no length, or something other than an item is among them.
+        """
         while pos + 8 <= end:
             tag, length, pos = self._item(element, pos)
             if tag == SEQUENCE_END:
@@ -138,9 +209,23 @@ class ElementStream:
         raise self.cut(element, start)
 
     def without_vr(self, element: Element, pos: int, end: int) -> tuple[Element, int]:
-        """Give the description and the length of an element of an explicit dataset that has no VR.
+        """Describe an element of an explicit dataset that has no VR, and read its length.
 
         Some writers leave the VR of single elements out, as in implicit VR; others write blanks in its place.
+
+        Parameters
+        ----------
+        element : Element
+            The description made from the invalid VR.
+        pos, end : int
+            Offset of its tag, and end of the dataset, in the buffer.
+
+        Returns
+        -------
+        element : Element
+            The description by the dictionary's VR.
+        length : int
+            Length of its value in bytes.
         """
         (length,) = self.read_length(self.buffer, pos + 4)
         (short,) = struct.unpack_from(self.order + "H", self.buffer, pos + 6)
@@ -150,11 +235,11 @@ class ElementStream:
         return describe(element.tag, None, self.order), length
 
     def cut(self, element: Element, pos: int) -> EndOfBuffer:
-        """Make the error for an element that does not end."""
+        """Make the error for an element that goes past the end of the buffer."""
         return EndOfBuffer(f"{self.at(element, pos)} goes past the end of the file or of its sequence")
 
     def at(self, element: Element, pos: int) -> str:
-        """Write where an element lies, for messages."""
+        """Write an element's tag and file offset, for messages."""
         tag = element.tag
         return f"({tag >> 16:04X},{tag & 0xFFFF:04X}) at offset {self.shift + pos}"
 
@@ -191,10 +276,20 @@ class ElementStream:
 
 
 def holds_fragments(element: Element) -> bool:
-    """Tell, for an element of undefined length, encapsulated data from a sequence."""
+    """Tell whether an element of undefined length holds fragments of encapsulated data, and not items."""
     return element.action != Action.SEQUENCE and element.vr in STREAMS and element.vr != "UN"
 
 
 def is_unknown(buffer: bytes | mmap, pos: int, explicit: bool) -> bool:
-    """Tell if an element has VR UN in the stream: its value is in implicit VR little endian (PS3.5 6.2.2)."""
+    """Tell whether an element has VR UN in the stream: its value is in Implicit VR Little Endian (PS3.5 6.2.2).
+
+    Parameters
+    ----------
+    buffer : bytes or mmap
+        The element stream.
+    pos : int
+        Offset of the element's tag.
+    explicit : bool
+        Whether the stream is in Explicit VR; in Implicit VR no element has a VR.
+    """
     return explicit and buffer[pos + 4 : pos + 6] == b"UN"

@@ -30,7 +30,7 @@ VIDEO_MEDIA_TYPES: Mapping[str, str] = {
     **{f"{_BASE}.4.{number}.1": "video/mp4" for number in (102, 103, 104, 105, 106)},
 }
 
-#: Media type to what we can encode to; the first where the transfer syntax is not named (PS3.18 8.7.3.4).
+#: Media type to the transfer syntaxes that we can encode; the first is used where none is named (PS3.18 8.7.3.4).
 ENCODED: Mapping[str, tuple[str, ...]] = {
     "image/jpeg": tuple(f"{_BASE}.4.{number}" for number in (70, 57, 50)),
     "image/jls": (f"{_BASE}.4.80",),
@@ -42,10 +42,10 @@ ENCODED: Mapping[str, tuple[str, ...]] = {
 #: Deflated Image Frame Compression, whose frames have no media type of their own.
 DEFLATED_FRAME = f"{_BASE}.8.1"
 
-#: Pixel Data is not encapsulated.
+#: Transfer syntaxes whose Pixel Data is not encapsulated.
 NATIVE = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN, *DEFLATED})
 
-#: Transfer syntaxes that a file may be converted to, the best first; none of them loses anything.
+#: Transfer syntaxes that a file may be converted to, the preferred first; all of them are lossless.
 CONVERSIONS = (
     EXPLICIT,
     IMPLICIT,
@@ -57,10 +57,10 @@ CONVERSIONS = (
     f"{_BASE}.5",  # RLE
 )
 
-#: Syntaxes that a frame is given in once it is decoded.
+#: Transfer syntaxes of a decoded frame.
 UNCOMPRESSED = frozenset({EXPLICIT, IMPLICIT})
 
 
 def frame_media_type(syntax: str) -> str:
-    """Media type of one frame as it is stored."""
+    """Look up the media type of one frame as it is stored (PS3.18 8.7.3)."""
     return FRAME_MEDIA_TYPES.get(syntax, OCTET_STREAM)

@@ -1,4 +1,4 @@
-"""From the bytes of an element's value to the values of the DICOM JSON model (PS3.5 6.2, PS3.18 F.2.3), by VR."""
+"""Readers of element values by VR: from bytes to the DICOM JSON model (PS3.5 6.2, PS3.18 F.2.3)."""
 
 import math
 import struct
@@ -48,7 +48,7 @@ def _name(text: str) -> dict[str, str] | None:
 
 
 def read_decimals(raw: bytes, charset: CharacterSet) -> list[Any]:
-    """Read decimal strings as numbers; one that is none stays text."""
+    """Read decimal strings as numbers; one that does not parse stays text."""
     return [_decimal(part) for part in read_strings(raw, charset)]
 
 
@@ -63,7 +63,7 @@ def _decimal(text: str | None) -> float | str | None:
 
 
 def read_integers(raw: bytes, charset: CharacterSet) -> list[Any]:
-    """Read integer strings as integers; one that is none stays text."""
+    """Read integer strings as integers; one that does not parse stays text."""
     return [_integer(part) for part in read_strings(raw, charset)]
 
 
@@ -123,7 +123,22 @@ READERS: dict[str, dict[str, Reader]] = {order: _readers(order) for order in "<>
 
 
 def as_little_endian(raw: bytes, vr: str, order: str) -> bytes:
-    """Give a stream's bytes in little endian, as the DICOM JSON model has them (PS3.18 F.2.7)."""
+    """Convert the bytes of a stream to little endian, as the DICOM JSON model requires (PS3.18 F.2.7).
+
+    Parameters
+    ----------
+    raw : bytes
+        The value.
+    vr : str
+        Its VR, whose word size decides what is swapped.
+    order : {"<", ">"}
+        Its byte order, as in struct.
+
+    Returns
+    -------
+    bytes
+        `raw` itself where nothing is to be swapped, or where its length is not a multiple of the word size.
+    """
     size = STREAMS.get(vr, 1)
     if order == "<" or size == 1 or len(raw) % size:
         return raw

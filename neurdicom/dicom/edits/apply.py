@@ -1,7 +1,7 @@
-"""Edits applied on the way out: to a header in DICOM JSON, to a pydicom dataset, to the bytes of a file.
+"""Application of edits on the way out: to a header in DICOM JSON, to a pydicom dataset, to the bytes of a file.
 
-An edit is a field of `dicom.query.attributes` with its new value, None to empty it. What comes in has been checked
-(`dicom.edits.values`). The stored bytes are never changed. An edit that gives what the file has anyway is none.
+An edit is a field of `dicom.query.attributes` with its new value, None to empty it, checked by `dicom.edits.values`.
+The stored bytes are never changed. An edit to the value that the file has anyway has no effect.
 """
 
 from collections.abc import Mapping
@@ -50,12 +50,13 @@ def apply_to_json(dataset: Mapping[str, Any], edits: Edits) -> Json:
     dataset : Mapping[str, Any]
         The model, as `orjson.loads` gives it; it stays as it is.
     edits : iterable
-        Objects with `field`, `value`, `user` and `time`, or mappings with these members; the last of a field counts.
+        Objects with `field`, `value`, `user` and `time`, or mappings with these members; the last edit of a field
+        counts.
 
     Returns
     -------
     dict[str, Any]
-        The edited model, in the order of tags. SpecificCharacterSet says what the edited file would have.
+        The edited model, in the order of tags. SpecificCharacterSet is that of the edited file.
     """
     changes = [change for change in changes_of(edits) if change.alters(_previous_json(dataset.get(change.key)))]
     out = dict(dataset)
@@ -118,7 +119,7 @@ def edit_dataset(ds: Dataset, edits: Edits) -> None:
 
 
 def _previous(ds: Dataset, change: Change) -> tuple[DataElement | None, Previous | None]:
-    """Give an element as it is, None where pydicom can't read it, and its values."""
+    """Return an element as it is, None where pydicom can't read it, and its previous values."""
     if change.tag not in ds:
         return None, None
     try:
@@ -131,7 +132,7 @@ def _previous(ds: Dataset, change: Change) -> tuple[DataElement | None, Previous
 
 
 def _plain(vr: str, value: Any) -> Any:
-    """Give one value of pydicom's as the DICOM JSON model has it."""
+    """Convert a value of pydicom's to that of the DICOM JSON model."""
     if vr == "PN":
         return name_groups(str(value))
     if isinstance(value, str):
@@ -156,7 +157,7 @@ def _item(ds: Dataset, time: str, changes: list[Change]) -> Dataset:
 
 
 def _use_utf_8(ds: Dataset) -> None:
-    """Let the items of sequences take over the character set of the dataset around them."""
+    """Remove the character sets of items, so that they inherit that of the dataset around them."""
     for element in ds:
         if element.VR == "SQ":
             for item in element.value:
@@ -166,10 +167,10 @@ def _use_utf_8(ds: Dataset) -> None:
 
 
 def rewrite_header(path: Path, layout: Layout, edits: Edits) -> tuple[bytes, int]:
-    """Give a file's new beginning with edits applied, for the rest of the file to follow as it is.
+    """Write the header of a file with edits applied; the rest of the file follows unchanged.
 
-    Only what changes is new: elements keep their bytes, unless a value needs another character set; then all text
-    of the header is written in UTF-8. A deflated file is written anew as a whole. Blocks; for a thread.
+    Unedited elements keep their bytes, unless a value needs another character set; then all text of the header is
+    written in UTF-8. A deflated file is written anew as a whole. Blocks; call it in a thread.
 
     Parameters
     ----------
@@ -183,16 +184,16 @@ def rewrite_header(path: Path, layout: Layout, edits: Edits) -> tuple[bytes, int
     Returns
     -------
     header : bytes
-        Empty where the edits change nothing in this file.
+        The new header; empty where the edits change nothing in this file.
     copy_from : int
-        Offset in the file from which on its bytes follow.
+        Offset in the file of the bytes that follow the new header.
 
     Raises
     ------
     Malformed
-        The header is broken.
+        The header is not well-formed.
     TooLarge
-        A header so large that it can't be written anew in bounded memory.
+        The header, or the inflated dataset of a deflated file, is longer than `edits.rewrite.MAX_HEADER`.
     """
     changes = changes_of(edits)
     return rewrite(path, layout, changes) if changes else (b"", 0)

@@ -1,6 +1,6 @@
-"""Edits as changes of elements, and what an edited dataset tells of the values that it had before.
+"""Edits as changes of elements, and the rules for recording the previous values.
 
-What is served carries the Original Attributes Sequence (PS3.3 C.12.1.1.9): an item for each time and user of an
+An edited dataset carries the Original Attributes Sequence (PS3.3 C.12.1.1.9): an item for each time and user of an
 edit, with the values that the file has. All ways out (`dicom.edits.apply`) follow the rules here, so that they agree.
 """
 
@@ -28,7 +28,7 @@ SYSTEM = "NEURDICOM"
 #: The defined term for values that were wrong; COERCE, the other one, is for those of another institution.
 REASON = "CORRECT"
 
-#: VRs of which a previous value is kept.
+#: VRs whose previous value is recorded.
 _TEXT = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 )
@@ -36,7 +36,7 @@ _NUMBERS = frozenset({"DS", "IS"})
 
 
 class FieldEdit(Protocol):
-    """What is needed of an edit, such as `catalog.base.Edit`."""
+    """Interface of an edit, such as `catalog.base.Edit`."""
 
     @property
     def field(self) -> str:
@@ -48,11 +48,11 @@ class FieldEdit(Protocol):
 
     @property
     def user(self) -> str:
-        """Who gave it."""
+        """Name of the user who made the edit."""
 
     @property
     def time(self) -> str:
-        """When, ISO 8601 in UTC."""
+        """Time of the edit, ISO 8601 in UTC."""
 
 
 Edits = Iterable[FieldEdit | Mapping[str, Any]]
@@ -60,14 +60,14 @@ Edits = Iterable[FieldEdit | Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What a file has for an element that is edited.
+    """The file's own value of an edited element.
 
     Attributes
     ----------
     vr : str
-        As the file has it.
+        The VR in the file.
     values : list or None
-        In the DICOM JSON model; None where it is nothing that text could be, or too long to be kept.
+        The values in the DICOM JSON model; None where they are bytes or items, or too long to be kept in a header.
     """
 
     vr: str
@@ -75,7 +75,7 @@ class Previous:
 
     @property
     def is_kept(self) -> bool:
-        """It can be repeated as a previous value. One that does not conform to its VR is told as an empty one."""
+        """True if it can be recorded as a previous value; one that does not conform to its VR is recorded empty."""
         if self.values is None or self.vr not in _TEXT:
             return False
         return self.vr not in _NUMBERS or not any(isinstance(value, str) for value in self.values)
@@ -88,13 +88,15 @@ class Change:
     Attributes
     ----------
     tag : int
+        `0xGGGGEEEE`.
     vr : str
+        The VR of the new value.
     values : list
-        In the DICOM JSON model; empty to empty the element.
+        The new values in the DICOM JSON model; empty to empty the element.
     text : str
-        As it is written into a file.
+        The new values as text of a file, separated by backslashes.
     user, time : str
-        Of the edit.
+        The user and the time of the edit.
     """
 
     tag: int
@@ -110,7 +112,7 @@ class Change:
         return f"{self.tag:08X}"
 
     def alters(self, previous: Previous | None) -> bool:
-        """Whether the file has something else; what is empty and what is absent are the same."""
+        """Tell whether the file has another value; empty and absent are the same."""
         if previous is None:
             return bool(self.values)
         if not self.values and previous.values == []:
@@ -119,9 +121,9 @@ class Change:
 
 
 def changes_of(edits: Edits) -> list[Change]:
-    """Read edits, which are objects with `field`, `value`, `user` and `time`, or mappings with these members.
+    """Convert edits, objects or mappings with `field`, `value`, `user` and `time`, to changes in the order of tags.
 
-    The last one of a field counts.
+    The last edit of a field counts.
     """
     found: dict[int, Change] = {}
     for edit in edits:
@@ -145,12 +147,12 @@ def _change(field: str, value: Value, user: str, time: str) -> Change:
 
 
 def fits(charset: CharacterSet, changes: Iterable[Change]) -> bool:
-    """Tell if a character set can write all the new values."""
+    """Tell whether a character set can write all the new values."""
     return all(charset.encode(change.text) is not None for change in changes)
 
 
 def by_modification(changes: Sequence[Change]) -> list[tuple[str, list[Change]]]:
-    """Group changes by edit, the earliest first; with each, its Attribute Modification DateTime."""
+    """Group changes by time and user, the earliest first; the key of a group is its Attribute Modification DateTime."""
 
     def edit(change: Change) -> tuple[str, str]:
         return change.time, change.user

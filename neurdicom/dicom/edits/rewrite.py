@@ -1,4 +1,4 @@
-"""The bytes of an edited header, made of the old ones: what is not edited is copied, never parsed into objects."""
+"""Rewriting of an edited header's bytes: unedited elements are copied, never parsed into objects."""
 
 import struct
 import zlib
@@ -37,7 +37,7 @@ from neurdicom.dicom.edits.changes import (
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Malformed, TooLarge
 
-#: A new header is not longer, and neither is a deflated dataset once inflated.
+#: Most bytes of a new header, and of a deflated dataset once inflated.
 MAX_HEADER = 256 * 1024 * 1024
 
 _CHARSET_TAG = 0x00080005
@@ -47,9 +47,9 @@ _SHORT_LIMIT = 0xFFFE
 
 
 def rewrite(path: Path, layout: Layout, changes: Sequence[Change]) -> tuple[bytes, int]:
-    """Write a file's header anew with some top-level elements of text replaced or added, and what they were before.
+    """Write a file's header with text elements of its top level replaced or added, and their previous values recorded.
 
-    Where a new value does not fit its character set, all text of the header changes to UTF-8.
+    Where the file's character set can't write a new value, all text of the header changes to UTF-8.
 
     Parameters
     ----------
@@ -58,14 +58,21 @@ def rewrite(path: Path, layout: Layout, changes: Sequence[Change]) -> tuple[byte
     layout : Layout
         Its layout.
     changes : sequence of Change
-        Those that change nothing in this file are left out.
+        The changes; those to the value that this file has are left out.
 
     Returns
     -------
     header : bytes
         The file's new beginning; empty where nothing changes.
     copy_from : int
-        Offset in the old file of what follows it, unchanged.
+        Offset in the old file of the bytes that follow the header unchanged.
+
+    Raises
+    ------
+    Malformed
+        The header is not well-formed.
+    TooLarge
+        The new header or the inflated dataset is longer than `MAX_HEADER`, or a value longer than its VR allows.
     """
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
         start = layout.dataset_offset
@@ -94,7 +101,7 @@ def _inflate(data: bytes) -> bytes:
 
 
 class _Parts:
-    """The new bytes: what was written, and what of the old bytes is taken over, up to `copied`."""
+    """Builder of the new bytes, from new ones and from the old ones up to `copied`."""
 
     def __init__(self, buffer: bytes | mmap, first: int) -> None:
         self.copied = first
@@ -103,7 +110,7 @@ class _Parts:
         self._size = 0
 
     def replace(self, start: int, stop: int, new: bytes) -> None:
-        """Take the old bytes over up to `start`, and put new ones in the place of those up to `stop`."""
+        """Copy the old bytes up to `start`, and replace those from there to `stop` by new ones."""
         self._size += start - self.copied + len(new)
         if self._size > MAX_HEADER:
             raise TooLarge(f"a header of more than {MAX_HEADER} bytes can't be edited")
@@ -111,19 +118,19 @@ class _Parts:
         self.copied = stop
 
     def join(self) -> bytes:
-        """Give the new bytes, for the old ones up to `copied`."""
+        """Join the bytes that replace the old ones up to `copied`."""
         return b"".join(self._parts)
 
 
 class _Old(NamedTuple):
-    """An element that is edited, as it was."""
+    """The old state of an edited element."""
 
     span: ElementSpan
     previous: Previous
 
 
 class _Form(NamedTuple):
-    """How elements are written."""
+    """The encoding in which elements are written."""
 
     explicit: bool
     order: str
@@ -138,7 +145,7 @@ class _Form(NamedTuple):
 
 
 class _Writer:
-    """Writes the edited top level of a dataset."""
+    """Writer of the edited top level of a dataset."""
 
     def __init__(self, buffer: bytes | mmap, layout: Layout, changes: Sequence[Change]) -> None:
         self._stream = ElementStream(buffer, order=">" if layout.transfer_syntax == BIG_ENDIAN else "<")
@@ -146,7 +153,7 @@ class _Writer:
         self._changes = changes
 
     def write(self, first: int, start: int, end: int) -> tuple[bytes, int]:
-        """Write from `first`, through the dataset from `start` to `end`, as far as anything changes."""
+        """Write the bytes from `first` to the last change in the dataset, which lies from `start` to `end`."""
         stream = self._stream
         explicit = stream.is_explicit(start, end, self._expected)
         charset = _charset_of(stream, start, end, explicit)
@@ -185,7 +192,7 @@ class _Writer:
     def _old(
         self, start: int, end: int, explicit: bool, charset: CharacterSet
     ) -> tuple[dict[int, _Old], ElementSpan | None]:
-        """Find the elements that are to change, the last one of a tag, and the history that there is already."""
+        """Find the elements to change, the last one of each tag, and the Original Attributes Sequence if any."""
         wanted = {change.tag for change in self._changes}
         found: dict[int, _Old] = {}
         earlier = None
@@ -202,7 +209,7 @@ class _Writer:
 
 
 class _History:
-    """Writes the Original Attributes Sequence (PS3.3 C.12.1.1.9)."""
+    """Writer of the Original Attributes Sequence (PS3.3 C.12.1.1.9)."""
 
     def __init__(self, stream: ElementStream, form: _Form, recoder: "_Recoder | None") -> None:
         self._stream = stream
@@ -210,7 +217,17 @@ class _History:
         self._recoder = recoder
 
     def element(self, earlier: ElementSpan | None, changes: Sequence[Change], old: dict[int, _Old]) -> bytes:
-        """Write it, with the items of the earlier one first."""
+        """Write the sequence: the items of the file's own one first, then an item for each time and user.
+
+        Parameters
+        ----------
+        earlier : ElementSpan or None
+            The file's own Original Attributes Sequence.
+        changes : sequence of Change
+            The changes.
+        old : dict of int to _Old
+            The previous state of the changed elements, by tag.
+        """
         form, vr, content = self._form, "SQ", b""
         if earlier is not None:
             if is_unknown(self._stream.buffer, earlier.start, form.explicit):
@@ -245,7 +262,7 @@ class _History:
 
 
 class _Recoder:
-    """Changes the text of one dataset, and of the items in it, to UTF-8."""
+    """Converter of the text of one dataset, and of the items in it, to UTF-8."""
 
     def __init__(self, stream: ElementStream, charset: CharacterSet, explicit: bool, depth: int = 0) -> None:
         self._stream = stream
@@ -255,7 +272,7 @@ class _Recoder:
         self._creators: dict[int, str] = {}
 
     def element(self, span: ElementSpan) -> bytes | None:
-        """Give an element's new bytes, None if it stays as it is."""
+        """Convert an element; return None if its bytes stay the same."""
         element, stream = span.element, self._stream
         vr = element.vr
         if element.action == Action.PRIVATE:
@@ -273,13 +290,13 @@ class _Recoder:
         return None if text is raw else self._written(element.tag, "UN" if unknown else vr, text)
 
     def text(self, vr: str, raw: bytes) -> bytes:
-        """Give a value in UTF-8; the same bytes where they say the same in it."""
+        """Convert a value to UTF-8; return the same bytes where they mean the same in UTF-8."""
         if vr not in _TEXT_VRS or (raw.isascii() and b"\x1b" not in raw):
             return raw
         return self._charset.decode(raw).encode("utf_8", "replace")
 
     def sequence(self, span: ElementSpan, unknown: bool) -> bytes | None:
-        """Give the items' bytes, None if all stay as they are. Raises `Malformed` where they nest too deeply."""
+        """Convert the items of a sequence; return None if all stay the same. Raises `Malformed` if too deep."""
         stream = self._stream
         if unknown and stream.order != "<":
             stream = ElementStream(stream.buffer)
@@ -296,7 +313,7 @@ class _Recoder:
     def _item(
         self, stream: ElementStream, start: int, stop: int, explicit: bool, delimited: bool
     ) -> tuple[bytes, bytes | None]:
-        """Give an item's old bytes without a delimiter, and its new ones if any."""
+        """Return an item's old bytes without a delimiter, and its converted ones, None if they stay the same."""
         explicit = stream.is_explicit(start, stop, explicit)
         charset = _charset_of(stream, start, stop, explicit, self._charset, delimited)
         recoder = _Recoder(stream, charset, explicit, self._depth + 1)
@@ -326,7 +343,7 @@ def _charset_of(
     inherited: CharacterSet = DEFAULT,
     delimited: bool = False,
 ) -> CharacterSet:
-    """Read SpecificCharacterSet of a dataset, which comes before all text."""
+    """Read the character set of a dataset; its element comes before all text."""
     for span in stream.spans(start, end, explicit=explicit, delimited=delimited):
         if span.element.tag == _CHARSET_TAG:
             values = read_strings(stream.buffer[span.value : span.stop], DEFAULT)
@@ -337,7 +354,7 @@ def _charset_of(
 
 
 def _items(stream: ElementStream, span: ElementSpan, explicit: bool) -> Iterator[bytes]:
-    """Give the datasets of a sequence's items, without delimiters."""
+    """Yield the datasets of a sequence's items, without delimiters."""
     for start, stop, delimited in stream.items(span, explicit=explicit, depth=1):
         end = stop
         if delimited:

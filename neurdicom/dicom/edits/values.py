@@ -1,4 +1,4 @@
-"""Values that an edit may give an attribute: checked as their value representation demands (PS3.5 6.2)."""
+"""Checks of the values that an edit gives to attributes, by their value representation (PS3.5 6.2)."""
 
 import datetime
 import re

@@ -1,4 +1,4 @@
-"""Planes in space, and the volume that they make together (PS3.3 C.7.6.2, C.7.6.16.2)."""
+"""Planes in the patient, and the volume that they make up (PS3.3 C.7.6.2, C.7.6.16.2)."""
 
 import math
 from collections import Counter
@@ -11,19 +11,19 @@ from neurdicom.errors import Invalid, NotAvailable
 
 KeyT = TypeVar("KeyT")
 
-#: Most slices of a volume: what is known of each is held in memory.
+#: Most slices of a volume: the plane of each is held in memory.
 MAX_SLICES: Final = 1 << 14
 
 #: Direction cosines that differ by less are the same (about half a degree).
 _COSINE_STEP: Final = 0.01
 #: Distances between slices that differ by less than this part of them are the same.
 _UNIFORM: Final = 0.01
-#: So many instances are named in an error.
+#: Most instances that an error names.
 _NAMED: Final = 5
 
 
 class Plane(TypedDict, total=False):
-    """One frame: its place in space, and what its samples mean. Fields have the names and values of the catalog.
+    """A frame's place in the patient and the meaning of its samples, with the names and values of the catalog.
 
     Absent and None mean unknown. `id` is the SOP Instance UID; `frame` counts from 1.
     """
@@ -48,7 +48,7 @@ class Plane(TypedDict, total=False):
     series: str | None
 
 
-#: What the catalog knows of an instance that a `Plane` takes over.
+#: Attributes of an instance in the catalog that a `Plane` takes over.
 FIELDS: Final = (
     "modality",
     "instance_number",
@@ -65,17 +65,17 @@ FIELDS: Final = (
 
 
 def order_volume(planes: Sequence[Plane]) -> list[Plane]:
-    """Order the slices of a volume along their normal, or by number where they have no place in space.
+    """Order the slices of a volume along their normal, or by InstanceNumber where they have no position.
 
-    Frames that all lie in one place, such as those of a cine run, follow each other by their numbers.
+    Frames that all lie at one position, such as those of a cine run, are ordered by their numbers.
 
     Raises
     ------
     NotAvailable
-        There are none.
+        `planes` is empty.
     Invalid
-        They are no volume: of different sizes or orientations, some without a position, or some at the same one. The
-        message names those that do not fit.
+        The planes make up no volume: sizes or orientations differ, some have no position, or some have the same one.
+        The message names those that do not fit.
     """
     if not planes:
         raise NotAvailable("there are no images to make a volume of")
@@ -95,14 +95,19 @@ def order_volume(planes: Sequence[Plane]) -> list[Plane]:
 
 
 def describe_volume(planes: Sequence[Plane], input: str) -> dict[str, Any]:
-    """What a native plugin is told under `_image` of the slices that it gets; docs/plugins.md has the members.
+    """Write the `_image` parameter of a native plugin, which describes its slices; docs/plugins.md has the members.
 
     Parameters
     ----------
     planes : sequence of Plane
-        In the order of the slices.
+        The planes, in the order of the slices; at least one.
     input : {"stored", "modality"}
-        Which pixel values it gets.
+        Which pixel values the plugin gets.
+
+    Returns
+    -------
+    dict[str, Any]
+        JSON-able; lengths in mm.
     """
     first, middle = planes[0], planes[len(planes) // 2]
     row_spacing, column_spacing = (first.get("pixel_spacing") or (None, None))[:2]
@@ -167,7 +172,7 @@ def _check_same(planes: Sequence[Plane], what: str, key: Callable[[Plane], KeyT]
 
 
 def _names(planes: Sequence[Plane]) -> str:
-    """Name instances, and frames of them, for an error; not more than a few."""
+    """Name instances and their frames for an error, at most `_NAMED` of them."""
     named = [
         f"instance {plane['id']}" + (f" frame {plane['frame']}" if plane["frame"] > 1 else "")
         for plane in planes[:_NAMED]
@@ -177,7 +182,7 @@ def _names(planes: Sequence[Plane]) -> str:
 
 
 def _number(plane: Plane) -> int:
-    """What orders slices without a place: instance numbers, and the frames of each instance."""
+    """Compute the sort key of a slice without a position, from its instance number and its frame."""
     return (plane.get("instance_number") or 0) * MAX_SLICES + plane["frame"]
 
 
@@ -210,13 +215,13 @@ def _normal(orientation: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _along(plane: Plane, orientation: Sequence[float]) -> float:
-    """Position along the normal in mm."""
+    """Compute the position along the normal, in mm."""
     normal, position = _normal(orientation), plane.get("image_position_patient") or (0.0, 0.0, 0.0)
     return sum(part * place for part, place in zip(normal, position, strict=True)) / math.hypot(*normal)
 
 
 def _slice_spacing(planes: Sequence[Plane]) -> tuple[float | None, bool | None]:
-    """The median distance of neighbours in mm, and whether all have it; None where slices have no place."""
+    """Compute the median distance of neighbours in mm, and whether it is uniform; None where there are no positions."""
     orientation = planes[0].get("image_orientation_patient")
     if len(planes) < 2 or orientation is None or not all(map(_is_placed, planes)):
         return None, None
@@ -230,7 +235,7 @@ def _slice_spacing(planes: Sequence[Plane]) -> tuple[float | None, bool | None]:
 
 
 def _rescales(planes: Iterable[Plane]) -> list[list[float]] | None:
-    """Slope and intercept: one pair for all slices, or one for each; None where one of them has none."""
+    """List slope and intercept: one pair for all slices, or one for each; None where a slice has neither."""
     pairs = []
     for plane in planes:
         slope, intercept = plane.get("rescale_slope"), plane.get("rescale_intercept")

@@ -1,4 +1,4 @@
-"""The order of a series' slices in space (PS3.3 C.7.6.2)."""
+"""The order of a series' slices in the patient (PS3.3 C.7.6.2)."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ def slice_order(entities: Iterable[EntityT]) -> list[EntityT]:
 
 
 def _place(entity: Mapping[str, Any]) -> tuple[tuple[float, ...] | None, float]:
-    """Give the rounded normal and the position along it, or None and 0 where there is no usable geometry."""
+    """Compute the rounded normal and the position along it; None and 0 where there is no usable geometry."""
     origin = _numbers(entity.get("image_position_patient"), 3)
     cosines = _numbers(entity.get("image_orientation_patient"), 6)
     if origin is None or cosines is None:

@@ -1,4 +1,4 @@
-"""Which attributes the catalog indexes at each level of the Query/Retrieve information model (PS3.4 C.6).
+"""The attributes that the catalog indexes at each level of the Query/Retrieve information model (PS3.4 C.6).
 
 One table, read by the catalog adapters (columns and indexes), the lists' filters, the edits and the
 documentation. A field's name in the API is the snake_case of its DICOM keyword.
@@ -38,7 +38,7 @@ class Level(StrEnum):
 
 
 class Kind(StrEnum):
-    """How values of an attribute are compared and written in JSON."""
+    """The kind of an attribute's values, which rules their comparison and their form in JSON."""
 
     UID = "uid"  # exact
     CODE = "code"  # CS, AE: exact but for case
@@ -52,7 +52,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Attribute:
-    """One indexed attribute.
+    """An indexed attribute.
 
     Attributes
     ----------
@@ -61,13 +61,13 @@ class Attribute:
     level : Level
         The level that the attribute describes.
     kind : Kind
-        How it is compared.
+        The kind of its values.
     many : bool
-        Its value multiplicity may exceed 1; the value is a list then.
+        True if its value multiplicity may exceed 1; the value is a list then.
     editable : bool
-        A PUT may change it. UIDs, identifiers that make up ids, and what describes the pixels may not.
+        True if a PUT may change it. UIDs, identifiers that make up ids, and attributes of the pixels are not editable.
     filterable : bool
-        Lists can be filtered and sorted by it; there is an index.
+        True if lists can be filtered and sorted by it; there is an index.
     """
 
     keyword: str
@@ -79,7 +79,7 @@ class Attribute:
 
     @cached_property
     def field(self) -> str:
-        """Name in the API and in the catalog."""
+        """Field name in the API and in the catalog."""
         return snake_case(self.keyword)
 
 

@@ -1,6 +1,6 @@
-"""Attribute matching as C-FIND and the API's filters understand it (PS3.4 C.2.2.2), as pure functions.
+"""Conditions of attribute matching (PS3.4 C.2.2.2), for C-FIND and the API's filters, and their evaluation.
 
-The adapters translate conditions into their backend's own; `matches` is the reference that they must agree with.
+Catalog adapters translate conditions into their backend's language; `matches` is the reference they must agree with.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 
-#: What stands between the words of a person name: its delimiters, and what people write there.
+#: Separators of the words of a person name: its delimiters, and what people write there.
 _BETWEEN_WORDS = re.compile(r"[\^=\s,;\-]+")
 
 Scalar = str | int | float
@@ -19,7 +19,7 @@ Value = Scalar | list[Scalar] | None
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """One of these values; text without regard to case."""
+    """Condition that a field has one of several values; the case of text is ignored."""
 
     field: str
     values: tuple[Scalar, ...]
@@ -27,7 +27,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """`*` stands for any characters, `?` for one (PS3.4 C.2.2.2.4); without regard to case."""
+    """Condition that a field matches a pattern of `*` and `?` (PS3.4 C.2.2.2.4); case is ignored."""
 
     field: str
     pattern: str
@@ -35,7 +35,7 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Range matching, both ends included, either open (None)."""
+    """Condition that a field lies in a range (PS3.4 C.2.2.2.5), ends included; an end of None is open."""
 
     field: str
     low: Scalar | None
@@ -44,7 +44,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a person name, in any component group, matches a pattern; accents do not count either."""
+    """Condition that a word of a person name, in any component group, matches a pattern; accents are ignored too."""
 
     field: str
     pattern: str
@@ -52,14 +52,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A date and its time of day in one range, both ends included, either open (PS3.4 C.2.2.2.5.1).
+    """Condition that a date and its time of day lie in one range (PS3.4 C.2.2.2.5.1).
 
-    `low` and `high` are pairs of date and time. A date without a time is within if any time of it may be.
+    A date without a time lies in the range if any time of that day does.
 
     Attributes
     ----------
     field, time : str
-        The date and the time; of one level.
+        Fields of the date and of the time, both of one level.
+    low, high : tuple of (str, str) or None
+        Date and time of the ends, which are included; None is open.
     """
 
     field: str
@@ -70,13 +72,13 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """Any of these conditions, all of the same field."""
+    """Condition that any of several conditions on the same field holds."""
 
     conditions: "tuple[AnyOf | Like | Between | Word, ...]"
 
     @property
     def field(self) -> str:
-        """The field of all of them."""
+        """The field that all of the conditions are on."""
         return self.conditions[0].field
 
 
@@ -85,25 +87,25 @@ Condition = AnyOf | Like | Between | Word | Moment | Either
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A page of the entities at one level.
+    """Query for a page of the entities at one level.
 
     Attributes
     ----------
     level : Level
-        What is listed.
+        Level of the entities to list.
     conditions : tuple of Condition
-        All must hold. A field is an attribute of this level or of one above; `modalities` and `sop_classes` are
-        those of the study, valid for it and below, and mean that something in it has one; so are the ids `patient`,
-        `study`, `series`, `instance` (`AnyOf` only).
+        Conditions that must all hold. Their fields are attributes of this level or of one above; `modalities` and
+        `sop_classes` of the study, at its level and below, which hold if anything in the study has a value; and the ids
+        `patient`, `study`, `series`, `instance` (`AnyOf` only).
     sort : tuple of (str, bool)
-        Field and whether it descends. Ties, and an empty sort, are ordered by id, so that pages are stable.
+        Field, and True for descending order. Ties, and an empty sort, are ordered by id, so that pages are stable.
         Missing values come first in ascending order.
     limit, offset : int
-        The page. A limit of None means all.
+        Entities on the page and entities before it. A limit of None means all.
     after : str, optional
-        Only entities with a greater id; for pages by id, which cost the same wherever they are. Not with `sort`.
+        Lists only entities with a greater id: pages by id cost the same wherever they are. Not with `sort`.
     counted : bool
-        Whether the page tells the exact total, which takes time that grows with it.
+        True to report the exact total, which takes time proportional to it.
     """
 
     level: Level
@@ -116,12 +118,12 @@ class Query:
 
 
 def search_key(text: str) -> str:
-    """Fold text for comparison: compatibility forms, case and outer spaces do not count."""
+    """Fold text for comparison: compatibility forms, case and outer spaces are ignored."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def search_keys(field: str, value: Value) -> list[str]:
-    """Fold every value of a text field; a person name gives one key for each component group (PS3.5 6.2.1)."""
+    """Fold every value of a text field; a person name makes one key for each component group (PS3.5 6.2.1)."""
     if value is None:
         return []
     texts = [str(item) for item in (value if isinstance(value, list) else [value])]
@@ -131,13 +133,13 @@ def search_keys(field: str, value: Value) -> list[str]:
 
 
 def word_key(text: str) -> str:
-    """Fold a word of a name: as `search_key`, and accents do not count."""
+    """Fold a word of a name as `search_key` does, and remove accents."""
     split = unicodedata.normalize("NFKD", search_key(text))
     return unicodedata.normalize("NFKC", "".join(char for char in split if not unicodedata.combining(char)))
 
 
 def words(name: str) -> list[str]:
-    """The words of a person name, of all component groups."""
+    """Split a person name into the words of all its component groups."""
     return [word for word in _BETWEEN_WORDS.split(name) if word]
 
 
@@ -155,8 +157,17 @@ def like_to_regex(pattern: str) -> re.Pattern[str]:
 def regex_of(pattern: str, *, any_character: str) -> str:
     """Write a folded wildcard pattern as a regular expression for the whole of a text.
 
-    It takes time proportional to the lengths of both: a part between two stars is best found where it occurs first, and
-    is never looked for again.
+    Parameters
+    ----------
+    pattern : str
+        The folded pattern.
+    any_character : str
+        Expression for one character, in the dialect of the backend.
+
+    Notes
+    -----
+    Matching takes time proportional to the lengths of both: a part between two stars is matched where it first occurs,
+    without backtracking.
     """
     first, *others = re.split(r"\*+", pattern)
     parts = [_literally(first, any_character)]
@@ -172,7 +183,7 @@ def _literally(part: str, any_character: str) -> str:
 
 
 def kind_of(field: str) -> Kind:
-    """How a field is compared: `modalities` as codes, `sop_classes` and ids as UIDs."""
+    """Look up the kind of a field: `modalities` are codes, `sop_classes` and ids are UIDs."""
     if field in BY_FIELD:
         return BY_FIELD[field].kind
     return Kind.CODE if field == "modalities" else Kind.UID
@@ -216,7 +227,7 @@ def _within_moments(date: Value, time: Value, condition: Moment) -> bool:
 
 
 def sort_key(field: str, value: Value) -> Scalar | None:
-    """Give what a list is sorted by: the first value, text folded; None sorts as missing."""
+    """Return the value that a list is sorted by: the first one, folded if it is text; None sorts as missing."""
     if kind_of(field) in (Kind.CODE, Kind.TEXT, Kind.NAME):
         keys = search_keys(field, value)
         return keys[0] if keys else None

@@ -1,4 +1,4 @@
-"""Filters of lists, from the text of a query string to conditions, and the fields that lists are sorted by."""
+"""Filters of lists, read from a query string into conditions, and the fields that lists can be sorted by."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ _INT64 = 1 << 63
 
 
 def filter_fields(level: Level) -> tuple[str, ...]:
-    """Fields that a list at this level can be filtered by: its own attributes, those above, ids, `modalities`.
+    """List the fields that a list at a level can be filtered by: its own attributes, those above, ids, `modalities`.
 
-    For studies `modality` is another name of `modalities`: each has one value a series, and people ask for both.
+    For studies `modality` is another name of `modalities`, since users ask for both.
     """
     above = [*level.above, level]
     fields = [attribute.field for each in above for attribute in AT_LEVEL[each] if attribute.filterable] + [
@@ -30,7 +30,7 @@ def filter_fields(level: Level) -> tuple[str, ...]:
 
 
 def sort_fields(level: Level) -> tuple[str, ...]:
-    """Fields that a list at this level can be sorted by."""
+    """List the fields that a list at a level can be sorted by."""
     return tuple(
         attribute.field for each in (*level.above, level) for attribute in AT_LEVEL[each] if attribute.filterable
     )
@@ -42,15 +42,15 @@ def parse_filters(level: Level, arguments: Mapping[str, str | Sequence[str]]) ->
     Parameters
     ----------
     level : Level
-        What is listed.
+        Level of the entities to list.
     arguments : Mapping[str, str or Sequence[str]]
-        Field name to text, or to several texts where the argument was repeated (any of them may match). Paging
-        arguments must have been taken out.
+        Field name to text, or to several texts where the argument was repeated (any of them may match). Arguments of
+        paging are not among them.
 
     Returns
     -------
     tuple of Condition
-        All must hold.
+        Conditions that must all hold.
 
     Notes
     -----
@@ -129,7 +129,7 @@ def _split_range(text: str) -> tuple[str, str]:
 
 
 def date_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
-    """Read a date or a range of dates; None where an end is open. Raises `Invalid` naming the field."""
+    """Read a date or a range of dates; an open end is None. Raises `Invalid` that names the field."""
     low, high = _split_range(text)
     try:
         if not (low or high):
@@ -147,7 +147,7 @@ def date_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
 
 
 def time_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
-    """Read a time of day or a range, so that a time of less precision covers all that it begins."""
+    """Read a time of day or a range of them; a time of less precision covers every time that begins with it."""
     low, high = _split_range(text)
     if not (low or high) or not all(_TIME.match(end) for end in (low, high) if end):
         raise Invalid(f"{field!r} takes a time (HHMMSS.FFFFFF or its beginning) or a range, not {text!r}", field=field)
@@ -160,7 +160,7 @@ def time_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
 
 
 def integer_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
-    """Read an integer or a range of them."""
+    """Read an integer or a range of integers. Raises `Invalid` that names the field."""
     match = _INTEGER.match(text)
     if match is None:
         raise Invalid(f"{field!r} takes an integer or a range (1-20, 5-), not {text!r}", field=field)

@@ -1,4 +1,4 @@
-"""The keys of a query (PS3.4 C.2.2), from a dataset to what the catalog checks and what is checked on headers."""
+"""The keys of a query (PS3.4 C.2.2), sorted into those that the catalog matches and those matched on headers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ UID_TAGS: dict[str, Level] = {tag_of(keyword): level for level, keyword in UID_K
 
 _IN_STUDY = {tag_of("ModalitiesInStudy"): "modalities", tag_of("SOPClassesInStudy"): "sop_classes"}
 _MODALITY = tag_of("Modality")
-#: What describes the query, not what is asked for.
+#: Attributes that describe the query, and are not keys.
 _ABOUT_QUERY = frozenset({tag_of("SpecificCharacterSet"), tag_of("QueryRetrieveLevel")})
-#: What no stored dataset has, or what a value of would change the meaning of others.
+#: Attributes that no stored dataset has, or whose value would change the meaning of other keys.
 _NO_KEYS = frozenset(map(tag_of, ("RetrieveAETitle", "RetrieveURL", "TimezoneOffsetFromUTC")))
 #: Dates and their times of day, which a combined range takes together (PS3.4 C.2.2.2.5).
 _PAIRS = (
@@ -37,18 +37,18 @@ _FIRST_TIME, _LAST_TIME = "", "235960"
 
 @dataclass(slots=True)
 class Keys:
-    """The keys of a query, sorted out.
+    """The keys of a query, sorted by who matches them.
 
     Attributes
     ----------
     conditions : list of Condition
-        What the catalog checks.
+        Conditions that the catalog evaluates.
     within : dict of Level to list of str
-        UIDs of levels below: an entity matches that holds one of them.
+        UIDs of levels below: an entity matches if it contains one of them.
     others : dict
-        Matching keys (tag to element) that the catalog does not know; `dicom.query.matching` checks them on headers.
+        Matching keys (tag to element) that the catalog does not index; `dicom.query.matching` matches them on headers.
     requested : dict
-        All keys, tag to element: what is to be returned.
+        All keys, tag to element: the attributes to return.
     ignored : list of str
         Tags of matching keys that are not supported.
     """
@@ -61,23 +61,27 @@ class Keys:
 
 
 def read_keys(level: Level, dataset: Mapping[str, Any], *, fuzzy: bool = False, combined: bool = False) -> Keys:
-    """Sort out the keys of a query.
+    """Sort the keys of a query by who matches them.
 
     Parameters
     ----------
     level : Level
-        What is asked for.
+        Level of the query.
     dataset : Mapping[str, Any]
         The identifier in the DICOM JSON model.
     fuzzy : bool
-        Person names match by words: each word of the key begins one of the name.
+        True to match person names by words: each word of the key is the beginning of a word of the name.
     combined : bool
-        A range of a date and one of its time make one range.
+        True to combine a range of dates and a range of their times into one (PS3.4 C.2.2.2.5.1).
+
+    Returns
+    -------
+    Keys
 
     Raises
     ------
     Invalid
-        A value that its attribute can't be matched by; `field` is the tag.
+        A value does not conform to its attribute, such as a date; `field` is the tag.
     """
     keys = Keys()
     for tag, element in dataset.items():
@@ -121,7 +125,24 @@ def _add(keys: Keys, level: Level, tag: str, element: Mapping[str, Any], *, fuzz
 
 
 def condition_on(name: str, kind: Kind, tag: str, texts: list[str]) -> Condition:
-    """The condition that any of some texts makes; names match as a whole."""
+    """Make the condition that a field matches any of several texts; person names match as a whole.
+
+    Parameters
+    ----------
+    name : str
+        Field name.
+    kind : Kind
+        Kind of the field's values.
+    tag : str
+        `GGGGEEEE`, for errors.
+    texts : list of str
+        Single values, ranges or patterns; at least one.
+
+    Raises
+    ------
+    Invalid
+        A text does not conform to the kind, or there are too many or too long patterns; `field` is the tag.
+    """
     if kind in (Kind.DATE, Kind.TIME, Kind.INTEGER):
         made = [_range(name, kind, tag, text) for text in texts]
     else:
@@ -150,7 +171,7 @@ def _range(name: str, kind: Kind, tag: str, text: str) -> AnyOf | Between | Like
 
 
 def _fuzzy(name: str, tag: str, texts: list[str]) -> Iterable[Condition]:
-    """Each word of a name begins one of the entity's, in any order and group."""
+    """Make conditions that each word of a name is the beginning of one of the entity's, in any order and group."""
     found = [word for text in texts for word in words(text)]
     if len(found) > _MOST or any(len(word) > _LONGEST for word in found):
         raise Invalid(f"{tag} holds more than {_MOST} words or one of more than {_LONGEST} characters", field=tag)
@@ -170,7 +191,7 @@ def _combine(conditions: list[Condition]) -> list[Condition]:
 
 
 def _ends(condition: Condition | None) -> tuple[Scalar | None, Scalar | None] | None:
-    """Both ends of a range, or of the single value that a condition is; None if it is neither."""
+    """Return both ends of a range or of a single value; None for any other condition."""
     if isinstance(condition, Between):
         return condition.low, condition.high
     if isinstance(condition, AnyOf) and len(condition.values) == 1:

@@ -1,4 +1,4 @@
-"""Attribute matching on datasets in the DICOM JSON model (PS3.4 C.2.2.2), for what the catalog does not index."""
+"""Attribute matching on datasets in the DICOM JSON model (PS3.4 C.2.2.2), for keys that the catalog does not index."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +22,13 @@ _RANGE = re.compile(r"(?P<low>[\d.]+(?:[+-]\d{4}(?=-))?)?-(?P<high>[\d.]+(?:[+-]
 
 
 def vr_of(tag: str, element: Mapping[str, Any]) -> str:
-    """The VR of a key: what the dictionary knows, else what the element says."""
+    """Look up the VR of a key in the dictionary; that of the element where the dictionary has none."""
     known = dictionary_vr(int(tag, 16))
     return str(element.get("vr") or "UN") if known == "UN" else known
 
 
 def key_texts(vr: str, element: Mapping[str, Any]) -> list[str]:
-    """The values of a matching key as text, without empty ones; several may come as one with backslashes."""
+    """List the values of a matching key as text, without empty ones; backslashes in a value separate several."""
     texts = []
     for value in element.get("Value") or ():
         text = (name_text(value) or "") if vr == "PN" else "" if value is None else str(value)
@@ -39,7 +39,7 @@ def key_texts(vr: str, element: Mapping[str, Any]) -> list[str]:
 
 
 def is_matching(tag: str, element: Mapping[str, Any]) -> bool:
-    """Whether a key restricts anything: it has a value other than `*`, or an item with a key that has."""
+    """Tell whether a key restricts anything: it has a value other than `*`, or an item with such a key."""
     if vr_of(tag, element) == "SQ":
         return any(is_matching(*key) for item in element.get("Value") or () for key in (item or {}).items())
     texts = key_texts(vr_of(tag, element), element)
@@ -54,12 +54,17 @@ def matcher(keys: Dataset, *, fuzzy: bool = False) -> Callable[[Dataset], bool]:
     keys : Mapping[str, Any]
         Tag to element in the DICOM JSON model; values are as in C-FIND (wildcards, ranges, lists).
     fuzzy : bool
-        Person names match by words.
+        True to match person names by words.
+
+    Returns
+    -------
+    callable
+        Takes a dataset in the DICOM JSON model, returns True if it meets all keys.
 
     Raises
     ------
     Invalid
-        A value that its attribute can't be matched by; `field` is the tag.
+        A value does not conform to its attribute, such as a date; `field` is the tag.
     """
     tests = [(tag, _test(tag, element, fuzzy)) for tag, element in keys.items() if is_matching(tag, element)]
 
@@ -125,7 +130,7 @@ def _time_test(tag: str, vr: str, text: str) -> Callable[[Any], bool]:
 
 
 def _plain(value: str, vr: str) -> str | None:
-    """A stored value in the form that sorts: digits, without an offset from UTC."""
+    """Write a stored date or time in the form that sorts: digits, without an offset from UTC; None if it has none."""
     if vr == "DT":
         match = _DATETIME.match(value)
         return match[1] if match else None
@@ -133,7 +138,7 @@ def _plain(value: str, vr: str) -> str | None:
 
 
 def _datetime_range(tag: str, text: str) -> tuple[str | None, str | None]:
-    """The ends of a DT key; one of less precision covers all that it begins. Offsets from UTC do not count."""
+    """Read the ends of a DT key; one of less precision covers all that begin with it. Offsets from UTC are ignored."""
     single, between = _DATETIME.match(text), _RANGE.match(text)
     if single:
         return single[1], single[1] + "~"
@@ -143,6 +148,6 @@ def _datetime_range(tag: str, text: str) -> tuple[str | None, str | None]:
         )
     ends = [_DATETIME.match(end) if end else None for end in (between["low"], between["high"])]
     if any(bool(end) != bool(match) for end, match in zip((between["low"], between["high"]), ends, strict=True)):
-        raise Invalid(f"{tag} is {text!r:.60}, which is no range of dates and times", field=tag)
+        raise Invalid(f"{tag} is {text!r:.60}; a range of dates and times (YYYYMMDDHHMMSS) is expected", field=tag)
     low, high = ends
     return (low[1] if low else None), (high[1] + "~" if high else None)

@@ -1,4 +1,4 @@
-"""Which attributes describe the patient and the study, and which the series (PS3.3 C.7.1 to C.7.5)."""
+"""The level that each attribute describes, by the modules of patient, study and series (PS3.3 C.7.1 to C.7.5)."""
 
 from neurdicom.dicom.codec.dictionary import tag_of
 from neurdicom.dicom.query.attributes import ATTRIBUTES, Level
@@ -48,5 +48,5 @@ _LEVELS: dict[str, Level] = {
 
 
 def level_of(tag: str) -> Level:
-    """The level that an attribute describes; all that is not known to be of another is the instance's."""
+    """Look up the level that an attribute describes; unlisted attributes describe the instance."""
     return _LEVELS.get(tag, Level.INSTANCE)

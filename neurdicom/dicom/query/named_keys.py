@@ -1,4 +1,4 @@
-"""Query keys as clients of the API write them, `{keyword or tag: value}`, as a dataset of the DICOM JSON model."""
+"""Parser of the API's query keys, `{keyword or tag: value}`, into a dataset of the DICOM JSON model."""
 
 import re
 from collections.abc import Mapping
@@ -25,12 +25,19 @@ def parse_keys(keys: Mapping[str, Any], *, depth: int = 0) -> dict[str, Any]:
     ----------
     keys : Mapping[str, Any]
         Keyword or tag (`PatientName`, `00100010`, `0010,0010`) to a text, a number, a list of those, an object of
-        keys (the item of a sequence) or null. Null and empty text ask for the attribute without matching it.
+        keys (the item of a sequence) or null. Null and empty text request the attribute without matching it.
+    depth : int
+        Number of sequences around these keys.
+
+    Returns
+    -------
+    dict[str, Any]
+        In the order of tags.
 
     Raises
     ------
     Invalid
-        A name that is no attribute, or a value that can't be a key; `field` names it.
+        A name is not that of an attribute, or a value is not of these types; `field` names it.
     """
     if len(keys) > _MOST:
         raise Invalid(f"the query has {len(keys)} keys; {_MOST} are the limit", field="query")
@@ -44,12 +51,12 @@ def parse_keys(keys: Mapping[str, Any], *, depth: int = 0) -> dict[str, Any]:
 
 
 def parse_tag(name: str) -> str:
-    """The tag of a keyword, or of a tag in any of its forms, as `GGGGEEEE`. Raises `Invalid`."""
+    """Read a keyword, or a tag in any of its forms, as a tag `GGGGEEEE`. Raises `Invalid`."""
     found = _TAG.fullmatch(name)
     if found:
         tag = int(found[1] + found[2], 16)
         if tag >> 16 in (0x0000, 0x0002, 0xFFFE):
-            raise Invalid(f"{name} is no attribute of a dataset", field=name)
+            raise Invalid(f"{name} is in a group that no dataset has; a tag such as 00100010 is expected", field=name)
         return f"{tag:08X}"
     known = datadict.tag_for_keyword(name)
     if known is None:

@@ -1,4 +1,4 @@
-"""The matches of a query in the DICOM JSON model (PS3.18 F), made of the catalog's entities."""
+"""The matches of a query in the DICOM JSON model (PS3.18 F), written from the catalog's entities."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from neurdicom.dicom.query.modules import level_of
 Entity = Mapping[str, Any]
 Include = Literal["all"] | Collection[str]
 
-#: What a match of each level holds unless more is asked for (PS3.18 10.6.3.3); RetrieveURL is the edge's.
+#: Attributes that a match of each level has by default (PS3.18 10.6.3.3); RetrieveURL is added by the edge.
 DEFAULTS: dict[Level, tuple[str, ...]] = {
     level: tuple(map(tag_of, keywords.split()))
     for level, keywords in {
@@ -45,10 +45,10 @@ _OPTIONAL = frozenset(
 )
 MODALITY = tag_of("Modality")
 REQUEST_ATTRIBUTES = tag_of("RequestAttributesSequence")
-#: What the items of RequestAttributesSequence show unless the whole is asked for.
+#: Attributes in the items of RequestAttributesSequence, unless the whole sequence is requested.
 REQUEST_ITEM: dict[str, Any] = {tag_of("ScheduledProcedureStepID"): {}, tag_of("RequestedProcedureID"): {}}
 
-#: What edges add: that all text is UTF-8, and where the match can be retrieved.
+#: Attributes that edges fill in: that all text is UTF-8, and where the match can be retrieved.
 RESERVED: dict[str, dict[str, Any]] = {
     tag_of("SpecificCharacterSet"): {"vr": "CS", "Value": ["ISO_IR 192"]},
     tag_of("RetrieveURL"): {"vr": "UR"},
@@ -59,7 +59,7 @@ Write = Callable[[Any], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An attribute that entities hold: which one's member it is, and how its value is written."""
+    """An attribute that the catalog's entities hold: its level, its member's name, and how its value is written."""
 
     tag: str
     vr: str
@@ -119,9 +119,9 @@ def _columns() -> dict[str, Column]:
 
 
 def _seen_from(level: Level, column: Column) -> Column:
-    """The column as matches of a level have it: they tell ids above, and studies their patient's attributes.
+    """Adapt a column to matches of a level, whose entities hold the ids above, and studies their patient's attributes.
 
-    A study's Modality, for which many ask, is the first of those in it.
+    A study's Modality, which many clients request, is the first of those in it.
     """
     if level is Level.STUDY and column.tag == MODALITY:
         return replace(column, level=level, member="modalities", write=_first)
@@ -132,18 +132,18 @@ def _seen_from(level: Level, column: Column) -> Column:
     return replace(column, level=Level.STUDY) if column.level is Level.PATIENT else column
 
 
-#: What no header holds.
+#: Tags of attributes that are counted and in no header.
 COUNTED = frozenset(tag_of(keyword) for keyword, *_ in _COUNTED)
 COLUMNS = _columns()
 _AVAILABILITY = tag_of("InstanceAvailability")
 SOP_CLASSES, PATIENT_SERIES = tag_of("SOPClassesInStudy"), tag_of("NumberOfPatientRelatedSeries")
-#: Counted only when asked for by name.
+#: Tags of attributes that are counted only when requested by name.
 COSTLY = frozenset({SOP_CLASSES, PATIENT_SERIES})
 #: Never answered from a header: they describe a query or a file.
 _NEVER = frozenset(map(tag_of, ("SpecificCharacterSet", "QueryRetrieveLevel", "RetrieveURL", "RetrieveAETitle")))
 
 
-#: Tag, place of the entity, its member, how its value is written (None: it alone), VR, and what stands for no value.
+#: Tag, place of the entity, its member, how its value is written (None: as the only one), VR, element without a value.
 _Row = tuple[str, int, str, Write | None, str, dict[str, Any] | None]
 _LEVELS = tuple(Level)
 _PLACES = {level: place for place, level in enumerate(_LEVELS)}
@@ -166,28 +166,28 @@ def _online(_: Any) -> list[Any]:
     return ["ONLINE"]
 
 
-class Template:
-    """How the matches of one query are written.
+class ResponseTemplate:
+    """Template of the matches of one query: the attributes that each holds, and where their values come from.
 
     Parameters
     ----------
     level : Level
-        What is listed.
+        Level of the matches.
     requested : Mapping[str, Any]
-        The keys of the query, tag to element; a sequence's item names what is wanted of it.
+        The keys of the query, tag to element; the item of a sequence names the attributes to return of its items.
     include : "all" or collection of str
-        Tags to return besides.
+        Tags to return in addition.
     defaults : bool
-        Return the defaults of the level, too.
+        True to return the default attributes of the level too.
 
     Attributes
     ----------
     levels : frozenset of Level
-        Whose entities are needed.
+        Levels whose entities `write` needs.
     costly : frozenset of str
-        Tags of `COSTLY` that are asked for.
+        Tags of `COSTLY` that are requested.
     needs_header : bool
-        Some of it is only in the header of a stored instance.
+        True if some attributes are only in the header of a stored instance.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class Template:
 
     @staticmethod
     def _items(tag: str, requested: Mapping[str, Any], include: Include) -> Mapping[str, Any] | None:
-        """The keys of the items of a sequence that are wanted; None means all of it."""
+        """Return the attributes that are requested of a sequence's items; None means all of them."""
         if tag in include or include == "all":
             return None
         if tag in requested:
@@ -242,9 +242,14 @@ class Template:
         Parameters
         ----------
         entities : Mapping[Level, Entity]
-            Those of `levels`.
+            The entities of `levels`.
         header : Mapping[str, Any], optional
-            Of its earliest instance, edits applied, where `needs_header`.
+            Header of the match's earliest instance, edits applied; given if `needs_header`.
+
+        Returns
+        -------
+        dict[str, Any]
+            Tag to element, in the order of tags.
         """
         out: dict[str, Any] = {} if header is None else self._from_header(header)
         found = [entities[level].get if level in self.levels else None for level in _LEVELS]
@@ -275,7 +280,7 @@ class Template:
 
 
 def _with_items(element: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A sequence whose items show some of their elements."""
+    """Reduce the items of a sequence to the requested attributes."""
     values = element.get("Value")
     if element.get("vr") != "SQ" or not values:
         return element
