@@ -1,4 +1,4 @@
-"""What the compiled loops do in one pass through memory, where numpy would take several."""
+"""Compiled loops that go through memory once, where numpy would several times."""
 
 from typing import Any
 
@@ -27,38 +27,38 @@ def read_grey(
     Parameters
     ----------
     descriptor, offset : int
-        The file, and the first byte of the samples, which are little-endian integers.
+        File descriptor, and offset of the first byte of the samples, which are little-endian integers.
     out : ndarray of float64 or float32
         Shape (rows, columns), C-contiguous; filled with `stored value * slope + intercept`.
     cell : {1, 2, 4}
         Bytes of a sample.
     is_signed : bool
-        Pixel Representation is 1.
+        True if Pixel Representation is 1.
     stored, shift : int
-        Bits Stored, and how many bits lie below them in the cell (PS3.5 8.1.1).
+        Bits Stored, and the number of bits below them in the cell (PS3.5 8.1.1).
     slope, intercept : float
-        1 and 0 for stored values.
+        Rescale slope and intercept; 1 and 0 for stored values.
 
     Returns
     -------
     bool
-        False when the file ends too early or can't be read; then `out` holds anything.
+        False if the file ends too early or can't be read; the content of `out` is undefined then.
     """
     return _pixels.read_grey(descriptor, offset, out, cell, is_signed, stored, shift, slope, intercept)
 
 
 def scale_to_bytes(samples: Image) -> npt.NDArray[np.uint8] | None:
-    """Scale samples so that the least becomes 0 and the greatest 255; all 0 where they are the same.
+    """Scale samples so that the least becomes 0 and the greatest 255; all become 0 where they are equal.
 
     Parameters
     ----------
     samples : ndarray
-        Any shape with two dimensions at least.
+        Two dimensions or more.
 
     Returns
     -------
     ndarray of uint8 or None
-        The same shape. None for what needs more care: other types than float64 and float32, samples that are not
+        The same shape. None where the loop does not apply: other dtypes than float64 and float32, samples that are not
         finite, arrays that are not C-contiguous.
     """
     if samples.dtype not in (np.float64, np.float32) or not samples.flags.c_contiguous or not samples.size:

@@ -1,4 +1,4 @@
-"""From a file to the pixels of one frame: stored values, and the doubles that a native plugin gets."""
+"""Loading of one frame from a file: its stored values, and the doubles that a native plugin gets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from neurdicom.pixels.grayscale.modality import Rescale, apply_modality, modalit
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
 
-#: Of a buffer's first byte, as the plugin ABI promises.
+#: Alignment of a buffer's first byte in bytes, as the plugin ABI promises.
 ALIGNMENT = 64
 
 _STEP = 1 << 15
@@ -31,22 +31,23 @@ _STEP = 1 << 15
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded frame.
+    """A decoded frame.
 
     Attributes
     ----------
     array : ndarray
         Stored values, shape (rows, columns), or (rows, columns, samples) for colour; may be read-only.
     photometric : str
-        What `array` is now: MONOCHROME1, MONOCHROME2, PALETTE COLOR (indices), or RGB, which every YBR_* becomes.
+        Photometric Interpretation of `array`: MONOCHROME1, MONOCHROME2, PALETTE COLOR (indices), or RGB, which every
+        YBR_* is converted to.
     form : ImagePixel
-        What the file says.
+        The Image Pixel module of the file.
     path : Path
         The file.
     layout : Layout
-        Where things lie in it.
+        Its layout.
     index : int
-        Of the frame, from 0.
+        Index of the frame, from 0.
     """
 
     array: Array
@@ -57,7 +58,7 @@ class Frame:
     index: int
 
     def header(self) -> FrameHeader:
-        """Read the elements that tell how this frame is understood and shown."""
+        """Read the elements that determine the meaning and the presentation of this frame."""
         return read_header(self.path, self.layout, self.index)
 
 
@@ -69,14 +70,18 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
     path : path
         The DICOM file.
     layout : Layout or mapping
-        Of the file, as ingest found it.
+        Layout of the file, as ingest recorded it.
     frame : int
-        From 1.
+        Frame number, from 1.
+
+    Returns
+    -------
+    Frame
 
     Raises
     ------
     Invalid
-        There is no such frame.
+        The frame number is out of range.
     NotAvailable
         The instance has no pixels, or they can't be decoded.
     NotFound
@@ -102,7 +107,16 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
 
 
 def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array, str]:
-    """Decode one frame as `load_stored`, but leave YBR_FULL as it is where no lossy codec undoes it.
+    """Decode one frame as `load_stored` does, but keep YBR_FULL unless a lossy codec converts it itself.
+
+    Parameters
+    ----------
+    path : path
+        The DICOM file.
+    layout : Layout
+        Its layout.
+    frame : int
+        Frame number, from 1.
 
     Returns
     -------
@@ -120,7 +134,7 @@ def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array
         loaded = load_stored(path, layout, frame)
         return loaded.array, loaded.photometric
     if layout.transfer_syntax in CODECS:
-        # Told that it is RGB, a codec without a colour model of its own passes the samples through.
+        # A codec without a colour model of its own does not convert samples that are declared RGB.
         return load_stored(path, replace(layout, photometric_interpretation="RGB"), frame).array, "YBR_FULL"
     with Source(path, layout) as source:
         return stored_values(read_native(source, layout, form, form.index(frame)), form), "YBR_FULL"
@@ -135,21 +149,28 @@ def aligned_doubles(shape: tuple[int, ...]) -> Doubles:
 
 
 def to_double(frame: Frame, input: Literal["stored", "modality"] = "stored", out: Doubles | None = None) -> Doubles:
-    """Convert a frame to doubles, going through memory once.
+    """Convert a frame to doubles in one pass through memory.
 
     Parameters
     ----------
     frame : Frame
-        From `load_stored`.
+        The frame, from `load_stored`.
     input : {"stored", "modality"}
         Stored values, or those after the modality transformation (grey frames only).
     out : ndarray of float64, optional
-        Shape (rows, columns), C-contiguous; made, 64-byte aligned, when absent.
+        Array to fill, shape (rows, columns), C-contiguous; by default a new one, 64-byte aligned.
 
     Returns
     -------
     ndarray of float64
-        Shape (rows, columns). Colour, palette colour too, is luminance (BT.601) in the range of its samples.
+        Shape (rows, columns). Colour, palette colour too, becomes luminance (BT.601) in the range of its samples.
+
+    Raises
+    ------
+    Invalid
+        `input` is something else.
+    NotAvailable
+        A palette is broken.
     """
     if input not in ("stored", "modality"):
         raise Invalid(f"input is {input!r}; 'stored' or 'modality' is expected", field="input")
@@ -170,7 +191,7 @@ def to_double(frame: Frame, input: Literal["stored", "modality"] = "stored", out
 
 
 def palette_colours(frame: Frame) -> npt.NDArray[np.uint8]:
-    """Look the colours of a PALETTE COLOR frame up, shape (rows, columns, 3). Raises `NotAvailable`."""
+    """Map the indices of a PALETTE COLOR frame to RGB, shape (rows, columns, 3). Raises `NotAvailable`."""
     first, colours = read_palette(frame.header().top)
     index = np.clip(frame.array.astype("i8") - first, 0, len(colours) - 1)
     return np.asarray(colours[index])

@@ -1,4 +1,4 @@
-"""The planes of an instance's frames, from its file: functional groups (PS3.3 C.7.6.16) or the top level."""
+"""The planes of an instance's frames, read from functional groups (PS3.3 C.7.6.16) or the top level of its file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ _MACROS = {
 def planes_of(
     instance: str, path: Path | str, layout: Layout, known: Mapping[str, Any], frames: Sequence[int]
 ) -> list[Plane]:
-    """Read where frames lie in space, and what their samples mean.
+    """Read the planes of frames: their place in the patient and the meaning of their samples.
 
     Parameters
     ----------
@@ -30,26 +30,47 @@ def planes_of(
     path : path
         The file.
     layout : Layout
-        Of the file.
+        Its layout.
     known : Mapping[str, Any]
-        Fields of a `Plane` that the catalog has, edits applied; where the file says something of one frame, that
-        goes before.
+        Fields of a `Plane` that the catalog has, edits applied; the file's attributes of a single frame override them.
     frames : sequence of int
-        Counted from 1.
+        Frame numbers, from 1.
+
+    Returns
+    -------
+    list of Plane
+        One for each of `frames`.
+
+    Raises
+    ------
+    NotAvailable
+        The instance has no pixels, or its attributes contradict each other.
+    NotFound
+        The file is gone.
     """
     return [_plane(instance, path, layout, known, frame) for frame in frames]
 
 
 def simple_plane(instance: str, layout: Layout, known: Mapping[str, Any]) -> Plane:
-    """The plane of an instance that `is_simple`, from what the catalog knows of it, without a look at its file."""
+    """Make the plane of an instance that `is_simple` from the catalog alone, without reading its file.
+
+    Parameters
+    ----------
+    instance : str
+        SOP Instance UID.
+    layout : Layout
+        Layout of its file.
+    known : Mapping[str, Any]
+        Fields of a `Plane` that the catalog has, edits applied.
+    """
     plane = _begin(instance, layout, known, 1)
     plane["rescale_slope"], plane["rescale_intercept"] = layout.rescale_slope, layout.rescale_intercept
     return plane
 
 
 def is_simple(layout: Layout) -> bool:
-    """Whether the catalog knows all that there is to know of the plane of an instance."""
-    # Where ingest noted the line of the modality transformation there is one frame, and there are no functional groups.
+    """Tell whether the catalog alone can give the plane of an instance."""
+    # Where ingest recorded slope and intercept there is one frame, and there are no functional groups.
     return (layout.number_of_frames or 1) == 1 and layout.rescale_slope is not None
 
 
@@ -90,7 +111,7 @@ def _plane(instance: str, path: Path | str, layout: Layout, known: Mapping[str, 
 
 
 def _numbers(header: FrameHeader, macro: str, keyword: str, count: int | None) -> list[float] | None:
-    """The values of an attribute of a macro, from the most specific place that has it; None without all of them."""
+    """Read an attribute of a macro from the most specific place that has it; None unless all its values are there."""
     for elements in header.having(macro, keyword):
         found = elements.numbers(keyword)
         if found and count in (None, len(found)):
@@ -99,7 +120,7 @@ def _numbers(header: FrameHeader, macro: str, keyword: str, count: int | None) -
 
 
 def _place_by_offset(plane: Plane, header: FrameHeader, layout: Layout, frame: int) -> None:
-    """The frames of a dose grid lie at offsets along the normal from the first one (PS3.3 C.8.8.3.2)."""
+    """Move the plane of a dose grid's frame by its offset along the normal (PS3.3 C.8.8.3.2)."""
     offsets = header.top.numbers("GridFrameOffsetVector")
     position, orientation = plane.get("image_position_patient"), plane.get("image_orientation_patient")
     if len(offsets) != (layout.number_of_frames or 1) or frame > len(offsets) or not position or not orientation:

@@ -1,4 +1,4 @@
-"""What the built-in worker does with pixels: each function is a verb, from JSON-able arguments to (meta, body)."""
+"""Tasks of the built-in worker: functions from JSON-able arguments to (meta, body)."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
 
-#: Formats that show one frame of a stack.
+#: Formats that hold one frame of a stack.
 _SHOWING_ONE = ("png", "jpeg", "lum8")
 
 
@@ -54,12 +54,12 @@ def image(arguments: dict[str, Any]) -> Answer:
 
 
 def raw(arguments: dict[str, Any]) -> Answer:
-    """Give a frame's stored values.
+    """Read a frame's stored values.
 
     Parameters
     ----------
     arguments : dict
-        `path`, `layout`, `frame`; optional `format` (lum8, f32, f64, npy; absent: the samples as they are).
+        `path`, `layout`, `frame` (from 1); optional `format` (lum8, f32, f64, npy; by default the samples as they are).
 
     Returns
     -------
@@ -83,20 +83,20 @@ def raw(arguments: dict[str, Any]) -> Answer:
 
 
 def frame(arguments: dict[str, Any]) -> Answer:
-    """Give a frame's bytes for those who decode elsewhere.
+    """Read a frame's bytes in a transfer syntax, for clients that decode them.
 
     Parameters
     ----------
     arguments : dict
-        `path`, `layout`, `frame`; `transfer_syntax` (UID): its own gives native cells as they are stored, though in
-        little endian; an uncompressed or a compressed one has the frame decoded and encoded.
+        `path`, `layout`, `frame` (from 1), `transfer_syntax` (UID). In the file's own transfer syntax native cells are
+        returned as they are stored, though in little endian; otherwise the frame is decoded and encoded.
 
     Returns
     -------
     meta : dict
         Empty.
     body : bytes
-        What Pixel Data would hold of the frame.
+        The frame's part of Pixel Data.
     """
     layout, number = as_layout(arguments["layout"]), arguments["frame"]
     if arguments["transfer_syntax"] == layout.transfer_syntax:
@@ -136,15 +136,15 @@ def transcode(arguments: dict[str, Any]) -> Answer:
 
 
 def encode(arguments: dict[str, Any]) -> Answer:
-    """Encode an image that a file holds with all its samples.
+    """Encode an image whose samples are in a file.
 
     Parameters
     ----------
     arguments : dict
-        `path`; `media_type`, `shape` and `dtype` of what is in it (NPY, or the samples alone); `format` (see
-        `pixels.encode.arrays.encode`); optional `frame` (of a stack, from 1), `stack` (frames come first, whatever the
-        shape),
-        `picture` (8-bit samples are a picture already), `kind` and `samples`, which are given back.
+        `path`; `media_type`, `shape` and `dtype` of its content (NPY, or the samples alone); `format` (see
+        `pixels.encode.arrays.encode`); optional `frame` (of a stack, from 1), `stack` (true: the first axis is the
+        frames, whatever the shape), `picture` (true: 8-bit samples are a picture already), `kind` and `samples`, which
+        are returned unchanged.
 
     Returns
     -------

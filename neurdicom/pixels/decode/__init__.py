@@ -1,4 +1,4 @@
-"""Stored Pixel Data to arrays: where frames lie, which codec decodes them, what the Image Pixel module says.
+"""Decoding of stored Pixel Data into arrays: the places of frames, the codecs, the Image Pixel module.
 
 Owns the codecs' names and quirks (PS3.5 8, A.4). Imports nothing else of `pixels`.
 """

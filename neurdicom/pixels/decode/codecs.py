@@ -1,4 +1,4 @@
-"""Decoding one compressed frame: which codecs, and what colour comes out of them."""
+"""Decoders of one compressed frame, and the colour model of their output."""
 
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ JPEG_LS = "1.2.840.10008.1.2.4.80"
 J2K_LOSSLESS = "1.2.840.10008.1.2.4.90"
 HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
 
-#: What a codec raises for a codestream that it can't read; each library has its own, all of them these.
+#: Exceptions that the codecs' libraries raise for a codestream that they can't read.
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, NotImplementedError)
 
 
@@ -35,7 +35,7 @@ def _jpeg(data: bytes, form: ImagePixel) -> Array:
         raise NotAvailable("no JPEG frame header")
     _check_size(header.rows, header.columns, len(header.components), form)
     if form.samples == 3 and not header.lossless:
-        # The codestream knows its colour model better than the header of the file, if it says so at all.
+        # Where the codestream declares its colour model, that is more reliable than the header of the file.
         if header.components in ((82, 71, 66), (114, 103, 98)):
             model = "RGB"
         elif header.adobe is not None:
@@ -78,12 +78,12 @@ def _jpeg_2000(data: bytes, form: ImagePixel) -> Array:
 
 
 def _rle(data: bytes, form: ImagePixel) -> Array:
-    """PS3.5 annex G: one PackBits segment for each byte of a sample, most significant first."""
+    """Decode RLE (PS3.5 annex G): one PackBits segment for each byte of a sample, most significant first."""
     if form.bits_allocated == 1:
         packed = _segment(data, 0, 1, (form.count + 7) // 8)
         return arrange(as_cells(packed, form, form.count), form, planar=False)
     if form.bits_allocated % 8:
-        raise NotAvailable(f"RLE with Bits Allocated {form.bits_allocated}")
+        raise NotAvailable(f"RLE with Bits Allocated {form.bits_allocated}; 1 or a multiple of 8 is expected")
     size = form.bits_allocated // 8
     pixels = form.rows * form.columns
     cells = np.zeros((pixels, form.samples, form.dtype.itemsize), "u1")
@@ -111,7 +111,7 @@ def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
 
 
 def _deflated_frame(data: bytes, form: ImagePixel) -> Array:
-    """PS3.5 A.4.13: the native form of one frame, deflated."""
+    """Decode Deflated Image Frame Compression (PS3.5 A.4.13): the native form of one frame, deflated."""
     length = (form.count * form.bits_allocated + 7) // 8
     native = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
     if len(native) < length:
@@ -150,22 +150,33 @@ CODECS: Mapping[str, tuple[Decode, ...]] = {
 
 
 def decode(data: bytes, form: ImagePixel, transfer_syntax: str) -> Array:
-    """Decode one frame.
+    """Decode one compressed frame.
+
+    Parameters
+    ----------
+    data : bytes
+        The frame's codestream.
+    form : ImagePixel
+        The Image Pixel module of the file.
+    transfer_syntax : str
+        Transfer Syntax UID.
 
     Returns
     -------
     ndarray
-        Stored values with `form.dtype`, shape (rows, columns) or (rows, columns, samples); colour as RGB, except
-        the indices of a palette. What a smaller codestream, as of a tile at a slide's edge, leaves open is 0.
+        Stored values with `form.dtype`, shape (rows, columns) or (rows, columns, samples); YBR_* as RGB, palette
+        colour as indices. A smaller codestream, as of a tile at a slide's edge, is padded with 0.
 
     Raises
     ------
     NotAvailable
-        No codec for the transfer syntax, or none that can read the codestream; each one's reason is given.
+        There is no codec for the transfer syntax, or none can read the codestream; the message has each one's reason.
     """
     codecs = CODECS.get(transfer_syntax)
     if codecs is None:
-        raise NotAvailable(f"pixel data of transfer syntax {transfer_syntax} can't be decoded")
+        raise NotAvailable(
+            f"pixel data of transfer syntax {transfer_syntax} can't be decoded; there is no codec for it"
+        )
     reasons = []
     for codec in codecs:
         try:

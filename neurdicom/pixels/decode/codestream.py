@@ -1,4 +1,4 @@
-"""What a JPEG or JPEG 2000 codestream says of itself, where decoding depends on it."""
+"""Headers of JPEG, JPEG-LS and JPEG 2000 codestreams, as far as decoding depends on them."""
 
 import struct
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ class JpegHeader:
     process : int
         Second byte of the SOF marker: 0xC0 baseline, 0xC1 extended, 0xC3 lossless, 0xF7 JPEG-LS.
     precision, rows, columns : int
-        Bits a sample, height and width.
+        Bits per sample, height and width.
     components : tuple of int
         Component identifiers.
     jfif : bool
-        A JFIF marker, which makes three components YCbCr.
+        True if there is a JFIF marker, which makes three components YCbCr.
     adobe : int or None
-        Transform of an Adobe marker: 0 none, 1 YCbCr, 2 YCCK.
+        Transform of the Adobe marker: 0 none, 1 YCbCr, 2 YCCK; None without a marker.
     near : int
-        Of JPEG-LS: by how much a decoded value may differ from the original.
+        NEAR of JPEG-LS: the largest difference of a decoded value from the original; 0 is lossless.
     """
 
     process: int
@@ -38,12 +38,12 @@ class JpegHeader:
 
     @property
     def lossless(self) -> bool:
-        """No component transform is defined for the process."""
+        """True for a lossless process, which has no component transform."""
         return self.process not in (0xC0, 0xC1, 0xC2)
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
-    """Read the markers up to the frame header; None if there is none."""
+    """Read the markers up to the frame header; return None if there is no frame header."""
     jfif, adobe = False, None
     position = data.find(b"\xff\xd8") + 2
     if position < 2:
@@ -76,7 +76,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
 
 
 def _near(data: bytes, position: int) -> int:
-    """NEAR of the first scan of a JPEG-LS codestream (T.87 C.2.3), after its frame header."""
+    """Read NEAR of the first scan of a JPEG-LS codestream (T.87 C.2.3), after its frame header."""
     scan = data.find(b"\xff\xda", position)
     place = scan + 5 + 2 * data[scan + 4] if 0 <= scan < len(data) - 4 else len(data)
     return data[place] if place < len(data) else 0
@@ -84,20 +84,20 @@ def _near(data: bytes, position: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class J2kHeader:
-    """Of a JPEG 2000 codestream (ISO/IEC 15444-1 A.5.1, A.6.1).
+    """The SIZ and COD markers of a JPEG 2000 codestream (ISO/IEC 15444-1 A.5.1, A.6.1).
 
     Attributes
     ----------
     precision : int
-        Bits a sample.
+        Bits per sample.
     signed : bool
-        Samples have a sign.
+        True if samples have a sign.
     rows, columns, components : int
-        Size.
+        Height, width and number of components.
     transformed : bool
-        A component transform was applied, so its input was RGB.
+        True if a component transform was applied, whose input is RGB.
     reversible : bool
-        By the 5-3 wavelet; values decoded from the 9-7 wavelet differ from the originals.
+        True for the 5-3 wavelet; values decoded from the 9-7 wavelet differ from the originals.
     """
 
     precision: int
@@ -110,7 +110,7 @@ class J2kHeader:
 
 
 def read_j2k_header(data: bytes) -> J2kHeader | None:
-    """Read the SIZ and COD markers, inside a JP2 file too; None if there are none."""
+    """Read the SIZ and COD markers of a codestream or a JP2 file; return None if there are none."""
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0 or len(data) < start + 43:
         return None

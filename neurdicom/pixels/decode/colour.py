@@ -21,7 +21,7 @@ def ycbcr_to_rgb(pixels: Array, bits: int) -> Array:
     pixels : ndarray
         Unsigned, shape (rows, columns, 3).
     bits : int
-        Bits Stored; the chroma's zero lies at half of their range.
+        Bits Stored; zero of the chroma is at half of their range.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def ycbcr_to_rgb(pixels: Array, bits: int) -> Array:
 
 
 def partial_to_rgb(pixels: Array, bits: int) -> Array:
-    """Convert YBR_PARTIAL_422 (as BT.601 has it: black at 16, white at 235) to RGB, as `ycbcr_to_rgb`."""
+    """Convert YBR_PARTIAL_422 (ITU-R BT.601: black at 16, white at 235) to RGB; see `ycbcr_to_rgb`."""
     scale = float(1 << (bits - 8))
     y, cb, cr = (pixels[..., sample] / scale for sample in range(3))
     y, cb, cr = (y - 16) * (255 / 219), (cb - 128) * (255 / 224), (cr - 128) * (255 / 224)

@@ -1,4 +1,4 @@
-"""Elements before Pixel Data that decide how pixels are understood and shown."""
+"""Elements before Pixel Data that determine the meaning and the presentation of pixels."""
 
 import struct
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV
 
 _WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
-#: The most of a header that is held in memory.
+#: Most bytes of a header that are held in memory.
 _MAX_HEADER = 1 << 26
 
 #: pydicom raises these on elements that it can't make sense of.
@@ -65,9 +65,9 @@ BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError, 
 
 
 class Elements:
-    """A dataset or item, its values read leniently: what is broken counts as absent.
+    """Lenient view of a dataset or item: broken elements count as absent.
 
-    Values are taken from the bytes in the file, so that nothing depends on how well-formed their neighbours are.
+    Values are read from the bytes in the file, so that they do not depend on other elements being well-formed.
     """
 
     def __init__(self, ds: Dataset, *, big: bool = False, signed: bool = False) -> None:
@@ -76,7 +76,7 @@ class Elements:
         self._signed = signed
 
     def text(self, keyword: str) -> str | None:
-        """The first value of a code string, upper case; None if absent or empty."""
+        """Read the first value of a code string, upper case; None if absent or empty."""
         value = self._value(keyword)
         if isinstance(value, bytes):
             value = value.decode("ascii", "replace")
@@ -84,7 +84,7 @@ class Elements:
         return text or None
 
     def numbers(self, keyword: str) -> list[float]:
-        """The values of a DS, IS, US, SS, FL or FD; empty if absent or broken."""
+        """Read the values of a DS, IS, US, SS, FL or FD; empty if absent or broken."""
         value = self._value(keyword)
         try:
             if isinstance(value, bytes):
@@ -104,11 +104,11 @@ class Elements:
         return [float(number) for number in found] if all(np.isfinite(number) for number in found) else []
 
     def number(self, keyword: str) -> float | None:
-        """The first of `numbers`."""
+        """Read the first of `numbers`; None if there is none."""
         return next(iter(self.numbers(keyword)), None)
 
     def data(self, keyword: str) -> bytes:
-        """The bytes of a value, as in the file; empty if absent."""
+        """Read the bytes of a value as they are in the file; empty if absent."""
         value = self._value(keyword)
         if isinstance(value, bytes):
             return value
@@ -118,12 +118,12 @@ class Elements:
             return b""
 
     def words(self, keyword: str) -> npt.NDArray[np.uint16]:
-        """The bytes of a value as 16-bit words in native order."""
+        """Read the bytes of a value as 16-bit words in native order."""
         data = self.data(keyword)
         return np.frombuffer(data, f"{self._order}u2", len(data) // 2).astype("u2")
 
     def item(self, keyword: str, index: int = 0) -> "Elements | None":
-        """An item of a sequence; None if there is none."""
+        """Return an item of a sequence; None if there is none."""
         try:
             items = self._ds[keyword].value if keyword in self._ds else ()
             if not isinstance(items, bytes) and 0 <= index < len(items):
@@ -133,7 +133,7 @@ class Elements:
         return None
 
     def signed(self, keyword: str) -> bool:
-        """Whether a value that is US or SS has a sign: by its VR, or because the pixels have, which writers forget."""
+        """Tell whether a "US or SS" value has a sign: by its VR, or, since writers forget it, by that of the pixels."""
         return self._signed or self._vr(keyword) == "SS"
 
     def _element(self, keyword: str) -> Any:
@@ -153,7 +153,7 @@ class Elements:
 
 
 class FrameHeader:
-    """The elements that apply to one frame: its own, those that all frames share, the top level (PS3.3 C.7.6.16)."""
+    """Elements that apply to one frame: per-frame and shared functional groups, and the top level (PS3.3 C.7.6.16)."""
 
     def __init__(self, top: Elements, index: int) -> None:
         self.top = top
@@ -167,7 +167,7 @@ class FrameHeader:
         ]
 
     def having(self, macro: str, *keywords: str) -> Iterator[Elements]:
-        """Give the places that may hold an attribute of a macro, the most specific first, if they have a keyword."""
+        """Yield the items of a macro that have one of the keywords, the most specific first, and then the top level."""
         for group in self._groups:
             item = group.item(macro)
             if item is not None and any(item.data(keyword) or item.item(keyword) for keyword in keywords):
@@ -176,27 +176,47 @@ class FrameHeader:
 
 
 def read_header(path: Path | str, layout: Layout, index: int) -> FrameHeader:
-    """Read what a file says about the look of a frame (index from 0).
+    """Read the elements that rule a frame's presentation. Broken elements count as absent.
 
-    Raises `NotFound` if the file is gone. Broken elements count as absent.
+    Parameters
+    ----------
+    path : path
+        The DICOM file.
+    layout : Layout
+        Its layout.
+    index : int
+        Index of the frame, from 0.
+
+    Returns
+    -------
+    FrameHeader
+
+    Raises
+    ------
+    NotFound
+        The file is gone.
+    NotAvailable
+        The deflated dataset is broken, or its header is longer than 64 MiB.
     """
     with Source(path, layout) as source:
         return FrameHeader(_read(str(path), source.identity, layout), index)
 
 
 def read_whole_header(path: Path | str, layout: Layout) -> Dataset:
-    """Read all elements before Pixel Data, ready to be written in another encoding.
+    """Read all elements before Pixel Data, to be written in another encoding.
 
-    Raises `NotAvailable` if the header is too large or can't be read.
+    Raises `NotAvailable` if the header is longer than 64 MiB or can't be read.
     """
     if layout.header_end - layout.dataset_offset > _MAX_HEADER:
-        raise NotAvailable(f"the header has more than the {_MAX_HEADER} bytes that are read")
+        raise NotAvailable(
+            f"the header has {layout.header_end - layout.dataset_offset} bytes; at most {_MAX_HEADER} are read"
+        )
     big = layout.transfer_syntax == BIG_ENDIAN
     with _open(path, layout) as stream:
         try:
             ds = read_dataset(stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_pixels)
             for tag in filter(lambda tag: tag.group <= 0x0002, list(ds.keys())):
-                # A file whose File Meta Information lies about its length; what follows belongs to it.
+                # A file whose File Meta Information declares too short a length: these belong to it.
                 del ds[tag]
             if big:
                 _swap(ds)
@@ -229,12 +249,12 @@ def _open(path: Path | str, layout: Layout) -> BinaryIO:
     with Source(path, layout) as source:
         header = source.read(layout.dataset_offset, min(length, _MAX_HEADER + 1))
     if len(header) > _MAX_HEADER:
-        raise NotAvailable(f"the deflated header has more than the {_MAX_HEADER} bytes that are read")
+        raise NotAvailable(f"the deflated header has more than {_MAX_HEADER} bytes, the most that are read")
     return BytesIO(header)
 
 
 def _swap(ds: Dataset) -> None:
-    """Bring values of words, which pydicom leaves as bytes, into little endian."""
+    """Convert values of words, which pydicom leaves as bytes, to little endian."""
     for element in ds:
         if element.VR == "SQ":
             for item in element.value:

@@ -1,4 +1,4 @@
-"""Encapsulated pixel data: finding the fragments of one frame (PS3.5 A.4)."""
+"""Encapsulated Pixel Data (PS3.5 A.4): the fragments of each frame."""
 
 import struct
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from neurdicom.pixels.decode.source import Source
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
 
-#: The most bytes of one frame's codestream.
+#: Most bytes of one frame's codestream.
 _MAX_FRAME = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """Where the value of one item lies, in bytes from the beginning of the file."""
+    """Place of the value of one item: offset from the beginning of the file, and length, in bytes."""
 
     offset: int
     length: int
 
 
 class Encapsulation:
-    """The items of one file's encapsulated pixel data, found as they are needed."""
+    """Index of the items of one file's encapsulated Pixel Data, read as they are needed."""
 
     def __init__(self, source: Source, layout: Layout, form: ImagePixel) -> None:
         assert layout.pixel_offset is not None
@@ -48,14 +48,19 @@ class Encapsulation:
         Parameters
         ----------
         index : int
-            Of the frame, from 0.
+            Index of the frame, from 0.
         extended : bytes, optional
             The value of the Extended Offset Table (7FE0,0001); that of the first call counts.
+
+        Returns
+        -------
+        list of Fragment
+            In the order of the codestream.
 
         Raises
         ------
         NotAvailable
-            The frame isn't there, or the fragments can't be told apart.
+            The frame is missing, or the file does not tell which fragments belong to which frame.
         """
         if self._known_offsets is None:
             self._known_offsets = self._offsets(extended)
@@ -67,13 +72,13 @@ class Encapsulation:
         groups = self._groups
         if index >= len(groups):
             raise NotAvailable(
-                f"frame {index + 1} is not there: {self._form.frames} frames are declared, "
+                f"frame {index + 1} is missing: Number of Frames (0028,0008) is {self._form.frames}, "
                 f"the pixel data holds {len(groups)}"
             )
         return groups[index]
 
     def all_fragments(self) -> Iterator[list[Fragment]]:
-        """Give the fragments of each frame that is there, up to the first that is not."""
+        """Yield the fragments of each frame, up to the first missing one."""
         for index in range(self._form.frames):
             try:
                 found = self.fragments(index)
@@ -82,10 +87,10 @@ class Encapsulation:
             yield found
 
     def read(self, fragments: list[Fragment]) -> bytes:
-        """Read and join fragments. Raises `NotAvailable` if they are cut off or too large."""
+        """Read fragments and join them. Raises `NotAvailable` if they are cut off or too large."""
         total = sum(fragment.length for fragment in fragments)
         if total > _MAX_FRAME:
-            raise NotAvailable(f"the compressed frame has {total} bytes, more than the {_MAX_FRAME} that are decoded")
+            raise NotAvailable(f"the compressed frame has {total} bytes; at most {_MAX_FRAME} are decoded")
         data = b"".join(self._source.read(fragment.offset, fragment.length) for fragment in fragments)
         if len(data) < total:
             raise NotAvailable(f"the pixel data ends within the frame: {len(data)} of its {total} bytes are there")
@@ -121,7 +126,7 @@ class Encapsulation:
         frames = self._form.frames
         if len(fragments) <= frames:
             return [[fragment] for fragment in fragments]
-        # Also where one frame is declared: there are files with more, of which the first is what can be given.
+        # Also where one frame is declared: in files that hold more, the first one is returned.
         groups: list[list[Fragment]] = []
         for fragment in fragments:
             if not groups or _begins_frame(bytes(self._source.read(fragment.offset, min(fragment.length, 12)))):
@@ -129,13 +134,27 @@ class Encapsulation:
             groups[-1].append(fragment)
         if len(groups) < frames:
             raise NotAvailable(
-                f"the frames can't be told apart: {frames} frames, {len(fragments)} fragments, no usable offset table"
+                f"the fragments can't be assigned to frames: {frames} frames, {len(fragments)} fragments, "
+                "and no usable offset table"
             )
         return groups
 
 
 def walk_fragments(source: Source, start: int, end: int) -> list[Fragment]:
-    """Find the items that follow each other from an offset on."""
+    """List the items that follow each other from an offset on.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    start, end : int
+        Offsets of the first item and of the end of the value or the file.
+
+    Returns
+    -------
+    list of Fragment
+        Up to the first place that does not begin with an item (FFFE,E000).
+    """
     fragments = []
     while (fragment := _item_at(source, start, end)) is not None:
         fragments.append(fragment)
@@ -151,9 +170,21 @@ def _item_at(source: Source, offset: int, end: int) -> Fragment | None:
 
 
 def find_extended_offsets(source: Source, layout: Layout, frames: int) -> bytes | None:
-    """The value of an Extended Offset Table (PS3.3 C.7.6.3.1.8) where it lies right before the pixel data.
+    """Read the Extended Offset Table (PS3.3 C.7.6.3.1.8) where it lies right before Pixel Data.
 
-    It and the table of lengths after it have 8 bytes for each frame. None if there is no such; the fragments tell too.
+    Parameters
+    ----------
+    source : Source
+        The file.
+    layout : Layout
+        Its layout.
+    frames : int
+        Number of frames; the table, and that of lengths after it, have 8 bytes for each.
+
+    Returns
+    -------
+    bytes or None
+        The table's value; None where there is none, and the frames are found by their fragments.
     """
     size = 12 + 8 * frames
     start = layout.header_end - 2 * size

@@ -1,4 +1,4 @@
-"""What the Image Pixel module (PS3.3 C.7.6.3) says of the pixels, checked once."""
+"""The Image Pixel module (PS3.3 C.7.6.3), checked once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ import numpy as np
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid, NotAvailable
 
-#: The most samples of one frame that are decoded: twice a 16384 x 8192 picture. As doubles they take 2 GiB.
+#: Most samples of one frame that are decoded: twice a 16384 x 8192 picture. As doubles they take 2 GiB.
 MAX_SAMPLES = 1 << 28
 
 #: Photometric interpretations whose single sample is a grey value.
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 
-#: Keyword to bits of what is no integer.
+#: Keyword of float pixel data to the bits of a sample.
 _FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePixel:
-    """The form of one frame, complete and consistent.
+    """Attributes of the Image Pixel module, complete and consistent.
 
     Attributes
     ----------
@@ -30,15 +30,15 @@ class ImagePixel:
     frames : int
         Number of Frames as declared, at least 1; the file may hold fewer.
     bits_allocated, bits_stored, high_bit : int
-        As PS3.5 8.1.1 has them; for float pixels the size of the type.
+        As in PS3.5 8.1.1; for float pixels the size of the type.
     signed : bool
-        Pixel Representation is 1.
+        True if Pixel Representation is 1.
     planar : bool
-        Native colour samples lie plane by plane.
+        True if native colour samples lie plane by plane (Planar Configuration 1).
     photometric : str
         Photometric Interpretation, upper case; MONOCHROME2 or RGB where the file lacks it.
     is_float : bool
-        Float or Double Float Pixel Data.
+        True for Float or Double Float Pixel Data.
     """
 
     rows: int
@@ -60,17 +60,17 @@ class ImagePixel:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a decoded frame: rows, columns, and samples where there are several."""
+        """Shape of a decoded frame: rows, columns, and samples if there are several."""
         return self.size if self.samples == 1 else (*self.size, self.samples)
 
     @property
     def count(self) -> int:
-        """Samples of one frame."""
+        """Number of samples of one frame."""
         return self.rows * self.columns * self.samples
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the stored values, in native byte order."""
+        """Dtype of the stored values, in native byte order."""
         if self.is_float:
             return np.dtype(f"f{self.bits_allocated // 8}")
         size = next(size for size in (8, 16, 32, 64) if size >= self.bits_allocated)
@@ -78,17 +78,17 @@ class ImagePixel:
 
     @property
     def mono(self) -> bool:
-        """The sample is a grey value."""
+        """True if the sample is a grey value."""
         return self.samples == 1 and self.photometric in MONOCHROME
 
     @classmethod
     def of(cls, layout: Layout) -> Self:
-        """Check what a file says of its pixels.
+        """Check a file's attributes and complete them.
 
         Raises
         ------
         NotAvailable
-            There are no pixels, or the attributes contradict each other, or a frame is too large to decode.
+            There are no pixels, or attributes are missing or contradict each other, or a frame is too large to decode.
         """
         if layout.pixel_keyword is None or layout.pixel_offset is None:
             raise NotAvailable("this instance has no pixel data")
@@ -99,8 +99,8 @@ class ImagePixel:
             raise NotAvailable(f"Samples per Pixel (0028,0002) is {samples}; 1, 3 or 4 is expected")
         if rows * columns * samples > MAX_SAMPLES:
             raise NotAvailable(
-                f"a frame of {columns} x {rows} pixels with {samples} samples each is more than the "
-                f"{MAX_SAMPLES} samples that are decoded at once"
+                f"a frame has {columns} x {rows} pixels with {samples} samples each; at most "
+                f"{MAX_SAMPLES} samples are decoded"
             )
         is_float = layout.pixel_keyword in _FLOATS
         if is_float:
@@ -108,7 +108,7 @@ class ImagePixel:
         else:
             allocated = _positive("Bits Allocated (0028,0100)", layout.bits_allocated)
             if allocated > 64:
-                raise NotAvailable(f"Bits Allocated (0028,0100) is {allocated}; at most 64 are understood")
+                raise NotAvailable(f"Bits Allocated (0028,0100) is {allocated}; at most 64 is expected")
             stored = layout.bits_stored or allocated
             stored = min(stored, allocated)
         high = layout.high_bit
@@ -130,7 +130,7 @@ class ImagePixel:
         )
 
     def index(self, frame: int) -> int:
-        """Turn a frame number (from 1) into an index. Raises `Invalid` out of range."""
+        """Convert a frame number (from 1) to an index (from 0). Raises `Invalid` out of range."""
         if not 1 <= frame <= self.frames:
             raise Invalid(f"frame is {frame}; this instance has frames 1 to {self.frames}", field="frame")
         return frame - 1
@@ -143,5 +143,5 @@ def _positive(name: str, value: int | None) -> int:
 
 
 def as_layout(layout: Layout | Mapping[str, Any]) -> Layout:
-    """Take a layout as it is, or as the JSON object that a worker gets."""
+    """Return a layout, read from its JSON object where a worker got it as such."""
     return layout if isinstance(layout, Layout) else Layout.from_document(layout)

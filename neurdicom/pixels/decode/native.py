@@ -1,4 +1,4 @@
-"""Native (uncompressed) frames: PS3.5 8.1 and A.1 to A.3."""
+"""Native (uncompressed) frames (PS3.5 8.1, A.1 to A.3)."""
 
 from typing import Any
 
@@ -19,18 +19,29 @@ Array = npt.NDArray[Any]
 
 
 def read_native(source: Source, layout: Layout, form: ImagePixel, index: int) -> Array:
-    """Read one frame of native pixel data.
+    """Read one frame of native Pixel Data as an array of cells.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    layout : Layout
+        Its layout.
+    form : ImagePixel
+        Its Image Pixel module.
+    index : int
+        Index of the frame, from 0.
 
     Returns
     -------
     ndarray
-        Stored cells, shape (rows, columns) or (rows, columns, samples), of the cell's width, unsigned (floats
-        aside), in native byte order; bits outside Bits Stored are still there.
+        Cells of Bits Allocated, shape (rows, columns) or (rows, columns, samples), unsigned or float, in native byte
+        order; they still hold the bits outside Bits Stored.
 
     Raises
     ------
     NotAvailable
-        The pixel data ends before the frame does.
+        The pixel data ends before the frame does, or is not native.
     """
     cells, halved = _read_cells(source, layout, form, index)
     if halved:
@@ -39,23 +50,55 @@ def read_native(source: Source, layout: Layout, form: ImagePixel, index: int) ->
 
 
 def native_bytes(source: Source, layout: Layout, form: ImagePixel, index: int) -> bytes:
-    """Read one frame of native pixel data as it lies in the file, but little-endian and from a first bit on.
+    """Read the bytes of one frame of native Pixel Data, in little endian, its first cell at the first bit.
+
+    Parameters
+    ----------
+    source, layout, form, index
+        As for `read_native`.
+
+    Returns
+    -------
+    bytes
+        The cells in the order of the file.
+
+    Raises
+    ------
+    NotAvailable
+        The pixel data ends before the frame does, or is not native, or Bits Allocated is not 1, 8, 16, 32 or 64.
+    """
+    cells, _ = _read_cells(source, layout, form, index)
+    if form.bits_allocated == 1:
+        return np.packbits(cells, bitorder="little").tobytes()
+    if form.bits_allocated not in (8, 16, 32, 64):
+        raise NotAvailable(
+            f"frames with Bits Allocated {form.bits_allocated} may begin within a byte; 1, 8, 16, 32 or 64 is expected"
+        )
+    return cells.astype(cells.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def native_place(layout: Layout, form: ImagePixel, index: int) -> tuple[int, int] | None:
+    """Find the place of a native frame whose bytes in the file are those that `native_bytes` would return.
+
+    Parameters
+    ----------
+    layout : Layout
+        Layout of the file.
+    form : ImagePixel
+        Its Image Pixel module.
+    index : int
+        Index of the frame, from 0.
+
+    Returns
+    -------
+    tuple of (int, int) or None
+        Offset and length in bytes; None where the bytes must be converted: big endian, deflated, or within a byte.
 
     Raises
     ------
     NotAvailable
         The pixel data ends before the frame does.
     """
-    cells, _ = _read_cells(source, layout, form, index)
-    if form.bits_allocated == 1:
-        return np.packbits(cells, bitorder="little").tobytes()
-    if form.bits_allocated not in (8, 16, 32, 64):
-        raise NotAvailable(f"a single frame of {form.bits_allocated} Bits Allocated begins within a byte")
-    return cells.astype(cells.dtype.newbyteorder("<"), copy=False).tobytes()
-
-
-def native_place(layout: Layout, form: ImagePixel, index: int) -> tuple[int, int] | None:
-    """Where a native frame's bytes lie in the file, as offset and length; None where `native_bytes` is needed."""
     if layout.transfer_syntax in (BIG_ENDIAN, *DEFLATED) or layout.pixel_offset is None or layout.pixel_length is None:
         return None
     bits = (form.rows * form.columns * 2 if _is_halved(layout, form) else form.count) * form.bits_allocated
@@ -71,10 +114,12 @@ def native_place(layout: Layout, form: ImagePixel, index: int) -> tuple[int, int
 
 
 def _read_cells(source: Source, layout: Layout, form: ImagePixel, index: int) -> tuple[Array, bool]:
-    """Read the cells of one frame in the order of the file, and tell whether its chroma is halved."""
+    """Read the cells of one frame in the order of the file, and tell whether its chroma is subsampled (4:2:2)."""
     assert layout.pixel_offset is not None
     if layout.pixel_length is None:
-        raise NotAvailable(f"encapsulated pixel data in the native transfer syntax {layout.transfer_syntax}")
+        raise NotAvailable(
+            f"the pixel data is encapsulated; native pixel data is expected in transfer syntax {layout.transfer_syntax}"
+        )
     big = layout.transfer_syntax == BIG_ENDIAN
     halved = _is_halved(layout, form)
     count = form.rows * form.columns * 2 if halved else form.count
@@ -98,7 +143,7 @@ def _read_cells(source: Source, layout: Layout, form: ImagePixel, index: int) ->
 
 
 def check_frames(layout: Layout, form: ImagePixel) -> None:
-    """Raise `NotAvailable` if native pixel data has no room for all the frames that are declared."""
+    """Check that native Pixel Data is long enough for all declared frames. Raises `NotAvailable`."""
     count = form.rows * form.columns * 2 if _is_halved(layout, form) else form.count
     needed = (form.frames * count * form.bits_allocated + 7) // 8
     if layout.pixel_length is not None and layout.pixel_length < needed:
@@ -115,7 +160,26 @@ def _is_halved(layout: Layout, form: ImagePixel) -> bool:
 
 
 def as_cells(data: bytes | bytearray, form: ImagePixel, count: int, *, big: bool = False, skip: int = 0) -> Array:
-    """Cut bytes into `count` cells of Bits Allocated, after `skip` bits; a view where the cells are whole types."""
+    """Cut bytes into cells of Bits Allocated; a view where the cells are whole types.
+
+    Parameters
+    ----------
+    data : bytes or bytearray
+        Native pixel data.
+    form : ImagePixel
+        Its Image Pixel module.
+    count : int
+        Number of cells.
+    big : bool
+        True for big endian.
+    skip : int
+        Bits before the first cell.
+
+    Returns
+    -------
+    ndarray
+        Shape (count,), unsigned or float, in native byte order; 8 bits where Bits Allocated is 1.
+    """
     if form.bits_allocated in (8, 16, 32, 64):
         kind = "f" if form.is_float else "u"
         cells = np.frombuffer(data, f"{'>' if big else '<'}{kind}{form.bits_allocated // 8}", count, skip // 8)
@@ -129,7 +193,17 @@ def as_cells(data: bytes | bytearray, form: ImagePixel, count: int, *, big: bool
 
 
 def arrange(cells: Array, form: ImagePixel, *, planar: bool) -> Array:
-    """Shape a frame's cells into rows, columns and interleaved samples."""
+    """Reshape a frame's cells to (rows, columns) or (rows, columns, samples).
+
+    Parameters
+    ----------
+    cells : ndarray
+        One dimension, in the order of the file.
+    form : ImagePixel
+        The Image Pixel module.
+    planar : bool
+        True if `cells` has the samples plane by plane.
+    """
     if form.samples == 1:
         return cells.reshape(form.rows, form.columns)
     if planar:
@@ -140,16 +214,18 @@ def arrange(cells: Array, form: ImagePixel, *, planar: bool) -> Array:
 
 
 def stored_values(cells: Array, form: ImagePixel, *, precision: int | None = None, exact: bool = True) -> Array:
-    """Take Bits Stored out of their cells: shift, mask, extend the sign (PS3.5 8.1.1).
+    """Extract Bits Stored from cells: shift, mask, extend the sign (PS3.5 8.1.1).
 
     Parameters
     ----------
     cells : ndarray
         Integer or float cells. Signed ones are values already and only change their type.
+    form : ImagePixel
+        The Image Pixel module.
     precision : int, optional
-        Bits that a codestream says it has; no more than those hold a value, whatever the header says.
+        Precision of the codestream in bits, which overrides a larger Bits Stored.
     exact : bool
-        False for cells from a lossy codec: values may have come to lie outside Bits Stored, and are limited to them.
+        False for cells from a lossy codec, whose values may lie outside Bits Stored and are clipped.
 
     Returns
     -------

@@ -1,9 +1,9 @@
-"""Loading the codecs before a worker has a plugin in it."""
+"""Preloading of the codecs, before a worker loads a plugin."""
 
 import imagecodecs
 
-#: Functions of imagecodecs, which imports what is behind them when they are first asked for. In a worker that is too
-#: late: a plugin may have modules of its own that are called `types` or `enum`.
+#: Functions of imagecodecs, which imports their modules at first use. In a worker that is too late: a plugin may have
+#: modules of its own that are called `types` or `enum`.
 CODECS = (
     "htj2k_decode",
     "jpeg2k_decode",

@@ -1,4 +1,4 @@
-"""Our codecs behind `ds.pixel_array`, so that a Python plugin decodes whatever the server decodes."""
+"""pydicom decoding plugin with our codecs, so that `ds.pixel_array` decodes whatever the server decodes."""
 
 from dataclasses import replace
 
@@ -13,14 +13,14 @@ from neurdicom.pixels.decode.image_pixel import ImagePixel
 
 _LABEL = "neurdicom"
 
-#: pydicom asks each decoding plugin for this: Transfer Syntax UID to the packages that it needs.
+#: Required by pydicom of each decoding plugin: Transfer Syntax UID to the packages that it needs.
 DECODER_DEPENDENCIES = {UID(uid): ("imagecodecs",) for uid in CODECS}
 
 
 def enrol() -> None:
-    """Make our codecs the ones that pydicom uses in this process. Idempotent.
+    """Make our codecs the only ones that pydicom uses in this process. Idempotent.
 
-    The others go: some of GDCM's end the process on input that they do not like.
+    pydicom's own are removed: some of GDCM's end the process on malformed input.
     """
     for uid in CODECS:
         # pydicom has no decoder for Deflated Image Frame Compression, and JPIP and part 2 of JPEG 2000.
@@ -38,12 +38,12 @@ def enrol() -> None:
 
 
 def is_available(uid: str) -> bool:
-    """Tell pydicom that the codecs are there."""
+    """Tell pydicom that the codecs for a transfer syntax are installed."""
     return uid in CODECS
 
 
 def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
-    """Decode a frame for pydicom, and tell it what came out.
+    """Decode a frame for pydicom, and set the runner's options to the form of the output.
 
     Returns
     -------

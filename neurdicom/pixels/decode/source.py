@@ -1,4 +1,4 @@
-"""Bytes of a DICOM file by offset, whether its dataset is deflated or not."""
+"""Random access to the bytes of a DICOM file, whether its dataset is deflated or not."""
 
 import os
 import zlib
@@ -17,9 +17,9 @@ _PIECE = 1 << 20
 
 
 class Source:
-    """A file opened for reading; offsets are those of its `Layout`.
+    """A file opened for reading by the offsets of its `Layout`.
 
-    Only what is asked for is held: a deflated dataset (PS3.5 A.5) is inflated up to the wanted bytes, in pieces.
+    Only the requested bytes are held: a deflated dataset (PS3.5 A.5) is inflated in pieces up to them.
     """
 
     def __init__(self, path: Path | str, layout: Layout) -> None:
@@ -30,7 +30,7 @@ class Source:
         self._start = layout.dataset_offset if layout.transfer_syntax in transfer_syntaxes.DEFLATED else None
 
     def read(self, offset: int, length: int) -> bytearray:
-        """Read bytes; fewer than asked for where the file ends."""
+        """Read bytes; fewer than requested where the file ends."""
         if self._start is not None and offset + length > self._start:
             return self._read_inflated(offset, length)
         # The buffer is made no larger than the file, whatever a header claims.
@@ -48,17 +48,17 @@ class Source:
 
     @property
     def descriptor(self) -> int:
-        """Of the open file."""
+        """File descriptor of the open file."""
         return self._file.fileno()
 
     @property
     def size(self) -> int:
-        """Of the file, in bytes."""
+        """Size of the file in bytes."""
         return os.fstat(self.descriptor).st_size
 
     @property
     def identity(self) -> tuple[int, int, int, int]:
-        """What changes when the path names another file, for caches."""
+        """Key for caches, which changes when the path names another file."""
         status = os.fstat(self.descriptor)
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -69,7 +69,7 @@ class Source:
         return found
 
     def stream(self, offset: int, length: int) -> Iterator[bytes]:
-        """Read bytes of a deflated dataset in pieces of bounded size; fewer than asked for where it ends."""
+        """Yield bytes of a deflated dataset in pieces of bounded size; fewer than requested where it ends."""
         if self._start is None:
             raise ValueError("the dataset is not deflated")
         position = self._start

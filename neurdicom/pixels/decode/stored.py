@@ -1,4 +1,4 @@
-"""Single frames as a file holds them, for those who decode elsewhere (PS3.18 10.4.1.1.6). Nothing is decoded here."""
+"""Places of single frames in a file, for clients that decode them (PS3.18 10.4.1.1.6). Nothing is decoded here."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import native_place
 from neurdicom.pixels.decode.source import Source
 
-#: Finding the frames of so many takes long enough to remember where they are.
+#: Least number of frames of a file whose index is worth caching.
 _MANY = 32
 
 
 class FrameIndex:
-    """Where the fragments of all frames of a file lie, in 16 bytes for each fragment."""
+    """Compact index of the fragments of all frames of a file, 16 bytes for each fragment."""
 
     def __init__(self, frames: Iterable[Sequence[Fragment]]) -> None:
         self._offsets, self._lengths, self._first = array("Q"), array("Q"), array("Q", [0])
@@ -26,25 +26,25 @@ class FrameIndex:
             self._first.append(len(self._offsets))
 
     def __len__(self) -> int:
-        """Fragments."""
+        """Return the number of fragments."""
         return len(self._offsets)
 
     def places(self, index: int) -> list[Fragment]:
-        """The fragments of a frame (from 0)."""
+        """List the fragments of a frame (index from 0)."""
         return [Fragment(self._offsets[n], self._lengths[n]) for n in range(self._first[index], self._first[index + 1])]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where frames lie.
+    """Places of requested frames.
 
     Attributes
     ----------
     places : list or None
-        For each frame the places in the file whose bytes, joined, are its codestream, or its native cells in little
-        endian. None where they lie there in no such form: `native_bytes` gives them.
+        For each frame the places in the file whose bytes, joined, are its codestream or its native cells in little
+        endian. None where the file does not hold them in that form; `native_bytes` converts them.
     index : FrameIndex or None
-        Of the whole file, where it is worth remembering.
+        Index of the whole file, where it is worth caching.
     """
 
     places: list[list[Fragment]] | None
@@ -52,7 +52,7 @@ class Found:
 
 
 def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None = None) -> Found:
-    """Find the bytes of frames; no pixel is read. Blocks; for a thread.
+    """Find the bytes of frames; no pixel is read. Blocks; call it in a thread.
 
     Parameters
     ----------
@@ -61,16 +61,20 @@ def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameI
     layout : Layout
         Its layout.
     frames : sequence of int
-        Numbers from 1.
+        Frame numbers, from 1.
     index : FrameIndex, optional
-        What an earlier call found of the same file.
+        The index of the same file from an earlier call.
+
+    Returns
+    -------
+    Found
 
     Raises
     ------
     Invalid
-        There is no such frame.
+        A frame number is out of range.
     NotAvailable
-        The instance has no pixels, or a frame is not there, or the frames can't be told apart.
+        The instance has no pixels, or a frame is missing, or the fragments can't be assigned to frames.
     NotFound
         The file is gone.
     """
@@ -103,7 +107,11 @@ def value_places(path: Path, layout: Layout, offset: int) -> list[Fragment]:
     layout : Layout
         Its layout.
     offset : int
-        First byte of the value.
+        Offset of the first byte of the value.
+
+    Returns
+    -------
+    list of Fragment
     """
     with Source(path, layout) as source:
         return walk_fragments(source, offset, source.size)[1:]

@@ -1,4 +1,4 @@
-"""Arrays to pictures, raw samples, compressed frames and files in another transfer syntax.
+"""Encoding of arrays as pictures, raw samples and compressed frames, and of files in another transfer syntax.
 
-Owns what leaves as pixels. Imports `pixels.decode` and `pixels.pipeline`.
+Owns all pixels that leave the server. Imports `pixels.decode` and `pixels.pipeline`.
 """

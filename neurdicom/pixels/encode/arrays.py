@@ -1,4 +1,4 @@
-"""Arrays as pictures or raw samples: the results of plugins and `GET /instances/:id/raw`."""
+"""Encoding of arrays as pictures or raw samples: the results of plugins and `GET /instances/:id/raw`."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -41,9 +41,9 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
         Shape (rows, columns) or (rows, columns, 1, 3 or 4); for f32, f64 and npy any shape. Bool or numbers.
     format : {"png", "jpeg", "webp", "lum8", "f32", "f64", "npy"}
         Pictures and lum8 (8-bit grey samples) are scaled from the array's minimum and maximum to 0 to 255; colour
-        of 8 bits stays as it is. The others keep the values, little-endian.
+        of 8 bits is not scaled. The others keep the values, little-endian.
     picture : bool
-        8-bit samples, grey ones too, are a picture already and stay as they are.
+        True if the array is a picture already, whose 8-bit samples are not scaled, grey ones neither.
 
     Returns
     -------
@@ -53,12 +53,12 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
     Raises
     ------
     Invalid
-        Unknown format.
+        The format is unknown.
     NotAvailable
-        The array can't be given in it.
+        The format can't hold an array of this dtype or shape.
     """
     if format not in MEDIA_TYPES:
-        raise Invalid(f"format is {format!r}; {', '.join(MEDIA_TYPES)} are expected", field="format")
+        raise Invalid(f"format is {format!r}; one of {', '.join(MEDIA_TYPES)} is expected", field="format")
     if array.dtype.kind not in "biuf":
         raise NotAvailable(f"an array of {array.dtype} can't be given as {format}")
     if format in PICTURES:
@@ -67,7 +67,7 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
 
 
 def describe(array: Array, format: str) -> dict[str, Any]:
-    """Give the shape and the dtype (as numpy writes it) of what `encode` makes of an array in a raw format."""
+    """Describe the output of `encode` in a raw format: its shape and its dtype, as numpy writes it."""
     shape, dtype = list(array.shape), {"lum8": "|u1", "f32": "<f4", "f64": "<f8"}.get(format)
     if format == "lum8":
         shape = shape[:2]
@@ -75,20 +75,32 @@ def describe(array: Array, format: str) -> dict[str, Any]:
 
 
 def to_picture(array: Array, *, keep: bool = False) -> Picture:
-    """Scale to 8 bits: minimum to 0, maximum to 255; not-a-number becomes 0. A constant array becomes 0.
+    """Scale an array to 8 bits: minimum to 0, maximum to 255; NaN becomes 0, and so does a constant array.
+
+    Parameters
+    ----------
+    array : ndarray
+        Shape (rows, columns), (rows, columns, 1, 3 or 4). Bool or numbers.
+    keep : bool
+        True to leave 8-bit samples, grey ones too, as they are.
 
     Returns
     -------
     ndarray of uint8
         Shape (rows, columns) or (rows, columns, 3 or 4).
+
+    Raises
+    ------
+    NotAvailable
+        The array has another shape.
     """
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     colour = array.ndim == 3 and array.shape[2] in (3, 4)
     if not (array.ndim == 2 or colour) or not array.size:
         raise NotAvailable(
-            f"an array of shape {array.shape} is no picture; (rows, columns) or (rows, columns, 3 or 4) is expected. "
-            "f32, f64 and npy give any shape"
+            f"the array has shape {array.shape}, which makes no picture; (rows, columns) or (rows, columns, 3 or 4)"
+            " is expected. The formats f32, f64 and npy take any shape"
         )
     if array.dtype == np.uint8 and (colour or keep):
         return np.ascontiguousarray(array)
@@ -98,16 +110,35 @@ def to_picture(array: Array, *, keep: bool = False) -> Picture:
 
 
 def encode_picture(picture: Picture, format: str, quality: int | None = None) -> bytes:
-    """Encode 8-bit samples, shape (rows, columns) or (rows, columns, 3 or 4), as png, jpeg or webp.
+    """Encode 8-bit samples as a picture.
 
-    `quality`, from 1 to 100, is that of jpeg and webp.
+    Parameters
+    ----------
+    picture : ndarray of uint8
+        Shape (rows, columns) or (rows, columns, 3 or 4).
+    format : {"png", "jpeg", "webp"}
+        JPEG drops a fourth sample.
+    quality : int, optional
+        Quality of JPEG and WebP, 1 to 100.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    NotAvailable
+        The picture has more rows or columns than the format allows.
     """
     if format == "png":
         # Sub filter and run lengths: the fastest there is, at the size of zlib's default on medical images.
         return bytes(imagecodecs.png_encode(picture, level=1, strategy=3, filter=16))
     limit = _WEBP_LIMIT if format == "webp" else _JPEG_LIMIT
     if max(picture.shape[:2]) > limit:
-        raise NotAvailable(f"{format} pictures have at most {limit} rows and columns; this one is {picture.shape[:2]}")
+        rows, columns = picture.shape[:2]
+        raise NotAvailable(
+            f"the picture has {rows} rows and {columns} columns; {format} allows at most {limit} of each"
+        )
     if format == "webp":
         if picture.ndim == 2:
             picture = np.repeat(picture[..., np.newaxis], 3, axis=2)
@@ -141,7 +172,7 @@ def _scale(array: Array) -> Picture:
 
 
 def _extremes(array: Array) -> tuple[float, float, bool]:
-    """The least and the greatest finite value, (0, 0) without any, and whether all are finite."""
+    """Find the least and the greatest finite value, (0, 0) without any, and tell whether all are finite."""
     low, high = float(array.min()), float(array.max())
     if np.isfinite(low) and np.isfinite(high):
         return low, high, True

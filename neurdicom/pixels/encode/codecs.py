@@ -1,4 +1,4 @@
-"""Compressing one frame into a transfer syntax."""
+"""Encoders of one frame, by transfer syntax."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,19 +18,20 @@ _BASELINE_QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How frames get into a transfer syntax.
+    """Encoder of frames into a transfer syntax.
 
     Attributes
     ----------
     encode : callable
-        From values of shape (rows, columns) or (rows, columns, 3), Bits Stored and whether the colours are RGB, to a
-        codestream.
+        Takes values of shape (rows, columns) or (rows, columns, 3), Bits Stored, and whether the colours are RGB;
+        returns a codestream.
     bits : tuple of int
-        Bits Allocated that it takes.
+        Values of Bits Allocated that it can encode.
     colour : str
         Photometric Interpretation that RGB becomes.
     lossy : str or None
-        Lossy Image Compression Method (0028,2114); None is lossless. Such take unsigned values that fill their cells.
+        Lossy Image Compression Method (0028,2114); None if it is lossless. A lossy encoder takes only unsigned values
+        that fill their cells.
     """
 
     encode: Callable[[Array, int, bool], bytes]
@@ -120,7 +121,7 @@ def _jpeg_baseline(values: Array, _: int, rgb: bool) -> bytes:
     )
 
 
-#: Transfer Syntax UID to what encodes into it.
+#: Transfer Syntax UID to its encoder.
 ENCODERS: Mapping[str, Encoder] = {
     RLE: Encoder(_rle, (8, 16, 32, 64)),
     JPEG_BASELINE: Encoder(_jpeg_baseline, (8,), "YBR_FULL_422", "ISO_10918_1"),

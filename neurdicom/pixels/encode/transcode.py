@@ -1,4 +1,4 @@
-"""A stored file in another transfer syntax, written frame by frame so that memory holds one of them at a time."""
+"""Transcoding of a stored file to another transfer syntax, frame by frame, with one of them in memory at a time."""
 
 import contextlib
 import shutil
@@ -41,16 +41,29 @@ _STALE = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixe
 
 
 def targets() -> list[str]:
-    """Give the UIDs of the transfer syntaxes that files can be given in."""
+    """List the UIDs of the transfer syntaxes that files can be written in."""
     return [*_NATIVE, *ENCODERS]
 
 
 def transcode(path: str | Path, layout: Layout, target: str, output: str | Path, edits: Sequence[Any] = ()) -> int:
     """Write a file in another transfer syntax, with edits applied.
 
-    In its own transfer syntax the pixel data stays as it is. Otherwise elements after it are left out: they are
-    padding, or signatures that the new bytes would break. A lossy target makes another SOP instance of it, so that
-    gets a UID of its own, always the same.
+    In the file's own transfer syntax the pixel data is copied. Otherwise elements after it are left out: they are
+    padding, or signatures that the new bytes would break. A lossy target makes another SOP instance, with a SOP
+    Instance UID of its own, the same for every call.
+
+    Parameters
+    ----------
+    path : path
+        The DICOM file.
+    layout : Layout
+        Its layout.
+    target : str
+        Transfer Syntax UID, one of `targets()`.
+    output : path
+        The file to write.
+    edits : sequence
+        Edits, as for `dicom.edits.apply.edit_dataset`.
 
     Returns
     -------
@@ -60,16 +73,18 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
     Raises
     ------
     NotAvailable
-        The transfer syntax is none that we write, or can't hold these pixels, or they can't be decoded.
+        The transfer syntax can't be written, or can't hold these pixels, or they can't be decoded.
+    NotFound
+        The file is gone.
     """
     if target == layout.transfer_syntax:
         return _copy(Path(path), layout, Path(output), edits)
     if target not in _NATIVE and target not in ENCODERS:
-        raise NotAvailable(f"files can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
+        raise NotAvailable(f"files can't be written in transfer syntax {target!r}; {', '.join(targets())} are possible")
     form = ImagePixel.of(layout) if layout.pixel_keyword is not None else None
     encoder = ENCODERS.get(target)
     with warnings.catch_warnings():
-        # pydicom warns of what is unusual in a file; that is no news here, and not the reader's to act on.
+        # pydicom warns of unusual elements, which were known at ingest and which the client can't change.
         warnings.simplefilter("ignore")
         ds = read_whole_header(path, layout)
         if edits:
@@ -95,9 +110,35 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
 
 
 def frame_bytes(path: str | Path, layout: Layout, number: int, target: str) -> bytes:
-    """Give one frame (from 1) as the pixel data of `transcode` would hold it. Raises as that does."""
+    """Encode one frame as the pixel data that `transcode` writes would hold it.
+
+    Parameters
+    ----------
+    path : path
+        The DICOM file.
+    layout : Layout
+        Its layout.
+    number : int
+        Frame number, from 1.
+    target : str
+        Transfer Syntax UID, one of `targets()`.
+
+    Returns
+    -------
+    bytes
+        Native cells or a codestream.
+
+    Raises
+    ------
+    Invalid
+        The frame number is out of range.
+    NotAvailable, NotFound
+        As `transcode`.
+    """
     if target not in _NATIVE and target not in ENCODERS:
-        raise NotAvailable(f"frames can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
+        raise NotAvailable(
+            f"frames can't be encoded in transfer syntax {target!r}; {', '.join(targets())} are possible"
+        )
     form = ImagePixel.of(layout)
     form.index(number)
     frames = _Frames(path, layout, form, ENCODERS.get(target), only=number)
@@ -114,7 +155,7 @@ def _copy(path: Path, layout: Layout, output: Path, edits: Sequence[Any]) -> int
 
 
 class _Frames:
-    """The frames of a file, or one of them, and what the new header says of them."""
+    """The frames of a file, or one of them, in the form of the new file, and their description for its header."""
 
     def __init__(
         self, path: str | Path, layout: Layout, form: ImagePixel, encoder: Encoder | None, only: int | None = None
@@ -131,27 +172,27 @@ class _Frames:
         if encoder is not None:
             if form.is_float or form.samples == 4 or self.bits not in encoder.bits:
                 kind = "float" if form.is_float else f"{self.bits}-bit"
-                raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be given in this transfer syntax")
+                raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be encoded in this transfer syntax")
             if encoder.lossy and (form.signed or form.bits_stored != self.bits):
                 # PS3.5 8.2.1: what a lossy codec makes of a value may lie outside of fewer bits, or change its sign.
                 sign = "signed" if form.signed else "unsigned"
                 raise NotAvailable(
-                    f"{sign} pixels with Bits Stored {form.bits_stored} can't be given in this transfer syntax; "
+                    f"{sign} pixels with Bits Stored {form.bits_stored} can't be encoded in this transfer syntax; "
                     f"it takes unsigned ones of {self.bits} bits"
                 )
             if encoder.lossy and form.photometric == "PALETTE COLOR":
                 raise NotAvailable("a lossy transfer syntax would change the indices of a palette")
-            # YBR_FULL stays what it is in a lossless codestream; a baseline one is 4:2:2 whatever it came from.
+            # YBR_FULL is kept in a lossless codestream; a baseline one is 4:2:2 whatever its input was.
             if form.samples == 3 and (self._rgb or encoder.lossy):
                 self.photometric = encoder.colour
 
     @property
     def length(self) -> int:
-        """Bytes of the native value, before padding."""
+        """Length of the native value in bytes, before padding."""
         return (self.form.frames * self.form.count * self.bits + 7) // 8
 
     def describe(self, ds: Dataset) -> None:
-        """Make the Image Pixel module fit the frames as they are written."""
+        """Update the Image Pixel module of a dataset to the frames as they are written."""
         for keyword in _STALE:
             if keyword in ds:
                 delattr(ds, keyword)
@@ -169,14 +210,14 @@ class _Frames:
             yield first if first is not None else load_uncoloured(self._path, self._layout, number)[0]
 
     def encoded(self) -> Iterator[bytes]:
-        """Give each frame's codestream, padded to even length."""
+        """Yield each frame's codestream, padded to even length."""
         assert self._encoder is not None
         for values in self:
             data = self._encoder.encode(values, self.form.bits_stored, self._rgb)
             yield data + bytes(len(data) % 2)
 
     def native(self) -> Iterator[bytes]:
-        """Give the bytes of the native value; frames of single bits share bytes."""
+        """Yield the bytes of the native value; frames of single bits share bytes."""
         if self.bits != 1:
             for values in self:
                 yield values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -206,7 +247,7 @@ def _values(ds: Dataset, keyword: str) -> list[str]:
 
 
 def _prefix(ds: Dataset, layout: Layout, target: str) -> bytes:
-    """Preamble and File Meta Information (PS3.10 7.1)."""
+    """Encode the preamble and File Meta Information (PS3.10 7.1)."""
     fresh = FileMetaDataset()
     fresh.MediaStorageSOPClassUID = UID(str(ds.get("SOPClassUID") or layout.sop_class))
     fresh.MediaStorageSOPInstanceUID = UID(str(ds.get("SOPInstanceUID", "")))
@@ -217,7 +258,7 @@ def _prefix(ds: Dataset, layout: Layout, target: str) -> bytes:
     try:
         write_file_meta_info(buffer, fresh)
     except BROKEN as error:
-        raise NotAvailable(f"no File Meta Information can be made of this file: {error}") from error
+        raise NotAvailable(f"the File Meta Information of this file can't be written: {error}") from error
     return buffer.getvalue()
 
 
@@ -228,7 +269,7 @@ def _encoded(ds: Dataset, target: str) -> bytes:
     try:
         write_dataset(buffer, ds)
     except BROKEN as error:
-        raise NotAvailable(f"the header can't be written anew, an element in it is broken: {error}") from error
+        raise NotAvailable(f"the header can't be written, an element in it is broken: {error}") from error
     return buffer.getvalue()
 
 
@@ -238,7 +279,7 @@ def _write_native(write: Write, header: bytes, frames: _Frames | None, target: s
         return
     length = frames.length + frames.length % 2
     if length >= _UNDEFINED:
-        raise NotAvailable(f"uncompressed, the pixel data has {length} bytes; a native value has less than 4 GiB")
+        raise NotAvailable(f"the uncompressed pixel data has {length} bytes; a native value has less than 4 GiB")
     write(_element(frames, length, explicit=target != IMPLICIT))
     for piece in frames.native():
         write(piece)
@@ -247,12 +288,12 @@ def _write_native(write: Write, header: bytes, frames: _Frames | None, target: s
 
 def _write_encapsulated(file: BinaryIO, header: bytes, frames: _Frames | None) -> None:
     if frames is None:
-        raise NotAvailable("this instance has no pixel data, so no compressed transfer syntax")
+        raise NotAvailable("this instance has no pixel data, so it can't be written in a compressed transfer syntax")
     file.write(header)
     file.write(_element(frames, _UNDEFINED, explicit=True, vr=b"OB"))
     count = frames.form.frames
     if 4 * count >= _UNDEFINED:
-        raise NotAvailable(f"a Basic Offset Table has no room for {count} frames")
+        raise NotAvailable(f"there are {count} frames, more than a Basic Offset Table can list")
     file.write(_ITEM + struct.pack("<I", 4 * count))
     table = file.tell()
     base, offsets = table + 4 * count, array("I")

@@ -1,4 +1,4 @@
-"""Lookup tables of DICOM: modality and VOI LUTs (PS3.3 C.11.1, C.11.2) and palettes (C.7.9)."""
+"""Lookup tables: modality and VOI LUTs (PS3.3 C.11.1, C.11.2) and palettes (PS3.3 C.7.9)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """A table from values to entries; values outside take the first or the last entry.
+    """A lookup table; values outside of it take the first or the last entry.
 
     Attributes
     ----------
     first : int
-        The value that the first entry is for.
+        The value that maps to the first entry.
     bits : int
         Bits of an entry.
     entries : bytes
@@ -31,11 +31,11 @@ class LookupTable:
     entries: bytes
 
     def as_array(self) -> npt.NDArray[np.uint16]:
-        """Give the entries as an array."""
+        """View the entries as an array of shape (entries,)."""
         return np.frombuffer(self.entries, "u2")
 
     def apply(self, values: Array) -> npt.NDArray[np.uint16]:
-        """Look values up; any shape."""
+        """Map values of any shape to entries of the same shape."""
         entries = self.as_array()
         if values.dtype.kind == "f":
             values = np.rint(np.nan_to_num(values))
@@ -51,7 +51,7 @@ def read_lut(elements: Elements, *, signed: bool = False) -> LookupTable | None:
     elements : Elements
         The item.
     signed : bool
-        The table's input may be below 0, so its first value is meant with a sign whatever VR it has.
+        True if the table's input may be below 0: its first value is read with a sign, whatever VR it has.
     """
     descriptor = elements.words("LUTDescriptor")
     if len(descriptor) < 3:
@@ -69,7 +69,7 @@ def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
     Returns
     -------
     first : int
-        The pixel value that the first entry is for.
+        The pixel value that maps to the first entry.
     colours : ndarray of uint8
         Shape (entries, 3), red, green and blue.
 
@@ -83,7 +83,9 @@ def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
         name = f"{colour}PaletteColorLookupTable"
         descriptor = elements.words(f"{name}Descriptor")
         if len(descriptor) < 3:
-            raise NotAvailable(f"the palette can't be read: no {colour} Palette Color Lookup Table Descriptor")
+            raise NotAvailable(
+                f"the palette can't be read: {colour} Palette Color Lookup Table Descriptor is missing or broken"
+            )
         count, first, bits = _descriptor(descriptor, signed=elements.signed(f"{name}Descriptor"))
         if elements.data(f"{name}Data"):
             entries = _entries(elements.words(f"{name}Data"), count)
@@ -92,7 +94,7 @@ def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
         if entries is None:
             raise NotAvailable(f"the palette can't be read: {colour} has fewer entries than the {count} described")
         tables.append(entries)
-    # One depth for the three: a dark colour beside bright ones is no sign that it has fewer bits.
+    # One depth for the three: a colour whose entries are all small does not have fewer bits than the others.
     shift = max(_true_bits(np.concatenate(tables), bits) - 8, 0)
     count = min(len(table) for table in tables)
     return first, np.stack([(table[:count] >> shift).astype("u1") for table in tables], axis=1)
@@ -114,7 +116,7 @@ def _entries(words: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.uint16
 
 
 def _bytes(words: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    """The bytes of words, the lower first, which is their order whatever the transfer syntax has."""
+    """Split words into bytes, the lower first, which is their order in every transfer syntax."""
     return words.astype("<u2").view("u1")
 
 

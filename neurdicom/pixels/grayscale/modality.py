@@ -1,4 +1,4 @@
-"""The modality transformation: stored values to the units of the modality (PS3.3 C.11.1)."""
+"""The modality transformation, from stored values to the units of the modality (PS3.3 C.11.1)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Rescale:
-    """`value * slope + intercept`."""
+    """Linear modality transformation: `value * slope + intercept`."""
 
     slope: float = 1.0
     intercept: float = 0.0
 
     @property
     def is_identity(self) -> bool:
-        """Values stay as they are."""
+        """True if the transformation changes no value."""
         return self.slope == 1 and self.intercept == 0
 
 
@@ -31,7 +31,7 @@ Modality = Rescale | LookupTable
 
 
 def read_modality(header: FrameHeader) -> Modality:
-    """Read the modality LUT, or else slope and intercept; the identity where a file has neither."""
+    """Read the modality LUT, else slope and intercept, else the identity."""
     for elements in header.having("PixelValueTransformationSequence", "RescaleSlope", "RescaleIntercept"):
         item = elements.item("ModalityLUTSequence")
         table = read_lut(item) if item is not None else None
@@ -45,14 +45,24 @@ def read_modality(header: FrameHeader) -> Modality:
 
 
 def modality_of(path: Path | str, layout: Layout, index: int) -> Modality:
-    """The modality transformation of a frame (index from 0); from the layout where it knows, else from the file."""
+    """Find the modality transformation of a frame, in the layout if that has it, else in the file.
+
+    Parameters
+    ----------
+    path : path
+        The DICOM file.
+    layout : Layout
+        Its layout.
+    index : int
+        Index of the frame, from 0.
+    """
     if layout.rescale_slope is not None and layout.rescale_intercept is not None:
         return Rescale(layout.rescale_slope, layout.rescale_intercept)
     return read_modality(read_header(path, layout, index))
 
 
 def apply_modality(values: Array, modality: Modality) -> npt.NDArray[np.float64]:
-    """Transform values of any shape, to doubles."""
+    """Transform stored values of any shape to doubles of the same shape."""
     if isinstance(modality, LookupTable):
         return modality.apply(values).astype("f8")
     if modality.is_identity:

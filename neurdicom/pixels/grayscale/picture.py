@@ -1,4 +1,4 @@
-"""A frame as a viewer shows it: 8-bit grey or RGB, after all the transformations of PS3.3 and PS3.4 N.2."""
+"""Rendering of a frame to 8-bit grey or RGB, by the grayscale transformations of PS3.3 C.11 and PS3.4 N.2."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from neurdicom.pixels.pipeline import Frame, palette_colours
 Array = npt.NDArray[Any]
 Picture = npt.NDArray[np.uint8]
 
-#: The most pixels of a picture that was asked for in another width.
+#: Most pixels of a resized picture.
 MAX_PIXELS = 1 << 26
 
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
@@ -31,13 +31,13 @@ _ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """Stored values that are no image: Pixel Padding Value, up to its Range Limit (PS3.3 C.7.5.1.1.2)."""
+    """Range of stored values that are padding: Pixel Padding Value to its Range Limit (PS3.3 C.7.5.1.1.2)."""
 
     low: float
     high: float
 
     def mask(self, values: Array) -> npt.NDArray[np.bool_]:
-        """True where a stored value is padding."""
+        """Return a mask of the same shape, True where a stored value is padding."""
         if self.low == self.high:
             return np.asarray(values == self.low)
         return np.asarray((values >= self.low) & (values <= self.high))
@@ -45,7 +45,7 @@ class Padding:
 
 @dataclass(frozen=True, slots=True)
 class GrayscaleTransform:
-    """Everything between a stored grey value and its shade; equal looks give equal tables."""
+    """The whole transformation of a stored grey value to its shade; hashable, so that tables can be cached."""
 
     modality: Modality
     voi: Voi
@@ -53,7 +53,7 @@ class GrayscaleTransform:
     padding: Padding | None
 
     def shades(self, values: Array) -> Picture:
-        """Transform stored values of any shape to 0 (black) to 255 (white); padding is black."""
+        """Transform stored values of any shape to shades, 0 (black) to 255 (white); padding is black."""
         shades = apply_voi(apply_modality(values, self.modality), self.voi)
         np.nan_to_num(shades, copy=False, nan=0.0)
         if self.inverse:
@@ -73,18 +73,18 @@ def render(
     *,
     keep_function: bool = False,
 ) -> Picture:
-    """Make the picture of a frame.
+    """Render a frame.
 
     Parameters
     ----------
     frame : Frame
-        From `load_stored`.
+        The frame, from `load_stored`.
     window : Window, optional
-        In place of what the file says; its function is replaced by the file's own, if that can take its width.
+        The window to use instead of the file's; its function is replaced by the file's own where that allows its width.
     edits : mapping, optional
-        Edited attributes by field name, of which `window_center` and `window_width` count.
+        Edited attributes by field name, of which `window_center` and `window_width` are used.
     keep_function : bool
-        The window's function stays.
+        True to keep the function of `window`.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def render(
     Raises
     ------
     NotAvailable
-        The photometric interpretation is none that can be shown, or a palette is broken.
+        The photometric interpretation can't be rendered, or a palette is broken.
     """
     photometric, samples = frame.form.photometric, frame.form.samples
     if samples == 1 and photometric in MONOCHROME:
@@ -114,13 +114,19 @@ def crop(picture: Picture, region: tuple[float, float, float | None, float | Non
     Parameters
     ----------
     picture : ndarray of uint8
+        Shape (rows, columns) or (rows, columns, 3).
     region : tuple
-        Left, top, width and height in pixels; None is the rest. A negative width or height mirrors it.
+        Left, top, width and height in pixels; a width or height of None reaches to the edge, a negative one mirrors
+        the region.
+
+    Returns
+    -------
+    ndarray of uint8
 
     Raises
     ------
     Invalid
-        Nothing of it lies within the picture.
+        The region lies outside the picture.
     """
     rows, columns = picture.shape[:2]
     left, top, width, height = region
@@ -130,27 +136,40 @@ def crop(picture: Picture, region: tuple[float, float, float | None, float | Non
     x, y = (max(math.floor(start), 0) for start in (left, top))
     right, bottom = min(math.ceil(left + abs(width)), columns), min(math.ceil(top + abs(height)), rows)
     if x >= right or y >= bottom:
-        raise Invalid(f"the region {region} has nothing of a picture of {columns} x {rows} pixels", field="viewport")
+        raise Invalid(f"the region {region} lies outside the picture of {columns} x {rows} pixels", field="viewport")
     part = picture[y:bottom, x:right]
     return np.ascontiguousarray(part[:: -1 if height < 0 else 1, :: -1 if width < 0 else 1])
 
 
 def resize(picture: Picture, width: int | None = None, height: int | None = None, *, enlarge: bool = True) -> Picture:
-    """Scale to a width or a height in pixels, or into a box of both; the proportions stay.
+    """Scale a picture to a width or a height, or to fit into both, keeping its aspect ratio.
 
-    Without `enlarge` a picture that is smaller stays as it is.
+    Parameters
+    ----------
+    picture : ndarray of uint8
+        Shape (rows, columns) or (rows, columns, 3).
+    width, height : int, optional
+        Pixels; at least one is given.
+    enlarge : bool
+        False to leave a smaller picture as it is.
+
+    Returns
+    -------
+    ndarray of uint8
 
     Raises
     ------
     Invalid
-        The result would be too large.
+        The result would have more than `MAX_PIXELS` pixels.
     """
     rows, columns = picture.shape[:2]
     scale = min(size / given for size, given in ((width, columns), (height, rows)) if size is not None)
     scale = scale if enlarge else min(scale, 1)
     width, height = max(round(columns * scale), 1), max(round(rows * scale), 1)
     if width * height > MAX_PIXELS:
-        raise Invalid(f"{width} x {height} are more than the {MAX_PIXELS} pixels that are given", field="width")
+        raise Invalid(
+            f"the picture would have {width} x {height} pixels; at most {MAX_PIXELS} are allowed", field="width"
+        )
     if (width, height) == (columns, rows):
         return picture
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
@@ -177,7 +196,7 @@ def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any], keep_fu
 
 @lru_cache(maxsize=64)
 def _table(transform: GrayscaleTransform, dtype: str) -> Picture:
-    # All the stored values that there can be, in the order of their bit patterns.
+    # All possible stored values, in the order of their bit patterns.
     size = np.dtype(dtype).itemsize
     return transform.shades(np.arange(1 << 8 * size, dtype=f"u{size}").view(dtype))
 
@@ -186,7 +205,7 @@ def _padding(elements: Elements, form: ImagePixel) -> Padding | None:
     values = [elements.number("PixelPaddingValue"), elements.number("PixelPaddingRangeLimit")]
     if values[0] is None:
         return None
-    # Files have them with the wrong sign, or wider than Bits Stored; the pixels' own bits are what they stand for.
+    # In some files they have the wrong sign or more bits than Bits Stored; they are compared by the pixels' own bits.
     bits = np.array([int(value) & ((1 << form.bits_stored) - 1) for value in values if value is not None], "u8")
     ends = stored_values(bits, replace(form, bits_allocated=64, high_bit=form.bits_stored - 1))
     return Padding(float(ends.min()), float(ends.max()))

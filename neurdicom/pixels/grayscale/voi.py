@@ -1,4 +1,4 @@
-"""The VOI transformation: values of interest to shades of grey (PS3.3 C.11.2)."""
+"""The VOI transformation, from values of interest to shades of grey (PS3.3 C.11.2)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +25,7 @@ class WindowFunction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Window center and width; a width below 1 is possible only with the functions other than LINEAR."""
+    """Window center and width, and their function; LINEAR requires a width of at least 1."""
 
     center: float
     width: float
@@ -33,13 +33,13 @@ class Window:
 
     @property
     def is_valid(self) -> bool:
-        """The width is in the range of the function (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+        """True if the function allows the width (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
         return self.width >= 1 if self.function is WindowFunction.LINEAR else self.width > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The whole range from black to white; where nothing else is said, a frame's minimum and maximum."""
+    """Range of values from black to white; a frame's minimum and maximum where the file has neither LUT nor window."""
 
     low: float
     high: float
@@ -49,7 +49,7 @@ Voi = Window | Range | LookupTable
 
 
 def read_voi(header: FrameHeader) -> Voi | None:
-    """Read the first VOI LUT, or else the first valid window; None where a file has neither."""
+    """Read the first VOI LUT, else the first valid window; None where a file has neither."""
     modality = read_modality(header)
     signed = isinstance(modality, Rescale) and (modality.slope < 0 or modality.intercept < 0)
     for elements in header.having("FrameVOILUTSequence", "WindowCenter"):
