@@ -1,4 +1,4 @@
-"""The blob store: the received files, byte for byte, behind one port.
+"""Blob store: the received files, byte for byte, behind one port.
 
-Owns spool files and the durable place of bytes; knows nothing of what is in them but `dicom.header.BlobRef`.
+Owns spool files and the durable storage of bytes; of their content it knows only `dicom.header.BlobRef`.
 """

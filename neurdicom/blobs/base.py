@@ -1,4 +1,4 @@
-"""The port of the blob store, and the spool file that every arrival goes through."""
+"""The port of the blob store, and the spool file that every arrival is written to."""
 
 import hashlib
 import os
@@ -16,19 +16,19 @@ _HEAD = 64 * 1024
 
 
 class Spool:
-    """A local file that an arrival is written to, hashed as it comes; it is nothing until it is committed.
+    """A local file that an arrival is written to and hashed; it is not in the store until it is committed.
 
-    Its methods block and belong in a thread; one thread at a time. Leaving the context without a commit deletes it.
-    They raise `OSError`, such as for a full disk.
+    Its methods block: call them in a thread, one at a time. They raise `OSError`, for example for a full disk. Leaving
+    the context without a commit deletes the file.
 
     Attributes
     ----------
     path : Path
-        Where it lies; somewhere else once it is committed.
+        Path of the file; another one once it is committed.
     size : int
-        Bytes written.
+        Number of bytes written.
     head : bytes
-        The first of them, up to 64 KiB, for a reader that needs no more.
+        The first 64 KiB of them, for readers that need no more.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,12 +41,12 @@ class Spool:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of what was written so far, in hexadecimal."""
+        """SHA-256 of the bytes written so far, in hexadecimal."""
         return self._hash.hexdigest()
 
     @property
     def descriptor(self) -> int:
-        """Of the open file, to read what was written; the spool closes it. Raises `ValueError` once it is closed."""
+        """File descriptor, to read the bytes written; the spool closes it. Raises `ValueError` once it is closed."""
         if self._descriptor is None:
             raise ValueError("the spool is closed")
         return self._descriptor
@@ -70,12 +70,12 @@ class Spool:
         os.fdatasync(self.descriptor)
 
     def committed(self, path: Path) -> None:
-        """Note that the file was moved into a store, which is what `discard` leaves alone."""
+        """Record that the file was moved into a store, so that `discard` does not delete it."""
         self.path = path
         self._committed = True
 
     def discard(self) -> None:
-        """Close, and delete the file if it was not committed. Idempotent."""
+        """Close the file, and delete it if it was not committed. Idempotent."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -92,15 +92,15 @@ class Spool:
 
 
 class BlobStore(ABC):
-    """The files of instances by key, written once and never changed.
+    """Port of the files of instances by key, written once and never changed.
 
-    A key is never used twice, not even for the same bytes. Keys compare as text in the order of their commits, so
-    that of two files of one instance the later arrival is known. Verbs raise `OSError` for what the disk refuses.
+    A key is never used twice, not even for the same bytes. Keys compare as text in the order of their commits, which
+    tells the later of two files of one instance. Verbs raise `OSError` where the disk fails or is full.
     """
 
     @abstractmethod
     async def open(self) -> None:
-        """Prepare the store and drop spool files that an earlier process left. Raises `Unavailable`."""
+        """Prepare the store and delete spool files that an earlier process left. Raises `Unavailable`."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -112,33 +112,66 @@ class BlobStore(ABC):
 
     @abstractmethod
     def commit(self, spool: Spool) -> BlobRef:
-        """Move a spool into the store; on return it survives a power cut.
+        """Move a spool into the store, durably: after the return the blob survives a power cut.
 
-        Blocks, as the spool's own methods do; threads that commit at the same time share a flush where that helps.
-        When it fails, the blob is not in the store, and the spool is still to be discarded.
+        Blocks, as the spool's own methods do; threads that commit at the same time may share a flush. After an
+        exception the blob is not in the store, and the caller discards the spool.
         """
 
     @property
     @abstractmethod
     def spool_folder(self) -> Path:
-        """Local folder where other processes of this server may write arrivals, for `adopt`."""
+        """Local folder in which other processes of this server may write arrivals, for `adopt`."""
 
     @abstractmethod
     def adopt(self, file: Path, size: int, sha256: str) -> BlobRef:
-        """Move a file that another process wrote to the spool folder, and made durable, into the store.
+        """Move a file that another process wrote to the spool folder into the store. Blocks, as `commit` does.
 
-        Blocks, as `commit` does. When it fails, the blob is not in the store, and the file is still the caller's.
+        Parameters
+        ----------
+        file : Path
+            A file in `spool_folder`, flushed to the disk.
+        size : int
+            Its size in bytes.
+        sha256 : str
+            Its SHA-256 in hexadecimal.
+
+        Returns
+        -------
+        BlobRef
+
+        Raises
+        ------
+        OSError, Unavailable
+            The blob is not in the store then, and the file still belongs to the caller.
         """
 
     @abstractmethod
     async def path(self, key: str) -> Path:
-        """A local file with the blob's bytes, to be read only. Raises `NotFound`."""
+        """Find a local file with the blob's bytes, for reading only. Raises `NotFound`."""
 
     @abstractmethod
     def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Stream a part of a blob in pieces of bounded size. Raises `NotFound`.
+        """Stream a part of a blob in pieces of bounded size.
 
-        A blob that is deleted meanwhile is still read to its end.
+        Parameters
+        ----------
+        key : str
+            The blob's key.
+        start : int
+            Offset of the first byte.
+        length : int, optional
+            Number of bytes; by default up to the end.
+
+        Yields
+        ------
+        bytes
+            A blob that is deleted meanwhile is still read to its end.
+
+        Raises
+        ------
+        NotFound
+            There is no blob with this key.
         """
 
     @abstractmethod
@@ -147,8 +180,8 @@ class BlobStore(ABC):
 
     @abstractmethod
     async def recent(self) -> list[BlobRef]:
-        """The latest blobs by key: at least all those whose commit may not be in the catalog after a crash."""
+        """List the latest blobs by key, at least all whose commit may be missing in the catalog after a crash."""
 
     @abstractmethod
     def walk(self) -> AsyncIterator[BlobRef]:
-        """All blobs by key, for `reindex`. The SHA-256 is that of the bytes at commit."""
+        """Yield all blobs by key, for `reindex`. The SHA-256 is that of the bytes at commit."""

@@ -1,6 +1,6 @@
-"""Blobs as files in a local folder.
+"""The blob store in a local folder.
 
-    spool/<random>                                   arrivals that are not complete or not committed
+    spool/<random>                                   arrivals that are incomplete or not committed
     objects/<shard>/<number>-<sha256>-<random>       blobs
 
 Commits go to one shard folder until it is full, so that those of the same time share a flush of the folder. The number
@@ -27,7 +27,7 @@ from neurdicom.errors import NotFound, Unavailable
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-#: Files in a folder; a group that would go past it opens the next folder.
+#: Most files in a shard folder.
 SHARD_FILES = 4096
 
 #: Bytes read at a time when a blob is streamed.
@@ -38,7 +38,7 @@ _KEY = re.compile(r"[0-9]{8}/([0-9]{6})-([0-9a-f]{64})-[0-9a-f]{16}")
 
 
 class _Shard:
-    """A folder of blobs that commits go to."""
+    """The shard folder that commits go to."""
 
     def __init__(self, folder: Path, number: int, claimed: int) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class _Shard:
         self._flushed = 0
 
     def add(self, file: Path, name: str) -> Path:
-        """Rename a file into the folder, durably. Raises `OSError`; then it is not there, and may be gone."""
+        """Rename a file into the folder, durably. Raises `OSError`; the file is not there then, and may be gone."""
         target = self.folder / name
         file.rename(target)
         try:
@@ -63,7 +63,7 @@ class _Shard:
         return target
 
     def _flush(self) -> None:
-        """Flush the folder, unless another thread began to do so after the caller's change."""
+        """Flush the folder, unless a flush of another thread began after the caller's change."""
         with self._counting:
             self._changes += 1
             change = self._changes
@@ -80,9 +80,9 @@ class LocalBlobStore(BlobStore):
     Parameters
     ----------
     root : Path
-        The folder; made when missing. `spool` and `objects` in it must be on one file system.
+        The folder; created if missing. `spool` and `objects` in it must be on one file system.
     shard_files : int
-        Files in a shard folder.
+        Most files in a shard folder.
     """
 
     def __init__(self, root: Path, *, shard_files: int = SHARD_FILES) -> None:
@@ -94,7 +94,7 @@ class LocalBlobStore(BlobStore):
         self._threads = ThreadPoolExecutor(_THREADS, "blobs")
 
     async def open(self) -> None:
-        """Make the folders, empty the spool, and find where the next group goes."""
+        """Create the folders, empty the spool, and find the shard for the next commit."""
         try:
             await self._run(self._open)
         except OSError as error:
@@ -114,7 +114,7 @@ class LocalBlobStore(BlobStore):
         self._shard = _Shard(self._objects / shards[-1], int(shards[-1]), max(numbers, default=-1) + 1)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for running operations."""
         await asyncio.to_thread(self._threads.shutdown)
         self._shard = None
 
@@ -123,7 +123,7 @@ class LocalBlobStore(BlobStore):
         return Spool(self._spool / secrets.token_hex(8))
 
     def commit(self, spool: Spool) -> BlobRef:
-        """Rename into the shard folder in use, and flush that."""
+        """Rename the spool into the current shard folder, and flush the folder."""
         spool.sync()
         ref, path = self._add(spool.path, spool.size, spool.sha256)
         spool.committed(path)
@@ -131,11 +131,11 @@ class LocalBlobStore(BlobStore):
 
     @property
     def spool_folder(self) -> Path:
-        """Where spool files lie."""
+        """The folder of spool files."""
         return self._spool
 
     def adopt(self, file: Path, size: int, sha256: str) -> BlobRef:
-        """Rename into the shard folder in use, and flush that."""
+        """Rename the file into the current shard folder, and flush the folder."""
         return self._add(file, size, sha256)[0]
 
     def _add(self, file: Path, size: int, sha256: str) -> tuple[BlobRef, Path]:
@@ -145,7 +145,7 @@ class LocalBlobStore(BlobStore):
         return BlobRef(f"{shard.folder.name}/{name}", size, sha256), path
 
     def _claim(self) -> tuple[_Shard, int]:
-        """The shard that a file goes to, and its number there."""
+        """Reserve the next file number: return the shard and the number in it."""
         with self._lock:
             shard = self._shard
             if shard is None:
@@ -162,7 +162,7 @@ class LocalBlobStore(BlobStore):
         return _Shard(folder, number, 0)
 
     async def path(self, key: str) -> Path:
-        """The blob's own file."""
+        """Return the path of the blob's file."""
         path = self._path(key)
         # One look at the disk takes microseconds, a thread more than ten times that, and every image comes by here.
         if not os.path.exists(path):  # noqa: ASYNC240, PTH110
@@ -171,7 +171,7 @@ class LocalBlobStore(BlobStore):
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
-            raise NotFound(f"{key!r} is no key of this store")
+            raise NotFound(f"{key!r} is not a key of this store")
         return self._objects / key
 
     async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
@@ -193,7 +193,7 @@ class LocalBlobStore(BlobStore):
             os.close(descriptor)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Unlink, flush the folders, and remove those left empty."""
+        """Unlink the files, flush their folders, and remove those left empty."""
         await self._run(self._delete, [key for key in keys if _KEY.fullmatch(key)])
 
     def _delete(self, keys: Iterable[str]) -> None:
@@ -213,11 +213,11 @@ class LocalBlobStore(BlobStore):
                     folder.rmdir()
 
     async def recent(self) -> list[BlobRef]:
-        """The blobs of the last two shards: a crash may lie at a change of shards."""
+        """List the blobs of the last two shards, since a crash may coincide with a change of shards."""
         return [ref for shard in (await self._run(self._shards))[-2:] for ref in await self._run(self._list, shard)]
 
     async def walk(self) -> AsyncIterator[BlobRef]:
-        """All blobs, a shard at a time."""
+        """Yield all blobs, a shard at a time."""
         for shard in await self._run(self._shards):
             for ref in await self._run(self._list, shard):
                 yield ref
@@ -226,7 +226,7 @@ class LocalBlobStore(BlobStore):
         return sorted(entry.name for entry in os.scandir(self._objects) if re.fullmatch("[0-9]{8}", entry.name))
 
     def _list(self, shard: str) -> list[BlobRef]:
-        """The blobs of a shard by key; what is not named as ours is left alone."""
+        """List the blobs of a shard by key; files with other names are ignored."""
         refs = []
         try:
             entries = sorted(os.scandir(self._objects / shard), key=lambda entry: entry.name)
@@ -269,7 +269,7 @@ def _close_opened(opening: "asyncio.Future[tuple[int, bytes]]") -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Flush the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         flush(descriptor)
@@ -278,5 +278,5 @@ def flush_folder(folder: Path) -> None:
 
 
 def flush(descriptor: int) -> None:
-    """Make an open folder's names durable."""
+    """Flush the entries of an open folder to the disk."""
     os.fsync(descriptor)

@@ -1,9 +1,9 @@
-"""The archive port: the DICOM entities of a catalog, and what ingest must know of files.
+"""The archive port: the DICOM entities of a catalog, and the files that they refer to.
 
 An entity is a flat mapping: `id`, the ids of its ancestors (`patient`, `study`, `series`), the attributes of its
 level by field name (None where absent), the exact counts of `dicom.query.attributes.COUNTS`, `modalities` (a study's,
-sorted) and, for an instance, `size` (bytes), `sha256` and `received` (ISO 8601, UTC). A study also gives the
-attributes of its patient. All values that an adapter answers are effective ones: edits are applied.
+sorted) and, for an instance, `size` (bytes), `sha256` and `received` (ISO 8601, UTC). A study also has the
+attributes of its patient. All values that an adapter returns are effective ones: edits are applied.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ Status = Literal["stored", "replaced", "duplicate"]
 
 @dataclass(frozen=True, slots=True)
 class NewInstance:
-    """An instance to be stored, whose bytes are durable already.
+    """An instance to store, whose file is durable already.
 
     Attributes
     ----------
@@ -33,11 +33,11 @@ class NewInstance:
     header : bytes
         The dataset without bulk data in the DICOM JSON model (PS3.18 F), UTF-8.
     blob : BlobRef
-        Where the bytes lie; its key is this arrival's own.
+        The file; its key belongs to this arrival alone.
     received : str
-        When, ISO 8601 in UTC.
+        Time of arrival, ISO 8601 in UTC.
     layout : Mapping[str, Any]
-        Where Pixel Data lies in the file, for readers that need no second parse (`dicom.part10.Layout`).
+        Layout of the file (`dicom.header.Layout.to_document`).
     """
 
     patient: str
@@ -55,7 +55,7 @@ class NewInstance:
 class StoreOutcome:
     """The outcome of storing a `NewInstance`.
 
-    `unused` is the key of the blob that nothing refers to any more: the arrival's own for a duplicate (same SOP
+    `unused` is the key of the blob that no instance refers to any more: the arrival's own for a duplicate (same SOP
     Instance UID and same SHA-256), the earlier one for a replacement. It is recorded as garbage in the same
     transaction.
     """
@@ -66,7 +66,7 @@ class StoreOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """The place of an instance's bytes, with what a reader needs before it opens them; and its study and series."""
+    """The file of an instance with its layout, and the ids of its study and series."""
 
     instance: str
     blob: BlobRef
@@ -86,9 +86,9 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of entities and how many there are in all.
+    """A page of entities, and the number of all that meet the query.
 
-    Of a query that is not counted, `total` is the number of those up to the page's end.
+    Without `Query.counted`, `total` is the number of entities up to the end of the page.
     """
 
     items: list[Entity]
@@ -97,7 +97,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A changed attribute, stored beside the original, which is never altered."""
+    """A changed attribute, stored beside the original value, which is never altered."""
 
     level: Level
     entity: str
@@ -107,7 +107,7 @@ class Edit:
     time: str
 
     def to_wire(self) -> dict[str, Any]:
-        """Make the JSON object that worker processes take (`dicom.edits.apply`)."""
+        """Write the JSON object that is sent to worker processes (`dicom.edits.apply` reads it)."""
         return {
             "level": self.level.value,
             "entity": self.entity,
@@ -120,12 +120,12 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class DescribedInstance:
-    """An instance's stored header with what is needed to give it out.
+    """An instance's stored header, and the edits that apply to it.
 
     Attributes
     ----------
     study, series, instance : str
-        Ids of the instance and of those above.
+        Ids of the instance and of the entities above.
     header : bytes
         Its stored header (DICOM JSON, edits not applied).
     edits : tuple of Edit
@@ -140,10 +140,10 @@ class DescribedInstance:
 
 
 class Catalog(ABC):
-    """Metadata of everything stored. Every verb is one transaction; none leaves a part of itself behind.
+    """Port of the metadata of all stored instances. Every verb is one transaction, whole or not at all.
 
-    An adapter writes the abstract verbs. The others have defaults built from these, and are overridden where they are
-    worth a query of their own.
+    An adapter implements the abstract verbs. The others have defaults built from these, which an adapter overrides
+    where a query of its own is faster.
 
     Attributes
     ----------
@@ -178,12 +178,12 @@ class Catalog(ABC):
         """Find the entities that meet a query. Raises `Invalid` for a field that the level does not have."""
 
     async def get(self, level: Level, entity: str) -> Entity | None:
-        """Give one entity by id, None if it is unknown."""
+        """Look up an entity by id; return None if it is unknown."""
         page = await self.find(Query(level, (AnyOf(level.value, (entity,)),), limit=1, counted=False))
         return page.items[0] if page.items else None
 
     async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
-        """List the SOP Class UIDs of each study, sorted; those that are unknown are left out."""
+        """List the SOP Class UIDs of each study, sorted; unknown studies are left out."""
         found: dict[str, list[str]] = {}
         for study in studies:
             page = await self.find(Query(Level.INSTANCE, (AnyOf(Level.STUDY.value, (study,)),), limit=None))
@@ -194,16 +194,16 @@ class Catalog(ABC):
     # -- files and headers -----------------------------------------------------------------------------------
 
     async def locate(self, instance: str) -> Location | None:
-        """Give the place of an instance's bytes; the hot path of every pixel request."""
+        """Look up the location of an instance, None if it is unknown; the hot path of every pixel request."""
         found = await self.locate_all(Level.INSTANCE, instance)
         return found[0].location if found else None
 
     @abstractmethod
     async def locate_all(self, level: Level, entity: str) -> list[Located]:
-        """Give the places of all instances below an entity, by instance id, with their edits, from one snapshot."""
+        """List the locations and edits of all instances below an entity, by instance id, from one snapshot."""
 
     async def digests(self, instances: Sequence[str]) -> dict[str, str]:
-        """Give the SHA-256 of the files of these instances; those that are unknown are left out."""
+        """Look up the SHA-256 of the files of instances; unknown instances are left out."""
         found = {instance: await self.locate(instance) for instance in instances}
         return {instance: location.blob.sha256 for instance, location in found.items() if location}
 
@@ -211,39 +211,58 @@ class Catalog(ABC):
     async def described(
         self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62
     ) -> list[DescribedInstance]:
-        """Give headers and edits of the instances below an entity, by instance id, in bounded pieces.
+        """List headers and edits of the instances below an entity, by instance id, a bounded part at a time.
 
         Parameters
         ----------
         level : Level
+            Level of the entity.
         entity : str
+            Id of the entity.
         after : str
-            Id of the last instance of the piece before.
+            Id of the last instance of the previous part; empty for the first part.
         budget : int
-            Bytes of headers; the piece ends with the header that reaches them, if not before.
+            Bytes of headers; the part ends with the header that reaches them.
 
         Returns
         -------
         list of DescribedInstance
-            Empty when nothing more is left.
+            Empty after the last part.
         """
 
     async def headers(self, level: Level, entity: str) -> list[bytes]:
-        """Give the stored headers (DICOM JSON, edits not applied) of all instances below, by instance id."""
+        """List the stored headers (DICOM JSON, edits not applied) of all instances below an entity, by instance id."""
         return [one.header for one in await self.described(level, entity)]
 
     @abstractmethod
     async def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-        """Give the earliest instance of each of these entities, by their ids; those that are unknown are left out."""
+        """Look up the earliest instance of each entity, by the entity's id; unknown entities are left out."""
 
     # -- editing and deleting --------------------------------------------------------------------------------
 
     @abstractmethod
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
-        """Keep changed values of one entity's own attributes beside the originals; False if it is unknown.
+        """Store changed values of an entity's own attributes beside the originals.
 
-        A later edit of the same field takes the earlier one's place. Fields are checked by the caller. The edits
-        of an entity go when it goes.
+        A later edit of the same field replaces the earlier one. The edits of an entity are deleted with it.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+        changes : Mapping[str, Value]
+            Field name to new value, None to empty the attribute; checked by the caller.
+        user : str
+            Name of the user who makes the edit.
+        time : str
+            Time of the edit, ISO 8601 in UTC.
+
+        Returns
+        -------
+        bool
+            False if the entity is unknown.
         """
 
     async def edits(self, instance: str) -> list[Edit]:
@@ -252,25 +271,26 @@ class Catalog(ABC):
 
     @abstractmethod
     async def delete(self, level: Level, entity: str) -> list[str] | None:
-        """Delete an entity with everything below and parents left empty; None if it is unknown.
+        """Delete an entity with everything below it, and parents left empty.
 
-        Answers the keys of the blobs that nothing refers to any more, recorded as garbage in the same transaction.
+        Returns the keys of the blobs that no instance refers to any more, which are recorded as garbage in the same
+        transaction; None if the entity is unknown.
         """
 
     @abstractmethod
     async def clear(self) -> None:
-        """Delete all DICOM entities but neither edits nor documents: the first half of a reindex."""
+        """Delete all DICOM entities, but neither edits nor documents, as a reindex begins with."""
 
     # -- blobs -----------------------------------------------------------------------------------------------
 
     @abstractmethod
     async def garbage(self) -> list[str]:
-        """List the keys of blobs that are still to be deleted from the store."""
+        """List the keys of blobs that are yet to be deleted from the blob store."""
 
     @abstractmethod
     async def forget_garbage(self, keys: Sequence[str]) -> None:
-        """Take the keys of deleted blobs off the list."""
+        """Remove the keys of deleted blobs from the garbage."""
 
     @abstractmethod
     async def known_blobs(self, keys: Sequence[str]) -> set[str]:
-        """Give those of the keys that an instance refers to."""
+        """Select the keys that an instance refers to."""

@@ -1,4 +1,4 @@
-"""A bounded cache that never shows what a finished write has changed."""
+"""A bounded cache of reads that never returns values from before a finished write."""
 
 import threading
 from collections import OrderedDict
@@ -8,10 +8,10 @@ V = TypeVar("V")
 
 
 class ReadCache(Generic[V]):
-    """An LRU of values by key, emptied by writes.
+    """LRU of values by key, emptied by writes. Thread-safe.
 
-    A reader notes `generation` before it asks the backend and hands it to `put`: what was read before a write ended
-    is not kept after it. Any thread may call.
+    A reader notes `generation` before it reads from the backend and passes it to `put`, so that a value read before the
+    end of a write is not cached after it.
     """
 
     def __init__(self, size: int) -> None:
@@ -21,7 +21,7 @@ class ReadCache(Generic[V]):
         self.generation = 0
 
     def get(self, key: str) -> V | None:
-        """Give the value, if it is there and current."""
+        """Return the cached value of a key, None if there is none."""
         with self._lock:
             value = self._values.get(key)
             if value is not None:
@@ -29,7 +29,17 @@ class ReadCache(Generic[V]):
             return value
 
     def put(self, key: str, value: V, generation: int) -> None:
-        """Keep a value that was read at a generation, unless a write ended since."""
+        """Cache a value, unless a write ended since it was read.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        value : V
+            The value read from the backend.
+        generation : int
+            `generation` before the read.
+        """
         with self._lock:
             if generation != self.generation:
                 return
@@ -39,7 +49,7 @@ class ReadCache(Generic[V]):
                 self._values.popitem(last=False)
 
     def invalidate(self) -> None:
-        """Drop all values, as a write may have changed any of them."""
+        """Drop all values, since a write may have changed any of them."""
         with self._lock:
             self.generation += 1
             self._values.clear()

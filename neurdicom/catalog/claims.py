@@ -1,6 +1,6 @@
 """The claims of instances on the entities above them, and the edits that apply to instances.
 
-Both adapters derive from here what an entity shows and where it hangs.
+Both adapters derive from them the attributes and the parent of every entity.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +18,8 @@ from neurdicom.dicom.query.conditions import Value
 class EntityClaims:
     """The ids and attributes that an instance claims for itself and for the entities above.
 
-    An entity shows the attributes, and hangs below the parent, that its earliest instance claims. So what the
-    catalog answers follows from the stored files and the order of their arrival alone, and `reindex` gives it again.
+    An entity has the attributes and the parent that its earliest instance claims. So the content of the catalog
+    follows from the stored files and the order of their arrival alone, and `reindex` reproduces it.
     """
 
     ids: Mapping[Level, str]
@@ -27,7 +27,7 @@ class EntityClaims:
 
     @classmethod
     def from_arrival(cls, new: NewInstance) -> "EntityClaims":
-        """Take the claims of an arrival."""
+        """Read the claims of an arrival."""
         ids = {
             Level.PATIENT: new.patient,
             Level.STUDY: new.study,
@@ -43,7 +43,7 @@ class EntityClaims:
         return cls({Level(level): entity for level, entity in stored["ids"].items()}, stored["attributes"])
 
     def to_document(self) -> bytes:
-        """Write the ids, and the attributes above the instance's own level, which the instance itself keeps."""
+        """Write the ids and the attributes of the levels above; the instance's own are stored with the instance."""
         above = {
             field: value
             for field, value in self.attributes.items()
@@ -52,7 +52,7 @@ class EntityClaims:
         return to_json({"ids": {level.value: entity for level, entity in self.ids.items()}, "attributes": above})
 
     def at(self, level: Level) -> dict[str, Value]:
-        """Give the known attributes of one level, the id among them."""
+        """Select the known attributes of one level, its id included."""
         own = {a.field: self.attributes.get(a.field) for a in AT_LEVEL[level]}
         field = uid_field(level)
         if field is not None:
@@ -61,7 +61,7 @@ class EntityClaims:
 
 
 def with_edits(attributes: dict[str, Value], edits: list[Edit]) -> dict[str, Value]:
-    """Apply edits to attributes; an edit to None takes the attribute away."""
+    """Apply edits to attributes; an edit to None removes the attribute."""
     edited = {**attributes, **{edit.field: edit.value for edit in edits}}
     return {field: value for field, value in edited.items() if value is not None}
 
@@ -74,7 +74,7 @@ def described_instances(rows: Sequence[tuple[Sequence[str], bytes]], edits: Iter
     rows : sequence
         For each instance the ids of all four levels, the patient's first, and its header.
     edits : iterable of Edit
-        Those of any of these entities; each entity's by field.
+        Edits of any of these entities; each entity's in the order of fields.
     """
     applying = applying_edits([chain for chain, _ in rows], edits)
     return [
@@ -84,14 +84,14 @@ def described_instances(rows: Sequence[tuple[Sequence[str], bytes]], edits: Iter
 
 
 def applying_edits(chains: Iterable[Sequence[str]], edits: Iterable[Edit]) -> list[tuple[Edit, ...]]:
-    """Give the edits that apply to each of some instances.
+    """Select the edits that apply to each of several instances.
 
     Parameters
     ----------
     chains : iterable of sequence of str
         For each instance the ids of all four levels, the patient's first.
     edits : iterable of Edit
-        Those of any of these entities; each entity's by field.
+        Edits of any of these entities; each entity's in the order of fields.
     """
     kept: dict[tuple[Level, str], list[Edit]] = {}
     for edit in edits:

@@ -1,6 +1,6 @@
 """The document port: JSON documents by kind and key (users, tokens, plugins, jobs, rules, nodes, results).
 
-An adapter writes five verbs; `add` has a default. Nothing here knows of DICOM.
+An adapter implements five verbs; `add` has a default. The port is independent of DICOM.
 """
 
 from abc import ABC, abstractmethod
@@ -18,6 +18,7 @@ class IndexedDocument:
     Attributes
     ----------
     document : Mapping[str, Any]
+        The document.
     terms : sequence of (str, str or float)
         Names with values. Several of one name are alternatives; those that `terms.is_term` refuses are left out.
     """
@@ -28,26 +29,26 @@ class IndexedDocument:
 
 @dataclass(frozen=True, slots=True)
 class DocumentQuery:
-    """A choice of documents of one kind, and their order.
+    """Query for a page of documents of one kind, in an order.
 
     Attributes
     ----------
     equal : Mapping[str, str or int or bool]
         Top-level members by name, with the value and the type that they must have; `True` is not 1.
     conditions : sequence of TermCondition
-        All must hold; a document that was put without terms meets none.
+        Conditions that must all hold; a document without terms meets none.
     order : {"key", "creation"}
-        By code points of the key, or as they were first put; the latter lists indexed documents alone.
+        By code points of the key, or in the order of creation; the latter lists only indexed documents.
     after : str, optional
-        Only keys that come after this one in the order, which is by key then.
+        Lists only keys after this one; only in the order of keys.
     limit : int, optional
-        Most documents in the page; None for all.
+        Most documents on the page; None for all.
     offset : int
         Documents to skip; each costs one index lookup.
     descending : bool
-        Reverse the order.
+        True to reverse the order.
     counted : bool
-        Whether the page tells how many there are in all.
+        True to report the total number of documents.
     """
 
     equal: Mapping[str, str | int | bool] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class DocumentQuery:
 
     def __post_init__(self) -> None:
         if self.after is not None and self.order != "key":
-            raise ValueError(f"a page after the key {self.after!r} is ordered by key, not by {self.order}")
+            raise ValueError(f"a page after the key {self.after!r} is in the order {self.order!r}; 'key' is expected")
 
     def page(self, items: list[dict[str, Any]], total: int | None = None) -> "DocumentPage":
         """Make the page of this query.
@@ -69,14 +70,14 @@ class DocumentQuery:
         Parameters
         ----------
         items : list of dict
-            The documents of the page alone.
+            The documents of the page.
         total : int, optional
-            Number of documents in all, where it was counted.
+            Total number of documents, where it was counted.
         """
         return DocumentPage(items, self.offset + len(items) if total is None or not self.counted else total)
 
     def needs_count(self, found: int) -> bool:
-        """Tell whether the total is still unknown once a page with so many documents is there."""
+        """Tell whether the total has to be counted, after a page with `found` documents."""
         return self.counted and (found == self.limit or (not found and self.offset > 0))
 
 
@@ -91,8 +92,9 @@ class DocumentPage:
     Attributes
     ----------
     items : list of dict
+        The documents of the page.
     total : int
-        Number of documents that meet the query; of one that is not counted, of those up to the page's end.
+        Number of documents that meet the query; without `DocumentQuery.counted`, of those up to the page's end.
     """
 
     items: list[dict[str, Any]]
@@ -100,56 +102,69 @@ class DocumentPage:
 
 
 class Documents(ABC):
-    """JSON documents of a backend, by kind and key. Every verb is atomic and durable.
+    """Port of JSON documents by kind and key. Every verb is atomic and durable.
 
     Attributes
     ----------
     is_exclusive : bool
-        Whether one server at a time uses the backend, so that what it has read of documents that only servers write
-        stays true.
+        True if only one server at a time uses the backend, which may then cache documents that only servers write.
     """
 
     is_exclusive: ClassVar[bool] = False
 
     @abstractmethod
     async def get(self, kind: str, key: str) -> dict[str, Any] | None:
-        """Give the document of a key, None if there is none."""
+        """Return the document of a key, None if there is none."""
 
     @abstractmethod
     async def put(self, kind: str, documents: Mapping[str, Mapping[str, Any] | IndexedDocument]) -> None:
-        """Store documents by key in place of earlier ones, each whole or not at all.
+        """Store documents by key, replacing earlier ones, each whole or not at all.
 
-        An indexed document that replaces another keeps its place in the order of creation; one without terms takes
-        the terms and the place of the earlier one away.
+        An indexed document that replaces another keeps its place in the order of creation; one without terms removes
+        the terms and the place of the earlier one.
         """
 
     async def add(self, kind: str, key: str, document: Mapping[str, Any]) -> bool:
-        """Store a document if its key is free; answer False, and change nothing, if it is taken."""
+        """Store a document if its key is free.
+
+        Parameters
+        ----------
+        kind, key : str
+            Kind and key of the document.
+        document : Mapping[str, Any]
+            The document.
+
+        Returns
+        -------
+        bool
+            False if the key is taken; nothing is changed then.
+        """
         return await self.swap(kind, key, None, document)
 
     @abstractmethod
     async def swap(
         self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
     ) -> bool:
-        """Replace a document if it is still as expected.
+        """Replace a document if it is still the expected one (compare and swap).
 
         Parameters
         ----------
         kind, key : str
+            Kind and key of the document.
         before : Mapping[str, Any] or None
-            The document that is expected; None for no document.
+            The expected document; None expects that there is none.
         after : Mapping[str, Any] or None
-            The document that takes its place and keeps its terms; None to delete it.
+            The document that replaces it and keeps its terms; None to delete it.
 
         Returns
         -------
         bool
-            False, and no change, if another document is there, or none.
+            False if the expectation does not hold; nothing is changed then.
         """
 
     @abstractmethod
     async def delete(self, kind: str, *keys: str) -> int:
-        """Delete documents with their terms; answer how many there were."""
+        """Delete documents with their terms; return how many there were."""
 
     @abstractmethod
     async def query(self, kind: str, query: DocumentQuery = ALL) -> DocumentPage:

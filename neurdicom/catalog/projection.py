@@ -1,4 +1,4 @@
-"""What both adapters derive from an entity's attributes: what is searched, what is sorted by, what is answered."""
+"""Projection of an entity's attributes, shared by both adapters: search keys, sort keys, and the returned entity."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -31,37 +31,37 @@ _BLANK: dict[Level, dict[str, Any]] = {
 
 @cache
 def uid_field(level: Level) -> str | None:
-    """Give the field that always equals the entity's id; a patient has none."""
+    """Name the field that always equals the entity's id; a patient has none."""
     keyword = UID_KEYWORD.get(level)
     return snake_case(keyword) if keyword else None
 
 
 def has_many_keys(attribute: Attribute) -> bool:
-    """Tell whether one entity can be found by several keys of this attribute, which need rows of their own."""
+    """Tell whether an entity can have several search keys of an attribute, which need rows of their own."""
     return attribute.many or attribute.kind is Kind.NAME
 
 
 def key_fields(attribute: Attribute) -> tuple[str, ...]:
-    """Give the names of an attribute's sets of search keys: the whole values, and the words of a name."""
+    """Name the sets of search keys of an attribute: the whole values, and the words of a person name."""
     if attribute.kind is Kind.NAME:
         return attribute.field, words_of(attribute.field)
     return (attribute.field,) if attribute.many else ()
 
 
 def words_of(field: str) -> str:
-    """Give the name of the set of search keys that are a name's words."""
+    """Name the set of search keys that are the words of a person name."""
     return f"{field}_words"
 
 
 @cache
 def indexed(level: Level) -> tuple[Attribute, ...]:
-    """Give the filterable attributes of a level, without the one that is the entity's id."""
+    """List the filterable attributes of a level, without the one that equals the entity's id."""
     own_id = uid_field(level)
     return tuple(a for a in AT_LEVEL[level] if a.filterable and a.field != own_id)
 
 
 def sort_value(field: str, value: Value) -> Scalar | None:
-    """Give the `sort_key` in the bounds of what the backends can store: 64-bit integers, well-formed text."""
+    """Compute the `sort_key` within what the backends can store: 64-bit integers, well-formed text."""
     key = sort_key(field, value)
     if isinstance(key, str):
         return clean(key)
@@ -71,17 +71,17 @@ def sort_value(field: str, value: Value) -> Scalar | None:
 
 
 def clean(text: str) -> str:
-    """Replace what UTF-8 can't carry (lone surrogates)."""
+    """Replace characters that UTF-8 can't encode (lone surrogates)."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def sort_values(level: Level, attributes: Mapping[str, Value]) -> list[Scalar | None]:
-    """Give the sort keys of all indexed attributes of a level, in the order of `indexed`."""
+    """Compute the sort keys of all indexed attributes of a level, in the order of `indexed`."""
     return [sort_value(a.field, attributes.get(a.field)) for a in indexed(level)]
 
 
 def many_keys(level: Level, attributes: Mapping[str, Value]) -> list[tuple[str, str]]:
-    """Give (field, folded key) for every value, name group and word of a name of the attributes that need several."""
+    """List (field, folded key) for every value, name group and word of the attributes that have several keys."""
     keys = []
     for attribute in indexed(level):
         value = attributes.get(attribute.field)
@@ -94,7 +94,7 @@ def many_keys(level: Level, attributes: Mapping[str, Value]) -> list[tuple[str, 
 
 
 def to_json(value: Any) -> bytes:
-    """Write JSON; text that UTF-8 can't carry is replaced, not refused."""
+    """Write JSON; characters that UTF-8 can't encode are replaced, not refused."""
     try:
         return orjson.dumps(value)
     except TypeError:
@@ -114,5 +114,17 @@ def _cleaned(value: Any) -> Any:
 
 
 def assemble(level: Level, attributes: bytes | str, ids: Mapping[str, str], members: Mapping[str, Any]) -> Entity:
-    """Make an entity, as the port answers it, from its stored attributes."""
+    """Make an entity, in the form of the archive port.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    attributes : bytes or str
+        Its stored attributes as JSON.
+    ids : Mapping[str, str]
+        `id` and the ids above.
+    members : Mapping[str, Any]
+        Counts and the other members that are not attributes.
+    """
     return {**ids, **_BLANK[level], **orjson.loads(attributes), **members}

@@ -1,4 +1,4 @@
-"""The check of a DICOM query before an adapter translates it, and where its fields lie."""
+"""Checks of a DICOM query before an adapter translates it, and the levels of its fields."""
 
 from neurdicom.catalog.projection import INT64
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Kind, Level
@@ -7,14 +7,14 @@ from neurdicom.errors import Invalid
 
 LEVEL_NAMES = frozenset(level.value for level in Level)
 _TEXT_KINDS = (Kind.CODE, Kind.TEXT, Kind.NAME)
-#: What a study is found by although it is of what lies below: field to the level and the attribute there.
+#: Fields of a study that come from levels below: field to that level and its attribute.
 IN_STUDY = {"modalities": (Level.SERIES, "modality"), "sop_classes": (Level.INSTANCE, "sop_class_uid")}
-#: Members of an entity that a list can be sorted by although they are no attributes.
+#: Members of an entity that a list can be sorted by although they are not attributes.
 EXTRA_SORTS: dict[Level, tuple[str, ...]] = {**COUNTS, Level.INSTANCE: ("size", "received")}
 
 
 def check_query(query: Query) -> None:
-    """Raise `Invalid` for a field that this level can't be filtered or sorted by, or a condition it can't meet."""
+    """Check that a level can be filtered and sorted by the fields of a query. Raises `Invalid`."""
     for condition in query.conditions:
         field = condition.field
         if field in IN_STUDY:
@@ -24,16 +24,16 @@ def check_query(query: Query) -> None:
         else:
             known = _reachable(query.level, field)
         if not known:
-            raise Invalid(f"{query.level} lists can't be filtered by {field!r}", field=field)
+            raise Invalid(f"a list at the level {query.level} can't be filtered by {field!r}", field=field)
         _check_condition(condition)
     for field, _ in query.sort:
         if field not in EXTRA_SORTS[query.level] and not _reachable(query.level, field):
-            raise Invalid(f"{query.level} lists can't be sorted by {field!r}", field=field)
+            raise Invalid(f"a list at the level {query.level} can't be sorted by {field!r}", field=field)
     if query.sort and query.after is not None:
-        raise Invalid("pages that begin after an id are sorted by id", field="sort")
+        raise Invalid("a page that begins after an id is sorted by id; leave the sort out", field="sort")
     for name, number in (("limit", query.limit or 0), ("offset", query.offset)):
         if not 0 <= number < 2**31:
-            raise Invalid(f"{name} is {number}, expected 0 to {2**31 - 1}", field=name)
+            raise Invalid(f"{name} is {number}; 0 to {2**31 - 1} is expected", field=name)
 
 
 def _reachable(level: Level, field: str) -> bool:
@@ -49,17 +49,17 @@ def _check_condition(condition: Condition) -> None:
     attribute = BY_FIELD.get(condition.field)
     kind = attribute.kind if attribute else Kind.UID
     if isinstance(condition, Word) and kind is not Kind.NAME:
-        raise Invalid(f"{condition.field} is no person name and has no words", field=condition.field)
+        raise Invalid(f"{condition.field} is not a person name; only those match by words", field=condition.field)
     if isinstance(condition, Moment):
         of = BY_FIELD.get(condition.time)
         if kind is not Kind.DATE or not of or of.kind is not Kind.TIME or not attribute or of.level != attribute.level:
-            raise Invalid(f"{condition.field} and {condition.time} are no date and time", field=condition.field)
+            raise Invalid(f"{condition.field} and {condition.time} are not a date and its time", field=condition.field)
     if isinstance(condition, AnyOf):
         ends: tuple[Scalar | None, ...] = condition.values
     else:
         ends = (condition.low, condition.high) if isinstance(condition, Between) else ()
     if any(isinstance(end, int) and end not in INT64 for end in ends):
-        raise Invalid(f"{condition.field} takes 64-bit integers", field=condition.field)
+        raise Invalid(f"{condition.field} takes integers of at most 64 bits", field=condition.field)
     if isinstance(condition, Between) and kind not in (Kind.DATE, Kind.TIME, Kind.INTEGER):
         raise Invalid(f"{condition.field} takes no range", field=condition.field)
     is_id = attribute is None and condition.field not in IN_STUDY
@@ -74,5 +74,5 @@ def is_text(field: str) -> bool:
 
 
 def owner_of(field: str) -> Level:
-    """Give the level whose table or collection holds a field or an id."""
+    """Look up the level whose table or collection holds a field or an id."""
     return BY_FIELD[field].level if field in BY_FIELD else Level(field)

@@ -1,7 +1,7 @@
-"""Terms of documents, in a form that every backend can index and compare.
+"""Terms of documents, encoded in a form that every backend can index and compare.
 
-A term is a name with a text or a number. It is written as one text whose order is that of its values, so that a
-comparison is a range of texts: adapters need one index, and agree on what matches.
+A term is a name with a text or a number. It is encoded as one text that sorts in the order of the values, so that a
+comparison is a range of texts: adapters need one index, and agree on the matches.
 """
 
 import struct
@@ -16,7 +16,7 @@ Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 _END = "\x1f"  # of a kind and of a name; no name with it is a term
 _SIGN = 1 << 63
 
-#: Characters of a term's text, and of its name; what is longer can't be found.
+#: Most characters of a term's text and of its name; longer ones are not indexed.
 LONGEST = 256
 
 
@@ -27,11 +27,12 @@ class TermCondition:
     Attributes
     ----------
     name : str
-    op : str
+        Name of the terms.
+    op : {"=", "!=", "<", "<=", ">", ">="}
         `=`: one of the terms is one of the values. `!=`: there are terms of that name, and none is one of the values.
         Otherwise one of the terms compares so with the value: numbers with numbers, texts with texts by code point.
     values : tuple
-        Several only with `=` and `!=`.
+        The values; exactly one except for `=` and `!=`.
     """
 
     name: str
@@ -46,9 +47,9 @@ class TermRange:
     Attributes
     ----------
     exact : tuple of str
-        Any of these; if there are none, all from `low` to below `high`.
+        Terms of which one must be present; if empty, the range from `low` to below `high` counts.
     without : tuple of str
-        A document that has one of these does not meet it.
+        Terms of which none may be present.
     """
 
     low: str = ""
@@ -58,23 +59,23 @@ class TermRange:
 
 
 def is_term(name: str, value: Scalar) -> bool:
-    """Tell whether it can be a term: not too long, and without the character that ends a name."""
+    """Tell whether a name and value can be a term: not too long, and the name without its end character."""
     return len(name) <= LONGEST and _END not in name and not (isinstance(value, str) and len(value) > LONGEST)
 
 
 def encode(kind: str, term: Term) -> str:
-    """Write a term as a text; texts of one kind and name have the order of the values, numbers before texts."""
+    """Encode a term as a text; those of one kind and name sort in the order of the values, numbers before texts."""
     name, value = term
     return f"{_prefix(kind, name)}{_encode(value)}"
 
 
 def encode_all(kind: str, terms: Sequence[Term]) -> list[str]:
-    """Write each of the terms once; those that can't be one are left out."""
+    """Encode each of the terms once; those that `is_term` refuses are left out."""
     return sorted({encode(kind, term) for term in terms if is_term(*term)})
 
 
 def term_range(kind: str, condition: TermCondition) -> TermRange:
-    """Give the encoded terms that meet a condition, as a range or a set."""
+    """Compute the encoded terms that meet a condition, as a range or a set."""
     prefix = _prefix(kind, condition.name)
     wanted = tuple(prefix + _encode(value) for value in condition.values)
     if condition.op == "=":
@@ -100,6 +101,6 @@ def _prefix(kind: str, name: str) -> str:
 def _encode(value: Scalar) -> str:
     if isinstance(value, str):
         return "t" + value
-    # The bits of a double compare as its value does, once negative ones are turned over (IEEE 754 5.10).
+    # The bits of a double compare as its value does, once those of negative ones are inverted (IEEE 754 5.10).
     (bits,) = struct.unpack(">q", struct.pack(">d", float(value) + 0.0))
     return f"n{(~bits if bits < 0 else bits | _SIGN) & (2 * _SIGN - 1):016x}"

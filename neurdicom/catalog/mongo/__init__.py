@@ -1,4 +1,4 @@
-"""The catalog on MongoDB, through Motor: the one place that knows of either."""
+"""Adapters of both catalog ports to MongoDB, through Motor, which only this package imports."""
 
 from neurdicom.catalog.mongo.catalog import MongoCatalog
 

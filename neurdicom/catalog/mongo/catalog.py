@@ -17,9 +17,9 @@ from neurdicom.dicom.query.conditions import Query, Value
 class MongoCatalog(Catalog):
     """The catalog in a MongoDB database.
 
-    With transactions (a replica set or a sharded cluster) each write is one, and several servers may share the
-    database. A standalone server has none: one NeurDICOM at a time then, and a write that is cut short is finished
-    when the catalog is opened again. Until it is, an instance of it may be seen before it is counted.
+    With transactions (a replica set or a sharded cluster) each write is one transaction, and several servers may share
+    the database. A standalone MongoDB has none: only one NeurDICOM at a time may use it, and an interrupted write is
+    finished when the catalog is next opened. Until then an instance may be found before it is counted.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class MongoCatalog(Catalog):
     database : str, optional
         Name of the database; by default the one that the URI names, else `neurdicom`.
     transactions : bool, optional
-        Whether to use transactions; by default if the server is known to have them.
+        Whether to use transactions; by default if the database server has them.
     """
 
     def __init__(self, uri: str, database: str | None = None, *, transactions: bool | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The connection to a MongoDB database: opened with its schema up to date, its errors given as ours."""
+"""The connection to a MongoDB database, which updates its schema and translates the driver's errors."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -21,7 +21,7 @@ _CONNECT_MILLISECONDS = 10_000
 
 
 class MongoConnection:
-    """The database that both ports share.
+    """Connection to a database, shared by the adapters of both ports.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class MongoConnection:
     database : str, optional
         Name of the database; by default the one that the URI names, else `neurdicom`.
     transactions : bool, optional
-        Whether to use transactions; by default if the server is known to have them.
+        Whether to use transactions; by default if the database server has them.
     """
 
     def __init__(self, uri: str, database: str | None, transactions: bool | None) -> None:
@@ -55,7 +55,7 @@ class MongoConnection:
             raise
 
     async def _open(self) -> tuple[Database, Units]:
-        # The URI's own options win.
+        # The URI's own options take precedence.
         patience: dict[str, Any] = {} if _PATIENCE.lower() in self._uri.lower() else {_PATIENCE: _CONNECT_MILLISECONDS}
         self._client = AsyncIOMotorClient(self._uri, **patience)
         hello = await self._client.admin.command("hello")
@@ -65,20 +65,20 @@ class MongoConnection:
         database = named.with_options(write_concern=WriteConcern(w="majority" if offered else 1, j=True))
         outdated = await schema.prepare(database)
         units = Units(self._client, database, transactions=transactions, recover=writer.recover)
-        await units.finish_left_over()
+        await units.recover_interrupted()
         if outdated:
             await writer.rebuild(Unit(database, None))
             await schema.finished(database)
         return database, units
 
     async def close(self) -> None:
-        """Finish the writes under way, then disconnect. Idempotent."""
+        """Finish the running writes, then disconnect. Idempotent."""
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened[1].finish()
         client, self._client = self._client, None
         if client is not None:
-            # The driver says goodbye to the server and waits for its answer.
+            # The driver ends its sessions on the server, which blocks.
             await asyncio.to_thread(client.close)
 
     async def use(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
@@ -104,9 +104,21 @@ class MongoConnection:
 
 
 async def take_numbers(database: Database, counter: str, count: int) -> int:
-    """Reserve so many consecutive numbers of a counter; answers the first.
+    """Reserve consecutive numbers of a counter.
 
-    Numbers may be lost with a write that fails; they only need to grow.
+    Parameters
+    ----------
+    database : Database
+        The database.
+    counter : str
+        Name of the counter.
+    count : int
+        How many numbers to reserve.
+
+    Returns
+    -------
+    int
+        The first of them. Numbers grow, but have gaps where writes failed.
     """
     found = await database["meta"].find_one_and_update(
         {"_id": counter}, {"$inc": {"last": count}}, upsert=True, return_document=ReturnDocument.AFTER

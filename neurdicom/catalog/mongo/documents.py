@@ -1,7 +1,7 @@
 """The document port in MongoDB.
 
-A document of the collection `documents` has the port's one as JSON in `value`; in `texts` its members that are short
-texts, where MongoDB can compare them; and, if it is indexed, its encoded `terms` and a `number` in the order of
+A document of the collection `documents` has the port's document as JSON in `value`; its members that are short texts
+in `texts`, where MongoDB can compare them; and, if it is indexed, its encoded `terms` and a `number` in the order of
 creation.
 """
 
@@ -18,7 +18,7 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.projection import to_json
 from neurdicom.catalog.terms import TermRange, encode_all, term_range
 
-#: Characters of the longest member that is kept in `texts`.
+#: Most characters of a member that is copied to `texts`.
 _LONGEST_TEXT = 64
 
 
@@ -135,8 +135,8 @@ def _meets(document: Mapping[str, Any], query: DocumentQuery) -> bool:
 
 
 def _where(kind: str, query: DocumentQuery, *, compared_there: bool) -> Document:
-    """Write the filter; the equal members are complete in it only if they are all `compared_there`."""
-    # Terms name the kind.
+    """Write the filter; with `compared_there` MongoDB compares all equal members, otherwise some are left to us."""
+    # Terms begin with the kind.
     parts: list[Document] = [] if query.conditions else [{"kind": kind}]
     parts += [part for each in query.conditions for part in _within(term_range(kind, each))]
     if query.order == "creation" and not query.conditions:

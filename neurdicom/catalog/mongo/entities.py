@@ -1,4 +1,4 @@
-"""Entities above the instances: made from what an instance claims, and kept in step with what lies below."""
+"""Entities above the instances: made from an instance's claims, and updated to the instances below them."""
 
 import zlib
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from neurdicom.dicom.query.conditions import Value, search_keys
 
 
 def edits_key(level: Level, entity: str) -> str:
-    """Give the id of the document with an entity's edits."""
+    """Write the id of the document that holds an entity's edits."""
     return f"{level}:{entity}"
 
 
 def as_edits(document: Document | None) -> list[Edit]:
-    """Give the edits that a document of `edits` holds, by field."""
+    """Read the edits of a document of the collection `edits`, in the order of fields."""
     if document is None:
         return []
     level, entity = Level(document["level"]), document["entity"]
@@ -31,12 +31,36 @@ def as_edits(document: Document | None) -> list[Edit]:
 
 
 async def edits_of(unit: Unit, level: Level, entity: str) -> list[Edit]:
-    """Give the edits of one entity."""
+    """Look up the edits of an entity.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+    """
     return as_edits(await unit.one("edits", edits_key(level, entity)))
 
 
 def build(level: Level, entity: str, parent: Document | None, attributes: Mapping[str, Value], source: int) -> Document:
-    """Make a document above the instances, without counts of what lies below."""
+    """Make the document of a patient, study or series, with counts of 0.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+    parent : Document or None
+        Document of the entity above; None for a patient.
+    attributes : Mapping[str, Value]
+        Effective values of its own attributes.
+    source : int
+        Number of the arrival that they come from.
+    """
     document = {
         "_id": entity,
         **inherited(level, parent),
@@ -53,13 +77,25 @@ def build(level: Level, entity: str, parent: Document | None, attributes: Mappin
 
 
 def modalities_fields(modalities: set[Any]) -> Document:
-    """Give the modalities of a study's series, as shown and as searched."""
+    """Write the members of a study for the modalities of its series: as returned, and as searched."""
     shown = sorted(str(one) for one in modalities if one)
     return {"modalities": shown, "keys_modalities": sorted(set(search_keys("modalities", [*shown])))}
 
 
 async def make(unit: Unit, level: Level, claims: EntityClaims, source: int) -> Document:
-    """Find the document of the entity that an instance claims, made from its attributes if it is new."""
+    """Find the document of the entity that an instance claims; create it, and those above, if it is new.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    level : Level
+        Level of the entity.
+    claims : EntityClaims
+        The claims of the instance.
+    source : int
+        Number of the instance's arrival.
+    """
     entity = claims.ids[level]
     found = await unit.one(collection(level), entity)
     if found is not None:
@@ -72,16 +108,37 @@ async def make(unit: Unit, level: Level, claims: EntityClaims, source: int) -> D
 
 
 async def refresh(unit: Unit, level: Level, entity: str, *, force: bool = False) -> None:
-    """Bring an entity, and those above it, in step with the instances below it and with its edits.
+    """Update an entity, and those above it, to the instances below it and to its edits; delete it if there are none.
 
-    A level is done before the next: an entity that loses one child and gains another is never seen empty. With
-    `force` what lies below takes over its search fields even if they seem to be the same.
+    All entities of a level are updated before the next level, so that an entity that loses one child and gains another
+    is never found empty.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+    force : bool
+        True to copy its search fields to the entities below even if they did not change.
     """
     await refresh_all(unit, {(level, entity)}, force=force)
 
 
 async def refresh_all(unit: Unit, touched: set[tuple[Level, str]], *, force: bool = False) -> None:
-    """Bring many entities in step as `refresh` does."""
+    """Update several entities, as `refresh` does.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    touched : set of (Level, str)
+        Levels and ids; instances among them are ignored.
+    force : bool
+        True to copy their search fields to the entities below even if they did not change.
+    """
     entities: set[str] = set()
     for level in reversed(Level.INSTANCE.above):
         above: set[str] = set()
@@ -91,7 +148,7 @@ async def refresh_all(unit: Unit, touched: set[tuple[Level, str]], *, force: boo
 
 
 async def _refresh_one(unit: Unit, level: Level, entity: str, *, force: bool) -> set[str]:
-    """Bring one entity in step; answers the ids above that this may have changed."""
+    """Update one entity; return the ids of the entities above that this may affect."""
     name = collection(level)
     earlier = await unit.one(name, entity)
     above = {earlier[level.parent]} if earlier and level.parent else set()
@@ -111,7 +168,7 @@ async def _refresh_one(unit: Unit, level: Level, entity: str, *, force: bool) ->
 
 
 async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
-    """Find source, counts and modalities in what lies below; None if nothing does."""
+    """Collect source, counts and modalities from the level below; None if nothing is below."""
     session = unit.session
     if level is Level.SERIES:
         first = await unit["instances"].find_one(
@@ -134,7 +191,7 @@ async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
 
 
 async def _renewed(unit: Unit, level: Level, entity: str, earlier: Document | None, below: Document) -> Document:
-    """Make the document of an entity anew that has `below` below it."""
+    """Make the new document of an entity from `below`, which `_below` collected."""
     source = below["source"]
     parent, attributes = None, None
     if earlier is not None and earlier["source"] == source:
@@ -156,7 +213,7 @@ def _passed_on(level: Level, document: Document) -> Document:
 
 
 async def _pass_on(unit: Unit, level: Level, document: Document) -> None:
-    """Give what lies below the ids and search fields of this document."""
+    """Copy the ids and search fields of a document to those of all entities below it."""
     child, entity = level.child or level, document["_id"]
     new = inherited(child, document)
     if child is Level.INSTANCE:

@@ -1,4 +1,4 @@
-"""Headers with the edits that apply to them."""
+"""Headers and locations of instances, with the edits that apply to them."""
 
 import asyncio
 import zlib
@@ -23,7 +23,26 @@ _FIELDS = dict.fromkeys(("patient", "study", "series", "arrival", "parts"), 1)
 
 
 async def described(database: Database, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
-    """See `Catalog.described`."""
+    """List headers and edits of the instances below an entity, for `Catalog.described`.
+
+    Parameters
+    ----------
+    database : Database
+        The database.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+    after : str
+        Id of the last instance of the previous part; empty for the first part.
+    budget : int
+        Bytes of headers; the part ends with the header that reaches them.
+
+    Returns
+    -------
+    list of DescribedInstance
+        Empty after the last part.
+    """
     rows: list[tuple[list[str], bytes]] = []
     size, more = 0, True
     while more and size < budget:
@@ -45,7 +64,22 @@ async def described(database: Database, level: Level, entity: str, after: str, b
 
 
 async def samples(database: Database, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-    """See `Catalog.samples`."""
+    """Look up the earliest instance of each entity, for `Catalog.samples`.
+
+    Parameters
+    ----------
+    database : Database
+        The database.
+    level : Level
+        Level of the entities.
+    entities : sequence of str
+        Ids of the entities.
+
+    Returns
+    -------
+    dict of str to DescribedInstance
+        By the entity's id; unknown entities are left out.
+    """
     wanted = {"_id": {"$in": list(entities)}}
     if level is Level.INSTANCE:
         found = [one async for one in database["instances"].find(wanted, _FIELDS)]
@@ -59,7 +93,22 @@ async def samples(database: Database, level: Level, entities: Sequence[str]) -> 
 
 
 async def located(database: Database, level: Level, entity: str) -> list[Located]:
-    """See `Catalog.locate_all`."""
+    """List the locations and edits of all instances below an entity, for `Catalog.locate_all`.
+
+    Parameters
+    ----------
+    database : Database
+        The database.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+
+    Returns
+    -------
+    list of Located
+        By instance id.
+    """
     where = {"_id" if level is Level.INSTANCE else level.value: entity}
     found = [one async for one in database["instances"].find(where, _PLACES).sort("_id", 1)]
     chains = [[*(one[level.value] for level in Level.INSTANCE.above), one["_id"]] for one in found]

@@ -1,9 +1,9 @@
-"""The collections, their indexes and the shape of their documents.
+"""The collections, their indexes and the form of their documents.
 
-Each level is a collection; `_id` is the entity's id, `source` its earliest instance, `attributes` the effective values
-as JSON. `by_<field>` holds a filterable attribute's sort key, `keys_<field>` all search keys of one that has several;
-what is unknown is left out. Studies and series carry those of the levels above too, so that lists need no join;
-instances carry the ids above and are filtered through their series.
+Each level is a collection; `_id` is the entity's id, `source` the number of its earliest instance's arrival,
+`attributes` the effective values as JSON. `by_<field>` holds a filterable attribute's sort key, `keys_<field>` all
+search keys of one that has several; unknown values are left out. Studies and series have those of the levels above
+too, so that lists need no join; instances have the ids above and are filtered through their series.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,14 +19,14 @@ from neurdicom.errors import Unavailable
 VERSION = 1
 #: Bytes of a compressed header in one document; MongoDB's documents end at 16 MB.
 HEADER_PART = 8 * 2**20
-#: Headers are found by number: that of the arrival times this, plus the part's.
+#: The id of a header's part is the number of the arrival times this, plus the number of the part.
 MAX_PARTS = 4096
 
 Document = dict[str, Any]
 
 
 def collection(level: Level) -> str:
-    """Give the name of a level's collection."""
+    """Name the collection of a level."""
     return {
         Level.PATIENT: "patients",
         Level.STUDY: "studies",
@@ -36,12 +36,12 @@ def collection(level: Level) -> str:
 
 
 def carried(level: Level) -> tuple[Level, ...]:
-    """Give the levels whose search fields a document of this level carries."""
+    """List the levels whose search fields a document of a level has."""
     return (level,) if level is Level.INSTANCE else (*level.above, level)
 
 
 def search_fields(level: Level, attributes: Mapping[str, Value]) -> Document:
-    """Give the search fields of a level's own attributes."""
+    """Make the search fields of a level's own attributes."""
     keys = zip(indexed(level), sort_values(level, attributes), strict=True)
     fields: Document = {f"by_{attribute.field}": key for attribute, key in keys if key is not None}
     for field, key in many_keys(level, attributes):
@@ -50,7 +50,7 @@ def search_fields(level: Level, attributes: Mapping[str, Value]) -> Document:
 
 
 def inherited(level: Level, parent: Document | None) -> Document:
-    """Give what a document takes over from the one above: the ids, and the search fields of all levels above."""
+    """Make the members that a document takes over from its parent: ids and search fields of all levels above."""
     above = level.parent
     if parent is None or above is None:
         return {}
@@ -71,15 +71,15 @@ def _names(level: Level) -> Iterable[str]:
 
 
 def header_ids(instance: Document) -> list[int]:
-    """Give the ids of the documents that hold an instance's header."""
+    """List the ids of the documents that hold an instance's header."""
     first = instance["arrival"] * MAX_PARTS
     return list(range(first, first + instance["parts"]))
 
 
 async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
-    """Create collections and indexes; whether documents have yet to get their search fields (see `finished`).
+    """Create collections and indexes; return True if documents still lack search fields of this version.
 
-    Raises `Unavailable` where a later version made them.
+    Those are written then, and `finished` records it. Raises `Unavailable` if a later version made the schema.
     """
     known = await database["meta"].find_one({"_id": "schema"})
     if known is not None and known["version"] > VERSION:
@@ -91,7 +91,7 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
         names += COUNTS[level]
         names += ["keys_modalities"] if level is Level.STUDY else []
         names += ["arrival", "blob_key", "size", "received"] if level is Level.INSTANCE else []
-        # The least arrival of a series is asked for whenever one goes.
+        # The earliest arrival of a series is looked up whenever an instance is deleted.
         pairs = [[("series", 1), ("arrival", 1)]] if level is Level.INSTANCE else []
         present = {tuple(map(tuple, one["key"])) for one in (await _indexes(database, level)).values()}
         for keys in [*([(name, 1)] for name in names), *pairs]:

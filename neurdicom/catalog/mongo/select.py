@@ -1,4 +1,4 @@
-"""From a `Query` to MongoDB's filters, and from documents to entities."""
+"""Translation of a `Query` to MongoDB's filters, and of documents to entities."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ from neurdicom.dicom.query.conditions import (
 
 Database = AsyncIOMotorDatabase[Document]
 
-#: What an entity is assembled from.
+#: Members of a document that an entity is assembled from.
 _SHOWN: dict[Level, tuple[str, ...]] = {
     Level.PATIENT: COUNTS[Level.PATIENT],
     Level.STUDY: (*COUNTS[Level.STUDY], "modalities"),
@@ -80,13 +80,13 @@ async def find(database: Database, query: Query) -> Page:
 
 
 async def _sorted_here(database: Database, query: Query, where: Document, foreign: list[str]) -> list[Document]:
-    """Sort instances by attributes of levels above, which their documents don't carry."""
+    """Sort instances by attributes of levels above, which their documents do not have."""
     level = query.level
     own = [_sort_field(level, field) for field, _ in query.sort if field not in foreign]
     names = dict.fromkeys(["series", *own], 1)
     keys = {field: _sort_field(Level.SERIES, field) for field in foreign}
     found = [one async for one in database[collection(level)].find(where, names)]
-    # Every series once: fewer than instances, and all of its keys in one document.
+    # There are fewer series than instances, and a series has all the keys in one document.
     series = {one["_id"]: one async for one in database["series"].find({}, dict.fromkeys(keys.values(), 1))}
 
     def key(field: str, one: Document) -> tuple[bool, Any]:
@@ -113,14 +113,14 @@ def _sort_field(level: Level, field: str) -> str:
 
 
 def _id_or(level: Level, owner: Level, field: str, otherwise: str) -> str:
-    """Give the member that holds an id, or the one given."""
+    """Name the member that holds an id; `otherwise` if the field is not an id."""
     if field in LEVEL_NAMES or field == uid_field(owner):
         return "_id" if owner is level else owner.value
     return otherwise
 
 
 async def sop_classes(database: Database, studies: Sequence[str]) -> dict[str, list[str]]:
-    """List the SOP classes in some studies."""
+    """List the SOP Class UIDs of each study, sorted."""
     known = database[collection(Level.STUDY)].find({"_id": {"$in": list(studies)}}, {"_id": 1})
     instances, field = database["instances"], "by_sop_class_uid"
     return {one["_id"]: sorted(await instances.distinct(field, {"study": one["_id"]})) async for one in known}
@@ -148,7 +148,7 @@ async def _where(database: Database, level: Level, conditions: tuple[Condition, 
 
 
 async def _studies_with(database: Database, condition: Condition) -> Document:
-    """Write a test of a study's id: something in it meets a condition."""
+    """Write the filter on a study's id for the studies in which something meets a condition."""
     if condition.field == "modalities":
         where = _clause(Level.STUDY, condition)
         return {"$in": [one["_id"] async for one in database["studies"].find(where, {"_id": 1})]}
@@ -157,14 +157,14 @@ async def _studies_with(database: Database, condition: Condition) -> Document:
 
 
 def _in_instance(condition: Condition) -> Condition:
-    """Turn a condition on the SOP classes of a study into one on an instance's."""
+    """Convert a condition on the SOP classes of a study to one on that of an instance."""
     if isinstance(condition, Either):
         return Either(tuple(replace(each, field="sop_class_uid") for each in condition.conditions))
     return replace(condition, field="sop_class_uid")
 
 
 def _member(level: Level, condition: Condition) -> str | None:
-    """Give the member of a level's documents that a condition tests; None if they do not carry it."""
+    """Name the member of a level's documents that a condition tests; None if they do not have it."""
     field = condition.field
     if field == "modalities":
         return "keys_modalities"
@@ -176,7 +176,7 @@ def _member(level: Level, condition: Condition) -> str | None:
 
 
 def _clause(level: Level, condition: Condition) -> Document:
-    """Write a condition on documents that carry its member."""
+    """Write the filter of a condition on documents that have its member."""
     if isinstance(condition, Either):
         return {"$or": [_clause(level, each) for each in condition.conditions]}
     if isinstance(condition, Moment):
@@ -186,7 +186,7 @@ def _clause(level: Level, condition: Condition) -> Document:
 
 
 def _within(condition: Moment) -> Document:
-    """Write the test of a date and time; the bounds of the date alone come first, which an index finds."""
+    """Write the filter of a date and time; the bounds of the date alone come first, for which there is an index."""
     date, time = f"by_{condition.field}", f"by_{condition.time}"
     clauses: list[Document] = [{date: {"$exists": True}}]
     for end, beyond in ((condition.low, "$gt"), (condition.high, "$lt")):
@@ -216,15 +216,15 @@ def _plain_test(condition: Condition) -> dict[str, Any]:
         return _like(word_key(clean(condition.pattern)))
     if isinstance(condition, Like):
         return _like(search_key(clean(condition.pattern)))
-    raise TypeError(f"{condition} is no condition on one member")
+    raise TypeError(f"{condition} is not a condition on one member")
 
 
 def _like(pattern: str) -> dict[str, Any]:
     if "*" not in pattern and "?" not in pattern:
         return {"$in": [pattern]}
     if "\0" in pattern:
-        return {"$in": []}  # MongoDB's regular expressions hold none
-    # A regular expression that is a mere prefix is answered from the index alone.
+        return {"$in": []}  # MongoDB's regular expressions can't hold a null character
+    # A regular expression that is only a prefix is answered from the index alone.
     prefix = pattern[:-1]
     if pattern.endswith("*") and "*" not in prefix and "?" not in prefix:
         return {"$regex": "^" + re.escape(prefix)}

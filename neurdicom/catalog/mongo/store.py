@@ -1,4 +1,4 @@
-"""Storing arrivals: instances are each written in one step, and what lies above them follows."""
+"""Storing of arrivals: each instance is written in one step, then the entities above are updated."""
 
 import asyncio
 import zlib
@@ -29,7 +29,7 @@ _ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)
 
 
 class Arrivals:
-    """Some arrivals, numbered from `first` on, and their way into the collections."""
+    """Writer of arrivals, numbered from `first` on, to the collections."""
 
     def __init__(self, unit: Unit, arrivals: Sequence[NewInstance], first: int) -> None:
         self._unit = unit
@@ -38,7 +38,7 @@ class Arrivals:
         self._pending: list[tuple[int, NewInstance, EntityClaims]] = []
 
     async def store(self) -> list[StoreOutcome]:
-        """Store them in order."""
+        """Store the arrivals in order; return the outcome of each."""
         fields = ("sha256", "blob_key", "arrival", "parts", *_ABOVE)
         wanted = {new.instance for new in self._arrivals}
         known = {one["_id"]: one for one in await self._unit.among("instances", wanted, *fields)}
@@ -72,13 +72,13 @@ class Arrivals:
         return intent
 
     async def _replace(self, number: int, new: NewInstance) -> StoreOutcome:
-        """Put the last pending arrival in the place of the instance that is there."""
+        """Replace the stored instance with the last pending arrival."""
         replacing = self._pending.pop()
         await self._flush()
         unit = self._unit
         old = await unit.one("instances", new.instance)
         if old is None:
-            raise LookupError(f"the instance {new.instance} went while it was replaced")
+            raise LookupError(f"the instance {new.instance} was deleted while it was being replaced")
         self._pending.append(replacing)
         await self._flush(replaced=old)
         await unit.remove("headers", header_ids(old))
@@ -89,7 +89,7 @@ class Arrivals:
         return StoreOutcome("replaced", old["blob_key"])
 
     async def _flush(self, replaced: Document | None = None) -> None:
-        """Write the pending instances, and count them above."""
+        """Write the pending instances, and add them to the counts of the entities above."""
         pending, self._pending = self._pending, []
         if not pending:
             return
@@ -116,7 +116,7 @@ class Arrivals:
 
 
 class Ancestors:
-    """The entities above some arrivals: those known, those new, and their counts."""
+    """The entities above several arrivals, existing and new, with what is added to their counts."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
@@ -128,7 +128,7 @@ class Ancestors:
 
     @classmethod
     async def load(cls, unit: Unit, claimed: Sequence[EntityClaims]) -> "Ancestors":
-        """Ask for all that may be there already, a level at a time."""
+        """Load the entities that exist already, a level at a time, and the edits of all."""
         above = cls(unit)
         wanted = {level: {claims.ids[level] for claims in claimed} for level in Level}
         for level in reversed(_ABOVE):
@@ -145,11 +145,11 @@ class Ancestors:
         return edits_key(Level.INSTANCE, instance) in self._edits
 
     def source(self, level: Level, entity: str) -> int:
-        """Give the number of the arrival that an entity's attributes come from."""
+        """Return the number of the arrival that an entity's attributes come from."""
         return int(self._known[level, entity]["source"])
 
     def count(self, claims: EntityClaims, number: int) -> dict[Level, str]:
-        """Note one more image; answers the ids of the entities that it falls in."""
+        """Count one more instance; return the ids of the entities above it."""
         series = self._ensure(Level.SERIES, claims, number)
         chain = {Level.PATIENT: series["patient"], Level.STUDY: series["study"], Level.SERIES: series["_id"]}
         for level, entity in chain.items():
@@ -173,7 +173,7 @@ class Ancestors:
         return found
 
     async def write(self) -> None:
-        """Write the new entities, and the counts of all."""
+        """Write the new entities, and add to the counts of the existing ones."""
         operations: dict[Level, list[InsertOne[Document] | UpdateOne]] = defaultdict(list)
         for (level, entity), counts in self._counts.items():
             document = self._known[level, entity]
@@ -211,7 +211,10 @@ def _packed(number: int, new: NewInstance, claims: EntityClaims) -> list[Documen
     data = zlib.compress(new.header, 1)
     pieces = [data[start : start + HEADER_PART] for start in range(0, len(data), HEADER_PART)]
     if len(pieces) > MAX_PARTS:
-        raise TooLarge(f"the header of {new.instance} has {len(new.header)} bytes")
+        raise TooLarge(
+            f"the header of {new.instance} has {len(data)} bytes after compression; "
+            f"at most {HEADER_PART * MAX_PARTS} can be stored"
+        )
     parts: list[Document] = [{"_id": number * MAX_PARTS + n, "data": piece} for n, piece in enumerate(pieces)]
     parts[0]["origin"] = zlib.compress(claims.to_document(), 1)
     return parts

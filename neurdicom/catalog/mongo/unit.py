@@ -1,9 +1,9 @@
-"""One write at a time, whole or not at all: by a transaction, or by a journal where the server has none.
+"""Atomic writes: by a transaction, or by a journal where the database server has no transactions.
 
-A journal entry names, before the first change, all that a write may touch. Opening the catalog (and the next write
-after one that failed) finishes what an entry tells of: a deletion is done again, blobs that an instance referred to
-before become garbage if none does now, and the entities are brought in step with the instances, which are each written
-in one step. A new blob that did not get an instance is left to ingest, which knows of it.
+Before its first change a write announces in a journal entry all that it may change. Opening the catalog (and the next
+write after one that failed) finishes the write of each entry: a deletion is repeated, blobs that an instance referred
+to before become garbage if none does now, and the entities are updated to the instances, which are each written in one
+step. A new blob that did not get an instance is left to ingest, which recovers it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _RETRIES = 5
 
 @dataclass
 class Intent:
-    """The entities and blobs that a write may touch: an entry of the journal."""
+    """A journal entry: the entities and blobs that a write may change."""
 
     touched: set[tuple[Level, str]] = field(default_factory=set)
     keys: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Intent:
 
 
 class Unit:
-    """A write under way: the collections, the session of its transaction, and its journal entry."""
+    """Unit of work: a running write with the collections, the session of its transaction, and its journal entry."""
 
     def __init__(
         self,
@@ -74,62 +74,84 @@ class Unit:
         return self.database[name]
 
     async def announce(self, intent: Intent) -> None:
-        """Tell the journal what comes, before the first change. A transaction needs none."""
+        """Write the journal entry, before the first change. A transaction needs none."""
         if self.session is None:
             document = intent.to_document()
             await self.database["journal"].insert_one(document)
             self._entry = document["_id"]
 
     async def touch(self, entities: set[tuple[Level, str]]) -> None:
-        """Tell the journal of entities that the write turns out to touch besides."""
+        """Add entities to the journal entry that the write turns out to change too."""
         if self._entry is not None:
             for level, entity in sorted(entities):
                 more = {"$push": {"touched": f"{level}:{entity}"}}
                 await self.database["journal"].update_one({"_id": self._entry}, more)
 
-    async def settle(self) -> None:
-        """Take the entry of a whole write off the journal."""
+    async def complete(self) -> None:
+        """Delete the journal entry of a finished write."""
         if self._entry is not None:
             await self.database["journal"].delete_one({"_id": self._entry})
 
     async def bulk(self, name: str, operations: list[Any]) -> None:
-        """Write many, in order, in one exchange."""
+        """Run write operations on a collection, in order, in one request."""
         if operations:
             await self.database[name].bulk_write(operations, session=self.session)
 
     async def all(self, name: str, where: Document, *fields: str) -> list[Document]:
-        """Give all documents that match, with some of their fields."""
+        """List all documents of a collection that match a filter.
+
+        Parameters
+        ----------
+        name : str
+            Name of the collection.
+        where : Document
+            MongoDB's filter.
+        *fields : str
+            Members to load; all if none is named.
+        """
         shown = dict.fromkeys(fields, 1) if fields else None
         return [one async for one in self.database[name].find(where, shown, session=self.session)]
 
     async def one(self, name: str, key: Any) -> Document | None:
-        """Give a document by id."""
+        """Look up a document by id; return None if there is none."""
         found: Document | None = await self.database[name].find_one({"_id": key}, session=self.session)
         return found
 
     async def among(self, name: str, ids: Iterable[Any], *fields: str, by: str = "_id") -> list[Document]:
-        """Give the documents of some ids, asked for in batches of bounded size."""
+        """List the documents that have one of several ids, in batches of bounded size.
+
+        Parameters
+        ----------
+        name : str
+            Name of the collection.
+        ids : iterable
+            The ids.
+        *fields : str
+            Members to load; all if none is named.
+        by : str
+            Member that is compared with the ids.
+        """
         wanted, found = list(ids), []
         for start in range(0, len(wanted), 1000):
             found += await self.all(name, {by: {"$in": wanted[start : start + 1000]}}, *fields)
         return found
 
     async def remove(self, name: str, ids: Iterable[Any]) -> None:
-        """Delete the documents of some ids, in batches of bounded size."""
+        """Delete the documents that have one of several ids, in batches of bounded size."""
         gone = list(ids)
         for start in range(0, len(gone), 1000):
             await self.database[name].delete_many({"_id": {"$in": gone[start : start + 1000]}}, session=self.session)
 
     async def add_garbage(self, keys: Iterable[str]) -> None:
-        """Record blobs that are to be deleted."""
+        """Record blobs to delete."""
         await self.bulk("garbage", [UpdateOne({"_id": key}, {"$set": {"_id": key}}, upsert=True) for key in keys])
 
 
 class Units:
-    """The writes of this process, one after the other.
+    """Runner of this process's writes, one at a time.
 
-    Several servers may share a database that has transactions (a replica set, a sharded cluster); one without is for
-    one server at a time.
+    Several servers may share a database that has transactions (a replica set, a sharded cluster); one without them
+    is for one server at a time.
     """
 
     def __init__(
@@ -146,34 +168,34 @@ class Units:
         self._recover = recover
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
-        self._unsettled = True
+        self._may_be_interrupted = True
 
     async def write(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
-        """Run a write to its end, also when the caller is cancelled meanwhile."""
+        """Run a write to its end, even if the caller is cancelled meanwhile."""
         task = asyncio.create_task(self._write(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    async def finish_left_over(self) -> None:
-        """Finish what an earlier process, or a write that failed, has left."""
+    async def recover_interrupted(self) -> None:
+        """Finish the writes that an earlier process, or a failure, interrupted."""
         async with self._lock:
-            await self._settle()
+            await self._recover_interrupted()
 
     async def finish(self) -> None:
-        """Wait for the writes under way."""
+        """Wait for the running writes."""
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _write(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
         async with self._lock:
-            await self._settle()
+            await self._recover_interrupted()
             if self._transactions:
                 return await self._in_transaction(work)
             unit = Unit(self._database, None)
-            self._unsettled = True
+            self._may_be_interrupted = True
             result = await work(unit)
-            await unit.settle()
-            self._unsettled = False
+            await unit.complete()
+            self._may_be_interrupted = False
             return result
 
     async def _in_transaction(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
@@ -183,23 +205,23 @@ class Units:
                     result: T = await session.with_transaction(lambda one: work(Unit(self._database, one)))
                     return result
                 except DuplicateKeyError:
-                    # Another server has just made the same entity: the next attempt finds it there.
+                    # Another server has just created the same entity: the next attempt finds it.
                     if attempt == _RETRIES - 1:
                         raise
-        raise Unavailable("MongoDB refused a transaction again and again")
+        raise Unavailable(f"MongoDB refused a transaction {_RETRIES} times")
 
-    async def _settle(self) -> None:
-        if not self._unsettled:
+    async def _recover_interrupted(self) -> None:
+        if not self._may_be_interrupted:
             return
         for document in [one async for one in self._database["journal"].find({})]:
             unit = Unit(self._database, None, document["_id"])
             await self._recover(unit, Intent.from_document(document))
-            await unit.settle()
-        self._unsettled = False
+            await unit.complete()
+        self._may_be_interrupted = False
 
 
 def translated(error: PyMongoError) -> TooLarge | Unavailable:
     """Translate an error of the driver into one of ours."""
     if isinstance(error, DocumentTooLarge):
-        return TooLarge(f"the header is larger than MongoDB takes: {error}")
+        return TooLarge(f"a document is larger than MongoDB allows: {error}")
     return Unavailable(f"MongoDB: {error}")

@@ -1,4 +1,4 @@
-"""Editing and deleting, and the recovery of any write: in an order that recovery can finish.
+"""Edits and deletions, and the recovery of any interrupted write: in an order that recovery can finish.
 
 A blob becomes garbage only when no instance refers to it any more.
 """
@@ -17,7 +17,22 @@ from neurdicom.dicom.query.conditions import Value
 
 
 async def delete(unit: Unit, level: Level, entity: str) -> list[str] | None:
-    """Delete an entity, what is below it, and the parents left empty; the keys of the blobs that go."""
+    """Delete an entity, all below it, and parents left empty.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+
+    Returns
+    -------
+    list of str or None
+        Keys of the blobs that became garbage; None if the entity is unknown.
+    """
     found = await unit.one(collection(level), entity)
     if found is None:
         return None
@@ -30,7 +45,22 @@ async def delete(unit: Unit, level: Level, entity: str) -> list[str] | None:
 
 
 async def sweep(unit: Unit, level: Level, entity: str) -> list[str]:
-    """Delete all at and below an entity; may be done again after a part of it was done."""
+    """Delete an entity and all below it; may be repeated after an interruption.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+
+    Returns
+    -------
+    list of str
+        Keys of the blobs that became garbage, in the order of arrival.
+    """
     where = {"_id" if level is Level.INSTANCE else level.value: entity}
     instances = await unit.all("instances", where, "blob_key", "arrival", "parts")
     instances.sort(key=lambda one: one["arrival"])
@@ -52,13 +82,34 @@ async def wipe(unit: Unit) -> None:
 
 
 async def clear(unit: Unit) -> None:
-    """Delete all DICOM entities: the first half of a reindex."""
+    """Delete all DICOM entities, as a reindex begins with, by an announced write."""
     await unit.announce(Intent(clear=True))
     await wipe(unit)
 
 
 async def edit(unit: Unit, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-    """Keep changed values, and show them."""
+    """Store edits of an entity and apply them, for `Catalog.edit`.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+    changes : Mapping[str, Value]
+        Field name to new value, None to empty the attribute.
+    user : str
+        Name of the user who makes the edit.
+    time : str
+        Time of the edit, ISO 8601 in UTC.
+
+    Returns
+    -------
+    bool
+        False if the entity is unknown.
+    """
     if await unit.one(collection(level), entity) is None:
         return False
     await unit.announce(Intent(touched={(level, entity)}))
@@ -76,7 +127,17 @@ async def edit(unit: Unit, level: Level, entity: str, changes: Mapping[str, Valu
 
 
 async def show(unit: Unit, level: Level, entity: str) -> None:
-    """Bring an entity of any level in step with its edits."""
+    """Update an entity of any level to its edits.
+
+    Parameters
+    ----------
+    unit : Unit
+        The running write.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity; an unknown instance is ignored.
+    """
     if level is not Level.INSTANCE:
         await refresh(unit, level, entity)
         return
@@ -90,7 +151,7 @@ async def show(unit: Unit, level: Level, entity: str) -> None:
 
 
 async def recover(unit: Unit, intent: Intent) -> None:
-    """Finish a write that was cut short; may itself be cut short and done again."""
+    """Finish an interrupted write; may itself be interrupted and repeated."""
     if intent.clear:
         await wipe(unit)
     if intent.delete is not None:
@@ -108,7 +169,7 @@ async def recover(unit: Unit, intent: Intent) -> None:
 
 
 async def rebuild(unit: Unit) -> None:
-    """Write the search fields of all documents anew, as when attributes became filterable; may be done again."""
+    """Rewrite the search fields of all documents, after attributes became filterable; may be repeated."""
     for one in await unit.all("instances", {}, "_id"):
         await show(unit, Level.INSTANCE, one["_id"])
     patients = {(Level.PATIENT, one["_id"]) for one in await unit.all("patients", {}, "_id")}

@@ -1,4 +1,4 @@
-"""The embedded catalog: one SQLite file in WAL mode, nothing to install or to start."""
+"""Adapters of both catalog ports to SQLite: one file in WAL mode, which needs no server."""
 
 from neurdicom.catalog.sqlite.catalog import SqliteCatalog
 

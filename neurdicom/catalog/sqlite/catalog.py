@@ -1,4 +1,4 @@
-"""The archive port in SQLite: each verb is a function run in a thread, in one transaction."""
+"""The archive port in SQLite: each verb is a function that runs in a thread, in one transaction."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,20 +22,20 @@ from neurdicom.catalog.sqlite.writer import Writer
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 
-#: Locations that are held in memory.
+#: Most locations in the cache.
 _LOCATIONS = 20_000
 
 
 class SqliteCatalog(Catalog):
     """The catalog in one SQLite file.
 
-    One server process at a time may use the DICOM part of a file (locations are cached in memory); documents may
-    be read and written by others besides, such as `neurdicom user`.
+    One server process at a time may use the DICOM part of a file (locations are cached in memory); other processes,
+    such as `neurdicom user`, may read and write documents at the same time.
 
     Parameters
     ----------
     path : Path
-        The file; its folder is made where it is missing.
+        The file; its folder is created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class SqliteCatalog(Catalog):
 
     async def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
         def finished(outcomes: list[StoreOutcome]) -> None:
-            # With a replacement others may move too, and so fall under other edits.
+            # A replacement may move other instances too, to which other edits then apply.
             if any(outcome.status == "replaced" for outcome in outcomes):
                 self._locations.invalidate()
 

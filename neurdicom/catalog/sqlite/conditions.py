@@ -1,4 +1,4 @@
-"""From conditions to SQL."""
+"""Translation of conditions to SQL."""
 
 from typing import Any
 
@@ -22,17 +22,17 @@ from neurdicom.dicom.query.conditions import (
 
 #: Fields that are the id of an entity, at its own level or at one above.
 ID_FIELDS = {snake_case(keyword) for keyword in UID_KEYWORD.values()} | set(Level)
-#: SQLite takes a bounded number of variables.
+#: Most values that are bound one by one, since SQLite limits the number of variables.
 _MOST_VARIABLES = 500
 
 
 def where_clause(query: Query, *, by_index: bool = True) -> tuple[str, list[Any]]:
-    """Write the WHERE clause; without `by_index` SQLite may check conditions on a row, but not look rows up by them."""
+    """Write the WHERE clause; without `by_index` SQLite tests conditions row by row, and uses no index for them."""
     level, conditions = query.level, query.conditions
     clauses: list[str] = []
     parameters: list[Any] = []
     for condition in conditions:
-        # Most studies have one of few modalities: a bad way to find one if there is any other.
+        # Most studies have one of few modalities: the index on them is used only if there is no other.
         able = by_index and (condition.field not in IN_STUDY or len(conditions) == 1)
         clause, values = _condition(level, condition, "" if able else "+")
         clauses.append(clause)
@@ -44,7 +44,7 @@ def where_clause(query: Query, *, by_index: bool = True) -> tuple[str, list[Any]
 
 
 def _condition(level: Level, condition: Condition, plus: str) -> tuple[str, list[Any]]:
-    """Write a condition on the rows of a level; `plus` before its column keeps SQLite from using an index on that."""
+    """Write a condition on the rows of a level; `plus` before its column keeps SQLite from using that index."""
     if isinstance(condition, Either):
         clauses, values = zip(*(_condition(level, each, plus) for each in condition.conditions), strict=True)
         return f"({' OR '.join(clauses)})", [value for each in values for value in each]
@@ -89,7 +89,7 @@ def _studies_with(condition: Condition) -> tuple[str, list[Any]]:
 
 
 def _within(condition: Moment, prefix: str) -> tuple[str, list[Any]]:
-    """Write the test of a date and time; the bounds of the date alone come first, which an index finds."""
+    """Write the test of a date and time; the bounds of the date alone come first, for which there is an index."""
     date, time = f'{prefix}"{condition.field}"', f'{prefix}"{condition.time}"'
     clauses, values = [f"{date} IS NOT NULL"], []
     for end, compare in ((condition.low, ">"), (condition.high, "<")):
@@ -100,7 +100,7 @@ def _within(condition: Moment, prefix: str) -> tuple[str, list[Any]]:
 
 
 def _any(condition: Condition) -> bool:
-    """Tell whether any value will do, which the column of the sort key tells too."""
+    """Tell whether a condition accepts any value, so that the column of the sort key is enough to test it."""
     return isinstance(condition, Like) and bool(condition.pattern) and not condition.pattern.strip("*")
 
 
@@ -123,7 +123,7 @@ def _test(column: str, condition: Condition) -> tuple[str, list[Any]]:
         return _like(column, word_key(clean(condition.pattern)))
     if isinstance(condition, Like):
         return _like(column, search_key(clean(condition.pattern)))
-    raise TypeError(f"{condition} is no condition on one column")
+    raise TypeError(f"{condition} is not a condition on one column")
 
 
 def _like(column: str, pattern: str) -> tuple[str, list[Any]]:
@@ -146,7 +146,7 @@ def _like(column: str, pattern: str) -> tuple[str, list[Any]]:
 
 
 def _after(prefix: str) -> str | None:
-    """Give the least text above all that begin with a prefix, None if there is none."""
+    """Return the least text above all that begin with a prefix, None if there is none."""
     head = prefix.rstrip("\U0010ffff")
     if not head:
         return None

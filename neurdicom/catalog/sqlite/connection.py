@@ -1,4 +1,4 @@
-"""Threads with connections of their own: one that writes, a few that read. The event loop never waits on SQLite."""
+"""Connections to SQLite in threads of their own, one writer and a few readers: the event loop never waits for them."""
 
 import asyncio
 import logging
@@ -17,16 +17,16 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: Instances from which on it matters how SQLite finds them.
+#: Least number of instances for which SQLite's planner needs statistics.
 _ANALYZE_FROM = 1000
 _BUSY_SECONDS = 30.0
 _CACHE_KIB = {"writer": 32_000, "reader": 8_000}
-#: Pages in the WAL at which it is copied into the file; large, so that a page changed often is copied once.
+#: Pages in the WAL at which it is copied into the file; large, so that a page that changes often is copied once.
 _CHECKPOINT_PAGES = 8_000
 
 
 def connect(path: Path, role: str) -> sqlite3.Connection:
-    """Open a connection whose transactions are begun and ended by hand."""
+    """Open a connection whose transactions the caller begins and ends."""
     db = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
     )
@@ -43,7 +43,7 @@ def connect(path: Path, role: str) -> sqlite3.Connection:
 class Connections:
     """The writer and the readers of one catalog file.
 
-    A verb runs in one transaction: a reader sees one snapshot, the writer's either commits durably or leaves nothing.
+    A verb runs in one transaction: a reader sees one snapshot, a write commits durably or not at all.
     """
 
     def __init__(self, path: Path, readers: int = 4) -> None:
@@ -77,7 +77,7 @@ class Connections:
             raise Unavailable(f"the catalog {self._path} can't be opened: {error}") from error
 
     async def close(self) -> None:
-        """Finish what is under way, then close. Idempotent."""
+        """Finish running verbs, then close. Idempotent."""
         threads = (self._read_threads, self._write_thread)
         self._read_threads = self._write_thread = None
         for executor in threads:
@@ -102,7 +102,7 @@ class Connections:
     async def write(self, work: Callable[[sqlite3.Connection], T], finished: Callable[[T], None] = lambda _: None) -> T:
         """Run a function in the writer thread, in one durable transaction.
 
-        `finished` is called there with its result after the commit, also when the caller was cancelled meanwhile.
+        `finished` is called in that thread with its result after the commit, even if the caller was cancelled.
         """
         if self._write_thread is None:
             raise Unavailable("the catalog is not open")
@@ -123,7 +123,7 @@ class Connections:
             self._idle.put((generation, db))
 
     def _reader(self) -> tuple[int, sqlite3.Connection]:
-        """Give an idle reader that knows the latest statistics, or a new one."""
+        """Return an idle reader that has the latest statistics, or a new one."""
         while not self._idle.empty():
             try:
                 generation, db = self._idle.get_nowait()
@@ -159,7 +159,7 @@ class Connections:
         return result
 
     def _analyze(self, db: sqlite3.Connection) -> None:
-        """Tell SQLite's planner what is in the catalog, each time that has doubled."""
+        """Update the statistics of SQLite's planner each time the number of instances has doubled."""
         count = db.execute("SELECT count FROM total WHERE level = 'instance'").fetchone()[0]
         if count < 2 * self._analyzed:
             return
@@ -168,13 +168,13 @@ class Connections:
             db.execute("PRAGMA analysis_limit = 400")
             db.execute("ANALYZE")
         except sqlite3.OperationalError as error:  # the write itself is done
-            log.warning("the catalog %s could not be analyzed: %s", self._path, error)
+            log.warning("the statistics of the catalog %s could not be updated: %s", self._path, error)
         with self._lock:  # readers see it when they connect again
             self._generation += 1
 
 
 def _check(result: T) -> T:
-    """Let no cursor out: its statement would be reset by whoever lets go of it, while this thread runs it again."""
+    """Refuse a cursor as a result: its finalizer would reset the statement while this thread runs it again."""
     if isinstance(result, sqlite3.Cursor):
-        raise TypeError("the work of a transaction gave a cursor")
+        raise TypeError("the work of a transaction returned a cursor; fetch its rows")
     return result

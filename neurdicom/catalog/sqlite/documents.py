@@ -1,8 +1,7 @@
 """The document port in SQLite.
 
-`document` has the documents by kind and key. `termed` numbers those that are indexed, in the order in which they were
-first put; `term` has a row for each term, so that the numbers of all that meet a condition are a range of its primary
-key.
+`document` has the documents by kind and key. `termed` numbers the indexed ones in the order of creation; `term` has a
+row for each term, so that the numbers of all that meet a condition are a range of its primary key.
 """
 
 import sqlite3
@@ -65,7 +64,7 @@ def _put(db: sqlite3.Connection, kind: str, documents: Mapping[str, Mapping[str,
 
 
 def _write(db: sqlite3.Connection, kind: str, key: str, document: Mapping[str, Any]) -> None:
-    """Store in place of any earlier one, and leave its terms alone."""
+    """Store a document, replacing an earlier one but not its terms."""
     db.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, key, to_json(dict(document)).decode()))
 
 
@@ -124,13 +123,13 @@ def _query(db: sqlite3.Connection, kind: str, query: DocumentQuery) -> DocumentP
     return query.page(items, total)
 
 
-#: Joins that have SQLite look up the documents of numbers, and never walk all documents in search of numbers.
+#: Joins that make SQLite look up the documents of numbers, and not search all documents for numbers.
 _TO_TERMED = "CROSS JOIN termed ON termed.number = chosen.number"
 _TO_DOCUMENT = f"{_TO_TERMED} CROSS JOIN document ON document.kind = termed.kind AND document.key = termed.key"
 
 
 def _page_of_numbers(numbers: str, by: str, order: str) -> str:
-    """Write the query for a page of indexed documents, of which only those in the page are looked up."""
+    """Write the query for a page of indexed documents; only those on the page are looked up."""
     column = "chosen.number" if by == "creation" else "termed.key"
     tables = f"({numbers}) AS chosen" if by == "creation" else f"({numbers}) AS chosen {_TO_TERMED}"
     page = f"SELECT chosen.number FROM {tables} ORDER BY {column} {order} LIMIT ? OFFSET ?"
@@ -156,7 +155,7 @@ def _rows(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
 
 
 def _numbers(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
-    """Write a query for the numbers of the indexed documents that are meant."""
+    """Write the query for the numbers of the indexed documents that meet a query."""
     chosen, arguments = _numbers_by_terms(kind, query.conditions)
     if not query.equal and query.after is None:
         return chosen, arguments
@@ -167,8 +166,8 @@ def _numbers(kind: str, query: DocumentQuery) -> tuple[str, list[Any]]:
 def _numbers_by_terms(kind: str, conditions: Sequence[TermCondition]) -> tuple[str, list[Any]]:
     if not conditions:
         return "SELECT number FROM termed WHERE kind = ?", [kind]
-    # The first is a range of the primary key, and the others are looked up for each number in it: best one that is
-    # narrow.
+    # The first condition is a range of the primary key, and the others are tested for each number in it: a narrow one
+    # is best.
     ranges = sorted((term_range(kind, condition) for condition in conditions), key=lambda each: not each.exact)
     parts, arguments = [], []
     for place, each in enumerate(ranges):

@@ -1,4 +1,4 @@
-"""Headers with the edits that apply to them, in one look at the catalog."""
+"""Headers and locations of instances, with the edits that apply to them, from one snapshot."""
 
 import sqlite3
 import zlib
@@ -14,7 +14,7 @@ from neurdicom.dicom.query.attributes import Level
 
 
 def _tables(level: Level) -> str:
-    """List the tables in the order in which SQLite is to go through them: from the entity down, then up from it."""
+    """Join the tables in the order in which SQLite should visit them: from the entity down, then up from it."""
     tables, below = str(level), level
     while below.child is not None:
         tables += f" CROSS JOIN {below.child} ON {below.child}.parent = {below}.pk"
@@ -26,7 +26,26 @@ _TABLES = {level: _tables(level) for level in Level}
 
 
 def described(db: sqlite3.Connection, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
-    """See `Catalog.described`."""
+    """List headers and edits of the instances below an entity, for `Catalog.described`.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection, in a transaction.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+    after : str
+        Id of the last instance of the previous part; empty for the first part.
+    budget : int
+        Bytes of headers; the part ends with the header that reaches them.
+
+    Returns
+    -------
+    list of DescribedInstance
+        Empty after the last part.
+    """
     found: list[tuple[list[str], bytes]] = []
     size = 0
     rows = db.execute(
@@ -46,7 +65,22 @@ def described(db: sqlite3.Connection, level: Level, entity: str, after: str, bud
 
 
 def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-    """See `Catalog.samples`."""
+    """Look up the earliest instance of each entity, for `Catalog.samples`.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection, in a transaction.
+    level : Level
+        Level of the entities.
+    entities : sequence of str
+        Ids of the entities.
+
+    Returns
+    -------
+    dict of str to DescribedInstance
+        By the entity's id; unknown entities are left out.
+    """
     source = "pk" if level is Level.INSTANCE else "source"
     rows = db.execute(
         f"SELECT page.value, header.data, patient.id, study.id, series.id, instance.id FROM json_each(?) AS page"
@@ -61,7 +95,22 @@ def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> di
 
 
 def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
-    """See `Catalog.locate_all`."""
+    """List the locations and edits of all instances below an entity, for `Catalog.locate_all`.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection, in a transaction.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+
+    Returns
+    -------
+    list of Located
+        By instance id.
+    """
     rows = db.execute(
         "SELECT blob_key, size, sha256, layout, patient.id, study.id, series.id, instance.id"
         f" FROM {_TABLES[level]} WHERE {level}.id = ? ORDER BY +instance.id",
@@ -77,7 +126,22 @@ def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
 
 
 def headers(db: sqlite3.Connection, level: Level, entity: str) -> list[bytes]:
-    """See `Catalog.headers`."""
+    """List the stored headers of all instances below an entity, for `Catalog.headers`.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection, in a transaction.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+
+    Returns
+    -------
+    list of bytes
+        DICOM JSON, edits not applied, by instance id.
+    """
     rows = db.execute(
         f"SELECT data FROM {_TABLES[level]} CROSS JOIN header ON header.pk = instance.pk"
         f" WHERE {level}.id = ? ORDER BY +instance.id",

@@ -1,8 +1,8 @@
 """The tables and their indexes, generated from `dicom.query.attributes`.
 
-Each level is a table: `parent` is the row above, `source` the earliest instance below (its row), `attributes` the
+Each level is a table: `parent` is the row above, `source` the row of the earliest instance below, `attributes` the
 effective values as JSON. A filterable attribute has a column with its sort key (text folded) and an index; those
-that can be found by several keys (names, lists) have rows in `<level>_key` besides.
+with several search keys (names, lists) have rows in `<level>_key` too.
 """
 
 import sqlite3
@@ -64,13 +64,13 @@ def _create_level(level: Level) -> list[str]:
 
 
 def _create_index(level: Level, field: str) -> str:
-    # With its parent in the index, a series' modality tells the study without a look at the row.
+    # With the parent in the index, studies are found by the modality of their series without reading the rows.
     more = ", parent" if field == "modality" else ""
     return f'CREATE INDEX "{level}_{field}" ON {level} ("{field}"{more})'
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Create the schema, or bring an earlier one up to date. Raises `Unavailable` for one of a later version."""
+    """Create the schema, or update an earlier one. Raises `Unavailable` for one of a later version."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise Unavailable(
@@ -95,7 +95,7 @@ def prepare(db: sqlite3.Connection) -> None:
 
 
 def _add_attributes(db: sqlite3.Connection, level: Level, *, rewrite: bool) -> None:
-    """Index attributes that became filterable after the file was made, or all of them."""
+    """Index attributes that became filterable after the file was created, or all of them."""
     present = {row[1] for row in db.execute(f"PRAGMA table_info({level})")}
     new = [attribute for attribute in indexed(level) if attribute.field not in present]
     if not new and not rewrite:
@@ -110,7 +110,19 @@ def _add_attributes(db: sqlite3.Connection, level: Level, *, rewrite: bool) -> N
 
 
 def write_index(db: sqlite3.Connection, level: Level, pk: int, attributes: Mapping[str, Value]) -> None:
-    """Write the sort keys and the search keys of one row anew."""
+    """Rewrite the sort keys and the search keys of a row.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        The writer's connection.
+    level : Level
+        Level of the entity.
+    pk : int
+        Its row.
+    attributes : Mapping[str, Value]
+        Effective values of its attributes.
+    """
     columns = ", ".join(f'"{attribute.field}" = ?' for attribute in indexed(level))
     db.execute(f"UPDATE {level} SET {columns} WHERE pk = ?", (*sort_values(level, attributes), pk))
     if has_keys(level):
@@ -120,12 +132,24 @@ def write_index(db: sqlite3.Connection, level: Level, pk: int, attributes: Mappi
 
 @cache
 def has_keys(level: Level) -> bool:
-    """Tell whether the level has a table of search keys."""
+    """Tell whether a level has a table of search keys."""
     return any(has_many_keys(attribute) for attribute in indexed(level))
 
 
 def add_keys(db: sqlite3.Connection, level: Level, pk: int, attributes: Mapping[str, Value]) -> None:
-    """Add the search keys of a new row."""
+    """Add the search keys of a new row.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        The writer's connection.
+    level : Level
+        Level of the entity.
+    pk : int
+        Its row.
+    attributes : Mapping[str, Value]
+        Effective values of its attributes.
+    """
     rows = [(field, key, pk) for field, key in many_keys(level, attributes)]
     if rows:
         db.executemany(f"INSERT OR IGNORE INTO {level}_key VALUES (?, ?, ?)", rows)

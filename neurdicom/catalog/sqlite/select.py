@@ -1,4 +1,4 @@
-"""From a `Query` to SQL, and from rows to entities."""
+"""Translation of a `Query` to SQL, and of rows to entities."""
 
 import math
 import sqlite3
@@ -30,7 +30,22 @@ JOINS = {
 
 
 def get(db: sqlite3.Connection, level: Level, entity: str) -> Entity | None:
-    """Give one entity by id."""
+    """Look up an entity by id, for `Catalog.get`.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection, in a transaction.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+
+    Returns
+    -------
+    Entity or None
+        None if it is unknown.
+    """
     row = db.execute(f"SELECT {_COLUMNS[level]} FROM {level}{JOINS[level]} WHERE {level}.id = ?", (entity,))
     found = row.fetchone()
     return _entity(level, found) if found else None
@@ -42,15 +57,15 @@ def find(db: sqlite3.Connection, query: Query) -> Page:
     level = query.level
     everything = int(db.execute("SELECT count FROM total WHERE level = ?", (level,)).fetchone()[0])
     end = everything if query.limit is None else min(everything, query.offset + query.limit)
-    # So many matches are a large part of all, for this page.
+    # From so many matches on, following the order finds this page earlier.
     many = math.isqrt(end * everything) + 1
     if query.after is None and not query.conditions:
         total: int | None = everything
     else:
         total = _count(db, query) if query.counted else None
     if total is not None:
-        # Of a large part of all, in order: follow the order and skip what does not match, which finds a page early.
-        # Of a small part: find it by its conditions and sort it.
+        # Where many match: follow the order and skip what does not match, which finds a page early.
+        # Where few match: find them by their conditions and sort them.
         follow = query.limit is not None and total >= many
         pks = _page(db, query, end, follow=follow) if query.offset < min(total, end) else []
     elif query.limit is None or query.sort:
@@ -68,7 +83,7 @@ def _count(db: sqlite3.Connection, query: Query) -> int:
 
 
 def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
-    """Find all rows that meet the conditions, by id; None if they are many."""
+    """Find all rows that meet the conditions, by id; return None if there are `many` or more."""
     where, parameters = where_clause(query)
     rows = db.execute(
         f"SELECT {query.level}.id, {query.level}.pk FROM {query.level}{where} LIMIT ?", (*parameters, many)
@@ -116,7 +131,7 @@ def _entity(level: Level, row: tuple[Any, ...]) -> Entity:
 
 
 def sop_classes(db: sqlite3.Connection, studies: Sequence[str]) -> dict[str, list[str]]:
-    """List the SOP classes in some studies."""
+    """List the SOP Class UIDs of each study, sorted."""
     rows = db.execute(
         "SELECT DISTINCT study.id, instance.sop_class_uid FROM json_each(?) AS page"
         " CROSS JOIN study ON study.id = page.value CROSS JOIN series ON series.parent = study.pk"
@@ -130,7 +145,7 @@ def sop_classes(db: sqlite3.Connection, studies: Sequence[str]) -> dict[str, lis
 
 
 def _in_order(level: Level, sort: tuple[tuple[str, bool], ...], *, follow: bool) -> tuple[str, str]:
-    """Write the FROM and ORDER BY terms; with `follow` the table that the order begins with is the outer loop."""
+    """Write the FROM and ORDER BY terms; with `follow` the table of the first sort field is the outer loop."""
     terms, highest, first = [], level, level
     for field, descending in sort:
         owner = owner_of(field) if field in BY_FIELD else level

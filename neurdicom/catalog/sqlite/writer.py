@@ -1,7 +1,7 @@
 """Storing, editing and deleting: the work of one write transaction.
 
-Storing only adds to counts, since a new instance is always the latest and so never the source of an entity that is
-there. Taking one away (a replacement, a deletion) brings the entities above in step by `_refresh`, bottom up.
+Storing only adds to counts, since a new instance is always the latest and so never the source of an existing entity.
+Removing one (by a replacement or a deletion) updates the entities above by `_refresh`, bottom up.
 """
 
 import sqlite3
@@ -23,7 +23,7 @@ _CHOSEN = "IN (SELECT value FROM json_each(?))"
 
 
 class Writer:
-    """The work of one transaction on a connection."""
+    """Writer of one transaction on a connection."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -50,7 +50,7 @@ class Writer:
             self._insert_instance(pk, new)
             return StoreOutcome("stored")
         old, parent, sha256, key = known
-        same_file = key == new.blob.key  # told of again, as by a reindex
+        same_file = key == new.blob.key  # stored again, as by a reindex
         if sha256 == new.blob.sha256:
             unused = None if same_file else new.blob.key
             self._add_garbage([unused] if unused else [])
@@ -73,14 +73,14 @@ class Writer:
         add_keys(self._db, Level.INSTANCE, pk, attributes)
         packed = zlib.compress(new.header, _COMPRESSION), zlib.compress(claims.to_document(), _COMPRESSION)
         self._db.execute("INSERT INTO header VALUES (?, ?, ?)", (pk, *packed))
-        # A reindex may find a blob again that was to be deleted: it is in use now.
+        # A reindex may store a blob again that was garbage: it is in use now.
         self._db.execute("DELETE FROM garbage WHERE key = ?", (blob.key,))
         self._totals[Level.INSTANCE] += 1
         for level, row in zip((Level.SERIES, Level.STUDY, Level.PATIENT), chain, strict=True):
             self._images[level, row] += 1
 
     def _chain(self, claims: EntityClaims, source: int) -> tuple[int, int, int]:
-        """Find the rows of the series, study and patient that an instance falls in, made where they are new."""
+        """Find the rows of the series, study and patient of an instance; insert those that are new."""
         entity = claims.ids[Level.SERIES]
         chain = self._chains.get(entity)
         if chain is None:
@@ -93,7 +93,7 @@ class Writer:
         return chain
 
     def _ensure(self, level: Level, claims: EntityClaims, source: int) -> int:
-        """Find the row of the entity that an instance claims, made from its attributes if it is new."""
+        """Find the row of the entity that an instance claims; insert it, from the claimed attributes, if it is new."""
         entity = claims.ids[level]
         row = self._db.execute(f"SELECT pk FROM {level} WHERE id = ?", (entity,)).fetchone()
         if row is not None:
@@ -132,7 +132,7 @@ class Writer:
         self._set_modalities(study, found - {None, ""})
 
     def _write_counts(self) -> None:
-        """Add what was counted to the rows."""
+        """Add the collected counts to the rows."""
         for (level, pk), count in self._images.items():
             self._db.execute(f"UPDATE {level} SET images_count = images_count + ? WHERE pk = ?", (count, pk))
         for (level, pk), count in self._children.items():
@@ -144,12 +144,13 @@ class Writer:
         self._children.clear()
         self._totals.clear()
 
-    # -- keeping in step -------------------------------------------------------------------------------------
+    # -- updating entities above -----------------------------------------------------------------------------
 
     def _refresh(self, level: Level, pk: int) -> None:
-        """Bring an entity, and those above it, in step with the instances that are left below it.
+        """Update an entity, and those above it, to the instances that are left below it; delete it if there are none.
 
-        A level is done before the next: an entity that loses one child and gains another is never seen empty.
+        All entities of a level are updated before the next level, so that an entity that loses one child and gains
+        another is never found empty.
         """
         self._write_counts()
         self._chains.clear()
@@ -159,7 +160,7 @@ class Writer:
         self._write_counts()
 
     def _refresh_one(self, level: Level, pk: int) -> set[int]:
-        """Bring one entity in step; answers the rows above that this may have changed."""
+        """Update one entity; return the rows above that this may affect."""
         below = "min(pk), count(*), count(*)" if level is Level.SERIES else "min(source), count(*), sum(images_count)"
         source, children, images = self._db.execute(
             f"SELECT {below} FROM {level.child} WHERE parent = ?", (pk,)
@@ -184,7 +185,7 @@ class Writer:
         return {row[0] for row in self._db.execute(f"SELECT parent FROM {level} WHERE pk = ?", (pk,))}
 
     def _show_source(self, level: Level, pk: int, source: int) -> None:
-        """Take the attributes and the parent that the instance `source` claims, if it is not the source already."""
+        """Set the attributes and the parent that the instance `source` claims, if it is not the source already."""
         entity, earlier = self._db.execute(f"SELECT id, source FROM {level} WHERE pk = ?", (pk,)).fetchone()
         if source == earlier:
             return
@@ -203,7 +204,7 @@ class Writer:
     # -- deleting --------------------------------------------------------------------------------------------
 
     def delete(self, level: Level, entity: str) -> list[str] | None:
-        """Delete an entity, what is below it, and the parents left empty; the keys of the blobs that go."""
+        """Delete an entity, all below it, and parents left empty; return the keys of the blobs that became garbage."""
         row = self._db.execute(f"SELECT pk FROM {level} WHERE id = ?", (entity,)).fetchone()
         if row is None:
             return None
@@ -240,7 +241,7 @@ class Writer:
         self._db.executemany("INSERT OR IGNORE INTO garbage VALUES (?)", ((key,) for key in keys))
 
     def forget_garbage(self, keys: Iterable[str]) -> None:
-        """Take the keys of deleted blobs off the list."""
+        """Remove the keys of deleted blobs from the garbage."""
         self._db.executemany("DELETE FROM garbage WHERE key = ?", ((key,) for key in keys))
 
     def clear(self) -> None:
@@ -255,7 +256,26 @@ class Writer:
     # -- editing ---------------------------------------------------------------------------------------------
 
     def edit(self, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-        """Keep changed values, and show them."""
+        """Store edits of an entity and apply them, for `Catalog.edit`.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+        changes : Mapping[str, Value]
+            Field name to new value, None to empty the attribute.
+        user : str
+            Name of the user who makes the edit.
+        time : str
+            Time of the edit, ISO 8601 in UTC.
+
+        Returns
+        -------
+        bool
+            False if the entity is unknown.
+        """
         row = self._db.execute(f"SELECT pk, attributes FROM {level} WHERE id = ?", (entity,)).fetchone()
         if row is None:
             return False
@@ -272,7 +292,17 @@ class Writer:
 
 
 def edits_of(db: sqlite3.Connection, level: Level, entity: str) -> list[Edit]:
-    """Give the edits of one entity, by field."""
+    """Look up the edits of an entity, in the order of fields.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entity.
+    entity : str
+        Id of the entity.
+    """
     rows = db.execute(
         "SELECT field, value, user, time FROM edit WHERE level = ? AND entity = ? ORDER BY field", (level, entity)
     )
