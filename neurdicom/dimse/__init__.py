@@ -1,5 +1,5 @@
-"""DIMSE: the protocol runs in processes of its own, the data stays with the server.
+"""DIMSE services (PS3.7): the protocol runs in processes of its own, which the server owns.
 
-Owns associations in both directions, the processes, and what passes between them and the server. May import from
-`nodes` and below. Within, `scp` may use `scu`, and both may use `ul` and `ipc`, which know nothing of them.
+Owns associations in both directions, the processes, and their communication with the server. May import from
+`nodes` and below. Within, `scp` may import `scu`, and both may import `ul` and `ipc`, which import neither.
 """

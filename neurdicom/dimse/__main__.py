@@ -1,4 +1,4 @@
-"""A DIMSE process: waits, small, for the first connection or operation, and loads the protocol then."""
+"""Main program of a DIMSE process, which loads the protocol at its first connection or operation."""
 
 import logging
 import os
@@ -19,30 +19,30 @@ from neurdicom.workers.limits import die_with_parent
 
 log = logging.getLogger("neurdicom.dimse")
 
-#: What pydicom would load at its import and no DIMSE process uses, since it never touches a pixel: 30 MB.
+#: Packages that pydicom would import (30 MB), and that no DIMSE process needs, since it never reads pixels.
 _NOT_NEEDED = ("numpy", "PIL", "gdcm", "pylibjpeg", "requests")
 
 _HANDOVER_BYTES = 4096
 
-#: Operations with remote nodes that the server may ask for.
+#: Operations with remote nodes that the server may request.
 VERBS = ("echo", "find", "send", "get", "move", "report")
 
 
 class Entity(Protocol):
-    """The application entity as a process without the protocol knows it; see `neurdicom.dimse.entity`."""
+    """Interface of the application entity, for a process that has not loaded the protocol; see `dimse.entity`."""
 
     def accept(self, sock: socket.socket, arrival: dict[str, Any]) -> None:
         """Serve a connection that the server accepted."""
 
     def perform(self, verb: str, operation: ServerOperation) -> Any:
-        """Do what the server asked for."""
+        """Run an operation that the server requested."""
 
     def close(self, grace: float) -> None:
-        """End the associations; what is under way gets `grace` seconds."""
+        """End the associations; running operations get `grace` seconds."""
 
 
 def load_entity(link: Link, settings: ProcessSettings) -> Entity:
-    """Load the whole protocol."""
+    """Load the protocol and make the application entity."""
     from neurdicom.dimse.entity import ApplicationEntity
 
     return ApplicationEntity(link, settings)
@@ -54,10 +54,11 @@ class DimseWorker:
     Parameters
     ----------
     handover : socket
-        Where accepted connections come from.
+        The socket on which the server hands over accepted connections.
     link : Link
         The connection to the server.
     settings : ProcessSettings
+        The settings of the process.
     """
 
     def __init__(self, handover: socket.socket, link: Link, settings: ProcessSettings) -> None:
@@ -73,7 +74,7 @@ class DimseWorker:
 
     @property
     def _entity(self) -> Entity:
-        """The protocol, loaded when it is first needed."""
+        """The application entity, loaded when it is first needed."""
         with self._loading:
             if self._loaded is None:
                 self._loaded = load_entity(self._link, self._settings)
@@ -83,7 +84,7 @@ class DimseWorker:
         return self._entity.perform(verb, operation)
 
     def run(self) -> None:
-        """Serve until the server closes the hand-over; then let associations end."""
+        """Serve until the server closes the hand-over socket; then let associations end."""
         threading.Thread(target=self._listen, name="link", daemon=True).start()
         while True:
             text, descriptors, _, _ = socket.recv_fds(self._handover, _HANDOVER_BYTES, 1)
@@ -98,7 +99,7 @@ class DimseWorker:
 
     def _listen(self) -> None:
         self._link.run()
-        os._exit(0)  # the server is gone, and what is under way can't be stored any more
+        os._exit(0)  # the server has ended, and arriving instances can't be stored any more
 
     def _end(self, operation: ServerOperation) -> None:
         self._grace = operation.arguments["grace"]
@@ -106,10 +107,10 @@ class DimseWorker:
 
 
 def main() -> None:
-    """Run until the server ends; its arguments are two descriptors and the server's process id."""
+    """Run the process until the server ends; its arguments are two descriptors and the server's process id."""
     handover, connection, parent = map(int, sys.argv[1:])
     die_with_parent(parent)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # those of a terminal go to all; the server says when
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a terminal signals all; the server ends us
         signal.signal(number, signal.SIG_IGN)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # three for each association

@@ -1,4 +1,4 @@
-"""The application entity of a DIMSE process: an SCP and an SCU. Importing this loads the whole protocol."""
+"""The application entity of a DIMSE process: an SCP and an SCU. Importing this module loads the whole protocol."""
 
 import socket
 from pathlib import Path
@@ -16,13 +16,14 @@ from neurdicom.dimse.ul.tls import acceptor_context, requestor_context
 
 
 class ApplicationEntity:
-    """The SCP and the SCU of a DIMSE process, wired.
+    """The SCP and the SCU of a DIMSE process, with their dependencies.
 
     Parameters
     ----------
     link : Link
-        The way to the server.
+        The connection to the server.
     settings : ProcessSettings
+        The settings of the process.
     """
 
     def __init__(self, link: Link, settings: ProcessSettings) -> None:
@@ -49,9 +50,9 @@ class ApplicationEntity:
         self._acceptor.take(sock, arrival["number"], arrival["remote"], arrival["local"])
 
     def perform(self, verb: str, operation: ServerOperation) -> Any:
-        """Do what the server asked for; `verb` is one of `neurdicom.dimse.__main__.VERBS`."""
+        """Run an operation that the server requested; `verb` is one of `neurdicom.dimse.__main__.VERBS`."""
         return self._operators[verb](operation)
 
     def close(self, grace: float) -> None:
-        """End the associations; what is under way gets `grace` seconds."""
+        """End the associations; running operations get `grace` seconds."""
         self._acceptor.close(grace)

@@ -1,4 +1,4 @@
-"""Identifiers of queries and retrievals (PS3.4 C.4): their bytes, their levels, and what the models demand of them."""
+"""Identifiers of queries and retrievals (PS3.4 C.4): their encoding, level and keys, and the rules of the models."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _KEYWORDS = {
     Level.INSTANCE: "SOPInstanceUID",
 }
 
-#: What an identifier tells of itself, and is no key.
+#: Attributes that describe an identifier, and are not keys.
 _NO_KEYS = (LEVEL_KEY, "00080053", CHARSET_KEY, "00080201")
 
 _ROOT = "1.2.840.10008.5.1.4.1.2"
@@ -46,7 +46,7 @@ _PATIENT_ROOT, _STUDY_ROOT, _PATIENT_STUDY_ONLY = f"{_ROOT}.1", f"{_ROOT}.2", f"
 
 @dataclass(frozen=True, slots=True)
 class InformationModel:
-    """One SOP class of the Query/Retrieve service: an information model and what is done with it."""
+    """An information model of the Query/Retrieve service (PS3.4 C.6): its levels, and the UIDs of its SOP classes."""
 
     name: str
     find: str
@@ -68,7 +68,7 @@ _BY_SOP_CLASS = {uid: model for model in MODELS for uid in (model.find, model.mo
 
 
 def model_of(sop_class: str) -> InformationModel:
-    """The information model of a SOP class."""
+    """Look up the information model of a SOP class."""
     return _BY_SOP_CLASS[sop_class]
 
 
@@ -76,43 +76,70 @@ def decode_identifier(data: bytes, transfer_syntax: str) -> dict[str, Any]:
     """Read an identifier into the DICOM JSON model. Raises `Malformed`."""
     order = ">" if transfer_syntax == BIG_ENDIAN else "<"
     scanned = Scanner(data, explicit=transfer_syntax != IMPLICIT, order=order).scan(0)
-    dataset: dict[str, Any] = orjson.loads(orjson.dumps(scanned))  # the items of sequences are written out in it
+    dataset: dict[str, Any] = orjson.loads(orjson.dumps(scanned))  # the items of its sequences are fragments of JSON
     return dataset
 
 
 def encode_identifier(dataset: Mapping[str, Any], transfer_syntax: str) -> bytes:
-    """Write an identifier. Raises `Invalid`."""
+    """Encode an identifier of the DICOM JSON model. Raises `Invalid`."""
     return encode_dataset(dataset, explicit=not UID(transfer_syntax).is_implicit_VR)
 
 
 def character_terms(dataset: Mapping[str, Any]) -> list[str]:
-    """The values of SpecificCharacterSet."""
+    """List the values of SpecificCharacterSet."""
     return [str(term or "") for term in dataset.get(CHARSET_KEY, {}).get("Value") or ()]
 
 
 def level_of(dataset: Mapping[str, Any], model: InformationModel) -> Level:
-    """The level that is asked for. Raises `DoesNotMatch`."""
+    """Read the Query/Retrieve Level. Raises `DoesNotMatch` if the information model does not have it."""
     name = " ".join(str(value) for value in dataset.get(LEVEL_KEY, {}).get("Value") or () if value)
     expected = ", ".join(LEVEL_NAMES[level] for level in model.levels)
     if not name:
-        raise DoesNotMatch(f"Query/Retrieve Level is missing: {expected}", field="QueryRetrieveLevel")
+        raise DoesNotMatch(f"Query/Retrieve Level is missing; expected: {expected}", field="QueryRetrieveLevel")
     level = LEVELS.get(name.upper())
     if level not in model.levels:
-        raise DoesNotMatch(f"Query/Retrieve Level {name:.16} is none of {expected}", field="QueryRetrieveLevel")
+        raise DoesNotMatch(f"Query/Retrieve Level {name:.16}; expected: {expected}", field="QueryRetrieveLevel")
     assert level is not None
     return level
 
 
 def keys_of(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> dict[str, Any]:
-    """The matching and return keys of an identifier; the unique keys are returned, whether asked for or not."""
+    """Select the matching and return keys of an identifier, and add the unique keys, which are always returned.
+
+    Parameters
+    ----------
+    dataset : Mapping[str, Any]
+        The identifier in the DICOM JSON model.
+    model : InformationModel
+        Its information model.
+    level : Level
+        Its Query/Retrieve Level.
+
+    Returns
+    -------
+    dict[str, Any]
+        Tag to element; an added key is an empty element.
+    """
     unique: dict[str, Any] = {UNIQUE_KEYS[one]: {} for one in model.levels[: model.levels.index(level) + 1]}
     return unique | {tag: element for tag, element in dataset.items() if tag not in _NO_KEYS}
 
 
 def check_hierarchy(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> None:
-    """Refuse a relational query: the unique key of each level above has one value (PS3.4 C.4.1.2.1).
+    """Check that a query is hierarchical: the unique key of each level above has one value (PS3.4 C.4.1.2.1).
 
-    Raises `DoesNotMatch`.
+    Parameters
+    ----------
+    dataset : Mapping[str, Any]
+        The identifier in the DICOM JSON model.
+    model : InformationModel
+        Its information model.
+    level : Level
+        Its Query/Retrieve Level.
+
+    Raises
+    ------
+    DoesNotMatch
+        A unique key is missing, or has several values or a wildcard.
     """
     for above in model.levels[: model.levels.index(level)]:
         _single(dataset, above)
@@ -128,7 +155,7 @@ def _single(dataset: Mapping[str, Any], level: Level) -> str:
 
 
 def _has_wildcard(level: Level, values: Iterable[str]) -> bool:
-    """Whether a UID has one; in a Patient ID they are characters."""
+    """Tell whether a UID has a wildcard; in a Patient ID `*` and `?` are ordinary characters."""
     return level is not Level.PATIENT and any("*" in value or "?" in value for value in values)
 
 
@@ -137,9 +164,26 @@ def _values(dataset: Mapping[str, Any], level: Level) -> list[str]:
 
 
 def unique_keys(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> dict[Level, list[str]]:
-    """The unique keys of a retrieval: one value for each level above, a list at its own (PS3.4 C.4.2.2.1).
+    """Read the unique keys of a retrieval (PS3.4 C.4.2.2.1).
 
-    Raises `DoesNotMatch`.
+    Parameters
+    ----------
+    dataset : Mapping[str, Any]
+        The identifier in the DICOM JSON model.
+    model : InformationModel
+        Its information model.
+    level : Level
+        Its Query/Retrieve Level.
+
+    Returns
+    -------
+    dict[Level, list[str]]
+        One value for each level above, one or more for `level`.
+
+    Raises
+    ------
+    DoesNotMatch
+        A unique key is missing or has a wildcard, or one above has several values.
     """
     keys = {above: [_single(dataset, above)] for above in model.levels[: model.levels.index(level)]}
     values = _values(dataset, level)

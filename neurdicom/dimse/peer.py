@@ -1,4 +1,4 @@
-"""Remote nodes that speak DIMSE, by way of the DIMSE processes."""
+"""Operations with remote nodes over DIMSE, run in the DIMSE processes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -20,15 +20,16 @@ from neurdicom.nodes.transfer import TransferService
 
 
 class DimsePeer(Peer, Reporter):
-    """The peer of the nodes that speak DIMSE: SCU, and SCP of reports on storage commitment.
+    """Peer for nodes that speak DIMSE: SCU of their services, and SCP that reports on storage commitment.
 
     Parameters
     ----------
     settings : Settings
+        The server's settings.
     pool : DimseProcessPool
-        The processes that speak.
+        The processes that run the operations.
     transfer : TransferService
-        Knows what is sent.
+        Describes the instances to send.
     """
 
     def __init__(self, settings: Settings, pool: DimseProcessPool, transfer: TransferService) -> None:
@@ -37,15 +38,15 @@ class DimsePeer(Peer, Reporter):
         self._transfer = transfer
 
     async def echo(self, node: Node) -> float:
-        """C-ECHO."""
+        """Verify a node by C-ECHO."""
         return float(await result_of(self._operate(node, "echo")))
 
     async def find(
         self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
     ) -> list[dict[str, Any]]:
-        """C-FIND in the study root, or in the patient root where that is all there is, or the level is the patient."""
+        """Query a node by C-FIND: in the study root; in the patient root for patients, or if it supports only that."""
         if fuzzy:
-            raise Invalid("fuzzy matching is asked of DICOMWEB nodes only", field="fuzzy")
+            raise Invalid("fuzzy matching is possible with DICOMWEB nodes only; leave fuzzy out", field="fuzzy")
         matches: list[dict[str, Any]] = []
         arguments = {"level": level.value, "keys": dict(keys), "limit": limit}
         async with aclosing(self._events(node, "find", **arguments)) as events:
@@ -54,7 +55,7 @@ class DimsePeer(Peer, Reporter):
         return matches
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
-        """C-STORE."""
+        """Send instances by C-STORE."""
         there = await self._transfer.describe(instances)
         known = {each.instance for each in there}
         total = len(instances)
@@ -79,10 +80,10 @@ class DimsePeer(Peer, Reporter):
     async def retrieve(
         self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
     ) -> AsyncIterator[Progress]:
-        """C-MOVE to ourselves where we listen, unless the node is known to need a C-GET; otherwise C-GET."""
+        """Retrieve from a node: by C-MOVE if this server listens for DIMSE and the node allows it, else C-GET."""
         chosen = method or node.retrieve or ("C-MOVE" if self._settings.dimse_port else "C-GET")
         if chosen == "WADO-RS":
-            raise Invalid("WADO-RS is no method of a DIMSE node; C-MOVE or C-GET are", field="method")
+            raise Invalid("method is WADO-RS; C-MOVE or C-GET is expected for a DIMSE node", field="method")
         if chosen == "C-MOVE" and not self._settings.dimse_port:
             raise Invalid("C-MOVE needs this server to listen for DIMSE (dimse_port); C-GET does not", field="method")
         keys = {tag: {"vr": dictionary_vr(int(tag, 16)), "Value": [value]} for tag, value in _tags(ids).items()}
@@ -100,7 +101,7 @@ class DimsePeer(Peer, Reporter):
                 )
 
     async def report(self, node: Node, report: CommitmentReport) -> None:
-        """N-EVENT-REPORT."""
+        """Report on a request for storage commitment by N-EVENT-REPORT."""
         body = await asyncio.to_thread(orjson.dumps, (report.held, report.refused))
         await result_of(
             self._pool.operate("report", body, remote=remote_of(node).to_wire(), transaction=report.transaction)
@@ -120,4 +121,4 @@ def _tags(ids: Mapping[str, str]) -> dict[str, str]:
     try:
         return {tag_of(keyword): value for keyword, value in ids.items()}
     except KeyError as error:
-        raise Invalid(f"{error.args[0]!r} is no unique key", field="ids") from error
+        raise Invalid(f"{error.args[0]!r} is not the keyword of a unique key", field="ids") from error

@@ -1,4 +1,4 @@
-"""The DIMSE service of a server, which listens and hands connections to processes."""
+"""The DIMSE service of a server: it accepts connections and hands them over to DIMSE processes."""
 
 import asyncio
 import contextlib
@@ -23,20 +23,21 @@ _BACKLOG = 128
 
 
 class DimseService:
-    """Accepts connections, and hands each to the least busy DIMSE process.
+    """Listener for DIMSE, which hands each connection over to the least busy process.
 
     Parameters
     ----------
     settings : Settings
+        The server's settings.
     pool : DimseProcessPool
         The processes; opened and closed with the service.
     backend : DimseBackend
-        The verbs that the processes may ask of the server.
+        The verbs that the processes may call.
 
     Attributes
     ----------
     address : str
-        Where it listens, such as `127.0.0.1:4242`; empty without a port.
+        Address that it listens on, such as `127.0.0.1:4242`; empty without a port.
     """
 
     def __init__(self, settings: Settings, pool: DimseProcessPool, backend: DimseBackend) -> None:
@@ -55,12 +56,12 @@ class DimseService:
 
     @property
     def associations(self) -> int:
-        """Associations at this moment."""
+        """Number of open associations that were accepted."""
         return self._backend.associations
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """How many instances came by C-STORE, by what became of them; see `DimseBackend.outcomes`."""
+        """Number of instances received by C-STORE, by outcome; see `DimseBackend.outcomes`."""
         return self._backend.outcomes
 
     async def open(self) -> None:
@@ -69,7 +70,7 @@ class DimseService:
         Raises
         ------
         Invalid
-            The TLS files are not what they should be.
+            The TLS files are missing or not valid.
         Unavailable
             The address is taken.
         """
@@ -120,7 +121,7 @@ class DimseService:
             self._tasks.start(self._place(sock, remote))
 
     async def _place(self, sock: socket.socket, remote: Any) -> None:
-        """Give a connection to a process; it is closed when there is none, or there are too many."""
+        """Hand a connection over to a process; close it if no process takes it, or there are too many connections."""
         with sock:
             try:
                 await self._pool.make_room()
@@ -132,7 +133,7 @@ class DimseService:
                 log.warning("a DIMSE connection of %s is closed: no process takes it", remote[0])
 
     async def close(self, grace: float) -> None:
-        """Take no more connections, let what is under way end within `grace` seconds, end the processes."""
+        """Stop listening, let running operations end within `grace` seconds, and end the processes."""
         self._stop_listening()
         await self._pool.close(grace)
         await self._tasks.drain()

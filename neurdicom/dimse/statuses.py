@@ -1,4 +1,4 @@
-"""The one table from our errors to DIMSE statuses (PS3.7 C, PS3.4 B.2.3)."""
+"""The table from our errors to DIMSE statuses (PS3.7 C, PS3.4 B.2.3)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,10 +42,10 @@ class DoesNotMatch(Invalid):
 
 
 class NoSuchAction(Invalid):
-    """An action that the SOP class does not have."""
+    """The SOP class does not have the requested action."""
 
 
-#: Class to status; the nearest class above an error's own counts.
+#: Class of error to status; an error of another class has the status of its nearest base class.
 TABLE: dict[type[NeurdicomError], int] = {
     NeurdicomError: PROCESSING_FAILURE,
     Unavailable: OUT_OF_RESOURCES,
@@ -61,7 +61,7 @@ TABLE: dict[type[NeurdicomError], int] = {
     Forbidden: NOT_AUTHORIZED,
 }
 
-#: The same for the operations on normalized instances (DIMSE-N), which know the general codes only.
+#: The same for operations on normalized instances (DIMSE-N), which have only the general codes.
 NORMALIZED: dict[type[NeurdicomError], int] = {
     NeurdicomError: PROCESSING_FAILURE,
     Unavailable: RESOURCE_LIMITATION,
@@ -75,12 +75,22 @@ NORMALIZED: dict[type[NeurdicomError], int] = {
 
 
 def code_of(error: NeurdicomError, table: Mapping[type[NeurdicomError], int] = TABLE) -> int:
-    """The status code of an error."""
+    """Look up the status code of an error."""
     return next(table[kind] for kind in type(error).__mro__ if kind in table)
 
 
 def write_error(response: Any, error: NeurdicomError, table: Mapping[type[NeurdicomError], int] = TABLE) -> None:
-    """Write an error into a response: status, Error Comment and, where an element is to blame, Offending Element."""
+    """Write an error into a response: Status, Error Comment and, where an element is wrong, Offending Element.
+
+    Parameters
+    ----------
+    response : DIMSE primitive
+        The response; changed in place.
+    error : NeurdicomError
+        The error.
+    table : Mapping
+        Class of error to status: `TABLE` or `NORMALIZED`.
+    """
     response.Status = code_of(error, table)
     response.ErrorComment = comment(str(error))
     keyword = BY_FIELD[error.field].keyword if error.field in BY_FIELD else error.field
@@ -90,6 +100,6 @@ def write_error(response: Any, error: NeurdicomError, table: Mapping[type[Neurdi
 
 
 def comment(text: str) -> str:
-    """A text as an Error Comment: 64 characters of ASCII without control characters or backslashes."""
+    """Convert a text to an Error Comment: at most 64 ASCII characters, without control characters or backslashes."""
     plain = "".join(c if c.isprintable() and c != "\\" else " " for c in text.encode("ascii", "replace").decode())
     return plain if len(plain) <= LONGEST_COMMENT else plain[: LONGEST_COMMENT - 3] + "..."

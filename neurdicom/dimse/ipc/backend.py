@@ -1,4 +1,4 @@
-"""The verbs that the DIMSE processes may ask of the server, each of which makes one service call."""
+"""The verbs of the server that DIMSE processes may call, each of which makes one service call."""
 
 import asyncio
 import logging
@@ -25,20 +25,24 @@ class DimseBackend:
     Parameters
     ----------
     settings : Settings
+        The server's settings.
     ingest : IngestService
+        Stores arrivals.
     nodes : NodeService
+        Knows the nodes that may store, query and retrieve.
     archive : QueryRetrieveBackend
         The verbs for queries and retrievals.
     commitments : CommitmentService
+        Takes requests for storage commitment.
     spool : Path
         Folder that the processes write arrivals to.
 
     Attributes
     ----------
     verbs : dict[str, Verb]
-        By name.
+        Name to verb.
     outcomes : Counter of str
-        Instances that came in, by what became of them: `stored`, `replaced`, `duplicate`, `rejected`.
+        Number of received instances by outcome: `stored`, `replaced`, `duplicate`, `rejected`.
     """
 
     def __init__(
@@ -70,11 +74,28 @@ class DimseBackend:
 
     @property
     def associations(self) -> int:
-        """Accepted associations at this moment."""
+        """Number of open associations that were accepted."""
         return len(self._associations)
 
     async def policy(self, call: Call, *, number: int, calling: str, called: str, address: str) -> dict[str, Any]:
-        """Judge a request for an association; one that is not refused counts from now on."""
+        """Decide on a request for an association; one that is not refused counts from now on.
+
+        Parameters
+        ----------
+        call : Call
+            The calling process.
+        number : int
+            Number of the connection.
+        calling, called : str
+            Calling and called AE title.
+        address : str
+            The requestor's address.
+
+        Returns
+        -------
+        dict[str, Any]
+            Wire form of a `Verdict`.
+        """
         settings = self._settings
         if settings.dimse_called == "own" and called != settings.ae_title:
             return Verdict(refusal=WRONG_CALLED).to_wire()
@@ -85,13 +106,13 @@ class DimseBackend:
         return Verdict(known=known).to_wire()
 
     async def released(self, call: Call, *, number: int) -> None:
-        """Note that an association is over; its connection may last a moment longer."""
+        """Record that an association is over; its connection may last a moment longer."""
         self._associations.pop((call.process, number), None)
 
     async def closed(self, call: Call, *, number: int) -> None:
-        """Note that a connection has ended."""
+        """Record that a connection has ended."""
         self._associations.pop((call.process, number), None)
-        call.process.is_over(number)
+        call.process.remove_connection(number)
 
     async def store(
         self,
@@ -104,7 +125,35 @@ class DimseBackend:
         layout: dict[str, Any],
         source: str,
     ) -> str:
-        """Store a file that a process has written to the spool and made durable; the body is its DICOM JSON."""
+        """Store a file that a process has written to the spool folder and flushed.
+
+        Parameters
+        ----------
+        call : Call
+            The calling process; the body is the file's header as DICOM JSON.
+        name : str
+            Name of the file in the spool folder.
+        size : int
+            Its size in bytes.
+        sha256 : str
+            Its SHA-256 in hexadecimal.
+        attributes : dict[str, Any]
+            Its indexed attributes by field name.
+        layout : dict[str, Any]
+            Its layout (`Layout.to_document`).
+        source : str
+            The sender, for messages.
+
+        Returns
+        -------
+        str
+            `stored`, `replaced` or `duplicate`.
+
+        Raises
+        ------
+        NeurdicomError
+            The error that ingest reports for the file.
+        """
         header = Header(attributes, call.body, Layout.from_document(layout))
         file = self._spool / Path(name).name
         result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)
@@ -114,16 +163,26 @@ class DimseBackend:
         return result.status
 
     async def refused(self, call: Call) -> None:
-        """Note that an instance was not stored."""
+        """Count an instance that was not stored."""
         self.outcomes["rejected"] += 1
 
     async def commit(self, call: Call, *, calling: str, transaction: str) -> None:
-        """Take a request for storage commitment; the body has a SOP class and instance in each line."""
+        """Take a request for storage commitment.
+
+        Parameters
+        ----------
+        call : Call
+            The calling process; the body has a SOP Class UID and a SOP Instance UID in each line.
+        calling : str
+            AE title of the requestor.
+        transaction : str
+            Transaction UID.
+        """
         await self._commitments.request(calling, transaction, call.body.decode("ascii"))
 
-    async def left(self, process: DimseProcess) -> None:
-        """Clean up after a process that has ended: its associations, and what it left in the spool."""
+    async def clean_up(self, process: DimseProcess) -> None:
+        """Remove the associations, converted files and spool files of a process that has ended."""
         for key in [key for key in self._associations if key[0] is process]:
             del self._associations[key]
-        self._archive.left(process)
+        self._archive.clean_up(process)
         await asyncio.to_thread(drop_spool, self._spool, process.pid)

@@ -1,6 +1,6 @@
-"""Values that the server and its DIMSE processes tell each other.
+"""Values that are exchanged between the server and its DIMSE processes.
 
-Both sides import this, so it imports neither the protocol nor the catalog: an idle process stays small.
+Both sides import this module, so it imports neither the protocol nor the catalog: an idle process stays small.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class Verdict:
     Attributes
     ----------
     refusal : tuple of int or None
-        Why it is rejected.
+        Result, source and reason of the rejection; None if it is accepted.
     known : bool
-        The calling AE may store, query and retrieve; otherwise it may only verify (C-ECHO).
+        True if the calling AE may store, query and retrieve; otherwise it may only verify (C-ECHO).
     """
 
     refusal: Refusal | None = None
@@ -46,7 +46,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The name and the address of a DIMSE node."""
+    """Name, AE title and address of a DIMSE node."""
 
     name: str
     ae_title: str
@@ -76,7 +76,7 @@ class ProcessSettings:
     spool : str
         Folder that arrivals are written to.
     ae_title : str
-        Our own.
+        Our AE title.
     storage : {"known", "any"}
         SOP classes that are stored: those of the standard, or private ones too.
     timeout : float
@@ -84,9 +84,9 @@ class ProcessSettings:
     largest : int
         Most bytes that an instance may have; 0 for no limit.
     certificate, key, ca : str
-        TLS files; empty without.
+        Paths of the TLS files; empty without TLS.
     log_level, log_format : str
-        As the server logs.
+        The server's settings of logging.
     """
 
     spool: str

@@ -1,8 +1,8 @@
 """Messages between the server and a DIMSE process: a length-prefixed JSON control part and a body of raw bytes.
 
-Both sides ask and answer. The control part is one of
+Both sides call verbs of the other. The control part is one of
 
-    {"ask": number, "verb": name, "arguments": {...}}     number 0 wants no answer
+    {"ask": number, "verb": name, "arguments": {...}}     a call; number 0 expects no answer
     {"answer": number, "result": ...}
     {"answer": number, "error": {"code", "message", "field", "retryable"}}
     {"event": number, "data": ...}                        before the answer, to the server only
@@ -19,7 +19,7 @@ from neurdicom.errors import NeurdicomError, PeerFailed, TooManyAttempts
 
 HEAD: Final = struct.Struct("<II")  # lengths of the control part and of the body
 
-#: Most bytes of either part; a header of an instance is the longest that is sent.
+#: Most bytes of either part; the header of an instance is the longest that is sent.
 LONGEST: Final = 256 << 20
 
 
@@ -35,27 +35,30 @@ _ERRORS: Final = _by_code(NeurdicomError)
 
 
 def pack(control: dict[str, Any], body: bytes = b"") -> bytes:
-    """A whole message."""
+    """Encode a message."""
     text = orjson.dumps(control)
     return HEAD.pack(len(text), len(body)) + text + body
 
 
 def unpack_head(head: bytes) -> tuple[int, int]:
-    """Lengths of the parts that follow. Raises `errors.Malformed` for what can't be a head."""
+    """Decode the lengths of the parts that follow. Raises `errors.Malformed` if one is above `LONGEST`."""
     control, body = HEAD.unpack(head)
     if control > LONGEST or body > LONGEST:
-        raise errors.Malformed(f"a message of {control} and {body} bytes between the server and a DIMSE process")
+        raise errors.Malformed(
+            f"a message between the server and a DIMSE process has parts of {control} and {body} bytes; "
+            f"at most {LONGEST} each are expected"
+        )
     return control, body
 
 
 def error_to_wire(error: NeurdicomError) -> dict[str, Any]:
-    """The wire form of one of our errors."""
+    """Convert one of our errors to its wire form."""
     retryable = getattr(error, "retryable", None)
     return {"code": error.code, "message": str(error), "field": error.field, "retryable": retryable}
 
 
 def error_from_wire(json: dict[str, Any]) -> NeurdicomError:
-    """The error that `error_to_wire` was given, of the same class."""
+    """Make the error, of the same class, from its wire form."""
     kind = _ERRORS.get(json["code"], NeurdicomError)
     if issubclass(kind, PeerFailed):
         return kind(json["message"], retryable=bool(json["retryable"]))

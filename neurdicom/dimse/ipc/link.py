@@ -1,4 +1,4 @@
-"""A DIMSE process's end of its connection to the server: calls from any thread, and operations for the server."""
+"""A DIMSE process's end of its connection to the server: calls of the server's verbs, and operations for the server."""
 
 import logging
 import socket
@@ -17,18 +17,18 @@ log = logging.getLogger(__name__)
 
 
 class ServerOperation:
-    """Something that the server asked for, while it runs in a thread of its own.
+    """An operation that the server requested, running in a thread of its own.
 
     Attributes
     ----------
     link : Link
-        The way to the server's verbs.
+        The connection to the server.
     arguments : dict
-        What was asked.
+        Arguments of the request.
     body : bytes
-        Bytes that came with it.
+        Body of the request.
     cancelled : threading.Event
-        Set when the server no longer wants it; the operation ends as soon as it can. `when_cancelled` tells of it.
+        Set when the server cancels the operation, which then ends as soon as it can; see `when_cancelled`.
     """
 
     def __init__(self, link: "Link", number: int, arguments: dict[str, Any], body: bytes) -> None:
@@ -40,23 +40,23 @@ class ServerOperation:
         self._on_cancel: list[Callable[[], None]] = []
 
     def when_cancelled(self, callback: Callable[[], None]) -> None:
-        """Have something called, from another thread and perhaps twice, when the operation is cancelled."""
+        """Register a callback for cancellation, which is called from another thread and perhaps twice."""
         self._on_cancel.append(callback)
         if self.cancelled.is_set():
             callback()
 
     def cancel(self) -> None:
-        """Note that the server no longer wants the operation."""
+        """Cancel the operation, as the server requests."""
         self.cancelled.set()
         for callback in list(self._on_cancel):
             callback()
 
     def emit(self, data: Any) -> None:
-        """Send an event to the server. Raises `Unavailable` when it is gone."""
+        """Send an event to the server. Raises `Unavailable` if the server has ended."""
         self.link.send({"event": self._number, "data": data})
 
 
-#: Does what the server asks for; what it returns is the answer.
+#: Runs an operation; its return value is the answer.
 Operator = Callable[[ServerOperation], Any]
 
 
@@ -79,17 +79,47 @@ class Link:
         self.operators: dict[str, Operator] = {}
 
     def call(self, verb: str, body: bytes = b"", **arguments: Any) -> Any:
-        """Ask the server and wait for its answer.
+        """Call a verb of the server and wait for its result.
+
+        Parameters
+        ----------
+        verb : str
+            Name of the verb.
+        body : bytes
+            Body of the call.
+        **arguments
+            JSON-able arguments of the verb.
+
+        Returns
+        -------
+        Any
+            The verb's result.
 
         Raises
         ------
         NeurdicomError
-            As the server's verb raised it; `Unavailable` when the server is gone.
+            The error that the verb raised; `Unavailable` if the server has ended.
         """
         return self.exchange(verb, body, **arguments)[0]
 
     def exchange(self, verb: str, body: bytes = b"", **arguments: Any) -> tuple[Any, bytes]:
-        """As `call`, with the bytes that came with the answer."""
+        """Call a verb of the server, as `call` does, and return its result with the body of the answer.
+
+        Parameters
+        ----------
+        verb, body, **arguments
+            As for `call`.
+
+        Returns
+        -------
+        result : Any
+        body : bytes
+
+        Raises
+        ------
+        NeurdicomError
+            As `call`.
+        """
         number = next(self._numbers)
         answer: Future[tuple[Any, bytes]] = Future()
         self._waiting[number] = answer
@@ -102,11 +132,11 @@ class Link:
             self._waiting.pop(number, None)
 
     def tell(self, verb: str, **arguments: Any) -> None:
-        """Tell the server something, without an answer; nothing happens when it is gone."""
+        """Call a verb of the server without waiting for an answer; does nothing if the server has ended."""
         try:
             self.send({"ask": 0, "verb": verb, "arguments": arguments})
         except Unavailable:
-            log.debug("the server is gone: %s is not told", verb)
+            log.debug("the server has ended: %s is not sent", verb)
 
     def send(self, control: dict[str, Any], body: bytes = b"") -> None:
         """Send a message. Raises `Unavailable`."""
@@ -118,7 +148,7 @@ class Link:
             raise Unavailable("the server is gone") from error
 
     def receive(self) -> tuple[dict[str, Any], bytes] | None:
-        """Next message of the server, by one thread; None at the end."""
+        """Read the next message of the server; None at the end. For one thread only."""
         head = self._read(HEAD.size)
         if head is None:
             return None
@@ -143,7 +173,7 @@ class Link:
         return bytes(data)
 
     def run(self) -> None:
-        """Take messages until the server closes the connection; then all that wait fail."""
+        """Process messages until the server closes the connection; then fail all waiting calls, cancel operations."""
         try:
             while (message := self.receive()) is not None:
                 self._take(*message)
@@ -189,4 +219,4 @@ class Link:
             try:
                 self.send(answer)
             except Unavailable:
-                log.debug("the server is gone: the answer to %s is not sent", verb)
+                log.debug("the server has ended: the answer to %s is not sent", verb)

@@ -1,4 +1,4 @@
-"""The DIMSE processes of a server: one at first, more when all have something to do, fewer when they idle."""
+"""The pool of DIMSE processes of a server: one at first, more when all are busy, fewer when they are idle."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a process without work ends; at least one stays, and starts small again.
+#: Seconds after which an idle process is ended; the last one is replaced by a new one, which is small.
 IDLE_SECONDS = 60.0
 
 #: Seconds between the end of a process that never had a connection and its successor.
@@ -27,20 +27,21 @@ RESTART_SECONDS = 1.0
 
 
 class DimseProcessPool:
-    """The DIMSE processes, and what is given to them: accepted connections, and operations as SCU.
+    """Pool of DIMSE processes, which distributes accepted connections and operations as SCU among them.
 
-    A process that dies costs its own associations only.
+    If a process dies, only its own associations are lost.
 
     Parameters
     ----------
     settings : Settings
+        The server's settings.
     spool : Path
         Folder that the processes write arrivals to.
     """
 
     def __init__(self, settings: Settings, spool: Path) -> None:
         self._most = settings.dimse_processes
-        self._told = ProcessSettings(
+        self._process_settings = ProcessSettings(
             spool=str(spool),
             ae_title=settings.ae_title,
             storage=settings.dimse_storage,
@@ -63,18 +64,18 @@ class DimseProcessPool:
 
     @property
     def connections(self) -> int:
-        """Connections that the processes have."""
+        """Number of connections of all processes."""
         return sum(len(process.connections) for process in self._processes)
 
     def open(self, backend: DimseBackend, *, keep_one: bool) -> None:
-        """Begin to start processes when they are needed.
+        """Open the pool, which starts processes when they are needed.
 
         Parameters
         ----------
         backend : DimseBackend
-            What they may ask of the server.
+            The verbs that the processes may call.
         keep_one : bool
-            Start one now, and have one ready at any time.
+            True to start one process now, and to have one ready at any time.
         """
         self._backend = backend
         self._keeps_one = keep_one
@@ -83,18 +84,18 @@ class DimseProcessPool:
             self._start_another()
 
     async def make_room(self) -> None:
-        """Wait for another process if all that there are have something to do, and there may be more."""
+        """Start another process and wait for it, if all are busy and there may be more."""
         if not any(process.ready and not process.load for process in self._processes):
             self._start_another()
             await self._started()
 
     def hand_over(self, sock: socket.socket, remote: Any) -> bool:
-        """Give a connection to the process with the least to do, and have one ready for the next.
+        """Hand a connection over to the least busy process, and start another if all are busy now.
 
         Returns
         -------
         bool
-            Whether a process took it; the socket stays the caller's to close.
+            True if a process took it. The caller still has to close its socket.
         """
         ready = [process for process in self._processes if process.ready]
         taken = any(
@@ -106,7 +107,23 @@ class DimseProcessPool:
         return taken
 
     async def operate(self, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
-        """Have a process do something for the server, such as an operation as SCU; see `DimseProcess.operate`."""
+        """Run an operation in the least busy process; see `DimseProcess.operate`.
+
+        Parameters
+        ----------
+        verb, body, **arguments
+            As for `DimseProcess.operate`.
+
+        Yields
+        ------
+        tuple
+            As `DimseProcess.operate`.
+
+        Raises
+        ------
+        NeurdicomError
+            As `DimseProcess.operate`; `Unavailable` if no process can be started.
+        """
         if not any(process.ready for process in self._processes):
             self._start_another()
             await self._started()
@@ -119,7 +136,7 @@ class DimseProcessPool:
                 yield step
 
     def _start_another(self, delay: float = 0.0) -> None:
-        """Begin to start a process, unless one is being started, or there are as many as there may be."""
+        """Start a process in the background, unless one is being started or the limit is reached."""
         if self._starting is None and len(self._processes) < self._most:
             self._start(delay)
 
@@ -131,7 +148,7 @@ class DimseProcessPool:
         try:
             await asyncio.sleep(delay)
             process = DimseProcess(backend.verbs, partial(self._ended, backend))
-            await process.start(self._told)
+            await process.start(self._process_settings)
             self._processes.append(process)
         except Unavailable as error:
             log.warning("%s", error)
@@ -144,12 +161,12 @@ class DimseProcessPool:
 
     def _ended(self, backend: DimseBackend, process: DimseProcess) -> None:
         self._processes.remove(process)
-        self._tasks.start(backend.left(process))
+        self._tasks.start(backend.clean_up(process))
         if self._keeps_one and not self._processes:
             self._start_another(0.0 if process.was_used else RESTART_SECONDS)
 
     async def _end_idle(self) -> None:
-        """End processes that have had nothing to do for a while; the last one, if it has grown, for a new one."""
+        """End idle processes; the last one is replaced by a new one if it has loaded the protocol."""
         now = asyncio.get_running_loop().time()
         for process in list(self._processes):
             if process.load or not process.ready or now - process.idle_since < IDLE_SECONDS:
@@ -163,7 +180,7 @@ class DimseProcessPool:
                 self._start()  # one more than usual, for a moment
 
     async def close(self, grace: float) -> None:
-        """End the processes; what is under way gets `grace` seconds."""
+        """End the processes; running operations and associations get `grace` seconds."""
         self._closing = True
         self._idle.cancel()
         await self._started()

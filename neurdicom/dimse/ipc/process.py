@@ -21,41 +21,41 @@ from neurdicom.errors import NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a process gets to end beyond what its associations were given.
+#: Seconds that a process gets to end in addition to those for its associations.
 LINGER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A process's question to the server: who asks, and the bytes that came along."""
+    """A call of a verb by a DIMSE process: the calling process, and the body of the call."""
 
     process: "DimseProcess"
     body: bytes
 
 
-#: Answers a question of a DIMSE process; takes the `Call` and the arguments by name. An answer with bytes is
-#: a tuple of both.
+#: A verb that DIMSE processes may call; takes the `Call`, and the arguments by name. A result with a body is a tuple of
+#: both.
 Verb = Callable[..., Awaitable[Any]]
 
 
 class DimseProcess:
-    """One DIMSE process: gets accepted sockets, asks the server's verbs, carries operations out.
+    """Handle of a DIMSE process, which serves accepted connections, calls the server's verbs and runs operations.
 
     Parameters
     ----------
     verbs : Mapping[str, Verb]
-        What it may ask.
+        The verbs that it may call, by name.
     on_end : callable
         Called once, when it has ended.
 
     Attributes
     ----------
     connections : set of int
-        Numbers of the connections that it has and has not reported as over.
+        Numbers of its open connections.
     pid : int
         Its process id.
     ready : bool
-        It takes connections.
+        True while it takes connections and operations.
     """
 
     def __init__(self, verbs: Mapping[str, Verb], on_end: Callable[["DimseProcess"], None]) -> None:
@@ -73,11 +73,11 @@ class DimseProcess:
 
     @property
     def load(self) -> int:
-        """How much it has to do, to compare processes by."""
+        """Number of its connections and operations."""
         return len(self.connections) + len(self._operations)
 
     async def start(self, settings: ProcessSettings) -> None:
-        """Start it. Raises `Unavailable`."""
+        """Start the process. Raises `Unavailable`."""
         self._handover, their_handover = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection, their_connection = socket.socketpair()
         self._handover.setblocking(False)
@@ -100,7 +100,22 @@ class DimseProcess:
         self._tasks.start(self._serve())
 
     def hand_over(self, sock: socket.socket, number: int, remote: Any) -> bool:
-        """Give it an accepted connection; the caller's socket stays the caller's. Tells whether it went."""
+        """Hand an accepted connection over to the process.
+
+        Parameters
+        ----------
+        sock : socket
+            The connection; the caller still has to close it.
+        number : int
+            Number of the connection, unique in the pool.
+        remote : Any
+            The peer's address, as sockets give it.
+
+        Returns
+        -------
+        bool
+            False if the process does not take it.
+        """
         text = orjson.dumps({"number": number, "remote": remote, "local": sock.getsockname()})
         try:
             socket.send_fds(self._handover, [text], [sock.fileno()])
@@ -111,15 +126,32 @@ class DimseProcess:
         self.was_used = True
         return True
 
-    def is_over(self, number: int) -> None:
-        """Note that a connection has ended."""
+    def remove_connection(self, number: int) -> None:
+        """Remove a connection that has ended."""
         self.connections.discard(number)
         self.idle_since = asyncio.get_running_loop().time()
 
     async def operate(self, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
-        """Have it do something: its events, and at last `("result", result)`.
+        """Run an operation in the process. Closing the iterator cancels it.
 
-        Closing the iterator cancels the operation. Raises our errors; `Unavailable` when the process ends.
+        Parameters
+        ----------
+        verb : str
+            One of `neurdicom.dimse.__main__.VERBS`.
+        body : bytes
+            Body of the request.
+        **arguments
+            JSON-able arguments of the operation.
+
+        Yields
+        ------
+        tuple
+            `("event", data)` for each event, and at last `("result", result)`.
+
+        Raises
+        ------
+        NeurdicomError
+            The error of the operation; `Unavailable` if the process ends.
         """
         number = next(self._numbers)
         queue = self._operations[number] = asyncio.Queue()
@@ -146,7 +178,7 @@ class DimseProcess:
                 self._send({"cancel": number})
 
     async def stop(self, grace: float) -> None:
-        """End it: no new connection, `grace` seconds for what is under way. Idempotent."""
+        """End the process: it takes no new connection, and running ones get `grace` seconds. Idempotent."""
         if self.ready:
             self.ready = False
             self._send({"ask": 0, "verb": "end", "arguments": {"grace": grace}})
@@ -155,12 +187,12 @@ class DimseProcess:
             async with asyncio.timeout(grace + LINGER_SECONDS):
                 await self.ended.wait()
         except TimeoutError:
-            log.warning("the DIMSE process %d does not end: killed", self.pid)
+            log.warning("the DIMSE process %d did not end in time and is killed", self.pid)
             self.kill()
             await self.ended.wait()
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill the process."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
@@ -181,7 +213,7 @@ class DimseProcess:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it has ended
         except (NeurdicomError, ValueError):
-            log.exception("the DIMSE process %d broke its connection", self.pid)
+            log.exception("the DIMSE process %d sent an invalid message and is killed", self.pid)
             self.kill()
         await self._finish()
 
@@ -195,7 +227,7 @@ class DimseProcess:
         gone = error_to_wire(Unavailable("the DIMSE process has ended"))
         for queue in self._operations.values():
             queue.put_nowait(({"error": gone}, b""))
-        await self._tasks.drain()  # what it asked for last may be in the middle of a commit
+        await self._tasks.drain()  # its last call may be in the middle of a commit
         self._on_end(self)
         self.ended.set()
 
@@ -210,14 +242,14 @@ class DimseProcess:
         except NeurdicomError as error:
             answer["error"] = error_to_wire(error)
         except Exception as error:  # a fault of ours must not leave a peer without an answer
-            log.exception("the answer to %s failed", verb)
+            log.exception("the verb %s, called by the DIMSE process %d, failed", verb, self.pid)
             answer["error"] = error_to_wire(NeurdicomError(f"internal error: {error!r}"))
         if control["ask"] and not self._writer.is_closing():
             self._send(answer, extra)
 
 
 async def result_of(operation: AsyncIterator[Any]) -> Any:
-    """Run an operation to its end, its events left aside."""
+    """Run an operation to its end and return its result; its events are ignored."""
     async with aclosing(operation) as steps:  # type: ignore[type-var]
         async for kind, data in steps:
             if kind == "result":

@@ -1,4 +1,4 @@
-"""The verbs of queries and retrievals for the DIMSE processes: matches, selections, and files to send."""
+"""The verbs of queries and retrievals that DIMSE processes may call: matches, selections, and files to send."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,18 +15,21 @@ from neurdicom.nodes.transfer import PAGE, OutgoingFile, TransferService
 
 
 class QueryRetrieveBackend:
-    """Verbs for queries and retrievals.
+    """The verbs for queries and retrievals.
 
     Parameters
     ----------
     query : QueryService
+        Finds matches.
     transfer : TransferService
+        Selects and prepares instances to send.
     nodes : NodeService
+        Knows the destinations of C-MOVE.
 
     Attributes
     ----------
     verbs : dict[str, Verb]
-        By name.
+        Name to verb.
     """
 
     def __init__(self, query: QueryService, transfer: TransferService, nodes: NodeService) -> None:
@@ -54,7 +57,31 @@ class QueryRetrieveBackend:
         fuzzy: bool,
         combined_datetime: bool,
     ) -> dict[str, Any]:
-        """A page of the matches of a query."""
+        """Find a page of the matches of a query.
+
+        Parameters
+        ----------
+        call : Call
+            The calling process.
+        level : str
+            Level of the query.
+        keys : Mapping[str, Any]
+            Matching and return keys in the DICOM JSON model.
+        limit : int
+            Most matches of the page.
+        after : str or None
+            `last` of the previous page; None for the first.
+        fuzzy : bool
+            True to match person names by words.
+        combined_datetime : bool
+            True to combine a range of dates and one of their times (PS3.4 C.2.2.2.5.1).
+
+        Returns
+        -------
+        dict[str, Any]
+            `items` (the matches in the DICOM JSON model), `last` (for the next page), `more` (there is another page),
+            `ignored` (some keys are not supported).
+        """
         found = await self._query.find(
             Level(level),
             keys,
@@ -67,18 +94,50 @@ class QueryRetrieveBackend:
         return {"items": found.items, "last": found.last, "more": found.more, "ignored": bool(found.ignored)}
 
     async def find_node(self, call: Call, *, ae_title: str) -> dict[str, Any] | None:
-        """Where the node of an AE title is; None if it is unknown."""
+        """Look up the node of an AE title; return the wire form of a `Remote`, None if it is unknown."""
         node = await self._nodes.find_ae(ae_title)
         return None if node is None else remote_of(node).to_wire()
 
     async def select(self, call: Call, *, keys: Mapping[str, list[str]], after: str | None) -> dict[str, Any]:
-        """A page of the instances that a retrieval asks for, and whether there is another."""
+        """Select a page of the instances of a retrieval.
+
+        Parameters
+        ----------
+        call : Call
+            The calling process.
+        keys : Mapping[str, list[str]]
+            Level to ids.
+        after : str or None
+            The last SOP Instance UID of the previous page; None for the first.
+
+        Returns
+        -------
+        dict[str, Any]
+            `items` (SOP Instance UID, SOP Class UID and Transfer Syntax UID of each), `more` (there may be another
+            page).
+        """
         found = await self._transfer.select({Level(level): values for level, values in keys.items()}, after=after)
         items = [(each.instance, each.sop_class, each.transfer_syntax) for each in found]
         return {"items": items, "more": len(found) == PAGE}
 
     async def prepare(self, call: Call, *, instance: str, accepted: list[str]) -> dict[str, Any]:
-        """The file of an instance in one of the transfer syntaxes; its ticket, if any, is to be released."""
+        """Prepare the file of an instance in one of several transfer syntaxes.
+
+        Parameters
+        ----------
+        call : Call
+            The calling process.
+        instance : str
+            SOP Instance UID.
+        accepted : list of str
+            Transfer Syntax UIDs that the receiver accepts.
+
+        Returns
+        -------
+        dict[str, Any]
+            `transfer_syntax`, `parts` (paths and offsets whose bytes make up the dataset), `ticket` (to be passed to
+            `release`; None if nothing was converted).
+        """
         file = await self._transfer.prepare(instance, accepted)
         ticket = next(self._tickets) if file.is_temporary else None
         if ticket is not None:
@@ -86,23 +145,23 @@ class QueryRetrieveBackend:
         return {"transfer_syntax": file.transfer_syntax, "parts": file.parts, "ticket": ticket}
 
     async def release(self, call: Call, *, ticket: int) -> None:
-        """Delete what was made for a file to send."""
+        """Delete the temporary files of a prepared file."""
         file = self._files.pop((call.process, ticket), None)
         if file is not None:
             await asyncio.to_thread(file.release)
 
-    def left(self, process: DimseProcess) -> None:
-        """Delete what was made for a process that has ended."""
+    def clean_up(self, process: DimseProcess) -> None:
+        """Delete the temporary files that were prepared for a process that has ended."""
         files = [self._files.pop(key) for key in list(self._files) if key[0] is process]
         asyncio.get_running_loop().run_in_executor(None, release_all, files)
 
 
 def release_all(files: Iterable[OutgoingFile]) -> None:
-    """Delete what was made for files to send."""
+    """Delete the temporary files of several prepared files."""
     for file in files:
         file.release()
 
 
 def remote_of(node: Node) -> Remote:
-    """Take what a DIMSE process needs to know of a node."""
+    """Make the description of a node for DIMSE processes."""
     return Remote(node.name, node.ae_title, node.host, node.port, node.tls)

@@ -1,5 +1,5 @@
-"""The services that we provide (SCP): verification, storage, query, retrieval, storage commitment.
+"""Service class providers (SCP): verification, storage, query, retrieval, storage commitment.
 
-Owns what is accepted in an association, and how each request is answered. May import from `dicom`, and `dimse.ul`,
-`dimse.ipc` and `dimse.scu`; what needs the catalog is asked of the server over `dimse.ipc.link`.
+Owns the negotiation of accepted associations, and the answers to requests. May import from `dicom`, and `dimse.ul`,
+`dimse.ipc` and `dimse.scu`; the catalog is reached through the server's verbs, over `dimse.ipc.link`.
 """

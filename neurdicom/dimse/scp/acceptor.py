@@ -1,4 +1,4 @@
-"""The SCP of one DIMSE process: serves the connections that it is handed."""
+"""The association acceptor of a DIMSE process, which serves the connections that the server hands over."""
 
 import logging
 import socket
@@ -39,32 +39,43 @@ _QUIET_SECONDS = 1.0
 
 @contextmanager
 def as_end_of(assoc: Association) -> Iterator[None]:
-    """Take the end of an association under an operation for what it is: the peer's choice."""
+    """Log, and not raise, the end of an association during an operation, which is the peer's choice."""
     try:
         yield
     except Disconnected as error:
-        log.info("%s did not wait for the end of its request: %s", assoc.peer, error)
+        log.info("%s ended its association before its request was answered: %s", assoc.peer, error)
 
 
 def serve_echo(assoc: Association, request: C_ECHO, context: Any) -> None:
-    """Answer a C-ECHO request (PS3.4 A)."""
+    """Answer a C-ECHO request (PS3.4 A).
+
+    Parameters
+    ----------
+    assoc : Association
+        The association.
+    request : C_ECHO
+        The request.
+    context : PresentationContext
+        Its presentation context.
+    """
     assoc.dimse.send_msg(respond_to(request, SUCCESS), context.context_id)
 
 
 class Acceptor:
-    """The server of accepted connections, each in a thread of its own.
+    """Acceptor of associations; serves each connection in a thread of its own.
 
     Parameters
     ----------
     link : Link
-        The way to the server.
+        The connection to the server.
     requestor : Requestor
-        Opens associations with the destinations of C-MOVE; accepted ones have the same side of ours.
+        Opens associations with the destinations of C-MOVE; accepted associations use its `local`.
     storage : StorageProvider
+        Serves C-STORE.
     any_class : bool
-        Store private SOP classes too.
+        True to store private SOP classes too.
     tls : ssl.SSLContext or None
-        What connections are secured with.
+        TLS context of accepted connections; None without TLS.
     """
 
     def __init__(
@@ -82,7 +93,7 @@ class Acceptor:
         self._any_class = any_class
         self._tls = tls
         self._threads: dict[threading.Thread, Association | None] = {}
-        self._changed = threading.Condition()  # of the threads
+        self._changed = threading.Condition()  # guards and signals changes of _threads
         self._is_draining = False
         self._storage = storage
         self._services: dict[tuple[type, str], Service] = {
@@ -99,7 +110,17 @@ class Acceptor:
         return self._services.get((kind, sop_class))
 
     def take(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
-        """Serve a connection."""
+        """Serve a connection in a thread of its own.
+
+        Parameters
+        ----------
+        sock : socket
+            The accepted connection; closed here.
+        number : int
+            Its number.
+        remote, local : list
+            Addresses of the peer and of this side, as sockets give them.
+        """
         thread = threading.Thread(
             target=self._serve, args=(sock, number, remote, local), name=f"connection-{number}", daemon=True
         )
@@ -107,7 +128,7 @@ class Acceptor:
             self._threads[thread] = None
         try:
             thread.start()
-        except RuntimeError as error:  # no thread to be had
+        except RuntimeError as error:  # the system has no thread left
             log.warning("the connection of %s is closed: %s", remote[0], error)
             with self._changed:
                 del self._threads[thread]
@@ -154,7 +175,7 @@ class Acceptor:
             serve_commitment(Exchange(assoc), request, context, self._link)
 
     def _secure(self, sock: socket.socket) -> socket.socket:
-        """Speak TLS if that is asked for. Raises `OSError`; then the connection is closed."""
+        """Do the TLS handshake if TLS is configured. Raises `OSError` after closing the connection."""
         if self._tls is None:
             return sock
         secured = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -184,7 +205,7 @@ class Acceptor:
         return assoc
 
     def _on_requested(self, event: Event, number: int) -> None:
-        """Ask the server for its verdict, and choose the contexts."""
+        """Ask the server for its verdict on a requested association, and choose the presentation contexts."""
         assoc = event.assoc
         request = assoc.requestor.primitive
         assoc.requestor.ae_title = request.calling_ae_title
@@ -205,12 +226,12 @@ class Acceptor:
                 )
             )
         except NeurdicomError as error:
-            log.warning("no verdict on %s: %s", assoc.peer, error)
+            log.warning("the server could not decide on the association of %s: %s", assoc.peer, error)
             verdict = Verdict(refusal=CONGESTION)
         proposed = request.presentation_context_definition_list
         if verdict.refusal is None and not verdict.known:
             if any(context.abstract_syntax == Verification for context in proposed):
-                log.info("%s at %s is no node here: it may verify only", assoc.peer, assoc.requestor.address)
+                log.info("%s at %s is not a known node: it may only verify", assoc.peer, assoc.requestor.address)
             else:
                 verdict = Verdict(refusal=UNKNOWN_CALLING)
         if verdict.refusal is not None:
@@ -231,7 +252,7 @@ class Acceptor:
         assoc.kill()
 
     def close(self, grace: float) -> None:
-        """Let what is under way end, `grace` seconds at most; associations that only wait are aborted."""
+        """Let running operations end, within `grace` seconds; abort all other associations."""
         with self._changed:
             self._is_draining = True
             for assoc in self._associations():

@@ -1,4 +1,4 @@
-"""Storage Commitment Push Model as SCP (PS3.4 J): the request (N-ACTION), and the report (N-EVENT-REPORT)."""
+"""SCP of the Storage Commitment Push Model (PS3.4 J): the request (N-ACTION) and the report (N-EVENT-REPORT)."""
 
 import logging
 import re
@@ -42,7 +42,18 @@ _MESSAGE_ID = 1
 
 
 def serve_commitment(exchange: Exchange, request: N_ACTION, context: Any, link: Link) -> None:
-    """Answer an N-ACTION request; with success once the request is in the catalog, as a job that reports.
+    """Answer an N-ACTION request; with success once it is in the catalog, as a job that reports later.
+
+    Parameters
+    ----------
+    exchange : Exchange
+        The association.
+    request : N_ACTION
+        The request.
+    context : PresentationContext
+        Its presentation context.
+    link : Link
+        The connection to the server.
 
     Raises
     ------
@@ -69,9 +80,9 @@ def serve_commitment(exchange: Exchange, request: N_ACTION, context: Any, link: 
 
 def _check(request: N_ACTION) -> None:
     if request.RequestedSOPInstanceUID != SOP_INSTANCE:
-        raise NotFound(f"the only SOP instance is {SOP_INSTANCE}")
+        raise NotFound(f"Requested SOP Instance UID is not {SOP_INSTANCE}")
     if request.ActionTypeID != REQUEST:
-        raise NoSuchAction(f"action type {request.ActionTypeID}; the only one is {REQUEST}")
+        raise NoSuchAction(f"Action Type ID is {request.ActionTypeID}; {REQUEST} is expected")
 
 
 def _decoded(data: bytes, syntax: str) -> dict[str, Any]:
@@ -86,7 +97,7 @@ def _transaction(dataset: Mapping[str, Any]) -> str:
 
 
 def _references(dataset: Mapping[str, Any]) -> list[str]:
-    """SOP class and instance of each reference as a line of text, each once."""
+    """Write SOP class and instance of each reference as a line of text, each once."""
     element = dataset.get(_REFERENCES, {})
     items = element.get("Value")
     if element.get("vr") != "SQ" or not items:
@@ -101,14 +112,14 @@ def _references(dataset: Mapping[str, Any]) -> list[str]:
 def _uid(dataset: Mapping[str, Any], tag: str, name: str) -> str:
     values: list[Any] = dataset.get(tag, {}).get("Value") or []
     if len(values) != 1 or not isinstance(values[0], str) or not _UID.fullmatch(values[0]):
-        raise Invalid(f"{name} is missing or no UID")
+        raise Invalid(f"{name} is missing or not a UID")
     return values[0]
 
 
 def report(requestor: Requestor, operation: ServerOperation) -> None:
-    """Tell a node of its request, on an association of its own in which we are the SCP (PS3.4 J.3.3).
+    """Report to a node on its request, on a new association in which we are the SCP (PS3.4 J.3.3).
 
-    The body of the operation is a JSON array: the references that are held, and those that are refused.
+    The body of the operation is a JSON array of two: the references that are stored, and those that are not.
 
     Raises `PeerFailed`.
     """
@@ -119,7 +130,7 @@ def report(requestor: Requestor, operation: ServerOperation) -> None:
         as_failure(remote),
         requestor.associate(remote, [build_context(SOP_CLASS, list(SYNTAXES))], [role]) as exchange,
     ):
-        # Whatever roles it answers with: some know of no role selection, and take reports all the same.
+        # Whatever roles it answers with: some nodes do not support role selection, and take reports all the same.
         context = exchange.assoc.accepted_contexts[0]
         dataset = _information(operation.arguments["transaction"], requestor.local.ae_title, held, refused)
         event: Any = N_EVENT_REPORT()

@@ -1,4 +1,4 @@
-"""What is accepted in an association: SOP classes and transfer syntaxes (PS3.8 9.3.2.2)."""
+"""Negotiation of presentation contexts: the accepted SOP classes and transfer syntaxes (PS3.8 9.3.2.2)."""
 
 from collections.abc import Collection, Iterable
 from functools import cache
@@ -35,7 +35,7 @@ SERVICES: tuple[UID, ...] = (
     StorageCommitmentPushModel,
 )
 
-#: SOP classes that are named storage and are of no patient's study, or are no instances.
+#: SOP classes of storage in name only: not of a patient's study, or not of instances.
 _NOT_STORED = (
     "1.2.840.10008.1.20.",  # storage commitment
     "1.2.840.10008.1.3.10",  # media directories
@@ -49,13 +49,13 @@ _NOT_STORED = (
     "1.2.840.10008.5.1.4.45.",
 )
 
-#: Transfer syntaxes that are no encoding of a dataset in DIMSE: MIME, XML, Papyrus 3, real-time video.
+#: Transfer syntaxes that do not encode datasets in DIMSE: MIME, XML, Papyrus 3, real-time video.
 _NOT_TAKEN = ("1.2.840.10008.1.2.6.", "1.2.840.10008.1.20", "1.2.840.10008.1.2.7.")
 
 
 @cache
 def storage_classes() -> frozenset[UID]:
-    """The SOP classes that are stored: all of the standard, the retired ones too."""
+    """List the SOP classes of storage: all of the standard, retired ones too."""
     named = {
         UID(uid)
         for uid, (name, kind, *_) in UID_dictionary.items()
@@ -66,7 +66,7 @@ def storage_classes() -> frozenset[UID]:
 
 @cache
 def transfer_syntaxes() -> frozenset[UID]:
-    """The transfer syntaxes that instances are taken in."""
+    """List the transfer syntaxes in which instances are accepted."""
     return frozenset(
         UID(uid)
         for uid, (_, kind, *_) in UID_dictionary.items()
@@ -75,38 +75,39 @@ def transfer_syntaxes() -> frozenset[UID]:
 
 
 def is_storage(uid: str, *, any_class: bool) -> bool:
-    """Tell whether instances of a SOP class are stored; with `any_class`, whatever is not known as something else."""
+    """Tell whether instances of a SOP class are stored; with `any_class` those of unknown SOP classes are too."""
     return uid in storage_classes() or (any_class and uid not in UID_dictionary)
 
 
 def accept(
     proposed: Iterable[PresentationContext], *, known: bool, any_class: bool, receives: Collection[UID] = ()
 ) -> list[PresentationContext]:
-    """Choose what is accepted of the proposed contexts.
+    """Choose the presentation contexts to accept.
 
-    Of the transfer syntaxes proposed in a context, the first that we take wins: the others are struck from it.
-    What is to be sent back by C-GET is all converted to that one, so the first that we can convert to goes before.
+    Of the transfer syntaxes proposed in a context, the first that we accept is kept and the others are removed.
+    Instances that are sent back by C-GET are all converted to that one, so for these the first that we can convert to
+    is preferred.
 
     Parameters
     ----------
     proposed : iterable of PresentationContext
-        The requestor's; changed in place.
+        The requestor's contexts; changed in place.
     known : bool
-        The requestor may use more than C-ECHO.
+        True if the requestor may use more than C-ECHO.
     any_class : bool
-        Store private SOP classes too.
+        True to store private SOP classes too.
     receives : collection of UID
-        The SOP classes that the requestor wants to be sent: it proposes the SCP role for them.
+        SOP classes for which the requestor proposes the SCP role, to receive their instances by C-GET.
 
     Returns
     -------
     list of PresentationContext
-        What the acceptor supports, for the negotiation.
+        The contexts that the acceptor supports, for the negotiation.
     """
     accepted: dict[UID, PresentationContext] = {}
     for context in proposed:
         uid = context.abstract_syntax
-        if not context.transfer_syntax:  # there has to be one; DICOM's default is meant, if anything
+        if not context.transfer_syntax:  # which the standard requires; DICOM's default is assumed
             context.transfer_syntax = [ImplicitVRLittleEndian]
         storage = known and is_storage(uid, any_class=any_class)
         if not (storage or uid == Verification or (known and uid in SERVICES)):
@@ -123,5 +124,5 @@ def accept(
         supported.abstract_syntax = uid
         supported.add_transfer_syntax(winner)
         if storage:
-            supported.scu_role = supported.scp_role = True  # C-GET turns the roles round (PS3.7 D.3.3.4)
+            supported.scu_role = supported.scp_role = True  # C-GET reverses the roles (PS3.7 D.3.3.4)
     return list(accepted.values())

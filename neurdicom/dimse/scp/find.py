@@ -1,4 +1,4 @@
-"""C-FIND as SCP (PS3.4 C.4.1): matches go out as they are found, a page in memory at a time."""
+"""SCP of C-FIND (PS3.4 C.4.1), which sends matches as they are found, with one page of them in memory."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -28,11 +28,11 @@ from neurdicom.dimse.statuses import PROCESSING_FAILURE, SUCCESS, write_error
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError
 
-#: "Unable to process" stands for what else fails (PS3.4 C.4.1.1.4).
+#: Status "Unable to process", for all other failures (PS3.4 C.4.1.1.4).
 UNABLE = 0xC000
 PENDING, PENDING_UNSUPPORTED, CANCEL = 0xFF00, 0xFF01, 0xFE00
 
-#: Matches asked of the server at a time.
+#: Matches requested from the server at a time.
 PAGE = 100
 
 _RETRIEVE_AE, _AVAILABILITY = "00080054", "00080056"
@@ -41,7 +41,7 @@ _COMBINED, _FUZZY = 1, 2
 
 
 def negotiated(requested: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Answer SOP Class Extended Negotiation: no relational queries; date-time pairs and fuzzy names if asked for."""
+    """Answer SOP Class Extended Negotiation: no relational queries; date-time pairs and fuzzy names if requested."""
     answers = {}
     for model in MODELS:
         asked = requested.get(model.find)
@@ -55,6 +55,19 @@ def negotiated(requested: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae_title: str) -> None:
     """Answer a C-FIND request.
+
+    Parameters
+    ----------
+    exchange : Exchange
+        The association.
+    request : C_FIND
+        The request.
+    context : PresentationContext
+        Its presentation context.
+    link : Link
+        The connection to the server.
+    ae_title : str
+        Our AE title, the Retrieve AE Title of the matches.
 
     Raises
     ------
@@ -88,7 +101,7 @@ def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae
 
 
 def _constant_elements(level: Level, ae_title: str) -> dict[str, Any]:
-    """What every match says of itself (PS3.4 C.4.1.1.3.2)."""
+    """Make the attributes that every match has beside the keys (PS3.4 C.4.1.1.3.2)."""
     return {
         LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]},
         _RETRIEVE_AE: {"vr": "AE", "Value": [ae_title]},
@@ -99,7 +112,7 @@ def _constant_elements(level: Level, ae_title: str) -> dict[str, Any]:
 def _matches(
     link: Link, level: Level, keys: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], int]]:
-    """Each match with its status."""
+    """Yield each match with its status."""
     after = None
     while True:
         page = link.call("find", level=level.value, keys=keys, limit=PAGE, after=after, **options)
@@ -112,7 +125,7 @@ def _matches(
 
 
 class _Responder:
-    """Sends the responses to one request."""
+    """Sender of the responses to one request."""
 
     def __init__(self, exchange: Exchange, request: C_FIND, context_id: int) -> None:
         self._exchange = exchange
@@ -126,7 +139,7 @@ class _Responder:
         self._exchange.respond(response, self._context_id)
 
     def failed(self, error: NeurdicomError) -> None:
-        """Tell that the query can't be answered."""
+        """Send the response of a failed query."""
         response = self._response(0)
         fill(response, error)
         self._exchange.respond(response, self._context_id)

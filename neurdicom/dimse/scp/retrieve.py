@@ -1,4 +1,4 @@
-"""C-MOVE and C-GET as SCP (PS3.4 C.4.2, C.4.3)."""
+"""SCP of C-MOVE and C-GET (PS3.4 C.4.2, C.4.3)."""
 
 import sys
 from collections.abc import Generator, Iterator
@@ -28,25 +28,25 @@ from neurdicom.errors import NeurdicomError, PeerFailed, TooLarge
 WARNING = 0xB000
 NO_COUNT, NO_SUBOPERATIONS, UNKNOWN_DESTINATION = 0xA701, 0xA702, 0xA801
 
-#: Sub-operations that can be counted (PS3.7 9.1.3).
+#: Most sub-operations that a response can count (PS3.7 9.1.3).
 MOST_INSTANCES = 0xFFFF
 
 _FAILED_LIST = "00080058"
 
 
 class RetrieveOperation:
-    """One C-MOVE or C-GET request.
+    """The operation of one C-MOVE or C-GET request.
 
     Parameters
     ----------
     exchange : Exchange
-        The association that it came on.
+        The association of the request.
     request : C_MOVE or C_GET
-        It.
+        The request.
     context : PresentationContext
-        Its context.
+        Its presentation context.
     link : Link
-        The way to the server.
+        The connection to the server.
     requestor : Requestor
         Opens associations with destinations.
     """
@@ -62,7 +62,7 @@ class RetrieveOperation:
         self._requestor = requestor
 
     def serve(self) -> None:
-        """Send what is asked for, with a response after each instance.
+        """Send the requested instances, with a response after each.
 
         Raises
         ------
@@ -82,13 +82,13 @@ class RetrieveOperation:
             self._fail(error)
 
     def _destination(self) -> Remote | None:
-        """The node that a C-MOVE names; None for a C-GET."""
+        """Look up the node that a C-MOVE names; None for a C-GET."""
         if isinstance(self._request, C_GET):
             return None
         ae_title = str(self._request.MoveDestination or "").strip()
         node = self._link.call("find_node", ae_title=ae_title) if ae_title else None
         if node is None:
-            raise UnknownDestination(f"Move Destination {ae_title} is no known node")
+            raise UnknownDestination(f"Move Destination {ae_title} is not a known node")
         return Remote.from_wire(node)
 
     def _select(self) -> list[Instance]:
@@ -103,7 +103,7 @@ class RetrieveOperation:
             instances += [(instance, sys.intern(kind), sys.intern(syntax)) for instance, kind, syntax in page["items"]]
             if not page["more"]:
                 return instances
-        raise TooLarge(f"more than {MOST_INSTANCES} instances match, the most that can be counted")
+        raise TooLarge(f"more than {MOST_INSTANCES} instances match, the most of a request")
 
     def _send(self, remote: Remote | None, instances: list[Instance]) -> Generator[SubOperation, None, None]:
         if remote is None:
@@ -131,7 +131,7 @@ class RetrieveOperation:
             self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=comment)
 
     def _fail_all(self, error: PeerFailed, instances: list[Instance]) -> None:
-        """Tell that no sub-operation could be begun."""
+        """Send the response for the case that no sub-operation could be started."""
         counts = SubOperationCounts(0, failed=len(instances), failures=[instance for instance, _, _ in instances])
         self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=str(error))
 
@@ -152,8 +152,8 @@ class RetrieveOperation:
         response.NumberOfFailedSuboperations = counts.failed
         response.NumberOfWarningSuboperations = counts.warning
         if failures and counts.failures:
-            told = {_FAILED_LIST: {"vr": "UI", "Value": counts.failures}}
-            response.Identifier = BytesIO(encode_identifier(told, self._syntax))
+            failed = {_FAILED_LIST: {"vr": "UI", "Value": counts.failures}}
+            response.Identifier = BytesIO(encode_identifier(failed, self._syntax))
         self._exchange.respond(response, self._context.context_id)
 
     def _response(self, status: int, comment: str) -> Any:
@@ -167,4 +167,4 @@ class RetrieveOperation:
 
 
 class UnknownDestination(NeurdicomError):
-    """The destination of a C-MOVE is no node of ours."""
+    """The destination of a C-MOVE is not a known node."""

@@ -1,4 +1,4 @@
-"""C-STORE as SCP (PS3.4 B): what has arrived is parsed and made durable here, and entered by the server."""
+"""SCP of C-STORE (PS3.4 B): an instance is parsed and flushed to the disk here, and stored by the server."""
 
 import logging
 from typing import Any
@@ -18,19 +18,29 @@ log = logging.getLogger(__name__)
 
 
 class StorageProvider:
-    """The SCP of storage, on associations in either direction.
+    """SCP of storage, on associations in either direction.
 
     Parameters
     ----------
     link : Link
-        The way to the server.
+        The connection to the server.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
     def serve(self, assoc: Association, request: C_STORE, context: Any) -> None:
-        """Store the instance of a C-STORE request; its status goes to the peer once it is durable and found."""
+        """Store the instance of a C-STORE request; the peer gets its status once it is durable and can be found.
+
+        Parameters
+        ----------
+        assoc : Association
+            The association.
+        request : C_STORE
+            The request.
+        context : PresentationContext
+            Its presentation context.
+        """
         response, incoming = respond_to(request, SUCCESS), incoming_of(request)
         try:
             if incoming is None:
@@ -72,7 +82,7 @@ class StorageProvider:
 
 
 def _check(header: Header, request: C_STORE) -> None:
-    """Raise `DoesNotMatch` when the dataset is of another SOP class or instance than the request names."""
+    """Check that the dataset is of the SOP class and instance that the request names. Raises `DoesNotMatch`."""
     for field, asked in (
         ("sop_instance_uid", request.AffectedSOPInstanceUID),
         ("sop_class_uid", request.AffectedSOPClassUID),

@@ -1,5 +1,5 @@
-"""The services that we use of remote nodes (SCU): echo, find, store, move, get.
+"""Service class users (SCU) of remote nodes: echo, find, store, move, get.
 
-Owns associations that we ask for, what is proposed in them, and the operations. May import from `dicom`, and `dimse.ul`
-and `dimse.ipc`; what is sent is asked of the server over `dimse.ipc.link`.
+Owns associations that we request, the contexts proposed in them, and the operations. May import from `dicom`, and
+`dimse.ul` and `dimse.ipc`; files to send come from the server, over `dimse.ipc.link`.
 """

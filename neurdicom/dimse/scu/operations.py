@@ -1,4 +1,4 @@
-"""What the server has a DIMSE process do with remote nodes: echo, find, send, retrieve, report."""
+"""Operations with remote nodes that the server requests of a DIMSE process: echo, find, send, retrieve."""
 
 import time
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ from neurdicom.dimse.ul.association import Service
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError, PeerFailed
 
-#: Matches that are taken from a peer when no limit is given, and those that may still come after a C-CANCEL.
+#: Most matches that are taken from a peer when no limit is given, and most that may still come after a C-CANCEL.
 MOST_MATCHES = 10_000
 _AFTER_CANCEL = 1000
 _TOLD_AT_A_TIME = 100
 
-#: How many times the usual timeout a peer may be silent while it moves: pending responses are optional.
+#: Multiple of the usual timeout for which a peer may be silent during C-MOVE, since pending responses are optional.
 _PATIENCE = 20
 
 _MESSAGE_ID = 1
@@ -54,7 +54,7 @@ class ServiceClassUser:
     requestor : Requestor
         Opens associations.
     store : Service
-        Serves the C-STORE requests that come within a C-GET.
+        Serves the C-STORE requests of the peer during a C-GET.
     """
 
     def __init__(self, requestor: Requestor, store: Service) -> None:
@@ -62,7 +62,7 @@ class ServiceClassUser:
         self._store = store
 
     def echo(self, operation: ServerOperation) -> float:
-        """C-ECHO: the seconds that it took, association included."""
+        """Verify a node by C-ECHO; return the seconds that it took, association included."""
         remote = Remote.from_wire(operation.arguments["remote"])
         begun = time.monotonic()
         with as_failure(remote), self._requestor.associate(remote, [_context(Verification)]) as exchange:
@@ -76,7 +76,7 @@ class ServiceClassUser:
             return time.monotonic() - begun
 
     def find(self, operation: ServerOperation) -> None:
-        """C-FIND: events of some matches each, in the DICOM JSON model."""
+        """Query a node by C-FIND; emit lists of matches in the DICOM JSON model as events."""
         remote = Remote.from_wire(operation.arguments["remote"])
         most = operation.arguments["limit"] or MOST_MATCHES
         models = _models(operation)
@@ -86,7 +86,7 @@ class ServiceClassUser:
         ):
             context = _first(exchange, remote, [model.find for model in models])
             syntax = str(context.transfer_syntax[0])
-            cancel = Cancelling(operation, exchange, context)
+            cancel = CancelForwarder(operation, exchange, context)
             matches: list[dict[str, Any]] = []
             taken = late = 0
             request = _request(C_FIND, context, operation)
@@ -109,7 +109,7 @@ class ServiceClassUser:
             operation.emit(matches)
 
     def send(self, operation: ServerOperation) -> None:
-        """C-STORE of many instances on as few associations as there can be; an event after each."""
+        """Send instances by C-STORE on as few associations as possible; emit an event after each."""
         remote = Remote.from_wire(operation.arguments["remote"])
         instances = [cast(Instance, tuple(each)) for each in operation.arguments["instances"]]
         with (
@@ -129,14 +129,14 @@ class ServiceClassUser:
                     return
 
     def get(self, operation: ServerOperation) -> None:
-        """C-GET: what comes on the same association is stored as from any other sender; events as for `move`."""
+        """Retrieve by C-GET; instances are stored as from any other sender. Emits events as `move` does."""
         models = _models(operation)
         storage = storage_proposals(MOST_CONTEXTS - len(models))
         roles = [build_role(context.abstract_syntax, scp_role=True) for context in storage]
         self._retrieve(operation, C_GET, [model.get for model in models], storage, roles)
 
     def move(self, operation: ServerOperation) -> None:
-        """C-MOVE to ourselves; an event whenever the peer tells how far it has come."""
+        """Retrieve by C-MOVE to this server; emit an event for each response of the peer."""
         self._retrieve(operation, C_MOVE, [model.move for model in _models(operation)], [], [])
 
     def _retrieve(
@@ -157,7 +157,7 @@ class ServiceClassUser:
             if kind is C_MOVE:
                 request.MoveDestination = self._requestor.local.ae_title
             patience = _PATIENCE * self._requestor.local.timeout
-            cancel = Cancelling(operation, exchange, context)
+            cancel = CancelForwarder(operation, exchange, context)
             with exchange.request(request, context.context_id, patience=patience, meanwhile=cancel) as messages:
                 for context_id, message in messages:
                     if kind is C_GET and isinstance(message, C_STORE) and message.is_valid_request:
@@ -166,8 +166,8 @@ class ServiceClassUser:
                         return
 
 
-class Cancelling:
-    """Passes the server's wish to cancel an operation on to the peer, once."""
+class CancelForwarder:
+    """Forwarder of the server's cancellation of an operation to the peer, as one C-CANCEL."""
 
     def __init__(self, operation: ServerOperation, exchange: Exchange, context: Any) -> None:
         self._operation = operation
@@ -181,16 +181,37 @@ class Cancelling:
             self.now()
 
     def now(self) -> None:
-        """Ask for it, whatever the server wishes."""
+        """Send the C-CANCEL, whether the server cancelled the operation or not."""
         if not self._asked:
             self._asked = True
             self._exchange.cancel(_MESSAGE_ID, self._context.context_id)
 
 
 def follow(operation: ServerOperation, remote: Remote, response: Any, kind: Any, syntax: str) -> bool:
-    """Tell the server of a response to C-MOVE or C-GET; whether it was the last.
+    """Report a response to C-MOVE or C-GET to the server as events.
 
-    Raises `PeerFailed` where the peer refuses the whole.
+    Parameters
+    ----------
+    operation : ServerOperation
+        The operation that emits the events.
+    remote : Remote
+        The peer.
+    response : C_MOVE or C_GET
+        The response.
+    kind : type
+        The class that the response must have.
+    syntax : str
+        Transfer Syntax UID of its identifier.
+
+    Returns
+    -------
+    bool
+        True for the last response.
+
+    Raises
+    ------
+    PeerFailed
+        The peer refuses the request as a whole, or the response is not valid.
     """
     category = _category(remote, response, kind, allowed=("Warning", "Cancel", "Failure"))
     completed = response.NumberOfCompletedSuboperations or 0
@@ -216,13 +237,13 @@ def _failures(response: Any, syntax: str) -> list[str]:
     data = response.Identifier.getvalue() if response.Identifier else b""
     try:
         values = decode_identifier(data, syntax).get(_FAILED_LIST, {}).get("Value") or ()
-    except NeurdicomError:  # the counts have been told all the same
+    except NeurdicomError:  # the counts are reported all the same
         return []
     return [str(value) for value in values if value]
 
 
 def _models(operation: ServerOperation) -> tuple[InformationModel, ...]:
-    """The information models that may be used, the preferred one first."""
+    """List the information models that may be used, the preferred one first."""
     patient = Level(operation.arguments["level"]) is Level.PATIENT
     return (PATIENT_ROOT,) if patient else (STUDY_ROOT, PATIENT_ROOT)
 
@@ -232,7 +253,7 @@ def _context(sop_class: str) -> PresentationContext:
 
 
 def _first(exchange: Exchange, remote: Remote, classes: Sequence[str]) -> Any:
-    """The context of the first SOP class that the peer accepts."""
+    """Find the context of the first SOP class that the peer accepts. Raises `PeerFailed`."""
     for sop_class in classes:
         context = exchange.context(sop_class)
         if context is not None:
@@ -241,7 +262,7 @@ def _first(exchange: Exchange, remote: Remote, classes: Sequence[str]) -> Any:
 
 
 def _request(kind: Any, context: Any, operation: ServerOperation) -> Any:
-    """A C-FIND, C-MOVE or C-GET request with its identifier."""
+    """Make a C-FIND, C-MOVE or C-GET request with its identifier."""
     level, keys = Level(operation.arguments["level"]), operation.arguments["keys"]
     dataset = {**keys, LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]}}
     identifier = encode_identifier(with_charset(dataset, character_terms(keys)), str(context.transfer_syntax[0]))
@@ -260,7 +281,7 @@ def _match(remote: Remote, response: Any, syntax: str) -> dict[str, Any]:
 
 
 def _category(remote: Remote, response: Any, kind: Any, allowed: tuple[str, ...] = ("Cancel", "Warning")) -> str:
-    """Category of a response's status. Raises `PeerFailed` for what is no such response, or a failure."""
+    """Look up the category of a response's status. Raises `PeerFailed` for other messages, and for failures."""
     if not isinstance(response, kind) or not response.is_valid_response:
         raise PeerFailed(f"{remote} answered with something else than was asked for", retryable=False)
     category = str(code_to_category(response.Status))
@@ -274,7 +295,7 @@ def _failure(remote: Remote, response: Any) -> PeerFailed:
 
 
 def _is_busy(response: Any) -> bool:
-    """Whether the status says that resources are lacking, which passes."""
+    """Tell whether the status is "Out of Resources" (A7xx), which may pass."""
     return int(response.Status) >> 8 == 0xA7
 
 

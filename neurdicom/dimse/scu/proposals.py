@@ -1,4 +1,4 @@
-"""Presentation contexts that we propose for sending (PS3.8 9.3.2.2): at most 128 in one association."""
+"""Presentation contexts that we propose (PS3.8 9.3.2.2), at most 128 in one association."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,13 +7,13 @@ from pynetdicom.presentation import PresentationContext, StoragePresentationCont
 
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT, IMPLICIT
 
-#: Context ids are the odd numbers of a byte.
+#: Most contexts of an association: their ids are the odd numbers of a byte.
 MOST_CONTEXTS = 128
 
-#: What every storage SCP has to take, and what files are converted to.
+#: Transfer syntaxes that every storage SCP accepts, and that files are converted to.
 _FALLBACK = (EXPLICIT, IMPLICIT)
 
-#: What instances are asked for in by C-GET, the most wanted first.
+#: Transfer syntaxes that are proposed for C-GET, the preferred first.
 _RETRIEVED = (
     *_FALLBACK,
     "1.2.840.10008.1.2.4.70",
@@ -31,13 +31,13 @@ _RETRIEVED = (
 def storage_contexts(kinds: Iterable[tuple[str, str]]) -> list[list[PresentationContext]]:
     """Plan the associations in which instances can be sent.
 
-    Each stored transfer syntax is proposed in a context of its own, so that the receiver can take it or leave it, and
-    the uncompressed ones beside it. All contexts of a SOP class are in one association.
+    Each stored transfer syntax is proposed in a context of its own, so that the receiver can accept it or not, and
+    the uncompressed ones in another. All contexts of a SOP class are in one association.
 
     Parameters
     ----------
-    kinds : iterable of (SOP class, transfer syntax)
-        What is to be sent.
+    kinds : iterable of (str, str)
+        SOP Class UID and Transfer Syntax UID of the instances to send.
 
     Returns
     -------
@@ -58,10 +58,10 @@ def storage_contexts(kinds: Iterable[tuple[str, str]]) -> list[list[Presentation
 
 
 def storage_proposals(most: int) -> list[PresentationContext]:
-    """Contexts for what may come by C-GET, which can't be known beforehand: the usual SOP classes, up to `most`.
+    """Make the contexts for C-GET, for up to `most` usual SOP classes, since those to come can't be known beforehand.
 
-    There is one context for each, so that the sender chooses the transfer syntax; it is asked for uncompressed files
-    first, since it may be one that can't convert to what it chose.
+    There is one context for each, so that the sender chooses the transfer syntax; uncompressed ones are proposed first,
+    since some senders accept a syntax that they can't convert to.
     """
     return [build_context(context.abstract_syntax, list(_RETRIEVED)) for context in StoragePresentationContexts[:most]]
 

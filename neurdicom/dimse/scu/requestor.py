@@ -1,4 +1,4 @@
-"""Associations with remote nodes that we ask for (PS3.8 7.1)."""
+"""Requestor of associations with remote nodes (PS3.8 7.1)."""
 
 import ssl
 import threading
@@ -16,20 +16,20 @@ from neurdicom.dimse.ul.exchange import Disconnected, Exchange
 from neurdicom.dimse.ul.local import LocalUser
 from neurdicom.errors import PeerFailed
 
-#: Rejections that pass: result transient (PS3.8 9.3.4).
+#: Result of a rejection that may pass: rejected-transient (PS3.8 9.3.4).
 _TRANSIENT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Requestor:
-    """Asks remote nodes for associations.
+    """Requestor of associations with remote nodes.
 
     Attributes
     ----------
     local : LocalUser
-        Our side.
+        Our side of the associations.
     tls : ssl.SSLContext
-        For nodes that are talked to over TLS.
+        TLS context for nodes that use TLS.
     """
 
     local: LocalUser
@@ -46,19 +46,23 @@ class Requestor:
         remote : Remote
             The node.
         contexts : sequence of PresentationContext
-            What to propose.
+            Presentation contexts to propose.
         items : sequence
             Items of extended negotiation.
+
+        Yields
+        ------
+        Exchange
 
         Raises
         ------
         PeerFailed
-            There is no association; the message says why.
+            The association was not established; the message says why.
         """
         assoc = self._request(remote, contexts, items)
         try:
             yield Exchange(assoc)
-        except GeneratorExit:  # whoever is sent to has had enough
+        except GeneratorExit:  # the consumer of the results stopped early
             assoc.release()
             raise
         except BaseException:
@@ -89,7 +93,7 @@ class Requestor:
 
 
 def _refusal(assoc: Association, remote: Remote, connected: bool) -> PeerFailed:
-    """Why there is no association."""
+    """Make the error that says why there is no association."""
     answer = assoc.acceptor.primitive
     if assoc.is_rejected:
         reason = f"{answer.reason_str} ({answer.source_str}, {answer.result_str})" if answer else "no reason given"
@@ -107,7 +111,7 @@ def _refusal(assoc: Association, remote: Remote, connected: bool) -> PeerFailed:
 
 @contextmanager
 def as_failure(remote: Remote) -> Iterator[None]:
-    """Turn the end of an association into `PeerFailed`."""
+    """Raise the end of an association as `PeerFailed`."""
     try:
         yield
     except Disconnected as error:

@@ -1,4 +1,4 @@
-"""Many instances to one receiver by C-STORE: each prepared by the server, sent, and counted."""
+"""Sender of instances to one receiver by C-STORE: each is prepared by the server, sent, and counted."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,18 +21,20 @@ Instance = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class SubOperation:
-    """What became of one instance.
+    """The outcome of a C-STORE sub-operation.
 
     Attributes
     ----------
     instance : str
         SOP Instance UID.
     status : int or None
-        The receiver's; None when it gave none.
+        The receiver's status; None without a response.
     reason : str or None
-        Why it failed, or what the receiver warned of.
-    failed, retryable : bool
-        It was not stored; trying again may help.
+        The reason of a failure or a warning.
+    failed : bool
+        True if the instance was not stored.
+    retryable : bool
+        True if trying again may help.
     """
 
     instance: str
@@ -53,7 +55,7 @@ class SubOperationCounts:
     failures: list[str] = field(default_factory=list)
 
     def add(self, sent: SubOperation) -> None:
-        """Count one."""
+        """Count the outcome of a sub-operation."""
         self.remaining -= 1
         if sent.failed:
             self.failed += 1
@@ -65,14 +67,14 @@ class SubOperationCounts:
 
 
 class StorageSender:
-    """Sends instances.
+    """Sender of instances.
 
     Parameters
     ----------
     link : Link
-        The way to the server.
+        The connection to the server.
     originator : Originator, optional
-        Whose C-MOVE this is.
+        The originator of the C-MOVE that the instances are sent for.
     """
 
     def __init__(self, link: Link, originator: Originator | None = None) -> None:
@@ -83,15 +85,27 @@ class StorageSender:
     def to_remote(
         self, requestor: Requestor, remote: Remote, instances: Sequence[Instance]
     ) -> Generator[SubOperation, None, None]:
-        """Send on associations of our own, as few as there can be, and tell of each instance.
+        """Send instances on as few new associations as possible.
 
-        What can't be sent because an association ends, or does not come about after an earlier one did, is told of
-        as failed.
+        Parameters
+        ----------
+        requestor : Requestor
+            Opens the associations.
+        remote : Remote
+            The receiver.
+        instances : sequence of Instance
+            The instances.
+
+        Yields
+        ------
+        SubOperation
+            The outcome of each instance. Those that can't be sent because an association ends, or because a later
+            association is not established, have failed.
 
         Raises
         ------
         PeerFailed
-            The first association does not come about.
+            The first association is not established.
         """
         left = list(instances)
         begun = False
@@ -111,7 +125,7 @@ class StorageSender:
             yield SubOperation(instance, None, "its SOP class or transfer syntax is unknown", True)
 
     def on(self, exchange: Exchange, instances: Sequence[Instance]) -> Generator[SubOperation, None, None]:
-        """Send on an association that is there; when it ends, what is left counts as failed."""
+        """Send instances on an established association; if it ends, the remaining ones have failed."""
         for instance, sop_class, _ in instances:
             if not exchange.alive:
                 yield SubOperation(instance, None, "the association had ended before", True, True)
@@ -138,7 +152,7 @@ class StorageSender:
             return SubOperation(instance, None, str(error), True, True)
         except NeurdicomError as error:
             return SubOperation(instance, None, str(error), True, isinstance(error, Unavailable))
-        except OSError as error:  # such as deleted meanwhile
+        except OSError as error:  # for example because it was deleted meanwhile
             return SubOperation(instance, None, f"its file can't be read: {error.strerror}", True)
         return outcome(instance, response)
 
@@ -152,7 +166,7 @@ class StorageSender:
 
 
 def outcome(instance: str, response: Any) -> SubOperation:
-    """What the response to a C-STORE request says (PS3.4 B.2.3)."""
+    """Read the outcome of a sub-operation from the response to a C-STORE request (PS3.4 B.2.3)."""
     status = int(response.Status)
     category = code_to_category(status)
     if category == "Success":

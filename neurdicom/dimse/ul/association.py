@@ -1,4 +1,4 @@
-"""An association that waits for events, serves requests by a table of our own, and trusts no request."""
+"""An association that waits for events instead of polling, and checks each request before serving it."""
 
 import logging
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from neurdicom.dimse.ul.upper_layer import UpperLayer
 
 log = logging.getLogger(__name__)
 
-#: Serves a request of the peer: takes the association, the primitive and its presentation context.
+#: Function that serves a request of the peer: takes the association, the primitive and its presentation context.
 Service = Callable[["Association", Any, Any], None]
 
-#: Finds the service for a class of primitives and a SOP class; None where there is no such operation.
+#: Function that finds the service for a class of primitives and a SOP class; None where there is no such operation.
 ServiceFinder = Callable[[type, str], Service | None]
 
 
@@ -29,57 +29,59 @@ class Association(StatefulAssociation):
     Parameters
     ----------
     ae : ApplicationEntity
+        pynetdicom's application entity.
     mode : {"acceptor", "requestor"}
+        Our role in the association.
     spool : Path
-        Where datasets go that arrive by C-STORE.
+        Folder for datasets that arrive by C-STORE.
     largest : int
         Most bytes that such a dataset may have; 0 for no limit.
 
     Attributes
     ----------
     find_service : ServiceFinder
-        What serves the peer's requests, in place of pynetdicom's own service classes; nothing at first.
+        Finds the services for the peer's requests, instead of pynetdicom's own service classes; none at first.
     on_release : callable
-        Called when the peer has asked for the release, before it learns that it is released.
+        Called when the peer has requested the release, before the release is confirmed.
     """
 
     def __init__(self, ae: ApplicationEntity, mode: str, *, spool: Path, largest: int = 0) -> None:
         super().__init__(ae, mode)
         self.dimse = Messages(self, spool, largest)
         self.dul = UpperLayer(self, self.dimse)
-        # Again, since these are kept by the upper layer.
+        # Set again, since our upper layer keeps them.
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout
         self.find_service: ServiceFinder = lambda kind, sop_class: None
         self.on_release: Callable[[], None] = lambda: None
         self._is_draining = False
 
     def drain(self, seconds: float) -> None:
-        """End the association once nothing has been under way for some time, from any thread."""
+        """End the association once it has been idle for some seconds. Thread-safe."""
         self.network_timeout = seconds
         self.dul.restart_idle_timer()
         self._is_draining = True
         if self.is_acceptor and self.requestor.primitive is None:
-            self.dul.hang_up()  # the peer has asked for nothing yet, and may never do
+            self.dul.hang_up()  # the peer has not requested an association yet, and may never do so
         self.awake.set()
 
     @property
     def _patience(self) -> float | None:
-        """Seconds for which the peer may go on being silent; a request that is arriving is waited for when draining."""
+        """Seconds left for which the peer may be silent; None, for no limit, while draining with a request arriving."""
         seconds: float | None = self.dul.idle_seconds
         return None if self._is_draining and not self.dimse.is_idle else seconds
 
     def _run_reactor(self) -> None:
-        """Serve requests until the association is over; as the original, waiting for events."""
+        """Serve requests until the association is over; overrides the original, which polls."""
         while not self._kill:
             self.awake.wait(self._patience)
             self.awake.clear()
-            with self.turn:
+            with self.receiving:
                 if self._kill or not self._goes_on():
                     break
         self.kill()
 
     def _goes_on(self) -> bool:
-        """Look at all that may have happened; whether the association goes on."""
+        """Handle requests, release, abort and timeout; return False if the association is over."""
         while not self._kill and not self.dimse.msg_queue.empty():
             if (arrived := self.dimse.take()) is not None:
                 self.serve(*arrived)
@@ -110,13 +112,13 @@ class Association(StatefulAssociation):
             self.happen(AssociationEvent.SERVED)
             if isinstance(message, C_STORE) and (incoming := incoming_of(message)) is not None:
                 incoming.close()
-            # The time that the answer took is not the peer's silence.
+            # The time that the answer took does not count as the peer's silence.
             self.dul.restart_idle_timer()
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
-        """Serve a request if it is one, and of its presentation context's SOP class.
+        """Serve a message if it is a valid request of its presentation context's SOP class.
 
-        The original takes the service from the request alone, so that whoever may verify could store.
+        The original chooses the service by the request alone, so that a peer that may only verify could store.
         """
         if self.is_acceptor and isinstance(msg, N_EVENT_REPORT):  # which pynetdicom serves in yet another thread
             log.warning("%s sends N-EVENT-REPORT, which is not negotiated: its association is aborted", self.peer)
@@ -125,7 +127,7 @@ class Association(StatefulAssociation):
         if isinstance(msg, C_CANCEL):  # more of them than pynetdicom keeps
             return
         if msg.MessageID is None or msg.MessageIDBeingRespondedTo is not None:
-            log.warning("%s sends a response that nobody waits for", self.peer)
+            log.warning("%s sends a response to no request; it is ignored", self.peer)
             return
         context = self._accepted_cx.get(context_id)
         if context is None:
@@ -151,7 +153,7 @@ class Association(StatefulAssociation):
 
 
 def respond_to(request: Any, status: int) -> Any:
-    """Make the response to a request, of its class and instance."""
+    """Make the response to a request, of its SOP class and instance."""
     response = type(request)()
     response.MessageIDBeingRespondedTo = request.MessageID
     for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID"):

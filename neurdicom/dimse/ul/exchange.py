@@ -1,8 +1,8 @@
-"""DIMSE messages on one association, with datasets as bytes and files in bounded memory.
+"""Exchange of DIMSE messages on one association, with datasets as bytes and files in bounded memory.
 
-pynetdicom's own `send_c_*` take and give decoded datasets, split a whole file when the peer has no limit for a PDU,
-and name whoever sends as the originator of a C-MOVE. Here the same messages go through its public classes of messages
-and primitives.
+pynetdicom's own `send_c_*` take and return decoded datasets, split a whole file when the peer has no limit for a PDU,
+and name the sender as the originator of a C-MOVE. Here the same messages are sent through its public classes of
+messages and primitives.
 """
 
 import queue
@@ -19,11 +19,11 @@ from pynetdicom.dimse_primitives import C_CANCEL, C_STORE
 
 from neurdicom.dimse.ul.association import Association
 
-#: Bytes of a P-DATA at most, whatever more the peer would take.
+#: Most bytes of a P-DATA that we send, even if the peer takes more.
 LARGEST_PDU = 128 * 1024
-#: A PDV has a head of 6 bytes (PS3.8 9.3.5.1).
+#: Bytes of the head of a PDV (PS3.8 9.3.5.1).
 _PDV_HEAD = 6
-#: Bytes of a P-DATA that a peer has to take.
+#: Least bytes of a P-DATA that a peer has to take.
 SMALLEST_PDU = 64
 #: A P-DATA-TF PDU of one value, up to its context id (PS3.8 9.3.5): type, lengths of the PDU and of the item, id.
 _PDU = struct.Struct(">BxLLB")
@@ -33,7 +33,7 @@ _MORE, _LAST = b"\0", b"\2"
 
 
 def _pass() -> None:
-    """Do nothing meanwhile."""
+    """Do nothing, the default of `meanwhile`."""
 
 
 class Disconnected(ConnectionError):
@@ -42,19 +42,19 @@ class Disconnected(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class Originator:
-    """Who asked for a C-MOVE: AE title and Message ID (PS3.7 9.1.1.1.6)."""
+    """The originator of a C-MOVE: AE title and Message ID (PS3.7 9.1.1.1.6)."""
 
     ae_title: str
     message_id: int
 
 
 class Exchange:
-    """Sends requests on an established association and takes their responses.
+    """Sender of requests on an established association, and receiver of their responses.
 
     Parameters
     ----------
     assoc : Association
-        In either direction.
+        The association, in either direction.
     """
 
     def __init__(self, assoc: Association) -> None:
@@ -62,11 +62,11 @@ class Exchange:
 
     @property
     def alive(self) -> bool:
-        """The association is open, as far as is known."""
+        """True if the association is open, as far as is known."""
         return self.assoc.is_open
 
     def context(self, abstract_syntax: str, transfer_syntax: str = "") -> Any:
-        """The accepted context in which we may ask for a SOP class, None if there is none."""
+        """Find an accepted context in which we may be the SCU of a SOP class, None if there is none."""
         for context in self.assoc.accepted_contexts:
             fits = transfer_syntax in ("", context.transfer_syntax[0])
             if fits and context.abstract_syntax == abstract_syntax and context.as_scu:
@@ -74,7 +74,7 @@ class Exchange:
         return None
 
     def accepted(self, sop_class: str) -> list[str]:
-        """The transfer syntaxes in which the peer takes instances of a SOP class."""
+        """List the transfer syntaxes in which the peer accepts instances of a SOP class."""
         return [
             str(context.transfer_syntax[0])
             for context in self.assoc.accepted_contexts
@@ -82,7 +82,7 @@ class Exchange:
         ]
 
     def is_cancelled(self, message_id: int) -> bool:
-        """The peer has asked for an operation to be cancelled."""
+        """Tell whether the peer has cancelled an operation."""
         return message_id in self.assoc.dimse.cancel_req
 
     def respond(self, primitive: Any, context_id: int) -> None:
@@ -92,11 +92,11 @@ class Exchange:
         self.assoc.dimse.send_msg(primitive, context_id)
 
     def look(self) -> None:
-        """Have `meanwhile` of a request that waits called, from any thread."""
+        """Make a waiting request call its `meanwhile`. Thread-safe."""
         self.assoc.dimse.look()
 
     def cancel(self, message_id: int, context_id: int) -> None:
-        """Ask for an operation under way to be cancelled."""
+        """Request the cancellation of a running operation (C-CANCEL)."""
         primitive = C_CANCEL()
         primitive.MessageIDBeingRespondedTo = message_id
         self.assoc.dimse.send_msg(primitive, context_id)
@@ -105,20 +105,23 @@ class Exchange:
     def request(
         self, primitive: Any, context_id: int, *, patience: float | None = None, meanwhile: Callable[[], None] = _pass
     ) -> Iterator[Iterator[tuple[int, Any]]]:
-        """Send a request, and give what the peer sends then, each with its context's id.
-
-        These are the responses, and for a C-GET the C-STORE requests among them.
+        """Send a request and receive the messages that follow.
 
         Parameters
         ----------
         primitive : DIMSE primitive
             The request.
         context_id : int
-            Where to send it.
+            Id of its presentation context.
         patience : float, optional
             Seconds that the peer may be silent; by default the usual timeout.
         meanwhile : callable
             Called before each message, and after each `look`.
+
+        Yields
+        ------
+        iterator of (int, DIMSE primitive)
+            Context id and message: the responses, and for a C-GET the C-STORE requests among them.
 
         Raises
         ------
@@ -132,16 +135,23 @@ class Exchange:
     def store(
         self, file: Sequence[tuple[str, int]], sop_class: str, sop_instance: str, context: Any, **options: Any
     ) -> Any:
-        """Send an instance by C-STORE and give the response; see `store_request` for `options`.
+        """Send an instance by C-STORE and wait for the response.
 
         Parameters
         ----------
         file : sequence of (path, offset)
             Files whose bytes from the offset on make up the dataset.
         sop_class, sop_instance : str
-            Its UIDs.
+            SOP Class UID and SOP Instance UID.
         context : PresentationContext
-            An accepted one that has its transfer syntax.
+            An accepted context that has its transfer syntax.
+        **options
+            As for `store_request`.
+
+        Returns
+        -------
+        C_STORE
+            The response.
 
         Raises
         ------
@@ -154,7 +164,7 @@ class Exchange:
         most = min(self.assoc.dimse.maximum_pdu_size or LARGEST_PDU, LARGEST_PDU) & ~1
         if most < SMALLEST_PDU:
             self.assoc.close()
-            raise Disconnected(f"the peer takes PDUs of {most} bytes, in which no message can be sent")
+            raise Disconnected(f"the peer takes PDUs of at most {most} bytes; at least {SMALLEST_PDU} are expected")
         with self.assoc.invoking(), _opened(file) as pieces:
             held = bytearray()
             for primitive in message.encode_msg(context.context_id, most):
@@ -200,7 +210,23 @@ class Exchange:
 def store_request(
     sop_class: str, sop_instance: str, *, message_id: int = 1, priority: int = 2, originator: Originator | None = None
 ) -> Any:
-    """The command of a C-STORE request whose dataset follows."""
+    """Make the command of a C-STORE request (PS3.7 9.3.1.1), which a dataset follows.
+
+    Parameters
+    ----------
+    sop_class, sop_instance : str
+        SOP Class UID and SOP Instance UID.
+    message_id : int
+        Message ID, 1 to 65535.
+    priority : int
+        0 medium, 1 high, 2 low.
+    originator : Originator, optional
+        The originator of the C-MOVE that the instance is sent for.
+
+    Returns
+    -------
+    C_STORE_RQ
+    """
     primitive = C_STORE()
     primitive.MessageID = message_id
     primitive.Priority = priority
@@ -217,7 +243,7 @@ def store_request(
 
 @contextmanager
 def _opened(file: Sequence[tuple[str, int]]) -> Iterator[Callable[[int], Iterator[bytes]]]:
-    """Open files one after another, so that what is missing shows before anything is sent."""
+    """Open files one after another, so that a missing one is noticed before anything is sent."""
     with ExitStack() as stack:
         opened = [stack.enter_context(Path(path).open("rb", buffering=0)) for path, _ in file]
         for each, (_, offset) in zip(opened, file, strict=True):
@@ -233,13 +259,13 @@ def _pieces(files: Iterable[Any], size: int) -> Iterator[bytes]:
             if len(rest) == size:
                 yield rest
                 rest = b""
-    # A value field has an even length (PS3.8 9.3.5.1), and so a PDU does.
+    # A value field has an even length (PS3.8 9.3.5.1), and so has a PDU.
     if rest:
         yield rest + bytes(len(rest) & 1)
 
 
 def _with_last(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Each piece, and whether it is the last."""
+    """Yield each piece, and whether it is the last."""
     before = next(pieces, b"")
     for piece in pieces:
         yield before, False

@@ -1,4 +1,4 @@
-"""Spool files of instances that arrive by C-STORE; free of the protocol, since the server cleans up with it."""
+"""Spool files of instances that arrive by C-STORE. Imports no protocol, since the server deletes leftovers with it."""
 
 import logging
 import os
@@ -10,35 +10,35 @@ from neurdicom.errors import Malformed, NeurdicomError, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a dataset that are collected before they are written; larger pieces are written as they come, so that the
-#: disk works while the peer sends.
+#: Bytes of a dataset that are collected before they are written; larger pieces are written at once, so that the disk
+#: works while the peer sends.
 HELD_BYTES = 64 * 1024
 
 
 class Incoming:
-    """The dataset of a C-STORE request on its way to a spool file; pynetdicom takes it for its temporary file.
+    """Writer of the dataset of a C-STORE request to a spool file; to pynetdicom it is a temporary file.
 
-    What goes wrong is kept until the request is complete, and the rest of the dataset dropped: the peer gets a
-    status, and keeps its association.
+    An error is kept until the request is complete, and the rest of the dataset is dropped: the peer gets a status,
+    and keeps its association.
 
     Parameters
     ----------
     folder : Path
-        Where spool files lie.
+        Folder of spool files.
     head : bytes
-        What the file begins with.
+        The beginning of the file.
     largest : int
         Most bytes that it may have; 0 for no limit.
 
     Attributes
     ----------
     spool : Spool or None
-        None once something went wrong.
+        The spool file; None after an error.
     """
 
     def __init__(self, folder: Path, head: bytes, largest: int) -> None:
         self.name = str(folder / (spool_prefix(os.getpid()) + secrets.token_hex(8)))
-        self.file = self  # what pynetdicom flushes
+        self.file = self  # pynetdicom flushes this
         self.error: NeurdicomError | None = None
         self.spool: Spool | None = None
         self._largest = largest
@@ -49,7 +49,7 @@ class Incoming:
             self._fail(Unavailable(f"the server can't keep the instance: {error.strerror}"))
 
     def write(self, data: bytes | memoryview) -> None:
-        """Take the next bytes."""
+        """Write the next bytes."""
         if len(data) < HELD_BYTES:
             self._held += data
             if len(self._held) < HELD_BYTES:
@@ -66,7 +66,7 @@ class Incoming:
         if self.spool is None or not data:
             return
         if self._largest and self.spool.size + len(data) > self._largest:
-            self._fail(TooLarge(f"the instance has more than {self._largest} bytes, the most that are taken"))
+            self._fail(TooLarge(f"the instance has more than {self._largest} bytes, the most that are accepted"))
             return
         try:
             self.spool.write(data)
@@ -74,34 +74,34 @@ class Incoming:
             self._fail(Unavailable(f"the server can't keep the instance: {error.strerror}"))
 
     def flush(self) -> None:
-        """Nothing: bytes are written when there are enough."""
+        """Do nothing: bytes are written when there are enough."""
 
     def complete(self) -> Spool:
-        """Give the spool with all of it; `close` still has to be called. Raises what went wrong."""
+        """Return the spool with the whole file; `close` still has to be called. Raises the error if there was one."""
         self._spill()
         if self.spool is None:
             raise self.error or Malformed("the dataset has been dropped")
         return self.spool
 
     def close(self) -> None:
-        """Let go of it, deleted unless it was committed. Idempotent."""
+        """Close the spool file; delete it unless committed. Idempotent."""
         self._held = bytearray()
         if self.spool is not None:
             self.spool.discard()
 
     def _fail(self, error: NeurdicomError) -> None:
-        log.warning("an instance is not kept: %s", error)
+        log.warning("an instance is not stored: %s", error)
         self.error = error
         self.close()
         self.spool = None
 
 
 def drop_spool(folder: Path, pid: int) -> None:
-    """Delete what a process that has ended left in the spool."""
+    """Delete the spool files of a process that has ended."""
     for file in folder.glob(f"{spool_prefix(pid)}*"):
         file.unlink(missing_ok=True)
 
 
 def spool_prefix(pid: int) -> str:
-    """Give what the names of a DIMSE process's spool files begin with."""
+    """Return the prefix of the names of a DIMSE process's spool files."""
     return f"dimse-{pid}-"

@@ -1,10 +1,10 @@
-"""The items of A-ASSOCIATE PDUs (PS3.8 9.3.2) before pynetdicom reads them: it knows no others, and has no bounds."""
+"""Filter of the items of A-ASSOCIATE PDUs (PS3.8 9.3.2), since pynetdicom fails on unknown items and has no bounds."""
 
 import struct
 from collections.abc import Iterator
 from itertools import count
 
-#: Most items and sub-items of a PDU; each becomes an object.
+#: Most items and sub-items of a PDU, since each becomes an object.
 MOST_ITEMS = 128 * 64
 
 _HEAD = struct.Struct(">BxI")
@@ -20,12 +20,12 @@ _ITEM_HEAD = struct.Struct(">BxH")
 
 
 def _known_items(items: memoryview, known: frozenset[int], numbers: Iterator[int]) -> bytes:
-    """The items of an A-ASSOCIATE PDU without those that are to be ignored, being unknown (PS3.8 9.3.1)."""
+    """Copy the items of an A-ASSOCIATE PDU without the unknown ones, which are to be ignored (PS3.8 9.3.1)."""
     kept = bytearray()
     pos = 0
     while pos < len(items):
         if next(numbers) > MOST_ITEMS:
-            raise ValueError(f"an association with more than {MOST_ITEMS} items")
+            raise ValueError(f"an A-ASSOCIATE PDU has more than {MOST_ITEMS} items")
         kind, length = _ITEM_HEAD.unpack_from(items, pos)
         begin, pos = pos + _ITEM_HEAD.size, pos + _ITEM_HEAD.size + length
         if pos > len(items):
@@ -39,19 +39,24 @@ def _known_items(items: memoryview, known: frozenset[int], numbers: Iterator[int
 
 
 def without_unknown_items(kind: int, body: memoryview) -> bytearray:
-    """Give an A-ASSOCIATE PDU with the items that are known.
+    """Copy an A-ASSOCIATE PDU without unknown items.
 
     Parameters
     ----------
     kind : int
         Type of the PDU.
     body : memoryview
-        What follows its length.
+        The PDU after its length.
+
+    Returns
+    -------
+    bytearray
+        The whole PDU.
 
     Raises
     ------
     ValueError
-        There are more items than anybody needs, or one is longer than what it is in.
+        There are more than `MOST_ITEMS` items, or one is longer than its container.
     """
     items = _known_items(body[_FIXED_FIELDS:], _ITEMS, count(1))
     return bytearray(_HEAD.pack(kind, _FIXED_FIELDS + len(items))) + body[:_FIXED_FIELDS] + items

@@ -20,11 +20,11 @@ from neurdicom.dimse.ul.upper_layer import MAXIMUM_PDU
 
 
 def configure_library(*, debug: bool) -> None:
-    """Have pynetdicom format and log nothing that nobody reads."""
+    """Keep pynetdicom and pydicom from formatting and logging messages that are not shown."""
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
     logging.getLogger("pynetdicom").setLevel(logging.DEBUG if debug else logging.ERROR)
-    if not debug:  # these log a traceback for each connection that breaks; we say it in a line
+    if not debug:  # these log a traceback for each broken connection; we log a line
         for name in ("dul", "fsm", "transport", "dimse", "utils"):
             logging.getLogger(f"pynetdicom.{name}").setLevel(logging.CRITICAL)
         logging.getLogger("pydicom").setLevel(logging.ERROR)  # it warns of a bad UID whenever it is copied
@@ -32,18 +32,18 @@ def configure_library(*, debug: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LocalUser:
-    """The service user of this side, as acceptor and as requestor.
+    """The local service user, as acceptor and as requestor of associations.
 
     Attributes
     ----------
     ae_title : str
-        Our own.
+        Our AE title.
     timeout : float
         Seconds that a peer may be silent.
     spool : Path
-        Where instances go that arrive.
+        Folder for arriving instances.
     largest : int
-        Most bytes that such an instance may have; 0 for no limit.
+        Most bytes that an instance may have; 0 for no limit.
     """
 
     ae_title: str
@@ -60,18 +60,18 @@ class LocalUser:
         find_service: ServiceFinder,
         on_release: Callable[[], None],
     ) -> Association:
-        """Make an association of a connection that came; its `run` negotiates and serves.
+        """Make an association for an accepted connection; its `run` negotiates and serves.
 
         Parameters
         ----------
         sock : socket
-            Connected, TLS done.
+            The connection, after the TLS handshake.
         local, remote : sequence
             Its addresses, as sockets give them.
         find_service : callable
-            What serves the requests.
+            Finds the services for the peer's requests.
         on_release : callable
-            Called when the peer has asked for the release, before it learns that it is released.
+            Called when the peer has requested the release, before the release is confirmed.
         """
         assoc = self._associate("acceptor")
         assoc.set_socket(Transport(assoc, self.timeout, client_socket=sock))
@@ -94,12 +94,16 @@ class LocalUser:
 
         Parameters
         ----------
-        ae_title, host, port : str, str, int
-            The peer's.
+        ae_title : str
+            AE title of the peer.
+        host : str
+            Its host name or address.
+        port : int
+            Its TCP port.
         tls : ssl.SSLContext, optional
-            For a peer that is talked to over TLS.
+            TLS context for a peer that uses TLS.
         contexts : sequence of PresentationContext
-            What to propose; they get their ids.
+            Presentation contexts to propose; their ids are set.
         items : sequence
             Items of extended negotiation.
 
@@ -126,7 +130,7 @@ class LocalUser:
     def _associate(self, mode: str) -> Association:
         ae = ApplicationEntity(self.ae_title)
         ae.acse_timeout = ae.dimse_timeout = ae.connection_timeout = self.timeout
-        # One that we asked for is idle while others work, such as what decodes pixels; its messages have a time limit.
+        # One that we requested is idle while other processes work, such as convert a file; its messages have a limit.
         ae.network_timeout = self.timeout if mode == "acceptor" else None
         return Association(ae, mode, spool=self.spool, largest=self.largest)
 

@@ -1,4 +1,4 @@
-"""DIMSE messages as they arrive (PS3.7 6.3): datasets of C-STORE go to a spool file, all else is bounded."""
+"""Receiver of DIMSE messages (PS3.7 6.3): datasets of C-STORE are written to a spool file, all others are bounded."""
 
 import logging
 import struct
@@ -17,7 +17,7 @@ from neurdicom.errors import Malformed
 
 log = logging.getLogger(__name__)
 
-#: Most bytes of a command set; usual ones have 200.
+#: Most bytes of a command set; a usual one has 200.
 MAX_COMMAND = 16 * 1024
 
 #: Most bytes of a dataset that is kept in memory, such as an identifier with thousands of UIDs.
@@ -26,7 +26,7 @@ MAX_IDENTIFIER = 2 * 1024 * 1024
 #: Most fragments of a command set or identifier, which may be empty ones.
 MAX_FRAGMENTS = 4096
 
-#: Requests that may wait while one is served. Without a window for asynchronous operations (PS3.7 D.3.3.3) a peer
+#: Most requests that may wait while one is served. Without a window for asynchronous operations (PS3.7 D.3.3.3) a peer
 #: sends one at a time; C-CANCEL does not count.
 MAX_WAITING = 4
 
@@ -42,8 +42,9 @@ class Messages(DIMSEServiceProvider):
     Parameters
     ----------
     assoc : StatefulAssociation
+        The association.
     folder : Path
-        Where spool files lie.
+        Folder of spool files.
     largest : int
         Most bytes that an instance may have; 0 for no limit.
     """
@@ -58,7 +59,7 @@ class Messages(DIMSEServiceProvider):
 
     @property
     def is_full(self) -> bool:
-        """Whether the peer has sent more requests than it may; then nothing is read until one is served."""
+        """True if the peer has sent more requests than it may; then nothing is read until one is served."""
         return bool(self.msg_queue.qsize() >= MAX_WAITING)
 
     def take(self, timeout: float | None = None) -> tuple[int, Any] | None:
@@ -72,34 +73,34 @@ class Messages(DIMSEServiceProvider):
         Returns
         -------
         tuple or None
-            None when there is something else to look at: `look` was called, or the association has ended.
+            None if `look` was called, or the association has ended.
 
         Raises
         ------
         queue.Empty
-            None came in time.
+            No message arrived in time.
         """
         context_id, message = self.msg_queue.get(timeout=timeout)
         if self.msg_queue.qsize() == MAX_WAITING - 1:
-            self.dul.wake()  # it read nothing while there were more
+            self.dul.wake()  # it did not read while there were too many
         return None if message is None else (context_id, message)
 
     def look(self) -> None:
-        """Have whoever waits for a message look at what else there is."""
+        """Wake a waiting `take`, which then returns None."""
         self.msg_queue.put((None, None))
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message is arriving or waiting."""
+        """True if no message is arriving or waiting."""
         return self.message is None and bool(self.msg_queue.empty())
 
     def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take what a P-DATA PDU brings.
+        """Receive the values of a P-DATA PDU.
 
         Raises
         ------
         Malformed
-            What no peer may send, or more than it may; the association ends.
+            The values are out of order or beyond a limit; the association ends.
         """
         for context_id, data in primitive.presentation_data_value_list:
             self._check(context_id, data)
@@ -115,15 +116,15 @@ class Messages(DIMSEServiceProvider):
         message = self.message
         in_command = message is None or message.context_id is None
         if bool(data[0] & _COMMAND) != in_command:
-            raise Malformed("a part of a command set, or of a dataset, that is out of place")
+            raise Malformed("a fragment of a command set, or of a dataset, is out of order")
         if message is not None and not in_command and context_id != message.context_id:
-            raise Malformed(f"a dataset in presentation context {context_id}; {message.context_id} is expected")
+            raise Malformed(f"a dataset is in presentation context {context_id}; {message.context_id} is expected")
         if message is not None and isinstance(message._data_set_file, Incoming):
             return
         self._fragments += 1
         self._bytes += len(data)
         if self._fragments > MAX_FRAGMENTS or self._bytes > (MAX_COMMAND if in_command else MAX_IDENTIFIER):
-            raise Malformed(f"a {'command set' if in_command else 'dataset'} of more than {self._bytes - 1} bytes")
+            raise Malformed(f"a {'command set' if in_command else 'dataset'} has more than {self._bytes - 1} bytes")
 
     def _after_command(self) -> None:
         message = self.message
@@ -136,7 +137,7 @@ class Messages(DIMSEServiceProvider):
         command = message.command_set
         context = self.assoc._accepted_cx.get(message.context_id)
         if context is None:
-            raise Malformed(f"a request in presentation context {message.context_id}, which was not accepted")
+            raise Malformed(f"a request is in presentation context {message.context_id}, which was not accepted")
         head = file_meta(
             sop_class=str(command.get("AffectedSOPClassUID") or ""),
             sop_instance=str(command.get("AffectedSOPInstanceUID") or ""),
@@ -146,7 +147,7 @@ class Messages(DIMSEServiceProvider):
         return Incoming(self._folder, head, self._largest)
 
     def send_msg(self, primitive: Any, context_id: int) -> None:
-        """Send a message; a plain C-STORE success, of which there are most, past pydicom's writer (0.3 ms)."""
+        """Send a message; a C-STORE success, the most frequent, is encoded without pydicom's writer (0.3 ms)."""
         if isinstance(primitive, C_STORE) and primitive.Status == 0x0000:
             one = P_DATA()
             one.presentation_data_value_list.append((context_id, _ALL_OF_COMMAND + _store_success(primitive)))
@@ -155,7 +156,7 @@ class Messages(DIMSEServiceProvider):
             super().send_msg(primitive, context_id)
 
     def close(self) -> None:
-        """Drop what has arrived and was not served."""
+        """Drop messages that have arrived and were not served."""
         waiting = [primitive._dataset_file for _, primitive in self.msg_queue.queue if primitive is not None]
         self.msg_queue.queue.clear()
         if self.message is not None:
@@ -167,13 +168,13 @@ class Messages(DIMSEServiceProvider):
 
 
 def incoming_of(request: Any) -> Incoming | None:
-    """Give the dataset of a C-STORE request; None if it has none."""
+    """Return the dataset of a C-STORE request; None if it has none."""
     incoming = request._dataset_file
     return incoming if isinstance(incoming, Incoming) else None
 
 
 def _store_success(response: C_STORE) -> bytes:
-    """The command set of a C-STORE response with status 0000H (PS3.7 9.3.1.2)."""
+    """Encode the command set of a C-STORE response with status 0000H (PS3.7 9.3.1.2)."""
     elements = b"".join(
         (
             _uid_element(0x0002, response.AffectedSOPClassUID),

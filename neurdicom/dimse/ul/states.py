@@ -1,7 +1,7 @@
-"""The states of an association as its service user knows them (PS3.8 7), without threads or sockets.
+"""The state machine of an association for its service user (PS3.8 7), as a table, without threads or sockets.
 
-The provider's states Sta1 to Sta13 (PS3.8 9.2) are those of pynetdicom. Here is what it keeps in flags, and who may use
-an established association: the peer, whose requests are served, or we, who invoke operations.
+The provider's states Sta1 to Sta13 (PS3.8 9.2) are pynetdicom's. The states here replace its flags, and tell who uses
+an established association: the peer, whose requests are served, or this side, which invokes operations.
 """
 
 from enum import Enum, auto
@@ -11,20 +11,20 @@ from typing import Final
 class AssociationState(Enum):
     """A state of an association."""
 
-    __hash__ = object.__hash__  # members are singletons; by name, in Python, it takes three times as long
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash, by name, takes three times as long
 
-    ASSOCIATING = auto()  # A-ASSOCIATE is under way, in either direction
-    ESTABLISHED = auto()  # nothing is under way
+    ASSOCIATING = auto()  # during A-ASSOCIATE, in either direction
+    ESTABLISHED = auto()  # without a running operation
     SERVING = auto()  # an operation that the peer invoked, with its sub-operations
     INVOKING = auto()  # an operation that we invoked, with its sub-operations
-    RELEASING = auto()  # A-RELEASE is under way, in either direction
+    RELEASING = auto()  # during A-RELEASE, in either direction
     RELEASED = auto()
     REJECTED = auto()
     ABORTED = auto()  # by A-ABORT or A-P-ABORT, or its connection is lost
 
 
 class AssociationEvent(Enum):
-    """Something that happens to an association."""
+    """An event of the state machine."""
 
     __hash__ = object.__hash__
 
@@ -40,16 +40,16 @@ class AssociationEvent(Enum):
 
 
 class ForbiddenTransition(RuntimeError):
-    """An event that can't happen in a state."""
+    """An event is not possible in the current state."""
 
 
 #: States that an association does not leave.
 OVER: Final = frozenset({AssociationState.RELEASED, AssociationState.REJECTED, AssociationState.ABORTED})
 
-#: States in which messages may pass.
+#: States in which messages may be exchanged.
 OPEN: Final = frozenset({AssociationState.ESTABLISHED, AssociationState.SERVING, AssociationState.INVOKING})
 
-#: State after an event in a state; `ABORT` ends all that are not over, and what is over stays as it is.
+#: State and event to the next state; `ABORT` leads from every state that is not over to ABORTED.
 TRANSITIONS: Final = {
     (AssociationState.ASSOCIATING, AssociationEvent.ACCEPT): AssociationState.ESTABLISHED,
     (AssociationState.ASSOCIATING, AssociationEvent.REJECT): AssociationState.REJECTED,
@@ -57,7 +57,7 @@ TRANSITIONS: Final = {
     (AssociationState.SERVING, AssociationEvent.SERVED): AssociationState.ESTABLISHED,
     (AssociationState.ESTABLISHED, AssociationEvent.INVOKE): AssociationState.INVOKING,
     (AssociationState.INVOKING, AssociationEvent.INVOKED): AssociationState.ESTABLISHED,
-    # Sub-operations of C-GET (PS3.7 9.1.3) go the other way.
+    # Sub-operations of C-GET (PS3.7 9.1.3) have the opposite direction.
     (AssociationState.SERVING, AssociationEvent.INVOKE): AssociationState.SERVING,
     (AssociationState.SERVING, AssociationEvent.INVOKED): AssociationState.SERVING,
     (AssociationState.INVOKING, AssociationEvent.SERVE): AssociationState.INVOKING,
@@ -68,12 +68,12 @@ TRANSITIONS: Final = {
 
 
 def next_state(state: AssociationState, event: AssociationEvent) -> AssociationState:
-    """Give the state after an event.
+    """Look up the state after an event.
 
     Raises
     ------
     ForbiddenTransition
-        The event can't happen in this state.
+        The event is not possible in this state.
     """
     if state in OVER:
         return state
@@ -82,4 +82,4 @@ def next_state(state: AssociationState, event: AssociationEvent) -> AssociationS
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        raise ForbiddenTransition(f"{event.name} of an association that is {state.name}") from None
+        raise ForbiddenTransition(f"the event {event.name} is not possible in the state {state.name}") from None

@@ -6,14 +6,24 @@ from neurdicom.errors import Invalid
 
 
 def acceptor_context(certificate: str, key: str, ca: str) -> ssl.SSLContext | None:
-    """For the connections that are accepted; None without a certificate.
+    """Make the TLS context for accepted connections.
 
-    With a CA, peers need a certificate that it signed.
+    Parameters
+    ----------
+    certificate, key : str
+        Paths of our certificate and its key.
+    ca : str
+        Path of the CA that must have signed the peers' certificates; empty to accept peers without one.
+
+    Returns
+    -------
+    ssl.SSLContext or None
+        None without a certificate.
 
     Raises
     ------
     Invalid
-        A file is not what it should be.
+        A file is missing or not valid.
     """
     if not certificate:
         return None
@@ -25,10 +35,25 @@ def acceptor_context(certificate: str, key: str, ca: str) -> ssl.SSLContext | No
 
 
 def requestor_context(certificate: str, key: str, ca: str) -> ssl.SSLContext:
-    """For the connections that we open to a node that speaks TLS.
+    """Make the TLS context for connections that we open to nodes that use TLS.
 
-    The peer's certificate is checked against the CA, or the machine's own without one. Names in it are not, since
-    DICOM nodes are known by address. Raises `Invalid` as `acceptor_context` does.
+    The names in the peer's certificate are not checked, since DICOM nodes are known by address.
+
+    Parameters
+    ----------
+    certificate, key : str
+        Paths of our certificate and its key; empty to present none.
+    ca : str
+        Path of the CA that must have signed the peers' certificates; empty for the machine's own CAs.
+
+    Returns
+    -------
+    ssl.SSLContext
+
+    Raises
+    ------
+    Invalid
+        A file is missing or not valid.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -45,7 +70,7 @@ def _load(context: ssl.SSLContext, certificate: str, key: str, ca: str) -> None:
             context.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError) as error:
             raise Invalid(
-                f"dimse_tls_certificate {certificate!r} and dimse_tls_key {key!r} are no certificate with its key: "
+                f"dimse_tls_certificate {certificate!r} and dimse_tls_key {key!r} are not a certificate with its key: "
                 f"{error}",
                 field="dimse_tls_certificate",
             ) from error

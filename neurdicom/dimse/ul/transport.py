@@ -1,4 +1,4 @@
-"""Connections of associations: read in large pieces, with time limits, and safe with TLS."""
+"""Transport connections of associations: read in large pieces, with time limits, and thread-safe with TLS."""
 
 import select
 import socket
@@ -16,7 +16,7 @@ HEAD_BYTES = 6
 
 
 def cut(sock: socket.socket) -> None:
-    """End a connection that another thread may be using TLS on."""
+    """End a connection on which another thread may be using TLS."""
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -27,12 +27,13 @@ class Transport(AssociationSocket):
     Parameters
     ----------
     assoc : StatefulAssociation
+        The association.
     seconds : float
-        In which a PDU has to arrive once it began, and a piece of one has to be taken by the peer.
+        Time limit for a PDU to arrive once it began, and for the peer to take a piece of one.
     client_socket : socket, optional
-        Of an acceptor: connected, TLS done.
+        For an acceptor: the connection, after the TLS handshake.
     address : AddressInformation, optional
-        Of a requestor: the local address to connect from.
+        For a requestor: the local address to connect from.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Transport(AssociationSocket):
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(self._seconds)
-            if isinstance(sock, ssl.SSLSocket):  # OpenSSL does not bear a read and a write at the same time
+            if isinstance(sock, ssl.SSLSocket):  # OpenSSL allows no read and write at the same time
                 self._tls = threading.Lock()
 
     def connect(self, primitive: T_CONNECT) -> None:
@@ -63,12 +64,12 @@ class Transport(AssociationSocket):
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection to read from."""
+        """True if there is a connection to read from."""
         return self.socket is not None and bool(self._is_connected) and self.socket.fileno() >= 0
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to read, or the connection has ended."""
+        """True if there is something to read, or the connection has ended."""
         if self.socket is None or not self._is_connected:
             return False
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
@@ -87,14 +88,14 @@ class Transport(AssociationSocket):
         Parameters
         ----------
         nr_bytes : int
-            How much.
+            Number of bytes to read.
         into : bytearray, optional
-            Where to put it; large enough.
+            Buffer to read into, large enough.
 
         Returns
         -------
         memoryview
-            What was read; less than asked for when the connection ended.
+            The bytes; fewer than requested if the connection ended.
 
         Raises
         ------
@@ -116,9 +117,9 @@ class Transport(AssociationSocket):
         return view[:got]
 
     def _acknowledge(self) -> None:
-        """Have what came acknowledged at once.
+        """Acknowledge received bytes at once (TCP_QUICKACK).
 
-        DCMTK writes the head and the body of a PDU apart, and its system keeps the second back until the first is
+        DCMTK writes the head and the body of a PDU separately, and its system holds the second back until the first is
         acknowledged (Nagle), which ours would do after 40 ms.
         """
         with suppress(OSError):
@@ -131,7 +132,7 @@ class Transport(AssociationSocket):
         poller = select.poll()
         poller.register(sock, select.POLLIN)
         while True:
-            # What has come may be no data but TLS's own: nobody may wait for more with the lock held.
+            # The bytes may be TLS's own and no data: the lock must not be held while waiting for more.
             with self._tls:
                 sock.settimeout(0)
                 try:
@@ -141,10 +142,10 @@ class Transport(AssociationSocket):
                 finally:
                     sock.settimeout(self._seconds)
             if not poller.poll(self._seconds * 1000):
-                raise TimeoutError(f"nothing came for {self._seconds:g} s")
+                raise TimeoutError(f"the peer sent nothing for {self._seconds:g} s")
 
     def send(self, bytestream: bytes | bytearray) -> None:
-        """Send a PDU; what goes wrong is told as Evt17, as the original does."""
+        """Send a PDU; an error becomes Evt17, as in the original."""
         try:
             assert self.socket is not None
             if self._tls is None:

@@ -1,7 +1,7 @@
-"""pynetdicom's upper layer (PS3.8), waiting for events where the original polls, and bounded.
+"""pynetdicom's upper layer (PS3.8) with events instead of polling, and with bounds.
 
 The original sleeps for a millisecond between any two steps, reads 4 KiB at a time, queues all that is to be sent,
-uses `select` (which knows no descriptor above 1023), and believes whatever length a peer claims for a PDU.
+uses `select` (which allows no descriptor above 1023), and allocates whatever length a peer declares for a PDU.
 """
 
 import logging
@@ -27,7 +27,7 @@ from neurdicom.dimse.ul.transport import HEAD_BYTES, cut
 
 log = logging.getLogger(__name__)
 
-#: Most bytes of a P-DATA-TF PDU that we ask for and take: no peer gains from more, and DCMTK sends up to 128 KiB.
+#: Most bytes of a P-DATA-TF PDU that we negotiate and accept: no peer gains from more, and DCMTK sends up to 128 KiB.
 MAXIMUM_PDU = 256 * 1024
 
 #: Most bytes of an A-ASSOCIATE PDU; 128 contexts with 40 transfer syntaxes each take about 350,000.
@@ -49,40 +49,40 @@ _LINGER = 0.5
 
 
 class PduTooLong(ValueError):
-    """A peer announces a PDU that is longer than it may be."""
+    """A peer declares a PDU that is longer than allowed."""
 
 
 class Deadline(Timer):
-    """A timer of pynetdicom that says how long there is to wait for it."""
+    """Timer of pynetdicom that tells the remaining time."""
 
     def __init__(self, timeout: float | None) -> None:
         super().__init__(timeout)
         self._is_running = False
 
     def start(self) -> None:
-        """Start, or start anew."""
+        """Start or restart the timer."""
         super().start()
         self._is_running = True
 
     def stop(self) -> None:
-        """Stop; a timer that is stopped does not expire."""
+        """Stop the timer, which then does not expire."""
         super().stop()
         self._is_running = False
 
     @property
     def expired(self) -> bool:
-        """Whether the time is over."""
+        """True if the time is over."""
         seconds = self.seconds
         return seconds is not None and seconds <= 0
 
     @property
     def seconds(self) -> float | None:
-        """Seconds that are left, none of them when it has expired; None when it does not run or has no end."""
+        """Seconds left, 0 if it has expired; None if it is stopped or has no timeout."""
         return max(0.0, self.remaining) if self._is_running and self.timeout is not None else None
 
 
 class _Data:
-    """The body of a received P-DATA-TF PDU (PS3.8 9.3.5): its values are views of the bytes as they came."""
+    """The body of a received P-DATA-TF PDU (PS3.8 9.3.5); its values are views of the received bytes."""
 
     def __init__(self, body: memoryview) -> None:
         self._values: list[tuple[int, memoryview]] = []
@@ -91,21 +91,21 @@ class _Data:
             length = int.from_bytes(body[pos : pos + 4], "big")
             end = pos + 4 + length
             if length < 2 or end > len(body):
-                raise ValueError(f"a presentation data value of {length} bytes at {pos} of {len(body)}")
+                raise ValueError(f"a presentation data value at {pos} has {length} bytes; the PDU has {len(body)}")
             self._values.append((body[pos + 4], body[pos + 5 : end]))
             pos = end
 
     def to_primitive(self) -> P_DATA:
-        """The P-DATA indication."""
+        """Make the P-DATA indication."""
         primitive = P_DATA()
         primitive.presentation_data_value_list.extend(self._values)
         return primitive
 
 
 class UpperLayer(DULServiceProvider):
-    """The upper layer of one association: a thread that reads, and senders that send for themselves.
+    """The upper layer of one association: a thread reads, and each sender sends in its own thread.
 
-    Events are acted on by whoever causes them, one at a time; so what was sent is out when `send_pdu` returns,
+    Events are handled in the thread that causes them, one at a time; so a PDU has been sent when `send_pdu` returns,
     and a slow peer slows the sender down instead of filling a queue.
     """
 
@@ -118,16 +118,16 @@ class UpperLayer(DULServiceProvider):
         self._acting = threading.RLock()
         self._ringing = threading.Lock()
         self._bell: int | None = None
-        self._buffer = bytearray()  # of the P-DATA PDU that is acted on; it is used up before the next one is read
+        self._buffer = bytearray()  # the current P-DATA PDU, which is processed before the next one is read
         self.daemon = True
 
     def kill_dul(self) -> None:
-        """Have the reading thread end."""
+        """Stop the reading thread."""
         super().kill_dul()
         self.wake()
 
     def finish(self) -> None:
-        """Have the reading thread end as soon as the association is over (Sta1), and wait for its end."""
+        """Stop the reading thread as soon as the association is over (Sta1), and wait for its end."""
         self._is_finishing = True
         self.wake()
         if self.is_alive() and threading.current_thread() is not self:
@@ -135,32 +135,32 @@ class UpperLayer(DULServiceProvider):
 
     @property
     def is_ending(self) -> bool:
-        """Whether the reading thread ends, or has ended; this is told before those that wait are woken."""
+        """True if the reading thread is ending or has ended; set before waiting threads are woken."""
         return bool(self._kill_thread)
 
     def restart_idle_timer(self) -> None:
-        """Let the peer's silence begin now."""
+        """Restart the time limit for the peer's silence."""
         self._idle_timer.restart()
 
     @property
     def idle_seconds(self) -> float | None:
-        """Seconds for which the peer may go on being silent; None for any time."""
+        """Seconds left for which the peer may be silent; None for no limit."""
         return self._idle_timer.seconds
 
     def hang_up(self) -> None:
-        """End the connection without a word; the reading thread notices."""
+        """Close the connection without a PDU; the reading thread notices."""
         sock = self.socket.socket if self.socket is not None else None
         if sock is not None:
             cut(sock)
 
     def wake(self) -> None:
-        """Have the reading thread look around."""
+        """Wake the reading thread."""
         with self._ringing, suppress(BlockingIOError):
             if self._bell is not None:
                 os.eventfd_write(self._bell, 1)
 
     def send_pdu(self, primitive: Any) -> None:
-        """Send what a primitive stands for, now."""
+        """Send the PDU of a primitive, now."""
         super().send_pdu(primitive)
         with self._acting:
             try:
@@ -168,20 +168,20 @@ class UpperLayer(DULServiceProvider):
                     self._act()
             except InvalidEventError:  # the peer has ended the association meanwhile
                 self.to_provider_queue.queue.clear()
-            except Exception as error:  # of what has arrived meanwhile, which is no fault of who sends
+            except Exception as error:  # from a PDU that has arrived meanwhile, not from this one
                 self._break_off(error)
         if self.state_machine.current_state != "Sta6":
             self.wake()
 
     def send_data(self, pdus: bytes | bytearray) -> None:
-        """Send P-DATA-TF PDUs that are written already; nothing happens when the association is over."""
+        """Send encoded P-DATA-TF PDUs; does nothing if the association is over."""
         with self._acting:
             if self.state_machine.current_state == "Sta6" and self.socket is not None:
                 self.socket.send(pdus)
                 self._act()
 
     def run_reactor(self) -> None:
-        """Read and act until the association is over."""
+        """Read PDUs and handle their events until the association is over."""
         self._bell = bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._idle_timer.start()
         self.assoc._dul_ready.set()
@@ -194,11 +194,11 @@ class UpperLayer(DULServiceProvider):
                     self.assoc.notice()  # not for each PDU: waking a thread costs more than taking one
         finally:
             self._kill_thread = True
-            # Who waits for what comes now, such as a request or a response, waits in vain.
+            # Nothing more will arrive: wake the threads that wait for a message.
             self.to_user_queue.put(None)
             self._messages.look()
             self.assoc.awake.set()
-            with self._ringing:  # nobody may write to what gets this number next
+            with self._ringing:  # no thread may write to the next file that gets this descriptor
                 self._bell = None
                 os.close(bell)
 
@@ -215,11 +215,11 @@ class UpperLayer(DULServiceProvider):
                 self._idle_timer.restart()
             with self._acting:
                 self._act()
-        except Exception as error:  # whatever a peer provoked, it ends this association and nothing else
+        except Exception as error:  # whatever a peer causes, only this association ends
             self._break_off(error)
 
     def _wait(self, bell: int) -> None:
-        """Wait for the peer, for a bell, or for a timer."""
+        """Wait for the peer, for a wake-up, or for a timer."""
         connection = self.socket
         sock = connection.socket if connection is not None and connection.is_connected else None
         if not self.event_queue.empty() or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
@@ -233,19 +233,19 @@ class UpperLayer(DULServiceProvider):
             os.eventfd_read(bell)
 
     def _takes_more(self) -> bool:
-        """Whether the peer may send: not while it has requests waiting that it should not have sent yet."""
+        """Tell whether to read from the peer: not while too many of its requests wait."""
         return self._is_finishing or self.state_machine.current_state == "Sta13" or not self._messages.is_full
 
     def _is_transport_event(self) -> bool:
         return self._takes_more() and super()._is_transport_event()
 
     def _read_pdu_data(self) -> None:
-        """Read a PDU, and note the event that it is. Raises `PduTooLong`."""
+        """Read a PDU, and queue its event. Raises `PduTooLong`."""
         try:
             head = self.socket.recv(HEAD_BYTES)
             kind, length = _HEAD.unpack(head) if len(head) == HEAD_BYTES else (0, 0)
             if length > _LONGEST.get(kind, LONGEST_OTHER):
-                raise PduTooLong(f"a PDU of type {kind:02X}H and {length} bytes")
+                raise PduTooLong(f"a PDU of type {kind:02X}H has {length} bytes, more than allowed")
             if kind == _P_DATA and length > len(self._buffer):
                 self._buffer = bytearray(length)
             body = self.socket.recv(length, self._buffer if kind == _P_DATA else None)
@@ -262,7 +262,7 @@ class UpperLayer(DULServiceProvider):
             else:
                 whole = without_unknown_items(kind, body) if kind in _ASSOCIATE else bytearray(head) + body
                 pdu, event = self._decode_pdu(whole)
-        except Exception as error:  # whatever a peer sends, it is an invalid PDU
+        except Exception as error:  # whatever fails here is caused by an invalid PDU
             log.warning("%s sends an invalid PDU of type %02XH: %r", self.assoc.peer, kind, error)
             self.event_queue.put("Evt19")
             return
@@ -275,12 +275,12 @@ class UpperLayer(DULServiceProvider):
                 event = self.event_queue.get_nowait()
             except queue.Empty:
                 return
-            if not (self._is_over and event in _ENDS):  # it may be told twice that the connection has ended
+            if not (self._is_over and event in _ENDS):  # the end of the connection may be reported twice
                 self.state_machine.do_action(event)
 
     def _break_off(self, error: Exception) -> None:
-        """Send an A-ABORT past the state machine, and end."""
-        log.warning("association with %s aborted: %s", self.assoc.peer, error)
+        """Send an A-ABORT without the state machine, and end."""
+        log.warning("the association with %s is aborted: %s", self.assoc.peer, error)
         abort = A_ABORT_RQ()
         abort.source, abort.reason_diagnostic = 0x02, 0x00
         if self.socket is not None and self.socket.socket is not None:
