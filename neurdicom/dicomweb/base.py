@@ -1,4 +1,4 @@
-"""The base of DICOMweb handlers: negotiation, base URL, validators, gzip, and the standard's statuses."""
+"""Base class of DICOMweb handlers: negotiation, base URL, validators, gzip, and the standard's statuses."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY
 from neurdicom.http.parameters import Schema, described_parameter
 
-#: Base path, as Orthanc has it.
+#: Base path, the same as Orthanc's.
 BASE = "/dicom-web"
 
 TAG = "DICOMweb"
@@ -21,14 +21,14 @@ TAG = "DICOMweb"
 DICOM_JSON = "application/dicom+json"
 DICOM_XML = "application/dicom+xml"
 
-#: How datasets without bulk data can be given (PS3.18 8.7.3.2); JSON is the default.
+#: Representations of datasets without bulk data (PS3.18 8.7.3.2); JSON is the default.
 MODEL_OFFERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML, multipart=True))
 
 ACCEPT = described_parameter(
-    "accept", "Media types, in place of the Accept header (PS3.18 8.3.3.1).", {"type": "string"}
+    "accept", "Accepted media types, instead of the Accept header (PS3.18 8.3.3.1).", {"type": "string"}
 )
 
-#: OpenAPI content of an answer with datasets.
+#: OpenAPI content of a response with datasets.
 MODEL_CONTENT: Schema = {
     DICOM_JSON: {"schema": {"type": "array", "items": {"type": "object"}}},
     "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
@@ -44,32 +44,32 @@ _GZIP_LEVEL = 3
 _HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
 _PORT = re.compile(r":[0-9]+$")
 _DEFAULT_PORT = 80
-#: Headers by which a proxy tells of itself; a port that it answers at is the client's own business.
+#: Headers that proxies add; behind a proxy our own port is not the one that the client uses.
 _OF_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 class DicomWebHandler(ApiHandler):
-    """Base of the handlers below `BASE`; routes.py makes one class of the handlers of a path."""
+    """Base class of the handlers below `BASE`; `routes` combines the handlers of a path into one class."""
 
     def check_query(self, known: frozenset[str]) -> None:
-        """Let unknown query parameters pass: PS3.18 8.3 has servers ignore those that they do not support."""
+        """Accept unknown query parameters: servers ignore those that they do not support (PS3.18 8.3)."""
 
     def status_of(self, error: NeurdicomError) -> int:
-        """Find the status as in the API, but 400 for what is wrong in a request (PS3.18 8.5)."""
+        """Look up the status as in the API, but 400 for an invalid request (PS3.18 8.5)."""
         return HTTPStatus.BAD_REQUEST if isinstance(error, Invalid) else super().status_of(error)
 
     def challenges(self) -> list[str]:
-        """Basic as well, which DICOMweb clients know; not to a page's script, where a browser would show its dialog."""
+        """Offer Basic too, for DICOMweb clients; not to a script of a page, where the browser would show its dialog."""
         by_script = self.request.headers.get("Sec-Fetch-Dest", "document") != "document"
         return [*super().challenges(), *([] if by_script else ['Basic realm="neurdicom", charset="UTF-8"'])]
 
     def compute_etag(self) -> str | None:
-        """Give no validator here; `not_modified` sets those that there are."""
+        """Compute no validator; `not_modified` sets them."""
         return None
 
     @property
     def base_url(self) -> str:
-        """Absolute URL of the DICOMweb base, as this client reaches it; its path alone where the Host is no name."""
+        """Absolute URL of the DICOMweb base, as this client reaches it; only the path if the Host header is invalid."""
         headers = self.request.headers
         host = _first(headers.get("X-Forwarded-Host", "")) or self.request.host
         if not _HOST.fullmatch(host):
@@ -77,7 +77,7 @@ class DicomWebHandler(ApiHandler):
         forwarded = _first(headers.get("X-Forwarded-Proto", "")).lower()
         scheme = forwarded if forwarded in ("http", "https") else self.request.protocol
         if not _PORT.search(host) and not any(name in headers for name in _OF_PROXIES):
-            # dicomweb-client leaves the port away, and would not find its way back.
+            # dicomweb-client sends a Host without the port, and could not use the URLs.
             host += self._own_port()
         return f"{scheme}://{host}{BASE}"
 
@@ -96,16 +96,16 @@ class DicomWebHandler(ApiHandler):
         choice = choose(parse_accept(header), offers, in_order=in_order)
         if choice is None:
             possible = ", ".join(dict.fromkeys(map(str, offers)))
-            raise NotAvailable(f"Accept is {header[:500]!r}; {possible or 'nothing'} can be given here", field="accept")
+            raise NotAvailable(f"Accept is {header[:500]!r}; {possible or 'nothing'} is available", field="accept")
         return choice
 
     def not_modified(self, etag: str, *, multipart: bool = False) -> bool:
-        """Set the validator; True, and the answer is finished with 304, if the client's copy is current.
+        """Set the validator; finish with 304 and return True if the client's copy is current.
 
-        What comes in parts is another representation than what comes alone.
+        A multipart response has another validator than a single one.
         """
         self.set_header("ETag", f'W/"{etag}-parts"' if multipart else f'W/"{etag}"')
-        # Kept by the browser alone, and asked for again each time.
+        # Cached by the browser alone, and validated each time.
         self.set_header("Cache-Control", "private, no-cache")
         if not self.check_etag_header():
             return False
@@ -114,7 +114,17 @@ class DicomWebHandler(ApiHandler):
         return True
 
     async def send_body(self, body: bytes, media_type: str, *, compress: bool = True) -> None:
-        """Finish with a body that is at hand, gzipped where the client takes that."""
+        """Finish with a body, gzipped if the client accepts that.
+
+        Parameters
+        ----------
+        body : bytes
+            The body.
+        media_type : str
+            Its media type.
+        compress : bool
+            False for a body that is compressed already.
+        """
         self.set_header("Content-Type", media_type)
         if compress:
             self.vary("Accept-Encoding")
@@ -128,7 +138,7 @@ class DicomWebHandler(ApiHandler):
 
 
 def _first(values: str) -> str:
-    """Give the value of the proxy that is nearest to the client, of several in a row."""
+    """Return the value of the proxy that is nearest to the client, the first of several."""
     return values.partition(",")[0].strip()
 
 

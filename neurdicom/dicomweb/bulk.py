@@ -1,4 +1,4 @@
-"""WADO-RS bulk data (PS3.18 10.4.1.1.5): one element's value, or a part of it."""
+"""WADO-RS bulk data (PS3.18 10.4.1.1.5): the value of an element, or a part of it."""
 
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +20,7 @@ _CONTENT = {
     for name in ("multipart/related", OCTET_STREAM, "image/*", *dict.fromkeys(VIDEO_MEDIA_TYPES.values()))
 }
 _CLAIMS = (
-    text_parameter("offset", "As the metadata have it; answers 404 where the instance has changed since.", None),
+    text_parameter("offset", "As in the URI of the metadata; 404 if the instance has changed since.", None),
     text_parameter("length", "Likewise.", None),
 )
 _ANSWERS: dict[int, Any] = {
@@ -31,7 +31,7 @@ _ANSWERS: dict[int, Any] = {
 
 
 class Bulk(Frames):
-    """The value of one element of an instance."""
+    """Handler for the value of one element of an instance."""
 
     targets: TargetService
     bulk: BulkService
@@ -40,8 +40,8 @@ class Bulk(Frames):
         "Get the bulk data of one element",
         tag=TAG,
         description=(
-            "The URIs come from metadata. `path` is the element's tag, after the tag of a sequence and the number of "
-            "an item for each level that it lies below. Encapsulated Pixel Data comes as its frames do."
+            "The URIs are those of the metadata. `path` is the element's tag; for an element in a sequence it follows "
+            "the sequence's tag and the number of the item. Encapsulated Pixel Data is returned as frames are."
         ),
         query=[
             ACCEPT,
@@ -50,7 +50,7 @@ class Bulk(Frames):
         answers=_ANSWERS,
     )
     async def get(self, study: str, series: str, instance: str, path: str | None = None) -> None:
-        """Stream it."""
+        """Stream the value."""
         location = await self.targets.locate(Target(study, series, instance))
         claims = {each.name: claim for each in _CLAIMS if (claim := each.of(self)) is not None}
         path = (path or "").rstrip("/").upper()

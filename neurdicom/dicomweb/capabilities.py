@@ -1,4 +1,4 @@
-"""The description of the DICOMweb services (PS3.18 8.9), generated from the routes: WADL, or OpenAPI as JSON."""
+"""Capabilities of the DICOMweb services (PS3.18 8.9), generated from the routes: WADL, or OpenAPI as JSON."""
 
 from functools import cache
 from xml.etree import ElementTree as ET
@@ -26,18 +26,18 @@ _ANSWERS = {
 
 
 class Capabilities(DicomWebHandler):
-    """The base itself."""
+    """Handler for the capabilities, at the base."""
 
     table: RouteTable
 
     @operation("Get the capabilities of the DICOMweb services", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
     async def get(self) -> None:
-        """Answer them."""
+        """Answer with the capabilities."""
         await self._send()
 
     @operation("Get the capabilities of the DICOMweb services", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
     async def options(self) -> None:
-        """Answer them, as PS3.18 8.9 has it."""
+        """Answer with the capabilities, as PS3.18 8.9 requires."""
         await self._send()
 
     async def _send(self) -> None:

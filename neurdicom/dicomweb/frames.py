@@ -1,4 +1,4 @@
-"""WADO-RS frames (PS3.18 10.4.1.1.6): as they are stored, or decoded and encoded as the client wants them."""
+"""WADO-RS frames (PS3.18 10.4.1.1.6): as they are stored, or decoded and encoded in the accepted transfer syntax."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -24,7 +24,7 @@ from neurdicom.http.downloads import send_head, send_stream
 from neurdicom.http.multipart import Part, send_multipart
 from neurdicom.http.operation import BINARY, operation
 
-#: The most frames that one request may name; a study of more is asked for as a whole.
+#: Most frames that one request may name.
 MAX_FRAMES = 10_000
 
 _LIST = re.compile(r"[0-9]{1,10}(,[0-9]{1,10})*")
@@ -42,7 +42,7 @@ _ANSWERS: dict[int, Any] = {
 
 
 class Frames(DicomWebHandler):
-    """Frames of an instance."""
+    """Handler for frames of an instance."""
 
     stops_with_client = True
     frames: FrameService
@@ -53,13 +53,14 @@ class Frames(DicomWebHandler):
         tag=TAG,
         description=(
             "`frames` are numbers from 1, separated by commas. Without a transfer syntax in Accept, or with "
-            "`transfer-syntax=*`, they come as they are stored; `application/octet-stream` has them decoded."
+            "`transfer-syntax=*`, frames are returned as they are stored; with `application/octet-stream` they are "
+            "decoded."
         ),
         query=[ACCEPT],
         answers=_ANSWERS,
     )
     async def get(self, study: str, series: str, instance: str, frames: str | None = None) -> None:
-        """Stream them."""
+        """Stream the frames."""
         numbers = None if frames is None else parse_frames(frames)
         location = await self.targets.locate(Target(study, series, instance))
         await self.send_frames(location, numbers)
@@ -70,7 +71,7 @@ class Frames(DicomWebHandler):
         choice = self.negotiate(offers(stored, single=len(numbers) == 1), in_order=True)
         syntax = syntax_of(choice, stored)
         media_type = frame_media_type(syntax)
-        # Native cells are given in little endian, whatever they are stored in.
+        # Native cells are returned in little endian, whatever they are stored in.
         content_type = f"{media_type}; transfer-syntax={EXPLICIT if syntax in NATIVE else syntax}"
         if self.not_modified(f"{location.blob.sha256[:32]}-{syntax}", multipart=choice.offer.multipart):
             return
@@ -96,7 +97,7 @@ async def _parts(frames: AsyncIterator[FrameData], content_type: str) -> AsyncIt
 
 
 def offers(stored: str, *, single: bool) -> list[Offer]:
-    """List what frames that are stored in a transfer syntax can be given as, as it is stored first."""
+    """List the representations of frames that are stored in a transfer syntax, the stored one first."""
     given = [(frame_media_type(stored), frozenset({stored})), (OCTET_STREAM, UNCOMPRESSED | {stored})]
     if stored in NATIVE:
         del given[0]
@@ -106,12 +107,12 @@ def offers(stored: str, *, single: bool) -> list[Offer]:
 
 
 def syntax_of(choice: Choice, stored: str) -> str:
-    """Choose the transfer syntax that a client gets frames in."""
+    """Choose the transfer syntax of the returned frames."""
     media_type, wanted = choice.offer.media_type, choice.syntaxes[0]
     if wanted == stored or (stored in NATIVE and media_type == OCTET_STREAM):
         return stored
     if wanted == ANY and media_type == OCTET_STREAM:
-        return stored  # viewers mean the codestream itself, whatever its type
+        return stored  # viewers expect the codestream, whatever its type
     if wanted not in (None, ANY):
         return str(wanted)
     if media_type == frame_media_type(stored) and stored in (choice.offer.syntaxes or ()):
@@ -126,5 +127,5 @@ def parse_frames(text: str) -> list[int]:
         raise Malformed(f"the frame list is {text[:100]!r}; numbers from 1, separated by commas, are expected")
     numbers = [int(number) for number in text.split(",")]
     if len(numbers) > MAX_FRAMES:
-        raise Malformed(f"the frame list names {len(numbers)} frames; at most {MAX_FRAMES} are given at once")
+        raise Malformed(f"the frame list names {len(numbers)} frames; at most {MAX_FRAMES} are expected")
     return numbers

@@ -1,4 +1,4 @@
-"""WADO-RS metadata (PS3.18 10.4.1.1.2): all elements without bulk data, from the catalog alone."""
+"""WADO-RS metadata (PS3.18 10.4.1.1.2): all elements without bulk data, read from the catalog alone."""
 
 import asyncio
 import hashlib
@@ -16,23 +16,23 @@ from neurdicom.http.downloads import send_head, send_stream
 from neurdicom.http.multipart import Part, send_multipart
 from neurdicom.http.operation import operation
 
-#: Datasets that are written as XML in one visit to a thread.
+#: Datasets that are written as XML at a time, in a thread.
 _XML_AT_ONCE = 20
 
 _ANSWERS: dict[int, Any] = {
-    200: {"description": "The datasets, edits applied; bulk data by URI.", "content": MODEL_CONTENT},
+    200: {"description": "The datasets, edits applied; bulk data as URIs.", "content": MODEL_CONTENT},
     304: "The client's copy is current.",
 }
 
 
 class Metadata(DicomWebHandler):
-    """Metadata of a study, a series or an instance."""
+    """Handler for the metadata of a study, a series or an instance."""
 
     metadata: MetadataService
 
-    @operation("Get the metadata of all instances below", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
+    @operation("Get the metadata of a study, series or instance", tag=TAG, query=[ACCEPT], answers=_ANSWERS)
     async def get(self, study: str, series: str | None = None, instance: str | None = None) -> None:
-        """Answer the datasets: at once where they are few, with a validator, and streamed otherwise."""
+        """Answer with the datasets: at once and with a validator if they are few, else streamed."""
         media_type = self.negotiate(MODEL_OFFERS).offer.media_type
         pages = self.metadata.pages(Target(study, series, instance), self.base_url)
         async with aclosing(cast(AsyncGenerator[list[bytes], None], pages)) as source:

@@ -1,4 +1,4 @@
-"""The parameters of rendered resources (PS3.18 8.3.5), read for WADO-RS and WADO-URI alike."""
+"""Parameters of rendered resources (PS3.18 8.3.5), for WADO-RS and WADO-URI."""
 
 import re
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Region = tuple[float, float, float | None, float | None]
 def number_of(text: str, name: str) -> float:
     """Read a decimal number. Raises `Invalid`."""
     if not _NUMBER.fullmatch(text):
-        raise Invalid(f"{name} has {text[:50]!r}; a number is expected", field=name)
+        raise Invalid(f"{name} is {text[:50]!r}; a number is expected", field=name)
     return float(text)
 
 
@@ -34,12 +34,12 @@ def size_of(text: str, name: str) -> int:
     """Read a width or height of a picture in pixels. Raises `Invalid`."""
     value = number_of(text, name)
     if not 1 <= value <= LARGEST_SIZE:
-        raise Invalid(f"{name} has {text[:50]!r}; 1 to {LARGEST_SIZE} pixels are possible", field=name)
+        raise Invalid(f"{name} is {text[:50]!r}; 1 to {LARGEST_SIZE} pixels are expected", field=name)
     return round(value)
 
 
 def window_of(text: str) -> tuple[tuple[float, float], str | None]:
-    """Read `center,width,function`; the function may be left out. Raises `Invalid`."""
+    """Read a window, `center,width` or `center,width,function`. Raises `Invalid`."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) not in (2, 3):
         raise Invalid(f"window is {text[:100]!r}; center,width,function is expected", field="window")
@@ -56,7 +56,7 @@ def window_of(text: str) -> tuple[tuple[float, float], str | None]:
 
 
 def viewport_of(text: str) -> tuple[int, int, Region | None]:
-    """Read `vw,vh` and, where they are there, `sx,sy,sw,sh`, each of which may be empty. Raises `Invalid`."""
+    """Read a viewport, `vw,vh` or `vw,vh,sx,sy,sw,sh`, of which each part may be empty. Raises `Invalid`."""
     parts = [part.strip() for part in text.split(",")]
     if not 2 <= len(parts) <= 6:
         raise Invalid(f"viewport is {text[:100]!r}; vw,vh or vw,vh,sx,sy,sw,sh is expected", field="viewport")
@@ -75,7 +75,7 @@ def _region(parts: Sequence[str]) -> Region | None:
 
 
 def frame_of(text: str) -> int:
-    """Read the number of a frame. Raises `Invalid`."""
+    """Read a frame number. Raises `Invalid`."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise Invalid(f"frameNumber is {text[:50]!r}; an integer from 1 is expected", field="frameNumber")
     return int(text)
@@ -90,14 +90,14 @@ def quality_of(text: str, name: str = "quality") -> int:
 
 VIEWPORT = parsed_parameter(
     "viewport",
-    "Width and height in pixels that the picture fits into; then left, top, width and height of the region that is "
-    "shown. Negative sizes mirror it.",
+    "Width and height in pixels that the picture is scaled to fit into; then left, top, width and height of the region "
+    "to show. A negative width or height mirrors it.",
     viewport_of,
     {"type": "string", "pattern": f"^{_SIZE_TEXT},{_SIZE_TEXT}{_REGION_TEXT}$"},
 )
 WINDOW = parsed_parameter(
     "window",
-    "Center, width and function (`linear`, `linear-exact` or `sigmoid`) of the VOI LUT.",
+    "Center, width and function (`linear`, `linear-exact` or `sigmoid`) of the window.",
     window_of,
     {"type": "string", "pattern": f"^{_TEXT},[1-9][0-9]{{0,8}}(,({'|'.join(_FUNCTIONS)}))?$"},
 )

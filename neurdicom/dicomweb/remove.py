@@ -1,4 +1,4 @@
-"""DELETE below the DICOMweb base, which is no part of PS3.18 but what clients know from other servers."""
+"""DELETE below the DICOMweb base, which is not in PS3.18, but which clients know from other servers."""
 
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.search import SearchService
@@ -7,8 +7,8 @@ from neurdicom.dicomweb.base import TAG, DicomWebHandler
 from neurdicom.errors import Forbidden, NotFound
 from neurdicom.http.operation import operation
 
-_DESCRIPTION = "Refused with 403 unless the setting `dicomweb_delete` allows it. What is above and left empty goes too."
-_ANSWERS = {204: "It is gone, and so are its files.", 403: "Deletion here is not allowed."}
+_DESCRIPTION = "Refused with 403 unless the setting `dicomweb_delete` allows it. Parents left empty are deleted too."
+_ANSWERS = {204: "Deleted, with its files.", 403: "The setting `dicomweb_delete` does not allow it."}
 
 
 class Remove(DicomWebHandler):
@@ -17,9 +17,9 @@ class Remove(DicomWebHandler):
     remove: RemoveService
     search: SearchService
 
-    @operation("Delete what lies at this path", tag=TAG, description=_DESCRIPTION, answers=_ANSWERS)
+    @operation("Delete a study, series or instance", tag=TAG, description=_DESCRIPTION, answers=_ANSWERS)
     async def delete(self, study: str, series: str | None = None, instance: str | None = None) -> None:
-        """Delete it."""
+        """Delete the study, series or instance of the path."""
         if not self.context.settings.dicomweb_delete:
             raise Forbidden(
                 "DELETE is not allowed at the DICOMweb base (setting dicomweb_delete); the API's "

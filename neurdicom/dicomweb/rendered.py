@@ -21,7 +21,7 @@ from neurdicom.http.operation import BINARY, operation
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 PDF = "application/pdf"
 
-#: SOP Class of documents that browsers show, and the element that holds them.
+#: SOP class of documents that browsers can show, and the element that holds them.
 _ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
 _ENCAPSULATED_DOCUMENT = "00420011"
 
@@ -35,21 +35,21 @@ _ANSWERS: dict[int, Any] = {
             for name in (*PICTURES, PDF, "multipart/related", *dict.fromkeys(VIDEO_MEDIA_TYPES.values()))
         },
     },
-    206: {"description": "The part asked for, of a document or video.", "content": {PDF: {"schema": BINARY}}},
+    206: {"description": "The requested range of a document or video.", "content": {PDF: {"schema": BINARY}}},
     304: "The client's copy is current.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document or video that is given as it is: where it lies in a dataset, and its media type."""
+    """A document or video that is returned as it is: the path of its element, and its media type."""
 
     path: str
     media_type: str
 
 
 def document_of(location: Location) -> Document | None:
-    """Find the document or the video that an instance is, if it is one."""
+    """Return the document or video of an instance, None if it is neither."""
     if location.layout.get("sop_class") == _ENCAPSULATED_PDF:
         return Document(_ENCAPSULATED_DOCUMENT, PDF)
     video = VIDEO_MEDIA_TYPES.get(location.layout.get("transfer_syntax", ""))
@@ -57,14 +57,24 @@ def document_of(location: Location) -> Document | None:
 
 
 class PictureHandler(DicomWebHandler):
-    """Base of handlers that send pictures and documents."""
+    """Base class of handlers that send pictures and documents."""
 
     stops_with_client = True
     renderer: RenderService
     bulk: BulkService
 
     async def send_picture(self, location: Location, options: ImageOptions, media_type: str) -> None:
-        """Finish with the picture of one frame."""
+        """Finish with the picture of one frame.
+
+        Parameters
+        ----------
+        location : Location
+            The instance.
+        options : ImageOptions
+            Frame, size, window and format.
+        media_type : str
+            Media type of the format.
+        """
         if self.not_modified(await self.renderer.identity(location, options)):
             return
         reply = await self.renderer.image(location.instance, options)
@@ -73,13 +83,13 @@ class PictureHandler(DicomWebHandler):
         self.finish()
 
     async def send_document(self, location: Location, document: Document) -> None:
-        """Finish with a document as it is, or with the part of it that is asked for."""
+        """Finish with a document, or with the requested range of it."""
         value = await self.bulk.find(location, document.path)
         await send_download(self, value, media_type=document.media_type, filename="")
 
 
 class Rendered(PictureHandler):
-    """The picture of an instance or its frames, or of one that stands for a series or a study."""
+    """Handler for the picture of an instance or its frames, or of a representative one of a series or a study."""
 
     targets: TargetService
 
@@ -89,9 +99,9 @@ class Rendered(PictureHandler):
         "Get a picture",
         tag=TAG,
         description=(
-            "A series or a study is shown by the middle slice of its first series with pixels. Several frames are "
-            "parts of one answer. A PDF and a video come as they are. `annotation` is refused: nothing is burned into "
-            "pictures."
+            "A series or a study is represented by the middle slice of its first series with pixels. Several frames "
+            "are the parts of one multipart response. A PDF and a video are returned as they are. `annotation` is "
+            "refused: nothing is burned into pictures."
         ),
         query=[ACCEPT, *PARAMETERS],
         answers=_ANSWERS,
@@ -99,7 +109,7 @@ class Rendered(PictureHandler):
     async def get(
         self, study: str, series: str | None = None, instance: str | None = None, frames: str | None = None
     ) -> None:
-        """Answer it."""
+        """Answer with the picture."""
         options = self._options()
         numbers = None if frames is None else parse_frames(frames)
         location = await self.targets.representative(Target(study, series, instance))
@@ -122,9 +132,9 @@ class Rendered(PictureHandler):
             await self.send_picture(location, options, media_type)
 
     def _frames(self, location: Location, numbers: list[int] | None, *, middle: bool) -> list[int]:
-        """List the frames that are shown. Raises `NotFound` or `NotAvailable`."""
+        """List the frames to render. Raises `NotFound` or `NotAvailable`."""
         if location.layout.get("pixel_keyword") is None:
-            raise NotAvailable(f"the instance {location.instance!r} has no pixels, so no picture")
+            raise NotAvailable(f"the instance {location.instance!r} has no pixels and can't be rendered")
         count = max(location.layout.get("number_of_frames") or 1, 1)
         for number in numbers or ():
             if not 1 <= number <= count:
@@ -154,19 +164,19 @@ class Rendered(PictureHandler):
 
 
 class Thumbnail(Rendered):
-    """A small picture: of the middle frame, where there are several."""
+    """Handler for a small picture; of several frames, the middle one."""
 
     thumbnail = True
 
     @operation(
         "Get a thumbnail",
         tag=TAG,
-        description=f"It fits into {THUMBNAIL_SIZE} x {THUMBNAIL_SIZE} pixels unless `viewport` says otherwise.",
+        description=f"It fits into {THUMBNAIL_SIZE} x {THUMBNAIL_SIZE} pixels unless `viewport` gives another size.",
         query=[ACCEPT, *PARAMETERS],
         answers=_ANSWERS,
     )
     async def get(
         self, study: str, series: str | None = None, instance: str | None = None, frames: str | None = None
     ) -> None:
-        """Answer it."""
+        """Answer with the picture."""
         await super().get(study, series, instance, frames)

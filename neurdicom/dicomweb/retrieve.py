@@ -17,30 +17,30 @@ _ONE = (*_MANY, Offer(MEDIA_TYPE))
 _CONTENT = {name: {"schema": BINARY} for name in ("multipart/related", MEDIA_TYPE)}
 _ANSWERS: dict[int, Any] = {
     200: {"description": "The files, edits applied.", "content": _CONTENT},
-    206: {"description": "The part asked for, of a single file.", "content": _CONTENT},
+    206: {"description": "The requested range of a single file.", "content": _CONTENT},
     304: "The client's copy is current.",
 }
 
 
 class Instances(DicomWebHandler):
-    """The files of a study, a series or an instance."""
+    """Handler for the files of a study, a series or an instance."""
 
     targets: TargetService
     files: FileService
 
     @operation(
-        "Get the files of all instances below",
+        "Get the files of a study, series or instance",
         tag=TAG,
         description=(
-            "Slices come in order. Without a transfer syntax in Accept, or with `transfer-syntax=*`, they come as they "
-            "are stored; what can't be converted to the one that is asked for comes as it is stored, too, and its part "
-            "says so."
+            "Slices are in spatial order. Without a transfer syntax in Accept, or with `transfer-syntax=*`, files are "
+            "returned as they are stored. A file that can't be converted to the requested transfer syntax is returned "
+            "as it is stored too; the Content-Type of its part names the transfer syntax."
         ),
         query=[ACCEPT],
         answers=_ANSWERS,
     )
     async def get(self, study: str, series: str | None = None, instance: str | None = None) -> None:
-        """Stream them."""
+        """Stream the files."""
         target = Target(study, series, instance)
         choice = self.negotiate(_ONE if instance else _MANY)
         syntaxes = syntaxes_of(choice)
@@ -67,6 +67,6 @@ def _part(given: Given) -> Part:
 
 
 def syntaxes_of(choice: Choice) -> Sequence[str] | None:
-    """List the transfer syntaxes that a client takes files in, best first; None for as they are stored."""
+    """List the transfer syntaxes that a client accepts files in, best first; None for files as they are stored."""
     named = [each for each in choice.syntaxes if each is not None]
     return None if ANY in named or len(named) < len(choice.syntaxes) else named

@@ -1,7 +1,7 @@
-"""All routes below the DICOMweb base: each path with the handlers of its methods, made one class.
+"""Routes below the DICOMweb base: each path with the handlers of its methods, combined into one class.
 
-`route(path, SearchStudies, StoreStudies)` answers GET as the one and POST as the other; each is a `DicomWebHandler`
-with methods described by `@operation`.
+`route(path, SearchStudies, StoreInstances)` answers GET by the first and POST by the second; each is a
+`DicomWebHandler` with methods described by `@operation`.
 """
 
 from neurdicom.dicomweb.base import BASE, DicomWebHandler
@@ -30,7 +30,17 @@ INSTANCE = SERIES + "/instances/{instance}"
 
 
 def route(path: str, *handlers: type[DicomWebHandler], deep: bool = False) -> Route:
-    """Make a route below the base, answered by the methods of all these handlers."""
+    """Make a route below the base, answered by the methods of several handlers.
+
+    Parameters
+    ----------
+    path : str
+        Path below the base, with `{name}` for parameters.
+    *handlers : type of DicomWebHandler
+        Handlers, each with other HTTP methods.
+    deep : bool
+        True if the last parameter may contain slashes.
+    """
     name = "".join(handler.__name__ for handler in handlers)
     return Route(BASE + path, type(name, handlers, {"__doc__": f"`{BASE}{path}`."}), deep)
 

@@ -1,4 +1,4 @@
-"""QIDO-RS: search for studies, series and instances (PS3.18 10.6)."""
+"""QIDO-RS, the search for studies, series and instances (PS3.18 10.6)."""
 
 import asyncio
 import zlib
@@ -31,21 +31,26 @@ _ATTRIBUTES = {"type": "string", "format": "dicom-attributes"}
 _PARAMETERS = (
     ACCEPT,
     described_parameter(
-        "includefield", "Attributes to return besides, by keyword or tag, separated by commas; or `all`.", _ATTRIBUTES
+        "includefield", "Attributes to return too, by keyword or tag, separated by commas; or `all`.", _ATTRIBUTES
     ),
-    described_parameter("fuzzymatching", "Names match by words: each begins one of the name's, in any order.", BOOLEAN),
-    described_parameter("limit", "The most matches to answer; without it all are.", _COUNT),
-    described_parameter("offset", "How many matches to skip.", _COUNT),
     described_parameter(
-        "PatientName", "Any attribute is a filter, by keyword, tag or path (`A.B`): values as in C-FIND.", STRING
+        "fuzzymatching", "True to match person names by the beginnings of words, in any order.", BOOLEAN
+    ),
+    described_parameter("limit", "Most matches to return; by default all.", _COUNT),
+    described_parameter("offset", "Number of matches to skip.", _COUNT),
+    described_parameter(
+        "PatientName", "Any attribute is a filter, by keyword, tag or path (`A.B`), with values as in C-FIND.", STRING
     ),
 )
-_ANSWERS: dict[int, Any] = {200: {"description": "The matches; none is an empty list.", "content": MODEL_CONTENT}}
-_HOW = "Matches come in the order of their UIDs. Unknown attributes are a 400; a Warning header tells of those ignored."
+_ANSWERS: dict[int, Any] = {200: {"description": "The matches; an empty list if none.", "content": MODEL_CONTENT}}
+_HOW = (
+    "Matches are in the order of their UIDs. Unknown attributes are refused with 400; a Warning header names those "
+    "that were ignored."
+)
 
 
 class SearchHandler(DicomWebHandler):
-    """Base of the searches of the three levels."""
+    """Base class of the searches at the three levels."""
 
     queries: QueryService
 
@@ -55,18 +60,18 @@ class SearchHandler(DicomWebHandler):
     _finding: asyncio.Task[Matches] | None = None
 
     def on_connection_close(self) -> None:
-        """End a search that nobody waits for any more: one through all headers takes long."""
+        """Stop a search whose client is gone: one through all headers takes long."""
         super().on_connection_close()
         if self._finding is not None:
             self._finding.cancel()
 
     async def search(self, *uids: str) -> None:
-        """Answer the matches that the query asks for, below the entities of these UIDs."""
+        """Answer with the matches of the query below the entities of the UIDs in the path."""
         choice = self.negotiate(MODEL_OFFERS)
         query = read_search({name: self.get_query_arguments(name) for name in self.request.query_arguments})
         possible = all(query.narrow(_UIDS[of], uid) for of, uid in zip(self.within, uids, strict=True))
         if query.include != "all":
-            # Where the path does not name what lies above, matches tell of that too (PS3.18 10.6.3.3).
+            # Where the path does not name the levels above, matches have their attributes too (PS3.18 10.6.3.3).
             above = (of for of in self.level.above if of not in (Level.PATIENT, *self.within))
             query.include.update(RESERVED)
             query.include.update(tag for of in above for tag in DEFAULTS[of] if tag != REQUEST_ATTRIBUTES)
@@ -104,10 +109,10 @@ class SearchHandler(DicomWebHandler):
         except asyncio.CancelledError as error:
             if not self._finding.cancelled():
                 raise  # the server stops
-            raise Unavailable("the client went away") from error
+            raise Unavailable("the client disconnected") from error
 
     async def _pages(self, query: SearchQuery, first: Matches) -> AsyncIterator[list[dict[str, Any]]]:
-        """Give the matches page by page, so that an answer of any size takes little memory."""
+        """Yield the matches page by page, so that a response of any size takes little memory."""
         page, left = first, query.limit
         while True:
             if page.items:
@@ -119,7 +124,7 @@ class SearchHandler(DicomWebHandler):
             page = await self._find(query, left, 0, page.last)
 
     def _described(self, query: SearchQuery, page: Matches) -> list[dict[str, Any]]:
-        """Matches with what only this edge knows of them: where they can be retrieved, and that all is UTF-8."""
+        """Complete matches with the attributes that only this edge knows: RetrieveURL, and SpecificCharacterSet."""
         levels = [*self.level.above[1:], self.level]
         base = self.base_url
         for item in page.items:
@@ -129,13 +134,13 @@ class SearchHandler(DicomWebHandler):
             item[_RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
             item.setdefault(_CHARSET, RESERVED[_CHARSET])
             if item.get(_MODALITIES) == _NO_CODE:
-                del item[_MODALITIES]  # OHIF can't show a list with an empty one in it
+                del item[_MODALITIES]  # OHIF fails on an empty one
         if query.include == "all":
             return [dict(sorted(item.items())) for item in page.items]
         return page.items
 
     async def _stream(self, pages: AsyncIterator[list[dict[str, Any]]], media_type: str) -> None:
-        """Finish with a JSON array that is written as it is found."""
+        """Finish with a JSON array that is written as matches are found."""
         self.set_header("Content-Type", media_type)
         self.vary("Accept-Encoding")
         gzip = None
@@ -167,7 +172,7 @@ async def _parts(pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[Pa
 
 
 def _search(level: Level, *within: Level) -> type[SearchHandler]:
-    """Make the handler of one level below those that the path names."""
+    """Make the handler of the search at a level, within the levels that the path names."""
     of = f" of a {within[-1]}" if within else ""
 
     class Search(SearchHandler):
@@ -180,7 +185,7 @@ def _search(level: Level, *within: Level) -> type[SearchHandler]:
             answers=_ANSWERS,
         )
         async def get(self, *uids: str) -> None:
-            """Answer the matches."""
+            """Answer with the matches."""
             await self.search(*uids)
 
     Search.level, Search.within = level, within

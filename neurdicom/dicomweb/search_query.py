@@ -1,4 +1,4 @@
-"""The query of a search (PS3.18 8.3.4 and 10.6.1.2), from URL parameters to the keys of a DICOM query."""
+"""Parser of a search's URL parameters (PS3.18 8.3.4, 10.6.1.2) into the keys of a DICOM query."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,10 +11,10 @@ from neurdicom.dicom.query.matching import vr_of
 from neurdicom.dicom.query.response import REQUEST_ATTRIBUTES, REQUEST_ITEM
 from neurdicom.errors import Invalid
 
-#: Parameters that are no attributes; the last is what browsers' scripts add to get round caches.
+#: Parameters that are not attributes; the last one is added by scripts to bypass caches.
 _OTHERS = frozenset({"accept", "charset", "access_token", "_"})
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
-#: VRs whose values may hold a comma; those of others may be a list with commas.
+#: VRs whose values may contain a comma; for others a comma separates values.
 _WITH_COMMAS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _MOST = 2**31 - 1
 _DEEPEST = 16
@@ -29,12 +29,15 @@ class SearchQuery:
     keys : dict
         Matching and return keys, in the DICOM JSON model.
     include : "all" or set of str
-        Tags to return besides.
+        Tags to return too.
     fuzzy : bool
+        True to match person names by words.
     limit : int or None
+        Most matches to return; None for all.
     offset : int
+        Matches to skip.
     unsupported : list of str
-        Parameters of the standard that were left out of account.
+        Parameters of the standard that are not supported and were ignored.
     """
 
     keys: dict[str, Any] = field(default_factory=dict)
@@ -45,7 +48,7 @@ class SearchQuery:
     unsupported: list[str] = field(default_factory=list)
 
     def narrow(self, tag: str, uid: str) -> bool:
-        """Add a UID of the path; False if it is none, or the query wants others, so that nothing can match."""
+        """Add a UID of the path; return False if it is invalid or the query excludes it, so that nothing can match."""
         if not uid.replace(".", "").isalnum():
             return False
         given = [part for value in self.keys.get(tag, {}).get("Value", ()) for part in value.split("\\") if part]
@@ -62,10 +65,14 @@ def read_search(arguments: Mapping[str, Iterable[str]]) -> SearchQuery:
         Name to its values, decoded. An attribute is named by keyword or by eight hexadecimal digits, one in a
         sequence by a path with dots.
 
+    Returns
+    -------
+    SearchQuery
+
     Raises
     ------
     Invalid
-        A name that is no attribute, or a value that can't be read; `field` names the parameter.
+        A name is not that of an attribute or parameter, or a value can't be parsed; `field` names the parameter.
     """
     query = SearchQuery()
     for name, values in arguments.items():
@@ -77,7 +84,7 @@ def read_search(arguments: Mapping[str, Iterable[str]]) -> SearchQuery:
         elif name == "fuzzymatching":
             query.fuzzy = _flag(name, given)
         elif name == "multiplevaluematching":
-            _flag(name, given)  # lists match without it, too
+            _flag(name, given)  # lists are always matched by any of their values
         elif name == "emptyvaluematching":
             query.unsupported += [name] if _flag(name, given) else []
         elif name in ("limit", "offset"):
@@ -107,7 +114,7 @@ def _add_key(keys: dict[str, Any], name: str, values: list[str]) -> None:
 
 
 def _place(keys: dict[str, Any], path: list[str], values: list[str]) -> None:
-    """Put values at the end of a path, in the items of the sequences on the way."""
+    """Add a key at a path of tags, in the items of the sequences on the path."""
     *sequences, last = path
     for tag in sequences:
         element = keys.setdefault(tag, {"vr": "SQ"})
@@ -122,23 +129,23 @@ def _place(keys: dict[str, Any], path: list[str], values: list[str]) -> None:
 
 
 def _path(name: str, parameter: str) -> list[str]:
-    """Read the tags of an attribute's name."""
+    """Read an attribute's name as a path of tags."""
     parts = name.split(".")
     if len(parts) > _DEEPEST:
-        raise Invalid(f"{parameter} names an attribute {len(parts)} levels deep", field=parameter)
+        raise Invalid(f"{parameter} names an attribute {len(parts)} levels deep, more than allowed", field=parameter)
     tags = []
     for part in parts:
         tag = part.upper() if _TAG.match(part) else None
         number = tag_for_keyword(part) if tag is None and part else None  # pydicom knows tags without a keyword
         if tag is None and number is None:
             raise Invalid(
-                f"{part[:80]!r} is no attribute; a keyword such as PatientID or eight hexadecimal digits are expected",
+                f"{part[:80]!r} is not an attribute; a keyword such as PatientID or 8 hexadecimal digits are expected",
                 field=parameter[:80],
             )
         tags.append(tag or f"{number:08X}")
     for tag in tags[:-1]:
         if vr_of(tag, {}) not in ("SQ", "UN"):
-            raise Invalid(f"{tag} in {name[:200]!r} is no sequence", field=parameter[:80])
+            raise Invalid(f"{tag} in {name[:200]!r} is not a sequence", field=parameter[:80])
     return tags
 
 

@@ -1,4 +1,4 @@
-"""STOW-RS (PS3.18 10.5): instances come as a multipart body, and the answer tells what became of each."""
+"""STOW-RS (PS3.18 10.5), which stores the instances of a multipart body, and answers with the outcome of each."""
 
 import asyncio
 import logging
@@ -20,24 +20,24 @@ from neurdicom.http.operation import BINARY, STRING, operation
 
 log = logging.getLogger(__name__)
 
-#: The one table from our errors to Failure Reason (0008,1197) (PS3.18 10.5.3.2.1, PS3.4 B.2.3).
+#: Class of error to Failure Reason (0008,1197) (PS3.18 10.5.3.2.1, PS3.4 B.2.3).
 FAILURE: dict[type[NeurdicomError], int] = {
     errors.TooLarge: 0xA700,  # out of resources
     errors.Unavailable: 0xA700,
     errors.Invalid: 0xA900,  # the dataset lacks what its SOP class needs: a UID that identifies it
-    errors.Conflict: 0xA901,  # likewise: it is of another study than the one it is sent to
+    errors.Conflict: 0xA901,  # likewise: it is not of the study in the path
     errors.NotDicom: 0xC000,  # cannot understand
     errors.Malformed: 0xC000,
     errors.NotAvailable: 0xC122,  # transfer syntax not supported
     errors.NeurdicomError: 0x0110,  # processing failure
 }
 
-#: How many instances' reasons are told in words, in the log and in the Warning header.
-_TOLD = 3
+#: Most instances whose reasons are written to the log and the Warning header.
+_MOST_REASONS = 3
 
 _OFFERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML))
 _ANSWER = {
-    "description": "What became of each instance.",
+    "description": "The outcome of each instance.",
     "content": {
         DICOM_JSON: {"schema": {"type": "object"}},
         "application/json": {"schema": {"type": "object"}},
@@ -47,26 +47,26 @@ _ANSWER = {
 _DESCRIPTION = (
     "A multipart/related body with any number of DICOM files (type application/dicom), or with metadata and bulk data "
     "(type application/dicom+json or application/dicom+xml; a part for each BulkDataURI, which is its "
-    "Content-Location); or a single application/dicom body. Nothing that is answered as stored can be lost any more; "
-    "an instance that is there already counts as stored. With a study in the path, instances of another one are "
-    "refused and the others kept."
+    "Content-Location); or a single application/dicom body. An instance that is reported as stored is durable; one "
+    "that was stored before counts as stored. With a study in the path, instances of other studies are refused, and "
+    "the others are stored."
 )
 
 
 def failure_reason(error: NeurdicomError) -> int:
-    """Failure Reason (0008,1197) of an error; the most specific class that fits gives it."""
+    """Look up the Failure Reason (0008,1197) of an error, by its most specific class in the table."""
     return next(FAILURE[kind] for kind in type(error).__mro__ if kind in FAILURE)
 
 
 class StoreInstances(DicomWebHandler):
-    """Handler that stores instances, of any studies or of one; the body goes to the disk as it arrives."""
+    """Handler that stores instances, of any studies or of one; the body is written to the disk as it arrives."""
 
     uploads: UploadService
 
     _store: StoreUpload | None = None
 
     async def prepare(self) -> None:
-        """Look at the headers, once the credential is in order."""
+        """Check the headers, after the credential."""
         await super().prepare()
         if self.request.method != "POST" or self._finished:
             return
@@ -74,7 +74,7 @@ class StoreInstances(DicomWebHandler):
         length = headers.get("Content-Length", "")
         coding = headers.get("Content-Encoding", "identity").strip().lower()
         if coding != "identity":
-            raise errors.NotDicom(f"Content-Encoding is {coding[:40]!r}; a body is taken as it is")
+            raise errors.NotDicom(f"Content-Encoding is {coding[:40]!r}; a body without encoding is expected")
         study = self.path_args[0] if self.path_args else None
         if study is not None:
             check_uid(study, "study")
@@ -83,12 +83,12 @@ class StoreInstances(DicomWebHandler):
         )
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
+        """Process a piece of the body."""
         if self._store is not None:
             await self._store.write(chunk)
 
     def on_connection_close(self) -> None:
-        """Drop what the client did not finish."""
+        """Drop an unfinished request."""
         super().on_connection_close()
         if self._store is not None:
             self._store.drop()
@@ -102,32 +102,32 @@ class StoreInstances(DicomWebHandler):
         answers={200: _ANSWER, 202: _ANSWER, 409: _ANSWER, 503: _ANSWER, 415: "A body of another media type."},
     )
     async def post(self, study: str | None = None) -> None:
-        """Answer what became of each instance."""
+        """Answer with the outcome of each instance."""
         assert self._store is not None
         references = await self._store.references()
         failed = [error for each in references if each.result and (error := each.result.error)]
         if failed:
-            self._tell(references, len(failed))
+            self._warn(references, len(failed))
         media_type = self._media_type()
         body = await asyncio.to_thread(_encode, references, self.base_url, media_type)
         self.set_status(_status(references, failed))
         await self.send_body(body, media_type)
 
     def _media_type(self) -> str:
-        """Choose that of the answer; whatever a client accepts, what it sent is stored by now, and told."""
+        """Choose the media type of the response; JSON if none is acceptable, since the instances are stored by now."""
         try:
             return self.negotiate(_OFFERS).offer.media_type
         except NotAvailable:
             return DICOM_JSON
 
-    def _tell(self, references: Sequence[StoredReference], failures: int) -> None:
-        """Say why in words, which the dataset has no element for."""
+    def _warn(self, references: Sequence[StoredReference], failures: int) -> None:
+        """Write the reasons to the log and the Warning header, since the dataset has no element for text."""
         failed = (each.result for each in references if each.result and each.result.error)
-        told = "; ".join(f"{result.file}: {result.error}" for result in islice(failed, _TOLD))
-        if failures > _TOLD:
-            told += f"; and {failures - _TOLD} more"
-        log.info("%d of %d instances were not stored: %s", failures, len(references), told)
-        text = "".join(char if " " <= char <= "~" and char not in '"\\' else "'" for char in told)[:1000]
+        reasons = "; ".join(f"{result.file}: {result.error}" for result in islice(failed, _MOST_REASONS))
+        if failures > _MOST_REASONS:
+            reasons += f"; and {failures - _MOST_REASONS} more"
+        log.info("%d of %d instances were not stored: %s", failures, len(references), reasons)
+        text = "".join(char if " " <= char <= "~" and char not in '"\\' else "'" for char in reasons)[:1000]
         self.set_header("Warning", f'299 neurdicom "{text}"')
 
 
@@ -151,7 +151,7 @@ def store_response(references: Sequence[StoredReference], base: str) -> dict[str
     Parameters
     ----------
     references : sequence of StoredReference
-        With their results.
+        The references of the request with their results.
     base : str
         URL of the DICOMweb base.
     """

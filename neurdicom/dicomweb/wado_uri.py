@@ -32,33 +32,33 @@ _STUDY = text_parameter("studyUID", "Study Instance UID.", "", schema=_UID)
 _SERIES = text_parameter("seriesUID", "Series Instance UID.", "", schema=_UID)
 _OBJECT = text_parameter("objectUID", "SOP Instance UID.", None, schema=_UID, required=True)
 _CONTENT_TYPE = text_parameter(
-    "contentType", f"Media types, best first: {', '.join((*PICTURES, MEDIA_TYPE, PDF))}.", None
+    "contentType", f"Accepted media types, preferred first, of {', '.join((*PICTURES, MEDIA_TYPE, PDF))}.", None
 )
 _FRAME = parsed_parameter("frameNumber", "The frame of a picture, from 1.", frame_of, {**FRAME, "default": 1})
 _ROWS = parsed_parameter("rows", "Most rows of a picture.", partial(size_of, name="rows"), SIZE)
 _COLUMNS = parsed_parameter("columns", "Most columns of a picture.", partial(size_of, name="columns"), SIZE)
-_REGION = text_parameter("region", "Left, top, right and bottom of what is shown, from 0 to 1.", None)
+_REGION = text_parameter("region", "Left, top, right and bottom of the region to show, from 0 to 1.", None)
 _CENTER = parsed_parameter("windowCenter", "Goes with windowWidth.", partial(number_of, name="windowCenter"), NUMBER)
-_WIDTH = parsed_parameter("windowWidth", "Goes with windowCenter.", partial(number_of, name="windowWidth"), NUMBER)
+_WIDTH = parsed_parameter("windowWidth", "Required with windowCenter.", partial(number_of, name="windowWidth"), NUMBER)
 _QUALITY = parsed_parameter("imageQuality", "Of lossy formats.", partial(quality_of, name="imageQuality"), QUALITY)
-_SYNTAX = text_parameter("transferSyntax", "Of a file; as it is stored without.", None)
+_SYNTAX = text_parameter("transferSyntax", "Transfer Syntax UID of a file; by default the stored one.", None)
 _PARAMETERS = (
     *(_REQUEST_TYPE, _STUDY, _SERIES, _OBJECT, _CONTENT_TYPE, _FRAME, _ROWS, _COLUMNS, _REGION),
     *(_CENTER, _WIDTH, _QUALITY, _SYNTAX),
-    *(described_parameter(name, f"No other is possible: {why}.", {"const": "no"}) for name, why in _REFUSED.items()),
+    *(described_parameter(name, f"Only `no` is possible: {why}.", {"const": "no"}) for name, why in _REFUSED.items()),
 )
 _ANSWERS: dict[int, Any] = {
     200: {
         "description": "The picture or the file.",
         "content": {name: {"schema": BINARY} for name in (*PICTURES, MEDIA_TYPE, PDF, "video/mp4", "video/mpeg")},
     },
-    206: {"description": "The part asked for, of a file.", "content": {MEDIA_TYPE: {"schema": BINARY}}},
+    206: {"description": "The requested range of a file.", "content": {MEDIA_TYPE: {"schema": BINARY}}},
     304: "The client's copy is current.",
 }
 
 
 class WadoUri(PictureHandler):
-    """`/wado?requestType=WADO&...`."""
+    """Handler for WADO-URI, `/wado?requestType=WADO&...`."""
 
     targets: TargetService
     files: FileService
@@ -71,7 +71,7 @@ class WadoUri(PictureHandler):
         answers=_ANSWERS,
     )
     async def get(self) -> None:
-        """Answer it."""
+        """Answer with the picture or the file."""
         location = await self.targets.locate(self._target())
         for name, why in _REFUSED.items():
             if self.query(name) not in (None, "no"):
@@ -92,18 +92,18 @@ class WadoUri(PictureHandler):
             await self.send_picture(location, self._picture(location, media_type), media_type)
 
     def query(self, name: str) -> str | None:
-        """Get a query parameter; an empty one, which clients send for what they leave open, counts as absent."""
+        """Get a query parameter; an empty one, which some clients send, counts as absent."""
         return super().query(name) or None
 
     def negotiate(self, offers: Sequence[Offer], *, in_order: bool = False) -> Choice:
-        """Choose by `contentType`; the first without it, whatever a browser's Accept says. Raises `NotAvailable`."""
+        """Choose by `contentType`, by default the first; the Accept header is ignored. Raises `NotAvailable`."""
         wanted = _CONTENT_TYPE.of(self)
         if wanted is None:
             return Choice(offers[0])
         choice = choose(parse_accept(wanted), offers)
         if choice is None:
             possible = ", ".join(map(str, offers))
-            raise NotAvailable(f"contentType is {wanted[:500]!r}; {possible} can be given", field="contentType")
+            raise NotAvailable(f"contentType is {wanted[:500]!r}; {possible} is available", field="contentType")
         return choice
 
     async def _send_file(self, location: Location) -> None:
@@ -143,7 +143,7 @@ class WadoUri(PictureHandler):
             return None
         if center is None or width is None:
             missing = "windowCenter" if center is None else "windowWidth"
-            raise Invalid(f"{missing} is missing; windowCenter and windowWidth go together", field=missing)
+            raise Invalid(f"{missing} is missing; windowCenter and windowWidth require each other", field=missing)
         if not width > 0:
             raise Invalid(f"windowWidth is {width:g}; more than 0 is expected", field="windowWidth")
         return center, width

@@ -1,4 +1,4 @@
-"""What the catalog's contract suites store."""
+"""Arrivals that the catalog's contract suites store."""
 
 from neurdicom.catalog.base import NewInstance
 from neurdicom.dicom.header import BlobRef
@@ -13,13 +13,13 @@ def arrival(
     Parameters
     ----------
     number : int
-        Number of the instance, which its ids and its place are made of.
+        Number of the instance, from which its ids and its blob's key are made.
     patient, study, series : str
         Ids of the entities above.
     sha256 : str
-        SHA-256 of its file; by default one of its own.
+        SHA-256 of its file; by default made from `number`.
     **more
-        Further attributes, by field.
+        Further attributes, by field name.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The contract of the blob store port: a suite that an adapter enrols in with a subclass of a few lines.
+"""Contract suite of the blob store port, which an adapter runs by a subclass of a few lines.
 
 >>> class TestMine(BlobStoreContract):
 ...     async def open_store(self): ...
@@ -23,17 +23,19 @@ MIB = 1024 * 1024
 
 
 def put(store: BlobStore, *pieces: Piece) -> BlobRef:
-    """Store bytes; blocks.
+    """Store bytes as a blob. Blocks.
 
     Parameters
     ----------
     store : BlobStore
+        The store.
     *pieces : bytes or memoryview
-        Written one after the other.
+        Parts of the blob, written one after the other.
 
     Returns
     -------
     BlobRef
+        The committed blob.
     """
     with store.new_spool() as spool:
         for piece in pieces:
@@ -42,16 +44,18 @@ def put(store: BlobStore, *pieces: Piece) -> BlobRef:
 
 
 async def get(store: BlobStore, key: str, start: int = 0, length: int | None = None) -> bytes:
-    """Read a part of a blob as a whole.
+    """Read a part of a blob into memory.
 
     Parameters
     ----------
     store : BlobStore
+        The store.
     key : str
+        Key of the blob.
     start : int
-        First byte.
+        Offset of the first byte.
     length : int, optional
-        Bytes to read; by default all that follow.
+        Number of bytes; by default up to the end.
 
     Returns
     -------
@@ -60,12 +64,13 @@ async def get(store: BlobStore, key: str, start: int = 0, length: int | None = N
     Raises
     ------
     NotFound
+        There is no blob with this key.
     """
     return b"".join([piece async for piece in store.read(key, start, length)])
 
 
 async def walk(store: BlobStore) -> list[BlobRef]:
-    """Give all blobs."""
+    """List all blobs of a store, in the order of keys."""
     return [ref async for ref in store.walk()]
 
 
@@ -79,23 +84,23 @@ async def is_there(store: BlobStore, key: str) -> bool:
 
 
 class BlobStoreContract(ABC):
-    """The contract of the blob store port. The hooks look at the backend behind the adapter's back."""
+    """Contract suite of the blob store port. The hooks access the backend without the adapter."""
 
     @abstractmethod
     async def open_store(self) -> BlobStore:
-        """Open a store; a second call in one test opens the same data again."""
+        """Open a store; further calls in one test open the same data again."""
 
     @abstractmethod
     async def backend_blobs(self, store: BlobStore) -> dict[str, bytes]:
-        """Give key and bytes of all blobs that the backend has."""
+        """Read all blobs from the backend, without the adapter; return key to bytes."""
 
     @abstractmethod
     async def lose_blob(self, store: BlobStore, key: str) -> None:
-        """Delete a blob from the backend."""
+        """Delete a blob from the backend, without the adapter."""
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[BlobStore]:
-        """Give an open store, closed at the end."""
+        """Open a store, and close it at the end of the context."""
         store = await self.open_store()
         try:
             yield store

@@ -1,4 +1,4 @@
-"""The contract of the catalog's ports: a suite that an adapter enrols in with a subclass of a few lines.
+"""Contract suite of the catalog's ports, which an adapter runs by a subclass of a few lines.
 
 >>> class TestMine(CatalogContract):
 ...     async def open_catalog(self): ...
@@ -24,15 +24,15 @@ from neurdicom.testing.document_verbs import DocumentVerbContract
 
 
 class ArchiveContract(StoringContract, EditingContract, QueryContract, DescribedContract):
-    """The contract of the archive port (`catalog.base.Catalog`)."""
+    """Contract suite of the archive port (`catalog.base.Catalog`)."""
 
 
 class DocumentContract(DocumentVerbContract, DocumentQueryContract, TermContract):
-    """The contract of the document port (`catalog.documents.Documents`)."""
+    """Contract suite of the document port (`catalog.documents.Documents`)."""
 
 
 class CatalogContract(ArchiveContract, DocumentContract):
-    """The contracts of both ports, and of what they share."""
+    """Contract suite of both ports together: opening, reopening and closing."""
 
     def test_everything_is_there_after_a_reopening(self) -> None:
         async def go() -> None:

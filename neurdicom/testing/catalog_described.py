@@ -1,4 +1,4 @@
-"""A part of the archive port's contract: headers and places with the edits that apply to them."""
+"""Contract suite of the archive port: headers and locations with the edits that apply to them."""
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
@@ -7,7 +7,7 @@ from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 class DescribedContract(CatalogSuite):
-    """Headers, places and edits of the instances below an entity."""
+    """Tests of headers, locations and edits of the instances below an entity."""
 
     def test_headers_come_with_the_edits_that_apply(self) -> None:
         async def test(catalog: Catalog) -> None:

@@ -1,4 +1,4 @@
-"""A part of the archive port's contract: editing and deleting."""
+"""Contract suite of the archive port: editing and deleting."""
 
 from neurdicom.catalog.base import Catalog, Edit
 from neurdicom.dicom.query.attributes import Level
@@ -8,7 +8,7 @@ from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 class EditingContract(CatalogSuite):
-    """Edits beside the originals, and what goes with a deletion."""
+    """Tests of edits beside the originals, and of deletions."""
 
     def test_edits_are_shown_found_sorted_and_kept_apart(self) -> None:
         async def test(catalog: Catalog) -> None:

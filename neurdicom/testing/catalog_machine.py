@@ -1,4 +1,4 @@
-"""Random operations against an adapter and the model at once (hypothesis, a development dependency)."""
+"""State machine test of the archive port against its model (hypothesis, a development dependency)."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -108,9 +108,9 @@ def _queries(draw: st.DrawFn) -> Query:
 
 
 class CatalogMachine(RuleBasedStateMachine):
-    """A state machine over an adapter and the model: subclass it, give `open_catalog`, run `Subclass.TestCase`."""
+    """Random operations on an adapter and the model; a subclass implements `open_catalog` and runs its `TestCase`."""
 
-    #: Whether `reopen` rules are run (opening may be slow).
+    #: True to run the rules that reopen the catalog (which may be slow).
     reopens: ClassVar[bool] = True
 
     async def open_catalog(self) -> Catalog:
@@ -124,15 +124,17 @@ class CatalogMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     async def reopen(self, catalog: Catalog) -> Catalog:
-        """Close the catalog, and open its backend anew.
+        """Close the catalog, and open its backend again.
 
         Parameters
         ----------
         catalog : Catalog
+            The open catalog.
 
         Returns
         -------
         Catalog
+            Another one on the same backend.
         """
         raise NotImplementedError
 
@@ -150,7 +152,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     @property
     def tested(self) -> Catalog:
-        """Give the adapter under test."""
+        """The adapter under test."""
         if self.catalog is None:
             raise RuntimeError("the catalog is not open")
         return self.catalog

@@ -1,4 +1,4 @@
-"""A catalog as plain dictionaries: what every adapter must agree with, verb for verb."""
+"""Model of the archive port in plain dictionaries, which every adapter must agree with, verb for verb."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from neurdicom.dicom.query.conditions import Query, Scalar, Value, matches, sort
 
 
 class CatalogModel:
-    """Instances in the order of their arrival, and edits; everything else follows from these."""
+    """Model of a catalog: instances in the order of their arrival, and edits; everything else is derived from these."""
 
     def __init__(self) -> None:
         self.instances: dict[str, NewInstance] = {}
@@ -21,6 +21,18 @@ class CatalogModel:
     # -- verbs -----------------------------------------------------------------------------------------------
 
     def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
+        """Store arrivals in order, as `Catalog.store`.
+
+        Parameters
+        ----------
+        arrivals : sequence of NewInstance
+            The arrivals, in order.
+
+        Returns
+        -------
+        list of StoreOutcome
+            The outcome of each.
+        """
         return [self._store_one(new) for new in arrivals]
 
     def _store_one(self, new: NewInstance) -> StoreOutcome:
@@ -39,6 +51,20 @@ class CatalogModel:
         return StoreOutcome("replaced", old.blob.key)
 
     def delete(self, level: Level, entity: str) -> list[str] | None:
+        """Delete an entity and all below it, as `Catalog.delete`.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+
+        Returns
+        -------
+        list of str or None
+            Keys of the blobs that became garbage; None if the entity is unknown.
+        """
         if entity not in self.sources(level):
             return None
         keys = [self.instances.pop(instance).blob.key for instance in self.below(level, entity)]
@@ -47,6 +73,26 @@ class CatalogModel:
         return keys
 
     def edit(self, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
+        """Store changed values of an entity, as `Catalog.edit`.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+        changes : Mapping[str, Value]
+            Field name to new value.
+        user : str
+            Name of the user who makes the edit.
+        time : str
+            Time of the edit, ISO 8601 in UTC.
+
+        Returns
+        -------
+        bool
+            False if the entity is unknown.
+        """
         if entity not in self.sources(level):
             return False
         kept = self.changes.setdefault((level, entity), {})
@@ -54,6 +100,7 @@ class CatalogModel:
         return True
 
     def clear(self) -> None:
+        """Delete all entities, but not the edits, as `Catalog.clear`."""
         self.instances.clear()
         self._known = set()
 
@@ -66,11 +113,33 @@ class CatalogModel:
     # -- what follows ----------------------------------------------------------------------------------------
 
     def parent(self, level: Level, entity: str) -> str:
-        """Give the id of the entity above."""
+        """Look up the id of the entity above.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+
+        Returns
+        -------
+        str
+        """
         return _claims(self.sources(level)[entity])[level.above[-1]]
 
     def sources(self, level: Level) -> dict[str, NewInstance]:
-        """Give every entity of a level with its earliest instance."""
+        """Map every entity of a level to its earliest instance.
+
+        Parameters
+        ----------
+        level : Level
+            The level.
+
+        Returns
+        -------
+        dict of str to NewInstance
+        """
         if level is Level.INSTANCE:
             return dict(self.instances)
         found: dict[str, NewInstance] = {}
@@ -82,18 +151,53 @@ class CatalogModel:
         return list(self.instances).index(new.instance)
 
     def chain(self, instance: str) -> dict[Level, str]:
-        """Give the ids of an instance and of the entities it lies in."""
+        """Look up the ids of an instance and of the entities above it, by level.
+
+        Parameters
+        ----------
+        instance : str
+            SOP Instance UID.
+
+        Returns
+        -------
+        dict of Level to str
+        """
         series = self.instances[instance].series
         study = self.parent(Level.SERIES, series)
         patient = self.parent(Level.STUDY, study)
         return {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 
     def below(self, level: Level, entity: str) -> list[str]:
-        """Give the instances of an entity in the order of their arrival."""
+        """List the instances of an entity in the order of their arrival.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+
+        Returns
+        -------
+        list of str
+        """
         return [instance for instance in self.instances if self.chain(instance)[level] == entity]
 
     def attributes(self, level: Level, entity: str) -> dict[str, Value]:
-        """Give the effective attributes of an entity."""
+        """Compute the effective attributes of an entity.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+
+        Returns
+        -------
+        dict of str to Value
+            By field name.
+        """
         source = self.sources(level)[entity].attributes
         values: dict[str, Value] = {a.field: source.get(a.field) for a in AT_LEVEL[level]}
         if level in UID_KEYWORD:
@@ -102,6 +206,20 @@ class CatalogModel:
         return values | {field: edit.value for field, edit in edits.items()}
 
     def get(self, level: Level, entity: str) -> Entity | None:
+        """Look up an entity by id, as `Catalog.get`.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+
+        Returns
+        -------
+        Entity or None
+            None if it is unknown.
+        """
         if entity not in self.sources(level):
             return None
         instances = self.below(level, entity)
@@ -127,6 +245,17 @@ class CatalogModel:
         return [*sorted(str(modality) for modality in found if modality)]
 
     def find(self, query: Query) -> Page:
+        """Find the entities that meet a query, as `Catalog.find`.
+
+        Parameters
+        ----------
+        query : Query
+            The query.
+
+        Returns
+        -------
+        Page
+        """
         level = query.level
         found = []
         for entity in sorted(self.sources(level)):
@@ -149,6 +278,18 @@ class CatalogModel:
         return Page(page, len(found) if query.counted else query.offset + len(page))
 
     def edits(self, instance: str) -> list[Edit]:
+        """List all edits that apply to an instance, as `Catalog.edits`.
+
+        Parameters
+        ----------
+        instance : str
+            SOP Instance UID.
+
+        Returns
+        -------
+        list of Edit
+            The patient's first.
+        """
         if instance not in self.instances:
             return []
         chain = self.chain(instance)
@@ -156,11 +297,39 @@ class CatalogModel:
         return [edits[field] for edits in kept for field in sorted(edits)]
 
     def headers(self, level: Level, entity: str) -> list[bytes]:
+        """List the headers of all instances below an entity, as `Catalog.headers`.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+
+        Returns
+        -------
+        list of bytes
+            By instance id.
+        """
         if entity not in self.sources(level):
             return []
         return [self.instances[instance].header for instance in sorted(self.below(level, entity))]
 
     def described(self, level: Level, entity: str) -> list[DescribedInstance]:
+        """List headers and edits of all instances below an entity, as `Catalog.described`.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Id of the entity.
+
+        Returns
+        -------
+        list of DescribedInstance
+            By instance id.
+        """
         if entity not in self.sources(level):
             return []
         return [self._described(instance) for instance in sorted(self.below(level, entity))]
@@ -171,10 +340,36 @@ class CatalogModel:
         return DescribedInstance(chain[Level.STUDY], chain[Level.SERIES], instance, header, edits)
 
     def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
+        """Look up the earliest instance of each entity, as `Catalog.samples`.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entities.
+        entities : sequence of str
+            Ids of the entities.
+
+        Returns
+        -------
+        dict of str to DescribedInstance
+            Unknown entities are left out.
+        """
         sources = self.sources(level)
         return {entity: self._described(sources[entity].instance) for entity in entities if entity in sources}
 
     def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
+        """List the SOP Class UIDs of each study, as `Catalog.sop_classes`.
+
+        Parameters
+        ----------
+        studies : sequence of str
+            Ids of the studies.
+
+        Returns
+        -------
+        dict of str to list of str
+            Sorted; unknown studies are left out.
+        """
         known = self.sources(Level.STUDY)
         below = {study: self.below(Level.STUDY, study) for study in studies if study in known}
         uids = {

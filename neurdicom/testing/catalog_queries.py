@@ -1,4 +1,4 @@
-"""A part of the archive port's contract: queries as C-FIND, QIDO-RS and lists ask them."""
+"""Contract suite of the archive port: queries of C-FIND, QIDO-RS and lists."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 class QueryContract(CatalogSuite):
-    """Conditions, pages, and what can't be asked."""
+    """Tests of conditions, pages, and invalid queries."""
 
     def test_conditions_of_levels_above(self) -> None:
         async def test(catalog: Catalog) -> None:

@@ -1,4 +1,4 @@
-"""A part of the archive port's contract: storing arrivals."""
+"""Contract suite of the archive port: storing arrivals."""
 
 import asyncio
 from dataclasses import replace
@@ -12,7 +12,7 @@ from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 class StoringContract(CatalogSuite):
-    """Outcomes, counts, and where attributes come from."""
+    """Tests of outcomes, counts, and the sources of attributes."""
 
     def test_store_and_get_every_level(self) -> None:
         async def test(catalog: Catalog) -> None:

@@ -1,4 +1,4 @@
-"""The hooks of the catalog's contract suites: how an adapter is opened, and looked at behind its back."""
+"""Hooks of the catalog's contract suites: opening an adapter, and accessing its backend without it."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from neurdicom.catalog.documents import Documents
 
 
 class CatalogSuite(ABC):
-    """Base of the suites; each test begins with an empty catalog."""
+    """Base class of the suites; each test begins with an empty catalog."""
 
     @abstractmethod
     async def open_catalog(self) -> Catalog:
@@ -25,25 +25,27 @@ class CatalogSuite(ABC):
 
     @abstractmethod
     async def reopen(self, catalog: Catalog) -> Catalog:
-        """Open the same backend anew, as the next process would.
+        """Open the same backend again, as the next process would.
 
         Parameters
         ----------
         catalog : Catalog
-            The one that was open; it is closed.
+            The previous catalog, closed.
 
         Returns
         -------
         Catalog
+            Another one on the same backend.
         """
 
     @abstractmethod
     async def backend_blobs(self, catalog: Catalog) -> dict[str, str]:
-        """Read instances from the backend behind the adapter's back.
+        """Read instances from the backend, without the adapter.
 
         Parameters
         ----------
         catalog : Catalog
+            The open catalog.
 
         Returns
         -------
@@ -53,13 +55,16 @@ class CatalogSuite(ABC):
 
     @abstractmethod
     async def backend_documents(self, catalog: Catalog, kind: str, key: str, document: dict[str, Any]) -> None:
-        """Write a document into the backend behind the adapter's back.
+        """Write a document into the backend, without the adapter.
 
         Parameters
         ----------
         catalog : Catalog
+            The open catalog.
         kind, key : str
+            Kind and key of the document.
         document : dict
+            The document.
         """
 
     def run(self, test: Callable[[Catalog], Awaitable[None]]) -> None:
@@ -68,7 +73,7 @@ class CatalogSuite(ABC):
         Parameters
         ----------
         test : callable
-            A coroutine function of the catalog.
+            Coroutine function that takes the catalog.
         """
 
         async def go() -> None:
@@ -83,7 +88,7 @@ class CatalogSuite(ABC):
         Parameters
         ----------
         test : callable
-            A coroutine function of the documents.
+            Coroutine function that takes the documents.
         """
         self.run(lambda catalog: test(catalog.documents))
 
@@ -94,10 +99,12 @@ class CatalogSuite(ABC):
         Parameters
         ----------
         catalog : Catalog
+            The open catalog.
 
         Yields
         ------
         Catalog
+            `catalog`.
         """
         try:
             yield catalog

@@ -1,4 +1,4 @@
-"""Random operations against the document port and its model at once (hypothesis, a development dependency)."""
+"""State machine test of the document port against its model (hypothesis, a development dependency)."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -60,7 +60,7 @@ def _queries(draw: st.DrawFn) -> DocumentQuery:
 
 
 class DocumentMachine(RuleBasedStateMachine):
-    """A state machine over an adapter's documents and the model: subclass it, give `open_catalog`."""
+    """Random operations on an adapter's documents and the model; a subclass implements `open_catalog`."""
 
     async def open_catalog(self) -> Catalog:
         """Open a catalog without documents.

@@ -1,4 +1,4 @@
-"""Documents as plain dictionaries: the reference that every adapter of the document port must agree with."""
+"""Model of the document port in plain dictionaries, which every adapter must agree with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +18,40 @@ class StoredDocument:
 
 
 class DocumentModel:
-    """The verbs of the document port, without a backend."""
+    """Model of the verbs of the document port."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, dict[str, StoredDocument]] = {}
         self._last = 0
 
     def get(self, kind: str, key: str) -> Mapping[str, Any] | None:
+        """Return a document, as `Documents.get`.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the documents.
+        key : str
+            Key of the document.
+
+        Returns
+        -------
+        Mapping or None
+            None if there is none.
+        """
         stored = self._kinds.get(kind, {}).get(key)
         return None if stored is None else stored.document
 
     def put(self, kind: str, documents: Mapping[str, Mapping[str, Any] | IndexedDocument]) -> None:
+        """Store documents, as `Documents.put`.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the documents.
+        documents : Mapping[str, Mapping or IndexedDocument]
+            Key to document.
+        """
         stored = self._kinds.setdefault(kind, {})
         for key, given in documents.items():
             if isinstance(given, IndexedDocument):
@@ -40,6 +63,24 @@ class DocumentModel:
                 stored[key] = StoredDocument(given)
 
     def swap(self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> bool:
+        """Replace a document if it is the expected one, as `Documents.swap`.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the documents.
+        key : str
+            Key of the document.
+        before : Mapping or None
+            The expected document; None expects that there is none.
+        after : Mapping or None
+            The document that replaces it; None to delete it.
+
+        Returns
+        -------
+        bool
+            False if the expectation does not hold.
+        """
         if self.get(kind, key) != before:
             return False
         stored = self._kinds.setdefault(kind, {})
@@ -51,10 +92,37 @@ class DocumentModel:
         return True
 
     def delete(self, kind: str, *keys: str) -> int:
+        """Delete documents, as `Documents.delete`.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the documents.
+        *keys : str
+            Keys of the documents.
+
+        Returns
+        -------
+        int
+            How many there were.
+        """
         stored = self._kinds.get(kind, {})
         return sum(stored.pop(key, None) is not None for key in set(keys))
 
     def query(self, kind: str, query: DocumentQuery) -> DocumentPage:
+        """List the documents that meet a query, as `Documents.query`.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the documents.
+        query : DocumentQuery
+            The query.
+
+        Returns
+        -------
+        DocumentPage
+        """
         chosen = {key: one for key, one in self._kinds.get(kind, {}).items() if _is_chosen(key, one, query)}
         order: Callable[[str], Any] = (lambda key: key) if query.order == "key" else (lambda key: chosen[key].number)
         keys = sorted(chosen, key=order, reverse=query.descending)
@@ -73,12 +141,14 @@ def _is_chosen(key: str, stored: StoredDocument, query: DocumentQuery) -> bool:
 
 
 def meets(terms: Sequence[Term], condition: TermCondition) -> bool:
-    """Tell whether terms meet a condition, as plainly as it can be said.
+    """Tell whether the terms of a document meet a condition.
 
     Parameters
     ----------
     terms : sequence of (str, str or float)
+        Names and values of the terms.
     condition : TermCondition
+        The condition.
 
     Returns
     -------

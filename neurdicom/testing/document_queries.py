@@ -1,4 +1,4 @@
-"""A part of the document port's contract: pages of documents."""
+"""Contract suite of the document port: pages of documents."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 class DocumentQueryContract(CatalogSuite):
-    """Equal members, orders and pages."""
+    """Tests of equal members, orders and pages."""
 
     def test_pages_of_documents(self) -> None:
         async def test(documents: Documents) -> None:

@@ -1,4 +1,4 @@
-"""A part of the document port's contract: documents that are found by their terms."""
+"""Contract suite of the document port: documents that are found by their terms."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _OPERATORS: tuple[Operator, ...] = ("=", "!=", "<", "<=", ">", ">=")
 
 
 class TermContract(CatalogSuite):
-    """Conditions on terms, and the terms' life beside their document."""
+    """Tests of conditions on terms, and of terms whose document changes."""
 
     def test_every_comparison_of_terms(self) -> None:
         values: list[Scalar] = [*_NUMBERS, *_TEXTS]

@@ -1,4 +1,4 @@
-"""A part of the document port's contract: single documents, by kind and key."""
+"""Contract suite of the document port: single documents, by kind and key."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 class DocumentVerbContract(CatalogSuite):
-    """Getting, putting, adding, swapping and deleting."""
+    """Tests of getting, putting, adding, swapping and deleting."""
 
     def test_documents(self) -> None:
         async def test(catalog: Catalog) -> None:

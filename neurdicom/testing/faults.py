@@ -1,4 +1,4 @@
-"""Wrappers that make the n-th call of a verb fail or wait, for tests of what builds on an adapter."""
+"""Fault injection: wrappers that make calls of an adapter's verb fail or wait, for tests of its users."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Fault:
-    """A replacement of one async verb of an object while the context is open.
+    """Context manager that replaces one async verb of an object by one that fails or waits.
 
     Parameters
     ----------
@@ -15,18 +15,18 @@ class Fault:
     verb : str
         Name of its method.
     error : Exception, optional
-        What the chosen calls raise.
+        The exception that the chosen calls raise.
     calls : Callable[..., bool], optional
-        Chooses, by a call's arguments; all calls by default.
+        Takes a call's arguments and tells whether it is chosen; by default all calls are.
     after : bool
-        Fail once the verb has done its work, as a connection does that breaks before the answer.
+        True to raise after the verb has done its work, as a connection that breaks before the answer.
     delay : float
         Seconds that chosen calls wait before they begin.
 
     Attributes
     ----------
     count : int
-        Calls that were chosen so far.
+        Number of calls chosen so far.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""DICOMweb (PS3.18) from the client's side: nodes that are queried, retrieved from and sent to over HTTP."""
+"""DICOMweb client (PS3.18): queries to nodes, retrieval from them and sending to them over HTTP."""
 
 from neurdicom.dicomweb.client.peer import DicomWebPeer
 

@@ -1,4 +1,4 @@
-"""Requests to the DICOMweb services of a node, and what goes wrong with them as `PeerFailed`."""
+"""HTTP requests to the DICOMweb services of nodes, whose failures are raised as `PeerFailed`."""
 
 import asyncio
 import base64
@@ -18,23 +18,23 @@ import orjson
 from neurdicom.errors import PeerFailed
 from neurdicom.nodes.peer import Node
 
-#: Seconds to connect, and that a node may be silent.
+#: Seconds that a node may be silent, and seconds to connect.
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 #: Seconds that a query may take as a whole.
 _QUERY_SECONDS = 300.0
 
-#: Bytes of an answer that is read into memory, and of one that tells of an error.
+#: Most bytes of an answer that is read into memory, and of the text of an error answer.
 MAX_ANSWER = 32 * 1024 * 1024
-_MAX_TOLD = 2048
+_MAX_EXCERPT = 2048
 
 _MAX_REDIRECTS = 5
 
-#: Statuses after which the same request may succeed later; so may it after all of 5xx but these.
+#: Statuses after which the same request may succeed later, and statuses 5xx after which it can't.
 _BUSY = frozenset({408, 425, 429})
 _NEVER = frozenset({501, 505})
 
-#: From so many bytes on, reading JSON takes long enough to hold the event loop.
+#: Bytes of JSON from which on it is parsed in a thread, so as not to block the event loop.
 _LARGE = 256 * 1024
 
 Query = Sequence[tuple[str, str]]
@@ -47,8 +47,11 @@ class Answer:
     Attributes
     ----------
     status : int
+        HTTP status.
     headers : httpx.Headers
+        Headers of the answer.
     body : bytes
+        Body, decompressed.
     where : str
         Node and request, for messages.
     """
@@ -59,32 +62,52 @@ class Answer:
     where: str
 
     async def json(self) -> Any:
-        """The body as JSON. Raises `PeerFailed`."""
+        """Parse the body as JSON. Raises `PeerFailed`."""
         try:
             if len(self.body) < _LARGE:
                 return orjson.loads(self.body)
             return await asyncio.to_thread(orjson.loads, self.body)
         except orjson.JSONDecodeError as error:
-            raise PeerFailed(
-                f"{self.where} answered what is no JSON: {_shortened(self.body)}", retryable=False
-            ) from error
+            raise PeerFailed(f"{self.where} answered invalid JSON: {_excerpt(self.body)}", retryable=False) from error
 
 
 class NodeConnections:
-    """HTTP connections to nodes, kept open. Certificates are checked against the authorities that the system trusts."""
+    """Pool of HTTP connections to nodes. Certificates are checked against the system's certificate authorities."""
 
     def __init__(self) -> None:
         self._client: httpx.AsyncClient | None = None
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
-        """Close them. Idempotent."""
+        """Close the connections. Idempotent."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
 
     async def get(self, node: Node, path: str, query: Query = (), *, accept: str) -> Answer:
-        """Read an answer into memory; 2xx only. Raises `PeerFailed`."""
+        """Get a resource and read the answer into memory.
+
+        Parameters
+        ----------
+        node : Node
+            The node.
+        path : str
+            Path below the node's base URL.
+        query : sequence of (str, str)
+            Names and values of the query.
+        accept : str
+            The Accept header.
+
+        Returns
+        -------
+        Answer
+            With a status 2xx.
+
+        Raises
+        ------
+        PeerFailed
+            The node can't be reached, answers with another status, more than `MAX_ANSWER` bytes, or too slowly.
+        """
         try:
             async with asyncio.timeout(_QUERY_SECONDS):
                 async with self.stream(node, path, query, accept=accept) as response:
@@ -97,7 +120,23 @@ class NodeConnections:
     async def stream(
         self, node: Node, path: str, query: Query = (), *, accept: str
     ) -> AsyncGenerator[httpx.Response, None]:
-        """Begin to read an answer; 2xx only. Redirects are followed on the same server. Raises `PeerFailed`."""
+        """Get a resource as a stream. Redirects are followed on the same server.
+
+        Parameters
+        ----------
+        node, path, query, accept
+            As for `get`.
+
+        Yields
+        ------
+        httpx.Response
+            With a status 2xx; its body is not read yet.
+
+        Raises
+        ------
+        PeerFailed
+            The node can't be reached, or answers with another status.
+        """
         headers = {"Accept": accept, **_authorization(node)}
         url = httpx.URL(f"{node.url}{path}{'?' if query else ''}{_encoded(query)}")
         for _ in range(_MAX_REDIRECTS):
@@ -111,23 +150,42 @@ class NodeConnections:
         raise PeerFailed(f"{node.name} redirects again and again", retryable=False)
 
     async def post(self, node: Node, path: str, body: AsyncIterator[bytes], headers: Mapping[str, str]) -> Answer:
-        """Send a body, and read the answer, whatever its status. Raises `PeerFailed` where there is none.
+        """Post a body and read the answer, whatever its status.
 
-        What `body` raises passes through.
+        Parameters
+        ----------
+        node : Node
+            The node.
+        path : str
+            Path below the node's base URL.
+        body : async iterator of bytes
+            The body; its exceptions are raised as they are.
+        headers : Mapping[str, str]
+            Headers of the request.
+
+        Returns
+        -------
+        Answer
+            Of an error other than 409, the body is only the beginning.
+
+        Raises
+        ------
+        PeerFailed
+            The node can't be reached or redirects.
         """
         url = httpx.URL(f"{node.url}{path}")
         async with self._sent(node, "POST", url, {**headers, **_authorization(node)}, body) as response:
             if response.is_redirect:
                 _redirected(node, response)
                 raise PeerFailed(
-                    f"{node.name} redirects to {response.headers.get('Location', '')[:200]}: make that its url",
+                    f"{node.name} redirects to {response.headers.get('Location', '')[:200]}; "
+                    "change the node's url accordingly",
                     retryable=False,
                 )
             where = _where(node, response)
             if response.is_success or response.status_code == httpx.codes.CONFLICT:
                 return Answer(response.status_code, response.headers, await _read(response, where), where)
-            told = await _beginning(response)
-            return Answer(response.status_code, response.headers, told, where)
+            return Answer(response.status_code, response.headers, await _beginning(response), where)
 
     @asynccontextmanager
     async def _sent(
@@ -143,9 +201,9 @@ class NodeConnections:
             async with client.stream(method, url, headers=headers, content=body) as response:
                 yield response
         except httpx.DecodingError as error:
-            raise PeerFailed(f"{node.name} answered what can't be decompressed: {error}") from error
+            raise PeerFailed(f"{node.name}: the answer can't be decompressed: {error}") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise PeerFailed(f"{node.name} can't be asked at {url.host}: {error}", retryable=False) from error
+            raise PeerFailed(f"{node.name} has an invalid url ({url.host}): {error}", retryable=False) from error
         except httpx.TimeoutException as error:
             raise PeerFailed(f"{node.name} at {url.host} did not answer in time ({type(error).__name__})") from error
         except httpx.TransportError as error:
@@ -163,28 +221,42 @@ class NodeConnections:
 
 
 def _encoded(query: Query) -> str:
-    """Encode a query, but for what may stand in one as it is: some nodes do not decode `*` (RFC 3986 3.4)."""
+    """Encode a query; characters that are allowed in one stay, since some nodes do not decode `*` (RFC 3986 3.4)."""
     return "&".join(f"{name}={quote(value, safe='*?,:/@')}" for name, value in query)
 
 
 def check_answer(node: Node, answer: Answer) -> None:
-    """Raise `PeerFailed` unless the status is 2xx."""
+    """Check that the status of an answer is 2xx. Raises `PeerFailed`."""
     if not httpx.codes.is_success(answer.status):
         raise failure(node, answer.where, answer.status, answer.headers, answer.body)
 
 
 def failure(node: Node, where: str, status: int, headers: httpx.Headers, body: bytes) -> PeerFailed:
-    """Give the error that a status other than success stands for."""
+    """Make the error for a status other than success.
+
+    Parameters
+    ----------
+    node : Node
+        The node, whose credentials are hidden in the message.
+    where : str
+        Node and request, for the message.
+    status : int
+        HTTP status.
+    headers : httpx.Headers
+        Headers of the answer, of which Retry-After counts.
+    body : bytes
+        The body, or its beginning; the message quotes an excerpt.
+    """
     phrase = httpx.codes.get_reason_phrase(status)
-    told = _shortened(body)
-    message = _without_secrets(node, f"{where} answered {status} {phrase}{f': {told}' if told else ''}")
+    excerpt = _excerpt(body)
+    message = _without_secrets(node, f"{where} answered {status} {phrase}{f': {excerpt}' if excerpt else ''}")
     retryable = status in _BUSY or (status >= 500 and status not in _NEVER)
     return PeerFailed(message, retryable=retryable, retry_after=_retry_after(headers) if retryable else None)
 
 
 async def _refused(node: Node, response: httpx.Response) -> PeerFailed:
-    told = await _beginning(response)
-    return failure(node, _where(node, response), response.status_code, response.headers, told)
+    body = await _beginning(response)
+    return failure(node, _where(node, response), response.status_code, response.headers, body)
 
 
 def _where(node: Node, response: httpx.Response) -> str:
@@ -196,7 +268,7 @@ async def _read(response: httpx.Response, where: str) -> bytes:
     async for piece in response.aiter_bytes():
         body += piece
         if len(body) > MAX_ANSWER:
-            raise PeerFailed(f"{where} answered more than {MAX_ANSWER} bytes", retryable=False)
+            raise PeerFailed(f"{where} answered more than {MAX_ANSWER} bytes, the most that are read", retryable=False)
     return bytes(body)
 
 
@@ -204,18 +276,18 @@ async def _beginning(response: httpx.Response) -> bytes:
     body = b""
     async for piece in response.aiter_bytes():
         body += piece
-        if len(body) >= _MAX_TOLD:
+        if len(body) >= _MAX_EXCERPT:
             break
-    return body[:_MAX_TOLD]
+    return body[:_MAX_EXCERPT]
 
 
 def _redirected(node: Node, response: httpx.Response) -> httpx.URL:
-    """Where a redirect leads, if that is on the same server. Raises `PeerFailed`."""
+    """Read the URL of a redirect. Raises `PeerFailed` if it is on another server."""
     here = response.request.url
     try:
         there = here.join(response.headers.get("Location", ""))
     except (httpx.InvalidURL, ValueError) as error:
-        raise PeerFailed(f"{node.name} redirects to what is no URL", retryable=False) from error
+        raise PeerFailed(f"{node.name} redirects to an invalid URL", retryable=False) from error
     if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
         raise PeerFailed(
             f"{node.name} redirects to {there.scheme}://{there.host}, another server, which is not followed",
@@ -237,15 +309,15 @@ def _basic(node: Node) -> str:
 
 
 def _without_secrets(node: Node, text: str) -> str:
-    """Hide credentials that a node gives back in its words."""
+    """Hide credentials that a node repeats in its answer."""
     for secret in (node.token, node.password, _basic(node) if node.username else ""):
         if secret:
             text = text.replace(secret, "(hidden)")
     return text
 
 
-def _shortened(body: bytes) -> str:
-    text = " ".join(body[:_MAX_TOLD].decode("utf-8", "replace").split())
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body[:_MAX_EXCERPT].decode("utf-8", "replace").split())
     return "".join(char for char in text if char.isprintable())[:300]
 
 

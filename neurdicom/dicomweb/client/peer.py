@@ -1,4 +1,4 @@
-"""The port to remote nodes, over DICOMweb."""
+"""Operations with remote nodes over DICOMweb."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -19,14 +19,14 @@ _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 
 
 class DicomWebPeer(Peer):
-    """Speaks DICOMweb as the user agent.
+    """Peer for nodes that speak DICOMweb, as user agent.
 
     Parameters
     ----------
     ingest : IngestService
-        Stores what is retrieved.
+        Stores the instances retrieved.
     files : FileService
-        Gives what is sent.
+        Opens the files to send.
     """
 
     def __init__(self, ingest: IngestService, files: FileService) -> None:
@@ -39,7 +39,7 @@ class DicomWebPeer(Peer):
         await self._connections.close()
 
     async def echo(self, node: Node) -> float:
-        """QIDO-RS for a single study."""
+        """Verify a node by a QIDO-RS query for a single study."""
         begin = time.perf_counter()
         await search(self._connections, node, Level.STUDY, {}, limit=1)
         return time.perf_counter() - begin
@@ -47,11 +47,11 @@ class DicomWebPeer(Peer):
     async def find(
         self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
     ) -> list[dict[str, Any]]:
-        """QIDO-RS."""
+        """Query a node by QIDO-RS."""
         return await search(self._connections, node, level, keys, limit=limit, fuzzy=fuzzy)
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
-        """STOW-RS."""
+        """Send instances by STOW-RS."""
         now = Progress(total=len(instances))
         sent = cast(AsyncGenerator[StowResult, None], self._sender.send(node, instances))
         async with aclosing(sent):
@@ -62,9 +62,9 @@ class DicomWebPeer(Peer):
     async def retrieve(
         self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
     ) -> AsyncIterator[Progress]:
-        """WADO-RS. A series whose answer breaks off is gone on with instance by instance."""
+        """Retrieve by WADO-RS. A series whose answer breaks off is continued instance by instance."""
         if method not in (None, "WADO-RS"):
-            raise Invalid(f"{method} is no method of a DICOMWEB node; WADO-RS is", field="method")
+            raise Invalid(f"method is {method}; WADO-RS is expected for a DICOMWEB node", field="method")
         now = Progress()
         for path, keys in await self._paths(node, level, ids):
             stored: set[str] = set()
@@ -87,7 +87,7 @@ class DicomWebPeer(Peer):
         return cast(AsyncGenerator[IngestResult, None], receive(self._connections, self._ingest, node, path))
 
     async def _paths(self, node: Node, level: Level, ids: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
-        """Addresses of what is to be retrieved, with its unique keys; a patient is retrieved study by study."""
+        """List the paths to retrieve, each with its unique keys; a patient is retrieved study by study."""
         tags = (("StudyInstanceUID", _STUDY), ("SeriesInstanceUID", _SERIES))
         keys = {tag: ids[name] for name, tag in tags if name in ids}
         if level is not Level.PATIENT:
@@ -99,7 +99,7 @@ class DicomWebPeer(Peer):
         return [(study_path(study), {_STUDY: study}) for study in studies if study]
 
     async def _missing(self, node: Node, keys: Mapping[str, str], stored: set[str]) -> list[str]:
-        """Addresses of the instances of a study or series that have not come."""
+        """List the paths of the instances of a study or series that have not arrived."""
         query: dict[str, Any] = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in keys.items()}
         query |= {tag: {"vr": "UI"} for tag in (_SERIES, _INSTANCE) if tag not in query}
         paths = []

@@ -1,4 +1,4 @@
-"""QIDO-RS (PS3.18 10.6) from the client's side: keys to a query, pages to matches."""
+"""QIDO-RS user agent (PS3.18 10.6): keys to a query, pages to matches."""
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -11,7 +11,7 @@ from neurdicom.dicomweb.client.connection import NodeConnections, Query
 from neurdicom.errors import PeerFailed
 from neurdicom.nodes.peer import Node
 
-#: Matches that are asked for at a time.
+#: Matches that are requested at a time.
 PAGE = 200
 
 _JSON = "application/dicom+json"
@@ -20,7 +20,7 @@ _DEEPEST = 16
 
 _PATIENT_ID, _ISSUER = "00100020", "00100021"
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
-#: SpecificCharacterSet and QueryRetrieveLevel: HTTP has its own.
+#: SpecificCharacterSet and QueryRetrieveLevel, which HTTP replaces.
 _LEFT_OUT = frozenset({"00080005", "00080052"})
 
 
@@ -33,9 +33,34 @@ async def search(
     limit: int | None = None,
     fuzzy: bool = False,
 ) -> list[dict[str, Any]]:
-    """The entities at a level that match keys, both in the DICOM JSON model. Raises `PeerFailed`.
+    """Query a node for the entities at a level that match keys.
 
-    DICOMweb knows no query for patients: those of the studies that match are answered, each once.
+    DICOMweb has no query for patients: the patients of the matching studies are returned, each once.
+
+    Parameters
+    ----------
+    connections : NodeConnections
+        Connections to nodes.
+    node : Node
+        The node.
+    level : Level
+        Level of the query.
+    keys : Mapping[str, Any]
+        Matching and return keys in the DICOM JSON model.
+    limit : int, optional
+        Most matches; by default all.
+    fuzzy : bool
+        True to ask for fuzzy matching of person names.
+
+    Returns
+    -------
+    list of dict
+        Matches in the DICOM JSON model.
+
+    Raises
+    ------
+    PeerFailed
+        The node can't be reached or refuses, or its answer is not a list of datasets.
     """
     found: list[dict[str, Any]] = []
     patients: set[tuple[str, str]] = set()
@@ -55,19 +80,25 @@ async def search(
 
 
 def first_text(match: Mapping[str, Any], tag: str) -> str:
-    """The first value of an element as text, empty where it has none."""
+    """Return the first value of an element as text, empty if it has none."""
     values = match.get(tag, {}).get("Value") or [None]
     return "" if values[0] is None else str(values[0])
 
 
 def study_path(study: str, series: str = "", instance: str = "") -> str:
-    """The address of a study, series or instance below a node's base."""
+    """Write the path of a study, series or instance below a node's base URL.
+
+    Parameters
+    ----------
+    study, series, instance : str
+        UIDs; empty ones are left out.
+    """
     steps = (("studies", study), ("series", series), ("instances", instance))
     return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in steps if uid)
 
 
 def _address(level: Level, keys: Mapping[str, Any]) -> tuple[str, Query]:
-    """Path and query of a search; levels above that are given by their UID go into the path."""
+    """Write path and query of a search; the UIDs of levels above go into the path."""
     rest = {tag: element for tag, element in keys.items() if tag not in _LEFT_OUT}
     study = series = ""
     if level in (Level.SERIES, Level.INSTANCE):
@@ -110,13 +141,13 @@ async def _matches(
             return
         matches = await answer.json()
         if not isinstance(matches, list):
-            raise PeerFailed(f"{answer.where} answered what is no list of matches", retryable=False)
+            raise PeerFailed(f"{answer.where} answered {type(matches).__name__}; a list is expected", retryable=False)
         if matches and matches == last:
-            return  # a node that knows no offset
+            return  # the node ignores the offset
         for match in matches:
             yield _checked(match, answer.where)
         offset += len(matches)
-        # Fewer than were asked for are the last, unless the node says that it gave fewer than there are.
+        # A page with fewer matches than requested is the last, unless the node warns that it has more.
         more = len(matches) == size or (matches and "299" in answer.headers.get("Warning", ""))
         if not more or len(matches) > size or (limit is not None and offset >= limit):
             return
@@ -124,9 +155,9 @@ async def _matches(
 
 
 def _checked(dataset: Any, where: str, depth: int = 0) -> dict[str, Any]:
-    """Take what looks like a dataset of the DICOM JSON model, and leave out what does not. Raises `PeerFailed`."""
+    """Copy a dataset of the DICOM JSON model without malformed elements. Raises `PeerFailed` if it is not an object."""
     if not isinstance(dataset, dict) or depth > _DEEPEST:
-        raise PeerFailed(f"{where} answered what is no dataset of the DICOM JSON model", retryable=False)
+        raise PeerFailed(f"{where} answered a match that is not in the DICOM JSON model", retryable=False)
     elements: dict[str, Any] = {}
     for tag, element in dataset.items():
         if not _TAG.fullmatch(tag.upper()) or not isinstance(element, dict):

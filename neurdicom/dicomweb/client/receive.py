@@ -1,4 +1,4 @@
-"""WADO-RS (PS3.18 10.4) from the client's side: an answer is stored part by part as it arrives."""
+"""WADO-RS user agent (PS3.18 10.4), which stores an answer part by part as it arrives."""
 
 import asyncio
 from collections import deque
@@ -13,25 +13,42 @@ from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.errors import Malformed, PeerFailed, Unavailable
 from neurdicom.nodes.peer import Node
 
-#: As stored, in whatever transfer syntax, many or one.
+#: Accept header for instances in the transfer syntax in which they are stored, as many parts or as one.
 _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*;q=0.5'
 
-#: Instances that are on their way into the store at a time.
+#: Most instances that are being stored at a time.
 _AT_ONCE = 8
 
-#: Bytes of an answer that are taken apart at a time.
+#: Bytes of an answer that are parsed at a time.
 _SLICE = 64 * 1024
 
 
 async def receive(
     connections: NodeConnections, ingest: IngestService, node: Node, path: str
 ) -> AsyncIterator[IngestResult]:
-    """Store all instances of a study, series or instance; the result of each as it comes.
+    """Retrieve all instances of a study, series or instance, and store them.
+
+    Parameters
+    ----------
+    connections : NodeConnections
+        Connections to nodes.
+    ingest : IngestService
+        Stores the instances.
+    node : Node
+        The node.
+    path : str
+        Path of the study, series or instance below the node's base URL.
+
+    Yields
+    ------
+    IngestResult
+        The result of each instance, in the order of arrival.
 
     Raises
     ------
     PeerFailed
-        The node does not answer or refuses, or the answer breaks off; what came before is stored and told of.
+        The node can't be reached or refuses, or the answer breaks off; instances that arrived before are stored, and
+        their results yielded.
     """
     storing: deque[asyncio.Task[IngestResult]] = deque()
     arrival: Arrival | None = None
@@ -56,7 +73,7 @@ async def receive(
                 arrival = None
     except PeerFailed as error:
         broken = error
-    except Unavailable as error:  # this server's disk
+    except Unavailable as error:  # this server's disk is full, for example
         broken = PeerFailed(str(error))
     finally:
         if arrival is not None:
@@ -70,7 +87,7 @@ async def receive(
 
 
 def _reader(node: Node, response: httpx.Response) -> MultipartReader | None:
-    """What takes the answer apart; None for one that is a single instance."""
+    """Make the parser of a multipart answer; None for an answer that is a single instance."""
     content_type = response.headers.get("Content-Type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind in ("multipart/related", "multipart/mixed"):
@@ -96,7 +113,7 @@ async def _events(
         return
     try:
         async for piece in response.aiter_bytes():
-            for start in range(0, len(piece), _SLICE):  # what was compressed may come in large pieces
+            for start in range(0, len(piece), _SLICE):  # decompressed pieces may be large
                 for event in reader.feed(piece[start : start + _SLICE]):
                     yield event
     except Malformed as error:

@@ -1,4 +1,4 @@
-"""STOW-RS (PS3.18 10.5) from the client's side: files streamed as parts, and what the node says of each."""
+"""STOW-RS user agent (PS3.18 10.5), which streams files as parts, and reads the outcome of each."""
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,14 +13,14 @@ from neurdicom.dicomweb.client.connection import Answer, NodeConnections, check_
 from neurdicom.errors import NeurdicomError, PeerFailed
 from neurdicom.nodes.peer import Node
 
-#: Bytes and instances of one request; a larger instance has one of its own.
+#: Most bytes and instances of one request; a larger instance has a request of its own.
 _BYTES = 16 * 1024 * 1024
 _INSTANCES = 50
 
 _FAILED, _STORED = "00081198", "00081199"
 _UID, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
 
-#: Failure Reason (PS3.18 10.5.3.2, PS3.7 C): what it says, by its highest byte where there is no own entry.
+#: Failure Reason (PS3.18 10.5.3.2, PS3.7 C) to its meaning; a code without an entry has that of its highest byte.
 _REASONS = {
     0x0105: "no such attribute",
     0x0106: "invalid attribute value",
@@ -43,8 +43,8 @@ _WARNINGS = {
 }
 _DUPLICATE, _UNSUPPORTED_SYNTAX = 0x0111, 0xC122
 
-#: Statuses that one of the instances may be to blame for: malformed, too large, of a type or with a content that is
-#: not taken.
+#: Statuses that a single instance of the request may have caused: it is malformed or too large, or its type or content
+#: is not accepted.
 _OF_ONE = frozenset({400, 413, 415, 422})
 
 
@@ -55,12 +55,15 @@ class StowResult:
     Attributes
     ----------
     instance : str
-    failed, warned : bool
-        Neither for plain success.
+        SOP Instance UID.
+    failed : bool
+        True if it was not stored.
+    warned : bool
+        True if it was stored with a warning.
     reason : str or None
-        Why it failed, or what was changed.
+        The reason of the failure or the warning.
     retryable : bool
-        Sending it again may help.
+        True if sending it again may help.
     """
 
     instance: str
@@ -71,13 +74,14 @@ class StowResult:
 
 
 class StowSender:
-    """Sends instances to nodes.
+    """Sender of instances to nodes.
 
     Parameters
     ----------
     connections : NodeConnections
+        Connections to nodes.
     files : FileService
-        Gives the files, edits applied.
+        Opens the files, edits applied.
     """
 
     def __init__(self, connections: NodeConnections, files: FileService) -> None:
@@ -85,7 +89,7 @@ class StowSender:
         self._files = files
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[StowResult]:
-        """Send instances, some in each request; what became of each. Raises `PeerFailed`."""
+        """Send instances, several in each request; yield the outcome of each. Raises `PeerFailed`."""
         batch: list[Given] = []
         size = 0
         for instance in instances:
@@ -105,7 +109,7 @@ class StowSender:
                 yield sent
 
     async def _send(self, node: Node, batch: Sequence[Given], *, converted: bool = False) -> list[StowResult]:
-        """Send one request; what a node refuses for its transfer syntax goes again, once, as Explicit VR."""
+        """Send one request; instances refused for their transfer syntax are sent again, once, as Explicit VR."""
         answer = await self._post(node, [given.download for given in batch])
         if answer.status in _OF_ONE and len(batch) > 1:
             half = len(batch) // 2
@@ -113,7 +117,7 @@ class StowSender:
         if answer.status in _OF_ONE:
             told, refused = _refusal(node, answer, batch[0].download.instance)
         else:
-            if answer.status != httpx.codes.CONFLICT:  # which tells of each instance
+            if answer.status != httpx.codes.CONFLICT:  # whose body lists each instance
                 check_answer(node, answer)
             told, refused = read_answer(await answer.json(), answer)
         results: list[StowResult] = []
@@ -152,19 +156,19 @@ class StowSender:
             return await self._connections.post(node, "/studies", _body(heads, files, tail), headers)
         except PeerFailed:
             raise
-        except (NeurdicomError, OSError) as error:  # a file went while it was sent
+        except (NeurdicomError, OSError) as error:  # for example a file that was deleted while it was sent
             raise PeerFailed(f"the request to {node.name} broke off: {error}") from error
 
 
 def read_answer(body: Any, answer: Answer) -> tuple[dict[str, StowResult], dict[str, int]]:
-    """What a Store Instances Response (PS3.18 10.5.3.3) says of instances, and the reasons of those that failed.
+    """Read a Store Instances Response (PS3.18 10.5.3.3): outcomes by instance, and Failure Reasons of failed ones.
 
-    Raises `PeerFailed` for what is none.
+    Raises `PeerFailed` if it is not one.
     """
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, Mapping) or not ({_FAILED, _STORED} & body.keys()):
-        raise PeerFailed(f"{answer.where} answered what does not tell of any instance", retryable=False)
+        raise PeerFailed(f"{answer.where} answered without the outcome of any instance", retryable=False)
     told: dict[str, StowResult] = {}
     refused: dict[str, int] = {}
     for item in _items(body, _STORED):
@@ -180,19 +184,19 @@ def read_answer(body: Any, answer: Answer) -> tuple[dict[str, StowResult], dict[
 
 def _failure(uid: str, code: int) -> StowResult:
     words = _REASONS.get(code) or _REASONS.get(code & 0xFF00) or _REASONS.get(code & 0xF000)
-    reason = f"{words or 'the node gives a reason that is not known'} ({code:04X})"
-    if code == _DUPLICATE:  # it is there
+    reason = f"{words or 'unknown Failure Reason'} ({code:04X})"
+    if code == _DUPLICATE:  # the node has it already
         return StowResult(uid, warned=True, reason=reason)
     return StowResult(uid, failed=True, reason=reason, retryable=code & 0xFF00 == 0xA700)
 
 
 def _may_be_syntax(code: int | None) -> bool:
-    """The node may have refused an instance for its transfer syntax."""
+    """Tell whether a node may have refused an instance for its transfer syntax."""
     return code is not None and (code == _UNSUPPORTED_SYNTAX or code & 0xF000 == 0xC000)
 
 
 def _refusal(node: Node, answer: Answer, uid: str) -> tuple[dict[str, StowResult], dict[str, int]]:
-    """What a status that refuses a request with a single instance says of that, as `read_answer` gives it."""
+    """Make the outcome, in the form of `read_answer`, of a request with a single instance that was refused."""
     reason = str(failure(node, answer.where, answer.status, answer.headers, answer.body))
     refused = {uid: _UNSUPPORTED_SYNTAX} if answer.status == httpx.codes.UNSUPPORTED_MEDIA_TYPE else {}
     return {uid: StowResult(uid, failed=True, reason=reason)}, refused

@@ -36,7 +36,7 @@ from neurdicom.errors import NeurdicomError, PeerFailed
 #: Most matches that are taken from a peer when no limit is given, and most that may still come after a C-CANCEL.
 MOST_MATCHES = 10_000
 _AFTER_CANCEL = 1000
-_TOLD_AT_A_TIME = 100
+_MATCHES_AT_A_TIME = 100
 
 #: Multiple of the usual timeout for which a peer may be silent during C-MOVE, since pending responses are optional.
 _PATIENCE = 20
@@ -97,7 +97,7 @@ class ServiceClassUser:
                     if taken < most:
                         taken += 1
                         matches.append(_match(remote, response, syntax))
-                        if len(matches) == _TOLD_AT_A_TIME:
+                        if len(matches) == _MATCHES_AT_A_TIME:
                             operation.emit(matches)
                             matches = []
                         continue
