@@ -145,6 +145,18 @@ class CatalogMachine(RuleBasedStateMachine):
         self.catalog: Catalog | None = None
 
     def wait(self, work: Awaitable[T]) -> T:
+        """Run an awaitable in the machine's event loop and return its result.
+
+        Parameters
+        ----------
+        work : Awaitable
+
+        Returns
+        -------
+        object
+            The result of `work`.
+        """
+
         async def go() -> T:
             return await work
 
@@ -162,6 +174,7 @@ class CatalogMachine(RuleBasedStateMachine):
         self.catalog = self.wait(self.open_catalog())
 
     def teardown(self) -> None:
+        """Close the catalog at the end of a run."""
         if self.catalog is not None:
             self.wait(self.catalog.close())
         self.runner.close()

@@ -79,6 +79,18 @@ class DocumentMachine(RuleBasedStateMachine):
         self.catalog: Catalog | None = None
 
     def wait(self, work: Awaitable[T]) -> T:
+        """Run an awaitable in the machine's event loop and return its result.
+
+        Parameters
+        ----------
+        work : Awaitable
+
+        Returns
+        -------
+        object
+            The result of `work`.
+        """
+
         async def go() -> T:
             return await work
 
@@ -90,6 +102,7 @@ class DocumentMachine(RuleBasedStateMachine):
         self.documents = self.catalog.documents
 
     def teardown(self) -> None:
+        """Close the catalog at the end of a run."""
         if self.catalog is not None:
             self.wait(self.catalog.close())
         self.runner.close()

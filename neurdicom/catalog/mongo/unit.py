@@ -36,6 +36,7 @@ class Intent:
     clear: bool = False
 
     def to_document(self) -> Document:
+        """Write the entry as a document of the collection `journal`."""
         return {
             "_id": uuid.uuid4().hex,
             "touched": [f"{level}:{entity}" for level, entity in sorted(self.touched)],
@@ -47,6 +48,7 @@ class Intent:
 
     @classmethod
     def from_document(cls, document: Document) -> "Intent":
+        """Read the document that `to_document` wrote."""
         delete = document["delete"]
         return cls(
             {(Level(one.partition(":")[0]), one.partition(":")[2]) for one in document["touched"]},
