@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.data import dicom_bytes
 from benchmarks.servers import neurdicom, orthanc
-from benchmarks.upload import Connection
+from benchmarks.upload import UploadConnection
 from benchmarks.wrk import requests_per_second
 
 GOAL = 10.0
@@ -66,7 +66,7 @@ def load(port: int, path: str, count: int) -> float:
 
     def send() -> None:
         try:
-            connection = Connection(port, path)
+            connection = UploadConnection(port, path)
             while True:
                 with lock:
                     some = list(islice(files, 50))

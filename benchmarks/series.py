@@ -117,7 +117,7 @@ orthanc.RegisterRestCallback('/extent/(.+)', extent)
 """
 
 
-class Series:
+class SeriesFolder:
     """The files, and the library, in a folder."""
 
     def __init__(self, folder: Path, slices: int) -> None:
@@ -149,7 +149,7 @@ def best(call: Callable[[], object], rounds: int) -> float:
     return quickest
 
 
-def c_loops(series: Series, rounds: int, processes: int) -> float:
+def c_loops(series: SeriesFolder, rounds: int, processes: int) -> float:
     """Slices a second of plain C loops, one on each core."""
     command = [series.loop, series.library, COLUMNS, ROWS, rounds, *chain.from_iterable(series.places)]
     loops = [subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) for _ in range(processes)]
@@ -157,7 +157,7 @@ def c_loops(series: Series, rounds: int, processes: int) -> float:
     return sum(len(series.files) / each for each in seconds)
 
 
-def ctypes_loop(series: Series, rounds: int) -> float:
+def ctypes_loop(series: SeriesFolder, rounds: int) -> float:
     """Slices a second of numpy and ctypes in one process."""
     foreign = ctypes.CDLL(str(series.library))
     foreign.InitPlugin.restype = foreign.Process.restype = ctypes.c_void_p
@@ -175,7 +175,7 @@ def ctypes_loop(series: Series, rounds: int) -> float:
     return len(series.files) / best(once, rounds)
 
 
-def worker(series: Series, rounds: int) -> float:
+def worker(series: SeriesFolder, rounds: int) -> float:
     """Slices a second of what a worker process does with each call."""
     plugin = NativeProgram(Program("native", str(series.library), result="JSON"))
     calls: list[dict[str, Any]] = [
@@ -193,7 +193,7 @@ def worker(series: Series, rounds: int) -> float:
 
 
 @contextmanager
-def served(series: Series, folder: Path) -> Iterator[tuple[int, str]]:
+def served(series: SeriesFolder, folder: Path) -> Iterator[tuple[int, str]]:
     """A server of ours with the series and the plugin in it; gives its port and the series."""
     meta = {"plugin_guid": GUID, "name": "extent", "author": "NeurDICOM", "result": {"type": "JSON"}}
     with neurdicom(folder, "--log-level", "warning") as port:
@@ -223,7 +223,7 @@ def job(port: int, uid: str, rounds: int) -> float:
     return slices / seconds
 
 
-def orthanc_loop(series: Series, folder: Path, rounds: int) -> float:
+def orthanc_loop(series: SeriesFolder, folder: Path, rounds: int) -> float:
     """Slices a second of numpy inside Orthanc, one request for the series."""
     script = folder / "orthanc_script.py"
     script.write_text(SCRIPT, encoding="utf-8")
@@ -249,7 +249,7 @@ def main() -> None:
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        series = Series(folder, given.slices)
+        series = SeriesFolder(folder, given.slices)
         one, many = c_loops(series, given.rounds, 1), c_loops(series, given.rounds, cores)
         rows = {
             "plain C loop, one core": (one, one),

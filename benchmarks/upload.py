@@ -26,7 +26,7 @@ _TEMPLATES = 50
 GOAL = 2.0
 
 
-class Series:
+class NewInstances:
     """New instances without end, made from a few templates by changing the numbers in their UIDs."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Series:
         return head.replace(self._old, b".2.%06d.%06d." % (series // 4 + 100_000, series)), rest
 
 
-class Connection:
+class UploadConnection:
     """A keep-alive connection that posts files; as little work as a client can do."""
 
     def __init__(self, port: int, path: str) -> None:
@@ -87,19 +87,19 @@ class Connection:
         self._socket.close()
 
 
-def measure(port: int, path: str, series: Series, *, connections: int, instances: int) -> float:
+def measure(port: int, path: str, series: NewInstances, *, connections: int, instances: int) -> float:
     """Post instances over some connections; instances a second."""
     share = instances // connections
     failures: list[Exception] = []
 
-    def send(connection: Connection, number: int) -> None:
+    def send(connection: UploadConnection, number: int) -> None:
         try:
             for _ in range(number):
                 connection.post(*series.next())
         except Exception as error:
             failures.append(error)
 
-    opened = [Connection(port, path) for _ in range(connections)]
+    opened = [UploadConnection(port, path) for _ in range(connections)]
     for connection in opened:
         send(connection, 5)
     threads = [threading.Thread(target=send, args=(connection, share)) for connection in opened]
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="on the disk to measure; default: the folder for temporary files")
     given = parser.parse_args()
-    series = Series()
+    series = NewInstances()
     servers: dict[str, tuple[Callable[[Path], AbstractContextManager[int]], str]] = {
         "Orthanc": (orthanc, "/instances"),
         "NeurDICOM": (neurdicom, "/api/instances"),

@@ -29,7 +29,7 @@ _GARBAGE_THRESHOLD = 20_000
 ROUTES = RouteTable([*web.ROUTES, *dicomweb.ROUTES, *openapi.ROUTES, *home.ROUTES])
 
 
-class Server:
+class NeurdicomServer:
     """A NeurDICOM server in this process.
 
     `start` opens everything in order and listens; `stop` is its reverse, and first lets the requests under way end.

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Self, cast
 
-from neurdicom.app import Server
+from neurdicom.app import NeurdicomServer
 from neurdicom.app.components import Components
 from neurdicom.cli.jobs import ProcessingJobs
 from neurdicom.client import ServerSentEvent
@@ -18,7 +18,7 @@ from neurdicom.security.access import LOCAL_ADMINISTRATOR
 class FolderJobs(ProcessingJobs):
     """Jobs in the folder of a stopped server: they run in this process."""
 
-    def __init__(self, server: Server, parts: Components) -> None:
+    def __init__(self, server: NeurdicomServer, parts: Components) -> None:
         self._server = server
         self._processing = parts.processing.process
         self._jobs = parts.background.jobs
@@ -28,7 +28,7 @@ class FolderJobs(ProcessingJobs):
     @classmethod
     async def open(cls, settings: Settings) -> Self:
         """Open the folder. Raises `Conflict` while a server runs on it."""
-        server = Server(settings)
+        server = NeurdicomServer(settings)
         return cls(server, await server.open())
 
     async def params(self, tool_type: ToolType, id: str) -> Mapping[str, Param]:

@@ -40,14 +40,14 @@ def serve(config: Path | None, **given: Any) -> None:
 
 async def run_server(settings: Settings, *, announce: Callable[[str], None] = click.echo) -> None:
     """Serve until SIGTERM or SIGINT, then stop cleanly."""
-    from neurdicom.app import Server
+    from neurdicom.app import NeurdicomServer
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: nothing is reloaded; settings are read at the start")
-    server = Server(settings)
+    server = NeurdicomServer(settings)
     await server.start()
     if (first := server.first_sign_in) is not None:
         announce(f"First start: sign in as {first.email} with the one-time password {first.password}")

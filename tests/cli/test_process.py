@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processing_jobs import GUID, Client, calls, series_files, tally
+from tests.support.processing_jobs import GUID, JobsClient, calls, series_files, tally
 from tests.support.server import Server, free_port
 
 
@@ -19,7 +19,7 @@ from tests.support.server import Server, free_port
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the plugin."""
     with Server(tmp_path_factory.mktemp("commands"), "--plugin-workers", "2") as running:
-        Client(running.client).install(tally())
+        JobsClient(running.client).install(tally())
         yield running
 
 
@@ -41,7 +41,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 def stored(server: Server, count: int) -> tuple[str, list[str]]:
     uid, files = series_files(count)
-    return uid, Client(server.client).store(*files)
+    return uid, JobsClient(server.client).store(*files)
 
 
 def test_a_series(server: Server, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_interrupted(server: Server, tmp_path: Path) -> None:
     assert job.returncode == 130, errors
     end = json.loads(output.splitlines()[-1])
     assert (end["event"], end["state"]) == ("end", "cancelled")
-    assert Client(server.client).job(end["id"])["state"] == "cancelled"
+    assert JobsClient(server.client).job(end["id"])["state"] == "cancelled"
 
 
 def wait_for_calls(log: Path, count: int) -> None:
@@ -135,7 +135,7 @@ def test_the_server_comes_back(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", *options).start()
     log = tmp_path / "log"
     try:
-        Client(server.client).install(tally())
+        JobsClient(server.client).install(tally())
         uid, ids = stored(server, 30)
         job = begin(
             "--server", server.url, GUID, "--on", "series", uid, "-p", "seconds=0.1", "-p", f"log={log}", "--json"
@@ -153,7 +153,7 @@ def test_the_server_comes_back(tmp_path: Path) -> None:
 
 def test_the_folder_of_a_stopped_server(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
-        Client(server.client).install(tally())
+        JobsClient(server.client).install(tally())
         uid, ids = stored(server, 4)
     where = ("--data", str(tmp_path / "data"), GUID)
     status, output, errors = run(*where, "--on", "series", uid, "-p", "bad=1", "-p", f"log={tmp_path / 'log'}")

@@ -8,7 +8,7 @@ import pytest
 from neurdicom.client import events
 from neurdicom.errors import Invalid, NotFound, Unavailable
 from tests.support.clients import Caller
-from tests.support.faulty import FaultyServer, Request
+from tests.support.faulty import FaultyRequest, FaultyServer
 from tests.support.server import free_port
 
 EVENT = 'event: result\nid: {}\ndata: {{"number": {}}}\n\n'
@@ -27,7 +27,7 @@ def base(server: FaultyServer) -> str:
     return f"http://127.0.0.1:{server.server_address[1]}"
 
 
-def stream(request: Request, *parts: str) -> None:
+def stream(request: FaultyRequest, *parts: str) -> None:
     """Answer events, with the length of more than there are."""
     request.send_response(200)
     request.send_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -37,7 +37,7 @@ def stream(request: Request, *parts: str) -> None:
         request.wfile.write(f"{len(part.encode()):x}\r\n{part}\r\n".encode())
 
 
-def successively(*behaviours: Callable[[Request], None]) -> Callable[[Request], None]:
+def successively(*behaviours: Callable[[FaultyRequest], None]) -> Callable[[FaultyRequest], None]:
     """Behave otherwise at each request; the last behaviour stays."""
     left = list(behaviours)
     return lambda request: (left.pop(0) if len(left) > 1 else left[0])(request)
@@ -46,7 +46,7 @@ def successively(*behaviours: Callable[[Request], None]) -> Callable[[Request], 
 def test_a_stream_that_breaks_in_the_middle(faulty: FaultyServer, do: Caller) -> None:
     asked: list[str | None] = []
 
-    def behave(request: Request) -> None:
+    def behave(request: FaultyRequest) -> None:
         asked.append(request.headers["Last-Event-ID"])
         number = len(asked)
         if number == 1:
@@ -69,7 +69,7 @@ def test_a_stream_that_breaks_in_the_middle(faulty: FaultyServer, do: Caller) ->
 
 
 def test_waiting_survives_it_too(faulty: FaultyServer, do: Caller) -> None:
-    faulty.behaviour = successively(Request.cut, lambda request: stream(request, END, ""))
+    faulty.behaviour = successively(FaultyRequest.cut, lambda request: stream(request, END, ""))
     assert do(base(faulty), lambda client: client.jobs.wait("1")) == {"state": "done"}
     assert faulty.requests == ["GET /api/jobs/1/events?items=none"] * 2
 
@@ -86,7 +86,7 @@ def test_a_job_that_is_forgotten(faulty: FaultyServer, do: Caller) -> None:
 
 def test_patience_ends(faulty: FaultyServer, do: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "PATIENCE_SECONDS", 0.1)
-    faulty.behaviour = Request.cut
+    faulty.behaviour = FaultyRequest.cut
     with pytest.raises(Unavailable, match="does not answer any more"):
         do(base(faulty), lambda client: client.jobs.wait("1"))
 
@@ -99,7 +99,7 @@ def test_one_wording_for_dead_servers(do: Caller) -> None:
 
 
 def test_a_connection_that_breaks(faulty: FaultyServer, do: Caller) -> None:
-    faulty.behaviour = Request.cut
+    faulty.behaviour = FaultyRequest.cut
     with pytest.raises(Unavailable, match="does not answer: "):
         do(base(faulty), lambda client: client.jobs.get("1"))
 
@@ -143,7 +143,7 @@ def test_an_upload_is_streamed(faulty: FaultyServer, do: Caller, tmp_path: Path)
     (tmp_path / "study.zip").write_bytes(data)
     read: list[bytes] = []
 
-    def take(request: Request) -> None:
+    def take(request: FaultyRequest) -> None:
         assert (request.headers["Content-Type"], request.headers["Transfer-Encoding"]) == ("application/zip", None)
         read.append(request.read())
         request.answer_json({"results": [{"status": "stored"}]}, 201)

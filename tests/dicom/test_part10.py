@@ -18,7 +18,7 @@ from neurdicom.dicom.header import Header, Layout
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid, Malformed, NotDicom
 from tests.support.dicom.agreement import differences
-from tests.support.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, UNDEFINED, Writer
+from tests.support.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, UNDEFINED, ElementWriter
 
 SYNTAXES = [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED]
 Read = Callable[[bytes], Header]
@@ -86,7 +86,7 @@ def test_refuses_files_of_the_data_set_for_a_reason(data_set: Path) -> None:
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_reads_attributes_layout_and_ids_in_each_syntax(read: Read, syntax: str) -> None:
-    writer = Writer(syntax)
+    writer = ElementWriter(syntax)
     middle = writer.element(0x00100010, "PN", "DOE^JANE") + writer.element(0x00100020, "LO", "P1")
     dataset = writer.dataset(writer.element(0x00080060, "CS", "CT"), middle, writer.image())
     data = writer.file(dataset)
@@ -112,7 +112,7 @@ def test_reads_attributes_layout_and_ids_in_each_syntax(read: Read, syntax: str)
 
 
 def test_each_kind_of_value_in_the_json(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
     elements = [
         (0x00090010, "LO", "ACME", {"vr": "LO", "Value": ["ACME"]}),
         (0x00091001, "OB", b"\x01\x02", {"vr": "OB", "InlineBinary": "AQI="}),
@@ -133,19 +133,19 @@ def test_each_kind_of_value_in_the_json(read: Read) -> None:
 
 
 def test_big_endian_words_come_as_little_endian(read: Read) -> None:
-    w = Writer(BIG_ENDIAN)
+    w = ElementWriter(BIG_ENDIAN)
     got = json_of(read(w.file(w.dataset(after=w.element(0x00281201, "OW", b"\x01\x02\x03\x04")))))
     assert got["00281201"] == {"vr": "OW", "InlineBinary": "AgEEAw=="}
 
 
 def test_the_sign_of_pixels_decides_ambiguous_vrs_in_implicit(read: Read) -> None:
-    w = Writer(IMPLICIT)
+    w = ElementWriter(IMPLICIT)
     after = w.us(0x00280103, 1) + w.element(0x00280106, "SS", struct.pack("<h", -5))
     assert json_of(read(w.file(w.dataset(after=after))))["00280106"] == {"vr": "SS", "Value": [-5]}
 
 
 def test_what_follows_native_pixel_data_is_read(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
     tail = w.element(0xFFFCFFFC, "OB", bytes(10)) + w.element(0x00100010, "PN", "NOT^ME")
     got = json_of(read(w.file(w.dataset(middle=w.element(0x00100010, "PN", "ME"), after=w.image() + tail))))
     assert list(got) == sorted(got)
@@ -156,7 +156,7 @@ def test_what_follows_native_pixel_data_is_read(read: Read) -> None:
 
 
 def test_large_values_are_named_and_not_read(read: Read, tmp_path: Path) -> None:
-    w = Writer()
+    w = ElementWriter()
     big = w.element(0x00420011, "OB", b"", 3_000_000_000)
     head = w.file(w.dataset(after=big))
     path = tmp_path / "big.dcm"
@@ -174,7 +174,7 @@ def test_large_values_are_named_and_not_read(read: Read, tmp_path: Path) -> None
 
 def test_sequences_of_every_form(read: Read) -> None:
     for syntax in SYNTAXES:
-        w = Writer(syntax)
+        w = ElementWriter(syntax)
         name = w.element(0x00100010, "PN", "X")
         for undefined in (False, True):
             inner = w.sequence(0x00081140, w.item(name, undefined=undefined), w.item(b""), undefined=undefined)
@@ -187,10 +187,10 @@ def test_sequences_of_every_form(read: Read) -> None:
 
 
 def test_a_sequence_of_vr_un_is_implicit_little_endian(read: Read) -> None:
-    implicit = Writer(IMPLICIT)
+    implicit = ElementWriter(IMPLICIT)
     content = implicit.item(implicit.element(0x00080100, "SH", "T-1"), undefined=True)
     for syntax in (EXPLICIT, BIG_ENDIAN):
-        w = Writer(syntax)
+        w = ElementWriter(syntax)
         end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
         sequence = w.element(0x00091001, "UN", b"", UNDEFINED) + content + end
         got = json_of(read(w.file(w.dataset(sequence))))
@@ -198,7 +198,7 @@ def test_a_sequence_of_vr_un_is_implicit_little_endian(read: Read) -> None:
 
 
 def test_nesting_up_to_the_limit_and_past_it(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
 
     def nested(depth: int) -> bytes:
         content = w.element(0x00080100, "SH", "X")
@@ -217,13 +217,13 @@ def test_nesting_up_to_the_limit_and_past_it(read: Read) -> None:
 
 
 def test_too_many_items_are_refused(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
     with pytest.raises(Malformed, match="items"):
         read(w.file(w.dataset(w.sequence(0x00081115, w.item(b"") * (MAX_ITEMS + 1)))))
 
 
 def test_an_icon_is_not_the_image(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
     icon = w.element(0x7FE00010, "OW", bytes(8))
     fragments = w.element(0x7FE00010, "OB", b"", UNDEFINED) + w.item(b"") + w.item(b"abcd")
     fragments += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
@@ -235,11 +235,11 @@ def test_an_icon_is_not_the_image(read: Read) -> None:
 
 
 def test_sloppy_files_are_read(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
     whole = w.file(w.dataset(after=w.image()))
     no_group_length = whole[:132] + whole[144:]
     wrong_group_length = whole[:140] + struct.pack("<I", 7) + whole[144:]
-    no_syntax = whole.replace(Writer().element(0x00020010, "UI", EXPLICIT), b"")
+    no_syntax = whole.replace(ElementWriter().element(0x00020010, "UI", EXPLICIT), b"")
     odd = w.file(w.dataset(w.element(0x00080060, "CS", b"CTX", 3), after=w.image()))
     blank_vr = w.file(w.dataset(b"\x09\x00\x10\x10  \x02\x00AB", after=w.image()))
     no_vr = w.file(w.dataset(b"\x09\x00\x10\x10\x02\x00\x00\x00AB", after=w.image()))
@@ -252,7 +252,7 @@ def test_sloppy_files_are_read(read: Read) -> None:
 
 
 def test_a_dataset_in_another_vr_form_than_declared(read: Read) -> None:
-    declared, real = Writer(EXPLICIT), Writer(IMPLICIT)
+    declared, real = ElementWriter(EXPLICIT), ElementWriter(IMPLICIT)
     assert read(declared.file(real.dataset(after=real.image()))).layout.rows == 2
     assert read(real.file(declared.dataset(after=declared.image()))).layout.rows == 2
 
@@ -267,7 +267,7 @@ def test_a_dataset_in_another_vr_form_than_declared(read: Read) -> None:
     ],
 )
 def test_bad_ids_are_invalid_by_name(read: Read, study: str, field: str) -> None:
-    w = Writer()
+    w = ElementWriter()
     good = w.dataset()
     with pytest.raises(Invalid) as caught:
         read(w.file(good.replace(w.element(0x0020000D, "UI", "1.2.3"), w.element(0x0020000D, "UI", study))))
@@ -275,7 +275,7 @@ def test_bad_ids_are_invalid_by_name(read: Read, study: str, field: str) -> None
 
 
 def test_missing_ids_and_patients(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
     uid = w.element(0x00080018, "UI", "1.2.3.4.5")
     with pytest.raises(Invalid) as caught:
         read(w.file(w.dataset().replace(uid, b"")))
@@ -299,7 +299,7 @@ def test_what_is_not_dicom(read: Read, data: bytes) -> None:
 
 def test_every_cut_of_a_header_is_malformed(read: Read) -> None:
     for syntax in (EXPLICIT, IMPLICIT, DEFLATED):
-        w = Writer(syntax)
+        w = ElementWriter(syntax)
         sequence = w.sequence(0x00081140, w.item(w.element(0x00100010, "PN", "X"), undefined=True), undefined=True)
         whole = w.file(w.dataset(sequence, after=w.image()))
         end = read(whole).layout.header_end if syntax != DEFLATED else len(whole) - 20
@@ -314,7 +314,7 @@ def test_every_cut_of_a_header_is_malformed(read: Read) -> None:
 
 
 def test_a_deflated_header_that_never_ends_is_refused_in_bounded_memory(read: Read) -> None:
-    w = Writer(DEFLATED)
+    w = ElementWriter(DEFLATED)
     bomb = w.element(0x00091001, "OB", bytes(70 * 1024 * 1024))
     with pytest.raises(Malformed, match="67108864"):
         read(w.file(w.dataset(bomb)))
@@ -322,7 +322,7 @@ def test_a_deflated_header_that_never_ends_is_refused_in_bounded_memory(read: Re
         read(w.file()[:-40] + b"\xff" * 40)
 
 
-_W = Writer()
+_W = ElementWriter()
 _SEED = _W.file(
     _W.dataset(
         _W.sequence(0x00081140, _W.item(_W.element(0x00100010, "PN", "X"), undefined=True), undefined=True)
@@ -361,7 +361,7 @@ def test_no_input_raises_anything_else(tmp_path: Path, changes: list[tuple[int, 
     charset=st.sampled_from(["", "ISO_IR 192", "GB18030", "ISO 2022 IR 6\\ISO 2022 IR 149", "ISO_IR 13", "nonsense"]),
 )
 def test_no_text_and_no_garbage_raises_anything_else(tmp_path: Path, body: bytes, syntax: str, charset: str) -> None:
-    w = Writer(syntax)
+    w = ElementWriter(syntax)
     path = tmp_path / "fuzz.dcm"
     path.write_bytes(w.file(w.dataset(middle=w.element(0x00100010, "PN", body), charset=charset) + body))
     try:
@@ -372,7 +372,7 @@ def test_no_text_and_no_garbage_raises_anything_else(tmp_path: Path, body: bytes
 
 
 def test_attributes_are_of_their_kind_or_none(read: Read) -> None:
-    w = Writer()
+    w = ElementWriter()
     before = (
         w.element(0x00080020, "DA", "2024.02.29")
         + w.element(0x00080030, "TM", "10:15:30.5")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.dimse.instances import dimse_processes, eventually, instance, spool, stored
-from tests.support.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer, command_set
+from tests.support.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, RawPeer, command_set
 from tests.support.server import Server
 
 BOTH = ((SECONDARY_CAPTURE, [EXPLICIT]), (VERIFICATION, [EXPLICIT]))
 
 
-def open_peer(server: Server) -> Peer:
-    return Peer(server.dimse_port).associate(*BOTH)
+def open_peer(server: Server) -> RawPeer:
+    return RawPeer(server.dimse_port).associate(*BOTH)
 
 
 def test_a_broken_dataset_costs_its_own_answer(dimse: Server) -> None:
@@ -146,7 +146,7 @@ def test_hostile_peers_lose_their_association_only(dimse: Server, attack: str) -
         pytest.fail(dimse.log)
 
 
-def _attack(peer: Peer, attack: str) -> None:
+def _attack(peer: RawPeer, attack: str) -> None:
     if attack == "huge PDU":
         peer.socket.sendall(struct.pack(">BxI", 0x04, 0xFFFFFFF0) + bytes(100_000))
     elif attack == "huge associate":
@@ -196,7 +196,7 @@ def _attack(peer: Peer, attack: str) -> None:
 def test_operations_of_other_services_are_refused(dimse: Server) -> None:
     """N-GET where C-ECHO is expected, C-ECHO and C-STORE where C-STORE and C-FIND are."""
     find = "1.2.840.10008.5.1.4.1.2.2.1"
-    with Peer(dimse.dimse_port).associate(*BOTH, (find, [EXPLICIT])) as peer:
+    with RawPeer(dimse.dimse_port).associate(*BOTH, (find, [EXPLICIT])) as peer:
         named = {"RequestedSOPClassUID": VERIFICATION, "RequestedSOPInstanceUID": "1.2"}
         peer.send_command(3, **named, CommandField=0x0110, MessageID=1, CommandDataSetType=0x0101)
         assert peer.receive().Status == 0x0211
@@ -211,7 +211,7 @@ def test_operations_of_other_services_are_refused(dimse: Server) -> None:
 
 
 def test_any_number_of_cancels(dimse: Server) -> None:
-    with Peer(dimse.dimse_port).associate(*BOTH) as peer:
+    with RawPeer(dimse.dimse_port).associate(*BOTH) as peer:
         for number in range(100):
             peer.send_command(3, CommandField=0x0FFF, MessageIDBeingRespondedTo=number, CommandDataSetType=0x0101)
         assert peer.echo(3) == 0
@@ -226,7 +226,7 @@ def test_connections_that_come_and_go_leave_nothing(dimse: Server) -> None:
     eventually(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
     before = threads()
     for _ in range(30):
-        Peer(dimse.dimse_port).socket.close()
+        RawPeer(dimse.dimse_port).socket.close()
     eventually(lambda: threads() <= before, "no thread left")
 
 
@@ -234,7 +234,7 @@ def test_requests_without_end_do_not_pile_up(dimse: Server) -> None:
     """A peer that never reads its answers is stopped by its own connection, not by our memory."""
     request = command_set(AffectedSOPClassUID=VERIFICATION, CommandField=0x30, MessageID=1)
     pdu = struct.pack(">IBB", len(request) + 2, 3, 3) + request
-    with Peer(dimse.dimse_port, window=4096).associate(*BOTH) as peer:
+    with RawPeer(dimse.dimse_port, window=4096).associate(*BOTH) as peer:
         peer.socket.settimeout(1)
         with pytest.raises(TimeoutError):
             for _ in range(200_000):
@@ -254,7 +254,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_stalled_peers_are_let_go(impatient: Server) -> None:
     one = instance(1, study=305)
     for stage in ("nothing", "half a request", "associated", "half a PDU", "half a dataset"):
-        with Peer(impatient.dimse_port) as peer:
+        with RawPeer(impatient.dimse_port) as peer:
             if stage == "half a request":
                 peer.socket.sendall(b"\x01\x00\x00\x00\x01\x00")
             elif stage not in ("nothing", "half a request"):
@@ -273,7 +273,7 @@ def test_stalled_peers_are_let_go(impatient: Server) -> None:
 
 
 def test_a_dripping_peer_is_let_go(impatient: Server) -> None:
-    with Peer(impatient.dimse_port) as peer:
+    with RawPeer(impatient.dimse_port) as peer:
         peer.associate(*BOTH)
         peer.socket.sendall(struct.pack(">BxI", 4, 10_000))
         peer.socket.settimeout(0.2)

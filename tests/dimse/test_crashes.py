@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.dimse.instances import dimse_processes, eventually, instance, spool, stored
-from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, Peer
+from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, RawPeer
 from tests.support.files import dicom_file
 from tests.support.server import Server
 
@@ -20,7 +20,7 @@ ANY = ("--dimse-accept", "any")
 
 def send_until_it_breaks(server: Server, study: int, series: int, acknowledged: list[str]) -> None:
     try:
-        with Peer(server.dimse_port).associate(*BOTH) as peer:
+        with RawPeer(server.dimse_port).associate(*BOTH) as peer:
             for number in range(1, 10_000):
                 one = instance(number, study=study, series=series, PixelData=bytes(100_000), NumberOfFrames=6250)
                 if peer.store(1, one.sop_class, one.uid, one.dataset).Status == 0:
@@ -82,9 +82,9 @@ def test_a_server_that_is_killed(tmp_path: Path) -> None:
 
 def test_a_dimse_process_that_is_killed(tmp_path: Path) -> None:
     with Server.with_dimse(tmp_path / "data", *ANY, "--dimse-processes", "2") as server:
-        first = Peer(server.dimse_port).associate(*BOTH)
+        first = RawPeer(server.dimse_port).associate(*BOTH)
         eventually(lambda: len(dimse_processes(server)) == 2, "a second process, started in advance")
-        second = Peer(server.dimse_port).associate(*BOTH)
+        second = RawPeer(server.dimse_port).associate(*BOTH)
         one = instance(1, study=402)
         first.begin_store(1, one.sop_class, one.uid)
         first.send_values(1, one.dataset[:100], command=False, last=False)
@@ -100,7 +100,7 @@ def test_a_dimse_process_that_is_killed(tmp_path: Path) -> None:
 
         def answers() -> bool:
             try:
-                with Peer(server.dimse_port).associate(*BOTH) as peer:
+                with RawPeer(server.dimse_port).associate(*BOTH) as peer:
                     return peer.echo(3) == 0
             except (Ended, OSError):
                 return False
@@ -114,7 +114,7 @@ def test_a_dimse_process_that_is_killed(tmp_path: Path) -> None:
 def test_two_senders_at_once_have_a_process_each(tmp_path: Path) -> None:
     with Server.with_dimse(tmp_path / "data", *ANY, "--dimse-processes", "2") as server:
         one = instance(1, study=404)
-        peers = [Peer(server.dimse_port) for _ in range(2)]  # before the first answer
+        peers = [RawPeer(server.dimse_port) for _ in range(2)]  # before the first answer
         for peer in peers:
             peer.associate(*BOTH)
             peer.begin_store(1, one.sop_class, one.uid)
@@ -128,8 +128,8 @@ def test_two_senders_at_once_have_a_process_each(tmp_path: Path) -> None:
 def test_a_stop_lets_what_is_under_way_end(tmp_path: Path) -> None:
     server = Server.with_dimse(tmp_path / "data", *ANY).start()
     one = instance(1, study=403)
-    waiting = Peer(server.dimse_port).associate(*BOTH)
-    peer = Peer(server.dimse_port).associate(*BOTH)
+    waiting = RawPeer(server.dimse_port).associate(*BOTH)
+    peer = RawPeer(server.dimse_port).associate(*BOTH)
     peer.begin_store(1, one.sop_class, one.uid)
     peer.send_values(1, one.dataset[:100], command=False, last=False)
     eventually(lambda: len(spool(server)) == 1, "a spool file")

@@ -13,14 +13,14 @@ import trustme
 
 from tests.support.dimse.instances import instance, stored
 from tests.support.dimse.modality import Modality, pairs
-from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, Peer
+from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, RawPeer
 from tests.support.dimse.remotes import Destination, add_node
 from tests.support.files import dicom_file
 from tests.support.server import Server
 
 
 @dataclass(frozen=True)
-class Keys:
+class KeyFiles:
     """Files of a CA and of two that it signed, and of one that another signed."""
 
     ca: Path
@@ -30,7 +30,7 @@ class Keys:
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
     folder = tmp_path_factory.mktemp("keys")
     ca, other = trustme.CA(), trustme.CA()
     ca.cert_pem.write_to_path(folder / "ca.pem")
@@ -42,11 +42,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
         issued.private_key_pem.write_to_path(key)
         return certificate, key
 
-    return Keys(folder / "ca.pem", issue(ca, "server"), issue(ca, "client"), issue(other, "stranger"))
+    return KeyFiles(folder / "ca.pem", issue(ca, "server"), issue(ca, "client"), issue(other, "stranger"))
 
 
 @pytest.fixture(scope="module")
-def secure(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def secure(keys: KeyFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that wants certificates of its CA."""
     certificate, key = keys.server
     options = ["--dimse-accept", "any", "--dimse-timeout", "2"]
@@ -62,12 +62,12 @@ def secure(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield running
 
 
-def secured(server: Server, keys: Keys, pair: tuple[Path, Path] | None) -> Peer:
+def secured(server: Server, keys: KeyFiles, pair: tuple[Path, Path] | None) -> RawPeer:
     """A peer that speaks TLS with a certificate, or without."""
     context = ssl.create_default_context(cafile=str(keys.ca))
     if pair is not None:
         context.load_cert_chain(*pair)
-    peer = Peer(server.dimse_port)
+    peer = RawPeer(server.dimse_port)
     try:
         peer.socket = context.wrap_socket(peer.socket, server_hostname="127.0.0.1")
     except OSError:
@@ -76,7 +76,9 @@ def secured(server: Server, keys: Keys, pair: tuple[Path, Path] | None) -> Peer:
     return peer
 
 
-def test_storescu_with_a_certificate(secure: Server, keys: Keys, tool: Callable[[str], str], tmp_path: Path) -> None:
+def test_storescu_with_a_certificate(
+    secure: Server, keys: KeyFiles, tool: Callable[[str], str], tmp_path: Path
+) -> None:
     file = tmp_path / "one.dcm"
     file.write_bytes(dicom_file(1, study=500))
     certificate, key = keys.client
@@ -87,7 +89,7 @@ def test_storescu_with_a_certificate(secure: Server, keys: Keys, tool: Callable[
     assert stored(secure, "1.2.826.0.1.3680043.10.1595.9.500.1.1")
 
 
-def test_large_instances_in_small_records(secure: Server, keys: Keys) -> None:
+def test_large_instances_in_small_records(secure: Server, keys: KeyFiles) -> None:
     one = instance(1, study=501, NumberOfFrames=125_000, PixelData=bytes(2_000_000))
     with secured(secure, keys, keys.client).associate((SECONDARY_CAPTURE, [EXPLICIT])) as peer:
         for size in (1000, 262_144):
@@ -99,14 +101,14 @@ def test_large_instances_in_small_records(secure: Server, keys: Keys) -> None:
 
 
 @pytest.mark.parametrize("who", ["nobody", "stranger"])
-def test_a_certificate_of_the_ca_is_needed(secure: Server, keys: Keys, who: str) -> None:
+def test_a_certificate_of_the_ca_is_needed(secure: Server, keys: KeyFiles, who: str) -> None:
     with pytest.raises((OSError, Ended)), secured(secure, keys, keys.stranger if who == "stranger" else None) as peer:
         peer.associate((SECONDARY_CAPTURE, [EXPLICIT]))
 
 
-def test_plain_peers_and_stalled_handshakes_are_let_go(secure: Server, keys: Keys) -> None:
+def test_plain_peers_and_stalled_handshakes_are_let_go(secure: Server, keys: KeyFiles) -> None:
     with socket.create_connection(("127.0.0.1", secure.dimse_port), 10) as stalled:
-        with Peer(secure.dimse_port) as plain:
+        with RawPeer(secure.dimse_port) as plain:
             plain.send_pdu(0x01, bytes(100))
             plain.wait_for_end()
         with secured(secure, keys, keys.client).associate((SECONDARY_CAPTURE, [EXPLICIT])) as peer:
@@ -116,7 +118,7 @@ def test_plain_peers_and_stalled_handshakes_are_let_go(secure: Server, keys: Key
 
 
 def test_a_handshake_in_drops_is_let_go(secure: Server) -> None:
-    with Peer(secure.dimse_port) as peer:
+    with RawPeer(secure.dimse_port) as peer:
         peer.socket.sendall(bytes.fromhex("1603010200010001fc0303"))
         peer.socket.settimeout(0.3)
         with pytest.raises(ConnectionError):
@@ -129,7 +131,7 @@ def test_a_handshake_in_drops_is_let_go(secure: Server) -> None:
                     continue
 
 
-def test_files_that_are_no_keys_stop_the_start(tmp_path: Path, keys: Keys) -> None:
+def test_files_that_are_no_keys_stop_the_start(tmp_path: Path, keys: KeyFiles) -> None:
     certificate, _ = keys.server
     _, key = keys.client
     command = [sys.executable, "-m", "neurdicom", "serve", "--data", str(tmp_path / "data"), "--port", "0"]
@@ -153,7 +155,7 @@ def test_as_scu(secure: Server) -> None:
         assert "TLS" in answer.json()["detail"]
 
 
-def test_storage_commitment(secure: Server, keys: Keys) -> None:
+def test_storage_commitment(secure: Server, keys: KeyFiles) -> None:
     """The report goes to a modality that listens with TLS."""
     one = instance(1, study=502)
     with secured(secure, keys, keys.client).associate((SECONDARY_CAPTURE, [EXPLICIT])) as peer:

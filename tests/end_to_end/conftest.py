@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loaded import Loaded
+from tests.support.loaded import LoadedServer
 from tests.support.server import Server
 
 
@@ -20,11 +20,11 @@ def options(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def loaded(options: list[str], data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+def loaded(options: list[str], data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedServer]:
     """The data set on each catalog; shared, so leave it as it was."""
     with Server(tmp_path_factory.mktemp("loaded"), *options) as server:
         folders = [path for path in data_set.iterdir() if path.is_dir() and path.name != "LICENSES"]
         files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
-        loaded = Loaded(server, files)
+        loaded = LoadedServer(server, files)
         loaded.upload()
         yield loaded

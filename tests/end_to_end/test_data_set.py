@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 from neurdicom.dicom.query.attributes import Level
-from tests.support.loaded import MANY, Loaded, read
+from tests.support.loaded import MANY, LoadedServer, read
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -25,7 +25,7 @@ def is_storable(ds: pydicom.Dataset | None) -> bool:
     return ds is not None and all(re.fullmatch(r"\d+(\.\d+)*", str(ds.get(keyword) or "")) for keyword in UIDS)
 
 
-def test_every_file_is_stored_or_refused_with_a_reason(loaded: Loaded) -> None:
+def test_every_file_is_stored_or_refused_with_a_reason(loaded: LoadedServer) -> None:
     wrong = []
     for path, answer in loaded.answers.items():
         ds = read(path)
@@ -44,12 +44,12 @@ def test_every_file_is_stored_or_refused_with_a_reason(loaded: Loaded) -> None:
     assert len(loaded.final) > 250
 
 
-def test_nothing_was_an_error_of_the_server(loaded: Loaded) -> None:
+def test_nothing_was_an_error_of_the_server(loaded: LoadedServer) -> None:
     assert "Traceback" not in loaded.server.log
     assert loaded.get("/health").json()
 
 
-def test_the_lists_hold_what_was_stored(loaded: Loaded) -> None:
+def test_the_lists_hold_what_was_stored(loaded: LoadedServer) -> None:
     lists = {level: loaded.walk(f"/{many}", limit=1000) for level, many in MANY.items()}
     instances = {instance["id"]: instance for instance in lists[Level.INSTANCE]}
     assert instances.keys() == loaded.final.keys()
@@ -61,7 +61,7 @@ def test_the_lists_hold_what_was_stored(loaded: Loaded) -> None:
         assert instances[uid]["size"] == len(content)
 
 
-def test_counts_and_modalities_are_those_of_a_recount(loaded: Loaded) -> None:
+def test_counts_and_modalities_are_those_of_a_recount(loaded: LoadedServer) -> None:
     instances, series = loaded.walk("/instances", limit=1000), loaded.walk("/series", limit=1000)
     studies, patients = loaded.walk("/studies", limit=1000), loaded.walk("/patients", limit=1000)
     for level, entities in ((Level.SERIES, series), (Level.STUDY, studies), (Level.PATIENT, patients)):
@@ -79,14 +79,14 @@ def test_counts_and_modalities_are_those_of_a_recount(loaded: Loaded) -> None:
 
 @pytest.mark.parametrize("level", list(MANY))
 @pytest.mark.parametrize("limit", [7, 40])
-def test_small_pages_to_the_last_give_everything_once(loaded: Loaded, level: Level, limit: int) -> None:
+def test_small_pages_to_the_last_give_everything_once(loaded: LoadedServer, level: Level, limit: int) -> None:
     whole = [entity["id"] for entity in loaded.walk(f"/{MANY[level]}", limit=1000)]
     pages = [entity["id"] for entity in loaded.walk(f"/{MANY[level]}", limit=limit)]
     assert pages == whole == sorted(set(whole))
 
 
 @pytest.mark.parametrize("level", [Level.PATIENT, Level.STUDY, Level.SERIES])
-def test_children_are_those_that_name_the_parent(loaded: Loaded, level: Level) -> None:
+def test_children_are_those_that_name_the_parent(loaded: LoadedServer, level: Level) -> None:
     assert level.child is not None
     below = defaultdict(set)
     for entity in loaded.walk(f"/{MANY[level.child]}", limit=1000):
@@ -96,14 +96,14 @@ def test_children_are_those_that_name_the_parent(loaded: Loaded, level: Level) -
         assert {child["id"] for child in children} == expected
 
 
-def test_every_file_comes_back_byte_for_byte(loaded: Loaded) -> None:
+def test_every_file_comes_back_byte_for_byte(loaded: LoadedServer) -> None:
     for uid, path in loaded.final.items():
         content = path.read_bytes()
         assert loaded.get(f"/instances/{uid}/file").content == content, path
         assert loaded.get(f"/instances/{uid}/file", original="true").content == content, path
 
 
-def test_slices_of_real_series_lie_in_order(loaded: Loaded) -> None:
+def test_slices_of_real_series_lie_in_order(loaded: LoadedServer) -> None:
     checked = 0
     for series in loaded.walk("/series", limit=1000):
         slices = loaded.get(f"/series/{series['id']}/instances", limit=1000).json()
@@ -118,7 +118,7 @@ def test_slices_of_real_series_lie_in_order(loaded: Loaded) -> None:
     assert checked
 
 
-def test_tags_hold_every_element(loaded: Loaded) -> None:
+def test_tags_hold_every_element(loaded: LoadedServer) -> None:
     for uid, path in loaded.final.items():
         ds = read(path)
         tags = loaded.get(f"/instances/{uid}/tags").json()
@@ -130,7 +130,7 @@ def test_tags_hold_every_element(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("keyword", ["PatientName", "ReferringPhysicianName", "InstitutionName", "StudyDescription"])
-def test_text_is_right_in_every_character_set(loaded: Loaded, keyword: str) -> None:
+def test_text_is_right_in_every_character_set(loaded: LoadedServer, keyword: str) -> None:
     checked = set()
     for uid, path in loaded.final.items():
         ds = read(path)
@@ -150,7 +150,7 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def test_names_are_found_in_any_script(loaded: Loaded) -> None:
+def test_names_are_found_in_any_script(loaded: LoadedServer) -> None:
     checked = 0
     for uid, path in loaded.final.items():
         ds = read(path)
@@ -163,7 +163,7 @@ def test_names_are_found_in_any_script(loaded: Loaded) -> None:
     assert checked >= 15
 
 
-def test_the_same_again_as_one_zip_changes_nothing(loaded: Loaded) -> None:
+def test_the_same_again_as_one_zip_changes_nothing(loaded: LoadedServer) -> None:
     before = loaded.walk("/instances", limit=1000)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -9,12 +9,12 @@ from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 from neurdicom.dicom.query.conditions import matches
 from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
 from neurdicom.errors import Invalid
-from tests.support.loaded import MANY, Loaded
+from tests.support.loaded import MANY, LoadedServer
 
 LEVELS = list(MANY)
 
 
-def whole(loaded: Loaded, level: Level) -> list[dict[str, Any]]:
+def whole(loaded: LoadedServer, level: Level) -> list[dict[str, Any]]:
     """All entities of a level, with the attributes of those above them."""
     above = {
         each: {entity["id"]: entity for entity in loaded.walk(f"/{MANY[each]}", limit=1000)} for each in level.above
@@ -51,7 +51,7 @@ def samples(field: str, values: list[Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_filters(loaded: Loaded, level: Level) -> None:
+def test_filters(loaded: LoadedServer, level: Level) -> None:
     entities = whole(loaded, level)
     asked = hits = 0
     for field in filter_fields(level):
@@ -72,7 +72,7 @@ def test_filters(loaded: Loaded, level: Level) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_sort_orders(loaded: Loaded, level: Level) -> None:
+def test_sort_orders(loaded: LoadedServer, level: Level) -> None:
     entities = {entity["id"]: entity for entity in whole(loaded, level)}
     for field in sort_fields(level):
         if BY_FIELD[field].many:
@@ -91,7 +91,7 @@ def test_sort_orders(loaded: Loaded, level: Level) -> None:
                 assert present == sorted(present, reverse=descends), field
 
 
-def test_two_sort_fields_and_pages(loaded: Loaded) -> None:
+def test_two_sort_fields_and_pages(loaded: LoadedServer) -> None:
     order = "-modality,series_number"
     listed = loaded.walk("/series", sort=order, limit=9)
     assert [one["id"] for one in listed] == [one["id"] for one in loaded.walk("/series", sort=order, limit=1000)]
@@ -101,7 +101,7 @@ def test_two_sort_fields_and_pages(loaded: Loaded) -> None:
     )
 
 
-def test_conditions_are_joined(loaded: Loaded) -> None:
+def test_conditions_are_joined(loaded: LoadedServer) -> None:
     entities = whole(loaded, Level.INSTANCE)
     asked = {"modality": "CT,MR", "rows": "64-512", "patient_name": "*a*", "study_date": "19900101-20201231"}
     conditions = parse_filters(Level.INSTANCE, asked)

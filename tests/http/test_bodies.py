@@ -20,7 +20,7 @@ BODY = JsonBody(
 )
 
 
-class Request:
+class BodyRequest:
     """A request with this body."""
 
     def __init__(self, body: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ class Request:
 
 def test_gives_a_body_that_meets_the_schema() -> None:
     body = {"email": "a@b", "rights": {"level": 1}}
-    assert BODY.of(Request(body)) is body
+    assert BODY.of(BodyRequest(body)) is body
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_gives_a_body_that_meets_the_schema() -> None:
 )
 def test_refuses_a_body_and_names_the_field(body: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as caught:
-        BODY.of(Request(body))
+        BODY.of(BodyRequest(body))
     assert caught.value.field == field
     assert len(str(caught.value)) < 1000
 
@@ -56,6 +56,6 @@ def test_a_value_of_another_type_is_not_repeated() -> None:
     """It may be a secret."""
     body = JsonBody({"type": "object", "properties": {"password": {"type": "string"}}})
     with pytest.raises(Invalid, match="password is no string") as caught:
-        body.of(Request({"password": 12345678}))
+        body.of(BodyRequest({"password": 12345678}))
     assert "12345678" not in str(caught.value)
     assert caught.value.field == "password"

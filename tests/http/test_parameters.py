@@ -28,7 +28,7 @@ SORT = sort_parameter(sort_fields(Level.STUDY))
 TEXT = text_parameter("kind", "", None)
 
 
-class Request:
+class QueryRequest:
     """A request with these query parameters."""
 
     def __init__(self, **given: str) -> None:
@@ -58,7 +58,7 @@ def takes(parameter: Parameter[Any, Any], value: object) -> bool:
     ],
 )
 def test_reads_text(parameter: Parameter[Any, Any], text: str, value: object) -> None:
-    assert parameter.of(Request(**{parameter.name: text})) == value
+    assert parameter.of(QueryRequest(**{parameter.name: text})) == value
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_reads_text(parameter: Parameter[Any, Any], text: str, value: object) ->
 )
 def test_refuses_text_and_names_the_parameter(parameter: Parameter[Any, Any], text: str) -> None:
     with pytest.raises(Invalid) as caught:
-        parameter.of(Request(**{parameter.name: text}))
+        parameter.of(QueryRequest(**{parameter.name: text}))
     assert caught.value.field == parameter.name
     assert len(str(caught.value)) < 1000
     if parameter.schema["type"] == "string":
@@ -85,10 +85,10 @@ def test_refuses_text_and_names_the_parameter(parameter: Parameter[Any, Any], te
 
 
 def test_absent_parameters_have_their_default() -> None:
-    defaults = [each.of(Request()) for each in (FRAME, WIDTH, FLAG, STATE, ORDER, SORT, TEXT)]
+    defaults = [each.of(QueryRequest()) for each in (FRAME, WIDTH, FLAG, STATE, ORDER, SORT, TEXT)]
     assert defaults == [1, None, False, None, "-created", (), None]
-    assert Paging("studies").of(Request()) == (100, 0)
-    assert Paging("studies").of(Request(limit="3", offset="4")) == (3, 4)
+    assert Paging("studies").of(QueryRequest()) == (100, 0)
+    assert Paging("studies").of(QueryRequest(limit="3", offset="4")) == (3, 4)
 
 
 @pytest.mark.parametrize(("text", "possible"), [("study_date", True), ("-study_date,patient_name", True), ("", False)])

@@ -7,12 +7,12 @@ from neurdicom.http.base import ApiHandler
 from neurdicom.http.routing import RouteTable, declared_services, supply
 
 
-class Clock:
+class ClockService:
     """A service."""
 
 
 class TimeHandler(ApiHandler):
-    clock: Clock
+    clock: ClockService
     zone: str = "UTC"
 
 
@@ -21,15 +21,15 @@ class DateHandler(TimeHandler):
 
 
 def test_services_are_the_annotations_without_a_value() -> None:
-    assert declared_services(DateHandler) == {"clock": Clock, "table": RouteTable}
+    assert declared_services(DateHandler) == {"clock": ClockService, "table": RouteTable}
 
 
 def test_each_service_is_found_by_its_type() -> None:
-    clock = Clock()
+    clock = ClockService()
     assert supply(DateHandler, [ROUTES, clock]) == {"clock": clock, "table": ROUTES}
 
 
-@pytest.mark.parametrize("services", [[], [Clock(), Clock()]])
+@pytest.mark.parametrize("services", [[], [ClockService(), ClockService()]])
 def test_a_service_that_is_missing_or_ambiguous_stops_the_start(services: list[object]) -> None:
     with pytest.raises(TypeError, match=r"TimeHandler\.clock is a Clock"):
         supply(TimeHandler, services)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from neurdicom.security.bootstrap import read_first_sign_in
-from tests.support.processing_jobs import Client, series_files, tally
+from tests.support.processing_jobs import JobsClient, series_files, tally
 from tests.support.server import Server
 from tests.support.server_sent_events import Event, all_events, followed
 
@@ -19,13 +19,13 @@ from tests.support.server_sent_events import Event, all_events, followed
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the plugin."""
     with Server(tmp_path_factory.mktemp("events"), "--plugin-workers", "2") as running:
-        Client(running.client).install(tally())
+        JobsClient(running.client).install(tally())
         yield running
 
 
 @pytest.fixture
-def site(server: Server) -> Client:
-    return Client(server.client)
+def site(server: Server) -> JobsClient:
+    return JobsClient(server.client)
 
 
 def item_events(events: list[Event]) -> list[tuple[str, str]]:
@@ -33,7 +33,7 @@ def item_events(events: list[Event]) -> list[tuple[str, str]]:
     return [(each.type, each.data["instance"]) for each in events if each.type in ("result", "failure")]
 
 
-def test_from_the_beginning_to_the_end(site: Client, tmp_path: Path) -> None:
+def test_from_the_beginning_to_the_end(site: JobsClient, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     uid, files = series_files(7)
     ids = site.store(*files)
@@ -56,7 +56,7 @@ def test_from_the_beginning_to_the_end(site: Client, tmp_path: Path) -> None:
     assert all(each.data == described[each.data["number"]] for each in rest if each.id and each.type != "end")
 
 
-def test_a_reconnect_misses_nothing(site: Client, tmp_path: Path) -> None:
+def test_a_reconnect_misses_nothing(site: JobsClient, tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     uid, files = series_files(250, Rows=1, Columns=1, PixelData=b"\0\0")
     site.store(*files)
@@ -79,7 +79,7 @@ def test_a_reconnect_misses_nothing(site: Client, tmp_path: Path) -> None:
     assert (after[-1].type, after[-1].id) == ("end", "251-end")
 
 
-def test_jobs_that_keep_no_items(site: Client) -> None:
+def test_jobs_that_keep_no_items(site: JobsClient) -> None:
     ids = site.store(*series_files(1)[1])
     site.add_node("nowhere", "http://127.0.0.1:9")
     job = site.submit("nowhere", "send", instances=ids)
@@ -91,7 +91,7 @@ def test_jobs_that_keep_no_items(site: Client) -> None:
     assert site.http.delete("/api/dicom_nodes/nowhere").status_code == 204
 
 
-def test_a_job_that_is_forgotten_while_it_is_followed(site: Client) -> None:
+def test_a_job_that_is_forgotten_while_it_is_followed(site: JobsClient) -> None:
     job = site.process("series", series_with(site, 1))
     site.ended(job)
     assert all_events(site.http, job)[-1].type == "end"
@@ -99,13 +99,13 @@ def test_a_job_that_is_forgotten_while_it_is_followed(site: Client) -> None:
     assert site.http.get(f"/api/jobs/{job}/events").status_code == 404
 
 
-def series_with(site: Client, count: int) -> str:
+def series_with(site: JobsClient, count: int) -> str:
     uid, files = series_files(count)
     site.store(*files)
     return uid
 
 
-def test_what_is_refused(site: Client) -> None:
+def test_what_is_refused(site: JobsClient) -> None:
     job = site.process("series", series_with(site, 1))
     for headers, params, status in (
         ({"Last-Event-ID": "x"}, {}, 422),
@@ -119,7 +119,7 @@ def test_what_is_refused(site: Client) -> None:
     assert (head.status_code, head.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
 
 
-def test_clients_that_do_not_read_stop_nobody(server: Server, site: Client, tmp_path: Path) -> None:
+def test_clients_that_do_not_read_stop_nobody(server: Server, site: JobsClient, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job = site.process("series", series_with(site, 20), gate=str(gate))
     where = urlsplit(server.url)
@@ -153,7 +153,7 @@ def test_credentials(tmp_path: Path) -> None:
         signed = httpx.post(f"{server.url}/api/users/auth", json=sign_in)
         bearer = {"Authorization": f"Bearer {signed.json()['token']}"}
         with httpx.Client(base_url=server.url, headers=bearer, timeout=60) as http:
-            site = Client(http)
+            site = JobsClient(http)
             site.install(tally())
             job = site.process("series", series_with(site, 2))
         assert server.client.get(f"/api/jobs/{job}/events").status_code == 401

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from neurdicom.dicomweb.client.send import _INSTANCES as PER_REQUEST
-from tests.support.faulty import FaultyServer, Request, multipart, store_answer
-from tests.support.nodes import RELATED, Client, series_of, study, uids_of
+from tests.support.faulty import FaultyRequest, FaultyServer, multipart, store_answer
+from tests.support.nodes import RELATED, NodesClient, series_of, study, uids_of
 from tests.support.server import Server
 
 
@@ -34,7 +34,7 @@ def test_killed_while_sending(options: list[str], faulty: FaultyServer, tmp_path
     received: Counter[str] = Counter()
     stuck, free = threading.Event(), threading.Event()
 
-    def node(request: Request) -> None:
+    def node(request: FaultyRequest) -> None:
         uids = uids_of(request.read())
         if received and not free.is_set():
             stuck.set()
@@ -46,7 +46,7 @@ def test_killed_while_sending(options: list[str], faulty: FaultyServer, tmp_path
     uid, files = study(2 * PER_REQUEST + 20, 1)
     server = Server(tmp_path / "data", *options).start()
     try:
-        here = Client(server.client)
+        here = NodesClient(server.client)
         ids = here.store(*files)
         here.add_node("faulty", faulty.url)
         job = here.submit("faulty", "send", studies=[uid])
@@ -60,7 +60,7 @@ def test_killed_while_sending(options: list[str], faulty: FaultyServer, tmp_path
     received.clear()
     free.set()
     with Server(tmp_path / "data", *options) as server:
-        here = Client(server.client)
+        here = NodesClient(server.client)
         done = here.ended(job)
         assert (done["state"], done["done"], done["failed"], done["total"]) == ("done", len(files), 0, len(files))
         for each in waiting:
@@ -76,7 +76,7 @@ def test_killed_while_retrieving(faulty: FaultyServer, tmp_path: Path) -> None:
     stuck, free = threading.Event(), threading.Event()
     first: list[str] = []
 
-    def node(request: Request) -> None:
+    def node(request: FaultyRequest) -> None:
         if "/series?" in request.path:
             request.answer_json(series_of(uid, files))
             return
@@ -90,7 +90,7 @@ def test_killed_while_retrieving(faulty: FaultyServer, tmp_path: Path) -> None:
     faulty.behaviour = node
     server = Server(tmp_path / "data").start()
     try:
-        here = Client(server.client)
+        here = NodesClient(server.client)
         here.add_node("faulty", faulty.url)
         job = here.submit("faulty", "retrieve", level="STUDY", ids=[uid])
         assert stuck.wait(30)
@@ -99,7 +99,7 @@ def test_killed_while_retrieving(faulty: FaultyServer, tmp_path: Path) -> None:
         server.kill()
     free.set()
     with Server(tmp_path / "data") as server:
-        here = Client(server.client)
+        here = NodesClient(server.client)
         done = here.ended(job)
         assert (done["state"], done["done"], done["failed"], done["total"]) == ("done", 12, 0, 12)
         assert here.count(uid) == 12
@@ -110,7 +110,7 @@ def test_killed_while_retrieving(faulty: FaultyServer, tmp_path: Path) -> None:
 def test_stopped_in_the_middle(faulty: FaultyServer, tmp_path: Path) -> None:
     began, free = threading.Event(), threading.Event()
 
-    def node(request: Request) -> None:
+    def node(request: FaultyRequest) -> None:
         uids = uids_of(request.read())
         began.set()
         free.wait(1.0)
@@ -120,7 +120,7 @@ def test_stopped_in_the_middle(faulty: FaultyServer, tmp_path: Path) -> None:
     uid, files = study(PER_REQUEST + 1, 1)
     server = Server(tmp_path / "data").start()
     try:
-        here = Client(server.client)
+        here = NodesClient(server.client)
         here.store(*files)
         here.add_node("faulty", faulty.url)
         job = here.submit("faulty", "send", studies=[uid])
@@ -129,6 +129,6 @@ def test_stopped_in_the_middle(faulty: FaultyServer, tmp_path: Path) -> None:
         assert server.stop() == 0
     free.set()
     with Server(tmp_path / "data") as server:
-        here = Client(server.client)
+        here = NodesClient(server.client)
         assert here.ended(job)["done"] == len(files)
         assert len(faulty.requests) == 2, "the request under way was heard to its end"

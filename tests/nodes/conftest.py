@@ -8,16 +8,16 @@ import pytest
 
 from benchmarks.servers import orthanc as run_orthanc
 from tests.support.faulty import FaultyServer
-from tests.support.nodes import Client
+from tests.support.nodes import NodesClient
 from tests.support.server import Server
 
 ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @pytest.fixture(scope="module")
-def here(server: Server) -> Client:
+def here(server: Server) -> NodesClient:
     """The server that the tests ask; what jobs do on each catalog, `tests/jobs` looks at."""
-    return Client(server.client)
+    return NodesClient(server.client)
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +28,10 @@ def there_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def there(there_server: Server, here: Client) -> Client:
+def there(there_server: Server, here: NodesClient) -> NodesClient:
     """A client of the node, which is known as `there`."""
     here.add_node("there", f"{there_server.url}/dicom-web/")
-    return Client(there_server.client)
+    return NodesClient(there_server.client)
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def orthanc_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def faulty(here: Client) -> Iterator[FaultyServer]:
+def faulty(here: NodesClient) -> Iterator[FaultyServer]:
     """A node known as `faulty`."""
     with FaultyServer() as running:
         here.add_node("faulty", running.url, username="ann", password="correct-horse")

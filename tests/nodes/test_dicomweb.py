@@ -11,12 +11,12 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
-from tests.support.nodes import Client, study
+from tests.support.nodes import NodesClient, study
 from tests.support.resource_files import to_bytes
 from tests.support.server import Server
 
 
-class Peer:
+class StoringPeer:
     """What the tests need of a node: to store in it, and to count what is there."""
 
     def __init__(self, url: str) -> None:
@@ -36,26 +36,26 @@ class Peer:
 
 
 @pytest.fixture(params=["neurdicom", "orthanc"])
-def peer(request: pytest.FixtureRequest, here: Client) -> Peer:
+def peer(request: pytest.FixtureRequest, here: NodesClient) -> StoringPeer:
     """A node known as `peer`."""
     if request.param == "orthanc":
         url = request.getfixturevalue("orthanc_url")
     else:
         url = f"{request.getfixturevalue('there_server').url}/dicom-web"
     here.add_node("peer", url)
-    peer = Peer(url)
+    peer = StoringPeer(url)
     request.addfinalizer(peer.http.close)
     return peer
 
 
-def test_echo(here: Client, peer: Peer) -> None:
+def test_echo(here: NodesClient, peer: StoringPeer) -> None:
     answer = here.echo("peer")
     assert answer.status_code == 200, answer.text
     assert answer.json()["ok"] is True
     assert 0 < answer.json()["seconds"] < 30
 
 
-def test_finding_at_every_level(here: Client, peer: Peer) -> None:
+def test_finding_at_every_level(here: NodesClient, peer: StoringPeer) -> None:
     uid, files = study(StudyDescription="Kopf")
     peer.store(files)
     patient = uid[-12:]
@@ -78,7 +78,7 @@ def test_finding_at_every_level(here: Client, peer: Peer) -> None:
     assert here.find("peer", "STUDY", {"StudyInstanceUID": generate_uid()}) == []
 
 
-def test_retrieving(here: Client, peer: Peer) -> None:
+def test_retrieving(here: NodesClient, peer: StoringPeer) -> None:
     uid, files = study()
     peer.store(files)
     job = here.run("peer", "retrieve", level="STUDY", ids=[uid])
@@ -102,7 +102,7 @@ def test_retrieving(here: Client, peer: Peer) -> None:
     assert here.count(uid) == 6
 
 
-def test_sending(here: Client, peer: Peer) -> None:
+def test_sending(here: NodesClient, peer: StoringPeer) -> None:
     uid, files = study()
     ids = here.store(*files)
     changed = here.http.put(f"/api/studies/{uid}", json={"study_description": "geändert"})
@@ -119,7 +119,7 @@ def test_sending(here: Client, peer: Peer) -> None:
     "name",
     ["JPEG2000.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm", "CT_small.dcm", "SC_rgb_jpeg_dcmtk.dcm"],
 )
-def test_transfer_syntaxes_there_and_back(here: Client, peer: Peer, name: str) -> None:
+def test_transfer_syntaxes_there_and_back(here: NodesClient, peer: StoringPeer, name: str) -> None:
     ds = pydicom.dcmread(get_testdata_file(name))
     uid = ds.StudyInstanceUID = generate_uid()  # some of the files share theirs
     ds.SeriesInstanceUID = generate_uid()
@@ -140,7 +140,7 @@ def most_memory(server: Server) -> int:
 
 
 def test_a_large_file_passes_in_constant_memory(
-    here: Client, there: Client, server: Server, there_server: Server
+    here: NodesClient, there: NodesClient, server: Server, there_server: Server
 ) -> None:
     size = 2048 * 2048 * 2 * 12
     uid, files = study(1, 1, Rows=2048, Columns=2048, NumberOfFrames=12, PixelData=bytes(size))
@@ -155,7 +155,7 @@ def test_a_large_file_passes_in_constant_memory(
     here.http.delete(f"/api/studies/{uid}")
 
 
-def test_many_instances_in_several_requests(here: Client, there: Client) -> None:
+def test_many_instances_in_several_requests(here: NodesClient, there: NodesClient) -> None:
     uid, files = study(60, 2)
     here.store(*files)
     job = here.run("there", "send", studies=[uid])
@@ -167,7 +167,7 @@ def test_many_instances_in_several_requests(here: Client, there: Client) -> None
     assert here.count(uid) == 120
 
 
-def test_what_is_there_in_pages(here: Client, there: Client) -> None:
+def test_what_is_there_in_pages(here: NodesClient, there: NodesClient) -> None:
     uid, files = study(205, 1)
     there.store(*files)
     assert len(here.find("there", "INSTANCE", {"StudyInstanceUID": uid})) == 205
@@ -175,7 +175,7 @@ def test_what_is_there_in_pages(here: Client, there: Client) -> None:
     there.http.delete(f"/api/studies/{uid}")
 
 
-def test_fuzzy_names(here: Client, there: Client) -> None:
+def test_fuzzy_names(here: NodesClient, there: NodesClient) -> None:
     uid, files = study(1, 1)
     there.store(*files)
     query = {"StudyInstanceUID": uid, "PatientName": "Jürg"}
@@ -183,7 +183,7 @@ def test_fuzzy_names(here: Client, there: Client) -> None:
     assert len(here.find("there", "STUDY", query, fuzzy=True)) == 1
 
 
-def test_nested_keys_are_matched(here: Client, there: Client) -> None:
+def test_nested_keys_are_matched(here: NodesClient, there: NodesClient) -> None:
     request = pydicom.Dataset()
     request.ScheduledProcedureStepID = "STEP7"
     uid, files = study(1, 1, RequestAttributesSequence=[request])
@@ -193,7 +193,7 @@ def test_nested_keys_are_matched(here: Client, there: Client) -> None:
         assert len(here.find("there", "SERIES", query)) == count, step
 
 
-def test_what_is_unknown_or_wrong_makes_no_job(here: Client, there: Client) -> None:
+def test_what_is_unknown_or_wrong_makes_no_job(here: NodesClient, there: NodesClient) -> None:
     uid = generate_uid()
     before = here.http.get("/api/jobs").headers["X-Total-Count"]
     for verb, request, status, field in (
@@ -226,7 +226,7 @@ def test_what_is_unknown_or_wrong_makes_no_job(here: Client, there: Client) -> N
     assert here.http.get("/api/jobs").headers["X-Total-Count"] == before
 
 
-def test_jobs_as_a_resource(here: Client, there: Client) -> None:
+def test_jobs_as_a_resource(here: NodesClient, there: NodesClient) -> None:
     uid, files = study(1, 1)
     here.store(*files)
     made = [here.run("there", "send", studies=[uid])["id"] for _ in range(3)]
@@ -247,7 +247,7 @@ def test_jobs_as_a_resource(here: Client, there: Client) -> None:
         assert here.http.request(method, f"/api/jobs/{made[0]}").status_code == 404
 
 
-def test_wrong_and_right_credentials(here: Client, there_server: Server, tmp_path: Path) -> None:
+def test_wrong_and_right_credentials(here: NodesClient, there_server: Server, tmp_path: Path) -> None:
     with Server(tmp_path / "secured", auth=True) as secured:
         first = next(line for line in secured.log.splitlines() if "one-time password" in line).split()
         email, password = first[first.index("as") + 1], first[-1]
@@ -265,7 +265,7 @@ def test_wrong_and_right_credentials(here: Client, there_server: Server, tmp_pat
         here.http.delete("/api/dicom_nodes/secured")
 
 
-def test_a_node_that_is_not_there(here: Client) -> None:
+def test_a_node_that_is_not_there(here: NodesClient) -> None:
     here.add_node("nobody", "http://127.0.0.1:9/dicom-web")
     begin = time.monotonic()
     for verb, request in (("echo", None), ("find", {"level": "STUDY"})):

@@ -14,8 +14,8 @@ import trustme
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from tests.support.faulty import FaultyServer, Request, store_answer
-from tests.support.nodes import Client, study, takes_all, uids_of
+from tests.support.faulty import FaultyRequest, FaultyServer, store_answer
+from tests.support.nodes import NodesClient, study, takes_all, uids_of
 from tests.support.resource_files import to_bytes
 from tests.support.server import Server
 
@@ -40,7 +40,9 @@ from tests.support.server import Server
     ],
     ids=range(12),
 )
-def test_garbage_is_a_502(here: Client, faulty: FaultyServer, behaviour: Callable[[Request], None], words: str) -> None:
+def test_garbage_is_a_502(
+    here: NodesClient, faulty: FaultyServer, behaviour: Callable[[FaultyRequest], None], words: str
+) -> None:
     faulty.behaviour = behaviour
     answer = here.echo("faulty")
     assert answer.status_code == 502, answer.text
@@ -52,8 +54,8 @@ def test_garbage_is_a_502(here: Client, faulty: FaultyServer, behaviour: Callabl
     assert listed.status_code == 502
 
 
-def test_an_endless_answer_is_not_read(here: Client, faulty: FaultyServer) -> None:
-    def endless(request: Request) -> None:
+def test_an_endless_answer_is_not_read(here: NodesClient, faulty: FaultyServer) -> None:
+    def endless(request: FaultyRequest) -> None:
         request.send_response(200)
         request.end_headers()
         while True:
@@ -63,7 +65,7 @@ def test_an_endless_answer_is_not_read(here: Client, faulty: FaultyServer) -> No
     assert "more than" in here.echo("faulty").json()["detail"]
 
 
-def test_odd_but_valid_answers(here: Client, faulty: FaultyServer) -> None:
+def test_odd_but_valid_answers(here: NodesClient, faulty: FaultyServer) -> None:
     match = {"00100020": {"vr": "LO", "Value": ["1"]}, "0040A730": {"vr": "SQ", "Value": [{}, None]}, "x": 1}
     match |= {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A^B"}]}, "00080060": "CT", "00080061": {"vr": "CS"}}
     packed = gzip.compress(f"[{__import__('json').dumps(match)}]".encode())
@@ -75,7 +77,7 @@ def test_odd_but_valid_answers(here: Client, faulty: FaultyServer) -> None:
     assert here.find("faulty", "STUDY") == []
 
 
-def test_a_node_that_knows_no_pages(here: Client, faulty: FaultyServer) -> None:
+def test_a_node_that_knows_no_pages(here: NodesClient, faulty: FaultyServer) -> None:
     matches = [{"0020000D": {"vr": "UI", "Value": [f"1.{n}"]}} for n in range(200)]
     faulty.behaviour = lambda request: request.answer_json(matches)
     assert len(here.find("faulty", "STUDY")) == 200
@@ -87,11 +89,11 @@ def test_a_node_that_knows_no_pages(here: Client, faulty: FaultyServer) -> None:
 # -- sending --------------------------------------------------------------------------------------------------
 
 
-def test_busy_then_well_again(here: Client, faulty: FaultyServer) -> None:
+def test_busy_then_well_again(here: NodesClient, faulty: FaultyServer) -> None:
     uid, files = study(2, 1)
     here.store(*files)
     busy = lambda request: (request.read(), request.answer(503, Retry_After="1"))  # noqa: E731
-    answers = iter([busy, Request.cut, takes_all])
+    answers = iter([busy, FaultyRequest.cut, takes_all])
     faulty.behaviour = lambda request: next(answers)(request)
     job = here.submit("faulty", "send", studies=[uid])
     waiting = here.when(job, lambda now: now["retry_at"] is not None)
@@ -103,7 +105,7 @@ def test_busy_then_well_again(here: Client, faulty: FaultyServer) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_what_will_not_pass_is_not_tried_again(here: Client, faulty: FaultyServer, status: int) -> None:
+def test_what_will_not_pass_is_not_tried_again(here: NodesClient, faulty: FaultyServer, status: int) -> None:
     uid, files = study(2, 1)
     here.store(*files)
     faulty.behaviour = lambda request: (request.read(), request.answer(status, b"go away", "text/plain"))
@@ -115,11 +117,11 @@ def test_what_will_not_pass_is_not_tried_again(here: Client, faulty: FaultyServe
     assert len(faulty.requests) == 1
 
 
-def test_each_instance_has_its_reason(here: Client, faulty: FaultyServer) -> None:
+def test_each_instance_has_its_reason(here: NodesClient, faulty: FaultyServer) -> None:
     uid, files = study(4, 1)
     ids = here.store(*files)
 
-    def picky(request: Request) -> None:
+    def picky(request: FaultyRequest) -> None:
         request.read()
         request.answer_json(store_answer(ids[:1], [(ids[1], 0xA901), (ids[2], 0x0122), (ids[3], 0x0111)]), 202)
 
@@ -136,11 +138,11 @@ def test_each_instance_has_its_reason(here: Client, faulty: FaultyServer) -> Non
     }
 
 
-def test_one_bad_instance_does_not_take_the_others_along(here: Client, faulty: FaultyServer) -> None:
+def test_one_bad_instance_does_not_take_the_others_along(here: NodesClient, faulty: FaultyServer) -> None:
     uid, files = study(5, 1)
     ids = here.store(*files)
 
-    def picky(request: Request) -> None:
+    def picky(request: FaultyRequest) -> None:
         got = uids_of(request.read())
         if ids[2] in got:
             request.answer(400, b"what is this?", "text/plain")
@@ -155,7 +157,7 @@ def test_one_bad_instance_does_not_take_the_others_along(here: Client, faulty: F
 
 
 @pytest.mark.parametrize("refusal", ["C122", "415"])
-def test_a_refused_transfer_syntax_is_converted_once(here: Client, faulty: FaultyServer, refusal: str) -> None:
+def test_a_refused_transfer_syntax_is_converted_once(here: NodesClient, faulty: FaultyServer, refusal: str) -> None:
     ds = pydicom.dcmread(get_testdata_file("JPEG2000.dcm"))
     uid = ds.StudyInstanceUID = generate_uid()
     ds.SeriesInstanceUID = generate_uid()
@@ -163,7 +165,7 @@ def test_a_refused_transfer_syntax_is_converted_once(here: Client, faulty: Fault
     here.store(to_bytes(ds))
     syntaxes: list[str] = []
 
-    def plain_only(request: Request) -> None:
+    def plain_only(request: FaultyRequest) -> None:
         file = request.read().partition(b"\r\n\r\n")[2]
         syntaxes.append(pydicom.dcmread(io.BytesIO(file), force=True).file_meta.TransferSyntaxUID)
         if syntaxes[-1] == ExplicitVRLittleEndian:
@@ -180,7 +182,7 @@ def test_a_refused_transfer_syntax_is_converted_once(here: Client, faulty: Fault
 
 
 @pytest.mark.parametrize("body", [b"", b"OK", b"[]", b"{}", b'{"00081199": 7}', b"<NativeDicomModel/>"])
-def test_success_that_nothing_tells_of_is_none(here: Client, faulty: FaultyServer, body: bytes) -> None:
+def test_success_that_nothing_tells_of_is_none(here: NodesClient, faulty: FaultyServer, body: bytes) -> None:
     uid, files = study(1, 1)
     here.store(*files)
     faulty.behaviour = lambda request: (request.read(), request.answer(200, body))
@@ -193,12 +195,12 @@ def test_success_that_nothing_tells_of_is_none(here: Client, faulty: FaultyServe
 # -- slow -----------------------------------------------------------------------------------------------------
 
 
-def test_a_slow_node_holds_nobody_up_and_can_be_cancelled(here: Client, faulty: FaultyServer) -> None:
+def test_a_slow_node_holds_nobody_up_and_can_be_cancelled(here: NodesClient, faulty: FaultyServer) -> None:
     uid, files = study(2, 1)
     here.store(*files)
     began, go_on = threading.Event(), threading.Event()
 
-    def slow(request: Request) -> None:
+    def slow(request: FaultyRequest) -> None:
         began.set()
         go_on.wait(30)
         takes_all(request)
@@ -218,7 +220,7 @@ def test_a_slow_node_holds_nobody_up_and_can_be_cancelled(here: Client, faulty: 
 
 
 def test_certificates_are_verified(
-    here: Client, faulty: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: NodesClient, faulty: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -233,7 +235,7 @@ def test_certificates_are_verified(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with Server(tmp_path / "data") as trusting:
-        other = Client(trusting.client)
+        other = NodesClient(trusting.client)
         other.add_node("faulty", url)
         assert other.echo("faulty").status_code == 200
         other.add_node("faulty", url.replace("localhost", "127.0.0.1"))

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pydicom
 import pytest
 
-from tests.support.faulty import FaultyServer, Request, multipart
-from tests.support.nodes import RELATED, Client, series_of, study
+from tests.support.faulty import FaultyRequest, FaultyServer, multipart
+from tests.support.nodes import RELATED, NodesClient, series_of, study
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ from tests.support.nodes import RELATED, Client, series_of, study
     ids=range(6),
 )
 def test_forms_of_answers(
-    here: Client, faulty: FaultyServer, content_type: str, body: Callable[[list[bytes]], bytes]
+    here: NodesClient, faulty: FaultyServer, content_type: str, body: Callable[[list[bytes]], bytes]
 ) -> None:
     single = content_type == "application/dicom"
     uid, files = study(1 if single else 3, 1)
 
-    def node(request: Request) -> None:
+    def node(request: FaultyRequest) -> None:
         if "/series?" in request.path:
             request.answer_json(series_of(uid, files))
         else:
@@ -43,11 +43,11 @@ def test_forms_of_answers(
     assert here.count(uid) == len(files)
 
 
-def test_a_stream_that_breaks_is_gone_on_with(here: Client, faulty: FaultyServer) -> None:
+def test_a_stream_that_breaks_is_gone_on_with(here: NodesClient, faulty: FaultyServer) -> None:
     uid, files = study(6, 1)
     ids = [str(pydicom.dcmread(io.BytesIO(file)).SOPInstanceUID) for file in files]
 
-    def node(request: Request) -> None:
+    def node(request: FaultyRequest) -> None:
         if "/series?" in request.path:
             request.answer_json(series_of(uid, files))
         elif "/instances?" in request.path:
@@ -71,10 +71,10 @@ def test_a_stream_that_breaks_is_gone_on_with(here: Client, faulty: FaultyServer
     assert 2 <= len(again) <= 4, "only what was missing came again"
 
 
-def test_what_is_no_dicom_is_told_of(here: Client, faulty: FaultyServer) -> None:
+def test_what_is_no_dicom_is_told_of(here: NodesClient, faulty: FaultyServer) -> None:
     uid, files = study(2, 1)
 
-    def node(request: Request) -> None:
+    def node(request: FaultyRequest) -> None:
         if "/series?" in request.path:
             request.answer_json(series_of(uid, files))
         else:
@@ -98,10 +98,10 @@ def test_what_is_no_dicom_is_told_of(here: Client, faulty: FaultyServer) -> None
     ],
     ids=range(6),
 )
-def test_answers_that_are_none(here: Client, faulty: FaultyServer, content_type: str, body: bytes) -> None:
+def test_answers_that_are_none(here: NodesClient, faulty: FaultyServer, content_type: str, body: bytes) -> None:
     uid, files = study(1, 1)
 
-    def node(request: Request) -> None:
+    def node(request: FaultyRequest) -> None:
         if "/series?" in request.path:
             request.answer_json(series_of(uid, files))
         else:
@@ -115,11 +115,11 @@ def test_answers_that_are_none(here: Client, faulty: FaultyServer, content_type:
     here.ended(job) if not now["ended"] else None
 
 
-def test_cancelling_in_the_middle_of_a_series(here: Client, faulty: FaultyServer) -> None:
+def test_cancelling_in_the_middle_of_a_series(here: NodesClient, faulty: FaultyServer) -> None:
     uid, files = study(20, 1)
     go_on = threading.Event()
 
-    def slow(request: Request) -> None:
+    def slow(request: FaultyRequest) -> None:
         if "/series?" in request.path:
             request.answer_json(series_of(uid, files))
             return

@@ -18,7 +18,7 @@ from tests.support.server import Server
 ARRAY = np.arange(-300, 300, 2).astype("i2").reshape(15, 20)
 
 
-class Pixels:
+class PixelRoutes:
     """Files stored for these tests, and a way to ask for them."""
 
     def __init__(self, server: Server, folder: Path) -> None:
@@ -62,8 +62,8 @@ class Pixels:
 
 
 @pytest.fixture(scope="module")
-def pixels(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixels]:
-    stored = Pixels(server, tmp_path_factory.mktemp("pixels"))
+def pixels(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PixelRoutes]:
+    stored = PixelRoutes(server, tmp_path_factory.mktemp("pixels"))
     yield stored
     for instance in (stored.grey, stored.colour, stored.report, stored.cut):
         server.client.delete(f"/api/instances/{instance}")
@@ -73,12 +73,12 @@ def windowed(center: float, width: float) -> np.ndarray:
     return np.clip(((ARRAY - (center - 0.5)) / (width - 1) + 0.5) * 255 + 0.5, 0, 255.5).astype("u1")
 
 
-def test_the_window_of_the_file_and_of_the_request(pixels: Pixels) -> None:
+def test_the_window_of_the_file_and_of_the_request(pixels: PixelRoutes) -> None:
     assert np.array_equal(pixels.picture(pixels.grey), windowed(0, 100))
     assert np.array_equal(pixels.picture(pixels.grey, window_center="-20.5", window_width="300"), windowed(-20.5, 300))
 
 
-def test_frames_and_sizes(pixels: Pixels) -> None:
+def test_frames_and_sizes(pixels: PixelRoutes) -> None:
     for number, frame in enumerate(pixels.frames, 1):
         assert np.array_equal(pixels.picture(pixels.colour, frame=number), frame)
     assert pixels.picture(pixels.grey, width=40).shape == (30, 40)
@@ -100,19 +100,19 @@ def test_frames_and_sizes(pixels: Pixels) -> None:
         ("image/*", "png"),
     ],
 )
-def test_the_accept_header_chooses(pixels: Pixels, accept: str, wanted: str) -> None:
+def test_the_accept_header_chooses(pixels: PixelRoutes, accept: str, wanted: str) -> None:
     answer = pixels.get(pixels.grey, "image", accept=accept)
     assert answer.headers["Content-Type"] == f"image/{wanted}"
     assert answer.headers["Vary"] == "Accept"
     assert Image.open(BytesIO(answer.content)).format == wanted.upper()
 
 
-def test_no_acceptable_format(pixels: Pixels) -> None:
+def test_no_acceptable_format(pixels: PixelRoutes) -> None:
     pixels.get(pixels.grey, "image", 406, accept="text/html")
     pixels.get(pixels.grey, "image", 200, accept="text/html", format="jpeg")
 
 
-def test_raw_samples_and_their_description(pixels: Pixels) -> None:
+def test_raw_samples_and_their_description(pixels: PixelRoutes) -> None:
     answer = pixels.get(pixels.grey, "raw")
     assert (answer.headers["X-Shape"], answer.headers["X-Dtype"]) == ("15,20", "<i2")
     assert answer.headers["X-Photometric-Interpretation"] == "MONOCHROME2"
@@ -123,7 +123,7 @@ def test_raw_samples_and_their_description(pixels: Pixels) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "dtype"), [("f32", "<f4"), ("f64", "<f8"), ("lum8", "|u1")])
-def test_raw_formats(pixels: Pixels, wanted: str, dtype: str) -> None:
+def test_raw_formats(pixels: PixelRoutes, wanted: str, dtype: str) -> None:
     answer = pixels.get(pixels.grey, "raw", format=wanted)
     assert answer.headers["X-Dtype"] == dtype
     values = np.frombuffer(answer.content, dtype).reshape(15, 20)
@@ -133,12 +133,12 @@ def test_raw_formats(pixels: Pixels, wanted: str, dtype: str) -> None:
         assert np.array_equal(values, ARRAY)
 
 
-def test_raw_as_npy(pixels: Pixels) -> None:
+def test_raw_as_npy(pixels: PixelRoutes) -> None:
     assert np.array_equal(np.load(BytesIO(pixels.get(pixels.colour, "raw", format="npy").content)), pixels.frames[0])
 
 
 @pytest.mark.parametrize("target", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"])
-def test_the_file_in_another_transfer_syntax(pixels: Pixels, target: str) -> None:
+def test_the_file_in_another_transfer_syntax(pixels: PixelRoutes, target: str) -> None:
     answer = pixels.get(pixels.grey, "file", transfer_syntax=target)
     ds = dcmread(BytesIO(answer.content))
     assert ds.file_meta.TransferSyntaxUID == target
@@ -149,7 +149,7 @@ def test_the_file_in_another_transfer_syntax(pixels: Pixels, target: str) -> Non
     assert (part.status_code, part.content) == (206, b"DICM")
 
 
-def test_edited_windows_are_shown(pixels: Pixels) -> None:
+def test_edited_windows_are_shown(pixels: PixelRoutes) -> None:
     path = f"/api/instances/{pixels.grey}"
     assert pixels.client.put(path, json={"window_center": [50], "window_width": [200]}).status_code == 200
     try:
@@ -182,15 +182,15 @@ def test_edited_windows_are_shown(pixels: Pixels) -> None:
         ("file", {"transfer_syntax": "JPEG"}, "transfer_syntax"),
     ],
 )
-def test_what_is_wrong_is_named(pixels: Pixels, what: str, query: dict[str, Any], field: str) -> None:
+def test_what_is_wrong_is_named(pixels: PixelRoutes, what: str, query: dict[str, Any], field: str) -> None:
     assert pixels.get(pixels.grey, what, 422, **query).json()["field"] == field
 
 
-def test_an_unknown_parameter_is_told_the_known(pixels: Pixels) -> None:
+def test_an_unknown_parameter_is_told_the_known(pixels: PixelRoutes) -> None:
     assert "this route takes format, frame" in pixels.get(pixels.grey, "raw", 422, window="1").json()["detail"]
 
 
-def test_what_an_instance_can_not_give(pixels: Pixels) -> None:
+def test_what_an_instance_can_not_give(pixels: PixelRoutes) -> None:
     for what in ("image", "raw"):
         pixels.get(pixels.report, what, 406)
         pixels.get("1.2.3.4", what, 404)
@@ -199,7 +199,7 @@ def test_what_an_instance_can_not_give(pixels: Pixels) -> None:
     pixels.get(pixels.report, "file", transfer_syntax="1.2.840.10008.1.2")
 
 
-def test_many_at_once(pixels: Pixels) -> None:
+def test_many_at_once(pixels: PixelRoutes) -> None:
     async def ask() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=pixels.client.base_url, timeout=60) as client:
             path = f"/api/instances/{pixels.grey}/image"

@@ -17,7 +17,7 @@ from pydicom.uid import SegmentationStorage
 
 from tests.support.native_plugins import IMAGE, VOLUME, native
 from tests.support.packages import package
-from tests.support.processing_jobs import Client
+from tests.support.processing_jobs import JobsClient
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
 from tests.support.server import Server
 
@@ -46,36 +46,36 @@ def series_of(count: int, **elements: Any) -> tuple[str, list[Dataset]]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobsClient]:
     """A server with a native and a Python plugin for series."""
     if shutil.which("cc") is None:
         pytest.skip("a C compiler is needed for a native plugin")
     folder = tmp_path_factory.mktemp("plugins")
     with Server(tmp_path_factory.mktemp("volumes"), "--plugin-workers", "2", "--plugin-memory", "64") as server:
-        client = Client(server.client)
+        client = JobsClient(server.client)
         client.install(package(PYTHON, plugin_guid="python", level="series"))
         client.install(native(folder, "native", VOLUME))
         client.install(native(folder, "slices", IMAGE))
         yield client
 
 
-def store(site: Client, datasets: Sequence[Dataset]) -> list[str]:
+def store(site: JobsClient, datasets: Sequence[Dataset]) -> list[str]:
     return site.store(*(saved(ds) for ds in datasets))
 
 
-def over_series(site: Client, uid: str, plugin: str, **params: Any) -> list[dict[str, Any]]:
+def over_series(site: JobsClient, uid: str, plugin: str, **params: Any) -> list[dict[str, Any]]:
     job = site.ended(site.process("series", uid, plugin, **params))
     assert job["state"] == "done", job
     return site.results(job["id"])
 
 
-def content(site: Client, item: dict[str, Any], **params: Any) -> Any:
+def content(site: JobsClient, item: dict[str, Any], **params: Any) -> Any:
     answer = site.http.get(f"/api/results/{item['result']}/content", params=params)
     assert answer.status_code == 200, answer.text
     return answer
 
 
-def test_a_series_is_one_volume(site: Client) -> None:
+def test_a_series_is_one_volume(site: JobsClient) -> None:
     uid, files = series_of(4)
     store(site, [files[n] for n in (2, 0, 3, 1)])
     (item,) = over_series(site, uid, "native")
@@ -87,7 +87,7 @@ def test_a_series_is_one_volume(site: Client) -> None:
     assert site.http.get(f"/api/results/{item['result']}/content?format=png&frame=5").status_code == 422
 
 
-def test_a_multi_frame_instance_is_one_volume(site: Client) -> None:
+def test_a_multi_frame_instance_is_one_volume(site: JobsClient) -> None:
     (uid,) = store(site, [enhanced_ct([5.0, 0.0, 2.5], uid=new_uid(), series=new_uid(), study=new_uid())])
     for method in (site.http.get, site.http.post):
         answer = method(f"/api/instances/{uid}/process/by_plugin/native", params={"format": "f64"})
@@ -101,7 +101,7 @@ def test_a_multi_frame_instance_is_one_volume(site: Client) -> None:
     assert site.http.get(f"/api/instances/{uid}/process/by_plugin/python").json()["instances"] == [uid]
 
 
-def test_a_single_image_is_a_volume_of_one_slice(site: Client) -> None:
+def test_a_single_image_is_a_volume_of_one_slice(site: JobsClient) -> None:
     _, files = series_of(1)
     (uid,) = store(site, files)
     answer = site.http.get(f"/api/instances/{uid}/process/by_plugin/native", params={"format": "f32"})
@@ -109,7 +109,7 @@ def test_a_single_image_is_a_volume_of_one_slice(site: Client) -> None:
     assert site.http.get("/api/instances/1.2.3.4.5/process/by_plugin/native").status_code == 404
 
 
-def test_without_process_volume_slices_come_one_by_one(site: Client) -> None:
+def test_without_process_volume_slices_come_one_by_one(site: JobsClient) -> None:
     uid, files = series_of(5)
     ids = store(site, files)
     items = over_series(site, uid, "slices")
@@ -121,7 +121,7 @@ def test_without_process_volume_slices_come_one_by_one(site: Client) -> None:
     assert answer.headers["X-Shape"] == f"{ROWS},{COLUMNS}"
 
 
-def test_python_gets_the_images_of_a_series_with_edits(site: Client) -> None:
+def test_python_gets_the_images_of_a_series_with_edits(site: JobsClient) -> None:
     """Reports and label maps that lie in the series are none of its slices."""
     uid, files = series_of(3)
     report = ct_slice(8, series=uid, study=uid + ".1", PixelData=None, Rows=None, Columns=None)
@@ -140,7 +140,7 @@ def test_python_gets_the_images_of_a_series_with_edits(site: Client) -> None:
     assert np.load(io.BytesIO(content(site, item, format="npy").content)).shape == (3, ROWS, COLUMNS)
 
 
-def test_what_is_no_volume_is_told_by_the_job(site: Client) -> None:
+def test_what_is_no_volume_is_told_by_the_job(site: JobsClient) -> None:
     uid, files = series_of(3)
     files.append(ct_slice(4, series=uid, study=uid + ".1", ImageOrientationPatient=[0, 1, 0, 0, 0, -1]))
     store(site, files)
@@ -150,7 +150,7 @@ def test_what_is_no_volume_is_told_by_the_job(site: Client) -> None:
     assert f"instance {uid}.4 has another orientation" in item["error"]["detail"]
 
 
-def test_a_volume_that_does_not_fit_is_refused(site: Client) -> None:
+def test_a_volume_that_does_not_fit_is_refused(site: JobsClient) -> None:
     pixels = np.zeros((160, 256, 256), "i2")
     (uid,) = store(site, [ct_slice(1, series=new_uid(), study=new_uid(), pixels=pixels, NumberOfFrames=160)])
     answer = site.http.get(f"/api/instances/{uid}/process/by_plugin/native", params={"format": "png"})
@@ -159,7 +159,7 @@ def test_a_volume_that_does_not_fit_is_refused(site: Client) -> None:
     assert "64 MiB" in answer.json()["detail"]
 
 
-def test_an_underscore_is_reserved(site: Client, tmp_path: Path) -> None:
+def test_an_underscore_is_reserved(site: JobsClient, tmp_path: Path) -> None:
     archive = native(tmp_path, "reserved", VOLUME, params={"_image": {"type": "text"}})
     answer = site.http.post("/api/plugins", content=archive, headers={"Content-Type": "application/zip"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
@@ -169,7 +169,7 @@ REAL = ["series-ct-philips-tilt", "series-mr-siemens"]
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_series(site: Client, data_set: Path, name: str) -> None:
+def test_real_series(site: JobsClient, data_set: Path, name: str) -> None:
     """Tilted gantries and vendors' own ways, against pydicom."""
     paths = sorted(path for path in (data_set / name).rglob("*") if path.is_file())
     with warnings.catch_warnings(action="ignore"):
@@ -192,7 +192,7 @@ def test_real_series(site: Client, data_set: Path, name: str) -> None:
     np.testing.assert_allclose(volume, expected, rtol=1e-12)
 
 
-def test_several_images_of_each_place_are_for_python(site: Client, data_set: Path) -> None:
+def test_several_images_of_each_place_are_for_python(site: JobsClient, data_set: Path) -> None:
     """An fMRI run: each place was imaged again and again."""
     paths = sorted((data_set / "series-mr-ge-epi").glob("*.dcm"))
     ids = site.store(*(path.read_bytes() for path in paths))
@@ -205,7 +205,7 @@ def test_several_images_of_each_place_are_for_python(site: Client, data_set: Pat
     assert sorted(content(site, item).json()["instances"]) == sorted(ids)
 
 
-def test_derived_objects_follow_the_order_of_the_slices(site: Client) -> None:
+def test_derived_objects_follow_the_order_of_the_slices(site: JobsClient) -> None:
     ds = enhanced_ct([5.0, 0.0, 2.5], uid=new_uid(), series=new_uid(), study=new_uid())
     (uid,) = store(site, [ds])
     answer = site.http.get(f"/api/instances/{uid}/process/by_plugin/native", params={"format": "dicom"})

@@ -60,7 +60,7 @@ class Tools:
         yield Running(TOOL, Program("python", "/p"))
 
 
-class Worker:
+class GatedWorker:
     """Computes until it is let go; one that is `quick` ends in the moment that it is given when it is to stop."""
 
     def __init__(self, *, quick: bool = False) -> None:
@@ -89,7 +89,7 @@ class Worker:
         return Reply({"kind": "bytes"}, b"result")
 
 
-def cache(store: Store, worker: Worker) -> RunCache:
+def cache(store: Store, worker: GatedWorker) -> RunCache:
     return RunCache(cast(ResultStore, store), cast(Resolver, Tools()), cast(Executor, worker))
 
 
@@ -98,7 +98,7 @@ def resolved(**fields: Any) -> ResolvedRun:
     return ResolvedRun(request, TOOL, (Input("1.2", "/file", "a" * 64, {}),))
 
 
-async def begun(worker: Worker, calls: int = 1) -> None:
+async def begun(worker: GatedWorker, calls: int = 1) -> None:
     while worker.calls < calls:
         await asyncio.sleep(0)
 
@@ -112,7 +112,7 @@ async def dropped(*tasks: "asyncio.Task[Any]") -> None:
 
 def test_equal_runs_are_computed_once() -> None:
     async def scenario() -> None:
-        store, worker = Store(), Worker()
+        store, worker = Store(), GatedWorker()
         runs = cache(store, worker)
         waiting = [asyncio.create_task(runs.run(resolved(), "png")) for _ in range(3)]
         other = asyncio.create_task(runs.run(resolved(params={"x": 1}), "png"))
@@ -132,7 +132,7 @@ def test_equal_runs_are_computed_once() -> None:
 )
 def test_what_nobody_waits_for_is_stopped(fields: dict[str, Any]) -> None:
     async def scenario() -> None:
-        store, worker = Store(), Worker()
+        store, worker = Store(), GatedWorker()
         runs, anew = cache(store, worker), not fields.get("cache", True)
         waiting = [asyncio.create_task(runs.run(resolved(**fields), "png", anew=anew)) for _ in range(2)]
         await begun(worker, 2 if anew else 1)
@@ -151,7 +151,7 @@ def test_what_nobody_waits_for_is_stopped(fields: dict[str, Any]) -> None:
 
 def test_what_ends_all_the_same_is_kept() -> None:
     async def scenario() -> None:
-        store, worker = Store(), Worker(quick=True)
+        store, worker = Store(), GatedWorker(quick=True)
         waiting = asyncio.create_task(cache(store, worker).run(resolved(), "png"))
         await begun(worker)
         await dropped(waiting)
@@ -164,7 +164,7 @@ def test_what_ends_all_the_same_is_kept() -> None:
 
 def test_a_failure_is_told_to_all_and_kept_by_nobody() -> None:
     async def scenario() -> None:
-        store, worker = Store(), Worker()
+        store, worker = Store(), GatedWorker()
         worker.error = PluginFailed("no")
         runs = cache(store, worker)
         waiting = [asyncio.create_task(runs.run(resolved(), "png")) for _ in range(2)]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from neurdicom.security.bootstrap import read_first_sign_in
-from tests.support.processing_jobs import GUID, Client, calls, series_files, tally
+from tests.support.processing_jobs import GUID, JobsClient, calls, series_files, tally
 from tests.support.server import Server
 from tests.support.server_sent_events import all_events, followed
 
@@ -19,10 +19,10 @@ UNDER_WAY = 3
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobsClient]:
     """A server with the plugin."""
     with Server(tmp_path_factory.mktemp("faults"), "--plugin-workers", "2") as server:
-        client = Client(server.client)
+        client = JobsClient(server.client)
         client.install(tally())
         yield client
 
@@ -45,7 +45,7 @@ def test_killed_in_the_middle(catalog: str, request: pytest.FixtureRequest, tmp_
     uid, files = series_files(60)
     server = Server(tmp_path / "data", *options).start()
     try:
-        here = Client(server.client)
+        here = JobsClient(server.client)
         here.install(tally())
         ids = here.store(*files)
         job = here.process("series", uid, log=str(log), seconds=0.05, bad=[3])
@@ -61,7 +61,7 @@ def test_killed_in_the_middle(catalog: str, request: pytest.FixtureRequest, tmp_
         server.kill()
     called = calls(log)
     with Server(tmp_path / "data", *options) as server:
-        here = Client(server.client)
+        here = JobsClient(server.client)
         last = [each.id for each in seen if each.id][-1]
         rest = all_events(here.http, job, last)
         done = here.job(job)
@@ -82,7 +82,7 @@ def test_stopped_in_the_middle(tmp_path: Path) -> None:
     options = ("--plugin-workers", "2")
     server = Server(tmp_path / "data", *options).start()
     try:
-        here = Client(server.client)
+        here = JobsClient(server.client)
         here.install(tally())
         ids = here.store(*files)
         job = here.process("series", uid, log=str(log), seconds=0.1)
@@ -95,11 +95,11 @@ def test_stopped_in_the_middle(tmp_path: Path) -> None:
         if server.process.poll() is None:
             server.kill()
     with Server(tmp_path / "data", *options) as server:
-        assert Client(server.client).ended(job)["done"] == 30
+        assert JobsClient(server.client).ended(job)["done"] == 30
         assert calls(log) == dict.fromkeys(ids, 1), "what was under way was heard to its end"
 
 
-def test_cancelled_at_once(site: Client, tmp_path: Path) -> None:
+def test_cancelled_at_once(site: JobsClient, tmp_path: Path) -> None:
     gate, log = tmp_path / "gate", tmp_path / "log"
     uid, files = series_files(30)
     site.store(*files)
@@ -114,7 +114,7 @@ def test_cancelled_at_once(site: Client, tmp_path: Path) -> None:
     assert site.ended(job)["done"] == 30, "a cancelled job can be gone on with"
 
 
-def test_what_waits_is_dropped_when_its_job_is_cancelled(site: Client, tmp_path: Path) -> None:
+def test_what_waits_is_dropped_when_its_job_is_cancelled(site: JobsClient, tmp_path: Path) -> None:
     """Items that were handed on as many at a time, since those before them were short."""
     uid, files = series_files(60)
     site.store(*files)
@@ -130,7 +130,7 @@ def test_what_waits_is_dropped_when_its_job_is_cancelled(site: Client, tmp_path:
     assert len(calls(log)) == 2
 
 
-def test_cancelled_while_it_waits_and_twice(site: Client, tmp_path: Path) -> None:
+def test_cancelled_while_it_waits_and_twice(site: JobsClient, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     uid, files = series_files(3)
     site.store(*files)
@@ -144,7 +144,7 @@ def test_cancelled_while_it_waits_and_twice(site: Client, tmp_path: Path) -> Non
     assert [site.ended(job)["state"] for job in jobs[:-1]] == ["cancelled", "done", "done", "done"]
 
 
-def test_a_worker_that_is_killed_costs_no_item(site: Client, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_costs_no_item(site: JobsClient, tmp_path: Path) -> None:
     gate, log = tmp_path / "gate", tmp_path / "log"
     uid, files = series_files(6)
     site.store(*files)
@@ -158,7 +158,7 @@ def test_a_worker_that_is_killed_costs_no_item(site: Client, tmp_path: Path) -> 
     assert (over["done"], over["failed"]) == (6, 0)
 
 
-def test_the_plugin_is_replaced_in_the_middle(site: Client, tmp_path: Path) -> None:
+def test_the_plugin_is_replaced_in_the_middle(site: JobsClient, tmp_path: Path) -> None:
     gate, log = tmp_path / "gate", tmp_path / "log"
     uid, files = series_files(8)
     site.store(*files)
@@ -181,7 +181,7 @@ def test_a_version_that_is_gone_after_a_restart(tmp_path: Path) -> None:
     uid, files = series_files(40)
     server = Server(tmp_path / "data", "--plugin-workers", "2").start()
     try:
-        here = Client(server.client)
+        here = JobsClient(server.client)
         here.install(tally("old"))
         here.store(*files)
         job = here.process("series", uid, log=str(log), seconds=0.15)
@@ -190,7 +190,7 @@ def test_a_version_that_is_gone_after_a_restart(tmp_path: Path) -> None:
     finally:
         server.kill()
     with Server(tmp_path / "data") as server:
-        here = Client(server.client)
+        here = JobsClient(server.client)
         over = here.ended(job)
         assert over["state"] == "done"
         assert 2 < over["done"] < 40
@@ -200,7 +200,7 @@ def test_a_version_that_is_gone_after_a_restart(tmp_path: Path) -> None:
         assert here.ended(job)["done"] == 40
 
 
-def test_an_instance_is_deleted_in_the_middle(site: Client, tmp_path: Path) -> None:
+def test_an_instance_is_deleted_in_the_middle(site: JobsClient, tmp_path: Path) -> None:
     gate, log = tmp_path / "gate", tmp_path / "log"
     uid, files = series_files(8)
     ids = site.store(*files)
@@ -216,7 +216,7 @@ def test_an_instance_is_deleted_in_the_middle(site: Client, tmp_path: Path) -> N
     assert late[0] not in calls(log), "what is stored later is not in the job"
 
 
-def _study_of(site: Client, series: str) -> str:
+def _study_of(site: JobsClient, series: str) -> str:
     return site.http.get(f"/api/series/{series}").json()["study"]
 
 
@@ -254,8 +254,8 @@ def test_one_user_starves_no_other(tmp_path: Path) -> None:
             each.http.close()
 
 
-def signed_in(server: Server, email: str, password: str) -> Client:
+def signed_in(server: Server, email: str, password: str) -> JobsClient:
     """A client of a user's."""
     answer = httpx.post(f"{server.url}/api/users/auth", json={"email": email, "password": password})
     bearer = {"Authorization": f"Bearer {answer.json()['token']}"}
-    return Client(httpx.Client(base_url=server.url, headers=bearer, timeout=60))
+    return JobsClient(httpx.Client(base_url=server.url, headers=bearer, timeout=60))

@@ -11,20 +11,20 @@ from pydicom.uid import generate_uid
 
 from tests.support.checkout import CHECKOUT
 from tests.support.packages import meta, package, zipped
-from tests.support.processing_jobs import GUID, Client, calls, series_files, tally
+from tests.support.processing_jobs import GUID, JobsClient, calls, series_files, tally
 from tests.support.server import Server
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobsClient]:
     """A server with the plugin."""
     with Server(tmp_path_factory.mktemp("processing"), "--plugin-workers", "2") as server:
-        client = Client(server.client)
+        client = JobsClient(server.client)
         client.install(tally())
         yield client
 
 
-def test_a_series(site: Client, tmp_path: Path) -> None:
+def test_a_series(site: JobsClient, tmp_path: Path) -> None:
     uid, files = series_files(9)
     ids = site.store(*files)
     job = site.ended(site.process("series", uid, log=str(tmp_path / "log")))
@@ -42,7 +42,7 @@ def test_a_series(site: Client, tmp_path: Path) -> None:
     assert site.results(job["id"], state="failed") == []
 
 
-def test_items_that_fail_do_not_end_the_job_and_are_told(site: Client, tmp_path: Path) -> None:
+def test_items_that_fail_do_not_end_the_job_and_are_told(site: JobsClient, tmp_path: Path) -> None:
     log = tmp_path / "log"
     uid, files = series_files(8)
     ids = site.store(*files)
@@ -69,7 +69,7 @@ def test_items_that_fail_do_not_end_the_job_and_are_told(site: Client, tmp_path:
     assert [each["state"] for each in site.results(job["id"])].count("failed") == 3
 
 
-def test_a_retry_takes_the_plugin_of_then(site: Client, tmp_path: Path) -> None:
+def test_a_retry_takes_the_plugin_of_then(site: JobsClient, tmp_path: Path) -> None:
     uid, files = series_files(4)
     site.store(*files)
     broken = tally("broken", plugin_guid="test.mended")
@@ -88,7 +88,7 @@ def test_a_retry_takes_the_plugin_of_then(site: Client, tmp_path: Path) -> None:
     assert site.http.post(f"/api/jobs/{job['id']}/retry").status_code == 404
 
 
-def test_what_can_not_be_tried_again(site: Client) -> None:
+def test_what_can_not_be_tried_again(site: JobsClient) -> None:
     uid, files = series_files(1)
     site.store(*files)
     job = site.ended(site.process("series", uid))
@@ -100,7 +100,7 @@ def test_what_can_not_be_tried_again(site: Client) -> None:
     assert site.http.get(f"/api/jobs/{job['id']}/results").status_code == 404
 
 
-def test_studies_patients_and_queries(site: Client) -> None:
+def test_studies_patients_and_queries(site: JobsClient) -> None:
     patient = {"PatientID": generate_uid()[-16:], "StudyInstanceUID": generate_uid()}
     one, first = series_files(3, Modality="MR", SeriesNumber=1, **patient)
     two, second = series_files(2, Modality="CT", SeriesNumber=2, **patient)
@@ -129,7 +129,7 @@ def test_studies_patients_and_queries(site: Client) -> None:
     assert (dry.status_code, dry.json()) == (200, {"total": 7, "skipped": {}})
 
 
-def test_results_that_were_stored_are_not_processed_in_turn(site: Client) -> None:
+def test_results_that_were_stored_are_not_processed_in_turn(site: JobsClient) -> None:
     source = "class Plugin:\n    def process(self, ds, gain=1): return ds.pixel_array * gain"
     params = {"gain": {"type": "int", "default": 1}}
     site.install(package(source, plugin_guid="test.image", params=params))
@@ -153,7 +153,7 @@ def test_results_that_were_stored_are_not_processed_in_turn(site: Client) -> Non
     assert [each["cached"] for each in site.results(cached["id"])] == [True, True]
 
 
-def test_frames_and_series(site: Client, tmp_path: Path) -> None:
+def test_frames_and_series(site: JobsClient, tmp_path: Path) -> None:
     library = tmp_path / "plugin.so"
     example = CHECKOUT / "native_examples" / "invert"
     source = next(example.glob("*.c*"))
@@ -189,7 +189,7 @@ def test_frames_and_series(site: Client, tmp_path: Path) -> None:
     assert site.ended(site.select("test.whole", filters={"series_instance_uid": uid}))["done"] == 1
 
 
-def test_what_does_not_fit_is_left_out_and_told(site: Client) -> None:
+def test_what_does_not_fit_is_left_out_and_told(site: JobsClient) -> None:
     site.install(tally(plugin_guid="test.mr", modalities=["MR"]))
     site.install(tally(plugin_guid="test.reports", modalities="SR"))
     study = generate_uid()
@@ -252,14 +252,14 @@ NO_PIXELS = (
         ({"plugin": GUID, "filters": {}, "colour": 1}, 422, "colour"),
     ],
 )
-def test_what_is_refused(site: Client, request_: dict[str, Any], status: int, field: str | None) -> None:
+def test_what_is_refused(site: JobsClient, request_: dict[str, Any], status: int, field: str | None) -> None:
     before = site.http.get("/api/jobs", params={"limit": 1}).headers["X-Total-Count"]
     answer = site.http.post("/api/process", json=request_)
     assert (answer.status_code, answer.json().get("field")) == (status, field), answer.text
     assert site.http.get("/api/jobs", params={"limit": 1}).headers["X-Total-Count"] == before
 
 
-def test_what_is_refused_of_one_entity(site: Client) -> None:
+def test_what_is_refused_of_one_entity(site: JobsClient) -> None:
     uid, files = series_files(1)
     site.store(*files)
     for path, params, status in (

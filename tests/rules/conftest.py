@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rules import Client
+from tests.support.rules import RulesClient
 from tests.support.server import Server
 
 
@@ -18,9 +18,9 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def here(ruled: Server) -> Iterator[Client]:
+def here(ruled: Server) -> Iterator[RulesClient]:
     """Its client, with the plugin of the tests; everything else is deleted afterwards."""
-    client = Client(ruled.client)
+    client = RulesClient(ruled.client)
     client.install()
     yield client
     client.clear()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.files import dicom_file
-from tests.support.rules import PLUGIN, Client, uid
+from tests.support.rules import PLUGIN, RulesClient, uid
 from tests.support.server import Server
 
 
@@ -20,7 +20,7 @@ def options(request: pytest.FixtureRequest) -> list[str]:
     return ["--mongodb-uri", f"{uri}/rules_{uuid.uuid4().hex[:12]}"]
 
 
-def jobs_of(here: Client, rule: str) -> list[str]:
+def jobs_of(here: RulesClient, rule: str) -> list[str]:
     """Ids of the jobs that a rule has made."""
     jobs = here.http.get("/api/jobs", params={"kind": "process"}).json()
     return [job["id"] for job in jobs if job["request"].get("rule") == rule]
@@ -30,7 +30,7 @@ def test_killed_before_a_series_is_stable(options: list[str], tmp_path: Path) ->
     note = tmp_path / "note"
     server = Server(tmp_path / "data", *options, "--stable-seconds", "3600").start()
     try:
-        here = Client(server.client)
+        here = RulesClient(server.client)
         here.install()
         rule = here.rule({"modality": "OT"}, action={"plugin": PLUGIN, "params": {"note": str(note)}})
         here.store(*(dicom_file(1, series=series) for series in range(1, 4)), dicom_file(2, series=1))
@@ -43,7 +43,7 @@ def test_killed_before_a_series_is_stable(options: list[str], tmp_path: Path) ->
         finally:
             server.kill()
     with Server(tmp_path / "data", *options, "--stable-seconds", "0.5") as server:
-        here = Client(server.client)
+        here = RulesClient(server.client)
         told = here.ran(rule, 3)
         here.wait_until_idle()
         assert told["runs_count"] == 3
@@ -54,17 +54,17 @@ def test_killed_before_a_series_is_stable(options: list[str], tmp_path: Path) ->
 
 def test_stopped_before_a_series_is_stable(tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--stable-seconds", "3600") as server:
-        here = Client(server.client)
+        here = RulesClient(server.client)
         here.install()
         rule = here.rule({})
         here.store(dicom_file(1))
         assert here.get(rule)["runs_count"] == 0
     with Server(tmp_path / "data", "--stable-seconds", "0.5") as server:
-        here = Client(server.client)
+        here = RulesClient(server.client)
         assert here.ran(rule)["runs"][0]["done"] == 1
         assert len(jobs_of(here, rule)) == 1
     with Server(tmp_path / "data", "--stable-seconds", "0.5") as server:
-        here = Client(server.client)
+        here = RulesClient(server.client)
         here.store(dicom_file(1, series=2))
         assert here.ran(rule, 2)["runs_count"] == 2, "what was dealt with is not again"
 
@@ -73,7 +73,7 @@ def test_one_of_several_servers_runs_it(mongodb_uri: str, tmp_path: Path) -> Non
     uri = f"{mongodb_uri.rstrip('/')}/rules_{uuid.uuid4().hex[:12]}"
     options = ("--mongodb-uri", uri, "--stable-seconds", "1.5")
     with Server(tmp_path / "one", *options) as one, Server(tmp_path / "two", *options) as two:
-        here, there = Client(one.client), Client(two.client)
+        here, there = RulesClient(one.client), RulesClient(two.client)
         here.install()
         rule = here.rule({"modality": "OT"})
         # The other server has heard of neither; its series are written down once it has.

@@ -11,11 +11,11 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from tests.support.dimse.remotes import associated
 from tests.support.files import dicom_file
-from tests.support.rules import PLUGIN, Client, uid
+from tests.support.rules import PLUGIN, RulesClient, uid
 from tests.support.server import Server
 
 
-def test_a_stable_series_is_run_once_with_all_its_instances(here: Client, note: Path) -> None:
+def test_a_stable_series_is_run_once_with_all_its_instances(here: RulesClient, note: Path) -> None:
     rule = here.rule({"modality": "OT"}, action={"plugin": PLUGIN, "params": {"note": str(note)}}, name="All OT")
     here.store(*(dicom_file(number) for number in range(1, 6)))
     series = f"/api/series/{uid(1).rpartition('.')[0]}"
@@ -31,7 +31,7 @@ def test_a_stable_series_is_run_once_with_all_its_instances(here: Client, note: 
     assert (job["kind"], job["request"]["rule"], job["request"]["plugin"]) == ("process", rule, PLUGIN)
 
 
-def test_it_does_not_matter_how_it_came(here: Client, ruled: Server, note: Path) -> None:
+def test_it_does_not_matter_how_it_came(here: RulesClient, ruled: Server, note: Path) -> None:
     rule = here.rule({"modality": "OT"}, action={"plugin": PLUGIN, "params": {"note": str(note)}})
     with associated(ruled, SecondaryCaptureImageStorage) as assoc:
         assert assoc.send_c_store(dcmread(io.BytesIO(dicom_file(1, series=1)))).Status == 0
@@ -47,7 +47,7 @@ def test_it_does_not_matter_how_it_came(here: Client, ruled: Server, note: Path)
     assert sorted(note.read_text().split()) == [uid(1, series=series) for series in (1, 2, 3)]
 
 
-def test_more_instances_make_it_run_again_and_duplicates_do_not(here: Client, note: Path) -> None:
+def test_more_instances_make_it_run_again_and_duplicates_do_not(here: RulesClient, note: Path) -> None:
     rule = here.rule({}, action={"plugin": PLUGIN, "params": {"note": str(note)}, "cache": False})
     here.store(dicom_file(1))
     here.ran(rule)
@@ -80,7 +80,7 @@ def test_more_instances_make_it_run_again_and_duplicates_do_not(here: Client, no
         ({"rows": 4}, {}),
     ],
 )
-def test_conditions(here: Client, conditions: dict[str, Any], elements: dict[str, Any]) -> None:
+def test_conditions(here: RulesClient, conditions: dict[str, Any], elements: dict[str, Any]) -> None:
     rule = here.rule(conditions)
     assert here.get(rule)["conditions"] == {
         name: str(value) if isinstance(value, int) else value for name, value in conditions.items()
@@ -92,7 +92,7 @@ def test_conditions(here: Client, conditions: dict[str, Any], elements: dict[str
     assert here.get(other)["runs_count"] == 0
 
 
-def test_two_rules(here: Client, note: Path) -> None:
+def test_two_rules(here: RulesClient, note: Path) -> None:
     both = [
         here.rule({"modality": "OT"}, action={"plugin": PLUGIN, "params": {"note": str(note), "number": number}})
         for number in (2, 3)
@@ -106,7 +106,7 @@ def test_two_rules(here: Client, note: Path) -> None:
     assert [rule["id"] for rule in here.http.get("/api/rules").json()] == [*both, off]
 
 
-def test_rules_that_change_while_a_series_grows(here: Client, note: Path) -> None:
+def test_rules_that_change_while_a_series_grows(here: RulesClient, note: Path) -> None:
     action = {"plugin": PLUGIN, "params": {"note": str(note)}}
     changed, deleted = here.rule({"modality": "OT"}, action=action), here.rule({"modality": "OT"}, action=action)
     here.store(dicom_file(1))
@@ -121,7 +121,7 @@ def test_rules_that_change_while_a_series_grows(here: Client, note: Path) -> Non
     assert here.http.delete(f"/api/rules/{deleted}").status_code == 404
 
 
-def test_a_series_that_is_deleted_before_it_is_stable(here: Client) -> None:
+def test_a_series_that_is_deleted_before_it_is_stable(here: RulesClient) -> None:
     rule = here.rule({"modality": "OT"})
     here.store(dicom_file(1))
     assert here.http.delete(f"/api/series/{uid(1).rpartition('.')[0]}").status_code == 204
@@ -129,7 +129,7 @@ def test_a_series_that_is_deleted_before_it_is_stable(here: Client) -> None:
     assert [run for run in here.get(rule)["runs"] if ".9.1." in run["series"]] == []
 
 
-def test_what_a_rule_stores_sets_off_none(here: Client) -> None:
+def test_what_a_rule_stores_sets_off_none(here: RulesClient) -> None:
     here.install("class Plugin:\n    def process(self, ds=None, **kw):\n        return ds.pixel_array * 2.0\n")
     rule = here.rule({}, action={"plugin": PLUGIN, "store": True})
     here.store(dicom_file(1, Modality="MR"))
@@ -142,7 +142,7 @@ def test_what_a_rule_stores_sets_off_none(here: Client) -> None:
     assert len(series) == 2, "the result was stored"
 
 
-def test_a_plugin_that_goes_makes_the_rule_say_so(here: Client) -> None:
+def test_a_plugin_that_goes_makes_the_rule_say_so(here: RulesClient) -> None:
     rule = here.rule({"modality": "OT"}, action={"plugin": PLUGIN, "params": {"number": 5}})
     assert here.http.delete(f"/api/plugins/{PLUGIN}").status_code == 204
     assert PLUGIN in here.get(rule)["problem"]
@@ -159,7 +159,7 @@ def test_a_plugin_that_goes_makes_the_rule_say_so(here: Client) -> None:
     assert here.ran(rule, 2)["runs"][0]["state"] == "done"
 
 
-def test_a_plugin_that_fails(here: Client) -> None:
+def test_a_plugin_that_fails(here: RulesClient) -> None:
     here.install("class Plugin:\n    def process(self, ds=None, **kw):\n        raise ValueError('no brain')\n")
     rule = here.rule({"modality": "OT"})
     here.store(dicom_file(1))
@@ -192,7 +192,7 @@ def test_a_plugin_that_fails(here: Client) -> None:
         ({"conditions": {}, "action": {"plugin": PLUGIN}, "id": "mine"}, "id"),
     ],
 )
-def test_what_is_wrong_is_named(here: Client, rule: dict[str, Any], field: str) -> None:
+def test_what_is_wrong_is_named(here: RulesClient, rule: dict[str, Any], field: str) -> None:
     answer = here.http.post("/api/rules", json=rule)
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field, answer.text

@@ -15,7 +15,7 @@ from neurdicom.dicom.query.conditions import Query
 
 
 @dataclass
-class Archive:
+class ArchiveSite:
     """What tests look at."""
 
     folder: Path
@@ -63,7 +63,7 @@ class Archive:
 
 
 @asynccontextmanager
-async def archive(folder: Path, *, recover: bool = True) -> AsyncIterator[Archive]:
+async def archive(folder: Path, *, recover: bool = True) -> AsyncIterator[ArchiveSite]:
     """Open a folder as a server does."""
     catalog, blobs = SqliteCatalog(folder / "catalog.sqlite"), LocalBlobStore(folder / "blobs")
     await catalog.open()
@@ -72,7 +72,7 @@ async def archive(folder: Path, *, recover: bool = True) -> AsyncIterator[Archiv
     try:
         if recover:
             await ingest.recover()
-        yield Archive(folder, catalog, blobs, ingest)
+        yield ArchiveSite(folder, catalog, blobs, ingest)
     finally:
         await ingest.close()
         await blobs.close()

@@ -47,7 +47,7 @@ class Plugin:
 
 
 @dataclass
-class Site:
+class DerivedSite:
     """A server and what a test does to it."""
 
     server: Server

@@ -10,7 +10,7 @@ from typing import Any, Self
 JSON = "application/dicom+json"
 
 
-class Request(BaseHTTPRequestHandler):
+class FaultyRequest(BaseHTTPRequestHandler):
     """One request, with ways to answer it."""
 
     protocol_version = "HTTP/1.1"
@@ -69,8 +69,8 @@ class FaultyServer(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Request)
-        self.behaviour: Callable[[Request], None] = lambda request: request.answer_json([])
+        super().__init__(("127.0.0.1", 0), FaultyRequest)
+        self.behaviour: Callable[[FaultyRequest], None] = lambda request: request.answer_json([])
         self.requests: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/dicom-web"
 

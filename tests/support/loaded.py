@@ -14,7 +14,7 @@ MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series
 
 
 @dataclass
-class Loaded:
+class LoadedServer:
     """A server with the data set in it.
 
     Attributes

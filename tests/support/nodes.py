@@ -11,7 +11,7 @@ import pydicom
 from pydicom.uid import generate_uid
 
 from tests.support.api import upload
-from tests.support.faulty import Request, store_answer
+from tests.support.faulty import FaultyRequest, store_answer
 from tests.support.resource_files import make_file
 
 RELATED = 'multipart/related; type="application/dicom"; boundary='
@@ -35,7 +35,7 @@ def uids_of(body: bytes) -> list[str]:
     return [str(pydicom.dcmread(io.BytesIO(file)).SOPInstanceUID) for file in files if file]
 
 
-def takes_all(request: Request) -> None:
+def takes_all(request: FaultyRequest) -> None:
     """Store whatever comes."""
     request.answer_json(store_answer(uids_of(request.read())))
 
@@ -46,7 +46,7 @@ def series_of(uid: str, files: list[bytes]) -> list[dict[str, object]]:
     return [{"0020000D": {"vr": "UI", "Value": [uid]}, "0020000E": {"vr": "UI", "Value": [series]}} for series in found]
 
 
-class Client:
+class NodesClient:
     """A client of a server, with what tests of nodes and jobs need."""
 
     def __init__(self, http: httpx.Client) -> None:

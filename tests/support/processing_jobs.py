@@ -7,7 +7,7 @@ from typing import Any
 from pydicom.uid import generate_uid
 
 from tests.support.api import install
-from tests.support.nodes import Client as NodesClient
+from tests.support.nodes import NodesClient
 from tests.support.packages import package
 from tests.support.resource_files import make_file
 
@@ -74,7 +74,7 @@ def series_files(count: int, *, first: int = 1, **elements: Any) -> tuple[str, l
     return uid, [make_file(**{"InstanceNumber": number} | own) for number in range(first, first + count)]
 
 
-class Client(NodesClient):
+class JobsClient(NodesClient):
     """A client of a server, with what tests of processing jobs need."""
 
     def install(self, archive: bytes) -> str:

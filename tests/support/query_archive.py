@@ -11,7 +11,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 
 
-class Archive:
+class QueryableArchive:
     """A catalog that tests ask, with a loop of its own."""
 
     def __init__(self, catalog: Catalog, folder: Path) -> None:

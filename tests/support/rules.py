@@ -24,7 +24,7 @@ class Plugin:
 PARAMS = {"note": {"type": "text", "default": ""}, "number": {"type": "int", "default": 1, "range": [0, 9]}}
 
 
-class Client:
+class RulesClient:
     """What tests do to a server."""
 
     def __init__(self, http: httpx.Client) -> None:

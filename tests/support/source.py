@@ -1,7 +1,7 @@
 """The package's source as its imports and definitions tell of it."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -54,11 +54,3 @@ def graph() -> Mapping[str, frozenset[str]]:
         name: frozenset(found for each in imports_of(path) if (found := ours(each)) and found != name)
         for name, path in known.items()
     }
-
-
-def classes() -> Iterator[tuple[str, str]]:
-    """Every class of the package: its name, and the module that defines it."""
-    for path in MODULES:
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.ClassDef):
-                yield node.name, name_of(path)

@@ -42,7 +42,7 @@ def inputs_of(folder: Path, files: Sequence[Dataset | Path]) -> tuple[Input, ...
     return tuple(made)
 
 
-class Runner:
+class VolumeRunner:
     """Runs volumes in the pool that the tests of a module share."""
 
     def __init__(self, shared: Pool, folder: Path) -> None:

@@ -16,7 +16,7 @@ from neurdicom.workers.pool import Program
 from tests.support.checkout import CHECKOUT, HEADERS
 from tests.support.compiled import compile_library, contents, once, toolchain
 from tests.support.pools import Pool, arguments_of, descendants
-from tests.support.volumes import ASIS, Runner
+from tests.support.volumes import ASIS, VolumeRunner
 
 EXAMPLES = CHECKOUT / "native_examples"
 
@@ -101,8 +101,8 @@ def native(tmp_path: Path) -> Callable[..., Program]:
 
 
 @pytest.fixture
-def run(shared: Pool, tmp_path: Path) -> Runner:
-    return Runner(shared, tmp_path)
+def run(shared: Pool, tmp_path: Path) -> VolumeRunner:
+    return VolumeRunner(shared, tmp_path)
 
 
 @pytest.fixture

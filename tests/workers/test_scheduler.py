@@ -10,29 +10,29 @@ from neurdicom.workers.scheduler import AIM, BatchSize, Scheduler
 
 
 @dataclass(eq=False)
-class Call:
+class QueuedCall:
     name: str
     fairness: str = ""
     priority: Priority = Priority.BACKGROUND
     is_batchable: bool = True
 
 
-def scheduler(*calls: Call, seconds: float = 1.0) -> Scheduler[Call]:
+def scheduler(*calls: QueuedCall, seconds: float = 1.0) -> Scheduler[QueuedCall]:
     """A scheduler in which these wait, after calls that took so long."""
     batch = BatchSize()
     for _ in range(60):
         batch.observe(0.99 * seconds)
-    made: Scheduler[Call] = Scheduler(batch)
+    made: Scheduler[QueuedCall] = Scheduler(batch)
     for call in calls:
         made.put(call, now=1.0)
     return made
 
 
-def names(calls: list[Call]) -> list[str]:
+def names(calls: list[QueuedCall]) -> list[str]:
     return [call.name for call in calls]
 
 
-def all_of(waiting: Scheduler[Call], sharers: int = 1) -> list[list[str]]:
+def all_of(waiting: Scheduler[QueuedCall], sharers: int = 1) -> list[list[str]]:
     """What workers take, one after the other."""
     taken = []
     while calls := waiting.take(2.0, sharers):
@@ -40,52 +40,58 @@ def all_of(waiting: Scheduler[Call], sharers: int = 1) -> list[list[str]]:
     return taken
 
 
-def in_order(waiting: Scheduler[Call]) -> list[str]:
+def in_order(waiting: Scheduler[QueuedCall]) -> list[str]:
     return [name for calls in all_of(waiting) for name in calls]
 
 
 def test_interactive_calls_go_first() -> None:
-    waiting = scheduler(Call("a"), Call("b", priority=Priority.INTERACTIVE), Call("c", priority=Priority.INTERACTIVE))
+    waiting = scheduler(
+        QueuedCall("a"), QueuedCall("b", priority=Priority.INTERACTIVE), QueuedCall("c", priority=Priority.INTERACTIVE)
+    )
     assert waiting.has_interactive
     assert all_of(waiting) == [["b"], ["c"], ["a"]]
 
 
 def test_the_background_takes_no_worker_that_is_not_its_own() -> None:
-    waiting = scheduler(Call("a"), Call("b", priority=Priority.INTERACTIVE))
+    waiting = scheduler(QueuedCall("a"), QueuedCall("b", priority=Priority.INTERACTIVE))
     assert all_of(waiting, sharers=0) == [["b"]]
     assert len(waiting) == 1
 
 
 def test_keys_take_turns() -> None:
-    waiting = scheduler(*(Call(f"ann {n}", "ann") for n in range(4)), Call("bob 0", "bob"), Call("bob 1", "bob"))
+    waiting = scheduler(
+        *(QueuedCall(f"ann {n}", "ann") for n in range(4)), QueuedCall("bob 0", "bob"), QueuedCall("bob 1", "bob")
+    )
     assert in_order(waiting) == ["ann 0", "bob 0", "ann 1", "bob 1", "ann 2", "ann 3"]
 
 
 def test_keys_take_turns_in_a_batch_too() -> None:
-    calls = [Call(f"{user} {n}", user) for user in ("ann", "bob") for n in range(8)]
+    calls = [QueuedCall(f"{user} {n}", user) for user in ("ann", "bob") for n in range(8)]
     (first, *_) = all_of(scheduler(*calls, seconds=AIM / 4))
     assert first == ["ann 0", "bob 0", "ann 1", "bob 1"]
 
 
 def test_batches_are_as_large_as_calls_are_short() -> None:
-    calls = [Call(str(n)) for n in range(40)]
+    calls = [QueuedCall(str(n)) for n in range(40)]
     for seconds, size in ((1.0, 1), (AIM, 1), (AIM / 5, 5), (AIM / 1000, 16)):
         assert len(scheduler(*calls, seconds=seconds).take(2.0, 1)) == size
 
 
 def test_workers_share_what_waits() -> None:
-    waiting = scheduler(*(Call(str(n)) for n in range(10)), seconds=AIM / 16)
+    waiting = scheduler(*(QueuedCall(str(n)) for n in range(10)), seconds=AIM / 16)
     assert [len(waiting.take(2.0, sharers)) for sharers in (4, 3, 2, 1)] == [3, 3, 2, 2]
 
 
 def test_a_call_that_may_not_go_in_a_batch_goes_alone() -> None:
-    long = Call("long", is_batchable=False)
-    waiting = scheduler(Call("a"), Call("b"), long, Call("c"), seconds=AIM / 16)
+    long = QueuedCall("long", is_batchable=False)
+    waiting = scheduler(QueuedCall("a"), QueuedCall("b"), long, QueuedCall("c"), seconds=AIM / 16)
     assert all_of(waiting) == [["a", "b"], ["long"], ["c"]]
 
 
 def test_what_was_not_done_is_the_next() -> None:
-    waiting = scheduler(*(Call(f"{user} {n}", user) for n in range(3) for user in ("ann", "bob")), seconds=AIM / 4)
+    waiting = scheduler(
+        *(QueuedCall(f"{user} {n}", user) for n in range(3) for user in ("ann", "bob")), seconds=AIM / 4
+    )
     taken = waiting.take(2.0, 1)
     waiting.put_back(taken[1:], now=2.0)
     assert in_order(waiting)[:3] == names(taken[1:])
@@ -101,8 +107,8 @@ def test_slots_keep_workers_busy() -> None:
 
 def test_since_when_calls_wait() -> None:
     waiting = scheduler()
-    waiting.put(Call("a"), now=3.0)
-    waiting.put(Call("b"), now=4.0)
+    waiting.put(QueuedCall("a"), now=3.0)
+    waiting.put(QueuedCall("b"), now=4.0)
     assert waiting.served == 3.0
     waiting.take(5.0, 1)
     assert waiting.served == 5.0
@@ -110,7 +116,7 @@ def test_since_when_calls_wait() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(Priority), st.booleans()), max_size=30), st.data())
 def test_nothing_is_lost_and_nothing_comes_twice(made: list[tuple[str, Priority, bool]], data: st.DataObject) -> None:
-    calls = [Call(str(n), *each) for n, each in enumerate(made)]
+    calls = [QueuedCall(str(n), *each) for n, each in enumerate(made)]
     waiting = scheduler(*calls, seconds=AIM / 3)
     gone = data.draw(st.lists(st.sampled_from(calls), unique_by=id)) if calls else []
     assert all(waiting.remove(call) for call in gone)

@@ -19,10 +19,10 @@ from neurdicom.workers.pool import Program
 from neurdicom.workers.pool_executor import PoolExecutor
 from tests.support.pools import running
 from tests.support.series import ct_slice
-from tests.support.volumes import ASIS, FRAME, Runner, inputs_of, samples
+from tests.support.volumes import ASIS, FRAME, VolumeRunner, inputs_of, samples
 
 
-def test_what_is_too_large_is_refused_beforehand(run: Runner, volume: Callable[..., Program]) -> None:
+def test_what_is_too_large_is_refused_beforehand(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     crash = FRAME + "VOLUME { abort(); }"
     pixels = np.zeros((64, 256, 256), "i2")
     files = [ct_slice(1, pixels=pixels, NumberOfFrames=64)]
@@ -59,7 +59,7 @@ def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_a_crash_leaves_nothing(run: Runner, volume: Callable[..., Program]) -> None:
+def test_a_crash_leaves_nothing(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     pixels = np.zeros((64, 256, 256), "i2")
     files = [ct_slice(1, pixels=pixels, NumberOfFrames=64)]
     open_files = _open_files()
@@ -76,7 +76,7 @@ def test_a_crash_leaves_nothing(run: Runner, volume: Callable[..., Program]) -> 
     assert _open_files() <= open_files + 12  # the workers that are up
 
 
-def test_many_volumes_leave_nothing(run: Runner, volume: Callable[..., Program]) -> None:
+def test_many_volumes_leave_nothing(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     program = volume(FRAME + "VOLUME { for (long i = 0; i < (long)w * h * d; ++i) v[i] += 1; return v; }")
     inputs = inputs_of(run.folder, [ct_slice(n, pixels=np.zeros((64, 64), "i2")) for n in range(1, 9)])
     task = Task(program, inputs, format="f64", volume=True)

@@ -16,10 +16,10 @@ from neurdicom.workers.pool import Program
 from neurdicom.workers.pool_executor import PoolExecutor
 from tests.support.pools import Pool
 from tests.support.series import COLUMNS, ROWS, ct_slice, enhanced_ct, slice_pixels
-from tests.support.volumes import ASIS, FRAME, Runner, inputs_of, samples
+from tests.support.volumes import ASIS, FRAME, VolumeRunner, inputs_of, samples
 
 
-def test_slices_come_in_the_order_of_their_places(run: Runner, volume: Callable[..., Program]) -> None:
+def test_slices_come_in_the_order_of_their_places(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     """Whatever their numbers and the order in which they are named."""
     files = [ct_slice(n, z=-2.5 * n) for n in (3, 1, 4, 2, 5)]
     reply = run(volume(input="modality"), files)
@@ -47,7 +47,7 @@ def test_slices_come_in_the_order_of_their_places(run: Runner, volume: Callable[
     }
 
 
-def test_each_slice_is_rescaled_by_its_own_line(run: Runner, volume: Callable[..., Program]) -> None:
+def test_each_slice_is_rescaled_by_its_own_line(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     files = [ct_slice(n, RescaleSlope=n, RescaleIntercept=-n) for n in (1, 2, 3)]
     reply = run(volume(input="modality"), files)
     np.testing.assert_array_equal(samples(reply), np.stack([slice_pixels(n) * float(n) - n for n in (1, 2, 3)]))
@@ -56,7 +56,7 @@ def test_each_slice_is_rescaled_by_its_own_line(run: Runner, volume: Callable[..
     np.testing.assert_array_equal(samples(stored), np.stack([slice_pixels(n) for n in (1, 2, 3)]))
 
 
-def test_a_lookup_table_has_no_line(run: Runner, volume: Callable[..., Program]) -> None:
+def test_a_lookup_table_has_no_line(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [4, 90, 16], np.array([7, 5, 3, 1], "<u2").tobytes()
     table["LUTDescriptor"].VR, table["LUTData"].VR = "SS", "OW"
@@ -67,14 +67,14 @@ def test_a_lookup_table_has_no_line(run: Runner, volume: Callable[..., Program])
     assert samples(reply)[1, 0, 0] == 1
 
 
-def test_every_transfer_syntax_has_its_place(run: Runner, volume: Callable[..., Program]) -> None:
+def test_every_transfer_syntax_has_its_place(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     files = [ct_slice(1), ct_slice(2, syntax=RLELossless), ct_slice(3)]
     files[2].file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     reply = run(volume(), files)
     np.testing.assert_array_equal(samples(reply), np.stack([slice_pixels(n) for n in (1, 2, 3)]))
 
 
-def test_frames_are_slices(run: Runner, volume: Callable[..., Program]) -> None:
+def test_frames_are_slices(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     """Of an enhanced instance, in the order of their places, each with its own line."""
     reply = run(volume(input="modality"), [enhanced_ct([3.0, 9.0, 0.0, 6.0])])
     np.testing.assert_array_equal(samples(reply), np.stack([slice_pixels(n) + float(n) for n in (3, 1, 4, 2)]))
@@ -85,7 +85,7 @@ def test_frames_are_slices(run: Runner, volume: Callable[..., Program]) -> None:
     assert (image["modality"], image["window"]) == ("CT", [40, 400])
 
 
-def test_frames_without_a_place_keep_their_order(run: Runner, volume: Callable[..., Program]) -> None:
+def test_frames_without_a_place_keep_their_order(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     pixels = np.stack([slice_pixels(n) for n in (4, 2, 9)])
     ds = ct_slice(1, pixels=pixels, NumberOfFrames=3, ImagePositionPatient=None, ImageOrientationPatient=None)
     reply = run(volume(), [ds])
@@ -98,17 +98,17 @@ def test_frames_without_a_place_keep_their_order(run: Runner, volume: Callable[.
     assert reply.meta["json"]["_image"]["spacing"] == [0.5, 0.75, None]
 
 
-def test_without_geometry_the_instance_number_counts(run: Runner, volume: Callable[..., Program]) -> None:
+def test_without_geometry_the_instance_number_counts(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     files = [ct_slice(n, ImagePositionPatient=None) for n in (3, 1, 2)]
     np.testing.assert_array_equal(samples(run(volume(), files)), np.stack([slice_pixels(n) for n in (1, 2, 3)]))
 
 
-def test_one_slice_is_a_volume_of_one(run: Runner, volume: Callable[..., Program]) -> None:
+def test_one_slice_is_a_volume_of_one(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     reply = run(volume(), [ct_slice(1)])
     assert (reply.meta["shape"], reply.meta["stack"]) == ([1, ROWS, COLUMNS], True)
 
 
-def test_gaps_are_told(run: Runner, volume: Callable[..., Program]) -> None:
+def test_gaps_are_told(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     image = run(volume(), [ct_slice(n) for n in (1, 2, 3, 5, 6)]).meta["json"]["_image"]
     assert (image["spacing"], image["uniform"]) == ([0.5, 0.75, 2.5], False)
     assert [place[2] for place in image["positions"]] == [2.5, 5, 7.5, 12.5, 15]
@@ -128,12 +128,12 @@ WRONG: list[tuple[list[Dataset], str]] = [
 
 
 @pytest.mark.parametrize(("files", "says"), WRONG)
-def test_what_is_no_volume(run: Runner, volume: Callable[..., Program], files: list[Dataset], says: str) -> None:
+def test_what_is_no_volume(run: VolumeRunner, volume: Callable[..., Program], files: list[Dataset], says: str) -> None:
     with pytest.raises(Invalid, match=says):
         run(volume(), files)
 
 
-def test_what_cannot_be_read_is_named(run: Runner, volume: Callable[..., Program]) -> None:
+def test_what_cannot_be_read_is_named(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     program = volume()
 
     def changed(change: Callable[[Path], object]) -> None:
@@ -180,7 +180,7 @@ RESULTS = [
 
 @pytest.mark.parametrize(("source", "shape", "stack"), RESULTS)
 def test_shapes_of_results(
-    run: Runner, volume: Callable[..., Program], source: str, shape: list[int], stack: bool | None
+    run: VolumeRunner, volume: Callable[..., Program], source: str, shape: list[int], stack: bool | None
 ) -> None:
     program = volume(FRAME + source)
     files = [ct_slice(n) for n in (1, 2, 3)]
@@ -207,12 +207,12 @@ def test_shapes_of_results(
         ('VOLUME { return 0; } const char* LastError(Plugin* p) { return "too flat"; }', "too flat"),
     ],
 )
-def test_failures_are_told(run: Runner, volume: Callable[..., Program], body: str, says: str) -> None:
+def test_failures_are_told(run: VolumeRunner, volume: Callable[..., Program], body: str, says: str) -> None:
     with pytest.raises(PluginFailed, match=says):
         run(volume(FRAME + body), [ct_slice(1), ct_slice(2), ct_slice(3)])
 
 
-def test_the_volume_is_aligned_and_private(run: Runner, volume: Callable[..., Program]) -> None:
+def test_the_volume_is_aligned_and_private(run: VolumeRunner, volume: Callable[..., Program]) -> None:
     source = FRAME + "VOLUME { v[1] = v[0]; v[0] = (size_t)v % 64; return v; }"
     program = volume(source)
     files = [ct_slice(1), ct_slice(2)]
@@ -220,7 +220,7 @@ def test_the_volume_is_aligned_and_private(run: Runner, volume: Callable[..., Pr
         assert samples(run(program, files))[0, 0, :2].tolist() == [0, slice_pixels(1)[0, 0]]
 
 
-def test_a_python_plugin_gets_the_datasets(run: Runner, python: Callable[..., Program]) -> None:
+def test_a_python_plugin_gets_the_datasets(run: VolumeRunner, python: Callable[..., Program]) -> None:
     program = python(
         """
         import numpy as np
@@ -246,7 +246,7 @@ def test_a_python_plugin_gets_the_datasets(run: Runner, python: Callable[..., Pr
     assert orjson.loads(one.body) == {"type": "list", "numbers": [1]}
 
 
-def test_the_example(run: Runner, examples: Path) -> None:
+def test_the_example(run: VolumeRunner, examples: Path) -> None:
     program = Program("native", str(examples / "volume/volume.so"), name="volume", level="series", input="modality")
     files = [ct_slice(n) for n in (1, 2, 3)]
     values = np.stack([slice_pixels(n) * 2.0 - 1024 for n in (1, 2, 3)])

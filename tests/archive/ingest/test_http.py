@@ -174,7 +174,7 @@ def test_connections_that_break_leave_nothing(own: Server) -> None:
     assert "Traceback" not in own.log
 
 
-class Sender(threading.Thread):
+class SenderThread(threading.Thread):
     """Sends new instances, some of them replacements, until the server is gone; notes what was acknowledged."""
 
     def __init__(self, server: Server, number: int) -> None:
@@ -208,7 +208,7 @@ def test_kill_9_in_the_middle_of_uploads(tmp_path: Path) -> None:
     sent: dict[str, list[bytes]] = {}
     for turn in range(3):
         server = Server(tmp_path).start()
-        senders = [Sender(server, 100 + 10 * turn + number) for number in range(4)]
+        senders = [SenderThread(server, 100 + 10 * turn + number) for number in range(4)]
         for sender in senders:
             sender.start()
         time.sleep(0.7)

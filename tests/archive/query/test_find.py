@@ -10,7 +10,7 @@ from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from tests.support.files import ROOT, dicom_file
-from tests.support.query_archive import Archive
+from tests.support.query_archive import QueryableArchive
 
 UTF_8 = "ISO_IR 192"
 
@@ -37,7 +37,7 @@ def request(step: str, procedure: str) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def archive(make_archive: Callable[[], Archive]) -> Archive:
+def archive(make_archive: Callable[[], QueryableArchive]) -> QueryableArchive:
     archive = make_archive()
     archive.store(
         [
@@ -111,7 +111,7 @@ def archive(make_archive: Callable[[], Archive]) -> Archive:
     ],
     ids=str,
 )
-def test_studies(archive: Archive, given: dict[str, Any], found: list[int]) -> None:
+def test_studies(archive: QueryableArchive, given: dict[str, Any], found: list[int]) -> None:
     assert archive.ids(Level.STUDY, keys(**given)) == [study(number) for number in found]
 
 
@@ -130,7 +130,7 @@ def test_studies(archive: Archive, given: dict[str, Any], found: list[int]) -> N
         ("doe muller", []),
     ],
 )
-def test_fuzzy_names(archive: Archive, name: str, found: list[int]) -> None:
+def test_fuzzy_names(archive: QueryableArchive, name: str, found: list[int]) -> None:
     assert archive.ids(Level.STUDY, keys(PatientName=name), fuzzy=True) == [study(number) for number in found]
 
 
@@ -144,14 +144,14 @@ def test_fuzzy_names(archive: Archive, name: str, found: list[int]) -> None:
     ],
 )
 def test_dates_and_times_together(
-    archive: Archive, date: str, time: str, apart: list[int], combined: list[int]
+    archive: QueryableArchive, date: str, time: str, apart: list[int], combined: list[int]
 ) -> None:
     given = keys(StudyDate=date, StudyTime=time)
     assert archive.ids(Level.STUDY, given) == [study(number) for number in apart]
     assert archive.ids(Level.STUDY, given, combined_datetime=True) == [study(number) for number in combined]
 
 
-def test_lower_levels_by_keys_of_those_above(archive: Archive) -> None:
+def test_lower_levels_by_keys_of_those_above(archive: QueryableArchive) -> None:
     assert archive.ids(Level.SERIES, keys(PatientID="A1")) == [f"{study(1)}.1", f"{study(1)}.2"]
     assert archive.ids(Level.SERIES, keys(ModalitiesInStudy="SR")) == [f"{study(1)}.1", f"{study(1)}.2"]
     assert archive.ids(Level.SERIES, keys(Modality="SR", StudyInstanceUID=study(1))) == [f"{study(1)}.2"]
@@ -159,7 +159,7 @@ def test_lower_levels_by_keys_of_those_above(archive: Archive) -> None:
     assert archive.ids(Level.PATIENT, keys(StudyInstanceUID=study(2))) == ["B2"]
 
 
-def test_what_is_answered_by_default(archive: Archive) -> None:
+def test_what_is_answered_by_default(archive: QueryableArchive) -> None:
     (match,) = archive.find(Level.STUDY, keys(PatientID="A1")).items
     assert match == {
         "00080020": {"vr": "DA", "Value": ["20240101"]},
@@ -191,7 +191,7 @@ def test_what_is_answered_by_default(archive: Archive) -> None:
     assert tag_of("NumberOfFrames") not in instance
 
 
-def test_what_is_asked_for_besides(archive: Archive) -> None:
+def test_what_is_asked_for_besides(archive: QueryableArchive) -> None:
     asked = keys(
         PatientID="A1", SOPClassesInStudy=None, InstitutionalDepartmentName=None, NumberOfPatientRelatedSeries=None,
         PatientComments=None, Rows=None, SOPInstanceUID=None,
@@ -213,7 +213,7 @@ def test_what_is_asked_for_besides(archive: Archive) -> None:
     assert series[tag_of("ModalitiesInStudy")]["Value"] == ["CT", "SR"]
 
 
-def test_all_attributes_of_a_level(archive: Archive) -> None:
+def test_all_attributes_of_a_level(archive: QueryableArchive) -> None:
     whole = archive.find(Level.INSTANCE, keys(SOPInstanceUID=f"{study(1)}.1.1"), include="all").items[0]
     for keyword in ("BitsStored", "PatientName", "InstitutionalDepartmentName", "NumberOfSeriesRelatedInstances"):
         assert whole[tag_of(keyword)]["Value"], keyword
@@ -224,7 +224,7 @@ def test_all_attributes_of_a_level(archive: Archive) -> None:
     assert tag_of("StudyID") in one
 
 
-def test_pages(archive: Archive) -> None:
+def test_pages(archive: QueryableArchive) -> None:
     everything = archive.ids(Level.INSTANCE)
     assert len(everything) == 6
     for given in ({}, keys(InstitutionalDepartmentName="*", SamplesPerPixel=1)):
@@ -241,7 +241,7 @@ def test_pages(archive: Archive) -> None:
         assert archive.find(Level.INSTANCE, given, offset=100).items == []
 
 
-def test_pages_of_large_matches_end_early(make_archive: Callable[[], Archive]) -> None:
+def test_pages_of_large_matches_end_early(make_archive: Callable[[], QueryableArchive]) -> None:
     archive = make_archive()
     archive.store([dicom_file(n, TextValue="x" * 900_000) for n in range(1, 60)])
     found, after, pages, more = [], None, 0, True
@@ -254,7 +254,7 @@ def test_pages_of_large_matches_end_early(make_archive: Callable[[], Archive]) -
     assert pages > 1
 
 
-def test_edits_are_matched_and_answered(make_archive: Callable[[], Archive]) -> None:
+def test_edits_are_matched_and_answered(make_archive: Callable[[], QueryableArchive]) -> None:
     archive = make_archive()
     archive.store([dicom_file(1, PatientID="E", StudyID="S"), dicom_file(1, study=2, PatientID="F")])
     patient = archive.runner.run(archive.catalog.get(Level.STUDY, study(1)))["patient"]  # type: ignore[index]
@@ -273,7 +273,7 @@ def test_edits_are_matched_and_answered(make_archive: Callable[[], Archive]) -> 
     assert archive.ids(Level.STUDY, keys(StudyID="S")) == []
 
 
-def test_counts_after_deletions(make_archive: Callable[[], Archive]) -> None:
+def test_counts_after_deletions(make_archive: Callable[[], QueryableArchive]) -> None:
     archive = make_archive()
     archive.store([dicom_file(n, series=s, Modality=m) for s, m in ((1, "CT"), (2, "MR")) for n in (1, 2, 3)])
     archive.runner.run(archive.catalog.delete(Level.INSTANCE, f"{study(1)}.1.1"))
@@ -299,7 +299,7 @@ def test_counts_after_deletions(make_archive: Callable[[], Archive]) -> None:
     ],
     ids=lambda given: next(iter(given)),
 )
-def test_values_that_can_not_be_matched(archive: Archive, given: dict[str, Any]) -> None:
+def test_values_that_can_not_be_matched(archive: QueryableArchive, given: dict[str, Any]) -> None:
     with pytest.raises(Invalid) as error:
         archive.find(Level.INSTANCE, keys(**given))
     assert error.value.field == tag_of(next(iter(given)))
@@ -320,18 +320,18 @@ def test_values_that_can_not_be_matched(archive: Archive, given: dict[str, Any])
         "*?" * 90,
     ],
 )
-def test_hostile_values_match_nothing(archive: Archive, text: str) -> None:
+def test_hostile_values_match_nothing(archive: QueryableArchive, text: str) -> None:
     for keyword in ("PatientName", "PatientID", "StudyInstanceUID", "InstitutionalDepartmentName", "ModalitiesInStudy"):
         assert archive.ids(Level.STUDY, keys(**{keyword: text})) == [], keyword
     assert archive.ids(Level.STUDY, keys(PatientName=text), fuzzy=True) == []
 
 
-def test_keys_that_are_not_supported(archive: Archive) -> None:
+def test_keys_that_are_not_supported(archive: QueryableArchive) -> None:
     given = keys(PatientID="A1", RetrieveAETitle="X", QueryRetrieveLevel="STUDY", TimezoneOffsetFromUTC="+0100")
     found = archive.find(Level.STUDY, given)
     assert found.ignored == (tag_of("RetrieveAETitle"), tag_of("TimezoneOffsetFromUTC"))
     assert len(found.items) == 1
 
 
-def test_many_uids(archive: Archive) -> None:
+def test_many_uids(archive: QueryableArchive) -> None:
     assert archive.ids(Level.STUDY, keys(StudyInstanceUID=[study(n) for n in range(3, 40_000)])) == [study(3), study(4)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from neurdicom.dicom.codec.charset import character_set
 from neurdicom.dicom.part10 import read_header
-from tests.support.dicom.files import Writer
+from tests.support.dicom.files import ElementWriter
 
 #: Terms, bytes, text. The names are the examples of PS3.5 annexes H, I, J and K, and of PS3.3 C.12.
 EXAMPLES = [
@@ -91,14 +91,14 @@ def test_a_backslash_byte_inside_a_character_separates_no_values(tmp_path: Path)
         ("\\ISO 2022 IR 87", b"\x1b$B!\\\x1b(B\\b", ["＋", "b"]),
     ]
     path = tmp_path / "file.dcm"
-    writer = Writer()
+    writer = ElementWriter()
     for charset, raw, values in cases:
         path.write_bytes(writer.file(writer.dataset(writer.element(0x00081040, "LO", raw), charset=charset)))
         assert orjson.loads(read_header(path).json)["00081040"]["Value"] == values
 
 
 def test_items_take_over_the_set_or_have_their_own(tmp_path: Path) -> None:
-    writer = Writer()
+    writer = ElementWriter()
     name = writer.element(0x00100010, "PN", b"\xbb\xee")
     own = writer.element(0x00080005, "CS", "ISO_IR 144") + name
     sequence = writer.sequence(0x00081115, writer.item(name), writer.item(own), writer.item(name))

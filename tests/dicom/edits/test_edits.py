@@ -14,7 +14,7 @@ from neurdicom.dicom.edits.apply import apply_to_json, edit_dataset, rewrite_hea
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import NeurdicomError
 from tests.support.dicom.edited import MODIFIED, ORIGINALS, SYNTAXES, edited, edits, history, read_json
-from tests.support.dicom.files import BIG_ENDIAN, EXPLICIT, IMPLICIT, Writer
+from tests.support.dicom.files import BIG_ENDIAN, EXPLICIT, IMPLICIT, ElementWriter
 
 #: PatientName comes again after Pixel Data, where pydicom takes the last one; and files of which it reads not all.
 MISREAD = {
@@ -33,7 +33,7 @@ def stored(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("name", ["ROE^RICHARD", "Łukasz=山田", None])
 def test_the_three_ways_out_agree(stored: Path, tmp_path: Path, syntax: str, name: str | None) -> None:
-    w = Writer(syntax)
+    w = ElementWriter(syntax)
     latin = w.element(0x00081030, "LO", b"Caf\xe9")
     sequence = w.sequence(0x00081115, w.item(latin + w.element(0x00081150, "UI", "1.2"), undefined=True))
     before = w.element(0x00080060, "CS", "CT") + latin + sequence
@@ -85,7 +85,7 @@ def test_the_three_ways_out_agree(stored: Path, tmp_path: Path, syntax: str, nam
 
 
 def test_the_bytes_of_what_is_not_edited_stay(stored: Path) -> None:
-    w = Writer()
+    w = ElementWriter()
     private = w.element(0x00090010, "LO", "ACME") + w.element(0x00091001, "ZZ", "odd") + b"\x09\x00\x02\x10  \x02\x00AB"
     odd = w.element(0x00080060, "CS", b"CTX", 3)
     whole = w.file(w.dataset(odd + private, after=w.image()))
@@ -105,7 +105,7 @@ def test_the_bytes_of_what_is_not_edited_stay(stored: Path) -> None:
 
 
 def test_group_lengths_that_would_be_wrong_go(stored: Path) -> None:
-    w = Writer()
+    w = ElementWriter()
     group_length = w.element(0x00100000, "UL", b"\x0a\0\0\0")
     whole = w.file(w.dataset(middle=group_length + w.element(0x00100010, "PN", "AB")))
     stored.write_bytes(whole)
@@ -114,7 +114,7 @@ def test_group_lengths_that_would_be_wrong_go(stored: Path) -> None:
 
 
 def test_elements_out_of_order_are_replaced(stored: Path, tmp_path: Path) -> None:
-    w = Writer()
+    w = ElementWriter()
     stored.write_bytes(w.file(w.dataset(after=w.element(0x00100010, "PN", "OLD"))))
     result = tmp_path / "edited.dcm"
     result.write_bytes(edited(stored, patient_name="NEW"))
@@ -123,9 +123,9 @@ def test_elements_out_of_order_are_replaced(stored: Path, tmp_path: Path) -> Non
 
 
 def test_text_changes_to_utf_8_everywhere(stored: Path, tmp_path: Path) -> None:
-    implicit = Writer(IMPLICIT)
+    implicit = ElementWriter(IMPLICIT)
     for syntax in (EXPLICIT, BIG_ENDIAN):
-        w = Writer(syntax)
+        w = ElementWriter(syntax)
         own_set = w.item(w.element(0x00080005, "CS", "ISO_IR 144") + w.element(0x00081030, "LO", b"\xbb\xee"))
         unknown = implicit.item(implicit.element(0x00081030, "LO", b"\xe9"))
         before = (

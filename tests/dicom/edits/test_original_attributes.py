@@ -13,7 +13,7 @@ from neurdicom.dicom.codec.json_model import to_tags
 from neurdicom.dicom.edits.apply import apply_to_json, edit_dataset, rewrite_header
 from neurdicom.dicom.part10 import read_header
 from tests.support.dicom.edited import MODIFIED, ORIGINALS, SYNTAXES, edited, edits, read_json
-from tests.support.dicom.files import BIG_ENDIAN, EXPLICIT, IMPLICIT, Writer
+from tests.support.dicom.files import BIG_ENDIAN, EXPLICIT, IMPLICIT, ElementWriter
 
 #: pydicom's test files that are instances; the others lack UIDs.
 CHARSETS = sorted(get_charset_files("chr[A-RX]*.dcm"))
@@ -25,7 +25,7 @@ def stored(tmp_path: Path) -> Path:
 
 
 def test_each_time_and_user_of_an_edit_has_an_item(stored: Path, tmp_path: Path) -> None:
-    w = Writer()
+    w = ElementWriter()
     before = w.element(0x00081030, "LO", "OLD") + w.element(0x00080090, "PN", "A^B")
     stored.write_bytes(w.file(w.dataset(before, w.element(0x00100010, "PN", "NAME"))))
     changes = [
@@ -52,7 +52,7 @@ def test_each_time_and_user_of_an_edit_has_an_item(stored: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_an_edit_to_what_the_file_has_is_none(stored: Path, syntax: str) -> None:
-    w = Writer(syntax)
+    w = ElementWriter(syntax)
     before = w.element(0x00081030, "LO", "SAME ") + w.element(0x00080090, "PN", b"J\xe9^B=  ")
     middle = w.element(0x00100010, "PN", "") + w.element(0x00281050, "DS", "1.50\\2 ")
     stored.write_bytes(w.file(w.dataset(before, middle, charset="ISO_IR 100")))
@@ -81,7 +81,7 @@ def test_an_edit_to_what_the_file_has_is_none(stored: Path, syntax: str) -> None
 def test_items_that_a_file_has_already_stay_first(
     stored: Path, tmp_path: Path, syntax: str, undefined: bool, name: str
 ) -> None:
-    w = Writer(syntax)
+    w = ElementWriter(syntax)
     modified = w.sequence(0x04000550, w.item(w.element(0x00100010, "PN", b"\xc9ric"), undefined=undefined))
     earlier = w.sequence(
         0x04000561,
@@ -111,9 +111,9 @@ def test_items_that_a_file_has_already_stay_first(
 
 
 def test_an_unknown_sequence_is_continued_in_its_own_encoding(stored: Path, tmp_path: Path) -> None:
-    implicit = Writer(IMPLICIT)
+    implicit = ElementWriter(IMPLICIT)
     for syntax in (EXPLICIT, BIG_ENDIAN):
-        w = Writer(syntax)
+        w = ElementWriter(syntax)
         earlier = w.element(0x04000561, "UN", implicit.item(implicit.element(0x04000565, "CS", "COERCE")))
         stored.write_bytes(w.file(w.dataset(middle=w.element(0x00100010, "PN", "OLD"), after=earlier)))
         result = tmp_path / "edited.dcm"
@@ -136,7 +136,7 @@ def test_an_unknown_sequence_is_continued_in_its_own_encoding(stored: Path, tmp_
 def test_a_value_that_is_not_conforming_is_told_as_an_empty_one(
     stored: Path, tmp_path: Path, tag: int, vr: str, raw: bytes
 ) -> None:
-    w = Writer(IMPLICIT if len(raw) > 65535 else EXPLICIT)
+    w = ElementWriter(IMPLICIT if len(raw) > 65535 else EXPLICIT)
     changes = edits(series_number=7, window_center=[1.0], patient_comments="x")
     stored.write_bytes(w.file(w.dataset(after=w.element(tag, vr, raw))))
     header, copy_from = rewrite_header(stored, read_header(stored).layout, changes)
@@ -176,7 +176,7 @@ def test_dcmtk_reads_what_was_written(stored: Path, tmp_path: Path) -> None:
     if dcmdump is None:
         pytest.skip("dcmdump of DCMTK is not installed")
     for syntax in SYNTAXES:
-        w = Writer(syntax)
+        w = ElementWriter(syntax)
         stored.write_bytes(w.file(w.dataset(middle=w.element(0x00100010, "PN", "OLD^NAME"), after=w.image())))
         result = tmp_path / "edited.dcm"
         result.write_bytes(edited(stored, patient_name="NEW^NAME", study_description="y"))

@@ -15,7 +15,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from tests.support.dimse.instances import eventually
 from tests.support.dimse.modality import Modality, Pair, failures, pairs, request
 from tests.support.dimse.orthanc import orthanc
-from tests.support.dimse.peer import EXPLICIT, NO_DATASET, Peer
+from tests.support.dimse.peer import EXPLICIT, NO_DATASET, RawPeer
 from tests.support.dimse.remotes import add_node, upload
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
@@ -153,7 +153,7 @@ def test_refused(modality: Modality, options: dict[str, Any], status: int) -> No
     ],
 )
 def test_broken_requests(modality: Modality, dimse: Server, data: bytes | None, status: int) -> None:
-    with Peer(dimse.dimse_port).associate((StorageCommitmentPushModel, [EXPLICIT]), calling="COMMIT1") as peer:
+    with RawPeer(dimse.dimse_port).associate((StorageCommitmentPushModel, [EXPLICIT]), calling="COMMIT1") as peer:
         for _ in range(2):
             peer.send_command(
                 1,
@@ -175,7 +175,7 @@ def test_broken_requests(modality: Modality, dimse: Server, data: bytes | None, 
 
 
 def test_a_request_that_is_too_large(dimse: Server) -> None:
-    with Peer(dimse.dimse_port).associate((StorageCommitmentPushModel, [EXPLICIT])) as peer:
+    with RawPeer(dimse.dimse_port).associate((StorageCommitmentPushModel, [EXPLICIT])) as peer:
         peer.send_command(
             1,
             RequestedSOPClassUID=StorageCommitmentPushModel,

@@ -9,7 +9,7 @@ from pynetdicom import AE
 
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID
 from tests.support.dimse.instances import eventually, instance
-from tests.support.dimse.peer import VERIFICATION, Peer
+from tests.support.dimse.peer import VERIFICATION, RawPeer
 from tests.support.server import Server
 
 
@@ -36,7 +36,7 @@ def _verification() -> object:
 
 
 def test_many_echoes_in_one_association(dimse: Server) -> None:
-    with Peer(dimse.dimse_port).associate((VERIFICATION, ["1.2.840.10008.1.2"])) as peer:
+    with RawPeer(dimse.dimse_port).associate((VERIFICATION, ["1.2.840.10008.1.2"])) as peer:
         assert [peer.echo() for _ in range(50)] == [0] * 50
         peer.release()
 
@@ -52,7 +52,7 @@ def test_health_counts_associations(dimse: Server) -> None:
         return int(health["dimse"]["associations"])
 
     eventually(lambda: count() == 0, "no association")
-    with Peer(dimse.dimse_port).associate((VERIFICATION, ["1.2.840.10008.1.2"])) as peer:
+    with RawPeer(dimse.dimse_port).associate((VERIFICATION, ["1.2.840.10008.1.2"])) as peer:
         assert count() == 1
         peer.release()
     eventually(lambda: count() == 0, "no association")
@@ -77,7 +77,7 @@ def test_metrics_count_instances_by_outcome(dimse: Server) -> None:
 
     before = {outcome: count(outcome) for outcome in ("stored", "duplicate", "rejected")}
     one = instance(1, study=110)
-    with Peer(dimse.dimse_port).associate((one.sop_class, [one.syntax])) as peer:
+    with RawPeer(dimse.dimse_port).associate((one.sop_class, [one.syntax])) as peer:
         for dataset in (one.dataset, one.dataset, one.dataset[:-1]):
             peer.store(1, one.sop_class, one.uid, dataset)
         peer.release()

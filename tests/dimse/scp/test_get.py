@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-class Receiver:
+class StoreReceiver:
     """What comes on an association that asks for it."""
 
     def __init__(self, seconds: float = 0.0, status: int = 0x0000) -> None:
@@ -57,7 +57,7 @@ class Receiver:
 @contextmanager
 def asking(
     server: Server,
-    receiver: Receiver,
+    receiver: StoreReceiver,
     *classes: str,
     syntaxes: Sequence[str] = (ExplicitVRLittleEndian,),
     role: bool = True,
@@ -87,7 +87,7 @@ def test_getscu(server: Server, tmp_path: Path, preference: str) -> None:
 
 def test_counts(server: Server) -> None:
     """Each response counts one more."""
-    receiver = Receiver()
+    receiver = StoreReceiver()
     with asking(server, receiver, SecondaryCaptureImageStorage) as assoc:
         answers = [status for status, _ in assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET)]
     assert [counts(status) for status in answers] == [(n, 0, 0, 4 - n) for n in range(1, 4)] + [(4, 0, 0, None)]
@@ -97,7 +97,7 @@ def test_counts(server: Server) -> None:
 @pytest.mark.parametrize("how", ["another class", "no role"])
 def test_what_can_not_be_sent_back(server: Server, how: str) -> None:
     """Without a context in which the requestor is the SCP, all fail, and are listed."""
-    receiver = Receiver()
+    receiver = StoreReceiver()
     sop_class = MR if how == "another class" else SecondaryCaptureImageStorage
     with asking(server, receiver, sop_class, role=how != "no role") as assoc:
         answers = list(assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET))
@@ -110,14 +110,14 @@ def test_what_can_not_be_sent_back(server: Server, how: str) -> None:
 
 def test_warnings(server: Server) -> None:
     """What the requestor warns of is counted as that."""
-    with asking(server, Receiver(status=0xB000), SecondaryCaptureImageStorage) as assoc:
+    with asking(server, StoreReceiver(status=0xB000), SecondaryCaptureImageStorage) as assoc:
         final, _ = list(assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET))[-1]
     assert (final.Status, *counts(final)) == (0xB000, 0, 0, 4, None)
 
 
 def test_cancel(server: Server) -> None:
     """A C-CANCEL ends it after the instance under way."""
-    receiver = Receiver(seconds=0.3)
+    receiver = StoreReceiver(seconds=0.3)
     with asking(server, receiver, SecondaryCaptureImageStorage) as assoc:
         answers = assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET, msg_id=3)
         assert next(answers)[0].Status == 0xFF00
@@ -135,7 +135,7 @@ def test_conversion(server: Server) -> None:
     path = get_testdata_file("MR_small_RLE.dcm")
     original = dcmread(get_testdata_file("MR_small.dcm"))
     upload(server, Path(path).read_bytes())
-    receiver = Receiver()
+    receiver = StoreReceiver()
     with asking(server, receiver, MR, syntaxes=[ImplicitVRLittleEndian]) as assoc:
         ds = identifier("STUDY", StudyInstanceUID=original.StudyInstanceUID)
         final, _ = list(assoc.send_c_get(ds, STUDY_GET))[-1]
@@ -146,10 +146,10 @@ def test_conversion(server: Server) -> None:
 
 def test_a_requestor_that_goes_away(server: Server) -> None:
     """The next one is served."""
-    with asking(server, Receiver(seconds=0.2), SecondaryCaptureImageStorage) as assoc:
+    with asking(server, StoreReceiver(seconds=0.2), SecondaryCaptureImageStorage) as assoc:
         next(assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET))
         assoc.abort()
-    receiver = Receiver()
+    receiver = StoreReceiver()
     with asking(server, receiver, SecondaryCaptureImageStorage) as assoc:
         final, _ = list(assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET))[-1]
     assert (final.Status, len(receiver.received)) == (0x0000, 4)

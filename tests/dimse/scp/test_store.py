@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 
 from tests.support.dimse.instances import Instance, instance, spool, stored
-from tests.support.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Peer
+from tests.support.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, RawPeer
 from tests.support.files import dicom_file
 from tests.support.server import Server
 
@@ -28,7 +28,7 @@ def is_public(sop_class: str) -> bool:
 
 def send(server: Server, one: Instance, **elements: object) -> int:
     """Store one instance in an association of its own; the status."""
-    with Peer(server.dimse_port).associate((one.sop_class, [one.syntax])) as peer:
+    with RawPeer(server.dimse_port).associate((one.sop_class, [one.syntax])) as peer:
         status = int(peer.store(1, one.sop_class, one.uid, one.dataset, **elements).Status)
         peer.release()
     return status
@@ -45,7 +45,7 @@ def test_storescu(dimse: Server, tool: Callable[[str], str], tmp_path: Path) -> 
 
 def test_file_meta_tells_where_it_came_from(dimse: Server, tmp_path: Path) -> None:
     one = instance(1, study=101)
-    with Peer(dimse.dimse_port).associate((one.sop_class, [one.syntax]), calling="SCANNER1") as peer:
+    with RawPeer(dimse.dimse_port).associate((one.sop_class, [one.syntax]), calling="SCANNER1") as peer:
         response = peer.store(1, one.sop_class, one.uid, one.dataset)
         assert (response.Status, response.CommandField) == (0, 0x8001)
         assert response.MessageIDBeingRespondedTo == 7
@@ -70,7 +70,7 @@ def test_duplicates_are_successes(dimse: Server) -> None:
 
 def test_the_first_transfer_syntax_that_is_known_wins(dimse: Server) -> None:
     syntaxes = ["1.2.840.10008.1.2.4.9999", JPEG_BASELINE, EXPLICIT, "1.2.840.10008.1.2"]
-    with Peer(dimse.dimse_port).associate((CT, syntaxes), (CT, syntaxes[::-1]), (CT, syntaxes[:1])) as peer:
+    with RawPeer(dimse.dimse_port).associate((CT, syntaxes), (CT, syntaxes[::-1]), (CT, syntaxes[:1])) as peer:
         assert peer.accepted == {1: JPEG_BASELINE, 3: "1.2.840.10008.1.2"}
         assert peer.results[5] == 4, "transfer syntaxes not supported"
 
@@ -82,25 +82,25 @@ def test_every_storage_class_of_the_standard_is_accepted(dimse: Server) -> None:
     assert len(classes) > 170
     for start in range(0, len(classes), 128):
         proposals = [(uid, [EXPLICIT]) for uid in classes[start : start + 128]]
-        with Peer(dimse.dimse_port).associate(*proposals) as peer:
+        with RawPeer(dimse.dimse_port).associate(*proposals) as peer:
             assert set(peer.results.values()) == {0}
 
 
 def test_retired_classes_are_stored(dimse: Server) -> None:
     retired = "1.2.840.10008.5.1.4.1.1.6"  # Ultrasound Image Storage, retired in 1993
     one = instance(1, study=103, SOPClassUID=retired)
-    with Peer(dimse.dimse_port).associate((retired, [one.syntax])) as peer:
+    with RawPeer(dimse.dimse_port).associate((retired, [one.syntax])) as peer:
         assert peer.store(1, retired, one.uid, one.dataset).Status == 0
     assert stored(dimse, one.uid)
 
 
 def test_private_classes_are_stored_on_request(dimse: Server, tmp_path: Path) -> None:
     one = instance(1, study=104, SOPClassUID=PRIVATE)
-    with Peer(dimse.dimse_port).associate((PRIVATE, [one.syntax]), (VERIFICATION, [EXPLICIT])) as peer:
+    with RawPeer(dimse.dimse_port).associate((PRIVATE, [one.syntax]), (VERIFICATION, [EXPLICIT])) as peer:
         assert peer.results[1] == 3, "abstract syntax not supported"
     options = ("--dimse-accept", "any", "--dimse-storage", "any")
     with Server.with_dimse(tmp_path / "data", *options) as server:
-        with Peer(server.dimse_port).associate((PRIVATE, [one.syntax]), (WORKLIST, [EXPLICIT])) as peer:
+        with RawPeer(server.dimse_port).associate((PRIVATE, [one.syntax]), (WORKLIST, [EXPLICIT])) as peer:
             assert peer.results == {1: 0, 3: 3}, "what is known as another service is not taken for storage"
             assert peer.store(1, PRIVATE, one.uid, one.dataset).Status == 0
         assert stored(server, one.uid)
@@ -120,7 +120,7 @@ def test_the_data_set_is_kept_byte_for_byte(dimse: Server, data_set: Path) -> No
             continue
         sop_class, uid = str(header.attributes["sop_class_uid"]), header.ids[3]
         syntax, dataset = header.layout.transfer_syntax, path.read_bytes()[header.layout.dataset_offset :]
-        with Peer(dimse.dimse_port).associate((sop_class, [syntax]), (VERIFICATION, [EXPLICIT])) as peer:
+        with RawPeer(dimse.dimse_port).associate((sop_class, [syntax]), (VERIFICATION, [EXPLICIT])) as peer:
             if peer.results[1] != 0:
                 assert not is_public(sop_class), f"{path.name} of {sop_class} in {syntax}"
                 continue
@@ -141,7 +141,7 @@ def test_parallel_senders(dimse: Server, senders: int) -> None:
     failures: list[object] = []
 
     def run(series: int) -> None:
-        with Peer(dimse.dimse_port).associate((SECONDARY_CAPTURE, [EXPLICIT])) as peer:
+        with RawPeer(dimse.dimse_port).associate((SECONDARY_CAPTURE, [EXPLICIT])) as peer:
             for number in (*range(1, 41), 7, 8):
                 one = instance(number, study=study, series=series)
                 response = peer.store(1, one.sop_class, one.uid, one.dataset)
@@ -162,7 +162,7 @@ def test_parallel_senders(dimse: Server, senders: int) -> None:
 def test_a_large_instance_in_small_pieces(dimse: Server) -> None:
     pixels = bytes(range(256)) * 4096 * 5  # 5 MiB, over what is held in memory
     one = instance(1, study=105, NumberOfFrames=len(pixels) // 16, PixelData=pixels)
-    with Peer(dimse.dimse_port).associate((one.sop_class, [one.syntax])) as peer:
+    with RawPeer(dimse.dimse_port).associate((one.sop_class, [one.syntax])) as peer:
         peer.maximum = 4000
         assert peer.store(1, one.sop_class, one.uid, one.dataset).Status == 0
     content = stored(dimse, one.uid)

@@ -14,7 +14,7 @@ from tests.support.files import ROOT
 from tests.support.server import Server
 
 
-class Archive:
+class ScriptedArchive:
     """A query SCP of pynetdicom's that gives what a test wants.
 
     Attributes
@@ -46,7 +46,7 @@ class Archive:
             yield 0xFF00, match
         yield self._status, None
 
-    def __enter__(self) -> "Archive":
+    def __enter__(self) -> "ScriptedArchive":
         server = self.ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, self._find)])
         assert server is not None
         self._server = server
@@ -76,7 +76,7 @@ def test_character_sets_both_ways(dimse: Server) -> None:
         match_of(5, "Plain"),
     ]
     matches[2].SpecificCharacterSet = ["", "ISO 2022 IR 87"]
-    with Archive(matches) as archive:
+    with ScriptedArchive(matches) as archive:
         add_node(dimse, "ARCHIVE", archive.port)
         found = ask(dimse, "archive", "find", {"level": "STUDY", "query": {"PatientName": "M*ü", "StudyDate": None}})
         ask(dimse, "archive", "find", {"level": "STUDY", "query": {"PatientName": "Plain"}})
@@ -89,7 +89,7 @@ def test_character_sets_both_ways(dimse: Server) -> None:
 
 def test_a_limit_cancels(dimse: Server) -> None:
     """Beyond the limit the peer is asked to stop."""
-    with Archive([match_of(number) for number in range(200)], delay=0.01) as archive:
+    with ScriptedArchive([match_of(number) for number in range(200)], delay=0.01) as archive:
         add_node(dimse, "ARCHIVE", archive.port)
         found = ask(dimse, "archive", "find", {"level": "STUDY", "query": {}, "limit": 5})
         assert len(found) == 5
@@ -100,7 +100,7 @@ def test_find_fails(dimse: Server) -> None:
     """A failure's status and comment are told."""
     status = Dataset()
     status.Status, status.ErrorComment = 0xA700, "no room"
-    with Archive([], status) as archive:
+    with ScriptedArchive([], status) as archive:
         add_node(dimse, "ARCHIVE", archive.port)
         code, detail = ask(dimse, "archive", "find", {"level": "STUDY", "query": {}})
     assert code == 502

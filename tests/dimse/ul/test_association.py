@@ -17,7 +17,7 @@ from neurdicom.dimse.statuses import SUCCESS
 from neurdicom.dimse.ul.association import Association, Service, respond_to
 from neurdicom.dimse.ul.local import LocalUser
 from neurdicom.dimse.ul.states import AssociationState
-from tests.support.dimse.peer import EXPLICIT, VERIFICATION, Ended, Peer
+from tests.support.dimse.peer import EXPLICIT, VERIFICATION, Ended, RawPeer
 
 State = AssociationState
 CONTEXT = (VERIFICATION, [EXPLICIT])
@@ -27,7 +27,7 @@ SOON = 5.0
 TIMEOUT = 60.0
 
 
-class Acceptor:
+class AcceptorThread:
     """One association in a thread, and what becomes of it."""
 
     def __init__(self, port: int, timeout: float, spool: Path) -> None:
@@ -77,9 +77,9 @@ def accept(tmp_path: Path) -> Accept:
     """Accept one connection; at the end of the block the association has to be over, soon."""
 
     @contextmanager
-    def accepting(timeout: float = TIMEOUT) -> Iterator[Acceptor]:
+    def accepting(timeout: float = TIMEOUT) -> Iterator[AcceptorThread]:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            acceptor = Acceptor(listening.getsockname()[1], timeout, tmp_path)
+            acceptor = AcceptorThread(listening.getsockname()[1], timeout, tmp_path)
             thread = threading.Thread(target=acceptor.run, args=[listening])
             thread.start()
             yield acceptor
@@ -89,7 +89,7 @@ def accept(tmp_path: Path) -> Accept:
     return accepting
 
 
-def send_event_report(peer: Peer) -> None:
+def send_event_report(peer: RawPeer) -> None:
     peer.send_command(
         1,
         AffectedSOPClassUID=VERIFICATION,
@@ -101,7 +101,7 @@ def send_event_report(peer: Peer) -> None:
 
 
 def test_it_serves_and_is_released(accept: Accept) -> None:
-    with accept() as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept() as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         assert peer.echo() == 0
         peer.release()
     assert acceptor.assoc.state is State.RELEASED
@@ -110,20 +110,20 @@ def test_it_serves_and_is_released(accept: Accept) -> None:
 
 def test_a_lost_connection_is_noticed(accept: Accept) -> None:
     with accept() as acceptor:
-        Peer(acceptor.port).associate(CONTEXT).socket.close()
+        RawPeer(acceptor.port).associate(CONTEXT).socket.close()
     assert acceptor.assoc.state is State.ABORTED
     assert acceptor.releases == 0
 
 
 def test_an_abort_of_the_peer_is_noticed(accept: Accept) -> None:
-    with accept() as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept() as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         peer.send_pdu(0x07, bytes(4))
     assert acceptor.assoc.state is State.ABORTED
 
 
 def test_an_abort_from_another_thread_ends_it(accept: Accept) -> None:
     """The thread that serves is woken when the upper layer ends, though nothing else tells it."""
-    with accept() as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept() as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         send_event_report(peer)
         with pytest.raises(Ended):
             peer.receive()
@@ -131,14 +131,14 @@ def test_an_abort_from_another_thread_ends_it(accept: Accept) -> None:
 
 
 def test_it_closes_from_another_thread(accept: Accept) -> None:
-    with accept() as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept() as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         acceptor.assoc.close()
         peer.wait_for_end()
     assert acceptor.assoc.state is State.ABORTED
 
 
 def test_a_silent_peer_is_let_go_in_time(accept: Accept) -> None:
-    with accept(timeout=0.5) as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept(timeout=0.5) as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         began = time.monotonic()
         peer.wait_for_end()
         assert 0.3 < time.monotonic() - began < SOON
@@ -146,20 +146,20 @@ def test_a_silent_peer_is_let_go_in_time(accept: Accept) -> None:
 
 
 def test_a_peer_that_asks_for_nothing_is_let_go(accept: Accept) -> None:
-    with accept(timeout=0.5) as acceptor, Peer(acceptor.port) as peer:
+    with accept(timeout=0.5) as acceptor, RawPeer(acceptor.port) as peer:
         peer.wait_for_end()
     assert acceptor.assoc.state is State.ABORTED
 
 
 def test_draining_ends_what_is_quiet(accept: Accept) -> None:
-    with accept() as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept() as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         acceptor.assoc.drain(0.2)
         peer.wait_for_end()
     assert acceptor.assoc.state is State.ABORTED
 
 
 def test_draining_waits_for_what_is_served_and_what_arrives(accept: Accept) -> None:
-    with accept() as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept() as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         acceptor.is_served.clear()
         peer.send_command(1, AffectedSOPClassUID=VERIFICATION, CommandField=0x30, MessageID=1)
         acceptor.assoc.drain(0.2)
@@ -175,7 +175,7 @@ def test_draining_waits_for_what_is_served_and_what_arrives(accept: Accept) -> N
 
 
 def test_nothing_wakes_up_while_nothing_happens(accept: Accept) -> None:
-    with accept() as acceptor, Peer(acceptor.port).associate(CONTEXT) as peer:
+    with accept() as acceptor, RawPeer(acceptor.port).associate(CONTEXT) as peer:
         assert peer.echo() == 0
         time.sleep(0.2)
         before = switches()

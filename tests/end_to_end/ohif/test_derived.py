@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.derived_objects import ct_slice
-from tests.support.dicom_output import BODY, LABELS, MEASUREMENTS, SEGMENTATION, Site
+from tests.support.dicom_output import BODY, LABELS, MEASUREMENTS, SEGMENTATION, DerivedSite
 from tests.support.ohif import Ohif
 from tests.support.server import Server
 
@@ -31,7 +31,7 @@ def pacs(ohif: Ohif, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     """A server with a CT series in each study, and what came of its slices."""
     with Server(tmp_path_factory.mktemp("pacs"), "--cors-origins", ohif.url) as server:
         ohif.show(server.url)
-        site = Site(server, tmp_path_factory.mktemp("files"))
+        site = DerivedSite(server, tmp_path_factory.mktemp("files"))
         for study, (body, meta) in PLUGINS.items():
             slices = [ct_slice(number, study=study, PatientPosition="HFS") for number in range(1, 7)]
             instances = [site.upload(ds) for ds in slices]

@@ -6,14 +6,14 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.dicom_output import Site
+from tests.support.dicom_output import DerivedSite
 from tests.support.server import Server
 
 
 @pytest.fixture
-def site(server: Server, tmp_path: Path) -> Iterator[Site]:
+def site(server: Server, tmp_path: Path) -> Iterator[DerivedSite]:
     """The shared server; what a test stores and installs goes with it."""
-    site = Site(server, tmp_path)
+    site = DerivedSite(server, tmp_path)
     yield site
     for plugin in site.client.get("/api/plugins").json():
         site.client.delete(f"/api/plugins/{quote(plugin['id'], safe='')}")

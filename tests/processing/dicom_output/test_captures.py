@@ -8,10 +8,10 @@ from pydicom import dcmread
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from tests.support.derived_objects import COLUMNS, ROWS, ct_slice, dump, errors_of
-from tests.support.dicom_output import Site
+from tests.support.dicom_output import DerivedSite
 
 
-def test_a_picture_is_stored_in_the_study_of_its_source(site: Site) -> None:
+def test_a_picture_is_stored_in_the_study_of_its_source(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3, PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 100", StudyID="S7"))
     site.plugin("return (ds.pixel_array > kwargs['above']).astype('u1') * 255", params={"above": {"type": "int"}})
     answer = site.run(instance, store="true", above=500)
@@ -62,7 +62,7 @@ def test_a_picture_is_stored_in_the_study_of_its_source(site: Site) -> None:
         ("from PIL import Image; return Image.new('L', (7, 5), 99)", "MONOCHROME2", "u1"),
     ],
 )
-def test_pixels(site: Site, body: str, photometric: str, dtype: str) -> None:
+def test_pixels(site: DerivedSite, body: str, photometric: str, dtype: str) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(body)
     (file,) = site.store(instance)
@@ -71,7 +71,7 @@ def test_pixels(site: Site, body: str, photometric: str, dtype: str) -> None:
     assert (ds.PhotometricInterpretation, ds.pixel_array.dtype) == (photometric, dtype)
 
 
-def test_numbers_are_kept_within_a_step(site: Site) -> None:
+def test_numbers_are_kept_within_a_step(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin("return np.sin(ds.pixel_array / 50.0) * 1e-3")
     expected = np.sin(ct_slice(1).PixelData and np.frombuffer(ct_slice(1).PixelData, "<i2") / 50.0) * 1e-3
@@ -82,7 +82,7 @@ def test_numbers_are_kept_within_a_step(site: Site) -> None:
     assert shown.status_code == 200
 
 
-def test_a_result_of_another_size_covers_the_same_field(site: Site) -> None:
+def test_a_result_of_another_size_covers_the_same_field(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin("return ds.pixel_array[::2, ::2].astype('u1')")
     ds = dcmread(site.store(instance)[0])
@@ -91,7 +91,7 @@ def test_a_result_of_another_size_covers_the_same_field(site: Site) -> None:
     assert ds.ImagePositionPatient == [-10.5 + 0.375, -20 + 0.25, 2.5]
 
 
-def test_several_frames_of_colour(site: Site) -> None:
+def test_several_frames_of_colour(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin("return np.zeros((4, 6, 5, 3), 'u1')", result={"type": "IMAGE"})
     answer = site.run(instance, format="dicom")
@@ -103,7 +103,7 @@ def test_several_frames_of_colour(site: Site) -> None:
     assert dcmread(file).pixel_array.shape == (4, 6, 5, 3)
 
 
-def test_the_file_is_given_and_not_kept(site: Site) -> None:
+def test_the_file_is_given_and_not_kept(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin("return ds.pixel_array")
     answer = site.run(instance, format="dicom")
@@ -116,7 +116,7 @@ def test_the_file_is_given_and_not_kept(site: Site) -> None:
     assert site.client.get(f"/api/studies/{ct_slice(1).StudyInstanceUID}").json()["images_count"] == 1
 
 
-def test_the_same_again_is_no_copy(site: Site) -> None:
+def test_the_same_again_is_no_copy(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin("return ds.pixel_array * 2.5")
     first = site.run(instance, store="true").headers["X-Stored-Instances"]
@@ -129,7 +129,7 @@ def test_the_same_again_is_no_copy(site: Site) -> None:
     assert site.client.get(f"/api/studies/{ct_slice(1).StudyInstanceUID}").json()["images_count"] == 3
 
 
-def test_slices_of_one_series_make_one_series(site: Site) -> None:
+def test_slices_of_one_series_make_one_series(site: DerivedSite) -> None:
     instances = [site.upload(ct_slice(number)) for number in (1, 2, 3)]
     site.plugin("return ds.pixel_array")
     made = [dcmread(site.store(instance)[0]) for instance in instances]
@@ -137,7 +137,7 @@ def test_slices_of_one_series_make_one_series(site: Site) -> None:
     assert [ds.InstanceNumber for ds in made] == [1, 2, 3]
 
 
-def test_edits_of_the_source_are_taken_over(site: Site) -> None:
+def test_edits_of_the_source_are_taken_over(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     patient = site.client.get(f"/api/studies/{ct_slice(1).StudyInstanceUID}").json()["patient"]
     changed = {"patient_name": "Ямада^Тарō=山田^太郎=やまだ^たろう"}
@@ -158,7 +158,7 @@ def test_edits_of_the_source_are_taken_over(site: Site) -> None:
         ("raise ValueError('deliberate')", 500, "deliberate"),
     ],
 )
-def test_what_has_no_form_in_dicom(site: Site, body: str, status: int, words: str) -> None:
+def test_what_has_no_form_in_dicom(site: DerivedSite, body: str, status: int, words: str) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(body)
     for asked in ({"format": "dicom"}, {"store": "true"}):

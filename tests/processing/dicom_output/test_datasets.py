@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.support.derived_objects import ct_slice, errors_of
-from tests.support.dicom_output import Site
+from tests.support.dicom_output import DerivedSite
 from tests.support.files import ROOT
 
 #: A copy of the source with a UID of its own, to be changed.
@@ -21,7 +21,7 @@ new.file_meta = ds.file_meta
 """.strip()
 
 
-def test_it_is_stored_as_it_is(site: Site) -> None:
+def test_it_is_stored_as_it_is(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3))
     site.plugin(f"{COPY}\nnew.ImageComments = 'mine'\nreturn new")
     answer = site.run(instance, store="true")
@@ -36,7 +36,7 @@ def test_it_is_stored_as_it_is(site: Site) -> None:
     assert site.client.get(f"/api/studies/{ds.StudyInstanceUID}").json()["images_count"] == 2
 
 
-def test_what_is_missing_is_set(site: Site) -> None:
+def test_what_is_missing_is_set(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3, PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 100"))
     site.plugin(
         "new = Dataset()\nnew.SOPClassUID = '1.2.840.10008.5.1.4.1.1.66'\nnew.Modality = 'OT'\nnew.StudyID = 'own'\n"
@@ -50,7 +50,7 @@ def test_what_is_missing_is_set(site: Site) -> None:
     assert site.store(instance) == [file]
 
 
-def test_several(site: Site) -> None:
+def test_several(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3))
     site.plugin(f"{COPY}\nother = copy.deepcopy(new)\nother.SOPInstanceUID = '{ROOT}.77.100'\nreturn [new, other]")
     answer = site.run(instance, store="true")
@@ -76,7 +76,7 @@ def test_several(site: Site) -> None:
         ("new.SOPInstanceUID = '1.' * 40 + '1'", "sop_instance_uid"),
     ],
 )
-def test_what_can_not_be_stored(site: Site, change: str, words: str) -> None:
+def test_what_can_not_be_stored(site: DerivedSite, change: str, words: str) -> None:
     instance = site.upload(ct_slice(3))
     site.plugin(f"{COPY}\n{change}\nreturn new")
     answer = site.run(instance, store="true")
@@ -85,7 +85,7 @@ def test_what_can_not_be_stored(site: Site, change: str, words: str) -> None:
     assert site.client.get(f"/api/studies/{ct_slice(3).StudyInstanceUID}").json()["images_count"] == 1
 
 
-def test_another_instance_is_not_replaced(site: Site) -> None:
+def test_another_instance_is_not_replaced(site: DerivedSite) -> None:
     """A plugin that gives two results the same UID loses the second, not the first."""
     instance, other = site.upload(ct_slice(3)), site.upload(ct_slice(4))
     fixed: Any = f"{COPY}\nnew.SOPInstanceUID = '{ROOT}.77.1'\nreturn new"

@@ -9,12 +9,12 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, MRImageStorage, SecondaryCaptureImageStorage
 
 from tests.support.derived_objects import ROWS, ct_slice, errors_of
-from tests.support.dicom_output import Site
+from tests.support.dicom_output import DerivedSite
 
 HALF = "return (ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)) / 3"
 
 
-def test_a_ct_image(site: Site) -> None:
+def test_a_ct_image(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3, KVP=120, ConvolutionKernel="B30f", PatientPosition="HFS", WindowCenter=40))
     site.plugin(HALF, input="modality")
     (file,) = site.store(instance)
@@ -30,7 +30,7 @@ def test_a_ct_image(site: Site) -> None:
     assert np.abs(values - expected).max() <= float(ds.RescaleSlope) * 0.51
 
 
-def test_whole_numbers_stay_what_they_are(site: Site) -> None:
+def test_whole_numbers_stay_what_they_are(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3))
     site.plugin("return ds.pixel_array.astype('f8') - 1024", input="modality")
     ds = dcmread(site.store(instance)[0])
@@ -38,7 +38,7 @@ def test_whole_numbers_stay_what_they_are(site: Site) -> None:
     assert np.array_equal(ds.pixel_array, np.frombuffer(ct_slice(3).PixelData, "<i2").reshape(ROWS, -1) - 1024)
 
 
-def test_an_mr_image(site: Site) -> None:
+def test_an_mr_image(site: DerivedSite) -> None:
     instance = site.upload(Path(get_testdata_file("MR_small.dcm")).read_bytes())
     site.plugin("return np.sqrt(np.abs(ds.pixel_array))", input="modality")
     (file,) = site.store(instance)
@@ -48,7 +48,7 @@ def test_an_mr_image(site: Site) -> None:
     assert (ds.ScanningSequence, ds.EchoTime) == (source.ScanningSequence, source.EchoTime)
 
 
-def test_a_frame_of_an_enhanced_image_becomes_a_classic_one(site: Site, data_set: Path) -> None:
+def test_a_frame_of_an_enhanced_image_becomes_a_classic_one(site: DerivedSite, data_set: Path) -> None:
     instance = site.upload((data_set / "pydicom-data" / "eCT_Supplemental.dcm").read_bytes())
     site.plugin("return ds.pixel_array[0] / 7", input="modality")
     (file,) = site.store(instance, frame=2)
@@ -67,7 +67,9 @@ def test_a_frame_of_an_enhanced_image_becomes_a_classic_one(site: Site, data_set
         ("return np.zeros((*ds.pixel_array.shape, 3), 'u1')", {}),
     ],
 )
-def test_what_can_be_no_image_of_that_kind_is_a_capture(site: Site, body: str, elements: dict[str, object]) -> None:
+def test_what_can_be_no_image_of_that_kind_is_a_capture(
+    site: DerivedSite, body: str, elements: dict[str, object]
+) -> None:
     instance = site.upload(ct_slice(1, **elements))
     site.plugin(body, input="modality")
     (file,) = site.store(instance)

@@ -6,10 +6,10 @@ import highdicom
 import pytest
 
 from tests.support.derived_objects import ct_slice, dump, errors_of
-from tests.support.dicom_output import BODY, MEASUREMENTS, Site
+from tests.support.dicom_output import BODY, MEASUREMENTS, DerivedSite
 
 
-def test_groups_numbers_and_texts(site: Site) -> None:
+def test_groups_numbers_and_texts(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3, PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 100"))
     site.plugin(BODY, result=MEASUREMENTS)
     (file,) = site.store(instance)
@@ -45,7 +45,7 @@ def test_groups_numbers_and_texts(site: Site) -> None:
     assert "Derive Tést" in dump(file, "dsrdump")
 
 
-def test_the_answer_is_json_as_before(site: Site) -> None:
+def test_the_answer_is_json_as_before(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(BODY, result=MEASUREMENTS)
     answer = site.run(instance, store="true")
@@ -59,7 +59,7 @@ def test_the_answer_is_json_as_before(site: Site) -> None:
 @pytest.mark.parametrize(
     "body", ["return 4.5", "return [1.5, 2.5]", "return [{'a': 1}, {'a': 2}]", "return {'a b\\\\c': 1}"]
 )
-def test_other_shapes_of_json(site: Site, body: str) -> None:
+def test_other_shapes_of_json(site: DerivedSite, body: str) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(body, result={"type": "MEASUREMENTS"})
     (file,) = site.store(instance)
@@ -76,7 +76,7 @@ def test_other_shapes_of_json(site: Site, body: str) -> None:
         ("a = 1\nfor _ in range(60): a = {'a': a}\nreturn a", "nested"),
     ],
 )
-def test_what_is_no_report(site: Site, body: str, words: str) -> None:
+def test_what_is_no_report(site: DerivedSite, body: str, words: str) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(body, result={"type": "MEASUREMENTS"})
     answer = site.run(instance, format="dicom")
@@ -84,7 +84,7 @@ def test_what_is_no_report(site: Site, body: str, words: str) -> None:
     assert words in answer.json()["detail"]
 
 
-def test_long_words_and_large_numbers(site: Site) -> None:
+def test_long_words_and_large_numbers(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(
         "return {'ü' * 100: 1e299, 'tiny': 1e-299, 'inf': float('inf'), 'text': 'Wort ü' * 100, '': 1, 'x' * 40: -0.3}",

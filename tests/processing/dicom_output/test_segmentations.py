@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from tests.support.derived_objects import COLUMNS, ROWS, ct_slice, errors_of, reference
-from tests.support.dicom_output import LABELS, SEGMENTATION, Site
+from tests.support.dicom_output import LABELS, SEGMENTATION, DerivedSite
 
 
 def read(file: Path) -> Any:
@@ -18,7 +18,7 @@ def read(file: Path) -> Any:
     return highdicom.seg.segread(file)
 
 
-def test_labels_and_segments(site: Site) -> None:
+def test_labels_and_segments(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(3))
     site.plugin(LABELS, result=SEGMENTATION)
     (file,) = site.store(instance)
@@ -42,21 +42,21 @@ def test_labels_and_segments(site: Site) -> None:
     assert seg.ContributingEquipmentSequence[-1].ManufacturerModelName == "Derive Tést"
 
 
-def test_an_empty_segmentation(site: Site) -> None:
+def test_an_empty_segmentation(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin("return np.zeros(ds.pixel_array.shape)", result=SEGMENTATION)
     seg = read(site.store(instance)[0])
     assert (seg.number_of_segments, seg.pixel_array.any()) == (2, False)
 
 
-def test_labels_without_a_description(site: Site) -> None:
+def test_labels_without_a_description(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin("return (ds.pixel_array // 100).astype(np.float32)", result={"type": "SEGMENTATION"})
     seg = read(site.store(instance)[0])
     assert [item.SegmentLabel for item in seg.SegmentSequence][:2] == ["Segment 1", "Segment 2"]
 
 
-def test_one_segmentation_of_a_label_map_as_a_picture_too(site: Site) -> None:
+def test_one_segmentation_of_a_label_map_as_a_picture_too(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(LABELS, result=SEGMENTATION)
     assert site.run(instance).headers["Content-Type"] == "image/png"
@@ -73,7 +73,7 @@ def test_one_segmentation_of_a_label_map_as_a_picture_too(site: Site) -> None:
         ("return np.zeros((4, 4, 3))", "colours"),
     ],
 )
-def test_what_is_no_segmentation_of_the_source(site: Site, body: str, words: str) -> None:
+def test_what_is_no_segmentation_of_the_source(site: DerivedSite, body: str, words: str) -> None:
     instance = site.upload(ct_slice(1))
     site.plugin(body, result=SEGMENTATION)
     answer = site.run(instance, store="true")
@@ -82,7 +82,7 @@ def test_what_is_no_segmentation_of_the_source(site: Site, body: str, words: str
 
 
 @pytest.mark.parametrize("name", ["examples_ybr_color.dcm", "SC_rgb_small_odd.dcm", "examples_palette.dcm"])
-def test_sources_that_lie_nowhere(site: Site, name: str) -> None:
+def test_sources_that_lie_nowhere(site: DerivedSite, name: str) -> None:
     """Ultrasound of several frames and pictures have no place in the patient; the frame is named instead."""
     source = reference(name)
     instance = site.upload(Path(get_testdata_file(name)).read_bytes())
@@ -96,7 +96,7 @@ def test_sources_that_lie_nowhere(site: Site, name: str) -> None:
     assert item.get("ReferencedFrameNumber") == (frame if frame > 1 else None)
 
 
-def test_a_frame_of_an_enhanced_image(site: Site, data_set: Path) -> None:
+def test_a_frame_of_an_enhanced_image(site: DerivedSite, data_set: Path) -> None:
     file = data_set / "pydicom-data" / "eCT_Supplemental.dcm"
     source, instance = dcmread(file), site.upload(file.read_bytes())
     site.plugin("a = np.zeros((ds.Rows, ds.Columns), 'u1'); a[1:3] = 2; return a", result=SEGMENTATION)
@@ -108,7 +108,7 @@ def test_a_frame_of_an_enhanced_image(site: Site, data_set: Path) -> None:
     assert group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber == 2
 
 
-def test_a_label_map_is_given_as_a_file(site: Site) -> None:
+def test_a_label_map_is_given_as_a_file(site: DerivedSite) -> None:
     instance = site.upload(ct_slice(1, PatientID=None, PatientName=None, FrameOfReferenceUID=None, SliceThickness=None))
     site.plugin(LABELS, result=SEGMENTATION)
     answer = site.run(instance, format="dicom")

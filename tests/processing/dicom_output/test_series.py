@@ -10,12 +10,12 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage
 
 from tests.support.derived_objects import COLUMNS, ROWS, ct_slice, errors_of
-from tests.support.dicom_output import Site
+from tests.support.dicom_output import DerivedSite
 
 VOLUME = "return np.stack([each.pixel_array for each in ds]) {}"
 
 
-def run_job(site: Site, series: str, **params: Any) -> dict[str, Any]:
+def run_job(site: DerivedSite, series: str, **params: Any) -> dict[str, Any]:
     """Run the plugin over a series as a job, to its end."""
     answer = site.client.post(
         f"/api/series/{series}/process/by_plugin/test.derived", params={"store": "true", **params}
@@ -30,7 +30,7 @@ def run_job(site: Site, series: str, **params: Any) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-def derived(site: Site) -> list[str]:
+def derived(site: DerivedSite) -> list[str]:
     """SOP Instance UIDs of what is not of the source series, by instance number."""
     source = ct_slice(1)
     found = site.client.get("/api/instances", params={"study_instance_uid": source.StudyInstanceUID}).json()
@@ -39,14 +39,14 @@ def derived(site: Site) -> list[str]:
 
 
 @pytest.fixture
-def series(site: Site) -> str:
+def series(site: DerivedSite) -> str:
     """Six slices, uploaded from the top down."""
     for number in range(6, 0, -1):
         site.upload(ct_slice(number))
     return str(ct_slice(1).SeriesInstanceUID)
 
 
-def test_a_segmentation_of_a_volume(site: Site, series: str) -> None:
+def test_a_segmentation_of_a_volume(site: DerivedSite, series: str) -> None:
     site.plugin(VOLUME.format("> 500"), level="series", result={"type": "SEGMENTATION"})
     job = run_job(site, series)
     assert (job["state"], job["done"], job["errors"]) == ("done", 1, [])
@@ -61,7 +61,7 @@ def test_a_segmentation_of_a_volume(site: Site, series: str) -> None:
     assert (again["state"], derived(site)) == ("done", [uid])
 
 
-def test_images_of_a_volume(site: Site, series: str) -> None:
+def test_images_of_a_volume(site: DerivedSite, series: str) -> None:
     site.plugin(VOLUME.format("* 0.37 - 1024"), level="series", input="modality")
     assert run_job(site, series)["errors"] == []
     made = [dcmread(site.file(uid)) for uid in derived(site)]
@@ -71,7 +71,7 @@ def test_images_of_a_volume(site: Site, series: str) -> None:
     assert [errors_of(site.file(ds.SOPInstanceUID)) for ds in made] == [[]] * 6
 
 
-def test_a_job_over_slices(site: Site, series: str) -> None:
+def test_a_job_over_slices(site: DerivedSite, series: str) -> None:
     site.plugin("return {'mean': float(ds.pixel_array.mean())}", result={"type": "MEASUREMENTS"})
     job = run_job(site, series)
     assert (job["done"], job["errors"]) == (6, [])
@@ -80,7 +80,7 @@ def test_a_job_over_slices(site: Site, series: str) -> None:
     assert len({ds.SeriesInstanceUID for ds in reports}) == 1
 
 
-def test_a_report_of_a_volume(site: Site, series: str) -> None:
+def test_a_report_of_a_volume(site: DerivedSite, series: str) -> None:
     site.plugin("return {'slices': len(ds)}", level="series", result={"type": "MEASUREMENTS"})
     assert run_job(site, series)["errors"] == []
     (uid,) = derived(site)

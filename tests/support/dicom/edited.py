@@ -7,7 +7,7 @@ import orjson
 
 from neurdicom.dicom.edits.apply import rewrite_header
 from neurdicom.dicom.part10 import read_header
-from tests.support.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Writer
+from tests.support.dicom.files import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, ElementWriter
 
 SYNTAXES = [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED]
 TIME = "2026-11-24T10:20:30.450Z"
@@ -23,7 +23,7 @@ def edited(path: Path, **values: Any) -> bytes:
     return header + path.read_bytes()[copy_from:]
 
 
-def history(w: Writer, modified: bytes) -> bytes:
+def history(w: ElementWriter, modified: bytes) -> bytes:
     return w.sequence(
         0x04000561,
         w.item(

@@ -11,7 +11,7 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 UNDEFINED = 0xFFFFFFFF
 
 
-class Writer:
+class ElementWriter:
     """Writes elements in one transfer syntax."""
 
     def __init__(self, syntax: str = EXPLICIT) -> None:
@@ -80,7 +80,7 @@ class Writer:
     def file(self, dataset: bytes | None = None) -> bytes:
         """A whole file."""
         dataset = self.dataset() if dataset is None else dataset
-        meta = Writer()
+        meta = ElementWriter()
         body = (
             meta.element(0x00020001, "OB", b"\0\1")
             + meta.element(0x00020002, "UI", "1.2.840.10008.5.1.4.1.1.2")

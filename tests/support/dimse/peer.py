@@ -29,7 +29,7 @@ class Ended(Exception):
     """The acceptor aborted (then `args` are source and reason) or closed the connection."""
 
 
-class Peer:
+class RawPeer:
     """One connection to an acceptor.
 
     Attributes
