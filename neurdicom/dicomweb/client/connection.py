@@ -68,7 +68,7 @@ class Answer:
                 return orjson.loads(self.body)
             return await asyncio.to_thread(orjson.loads, self.body)
         except orjson.JSONDecodeError as error:
-            raise PeerFailed(f"{self.where} answered invalid JSON: {_excerpt(self.body)}", retryable=False) from error
+            raise PeerFailed(f"{self.where} answered no JSON: {_excerpt(self.body)}", retryable=False) from error
 
 
 class NodeConnections:

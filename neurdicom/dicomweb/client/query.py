@@ -141,7 +141,9 @@ async def _matches(
             return
         matches = await answer.json()
         if not isinstance(matches, list):
-            raise PeerFailed(f"{answer.where} answered {type(matches).__name__}; a list is expected", retryable=False)
+            raise PeerFailed(
+                f"{answer.where} answered no list of matches, but a {type(matches).__name__}", retryable=False
+            )
         if matches and matches == last:
             return  # the node ignores the offset
         for match in matches:
@@ -157,7 +159,7 @@ async def _matches(
 def _checked(dataset: Any, where: str, depth: int = 0) -> dict[str, Any]:
     """Copy a dataset of the DICOM JSON model without malformed elements. Raises `PeerFailed` if it is not an object."""
     if not isinstance(dataset, dict) or depth > _DEEPEST:
-        raise PeerFailed(f"{where} answered a match that is not in the DICOM JSON model", retryable=False)
+        raise PeerFailed(f"{where} answered no dataset of the DICOM JSON model", retryable=False)
     elements: dict[str, Any] = {}
     for tag, element in dataset.items():
         if not _TAG.fullmatch(tag.upper()) or not isinstance(element, dict):

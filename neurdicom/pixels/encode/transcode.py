@@ -80,7 +80,7 @@ def transcode(path: str | Path, layout: Layout, target: str, output: str | Path,
     if target == layout.transfer_syntax:
         return _copy(Path(path), layout, Path(output), edits)
     if target not in _NATIVE and target not in ENCODERS:
-        raise NotAvailable(f"files can't be written in transfer syntax {target!r}; {', '.join(targets())} are possible")
+        raise NotAvailable(f"files can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
     form = ImagePixel.of(layout) if layout.pixel_keyword is not None else None
     encoder = ENCODERS.get(target)
     with warnings.catch_warnings():
@@ -136,9 +136,7 @@ def frame_bytes(path: str | Path, layout: Layout, number: int, target: str) -> b
         As `transcode`.
     """
     if target not in _NATIVE and target not in ENCODERS:
-        raise NotAvailable(
-            f"frames can't be encoded in transfer syntax {target!r}; {', '.join(targets())} are possible"
-        )
+        raise NotAvailable(f"frames can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
     form = ImagePixel.of(layout)
     form.index(number)
     frames = _Frames(path, layout, form, ENCODERS.get(target), only=number)
@@ -172,12 +170,12 @@ class _Frames:
         if encoder is not None:
             if form.is_float or form.samples == 4 or self.bits not in encoder.bits:
                 kind = "float" if form.is_float else f"{self.bits}-bit"
-                raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be encoded in this transfer syntax")
+                raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be given in this transfer syntax")
             if encoder.lossy and (form.signed or form.bits_stored != self.bits):
                 # PS3.5 8.2.1: what a lossy codec makes of a value may lie outside of fewer bits, or change its sign.
                 sign = "signed" if form.signed else "unsigned"
                 raise NotAvailable(
-                    f"{sign} pixels with Bits Stored {form.bits_stored} can't be encoded in this transfer syntax; "
+                    f"{sign} pixels with Bits Stored {form.bits_stored} can't be given in this transfer syntax; "
                     f"it takes unsigned ones of {self.bits} bits"
                 )
             if encoder.lossy and form.photometric == "PALETTE COLOR":
@@ -293,7 +291,7 @@ def _write_encapsulated(file: BinaryIO, header: bytes, frames: _Frames | None) -
     file.write(_element(frames, _UNDEFINED, explicit=True, vr=b"OB"))
     count = frames.form.frames
     if 4 * count >= _UNDEFINED:
-        raise NotAvailable(f"there are {count} frames, more than a Basic Offset Table can list")
+        raise NotAvailable(f"a Basic Offset Table has no room for {count} frames")
     file.write(_ITEM + struct.pack("<I", 4 * count))
     table = file.tell()
     base, offsets = table + 4 * count, array("I")
