@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""Calls of native plugins: pixels by pointer, the GIL released round the foreign call, results held by their owner.
+"""Calls of native plugins: pixels by pointer, the GIL released during the foreign call, results held by their owner.
 
-No check of the library's file happens here, and no reading of pixels: see `neurdicom.workers.loaders.native`.
+Checks of the library's file and reading of pixels happen elsewhere: see `neurdicom.workers.loaders.native`.
 """
 
 import os
@@ -44,11 +44,11 @@ cdef int64_t MOST_SAMPLES = <int64_t>1 << 40
 
 
 class CallFailed(RuntimeError):
-    """The plugin answered NULL, or threw; the message is its own, as far as it has one."""
+    """The plugin returned NULL, or threw; the message is its own if it has one."""
 
 
 class LoadFailed(RuntimeError):
-    """The library can't be loaded, or lacks what it needs."""
+    """The library can't be loaded, or lacks a required function."""
 
 
 include "result.pxi"
@@ -65,7 +65,7 @@ cdef class Library:
     Raises
     ------
     LoadFailed
-        The loader refuses it, symbols are missing, or `InitPlugin` answers NULL.
+        The loader refuses it, symbols are missing, or `InitPlugin` returned NULL.
     CallFailed
         `InitPlugin` threw.
     MemoryError
@@ -127,17 +127,17 @@ cdef class Library:
 
     @property
     def wants_float32(self):
-        """Whether it takes float32 images, with `ProcessF32`, instead of float64."""
+        """True if it takes float32 images, by `ProcessF32`, instead of float64."""
         return self._process_f32 != NULL
 
     @property
     def takes_images(self):
-        """Whether it has `Process` or `ProcessF32`."""
+        """True if it has `Process` or `ProcessF32`."""
         return self._process != NULL or self._process_f32 != NULL
 
     @property
     def takes_volumes(self):
-        """Whether it has `ProcessVolume`."""
+        """True if it has `ProcessVolume`."""
         return self._process_volume != NULL
 
     def process(self, double[:, ::1] image not None, bytes params not None):
@@ -153,12 +153,12 @@ cdef class Library:
         Returns
         -------
         Result or None
-            None when the plugin answered NULL without a message and has `ResultJson`.
+            None if the plugin returned NULL without a reason and has `ResultJson`.
 
         Raises
         ------
         CallFailed
-            It answered NULL, or threw, or its `ResultShape` can't be.
+            It returned NULL, or threw, or set an impossible size by `ResultShape`.
         MemoryError
             It threw std::bad_alloc.
         BufferError
@@ -176,7 +176,7 @@ cdef class Library:
         return self._hold(answer, answer == &image[0, 0], image, 0, height, width, False)
 
     def process_f32(self, float[:, ::1] image not None, bytes params not None):
-        """Call `ProcessF32`: as `process`, for a float32 array."""
+        """Call `ProcessF32`, as `process` does for a float32 array."""
         cdef float* answer = NULL
         cdef const char* text = params
         cdef Failure failure
@@ -189,7 +189,7 @@ cdef class Library:
         return self._hold(answer, answer == &image[0, 0], image, 0, height, width, True)
 
     def process_volume(self, double[:, :, ::1] volume not None, bytes params not None):
-        """Call `ProcessVolume`: as `process`, for a float64 array of shape (depth, height, width)."""
+        """Call `ProcessVolume`, as `process` does for a float64 array of shape (depth, height, width)."""
         cdef double* answer = NULL
         cdef const char* text = params
         cdef Failure failure
@@ -223,7 +223,7 @@ cdef class Library:
     cdef Result _hold(
         self, void* answer, bint is_in_place, object given, int depth, int height, int width, bint is_float
     ):
-        """The object that owns what the plugin returned; None when it returned nothing and has JSON instead.
+        """Make the object that owns the memory that the plugin returned; None if it returned NULL and has `ResultJson`.
 
         `depth` is 0 for an image.
         """
@@ -252,7 +252,7 @@ cdef class Library:
         return result
 
     cdef int _ask_shape(self, Result result, int depth, int height, int width) except -1:
-        """Set the shape of a result, which is the input's where the plugin does not say otherwise."""
+        """Set the shape of a result: the input's, unless `ResultShape` or `ResultDepth` set another."""
         cdef int given_width = width, given_height = height, given_depth = depth, channels = 1
         cdef int64_t most, slices
         cdef Failure failure
@@ -284,11 +284,11 @@ cdef class Library:
         return 0
 
     def last_error(self):
-        """The plugin's `LastError`; None where it has none, or nothing to say."""
+        """Call the plugin's `LastError`; None if it has none or returns no text."""
         return self._ask(self._last_error)
 
     def result_json(self):
-        """The plugin's `ResultJson`; None where it has none."""
+        """Call the plugin's `ResultJson`; None if it has none or returns no text."""
         return self._ask(self._result_json)
 
     cdef object _ask(self, void* function):
@@ -303,7 +303,7 @@ cdef class Library:
         return (_text(answer) or None) if answer != NULL else None
 
     def close(self):
-        """Call `DestroyPlugin`. Idempotent. The code stays mapped: threads of the plugin's may still run in it.
+        """Call `DestroyPlugin`. Idempotent. The library stays mapped, since threads of the plugin may still run in it.
 
         Raises
         ------
@@ -336,9 +336,21 @@ cdef str _text(const char* text):
 
 
 def start_watch(long long limit, int exit_status):
-    """Start the thread that ends this process once it holds `limit` bytes more than now. Once in a process.
+    """Start the thread that ends this process once it holds `limit` bytes more than now. Called once in a process.
 
-    A crash after an allocation that was refused ends it in the same way.
+    A crash after a refused allocation ends the process with the same status.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes.
+    exit_status : int
+        Exit status of the process.
+
+    Raises
+    ------
+    OSError
+        The thread can't be started, or /proc can't be read.
     """
     cdef int code = watch().start(limit, exit_status) or watch().catch_crashes()
     if code:
@@ -346,10 +358,10 @@ def start_watch(long long limit, int exit_status):
 
 
 def set_working(bint working):
-    """Tell the watch whether the plugin is at work; at rest it looks less often."""
+    """Tell the watch whether the plugin is working; while it is idle, memory is checked less often."""
     watch().set_working(working)
 
 
 def print_by_line():
-    """Have C's stdout pass on each line as it ends, which it does of itself on a terminal only."""
+    """Set C's stdout to line buffering, which is the default on terminals only."""
     setvbuf(stdout, NULL, _IOLBF, 0)

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""Loops over the samples of an image that go through memory once, without the GIL. What calls them is documented in
+"""Loops over the samples of an image that go through memory once, without the GIL. Their callers are documented in
 `neurdicom.pixels.kernels`.
 """
 
@@ -30,11 +30,11 @@ ctypedef fused Sample:
 
 def read_grey(int descriptor, int64_t offset, Sample[:, ::1] out not None, int cell, bint is_signed, int stored,
               int shift, double slope, double intercept):
-    """Fill an image from a file; False when that ends too early or can't be read."""
+    """Fill an image from a file; return False if the file ends too early or can't be read."""
     cdef Grey grey
     cdef bint is_filled
     if cell not in (1, 2, 4) or not 0 < stored or not 0 <= shift or stored + shift > 8 * cell:
-        raise ValueError(f"{stored} bits from bit {shift} of a cell of {cell} bytes can't be")
+        raise ValueError(f"{stored} bits from bit {shift} on do not fit into a cell of {cell} bytes")
     grey.cell, grey.is_signed, grey.stored, grey.shift = cell, is_signed, stored, shift
     grey.slope, grey.intercept = slope, intercept
     cdef size_t count = out.shape[0] * out.shape[1]
@@ -46,10 +46,10 @@ def read_grey(int descriptor, int64_t offset, Sample[:, ::1] out not None, int c
 
 
 def scale8(const Sample[:, ::1] samples not None, uint8_t[:, ::1] out not None):
-    """Scale to 0 to 255; False, and nothing done, where the samples are not all finite."""
+    """Scale samples to 0 to 255; return False, and write nothing, if they are not all finite."""
     cdef bint is_scaled
     if samples.shape[0] != out.shape[0] or samples.shape[1] != out.shape[1]:
-        raise ValueError("the samples and their places have different shapes")
+        raise ValueError("samples and out have different shapes")
     cdef size_t count = samples.shape[0] * samples.shape[1]
     if count == 0:
         return True

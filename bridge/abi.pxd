@@ -1,4 +1,4 @@
-"""What the bridge calls: the plugin's interface, the guarded calls into it, the memory watch and the loader."""
+"""Foreign declarations: the plugin's interface, the guarded calls into it, the memory watch and the dynamic loader."""
 
 from libc.stdint cimport int64_t
 

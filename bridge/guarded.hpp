@@ -1,4 +1,4 @@
-// Calls into a plugin that let no C++ exception out. The worker's Python code never sees one.
+// Calls of a plugin's functions that catch every C++ exception, so that none reaches the worker's Python code.
 #pragma once
 
 #include <cstdio>

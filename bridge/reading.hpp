@@ -1,4 +1,4 @@
-// Grey samples from a file to an image in one pass: each piece is read, and converted while the cache still has it.
+// Reading of grey samples from a file into an image in one pass: each piece is converted while it is in the cache.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace neurdicom {
 
-// How little-endian samples lie in their cells (PS3.5 8.1.1), and the line from stored values to those of the modality.
+// The layout of little-endian samples in their cells (PS3.5 8.1.1), and the linear modality transformation.
 struct Grey {
     int cell;  // bytes: 1, 2 or 4
     bool is_signed;
@@ -20,7 +20,7 @@ struct Grey {
     double intercept;
 };
 
-// A usual slice at once: more calls of the kernel would cost more than a smaller piece saves.
+// The size of a usual slice: more system calls would cost more than a smaller piece saves.
 constexpr std::size_t PIECE = 512 << 10;
 
 template <typename Cell, typename Sample, typename Value>
@@ -32,7 +32,7 @@ inline void convert(const unsigned char* bytes, std::size_t count, Sample* out, 
 template <typename Cell, typename Sample>
 inline void convert_cells(const Grey& grey, const unsigned char* bytes, std::size_t count, Sample* out) noexcept {
     const double slope = grey.slope, intercept = grey.intercept;
-    // Shifting up and down drops what is above the stored bits, and extends the sign of a signed cell.
+    // Shifting up and down drops the bits above the stored ones, and extends the sign of a signed cell.
     const int width = 8 * static_cast<int>(sizeof(Cell));
     const int up = width - grey.stored - grey.shift, down = width - grey.stored;
     const auto stored = [=](Cell cell) {
@@ -66,7 +66,7 @@ inline void convert_piece(const Grey& grey, const unsigned char* bytes, std::siz
     }
 }
 
-// Fill `count` samples from a file's bytes at `offset`. False where the file ends before, or can't be read.
+// Fills `count` samples from the file's bytes at `offset`. False if the file ends before or can't be read.
 template <typename Sample>
 inline bool read_grey(int descriptor, std::int64_t offset, const Grey& grey, std::size_t count, Sample* out) noexcept {
     alignas(64) static thread_local unsigned char piece[PIECE];

@@ -1,13 +1,13 @@
-# What a plugin returned, held by its owner. Included by _bridge.pyx.
+# The result of a plugin, held by its owner. Included by _bridge.pyx.
 
 
 @cython.no_gc_clear
 cdef class Result:
-    """What a plugin returned, where it left it: a buffer of doubles or floats that can be read without a copy.
+    """The memory that a plugin returned, as a read-only buffer of doubles or floats that is never copied.
 
     float64 or float32, shape (height, width) or (height, width, channels); of a volume, (depth, height, width) or
-    (depth, height, width, channels). Memory of the plugin's is freed, by its own `FreeResult`, when the last view of
-    it is gone.
+    (depth, height, width, channels). Memory that the plugin allocated is freed, by its `FreeResult`, with the last
+    view of it.
     """
 
     cdef Library _library
@@ -41,21 +41,21 @@ cdef class Result:
 
     @property
     def is_in_place(self):
-        """Whether the plugin worked in the image or volume that it was given."""
+        """True if the plugin returned its input, changed in place."""
         return self._image is not None
 
     @property
     def is_stack(self):
-        """Whether its first axis is that of slices."""
+        """True if its first axis is that of slices."""
         return self._is_stack
 
     @property
     def shape(self):
-        """(height, width), after the depth of a volume, before the channels where there are several."""
+        """(height, width), preceded by the depth of a volume, and followed by the channels if there are several."""
         return tuple([self._shape[index] for index in range(self._ndim)])
 
     cdef void _set_shape(self, int depth, int height, int width, int channels) noexcept:
-        """Take C order; a depth of 0 and a channel of 1 are no axes."""
+        """Set shape and strides in C order; a depth of 0 and a single channel make no axis."""
         cdef Py_ssize_t stride = sizeof(float) if self._is_float else sizeof(double)
         cdef int axis = 0
         self._is_stack = depth != 0

@@ -1,4 +1,4 @@
-// Samples to 8 bits: the least becomes 0, the greatest 255.
+// Scaling of samples to 8 bits: the least becomes 0, the greatest 255.
 #pragma once
 
 #include <algorithm>
@@ -10,11 +10,11 @@
 
 namespace neurdicom {
 
-// Least and greatest sample. False where one is no finite number, or they are so large that their sum is none.
+// Finds the least and the greatest sample. False if one is not finite, or they are so large that their sum is not.
 template <typename Sample>
 inline bool extremes(const Sample* samples, std::size_t count, double& least, double& greatest) noexcept {
     typedef Sample Vector __attribute__((vector_size(16)));
-    constexpr std::size_t WIDTH = sizeof(Vector) / sizeof(Sample), VECTORS = 4;  // that don't wait for each other
+    constexpr std::size_t WIDTH = sizeof(Vector) / sizeof(Sample), VECTORS = 4;  // independent of each other
     constexpr Sample LARGEST = std::numeric_limits<Sample>::infinity();
     Vector low[VECTORS], high[VECTORS], sum[VECTORS] = {};
     for (std::size_t vector = 0; vector < VECTORS; ++vector) {
@@ -29,7 +29,7 @@ inline bool extremes(const Sample* samples, std::size_t count, double& least, do
             std::memcpy(&next, samples + i + vector * WIDTH, sizeof next);
             low[vector] = next < low[vector] ? next : low[vector];
             high[vector] = next > high[vector] ? next : high[vector];
-            sum[vector] += next;  // not-a-number stays, which a comparison would not notice
+            sum[vector] += next;  // keeps NaN, which a comparison would not notice
         }
     }
     double all = 0;

@@ -1,4 +1,4 @@
-// A thread that ends this process when it has come to hold more memory than its limit.
+// A thread that ends this process when it holds more memory than its limit.
 #pragma once
 
 #include <fcntl.h>
@@ -17,9 +17,9 @@
 
 namespace neurdicom {
 
-// Memory that only this process holds, in bytes: anonymous, shared and swapped out. What is mapped from files is not
-// counted, since the kernel can drop it at any time. -1 when /proc does not say. The file is opened each time, because a
-// plugin may close what it did not open.
+// Memory that only this process holds, in bytes: anonymous, shared and swapped out. Memory mapped from files is not
+// counted, since the kernel can drop it at any time. -1 if /proc can't be read. The file is opened each time, because a
+// plugin may close descriptors that it did not open.
 inline std::int64_t held_memory() noexcept {
     char text[4096];
     const int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -53,7 +53,7 @@ public:
         pthread_attr_setstacksize(&attributes, 256 * 1024);
         sigset_t all, before;
         sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);  // the plugin's signals are the plugin's
+        pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are delivered to the plugin's threads, not to this one
         pthread_t thread;
         const int code = pthread_create(&thread, &attributes, &Watch::run, this);
         pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -61,8 +61,8 @@ public:
         return code;
     }
 
-    // Takes a crash that follows a refused allocation for what it is: C code seldom asks whether malloc gave NULL, and
-    // what C++ and Rust do about it ends in abort(). Other crashes go to whom they went before. Once `start` was called.
+    // Reports a crash after a refused allocation as out of memory: C code seldom checks malloc for NULL, and C++ and
+    // Rust end in abort(). Other crashes go to the previous handlers. To be called after `start`.
     int catch_crashes() noexcept {
         struct sigaction action = {};
         action.sa_sigaction = &Watch::crashed;
@@ -74,9 +74,9 @@ public:
         return 0;
     }
 
-    // Says whether the plugin is at work. Costs two stores, unless the thread is fast asleep.
+    // Sets whether the plugin is working. Costs two stores, unless the thread is in its long sleep.
     void set_working(bool working) noexcept {
-        errno = 0;  // what `crashed` finds was set since
+        errno = 0;  // so that `crashed` finds only what was set since
         working_.store(working);
         if (working && asleep_.load()) {
             pthread_mutex_lock(&mutex_);
@@ -87,8 +87,8 @@ public:
 
 private:
     static constexpr int crashes[] = {SIGSEGV, SIGBUS, SIGABRT};
-    static constexpr long at_work = 10'000'000;   // nanoseconds between two looks
-    static constexpr long at_rest = 250'000'000;  // the same when nothing was asked of the plugin for a while
+    static constexpr long at_work = 10'000'000;   // nanoseconds between two checks
+    static constexpr long at_rest = 250'000'000;  // the same after the plugin was idle for `patience` checks
     static constexpr int patience = 50;
 
     // Runs on the thread that crashed, and so sees its errno. Defined after `watch`.
@@ -139,7 +139,7 @@ inline void Watch::crashed(int number, siginfo_t*, void*) noexcept {
     for (std::size_t index = 0; index < std::size(crashes); ++index) {
         if (crashes[index] == number) sigaction(number, &self.before_[index], nullptr);
     }
-    raise(number);  // is delivered on return
+    raise(number);  // delivered on return
 }
 
 }  // namespace neurdicom

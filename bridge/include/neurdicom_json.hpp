@@ -1,9 +1,9 @@
 /*
  * neurdicom_json.hpp - a small JSON reader and writer for native NeurDICOM plugins (C++17, no dependency).
  *
- * It reads exactly RFC 8259: UTF-8 (checked), all escapes with surrogate pairs, numbers without the locale's influence,
- * nesting to 256 levels. Integers of 64 bits stay exact. Of a name that occurs twice, the last value counts. It is made
- * for parameters and measurements, not for gigabytes; a plugin that wants more takes a library of its own.
+ * It reads exactly RFC 8259: UTF-8 (checked), all escapes with surrogate pairs, numbers independent of the locale,
+ * nesting to 256 levels. Integers of 64 bits stay exact. If a name occurs twice, the last value counts. It is meant for
+ * parameters and measurements, not for gigabytes; a plugin that needs more uses another library.
  *
  *     const auto json = neurdicom::Json::parse(R"({"spacing": [0.5, 0.5], "name": "liver"})");
  *     json["spacing"][0].number();                      // 0.5; a wrong kind throws neurdicom::Error
@@ -34,13 +34,13 @@
 
 namespace neurdicom {
 
-/* What went wrong, for the one who runs the plugin: what was found, what is expected, what to do. */
+/* An error whose text the user reads: it says what was found, what is expected, and what to do. */
 class Error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/* One JSON value: null, a truth value, a number, a text, an array or an object (in the order of the text). */
+/* A JSON value: null, a truth value, a number, a text, an array or an object (whose members keep their order). */
 class Json {
 public:
     using Array = std::vector<Json>;
@@ -75,7 +75,7 @@ public:
     static Json object(std::initializer_list<Member> members) { return Json(Value(Object(members))); }
     static Json array() { return Json(Array{}); }
 
-    /* Reads one value, with nothing but white space around it. Throws Error, which says where. */
+    /* Reads one value with only white space around it. Throws Error, which names the byte. */
     static Json parse(std::string_view text);
 
     bool is_null() const noexcept { return std::holds_alternative<std::monostate>(value_); }
@@ -86,7 +86,7 @@ public:
     bool is_array() const noexcept { return std::holds_alternative<Array>(value_); }
     bool is_object() const noexcept { return std::holds_alternative<Object>(value_); }
 
-    /* The value as what it is; anything else throws Error. */
+    /* The value, if it is of this kind; otherwise throws Error. */
     bool truth() const { return as<bool>("true or false"); }
     double number() const { return is_integer() ? double(std::get<std::int64_t>(value_)) : as<double>("a number"); }
     std::int64_t integer() const;
@@ -94,13 +94,13 @@ public:
     const Array& items() const { return as<Array>("an array"); }
     const Object& members() const { return as<Object>("an object"); }
 
-    /* Members of an object, or elements of an array; 0 for all else. */
+    /* Number of members of an object or elements of an array; 0 for other kinds. */
     std::size_t size() const noexcept;
 
-    /* The member of that name, or nullptr when there is none, or this is no object. */
+    /* The member of that name; nullptr if there is none, or if this is not an object. */
     const Json* find(std::string_view name) const noexcept;
 
-    /* The member of that name, or the element of that index; null when there is none, or this is no object or array. */
+    /* The member of that name, or the element of that index; JSON null if there is none, or if this is another kind. */
     const Json& operator[](std::string_view name) const noexcept;
     const Json& operator[](const char* name) const noexcept { return (*this)[std::string_view(name)]; }
     template <typename Index, std::enable_if_t<std::is_integral_v<Index>, int> = 0>
@@ -109,14 +109,14 @@ public:
         return element(static_cast<std::size_t>(index));
     }
 
-    /* The member of that name, made when there is none. Null becomes an object; any other kind throws Error. */
+    /* The member of that name, created if there is none. Null becomes an object; any other kind throws Error. */
     Json& operator[](std::string_view name);
     Json& operator[](const char* name) { return (*this)[std::string_view(name)]; }
 
     /* Adds an element. Null becomes an array; any other kind throws Error. */
     void push_back(Json value);
 
-    /* As text in UTF-8. What is not finite becomes null, since JSON has no word for it. */
+    /* Writes JSON text in UTF-8. Numbers that are not finite become null, since JSON can't represent them. */
     std::string dump() const;
 
 private:
@@ -154,12 +154,12 @@ private:
 
 namespace detail {
 
-/* Numbers in the C locale, whatever setlocale() was called with. */
+/* Reads a number in the C locale, whatever setlocale() was called with. */
 inline bool read_double(const char* first, const char* last, double& value)
 {
 #if defined(__cpp_lib_to_chars)
     const auto [end, fault] = std::from_chars(first, last, value);
-    if (fault == std::errc::result_out_of_range) {  // 1e400 and 1e-400: infinity and zero, as all others read them
+    if (fault == std::errc::result_out_of_range) {  // 1e400 and 1e-400 become infinity and zero, as in other parsers
         const std::string_view text(first, std::size_t(last - first));
         const std::size_t exponent = text.find_first_of("eE");
         const bool small = exponent == std::string_view::npos ? text.substr(text.front() == '-', 2) == "0."
@@ -220,7 +220,7 @@ inline void write_text(std::string& out, std::string_view text)
     out += '"';
 }
 
-/* The bytes of the UTF-8 character at the start; 0 when there is none that is well formed (RFC 3629). */
+/* The number of bytes of the UTF-8 character at the start; 0 if it is not well-formed (RFC 3629). */
 inline std::size_t utf8_length(std::string_view text) noexcept
 {
     const auto at = [&](std::size_t index) { return static_cast<unsigned char>(text[index]); };
@@ -437,7 +437,7 @@ inline Json Json::parse(std::string_view text)
 inline std::int64_t Json::integer() const
 {
     if (const double* value = std::get_if<double>(&value_)) {
-        // JSON does not tell 3.0 from 3. Doubles reach 2^63 exactly, which is one too many.
+        // JSON does not distinguish 3.0 from 3. 2^63 is a double, but one more than an int64_t can hold.
         if (*value == std::floor(*value) && *value >= -9223372036854775808.0 && *value < 9223372036854775808.0) {
             return static_cast<std::int64_t>(*value);
         }

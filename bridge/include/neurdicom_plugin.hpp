@@ -18,17 +18,18 @@
  *     NEURDICOM_PLUGIN(Scale)
  *
  * The class
- *   It is made once in each worker process by its constructor without arguments, and destroyed with it. `process` is
- *   called for one image at a time, always from the same thread. What it throws fails the one call: the text of a
- *   neurdicom::Error, or of any std::exception, becomes the message that the user reads (LastError); std::bad_alloc is
- *   reported as out of memory. A `const char*` or an int that is thrown fails the call without a text of its own.
+ *   One object is made in each worker process by the constructor without arguments, and destroyed with the worker.
+ *   `process` is called for one image at a time, always from the same thread. An exception fails that one call: the
+ *   text of a neurdicom::Error, or of any std::exception, is the message that the user reads (LastError);
+ *   std::bad_alloc is reported as out of memory. Other exceptions, such as a `const char*`, fail the call with a
+ *   general message.
  *
- * Macros, each once in a library, outside of all namespaces; the class may have any name but Plugin
+ * Macros, each used once in a library, outside of all namespaces; the class may have any name except Plugin
  *   NEURDICOM_PLUGIN(Class)         Result process(Image, const Params&)
  *   NEURDICOM_PLUGIN_F32(Class)     ResultF32 process(ImageF32, const Params&): half the memory
- *   NEURDICOM_VOLUME_PLUGIN(Class)  Result process(Volume, const Params&), for `"level": "series"` in META.json. Where the
- *                                   class has process(Image, const Params&), too, that takes single images; without it
- *                                   they come as volumes of one slice.
+ *   NEURDICOM_VOLUME_PLUGIN(Class)  Result process(Volume, const Params&), for `"level": "series"` in META.json. If the
+ *                                   class also has process(Image, const Params&), that takes single images; without it
+ *                                   they arrive as volumes of one slice.
  */
 #ifndef NEURDICOM_PLUGIN_HPP
 #define NEURDICOM_PLUGIN_HPP
@@ -49,7 +50,7 @@
 
 namespace neurdicom {
 
-/* Samples of one image, row by row from the top left: a view, which owns nothing and is cheap to pass by value. */
+/* View of the samples of one image, row by row from the top left. Owns nothing and is cheap to pass by value. */
 template <typename Sample>
 class View {
 public:
@@ -69,7 +70,7 @@ private:
     std::size_t rows_, columns_;
 };
 
-/* Slices of one size in the order of the series: a view as well. */
+/* View of slices of one size, in the order of the series. */
 template <typename Sample>
 class VolumeView {
 public:
@@ -103,17 +104,17 @@ using Image = View<double>;
 using ImageF32 = View<float>;
 using Volume = VolumeView<double>;
 
-/* The parameters of one call. A parameter is there when the caller gave it or META.json has a default. */
+/* The parameters of one call: those that the caller gave, and those with a default in META.json. */
 class Params {
 public:
     explicit Params(Json values) : values_(std::move(values)) {}
 
-    /* All of them, with what the server adds, such as the geometry in ["_image"] of a volume. */
+    /* All parameters, with those that the server adds, such as the geometry of a volume in ["_image"]. */
     const Json& json() const noexcept { return values_; }
     const Json& operator[](std::string_view name) const noexcept { return values_[name]; }
     bool has(std::string_view name) const noexcept { return !values_[name].is_null(); }
 
-    /* The value, or `otherwise` where there is none, or null. Another kind of value throws Error with the name. */
+    /* The value; `otherwise` if it is missing or null. A value of another kind throws Error with the name. */
     double number(std::string_view name, double otherwise) const
     {
         return get(name, otherwise, [](const Json& value) { return value.number(); });
@@ -169,7 +170,7 @@ private:
     Json values_;
 };
 
-/* Samples that the plugin owns: a result of any size, of 1 channel, or of 3 (RGB) or 4 (RGBA), interleaved. */
+/* Samples that the plugin owns: a result of any size, with 1, 3 (RGB) or 4 (RGBA) interleaved channels. */
 template <typename Sample>
 class Samples {
 public:
@@ -205,8 +206,9 @@ private:
 };
 
 /*
- * What one call answers: the image or volume that it was given, changed in place; samples of its own (of a volume, too:
- * a projection, say); JSON; or samples and JSON (`return Result(image).with(json);`). A result in samples of its own lives until the server has encoded it.
+ * The result of one call: the input, changed in place; samples that the plugin owns, which may be an image for a
+ * volume, such as a projection; JSON; or samples and JSON (`return Result(image).with(json);`). Samples that the plugin
+ * owns are kept until the server has encoded them.
  */
 template <typename Sample>
 class BasicResult {
@@ -221,15 +223,18 @@ public:
           channels_(samples.channels_)
     {
     }
-    /* A volume of the plugin's own: slices one after the other. */
+    /* A volume that the plugin owns: slices one after the other. */
     BasicResult(std::vector<Sample> volume, std::size_t depth, std::size_t rows, std::size_t columns)
         : owned_(std::move(volume)), rows_(rows), columns_(columns), depth_(depth)
     {
-        if (owned_.size() != depth * rows * columns) throw Error("the result's volume has not the size that it names");
+        if (owned_.size() != depth * rows * columns) {
+            throw Error("the result has " + std::to_string(owned_.size()) + " samples; depth * rows * columns is " +
+                        std::to_string(depth * rows * columns));
+        }
     }
     BasicResult(Json json) : json_(json.dump()) {}
 
-    /* Puts JSON beside the image. */
+    /* Adds JSON to the result. */
     BasicResult&& with(const Json& json) &&
     {
         json_ = json.dump();
@@ -248,7 +253,7 @@ private:
 using Result = BasicResult<double>;
 using ResultF32 = BasicResult<float>;
 
-/* A plugin's object between InitPlugin and DestroyPlugin, and what it answered. For the macros below. */
+/* Holder of a plugin's object from InitPlugin to DestroyPlugin, and of its last result. For the macros below. */
 template <typename Class, typename Sample>
 class Host {
 public:
