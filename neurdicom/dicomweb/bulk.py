@@ -21,7 +21,7 @@ _CONTENT = {
 }
 _CLAIMS = (
     text_parameter("offset", "As in the URI of the metadata; 404 if the instance has changed since.", None),
-    text_parameter("length", "Likewise.", None),
+    text_parameter("length", "As in the URI of the metadata, with `offset`.", None),
 )
 _ANSWERS: dict[int, Any] = {
     200: {"description": "The value, in little endian.", "content": _CONTENT},

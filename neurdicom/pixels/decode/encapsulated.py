@@ -72,7 +72,7 @@ class Encapsulation:
         groups = self._groups
         if index >= len(groups):
             raise NotAvailable(
-                f"frame {index + 1} is missing: Number of Frames (0028,0008) is {self._form.frames}, "
+                f"frame {index + 1} is missing: {self._form.frames} frames are declared, "
                 f"the pixel data holds {len(groups)}"
             )
         return groups[index]
