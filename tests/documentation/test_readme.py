@@ -1,4 +1,4 @@
-"""The README's commands work as printed, one after the other, in a checkout of their own."""
+"""The commands of the README, and of the tour that goes on from it, work as printed, in a checkout of their own."""
 
 import os
 import re
@@ -29,7 +29,8 @@ def test_commands_by_hand(tmp_path: Path) -> None:
     assert (demo, test) == ("make demo\n", "make test\n")
     for name in ("plugins", "native_examples", "bridge", "models"):
         shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("build", "*.so"))
-    script = "".join(by_hand)
+    assert by_hand
+    script = "".join([*by_hand, *blocks(CHECKOUT / "docs" / "tour.md")])
     assert "make install\n" in script
     script = script.replace("make install\n", "").replace('export PATH="$PWD/.venv/bin:$PATH"\n', "")
     free = [free_port() for _ in PORTS]
