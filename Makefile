@@ -6,9 +6,11 @@ STAMP  := $(VENV)/.installed
 DEMO   := $(VENV)/.installed-for-demo
 SOURCES := pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*.pxi bridge/*.hpp bridge/include/*)
 OHIF   := 3.13.2
+# docs/build.py checks that it is the one which the site's theme speaks to.
+MERMAID := $(shell sed -n 's/^MERMAID = "\(.*\)"$$/\1/p' docs/build.py)
 JOBS   ?= 2
 
-.PHONY: install install-for-demo plugins demo serve test test-fast lint bench docs ohif clean check-tools
+.PHONY: install install-for-demo plugins demo serve test test-fast lint bench docs ohif mermaid clean check-tools
 
 install: $(STAMP)
 
@@ -72,7 +74,8 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks
 
-docs: install
+# The site, in build/docs: strictly, and without a network once the tools are there.
+docs: install mermaid
 	$(BIN)/python docs/build.py
 
 # The OHIF viewer, built by its makers, for the tests that drive it.
@@ -83,5 +86,15 @@ ohif: .ohif/$(OHIF)
 	cd .ohif && npm pack --silent @ohif/app@$(OHIF) >/dev/null && tar -xzf ohif-app-$(OHIF).tgz && rm ohif-app-$(OHIF).tgz
 	@touch $@
 
+# What draws the diagrams of the site, from npm, so that pages ask no other host for it.
+mermaid: .mermaid/$(MERMAID)
+
+.mermaid/$(MERMAID):
+	@command -v npm >/dev/null || { echo "missing: npm (Debian: apt-get install npm)"; exit 1; }
+	rm -rf .mermaid && mkdir .mermaid
+	cd .mermaid && npm pack --silent mermaid@$(MERMAID) >/dev/null && \
+		tar -xzf mermaid-$(MERMAID).tgz package/dist/mermaid.min.js package/LICENSE && rm mermaid-$(MERMAID).tgz
+	mv .mermaid/package $@
+
 clean:
-	rm -rf $(VENV) .ohif build dist *.egg-info bridge/*.cpp neurdicom/*.so plugins/build plugins/*/*.so
+	rm -rf $(VENV) .ohif .mermaid build dist *.egg-info bridge/*.cpp neurdicom/*.so plugins/build plugins/*/*.so
