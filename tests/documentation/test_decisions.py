@@ -13,7 +13,6 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import Documents
 from neurdicom.dicom.part10 import read_header
 from neurdicom.plugins.service import ModelService, PluginService
-from tests.architecture.test_layers import LADDER
 from tests.support.checkout import CHECKOUT
 
 FOLDER = CHECKOUT / "docs" / "decisions"
@@ -137,14 +136,6 @@ def test_elements_after_encapsulated_pixels_are_read(tmp_path: Path) -> None:
     ds.add_new(0x7FE11001, "LO", "after the pixels")
     ds.save_as(file)
     assert b"after the pixels" in read_header(file).json
-
-
-def test_contributing_and_the_layout_show_the_ladder_that_is_tested() -> None:
-    tested = [set(rung) for rung in reversed(LADDER)]
-    for page in (CHECKOUT / "CONTRIBUTING.md", FOLDER / "layout.md"):
-        (ladder,) = re.findall(r"^```\n(cli → .*?)```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        shown = [set(re.split(r"\s*[|,]\s*", rung.strip())) for rung in ladder.split("→")]
-        assert shown == tested, page.name
 
 
 def test_the_diagram_of_documents_has_every_kind() -> None:
