@@ -1,10 +1,13 @@
-"""What the pages say of the layout is what is tested, and each page is in the site's navigation."""
+"""The layout that pages show is the tested one, each page is in the navigation, and the tutorial fits the code."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.architecture.test_layers import LADDER
+from tests.support import tutorial
 from tests.support.checkout import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
@@ -20,9 +23,17 @@ def test_the_ladder_that_is_shown_is_the_one_that_is_tested(page: str) -> None:
 
 def test_each_page_is_in_the_navigation() -> None:
     navigation = re.findall(r"^ +- (\S+\.md)$", (DOCS / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
-    root = {f"{page.stem.lower().replace('_', '-')}.md" for page in CHECKOUT.glob("*.md")} - {"readme.md"} | {
-        "index.md"
-    }
+    root = {page.name.lower().replace("_", "-") for page in CHECKOUT.glob("*.md")} - {"readme.md"} | {"index.md"}
     pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
     absent = (root | pages) - set(navigation)
     assert not absent, f"put {sorted(absent)} into the navigation of docs/mkdocs.yml"
+
+
+def test_the_changes_of_the_tutorial_fit_the_code(tmp_path: Path) -> None:
+    """What they come to is run by tests/documentation/test_tutorial.py."""
+    shutil.copytree(CHECKOUT / "neurdicom", tmp_path / "neurdicom", ignore=lambda folder, names: binaries(names))
+    tutorial.apply(tmp_path)
+
+
+def binaries(names: list[str]) -> set[str]:
+    return {name for name in names if "." in name and not name.endswith(".py")}

@@ -7,14 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support import tutorial
 from tests.support.checkout import CHECKOUT
-
-PAGE = (CHECKOUT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-
-#: A new file, or a change of one that is there.
-BLOCK = re.compile(
-    r"^<!-- (?P<kind>file|change): (?P<path>\S+) -->\n```(?:python|diff)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
-)
 
 #: The fixtures that the tutorial's tests ask for, as one server.
 FIXTURES = '''"""One server for all tests of the tutorial."""
@@ -44,20 +38,10 @@ def test_all_four(tmp_path: Path) -> None:
         shutil.copytree(CHECKOUT / "tests" / name, tmp_path / "tests" / name)
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
     (tmp_path / "tests" / "conftest.py").write_text(FIXTURES, encoding="utf-8")
-    blocks = [*BLOCK.finditer(PAGE)]
-    assert len(blocks) == PAGE.count("```python\n") + PAGE.count("```diff\n"), "a block of code names no file"
-    for block in blocks:
-        path = tmp_path / block["path"]
-        if block["kind"] == "file":
-            assert not path.exists(), f"{block['path']} is there already"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block["text"], encoding="utf-8")
-        else:
-            path.write_text(changed(path.read_text(encoding="utf-8"), block), encoding="utf-8")
+    written = tutorial.apply(tmp_path)
     for folder in {file.parent for file in (tmp_path / "tests").rglob("test_*.py")}:
         for package in (folder, *folder.parents)[: len(folder.relative_to(tmp_path).parts)]:
             (package / "__init__.py").touch()
-    written = sorted({block["path"] for block in blocks})
     tests = [path for path in written if path.startswith("tests/")]
     assert len(tests) == 4
     names = [Path(path).stem for path in written if path.startswith("neurdicom/")]
@@ -68,15 +52,6 @@ def test_all_four(tmp_path: Path) -> None:
     if shutil.which("ruff", path=str(Path(sys.executable).parent)):
         run(tmp_path, "-m", "ruff", "check", "--no-cache", *written)
         run(tmp_path, "-m", "ruff", "format", "--no-cache", "--check", *written)
-
-
-def changed(text: str, block: re.Match[str]) -> str:
-    """Apply a block of a diff; what it shows has to occur once."""
-    lines = block["text"].splitlines(keepends=True)
-    before = "".join(line[1:] or "\n" for line in lines if line[0] in " -\n")
-    after = "".join(line[1:] or "\n" for line in lines if line[0] in " +\n")
-    assert text.count(before) == 1, f"{block['path']} has {text.count(before)} times, where 1 is expected:\n{before}"
-    return text.replace(before, after)
 
 
 def run(folder: Path, *arguments: str) -> str:
