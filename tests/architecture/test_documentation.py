@@ -1,24 +1,13 @@
-"""The layout that pages show is the tested one, each page is in the navigation, and the tutorial fits the code."""
+"""Each page of the documentation is in the site's navigation, and the tutorial fits the code."""
 
 import re
 import shutil
 from pathlib import Path
 
-import pytest
-
-from tests.architecture.test_layers import LADDER
 from tests.support import tutorial
 from tests.support.checkout import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
-
-
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/decisions/layout.md"])
-def test_the_ladder_that_is_shown_is_the_one_that_is_tested(page: str) -> None:
-    text = (CHECKOUT / page).read_text(encoding="utf-8")
-    (ladder,) = re.findall(r"^```\n(cli → .*?)```", text, re.MULTILINE | re.DOTALL)
-    shown = [set(re.split(r"\s*[|,]\s*", rung.strip())) for rung in ladder.split("→")]
-    assert shown == [set(rung) for rung in reversed(LADDER)]
 
 
 def test_each_page_is_in_the_navigation() -> None:

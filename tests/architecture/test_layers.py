@@ -1,5 +1,6 @@
 """The rules of the layout: imports point down, foreign libraries stay in their place, modules stay small."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,11 @@ def test_no_module_is_short_without_a_reason() -> None:
     }
     assert {name: length for name, length in lengths.items() if length < 35 and name not in SHORT} == {}
     assert {name for name in SHORT if lengths.get(name, 35) >= 35} == set(), "no longer short: take it off the list"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/decisions/layout.md"])
+def test_the_ladder_that_is_shown_is_the_one_that_is_tested(page: str) -> None:
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    (ladder,) = re.findall(r"^```\n(cli → .*?)```", text, re.MULTILINE | re.DOTALL)
+    shown = [set(re.split(r"\s*[|,]\s*", rung.strip())) for rung in ladder.split("→")]
+    assert shown == [set(rung) for rung in reversed(LADDER)]
