@@ -21,7 +21,7 @@ ENUMERATED = {"PatientSex": ("F", "M", "O"), "Laterality": ("L", "R")}
 #: Type 1 attributes: never empty.
 NEVER_EMPTY = frozenset({"Modality"})
 
-#: Kept away from what a value is made of: the C0 and C1 controls, and what UTF-8 can't hold.
+#: Characters that a value must not contain: C0 and C1 controls, and those that UTF-8 can't encode.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _FORBIDDEN_IN_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d((60|[0-5]\d)(\.\d{1,6})?)?)?", re.ASCII)

@@ -166,7 +166,7 @@ def _check_same(planes: Sequence[Plane], what: str, key: Callable[[Plane], KeyT]
     odd = [plane for plane in planes if key(plane) != usual]
     if odd:
         raise Invalid(
-            f"the slices are no volume: they have not one {what}. {count} have {say(usual)}; {_names(odd)} "
+            f"the slices are no volume: they differ in {what}. {count} have {say(usual)}; {_names(odd)} "
             f"{'has' if len(odd) == 1 else 'have'} {say(key(odd[0]))}"
         )
 

@@ -37,7 +37,7 @@ _FIRST_TIME, _LAST_TIME = "", "235960"
 
 @dataclass(slots=True)
 class Keys:
-    """The keys of a query, sorted by who matches them.
+    """The keys of a query, sorted by where they are matched.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Keys:
 
 
 def read_keys(level: Level, dataset: Mapping[str, Any], *, fuzzy: bool = False, combined: bool = False) -> Keys:
-    """Sort the keys of a query by who matches them.
+    """Sort the keys of a query by where they are matched: in the catalog or on headers.
 
     Parameters
     ----------

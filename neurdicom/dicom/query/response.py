@@ -205,7 +205,7 @@ class ResponseTemplate:
             for tag in wanted
             if tag in COLUMNS and (COLUMNS[tag].level in reach or (tag == MODALITY and level is Level.STUDY))
         ]
-        # Empty rather than left out: what the standard requires, and what was asked for.
+        # Attributes that are returned empty rather than left out: required by the standard, or requested.
         empty = {tag for tag in {*usual, *named} if tag not in _OPTIONAL} | requested.keys()
         self._rows = [_row(column, column.tag in empty) for column in columns]
         if _AVAILABILITY in wanted:

@@ -34,12 +34,12 @@ class Verdict:
     known: bool = False
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Write the JSON form."""
         return asdict(self)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Build from the JSON form."""
+        """Read the JSON form."""
         refusal = wire["refusal"]
         return cls(refusal and (refusal[0], refusal[1], refusal[2]), wire["known"])
 
@@ -58,12 +58,12 @@ class Remote:
         return f"{self.ae_title} at {self.host} port {self.port}"
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Write the JSON form."""
         return asdict(self)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Build from the JSON form."""
+        """Read the JSON form."""
         return cls(**wire)
 
 
@@ -101,10 +101,10 @@ class ProcessSettings:
     log_format: str
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Write the JSON form."""
         return asdict(self)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Build from the JSON form."""
+        """Read the JSON form."""
         return cls(**wire)

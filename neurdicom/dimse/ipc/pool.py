@@ -57,7 +57,7 @@ class DimseProcessPool:
         self._processes: list[DimseProcess] = []
         self._numbers = count(1)
         self._starting: asyncio.Task[None] | None = None
-        self._tasks = BackgroundTasks("what a DIMSE process left is not cleaned up")
+        self._tasks = BackgroundTasks("the files of a DIMSE process that has ended are not deleted")
         self._idle = Periodic(self._end_idle, IDLE_SECONDS / 4, "an idle DIMSE process is not ended")
         self._keeps_one = False
         self._closing = False

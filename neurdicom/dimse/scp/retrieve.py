@@ -108,8 +108,8 @@ class RetrieveOperation:
     def _send(self, remote: Remote | None, instances: list[Instance]) -> Generator[SubOperation, None, None]:
         if remote is None:
             return StorageSender(self._link).on(self._exchange, instances)
-        who = Originator(self._exchange.assoc.requestor.ae_title, cast(int, self._request.MessageID))
-        return StorageSender(self._link, who).to_remote(self._requestor, remote, instances)
+        originator = Originator(self._exchange.assoc.requestor.ae_title, cast(int, self._request.MessageID))
+        return StorageSender(self._link, originator).to_remote(self._requestor, remote, instances)
 
     def _follow(self, sent: Iterator[SubOperation], counts: SubOperationCounts) -> None:
         message_id = cast(int, self._request.MessageID)

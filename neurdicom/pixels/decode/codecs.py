@@ -73,7 +73,7 @@ def _jpeg_2000(data: bytes, form: ImagePixel) -> Array:
         raise NotAvailable("no JPEG 2000 codestream")
     _check_size(header.rows, header.columns, header.components, form)
     decoded = stored_values(imagecodecs.jpeg2k_decode(data), form, precision=header.precision, exact=header.reversible)
-    # A component transform is undone by the codec, and what it had been applied to was RGB.
+    # The codec reverses a component transform, whose input is RGB.
     return decoded if header.transformed else _to_rgb(decoded, form)
 
 
@@ -102,7 +102,7 @@ def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
     if header[0] != expected:
         raise NotAvailable(f"the RLE header has {header[0]} segments; {expected} are expected")
     start, end = int(header[index + 1]), int(header[index + 2]) if index + 1 < expected else len(data)
-    # The longest that a sane encoder makes of so many bytes; what follows can only be a bomb, or another frame.
+    # No encoder makes a segment longer than this of so many bytes; the rest can only be a bomb, or another frame.
     end = min(end, start + 2 * length + 64)
     segment = bytes(imagecodecs.packbits_decode(data[start:end]))
     if len(segment) < length:
@@ -121,7 +121,7 @@ def _deflated_frame(data: bytes, form: ImagePixel) -> Array:
 
 
 def _check_size(rows: int, columns: int, samples: int, form: ImagePixel) -> None:
-    # Before the codec allocates anything for what a codestream claims. Tiles at the edge of a slide may be cut.
+    # Checked before the codec allocates what the codestream declares. Tiles at the edge of a slide may be smaller.
     fits = rows <= form.rows and columns <= form.columns if form.frames > 1 else (rows, columns) == form.size
     if not (fits and samples == form.samples):
         raise NotAvailable(

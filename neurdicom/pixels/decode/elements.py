@@ -234,7 +234,7 @@ def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
                 stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_pixels, specific_tags=[*_TAGS]
             )
         except BROKEN:
-            # Ingest read this header; what pydicom can't read can't tell how to show the pixels either.
+            # Ingest has read this header; elements that pydicom can't read count as absent.
             ds = Dataset()
     return Elements(ds, big=big, signed=layout.pixel_representation == 1)
 
@@ -244,7 +244,7 @@ def _open(path: Path | str, layout: Layout) -> BinaryIO:
         file = Path(path).open("rb")  # noqa: SIM115 (the caller's to close)
         file.seek(layout.dataset_offset)
         return file
-    # Without pixels the layout knows the end of the file only, not that of what is deflated in it.
+    # Without pixels the layout has only the end of the file, not that of the deflated dataset in it.
     length = layout.header_end - layout.dataset_offset if layout.pixel_keyword else _MAX_HEADER + 1
     with Source(path, layout) as source:
         header = source.read(layout.dataset_offset, min(length, _MAX_HEADER + 1))

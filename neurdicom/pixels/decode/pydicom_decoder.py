@@ -63,7 +63,7 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
         photometric=str(runner.photometric_interpretation),
     )
     if form.bits_stored == 1 and str(runner.transfer_syntax) == RLE and _is_packed(src, form):
-        # pydicom says 8 for what the file allocates one bit to.
+        # pydicom's Bits Allocated is 8 where that of the file is 1.
         form = replace(form, bits_allocated=1)
     pixels = decode(src, form, str(runner.transfer_syntax))
     runner.set_option("bits_allocated", pixels.dtype.itemsize * 8)

@@ -79,7 +79,7 @@ def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameI
         The file is gone.
     """
     form = ImagePixel.of(layout)
-    # The last one first: what a header declares beyond what is there takes no memory.
+    # The last one first, so that frames that are declared but missing take no memory.
     last = form.index(frames[-1] if isinstance(frames, range) else max(frames))
     if layout.pixel_length is not None:
         if native_place(layout, form, last) is None:

@@ -172,7 +172,7 @@ class _Frames:
                 kind = "float" if form.is_float else f"{self.bits}-bit"
                 raise NotAvailable(f"{kind} pixels of {form.samples} samples can't be given in this transfer syntax")
             if encoder.lossy and (form.signed or form.bits_stored != self.bits):
-                # PS3.5 8.2.1: what a lossy codec makes of a value may lie outside of fewer bits, or change its sign.
+                # PS3.5 8.2.1: the values of a lossy codec may exceed fewer bits, or change their sign.
                 sign = "signed" if form.signed else "unsigned"
                 raise NotAvailable(
                     f"{sign} pixels with Bits Stored {form.bits_stored} can't be given in this transfer syntax; "
