@@ -20,12 +20,16 @@ _CONTENT = {
     for name in ("multipart/related", OCTET_STREAM, "image/*", *dict.fromkeys(VIDEO_MEDIA_TYPES.values()))
 }
 _CLAIMS = (
-    text_parameter("offset", "As in the URI of the metadata; 404 if the instance has changed since.", None),
-    text_parameter("length", "As in the URI of the metadata, with `offset`.", None),
+    text_parameter(
+        "offset",
+        "Offset of the value in the file, as in the URI of the metadata; 404 if the file was replaced since.",
+        None,
+    ),
+    text_parameter("length", "Length of the value in bytes, as in the URI of the metadata.", None),
 )
 _ANSWERS: dict[int, Any] = {
     200: {"description": "The value, in little endian.", "content": _CONTENT},
-    206: {"description": "The part asked for.", "content": _CONTENT},
+    206: {"description": "The requested range of the value.", "content": _CONTENT},
     304: "The client's copy is current.",
 }
 

@@ -101,5 +101,5 @@ WINDOW = parsed_parameter(
     window_of,
     {"type": "string", "pattern": f"^{_TEXT},[1-9][0-9]{{0,8}}(,({'|'.join(_FUNCTIONS)}))?$"},
 )
-QUALITY_OF_LOSSY = parsed_parameter("quality", "Of lossy formats.", quality_of, QUALITY)
+QUALITY_OF_LOSSY = parsed_parameter("quality", "Quality of lossy formats, 1 to 100.", quality_of, QUALITY)
 PARAMETERS = (VIEWPORT, WINDOW, QUALITY_OF_LOSSY)

@@ -38,9 +38,15 @@ _FRAME = parsed_parameter("frameNumber", "The frame of a picture, from 1.", fram
 _ROWS = parsed_parameter("rows", "Most rows of a picture.", partial(size_of, name="rows"), SIZE)
 _COLUMNS = parsed_parameter("columns", "Most columns of a picture.", partial(size_of, name="columns"), SIZE)
 _REGION = text_parameter("region", "Left, top, right and bottom of the region to show, from 0 to 1.", None)
-_CENTER = parsed_parameter("windowCenter", "Goes with windowWidth.", partial(number_of, name="windowCenter"), NUMBER)
-_WIDTH = parsed_parameter("windowWidth", "Required with windowCenter.", partial(number_of, name="windowWidth"), NUMBER)
-_QUALITY = parsed_parameter("imageQuality", "Of lossy formats.", partial(quality_of, name="imageQuality"), QUALITY)
+_CENTER = parsed_parameter(
+    "windowCenter", "Window center; requires windowWidth.", partial(number_of, name="windowCenter"), NUMBER
+)
+_WIDTH = parsed_parameter(
+    "windowWidth", "Window width; requires windowCenter.", partial(number_of, name="windowWidth"), NUMBER
+)
+_QUALITY = parsed_parameter(
+    "imageQuality", "Quality of lossy formats, 1 to 100.", partial(quality_of, name="imageQuality"), QUALITY
+)
 _SYNTAX = text_parameter("transferSyntax", "Transfer Syntax UID of a file; by default the stored one.", None)
 _PARAMETERS = (
     *(_REQUEST_TYPE, _STUDY, _SERIES, _OBJECT, _CONTENT_TYPE, _FRAME, _ROWS, _COLUMNS, _REGION),
