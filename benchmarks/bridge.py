@@ -64,7 +64,10 @@ def bridge(library: Path) -> float:
     seconds = best(lambda: plugin.process(pixels, b"{}"))
     foreign = ctypes.CDLL(str(library))
     foreign.InitPlugin.restype = foreign.Process.restype = ctypes.c_void_p
-    state, pointer = ctypes.c_void_p(foreign.InitPlugin()), np.ctypeslib.ndpointer(np.float64, 2, flags="C,W,A")
+    state, pointer = (
+        ctypes.c_void_p(foreign.InitPlugin()),
+        np.ctypeslib.ndpointer(np.float64, 2, flags=["C", "W", "A"]),
+    )
     foreign.Process.argtypes = [ctypes.c_void_p, pointer, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
     other = best(lambda: foreign.Process(state, pixels, 512, 512, b"{}"))
     print(f"bridge {seconds * 1e6:6.2f} µs a call   ctypes {other * 1e6:6.2f} µs   (goal: under {GOAL * 1e6:g} µs)")

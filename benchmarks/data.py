@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 ROWS = COLUMNS = 512
 _ROOT = "1.2.826.0.1.3680043.10.1595"
@@ -50,7 +50,7 @@ def ct_file(pixels: np.ndarray, *, number: int, series: int, study: int) -> byte
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    ds.file_meta.ImplementationClassUID = f"{_ROOT}.1"
+    ds.file_meta.ImplementationClassUID = UID(f"{_ROOT}.1")
     _identify(ds, number, series, study)
     _describe(ds, number)
     ds.Rows, ds.Columns = pixels.shape
@@ -70,13 +70,14 @@ def dicom_bytes(study: int, **elements: str) -> bytes:
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = SecondaryCaptureImageStorage
     ds.StudyInstanceUID, ds.SeriesInstanceUID = f"{_ROOT}.4.{study}", f"{_ROOT}.4.{study}.1"
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{_ROOT}.4.{study}.1.1"
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{_ROOT}.4.{study}.1.1")
     ds.SeriesNumber = ds.InstanceNumber = 1
     ds.Rows = ds.Columns = 2
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
     ds.add_new("PixelData", "OB", bytes(4))
-    ds.update(elements)
+    for keyword, value in elements.items():
+        setattr(ds, keyword, value)
     stream = io.BytesIO()
     ds.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
@@ -88,7 +89,7 @@ def _identify(ds: Dataset, number: int, series: int, study: int) -> None:
     ds.SOPClassUID = CTImageStorage
     ds.StudyInstanceUID = f"{_ROOT}.2.{study}"
     ds.SeriesInstanceUID = f"{_ROOT}.2.{study}.{series}"
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{_ROOT}.2.{study}.{series}.{number}"
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{_ROOT}.2.{study}.{series}.{number}")
     ds.FrameOfReferenceUID = f"{_ROOT}.3.{study}"
     ds.PatientID, ds.PatientName = f"BENCH{study:06d}", f"Test^Patient{study}"
     ds.PatientBirthDate, ds.PatientSex, ds.PatientAge = "19600102", "F", "064Y"

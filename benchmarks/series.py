@@ -162,7 +162,10 @@ def ctypes_loop(series: SeriesFolder, rounds: int) -> float:
     foreign = ctypes.CDLL(str(series.library))
     foreign.InitPlugin.restype = foreign.Process.restype = ctypes.c_void_p
     foreign.ResultJson.restype = ctypes.c_char_p
-    state, pointer = ctypes.c_void_p(foreign.InitPlugin()), np.ctypeslib.ndpointer(np.float64, 2, flags="C,W,A")
+    state, pointer = (
+        ctypes.c_void_p(foreign.InitPlugin()),
+        np.ctypeslib.ndpointer(np.float64, 2, flags=["C", "W", "A"]),
+    )
     foreign.Process.argtypes = [ctypes.c_void_p, pointer, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
     image = aligned((ROWS, COLUMNS), single=False)
 
@@ -206,6 +209,7 @@ def served(series: SeriesFolder, folder: Path) -> Iterator[tuple[int, str]]:
 
 def job(port: int, uid: str, rounds: int) -> float:
     """Slices a second of a job over the whole series, from the request to its end."""
+    slices = 0
 
     def once() -> None:
         path = f"/api/series/{uid}/process/by_plugin/{GUID}?cache=no"
@@ -216,9 +220,8 @@ def job(port: int, uid: str, rounds: int) -> float:
         if made["state"] != "done" or made["failed"]:
             raise RuntimeError(f"the job ended so: {made}")
         nonlocal slices
-        slices = made["total"]
+        slices = int(str(made["total"]))
 
-    slices = 0
     seconds = best(once, rounds)
     return slices / seconds
 

@@ -72,7 +72,7 @@ def _running(command: list[str], output: object) -> Iterator[None]:
             process.wait()
 
 
-def _wait(probe, log: Path) -> int:  # type: ignore[no-untyped-def]
+def _wait(probe, log: Path) -> int:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         port = probe()

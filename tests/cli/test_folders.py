@@ -52,8 +52,8 @@ def test_what_is_no_data_folder(tmp_path: Path) -> None:
         assert (status, "is no data folder" in told) == (2, True), told
     assert [file.name for file in pictures.iterdir()] == ["holiday.jpg"]
     file = str(pictures / "holiday.jpg")
-    for command in (("serve", "--data", file), ("reindex", "--data", file), ("user", "--data", f"{file}/x", "list")):
-        status, told = neurdicom(tmp_path, *command)
+    for arguments in (("serve", "--data", file), ("reindex", "--data", file), ("user", "--data", f"{file}/x", "list")):
+        status, told = neurdicom(tmp_path, *arguments)
         assert (status, "neurdicom: " in told) == (2, True), told
 
 

@@ -147,7 +147,7 @@ def test_a_job(server: Server, do: Caller, tmp_path: Path) -> None:
     for number, data in enumerate(files):
         path = tmp_path / f"{number}.dcm"
         path.write_bytes(data)
-        ids.append(do(server.url, lambda client, path=path: client.instances.upload(path))[0]["id"])
+        ids.append(do(server.url, lambda client, path=path: client.instances.upload(path))[0]["id"])  # type: ignore[misc]
     log = tmp_path / "log"
     params = {"log": str(log), "bad": [2]}
     filters = {"series_instance_uid": series}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_a_token_that_is_none(faulty: FaultyServer, do: Caller, token: str) -> N
 def test_a_token_stays_with_its_server(faulty: FaultyServer, do: Caller) -> None:
     """A page's Link leads to the same server, whatever host it names, and redirects are not followed."""
     with FaultyServer() as other:
-        elsewhere = {"Link": f'<{base(other)}/api/plugins?offset=1>; rel="next"'}
+        elsewhere: dict[str, Any] = {"Link": f'<{base(other)}/api/plugins?offset=1>; rel="next"'}
         faulty.behaviour = successively(
             lambda request: request.answer_json([{"id": "1"}], **elsewhere),
             lambda request: request.answer_json([{"id": "2"}]),

@@ -27,7 +27,8 @@ def refusal(error: errors.NeurdicomError, **headers: str) -> ApiResponse:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_error_comes_as_it_was_raised(kind: type[errors.NeurdicomError]) -> None:
-    error = kind("so it is", **({"retry_after": 7.0} if kind is errors.TooManyAttempts else {}))
+    options: dict[str, Any] = {"retry_after": 7.0} if kind is errors.TooManyAttempts else {}
+    error = kind("so it is", **options)
     error.field = "patient_name"
     found = error_of(refusal(error, Retry_After="7"))
     assert (str(found), found.code, found.field) == ("so it is", kind.code, "patient_name")

@@ -84,7 +84,8 @@ class MongoDocumentMachine(DocumentMachine):
 @pytest.mark.parametrize(("machine", "examples"), [(MongoMachine, 8), (MongoDocumentMachine, 10)])
 def test_random_operations(mongodb_uri: str, machine: type[MongoMachine | MongoDocumentMachine], examples: int) -> None:
     database = f"machine_{uuid.uuid4().hex[:12]}"
-    case = type("Machine", (machine,), {"uri": mongodb_uri, "name": database}).TestCase
+    made: Any = type("Machine", (machine,), {"uri": mongodb_uri, "name": database})
+    case = made.TestCase
     case.settings = settings(
         max_examples=examples, stateful_step_count=10, deadline=None, suppress_health_check=list(HealthCheck)
     )

@@ -76,7 +76,7 @@ class InFolder:
         return catalog
 
     def teardown(self) -> None:
-        super().teardown()
+        super().teardown()  # type: ignore[misc]
         if self.catalog is not None:
             self.folder.cleanup()
 

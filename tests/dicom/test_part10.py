@@ -113,7 +113,7 @@ def test_reads_attributes_layout_and_ids_in_each_syntax(read: Read, syntax: str)
 
 def test_each_kind_of_value_in_the_json(read: Read) -> None:
     w = ElementWriter()
-    elements = [
+    elements: list[tuple[int, str, Any, Any]] = [
         (0x00090010, "LO", "ACME", {"vr": "LO", "Value": ["ACME"]}),
         (0x00091001, "OB", b"\x01\x02", {"vr": "OB", "InlineBinary": "AQI="}),
         (0x00091002, "DS", "1.50\\-2\\\\1,5", {"vr": "DS", "Value": [1.5, -2.0, None, "1,5"]}),

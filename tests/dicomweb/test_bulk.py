@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit
+from pydicom.uid import UID, ExplicitVRBigEndian, JPEGBaseline8Bit
 
 from tests.support.dicomweb.web import Web, parts_of
 from tests.support.files import dicom_file
@@ -183,7 +183,7 @@ def test_a_video_is_one_stream(web: Web) -> None:
     stream = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40
     ds.PixelData = encapsulate([stream])
     ds["PixelData"].VR = "OB"
-    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.102")
     path = web.store(saved(ds))
     for url in (path + "/rendered", uri_of(web, path, "7FE00010")):
         answer = web.get(url)

@@ -187,11 +187,17 @@ def wado(web: Web, status: int = 200, base: str = "/wado", **parameters: str) ->
 @pytest.mark.parametrize("base", ["/wado", "/dicom-web/wado"])
 def test_wado_uri(web: Web, series: tuple[str, list[str]], base: str) -> None:
     _, _, study, _, series_uid, _, instance = series[1][2].split("/")
-    uids = {"studyUID": study, "seriesUID": series_uid, "objectUID": instance}
+    uids: dict[str, Any] = {"studyUID": study, "seriesUID": series_uid, "objectUID": instance}
     answer = wado(web, base=base, **uids)
     assert answer.headers["Content-Type"] == "image/jpeg"
     assert np.asarray(picture(answer.content)).mean() == pytest.approx(110, abs=2)
-    more = {"contentType": "image/png", "rows": "4", "columns": "100", "charset": "UTF-8", "unknown": "1"}
+    more: dict[str, Any] = {
+        "contentType": "image/png",
+        "rows": "4",
+        "columns": "100",
+        "charset": "UTF-8",
+        "unknown": "1",
+    }
     assert picture(wado(web, base=base, **uids, **more).content).size == (8, 4)
     assert picture(wado(web, base=base, objectUID=instance, region="0,0,0.5,1").content).size == (8, 8)
     dark = wado(web, base=base, **uids, windowCenter="1000", windowWidth="10", imageQuality="50", frameNumber="1")

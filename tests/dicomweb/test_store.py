@@ -327,7 +327,7 @@ def test_files_made_by_dcmtk(own: Server, tmp_path: Path) -> None:
         made = tmp_path / f"{number}.dcm"
         subprocess.run([dcmconv, option, str(source), str(made)], check=True)
         ds = pydicom.dcmread(made)
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid(18, number)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(uid(18, number))
         ds.save_as(made)
         parts.append(part(made.read_bytes()))
     answer = store(own, related(*parts), study=f"{ROOT}.18")

@@ -89,7 +89,8 @@ def scratch(options: list[str], data_set: Path, tmp_path_factory: pytest.TempPat
             if answer.status_code == 201:
                 files[answer.json()["results"][0]["id"]] = data_set / name
             else:
-                assert read(data_set / name) is None or not read(data_set / name).get("SeriesInstanceUID"), name
+                found = read(data_set / name)
+                assert found is None or not found.get("SeriesInstanceUID"), name
         assert len(files) >= 12
         yield Scratch(server, files)
 

@@ -68,7 +68,7 @@ def test_a_reconnect_misses_nothing(site: JobsClient, tmp_path: Path) -> None:
         again = all_events(site.http, job, last)
         assert item_events(again) == item_events(whole)[int(last) :], last
         assert again[-1] == whole[-1]
-    end = whole[-1].id
+    end = whole[-1].id or ""
     answer = site.http.get(f"/api/jobs/{job}/events", headers={"Last-Event-ID": end})
     assert (answer.status_code, answer.content) == (204, b""), "the client knows the end"
     assert item_events(all_events(site.http, job, params={"items": "none"})) == []

@@ -118,15 +118,13 @@ def test_what_is_required(described: dict[str, Any], required: bool) -> None:
 
 
 def test_arguments_take_defaults_and_leave_out_what_has_none() -> None:
-    params = {
-        name: Param.from_meta(name, described)
-        for name, described in {
-            "a": {"type": "int"},
-            "b": {"type": "double", "default": 2},
-            "c": {"type": "text", "isnull": True},
-            "d": {"type": "int", "isarray": True, "default": [1, 2]},
-        }.items()
+    described: dict[str, dict[str, Any]] = {
+        "a": {"type": "int"},
+        "b": {"type": "double", "default": 2},
+        "c": {"type": "text", "isnull": True},
+        "d": {"type": "int", "isarray": True, "default": [1, 2]},
     }
+    params = {name: Param.from_meta(name, each) for name, each in described.items()}
     assert convert_arguments(params, {"a": ["1"]}, {}) == {"a": 1, "b": 2.0, "d": [1, 2]}
     assert convert_arguments(params, {}, {"a": 1, "c": None}) == {"a": 1, "b": 2.0, "c": None, "d": [1, 2]}
     for texts, values, field in [

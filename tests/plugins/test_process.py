@@ -182,7 +182,7 @@ class Plugin:
         return {"how": how}
     def destroy(self): pass
 """
-    meta = {"params": {"how": {"type": "text"}}, "timeout": 1, "memory": 200}
+    meta: dict[str, Any] = {"params": {"how": {"type": "text"}}, "timeout": 1, "memory": 200}
     assert site.install(package(source, **meta)).status_code == 201
     for how, status, code, named in (
         ("raise", 500, "plugin_failed", "KeyError: 'no such table'"),
@@ -244,7 +244,10 @@ def test_a_native_plugin(site: Site, tmp_path: Path) -> None:
         "l": {"type": "int", "isarray": True, "default": []},
     }
     for fields, sign in (({}, PIXELS), ({"input": "modality"}, PIXELS * 2.0 - 10)):
-        files = {"META.json": json.dumps(meta(params=params, **fields)), "libp.so": library.read_bytes()}
+        files: dict[str, Any] = {
+            "META.json": json.dumps(meta(params=params, **fields)),
+            "libp.so": library.read_bytes(),
+        }
         assert site.install(zipped(files)).json()["kind"] == "native"
         answer = site.run(format="f64", x=2, t="ü", l="1,2")
         assert np.array_equal(np.frombuffer(answer.content, "<f8").reshape(ROWS, COLUMNS), -sign)

@@ -101,7 +101,7 @@ def test_what_can_not_be_tried_again(site: JobsClient) -> None:
 
 
 def test_studies_patients_and_queries(site: JobsClient) -> None:
-    patient = {"PatientID": generate_uid()[-16:], "StudyInstanceUID": generate_uid()}
+    patient: dict[str, Any] = {"PatientID": generate_uid()[-16:], "StudyInstanceUID": generate_uid()}
     one, first = series_files(3, Modality="MR", SeriesNumber=1, **patient)
     two, second = series_files(2, Modality="CT", SeriesNumber=2, **patient)
     other, third = series_files(2, Modality="MR", **patient | {"StudyInstanceUID": generate_uid()})
@@ -122,7 +122,11 @@ def test_studies_patients_and_queries(site: JobsClient) -> None:
     assert len(series_of(site.select(level="studies", filters=of_patient | {"modality": ["CT"]}))) == 5
     assert series_of(site.select(level="series", filters=of_patient | {"series_number": 2})) == [two] * 2
     instance = site.results(site.process("series", other))
-    mixed = {"studies": [study], "series": [one, other], "instances": [each["instance"] for each in instance]}
+    mixed: dict[str, Any] = {
+        "studies": [study],
+        "series": [one, other],
+        "instances": [each["instance"] for each in instance],
+    }
     assert len(series_of(site.select(**mixed))) == 7, "each once"
     assert series_of(site.select(filters={"patient_id": "nobody at all"})) == []
     dry = site.http.post("/api/process", json={"plugin": GUID, "dry_run": True, "filters": of_patient})
@@ -160,7 +164,10 @@ def test_frames_and_series(site: JobsClient, tmp_path: Path) -> None:
     include = CHECKOUT / "bridge" / "include"
     compiler = "gcc" if source.suffix == ".c" else "g++"
     subprocess.run([compiler, "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(library)], check=True)
-    native = {"META.json": json.dumps(meta(plugin_guid="test.native")), "plugin.so": library.read_bytes()}
+    native: dict[str, Any] = {
+        "META.json": json.dumps(meta(plugin_guid="test.native")),
+        "plugin.so": library.read_bytes(),
+    }
     site.install(zipped(native))
     source_of_series = "class Plugin:\n    def process(self, slices): return {'slices': len(slices)}"
     site.install(package(source_of_series, plugin_guid="test.whole", level="series"))
@@ -195,8 +202,9 @@ def test_what_does_not_fit_is_left_out_and_told(site: JobsClient) -> None:
     study = generate_uid()
     _, images = series_files(2, Modality="MR", StudyInstanceUID=study)
     _, others = series_files(3, Modality="CT", StudyInstanceUID=study)
-    _, reports = series_files(1, Modality="SR", StudyInstanceUID=study, **dict.fromkeys(NO_PIXELS))
-    _, empty = series_files(1, Modality="MR", StudyInstanceUID=study, **dict.fromkeys(NO_PIXELS))
+    bare: dict[str, Any] = dict.fromkeys(NO_PIXELS)
+    _, reports = series_files(1, Modality="SR", StudyInstanceUID=study, **bare)
+    _, empty = series_files(1, Modality="MR", StudyInstanceUID=study, **bare)
     site.store(*images, *others, *reports, *empty)
     expected = {
         "test.mr": (3, {"modality": 4}),  # the tool is made for MR: it gets an instance without pixels, too

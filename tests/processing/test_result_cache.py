@@ -5,6 +5,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -56,7 +57,8 @@ def test_what_the_client_has_is_not_sent(site: Site, counter: Counter) -> None:
         assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
         posted = site.client.post(url, json={"give": "image"}, headers={"If-None-Match": given})
         assert (posted.status_code, posted.json()["status"]) == (412, 412)
-    for params in ({"give": "image", "format": "f64"}, {"give": "image", "factor": 2}):
+    others: list[dict[str, Any]] = [{"give": "image", "format": "f64"}, {"give": "image", "factor": 2}]
+    for params in others:
         answer = site.client.get(url, params=params, headers={"If-None-Match": etag})
         assert answer.status_code == 200
         assert answer.headers["ETag"] != etag
@@ -195,7 +197,7 @@ def test_a_native_plugins_image_and_json_are_one_result(site: Site, tmp_path: Pa
         """
     )
     library = compile_library(tmp_path / "p.c")
-    files = {
+    files: dict[str, Any] = {
         "META.json": json.dumps(meta(plugin_guid="native")),
         "libp.so": library.read_bytes(),
     }

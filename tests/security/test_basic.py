@@ -41,7 +41,7 @@ class Counted:
             TokenStore(users._accounts._documents, clock=clock), users._accounts.find, self._verify, clock=clock
         )
 
-    async def _verify(self, email: str, password: str, address: str):  # type: ignore[no-untyped-def]
+    async def _verify(self, email: str, password: str, address: str):
         self.checks += 1
         return await self._users.verify(email, password, address)
 

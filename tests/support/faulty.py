@@ -59,7 +59,7 @@ class FaultyServer(ThreadingHTTPServer):
 
     Attributes
     ----------
-    behaviour : Callable[[Request], None]
+    behaviour : Callable[[FaultyRequest], object]
         Answers a request.
     requests : list of str
         Method and path of those that came.
@@ -70,7 +70,7 @@ class FaultyServer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), FaultyRequest)
-        self.behaviour: Callable[[FaultyRequest], None] = lambda request: request.answer_json([])
+        self.behaviour: Callable[[FaultyRequest], object] = lambda request: request.answer_json([])
         self.requests: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/dicom-web"
 

@@ -25,8 +25,8 @@ def meta(**fields: Any) -> dict[str, Any]:
     return {key: value for key, value in made.items() if value is not None}
 
 
-def zipped(files: Mapping[str | zipfile.ZipInfo, str | bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A ZIP of files, in order."""
+def zipped(files: Mapping[Any, str | bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A ZIP of files, in order; keys are names or `ZipInfo`."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", compression) as archive:
         for name, data in files.items():

@@ -106,9 +106,9 @@ def make_file(path: Path, array: np.ndarray[Any, Any] | bytes, **elements: Any) 
     return save(make_dataset(pixels, *array.shape[:2], **(defaults | elements)), path)
 
 
-def encapsulated(frames: Sequence[bytes], *, fragments: int = 1, table: bool = True) -> bytes:
+def encapsulated(frames: Sequence[bytes | bytearray], *, fragments: int = 1, table: bool = True) -> bytes:
     """Encapsulate codestreams, with or without a Basic Offset Table."""
-    return encapsulate(list(frames), fragments_per_frame=fragments, has_bot=table)
+    return encapsulate([bytes(frame) for frame in frames], fragments_per_frame=fragments, has_bot=table)
 
 
 def copy_cut(path: Path, target: Path, size: int) -> Path:

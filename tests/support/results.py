@@ -52,7 +52,7 @@ class Counter:
     def calls(self) -> int:
         return len(self.path.read_text().splitlines()) if self.path.exists() else 0
 
-    def archive(self, guid: str = "test.plugin", version: str = "1.0", **fields: object) -> bytes:
+    def archive(self, guid: str = "test.plugin", version: str = "1.0", **fields: Any) -> bytes:
         source = COUNTING % str(self.path)
         return package(source, params=PARAMS, plugin_guid=guid, version=version, **fields)
 

@@ -63,8 +63,8 @@ def python(tmp_path: Path) -> Callable[..., Program]:
         for name, content in ({"plugin.py": source} | (files or {})).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(textwrap.dedent(content))
-        fields = {"name": "probe", "digest": folder.name, "timeout": 20.0, "memory": 512} | fields
-        return Program("python", str(folder), **fields)
+        options: dict[str, Any] = {"name": "probe", "digest": folder.name, "timeout": 20.0, "memory": 512} | fields
+        return Program("python", str(folder), **options)
 
     return make
 
@@ -95,7 +95,8 @@ def native(tmp_path: Path) -> Callable[..., Program]:
 
     def make(source: str, *, name: str = "plugin.c", **fields: Any) -> Program:
         library = build(source, tmp_path, name)
-        return Program("native", str(library), **({"name": "probe", "timeout": 20.0, "memory": 512} | fields))
+        options: dict[str, Any] = {"name": "probe", "timeout": 20.0, "memory": 512} | fields
+        return Program("native", str(library), **options)
 
     return make
 

@@ -71,7 +71,7 @@ def test_eight_that_are_abandoned_hold_the_next_for_a_moment(
         async with running(1) as pool:
             first = await start(pool, program, instance)
             token = CancellationToken()
-            told = {"log": str(log), "seconds": 1.0, "priority": priority}
+            told: dict[str, Any] = {"log": str(log), "seconds": 1.0, "priority": priority}
             calls = [start(pool, program, instance, token, **told, name=str(n)) for n in range(8)]
             await until(lambda: len(lines(log)) == 1)
             for call in calls:
@@ -144,13 +144,13 @@ def test_a_batch_goes_on_for_those_who_stay(
                 pool._batch.observe(1e-4)
             await start(pool, program, instance)
             token = CancellationToken()
-            told = {"log": str(log), "seconds": 0.7, "priority": Priority.BACKGROUND}
+            told: dict[str, Any] = {"log": str(log), "seconds": 0.7, "priority": Priority.BACKGROUND}
             leave = [start(pool, program, instance, token, **told, name=f"leaves {n}") for n in range(3)]
             stays = start(pool, program, instance, **told, name="stays")
             await until(lambda: len(lines(log)) == 1)
             token.cancel()
             assert (await stays)["name"] == "stays"
-            results = await asyncio.gather(*leave, return_exceptions=True)
+            results: list[Any] = await asyncio.gather(*leave, return_exceptions=True)
             assert results[0]["name"] == "leaves 0", "it was done"
             assert [type(each) for each in results[1:]] == [asyncio.CancelledError] * 2
 

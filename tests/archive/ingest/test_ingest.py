@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from neurdicom.archive.ingest import commit
-from neurdicom.archive.ingest import service as ingest
+from neurdicom.archive.ingest.service import HELD_BYTES_IN_ALL
+from neurdicom.blobs.base import Spool
+from neurdicom.catalog.base import NewInstance
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotDicom, Unavailable
 from neurdicom.testing.faults import Fault
@@ -91,7 +93,7 @@ def test_races_for_one_instance_leave_one_whole_file(tmp_path: Path) -> None:
 def test_a_bad_arrival_takes_no_other_along(tmp_path: Path) -> None:
     """The catalog refuses a whole group for one of its arrivals."""
 
-    def poisoned(arrivals: list[commit.NewInstance]) -> bool:
+    def poisoned(arrivals: list[NewInstance]) -> bool:
         return any(arrival.instance.endswith(".7") for arrival in arrivals)
 
     async def test() -> None:
@@ -161,7 +163,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         async with archive(tmp_path) as stored:
             for verb in ("write", "sync"):
                 with monkeypatch.context() as patch:
-                    patch.setattr(ingest.Spool, verb, full)
+                    patch.setattr(Spool, verb, full)
                     result = await stored.add(dicom_file())
                 assert isinstance(result.error, Unavailable)
                 assert "No space left" in str(result.error)
@@ -209,7 +211,7 @@ def test_many_open_arrivals_hold_little_memory(tmp_path: Path) -> None:
             for _ in range(9):
                 for arrival in arrivals:
                     await arrival.write(bytes(100_000))
-            assert stored.ingest.held <= ingest.HELD_BYTES_IN_ALL + 100_000
+            assert stored.ingest.held <= HELD_BYTES_IN_ALL + 100_000
             for arrival in arrivals:
                 await arrival.abort()
             assert stored.ingest.held == 0

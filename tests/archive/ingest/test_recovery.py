@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_a_file_that_is_no_instance_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_reindex_gives_the_same_catalog(tmp_path: Path) -> None:
-    async def entities() -> dict[str, object]:
+    async def entities() -> dict[str, Any]:
         async with archive(tmp_path) as stored:
             ids = {
                 Level.INSTANCE: await stored.instances(),

@@ -7,6 +7,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -84,7 +85,7 @@ def test_the_rest_of_an_edited_file_is_untouched(archive: Archive, syntax: str) 
     ds = make_dataset(PatientID="syntax-" + syntax, PatientComments="short", SeriesDescription=None)
     ds.add_new(0x00091001, "LO", "no creator")
     ds.add_new(0x00091002, "UN", b"\x01\x02")
-    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
     ds.add_new(0x00324000, "LT", "after the images' group would be 7FE0; before it is this")
     result = archive.store(to_bytes(ds))
     archive.put(f"/series/{result['series']}", {"series_description": "x" * 63})
@@ -159,7 +160,7 @@ def test_who_changed_what_is_told(archive: Archive) -> None:
 
 def test_a_later_edit_takes_the_place_of_an_earlier_one_and_new_slices_share_it(archive: Archive) -> None:
     series, study = generate_uid(), generate_uid()
-    elements = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "PatientID": "later-edit"}
+    elements: dict[str, Any] = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "PatientID": "later-edit"}
     archive.make(SeriesDescription="as sent", **elements)
     for text in ("first", "second"):
         archive.put(f"/series/{series}", {"series_description": text})

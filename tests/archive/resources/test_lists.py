@@ -1,5 +1,7 @@
 """Lists: filters, order, pages and links; what is wrong with a request is named."""
 
+from typing import Any
+
 import pytest
 from pydicom.uid import generate_uid
 
@@ -109,8 +111,8 @@ def test_a_page_past_the_end_is_empty_without_a_link(archive: Archive) -> None:
         ("patients", {"patient_name": "*"}, True),
     ],
 )
-def test_filters(archive: Archive, filtered: dict[str, str], path: str, params: dict[str, str], found: bool) -> None:
-    only_mine = {"patient_id": filtered["patient_id"]}
+def test_filters(archive: Archive, filtered: dict[str, str], path: str, params: dict[str, Any], found: bool) -> None:
+    only_mine: dict[str, Any] = {"patient_id": filtered["patient_id"]}
     answer = archive.get(f"/{path}", **only_mine, **params)
     assert len(answer.json()) == found
     assert answer.headers["X-Total-Count"] == str(int(found))

@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 from pydicom.uid import generate_uid
@@ -34,7 +35,7 @@ def test_everything_at_once_gives_no_error_and_exact_counts(archive: Archive) ->
                     SOPInstanceUID=uid,
                     InstanceNumber=step % 3,
                 )
-                requests = [
+                requests: list[tuple[str, str, dict[str, Any]]] = [
                     ("POST", "/api/instances", {"content": file}),
                     ("POST", "/api/instances", {"content": file}),
                     ("POST", "/api/instances", {"content": file}),

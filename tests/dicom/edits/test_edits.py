@@ -39,7 +39,7 @@ def test_the_three_ways_out_agree(stored: Path, tmp_path: Path, syntax: str, nam
     before = w.element(0x00080060, "CS", "CT") + latin + sequence
     middle = w.element(0x00100010, "PN", b"J\xe9") + w.element(0x00104000, "LT", b"\xfc")
     stored.write_bytes(w.file(w.dataset(before, middle, w.image(), charset="ISO_IR 100")))
-    changes = {
+    changes: dict[str, Any] = {
         "patient_name": name,
         "patient_birth_date": "19700101",
         "series_number": 7,
@@ -146,7 +146,7 @@ def test_text_changes_to_utf_8_everywhere(stored: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_file_of_the_data_set_can_be_edited(data_set: Path, tmp_path: Path) -> None:
     result = tmp_path / "edited.dcm"
-    changes = {"patient_name": "Łukasz^山田", "study_description": "x", "image_comments": None}
+    changes: dict[str, Any] = {"patient_name": "Łukasz^山田", "study_description": "x", "image_comments": None}
     count = 0
     for path in sorted(data_set.rglob("*")):
         if not path.is_file():

@@ -137,4 +137,6 @@ def test_any_json_is_kept_or_refused_by_name(attribute, value) -> None:
 def test_a_number_is_kept_as_a_file_can_carry_it(value: float) -> None:
     kept = check_value(BY_FIELD["patient_weight"], value)
     assert isinstance(kept, float)
-    assert float(DS(kept, auto_format=True)) == kept
+    written = DS(kept, auto_format=True)
+    assert isinstance(written, float)
+    assert float(written) == kept

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from neurdicom.dicom.geometry.slices import slice_order
 
-AXIAL, SAGITTAL = [1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1]
+AXIAL, SAGITTAL = [1.0, 0, 0, 0, 1, 0], [0.0, 1, 0, 0, 0, -1]
 
 
 def instance(

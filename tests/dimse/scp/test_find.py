@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom import AE
@@ -80,7 +81,7 @@ def test_matches_hold_what_was_asked_for(server: Server) -> None:
     """The keys, the unique keys of the model's levels, and what each match says of itself (PS3.4 C.4.1.1.3.2)."""
     told = {"QueryRetrieveLevel", "RetrieveAETitle", "InstanceAvailability"}
 
-    def held(level: str, model: str = STUDY_FIND, **keys: object) -> set[str]:
+    def held(level: str, model: str = STUDY_FIND, **keys: Any) -> set[str]:
         (match,) = find(server, level, model, **keys)[0]
         return {element.keyword for element in match} - told
 
@@ -98,7 +99,8 @@ def test_matches_hold_what_was_asked_for(server: Server) -> None:
 def test_keys_without_a_value_come_back_empty(server: Server) -> None:
     """Whether the catalog, the header, or nothing that is stored has them (PS3.4 C.2.2.1.3)."""
     keys = ("StudyID", "PatientComments", "ProcedureCodeSequence", "OperatorsName", "AcquisitionDateTime")
-    ((match, *_), _, statuses) = find(server, "STUDY", StudyInstanceUID=f"{ROOT}.1", **dict.fromkeys(keys, ""))
+    empty: dict[str, Any] = dict.fromkeys(keys, "")
+    ((match, *_), _, statuses) = find(server, "STUDY", StudyInstanceUID=f"{ROOT}.1", **empty)
     assert set(statuses) == {0xFF00}
     assert not any(match[key].value for key in keys)
 
@@ -127,9 +129,7 @@ def test_patients(server: Server) -> None:
         ("IMAGE", {"StudyInstanceUID": "1.2"}, 0x0020000E),
     ],
 )
-def test_identifiers_that_do_not_match(
-    server: Server, level: str | None, keys: dict[str, object], offending: int
-) -> None:
+def test_identifiers_that_do_not_match(server: Server, level: str | None, keys: dict[str, Any], offending: int) -> None:
     """Missing, unknown and impossible levels, and relational queries, are refused with what is wrong."""
     matches, status, _ = find(server, level, **keys)
     assert not matches

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -33,7 +34,7 @@ from tests.support.dimse.remotes import (
 from tests.support.files import ROOT, dicom_file, large_file_head
 from tests.support.server import Server, free_port
 
-STUDY = {"StudyInstanceUID": f"{ROOT}.1"}
+STUDY: dict[str, Any] = {"StudyInstanceUID": f"{ROOT}.1"}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_counts_and_originator(server: Server) -> None:
         ("PATIENT", PATIENT_MOVE, {"PatientID": "p2"}, 0),
     ],
 )
-def test_levels(server: Server, level: str, sop_class: str, keys: dict[str, str], expected: int) -> None:
+def test_levels(server: Server, level: str, sop_class: str, keys: dict[str, Any], expected: int) -> None:
     """All levels of both roots, lists of UIDs, and what is not there."""
     with Destination() as destination:
         add_node(server, "DEST", destination.port)
@@ -112,7 +113,7 @@ def test_levels(server: Server, level: str, sop_class: str, keys: dict[str, str]
         ("", {}, 0xA900, 0x00080052),
     ],
 )
-def test_refusals(server: Server, level: str, keys: dict[str, str], status: int, offending: int) -> None:
+def test_refusals(server: Server, level: str, keys: dict[str, Any], status: int, offending: int) -> None:
     """Identifiers that do not fit the model."""
     with Destination() as destination:
         add_node(server, "DEST", destination.port)
@@ -255,7 +256,7 @@ def test_conversion(server: Server) -> None:
     path = get_testdata_file("MR_small_jp2klossless.dcm")
     stored = dcmread(path)
     upload(server, Path(path).read_bytes())
-    keys = {"StudyInstanceUID": stored.StudyInstanceUID}
+    keys: dict[str, Any] = {"StudyInstanceUID": stored.StudyInstanceUID}
     for syntaxes, expected in (
         ([ImplicitVRLittleEndian], ImplicitVRLittleEndian),
         ([ExplicitVRLittleEndian, ImplicitVRLittleEndian], ExplicitVRLittleEndian),
@@ -332,7 +333,7 @@ def test_a_large_file_in_bounded_memory(server: Server, tmp_path: Path) -> None:
     assert answer.status_code == 201, answer.text
     with storescp(tmp_path, "STORESCP", "--ignore") as (port, _):
         add_node(server, "STORESCP", port)
-        keys = {**STUDY, "SeriesInstanceUID": f"{ROOT}.1.1", "SOPInstanceUID": f"{ROOT}.1.1.99"}
+        keys: dict[str, Any] = {**STUDY, "SeriesInstanceUID": f"{ROOT}.1.1", "SOPInstanceUID": f"{ROOT}.1.1.99"}
         final, _ = retrieve(server, "IMAGE", STUDY_MOVE, "STORESCP", **keys)[-1]
     assert (final.Status, *counts(final)) == (0x0000, 1, 0, 0, None)
     assert peak_of_dimse(server) < 150 << 20

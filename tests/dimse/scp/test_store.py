@@ -58,7 +58,7 @@ def test_file_meta_tells_where_it_came_from(dimse: Server, tmp_path: Path) -> No
     assert meta.SourceApplicationEntityTitle == "SCANNER1"
     assert meta.TransferSyntaxUID == one.syntax
     assert meta.MediaStorageSOPInstanceUID == one.uid
-    assert meta.ImplementationVersionName.startswith("NEURDICOM")
+    assert str(meta.ImplementationVersionName).startswith("NEURDICOM")
 
 
 def test_duplicates_are_successes(dimse: Server) -> None:

@@ -90,7 +90,11 @@ def used_in_ul() -> set[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pynetdicom"):
-                used |= {name for name in (*node.module.split("."), *(a.name for a in node.names)) if is_private(name)}
+                used |= {
+                    name
+                    for name in (*(node.module or "").split("."), *(a.name for a in node.names))
+                    if is_private(name)
+                }
             elif isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) != "self":
                 used.add(node.attr)
         for each in classes_of(path):

@@ -18,7 +18,7 @@ from tests.support.server import Server
 Colours = npt.NDArray[Any]
 
 #: Study to the plugin whose results lie in it, and to its META.json.
-PLUGINS = {
+PLUGINS: dict[int, tuple[str, dict[str, Any]]] = {
     21: ("return np.dstack([ds.pixel_array % 256, ds.pixel_array * 0, ds.pixel_array * 0 + 99]).astype('u1')", {}),
     22: ("return -ds.pixel_array / 3.7", {"input": "modality"}),
     23: (LABELS, {"result": SEGMENTATION}),

@@ -119,11 +119,11 @@ def test_ybr_full_422_shares_chroma(tmp_path: Path) -> None:
 
 def test_ybr_full_422_that_is_not_halved_has_the_length_of_ybr_full(tmp_path: Path) -> None:
     array = np.random.default_rng(6).integers(0, 256, (3, 5, 3)).astype("u1")
-    frames = [
+    one, other = (
         load_stored(*make_file(tmp_path / "a.dcm", array, PhotometricInterpretation=photometric)).array
         for photometric in ("YBR_FULL", "YBR_FULL_422")
-    ]
-    assert np.array_equal(*frames)
+    )
+    assert np.array_equal(one, other)
 
 
 def test_only_the_wanted_frame_is_needed(tmp_path: Path) -> None:

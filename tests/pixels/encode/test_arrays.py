@@ -12,7 +12,7 @@ from neurdicom.pixels.encode.arrays import describe, encode
 RAMP = np.linspace(-3.0, 5.0, 48).reshape(6, 8)
 
 
-def opened(body: bytes) -> np.ndarray:
+def opened(body: bytes | memoryview) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(body)))
 
 

@@ -259,7 +259,7 @@ def test_bytes_packed_in_words_of_a_big_endian_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
 def test_the_first_value_of_a_voi_lut_is_below_zero_where_its_input_may_be(tmp_path: Path, syntax: str) -> None:
     array = np.array([[0, 25, 50, 75]], "u2")
-    elements = {"RescaleSlope": "2", "RescaleIntercept": "-100", "transfer_syntax": syntax}
+    elements: dict[str, Any] = {"RescaleSlope": "2", "RescaleIntercept": "-100", "transfer_syntax": syntax}
     sequence = lut(65536 - 100, np.linspace(0, 4095, 151).astype("u2"), 12)
     picture = picture_of(tmp_path, array, VOILUTSequence=sequence, **elements)
     assert picture.tolist() == [[0, 85, 170, 255]]
@@ -288,7 +288,7 @@ def test_single_bits_are_black_and_white_even_where_a_frame_is_empty(tmp_path: P
 
 def test_floats_with_holes(tmp_path: Path) -> None:
     array = np.array([[np.nan, -1.0, 0.0, 1.0]], "f4")
-    elements = {"PixelData": None, "FloatPixelData": array.tobytes(), "PixelRepresentation": None}
+    elements: dict[str, Any] = {"PixelData": None, "FloatPixelData": array.tobytes(), "PixelRepresentation": None}
     assert picture_of(tmp_path, array, **elements).tolist() == [[0, 0, 128, 255]]
 
 

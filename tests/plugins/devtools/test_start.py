@@ -62,7 +62,7 @@ def test_a_plugin_built_with_cmake(tmp_path: Path) -> None:
     (folder / "table.txt").write_text("1 2 3")
     status, where = invoke("cmake-dir")
     assert status == 0
-    build("cmake", "-S", folder, "-B", folder / "build", f"-DNeurDICOM_DIR={where.strip()}")
+    build("cmake", "-S", str(folder), "-B", str(folder / "build"), f"-DNeurDICOM_DIR={where.strip()}")
     build("cmake", "--build", folder / "build")
     build("ctest", "--test-dir", folder / "build")
     archive = folder / "build" / "plugin.zip"
@@ -82,7 +82,7 @@ def test_cmake_says_what_is_missing(tmp_path: Path) -> None:
     folder = new(tmp_path / "plugin", "--language", "c")
     (folder / "META.json").unlink()
     where = invoke("cmake-dir")[1].strip()
-    command = ["cmake", "-S", folder, "-B", folder / "build", f"-DNeurDICOM_DIR={where}"]
+    command = ["cmake", "-S", str(folder), "-B", str(folder / "build"), f"-DNeurDICOM_DIR={where}"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode != 0
     assert "neurdicom_add_plugin(plugin): there is no" in done.stderr

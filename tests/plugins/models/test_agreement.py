@@ -72,8 +72,8 @@ def test_values_window_and_normalisation(site: Site) -> None:
 
 
 def test_sizes_and_aspects(site: Site) -> None:
-    for size, method in (([12, 20], "bilinear"), ([3, 5], "bilinear"), ([9, 4], "nearest")):
-        spec = {"size": size, "interpolation": method}
+    for size, method in (((12, 20), "bilinear"), ((3, 5), "bilinear"), ((9, 4), "nearest")):
+        spec: dict[str, Any] = {"size": [*size], "interpolation": method}
         install(site, identity(), input=spec, output={"kind": "image", "resize": False})
         mode = {"bilinear": "linear"}.get(method, method)
         expected = resized(VALUES[None, None], *size, mode)[0, 0]

@@ -5,6 +5,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -39,7 +40,12 @@ def test_datasets_of_many_kinds_give_what_by_model_gives(site: Site, name: str) 
     uid = pydicom.dcmread(path).SOPInstanceUID
     site.client.post("/api/instances", content=path.read_bytes(), headers={"Content-Type": "application/dicom"})
     try:
-        for spec in ({"channels": 3}, {"window": "dicom", "size": 40}, {"values": "stored", "size": [50, 40]}):
+        specs: list[dict[str, Any]] = [
+            {"channels": 3},
+            {"window": "dicom", "size": 40},
+            {"values": "stored", "size": [50, 40]},
+        ]
+        for spec in specs:
             made = package(convolution(2, channels=spec.get("channels", 1)), input=spec, output={"kind": "image"})
             assert site.install_model(made).status_code in (200, 201)
             answer = site.install(plugin_package(PLUGIN, models=["test.model"], result={"type": "IMAGE"}))

@@ -5,6 +5,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_model_is_deleted_while_it_runs(site: Site) -> None:
     wait_for(lambda: site.models == [])
 
 
-def looping(max_trip_count: int = 1 << 62) -> "object":
+def looping(max_trip_count: int = 1 << 62) -> Any:
     """A network that adds 0 to its input so many times."""
     import onnx
     from onnx import TensorProto, helper
@@ -132,7 +133,7 @@ def test_an_endless_network_is_refused(site: Site) -> None:
     assert site.models == []
 
 
-def greedy(pixels: int = 64) -> "object":
+def greedy(pixels: int = 64) -> Any:
     """A network that makes an image of pixels**4 numbers of its input, and takes the mean of them."""
     nodes = [
         node("Reshape", "x column", "c"),
@@ -231,7 +232,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(site: Site) -> None:
         ({"frame": 2}, 422, "frame"),
     ],
 )
-def test_wrong_parameters_are_named(site: Site, request_: dict[str, object], status: int, field: str) -> None:
+def test_wrong_parameters_are_named(site: Site, request_: dict[str, Any], status: int, field: str) -> None:
     assert site.install_model(package()).status_code == 201
     answer = site.run_model(**request_)
     assert (answer.status_code, answer.json()["field"]) == (status, field)

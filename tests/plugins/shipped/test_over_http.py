@@ -76,11 +76,12 @@ def test_a_real_slice_gives_areas_and_segmentations(shipped: Shipped, site: Site
     )
     instance, spacing = stored.json()["results"][0]["id"], dcmread(path).PixelSpacing
     try:
-        for name, params in (
-            ("region_growing", {"seed": "64,64", "tolerance": 300}),
-            ("k_means", {}),
-            ("threshold", {}),
-        ):
+        plugins: dict[str, dict[str, Any]] = {
+            "region_growing": {"seed": "64,64", "tolerance": 300},
+            "k_means": {},
+            "threshold": {},
+        }
+        for name, params in plugins.items():
             assert site.install((shipped.folder / "build" / f"{name}.zip").read_bytes()).status_code == 201
             url = f"/api/instances/{instance}/process/by_plugin/org.neurdicom.{name.replace('_', '-')}"
             told = site.client.get(url, params={**params, "format": "json"}).json()

@@ -105,7 +105,7 @@ def test_the_same_gives_the_same(shipped: Shipped, name: str) -> None:
 )
 def test_what_the_image_can_not_give(shipped: Shipped, name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(PluginFailed, match=message):
-        shipped.on_array(name, [[1, 2], [1, np.nan]], **options)
+        shipped.on_array(name, [[1.0, 2.0], [1.0, float("nan")]], **options)
 
 
 def test_integers_and_fractions_are_counted_alike(shipped: Shipped) -> None:

@@ -1,13 +1,14 @@
 """Thresholding beside scikit-image."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from skimage.filters import threshold_multiotsu, threshold_otsu
 
 from tests.support.shipped import Image, Shipped, Slice
 
 
-def variance_between(pixels: Image, mask: Image) -> float:
+def variance_between(pixels: Image, mask: npt.NDArray[np.bool_]) -> float:
     low, high = pixels[~mask], pixels[mask]
     return float(low.size * high.size * (low.mean() - high.mean()) ** 2)
 

@@ -1,6 +1,7 @@
 """Results in modality units become images of their source's kind, with the numbers kept by a rescale."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,9 +68,7 @@ def test_a_frame_of_an_enhanced_image_becomes_a_classic_one(site: DerivedSite, d
         ("return np.zeros((*ds.pixel_array.shape, 3), 'u1')", {}),
     ],
 )
-def test_what_can_be_no_image_of_that_kind_is_a_capture(
-    site: DerivedSite, body: str, elements: dict[str, object]
-) -> None:
+def test_what_can_be_no_image_of_that_kind_is_a_capture(site: DerivedSite, body: str, elements: dict[str, Any]) -> None:
     instance = site.upload(ct_slice(1, **elements))
     site.plugin(body, input="modality")
     (file,) = site.store(instance)

@@ -32,7 +32,7 @@ def test_groups_numbers_and_texts(site: DerivedSite) -> None:
     volume = groups["Derive Tést"].get_measurements()[0]
     assert volume.name.value == "118565006"
     assert volume.finding_sites[0].value.value == "10200004"
-    answers = groups["Derive Tést"].get_qualitative_evaluations()
+    answers: list[Any] = groups["Derive Tést"].get_qualitative_evaluations()
     assert [(each.name.meaning, each.value.meaning) for each in answers] == [
         ("verdict", "unauffällig"), ("is_large", "Yes"),
     ]  # fmt: skip

@@ -135,7 +135,7 @@ class Destination:
     def __enter__(self) -> Self:
         handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_ACCEPTED, self._count), (evt.EVT_C_ECHO, lambda event: 0)]
         self.ae.add_supported_context("1.2.840.10008.1.1")
-        self._server = self.ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
+        self._server = self.ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         assert self._server is not None
         self.port: int = self._server.server_address[1]
         return self

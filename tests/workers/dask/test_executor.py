@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_results_are_those_of_this_machine(cluster: DaskCluster, tmp_path: Path)
     asyncio.run(run())
 
 
-def _fields(made: object) -> dict[str, object]:
+def _fields(made: object) -> dict[str, Any]:
     return {name: getattr(made, name) for name in made.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
