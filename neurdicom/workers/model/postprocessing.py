@@ -134,7 +134,7 @@ def _known(shares: Array) -> tuple[Array, Array]:
     missing = np.isnan(shares)
     unknown = np.asarray(missing.all(0))
     if unknown.size and unknown.all():
-        raise PluginFailed("the network's output has no number in it (NaN everywhere)")
+        raise PluginFailed("the network's output is not a number (NaN) anywhere")
     return (np.where(missing, -np.inf, shares) if missing.any() else shares), unknown
 
 
