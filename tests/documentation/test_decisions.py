@@ -2,6 +2,7 @@
 
 import re
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("ingest", "32 KiB that are fed at a time", "archive.upload.body:_SLICE", 32 * KIB),
     ("jobs", "documents of 500", "jobs.items:CHUNK", 500),
     ("jobs", "Three such failures in a row", "jobs.execution:_GIVE_UP_FOR_NOW", 3),
+    ("jobs", "renew it every 10", "jobs.service:WATCH_SECONDS", 10.0),
     ("jobs", "for 60.", "coordination:LEASE_SECONDS", 60.0),
+    ("jobs", "of processing\nfive times", "processing.jobs:ProcessRunner.save_seconds", 0.2),
     ("jobs", "beyond the first 100", "jobs.job:MAX_ERRORS", 100),
     ("jobs", "16 MiB or 50 instances", "dicomweb.client.send:_BYTES", 16 * MIB),
     ("jobs", "16 MiB or 50 instances", "dicomweb.client.send:_INSTANCES", 50),
@@ -120,7 +123,7 @@ def test_files_that_are_named_are_there(page: Path) -> None:
 def test_numbers_are_those_of_the_code(page: str, words: str, constant: str, value: Any) -> None:
     assert words in text_of(page), f"{page}.md does not say {words!r} any more: change this test with it"
     module, _, name = constant.partition(":")
-    assert getattr(import_module(f"neurdicom.{module}"), name) == value, f"{page}.md says {words!r}"
+    assert attrgetter(name)(import_module(f"neurdicom.{module}")) == value, f"{page}.md says {words!r}"
 
 
 def test_an_adapter_writes_as_many_verbs_as_the_page_says() -> None:
