@@ -72,7 +72,7 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("results", "a tenth of the limit at once", "processing.result_files:_LEFT", 0.9),
     ("results", "At most 2000 terms", "processing.value_query:MOST_VALUES", 2000),
     ("results", "at most 256 characters", "catalog.terms:LONGEST", 256),
-    ("store", "three reasons at most", "dicomweb.store:_TOLD", 3),
+    ("store", "three reasons at most", "dicomweb.store:_MOST_REASONS", 3),
     ("store", "16 MiB a body", "archive.upload.bulk:MAX_METADATA", 16 * MIB),
     ("volumes", "parts of 16 MiB", "workers.volumes:_PART", 16 * MIB),
     ("workers", "**Bodies of 64 KiB", "workers.protocol:MAX_INLINE", 64 * KIB),
