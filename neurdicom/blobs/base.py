@@ -121,7 +121,7 @@ class BlobStore(ABC):
     @property
     @abstractmethod
     def spool_folder(self) -> Path:
-        """Local folder in which other processes of this server may write arrivals, for `adopt`."""
+        """Local folder in which other processes of this server may write arrivals, also in folders, for `adopt`."""
 
     @abstractmethod
     def adopt(self, file: Path, size: int, sha256: str) -> BlobRef:

@@ -1,6 +1,6 @@
 """The blob store in a local folder.
 
-    spool/<random>                                   arrivals that are incomplete or not committed
+    spool/<random>                                   arrivals that are incomplete or not committed, also in folders
     objects/<shard>/<number>-<sha256>-<random>       blobs
 
 Commits go to one shard folder until it is full, so that those of the same time share a flush of the folder. The number
@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -105,7 +106,10 @@ class LocalBlobStore(BlobStore):
             folder.mkdir(parents=True, exist_ok=True)
         flush_folder(self._objects.parent)
         for left in self._spool.iterdir():
-            left.unlink()
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
         shards = self._shards()
         if not shards:
             self._shard = self._make_shard(0)

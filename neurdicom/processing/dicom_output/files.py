@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -130,22 +131,22 @@ class DicomOutput:
         kind = reply.meta.get("kind")
         if kind not in ("image", "json", "dicom"):
             raise NotAvailable(f"the result of {run.tool.name!r} is bytes, which have no form in DICOM")
-        output = self._blobs.spool_folder / f"derived-{secrets.token_hex(16)}"
+        folder = self._blobs.spool_folder / f"derived-{secrets.token_hex(16)}"
         writing: asyncio.Task[Reply] | None = None
         token = CancellationToken()
         try:
             try:
-                await asyncio.to_thread(_write_body, output, reply.body)
+                body = await asyncio.to_thread(_write_body, folder, reply.body)
             except OSError as error:
                 raise disk_error(error) from error
             arguments = run.to_wire(reply.meta.get("slices")) | {
-                "result": str(output),
+                "result": str(body),
                 "kind": kind,
                 "media_type": reply.meta.get("media_type", ""),
                 "stack": bool(reply.meta.get("stack")),
                 "identity": run.digest_with(reply),
                 "made": datetime.now(UTC).isoformat(),
-                "output": str(output),
+                "output": str(folder / "file"),
             }
             writing = asyncio.create_task(self._pool.call(WRITER, "derive", arguments, token=token))
             written = await asyncio.shield(writing)
@@ -155,7 +156,7 @@ class DicomOutput:
             ]
         finally:
             token.cancel()  # what is not written by now is written for nobody
-            self._ingest.later(_clear_after(writing, output))
+            self._ingest.later(_remove_after(writing, folder))
 
     async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
         """Store files; the kept result names them before they are instances, so that a crash leaves none unnamed."""
@@ -219,25 +220,32 @@ async def _reply_of(files: Sequence[DerivedFile]) -> Reply:
     return Reply(meta | {"media_type": f'multipart/related; type="application/dicom"; boundary={boundary}'}, body)
 
 
-def _write_body(path: Path, body: bytes | memoryview) -> None:
-    with path.open("xb") as file:
-        file.write(body)
+def _write_body(folder: Path, body: bytes | memoryview) -> Path:
+    """Write a result's bytes to a new folder, in which a worker finds them and leaves its files."""
+    folder.mkdir(mode=0o700)
+    path = folder / "result"
+    path.write_bytes(body)
+    return path
 
 
-async def _clear_after(writing: asyncio.Task[Reply] | None, output: Path) -> None:
-    """Remove what is left, once the worker has ended or was stopped."""
+async def _remove_after(writing: asyncio.Task[Reply] | None, folder: Path) -> None:
+    """Remove what is left, once the call has ended or was stopped."""
     if writing is not None:
         await asyncio.wait([writing])
         if not writing.cancelled():
             writing.exception()  # its own caller has it, if there still is one
-    await asyncio.to_thread(_clear, output)
+    await asyncio.to_thread(_remove, folder)
 
 
-def _clear(output: Path) -> None:
-    """Remove what is left of a result: its bytes, and files that did not become instances."""
-    for file in output.parent.glob(f"{output.name}*"):
-        with contextlib.suppress(FileNotFoundError):
-            file.unlink()
+def _remove(folder: Path) -> None:
+    """Remove what is left of a result: its bytes, and files that did not become instances.
+
+    A worker that was stopped may outlive its call for a moment. It finds no folder by the name that it knows.
+    """
+    removed = folder.with_name(f"{folder.name}-removed")
+    with contextlib.suppress(FileNotFoundError):  # the disk took not even the folder
+        folder.rename(removed)
+        shutil.rmtree(removed)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, Returned]) -> Returned:
