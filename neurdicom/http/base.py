@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 #: The most that a handler takes into memory; what may be larger is streamed by its own `data_received`.
 MAX_BODY = 16 * 1024 * 1024
 
+#: Status in the log and the metrics of a request that was stopped since its client went away; the one that nginx uses.
+CLIENT_GONE = 499
+
 #: What a proxy may give as X-Request-ID; anything else is replaced.
 GIVEN_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
@@ -70,7 +73,8 @@ class ApiHandler(EarlyAnswerHandler):
     Attributes
     ----------
     stops_with_client : bool
-        The handler's task is cancelled when the client goes away: nothing but this answer needs its work.
+        The handler's task is cancelled when the client goes away: nothing but this answer needs its work. Who sets it
+        in a method of HTTP calls `stop_if_gone` then.
     """
 
     context: HttpContext
@@ -97,7 +101,6 @@ class ApiHandler(EarlyAnswerHandler):
 
     async def prepare(self) -> None:
         """Check the credential, the access and the names of the query parameters."""
-        self._task = asyncio.current_task()
         self.set_header("X-Request-ID", self.request_id)
         REQUEST_ID.set(self.request_id)
         if not self.context.ready:
@@ -126,6 +129,7 @@ class ApiHandler(EarlyAnswerHandler):
         check_access(described.access, self.principal)
         if not described.open_query:
             self.check_query(described.query_names)
+        await self.stop_if_gone()
 
     def on_finish(self) -> None:
         """Count the request as answered."""
@@ -134,18 +138,35 @@ class ApiHandler(EarlyAnswerHandler):
     def on_connection_close(self) -> None:
         """The client went away."""
         super().on_connection_close()
+        self._lose_client()
+
+    async def stop_if_gone(self) -> None:
+        """Stop here if the handler stops with its client, and that left while it was identified.
+
+        Tornado calls `on_connection_close` only if the client leaves later.
+        """
+        if cast(HTTP1Connection, self.request.connection).stream.closed():
+            self._lose_client()
+            await asyncio.sleep(0)  # where a task that was cancelled ends
+
+    def _lose_client(self) -> None:
+        """Keep no stopping server waiting, and end the task if nobody else needs it."""
         self.context.under_way.discard(self)
         if self.stops_with_client and self._task is not None:
             self._is_stopped = True
             self._task.cancel()
 
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
-        """Run the handler. One that is stopped with its client has nobody to answer, and is no error to be logged."""
+        """Run the handler. One that is stopped with its client has nobody to answer, and is counted as that."""
+        self._task = asyncio.current_task()
         try:
             await super()._execute(*args, **kwargs)
         except asyncio.CancelledError:
             if not self._is_stopped:
                 raise
+            if not self._finished:
+                self.set_status(CLIENT_GONE, "Client Closed Request")
+                self._log()
 
     @property
     def operation(self) -> Operation | None:

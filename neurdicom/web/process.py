@@ -175,6 +175,7 @@ class ProcessByPluginHandler(ToolHandler):
         request = self._run_request(self.tool_type, tool, instance)
         known = frozenset() if request.store else known_validators(self)
         self.stops_with_client = not request.store
+        await self.stop_if_gone()
         result = await self.processing.run(request, known=known)
         if warning := await self.processing.warning(request):
             self.set_header("Warning", f'299 neurdicom "{warning}"')
