@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from neurdicom.errors import NeurdicomError, PluginCrashed, PluginError, Unavailable
+from neurdicom.errors import NeurdicomError, PluginError, Unavailable
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.forkserver_client import ForkServerClient
 from neurdicom.workers.process import GRACE, WorkerProcess, request
 from neurdicom.workers.program import Program, Reply
 from neurdicom.workers.run import Run, WorkerCall, batch_data
 from neurdicom.workers.scheduler import BatchSize, Scheduler
-from neurdicom.workers.worker_group import WorkerGroup, discard
+from neurdicom.workers.worker_group import WorkerGroup, check_idle, discard
 from neurdicom.workers.worker_state import WorkerState
 
 __all__ = ["Program", "Reply", "WorkerPool"]
@@ -220,10 +220,10 @@ class WorkerPool:
         try:
             try:
                 reply = await worker.load()
-                _check_idle(worker)
+                check_idle(worker)
                 if verb:
                     reply = await worker.call(request(verb, arguments or {}), program.timeout)
-                    _check_idle(worker)
+                    check_idle(worker)
                 await worker.unload(min(program.timeout, GRACE))
             except PluginError as error:
                 error.loading = True
@@ -238,7 +238,6 @@ class WorkerPool:
         """End the workers of a version when all its calls, also later ones, are answered; return when they are gone."""
         for group in [each for each in self._groups.values() if digest in each.program.digests]:
             group.retired = True
-            group.discard_idle()
             self._tidy(group)
             await group.empty.wait()
 
@@ -340,10 +339,11 @@ class WorkerPool:
         is_starving = not is_new and self._is_starving(group)
         if self._open and not is_starving and group.pull(worker, self._settle):
             return
-        if not self._open or is_starving or (group.retired and not group.waiting):
+        if not self._open or is_starving:
             discard(worker)
             return
         group.idle[worker] = asyncio.get_running_loop().time()
+        self._tidy(group)
         if self._is_full and any(each.waiting for each in self._groups.values()):
             self._make_room()
 
@@ -381,7 +381,9 @@ class WorkerPool:
         self._tidy(group)
 
     def _tidy(self, group: WorkerGroup) -> None:
-        """Forget a group that has no workers and no calls."""
+        """End the idle workers of a retired version; forget a group that has no workers and no calls."""
+        if group.retired and not group.waiting:
+            group.discard_idle()
         if not group.workers and not group.waiting and self._groups.get(group.program.key) is group:
             del self._groups[group.program.key]
             group.empty.set()
@@ -392,9 +394,3 @@ class WorkerPool:
         for group in self._groups.values():
             group.discard_idle(since=loop.time() - self._idle_seconds)
         self._reaper = loop.call_later(max(0.05, self._idle_seconds / 4), self._reap_idle)
-
-
-def _check_idle(worker: WorkerProcess) -> None:
-    """Raise `PluginCrashed` where a worker has answered and ended at once."""
-    if worker.state is not WorkerState.IDLE:
-        raise PluginCrashed(f"{worker.program.title} ended its process after it had answered")

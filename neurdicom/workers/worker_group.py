@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from neurdicom.errors import NeurdicomError
+from neurdicom.errors import NeurdicomError, PluginCrashed
 from neurdicom.workers.call import Priority
 from neurdicom.workers.process import GRACE, WorkerProcess
 from neurdicom.workers.program import Program, Reply
@@ -112,3 +112,9 @@ def discard(worker: WorkerProcess) -> None:
             _log.warning("%s could not be unloaded cleanly: %s", worker.program.title, error)
 
     worker.unload(GRACE).add_done_callback(report)
+
+
+def check_idle(worker: WorkerProcess) -> None:
+    """Raise `PluginCrashed` where a worker has answered and ended at once."""
+    if worker.state is not WorkerState.IDLE:
+        raise PluginCrashed(f"{worker.program.title} ended its process after it had answered")

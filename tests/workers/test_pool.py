@@ -11,7 +11,7 @@ import pytest
 
 from neurdicom.errors import Invalid, PluginCrashed, PluginError, PluginFailed, PluginTimeout, Unavailable
 from neurdicom.workers.call import Priority
-from neurdicom.workers.pool import Program, WorkerPool
+from neurdicom.workers.pool import Program, Reply, WorkerPool
 from tests.support.pools import running
 
 PID = (
@@ -161,6 +161,32 @@ def test_retiring_lets_calls_under_way_finish(python: Callable[..., Program], in
             assert not is_alive(first.result())
             assert [each["digest"] for each in pool.statistics()] == [new.digest]
             await pool.retire("unknown")
+
+    asyncio.run(scenario())
+
+
+def test_retiring_waits_for_no_worker_that_has_nothing_to_do(
+    python: Callable[..., Program], instance: dict[str, Any]
+) -> None:
+    """The worker that was started for an interactive call beside the background's must not rest until it is reaped."""
+
+    async def scenario() -> None:
+        async with running(1) as pool:
+            old = python(PID)
+
+            def call(seconds: float, priority: Priority) -> "asyncio.Task[Reply]":
+                given = instance | {"params": {"seconds": seconds}}
+                one_by_one = pool.call(old, "process", given, priority=priority, timeout=20.0)
+                return asyncio.create_task(one_by_one)
+
+            background = [call(1.5, Priority.BACKGROUND) for _ in range(2)]
+            while not (pool.statistics() and pool.statistics()[0]["busy"]):
+                await asyncio.sleep(0.01)
+            asking = call(0.1, Priority.INTERACTIVE)
+            await asyncio.sleep(0.3)
+            retiring = asyncio.create_task(pool.retire(old.digest))
+            await asyncio.gather(asking, *background)
+            await asyncio.wait_for(retiring, 5)
 
     asyncio.run(scenario())
 
