@@ -195,10 +195,14 @@ class JobService:
     async def find_open(self, kind: str, subject: str) -> Job | None:
         """A job of this subject that is not over."""
         for state in (JobState.QUEUED.value, JobState.RUNNING.value):
-            found, _ = await self._store.list({"kind": kind, "subject": subject, "state": state}, limit=1)
-            if found:
-                return found[0]
+            found = await self._store.newest({"kind": kind, "subject": subject, "state": state})
+            if found is not None:
+                return found
         return None
+
+    async def newest(self, where: Mapping[str, str]) -> Job | None:
+        """The latest of the jobs whose fields are these."""
+        return await self._store.newest(where)
 
     async def list(
         self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True

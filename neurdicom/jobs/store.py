@@ -66,6 +66,11 @@ class JobStore:
         page = await self._documents.query(_JOBS, query)
         return [Job.from_document(document) for document in page.items], page.total
 
+    async def newest(self, where: Mapping[str, str]) -> Job | None:
+        """The latest of the jobs whose fields are these, without counting them."""
+        page = await self._documents.query(_JOBS, DocumentQuery(where, limit=1, descending=True, counted=False))
+        return Job.from_document(page.items[0]) if page.items else None
+
     async def remove(self, job: str) -> bool:
         """Forget a job with its items; False if it is unknown."""
         await self.remove_items(job)

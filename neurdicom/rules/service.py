@@ -200,8 +200,7 @@ class RuleService:
 
     async def _job_of(self, subject: str) -> Job | None:
         """The job that was made before a crash."""
-        found, _ = await self._jobs.list({"subject": subject}, limit=1)
-        return found[0] if found else None
+        return await self._jobs.newest({"subject": subject})
 
     async def _refresh(self) -> None:
         await self._tracker.enable(await self.is_wanted())
