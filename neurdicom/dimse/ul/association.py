@@ -82,7 +82,7 @@ class Association(StatefulAssociation):
 
     def _goes_on(self) -> bool:
         """Handle requests, release, abort and timeout; return False if the association is over."""
-        while not self._kill and not self.dimse.msg_queue.empty():
+        while not self._kill and self.state not in OVER and not self.dimse.msg_queue.empty():
             if (arrived := self.dimse.take()) is not None:
                 self.serve(*arrived)
         if self.is_established and self.acse.is_release_requested():
