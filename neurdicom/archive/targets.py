@@ -60,6 +60,13 @@ class TargetService:
             raise target.missing
         return location
 
+    async def check(self, target: Target) -> None:
+        """Check that a series or an instance lies where the target says. Raises `NotFound`."""
+        if target.instance:
+            await self.locate(target)
+        elif target.series:
+            await self._series(target)
+
     async def instances(self, target: Target) -> AsyncIterator[str]:
         """Yield the ids of a target's instances: series by number, in each the slices in order.
 

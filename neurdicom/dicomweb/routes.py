@@ -9,7 +9,6 @@ from neurdicom.dicomweb.bulk import Bulk
 from neurdicom.dicomweb.capabilities import Capabilities
 from neurdicom.dicomweb.frames import Frames
 from neurdicom.dicomweb.metadata import Metadata
-from neurdicom.dicomweb.remove import Remove
 from neurdicom.dicomweb.rendered import Rendered, Thumbnail
 from neurdicom.dicomweb.retrieve import Instances
 from neurdicom.dicomweb.search import (
@@ -20,7 +19,7 @@ from neurdicom.dicomweb.search import (
     SearchSeriesOfStudy,
     SearchStudies,
 )
-from neurdicom.dicomweb.store import StoreInstances
+from neurdicom.dicomweb.store import Remove, StoreInstances
 from neurdicom.dicomweb.wado_uri import WadoUri
 from neurdicom.http.routing import Route
 

@@ -1,4 +1,7 @@
-"""STOW-RS (PS3.18 10.5), which stores the instances of a multipart body, and answers with the outcome of each."""
+"""STOW-RS (PS3.18 10.5), which stores the instances of a multipart body, and answers with the outcome of each.
+
+And DELETE, which is not in PS3.18, but which clients know from other servers.
+"""
 
 import asyncio
 import logging
@@ -10,6 +13,8 @@ from typing import Any
 import orjson
 
 from neurdicom import errors
+from neurdicom.archive.remove import RemoveService
+from neurdicom.archive.targets import Target, TargetService
 from neurdicom.archive.upload import StoredReference, StoreUpload, UploadService
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.uids import check_uid
@@ -17,6 +22,7 @@ from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWeb
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
 from neurdicom.http.accept import Offer
 from neurdicom.http.operation import BINARY, STRING, operation
+from neurdicom.http.streamed import StreamedHandler
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +57,8 @@ _DESCRIPTION = (
     "that was stored before counts as stored. With a study in the path, instances of other studies are refused, and "
     "the others are stored."
 )
+_REMOVAL = "Refused with 403 unless the setting `dicomweb_delete` allows it. Parents left empty are deleted too."
+_REMOVED = {204: "Deleted, with its files.", 403: "The setting `dicomweb_delete` does not allow it."}
 
 
 def failure_reason(error: NeurdicomError) -> int:
@@ -58,40 +66,22 @@ def failure_reason(error: NeurdicomError) -> int:
     return next(FAILURE[kind] for kind in type(error).__mro__ if kind in FAILURE)
 
 
-class StoreInstances(DicomWebHandler):
+class StoreInstances(DicomWebHandler, StreamedHandler):
     """Handler that stores instances, of any studies or of one; the body is written to the disk as it arrives."""
 
     uploads: UploadService
 
-    _store: StoreUpload | None = None
+    streamed: StoreUpload | None = None
 
-    async def prepare(self) -> None:
-        """Check the headers, after the credential."""
-        await super().prepare()
-        if self.request.method != "POST" or self._finished:
-            return
-        headers = self.request.headers
-        length = headers.get("Content-Length", "")
-        coding = headers.get("Content-Encoding", "identity").strip().lower()
+    def begin_body(self, content_type: str, length: int | None) -> StoreUpload:
+        """Check the headers and the study in the path, and begin to receive instances."""
+        coding = self.request.headers.get("Content-Encoding", "identity").strip().lower()
         if coding != "identity":
             raise errors.NotDicom(f"Content-Encoding is {coding[:40]!r}; a body without encoding is expected")
         study = self.path_args[0] if self.path_args else None
         if study is not None:
             check_uid(study, "study")
-        self._store = self.uploads.begin_store(
-            headers.get("Content-Type", ""), int(length) if length.isdecimal() else None, study
-        )
-
-    async def data_received(self, chunk: bytes) -> None:
-        """Process a piece of the body."""
-        if self._store is not None:
-            await self._store.write(chunk)
-
-    def on_connection_close(self) -> None:
-        """Drop an unfinished request."""
-        super().on_connection_close()
-        if self._store is not None:
-            self._store.drop()
+        return self.uploads.begin_store(content_type, length, study)
 
     @operation(
         "Store instances",
@@ -103,8 +93,8 @@ class StoreInstances(DicomWebHandler):
     )
     async def post(self, study: str | None = None) -> None:
         """Answer with the outcome of each instance."""
-        assert self._store is not None
-        references = await self._store.references()
+        assert self.streamed is not None
+        references = await self.streamed.references()
         failed = [error for each in references if each.result and (error := each.result.error)]
         if failed:
             self._warn(references, len(failed))
@@ -187,3 +177,24 @@ def _named(reference: StoredReference) -> dict[str, Any]:
 
 def _element(vr: str, value: str | int | None) -> Mapping[str, Any]:
     return {"vr": vr} if value is None else {"vr": vr, "Value": [value]}
+
+
+class Remove(DicomWebHandler):
+    """Handler that deletes a study, a series or an instance, with everything below."""
+
+    remove: RemoveService
+    targets: TargetService
+
+    @operation("Delete a study, series or instance", tag=TAG, description=_REMOVAL, answers=_REMOVED)
+    async def delete(self, study: str, series: str | None = None, instance: str | None = None) -> None:
+        """Delete the study, series or instance of the path."""
+        if not self.context.settings.dicomweb_delete:
+            raise errors.Forbidden(
+                "DELETE is not allowed at the DICOMweb base (setting dicomweb_delete); the API's "
+                "DELETE /api/studies/{id} does the same"
+            )
+        target = Target(study, series, instance)
+        await self.targets.check(target)
+        await self.remove.delete(target.level, target.entity)
+        self.set_status(204)
+        self.finish()

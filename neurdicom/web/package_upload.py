@@ -73,6 +73,10 @@ class PackageUpload(Generic[VersionT]):
             finally:
                 await self._discard()
 
+    def drop(self) -> None:
+        """Drop it, since its sender is gone; does not wait."""
+        self._packages.drop(self.abort())
+
     async def abort(self) -> None:
         """Drop it. Idempotent."""
         async with self._lock:

@@ -7,10 +7,10 @@ from python_multipart.multipart import parse_options_header
 
 from neurdicom.archive.upload import Upload, UploadService
 from neurdicom.errors import NeurdicomError
-from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BINARY, STRING, operation
 from neurdicom.http.problems import problem, status_of
 from neurdicom.http.routing import Route
+from neurdicom.http.streamed import StreamedHandler
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}
@@ -37,37 +37,20 @@ _REPORT = {
 }
 
 
-class UploadHandler(ApiHandler):
+class UploadHandler(StreamedHandler):
     """Handler that stores instances; the body goes to the disk as it arrives."""
 
     uploads: UploadService
 
-    upload: Upload | None = None
+    streamed: Upload | None = None
 
-    async def prepare(self) -> None:
-        """Look at the headers, once the credential is in order."""
-        await super().prepare()
-        if self.request.method == "POST" and not self._finished:
-            headers = self.request.headers
-            length = headers.get("Content-Length", "")
-            self.upload = self.uploads.begin(
-                headers.get("Content-Type", ""), int(length) if length.isdecimal() else None, self._file_name()
-            )
+    def begin_body(self, content_type: str, length: int | None) -> Upload:
+        """Begin to receive files."""
+        return self.uploads.begin(content_type, length, self._file_name())
 
     def _file_name(self) -> str:
         _, options = parse_options_header(self.request.headers.get("Content-Disposition", ""))
         return options.get(b"filename", b"").decode(errors="replace") or "body"
-
-    async def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
-        if self.upload is not None:
-            await self.upload.write(chunk)
-
-    def on_connection_close(self) -> None:
-        """Drop what the client did not finish."""
-        super().on_connection_close()
-        if self.upload is not None:
-            self.upload.drop()
 
     @operation(
         "Store instances",
@@ -90,8 +73,8 @@ class UploadHandler(ApiHandler):
     )
     async def post(self) -> None:
         """Answer what became of each file."""
-        assert self.upload is not None
-        results = await self.upload.finish()
+        assert self.streamed is not None
+        results = await self.streamed.finish()
         report: dict[str, Any] = {"results": [result.to_api() for result in results]}
         errors = [result.error for result in results if result.error is not None]
         if len(errors) == len(results):
