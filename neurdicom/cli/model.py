@@ -1,9 +1,12 @@
 """The command line for authors of models: `neurdicom model pack | check`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from neurdicom.cli.options import pack_command
 from neurdicom.processing.run import FORMATS
 
 
@@ -12,17 +15,13 @@ def model() -> None:
     """Pack and check neural networks."""
 
 
-@model.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="By default FOLDER.zip here.")
-def pack(folder: Path, output: Path | None) -> None:
-    """Make the archive that POST /api/models takes of the model in FOLDER."""
-    from neurdicom.plugins.devtools.packing import pack_folder
+def _model_zip() -> Callable[[Path], Any]:
     from neurdicom.workers.model.model_zip import ModelZip
 
-    output = output or Path(f"{folder.resolve().name}.zip")
-    pack_folder(folder, output, ModelZip)
-    click.echo(f"{output} ({output.stat().st_size} bytes)")
+    return ModelZip
+
+
+model.add_command(pack_command("model", "/api/models", _model_zip))
 
 
 @model.command()

@@ -1,4 +1,4 @@
-"""Options that several commands take: settings, and the server that a command talks to."""
+"""What several commands share: options for settings and for the server that a command talks to, and `pack`."""
 
 from collections.abc import Callable, Collection
 from dataclasses import fields
@@ -73,3 +73,29 @@ def server_options(command: CommandT) -> CommandT:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def pack_command(noun: str, route: str, reader: Callable[[], Callable[[Path], Any]]) -> click.Command:
+    """Make the command `pack`.
+
+    Parameters
+    ----------
+    noun : str
+        Such as plugin.
+    route : str
+        Where its archive is uploaded.
+    reader : callable
+        Imports the class that checks the archive, once the command runs.
+    """
+
+    @click.command(help=f"Make the archive that POST {route} takes of the {noun} in FOLDER.")
+    @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+    @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="By default FOLDER.zip here.")
+    def pack(folder: Path, output: Path | None) -> None:
+        from neurdicom.plugins.devtools.packing import pack_folder
+
+        output = output or Path(f"{folder.resolve().name}.zip")
+        pack_folder(folder, output, reader())
+        click.echo(f"{output} ({output.stat().st_size} bytes)")
+
+    return pack

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import click
 
-from neurdicom.cli.options import server_options
+from neurdicom.cli.options import pack_command, server_options
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
 from neurdicom.processing.run import FORMATS
@@ -34,16 +36,13 @@ def new(folder: Path, language: str, level: str, name: str | None, guid: str | N
     click.echo(f"A {language} plugin is in {folder}. Next: {', then '.join(steps)}")
 
 
-@plugin.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="By default FOLDER.zip here.")
-def pack(folder: Path, output: Path | None) -> None:
-    """Make the archive that POST /api/plugins takes of the plugin in FOLDER."""
-    from neurdicom.plugins.devtools.packing import pack_folder
+def _plugin_zip() -> Callable[[Path], Any]:
+    from neurdicom.plugins.plugin_zip import PluginZip
 
-    output = output or Path(f"{folder.resolve().name}.zip")
-    pack_folder(folder, output)
-    click.echo(f"{output} ({output.stat().st_size} bytes)")
+    return PluginZip
+
+
+plugin.add_command(pack_command("plugin", "/api/plugins", _plugin_zip))
 
 
 @plugin.command()

@@ -5,25 +5,20 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-import orjson
 from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
 from neurdicom.plugins.params import Param
-from neurdicom.workers.packages.meta import check_meta, parse_meta, plugin_schema
+from neurdicom.workers.packages.meta import PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
 from neurdicom.workers.program import Result
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A META.json that was checked.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest(PackageMeta):
+    """META.json of a plugin, validated; its `guid` is `plugin_guid`.
 
     Attributes
     ----------
-    guid : str
-        `plugin_guid`, the plugin's id in the API.
-    name, author, version, info, help : str
-        As given; empty where absent.
     params : Mapping[str, Param]
         By name, in the order of the file.
     result : {"IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"} or None
@@ -40,20 +35,8 @@ class Manifest:
         File name of the shared library, where the author gave it.
     models : tuple of str
         Ids or names of the models that the plugin reaches.
-    timeout : float or None
-        Seconds that the author asks for.
-    memory : float or None
-        MiB that the author asks for.
-    meta : Mapping[str, Any]
-        The whole file, fields unknown to us included.
     """
 
-    guid: str
-    name: str
-    author: str
-    version: str = ""
-    info: str = ""
-    help: str = ""
     params: Mapping[str, Param] = field(default_factory=dict)
     result: Result | None = None
     produces: Mapping[str, Any] = field(default_factory=dict)
@@ -62,27 +45,15 @@ class Manifest:
     geometry: bool = False
     library: str | None = None
     models: tuple[str, ...] = ()
-    timeout: float | None = None
-    memory: float | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
     def to_api(self) -> dict[str, Any]:
-        """Give the whole META.json as the API does, with what is implied there spelt out."""
+        """Return the whole META.json as the API does, with default values filled in."""
         return {
-            **self.meta,
-            "name": self.name,
-            "version": self.version,
-            "author": self.author,
-            "info": self.info,
-            "help": self.help,
+            **PackageMeta.to_api(self),
             "params": {name: param.to_api() for name, param in self.params.items()},
             "level": self.level,
             "input": self.input,
         }
-
-    def to_document(self) -> str:
-        """Give the whole META.json as text, which `parse_manifest` takes."""
-        return orjson.dumps(self.meta).decode()
 
 
 @cache
@@ -108,12 +79,8 @@ def manifest_of(meta: Any) -> Manifest:
     produces = given.get("result", {})
     _check_segments(produces.get("segments") or [])
     return Manifest(
+        **package_fields(meta),
         guid=given["plugin_guid"],
-        name=given["name"],
-        author=given["author"],
-        version=str(given.get("version", "")),
-        info=given.get("info", ""),
-        help=given.get("help", ""),
         params={name: Param.from_meta(name, described) for name, described in given.get("params", {}).items()},
         result=produces.get("type"),
         produces=produces,
@@ -122,9 +89,6 @@ def manifest_of(meta: Any) -> Manifest:
         geometry=given.get("geometry", False),
         library=given.get("library"),
         models=tuple(given.get("models", [])),
-        timeout=given.get("timeout"),
-        memory=given.get("memory"),
-        meta=meta,
     )
 
 

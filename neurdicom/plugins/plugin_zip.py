@@ -1,12 +1,12 @@
 """A plugin's ZIP: its META.json, and what its files make of it."""
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 
 from neurdicom.errors import Invalid
 from neurdicom.plugins.manifest import Manifest, parse_manifest
-from neurdicom.workers.packages.package_zip import LIMITS, Limits, PackageZip
+from neurdicom.workers.packages.package_zip import PackageZip
 
 Kind = Literal["python", "native"]
 
@@ -32,15 +32,11 @@ class PluginZip(PackageZip):
         The archive is broken, unsafe or incomplete; `field` is `archive`, or a field of META.json.
     """
 
-    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
-        super().__init__(path, limits)
-        try:
-            self.manifest: Manifest = parse_manifest(self.read_meta())
-            self.kind, self.target = _find_target(self.files, self.manifest.library)
-            _check_params(self.manifest, self.kind)
-        except BaseException:
-            self.close()
-            raise
+    def interpret(self) -> None:
+        """Read META.json, and find what a worker loads."""
+        self.manifest: Manifest = parse_manifest(self.read_meta())
+        self.kind, self.target = _find_target(self.files, self.manifest.library)
+        _check_params(self.manifest, self.kind)
 
 
 def _find_target(files: tuple[str, ...], library: str | None) -> tuple[Kind, str]:

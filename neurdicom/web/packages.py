@@ -1,13 +1,15 @@
 """Handlers of plugins and models: lists, one, upload, delete, and the schema of META.json."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BINARY, operation
+from neurdicom.http.operation import BINARY, STRING, operation
 from neurdicom.http.parameters import Paging, Schema, sort_parameter
 from neurdicom.http.routing import Route
+from neurdicom.http.streamed import StreamedHandler
 from neurdicom.plugins.service import ModelService, PackageService, PluginService
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.execute import ProcessService
@@ -18,6 +20,43 @@ from neurdicom.web.package_upload import MAX_ARCHIVE, PackageUpload
 from neurdicom.web.schemas import json_answer
 
 _SORT = sort_parameter(("name", "id", "version", "author", "kind", "state", "installed"))
+
+
+def package_schema(
+    id: str,
+    *,
+    kinds: Sequence[str],
+    required: Mapping[str, Schema],
+    optional: Mapping[str, Schema] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Describe a plugin or a model as the API gives it.
+
+    Parameters
+    ----------
+    id : str
+        Where its id comes from.
+    kinds : sequence of str
+        Values of `kind`.
+    required, optional : Mapping[str, Schema]
+        Fields that the other does not have.
+    """
+    texts = ("name", "version", "author", "info", "help")
+    return {
+        "type": "object",
+        "description": "The whole META.json, with these fields of the server's.",
+        "required": ["id", *texts, "kind", *required, "digest", "state", "problem"],
+        "properties": {
+            "id": {**STRING, "description": id},
+            **dict.fromkeys(texts, STRING),
+            "kind": {"enum": list(kinds)},
+            **optional,
+            **required,
+            "digest": {**STRING, "description": "SHA-256 of the archive, in hexadecimal."},
+            "state": {"enum": ["ready", "quarantined"]},
+            "problem": {"type": ["string", "null"], "description": "Why it is quarantined."},
+            "installed": {"type": "string", "format": "date-time"},
+        },
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +109,12 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
     """Make the handler of all packages: list, and install."""
     paging = Paging(resource.many)
 
-    class PackagesHandler(_PackageHandler):
-        upload: PackageUpload[Any] | None = None
+    class PackagesHandler(_PackageHandler, StreamedHandler):
+        streamed: PackageUpload[Any] | None = None
 
-        async def prepare(self) -> None:
-            """Look at the headers, once the credential is in order."""
-            await super().prepare()
-            if self.request.method == "POST" and not self._finished:
-                self.upload = PackageUpload(
-                    self.packages,
-                    self.request.headers.get("Content-Type", ""),
-                    self.context.settings.max_upload or MAX_ARCHIVE,
-                )
-
-        async def data_received(self, chunk: bytes) -> None:
-            """Take a piece of the archive."""
-            if self.upload is not None:
-                await self.upload.write(chunk)
-
-        def on_connection_close(self) -> None:
-            """Drop what the client did not finish."""
-            super().on_connection_close()
-            if self.upload is not None:
-                self.packages.drop(self.upload.abort())
+        def begin_body(self, content_type: str, length: int | None) -> PackageUpload[Any]:
+            """Begin to receive an archive."""
+            return PackageUpload(self.packages, content_type, self.context.settings.max_upload or MAX_ARCHIVE)
 
         @operation(
             f"List {resource.many}",
@@ -121,8 +143,8 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             },
         )
         async def post(self) -> None:
-            assert self.upload is not None
-            version, is_new = await self.upload.finish()
+            assert self.streamed is not None
+            version, is_new = await self.streamed.finish()
             self.send_json(version.to_api(), 201 if is_new else 200)
 
     PackagesHandler.resource = resource

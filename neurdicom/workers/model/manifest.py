@@ -10,7 +10,7 @@ import orjson
 from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
-from neurdicom.workers.packages.meta import check_meta, parse_meta, plugin_schema
+from neurdicom.workers.packages.meta import PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
 
 OutputKind = Literal["classification", "segmentation", "image"]
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -95,34 +95,21 @@ class OutputSpec:
         return [label["label"] for label in self.labels]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelManifest:
-    """META.json of a model, validated.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelManifest(PackageMeta):
+    """META.json of a model, validated; its `guid` is `model_guid`, or else the name.
 
     Attributes
     ----------
-    guid : str
-        The model's id in the API: `model_guid`, or else the name.
+    input : InputSpec
+    output : OutputSpec
     file : str or None
         Path of the ONNX file in the archive, where META.json names it.
-    timeout, memory : float or None
-        Seconds and MiB that META.json asks for.
-    meta : Mapping[str, Any]
-        The whole file, unknown fields included.
     """
 
-    guid: str
-    name: str
-    author: str
     input: InputSpec
     output: OutputSpec
-    version: str = ""
-    info: str = ""
-    help: str = ""
     file: str | None = None
-    timeout: float | None = None
-    memory: float | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_volume(self) -> bool:
@@ -131,12 +118,7 @@ class ModelManifest:
 
     def to_api(self) -> dict[str, Any]:
         """Return the whole META.json as the API shows it, with defaults filled in."""
-        own = {key: getattr(self, key) for key in ("name", "version", "author", "info", "help")}
-        return {**self.meta, **own, "input": self.meta.get("input") or {}}
-
-    def to_document(self) -> str:
-        """Return the whole META.json as text, which `parse_model_manifest` reads."""
-        return orjson.dumps(self.meta).decode()
+        return {**PackageMeta.to_api(self), "input": self.meta.get("input") or {}}
 
 
 @cache
@@ -177,18 +159,11 @@ def parse_model_manifest(data: bytes) -> ModelManifest:
             )
     spec = _input_of(_present(given.get("input", {})))
     return ModelManifest(
+        **package_fields(meta),
         guid=guid,
-        name=given["name"],
-        author=given["author"],
         input=spec,
         output=_output_of(_present(given["output"]), spec),
-        version=str(given.get("version", "")),
-        info=given.get("info", ""),
-        help=given.get("help", ""),
         file=given.get("file"),
-        timeout=given.get("timeout"),
-        memory=given.get("memory"),
-        meta=meta,
     )
 
 

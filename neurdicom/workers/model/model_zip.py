@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from neurdicom.errors import Invalid
 from neurdicom.workers.model.manifest import ModelManifest, parse_model_manifest
-from neurdicom.workers.packages.package_zip import LIMITS, META, Limits, PackageZip
+from neurdicom.workers.packages.package_zip import META, PackageZip
 
 ONNX = ".onnx"
 
@@ -26,14 +26,10 @@ class ModelZip(PackageZip):
         The archive is broken, unsafe or incomplete; `field` is `archive`, or a field of META.json.
     """
 
-    def __init__(self, path: Path, limits: Limits = LIMITS) -> None:
-        super().__init__(path, limits)
-        try:
-            self.manifest: ModelManifest = parse_model_manifest(self.read_meta())
-            self.target = find_network(self.files, self.manifest.file)
-        except BaseException:
-            self.close()
-            raise
+    def interpret(self) -> None:
+        """Read META.json, and find the ONNX file."""
+        self.manifest: ModelManifest = parse_model_manifest(self.read_meta())
+        self.target = find_network(self.files, self.manifest.file)
 
 
 def network_files(folders: Mapping[str, str]) -> dict[str, str]:

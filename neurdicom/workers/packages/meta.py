@@ -1,5 +1,7 @@
 """META.json of a package: its size limit, its JSON and its schema."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, cast
@@ -39,6 +41,54 @@ def check_meta(meta: Any, validator: Draft202012Validator) -> None:
     error = best_match(validator.iter_errors(meta))
     if error is not None:
         raise _invalid(error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageMeta:
+    """What META.json says of every package, a plugin's or a model's.
+
+    Attributes
+    ----------
+    guid : str
+        The package's id in the API.
+    name, author, version, info, help : str
+        As given; empty if absent.
+    timeout, memory : float or None
+        Seconds and MiB that the author asks for.
+    meta : Mapping[str, Any]
+        The whole file, fields unknown to us included.
+    """
+
+    guid: str
+    name: str
+    author: str
+    version: str = ""
+    info: str = ""
+    help: str = ""
+    timeout: float | None = None
+    memory: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_api(self) -> dict[str, Any]:
+        """Return META.json as the API does, with default values filled in."""
+        return {**self.meta, **{name: getattr(self, name) for name in ("name", "version", "author", "info", "help")}}
+
+    def to_document(self) -> str:
+        """Return META.json as text."""
+        return orjson.dumps(self.meta).decode()
+
+
+def package_fields(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the fields of `PackageMeta`, all but `guid`, of a META.json that meets its schema."""
+    texts = {name: meta.get(name) or "" for name in ("name", "author", "info", "help")}
+    version = meta.get("version")
+    return {
+        **texts,
+        "version": "" if version is None else str(version),
+        "timeout": meta.get("timeout"),
+        "memory": meta.get("memory"),
+        "meta": meta,
+    }
 
 
 def _invalid(error: ValidationError) -> Invalid:

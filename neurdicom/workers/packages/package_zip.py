@@ -83,9 +83,13 @@ class PackageZip:
             self._folders = [name for name in inside if name.endswith("/")]
             self._files = {name: info for name, info in inside.items() if name and not name.endswith("/")}
             self.files = tuple(sorted(self._files))
+            self.interpret()
         except BaseException:
             self._file.close()
             raise
+
+    def interpret(self) -> None:
+        """Read what a subclass finds in META.json and among the files. Raises `Invalid`; then the ZIP is closed."""
 
     def read_meta(self) -> bytes:
         """Read the bytes of META.json. Raises `Invalid` when it is broken or too large."""
