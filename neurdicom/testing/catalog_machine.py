@@ -1,19 +1,16 @@
 """State machine test of the archive port against its model (hypothesis, a development dependency)."""
 
-import asyncio
-from collections.abc import Awaitable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import invariant, rule
 
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import AT_LEVEL, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Value, Word
 from neurdicom.testing.catalog_model import CatalogModel
-
-T = TypeVar("T")
+from neurdicom.testing.machine import AdapterMachine
 
 _LEVELS = st.sampled_from(list(Level))
 _TEXTS = ["", "a", "AB", "ab c", "Ünal", "STRASSE", "straße", "a_b%", "[x]", "山田 太郎"]
@@ -107,21 +104,11 @@ def _queries(draw: st.DrawFn) -> Query:
     return Query(level, tuple(conditions), tuple(sort), limit, offset, after, draw(st.booleans()))
 
 
-class CatalogMachine(RuleBasedStateMachine):
+class CatalogMachine(AdapterMachine):
     """Random operations on an adapter and the model; a subclass implements `open_catalog` and runs its `TestCase`."""
 
     #: True to run the rules that reopen the catalog (which may be slow).
     reopens: ClassVar[bool] = True
-
-    async def open_catalog(self) -> Catalog:
-        """Open an empty catalog.
-
-        Returns
-        -------
-        Catalog
-            Closed by the machine.
-        """
-        raise NotImplementedError
 
     async def reopen(self, catalog: Catalog) -> Catalog:
         """Close the catalog, and open its backend again.
@@ -140,44 +127,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
         self.model = CatalogModel()
-        self.catalog: Catalog | None = None
-
-    def wait(self, work: Awaitable[T]) -> T:
-        """Run an awaitable in the machine's event loop and return its result.
-
-        Parameters
-        ----------
-        work : Awaitable
-
-        Returns
-        -------
-        object
-            The result of `work`.
-        """
-
-        async def go() -> T:
-            return await work
-
-        return self.runner.run(go())
-
-    @property
-    def tested(self) -> Catalog:
-        """The adapter under test."""
-        if self.catalog is None:
-            raise RuntimeError("the catalog is not open")
-        return self.catalog
-
-    @initialize()
-    def begin(self) -> None:
-        self.catalog = self.wait(self.open_catalog())
-
-    def teardown(self) -> None:
-        """Close the catalog at the end of a run."""
-        if self.catalog is not None:
-            self.wait(self.catalog.close())
-        self.runner.close()
 
     @rule(arrivals=st.lists(_arrivals(), min_size=1, max_size=6))
     def store(self, arrivals: list[NewInstance]) -> None:

@@ -1,18 +1,15 @@
 """State machine test of the document port against its model (hypothesis, a development dependency)."""
 
-import asyncio
-from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import rule
 
-from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.documents import DocumentQuery, IndexedDocument
+from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
 from neurdicom.catalog.terms import Operator, Scalar, TermCondition
 from neurdicom.testing.document_model import DocumentModel
-
-T = TypeVar("T")
+from neurdicom.testing.machine import AdapterMachine
 
 _KINDS = st.sampled_from(["job", "result"])
 _KEYS = st.sampled_from(["a", "b", "c", "ä", "山"])
@@ -59,53 +56,17 @@ def _queries(draw: st.DrawFn) -> DocumentQuery:
     )
 
 
-class DocumentMachine(RuleBasedStateMachine):
+class DocumentMachine(AdapterMachine):
     """Random operations on an adapter's documents and the model; a subclass implements `open_catalog`."""
-
-    async def open_catalog(self) -> Catalog:
-        """Open a catalog without documents.
-
-        Returns
-        -------
-        Catalog
-            Closed by the machine.
-        """
-        raise NotImplementedError
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
         self.model = DocumentModel()
-        self.catalog: Catalog | None = None
 
-    def wait(self, work: Awaitable[T]) -> T:
-        """Run an awaitable in the machine's event loop and return its result.
-
-        Parameters
-        ----------
-        work : Awaitable
-
-        Returns
-        -------
-        object
-            The result of `work`.
-        """
-
-        async def go() -> T:
-            return await work
-
-        return self.runner.run(go())
-
-    @initialize()
-    def begin(self) -> None:
-        self.catalog = self.wait(self.open_catalog())
-        self.documents = self.catalog.documents
-
-    def teardown(self) -> None:
-        """Close the catalog at the end of a run."""
-        if self.catalog is not None:
-            self.wait(self.catalog.close())
-        self.runner.close()
+    @property
+    def documents(self) -> Documents:
+        """The documents under test."""
+        return self.tested.documents
 
     @rule(kind=_KINDS, documents=st.dictionaries(_KEYS, _given(), max_size=3))
     def put(self, kind: str, documents: dict[str, Mapping[str, Any] | IndexedDocument]) -> None:
