@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import orjson
 
-from tests.support.dicomweb.orthanc import orthanc
 from tests.support.files import ROOT, dicom_file
+from tests.support.orthanc import orthanc
 from tests.support.server import Server
 
 
@@ -17,7 +17,9 @@ def test_orthanc_pushes_queries_and_retrieves(tmp_path: Path) -> None:
         files = {
             f"{ROOT}.{study}.1.{number}": dicom_file(number, study=study) for study in (1, 2) for number in range(1, 6)
         }
-        with orthanc(tmp_path / "orthanc", f"{server.url}/dicom-web/", *account) as client:
+        remote = {"Url": f"{server.url}/dicom-web/", "Username": account[0], "Password": account[1]}
+        with orthanc(tmp_path / "orthanc", DicomWeb={"Servers": {"neurdicom": remote}}) as running:
+            client = running.http
             ids = [client.post("/instances", content=file).json()["ID"] for file in files.values()]
             pushed = client.post(
                 "/dicom-web/servers/neurdicom/stow", json={"Resources": ids, "Synchronous": True}

@@ -39,13 +39,6 @@ def known(server: Server, instance: str) -> bool:
     return server.client.get(f"/api/instances/{instance}").status_code == 200
 
 
-def wait_until_no_spool(server: Server) -> None:
-    deadline = time.monotonic() + 10
-    while list((server.data / "blobs" / "spool").iterdir()):
-        assert time.monotonic() < deadline, "the spool is not empty"
-        time.sleep(0.02)
-
-
 def test_dicomweb_client_stores_and_deletes(any_server: Server) -> None:
     client = DICOMwebClient(f"{any_server.url}/dicom-web")
     files = [dicom_file(number, study=100) for number in (1, 2)]
@@ -156,7 +149,7 @@ def test_broken_bodies(own: Server, body: bytes, content_type: str, status: int)
     else:
         assert answer.status_code == status, answer.text
         assert answer.headers["Content-Type"] == "application/problem+json"
-    wait_until_no_spool(own)
+    own.wait_for_empty_spool()
 
 
 def test_a_wrong_study_in_the_path_or_a_compressed_body_is_refused(own: Server) -> None:
@@ -246,7 +239,7 @@ def test_a_client_that_breaks_off_leaves_nothing_half_visible(own: Server) -> No
         head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {RELATED}\r\n"
         connection.sendall(f"{head}Content-Length: 100000\r\n\r\n".encode() + whole + cut)
         time.sleep(0.2)
-    wait_until_no_spool(own)
+    own.wait_for_empty_spool()
     # A whole part may be there, since it is whole; it was not acknowledged. The cut one is not.
     assert not known(own, uid(14, 2))
     if known(own, uid(14, 1)):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dimse.instances import dimse_processes, eventually, instance, spool, stored
+from tests.support.dimse.instances import dimse_processes, instance, spool, stored
 from tests.support.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, RawPeer, command_set
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 BOTH = ((SECONDARY_CAPTURE, [EXPLICIT]), (VERIFICATION, [EXPLICIT]))
 
@@ -67,7 +68,7 @@ def test_a_request_without_its_uid_gets_an_answer(dimse: Server) -> None:
         response = peer.store(1, one.sop_class, one.uid, one.dataset, AffectedSOPInstanceUID=None)
         assert response.Status == 0x0115
         assert peer.store(1, one.sop_class, one.uid, one.dataset).Status == 0
-    eventually(lambda: spool(dimse) == [], "an empty spool")
+    wait_for(lambda: spool(dimse) == [], "an empty spool")
 
 
 def test_a_request_without_a_dataset_gets_an_answer(dimse: Server) -> None:
@@ -101,15 +102,15 @@ def test_an_abort_in_the_middle_leaves_nothing(dimse: Server) -> None:
         with open_peer(dimse) as peer:
             peer.begin_store(1, one.sop_class, one.uid)
             peer.send_values(1, one.dataset[:2_500_000], command=False, last=False)
-            eventually(lambda: len(spool(dimse)) == 1, "a spool file")
+            wait_for(lambda: len(spool(dimse)) == 1, "a spool file")
             if farewell == "abort":
                 peer.send_pdu(0x07, bytes(4))
             elif farewell == "reset":
                 peer.socket.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER
             peer.socket.close()
-        eventually(lambda: spool(dimse) == [], "an empty spool")
+        wait_for(lambda: spool(dimse) == [], "an empty spool")
     assert stored(dimse, one.uid) is None
-    eventually(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
+    wait_for(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_hostile_peers_lose_their_association_only(dimse: Server, attack: str) -
                 peer.receive_pdu()
         assert neighbour.echo(3) == 0
         neighbour.release()
-    eventually(lambda: spool(dimse) == [], "an empty spool")
+    wait_for(lambda: spool(dimse) == [], "an empty spool")
     if "Traceback" in dimse.log:
         pytest.fail(dimse.log)
 
@@ -193,6 +194,28 @@ def _attack(peer: RawPeer, attack: str) -> None:
         peer.send_values(1, bytes(100), command=False)
 
 
+def test_what_follows_a_request_that_ends_the_association_is_not_served(dimse: Server) -> None:
+    """Both requests are in one PDU, so that the second waits when the first is served."""
+    one = instance(1, study=314)
+    bad = command_set(AffectedSOPClassUID=VERIFICATION, CommandField=0x30, MessageID=1)
+    good = command_set(
+        AffectedSOPClassUID=one.sop_class,
+        AffectedSOPInstanceUID=one.uid,
+        CommandField=0x01,
+        MessageID=2,
+        Priority=0,
+        CommandDataSetType=1,
+    )
+    values = ((99, 0x03, bad), (1, 0x03, good), (1, 0x02, one.dataset))
+    with open_peer(dimse) as peer:
+        peer.send_pdu(0x04, b"".join(struct.pack(">IBB", len(data) + 2, *head) + data for *head, data in values))
+        with pytest.raises(Ended) as ended:
+            peer.receive_pdu()
+        assert ended.value.args == (0, 0), "by A-ABORT of the service user"
+    wait_for(lambda: spool(dimse) == [], "an empty spool")
+    assert stored(dimse, one.uid) is None
+
+
 def test_operations_of_other_services_are_refused(dimse: Server) -> None:
     """N-GET where C-ECHO is expected, C-ECHO and C-STORE where C-STORE and C-FIND are."""
     find = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -223,11 +246,11 @@ def test_connections_that_come_and_go_leave_nothing(dimse: Server) -> None:
 
     with open_peer(dimse):
         pass
-    eventually(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
+    wait_for(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
     before = threads()
     for _ in range(30):
         RawPeer(dimse.dimse_port).socket.close()
-    eventually(lambda: threads() <= before, "no thread left")
+    wait_for(lambda: threads() <= before, "no thread left")
 
 
 def test_requests_without_end_do_not_pile_up(dimse: Server) -> None:
@@ -266,7 +289,7 @@ def test_stalled_peers_are_let_go(impatient: Server) -> None:
             elif stage == "half a dataset":
                 peer.send_values(1, one.dataset[:20], command=False, last=False)
             peer.wait_for_end()
-    eventually(lambda: impatient.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
+    wait_for(lambda: impatient.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
     assert spool(impatient) == []
     with open_peer(impatient) as peer:
         assert peer.store(1, one.sop_class, one.uid, one.dataset).Status == 0

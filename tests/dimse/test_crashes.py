@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.dimse.instances import dimse_processes, eventually, instance, spool, stored
+from tests.support.dimse.instances import dimse_processes, instance, spool, stored
 from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Ended, RawPeer
 from tests.support.files import dicom_file
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 BOTH = ((SECONDARY_CAPTURE, [EXPLICIT]), (VERIFICATION, [EXPLICIT]))
 ANY = ("--dimse-accept", "any")
@@ -40,11 +41,11 @@ def test_a_sender_that_is_killed(dimse: Server, tool: Callable[[str], str], tmp_
         answer = dimse.client.get("/api/studies/1.2.826.0.1.3680043.10.1595.9.400")
         return int(answer.json()["images_count"]) if answer.status_code == 200 else 0
 
-    eventually(lambda: count() > 5, "some instances")
+    wait_for(lambda: count() > 5, "some instances")
     sender.kill()
     sender.wait()
-    eventually(lambda: spool(dimse) == [], "an empty spool")
-    eventually(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
+    wait_for(lambda: spool(dimse) == [], "an empty spool")
+    wait_for(lambda: dimse.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
     there = count()
     listed = dimse.client.get(
         "/api/instances", params={"study": "1.2.826.0.1.3680043.10.1595.9.400", "limit": 1000}
@@ -61,12 +62,12 @@ def test_a_server_that_is_killed(tmp_path: Path) -> None:
     ]
     for sender in senders:
         sender.start()
-    eventually(lambda: len(acknowledged) > 30, "some instances")
+    wait_for(lambda: len(acknowledged) > 30, "some instances")
     children = dimse_processes(server)
     server.kill()
     for sender in senders:
         sender.join()
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "no process left")
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "no process left")
     with Server.with_dimse(tmp_path / "data", *ANY) as again:
         assert spool(again) == []
         listed = again.client.get("/api/instances", params={"limit": 1000}).json()
@@ -83,16 +84,16 @@ def test_a_server_that_is_killed(tmp_path: Path) -> None:
 def test_a_dimse_process_that_is_killed(tmp_path: Path) -> None:
     with Server.with_dimse(tmp_path / "data", *ANY, "--dimse-processes", "2") as server:
         first = RawPeer(server.dimse_port).associate(*BOTH)
-        eventually(lambda: len(dimse_processes(server)) == 2, "a second process, started in advance")
+        wait_for(lambda: len(dimse_processes(server)) == 2, "a second process, started in advance")
         second = RawPeer(server.dimse_port).associate(*BOTH)
         one = instance(1, study=402)
         first.begin_store(1, one.sop_class, one.uid)
         first.send_values(1, one.dataset[:100], command=False, last=False)
-        eventually(lambda: len(spool(server)) == 1, "a spool file")
+        wait_for(lambda: len(spool(server)) == 1, "a spool file")
         busy = int(spool(server)[0].split("-")[1])
         os.kill(busy, signal.SIGKILL)
         first.wait_for_end()
-        eventually(lambda: spool(server) == [], "an empty spool")
+        wait_for(lambda: spool(server) == [], "an empty spool")
         assert second.store(1, one.sop_class, one.uid, one.dataset).Status == 0
         second.release()
         for pid in dimse_processes(server):
@@ -105,7 +106,7 @@ def test_a_dimse_process_that_is_killed(tmp_path: Path) -> None:
             except (Ended, OSError):
                 return False
 
-        eventually(answers, "a new process")
+        wait_for(answers, "a new process")
         health = server.client.get("/api/health").json()
         assert health["ready"]
         first.socket.close()
@@ -118,11 +119,11 @@ def test_two_senders_at_once_have_a_process_each(tmp_path: Path) -> None:
         for peer in peers:
             peer.associate(*BOTH)
             peer.begin_store(1, one.sop_class, one.uid)
-        eventually(lambda: len(spool(server)) == 2, "two spool files")
+        wait_for(lambda: len(spool(server)) == 2, "two spool files")
         assert len({name.split("-")[1] for name in spool(server)}) == 2
         for peer in peers:
             peer.socket.close()
-        eventually(lambda: spool(server) == [], "an empty spool")
+        wait_for(lambda: spool(server) == [], "an empty spool")
 
 
 def test_a_stop_lets_what_is_under_way_end(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_stop_lets_what_is_under_way_end(tmp_path: Path) -> None:
     peer = RawPeer(server.dimse_port).associate(*BOTH)
     peer.begin_store(1, one.sop_class, one.uid)
     peer.send_values(1, one.dataset[:100], command=False, last=False)
-    eventually(lambda: len(spool(server)) == 1, "a spool file")
+    wait_for(lambda: len(spool(server)) == 1, "a spool file")
     children = dimse_processes(server)
     server.process.send_signal(signal.SIGTERM)
     waiting.wait_for_end()

@@ -1,17 +1,13 @@
 """The guide's commands work as printed, one after the other, and its files are what they say."""
 
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkout import CHECKOUT
+from tests.support.scripts import run_script
 from tests.support.server import free_port
 
 GUIDE = CHECKOUT / "docs" / "guide.md"
@@ -40,25 +36,9 @@ def script_of(page: Path) -> str:
 @pytest.mark.timeout(300)
 def test_the_guide_by_hand(tmp_path: Path) -> None:
     script = script_of(GUIDE).replace("8080", str(free_port()))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("NEURDICOM_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    process = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", script + "\nkill %1\nwait\n"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=280)
-    finally:
-        with suppress(ProcessLookupError):  # its server outlives a script that failed
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    status, output = run_script(script, tmp_path, seconds=280)
     work = tmp_path / "work"
-    assert process.returncode == 0, f"{output}\n{(work / 'guide.log').read_text(encoding='utf-8')}"
+    assert status == 0, f"{output}\n{(work / 'guide.log').read_text(encoding='utf-8')}"
     assert output.count("Nothing is wrong.") == output.count("It loads and unloads in a worker.") >= 8
     assert "ValueError: a grey image is expected" in output
     assert "org.example.smooth\tsmooth\t1.0.0\tnative\tready" in output

@@ -1,17 +1,13 @@
 """The commands of the README, and of the tour that goes on from it, work as printed, in a checkout of their own."""
 
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkout import CHECKOUT
+from tests.support.scripts import run_script
 from tests.support.server import free_port
 
 PORTS = ("8080", "4242")
@@ -37,29 +33,13 @@ def test_commands_by_hand(tmp_path: Path) -> None:
     for port, other in zip(PORTS, free, strict=True):
         script = script.replace(port, str(other))
     script = script.replace("neurdicom serve", f"neurdicom serve --port {free[0]}")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("NEURDICOM_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    process = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", script + "\nkill %1\nwait\n"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, errors = process.communicate(timeout=170)
-    finally:
-        with suppress(ProcessLookupError):  # its server outlives a script that failed
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    status, output = run_script(script, tmp_path, seconds=170)
     log = (tmp_path / "server.log").read_text(encoding="utf-8")
-    assert process.returncode == 0, f"{output}\n{errors}\n{log}"
+    assert status == 0, f"{output}\n{log}"
     assert '"status":"stored"' in output
     assert '"status":"duplicate"' in output
     assert "Hello, Radiology!" in output
-    assert "(0010,0010) PN [" in output + errors
+    assert "(0010,0010) PN [" in output
     assert '"00081030"' in output
     assert '"modalities":["MR","SEG"]' in output
     for picture in ("picture.png", "result.png", "tissues.png"):

@@ -1,17 +1,13 @@
 """Two servers that know each other, and Orthanc."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from benchmarks.servers import orthanc as run_orthanc
 from tests.support.faulty import FaultyServer
 from tests.support.nodes import NodesClient
+from tests.support.orthanc import orthanc
 from tests.support.server import Server
-
-ORTHANC_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +33,8 @@ def there(there_server: Server, here: NodesClient) -> NodesClient:
 @pytest.fixture(scope="session")
 def orthanc_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Orthanc with its DICOMweb plugin."""
-    if shutil.which("Orthanc") is None or not ORTHANC_DICOMWEB.exists():
-        pytest.skip("Orthanc with its DICOMweb plugin is not installed")
-    folder = tmp_path_factory.mktemp("orthanc") / "data"
-    with run_orthanc(folder, Plugins=[str(ORTHANC_DICOMWEB)], DicomWeb={"Enable": True, "Root": "/dicom-web/"}) as port:
-        yield f"http://127.0.0.1:{port}/dicom-web"
+    with orthanc(tmp_path_factory.mktemp("orthanc"), DicomWeb={"Enable": True, "Root": "/dicom-web/"}) as running:
+        yield f"{running.url}/dicom-web"
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ from neurdicom.security.bootstrap import read_first_sign_in
 from tests.support.processing_jobs import GUID, JobsClient, calls, series_files, tally
 from tests.support.server import Server
 from tests.support.server_sent_events import all_events, followed
+from tests.support.waiting import wait_for
 
 #: Items that are under way at a time with two workers: one waits for the first worker that is free.
 UNDER_WAY = 3
@@ -25,14 +25,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobsClient]:
         client = JobsClient(server.client)
         client.install(tally())
         yield client
-
-
-def until(holds: Callable[[], bool], *, seconds: float = 30.0) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("catalog", ["sqlite", "mongodb"])
@@ -87,7 +79,7 @@ def test_stopped_in_the_middle(tmp_path: Path) -> None:
         ids = here.store(*files)
         job = here.process("series", uid, log=str(log), seconds=0.1)
         with httpx.Client(base_url=server.url, timeout=60) as other, followed(other, job) as events:
-            until(lambda: len(calls(log)) > 5)
+            wait_for(lambda: len(calls(log)) > 5)
             assert server.stop() == 0, "a stream keeps no server from stopping"
             with pytest.raises(httpx.RemoteProtocolError):
                 list(events)
@@ -104,7 +96,7 @@ def test_cancelled_at_once(site: JobsClient, tmp_path: Path) -> None:
     uid, files = series_files(30)
     site.store(*files)
     job = site.process("series", uid, gate=str(gate), log=str(log))
-    until(lambda: len(calls(log)) == 2)
+    wait_for(lambda: len(calls(log)) == 2)
     site.cancel(job)
     over = site.ended(job)  # the gate is closed yet: the calls under way are dropped
     assert (over["state"], over["done"], over["failed"], over["total"]) == ("cancelled", 0, 0, 30)
@@ -121,7 +113,7 @@ def test_what_waits_is_dropped_when_its_job_is_cancelled(site: JobsClient, tmp_p
     site.ended(site.process("series", uid))
     gate, log = tmp_path / "gate", tmp_path / "log"
     job = site.process("series", uid, gate=str(gate), log=str(log), seconds=0.2)
-    until(lambda: len(calls(log)) == 2)
+    wait_for(lambda: len(calls(log)) == 2)
     site.cancel(job)
     site.ended(job)
     gate.touch()
@@ -150,7 +142,7 @@ def test_a_worker_that_is_killed_costs_no_item(site: JobsClient, tmp_path: Path)
     site.store(*files)
     job = site.process("series", uid, gate=str(gate), log=str(log))
     pids = tmp_path / "log.pids"
-    until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
     for pid in pids.read_text().split():
         os.kill(int(pid), signal.SIGKILL)
     gate.touch()
@@ -164,7 +156,7 @@ def test_the_plugin_is_replaced_in_the_middle(site: JobsClient, tmp_path: Path) 
     site.store(*files)
     old = site.install(tally("old", plugin_guid="test.moving"))
     job = site.process("series", uid, "test.moving", gate=str(gate), log=str(log))
-    until(lambda: len(calls(log)) == 2)
+    wait_for(lambda: len(calls(log)) == 2)
     new = site.install(tally("new", plugin_guid="test.moving"))
     now = site.http.get(f"/api/instances/{site.results(job)[0]['instance']}/process/by_plugin/test.moving").json()
     assert now["version"] == "new"
@@ -205,7 +197,7 @@ def test_an_instance_is_deleted_in_the_middle(site: JobsClient, tmp_path: Path) 
     uid, files = series_files(8)
     ids = site.store(*files)
     job = site.process("series", uid, gate=str(gate), log=str(log))
-    until(lambda: len(calls(log)) == 2)
+    wait_for(lambda: len(calls(log)) == 2)
     assert site.http.delete(f"/api/instances/{ids[-1]}").status_code == 204
     late = site.store(*series_files(1, first=9, SeriesInstanceUID=uid, StudyInstanceUID=_study_of(site, uid))[1])
     gate.touch()
@@ -235,7 +227,7 @@ def test_one_user_starves_no_other(tmp_path: Path) -> None:
         small, few = series_files(4)
         root.store(*few)
         many = [ann.process("series", uid, seconds=0.3, log=str(tmp_path / f"log{n}")) for n in range(5)]
-        until(lambda: len(calls(tmp_path / "log0")) >= 2)
+        wait_for(lambda: len(calls(tmp_path / "log0")) >= 2)
 
         answers = []
         for _ in range(3):

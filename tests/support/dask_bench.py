@@ -1,10 +1,8 @@
 """An executor for a Dask cluster, beside a local one."""
 
-import asyncio
 import hashlib
 import os
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,11 +95,3 @@ def elsewhere(image: Input) -> tuple[Input, int]:
     """The same image at a path that means something else to every other process; and a descriptor to close."""
     descriptor = os.open(image.path, os.O_RDONLY)
     return replace(image, path=f"/proc/self/fd/{descriptor}"), descriptor
-
-
-async def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.05)

@@ -1,7 +1,6 @@
 """A job service without a server, and a runner that a test tells what to do."""
 
 import asyncio
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,6 +12,7 @@ from neurdicom.errors import PeerFailed
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
 from neurdicom.jobs.runner import Backoff
 from neurdicom.security.access import Principal
+from tests.support.waiting import until
 
 ANN = Principal("ann", "ann@example.org")
 BOB = Principal("bob", "bob@example.org")
@@ -89,13 +89,8 @@ async def ended(jobs: JobService, job: Job, *, seconds: float = 30.0) -> Job:
 
 async def when(jobs: JobService, job: Job, holds: Callable[[Job], bool], *, seconds: float = 30.0) -> Job:
     """Wait until something holds of a job."""
-    end = time.monotonic() + seconds
-    while True:
-        now = await jobs.get(job.id)
-        if holds(now):
-            return now
-        assert time.monotonic() < end, now
-        await asyncio.sleep(0.02)
+    now: Job = await until(lambda: jobs.get(job.id), f"job {job.id}", seconds, holds=holds)
+    return now
 
 
 async def leftovers(catalog: Catalog) -> list[dict[str, object]]:
@@ -110,8 +105,4 @@ async def job_leases(catalog: Catalog) -> list[dict[str, object]]:
 
 async def until_no(catalog: Catalog, what: Callable[[Catalog], Awaitable[list[dict[str, object]]]]) -> None:
     """Wait until there are no such documents."""
-    for _ in range(200):
-        if not await what(catalog):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(await what(catalog))
+    await until(lambda: what(catalog), holds=lambda found: not found)

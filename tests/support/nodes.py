@@ -2,7 +2,6 @@
 
 import io
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydicom.uid import generate_uid
 from tests.support.api import upload
 from tests.support.faulty import FaultyRequest, store_answer
 from tests.support.resource_files import make_file
+from tests.support.waiting import wait_for
 
 RELATED = 'multipart/related; type="application/dicom"; boundary='
 
@@ -88,11 +88,7 @@ class NodesClient:
 
     def when(self, job: str, holds: Callable[[dict[str, Any]], bool], *, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until something holds of a job."""
-        end = time.monotonic() + seconds
-        while not holds(now := self.job(job)):
-            assert time.monotonic() < end, now
-            time.sleep(0.02)
-        return now
+        return wait_for(lambda: self.job(job), f"job {job}", seconds, holds=holds)
 
     def ended(self, job: str, *, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until a job is over."""

@@ -9,6 +9,7 @@ import httpx
 from tests.support.api import install, upload
 from tests.support.files import dicom_file
 from tests.support.packages import package
+from tests.support.waiting import wait_for
 
 PLUGIN = "test.rule"
 
@@ -59,11 +60,7 @@ class RulesClient:
 
     def when(self, rule: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 30.0) -> dict[str, Any]:
         """Wait until something holds of a rule."""
-        end = time.monotonic() + seconds
-        while not holds(now := self.get(rule)):
-            assert time.monotonic() < end, now
-            time.sleep(0.05)
-        return now
+        return wait_for(lambda: self.get(rule), f"rule {rule}", seconds, holds=holds)
 
     def ran(self, rule: str, times: int = 1) -> dict[str, Any]:
         """Wait until a rule has run so often, and its jobs are over."""

@@ -14,6 +14,8 @@ from typing import Self
 
 import httpx
 
+from tests.support.waiting import wait_for
+
 
 def free_port() -> int:
     """A TCP port that nobody listens on."""
@@ -98,6 +100,10 @@ class Server:
     def log(self) -> str:
         """What it printed so far."""
         return "".join(self.output)
+
+    def wait_for_empty_spool(self) -> None:
+        """Wait until nothing temporary is left of arrivals."""
+        wait_for(lambda: not list((self.data / "blobs" / "spool").iterdir()), "an empty spool")
 
     def stop(self) -> int:
         """Stop as an init system does; answers the exit status."""

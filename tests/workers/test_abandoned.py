@@ -13,6 +13,7 @@ import pytest
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.pool import Program, WorkerPool
 from tests.support.pools import running
+from tests.support.waiting import until
 
 #: Notes what it begins and what it ends; loads as slowly as it is told.
 NOTING = """
@@ -44,11 +45,6 @@ def start(
         return orjson.loads(bytes(reply.body))
 
     return asyncio.create_task(call())
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
-        await asyncio.sleep(0.01)
 
 
 def lines(log: Path) -> list[str]:

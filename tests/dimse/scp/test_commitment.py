@@ -12,13 +12,13 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, Secondar
 from pynetdicom import AE
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
-from tests.support.dimse.instances import eventually
 from tests.support.dimse.modality import Modality, Pair, failures, pairs, request
-from tests.support.dimse.orthanc import orthanc
 from tests.support.dimse.peer import EXPLICIT, NO_DATASET, RawPeer
 from tests.support.dimse.remotes import add_node, upload
 from tests.support.files import ROOT, dicom_file
+from tests.support.orthanc import dimse_settings, orthanc
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -49,7 +49,7 @@ def test_all_is_held(dimse: Server, modality: Modality) -> None:
     event, ds = modality.report()
     assert (event, ds.TransactionUID, ds.RetrieveAETitle) == (1, transaction, "NEURDICOM")
     assert pairs(ds) == references and "FailedSOPSequence" not in ds
-    eventually(lambda: jobs(dimse, transaction)[0]["state"] == "done", "the job is over")
+    wait_for(lambda: jobs(dimse, transaction)[0]["state"] == "done", "the job is over")
     (job,) = jobs(dimse, transaction)
     assert (job["done"], job["failed"], job["total"], job["errors"]) == (3, 0, 3, [])
 
@@ -64,7 +64,7 @@ def test_some_are_missing_or_of_another_class(dimse: Server, modality: Modality)
     assert pairs(ds) == references[1:], "each once"
     assert failures(ds) == {missing: 0x0112, wrong: 0x0119}
     assert (CT, wrong) in pairs(ds, "FailedSOPSequence")
-    eventually(lambda: jobs(dimse, transaction)[0]["state"] == "done", "the job is over")
+    wait_for(lambda: jobs(dimse, transaction)[0]["state"] == "done", "the job is over")
     (job,) = jobs(dimse, transaction)
     assert (job["done"], job["failed"]) == (2, 2)
     assert {error["instance"] for error in job["errors"]} == {missing, wrong}
@@ -221,7 +221,7 @@ def test_the_same_transaction_again(dimse: Server) -> None:
     with modality.on():
         event, _ = modality.report()
         assert event == 1
-        eventually(lambda: jobs(dimse, transaction)[0]["state"] == "done", "the job is over")
+        wait_for(lambda: jobs(dimse, transaction)[0]["state"] == "done", "the job is over")
         assert modality.ask(references, transaction=transaction).Status == 0x0000, "its report may have been lost"
         modality.report()
     assert modality.reports.empty()
@@ -242,7 +242,7 @@ def test_a_modality_that_refuses_the_report(dimse: Server) -> None:
     with modality.on():
         assert modality.ask(references, transaction=transaction).Status == 0x0000
         modality.report()
-        eventually(lambda: jobs(dimse, transaction)[0]["state"] == "failed", "the job is over")
+        wait_for(lambda: jobs(dimse, transaction)[0]["state"] == "failed", "the job is over")
     assert "0112" in jobs(dimse, transaction)[0]["errors"][0]["reason"]
 
 
@@ -264,11 +264,11 @@ def test_the_modality_is_off_and_the_server_is_killed(
         server.kill()
     server.start()
     try:
-        eventually(lambda: bool(jobs(server, transaction)[0]["retry_reason"]), "it is tried again")
+        wait_for(lambda: bool(jobs(server, transaction)[0]["retry_reason"]), "it is tried again")
         with modality.on():
             event, ds = modality.report()
             assert (event, ds.TransactionUID, pairs(ds)) == (1, transaction, references)
-            eventually(lambda: jobs(server, transaction)[0]["state"] == "done", "the job is over")
+            wait_for(lambda: jobs(server, transaction)[0]["state"] == "done", "the job is over")
     finally:
         server.stop()
 
@@ -276,7 +276,7 @@ def test_the_modality_is_off_and_the_server_is_killed(
 def test_orthanc_asks(tmp_path: Path) -> None:
     with (
         Server.with_dimse(tmp_path / "data") as server,
-        orthanc(tmp_path, server.dimse_port) as remote,
+        orthanc(tmp_path / "orthanc", **dimse_settings(server.dimse_port)) as remote,
     ):
         add_node(server, "ORTHANC", remote.port)
         for number in (1, 2):
@@ -288,7 +288,7 @@ def test_orthanc_asks(tmp_path: Path) -> None:
             answer = remote.http.post("/modalities/neurdicom/storage-commitment", json={"Resources": resources})
             answer.raise_for_status()
             path = answer.json()["Path"]
-            eventually(lambda path=path: remote.http.get(path).json()["Status"] != "Pending", "a report")  # type: ignore[misc]
+            wait_for(lambda path=path: remote.http.get(path).json()["Status"] != "Pending", "a report")  # type: ignore[misc]
             report = remote.http.get(path).json()
             assert report["Status"] == status, report
             assert len(report["Success"]) == 1

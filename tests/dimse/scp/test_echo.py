@@ -8,9 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from pynetdicom import AE
 
 from neurdicom.dicom.codec.file_meta import IMPLEMENTATION_CLASS_UID
-from tests.support.dimse.instances import eventually, instance
+from tests.support.dimse.instances import instance
 from tests.support.dimse.peer import VERIFICATION, RawPeer
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 
 def test_echoscu(dimse: Server, tool: Callable[[str], str]) -> None:
@@ -51,11 +52,11 @@ def test_health_counts_associations(dimse: Server) -> None:
         assert health["dimse"]["port"] == dimse.dimse_port
         return int(health["dimse"]["associations"])
 
-    eventually(lambda: count() == 0, "no association")
+    wait_for(lambda: count() == 0, "no association")
     with RawPeer(dimse.dimse_port).associate((VERIFICATION, ["1.2.840.10008.1.2"])) as peer:
         assert count() == 1
         peer.release()
-    eventually(lambda: count() == 0, "no association")
+    wait_for(lambda: count() == 0, "no association")
 
 
 def test_no_port_no_associations(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from tests.support.dimse.remotes import (
     identifier,
     run_tool,
     series,
-    spool_is_empty,
     upload,
 )
 from tests.support.files import ROOT
@@ -141,7 +140,7 @@ def test_conversion(server: Server) -> None:
         final, _ = list(assoc.send_c_get(ds, STUDY_GET))[-1]
     assert final.Status == 0x0000
     assert [ds.PixelData for ds in receiver.received] == [original.PixelData]
-    assert spool_is_empty(server)
+    server.wait_for_empty_spool()
 
 
 def test_a_requestor_that_goes_away(server: Server) -> None:

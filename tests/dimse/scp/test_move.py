@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
 from pynetdicom.events import Event
 
-from tests.support.dimse.instances import dimse_processes
+from tests.support.dimse.instances import dimse_processes, spool
 from tests.support.dimse.remotes import (
     PATIENT_MOVE,
     STUDY_MOVE,
@@ -27,7 +27,6 @@ from tests.support.dimse.remotes import (
     retrieve,
     run_tool,
     series,
-    spool_is_empty,
     storescp,
     upload,
 )
@@ -273,7 +272,7 @@ def test_conversion(server: Server) -> None:
             assert ds.PixelData == stored.PixelData
         else:
             assert len(ds.PixelData) == stored.Rows * stored.Columns * 2
-    assert spool_is_empty(server)
+    server.wait_for_empty_spool()
 
 
 def test_edits_are_sent(server: Server) -> None:
@@ -290,7 +289,7 @@ def test_edits_are_sent(server: Server) -> None:
         assert str(ds.PatientName) == "New^Näme"
         assert ds.OriginalAttributesSequence[0].ModifiedAttributesSequence[0].PatientName == "Old^Name"
         assert ds.PixelData == bytes(range(16))
-    assert spool_is_empty(server)
+    server.wait_for_empty_spool()
 
 
 def test_a_process_that_is_killed(tmp_path: Path) -> None:
@@ -311,10 +310,10 @@ def test_a_process_that_is_killed(tmp_path: Path) -> None:
             with associated(server, STUDY_MOVE) as assoc:
                 assoc.send_c_move(identifier("STUDY", **STUDY), "DEST", STUDY_MOVE)
                 assert begun.wait(20)
-                assert not spool_is_empty(server, seconds=0)
+                assert spool(server)
                 for process in dimse_processes(server):
                     os.kill(process, signal.SIGKILL)
-                assert spool_is_empty(server)
+                server.wait_for_empty_spool()
                 assoc.abort()
             answer, _ = retrieve(server, "STUDY", STUDY_MOVE, "DEST", **STUDY)[-1]
             assert (answer.Status, *counts(answer)) == (0x0000, 3, 0, 0, None)

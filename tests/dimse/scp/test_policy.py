@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dimse.instances import eventually, instance, stored
+from tests.support.dimse.instances import instance, stored
 from tests.support.dimse.peer import CT, EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, RawPeer, Rejected
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_more_associations_than_allowed_are_rejected(strict: Server) -> None:
         first.release()
         open_one().release()
         second.socket.close()  # without a release
-        eventually(lambda: strict.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
+        wait_for(lambda: strict.client.get("/api/health").json()["dimse"]["associations"] == 0, "no association")
 
 
 def test_one_after_another_at_the_limit(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
-from tests.support.dimse.orthanc import Orthanc, orthanc
-from tests.support.dimse.remotes import Destination, add_node, ask, series, spool_is_empty, upload
+from tests.support.dimse.remotes import Destination, add_node, ask, series, upload
 from tests.support.files import ROOT, dicom_file
+from tests.support.orthanc import Orthanc, dimse_settings, orthanc
 from tests.support.server import Server, free_port
+from tests.support.waiting import wait_for
 
 SECONDS = 60
 
@@ -32,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def remote(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     """Orthanc as the node `orthanc`, and a node that may be asked by C-GET only."""
-    with orthanc(tmp_path_factory.mktemp("orthanc"), server.dimse_port) as running:
+    with orthanc(tmp_path_factory.mktemp("orthanc"), **dimse_settings(server.dimse_port)) as running:
         add_node(server, "ORTHANC", running.port)
         yield running
 
@@ -41,13 +42,8 @@ def run_job(server: Server, name: str, verb: str, body: dict[str, Any]) -> dict[
     """Send or retrieve, and wait for the end of the job."""
     answer = server.client.post(f"/api/dicom_nodes/{name}/{verb}", json=body)
     assert answer.status_code == 202, answer.text
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        job: dict[str, Any] = server.client.get(f"/api/jobs/{answer.json()['id']}").json()
-        if job["state"] in ("done", "failed", "cancelled"):
-            return job
-        time.sleep(0.05)
-    raise AssertionError(f"the job does not end: {job}")
+    path = f"/api/jobs/{answer.json()['id']}"
+    return wait_for(lambda: server.client.get(path).json(), "the job's end", SECONDS, holds=lambda job: job["ended"])
 
 
 # -- echo ----------------------------------------------------------------------------------------------------------
@@ -131,7 +127,7 @@ def test_send_to_orthanc(server: Server, remote: Orthanc) -> None:
     assert {each["MainDicomTags"]["SOPInstanceUID"] for each in found} == {f"{ROOT}.20.1.{n}" for n in (1, 2, 3)}
     tags = remote.http.get(f"/instances/{found[0]['ID']}/simplified-tags").json()
     assert tags["PatientName"] == "New^Name"
-    assert spool_is_empty(server)
+    server.wait_for_empty_spool()
 
 
 def test_what_fails_is_told_and_what_may_pass_is_tried_again(server: Server) -> None:
@@ -245,7 +241,7 @@ def test_retrieve_from_orthanc(server: Server, remote: Orthanc, method: str | No
     job = run_job(server, "orthanc", "retrieve", body | ({"method": method} if method else {}))
     assert (job["state"], job["done"], job["failed"]) == ("done", 4, 0), job
     assert server.client.get(f"/api/studies/{ROOT}.{study}").json()["images_count"] == 4
-    assert spool_is_empty(server)
+    server.wait_for_empty_spool()
 
 
 def test_retrieve_what_is_not_there(server: Server, remote: Orthanc) -> None:

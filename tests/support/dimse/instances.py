@@ -1,8 +1,6 @@
 """Datasets made for the tests of DIMSE, and what a server has of them."""
 
 import io
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,6 @@ from pydicom import dcmread
 
 from tests.support.files import dicom_file
 from tests.support.server import Server
-
-PATIENCE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -66,11 +62,3 @@ def dimse_processes(server: Server) -> list[int]:
             if parent == server.process.pid and b"neurdicom.dimse" in command:
                 found.append(int(entry.name))
     return found
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something to come true."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < until, f"not within {PATIENCE_SECONDS:g} s: {what}"
-        time.sleep(0.02)

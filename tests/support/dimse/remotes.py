@@ -2,9 +2,7 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from pynetdicom.events import Event
 from tests.support import api
 from tests.support.files import dicom_file
 from tests.support.server import Server, free_port
+from tests.support.waiting import wait_for_port
 
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 STUDY_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
@@ -163,26 +162,6 @@ def counts(status: Dataset) -> tuple[int, int, int, int | None]:
         status.NumberOfWarningSuboperations,
         status.get("NumberOfRemainingSuboperations"),
     )
-
-
-def spool_is_empty(server: Server, seconds: float = 10.0) -> bool:
-    """Tell whether nothing temporary is left, giving what has just ended its time."""
-    deadline = time.monotonic() + seconds
-    while list((server.data / "blobs" / "spool").iterdir()):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def wait_for_port(port: int) -> None:
-    """Wait until something listens."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"nothing listens on port {port}")
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ import pytest
 
 from neurdicom.errors import Unavailable
 from neurdicom.workers.call import Priority
-from tests.support.dask_bench import bench, until
+from tests.support.dask_bench import bench
 from tests.support.dask_cluster import DaskCluster
 from tests.support.server import free_port
+from tests.support.waiting import until
 
 
 def test_it_comes_and_goes(tmp_path: Path) -> None:

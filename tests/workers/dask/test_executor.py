@@ -12,8 +12,9 @@ import pytest
 
 from neurdicom.errors import Invalid, PluginCrashed, PluginFailed, PluginMemory, PluginTimeout, Unavailable
 from neurdicom.workers.dask import messages
-from tests.support.dask_bench import bench, elsewhere, until
+from tests.support.dask_bench import bench, elsewhere
 from tests.support.dask_cluster import DaskCluster
+from tests.support.waiting import until
 
 
 def test_results_are_those_of_this_machine(cluster: DaskCluster, tmp_path: Path) -> None:

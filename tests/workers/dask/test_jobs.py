@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tests.support.native_plugins import VOLUME, native
 from tests.support.networks import package as model
 from tests.support.packages import package
 from tests.support.server import Server, free_port
+from tests.support.waiting import wait_for
 
 PLUGIN = "test.far"
 SOURCE = """
@@ -54,11 +54,7 @@ def submit(http: httpx.Client, **params: Any) -> str:
 
 def when(http: httpx.Client, job: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
     """Wait until something holds of a job."""
-    end = time.monotonic() + seconds
-    while not holds(now := http.get(f"/api/jobs/{job}").json()):
-        assert time.monotonic() < end, now
-        time.sleep(0.05)
-    return now
+    return wait_for(lambda: http.get(f"/api/jobs/{job}").json(), f"job {job}", seconds, holds=holds)
 
 
 def is_over(job: dict[str, Any]) -> bool:
