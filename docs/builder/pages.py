@@ -19,6 +19,9 @@ PICTURES = (".png", ".svg", ".css", ".js")
 _LINK = re.compile(r"(?P<before>\]\()(?P<target>[^()\s]+)(?P<after>\))")
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 
+#: A comment that names the file in the block below it, for the tests; the site shows the name as a title.
+_FILE = re.compile(r"^<!-- file: (\S+) -->\n```(\w+)\n", re.MULTILINE)
+
 
 class BuildError(Exception):
     """A fault of the documentation: what was found, and where.
@@ -69,7 +72,7 @@ class Stage:
             raise BuildError(self.problems)
 
     def _rewritten(self, source: Path) -> str:
-        text = source.read_text(encoding="utf-8")
+        text = _FILE.sub(r'\n```\2 title="\1"\n', source.read_text(encoding="utf-8"))
         parts, at = [], 0
         for fence in _FENCE.finditer(text):  # what looks like a link in code is none
             parts += [self._relinked(source, text[at : fence.start()]), fence[0]]

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -73,10 +74,7 @@ def test_diagrams_are_drawn_and_no_other_host_is_asked(site: Path) -> None:
 def links(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module that checks links; scripts of docs/ find each other from there."""
     monkeypatch.syspath_prepend(DOCS)
-    from builder import links  # type: ignore[import-not-found]
-
-    found: ModuleType = links
-    return found
+    return import_module("builder.links")
 
 
 @pytest.mark.parametrize(
@@ -112,3 +110,33 @@ def test_faults_of_links_are_found(
 def test_external_links_have_the_day_of_the_last_look(links: ModuleType) -> None:
     for url, looked in links.listed_links().items():
         assert re.fullmatch(r"\d{4}-\d{2}-\d{2}|not yet", looked), url
+
+
+def test_links_lead_to_pages_or_to_the_repository(
+    links: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = import_module("builder.pages")
+    docs = tmp_path / "docs"
+    (docs / "decisions").mkdir(parents=True)
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "code.py").touch()
+    (tmp_path / "README.md").write_text("[a](docs/a.md#x) [d](docs/decisions)", encoding="utf-8")
+    (docs / "decisions" / "index.md").write_text("[start](../../README.md) [made](../made.md)", encoding="utf-8")
+    text = "[p](../plugins) [c](../code.py) [web](https://example.org)\n```\n[none](absent.md)\n```\n"
+    (docs / "a.md").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(pages, "DOCS", docs)
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
+    stage = pages.Stage(tmp_path / "stage", {"made.md": "# Made"})
+    stage.fill()
+    staged = {path.relative_to(stage.folder).as_posix(): path.read_text() for path in stage.folder.rglob("*.md")}
+    assert staged == {
+        "index.md": "[a](a.md#x) [d](decisions/index.md)",
+        "decisions/index.md": "[start](../index.md) [made](../made.md)",
+        "a.md": text.replace("../plugins", f"{pages.REPOSITORY}/tree/main/plugins").replace(
+            "../code.py", f"{pages.REPOSITORY}/blob/main/code.py"
+        ),
+        "made.md": "# Made",
+    }
+    (docs / "a.md").write_text("[b](absent.md)", encoding="utf-8")
+    with pytest.raises(pages.BuildError, match=r"docs/a\.md: the link absent\.md leads to no file"):
+        pages.Stage(tmp_path / "stage", {}).fill()
