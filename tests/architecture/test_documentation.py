@@ -1,8 +1,14 @@
-"""Each page of the documentation is in the site's navigation, and the tutorial fits the code."""
+"""Each page of the documentation is in the site's navigation, its links lead somewhere, and the tutorial fits the code.
+
+What is cheap of tests/documentation/test_site.py, so that it is looked at with every change.
+"""
 
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 from tests.support import tutorial
 from tests.support.checkout import CHECKOUT
@@ -16,6 +22,21 @@ def test_each_page_is_in_the_navigation() -> None:
     pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
     absent = (root | pages) - set(navigation)
     assert not absent, f"put {sorted(absent)} into the navigation of docs/mkdocs.yml"
+
+
+def test_links_lead_to_files_or_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    pages, links = import_module("builder.pages"), import_module("builder.links")
+    stage = pages.Stage(
+        tmp_path, dict.fromkeys(("reference/neurdicom_plugin-h.md", "reference/neurdicom_plugin-hpp.md"), "")
+    )
+    stage.fill()
+    listed = links.listed_links()
+    for page in tmp_path.rglob("*.md"):
+        text = re.sub(r"^```.*?^```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for url in re.findall(r"(?:\]\(|<)(https?://[^)>\s#]+)", text):
+            known = url in listed or url.startswith(pages.REPOSITORY)
+            assert known, f"{page.relative_to(tmp_path)} has a link to {url}: add it to docs/external-links.md"
 
 
 def test_the_changes_of_the_tutorial_fit_the_code(tmp_path: Path) -> None:
