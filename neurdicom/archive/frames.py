@@ -14,7 +14,7 @@ from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment
-from neurdicom.pixels.decode.stored import Found, FrameIndex, find_frames
+from neurdicom.pixels.decode.stored import FrameIndex, FramePlaces, find_frames
 from neurdicom.workers.pool import WorkerPool
 
 _PIECE = 1 << 20
@@ -130,7 +130,7 @@ class FrameService:
             self._indexes.popitem(last=False)
 
 
-def _close_opened(opening: "asyncio.Future[tuple[int, Found, bytes | None]]") -> None:
+def _close_opened(opening: "asyncio.Future[tuple[int, FramePlaces, bytes | None]]") -> None:
     """Close a file that was opened for a caller who has left."""
     if not opening.cancelled() and opening.exception() is None:
         os.close(opening.result()[0])
@@ -138,7 +138,7 @@ def _close_opened(opening: "asyncio.Future[tuple[int, Found, bytes | None]]") ->
 
 def _open(
     path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None
-) -> tuple[int, Found, bytes | None]:
+) -> tuple[int, FramePlaces, bytes | None]:
     """Open a file, and find the frames in it; the only one is read at once where it is a small one."""
     found = find_frames(path, layout, frames, index)
     try:

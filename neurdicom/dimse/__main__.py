@@ -28,7 +28,7 @@ _HANDOVER_BYTES = 4096
 VERBS = ("echo", "find", "send", "get", "move", "report")
 
 
-class Entity(Protocol):
+class EntityProtocol(Protocol):
     """Interface of the application entity, for a process that has not loaded the protocol; see `dimse.entity`."""
 
     def accept(self, sock: socket.socket, arrival: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ class Entity(Protocol):
         """End the associations; running operations get `grace` seconds."""
 
 
-def load_entity(link: Link, settings: ProcessSettings) -> Entity:
+def load_entity(link: Link, settings: ProcessSettings) -> EntityProtocol:
     """Load the protocol and make the application entity."""
     from neurdicom.dimse.entity import ApplicationEntity
 
@@ -66,14 +66,14 @@ class DimseWorker:
         self._link = link
         self._settings = settings
         self._loading = threading.Lock()
-        self._loaded: Entity | None = None
+        self._loaded: EntityProtocol | None = None
         self._grace = 0.0
         self._ending = threading.Event()
         link.operators["end"] = self._end
         link.operators |= {verb: partial(self._perform, verb) for verb in VERBS}
 
     @property
-    def _entity(self) -> Entity:
+    def _entity(self) -> EntityProtocol:
         """The application entity, loaded when it is first needed."""
         with self._loading:
             if self._loaded is None:

@@ -9,7 +9,7 @@ from neurdicom.catalog.mongo.connection import Database, MongoConnection, take_n
 from neurdicom.catalog.mongo.documents import MongoDocuments
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.store import Arrivals
-from neurdicom.catalog.mongo.unit import Unit
+from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 
@@ -92,4 +92,4 @@ class MongoCatalog(Catalog):
 
 
 async def _among(database: Database, ids: Sequence[str], field: str, *, by: str = "_id") -> list[Document]:
-    return await Unit(database, None).among("instances", ids, field, by=by)
+    return await UnitOfWork(database, None).among("instances", ids, field, by=by)

@@ -10,7 +10,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from neurdicom.catalog.mongo import schema, writer
 from neurdicom.catalog.mongo.schema import Document
-from neurdicom.catalog.mongo.unit import Unit, Units, translated
+from neurdicom.catalog.mongo.unit import UnitOfWork, UnitOfWorkRunner, translated_error
 from neurdicom.errors import Unavailable
 
 Database = AsyncIOMotorDatabase[Document]
@@ -38,7 +38,7 @@ class MongoConnection:
         self._name = database
         self._transactions = transactions
         self._client: AsyncIOMotorClient[Document] | None = None
-        self._opened: tuple[Database, Units] | None = None
+        self._opened: tuple[Database, UnitOfWorkRunner] | None = None
 
     async def open(self) -> None:
         """Connect and bring the schema up to date. Raises `Unavailable`."""
@@ -49,12 +49,12 @@ class MongoConnection:
             raise Unavailable(f"MongoDB can't be reached by this URI: {error}") from error
         except PyMongoError as error:
             await self.close()
-            raise translated(error) from error
+            raise translated_error(error) from error
         except BaseException:
             await self.close()
             raise
 
-    async def _open(self) -> tuple[Database, Units]:
+    async def _open(self) -> tuple[Database, UnitOfWorkRunner]:
         # The URI's own options take precedence.
         patience: dict[str, Any] = {} if _PATIENCE.lower() in self._uri.lower() else {_PATIENCE: _CONNECT_MILLISECONDS}
         self._client = AsyncIOMotorClient(self._uri, **patience)
@@ -64,11 +64,11 @@ class MongoConnection:
         named = self._client[self._name] if self._name else self._client.get_default_database("neurdicom")
         database = named.with_options(write_concern=WriteConcern(w="majority" if offered else 1, j=True))
         outdated = await schema.prepare(database)
-        units = Units(self._client, database, transactions=transactions, recover=writer.recover)
+        units = UnitOfWorkRunner(self._client, database, transactions=transactions, recover=writer.recover)
         await units.recover_interrupted()
         if outdated:
-            await writer.rebuild(Unit(database, None))
-            await schema.finished(database)
+            await writer.rebuild(UnitOfWork(database, None))
+            await schema.record_finished(database)
         return database, units
 
     async def close(self) -> None:
@@ -87,17 +87,17 @@ class MongoConnection:
         try:
             return await work(database)
         except PyMongoError as error:
-            raise translated(error) from error
+            raise translated_error(error) from error
 
-    async def write(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
+    async def write(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]]) -> T:
         """Run a write of many documents, whole or not at all. Raises `Unavailable` or `TooLarge`."""
         _, units = self._open_now()
         try:
             return await units.write(work)
         except PyMongoError as error:
-            raise translated(error) from error
+            raise translated_error(error) from error
 
-    def _open_now(self) -> tuple[Database, Units]:
+    def _open_now(self) -> tuple[Database, UnitOfWorkRunner]:
         if self._opened is None:
             raise Unavailable("the catalog is not open")
         return self._opened

@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from neurdicom.catalog.base import Edit
 from neurdicom.catalog.claims import EntityClaims, with_edits
 from neurdicom.catalog.mongo.schema import MAX_PARTS, Document, collection, inherited, search_fields
-from neurdicom.catalog.mongo.unit import Unit
+from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import to_json
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value, search_keys
@@ -30,12 +30,12 @@ def as_edits(document: Document | None) -> list[Edit]:
     return [Edit(level, entity, field, orjson.loads(e["value"]), e["user"], e["time"]) for field, e in kept]
 
 
-async def edits_of(unit: Unit, level: Level, entity: str) -> list[Edit]:
+async def edits_of(unit: UnitOfWork, level: Level, entity: str) -> list[Edit]:
     """Look up the edits of an entity.
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     level : Level
         Level of the entity.
@@ -82,12 +82,12 @@ def modalities_fields(modalities: set[Any]) -> Document:
     return {"modalities": shown, "keys_modalities": sorted(set(search_keys("modalities", [*shown])))}
 
 
-async def make(unit: Unit, level: Level, claims: EntityClaims, source: int) -> Document:
+async def make(unit: UnitOfWork, level: Level, claims: EntityClaims, source: int) -> Document:
     """Find the document of the entity that an instance claims; create it, and those above, if it is new.
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     level : Level
         Level of the entity.
@@ -107,7 +107,7 @@ async def make(unit: Unit, level: Level, claims: EntityClaims, source: int) -> D
     return document
 
 
-async def refresh(unit: Unit, level: Level, entity: str, *, force: bool = False) -> None:
+async def refresh(unit: UnitOfWork, level: Level, entity: str, *, force: bool = False) -> None:
     """Update an entity, and those above it, to the instances below it and to its edits; delete it if there are none.
 
     All entities of a level are updated before the next level, so that an entity that loses one child and gains another
@@ -115,7 +115,7 @@ async def refresh(unit: Unit, level: Level, entity: str, *, force: bool = False)
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     level : Level
         Level of the entity.
@@ -127,12 +127,12 @@ async def refresh(unit: Unit, level: Level, entity: str, *, force: bool = False)
     await refresh_all(unit, {(level, entity)}, force=force)
 
 
-async def refresh_all(unit: Unit, touched: set[tuple[Level, str]], *, force: bool = False) -> None:
+async def refresh_all(unit: UnitOfWork, touched: set[tuple[Level, str]], *, force: bool = False) -> None:
     """Update several entities, as `refresh` does.
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     touched : set of (Level, str)
         Levels and ids; instances among them are ignored.
@@ -147,7 +147,7 @@ async def refresh_all(unit: Unit, touched: set[tuple[Level, str]], *, force: boo
         entities = above
 
 
-async def _refresh_one(unit: Unit, level: Level, entity: str, *, force: bool) -> set[str]:
+async def _refresh_one(unit: UnitOfWork, level: Level, entity: str, *, force: bool) -> set[str]:
     """Update one entity; return the ids of the entities above that this may affect."""
     name = collection(level)
     earlier = await unit.one(name, entity)
@@ -167,7 +167,7 @@ async def _refresh_one(unit: Unit, level: Level, entity: str, *, force: bool) ->
     return above
 
 
-async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
+async def _below(unit: UnitOfWork, level: Level, entity: str) -> Document | None:
     """Collect source, counts and modalities from the level below; None if nothing is below."""
     session = unit.session
     if level is Level.SERIES:
@@ -190,7 +190,7 @@ async def _below(unit: Unit, level: Level, entity: str) -> Document | None:
     return found
 
 
-async def _renewed(unit: Unit, level: Level, entity: str, earlier: Document | None, below: Document) -> Document:
+async def _renewed(unit: UnitOfWork, level: Level, entity: str, earlier: Document | None, below: Document) -> Document:
     """Make the new document of an entity from `below`, which `_below` collected."""
     source = below["source"]
     parent, attributes = None, None
@@ -212,7 +212,7 @@ def _passed_on(level: Level, document: Document) -> Document:
     return inherited(level.child or level, document)
 
 
-async def _pass_on(unit: Unit, level: Level, document: Document) -> None:
+async def _pass_on(unit: UnitOfWork, level: Level, document: Document) -> None:
     """Copy the ids and search fields of a document to those of all entities below it."""
     child, entity = level.child or level, document["_id"]
     new = inherited(child, document)

@@ -35,7 +35,7 @@ def collection(level: Level) -> str:
     }[level]
 
 
-def carried(level: Level) -> tuple[Level, ...]:
+def carried_levels(level: Level) -> tuple[Level, ...]:
     """List the levels whose search fields a document of a level has."""
     return (level,) if level is Level.INSTANCE else (*level.above, level)
 
@@ -57,7 +57,7 @@ def inherited(level: Level, parent: Document | None) -> Document:
     ids = {upper.value: parent[upper.value] for upper in above.above} | {above.value: parent["_id"]}
     if level is Level.INSTANCE:
         return ids
-    names = [field for upper in carried(above) for field in _names(upper)]
+    names = [field for upper in carried_levels(above) for field in _names(upper)]
     found = {name: parent[name] for name in names if name in parent}
     if level is Level.STUDY:
         found["patient_attributes"] = parent["attributes"]
@@ -79,7 +79,7 @@ def header_ids(instance: Document) -> list[int]:
 async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
     """Create collections and indexes; return True if documents still lack search fields of this version.
 
-    Those are written then, and `finished` records it. Raises `Unavailable` if a later version made the schema.
+    Those are written then, and `record_finished` records it. Raises `Unavailable` if a later version made the schema.
     """
     known = await database["meta"].find_one({"_id": "schema"})
     if known is not None and known["version"] > VERSION:
@@ -87,7 +87,7 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
             f"the catalog has schema {known['version']}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
         )
     for level in Level:
-        names = [*(above.value for above in level.above), *(n for one in carried(level) for n in _names(one))]
+        names = [*(above.value for above in level.above), *(n for one in carried_levels(level) for n in _names(one))]
         names += COUNTS[level]
         names += ["keys_modalities"] if level is Level.STUDY else []
         names += ["arrival", "blob_key", "size", "received"] if level is Level.INSTANCE else []
@@ -103,11 +103,11 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
         await database["documents"].create_index([("terms", 1), ("number", 1)])
         await database["documents"].create_index([("kind", 1), ("number", 1)])
     if known is None:
-        await finished(database)
+        await record_finished(database)
     return known is not None and known["fields"] != _all_names()
 
 
-async def finished(database: "AsyncIOMotorDatabase[Document]") -> None:
+async def record_finished(database: "AsyncIOMotorDatabase[Document]") -> None:
     """Record that all documents have the search fields of this version."""
     made = {"version": VERSION, "fields": _all_names()}
     await database["meta"].update_one({"_id": "schema"}, {"$set": made}, upsert=True)

@@ -10,7 +10,7 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.base import Entity, Page
-from neurdicom.catalog.mongo.schema import Document, carried, collection
+from neurdicom.catalog.mongo.schema import Document, carried_levels, collection
 from neurdicom.catalog.projection import assemble, clean, has_many_keys, uid_field, words_of
 from neurdicom.catalog.query_check import EXTRA_SORTS, IN_STUDY, LEVEL_NAMES, check_query, is_text, owner_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
@@ -62,7 +62,9 @@ async def find(database: Database, query: Query) -> Page:
     if query.after is not None:
         beyond: Document = {"_id": {"$gt": query.after}}
         where = {"$and": [where, beyond]} if where else beyond
-    foreign = [field for field, _ in query.sort if field in BY_FIELD and BY_FIELD[field].level not in carried(level)]
+    foreign = [
+        field for field, _ in query.sort if field in BY_FIELD and BY_FIELD[field].level not in carried_levels(level)
+    ]
     if foreign:
         found = await _sorted_here(database, query, where, foreign)
     elif query.limit == 0:
@@ -172,7 +174,7 @@ def _member(level: Level, condition: Condition) -> str | None:
     otherwise = f"keys_{field}" if attribute and has_many_keys(attribute) else f"by_{field}"
     otherwise = f"keys_{words_of(field)}" if isinstance(condition, Word) else otherwise
     name = _id_or(level, owner, field, otherwise)
-    return name if (name == otherwise and owner in carried(level)) or name != otherwise else None
+    return name if (name == otherwise and owner in carried_levels(level)) or name != otherwise else None
 
 
 def _clause(level: Level, condition: Condition) -> Document:

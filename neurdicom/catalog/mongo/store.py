@@ -19,7 +19,7 @@ from neurdicom.catalog.mongo.entities import (
     refresh_all,
 )
 from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, collection, header_ids, search_fields
-from neurdicom.catalog.mongo.unit import Intent, Unit
+from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.projection import to_json
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
@@ -31,7 +31,7 @@ _ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)
 class Arrivals:
     """Writer of arrivals, numbered from `first` on, to the collections."""
 
-    def __init__(self, unit: Unit, arrivals: Sequence[NewInstance], first: int) -> None:
+    def __init__(self, unit: UnitOfWork, arrivals: Sequence[NewInstance], first: int) -> None:
         self._unit = unit
         self._arrivals = arrivals
         self._first = first
@@ -118,7 +118,7 @@ class Arrivals:
 class Ancestors:
     """The entities above several arrivals, existing and new, with what is added to their counts."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: UnitOfWork) -> None:
         self._unit = unit
         self._known: dict[tuple[Level, str], Document] = {}
         self._edits: dict[str, Document] = {}
@@ -127,7 +127,7 @@ class Ancestors:
         self._modalities: dict[str, set[Value]] = defaultdict(set)
 
     @classmethod
-    async def load(cls, unit: Unit, claimed: Sequence[EntityClaims]) -> "Ancestors":
+    async def load(cls, unit: UnitOfWork, claimed: Sequence[EntityClaims]) -> "Ancestors":
         """Load the entities that exist already, a level at a time, and the edits of all."""
         above = cls(unit)
         wanted = {level: {claims.ids[level] for claims in claimed} for level in Level}

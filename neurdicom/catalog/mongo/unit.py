@@ -59,7 +59,7 @@ class Intent:
         )
 
 
-class Unit:
+class UnitOfWork:
     """Unit of work: a running write with the collections, the session of its transaction, and its journal entry."""
 
     def __init__(
@@ -149,7 +149,7 @@ class Unit:
         await self.bulk("garbage", [UpdateOne({"_id": key}, {"$set": {"_id": key}}, upsert=True) for key in keys])
 
 
-class Units:
+class UnitOfWorkRunner:
     """Runner of this process's writes, one at a time.
 
     Several servers may share a database that has transactions (a replica set, a sharded cluster); one without them
@@ -162,7 +162,7 @@ class Units:
         database: "AsyncIOMotorDatabase[Document]",
         *,
         transactions: bool,
-        recover: Callable[[Unit, Intent], Awaitable[None]],
+        recover: Callable[[UnitOfWork, Intent], Awaitable[None]],
     ) -> None:
         self._client = client
         self._database = database
@@ -172,7 +172,7 @@ class Units:
         self._running: set[asyncio.Task[Any]] = set()
         self._may_be_interrupted = True
 
-    async def write(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
+    async def write(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]]) -> T:
         """Run a write to its end, even if the caller is cancelled meanwhile."""
         task = asyncio.create_task(self._write(work))
         self._running.add(task)
@@ -188,23 +188,23 @@ class Units:
         """Wait for the running writes."""
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _write(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
+    async def _write(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]]) -> T:
         async with self._lock:
             await self._recover_interrupted()
             if self._transactions:
                 return await self._in_transaction(work)
-            unit = Unit(self._database, None)
+            unit = UnitOfWork(self._database, None)
             self._may_be_interrupted = True
             result = await work(unit)
             await unit.complete()
             self._may_be_interrupted = False
             return result
 
-    async def _in_transaction(self, work: Callable[[Unit], Coroutine[Any, Any, T]]) -> T:
+    async def _in_transaction(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]]) -> T:
         async with await self._client.start_session() as session:
             for attempt in range(_RETRIES):
                 try:
-                    result: T = await session.with_transaction(lambda one: work(Unit(self._database, one)))
+                    result: T = await session.with_transaction(lambda one: work(UnitOfWork(self._database, one)))
                     return result
                 except DuplicateKeyError:
                     # Another server has just created the same entity: the next attempt finds it.
@@ -216,13 +216,13 @@ class Units:
         if not self._may_be_interrupted:
             return
         for document in [one async for one in self._database["journal"].find({})]:
-            unit = Unit(self._database, None, document["_id"])
+            unit = UnitOfWork(self._database, None, document["_id"])
             await self._recover(unit, Intent.from_document(document))
             await unit.complete()
         self._may_be_interrupted = False
 
 
-def translated(error: PyMongoError) -> TooLarge | Unavailable:
+def translated_error(error: PyMongoError) -> TooLarge | Unavailable:
     """Translate an error of the driver into one of ours."""
     if isinstance(error, DocumentTooLarge):
         return TooLarge(f"a document is larger than MongoDB allows: {error}")

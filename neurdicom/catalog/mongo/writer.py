@@ -10,18 +10,18 @@ import orjson
 from neurdicom.catalog.claims import with_edits
 from neurdicom.catalog.mongo.entities import edits_key, edits_of, refresh, refresh_all
 from neurdicom.catalog.mongo.schema import MAX_PARTS, collection, header_ids, search_fields
-from neurdicom.catalog.mongo.unit import Intent, Unit
+from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.projection import to_json
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
 
-async def delete(unit: Unit, level: Level, entity: str) -> list[str] | None:
+async def delete(unit: UnitOfWork, level: Level, entity: str) -> list[str] | None:
     """Delete an entity, all below it, and parents left empty.
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     level : Level
         Level of the entity.
@@ -44,12 +44,12 @@ async def delete(unit: Unit, level: Level, entity: str) -> list[str] | None:
     return keys
 
 
-async def sweep(unit: Unit, level: Level, entity: str) -> list[str]:
+async def sweep(unit: UnitOfWork, level: Level, entity: str) -> list[str]:
     """Delete an entity and all below it; may be repeated after an interruption.
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     level : Level
         Level of the entity.
@@ -75,24 +75,24 @@ async def sweep(unit: Unit, level: Level, entity: str) -> list[str]:
     return keys
 
 
-async def wipe(unit: Unit) -> None:
+async def wipe(unit: UnitOfWork) -> None:
     """Delete all DICOM entities, but neither edits nor blobs."""
     for name in (*map(collection, Level), "headers"):
         await unit[name].delete_many({}, session=unit.session)
 
 
-async def clear(unit: Unit) -> None:
+async def clear(unit: UnitOfWork) -> None:
     """Delete all DICOM entities, as a reindex begins with, by an announced write."""
     await unit.announce(Intent(clear=True))
     await wipe(unit)
 
 
-async def edit(unit: Unit, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
+async def edit(unit: UnitOfWork, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
     """Store edits of an entity and apply them, for `Catalog.edit`.
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     level : Level
         Level of the entity.
@@ -126,12 +126,12 @@ async def edit(unit: Unit, level: Level, entity: str, changes: Mapping[str, Valu
     return True
 
 
-async def show(unit: Unit, level: Level, entity: str) -> None:
+async def show(unit: UnitOfWork, level: Level, entity: str) -> None:
     """Update an entity of any level to its edits.
 
     Parameters
     ----------
-    unit : Unit
+    unit : UnitOfWork
         The running write.
     level : Level
         Level of the entity.
@@ -150,7 +150,7 @@ async def show(unit: Unit, level: Level, entity: str) -> None:
     await unit["instances"].replace_one({"_id": entity}, renewed, session=unit.session)
 
 
-async def recover(unit: Unit, intent: Intent) -> None:
+async def recover(unit: UnitOfWork, intent: Intent) -> None:
     """Finish an interrupted write; may itself be interrupted and repeated."""
     if intent.clear:
         await wipe(unit)
@@ -168,7 +168,7 @@ async def recover(unit: Unit, intent: Intent) -> None:
     await refresh_all(unit, intent.touched, force=True)
 
 
-async def rebuild(unit: Unit) -> None:
+async def rebuild(unit: UnitOfWork) -> None:
     """Rewrite the search fields of all documents, after attributes became filterable; may be repeated."""
     for one in await unit.all("instances", {}, "_id"):
         await show(unit, Level.INSTANCE, one["_id"])

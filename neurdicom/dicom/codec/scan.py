@@ -49,7 +49,7 @@ class Pixels:
 
 
 @dataclass(slots=True)
-class _Level:
+class _DatasetScan:
     """State of the scan of one dataset: the file's own, or an item's."""
 
     explicit: bool
@@ -62,9 +62,9 @@ class _Level:
     creators: dict[int, str] = field(default_factory=dict)
     out: Dataset = field(default_factory=dict)
 
-    def item(self, path: str, *, explicit: bool, delimited: bool) -> "_Level":
+    def item(self, path: str, *, explicit: bool, delimited: bool) -> "_DatasetScan":
         """Make the state for an item of a sequence, which inherits the character set and PixelRepresentation."""
-        return _Level(explicit, self.charset, self.signed, self.depth + 1, path, delimited)
+        return _DatasetScan(explicit, self.charset, self.signed, self.depth + 1, path, delimited)
 
 
 class Scanner(ElementStream):
@@ -117,11 +117,11 @@ class Scanner(ElementStream):
         Malformed
             The stream is broken, nested too deeply, or has too many elements.
         """
-        level = _Level(self._explicit, charset)
+        level = _DatasetScan(self._explicit, charset)
         self._dataset(level, start, len(self.buffer))
         return level.out
 
-    def _dataset(self, level: _Level, pos: int, end: int) -> int:
+    def _dataset(self, level: _DatasetScan, pos: int, end: int) -> int:
         """Scan elements into `level.out` and return the position after them."""
         level.explicit = explicit = self.is_explicit(pos, end, level.explicit)
         buffer, elements, out, usual = self.buffer, self.elements, level.out, self._usual
@@ -161,7 +161,7 @@ class Scanner(ElementStream):
             raise EndOfBuffer(f"the item that ends at offset {self.shift + end} lacks its delimiter")
         return end
 
-    def _special(self, level: _Level, element: Element, pos: int, value: int, length: int, end: int) -> int:
+    def _special(self, level: _DatasetScan, element: Element, pos: int, value: int, length: int, end: int) -> int:
         """Read an element that is not a short value of text or numbers; return the position of the next one."""
         action = element.action
         if action == Action.NO_VR:
@@ -198,7 +198,7 @@ class Scanner(ElementStream):
         self._value(level, element, value, length)
         return stop
 
-    def _value(self, level: _Level, element: Element, value: int, length: int) -> None:
+    def _value(self, level: _DatasetScan, element: Element, value: int, length: int) -> None:
         """Read a value of any length, and note what later elements depend on (character set, sign, creator)."""
         key, vr, action, read = element.key, element.vr, element.action, element.read
         values: list[Any] = []
@@ -220,7 +220,7 @@ class Scanner(ElementStream):
             # The block that it reserves: (gggg,xx00) to (gggg,xxFF) (PS3.5 7.8.1).
             level.creators[element.tag >> 16 << 8 | element.tag & 0xFF] = str(values[0])
 
-    def _delimiter(self, level: _Level, element: Element, pos: int, value: int, length: int, end: int) -> int:
+    def _delimiter(self, level: _DatasetScan, element: Element, pos: int, value: int, length: int, end: int) -> int:
         if level.delimited and element.tag in (ITEM_END, SEQUENCE_END):
             level.ended = True
             return value if element.tag == ITEM_END else pos  # the sequence reads its own delimiter
@@ -228,7 +228,7 @@ class Scanner(ElementStream):
             return value  # a stray one
         raise Malformed(f"an item outside a sequence at offset {self.shift + pos}")
 
-    def _container(self, level: _Level, element: Element, pos: int, value: int, length: int, end: int) -> int:
+    def _container(self, level: _DatasetScan, element: Element, pos: int, value: int, length: int, end: int) -> int:
         """Read a sequence, or skip encapsulated fragments; return the position after it."""
         if level.depth >= MAX_DEPTH:
             raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}, at {self.at(element, pos)}")
@@ -250,7 +250,7 @@ class Scanner(ElementStream):
         return after
 
     def _sequence(
-        self, level: _Level, element: Element, explicit: bool, pos: int, stop: int, delimited: bool
+        self, level: _DatasetScan, element: Element, explicit: bool, pos: int, stop: int, delimited: bool
     ) -> tuple[bytes, int]:
         """Read a sequence's items; each is serialised at once, which takes a tenth of the memory of its objects."""
         text = bytearray()

@@ -100,7 +100,7 @@ def _inflate(data: bytes) -> bytes:
     return inflated
 
 
-class _Parts:
+class _HeaderBuilder:
     """Builder of the new bytes, from new ones and from the old ones up to `copied`."""
 
     def __init__(self, buffer: bytes | mmap, first: int) -> None:
@@ -122,14 +122,14 @@ class _Parts:
         return b"".join(self._parts)
 
 
-class _Old(NamedTuple):
+class _OldElement(NamedTuple):
     """The old state of an edited element."""
 
     span: ElementSpan
     previous: Previous
 
 
-class _Form(NamedTuple):
+class _ElementForm(NamedTuple):
     """The encoding in which elements are written."""
 
     explicit: bool
@@ -165,7 +165,7 @@ class _Writer:
             return b"", 0
         recoder = None if fits(charset, changes) else _Recoder(stream, charset, explicit)
         new = UTF_8 if recoder else charset
-        form = _Form(explicit, stream.order)
+        form = _ElementForm(explicit, stream.order)
         pending = {
             change.tag: form.element(change.tag, change.vr, new.encode(change.text) or b"") for change in changes
         }
@@ -174,7 +174,7 @@ class _Writer:
         pending[ORIGINAL_ATTRIBUTES] = _History(stream, form, recoder).element(earlier, changes, old)
         pending = dict(sorted(pending.items()))
         replaced = frozenset(pending)
-        parts = _Parts(stream.buffer, first)
+        parts = _HeaderBuilder(stream.buffer, first)
         for span in stream.spans(start, end, explicit=explicit):
             tag = span.element.tag
             due = [each for each in pending if each <= tag]
@@ -191,10 +191,10 @@ class _Writer:
 
     def _old(
         self, start: int, end: int, explicit: bool, charset: CharacterSet
-    ) -> tuple[dict[int, _Old], ElementSpan | None]:
+    ) -> tuple[dict[int, _OldElement], ElementSpan | None]:
         """Find the elements to change, the last one of each tag, and the Original Attributes Sequence if any."""
         wanted = {change.tag for change in self._changes}
-        found: dict[int, _Old] = {}
+        found: dict[int, _OldElement] = {}
         earlier = None
         for span in self._stream.spans(start, end, explicit=explicit):
             element = span.element
@@ -204,19 +204,19 @@ class _Writer:
                 is_read = element.read is not None and not span.undefined and span.stop - span.value <= element.limit
                 raw = self._stream.buffer[span.value : span.stop] if is_read else b""
                 values = element.read(raw, charset) if element.read is not None and is_read else None
-                found[element.tag] = _Old(span, Previous(element.vr, values))
+                found[element.tag] = _OldElement(span, Previous(element.vr, values))
         return found, earlier
 
 
 class _History:
     """Writer of the Original Attributes Sequence (PS3.3 C.12.1.1.9)."""
 
-    def __init__(self, stream: ElementStream, form: _Form, recoder: "_Recoder | None") -> None:
+    def __init__(self, stream: ElementStream, form: _ElementForm, recoder: "_Recoder | None") -> None:
         self._stream = stream
         self._form = form
         self._recoder = recoder
 
-    def element(self, earlier: ElementSpan | None, changes: Sequence[Change], old: dict[int, _Old]) -> bytes:
+    def element(self, earlier: ElementSpan | None, changes: Sequence[Change], old: dict[int, _OldElement]) -> bytes:
         """Write the sequence: the items of the file's own one first, then an item for each time and user.
 
         Parameters
@@ -225,25 +225,25 @@ class _History:
             The file's own Original Attributes Sequence.
         changes : sequence of Change
             The changes.
-        old : dict of int to _Old
+        old : dict of int to _OldElement
             The previous state of the changed elements, by tag.
         """
         form, vr, content = self._form, "SQ", b""
         if earlier is not None:
             if is_unknown(self._stream.buffer, earlier.start, form.explicit):
-                form, vr = _Form(False, "<"), "UN"
+                form, vr = _ElementForm(False, "<"), "UN"
             content = self._earlier(earlier, form, vr == "UN")
         content += b"".join(self._item(form, time, group, old) for time, group in by_modification(changes))
         return self._form.element(ORIGINAL_ATTRIBUTES, vr, content)
 
-    def _earlier(self, span: ElementSpan, form: _Form, unknown: bool) -> bytes:
+    def _earlier(self, span: ElementSpan, form: _ElementForm, unknown: bool) -> bytes:
         recoded = self._recoder.sequence(span, unknown) if self._recoder else None
         if recoded is not None:
             return recoded
         stream = ElementStream(self._stream.buffer, order=form.order)
         return b"".join(map(form.item, _items(stream, span, form.explicit)))
 
-    def _item(self, form: _Form, time: str, changes: Sequence[Change], old: dict[int, _Old]) -> bytes:
+    def _item(self, form: _ElementForm, time: str, changes: Sequence[Change], old: dict[int, _OldElement]) -> bytes:
         modified = b"".join(self._original(form, change, old.get(change.tag)) for change in changes)
         return form.item(
             form.element(MODIFIED_ATTRIBUTES, "SQ", form.item(modified))
@@ -253,7 +253,7 @@ class _History:
             + form.element(MODIFICATION_REASON, "CS", REASON.encode())
         )
 
-    def _original(self, form: _Form, change: Change, old: _Old | None) -> bytes:
+    def _original(self, form: _ElementForm, change: Change, old: _OldElement | None) -> bytes:
         if old is None or not old.previous.is_kept:
             return form.element(change.tag, change.vr, b"")
         raw = self._stream.buffer[old.span.value : old.span.stop]
@@ -317,7 +317,7 @@ class _Recoder:
         explicit = stream.is_explicit(start, stop, explicit)
         charset = _charset_of(stream, start, stop, explicit, self._charset, delimited)
         recoder = _Recoder(stream, charset, explicit, self._depth + 1)
-        parts = _Parts(stream.buffer, start)
+        parts = _HeaderBuilder(stream.buffer, start)
         for span in stream.spans(start, stop, explicit=explicit, delimited=delimited, depth=self._depth + 1):
             if span.element.tag in (ITEM_END, SEQUENCE_END):
                 stop = span.start

@@ -25,7 +25,7 @@ from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.statuses import SUCCESS
 from neurdicom.dimse.ul.association import Association, Service, respond_to
 from neurdicom.dimse.ul.exchange import SMALLEST_PDU, Disconnected, Exchange
-from neurdicom.dimse.ul.transport import cut
+from neurdicom.dimse.ul.transport import end_connection
 from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ class Acceptor:
             return sock
         secured = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         # A peer that stalls in the handshake is cut off, however little it sends within each timeout.
-        cutter = threading.Timer(self._local.timeout, cut, [secured])
+        cutter = threading.Timer(self._local.timeout, end_connection, [secured])
         cutter.daemon = True
         cutter.start()
         try:

@@ -141,7 +141,7 @@ class _Responder:
     def failed(self, error: NeurdicomError) -> None:
         """Send the response of a failed query."""
         response = self._response(0)
-        fill(response, error)
+        fill_error(response, error)
         self._exchange.respond(response, self._context_id)
 
     def _response(self, status: int) -> Any:
@@ -152,7 +152,7 @@ class _Responder:
         return response
 
 
-def fill(response: Any, error: NeurdicomError) -> None:
+def fill_error(response: Any, error: NeurdicomError) -> None:
     """Write an error into a response to C-FIND, C-MOVE or C-GET."""
     write_error(response, error)
     if response.Status == PROCESSING_FAILURE:

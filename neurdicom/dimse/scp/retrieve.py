@@ -17,7 +17,7 @@ from neurdicom.dimse.identifier import (
 )
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
-from neurdicom.dimse.scp.find import CANCEL, PENDING, UNABLE, fill
+from neurdicom.dimse.scp.find import CANCEL, PENDING, UNABLE, fill_error
 from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.scu.send import Instance, StorageSender, SubOperation, SubOperationCounts
 from neurdicom.dimse.statuses import SUCCESS
@@ -137,7 +137,7 @@ class RetrieveOperation:
 
     def _fail(self, error: NeurdicomError) -> None:
         response = self._response(UNABLE, "")
-        fill(response, error)
+        fill_error(response, error)
         if isinstance(error, UnknownDestination):
             response.Status = UNKNOWN_DESTINATION
         elif isinstance(error, TooLarge):

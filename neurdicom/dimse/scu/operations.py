@@ -162,7 +162,7 @@ class ServiceClassUser:
                 for context_id, message in messages:
                     if kind is C_GET and isinstance(message, C_STORE) and message.is_valid_request:
                         exchange.assoc.serve(context_id, message)
-                    elif follow(operation, remote, message, kind, syntax):
+                    elif emit_response(operation, remote, message, kind, syntax):
                         return
 
 
@@ -187,7 +187,7 @@ class CancelForwarder:
             self._exchange.cancel(_MESSAGE_ID, self._context.context_id)
 
 
-def follow(operation: ServerOperation, remote: Remote, response: Any, kind: Any, syntax: str) -> bool:
+def emit_response(operation: ServerOperation, remote: Remote, response: Any, kind: Any, syntax: str) -> bool:
     """Report a response to C-MOVE or C-GET to the server as events.
 
     Parameters

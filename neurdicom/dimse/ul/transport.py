@@ -15,7 +15,7 @@ from neurdicom.dimse.ul.lifecycle import StatefulAssociation
 HEAD_BYTES = 6
 
 
-def cut(sock: socket.socket) -> None:
+def end_connection(sock: socket.socket) -> None:
     """End a connection on which another thread may be using TLS."""
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -23,7 +23,7 @@ from pynetdicom.timer import Timer
 from neurdicom.dimse.ul.items import without_unknown_items
 from neurdicom.dimse.ul.lifecycle import StatefulAssociation
 from neurdicom.dimse.ul.messages import Messages
-from neurdicom.dimse.ul.transport import HEAD_BYTES, cut
+from neurdicom.dimse.ul.transport import HEAD_BYTES, end_connection
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Deadline(Timer):
         return max(0.0, self.remaining) if self._is_running and self.timeout is not None else None
 
 
-class _Data:
+class _PDataBody:
     """The body of a received P-DATA-TF PDU (PS3.8 9.3.5); its values are views of the received bytes."""
 
     def __init__(self, body: memoryview) -> None:
@@ -151,7 +151,7 @@ class UpperLayer(DULServiceProvider):
         """Close the connection without a PDU; the reading thread notices."""
         sock = self.socket.socket if self.socket is not None else None
         if sock is not None:
-            cut(sock)
+            end_connection(sock)
 
     def wake(self) -> None:
         """Wake the reading thread."""
@@ -258,7 +258,7 @@ class UpperLayer(DULServiceProvider):
             return
         try:
             if kind == _P_DATA:
-                pdu, event = _Data(body), "Evt10"
+                pdu, event = _PDataBody(body), "Evt10"
             else:
                 whole = without_unknown_items(kind, body) if kind in _ASSOCIATE else bytearray(head) + body
                 pdu, event = self._decode_pdu(whole)

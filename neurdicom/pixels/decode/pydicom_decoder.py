@@ -17,7 +17,7 @@ _LABEL = "neurdicom"
 DECODER_DEPENDENCIES = {UID(uid): ("imagecodecs",) for uid in CODECS}
 
 
-def enrol() -> None:
+def register_codecs() -> None:
     """Make our codecs the only ones that pydicom uses in this process. Idempotent.
 
     pydicom's own are removed: some of GDCM's end the process on malformed input.

@@ -35,7 +35,7 @@ class FrameIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FramePlaces:
     """Places of requested frames.
 
     Attributes
@@ -51,7 +51,7 @@ class Found:
     index: FrameIndex | None = None
 
 
-def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None = None) -> Found:
+def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None = None) -> FramePlaces:
     """Find the bytes of frames; no pixel is read. Blocks; call it in a thread.
 
     Parameters
@@ -67,7 +67,7 @@ def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameI
 
     Returns
     -------
-    Found
+    FramePlaces
 
     Raises
     ------
@@ -83,18 +83,18 @@ def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameI
     last = form.index(frames[-1] if isinstance(frames, range) else max(frames))
     if layout.pixel_length is not None:
         if native_place(layout, form, last) is None:
-            return Found(None)
+            return FramePlaces(None)
         places = [native_place(layout, form, form.index(frame)) for frame in frames]
-        return Found(None if None in places else [[Fragment(*place)] for place in places if place is not None])
+        return FramePlaces(None if None in places else [[Fragment(*place)] for place in places if place is not None])
     if index is None:
         with Source(path, layout) as source:
             encapsulation = Encapsulation(source, layout, form)
             extended = find_extended_offsets(source, layout, form.frames) if form.frames > 1 else None
             encapsulation.fragments(last, extended)
             if form.frames < _MANY:
-                return Found([encapsulation.fragments(form.index(frame)) for frame in frames])
+                return FramePlaces([encapsulation.fragments(form.index(frame)) for frame in frames])
             index = FrameIndex(encapsulation.all_fragments())
-    return Found([index.places(form.index(frame)) for frame in frames], index)
+    return FramePlaces([index.places(form.index(frame)) for frame in frames], index)
 
 
 def value_places(path: Path, layout: Layout, offset: int) -> list[Fragment]:

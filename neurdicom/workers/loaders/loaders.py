@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from neurdicom.errors import PluginFailed
-from neurdicom.pixels.decode.pydicom_decoder import enrol
+from neurdicom.pixels.decode.pydicom_decoder import register_codecs
 from neurdicom.workers import limits, protocol
 from neurdicom.workers.loaders import native, results
 from neurdicom.workers.loaders.results import Answer
@@ -79,7 +79,7 @@ class PythonPlugin(Loaded):
     def __init__(self, program: Program) -> None:
         self._program = program
         folder = Path(program.target)
-        enrol()  # ds.pixel_array decodes what the server decodes
+        register_codecs()  # ds.pixel_array decodes what the server decodes
         sys.dont_write_bytecode = True
         sys.path.insert(0, str(folder))
         os.chdir(folder)
@@ -146,7 +146,7 @@ class ModelProgram(Loaded):
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        enrol()
+        register_codecs()
         network = importlib.import_module("neurdicom.workers.model.network")  # with it comes onnxruntime
         self._network = network.Network(Path(program.target), threads=program.threads)
 

@@ -12,7 +12,7 @@ from neurdicom.errors import NotAvailable
 from neurdicom.pixels import tasks
 from neurdicom.pixels.decode.codecs import CODECS
 from neurdicom.pixels.decode.colour import LUMINANCE
-from neurdicom.pixels.decode.pydicom_decoder import enrol
+from neurdicom.pixels.decode.pydicom_decoder import register_codecs
 from neurdicom.pixels.encode.transcode import transcode
 from neurdicom.pixels.pipeline import load_stored, to_double
 from tests.support.pixel_files import layout_of
@@ -54,7 +54,7 @@ def test_pixel_array_of_a_plugin(reference: Reference, found: tuple[Path, Layout
     path, layout = found
     if layout.transfer_syntax not in CODECS or layout.transfer_syntax == DEFLATED_FRAME or "too_short" in path.name:
         return  # pydicom reads it by itself, or not at all
-    enrol()
+    register_codecs()
     array = pydicom.dcmread(path).pixel_array
     reference.check(array[reference.frame - 1] if (layout.number_of_frames or 1) > 1 else array)
 

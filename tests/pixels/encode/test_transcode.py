@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.decode.pydicom_decoder import enrol
+from neurdicom.pixels.decode.pydicom_decoder import register_codecs
 from neurdicom.pixels.encode.codecs import ENCODERS
 from neurdicom.pixels.encode.transcode import targets, transcode
 from neurdicom.pixels.pipeline import load_stored
@@ -55,7 +55,7 @@ def test_lossless_targets_keep_every_value(tmp_path: Path, target: str, dtype: s
     frame = load_stored(output, new)
     assert frame.array.dtype == array.dtype
     assert np.array_equal(frame.array, array)
-    enrol()
+    register_codecs()
     ds = dcmread(output)
     assert ds.PatientComments == "Grüße"
     assert ds.SOPInstanceUID == ds.file_meta.MediaStorageSOPInstanceUID == dcmread(path).SOPInstanceUID
