@@ -15,7 +15,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from neurdicom.cli.demo import running_server
+from neurdicom.cli.demo_steps import running_server
 from neurdicom.client import Client
 
 DOCS = Path(__file__).parent

@@ -47,3 +47,19 @@ def test_the_changes_of_the_tutorial_fit_the_code(tmp_path: Path) -> None:
 
 def binaries(names: list[str]) -> set[str]:
     return {name for name in names if "." in name and not name.endswith(".py")}
+
+
+def test_terms_of_the_glossary_occur_once_with_their_section() -> None:
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    standard, ours = (
+        re.findall(r"^\| (?!term )([^|]+) \| [^|]+ \| ([^|]+) \|$", part, re.MULTILINE)
+        for part in text.split("## NeurDICOM's own words")
+    )
+    for term, section in standard:
+        assert re.fullmatch(r"PS3\.\d+( [A-Z0-9.]+)?(, (PS3\.\d+( [A-Z0-9.]+)?|\d+))*", section), (term, section)
+    assert len(standard) + len(ours) == len({term for term, _ in (*standard, *ours)}) > 60
+
+
+def test_the_script_of_the_picture_finds_what_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    assert import_module("picture").PLUGINS.is_dir()
