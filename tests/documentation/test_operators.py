@@ -1,0 +1,102 @@
+"""The operators' pages: what they have typed works, and what they name is there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from neurdicom.config import load_settings
+from tests.support.api import upload
+from tests.support.checkout import CHECKOUT
+from tests.support.images import ct_image
+from tests.support.packages import package
+from tests.support.plugin_site import Site
+from tests.support.server import Server
+
+DOCS = CHECKOUT / "docs"
+DEPLOY = CHECKOUT / "deploy"
+
+
+def blocks(page: str, heading: str) -> Iterator[str]:
+    """Shell blocks below a heading of a page."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    yield from re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+
+
+def run_in(folder: Path, script: str, **folders: Path) -> str:
+    for name, path in folders.items():
+        script, count = re.subn(rf"\b{name}=\S+", f"{name}={path}", script)
+        assert count == 1, name
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_backup_and_restore(tmp_path: Path) -> None:
+    """Of a server that runs; images that came after the copy of the catalog are found, users and plugins are there."""
+    (backup,) = blocks("backup.md", "Backup")
+    (restore,) = blocks("backup.md", "Restore")
+    where = {"DATA": tmp_path / "data", "BACKUP": tmp_path / "backup"}
+    catalog, files = backup.split('mkdir -p "$BACKUP/blobs"')
+    with Server(where["DATA"]) as server:
+        first, data = ct_image()
+        assert upload(server.client, data)["status"] == "stored"
+        assert Site(server, first).install(package()).status_code == 201
+        account = {"email": "ann@example.org", "password": "correct horse"}
+        assert server.client.post("/api/users", json=account).status_code == 201
+        run_in(tmp_path, catalog, **where)
+        later, data = ct_image()
+        assert upload(server.client, data)["status"] == "stored"
+        run_in(tmp_path, catalog.splitlines()[0] + '\nmkdir -p "$BACKUP/blobs"' + files, **where)
+        run_in(tmp_path, backup, **where)  # again, into the same folder
+        run_in(tmp_path, catalog, **where)
+    new = where | {"DATA": tmp_path / "restored"}
+    assert run_in(tmp_path, restore, **new).startswith("2 files: 2 instances")
+    assert new["DATA"].stat().st_mode & 0o777 == 0o700
+    with Server(new["DATA"]) as server:
+        assert {each["id"] for each in server.client.get("/api/instances").json()} == {first, later}
+        assert Site(server, first).run().status_code == 200
+        assert [each["email"] for each in server.client.get("/api/users").json()] == ["ann@example.org"]
+
+
+def test_the_backup_page_names_what_there_is(server: Server, tmp_path: Path) -> None:
+    """Whatever a server makes in its data folder is on the page, as kept or not."""
+    text = (DOCS / "backup.md").read_text(encoding="utf-8")
+    for path in server.data.iterdir():
+        name = path.name.removesuffix("-wal").removesuffix("-shm")
+        assert f"`{name}`" in text or f"`{name}/" in text, path.name
+
+
+def test_metrics_are_those_that_there_are(admin: httpx.Client) -> None:
+    text = (DOCS / "monitoring.md").read_text(encoding="utf-8")
+    live = set(re.findall(r"^# TYPE (neurdicom_\w+)", admin.get("/api/metrics").text, re.MULTILINE))
+    live = {name for name in live if not name.endswith("_created")}
+    assert set(re.findall(r"`(neurdicom_\w+)`", text)) == live
+    used = re.findall(r"(neurdicom_\w+|process_\w+)\{", text)
+    exposed = admin.get("/api/metrics").text
+    assert used and all(f"\n{name}" in exposed for name in used)
+
+
+def test_the_systemd_unit(tmp_path: Path) -> None:
+    text = (DEPLOY / "neurdicom.service").read_text(encoding="utf-8")
+    assert "TimeoutStopSec=40" in text and "OOMPolicy=continue" in text
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed (Debian: apt-get install systemd)")
+    unit = tmp_path / "neurdicom.service"
+    unit.write_text(text.replace("/opt/neurdicom/bin/neurdicom", sys.executable), encoding="utf-8")
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_settings_file() -> None:
+    settings = load_settings(DEPLOY / "neurdicom.toml", {})
+    assert (str(settings.data), settings.host, settings.log_format) == ("/var/lib/neurdicom", "127.0.0.1", "json")
