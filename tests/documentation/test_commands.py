@@ -129,9 +129,9 @@ def problem_of(arguments: list[str], *, whole: bool) -> str | None:
         value = given.get(each.name or "")
         if isinstance(each, click.Argument) and each.required and not isinstance(value, str | list | tuple) and whole:
             return "" if "--help" in arguments else f"{each.name} is missing"
-        is_chosen = isinstance(each.type, click.Choice) and isinstance(value, str) and not value.isupper()
-        if is_chosen and value not in each.type.choices:
-            return f"{value!r} is none of {list(each.type.choices)}"
+        choices = each.type.choices if isinstance(each.type, click.Choice) else None
+        if choices is not None and isinstance(value, str) and not value.isupper() and value not in choices:
+            return f"{value!r} is none of {list(choices)}"
     return None
 
 
