@@ -141,7 +141,7 @@ def test_finding_by_ae_title(tmp_path: Path) -> None:
 
 def test_from_the_command_line(tmp_path: Path) -> None:
     def run(*arguments: str, text: str = "") -> str:
-        result = CliRunner().invoke(main, ["node", "--data", str(tmp_path), *arguments], input=text)
+        result = CliRunner().invoke(main, ["node", "--data", str(tmp_path), "--create", *arguments], input=text)
         return f"{result.exit_code} {result.output}"
 
     assert run("add", "ct1", "--ae-title", "CT1", "--host", "ct1", "--port", "104", "--tls") == "0 added ct1 (DIMSE)\n"
