@@ -61,8 +61,8 @@ class Stage:
         for name, text in self.made.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text, encoding="utf-8")
-        for source in sources():
-            target = self.folder / staged_path(source)
+        for source, place in sources():
+            target = self.folder / place
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.suffix == ".md":
                 target.write_text(self._rewritten(source), encoding="utf-8")
@@ -98,10 +98,10 @@ class Stage:
         return f"{relative}#{anchor}" if anchor else relative
 
 
-def sources() -> list[Path]:
-    """List the pages and pictures of the site: of this folder, and the pages at the repository's root."""
-    below = (path for path in DOCS.rglob("*") if path.suffix in (".md", *PICTURES))
-    return sorted(path for path in (*below, *ROOT.glob("*.md")) if staged_path(path) is not None)
+def sources() -> list[tuple[Path, str]]:
+    """List the pages and pictures of the site with their places: of this folder, and the pages at the root."""
+    files = sorted((*DOCS.rglob("*"), *ROOT.glob("*.md")))
+    return [(file, place) for file in files if (place := staged_path(file)) is not None]
 
 
 def staged_path(file: Path) -> str | None:

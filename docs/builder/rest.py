@@ -54,7 +54,7 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> str:
     if body := operation.get("requestBody"):
         types = ", ".join(f"`{media_type}`" for media_type in body["content"])
         parts.append(f"**Body**{'' if body.get('required', True) else ' (optional)'}: {types}")
-        parts += _fields(document, body["content"])
+        parts += _fields(document, body["content"], tells_required=True)
     parts.append("**Answers**")
     parts.append(_table(("status", ""), _answers(operation["responses"])))
     for status, answer in operation["responses"].items():
@@ -82,26 +82,26 @@ def _answers(responses: Json) -> Iterator[tuple[str, str]]:
         yield status, f"{answer['description']}{f' {types}' if types and 'problem' not in types else ''}"
 
 
-def _fields(document: Json, content: Json) -> list[str]:
+def _fields(document: Json, content: Json, *, tells_required: bool = False) -> list[str]:
     schema = next((each["schema"] for name, each in content.items() if "json" in name and "schema" in each), None)
-    rows = list(_rows(document, schema or {}, ""))
+    rows = list(_rows(document, schema or {}, "", tells_required=tells_required))
     return [_table(("member", "type", ""), rows)] if rows else []
 
 
-def _rows(document: Json, schema: Json, prefix: str) -> Iterator[tuple[str, str, str]]:
+def _rows(document: Json, schema: Json, prefix: str, *, tells_required: bool) -> Iterator[tuple[str, str, str]]:
     """Yield the members of a schema at any depth: `errors[].reason`."""
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if "items" in schema:
-        yield from _rows(document, schema["items"], f"{prefix}[]")
-    required = schema.get("required", ())
+        yield from _rows(document, schema["items"], f"{prefix}[]", tells_required=tells_required)
+    required = schema.get("required", ()) if tells_required and not prefix else ()
     for name, member in schema.get("properties", {}).items():
         path = f"{prefix}.{name}".lstrip(".")
         note = member.get("description", "")
-        yield f"`{path}`" + (" (required)" if name in required and not prefix else ""), _type(member), note
-        yield from _rows(document, member, path)
+        yield f"`{path}`" + (" (required)" if name in required else ""), _type(member), note
+        yield from _rows(document, member, path, tells_required=tells_required)
     for variant in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
-        yield from _rows(document, variant, prefix)
+        yield from _rows(document, variant, prefix, tells_required=tells_required)
 
 
 def _type(schema: Json) -> str:
