@@ -172,3 +172,12 @@ def test_the_diagram_of_documents_has_every_kind() -> None:
     others = {path.relative_to(CHECKOUT).as_posix() for path in users} - named
     known = {"neurdicom/plugins/service.py", "neurdicom/rules/stable.py", "neurdicom/coordination.py"}
     assert others == known, "another module writes documents: the diagram should have its kind"
+
+
+def test_the_versions_of_the_documentation_s_tools_are_those_of_the_decision() -> None:
+    text = text_of("documentation")
+    (zensical,) = re.findall(r'"zensical==([\d.]+)"', (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert f"Version {zensical}, and no other" in text
+    build = (CHECKOUT / "docs" / "build.py").read_text(encoding="utf-8")
+    (mermaid,) = re.findall(r'^MERMAID = "(\d+)\.[\d.]+"$', build, re.MULTILINE)
+    assert f"Mermaid {mermaid} comes from npm" in text
