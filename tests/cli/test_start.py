@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,17 +74,14 @@ def test_reindex_shows_what_it_uses() -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion(shell: str, tmp_path: Path) -> None:
+def test_completion(shell: str) -> None:
     """What docs/commands.md says: the shell's script comes from the command, and asks it for the words."""
-    if shutil.which(shell) is None and shell == "bash":
-        pytest.skip("bash is not installed")
-    command = [sys.executable, "-m", "neurdicom"]
 
     def printed(kind: str, words: str, count: int) -> str:
         environment = os.environ | {"_NEURDICOM_COMPLETE": f"{shell}_{kind}", "COMP_WORDS": words}
         script = "from neurdicom.cli.main import main; main(prog_name='neurdicom')"
         done = subprocess.run(
-            [command[0], "-c", script],
+            [sys.executable, "-c", script],
             env=environment | {"COMP_CWORD": str(count)},
             capture_output=True,
             text=True,
@@ -97,3 +93,14 @@ def test_completion(shell: str, tmp_path: Path) -> None:
     assert "check-config" in printed("complete", "neurdicom che", 1)
     assert "check" in printed("complete", "neurdicom plugin ch", 2)
     assert "--server" in printed("complete", "neurdicom process --se", 2)
+
+
+def test_completion_in_bash() -> None:
+    """The line for ~/.bashrc, and what bash calls when somebody presses the tab key."""
+    script = (
+        'eval "$(_NEURDICOM_COMPLETE=bash_source neurdicom)"; COMP_WORDS=(neurdicom plu); COMP_CWORD=1; '
+        '_neurdicom_completion neurdicom plu neurdicom; echo "${COMPREPLY[@]}"'
+    )
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "plugin\n"

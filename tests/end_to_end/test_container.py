@@ -97,6 +97,12 @@ def test_the_wheel_starts(installed: Path, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NEURDICOM_")} | own
     (health,) = steps("HEALTHCHECK")
     check = json.loads(health[health.index("[") :].replace(":8080", f":{ports['NEURDICOM_PORT']}"))
+
+    def said(script: str) -> str:
+        command = ["python", "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
     command = ["neurdicom", "serve"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -109,11 +115,9 @@ def test_the_wheel_starts(installed: Path, tmp_path: Path) -> None:
             text = "".join(lines)
             assert "one-time password" in text and f":{ports['NEURDICOM_DIMSE_PORT']}" in text, text
             assert subprocess.run(check, env=environment, check=False).returncode == 0
-            where = "import neurdicom; print(neurdicom.__file__)"
-            python = subprocess.run(
-                ["python", "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-            )
-            assert python.stdout.startswith(str(installed))
+            assert said("import neurdicom; print(neurdicom.__file__)").startswith(str(installed))
+            hint = said("from neurdicom.installation import how_to_install as how; print(how('models'))")
+            assert "pip install 'onnxruntime>=" in hint
         finally:
             process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
