@@ -70,12 +70,35 @@ async def get(store: BlobStore, key: str, start: int = 0, length: int | None = N
 
 
 async def walk(store: BlobStore) -> list[BlobRef]:
-    """List all blobs of a store, in the order of keys."""
+    """List all blobs of a store.
+
+    Parameters
+    ----------
+    store : BlobStore
+        The store.
+
+    Returns
+    -------
+    list of BlobRef
+        In the order of keys.
+    """
     return [ref async for ref in store.walk()]
 
 
 async def is_there(store: BlobStore, key: str) -> bool:
-    """Tell whether a blob can be read."""
+    """Tell whether a blob can be read.
+
+    Parameters
+    ----------
+    store : BlobStore
+        The store.
+    key : str
+        Key of the blob.
+
+    Returns
+    -------
+    bool
+    """
     try:
         await get(store, key)
     except NotFound:
@@ -88,19 +111,48 @@ class BlobStoreContract(ABC):
 
     @abstractmethod
     async def open_store(self) -> BlobStore:
-        """Open a store; further calls in one test open the same data again."""
+        """Open a store; further calls in one test open the same data again.
+
+        Returns
+        -------
+        BlobStore
+        """
 
     @abstractmethod
     async def backend_blobs(self, store: BlobStore) -> dict[str, bytes]:
-        """Read all blobs from the backend, without the adapter; return key to bytes."""
+        """Read all blobs from the backend, without the adapter.
+
+        Parameters
+        ----------
+        store : BlobStore
+            The open store.
+
+        Returns
+        -------
+        dict of str to bytes
+            Key to content.
+        """
 
     @abstractmethod
     async def lose_blob(self, store: BlobStore, key: str) -> None:
-        """Delete a blob from the backend, without the adapter."""
+        """Delete a blob from the backend, without the adapter.
+
+        Parameters
+        ----------
+        store : BlobStore
+            The open store.
+        key : str
+            Key of the blob.
+        """
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[BlobStore]:
-        """Open a store, and close it at the end of the context."""
+        """Open a store, and close it at the end of the context.
+
+        Yields
+        ------
+        BlobStore
+        """
         store = await self.open_store()
         try:
             yield store
