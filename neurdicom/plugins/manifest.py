@@ -1,4 +1,4 @@
-"""META.json of a plugin."""
+"""META.json of a plugin, validated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,21 +20,21 @@ class Manifest(PackageMeta):
     Attributes
     ----------
     params : Mapping[str, Param]
-        By name, in the order of the file.
+        Parameters by name, in the order of the file.
     result : {"IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"} or None
-        What the plugin answers; None: it follows from what it returned.
+        Declared kind of result; None: it follows from what the plugin returned.
     produces : Mapping[str, Any]
-        The whole `result`: what the labels of a segmentation and the numbers of measurements mean, for DICOM objects.
+        The whole `result`, with the meaning of a segmentation's labels or of measurements, for DICOM objects.
     level : {"instance", "series"}
-        What one call gets.
+        Level of one call: it gets one instance, or a whole series.
     input : {"stored", "modality"}
-        Which pixel values a native plugin gets.
+        Pixel values that a native plugin gets: stored, or after the modality LUT.
     geometry : bool
-        A native plugin gets `_image` for single images, too.
+        Whether a native plugin gets `_image` for single images, too.
     library : str or None
-        File name of the shared library, where the author gave it.
+        File name of the shared library, where META.json gives it.
     models : tuple of str
-        Ids or names of the models that the plugin reaches.
+        Ids or names of the models that the plugin uses.
     """
 
     params: Mapping[str, Param] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Manifest(PackageMeta):
     models: tuple[str, ...] = ()
 
     def to_api(self) -> dict[str, Any]:
-        """Return the whole META.json as the API does, with default values filled in."""
+        """Return the whole META.json as the API shows it, with defaults filled in."""
         return {
             **PackageMeta.to_api(self),
             "params": {name: param.to_api() for name, param in self.params.items()},
@@ -62,18 +62,18 @@ def _validator() -> Draft202012Validator:
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Read the bytes of a META.json.
+    """Parse and validate the bytes of a META.json.
 
     Raises
     ------
     Invalid
-        It is not JSON in UTF-8, or does not meet the schema; `field` is the dotted path of what is wrong.
+        They are not JSON in UTF-8, or do not meet the schema; `field` is the dotted path of the fault.
     """
     return manifest_of(parse_meta(data))
 
 
 def manifest_of(meta: Any) -> Manifest:
-    """Check a META.json that was parsed already. Raises `Invalid` as `parse_manifest`."""
+    """Validate a META.json that is parsed already. Raises `Invalid` as `parse_manifest`."""
     check_meta(meta, _validator())
     given = {key: value for key, value in meta.items() if value is not None}
     produces = given.get("result", {})
@@ -93,7 +93,7 @@ def manifest_of(meta: Any) -> Manifest:
 
 
 def _check_segments(segments: list[dict[str, Any]]) -> None:
-    """Refuse two segments of one number, which no schema can tell."""
+    """Refuse two segments with one number, which a schema can't express."""
     seen: set[int] = set()
     for index, segment in enumerate(segments):
         if segment["number"] in seen:

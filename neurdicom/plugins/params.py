@@ -1,7 +1,7 @@
-"""Parameters of a plugin: what META.json says of them, and the conversion of given values.
+"""Parameters of a plugin: their declaration in META.json, and the conversion of given values.
 
-Pure functions of their arguments. A value is text (a query argument or a form field, where one name may occur
-several times) or comes typed (a member of a JSON body, a default in META.json).
+Pure functions of their arguments. A value is text (a query argument or a form field, where one name may occur several
+times) or comes typed (a member of a JSON body, a default in META.json).
 """
 
 import math
@@ -25,7 +25,7 @@ _INT64 = 1 << 63
 
 
 class ParamType(StrEnum):
-    """The type of a parameter's value."""
+    """Type of a parameter's value."""
 
     TEXT = "text"
     INT = "int"
@@ -49,28 +49,30 @@ _NOUNS = {
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One parameter of a plugin.
+    """Parameter of a plugin.
 
     Attributes
     ----------
     name : str
-        Its name, in requests and in what the plugin gets.
+        Name in requests and in the plugin's arguments.
     type : ParamType
-        Of the value, or of each value of a list.
+        Type of the value, or of each value of a list.
     is_array : bool
-        The value is a list.
+        Whether the value is a list.
     is_null : bool
-        An explicit null is taken.
+        Whether an explicit null is allowed.
     required : bool
-        It must be given.
-    has_default, default
-        What the plugin gets when it is not given; without a default the plugin gets nothing of that name.
+        Whether it must be given.
+    has_default : bool
+        Whether `default` applies; otherwise a parameter that is not given is not passed to the plugin.
+    default : ParamValue
+        Passed to the plugin when the parameter is not given.
     values : tuple of Scalar or None
-        The allowed ones.
+        Allowed values; None: any.
     low, high : float or None
         Bounds, both included.
     described : Mapping[str, Any]
-        The description in META.json, with whatever else it says.
+        The description in META.json, unknown fields included.
     """
 
     name: str
@@ -92,7 +94,7 @@ class Param:
         Raises
         ------
         Invalid
-            A default or an allowed value that does not fit the parameter itself, or an empty range.
+            A default or an allowed value does not fit the parameter itself, or the range is empty.
         """
         kind = ParamType("double" if described["type"] == "float" else described["type"])
         numeric = kind in (ParamType.INT, ParamType.DOUBLE)
@@ -120,7 +122,7 @@ class Param:
         return cls(**{each: getattr(param, each) for each in cls.__slots__} | {"default": default})
 
     def takes(self) -> str:
-        """What it takes, in words."""
+        """Describe the allowed values in words."""
         text = f"a list of {_NOUNS[self.type]}" if self.is_array else _NOUN[self.type]
         if self.low is not None and self.high is not None:
             text += f" from {self.low:g} to {self.high:g}"
@@ -133,7 +135,7 @@ class Param:
         return text + (", or null" if self.is_null else "")
 
     def to_api(self) -> dict[str, Any]:
-        """Give the description as META.json does, with what is implied there spelt out."""
+        """Return the description as META.json has it, with defaults filled in."""
         spelt = {
             "type": self.type.value,
             "isarray": self.is_array,
@@ -150,7 +152,7 @@ class Param:
         Raises
         ------
         Invalid
-            `field` is the parameter's name.
+            The text is not an allowed value; `field` is the parameter's name.
         """
         if self.is_array:
             return self._checked_list(self._split(texts), self.name)
@@ -210,21 +212,21 @@ class Param:
 def convert_arguments(
     params: Mapping[str, Param], texts: Mapping[str, Sequence[str]], values: Mapping[str, Any]
 ) -> dict[str, ParamValue]:
-    """Convert and check what was given for a plugin's parameters.
+    """Convert and check the arguments given for a plugin's parameters.
 
     Parameters
     ----------
     params : Mapping[str, Param]
-        The plugin's own, by name.
+        The plugin's parameters, by name.
     texts : Mapping[str, Sequence[str]]
-        From query arguments and form fields.
+        Values from query arguments and form fields.
     values : Mapping[str, Any]
-        From a JSON body.
+        Values from a JSON body.
 
     Returns
     -------
     dict
-        What the plugin is called with: everything given, and the defaults of the rest.
+        Arguments for the plugin: the given ones, and the defaults of the others.
 
     Raises
     ------
@@ -238,7 +240,7 @@ def convert_arguments(
     twice = texts.keys() & values.keys()
     if twice:
         name = min(twice)
-        raise Invalid(f"parameter {name!r} is given in the JSON body and in the query", field=name)
+        raise Invalid(f"parameter {name!r} is given both in the JSON body and in the query; give it once", field=name)
     arguments: dict[str, ParamValue] = {}
     for name, param in params.items():
         if name in values:
@@ -253,7 +255,7 @@ def convert_arguments(
 
 
 def decode_arguments(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
-    """Decode a query or a urlencoded form: names whose bytes were read as Latin-1, and raw values.
+    """Decode a query or a urlencoded form, whose names were read as Latin-1 and whose values are raw bytes.
 
     Raises
     ------
@@ -272,7 +274,7 @@ def _bounds(name: str, described: Sequence[float | None] | None) -> tuple[float 
     low, high = described or (None, None)
     if low is not None and high is not None and low > high:
         where = f"params.{name}.range"
-        raise Invalid(f"{where} is [{low:g}, {high:g}]; the minimum comes first", field=where)
+        raise Invalid(f"{where} is [{low:g}, {high:g}]; the minimum has to come first", field=where)
     return low, high
 
 
@@ -284,7 +286,7 @@ def _to_int(value: Any) -> int | None:
     if isinstance(value, str):
         value = int(value) if _INTEGER.fullmatch(value := value.strip()) else None
     elif isinstance(value, float) and value.is_integer():
-        value = int(value)  # JSON does not tell 3.0 from 3, and JavaScript writes either
+        value = int(value)  # JSON does not distinguish 3.0 from 3, and JavaScript writes either
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if -_INT64 <= value < _INT64 else None

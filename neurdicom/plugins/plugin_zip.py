@@ -1,4 +1,4 @@
-"""A plugin's ZIP: its META.json, and what its files make of it."""
+"""A plugin's ZIP: its META.json, its kind, and the file that a worker loads."""
 
 import re
 from pathlib import PurePosixPath
@@ -15,14 +15,14 @@ _LIBRARY = re.compile(r"\.so(\.\d+)*$")
 
 
 class PluginZip(PackageZip):
-    """The open ZIP of a plugin, which passed every check.
+    """Open ZIP of a plugin, which passed every check.
 
     Attributes
     ----------
     manifest : Manifest
         Its META.json.
     kind : {"python", "native"}
-        What the files make it.
+        Kind that follows from its files.
     target : str
         `plugin.py` or the shared library, relative to the plugin's folder.
 
@@ -40,7 +40,7 @@ class PluginZip(PackageZip):
 
 
 def _find_target(files: tuple[str, ...], library: str | None) -> tuple[Kind, str]:
-    """Tell the kind of plugin that the files make, and the file that a worker loads."""
+    """Find the kind of plugin that the files make, and the file that a worker loads."""
     libraries = [name for name in files if _LIBRARY.search(name)]
     if library is not None:
         wanted = str(PurePosixPath(library))
@@ -71,5 +71,5 @@ def _check_params(manifest: Manifest, kind: Kind) -> None:
     if kind != "python":
         return
     for name in manifest.params.keys() & {"self", "ds"}:
-        what = "process takes the dataset, or itself, under that name"
+        what = "process takes the dataset, or the plugin itself, under that name"
         raise Invalid(f"META.json: a parameter can't be called {name!r}: {what}", field=f"params.{name}")

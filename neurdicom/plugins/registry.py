@@ -1,4 +1,4 @@
-"""The installed plugins, or models, in memory: which version is current, still held, or quarantined."""
+"""The registry of installed plugins, or models, in memory: current versions, held ones, and quarantined ones."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from neurdicom.errors import Conflict, NotFound, PluginError, PluginQuarantined
 from neurdicom.plugins.versions import PackageVersion
 
-#: So many failures at load, with no load that succeeded between them, put a version into quarantine.
+#: Failed loads in a row that put a version into quarantine.
 QUARANTINE_AFTER = 3
 
 
@@ -17,17 +17,17 @@ VersionT = TypeVar("VersionT", bound=PackageVersion)
 
 
 class Registry(Generic[VersionT]):
-    """The current version of each plugin or model, and the versions that a request or an upload holds.
+    """Current version of each plugin or model, and the earlier versions that a request or an upload still holds.
 
-    A version that is neither current nor held is idle, and `on_idle` is told its digest: its workers and its files
-    can go. Everything here belongs to the event loop's thread.
+    A version that is neither current nor held is idle: its workers and its files can go. Everything here belongs to the
+    event loop's thread.
 
     Parameters
     ----------
     on_idle : callable
-        Takes the digest of an idle version.
+        Called with the digest of a version that has become idle.
     noun : str
-        What one is called in messages: plugin or model.
+        Word for one of them in messages: plugin or model.
     """
 
     def __init__(self, on_idle: Callable[[str], None], noun: str = "plugin") -> None:
@@ -39,25 +39,25 @@ class Registry(Generic[VersionT]):
         self._on_idle = on_idle
 
     def all(self) -> list[VersionT]:
-        """List all of them, by name and then id."""
+        """List the current versions, by name and then id."""
         return sorted(self._current.values(), key=lambda version: (version.manifest.name.casefold(), version.id))
 
     def get(self, id: str) -> VersionT:
-        """Get the current version. Raises `NotFound`."""
+        """Return the current version. Raises `NotFound`."""
         try:
             return self._current[id]
         except KeyError:
             raise NotFound(f"there is no {self._noun} {id!r}") from None
 
     def version(self, id: str, digest: str | None = None) -> VersionT:
-        """Get the current version, or one of this digest that was current and is still held.
+        """Return the current version, or an earlier one with this digest that is still held.
 
         Raises
         ------
         NotFound
             There is none of this id.
         Conflict
-            There is, but not that version any more.
+            There is one, but its version with this digest is gone.
         """
         current = self._current.get(id)
         if digest is None or (current is not None and current.digest == digest):
@@ -66,14 +66,14 @@ class Registry(Generic[VersionT]):
         if replaced is not None and replaced.id == id:
             return replaced
         name = self.get(id).manifest.name
-        raise Conflict(f"the {self._noun} {name!r} was replaced: the version {digest[:12]} that was asked for is gone")
+        raise Conflict(f"the {self._noun} {name!r} was replaced: its version with the digest {digest[:12]} is gone")
 
     def find(self, id: str) -> VersionT | None:
-        """Get the current version, or None."""
+        """Return the current version, or None."""
         return self._current.get(id)
 
     def put(self, version: VersionT) -> None:
-        """Make a version the current one."""
+        """Make a version the current one of its id."""
         before = self._current.get(version.id)
         self._current[version.id] = version
         self._failures.pop(version.digest, None)
@@ -81,7 +81,7 @@ class Registry(Generic[VersionT]):
             self._retire(before)
 
     def remove(self, id: str) -> None:
-        """Forget one. Raises `NotFound`."""
+        """Forget the current version of an id. Raises `NotFound`."""
         version = self.get(id)
         del self._current[id]
         self._failures.pop(version.digest, None)
@@ -105,7 +105,7 @@ class Registry(Generic[VersionT]):
         return digest in self._held or any(version.digest == digest for version in self._current.values())
 
     def check_ready(self, version: VersionT) -> None:
-        """Refuse to run what is quarantined. Raises `PluginQuarantined`."""
+        """Refuse a quarantined version. Raises `PluginQuarantined`."""
         if version.problem is not None:
             raise PluginQuarantined(
                 f"the {self._noun} {version.manifest.name!r} is quarantined until it is uploaded again: "
@@ -113,11 +113,11 @@ class Registry(Generic[VersionT]):
             )
 
     def record_success(self, digest: str) -> None:
-        """Note that a worker loaded this version."""
+        """Reset the count of failed loads of a version that a worker has loaded."""
         self._failures.pop(digest, None)
 
     def record_failure(self, version: VersionT, error: PluginError) -> VersionT | None:
-        """Note that a worker failed to load this version; answers the quarantined one when that was once too often."""
+        """Count a failed load; return the version as quarantined if that was one too many, else None."""
         failures = self._failures.setdefault(version.digest, [])
         # All requests that waited for one load get the same error, and it counts once.
         if self._current.get(version.id) != version or any(error is each for each in failures):
@@ -125,13 +125,13 @@ class Registry(Generic[VersionT]):
         failures.append(error)
         if len(failures) < QUARANTINE_AFTER:
             return None
-        problem = f"it failed to load {len(failures)} times in a row, at last with {error.code}: {error}"
+        problem = f"it failed to load {len(failures)} times in a row, the last time with {error.code}: {error}"
         quarantined = replace(version, problem=problem)
         self._current[version.id] = quarantined
         return quarantined
 
     def _retire(self, version: VersionT) -> None:
-        """Take a version that is current no longer; whoever holds it finds it still."""
+        """Note that a version is no longer current; its holders still find it."""
         if version.digest in self._held:
             self._replaced[version.digest] = version
         self._check_idle(version.digest)

@@ -1,8 +1,8 @@
-"""Plugins and models as users install them: install, list, replace and remove while the server runs.
+"""Services for plugins and models: install, list, replace and remove them while the server runs.
 
-A version is installed when its files are in place, a fresh worker has loaded and unloaded it, and the catalog has
-it; before that nobody sees it. A version that was replaced or removed keeps its workers and files until the last
-request that began with it has its answer.
+A version is installed when its files are in place, a fresh worker has loaded and unloaded it, and the catalog has it;
+before that it is not visible. A version that was replaced or removed keeps its workers and files until the last
+request that began with it is answered.
 """
 
 import asyncio
@@ -36,14 +36,14 @@ ZipT = TypeVar("ZipT", bound=PackageZip)
 
 
 class PackageService(ToolSet, Generic[VersionT, ZipT]):
-    """The installed plugins, or the installed models; a subclass says what one is.
+    """Service for the installed plugins, or for the installed models; a subclass reads one kind of package.
 
     Parameters
     ----------
     folder : Path
-        Where packages are kept, and nothing else.
+        Holds the packages, and nothing else.
     documents : Documents
-        Keeps one document for each of them.
+        Stores one document for each of them.
     pool : WorkerPool
         Loads and runs them.
     limits : ToolLimits
@@ -52,7 +52,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
     Attributes
     ----------
     noun : {"plugin", "model"}
-        What one is called in messages, and the kind of the catalog's documents.
+        Word for one of them in messages, and the kind of the catalog's documents.
     """
 
     noun: ClassVar[ToolType]
@@ -66,7 +66,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         self._files = asyncio.Lock()
         self._changes = asyncio.Lock()
         self._retiring: dict[str, asyncio.Task[None]] = {}
-        self._dropped = BackgroundTasks("an upload that was given up could not be deleted")
+        self._dropped = BackgroundTasks("an abandoned upload could not be deleted")
 
     @staticmethod
     @abstractmethod
@@ -81,32 +81,32 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
     @staticmethod
     @abstractmethod
     def _from_document(document: Mapping[str, Any]) -> VersionT:
-        """Read a document of the catalog. Raises `Invalid`."""
+        """Read a version from its document in the catalog. Raises `Invalid`."""
 
     def _uses(self, version: VersionT) -> Mapping[str, str]:
-        """Look up the models that a version reaches, id to digest; those that are not there are left out."""
+        """Look up the models that a version uses, id to digest; models that are not installed are left out."""
         return {}
 
     async def _probe(self, version: VersionT) -> VersionT:
-        """Prove in a fresh worker that it can be loaded; answers it with what was learned of it."""
+        """Load a version in a fresh worker as a trial; return it with what the worker reported of it."""
         async with self._prepared(version) as program:
             await self._pool.probe(program)
         return version
 
     @asynccontextmanager
     async def _prepared(self, version: VersionT) -> AsyncIterator[Program]:
-        """Put everything in place that a worker needs to load it, for as long as the context lasts."""
+        """Put everything in place that a worker needs to load a version, for as long as the context lasts."""
         await self._ensure_extracted(version)
         yield version.program(self._packages.folder(version.digest), self._limits)
 
     async def open(self) -> None:
-        """Take them from the catalog, and delete files that none of them needs."""
+        """Read the installed versions from the catalog, and delete files that none of them needs."""
         for document in (await self._documents.query(self.noun)).items:
             try:
                 self._registry.put(self._from_document(document))
             except Invalid as error:
                 name = document["id"]
-                log.warning("the %s %s is left out, its META.json is no longer taken: %s", self.noun, name, error)
+                log.warning("the %s %s is not available: this server refuses its META.json: %s", self.noun, name, error)
         versions = self._registry.all()
         await asyncio.to_thread(self._packages.open, {version.digest for version in versions})
         for version in versions:
@@ -118,27 +118,27 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
                 self._registry.put(replace(version, problem=str(error)))
 
     async def close(self) -> None:
-        """Stop deleting; what is left of that is done at the next start. Idempotent."""
+        """Stop deleting files; what remains is deleted at the next start. Idempotent."""
         retiring = list(self._retiring.values())
-        for task in retiring:  # one may wait for a call that hangs
+        for task in retiring:  # it may be waiting for a call that hangs
             task.cancel()
         await asyncio.gather(*retiring, return_exceptions=True)
         await self._dropped.drain()
 
     def all(self) -> list[VersionT]:
-        """List all of them, by name."""
+        """List the current versions, by name."""
         return self._registry.all()
 
     def get(self, id: str) -> VersionT:
-        """Get one of them. Raises `NotFound`."""
+        """Return the current version. Raises `NotFound`."""
         return self._registry.get(id)
 
     def tool(self, id: str, digest: str | None = None) -> Tool:
-        """Describe one for those who run it; see `ToolSet.tool`."""
+        """Describe a version as a tool; see `ToolSet.tool`."""
         return self._tool(self._registry.version(id, digest))
 
     def new_spool(self) -> Spool:
-        """Make an empty file for a package that is arriving; give it to `install`, and discard it afterwards."""
+        """Make an empty file to receive a package; give it to `install`, and discard it afterwards."""
         return self._packages.new_spool()
 
     async def install(self, spool: Spool) -> tuple[VersionT, bool]:
@@ -147,9 +147,9 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         Returns
         -------
         version : PackageVersion
-            As it is now.
+            The installed version.
         is_new : bool
-            There was none of its id.
+            Whether there was none with its id before.
 
         Raises
         ------
@@ -167,20 +167,20 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         finally:
             if digest in self._retiring and not self._registry.is_wanted(digest):
                 await asyncio.wait([self._retiring[digest]])
-        log.info("%s %s %s is installed (%s)", self.noun, version.id, version.manifest.version, digest[:12])
+        log.info("%s %s %s was installed (%s)", self.noun, version.id, version.manifest.version, digest[:12])
         return version, is_new
 
     def drop(self, abort: Coroutine[Any, Any, None]) -> None:
-        """Have an upload whose sender went away deleted; does not wait."""
+        """Delete an upload whose sender has left, in the background."""
         self._dropped.start(abort)
 
     async def delete(self, id: str) -> None:
-        """Remove one; requests that run it get their answers. Raises `NotFound`."""
+        """Remove a plugin or model; requests that run it are still answered. Raises `NotFound`."""
         async with self._changes:
             self._registry.get(id)
             await self._documents.delete(self.noun, id)
             self._registry.remove(id)
-        log.info("%s %s is removed", self.noun, id)
+        log.info("%s %s was removed", self.noun, id)
 
     @contextmanager
     def hold(self, id: str, digest: str | None = None) -> Iterator[Tool]:
@@ -192,7 +192,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
 
     @asynccontextmanager
     async def use(self, id: str, digest: str | None = None) -> AsyncIterator[Running]:
-        """Hold a version of one for a call of its program; see `ToolSet.use`."""
+        """Hold a version for a call of its program; see `ToolSet.use`."""
         version = self._registry.version(id, digest)
         self._registry.check_ready(version)
         with self._registry.hold(version.digest):
@@ -235,7 +235,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         async with self._changes:
             quarantined = self._registry.record_failure(version, error)
             if quarantined is not None:
-                log.error("%s %s is quarantined: %s", self.noun, version.id, quarantined.problem)
+                log.error("%s %s was quarantined: %s", self.noun, version.id, quarantined.problem)
                 await self._documents.put(self.noun, {version.id: quarantined.to_document()})
 
     def _start_retiring(self, digest: str) -> None:
@@ -245,7 +245,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
             task.add_done_callback(lambda _: self._retiring.pop(digest))
 
     async def _retire(self, digest: str) -> None:
-        """End the workers of a version that is idle and delete its files, unless somebody wants it again."""
+        """End the workers of an idle version and delete its files, unless it is wanted again."""
         await self._pool.retire(digest)
         async with self._files:
             if not self._registry.is_wanted(digest):
@@ -254,7 +254,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
 
 @dataclass(frozen=True, slots=True)
 class ReachedModel:
-    """A version of a model that a plugin reaches, and the folder that it lies in."""
+    """Version of a model that a plugin uses, with the folder of its files."""
 
     id: str
     digest: str
@@ -262,7 +262,7 @@ class ReachedModel:
 
 
 class ModelService(PackageService[ModelVersion, ModelZip]):
-    """The installed models."""
+    """Service for the installed models."""
 
     noun = "model"
     _open_zip = ModelZip
@@ -270,14 +270,14 @@ class ModelService(PackageService[ModelVersion, ModelZip]):
     _from_document = ModelVersion.from_document
 
     async def _probe(self, version: ModelVersion) -> ModelVersion:
-        """Have a fresh worker look through it and run it once; answers it with what was learned of it."""
+        """Inspect a model in a fresh worker and run it once; return it with what the worker found."""
         async with self._prepared(version) as program:
             arguments = {"folder": program.target, "threads": program.threads}
             network = await self._pool.probe(version.inspection(program), "inspect", arguments)
         return replace(version, network=network)
 
     def named(self, name: str) -> ModelVersion:
-        """Find the model of an id, or else of a name that only one model has.
+        """Find a model by its id, or else by a name that only one model has.
 
         Raises
         ------
@@ -292,7 +292,7 @@ class ModelService(PackageService[ModelVersion, ModelZip]):
             return several[0]
         if several:
             ids = ", ".join(repr(each.id) for each in several)
-            raise Conflict(f"{len(several)} models are called {name!r}; one of their ids is expected: {ids}")
+            raise Conflict(f"{len(several)} models have the name {name!r}; one of their ids is expected: {ids}")
         raise Conflict(f"the model {name!r} is not installed; POST /api/models installs it")
 
     @asynccontextmanager
@@ -306,7 +306,7 @@ class ModelService(PackageService[ModelVersion, ModelZip]):
 
 
 class PluginService(PackageService[PluginVersion, PluginZip]):
-    """The installed plugins; `models` are those that they may reach."""
+    """Service for the installed plugins; `models` are the models that they may use."""
 
     noun = "plugin"
     _open_zip = PluginZip
@@ -321,7 +321,7 @@ class PluginService(PackageService[PluginVersion, PluginZip]):
 
     @asynccontextmanager
     async def _prepared(self, version: PluginVersion) -> AsyncIterator[Program]:
-        """Put the models in place, too, that it reaches."""
+        """Put a plugin's models in place as well."""
         async with AsyncExitStack() as stack:
             program = await stack.enter_async_context(super()._prepared(version))
             folders = {}

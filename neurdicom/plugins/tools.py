@@ -1,4 +1,4 @@
-"""Plugins and models alike, for those who run them."""
+"""Tools: plugins and models alike, as the code sees them that runs them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,32 +14,32 @@ ToolType = Literal["plugin", "model"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One version of a plugin or a model.
+    """Version of a plugin or a model, as the code sees it that runs it.
 
     Attributes
     ----------
     type : {"plugin", "model"}
-        What it is.
+        Kind of tool.
     id, name, version, author : str
         As the API gives them.
     digest : str
-        SHA-256 of the archive, in hexadecimal: which code computes.
+        SHA-256 of the archive, in hexadecimal, which identifies the code.
     params : Mapping[str, Param]
-        By name.
+        Parameters by name.
     level : {"instance", "series"}
-        What one call gets.
+        Level of one call: it gets one instance, or a whole series.
     input : {"stored", "modality"}
-        Which pixel values it gets.
+        Pixel values that it gets: stored, or after the modality LUT.
     result : str or None
-        The kind of result that it declares.
+        Declared kind of result.
     produces : Mapping[str, Any]
         The whole of META.json's `result`, with segments or measurements.
     meta : Mapping[str, Any]
         Its whole META.json.
     per_frame : bool
-        One call gets one frame of an instance, and not the whole of it.
+        Whether one call gets one frame of an instance, and not all of them.
     uses : Mapping[str, str]
-        Models that a plugin reaches: id to digest.
+        Models that a plugin uses: id to digest.
     """
 
     type: ToolType
@@ -60,37 +60,37 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A version of a tool that is held for a computation."""
+    """Version of a tool that is held for a computation, with its program."""
 
     tool: Tool
     program: Program
 
 
 class ToolSet(ABC):
-    """The installed plugins, or the installed models."""
+    """Installed plugins, or installed models."""
 
     @abstractmethod
     def tool(self, id: str, digest: str | None = None) -> Tool:
-        """Describe the current version of one, or one of this digest that is held. Raises `NotFound` or `Conflict`."""
+        """Describe the current version of a tool, or a held one with this digest. Raises `NotFound` or `Conflict`."""
 
     @abstractmethod
     def hold(self, id: str, digest: str | None = None) -> AbstractContextManager[Tool]:
-        """Keep a version from going when it is replaced or deleted, without running it. Raises as `use` does."""
+        """Keep a version's files when it is replaced or deleted, without running it. Raises as `use` does."""
 
     @abstractmethod
     def use(self, id: str, digest: str | None = None) -> AbstractAsyncContextManager[Running]:
-        """Hold the current version of one for a computation, or one of this digest that somebody holds already.
+        """Hold the current version of a tool for a computation, or a version with this digest that is held already.
 
         Raises
         ------
         NotFound
-            There is none.
+            There is no such tool.
         Conflict
-            There is, but that version of it is gone.
+            There is, but its version with this digest is gone.
         PluginQuarantined
-            It kept failing to load.
+            It failed to load too often.
         """
 
     @abstractmethod
     async def delete(self, id: str) -> None:
-        """Remove one; requests that run it get their answers. Raises `NotFound`."""
+        """Remove a tool; requests that run it are still answered. Raises `NotFound`."""

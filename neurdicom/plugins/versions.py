@@ -1,4 +1,4 @@
-"""Versions of plugins and models, as they are installed: what the API, the catalog and a worker are given of them."""
+"""Installed versions of plugins and models, and their forms for the API, the catalog and a worker."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _RESULTS: Final[dict[str, Result]] = {"classification": "JSON", "segmentation": 
 
 
 class Described(Protocol):
-    """The part of META.json that plugins and models share."""
+    """Part of META.json that plugins and models share."""
 
     @property
     def guid(self) -> str: ...
@@ -44,16 +44,16 @@ class Described(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolLimits:
-    """The administrator's caps of what META.json may ask for, and what it gets if it asks for nothing.
+    """Administrator's limits for tools, which also apply where META.json asks for nothing.
 
     Attributes
     ----------
     timeout : float
-        Seconds for a call.
+        Most seconds for a call.
     memory : int
-        MiB for a worker.
+        Most MiB for a worker.
     threads : int
-        Threads that one worker may compute in; of networks only.
+        Most threads that one worker may compute in; networks only.
     """
 
     timeout: float
@@ -63,20 +63,20 @@ class ToolLimits:
 
 @dataclass(frozen=True, slots=True)
 class PackageVersion(ABC):
-    """One version of what a user installs.
+    """Installed version of a plugin or a model.
 
     Attributes
     ----------
     manifest : Described
         Its META.json.
     kind : str
-        What its files make it.
+        Kind that follows from its files.
     target : str
         The file that a worker loads, relative to the package's folder.
     digest : str
         SHA-256 of the ZIP, in hexadecimal.
     installed : str
-        When, ISO 8601 in UTC.
+        Time of installation, ISO 8601 in UTC.
     problem : str or None
         Why it is quarantined; None while it is ready.
     """
@@ -90,39 +90,39 @@ class PackageVersion(ABC):
 
     @property
     def id(self) -> str:
-        """The id in the API."""
+        """Id in the API."""
         return self.manifest.guid
 
     @property
     def state(self) -> Literal["ready", "quarantined"]:
-        """Whether it is run."""
+        """State in the API: only a ready version runs."""
         return "ready" if self.problem is None else "quarantined"
 
     def to_api(self) -> dict[str, Any]:
-        """Describe it as the API does."""
+        """Return the version as the API shows it."""
         own = {key: getattr(self, key) for key in ("id", "kind", "digest", "state", "problem", "installed")}
         return self.manifest.to_api() | own
 
     def to_document(self) -> dict[str, Any]:
-        """Describe it for the catalog. The META.json goes as text: its keys are the author's, and may be any."""
+        """Return the version for the catalog, with META.json as text: its keys are the author's, and may be any."""
         own = {key: getattr(self, key) for key in ("id", "kind", "target", "digest", "installed", "problem")}
         return {**own, "meta": self.manifest.to_document()}
 
     @classmethod
     @abstractmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `to_document` gave. Raises `Invalid` when this version of the server refuses its META.json."""
+        """Read what `to_document` wrote. Raises `Invalid` when this version of the server refuses its META.json."""
 
     @abstractmethod
     def tool(self, uses: Mapping[str, str]) -> Tool:
-        """Describe it for those who run it; `uses` are the models that it reaches, id to digest."""
+        """Describe the version as a tool; `uses` are the models that it uses, id to digest."""
 
     @abstractmethod
     def program(self, folder: Path, limits: ToolLimits) -> Program:
-        """Make what a worker loads; `folder` is where the package is extracted."""
+        """Make the program that a worker loads; `folder` is where the package is extracted."""
 
     def _within(self, limits: ToolLimits) -> dict[str, Any]:
-        """Take what META.json asks for, below the administrator's caps."""
+        """Apply the administrator's limits to what META.json asks for."""
         return {
             "timeout": min(limits.timeout, self.manifest.timeout or limits.timeout),
             "memory": max(1, int(min(limits.memory, self.manifest.memory or limits.memory))),
@@ -136,12 +136,12 @@ def _from_document(document: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PluginVersion(PackageVersion):
-    """One version of a plugin; `kind` is `python` or `native`, the id is its `plugin_guid`.
+    """Installed version of a plugin; `kind` is `python` or `native`, the id is its `plugin_guid`.
 
     Attributes
     ----------
     takes_volumes : bool
-        It can be given a whole series: it is Python, or exports `ProcessVolume`.
+        Whether it can be given a whole series: it is Python, or exports `ProcessVolume`.
     """
 
     manifest: Manifest
@@ -149,7 +149,17 @@ class PluginVersion(PackageVersion):
 
     @classmethod
     def from_zip(cls, package: PluginZip, digest: str, installed: str) -> Self:
-        """Make the version that a ZIP holds."""
+        """Make the version that a ZIP holds.
+
+        Parameters
+        ----------
+        package : PluginZip
+            The checked ZIP.
+        digest : str
+            SHA-256 of the ZIP, in hexadecimal.
+        installed : str
+            Time of installation, ISO 8601 in UTC.
+        """
         return cls(package.manifest, package.kind, package.target, digest, installed)
 
     @classmethod
@@ -163,7 +173,7 @@ class PluginVersion(PackageVersion):
 
     @property
     def level(self) -> Level:
-        """What one call gets. Without `ProcessVolume`, a native plugin of level series gets one slice after another."""
+        """Level of one call. A native plugin of level series without `ProcessVolume` gets one slice after another."""
         return self.manifest.level if self.takes_volumes else "instance"
 
     def tool(self, uses: Mapping[str, str]) -> Tool:
@@ -202,12 +212,12 @@ class PluginVersion(PackageVersion):
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion(PackageVersion):
-    """One version of a model; its id is its `model_guid`, or else its name.
+    """Installed version of a model; the id is its `model_guid`, or else its name.
 
     Attributes
     ----------
     network : Mapping[str, Any]
-        What the upload found out of it; see `inspection.inspect`.
+        Description of the network that the upload found; see `inspection.inspect`.
     """
 
     manifest: ModelManifest
@@ -215,7 +225,17 @@ class ModelVersion(PackageVersion):
 
     @classmethod
     def from_zip(cls, package: ModelZip, digest: str, installed: str) -> Self:
-        """Make the version that a ZIP holds."""
+        """Make the version that a ZIP holds.
+
+        Parameters
+        ----------
+        package : ModelZip
+            The checked ZIP.
+        digest : str
+            SHA-256 of the ZIP, in hexadecimal.
+        installed : str
+            Time of installation, ISO 8601 in UTC.
+        """
         return cls(package.manifest, "model", package.target, digest, installed)
 
     @classmethod
@@ -227,18 +247,18 @@ class ModelVersion(PackageVersion):
         return PackageVersion.to_document(self) | {"network": orjson.dumps(self.network).decode()}
 
     def to_api(self) -> dict[str, Any]:
-        """Describe it as the API does: `kind` is that of the output."""
+        """Return the version as the API shows it; `kind` is that of the output."""
         own = {"kind": self.manifest.output.kind, "network": dict(self.network)}
         return PackageVersion.to_api(self) | own
 
     @property
     def result(self) -> Result:
-        """The kind of result that it gives."""
+        """Kind of result."""
         return _RESULTS[self.manifest.output.kind]
 
     @property
     def produces(self) -> dict[str, Any]:
-        """As `result` in a plugin's META.json: of a segmentation, the segments that its labels stand for."""
+        """Result as in a plugin's META.json; for a segmentation with the segments that its labels stand for."""
         if self.result != "SEGMENTATION":
             return {"type": self.result}
         labels = self.manifest.output.labels
@@ -250,15 +270,15 @@ class ModelVersion(PackageVersion):
 
     @property
     def level(self) -> Level:
-        """What one call gets."""
+        """Level of one call."""
         return "series" if self.manifest.is_volume else "instance"
 
     @property
     def params(self) -> dict[str, Param]:
-        """What a call may say."""
+        """Parameters of a call."""
         if self.manifest.output.kind == "image":
             return {}
-        hint = "The least probability that counts, instead of the model's own."
+        hint = "Least probability for a class to be reported, in place of the model's own threshold."
         described = {"type": "double", "is_required": False, "range": [0, 1], "hint": hint}
         return {"threshold": Param.from_meta("threshold", described)}
 
@@ -294,7 +314,7 @@ class ModelVersion(PackageVersion):
         )
 
     def inspection(self, program: Program) -> Program:
-        """Make what a worker loads that is to find out what this is."""
+        """Make the program that inspects this model at upload."""
         return Program(
             kind="builtin",
             target="neurdicom.workers.model.inspection",

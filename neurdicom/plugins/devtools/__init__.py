@@ -1,5 +1,5 @@
 """Tools for authors of plugins and models: templates, headers, packing, sample images, and `neurdicom plugin check`.
 
-It owns the check and its report, as values; `cli` prints them. It may import what plugins may, and `client`; nothing of
-the server imports it.
+Owns the check and its report, as values; `cli` prints them. May import what plugins may, and `client`; nothing of the
+server imports it.
 """

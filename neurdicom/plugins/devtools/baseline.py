@@ -1,4 +1,4 @@
-"""The plain loop over the same samples that a plugin's time is compared with."""
+"""The baseline of the speed check: a plain C loop over the same samples."""
 
 import shutil
 import subprocess
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-#: In and out once: what no plugin that looks at every sample can be faster than by much.
+#: Reads and writes each sample once; no plugin that reads every sample can be much faster.
 SOURCE: Final = """
 #include <stddef.h>
 #include <stdlib.h>

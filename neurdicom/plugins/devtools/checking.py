@@ -1,4 +1,4 @@
-"""The check of a plugin: samples through workers as the server runs them, and under observation."""
+"""The check of a plugin: sample images through workers as the server runs them, and under observation."""
 
 import contextlib
 import time
@@ -20,18 +20,18 @@ from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.pool_executor import PoolExecutor
 from neurdicom.workers.program import Program, Reply
 
-#: Seconds for the calls between which memory is looked at, and the bounds of their number in a round.
+#: Seconds of all rounds of calls between which memory is measured, and bounds of the calls in a round.
 _GROWTH_SECONDS: Final = 0.6
 _CALLS: Final = (4, 200)
 _ROUNDS: Final = 6
 
-#: Calls that take longer are not repeated for their memory.
+#: Seconds that all rounds may take at least; slower plugins are not checked for leaks.
 _TOO_SLOW_TO_REPEAT: Final = 10.0
 
 
 @dataclass(slots=True)
 class _Run:
-    """A check under way: what is known so far."""
+    """State of a check under way."""
 
     package: ExtractedPlugin
     samples: Sequence[Sample]
@@ -43,10 +43,11 @@ class _Run:
 
     @property
     def working(self) -> list[Sample]:
-        """List the samples that were answered."""
+        """Samples that were answered."""
         return [sample for sample in self.samples if sample.name in self.replies]
 
     def task(self, sample: Sample, program: Program) -> Task:
+        """Make the task of one sample."""
         return Task(program, sample.inputs, self.params, "npy", volume=sample.volume)
 
     def observed(self, sample: Sample) -> dict[str, Any]:
@@ -72,14 +73,20 @@ async def check_package(
     Parameters
     ----------
     package : ExtractedPlugin
+        The plugin.
     samples : sequence of Sample
-        In the order of the report.
+        Sample images or series, in the order of the report.
     params : dict
         Converted parameters of all calls.
     scratch : Path
-        A folder for what is built.
+        A folder for compiled files.
     slow : float
-        Seconds from which a call is called slow.
+        Seconds from which a call is reported as slow.
+
+    Returns
+    -------
+    CheckReport
+        Findings and measurements.
     """
     manifest = package.manifest
     report = CheckReport(
@@ -131,7 +138,7 @@ def _observer(program: Program) -> Program:
 
 
 async def _run_all(run: _Run, executor: PoolExecutor) -> None:
-    """Run each sample once, as the server does it."""
+    """Run each sample once, as the server does."""
     findings = run.report.findings
     for sample in run.samples:
         row = run.rows[sample.name] = Row(sample.name, sample.shape)
@@ -141,7 +148,7 @@ async def _run_all(run: _Run, executor: PoolExecutor) -> None:
         except (PluginCrashed, PluginTimeout, PluginMemory) as error:
             row.outcome, row.message = "failed", str(error)
             findings.append(problem(Check.RUN, str(error), sample.name))
-        except NeurdicomError as error:  # what was refused is told from what failed later
+        except NeurdicomError as error:  # `_classify` later distinguishes a refusal from a failure
             row.outcome, row.message = "failed", str(error)
             if sample.volume or not isinstance(error, PluginFailed):
                 findings.append(problem(Check.RUN, str(error), sample.name))
@@ -150,12 +157,12 @@ async def _run_all(run: _Run, executor: PoolExecutor) -> None:
             findings.extend(conformance.fit(run.package.manifest, sample, reply))
     kinds = {str(reply.meta.get("kind")) for reply in run.replies.values()}
     if run.package.manifest.result is None and kinds:
-        message = f"META.json has no result.type; what came is {' or '.join(sorted(kinds))}"
+        message = f"META.json has no result.type; the plugin returned {' or '.join(sorted(kinds))}"
         findings.append(advice(Check.MANIFEST, message))
 
 
 async def _repeat(run: _Run, executor: PoolExecutor) -> None:
-    """Run each sample again, in the other order: in the same worker, and in a fresh one."""
+    """Run each sample again, in reverse order: in the same worker, and in a fresh one."""
     fresh = replace(run.package.program, digest="a fresh worker")
     for program, where in ((run.package.program, "in the same worker"), (fresh, "in a fresh worker")):
         different: list[tuple[Sample, str]] = []
@@ -163,7 +170,8 @@ async def _repeat(run: _Run, executor: PoolExecutor) -> None:
             try:
                 reply = await executor.run(run.task(sample, program))
             except NeurdicomError as error:
-                run.report.findings.append(problem(Check.DETERMINISM, f"{error}; it ran before", sample.name))
+                message = f"{error}; the first call had succeeded"
+                run.report.findings.append(problem(Check.DETERMINISM, message, sample.name))
                 continue
             before = run.replies[sample.name]
             if not conformance.same(before, reply):
@@ -176,7 +184,7 @@ async def _repeat(run: _Run, executor: PoolExecutor) -> None:
 
 
 async def _observe(run: _Run, pool: WorkerPool, observer: Program, sample: Sample) -> None:
-    """Run one sample under observation: what it does to the process, its time and its memory."""
+    """Run one sample under observation: its effects on the process, its time and its memory."""
     row, findings = run.rows[sample.name], run.report.findings
     if row.outcome == "failed" and any(each.sample == sample.name and each.check is Check.RUN for each in findings):
         return
@@ -197,7 +205,8 @@ async def _observe(run: _Run, pool: WorkerPool, observer: Program, sample: Sampl
             _classify(run, row, failure)
             return
         if failure is not None:
-            findings.append(problem(Check.DETERMINISM, f"{failure['message']}; it ran before", sample.name))
+            message = f"{failure['message']}; the first call had succeeded"
+            findings.append(problem(Check.DETERMINISM, message, sample.name))
             return
         timed = (await pool.call(observer, "measure", arguments, timeout=60 * timeout)).meta
         row.seconds, row.baseline = timed["seconds"], timed["baseline"]
@@ -209,7 +218,7 @@ async def _observe(run: _Run, pool: WorkerPool, observer: Program, sample: Sampl
 
 
 def _classify(run: _Run, row: Row, failure: dict[str, Any] | None) -> None:
-    """Tell what the plugin refused, which it may, from what went wrong in it."""
+    """Distinguish an image that the plugin refused, which it may, from a failure."""
     if failure is not None and failure["stated"]:
         row.outcome = "refused"
         run.report.findings.append(advice(Check.RUN, f"it refuses: {row.message}", row.sample))
@@ -239,7 +248,8 @@ async def _grow(run: _Run, pool: WorkerPool, observer: Program) -> None:
     sample = (preferred or sorted(candidates, key=lambda each: run.rows[each.name].seconds or 0.0))[0]
     seconds = run.rows[sample.name].seconds or 0.0
     if seconds * _CALLS[0] * _ROUNDS > _TOO_SLOW_TO_REPEAT:
-        run.report.findings.append(advice(Check.LEAK, "it is too slow to be called often; leaks were not looked for"))
+        message = "it is too slow to be called many times, so leaks were not checked"
+        run.report.findings.append(advice(Check.LEAK, message))
         return
     calls = max(_CALLS[0], min(_CALLS[1], int(_GROWTH_SECONDS / _ROUNDS / max(seconds, 1e-6))))
     try:
@@ -256,11 +266,11 @@ async def _grow(run: _Run, pool: WorkerPool, observer: Program) -> None:
 
 
 async def _grow_with_series(run: _Run, pool: WorkerPool, executor: PoolExecutor) -> None:
-    """Time series, and run the smallest many times; their worker's memory is looked at from outside."""
+    """Time series, and run the smallest many times; the memory of their worker is measured from outside."""
     series = [sample for sample in run.working if sample.volume]
     for sample in series:
         start = time.perf_counter()
-        with contextlib.suppress(NeurdicomError):  # what does not go twice was told
+        with contextlib.suppress(NeurdicomError):  # a failure of the second call was reported before
             await executor.run(run.task(sample, run.package.program))
             run.rows[sample.name].seconds = time.perf_counter() - start
     if not series:
@@ -285,7 +295,7 @@ async def _grow_with_series(run: _Run, pool: WorkerPool, executor: PoolExecutor)
 
 
 def _held(pool: WorkerPool, program: Program) -> int:
-    """Read how many bytes of anonymous memory a program's worker has."""
+    """Read the bytes of anonymous memory of a program's worker."""
     pids = [pid for each in pool.statistics() if each["digest"] == program.digest for pid in each["pids"]]
     status = Path(f"/proc/{pids[0]}/status").read_text(encoding="ascii", errors="replace")
     return int(status.partition("RssAnon:")[2].split()[0]) << 10
@@ -297,7 +307,7 @@ def _look_at_manifest(run: _Run) -> None:
         message = "META.json has no version: users can't tell one build from the next"
         run.report.findings.append(advice(Check.MANIFEST, message))
     if manifest.models:
-        message = f"it reaches the models {', '.join(manifest.models)}; here it runs without them: try it on a server"
+        message = f"it uses the models {', '.join(manifest.models)}; here it ran without them: try it on a server"
         run.report.findings.append(advice(Check.MANIFEST, message))
 
 
@@ -306,7 +316,7 @@ def _look_at_files(run: _Run, written: dict[str, tuple[int, int]]) -> None:
         for each in sample.inputs:
             path = Path(each.path)
             if not path.is_file() or sha256(path.read_bytes()).hexdigest() != each.sha256:
-                message = "it changes the file that it was given; on a server that is the stored instance"
+                message = "it changes the file that it was given, which on a server is the stored instance"
                 run.report.findings.append(problem(Check.FILES, message, sample.name))
     after = _files(run.package.folder)
     touched = sorted(name for name in written.keys() | after.keys() if written.get(name) != after.get(name))
@@ -325,7 +335,7 @@ def _look_at_speed(run: _Run, slow: float) -> None:
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """List size and time of each file, by name; what Python compiles by itself is left out."""
+    """List size and modification time of each file, by name; Python's own compiled files are left out."""
     return {
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in folder.rglob("*")

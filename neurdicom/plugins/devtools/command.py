@@ -1,4 +1,4 @@
-"""`neurdicom plugin check`, from its options to its report."""
+"""The command `neurdicom plugin check`, from its options to its report."""
 
 import tempfile
 from collections import defaultdict
@@ -21,18 +21,18 @@ from neurdicom.workers.program import Level
 
 @dataclass(frozen=True, slots=True)
 class CheckInputs:
-    """The options that tell what a plugin is run on.
+    """Options that choose the plugin's inputs.
 
     Attributes
     ----------
     own : sequence of Path
         DICOM files, and folders of them.
     samples : bool
-        The sample images, too.
+        Whether the sample images are used, too.
     params : sequence of str
         Parameters of all runs, as NAME=VALUE.
     frame : int
-        The frame of own files, from 1.
+        Frame of the files in `own`, from 1.
     """
 
     own: Sequence[Path]
@@ -43,28 +43,28 @@ class CheckInputs:
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """The options of the command.
+    """Options of the command.
 
     Attributes
     ----------
     inputs : CheckInputs
-        What it is run on.
+        Inputs of the runs.
     form : str
-        Format of the output.
+        Format of `output`.
     output : Path or None
-        The file that the first sample's result goes to.
+        File that the first sample's result is written to.
     timeout : float
         Seconds that a call may take.
     memory : int
-        MiB that a worker may have.
+        MiB that a worker may add.
     slow : float
-        Seconds from which a call is slow.
+        Seconds from which a call is reported as slow.
     sanitize : bool
-        Run it under AddressSanitizer.
+        Whether to run it under AddressSanitizer.
     library : Path or None
         Another build of the shared library.
     allow : sequence of str
-        Checks whose problems are advice.
+        Checks whose problems count as advice.
     """
 
     inputs: CheckInputs
@@ -78,7 +78,7 @@ class CheckOptions:
     allow: Sequence[str]
 
 
-#: Told what is to be checked: the package, the parameters of all runs, and the names of those that were made up.
+#: Called with the package, the parameters of all runs, and the names of the parameters that were made up.
 Announce = Callable[[ExtractedPlugin, dict[str, Any], list[str]], None]
 
 
@@ -90,19 +90,19 @@ async def run_check(path: Path, options: CheckOptions, announce: Announce) -> Ch
     path : Path
         Its folder, or its ZIP.
     options : CheckOptions
-        What to run it on, and how.
+        Inputs and conditions of the runs.
     announce : callable
         Called before the runs, which may take long.
 
     Returns
     -------
     CheckReport
-        What was found; with nothing wrong, the first result is in `options.output`.
+        The findings; without a problem, the first result is written to `options.output`.
 
     Raises
     ------
     Invalid
-        The plugin is refused, as an upload would, or an option is wrong.
+        An upload would refuse the plugin, or an option is wrong.
     """
     with tempfile.TemporaryDirectory(prefix="neurdicom-") as name:
         scratch = Path(name)
@@ -117,7 +117,7 @@ async def run_check(path: Path, options: CheckOptions, announce: Announce) -> Ch
         if options.inputs.samples:
             samples += _made(package, level, scratch)
         if not samples:
-            raise Invalid("there is nothing to run on: --no-samples goes with --on", field="samples")
+            raise Invalid("there is nothing to run on: --no-samples needs files or folders in --on", field="samples")
         announce(package, arguments, derived)
         if options.sanitize:
             report = sanitize_package(package, samples, arguments, scratch)
@@ -134,13 +134,13 @@ def _texts(params: Sequence[str]) -> dict[str, list[str]]:
     for each in params:
         name, equals, value = each.partition("=")
         if not equals:
-            raise Invalid(f"{each!r} is not NAME=VALUE", field="param")
+            raise Invalid(f"the parameter {each!r} is not of the form NAME=VALUE", field="param")
         texts[name].append(value)
     return texts
 
 
 async def _level(package: ExtractedPlugin) -> Level:
-    """Tell what one call gets: without `ProcessVolume`, a native plugin of level series gets slice after slice."""
+    """Find the level of one call: without `ProcessVolume`, a native plugin of level series gets single slices."""
     if package.manifest.level == "instance" or package.kind == "python":
         return package.manifest.level
     if is_sanitized(package):  # which no worker can load
@@ -149,7 +149,7 @@ async def _level(package: ExtractedPlugin) -> Level:
     await pool.open()
     try:
         return "series" if (await pool.probe(package.program)).get("takes_volumes") else "instance"
-    except PluginError:  # the check will tell
+    except PluginError:  # the check reports it
         return package.manifest.level
     finally:
         await pool.close()
@@ -167,7 +167,7 @@ def _own(level: Level, paths: Sequence[Path], frame: int) -> list[Sample]:
     files = [sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path] for path in paths]
     for path, found in zip(paths, files, strict=True):
         if not found:
-            raise Invalid(f"there is no file in {path}", field="on")
+            raise Invalid(f"the folder {path} has no files", field="on")
     if level == "series":
         return [series_of(path.name, found) for path, found in zip(paths, files, strict=True)]
     return [sample_of(file, frame) for found in files for file in found]

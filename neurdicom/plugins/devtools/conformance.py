@@ -16,12 +16,12 @@ from neurdicom.workers.program import Reply
 
 Array = npt.NDArray[Any]
 
-#: Elements of a derived object that are of the moment of its making.
+#: VRs of a derived object's elements that differ each time it is made.
 _OF_THE_MOMENT = ("UI", "DA", "TM", "DT")
 
 
 def image_of(reply: Reply) -> Array | None:
-    """Read the image of a reply in format `npy`; None for any other."""
+    """Read the image of a reply in format `npy`; None for any other reply."""
     if reply.meta.get("kind") != "image":
         return None
     return np.asarray(np.load(io.BytesIO(reply.body), allow_pickle=False))
@@ -53,7 +53,7 @@ def same(one: Reply, other: Reply) -> bool:
         return True
     if one.meta.get("media_type") == other.meta.get("media_type") == "application/dicom":
         return _lasting(one) == _lasting(other)
-    # Of several objects, the boundary and the UIDs are new each time.
+    # The boundary and the UIDs of several objects are new each time.
     return one.meta.get("kind") == other.meta.get("kind") == "dicom" and len(one.body) == len(other.body)
 
 
@@ -79,14 +79,29 @@ def _lasting(reply: Reply) -> bytes:
 
 
 def fit(manifest: Manifest, sample: Sample, reply: Reply) -> list[Finding]:
-    """Find what of a result does not fit META.json, or the sample."""
+    """Find where a result does not fit META.json or the sample.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        META.json.
+    sample : Sample
+        The input.
+    reply : Reply
+        The result, an image in format `npy`.
+
+    Returns
+    -------
+    list of Finding
+        Empty where it fits.
+    """
     kind, image = reply.meta.get("kind"), image_of(reply)
     declared = manifest.result
     if declared is None:
         return _odd(sample, reply, image)
     wanted = "json" if declared in ("JSON", "MEASUREMENTS") else "image"
     if kind != wanted and kind != "dicom":
-        message = f"META.json says result {declared}, and {describe(reply)} came"
+        message = f"META.json declares the result {declared}, and the plugin returned {describe(reply)}"
         return [problem(Check.RESULT, message, sample.name)]
     if declared == "SEGMENTATION" and image is not None:
         return _segmentation(manifest, sample, image)
@@ -98,13 +113,14 @@ def fit(manifest: Manifest, sample: Sample, reply: Reply) -> list[Finding]:
 def _segmentation(manifest: Manifest, sample: Sample, labels: Array) -> list[Finding]:
     if labels.shape[: len(sample.shape)] != sample.shape or labels.ndim > len(sample.shape):
         message = (
-            f"a label map has the image's shape, {_shown(sample.shape)}; {_shown(labels.shape)} came"
+            f"the label map is {_shown(labels.shape)}; the shape of the image, {_shown(sample.shape)}, is expected"
             f"{' (rows and columns are swapped)' if labels.shape == sample.shape[::-1] else ''}"
         )
         return [problem(Check.RESULT, message, sample.name)]
     if not np.isfinite(labels).all() or (labels != np.round(labels)).any():
         strange = labels[~np.isfinite(labels) | (labels != np.round(labels))].flat[0]
-        return [problem(Check.RESULT, f"a label is a whole number; {strange!s} came", sample.name)]
+        message = f"the label map has the value {strange!s}; whole numbers are expected"
+        return [problem(Check.RESULT, message, sample.name)]
     numbers = {0} | {segment["number"] for segment in manifest.produces.get("segments") or []}
     unknown = sorted(set(np.unique(labels).astype(int).tolist()) - numbers)
     if unknown and len(numbers) > 1:
@@ -112,7 +128,8 @@ def _segmentation(manifest: Manifest, sample: Sample, labels: Array) -> list[Fin
         message = f"the labels {shown} are not among the segments of META.json: {', '.join(map(str, sorted(numbers)))}"
         return [problem(Check.RESULT, message, sample.name)]
     if unknown and min(unknown) < 0:
-        return [problem(Check.RESULT, f"a label is not negative; {min(unknown)} came", sample.name)]
+        message = f"the label map has the value {min(unknown)}; labels are not negative"
+        return [problem(Check.RESULT, message, sample.name)]
     return []
 
 
@@ -121,15 +138,15 @@ def _measurements(manifest: Manifest, sample: Sample, found: Any) -> list[Findin
     declared = [measurement["name"] for measurement in manifest.produces.get("measurements") or []]
     missing = [name for name in declared if name not in paths]
     if not paths:
-        return [problem(Check.RESULT, "measurements hold at least one number; none came", sample.name)]
+        return [problem(Check.RESULT, "the measurements have no number; at least one is expected", sample.name)]
     if missing:
-        message = f"of META.json's measurements there is no number {', '.join(map(repr, missing))}"
+        message = f"the result has no number for META.json's measurements {', '.join(map(repr, missing))}"
         return [advice(Check.RESULT, message, sample.name)]
     return []
 
 
 def _numbers(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the numbers in JSON by their path, with dots and without indices."""
+    """Yield the numbers in JSON with their paths, with dots and without indices."""
     if isinstance(found, dict):
         for name, value in found.items():
             yield from _numbers(value, f"{path}.{name}" if path else str(name))
@@ -141,18 +158,21 @@ def _numbers(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _odd(sample: Sample, reply: Reply, image: Array | None) -> list[Finding]:
-    """Find what is seldom meant in a result."""
+    """Find what is seldom intended in a result."""
     found: list[Finding] = []
     if image is not None and image.size and image.dtype.kind == "f" and np.isnan(image).all():
-        why = "a few samples that are not numbers make" if sample.odd else "the image is of numbers, and"
-        found.append(advice(Check.NAN, f"{why} the whole result not-a-number", sample.name))
+        message = (
+            "a few samples that are not numbers make the whole result not-a-number (NaN)"
+            if sample.odd
+            else "the whole result is not-a-number (NaN), though all samples of the image are numbers"
+        )
+        found.append(advice(Check.NAN, message, sample.name))
     elif image is not None and image.dtype.kind == "f" and not sample.odd and np.isnan(image).any():
         count = int(np.isnan(image).sum())
-        found.append(
-            advice(Check.NAN, f"{count} samples of the result are not numbers, all of the image are", sample.name)
-        )
+        message = f"{count} samples of the result are not numbers (NaN), though all samples of the image are"
+        found.append(advice(Check.NAN, message, sample.name))
     if reply.meta.get("kind") == "json" and None in _scalars(json_of(reply)):
-        found.append(advice(Check.NAN, "the JSON has null, which not-a-number becomes", sample.name))
+        found.append(advice(Check.NAN, "the JSON has null, which is written for not-a-number (NaN)", sample.name))
     if image is not None and image.shape == sample.shape[::-1] != sample.shape:
         message = (
             f"the result is {_shown(image.shape)} and the image {_shown(sample.shape)}: rows and columns are swapped "

@@ -1,4 +1,4 @@
-"""An image in memory of its own, with a page behind it that nobody may touch."""
+"""Guarded images: memory with an inaccessible page behind it."""
 
 import ctypes
 import mmap
@@ -14,10 +14,10 @@ _MARK: Final = 0xA5
 
 
 class GuardedImage:
-    """An image that ends, as far as its alignment lets it, where mapped memory ends.
+    """Image that ends, as far as its alignment allows, where mapped memory ends.
 
-    What a plugin writes or reads far behind it is a crash at once. What it writes just behind it, up to the page, or
-    before it, is seen by `is_sound`.
+    A plugin that reads or writes far behind it crashes at once. Writes just behind it, up to the page, or before it,
+    are detected by `is_sound`.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
@@ -35,7 +35,7 @@ class GuardedImage:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing was written around the image."""
+        """True if nothing was written around the image."""
         return all(bool((part == _MARK).all()) for part in self._around)
 
     @staticmethod

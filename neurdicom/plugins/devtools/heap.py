@@ -1,4 +1,4 @@
-"""Sizes of the blocks of memory that plugins return, as glibc's malloc notes them before each."""
+"""Sizes of the memory blocks that plugins return, from the headers of glibc's malloc."""
 
 import ctypes
 import mmap
@@ -13,10 +13,10 @@ _FLAGS: Final = 7
 
 
 def block_size(address: int) -> int | None:
-    """Count the bytes from an address to the end of its block; None where it does not look like the start of one.
+    """Read the bytes from an address to the end of its block; None where it does not look like the start of one.
 
-    A pointer into the middle of a plugin's own pool has samples where a block has its size; what is not plausible in
-    every respect is no block.
+    A pointer into the middle of a plugin's own pool has samples where a block has its size, so a block has to be
+    plausible in every respect.
     """
     if platform.libc_ver()[0] != "glibc" or ctypes.sizeof(ctypes.c_size_t) != 8 or address % _HEADER:
         return None

@@ -1,4 +1,4 @@
-"""Growth of a process with every call: pure functions of what it held after each round of calls."""
+"""Growth of a process with every call: pure functions of the resources that it held after each round of calls."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from neurdicom.plugins.devtools.report import Check, Finding, problem
 
-#: What is looked at: field of `Holdings`, least growth for a call, least growth for a round, and its words.
+#: Measured resources: field of `Holdings`, least growth for a call, least growth for a round, and text.
 _LOOKED_AT: Final = (
     ("heap", 4.0, 256.0, "{:.0f} bytes of memory"),
     ("blocks", 0.9, 3.0, "{:.1f} Python objects"),
@@ -18,7 +18,7 @@ _LOOKED_AT: Final = (
 
 
 def growth(rounds: Sequence[Mapping[str, Any]], calls: int) -> dict[str, float]:
-    """Compute what each thing grows by with a call: the median over the rounds, the first of which is for warming up.
+    """Compute the growth of each resource for a call: the median over the rounds after the first, the warm-up.
 
     Growth counts when all rounds but one show it: a cache fills once, a leak never ends.
     """
@@ -35,7 +35,22 @@ def growth(rounds: Sequence[Mapping[str, Any]], calls: int) -> dict[str, float]:
 
 
 def leaks(grown: Mapping[str, float], unfreed: int, sample: str) -> list[Finding]:
-    """Find what does not come back."""
+    """Report the resources that grow with every call.
+
+    Parameters
+    ----------
+    grown : Mapping[str, float]
+        Growth for a call, from `growth`.
+    unfreed : int
+        Number of results in the plugin's own memory, none of which was freed; 0 otherwise.
+    sample : str
+        Name of the sample.
+
+    Returns
+    -------
+    list of Finding
+        Empty where nothing grows.
+    """
     found = []
     lost = [words.format(grown[name]) for name, _, _, words in _LOOKED_AT if grown.get(name)]
     if grown.get("heap") and grown.get("resident"):

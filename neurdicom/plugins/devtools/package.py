@@ -1,4 +1,4 @@
-"""A plugin on an author's disk, as the server would have it after an upload."""
+"""A plugin on its author's disk, as the server would have it after an upload."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,18 +16,20 @@ from neurdicom.workers.program import Program
 
 @dataclass(frozen=True, slots=True)
 class ExtractedPlugin:
-    """A plugin that was packed, checked and extracted.
+    """Plugin that was packed, checked and extracted.
 
     Attributes
     ----------
     manifest : Manifest
+        Its META.json.
     kind : str
         `python` or `native`.
     folder : Path
-        What was extracted.
+        The extracted files.
     files : tuple of str
+        Their paths, relative to `folder`.
     program : Program
-        What a worker loads.
+        The program that a worker loads.
     """
 
     manifest: Manifest
@@ -37,12 +39,29 @@ class ExtractedPlugin:
     program: Program
 
     def with_library(self, library: Path) -> "ExtractedPlugin":
-        """Give the same with another build of its shared library."""
+        """Copy the plugin with another build of its shared library."""
         return replace(self, program=replace(self.program, target=str(library.resolve()), digest="another build"))
 
 
 def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> ExtractedPlugin:
-    """Pack a folder, or take a package, and extract it below `scratch`, as an upload does. Raises `Invalid`."""
+    """Pack a folder, or take a package, and extract it as an upload does.
+
+    Parameters
+    ----------
+    path : Path
+        The plugin's folder, or its ZIP.
+    scratch : Path
+        The plugin is extracted below it.
+    timeout : float
+        Seconds that a call may take.
+    memory : int
+        MiB that a worker may add.
+
+    Raises
+    ------
+    Invalid
+        An upload would refuse the package.
+    """
     folder = scratch / "plugin"
     with packed(path) as zip_path, PluginZip(zip_path) as package:
         package.extract(folder)
@@ -57,24 +76,24 @@ def is_sanitized(package: ExtractedPlugin) -> bool:
 
 
 def exports(package: ExtractedPlugin, symbol: bytes) -> bool:
-    """Tell whether a native plugin's library has a name among those that it exports or needs, without loading it."""
+    """Tell whether a native plugin's library exports or needs a symbol, without loading it."""
     return b"\0" + symbol + b"\0" in Path(package.program.target).read_bytes()
 
 
 def arguments_for(manifest: Manifest, texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str]]:
-    """Make the parameters of the sample runs: those given, defaults, and something that fits for the required ones.
+    """Make the parameters of the runs: given ones, defaults, and allowed values for the required ones.
 
     Returns
     -------
     arguments : dict
-        Converted.
+        Converted parameters.
     derived : list of str
-        The names of those that were made up.
+        Names of the parameters whose values were made up.
 
     Raises
     ------
     Invalid
-        One that was given is unknown or wrong.
+        A given parameter is unknown or wrong.
     """
     derived = {
         name: _fitting(param)
@@ -85,7 +104,7 @@ def arguments_for(manifest: Manifest, texts: Mapping[str, Sequence[str]]) -> tup
 
 
 def _fitting(param: Param) -> ParamValue:
-    """Make up a value that the parameter takes."""
+    """Make up a value that the parameter allows."""
     if param.values:
         value: Any = param.values[0]
     elif param.type is ParamType.TEXT:

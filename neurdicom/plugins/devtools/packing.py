@@ -1,4 +1,4 @@
-"""The package, a ZIP, of a plugin's or a model's folder."""
+"""Packing of a plugin's or a model's folder into a ZIP."""
 
 import re
 import tempfile
@@ -10,14 +10,14 @@ from pathlib import Path
 from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.workers.packages.package_zip import PackageZip
 
-#: What belongs to the author's workplace and not to the plugin.
+#: Files of the author's workplace, which do not belong to the plugin.
 _LEFT_OUT = re.compile(r"^\.|^__pycache__$|\.(pyc|o|zip)$")
 
-#: What is the workplace's, too, where it lies at the top: files, and folders.
+#: Files and folders that belong to the workplace where they lie at the top.
 _WORKPLACE_FILES = frozenset({"Makefile", "CMakeLists.txt"})
 _WORKPLACE_FOLDERS = frozenset({"build", "tests"})
 
-#: The same files make the same package, and so the same digest.
+#: Constant time of all entries, so that the same files make the same package and digest.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -27,11 +27,11 @@ def pack_folder(folder: Path, output: Path, read: Callable[[Path], PackageZip] =
     Parameters
     ----------
     folder : Path
-        It has META.json.
+        Has META.json.
     output : Path
         The package.
     read : callable
-        Checks it: `PluginZip`, or `ModelZip`.
+        Checks the package: `PluginZip`, or `ModelZip`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def pack_folder(folder: Path, output: Path, read: Callable[[Path], PackageZip] =
 
 @contextmanager
 def packed(path: Path, read: Callable[[Path], PackageZip] = PluginZip) -> Iterator[Path]:
-    """Give the package at a path; of a folder, one that is made for the moment. Raises as `pack_folder`."""
+    """Give the package at a path; of a folder, a temporary one is made. Raises as `pack_folder`."""
     if not path.is_dir():
         yield path
         return

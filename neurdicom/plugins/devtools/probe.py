@@ -1,7 +1,7 @@
-"""The probe of `neurdicom plugin check` in a worker process: calls under observation, times, and what is left behind.
+"""The probe of `neurdicom plugin check` in a worker process: calls under observation, their times, and leaks.
 
 A builtin program of the worker pool; each function `verb(arguments) -> (meta, body)` is a verb. `arguments["program"]`
-is the plugin, which is loaded once; the rest is as the verb `process` of a plugin takes it.
+is the plugin, which is loaded once; the others are those of the verb `process` of a plugin.
 """
 
 import statistics
@@ -26,17 +26,17 @@ from neurdicom.workers.program import Program
 
 Answer = tuple[dict[str, Any], bytes]
 
-#: Seconds that the repetitions of one sample may take, and the bounds of their number.
+#: Seconds that the repetitions of one sample may take, and bounds of their number.
 _BUDGET: Final = 0.1
 _FEWEST: Final = 3
 _MOST: Final = 50
 
-#: Rounds of calls between which memory is looked at; the first is for warming up.
+#: Rounds of calls between which memory is measured; the first is for warming up.
 _ROUNDS: Final = 6
 
 
 class _Native:
-    """A shared library, called with nothing between."""
+    """Shared library that is called directly."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -44,7 +44,7 @@ class _Native:
         self._images = native.ImageBuffer()
 
     def prepare(self, arguments: Mapping[str, Any]) -> tuple[npt.NDArray[Any], bytes]:
-        """Make the pixels of a call, and its parameters."""
+        """Read the pixels of a call, and encode its parameters."""
         single = self.plugin.wants_float32
         pixels = results.pixels_of(arguments, self._program, self._images, single=single)
         return pixels, orjson.dumps(arguments.get("params", {}))
@@ -52,7 +52,7 @@ class _Native:
 
 @lru_cache(maxsize=1)
 def _loaded(program: bytes) -> tuple[Any, list[str]]:
-    """Load the plugin; answers it and the settings of the process that its load has changed."""
+    """Load the plugin; return it and the settings of the process that loading it has changed."""
     read = Program.from_wire(orjson.loads(program))
     before = resources.settings()
     plugin = _Native(read) if read.kind == "native" else loaders.PythonPlugin(read)
@@ -71,11 +71,21 @@ def _plugin(arguments: Mapping[str, Any]) -> tuple[Any, list[str]]:
 
 
 def run(arguments: dict[str, Any]) -> Answer:
-    """Call it once, the image between guards.
+    """Call the plugin once, with its image between guards.
 
-    Answers `failure` (None, or {message, stated}: `stated` when the plugin's own code refused), `changed` settings,
-    `loading` changes, `sound` (nothing was written around the image), `short` (None, or the bytes of the result's
-    memory and those that its shape needs) and `memory` (bytes that the call took at its peak).
+    Parameters
+    ----------
+    arguments : dict
+        As the module says.
+
+    Returns
+    -------
+    meta : dict
+        `failure` (None, or {message, stated}: `stated` when the plugin's own code refused), `changed` settings,
+        `loading` changes, `sound` (nothing was written around the image), `short` (None, or the bytes of the result's
+        memory and those that its shape needs) and `memory` (bytes that the call took at its peak).
+    body : bytes
+        Empty.
     """
     plugin, by_loading = _plugin(arguments)
     if isinstance(plugin, _Native):
@@ -104,7 +114,7 @@ def _run_native(plugin: _Native, arguments: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _watched(call: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-    """Call, and tell what the call failed of, what it changed, and the memory that it took."""
+    """Make a call, and report its failure, the settings that it changed, and the memory that it took."""
     before = resources.settings()
     resources.reset_peak()
     base = resources.resident()
@@ -115,7 +125,7 @@ def _watched(call: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
 
 
 def _failure_of(call: Callable[[], Any], folder: Path | None) -> dict[str, Any] | None:
-    """Call, and tell what the call failed of; `folder` is that of a Python plugin."""
+    """Make a call, and describe its failure; `folder` is that of a Python plugin."""
     try:
         call()
     except PluginFailed as error:
@@ -127,14 +137,14 @@ def _failure_of(call: Callable[[], Any], folder: Path | None) -> dict[str, Any] 
 
 
 def _is_stated(error: Exception, folder: Path) -> bool:
-    """Tell whether the plugin raised it itself: the innermost line is a `raise` in its own folder."""
+    """Tell whether the plugin raised the error itself: the innermost line is a `raise` in its own folder."""
     innermost = traceback.extract_tb(error.__traceback__)[-1]
     is_own = Path(innermost.filename).is_relative_to(folder)
     return is_own and (innermost.line or "").lstrip().startswith("raise ")
 
 
 def measure(arguments: dict[str, Any]) -> Answer:
-    """Time it: the median `seconds` of a call, and those of the plain pass (`baseline`) over the same samples."""
+    """Time the plugin: the median `seconds` of a call, and of the plain pass (`baseline`) over the same samples."""
     plugin, _ = _plugin(arguments)
     if isinstance(plugin, _Native):
         call, baseline = _native_calls(plugin, arguments)
@@ -185,7 +195,7 @@ def _python_calls(plugin: Any, arguments: Mapping[str, Any]) -> tuple[Callable[[
 
 
 def _time(call: Callable[[], float]) -> tuple[float, int]:
-    """Time several calls, after one that does not count unless it took long; answers the median and their number."""
+    """Time several calls, after one for warming up unless that took long; return the median and their number."""
     first = call()
     if first > _BUDGET:
         return first, 1
@@ -196,7 +206,10 @@ def _time(call: Callable[[], float]) -> tuple[float, int]:
 
 
 def grow(arguments: dict[str, Any]) -> Answer:
-    """Call it often; answers what the process held after each of several `rounds` of `calls`, and `unfreed` results."""
+    """Call the plugin many times; return the resources held after each of several `rounds` of `calls`, and `unfreed`.
+
+    `unfreed` is the number of results in the plugin's own memory if none of them was freed, else 0.
+    """
     plugin, _ = _plugin(arguments)
     if isinstance(plugin, _Native):
         pixels, params = plugin.prepare(arguments)
@@ -215,6 +228,6 @@ def grow(arguments: dict[str, Any]) -> Answer:
             else:
                 plugin.call("process", arguments)
         held.append(resources.holdings().to_wire())
-    # Addresses that never come again are of memory that never came back.
+    # An address that never occurs again belongs to memory that was never freed.
     unfreed = foreign if foreign > 1 and len(seen) == foreign else 0
     return {"rounds": held, "calls": arguments["calls"], "unfreed": unfreed}, b""

@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """The weight of a finding: a problem makes the check fail."""
+    """Weight of a finding: a problem makes the check fail."""
 
     PROBLEM = "problem"
     ADVICE = "advice"
 
 
 class Check(StrEnum):
-    """The subject of a finding; `--allow` takes these names."""
+    """Subject of a finding; `--allow` takes these names."""
 
     LOAD = "load"
     RUN = "run"
@@ -32,7 +32,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, or could be better, with the sample that shows it."""
+    """Fault or advice, with the sample that shows it."""
 
     severity: Severity
     check: Check
@@ -41,30 +41,51 @@ class Finding:
 
 
 def problem(check: Check, message: str, sample: str | None = None) -> Finding:
-    """Make a finding that makes the check fail."""
+    """Make a finding that makes the check fail.
+
+    Parameters
+    ----------
+    check : Check
+        Its subject.
+    message : str
+        What is wrong.
+    sample : str, optional
+        Name of the sample that shows it.
+    """
     return Finding(Severity.PROBLEM, check, message, sample)
 
 
 def advice(check: Check, message: str, sample: str | None = None) -> Finding:
-    """Make a finding that does not make the check fail."""
+    """Make a finding that does not make the check fail.
+
+    Parameters
+    ----------
+    check : Check
+        Its subject.
+    message : str
+        What could be better.
+    sample : str, optional
+        Name of the sample that shows it.
+    """
     return Finding(Severity.ADVICE, check, message, sample)
 
 
 @dataclass(slots=True)
 class Row:
-    """The outcome of one sample.
+    """Outcome of one sample.
 
     Attributes
     ----------
     sample : str
         Its name.
     shape : tuple of int
+        Shape of the image or volume.
     outcome : {"ok", "refused", "failed"}
-        `refused`: the plugin itself said that it does not take such an image.
+        `refused`: the plugin itself reported that it does not accept such an image.
     message : str
-        Of an outcome that is not ok.
+        Reason of an outcome that is not ok.
     result : str
-        What came back, in words.
+        The result in words.
     seconds, baseline : float or None
         Medians of a call, and of the plain pass over the same samples.
     memory : int or None
@@ -82,26 +103,28 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Compute how many plain passes a call takes."""
+        """Duration of a call in plain passes."""
         return self.seconds / self.baseline if self.seconds is not None and self.baseline else None
 
     def to_document(self) -> dict[str, Any]:
-        """Give the fields and the ratio as JSON can carry them."""
+        """Return the fields and the ratio as a JSON-able object."""
         return asdict(self) | {"ratio": self.ratio}
 
 
 @dataclass(slots=True)
 class CheckReport:
-    """The findings and measurements of a check.
+    """Findings and measurements of a check.
 
     Attributes
     ----------
     plugin : dict
-        Of META.json and the archive, what tells which plugin this is.
+        Id, name, version and kind of the plugin.
     rows : list of Row
+        Outcomes of the samples.
     findings : list of Finding
+        Problems and advice.
     notes : dict
-        What was measured beside the samples: growth for a call, the baseline.
+        Measurements of the whole run: growth for a call, the baseline.
     """
 
     plugin: dict[str, Any]
@@ -111,17 +134,17 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Tell whether nothing is wrong."""
+        """True if there is no problem."""
         return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
 
     def allow(self, checks: Collection[str]) -> None:
-        """Take the problems of some checks for advice."""
+        """Turn the problems of some checks into advice."""
         self.findings = [
             replace(each, severity=Severity.ADVICE) if each.check in checks else each for each in self.findings
         ]
 
     def to_document(self) -> dict[str, Any]:
-        """Give the whole report as JSON can carry it."""
+        """Return the whole report as a JSON-able object."""
         return {
             "ok": self.ok,
             "plugin": self.plugin,

@@ -1,4 +1,4 @@
-"""Resources of a process that a plugin may leave changed: memory, descriptors, threads, and settings for all code."""
+"""Resources of a process that a plugin may leave changed: memory, descriptors, threads, and process-wide settings."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ _MXCSR_OFFSET: Final = 28
 
 
 class _Mallinfo(ctypes.Structure):
-    """glibc's `struct mallinfo2`."""
+    """Struct `mallinfo2` of glibc."""
 
     _fields_ = [
         (name, ctypes.c_size_t)
@@ -31,17 +31,18 @@ class _Mallinfo(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The resources that the process holds at one moment.
+    """Resources that the process holds at one moment.
 
     Attributes
     ----------
     heap : int or None
-        Bytes that malloc has given out and not got back; None where the C library does not tell.
+        Bytes that malloc has allocated and that are not freed; None where the C library does not report it.
     blocks : int
         Memory blocks of the Python interpreter.
     resident : int
         Bytes of anonymous memory.
     descriptors, threads : int
+        Number of open descriptors and of threads.
     """
 
     heap: int | None
@@ -51,12 +52,12 @@ class Holdings:
     threads: int
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the fields by name."""
+        """Return the fields by name."""
         return asdict(self)
 
 
 def holdings() -> Holdings:
-    """Take stock, after a collection of Python's garbage."""
+    """Measure the resources, after a collection of Python's garbage."""
     gc.collect()
     status = _status()
     return Holdings(
@@ -69,23 +70,23 @@ def holdings() -> Holdings:
 
 
 def reset_peak() -> None:
-    """Have the kernel count the peak of resident memory from now on."""
+    """Restart the kernel's measurement of peak resident memory."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak() -> int:
-    """Read the most bytes that were resident since `reset_peak`, or at all."""
+    """Read the peak of resident memory since `reset_peak`, or at all, in bytes."""
     return int(_status().get("VmHWM", "0 kB").split()[0]) << 10
 
 
 def resident() -> int:
-    """Read how many bytes are resident."""
+    """Read the resident memory in bytes."""
     return int(_status().get("VmRSS", "0 kB").split()[0]) << 10
 
 
 def settings() -> dict[str, str]:
-    """Read the settings that all code in the process shares and a call has no business to change."""
+    """Read the settings that all code in the process shares and that a call should not change."""
     status = _status()
     return {
         "the working folder": _working_folder(),

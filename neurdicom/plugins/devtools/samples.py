@@ -1,4 +1,4 @@
-"""Sample images, made by code: DICOM files of the kinds that a plugin meets, and of those that it does not expect."""
+"""Sample images, generated: DICOM files of the kinds that a plugin meets, and of unexpected ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,21 +45,22 @@ _STORAGE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The input of one call.
+    """Input of one call.
 
     Attributes
     ----------
     name : str
-        What reports call it.
+        Name in reports.
     inputs : tuple of Input
         One frame, or the instances of a series in slice order.
     shape : tuple of int
         Rows and columns; slices, rows and columns for a series.
     colour : bool
+        Whether it has three samples for each pixel.
     odd : bool
-        It has samples that are not numbers.
+        Whether it has samples that are not numbers.
     volume : bool
-        It is a series.
+        Whether it is a series.
     """
 
     name: str
@@ -71,13 +72,13 @@ class Sample:
 
     @property
     def pixels(self) -> int:
-        """Samples of one channel."""
+        """Number of samples of one channel."""
         return int(np.prod(self.shape))
 
 
 @dataclass(frozen=True, slots=True)
 class _SampleKind:
-    """The description of one file of the samples."""
+    """Description of one sample file."""
 
     make: Callable[[np.random.Generator], Array]
     modality: str = "CT"
@@ -107,7 +108,7 @@ def _constant(value: float, shape: tuple[int, ...], dtype: str) -> Callable[[np.
 
 
 def _extremes(dtype: str) -> Callable[[np.random.Generator], Array]:
-    """Draw the smallest and the largest value by turns: what overflows a sum, or a difference, does so here."""
+    """Draw the smallest and the largest value at random, to make a sum or a difference overflow."""
     limits = np.iinfo(dtype)
     return lambda random: np.where(random.random((33, 31)) < 0.5, limits.min, limits.max).astype(dtype)
 
@@ -126,7 +127,7 @@ def _huge(random: np.random.Generator) -> Array:
 
 _RESCALE: Final = {"RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU"}
 
-#: In order; the first is the plainest.
+#: Samples in the order of the report; the first is the plainest.
 _KINDS: Final[dict[str, _SampleKind]] = {
     "slice": _SampleKind(_body(256, 256, 0, 2500, "u2"), bits=12, elements=_RESCALE),
     "signed": _SampleKind(
@@ -155,7 +156,7 @@ _KINDS: Final[dict[str, _SampleKind]] = {
     "huge doubles": _SampleKind(_huge, modality="MR", storage=ParametricMapStorage),
 }
 
-#: Of a sample series.
+#: Slices of a sample series.
 _SLICES: Final = 5
 
 
@@ -165,9 +166,14 @@ def write_samples(folder: Path, modalities: tuple[str, ...] = ()) -> list[Sample
     Parameters
     ----------
     folder : Path
-        There, and empty.
+        An existing, empty folder.
     modalities : tuple of str
-        Those that the plugin is made for. Grey samples of other modalities take the first of them; none: any.
+        Modalities that the plugin is made for. Grey samples of other modalities get the first of them; none: any.
+
+    Returns
+    -------
+    list of Sample
+        One for each file.
     """
     made = []
     for number, (name, kind) in enumerate(_KINDS.items(), start=1):
@@ -192,7 +198,7 @@ def write_samples(folder: Path, modalities: tuple[str, ...] = ()) -> list[Sample
 
 
 def write_series(folder: Path, modalities: tuple[str, ...] = ()) -> list[Sample]:
-    """Write sample series, as a plugin of level `series` gets them, into a folder."""
+    """Write sample series into a folder, as a plugin of level `series` gets them."""
     made = []
     for name, rows, columns, depth in (("series", 64, 56, _SLICES), ("odd series", 17, 9, 3), ("one slice", 12, 20, 1)):
         study, series = _uid(name, "study"), _uid(name, "series")
@@ -212,7 +218,7 @@ def write_series(folder: Path, modalities: tuple[str, ...] = ()) -> list[Sample]
 
 
 def sample_of(path: Path, frame: int = 1) -> Sample:
-    """Make a sample of a file of the author's.
+    """Make a sample of one of the author's files.
 
     Raises
     ------
@@ -227,7 +233,7 @@ def sample_of(path: Path, frame: int = 1) -> Sample:
         raise Invalid(f"{path} has no pixels", field="on")
     frames = found.layout.get("number_of_frames") or 1
     if frame > frames:
-        raise Invalid(f"frame is {frame}; {path} has {frames}", field="frame")
+        raise Invalid(f"frame is {frame}; {path} has {frames} frames", field="frame")
     colour = (found.layout.get("samples_per_pixel") or 1) > 1
     odd = (
         ImagePixel.of(as_layout(found.layout)).is_float
@@ -262,7 +268,7 @@ def _instance_of(path: Path) -> str:
 
 
 def _known(path: Path) -> dict[str, Any]:
-    """Read what a server's catalog knows of a slice."""
+    """Read the attributes that a server's catalog has of a slice."""
     attributes = read_header(path).attributes
     return {each: attributes.get(each) for each in (*FIELDS, "modality", "instance_number")}
 

@@ -1,4 +1,4 @@
-"""New plugins from the templates."""
+"""New plugins, written from templates."""
 
 import json
 import uuid
@@ -15,17 +15,32 @@ LEVELS: Final = ("instance", "series")
 
 
 def start_plugin(folder: Path, language: str, *, level: str, name: str, guid: str | None, author: str) -> None:
-    """Write a plugin that works into a new folder.
+    """Write a working plugin into a new folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Is made, or empty.
+    language : {"python", "c", "cpp"}
+        Language of the template.
+    level : {"instance", "series"}
+        Level of one call.
+    name : str
+        Name of the plugin.
+    guid : str or None
+        Its id; None: a new one.
+    author : str
+        Its author.
 
     Raises
     ------
     Invalid
-        The folder has something in it, the name has control characters, or there is no such template.
+        The folder is not empty, the name has control characters, or there is no such template.
     """
     if not name.isprintable():
         raise Invalid(f"the name {name!r} has control characters", field="name")
     if folder.exists() and any(folder.iterdir()):
-        raise Invalid(f"{folder} is not empty", field="folder")
+        raise Invalid(f"the folder {folder} is not empty; name a new one", field="folder")
     templates = resources.files(__package__).joinpath("templates")
     chosen = templates.joinpath(language if level == "instance" else f"{language}-{level}")
     if not chosen.is_dir():
@@ -37,7 +52,7 @@ def start_plugin(folder: Path, language: str, *, level: str, name: str, guid: st
 
 
 def _layers(templates: Traversable, language: str, level: str) -> list[Traversable]:
-    """List the folders of templates; a file of a later one takes the place of an earlier one's."""
+    """List the folders of templates; a later one's file replaces an earlier one's."""
     common = ["common"] + (["native"] if language != "python" else [])
     own = [language] + ([f"{language}-{level}"] if level != "instance" else [])
     return [folder for folder in map(templates.joinpath, common + own) if folder.is_dir()]

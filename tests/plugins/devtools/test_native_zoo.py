@@ -83,13 +83,16 @@ def test_advice_is_no_failure(libraries: dict[str, Path], files: dict[str, Path]
     assert "rows and columns are swapped" in found(report, "advice")["result"]
     report = look(libraries, tmp_path / "c", "slow", "--on", files["odd size"], "--slow", "0.05")
     assert "times a plain C loop" in found(report, "advice")["speed"]
-    assert found(report, "advice")["manifest"] == "META.json has no result.type; what came is image"
+    assert found(report, "advice")["manifest"] == "META.json has no result.type; the plugin returned image"
 
 
 def test_a_segmentation_of_another_shape(libraries: dict[str, Path], files: dict[str, Path], tmp_path: Path) -> None:
     result = {"type": "SEGMENTATION", "segments": [{"number": 1, "label": "all"}]}
     report = look(libraries, tmp_path, "swapped", "--on", files["odd size"], result=result)
-    assert "53 × 37; 37 × 53 came (rows and columns are swapped)" in found(report)["result"]
+    assert (
+        "the label map is 37 × 53; the shape of the image, 53 × 37, is expected (rows and columns are swapped)"
+        in found(report)["result"]
+    )
 
 
 def test_a_hang_ends_with_the_time_limit(libraries: dict[str, Path], files: dict[str, Path], tmp_path: Path) -> None:

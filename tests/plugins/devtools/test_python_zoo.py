@@ -25,12 +25,27 @@ VOLUME = {"type": "MEASUREMENTS", "measurements": [{"name": "lesions.volume_ml",
         ("return None", None, "run", "process returned None"),
         ("return ds.pixel_array[60, 60]", None, "run", "IndexError"),
         ("os._exit(3)", None, "run", "ended its process with status 3"),
-        ("return b'bytes'", {"type": "IMAGE"}, "result", "META.json says result IMAGE, and bytes, 5 bytes came"),
+        (
+            "return b'bytes'",
+            {"type": "IMAGE"},
+            "result",
+            "META.json declares the result IMAGE, and the plugin returned bytes, 5 bytes",
+        ),
         ("return {'n': 1}", VOLUME | {"measurements": []}, None, ""),
         ("return {'text': 'no number'}", VOLUME, "result", "at least one number"),
-        ("return ds.pixel_array * 0 + 0.5", SEGMENTS, "result", "a label is a whole number; 0.5 came"),
+        (
+            "return ds.pixel_array * 0 + 0.5",
+            SEGMENTS,
+            "result",
+            "the label map has the value 0.5; whole numbers are expected",
+        ),
         ("return ds.pixel_array * 0 + 3", SEGMENTS, "result", "the labels 3 are not among the segments"),
-        ("return (ds.pixel_array * 0 + 1)[:, :9]", SEGMENTS, "result", "has the image's shape, 53 × 37; 53 × 9 came"),
+        (
+            "return (ds.pixel_array * 0 + 1)[:, :9]",
+            SEGMENTS,
+            "result",
+            "the label map is 53 × 9; the shape of the image, 53 × 37",
+        ),
         ("ds.PatientID = 'x'\nds.save_as(ds.filename)\nreturn {'n': 1}", None, "files", "the stored instance"),
         ("os.chdir('/')\nreturn {'n': 1}", None, "settings", "a call changes the working folder"),
         ("np.seterr(all='ignore')\nreturn {'n': 1}", None, "settings", "numpy's error handling"),
@@ -54,9 +69,9 @@ def test_advice_is_no_failure(files: dict[str, Path], tmp_path: Path) -> None:
     path = python_plugin(tmp_path / "a", "return {'mean': float(ds.pixel_array.mean())}", result={"type": "JSON"})
     report = check(path, *odd)
     assert report["ok"]
-    assert "null, which not-a-number becomes" in found(report, "advice")["nan"]
+    assert "null, which is written for not-a-number" in found(report, "advice")["nan"]
     path = python_plugin(tmp_path / "b", "return {'lesions': [{'mm': 3}]}", result=VOLUME)
-    assert "no number 'lesions.volume_ml'" in found(check(path, *odd), "advice")["result"]
+    assert "no number for META.json's measurements 'lesions.volume_ml'" in found(check(path, *odd), "advice")["result"]
     path = python_plugin(tmp_path / "c", "open(__file__ + '.log', 'w').write('x')\nreturn {'n': 1}")
     assert "plugin.py.log" in found(check(path, *odd), "advice")["files"]
     path = python_plugin(tmp_path / "d", "if ds.Rows == 1:\n    raise ValueError('one row')\nreturn {'n': 1}")

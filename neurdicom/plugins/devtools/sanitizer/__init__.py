@@ -1,1 +1,1 @@
-"""`neurdicom plugin check --sanitize`: a native plugin built with sanitizers, run and its reports read."""
+"""Runs of native plugins built with sanitizers, and their reports, for `neurdicom plugin check --sanitize`."""

@@ -1,8 +1,8 @@
-"""The process that `neurdicom plugin check --sanitize` runs a native plugin in, AddressSanitizer's runtime preloaded.
+"""The process in which `neurdicom plugin check --sanitize` runs a native plugin, AddressSanitizer's runtime preloaded.
 
-`python -m neurdicom.plugins.devtools.sanitizer.child`: reads one JSON object from standard input,
+`python -m neurdicom.plugins.devtools.sanitizer.child` reads one JSON object from standard input,
 `{"library", "samples": [{name, path, params}]}`, and calls the plugin with each sample, in memory that ends where the
-samples end. The sanitizers write to standard error; lines that begin with `MARK` say there what is running.
+samples end. The sanitizers write to standard error; lines that begin with `MARK` tell there what is running.
 """
 
 import ctypes
@@ -20,12 +20,12 @@ from neurdicom.workers.loaders.native import ALIGNMENT, NativePlugin
 
 MARK: Final = "\x1eneurdicom "
 
-#: A sample is called this often before leaks are looked for: what was merely kept for the next call is then let go.
+#: Calls of a sample before leaks are checked; memory that was only kept for the next call is freed by then.
 _CALLS: Final = 2
 
 
 def main() -> None:
-    """Run the samples; ends without the interpreter's own end, whose leaks nobody wants to read of."""
+    """Run the samples; exit without the interpreter's cleanup, whose leaks would be reported, too."""
     request = json.load(sys.stdin)
     _say("load")
     plugin = NativePlugin(Path(request["library"]))
@@ -65,7 +65,7 @@ def _call(plugin: NativePlugin, sample: dict[str, Any], params: bytes) -> None:
 
 
 class _Exact:
-    """Memory of exactly an image's size, from the sanitizer's own allocator: it knows where it ends."""
+    """Memory of exactly an image's size, from the sanitizer's own allocator, which knows its end."""
 
     def __init__(self, shape: tuple[int, ...], dtype: type[np.float32 | np.float64]) -> None:
         self._libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Findings from the output of AddressSanitizer, LeakSanitizer and UBSan: pure functions of the text."""
+"""Parser of the output of AddressSanitizer, LeakSanitizer and UBSan: pure functions of the text."""
 
 import json
 import re
@@ -22,21 +22,22 @@ _FRAME: Final = re.compile(
 )
 _BLIND: Final = "LeakSanitizer has encountered a fatal error"
 
-#: Code that a plugin includes and did not write; a frame of it is told only where there is no better.
+#: Headers that a plugin includes; a frame in them is reported only where there is no frame of the plugin's own code.
 _INCLUDED: Final = ("/usr/include/", "/bits/", "neurdicom_plugin.hpp", "neurdicom_json.hpp")
 
 
 @dataclass(slots=True)
 class SanitizerOutput:
-    """The output of one process.
+    """Output of one process.
 
     Attributes
     ----------
     findings : list of Finding
+        Faults that the sanitizers report.
     failures : dict
-        By sample: the plugin's own word that it failed.
+        Errors that the plugin itself reported, by sample.
     ended_in : str or None
-        The sample in which the process ended, or `load`, `unload`; None when it came to its end.
+        The sample in which the process ended, or `load`, `unload`; None when it came to its regular end.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -45,15 +46,16 @@ class SanitizerOutput:
 
 
 def read_output(text: str, status: int | None, library: Path) -> SanitizerOutput:
-    """Read what a process of `plugins.devtools.sanitizer.child` wrote to standard error.
+    """Parse the standard error of a process of `plugins.devtools.sanitizer.child`.
 
     Parameters
     ----------
     text : str
+        The output.
     status : int or None
         Its exit status; None: it took too long.
     library : Path
-        The plugin's shared library: frames of it are the plugin's.
+        The plugin's shared library, to recognise frames of the plugin.
     """
     output, place, sample, ended = SanitizerOutput(), "load", None, False
     head, *parts = text.split(MARK)
@@ -74,7 +76,7 @@ def read_output(text: str, status: int | None, library: Path) -> SanitizerOutput
             output.findings.append(problem(Check.RUN, "it was still running after ten times its time limit", sample))
         elif not any(_ERROR.search(part) for part in parts[-1:]):
             last = parts[-1].strip().splitlines()[-1]
-            message = f"the process ended with status {status} while it was in {sample or place}: {last[:300]}"
+            message = f"the process ended with status {status} during {sample or place}: {last[:300]}"
             output.findings.append(problem(Check.RUN, message, sample))
     return output
 
@@ -89,10 +91,10 @@ def _findings(text: str, sample: str | None, library: Path) -> list[Finding]:
     for leak in _LEAK.finditer(text):
         at = _own_frame(leak["stack"], library)
         if at is not None and leak[0].startswith("Direct"):
-            message = f"memory leak: what is allocated {at} is never freed"
+            message = f"memory leak: the memory allocated {at} is never freed"
             found.append(problem(Check.SANITIZER, message, sample))
     if _BLIND in text:
-        message = "LeakSanitizer can't work here (it needs ptrace); leaks were not looked for"
+        message = "LeakSanitizer can't work here (it needs ptrace), so leaks were not checked"
         found.append(problem(Check.SANITIZER, message))
     return found
 

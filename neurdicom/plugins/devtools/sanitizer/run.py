@@ -1,4 +1,4 @@
-"""`neurdicom plugin check --sanitize`: a native plugin that was built with AddressSanitizer, and what it reports."""
+"""Runs of a native plugin under AddressSanitizer, for `neurdicom plugin check --sanitize`."""
 
 import json
 import os
@@ -23,13 +23,13 @@ from neurdicom.plugins.devtools.sanitizer.parse import SanitizerOutput, read_out
 
 _RUNTIME: Final = re.compile(rb"lib(?:clang_rt\.)?asan[\w.\-]*\.so[\w.]*")
 
-#: What differs between two reports of one fault; a number after a colon is a line's.
+#: Numbers that differ between two reports of one fault; a number after a colon is a line's, and stays.
 _NUMBER: Final = re.compile(r"(?<![:\d])\d+")
 
-#: Sanitized code is some times slower than the limit on a call expects.
+#: Factor of the time limit: sanitized code is several times slower.
 _SLOWER: Final = 10
 
-#: Leaks at exit are Python's own; signals are the sanitizer's to report; a failed malloc is NULL, as elsewhere.
+#: Leaks at exit are Python's own; the sanitizer reports signals; a failed malloc gives NULL, as elsewhere.
 _ASAN_OPTIONS: Final = (
     "detect_leaks=1:leak_check_at_exit=0:handle_abort=1:allocator_may_return_null=1:strict_string_checks=1:"
     "detect_stack_use_after_return=1:symbolize=1:color=never:stack_trace_format='    #%n %p {%m} {%f} {%S}'"
@@ -40,6 +40,22 @@ def sanitize_package(
     package: ExtractedPlugin, samples: Sequence[Sample], params: dict[str, Any], scratch: Path
 ) -> CheckReport:
     """Run a native plugin with all samples under AddressSanitizer.
+
+    Parameters
+    ----------
+    package : ExtractedPlugin
+        The plugin.
+    samples : sequence of Sample
+        Sample images or series, in the order of the report.
+    params : dict
+        Converted parameters of all calls.
+    scratch : Path
+        A folder for the samples' pixels.
+
+    Returns
+    -------
+    CheckReport
+        Findings; equal ones only once.
 
     Raises
     ------
@@ -107,7 +123,7 @@ def find_runtime(library: Path, *, is_built: bool) -> Path:
 
 
 def _preloaded(runtime: Path) -> list[Path]:
-    """List the runtime, and the C++ library, which Python does not bring: without it any throw would abort."""
+    """List the runtime, and the C++ library, which Python does not load: without it any throw would abort."""
     found = [runtime]
     for compiler in ("c++", "g++", "clang++"):
         if shutil.which(compiler) is None:
@@ -129,7 +145,7 @@ def _pixels(sample: Sample, package: ExtractedPlugin) -> Any:
 
 
 def _geometry(sample: Sample, package: ExtractedPlugin) -> dict[str, Any]:
-    """Describe a volume to a plugin, as the server does."""
+    """Make a volume's `_image` parameter, as the server does."""
     if not sample.volume:
         return {}
     planes = [cast(Plane, dict(one.attributes) | {"id": one.instance, "frame": 1}) for one in sample.inputs]
@@ -154,13 +170,13 @@ def _outputs(request: dict[str, Any], runtime: Path, folder: Path, seconds: floa
 
 
 def _run(request: dict[str, Any], runtime: Path, folder: Path, seconds: float) -> tuple[str, int | None]:
-    """Run one process; answers its standard error and its exit status, None when it took too long."""
+    """Run one process; return its standard error and its exit status, None when it took too long."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NEURDICOM_")}
     environment |= {
         "LD_PRELOAD": os.pathsep.join(map(str, _preloaded(runtime))),
         "ASAN_OPTIONS": _ASAN_OPTIONS,
         "UBSAN_OPTIONS": "halt_on_error=0:color=never",
-        "PYTHONMALLOC": "malloc",  # parameters end where they end, too
+        "PYTHONMALLOC": "malloc",  # reads past the end of the parameters are detected, too
         "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])),
     }
     command = [sys.executable, "-m", "neurdicom.plugins.devtools.sanitizer.child"]
