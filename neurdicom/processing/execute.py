@@ -1,4 +1,4 @@
-"""Execution of runs: a kept result, an equal run under way, or a computation by a worker; and DICOM made of it."""
+"""Execution of runs: by a kept result, an equal run under way, or a computation in a worker; and DICOM output."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ from neurdicom.workers.program import Reply
 
 
 class _Flight:
-    """A computation under way, the number of those who wait for it, and the token that stops its calls."""
+    """Computation under way, the number of callers that wait for it, and the token that stops its calls."""
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -36,15 +36,16 @@ class _Flight:
 
 
 class RunCache:
-    """Cache of results of runs, which computes those that are not stored.
-
-    Equal runs at the same time are computed once.
+    """Cache of results of runs, which computes those that are not stored; equal runs at the same time only once.
 
     Parameters
     ----------
     results : ResultStore
+        Stored results.
     resolver : Resolver
+        Finds the tool's program.
     executor : Executor
+        Computes.
     """
 
     def __init__(self, results: ResultStore, resolver: Resolver, executor: Executor) -> None:
@@ -56,19 +57,20 @@ class RunCache:
     async def run(
         self, run: ResolvedRun, format: str, known: Collection[str] = (), *, anew: bool = False, bare: bool = False
     ) -> RunResult:
-        """Give the result of a run.
+        """Return the result of a run, computed where no kept one applies.
 
         Parameters
         ----------
         run : ResolvedRun
+            The run.
         format : str
-            What an image is encoded as.
+            Encoding of an image result.
         known : collection of str
-            Validators of what the caller has: if it is still that, nothing is read.
+            Validators (ETags) of the caller's copies: if one still applies, nothing is read.
         anew : bool
-            Compute it, and put it in the place of what is kept.
+            Compute it, and replace what is kept.
         bare : bool
-            Nobody wants the body: that of a kept result is not read.
+            Do not read the body of a kept result.
 
         Raises
         ------
@@ -109,7 +111,19 @@ class RunCache:
     async def give(
         self, kept: KeptResult, format: str, frame: int | None, known: Collection[str] = ()
     ) -> RunResult | None:
-        """Give a kept result in a format; None if its file is gone."""
+        """Return a kept result in a format; None if its file is gone.
+
+        Parameters
+        ----------
+        kept : KeptResult
+            The result.
+        format : str
+            Encoding of an image.
+        frame : int or None
+            Frame of a stack to show, from 1.
+        known : collection of str
+            Validators (ETags) of the caller's copies, or `*`.
+        """
         if kept.etag(format, frame) in known or "*" in known:
             self._results.counts["current"] += 1
             return replace(_result_of(kept, Reply(), format, frame), is_current=True)
@@ -125,14 +139,17 @@ class RunCache:
     def _ended(self, flight: _Flight, task: "asyncio.Task[RunResult]") -> None:
         self._forget(flight)
         if not task.cancelled():
-            task.exception()  # nobody may be waiting any more
+            task.exception()  # retrieved, since nobody may be waiting any more
 
     def _forget(self, flight: _Flight) -> None:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
     async def _wait(self, flight: _Flight) -> RunResult:
-        """Wait for a computation. Its call stops when nobody does any more; what ends soon is kept all the same."""
+        """Wait for a computation.
+
+        Its call is stopped when nobody waits any more; a result that comes soon is still kept.
+        """
         assert flight.task is not None
         flight.waiters += 1
         try:
@@ -179,11 +196,11 @@ class RunCache:
         return RunResult(reply, run.id, etag=result.etag(format, run.frame)) if is_kept else RunResult(reply)
 
     async def _call(self, run: ResolvedRun, format: str, token: CancellationToken) -> Reply:
-        """Have a worker compute it."""
+        """Compute a run in a worker."""
         request, tool = run.request, run.tool
         async with self._resolver.tools(tool.type).use(tool.id, tool.digest) as running:
             if running.tool.uses != tool.uses:
-                raise Conflict(f"a model that {tool.name!r} reaches was replaced meanwhile")
+                raise Conflict(f"a model that {tool.name!r} uses was replaced meanwhile")
             task = Task(
                 running.program,
                 run.inputs,
@@ -205,9 +222,9 @@ class ProcessService:
     resolver : Resolver
         Finds tools and files.
     executor : Executor
-        Does the computations.
+        Computes.
     results : ResultStore
-        Keeps what was computed.
+        Stores results.
     dicom : DicomOutput
         Makes DICOM instances of results.
     modalities : ModalityCheck
@@ -229,25 +246,46 @@ class ProcessService:
         self._modalities = modalities
 
     def tool(self, tool_type: ToolType, id: str, digest: str | None = None) -> Tool:
-        """Find the plugin or model of an id; see `ToolSet.tool`."""
+        """Return the plugin or model of an id. Raises as `ToolSet.tool`.
+
+        Parameters
+        ----------
+        tool_type : {"plugin", "model"}
+            Type of the tool.
+        id : str
+            Its id.
+        digest : str, optional
+            The version; by default the current one.
+        """
         return self._resolver.tools(tool_type).tool(id, digest)
 
     def hold(self, request: RunRequest) -> AbstractContextManager[Tool]:
-        """Keep the version that a request names from going; see `ToolSet.hold`."""
+        """Keep the version that a request names; see `ToolSet.hold`."""
         return self._resolver.tools(request.tool_type).hold(request.tool, request.digest)
 
     def convert(self, tool: Tool, texts: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert parameters of a tool, given as text and as JSON values. Raises `Invalid`, whose field is the name."""
+        """Convert parameters of a tool. Raises `Invalid`, whose field is the parameter's name.
+
+        Parameters
+        ----------
+        tool : Tool
+            The tool.
+        texts : Mapping[str, Sequence[str]]
+            Values from query arguments and form fields.
+        values : Mapping[str, Any]
+            Values from a JSON body.
+        """
         return convert_arguments(tool.params, texts, values)
 
     async def run(self, request: RunRequest, *, known: Collection[str] = ()) -> RunResult:
-        """Run a tool, unless its result is known already.
+        """Run a tool, unless its result is kept already.
 
         Parameters
         ----------
         request : RunRequest
+            The tool, the entity, and the options.
         known : collection of str
-            Validators of what the caller has; `*` stands for any.
+            Validators (ETags) of the caller's copies; `*` stands for any.
 
         Raises
         ------
@@ -268,7 +306,7 @@ class ProcessService:
                 bare = request.job is not None
                 return await self._cache.run(run, run.format, known, anew=not request.cache, bare=bare)
             except Conflict:
-                # What computes was replaced before a worker could be asked: the current version does it.
+                # The tool was replaced before a worker could be asked: run the current version.
                 latest = await self._resolver.resolve(request)
                 if latest.id == run.id:
                     raise
@@ -295,7 +333,7 @@ class ProcessService:
         return await self._modalities.warning(self.tool(request.tool_type, request.tool), request.entity)
 
     async def _run_to_dicom(self, run: ResolvedRun) -> RunResult:
-        """Compute the exact values, make DICOM of them, and give that or the result in its format."""
+        """Compute the exact values and make DICOM of them; return that, or the result in its format."""
         request = run.request
         exact = await self._cache.run(run, EXACT, anew=not request.cache)
         stored = await self._results.stored_whole(exact.result) if request.store and exact.result else ()
@@ -308,19 +346,21 @@ class ProcessService:
         return replace(given, stored=stored, is_cached=exact.is_cached)
 
     async def delete_tool(self, tool_type: ToolType, id: str, *, derived: bool = False) -> None:
-        """Delete a plugin or a model, and what it computed; requests that run it get their answers.
+        """Delete a plugin or a model with its results; requests that run it are still answered.
 
         Parameters
         ----------
         tool_type : {"plugin", "model"}
+            Type of the tool.
         id : str
+            Its id.
         derived : bool
             Delete the DICOM instances that were made of its results as well.
 
         Raises
         ------
         NotFound
-            There is none of this id.
+            There is no such tool.
         """
         made = await self._results.stored_of(tool_type, id) if derived else []
         await self._resolver.tools(tool_type).delete(id)
@@ -330,25 +370,25 @@ class ProcessService:
     async def content(
         self, result: str, format: str | None, frame: int | None, known: Collection[str] = ()
     ) -> RunResult:
-        """Give a kept result in a format, computed again where its file was deleted to make room.
+        """Return a kept result in a format, computed again where its file was deleted to make room.
 
         Parameters
         ----------
         result : str
             Its id.
         format : str or None
-            None: the one that was asked for first.
+            Encoding of an image; None: the format of the first request for it.
         frame : int or None
-            Of a stack, the one in the picture.
+            Frame of a stack to show, from 1.
         known : collection of str
-            Validators of what the caller has.
+            Validators (ETags) of the caller's copies.
 
         Raises
         ------
         NotFound
             There is no such result.
         Gone
-            It can't be computed again: the source or the tool is another one by now.
+            It can't be computed again: the source or the tool has changed.
         NotAvailable
             It can't be given in this format.
         """
@@ -357,7 +397,7 @@ class ProcessService:
         given = await self._give(result, wanted, frame, known)
         if given is not None:
             return given
-        # The frame that was asked for first is computed in the format; another one is encoded from all samples.
+        # The frame of the first request is computed in the format; another one is encoded from all samples.
         is_first = frame is None or frame == (record.frame or 1)
         request = RunRequest(
             tool_type=record.tool_type,
@@ -372,7 +412,7 @@ class ProcessService:
         except (NotFound, Invalid, Conflict) as error:
             raise Gone(f"the result can't be computed again: {error}") from error
         if run.id != result:
-            raise Gone("the result can't be computed again: what it came of, or what computes it, has changed since")
+            raise Gone("the result can't be computed again: its source or its tool has changed since")
         computed = await self._cache.run(run, wanted if is_first else EXACT, known)
         if is_first:
             return computed

@@ -1,4 +1,4 @@
-"""Jobs that run a tool on what is selected: made of a client's request or a rule, and run item by item."""
+"""Jobs that run a tool on a selection: made from a client's request or a rule, and run item by item."""
 
 import asyncio
 import logging
@@ -33,33 +33,35 @@ from neurdicom.workers.call import Priority
 
 log = logging.getLogger(__name__)
 
-#: Kind of the jobs.
+#: Kind of these jobs.
 KIND = "process"
 
-#: Their items share the workers fairly, so there may be many jobs at a time.
+#: Items of these jobs share the workers fairly, so many jobs may run at a time.
 JOB_CLASS = JobClass("processing", at_once=32, of_one_user=3)
 
-#: Types of tools, by the members of a request that name them.
+#: Types of tools, which are also the fields of a request that name a tool.
 TOOLS: tuple[ToolType, ...] = ("plugin", "model")
 
 _FIELDS = (*TOOLS, "params", *OPTIONS, *MANY, "level", "filters", "dry_run")
 
-#: Bytes of the parameters as JSON: they are written again with the progress.
+#: Most bytes of the parameters as JSON: they are written again with the progress.
 _MAX_PARAMS = 64 * 1024
 
-#: Seconds that items under way are given when their job is to end.
+#: Seconds that items under way have to finish when their job is to stop.
 _GRACE = 2.0
 
 
 class ProcessRunner(Runner):
-    """Runs a tool on one item after another, as many at a time as there are workers.
+    """Runner that applies a tool to one item after another, as many at a time as there are workers.
 
     Parameters
     ----------
     catalog : Catalog
+        Finds the items.
     process : ProcessService
+        Runs the tool.
     slots : callable
-        How many items of a job are worth having under way at this moment.
+        Returns the number of items to keep under way at this moment.
     """
 
     backoff = Backoff(first=1.0, factor=3.0, longest=60.0, attempts=6)
@@ -75,19 +77,19 @@ class ProcessRunner(Runner):
 
     @contextmanager
     def session(self, job: Job) -> Iterator[None]:
-        """Hold the version that the job began with, so that it goes on with that when it is replaced or deleted."""
+        """Hold the version that the job began with, so that it stays available when the tool is replaced or deleted."""
         request, selection = _parse_document(job.request)
         self._requests[job.id] = replace(request, priority=Priority.BACKGROUND, user=job.user_id, job=job.id), selection
         try:
             with ExitStack() as stack:
-                with suppress(NotFound, Conflict, PluginQuarantined):  # which each item will be told
+                with suppress(NotFound, Conflict, PluginQuarantined):  # each item then fails with that error
                     stack.enter_context(self._process.hold(request))
                 yield
         finally:
             del self._requests[job.id]
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
-        """Yield the instances, frames or series that are selected, as they are stored now."""
+        """Yield the selected instances, frames or series, as they are stored now."""
         request, selection = self._requests[job.id]
         try:
             tool = self._process.tool(request.tool_type, request.tool, request.digest)
@@ -99,21 +101,21 @@ class ProcessRunner(Runner):
         job.summary = {"unit": unit_of(tool, selection), "skipped": dict(skipped)}
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Describe an item: series, instance and frame, and the URL of its result."""
+        """Describe an item for the API: series, instance and frame, and the URL of its result."""
         if result is None:
             return dict(value)
         url = None if result["result"] is None else f"/api/results/{result['result']}"
         return {**value, **result, "url": url}
 
     def renew(self, job: Job) -> None:
-        """Take the current version of the tool, if its parameters are still right. Raises `NotFound` or `Invalid`."""
+        """Switch to the current version of the tool. Raises `NotFound`, or `Invalid` if parameters are wrong now."""
         request, selection = _parse_document(job.request)
         tool = self._process.tool(request.tool_type, request.tool)
         params = self._process.convert(tool, {}, request.params)
         job.request = _document(replace(request, params=params), selection, tool, rule=job.request.get("rule"))
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
-        """Run the tool on some items; those under way at a stop have a moment to end, and are dropped then."""
+        """Run the tool on some items; at a stop, drop those that do not finish in `_GRACE` seconds."""
         request, _ = self._requests[job.id]
         todo = iter(enumerate(items))
         under_way: set[asyncio.Task[ItemOutcome]] = set()
@@ -122,7 +124,7 @@ class ProcessRunner(Runner):
         until: float | None = None
         try:
             while True:
-                # Jobs that run share the slots: what waits to be written stays bounded, however many they are.
+                # Running jobs share the slots, so that the results waiting to be written stay bounded.
                 slots = max(1, self._slots() // len(self._requests))
                 while not stop.is_set() and len(under_way) < slots:
                     if (following := next(todo, None)) is None:
@@ -159,8 +161,8 @@ class ProcessRunner(Runner):
             reason = str(error) if instance else f"series {entity}: {error}"
             failure = Failure(instance, reason, error.code)
             return ItemOutcome(place, failed=1, failures=(failure,), retryable=isinstance(error, Unavailable))
-        except Exception:  # a fault of ours in one item must not take the others along
-            log.exception("job %s failed for %s", job.id, entity)
+        except Exception:  # a fault of ours in one item must not stop the others
+            log.exception("job %s: internal error for %s %s", job.id, level.value, entity)
             return ItemOutcome(
                 place, failed=1, failures=(Failure(instance, "internal error; the log has it", "error"),)
             )
@@ -173,27 +175,29 @@ class ProcessRunner(Runner):
         except PluginCrashed as error:
             if not error.from_outside:
                 raise
-        # The kernel, short of memory, or an operator killed the worker: that says nothing of this item.
+        # The kernel, short of memory, or an operator killed the worker; the item may not be to blame.
         return await self._process.run(request)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Estimate of a job: its items, and the instances that it leaves out, by the reason."""
+    """Estimate of a job: the number of its items, and of the instances that it leaves out by reason."""
 
     total: int
     skipped: Mapping[str, int]
 
 
 class ProcessJobs:
-    """Makes jobs that run a tool on what is selected.
+    """Service that makes jobs which run a tool on a selection.
 
     Parameters
     ----------
     catalog : Catalog
+        Finds the items.
     process : ProcessService
+        Finds the tool and converts its parameters.
     jobs : JobService
-        With the runner of the kind `process`.
+        Has the runner of the kind `process`.
     """
 
     def __init__(self, catalog: Catalog, process: ProcessService, jobs: JobService) -> None:
@@ -202,7 +206,7 @@ class ProcessJobs:
         self._jobs = jobs
 
     def parse(self, given: Mapping[str, Any]) -> tuple[RunRequest, Selection]:
-        """Read the JSON of a client: `plugin` or `model`, `params`, options, and what is selected.
+        """Parse a client's JSON: `plugin` or `model`, `params`, options, and the selection.
 
         Raises
         ------
@@ -226,30 +230,43 @@ class ProcessJobs:
     async def submit(
         self, request: RunRequest, selection: Selection, *, by: Principal, subject: str = "", rule: str | None = None
     ) -> Job:
-        """Make a job, which may be a rule's; the entity of the request does not count, a `frame` of None means all.
+        """Make a job.
+
+        Parameters
+        ----------
+        request : RunRequest
+            The tool and its options; `entity` is ignored, a `frame` of None means all.
+        selection : Selection
+            The entities to run on.
+        by : Principal
+            The user to whom the job belongs.
+        subject : str
+            Id of the entity that the job is about, for events.
+        rule : str, optional
+            Id of the rule that makes it.
 
         Raises
         ------
         NotFound
-            There is no such tool, or an entity that is selected by its id.
+            There is no such tool, or no such entity.
         Invalid
-            The parameters are too long for a job to keep, or series and instances are mixed for a tool of volumes.
+            The parameters are too long for a job, or series and instances are mixed for a tool of volumes.
         PluginQuarantined
             The tool can't be run.
         Conflict
             The user has too many jobs already.
         """
         with self._process.hold(request) as tool:
-            pass  # it is there, and can be run
+            pass  # it exists, and can be run
         if len(orjson.dumps(request.params)) > _MAX_PARAMS:
-            raise Invalid(f"the parameters are longer than the {_MAX_PARAMS} bytes that a job keeps", field="params")
+            raise Invalid(f"the parameters have more than {_MAX_PARAMS} bytes of JSON, a job's limit", field="params")
         await self._items.check(selection, tool)
         total = await self._items.count(selection, tool) if request.frame is None or not tool.per_frame else None
         document = _document(request, selection, tool, rule=rule)
         return await self._jobs.submit(KIND, document, by=by, total=total, subject=subject)
 
     async def estimate(self, request: RunRequest, selection: Selection) -> Estimate:
-        """Count what a job would do, without making one. Raises as `submit` does."""
+        """Count the items of a job without making it. Raises as `submit` does."""
         tool = self._process.tool(request.tool_type, request.tool)
         await self._items.check(selection, tool)
         skipped, total = Skipped(), 0
@@ -259,7 +276,7 @@ class ProcessJobs:
 
 
 def _document(request: RunRequest, selection: Selection, tool: Tool, *, rule: str | None = None) -> dict[str, Any]:
-    """Serialise a job's request: which version of which tool is to run how on what, and the rule that asks for it."""
+    """Serialise a job's request: the tool's version, its options, the selection, and the rule that asks for it."""
     return {
         **replace(request, digest=tool.digest).to_document(),
         "version": tool.version,
@@ -278,7 +295,7 @@ def tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
     named = [tool for tool in TOOLS if given.get(tool) is not None]
     if len(named) != 1:
         found = "none" if not named else "both"
-        raise Invalid(f"plugin or model is expected, the id of what is to run; {found} is given", field="plugin")
+        raise Invalid(f"the id of a plugin or of a model to run is expected; {found} is given", field="plugin")
     (tool,) = named
     if not isinstance(given[tool], str):
         raise Invalid(f"{tool} is {str(given[tool])[:80]!r}; an id is expected", field=tool)
@@ -290,7 +307,7 @@ def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: given.get(name, default) for name, default in OPTIONS.items()}
     formats = (*FORMATS, DICOM)
     if options["format"] not in formats:
-        raise Invalid(f"format is {str(options['format'])[:80]!r}; {', '.join(formats)} are possible", field="format")
+        raise Invalid(f"format is {str(options['format'])[:80]!r}; {', '.join(formats)} are expected", field="format")
     for name in ("store", "cache"):
         if type(options[name]) is not bool:
             raise Invalid(f"{name} is {str(options[name])[:80]!r}; true or false is expected", field=name)

@@ -1,4 +1,4 @@
-"""Resolution of requests to tools and files, and of what a job selects to its items."""
+"""Resolution of requests to tools and files, and of a job's selection to its items."""
 
 import asyncio
 from collections import Counter
@@ -21,23 +21,25 @@ from neurdicom.processing.dicom_output.common_modules import STATION
 from neurdicom.processing.run import ResolvedRun, RunRequest
 from neurdicom.workers.executor import Input
 
-#: Label maps, which lie over images and are none of their slices: Segmentation, Label Map Segmentation Storage.
+#: SOP Classes of label maps, which overlay images and are no slices: Segmentation, Label Map Segmentation Storage.
 _SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 
-#: Modalities whose instances have pixels that are no picture of a patient, or none.
+#: Modalities whose instances have no pixels, or pixels that are no picture of a patient.
 _NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "AU", "ECG"})
 
-#: Instances that are selected and left out, by the reason.
+#: Number of selected instances that are left out, by reason.
 Skipped = Counter[str]
 
 
 class Resolver:
-    """Finder of the tool's version and of the files that a request comes to.
+    """Finder of a request's tool version and files.
 
     Parameters
     ----------
     catalog : Catalog
+        Locates instances.
     blobs : BlobStore
+        Has the files.
     tools : Mapping[ToolType, ToolSet]
         Plugins and models, by type.
     """
@@ -48,7 +50,7 @@ class Resolver:
         self._tools = tools
 
     def tools(self, tool_type: ToolType) -> ToolSet:
-        """Find the installed tools of a type. Raises `NotFound`."""
+        """Return the installed tools of a type. Raises `NotFound`."""
         if tool_type not in self._tools:
             raise NotFound(f"this server has no {tool_type}s")
         return self._tools[tool_type]
@@ -69,7 +71,7 @@ class Resolver:
         return ResolvedRun(request, tool, await self._inputs(request, tool))
 
     async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[Input, ...]:
-        """Find the files that a request is about, as many as a call of the tool gets."""
+        """Find the files of a request, as many as one call of the tool gets."""
         if tool.level == "series":
             find = self._series if request.level is Level.SERIES else self._whole_instance
             return await find(request.entity)
@@ -102,7 +104,7 @@ class Resolver:
         return (await self._volume_input(located[0], entity, series or {}),)
 
     async def _series(self, series: str) -> tuple[Input, ...]:
-        """Find the images of a series in slice order, with all frames; or what else it holds, if it has no images."""
+        """Find the images of a series in slice order, with all frames; all its instances if none is an image."""
         entity = await get_entity(self._catalog, Level.SERIES, series)
         if entity["images_count"] > MAX_SLICES:
             raise Invalid(
@@ -128,7 +130,7 @@ class Resolver:
 
 
 def _slices(entities: Sequence[Entity], located: dict[str, Located]) -> list[Entity]:
-    """Pick the instances of a series that a plugin gets, in slice order."""
+    """Choose the instances of a series that a plugin gets, in slice order."""
     stored = [one for one in entities if one["id"] in located]
     images = [one for one in stored if located[one["id"]].location.layout.get("pixel_keyword") is not None]
     slices = [one for one in images if one.get("sop_class_uid") not in _SEGMENTATIONS]
@@ -138,16 +140,16 @@ def _slices(entities: Sequence[Entity], located: dict[str, Located]) -> list[Ent
 def _check_frame(frame: int, location: Location) -> None:
     frames = location.layout.get("number_of_frames") or 1
     if not 1 <= frame <= frames:
-        raise Invalid(f"frame is {frame}; the instance has {frames}", field="frame")
+        raise Invalid(f"frame is {frame}; the instance has {frames} frame{'' if frames == 1 else 's'}", field="frame")
 
 
 class JobItems:
     """Finder of the items of processing jobs.
 
     An item is a small mapping: `series`, `instance` (None where the tool works on series) and `frame` (None where it
-    gets the whole instance). Left out is what the tool is not made for: series of other modalities than its META.json
-    names, and instances without pixels, or that are no images, unless it names their modality. So are series of results
-    that were stored here, unless they are selected by their own ids: or a second run over a study would process those
+    gets the whole instance). Left out are series of modalities that the tool's META.json does not name, and instances
+    without pixels, or that are no images, unless META.json names their modality. Left out, too, are series of results
+    stored by a NeurDICOM, unless they are selected by id: otherwise a second run over a study would process the results
     of the first.
     """
 
@@ -156,7 +158,7 @@ class JobItems:
         self._selector = Selector(catalog)
 
     async def check(self, selection: Selection, tool: Tool) -> None:
-        """Check that the selection is there, and that the tool works on it. Raises `NotFound` or `Invalid`."""
+        """Check that the selected entities exist, and that the tool works on them. Raises `NotFound` or `Invalid`."""
         await self._selector.check(selection)
         if tool.level == "series" and Level.INSTANCE in selection.ids and len(selection.ids) > 1:
             text = f"the {tool.type} {tool.name!r} takes series or multi-frame instances, not both"
@@ -165,7 +167,19 @@ class JobItems:
     async def walk(
         self, selection: Selection, tool: Tool, frame: int | None, skipped: Skipped
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the items, a series at a time; instances that are left out are counted in `skipped`."""
+        """Yield the items, a series at a time.
+
+        Parameters
+        ----------
+        selection : Selection
+            The entities to run on.
+        tool : Tool
+            The tool.
+        frame : int or None
+            Number of the frame, from 1; None: all.
+        skipped : Counter
+            Counts the instances that are left out, by reason.
+        """
         modalities = modalities_of(tool)
         derived = _Derived(self._catalog, selection)
         if unit_of(tool, selection) == "series":
@@ -194,7 +208,7 @@ class JobItems:
                     yield {"series": series["id"], "instance": instance["id"], "frame": each}
 
     async def count(self, selection: Selection, tool: Tool) -> int | None:
-        """Count the items about, as the catalog can tell at once; None where it can't."""
+        """Estimate the number of items, where the catalog can count them at once; None where it can't."""
         queries = selection.queries()
         if len(queries) > 1:
             return None
@@ -221,14 +235,14 @@ class JobItems:
 
 
 def unit_of(tool: Tool, selection: Selection) -> Literal["series", "instance", "frame"]:
-    """Name the unit of one item; a tool of level `series` takes instances that are selected by id as volumes."""
+    """Name the unit of an item; a tool of level `series` takes instances that are selected by id as volumes."""
     if tool.level == "series":
         return "instance" if selection.level is Level.INSTANCE or Level.INSTANCE in selection.ids else "series"
     return "frame" if tool.per_frame else "instance"
 
 
 class _Derived:
-    """Series of stored results, which a selection does not mean unless it names them."""
+    """Check for series of stored results, which a selection includes only if it names them."""
 
     def __init__(self, catalog: Catalog, selection: Selection) -> None:
         self._catalog = catalog
@@ -236,7 +250,7 @@ class _Derived:
         self._last: tuple[str, bool] = ("", False)
 
     async def has(self, series: str) -> bool:
-        """Tell if a series is one of them."""
+        """Tell whether a series is one of them."""
         if self._is_meant:
             return False
         if series != self._last[0]:
@@ -245,7 +259,7 @@ class _Derived:
 
 
 async def is_derived_here(catalog: Catalog, series: str) -> bool | None:
-    """Tell if a series holds results that this server, or another NeurDICOM, has stored; None if it is gone."""
+    """Tell whether a series holds results that a NeurDICOM has stored; None if it is gone."""
     sample = (await catalog.samples(Level.SERIES, [series])).get(series)
     if sample is None:
         return None
@@ -255,7 +269,7 @@ async def is_derived_here(catalog: Catalog, series: str) -> bool | None:
 
 
 def modalities_of(tool: Tool) -> frozenset[str]:
-    """List the modalities that META.json names, in capitals; none means all."""
+    """List the modalities that META.json names, in capitals; empty means all."""
     named = tool.meta.get("modalities") or ()
     texts = named.replace(",", " ").split() if isinstance(named, str) else named
     return frozenset(text.strip().upper() for text in texts if text.strip() not in ("", "*"))

@@ -1,4 +1,4 @@
-"""Results that are kept: their provenance, and their representations, pending or stored."""
+"""Kept results: their provenance, and their representations, pending or stored."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -13,20 +13,20 @@ from neurdicom.workers.program import Reply
 
 Kind = Literal["image", "json", "dicom", "bytes"]
 
-#: Name of a representation that is given whatever format is asked for.
+#: Name of a representation that is returned for every format.
 ANY = "*"
 
 #: Name of the JSON beside an image.
 BESIDE = ".json"
 
-#: Formats that an image is encoded to, from one that keeps its values.
+#: Formats that an image can be encoded to from a lossless representation.
 _ENCODED = ("png", "jpeg", "lum8", "f32", "f64", "npy")
 
 _RAW = {"f32": "<f4", "f64": "<f8"}
 #: Formats that show one frame of a stack.
 _PICTURES = ("png", "jpeg", "lum8")
 
-#: Bytes of JSON that a record in a list shows.
+#: Most bytes of JSON that a list shows of a result.
 _LONGEST_LISTED = 4096
 
 
@@ -34,22 +34,22 @@ Payload = bytes | memoryview
 
 
 def representation_name(format: str, frame: int | None) -> str:
-    """Name the representation that a format asks for; `frame` is the one shown, where the result may be a stack."""
+    """Name the representation for a format; `frame` is the frame shown, where the result may be a stack."""
     return f"{format}@{frame}" if frame is not None and format in _PICTURES else format
 
 
 @dataclass(slots=True, kw_only=True)
 class Representation:
-    """A result in one format.
+    """Result in one format.
 
     Attributes
     ----------
     meta : dict
         The worker's description: `media_type`, `kind`, `shape`, `dtype` and the like.
     size : int
-        In bytes.
+        Size in bytes.
     key : str or None
-        Of the file; None for JSON that is in the record, and while it is pending.
+        Key of the file; None for JSON in the record, and while it is pending.
     data : bytes, memoryview or None
         The bytes, while they wait to be written.
     """
@@ -60,11 +60,11 @@ class Representation:
     data: Payload | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """Serialise all but the bytes."""
+        """Return all but the bytes, for the record."""
         return {"meta": self.meta, "size": self.size, "key": self.key}
 
     def to_api(self, name: str) -> dict[str, Any]:
-        """Serialise as the API lists it under a name of `KeptResult.representations`."""
+        """Return the representation as the API lists it; `name` is its name in `KeptResult.representations`."""
         format, _, frame = name.partition("@")
         return {
             "format": None if name == ANY else format,
@@ -75,11 +75,26 @@ class Representation:
 
 
 def representations_of(reply: Reply, format: str, frame: int | None) -> dict[str, Representation]:
-    """Make the representations that a worker's reply brings, with their bytes."""
+    """Make the representations of a worker's reply, with their bytes.
+
+    Parameters
+    ----------
+    reply : Reply
+        The reply.
+    format : str
+        Format that was asked for.
+    frame : int or None
+        Frame shown, where the result may be a stack.
+
+    Returns
+    -------
+    dict
+        By name: one, and the JSON beside an image.
+    """
     meta = dict(reply.meta)
     beside = meta.pop("json", None)
     kind = meta.get("kind", "bytes")
-    # A native plugin that gives JSON where it is asked for gives an image otherwise.
+    # A native plugin may return JSON for the format `json`, and an image for any other.
     depends = kind == "image" or (kind == "json" and format == "json")
     name = representation_name(format, frame) if depends else ANY
     found = {name: Representation(meta=meta, size=len(reply.body), data=reply.body)}
@@ -92,16 +107,16 @@ def representations_of(reply: Reply, format: str, frame: int | None) -> dict[str
 
 @dataclass(slots=True, kw_only=True)
 class KeptResult:
-    """A result that is kept, or waits to be: a document of the catalog, and files.
+    """Result that is kept, or waits to be: a document of the catalog, and files.
 
     Attributes
     ----------
     id : str
         See `run.ResolvedRun.id`.
-    tool_type, tool, name, version, digest
-        The plugin or the model that computed it.
+    tool_type, tool, name, version, digest : str
+        The plugin or model that computed it.
     uses : dict
-        Models that a plugin reaches: id to digest.
+        Models that a plugin uses: id to digest.
     params : dict
         Converted parameters.
     level, entity : str
@@ -109,38 +124,38 @@ class KeptResult:
     sources : list
         A pair for each input, in order: SOP Instance UID, and SHA-256 of the file.
     frame : int or None
-        Of an instance, from 1.
+        Frame of the instance, from 1.
     is_whole : bool
-        It came of all frames.
+        Whether it was computed from all frames.
     patient, study, series : str or None
         Ids of the entities that hold the first source.
     created : str
-        When it was computed, ISO 8601 in UTC.
+        Time of the computation, ISO 8601 in UTC.
     seconds : float
         Duration of the computation, waiting for a worker included.
     tag : str
-        Another one each time that it is computed; a part of the validators.
+        Random text of each computation; a part of the validators (ETags).
     kind : str
-        Kind of the value that the tool gave.
+        Kind of the value that the tool returned.
     value : Any
         The JSON, of a JSON result or beside an image, where it is short.
     value_size : int
         Bytes of the JSON, wherever it is; 0 if there is none.
     offers_json : bool
-        The JSON beside an image is given where it is asked for as `json`.
+        Whether the JSON beside an image is returned for the format `json`.
     left_out : int
-        Values in the JSON that it is not found by: too many, or too long.
+        Number of values in the JSON that are not indexed: too many, or too long.
     values : list
-        Pairs of path and value that it is found by; empty where `value` tells them.
+        Indexed pairs of path and value; empty where they follow from `value`.
     representations : dict
         By format, or `ANY`.
     evicted : list of str
         Names of representations that were deleted to make room.
     stored : list of dict
-        `instance`, `series` and `study` of the DICOM instances that were made of it.
+        `instance`, `series` and `study` of the DICOM instances that were made of it and exist.
     made : list of str
-        SOP Instance UIDs of all that were made of it as it is; `stored` may have earlier ones besides, and lacks those
-        that were deleted.
+        SOP Instance UIDs of all DICOM instances that were made of the current computation; `stored` may also have
+        instances of earlier computations, and lacks deleted ones.
     job : str or None
         The job that computed it.
     """
@@ -184,7 +199,7 @@ class KeptResult:
         return cls(**fields)
 
     def to_document(self) -> dict[str, Any]:
-        """Serialise all of it; nested values are shared, not copied."""
+        """Return all of it for the catalog; nested values are shared, not copied."""
         fields = {name: getattr(self, name) for name in self.__slots__}  # asdict() takes ten times as long
         fields["bodies"] = {name: one.to_document() for name, one in fields.pop("representations").items()}
         return fields
@@ -200,25 +215,25 @@ class KeptResult:
         return list(dict.fromkeys(instance for instance, _ in self.sources))
 
     def find(self, format: str, frame: int | None) -> str | None:
-        """Name the representation that is what a format asks for."""
+        """Find the name of the representation for a format."""
         wanted = [ANY, representation_name(format, frame)]
         if format == "json" and self.offers_json:
             wanted.append(BESIDE)
         return next((name for name in wanted if name in self.representations), None)
 
     def lossless(self) -> str | None:
-        """Name a representation that has all samples of an image as they are."""
+        """Find the name of a representation that has all samples of an image unchanged."""
         for name, one in self.representations.items():
             if name == "npy" or (name in _RAW and one.meta.get("samples") == _RAW[name]):
                 return name
         return None
 
     def gives(self, format: str, frame: int | None) -> bool:
-        """Tell if it can be given in a format: as it is kept, or encoded from all samples."""
+        """Tell whether it can be returned in a format: as it is kept, or encoded from all samples."""
         return self.find(format, frame) is not None or self.encodes(format)
 
     def wanted(self, format: str | None, frame: int | None) -> tuple[str, int | None]:
-        """Complete what is asked for, a format and a frame of a stack: of no format, what was asked for first."""
+        """Complete a request's format and frame of a stack; without a format, with the first one that was computed."""
         names = (name for name in (*self.representations, *self.evicted) if name != BESIDE)
         first, _, shown = next(names, "npy").partition("@")
         if format is None:
@@ -226,7 +241,7 @@ class KeptResult:
         return format, (frame or self.frame or 1) if self.is_whole else None
 
     def encodes(self, format: str) -> bool:
-        """Tell if it can be encoded to a format, from all samples."""
+        """Tell whether it can be encoded to a format from all samples."""
         return self.kind == "image" and format in _ENCODED and self.lossless() is not None
 
     def without(self, keys: Set[str]) -> "KeptResult":
@@ -240,7 +255,7 @@ class KeptResult:
         return f"{self.id[:32]}-{self.tag}-{'any' if self.kind != 'image' else representation_name(format, frame)}"
 
     def terms(self) -> list[Term]:
-        """List the terms that searches find it by."""
+        """List the index terms that searches find it by."""
         fields: dict[str, str | None] = {
             self.tool_type: self.tool,
             "version": self.version,
@@ -262,7 +277,7 @@ class KeptResult:
         return found + [(path, value) for path, value in values]
 
     def to_api(self, *, in_list: bool = False) -> dict[str, Any]:
-        """Serialise as the API answers it; in a list without JSON that is long."""
+        """Return the result as the API shows it; in a list without JSON that is long."""
         links: dict[str, Any] = {
             "self": f"/api/results/{self.id}",
             "content": f"/api/results/{self.id}/content",
@@ -305,25 +320,34 @@ class KeptResult:
 
 
 def merged(before: KeptResult | None, result: KeptResult, *, replaces: bool) -> tuple[KeptResult, list[str]]:
-    """Merge a result that was computed, or encoded, again into what is kept of it.
+    """Merge a result that was computed, or encoded, again with the kept one.
+
+    Parameters
+    ----------
+    before : KeptResult or None
+        The kept result.
+    result : KeptResult
+        The new one.
+    replaces : bool
+        The new one takes the place of the kept one.
 
     Returns
     -------
     result : KeptResult
         With the representations of both, unless it `replaces` the earlier one.
     unused : list of str
-        Keys of files that nothing refers to any more.
+        Keys of files that are no longer referred to.
     """
     if before is None:
         return result, []
     if replaces:
-        return replace(result, stored=before.stored), before.keys  # they stay, though this may be another result
+        return replace(result, stored=before.stored), before.keys  # instances stay, though the result may differ
     again = [name for name in result.representations if name in before.representations or name in before.evicted]
     unused = [before.representations[name].key for name in again if name in before.representations]
     json_of = result if result.value_size else before
     after = replace(
         before,
-        tag=result.tag if again else before.tag,  # a computation need not give the same bytes twice
+        tag=result.tag if again else before.tag,  # a second computation may give other bytes
         kind="image" if result.kind == "image" else before.kind,
         offers_json=result.offers_json or before.offers_json,
         value=json_of.value,

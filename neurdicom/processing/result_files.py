@@ -1,4 +1,4 @@
-"""Files of results: what goes into one, how much room they take, and which go when there is none."""
+"""Files of results: their contents, the room that they take, and the least recently used, which are deleted first."""
 
 import asyncio
 import os
@@ -15,19 +15,19 @@ from neurdicom.errors import NotFound
 from neurdicom.processing.result import BESIDE, KeptResult, Payload, Representation
 from neurdicom.processing.value_query import values_of
 
-#: Bytes of JSON that lie in the record.
+#: Most bytes of JSON that lie in the record.
 _INLINE = 64 * 1024
-#: Bytes of JSON whose values a result is found by; what is longer is not read.
+#: Most bytes of JSON whose values are indexed; longer JSON is not read.
 _READ = 1024 * 1024
 
-#: Part of the limit that is left when room was made, so that it need not be made again at once.
+#: Part of the limit that remains in use when room was made, so that it need not be made again at once.
 _LEFT = 0.9
 
 _NOTE = "clean"
 
 
 def mark_unclean(folder: Path) -> None:
-    """Have the next start look at all that is in a folder of results. Blocks."""
+    """Make the next start check all results and files in a folder. Blocks."""
     (folder / _NOTE).unlink(missing_ok=True)
 
 
@@ -37,16 +37,16 @@ class ResultFiles:
     Parameters
     ----------
     folder : Path
-        Theirs, and of nothing else.
+        Holds nothing else.
     limit : int
-        Bytes that they may take.
+        Most bytes of all files.
 
     Attributes
     ----------
     size : int
-        Bytes that they take.
+        Bytes of all files.
     is_clean : bool
-        Nothing is left to be done at the next start.
+        Whether nothing remains to be done at the next start.
     """
 
     def __init__(self, folder: Path, *, limit: int) -> None:
@@ -57,14 +57,14 @@ class ResultFiles:
         self.is_clean = True
 
     async def open(self) -> bool:
-        """Count the files; False if the last server did not come to its end, and there may be work to do."""
+        """Count the files; return False if the last server did not stop cleanly, so that files may lack a record."""
         await self._files.open()
         clean = await asyncio.to_thread(self._take_note)
         self.size = sum(size for _, _, size in await self._by_use())
         return clean
 
     async def close(self) -> None:
-        """Note that all is well. Idempotent."""
+        """Note that the server stopped cleanly. Idempotent."""
         if self.is_clean:
             await asyncio.to_thread(self._note.touch)
         await self._files.close()
@@ -95,17 +95,20 @@ class ResultFiles:
         Parameters
         ----------
         result : KeptResult
+            The pending result.
         written : list of str
-            Gets the keys of the files, also when it fails.
+            Receives the keys of the files, also when it fails.
 
         Returns
         -------
         KeptResult
-            The same with the keys, and without the bytes. One that exceeds the limit alone counts as evicted.
+            The result with the keys, and without the bytes. A representation that exceeds the limit alone counts as
+            evicted.
 
         Raises
         ------
         OSError
+            The disk refuses.
         """
         representations: dict[str, Representation] = {}
         described: dict[str, Any] = {}
@@ -133,7 +136,7 @@ class ResultFiles:
     # -- reading ---------------------------------------------------------------------------------------------
 
     async def path(self, one: Representation) -> Path | None:
-        """Find the file of a representation, and note its use; None if it is not there, or not whole."""
+        """Return the path of a representation's file, and note its use; None if the file is missing or incomplete."""
         if one.key is None:
             return None
         with suppress(NotFound):
@@ -143,7 +146,7 @@ class ResultFiles:
         return None
 
     async def read(self, one: Representation) -> bytes | None:
-        """Read the file of a representation; None if it is not there, or not whole."""
+        """Read the file of a representation; None if it is missing or incomplete."""
         if one.key is None:
             return None
         with suppress(NotFound):
@@ -154,20 +157,20 @@ class ResultFiles:
     # -- deleting --------------------------------------------------------------------------------------------
 
     async def remove(self, keys: Sequence[str]) -> None:
-        """Delete files durably, and count their room as free; unknown ones are ignored."""
+        """Delete files durably, and count their room as free; unknown keys are ignored."""
         sizes = await self._sizes(keys)
         if keys:
             await self._files.delete(keys)
         self.size -= sum(sizes.values())
 
     async def sweep(self, known: set[str]) -> int:
-        """Delete the files that no record refers to, and count them."""
+        """Delete the files that no record refers to, and return their number."""
         orphans = [key for _, key, _ in await self._by_use() if key not in known]
         await self.remove(orphans)
         return len(orphans)
 
     async def excess(self) -> list[str]:
-        """List the files to delete, where they exceed the limit: those that were not used for the longest time."""
+        """List the files to delete where they exceed the limit: the least recently used."""
         if self.size <= self._limit:
             return []
         files = await self._by_use()
@@ -195,7 +198,7 @@ class ResultFiles:
 
 
 def _described(data: Payload) -> dict[str, Any]:
-    """Describe JSON for the record: the value itself where it is short, and the values that it is found by."""
+    """Describe JSON for the record: the value itself where it is short, and its indexed values."""
     described: dict[str, Any] = {"value": None, "value_size": len(data), "values": [], "left_out": 0}
     if len(data) > _READ:
         return described | {"left_out": 1}
@@ -210,7 +213,7 @@ def _described(data: Payload) -> dict[str, Any]:
 
 
 def _touch(path: Path) -> int:
-    """Note that a file was used, in its time of modification; its size, -1 if it is gone."""
+    """Set a file's time of modification to note its use; return its size, -1 if it is gone."""
     try:
         os.utime(path)
         return path.stat().st_size

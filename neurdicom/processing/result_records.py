@@ -1,4 +1,4 @@
-"""Records of results in the catalog, and whether their sources and tools are still there."""
+"""Records of results in the catalog, and the check that their sources and tools still exist."""
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
@@ -13,23 +13,24 @@ from neurdicom.processing.result import KeptResult
 #: Kind of the catalog's documents.
 DOCUMENTS = "result"
 
-#: Bytes of records that are held in memory, roughly.
+#: Most bytes, roughly, of records that are held in memory.
 _HELD = 16 * 1024 * 1024
 _PAGE = 500
 
-#: Instances asked for at a time.
+#: Instances that are looked up at a time.
 _AT_ONCE = 1000
 
 
 class ResultRecords:
     """Records of all results.
 
-    Those that were read lie in an LRU, where no other server changes them. They are not to be changed: a new one takes
-    an old one's place.
+    Records that were read are kept in an LRU cache, where no other server changes them. A record is never changed: a
+    new one replaces it.
 
     Parameters
     ----------
     documents : Documents
+        The catalog's document port.
     """
 
     def __init__(self, documents: Documents) -> None:
@@ -39,7 +40,7 @@ class ResultRecords:
         self._writes = 0
 
     async def find(self, result: str) -> KeptResult | None:
-        """Find a record by id."""
+        """Return a record by id, or None."""
         held = self._held.get(result)
         if held is not None:
             self._held.move_to_end(result)
@@ -54,7 +55,7 @@ class ResultRecords:
         return record
 
     async def put(self, records: Sequence[KeptResult], *, renewed: Sequence[str] = ()) -> None:
-        """Store records durably, in place of earlier ones; those that are renewed count as the latest."""
+        """Store records durably, in place of earlier ones; those in `renewed` count as the latest."""
         self._writes += 1
         try:
             if renewed:
@@ -70,7 +71,7 @@ class ResultRecords:
             self._hold(record)
 
     async def delete(self, results: Sequence[str]) -> None:
-        """Delete records, and leave their files to the caller."""
+        """Delete records, without their files."""
         self._writes += 1
         for result in results:
             self._let_go(result)
@@ -80,13 +81,30 @@ class ResultRecords:
     async def search(
         self, conditions: Sequence[TermCondition], *, limit: int, offset: int = 0, descending: bool = False
     ) -> tuple[list[KeptResult], int]:
-        """Find a page of the records that meet all conditions, in the order of their making, and count them."""
+        """Find a page of the records that meet all conditions.
+
+        Parameters
+        ----------
+        conditions : sequence of TermCondition
+            All must hold.
+        limit, offset : int
+            Size and start of the page.
+        descending : bool
+            The latest first.
+
+        Returns
+        -------
+        records : list of KeptResult
+            In the order of their creation.
+        total : int
+            Number of all that meet the conditions.
+        """
         query = DocumentQuery({}, conditions, "creation", limit=limit, offset=offset, descending=descending)
         page = await self._documents.query(DOCUMENTS, query)
         return [KeptResult.from_document(document) for document in page.items], page.total
 
     async def all(self) -> AsyncIterator[list[KeptResult]]:
-        """Yield all records, some at a time; those that are read may be changed meanwhile."""
+        """Yield all records, page by page; records may be changed between two pages."""
         pages = DocumentQuery(after="", limit=_PAGE, counted=False)
         while found := (await self._documents.query(DOCUMENTS, pages)).items:
             pages = replace(pages, after=found[-1]["id"])
@@ -110,11 +128,12 @@ class ResultRecords:
 
 
 class Provenance:
-    """Sources and tools of results, as they are now; answers of the catalog are remembered, so make one for each use.
+    """State of the sources and tools of results; lookups in the catalog are remembered, so make a new one for each use.
 
     Parameters
     ----------
     catalog : Catalog
+        Looked up.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -123,7 +142,7 @@ class Provenance:
         self._patients: dict[str, str | None] = {}
 
     async def still_valid(self, results: Sequence[KeptResult]) -> list[bool]:
-        """Tell for each if all its sources are there with the same bytes, and its tool, in whatever version."""
+        """Tell for each result whether all its sources exist with the same bytes, and its tool, in whatever version."""
         digests = await self._digests({instance for result in results for instance in result.instances})
         return [
             all(digests.get(instance) == sha256 for instance, sha256 in result.sources) and await self._has_tool(result)
@@ -131,7 +150,7 @@ class Provenance:
         ]
 
     async def stored(self, results: Sequence[KeptResult]) -> list[list[dict[str, str]]]:
-        """Find for each the DICOM instances made of it that are there, as `KeptResult.stored` has them."""
+        """Find for each result the DICOM instances made of it that exist, as `KeptResult.stored` has them."""
         present = await self._digests({uid for result in results for uid in (*_stored(result), *result.made)})
         found = []
         for result in results:
@@ -141,7 +160,7 @@ class Provenance:
         return found
 
     async def placed(self, result: KeptResult) -> KeptResult | None:
-        """Give a result the patient, study and series of its first source; None if that is gone."""
+        """Set the patient, study and series of a result's first source; None if that is gone."""
         location = await self._catalog.locate(result.sources[0][0])
         if location is None:
             return None
@@ -172,7 +191,7 @@ def _stored(result: KeptResult) -> set[str]:
 
 
 async def located(catalog: Catalog, instances: Sequence[str]) -> list[dict[str, str]]:
-    """Locate instances as `KeptResult.stored` has them; those that are not there are left out."""
+    """Locate instances as `KeptResult.stored` has them; those that do not exist are left out."""
     locations = [await catalog.locate(instance) for instance in instances]
     return [
         {"instance": location.instance, "series": location.series, "study": location.study}

@@ -1,4 +1,4 @@
-"""Results that are kept: found again instead of computed again, listed, and deleted with their sources."""
+"""The store of kept results: found again instead of computed again, listed, and deleted with their sources."""
 
 import asyncio
 import logging
@@ -27,29 +27,30 @@ log = logging.getLogger(__name__)
 _PAGE = 500
 _MIB = 1024 * 1024
 
-#: Files of one step of making room.
+#: Files that are deleted in one step of making room.
 _EVICTED_AT_ONCE = 100
 
 
 class ResultStore:
-    """The kept results: records in the catalog, their representations in files, and a queue of what is to be written.
+    """Store of results: records in the catalog, representations in files, and a write-behind queue.
 
     Changes of records and files are made one after the other, under one lock.
 
     Parameters
     ----------
     catalog : Catalog
+        Has the records.
     folder : Path
-        Of the files, and of nothing else.
+        Holds the files, and nothing else.
     pool : WorkerPool
         Its built-in pixel worker encodes images again.
     size : int
-        MiB that the files may take; the least recently used go first.
+        Most MiB of the files; the least recently used are deleted first.
 
     Attributes
     ----------
     counts : Counter of str
-        For the metrics.
+        Counters for the metrics.
     """
 
     def __init__(self, catalog: Catalog, folder: Path, pool: WorkerPool, *, size: int) -> None:
@@ -63,7 +64,7 @@ class ResultStore:
         self.counts: Counter[str] = Counter()
 
     async def open(self) -> None:
-        """Open it; after a crash, delete results of lost sources and tools, and files that no record names."""
+        """Open the store; after a crash, delete results of lost sources and tools, and files without a record."""
         if not await self._files.open():
             await self._sweep()
 
@@ -81,7 +82,17 @@ class ResultStore:
     # -- finding again ---------------------------------------------------------------------------------------
 
     async def find(self, result: str, format: str, frame: int | None) -> KeptResult | None:
-        """Find a result that can be given in a format; it may be pending."""
+        """Find a result, kept or pending, that can be returned in a format; None if there is none.
+
+        Parameters
+        ----------
+        result : str
+            Its id.
+        format : str
+            Encoding of an image.
+        frame : int or None
+            Frame of a stack to show, from 1.
+        """
         for pending in self._queue.of(result):
             if pending.result.find(format, frame) is not None:
                 return pending.result
@@ -91,7 +102,17 @@ class ResultStore:
         return record if record is not None and record.gives(format, frame) else None
 
     async def touch(self, result: KeptResult, format: str, frame: int | None) -> bool:
-        """Use a result without reading it; False if its file is gone."""
+        """Note the use of a result without reading it; return False if its file is gone.
+
+        Parameters
+        ----------
+        result : KeptResult
+            The result.
+        format : str
+            Encoding of an image.
+        frame : int or None
+            Frame of a stack to show, from 1.
+        """
         name = result.find(format, frame) or result.lossless()
         one = result.representations[name] if name else None
         there = one is not None and (one.data is not None or one.key is None or await self._files.path(one) is not None)
@@ -99,7 +120,17 @@ class ResultStore:
         return there
 
     async def read(self, result: KeptResult, format: str, frame: int | None) -> Reply | None:
-        """Read a result as a worker gave it, or encode it anew; None if its file is gone."""
+        """Read a result as a worker gave it, or encode it anew; None if its file is gone.
+
+        Parameters
+        ----------
+        result : KeptResult
+            The result.
+        format : str
+            Encoding of an image.
+        frame : int or None
+            Frame of a stack to show, from 1.
+        """
         name = result.find(format, frame)
         if name is None:
             return await self._encode(result, format, frame)
@@ -108,7 +139,7 @@ class ResultStore:
         if data is None:
             data = orjson.dumps(result.value) if one.key is None else await self._files.read(one)
         if data is None:
-            log.warning("the file %s of the result %s is gone or damaged", one.key, result.id)
+            log.warning("the file %s of the result %s is missing or damaged", one.key, result.id)
             return None
         self.counts["hits"] += 1
         self.counts["hit_bytes"] += len(data)
@@ -125,7 +156,7 @@ class ResultStore:
         return dict(one.meta) if data is None else one.meta | {"json": await asyncio.to_thread(orjson.loads, data)}
 
     async def _encode(self, result: KeptResult, format: str, frame: int | None) -> Reply | None:
-        """Encode an image anew, from a representation that keeps all values."""
+        """Encode an image anew, from a lossless representation."""
         lossless = result.lossless()
         source = result.representations[lossless] if lossless else None
         path = await self._files.path(source) if source is not None else None
@@ -143,14 +174,14 @@ class ResultStore:
         return Reply(await self._with_json(result, encoded), reply.body)
 
     async def tag_of(self, result: str, names: Sequence[str]) -> str | None:
-        """Find the tag of a record to which representations can be added; None if one of them is there already."""
+        """Return the tag of a record to which representations can be added; None if one of them exists already."""
         before = await self._records.find(result)
         if before is None or any(name in before.representations or name in before.evicted for name in names):
             return None
         return before.tag
 
     async def settle(self, result: str) -> None:
-        """Wait until a result is durable, if it is pending. Raises `Unavailable`."""
+        """Wait until a pending result is durable. Raises `Unavailable`."""
         await asyncio.gather(*(asyncio.shield(pending.done) for pending in self._queue.of(result)))
 
     # -- keeping ---------------------------------------------------------------------------------------------
@@ -160,13 +191,13 @@ class ResultStore:
         return self._epochs[tool_type, tool]
 
     def offer(self, pending: PendingResult) -> bool:
-        """Have a result kept behind the answer; False if too much waits already."""
+        """Queue a result to be kept; return False if too many wait already."""
         taken = self._queue.offer(pending)
         self.counts["kept" if taken else "dropped"] += 1
         return taken
 
     async def keep(self, pending: PendingResult) -> bool:
-        """Keep a result durably; False if a source or the tool is gone. Raises `Unavailable`."""
+        """Keep a result durably; return False if a source or the tool is gone. Raises `Unavailable`."""
         pending.always = True
         if not self._queue.offer(pending):
             raise Unavailable("the server is stopping")
@@ -174,7 +205,7 @@ class ResultStore:
         return await asyncio.shield(pending.done)
 
     async def _write(self, group: Sequence[PendingResult]) -> list[bool]:
-        """Keep a group: files first, then the records, in one transaction."""
+        """Keep a group of results: files first, then the records, in one transaction."""
         async with self._changes:
             provenance = Provenance(self._catalog)
             valid = await provenance.still_valid([pending.result for pending in group])
@@ -192,7 +223,7 @@ class ResultStore:
                 for pending, result in zip(chosen, results, strict=True):
                     before = new.get(result.id) or await self._records.find(result.id)
                     placed = await provenance.placed(result)
-                    # It was deleted a moment ago, or what it adds to was.
+                    # The source, or the record that it adds to, was deleted meanwhile.
                     if placed is None or (pending.adds and (before is None or before.tag != result.tag)):
                         unused += result.keys
                         continue
@@ -210,7 +241,7 @@ class ResultStore:
             return [pending in done for pending in group]
 
     async def _make_room(self) -> None:
-        """Delete the files that were not used for the longest time, if they exceed the limit; their records stay."""
+        """Delete the least recently used files, if all exceed the limit; their records stay."""
         excess = await self._files.excess()
         for start in range(0, len(excess), _EVICTED_AT_ONCE):
             keys = excess[start : start + _EVICTED_AT_ONCE]
@@ -223,9 +254,9 @@ class ResultStore:
             log.info("deleted %d files of results to make room; %d MiB are left", len(excess), self.size >> 20)
 
     async def note_made(self, result: str, instances: Sequence[str]) -> None:
-        """Note durably the DICOM instances that are made of a result, and those of them that are stored by now.
+        """Record durably the DICOM instances that are made of a result, and those of them that are stored by now.
 
-        Called before they are stored as well: after a crash in between, the next start finds them by it.
+        It is called before they are stored as well, so that the next start finds them after a crash in between.
         """
         await self._queue.flush()
         async with self._changes:
@@ -237,7 +268,7 @@ class ResultStore:
             await self._records.put([replace(record, stored=[*known, *made], made=list(instances))])
 
     async def stored_whole(self, result: str) -> tuple[str, ...]:
-        """List the DICOM instances that were made of a result, if all of them are there."""
+        """List the DICOM instances that were made of a result, if all of them exist."""
         record = await self._records.find(result)
         present = {one["instance"] for one in record.stored} if record is not None else set()
         made = record.made if record is not None else []
@@ -246,7 +277,7 @@ class ResultStore:
     # -- as a resource ---------------------------------------------------------------------------------------
 
     async def get(self, result: str) -> KeptResult:
-        """Find a result by id. Raises `NotFound`."""
+        """Return a result by id. Raises `NotFound`."""
         if self._queue.of(result):
             await self._queue.flush()
         record = await self._records.find(result)
@@ -257,7 +288,24 @@ class ResultStore:
     async def page(
         self, conditions: Sequence[TermCondition], *, limit: int, offset: int = 0, newest_first: bool = True
     ) -> tuple[list[KeptResult], int]:
-        """Find a page of the results that meet all conditions, and count them."""
+        """Find a page of the results that meet all conditions.
+
+        Parameters
+        ----------
+        conditions : sequence of TermCondition
+            All must hold.
+        limit, offset : int
+            Size and start of the page.
+        newest_first : bool
+            Order, by the time of creation.
+
+        Returns
+        -------
+        results : list of KeptResult
+            The page.
+        total : int
+            Number of all that meet the conditions.
+        """
         await self._queue.flush()
         return await self._records.search(conditions, limit=limit, offset=offset, descending=newest_first)
 
@@ -273,7 +321,7 @@ class ResultStore:
     # -- deletion with sources and tools ---------------------------------------------------------------------
 
     async def stored_of(self, name: str, id: str) -> list[str]:
-        """List the DICOM instances made of the results of a source or a tool: `instance`, `plugin` ..."""
+        """List the DICOM instances made of the results of a source or tool; `name` is `instance`, `plugin` ..."""
         await self._queue.flush()
         found: list[str] = []
         offset = 0
@@ -285,7 +333,7 @@ class ResultStore:
                 return found
 
     async def on_removed(self, level: Level, entity: str) -> None:
-        """Delete results whose source was deleted or replaced, and forget DICOM instances that were deleted."""
+        """Delete results whose source was deleted or replaced, and forget deleted DICOM instances."""
         await self._forget(f"{level} {entity}", [(level.value, entity), ("stored", entity)])
 
     async def on_tool_removed(self, tool_type: ToolType, tool: str) -> None:
@@ -300,10 +348,10 @@ class ResultStore:
                 await self._look_at(name, value)
         except (OSError, Unavailable) as error:
             self._files.is_clean = False
-            log.warning("results of the %s stay until the next start: %s", what, error)
+            log.warning("results of the %s could not be deleted, and stay until the next start: %s", what, error)
 
     async def _look_at(self, name: str, value: str) -> None:
-        """Bring the records of a term in step with the archive."""
+        """Synchronise the records that have a term with the archive."""
         kept = 0
         while True:
             async with self._changes:
@@ -314,9 +362,9 @@ class ResultStore:
             kept += sum((name, value) in record.terms() for record in left)
 
     async def _bring_in_step(self, records: Sequence[KeptResult]) -> list[KeptResult]:
-        """Delete records whose sources or tools are gone, and take deleted DICOM instances out of the others.
+        """Delete records whose sources or tools are gone, and remove deleted DICOM instances from the others.
 
-        Returns those that are left, as they are now.
+        Returns the remaining records, as they are now.
         """
         provenance = Provenance(self._catalog)
         valid = await provenance.still_valid(records)
@@ -338,7 +386,7 @@ class ResultStore:
             await self._files.remove([key for record in records for key in record.keys])
 
     async def _sweep(self) -> None:
-        """Look at all records and files, after a crash."""
+        """Check all records and files, after a crash."""
         keys: set[str] = set()
         dead = 0
         async for records in self._records.all():
@@ -347,4 +395,4 @@ class ResultStore:
             keys |= {key for record in left for key in record.keys}
         orphans = await self._files.sweep(keys)
         if dead or orphans:
-            log.info("deleted %d results whose sources are gone, and %d files of no result", dead, orphans)
+            log.info("deleted %d results whose sources are gone, and %d unused files", dead, orphans)

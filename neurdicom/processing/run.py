@@ -1,4 +1,4 @@
-"""Runs of a plugin or a model: as they are requested, resolved to a version and to files, and answered."""
+"""Runs of a plugin or a model: requested, resolved to a version and to files, and answered."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,20 +16,20 @@ from neurdicom.workers.call import Priority
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
 
-#: What an image result can be given as; `json` is what a native plugin gives beside its image.
+#: Formats of an image result; `json` is the JSON that a native plugin returns beside its image.
 FORMATS = ("png", "jpeg", "lum8", "f32", "f64", "npy", "json")
-#: The format that keeps values and shape of an image as they are.
+#: Format that keeps values and shape of an image unchanged.
 EXACT = "npy"
-#: The format that asks for DICOM instances.
+#: Format that stands for DICOM instances.
 DICOM = "dicom"
 
-#: Options of a request to their defaults; a `frame` of None means all.
+#: Options of a request and their defaults; a `frame` of None means all.
 OPTIONS: Mapping[str, Any] = {"format": "png", "store": False, "cache": True, "frame": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """A request to run a tool over one instance or one series.
+    """Request to run a tool over one instance or one series.
 
     Attributes
     ----------
@@ -42,24 +42,24 @@ class RunRequest:
     entity : str
         SOP or Series Instance UID.
     frame : int or None
-        Of an instance, counted from 1.
+        Frame of an instance, from 1.
     params : Mapping[str, Any]
         Parameters, converted and checked, with the defaults in them.
     format : str
         One of `FORMATS`, or `DICOM`; a result that is no image has its own.
     store : bool
-        Keep the result as DICOM instances of the source's study.
+        Store the result as DICOM instances in the source's study.
     cache : bool
-        An earlier result of the same may be given.
+        Return a kept result of an equal run if there is one.
     priority : Priority
-        Interactive runs go before those of the background.
+        Interactive runs go before background runs.
     user : str
         Id of the user who asks, empty where there is none: waiting runs of several users take turns.
     digest : str or None
-        The version that is to run, which somebody holds; None: the current one.
+        The version to run, which the caller holds; None: the current one.
     job : str or None
-        Id of the job that it is an item of: its result is durable before it counts as done, and of an image the samples
-        are kept, whatever the format.
+        Id of the job whose item it is: its result is durable before the item counts as done, and of an image the
+        samples are kept, whatever the format.
     """
 
     tool_type: ToolType
@@ -78,11 +78,11 @@ class RunRequest:
 
     @property
     def is_durable(self) -> bool:
-        """Its result has to be durable before it is answered."""
+        """True if its result has to be durable before it is answered."""
         return self.store or self.job is not None
 
     def to_document(self) -> dict[str, Any]:
-        """Serialise what all items of a job have in common."""
+        """Return what all items of a job have in common, for the job's document."""
         options = {name: getattr(self, name) for name in OPTIONS}
         return {self.tool_type: self.tool, "digest": self.digest, "params": dict(self.params), **options}
 
@@ -97,12 +97,14 @@ class RunRequest:
 
 @dataclass(frozen=True)  # without slots: its digests are computed once
 class ResolvedRun:
-    """A request with the version of the tool and the files that it comes to.
+    """Request with the version of the tool and the input files.
 
     Attributes
     ----------
     request : RunRequest
+        The request.
     tool : Tool
+        The version of the tool.
     inputs : tuple of Input
         In the order in which the tool gets them.
     """
@@ -113,22 +115,22 @@ class ResolvedRun:
 
     @property
     def is_volume(self) -> bool:
-        """The inputs are the slices of a volume."""
+        """True if the inputs are the slices of a volume."""
         return self.tool.level == "series" or self.inputs[0].frame is None
 
     @property
     def is_whole(self) -> bool:
-        """The tool gets all frames: the one that is asked for only says which of a stack becomes a picture."""
+        """True if the tool gets all frames: the requested frame only selects the picture of a stack."""
         return not self.tool.per_frame or self.is_volume
 
     @property
     def frame(self) -> int | None:
-        """The frame of a stack that is shown."""
+        """Frame of a stack to show."""
         return (self.request.frame or 1) if self.is_whole else None
 
     @property
     def format(self) -> str:
-        """The format to compute: of a job's images the samples, which every other format can be made of."""
+        """Format to compute; for an image of a job the samples, from which every other format can be encoded."""
         request = self.request
         return request.format if request.job is None or request.format == "json" else EXACT
 
@@ -139,7 +141,7 @@ class ResolvedRun:
 
     @cached_property
     def id(self) -> str:
-        """The result's id, the same for every computation that must give the same.
+        """Id of the result, equal for every computation that must give the same result.
 
         It is a digest of the inputs' SHA-256, frames and edits, of type, id and digest of the tool and the models that
         it uses, of the parameters (a double is a float by now, however it was written), and of the version of
@@ -161,17 +163,18 @@ class ResolvedRun:
         return _digest([self.tool.type, self.tool.id, self.tool.digest, dict(self.request.params)])
 
     def digest_with(self, reply: Reply) -> str:
-        """Name a result by its sources and its bytes: the same one becomes the same DICOM instances."""
+        """Compute a digest of the run and the result's bytes: the same result becomes the same DICOM instances."""
         sources = [[one.instance, one.sha256, one.frame, list(one.edits)] for one in self.inputs]
         return _digest([self.digest, sources, sha256(reply.body).hexdigest()])
 
     def to_wire(self, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
-        """Serialise it for the worker that writes DICOM.
+        """Return the run for the worker that writes DICOM.
 
         Parameters
         ----------
         slices : sequence of (int, int), optional
-            Inputs by number, and frames in them, in the order of a volume, where it is another.
+            Number of the input, and frame in it, for each slice of a volume, where their order is not that of the
+            inputs.
         """
         tool = self.tool
         names = ("type", "id", "name", "version", "author", "digest", "input")
@@ -189,7 +192,7 @@ class ResolvedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The answer to a run.
+    """Answer to a run.
 
     Attributes
     ----------
@@ -200,11 +203,11 @@ class RunResult:
     stored : tuple of str
         SOP Instance UIDs of the DICOM instances that were made of it.
     is_cached : bool
-        It was computed earlier.
+        Whether it was computed earlier.
     etag : str or None
-        A strong validator of the reply, without quotes, where a result is kept.
+        Strong validator of the reply, without quotes, where a result is kept.
     is_current : bool
-        What the caller has is still that; the reply is empty.
+        Whether the caller's copy is still current; the reply is empty then.
     """
 
     reply: Reply

@@ -1,7 +1,7 @@
 """Queries for results: filters of lists, and conditions on the values in JSON results, which are indexed as terms.
 
-A value goes by its path, `measurements.volume_ml`. What is in a list goes by the path without its place, which stands
-for any element, and by the one with it, `lesions[0].volume_ml`.
+A value is indexed by its path, such as `measurements.volume_ml`. A value in a list is indexed by the path without its
+index, which stands for any element, and by the path with it, such as `lesions[0].volume_ml`.
 """
 
 import json
@@ -13,10 +13,10 @@ from typing import Any
 from neurdicom.catalog.terms import LONGEST, Operator, Scalar, TermCondition, is_term
 from neurdicom.errors import Invalid
 
-#: Terms of one result's values.
+#: Most terms of one result's values.
 MOST_VALUES = 2000
 
-#: In front of a path, in the name of a term: no field of the record's begins so.
+#: Prefix of a path in the name of a term; no field of a record begins so.
 PREFIX = "$."
 
 _DEEPEST = 32
@@ -35,28 +35,28 @@ _PLAIN = re.compile(r"[^\s.\"\[\]<>=!]+")
 KINDS = ("image", "json", "dicom", "bytes")
 
 _EXACT = {
-    "instance": "SOP Instance UID of a source.",
-    "stored": "SOP Instance UID of a DICOM instance that was made of it, or the UID of its series or study.",
-    "series": "Series Instance UID of a source.",
-    "study": "Study Instance UID of a source.",
+    "instance": "SOP Instance UID of a source image.",
+    "stored": "SOP Instance UID of a DICOM instance made of the result, or the UID of that instance's series or study.",
+    "series": "Series Instance UID of a source image.",
+    "study": "Study Instance UID of a source image.",
     "patient": "Id of the patient.",
-    "job": "Id of the job that computed it.",
-    "digest": "SHA-256 of the archive that computed it.",
+    "job": "Id of the job that computed the result.",
+    "digest": "SHA-256 of the ZIP of the plugin or model that computed the result, in hexadecimal.",
     "plugin": "Id of the plugin.",
     "model": "Id of the model.",
     "version": "Version of the plugin or the model.",
-    "kind": f"One of {', '.join(KINDS)}.",
+    "kind": f"Kind of the result: {', '.join(KINDS)}.",
 }
-#: Filter to what it asks for. Those that leave the fewest come first: the catalog begins with them.
+#: Descriptions of the filters. The most selective come first, since the catalog begins with them.
 FILTERS: Mapping[str, str] = {
-    **{name: f"{description} Several are separated by commas." for name, description in _EXACT.items()},
+    **{name: f"{description} Several values are separated by commas." for name, description in _EXACT.items()},
     "created": (
-        "When it was computed, in UTC: the beginning of an ISO 8601 time (`2024-01-31`, `2024-01-31T12:30`), or two "
-        "with a slash between them; either may be left out."
+        "Time of the computation, in UTC: the beginning of an ISO 8601 time (`2024-01-31`, `2024-01-31T12:30`), or an "
+        "interval of two such times with a slash between them (`2024-01-31/2024-02-15`); either end may be left out."
     ),
     "value": (
-        "A value in the JSON: a path, one of > >= < <= = !=, and a number or a text, such as "
-        "`measurements.volume_ml > 20`. May be given several times; all must hold."
+        "Condition on a value in the JSON result: a path, one of > >= < <= = !=, and a number or a text, such as "
+        "`measurements.volume_ml > 20`. May be given several times; all conditions must hold."
     ),
 }
 _MOST_CONDITIONS = 20
@@ -73,7 +73,7 @@ def values_of(value: Any) -> tuple[list[list[Any]], int]:
     terms : list of [path, value]
         Numbers as doubles; true and false as these words. At most `MOST_VALUES`, each once.
     count : int
-        How many values are left out: too many, too long, or too deep.
+        Number of values that are left out: too many, too long, or too deep.
     """
     alone: list[tuple[tuple[str, ...], Scalar]] = []
     listed: list[tuple[tuple[str, ...], Scalar]] = []
@@ -85,7 +85,7 @@ def values_of(value: Any) -> tuple[list[list[Any]], int]:
         else:
             left_out += 1
     found: dict[tuple[str, Scalar], None] = {}
-    for paths, one in (*alone, *listed):  # what is in long lists must not keep what stands alone from being found
+    for paths, one in (*alone, *listed):  # values in long lists must not displace single values
         terms = [(PREFIX + path, one) for path in paths]
         if len(found) + len(terms) > MOST_VALUES or not all(is_term(*term) for term in terms):
             left_out += 1
@@ -95,15 +95,15 @@ def values_of(value: Any) -> tuple[list[list[Any]], int]:
 
 
 def _walk(value: Any, paths: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], Scalar]]:
-    """Yield each value with the paths that it goes by: the first has no places of lists, the last has all."""
+    """Yield each value with its paths: the first has no list indices, the last has all."""
     if depth > _DEEPEST:
-        yield paths, "x" * (LONGEST + 1)  # which is left out
+        yield paths, "x" * (LONGEST + 1)  # too long to be indexed, so it counts as left out
     elif isinstance(value, dict):
         for name, one in value.items():
             step = _written(name)
             yield from _walk(one, tuple(_joined(path, step) for path in paths), depth + 1)
     elif isinstance(value, list):
-        # Of lists in lists of lists, only what names all places or none: the mixtures double with each.
+        # In deeply nested lists, only the paths with all indices or with none: the mixtures double with each level.
         kept = paths if len(paths) < _MIXTURES else (paths[0], paths[-1])
         for place, one in enumerate(value):
             placed = tuple(f"{path}[{place}]" for path in kept)
@@ -120,21 +120,21 @@ def _joined(path: str, step: str) -> str:
 
 
 def _written(name: str) -> str:
-    """Write a member's name as a step of a path: quoted where it has what ends a step."""
+    """Write a member's name as a step of a path, quoted where it has characters that end a step."""
     return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def parse_condition(text: str) -> TermCondition:
     """Parse `path operator value`, such as `measurements.volume_ml > 20`.
 
-    The path's steps are separated by dots; `[n]` picks an element of a list, and a list without one stands for any of
+    The path's steps are separated by dots; `[n]` selects an element of a list, and a list without one stands for any of
     its elements. A name with dots, brackets, spaces or operators is written in quotes, as in JSON. A value is a number
-    if it looks like one, and else a text; a text in quotes is one whatever it looks like.
+    if it looks like one, otherwise a text; a value in quotes is always a text.
 
     Raises
     ------
     Invalid
-        It is none; the field is `value`.
+        The text is no condition; the field is `value`.
     """
     match = _CONDITION.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
     if match is None or not match["value"]:
@@ -180,12 +180,12 @@ def _unquoted(text: str) -> str:
         read = json.loads(text)
         read.encode()
     except (ValueError, AttributeError):
-        raise Invalid(f"value: {text[:200]!r} is no text in quotes, as JSON has it", field="value") from None
+        raise Invalid(f"value: {text[:200]!r} is not a quoted text as in JSON", field="value") from None
     return str(read)
 
 
 def parse_filters(given: Mapping[str, Sequence[str]]) -> list[TermCondition]:
-    """Parse filters by name to conditions. Raises `Invalid` with the name of the one that is wrong."""
+    """Parse filters by name to conditions. Raises `Invalid` with the name of the filter that is wrong."""
     conditions = [_any_of(name, given[name]) for name in _EXACT if name in given]
     if "created" in given:
         conditions += _created(_single("created", given["created"]))
@@ -197,16 +197,16 @@ def parse_filters(given: Mapping[str, Sequence[str]]) -> list[TermCondition]:
 
 def _single(name: str, texts: Sequence[str]) -> str:
     if len(texts) != 1:
-        raise Invalid(f"{name!r} is given {len(texts)} times", field=name)
+        raise Invalid(f"{name!r} is given {len(texts)} times; once is expected", field=name)
     return texts[0].strip()
 
 
 def _any_of(name: str, texts: Sequence[str]) -> TermCondition:
     values = [part.strip() for part in _single(name, texts).split(",")]
     if not all(values):
-        raise Invalid(f"{name} is empty, or one of its parts is", field=name)
+        raise Invalid(f"{name} is empty, or one of its values between the commas is", field=name)
     if name == "kind" and not set(values) <= set(KINDS):
-        raise Invalid(f"kind is {','.join(values)[:80]!r}; {', '.join(KINDS)} are known", field=name)
+        raise Invalid(f"kind is {','.join(values)[:80]!r}; {', '.join(KINDS)} are expected", field=name)
     if len(values) > _MOST_ALTERNATIVES or any(len(value) > LONGEST for value in values):
         raise Invalid(
             f"{name}: at most {_MOST_ALTERNATIVES} alternatives of at most {LONGEST} characters are taken", field=name
@@ -215,13 +215,13 @@ def _any_of(name: str, texts: Sequence[str]) -> TermCondition:
 
 
 def _created(text: str) -> list[TermCondition]:
-    """Parse an interval of times; each stands for all that begin with it."""
+    """Parse an interval of times; each end stands for all times that begin with it."""
     first, slash, last = text.partition("/")
     if not slash:
         last = first
     first, last = (_beginning(one.strip()) for one in (first, last))
     if not (first or last):
-        raise Invalid("created names no time", field="created")
+        raise Invalid("created has no time; one is expected on at least one side of the slash", field="created")
     conditions = [TermCondition("created", ">=", (first,))] if first else []
     return conditions + ([TermCondition("created", "<=", (last + _LAST,))] if last else [])
 

@@ -1,4 +1,4 @@
-"""Results that wait to be kept, behind the answer: a bounded queue, written in groups."""
+"""The write-behind queue of results: bounded, and written in groups after the answers."""
 
 import asyncio
 import logging
@@ -10,34 +10,34 @@ from neurdicom.processing.result import KeptResult
 
 log = logging.getLogger(__name__)
 
-#: Results in one group: one transaction of the catalog.
+#: Most results in one group, which is one transaction of the catalog.
 GROUP = 64
 
-#: Bytes and results that may wait; past either, one that nobody needs to be durable is not kept.
+#: Most bytes and results that may wait; beyond either, a result that need not be durable is dropped.
 MOST_BYTES = 64 * 1024 * 1024
 MOST_WAITING = 1000
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PendingResult:
-    """A result that waits to be kept.
+    """Result that waits to be kept.
 
     Attributes
     ----------
     result : KeptResult
         Its representations have their bytes with them.
     epoch : int
-        Of the tool, when the computation began.
+        Epoch of the tool when the computation began; see `ResultStore.epoch`.
     replaces : bool
-        Its earlier representations are deleted; else they stay beside the new ones.
+        Whether it takes the place of earlier representations, which are deleted.
     adds : bool
-        It is a further representation of a kept result; if that is gone, or was computed anew, it is not kept.
+        Whether it is a further representation of a kept result; it is dropped if that is gone, or was computed anew.
     always : bool
-        Somebody needs it to be durable.
+        Whether it must not be dropped, since a caller needs it to be durable.
     is_begun : bool
-        It is being written.
+        Whether it is being written.
     done : Future of bool
-        Whether it is kept: not, if a source or the tool was deleted meanwhile.
+        Whether it is kept; not, if a source or the tool was deleted meanwhile.
     """
 
     result: KeptResult
@@ -55,12 +55,12 @@ class PendingResult:
 
 
 class WriteBehindQueue:
-    """Results that wait to be written, in the order of their coming.
+    """Queue of results to be written, in order of arrival.
 
     Parameters
     ----------
     write : callable
-        Keeps a group; answers for each whether it is kept.
+        Writes a group; returns for each result whether it is kept.
     """
 
     def __init__(self, write: Callable[[Sequence[PendingResult]], Awaitable[list[bool]]]) -> None:
@@ -72,7 +72,7 @@ class WriteBehindQueue:
         self._closed = False
 
     def offer(self, pending: PendingResult) -> bool:
-        """Queue a result, if there is room or it has to be kept; does not wait."""
+        """Queue a result without waiting, if there is room or it must not be dropped; return whether it is queued."""
         size = pending.size
         full = len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_BYTES
         if self._closed or (full and self._waiting and not pending.always):
@@ -87,7 +87,7 @@ class WriteBehindQueue:
         return True
 
     def _drop_earlier(self, result: str) -> None:
-        """Drop pending results of an id that are replaced, and that nobody needs to be durable."""
+        """Drop pending results of an id that are replaced and need not be durable."""
         for pending in [each for each in self.of(result) if not (each.always or each.is_begun)]:
             self._waiting.remove(pending)
             self._forget(pending)
@@ -105,12 +105,12 @@ class WriteBehindQueue:
         return self._by_id.get(result, [])[::-1]
 
     async def flush(self) -> None:
-        """Wait until all that is queued by now is kept, or not."""
+        """Wait until all results that are queued now are kept or dropped."""
         if self._waiting:
             await asyncio.wait([pending.done for pending in self._waiting])
 
     async def close(self) -> None:
-        """Write what is queued, and take nothing more. Idempotent."""
+        """Write what is queued, and accept nothing more. Idempotent."""
         self._closed = True
         await self.flush()
 
@@ -131,15 +131,15 @@ class WriteBehindQueue:
         try:
             outcomes = await self._write(group)
         except (NeurdicomError, OSError) as error:
-            log.warning("%d results could not be kept: %s", len(group), error)
-            failure = Unavailable(f"the server can't keep the result: {error}")
+            log.warning("%d results could not be stored: %s", len(group), error)
+            failure = Unavailable(f"the server can't store the result: {error}")
             for pending in group:
                 _fail(pending, failure)
             return
-        except BaseException as error:  # whatever it is, those who wait must learn of it
-            log.exception("%d results could not be kept", len(group))
+        except BaseException as error:  # whatever it is, the waiting callers must get an error
+            log.exception("%d results could not be stored", len(group))
             for pending in group:
-                _fail(pending, Unavailable("the server can't keep the result"))
+                _fail(pending, Unavailable("the server can't store the result; its log has the reason"))
             if not isinstance(error, Exception):
                 raise
             return
@@ -151,4 +151,4 @@ class WriteBehindQueue:
 def _fail(pending: PendingResult, error: Unavailable) -> None:
     if not pending.done.done():
         pending.done.set_exception(error)
-        pending.done.exception()  # nobody may be waiting
+        pending.done.exception()  # retrieved, since nobody may be waiting

@@ -1,4 +1,4 @@
-"""Attributes taken over from a source: only what is well-formed, and what must be there is there (PS3.3 C.7)."""
+"""Attributes copied from a source: only well-formed values, and every attribute that is required (PS3.3 C.7)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -10,13 +10,13 @@ from pydicom.valuerep import validate_value
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.modules import level_of
 
-#: Type 2 of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): there, if only empty.
+#: Type 2 attributes of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): present, possibly empty.
 _ALWAYS: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName",
     "StudyID", "AccessionNumber",
 )  # fmt: skip
 
-#: Enumerated values: anything else is left out.
+#: Enumerated values; any other value is left out.
 _ENUMERATED: Final[Mapping[str, frozenset[str]]] = {
     "PatientSex": frozenset("MFO"),
     "TypeOfPatientID": frozenset({"TEXT", "RFID", "BARCODE"}),
@@ -33,22 +33,22 @@ _ENUMERATED: Final[Mapping[str, frozenset[str]]] = {
     "LossyImageCompression": frozenset({"00", "01"}),
 }
 
-#: Needed with something that other objects lack; the patient's identity is not to change because of it.
+#: Attributes that are left out: they are valid only together with others that the new object lacks.
 _DROPPED: Final = frozenset({
     "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
     "ReferencedStudySequence", "ReferencedPatientSequence", "TimezoneOffsetFromUTC",
 })  # fmt: skip
 
-#: They make up ids in the catalog, so they are taken over whatever they look like.
+#: Attributes that form ids in the catalog, so they are copied even if malformed.
 _IDENTIFYING: Final = frozenset({"PatientID", "IssuerOfPatientID", "StudyInstanceUID"})
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a long list."""
+    """Split a long list of words."""
     return tuple(text.split())
 
 
-#: Body parts (PS3.16 annex L) that there is one of.
+#: Unpaired body parts (PS3.16 annex L).
 _UNPAIRED: Final = frozenset(
     words("""
     ABDOMEN ABDOMENPELVIS AORTA BACK BLADDER BRAIN CEREBELLUM CHEST CHESTABDOMEN COCCYX COLON CSPINE ESOPHAGUS FACE
@@ -60,7 +60,7 @@ _UNPAIRED: Final = frozenset(
 
 
 def study_elements(source: Dataset) -> list[DataElement]:
-    """The elements that describe patient and study, with those that every object needs."""
+    """Collect the elements that describe patient and study, with those that every object needs."""
     found = {
         element.keyword: element
         for element in source
@@ -76,19 +76,19 @@ def study_elements(source: Dataset) -> list[DataElement]:
 
 
 def sound_elements(source: Dataset, keywords: Iterable[str]) -> list[DataElement]:
-    """Pick the attributes that are there, and well-formed and not empty."""
+    """Collect the named attributes that are present, well-formed and not empty."""
     found = [source[keyword] for keyword in keywords if keyword in source]
     return [element for element in found if not element.is_empty and is_sound(element)]
 
 
 def copy_elements(ds: Dataset, elements: Iterable[DataElement]) -> None:
-    """Put elements into a dataset, in place of those that are there."""
+    """Copy elements into a dataset, in place of existing ones."""
     for element in elements:
-        ds.add(DataElement(element.tag, element.VR, element.value))  # one of its own: an assignment changes elements
+        ds.add(DataElement(element.tag, element.VR, element.value))  # a copy: `ds.X = y` would change the source's
 
 
 def is_sound(element: DataElement) -> bool:
-    """Whether an element may be taken over: its values are of its VR, and enumerated ones are known."""
+    """Tell whether an element may be copied: its values fit its VR, and enumerated values are known."""
     if element.is_empty:
         return True
     values = element.value if element.VM > 1 else [element.value]
@@ -114,17 +114,27 @@ def _is_whole(element: DataElement) -> bool:
 
 
 def fit(text: Any, longest: int, *, keep: str = "") -> str:
-    """Text that fits a value: no control characters, no backslash (which separates values) unless it is kept."""
+    """Shorten and clean a text for a value: no control characters, and no backslash (which separates values).
+
+    Parameters
+    ----------
+    text : object
+        The text; None is empty.
+    longest : int
+        Most bytes in UTF-8.
+    keep : str
+        A backslash, where it is allowed.
+    """
     plain = "".join(
         each if each.isprintable() and (each != "\\" or each in keep) else " " for each in str(text or "")
     ).strip()
     data = plain.encode("utf-8", "replace")
-    # A limit of characters is met with as many bytes: there is software that counts them.
+    # The limit counts characters; bytes are counted here, since some software counts those.
     return plain if len(data) <= longest else data[: longest - 3].decode("utf-8", "ignore") + "…"
 
 
 def describe_side(ds: Dataset) -> None:
-    """Laterality (0020,0060) of an image, type 2C: empty where the body part may be one of a pair, else absent."""
+    """Set Laterality (0020,0060), type 2C: empty where the body part may be one of a pair, else absent."""
     if str(ds.get("BodyPartExamined") or "") in _UNPAIRED:
         ds.pop("Laterality", None)
     elif "Laterality" not in ds:
@@ -132,5 +142,5 @@ def describe_side(ds: Dataset) -> None:
 
 
 def ascii_code(text: str) -> str:
-    """A short string that is a code, in ASCII and of at most 16 characters."""
+    """Convert a text to a code value: ASCII, at most 16 characters."""
     return text.encode("ascii", "replace").decode("ascii")[:16].strip()

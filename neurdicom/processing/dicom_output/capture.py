@@ -1,4 +1,4 @@
-"""Images as Secondary Capture (PS3.3 A.8): what came out of a tool, whatever the source's kind."""
+"""Secondary Capture images (PS3.3 A.8): the result of a tool for a source of any kind."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ from neurdicom.processing.dicom_output.geometry import Geometry
 from neurdicom.processing.dicom_output.sources import SourceFrame
 from neurdicom.processing.dicom_output.values import Stored, describe_pixels, describe_rescale, describe_window
 
-#: Of the source's series and image, to be kept.
+#: Attributes of the source's series and image that are kept.
 KEPT = (
     "BodyPartExamined", "Laterality", "PatientPosition", "PatientOrientation", "AcquisitionDate", "AcquisitionTime",
     "AcquisitionNumber", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
@@ -37,19 +37,20 @@ _UNMARKED = frozenset({"CT", "MR", "PT", "NM"})
 
 
 def captures(stored: Stored, record: Record) -> list[Dataset]:
-    """One object for a frame; one of several frames, or one for each where the class could not keep their values."""
+    """Make one object for each frame, or one of several frames where the class can keep their values."""
     if len(stored.array) > 1 and not stored.is_rescaled and stored.array.dtype.kind == "u":
         return [_of_frames(stored, record)]
     return [_of_frame(stored, record, index) for index in range(len(stored.array))]
 
 
 def _of_frame(stored: Stored, record: Record, index: int) -> Dataset:
+    """Make an object of one frame."""
     array = stored.array[index : index + 1]
     ds = Dataset()
     ds.SOPClassUID = SecondaryCaptureImageStorage
     planes = planes_of(record, len(stored.array))
     plane = planes[index] if planes else record.planes[0]
-    # Of many objects without a plane each, all would name all: the first does.
+    # Of many objects without a source frame each, only the first names all sources.
     _common(ds, record, plane, plane if planes or index else None)
     ds.InstanceNumber = instance_number(plane) if planes else index + 1
     describe_pixels(ds, array)
@@ -65,7 +66,7 @@ def _of_frame(stored: Stored, record: Record, index: int) -> Dataset:
 
 
 def _of_frames(stored: Stored, record: Record) -> Dataset:
-    """A multi-frame object; its classes allow neither signed values nor a rescale."""
+    """Make a multi-frame object; its classes allow neither signed values nor a rescale."""
     array = stored.array
     ds = Dataset()
     if stored.is_colour:
@@ -76,7 +77,7 @@ def _of_frames(stored: Stored, record: Record) -> Dataset:
         ds.SOPClassUID = MultiFrameGrayscaleByteSecondaryCaptureImageStorage
     _common(ds, record, record.planes[0])
     ds.InstanceNumber = 1
-    if "BurnedInAnnotation" not in ds:  # type 1 here; unknown counts as there, except where scanners write none
+    if "BurnedInAnnotation" not in ds:  # type 1 here; unknown is YES, except where scanners write none
         ds.BurnedInAnnotation = "NO" if record.source.get("Modality") in _UNMARKED else "YES"
     describe_pixels(ds, array)
     ds.NumberOfFrames = len(array)
@@ -98,7 +99,7 @@ def _of_frames(stored: Stored, record: Record) -> Dataset:
 
 
 def planes_of(record: Record, frames: int) -> Sequence[SourceFrame]:
-    """The source plane of each frame; none where there is not one for each."""
+    """Return the source frames if there is one for each frame of the result, else none."""
     return record.planes if len(record.planes) == frames else ()
 
 
@@ -114,7 +115,17 @@ def _common(ds: Dataset, record: Record, plane: SourceFrame, source: SourceFrame
 
 
 def place_frame(ds: Dataset, geometry: Geometry, reference: str) -> None:
-    """Image SourceFrame and Frame of Reference modules (PS3.3 C.7.6.2, C.7.4.1)."""
+    """Set the Image Plane and Frame of Reference modules (PS3.3 C.7.6.2, C.7.4.1).
+
+    Parameters
+    ----------
+    ds : Dataset
+        The object.
+    geometry : Geometry
+        Position, orientation and spacing.
+    reference : str
+        Frame of Reference UID.
+    """
     ds.ImagePositionPatient = _decimals(geometry.position)
     ds.ImageOrientationPatient = _decimals(geometry.orientation)
     ds.PixelSpacing = _decimals(geometry.spacing)
@@ -124,13 +135,13 @@ def place_frame(ds: Dataset, geometry: Geometry, reference: str) -> None:
 
 
 def frame_of_reference(plane: SourceFrame) -> str:
-    """Frame of Reference UID of a frame; images without one share that of their series."""
+    """Return the Frame of Reference UID of a frame; images without one share that of their series."""
     known = sound_elements(plane.ds, ["FrameOfReferenceUID"])
     return str(known[0].value) if known else uid_of("frame of reference", plane.ds.SeriesInstanceUID)
 
 
 def _place_frames(ds: Dataset, places: Sequence[Geometry], record: Record) -> None:
-    """Functional groups (PS3.3 C.7.6.16) that say where each frame lies."""
+    """Set the functional groups (PS3.3 C.7.6.16) with the position of each frame."""
     shared, frames = Dataset(), []
     for index, place in enumerate(places, 1):
         group, position, orientation, measures, content = (Dataset() for _ in range(5))
@@ -156,7 +167,7 @@ def _place_frames(ds: Dataset, places: Sequence[Geometry], record: Record) -> No
 
 
 def describe_dimensions(ds: Dataset, uid: str) -> None:
-    """Multi-frame Dimension module (PS3.3 C.7.6.17): frames by stack and position in it."""
+    """Set the Multi-frame Dimension module (PS3.3 C.7.6.17): frames by stack and position in it."""
     organization = Dataset()
     organization.DimensionOrganizationUID = UID(uid)
     ds.DimensionOrganizationSequence = [organization]
@@ -164,7 +175,7 @@ def describe_dimensions(ds: Dataset, uid: str) -> None:
 
 
 def dimension(uid: str, pointer: int) -> Dataset:
-    """An item of the Dimension Index Sequence for an attribute of the Frame Content Sequence."""
+    """Make an item of the Dimension Index Sequence for an attribute of the Frame Content Sequence."""
     item = Dataset()
     item.DimensionOrganizationUID = UID(uid)
     item.DimensionIndexPointer, item.FunctionalGroupPointer = pointer, 0x00209111

@@ -1,4 +1,4 @@
-"""Modules that every object made here has: the patient and study that it belongs to, and who made it of what."""
+"""Modules that every derived object has: patient, study, series, equipment and derivation."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from pydicom.uid import UID
 from neurdicom.processing.dicom_output.attributes import ascii_code, copy_elements, fit, study_elements
 from neurdicom.processing.dicom_output.sources import SourceFrame
 
-#: Station Name (0008,1010) of the Contributing Equipment item: the mark of what was derived here.
+#: Station Name (0008,1010) of the Contributing Equipment item, which marks objects derived by a NeurDICOM.
 STATION: Final = "NEURDICOM"
-#: Series Number (0020,0011) of a derived series is that of its source and this.
+#: Added to the source's Series Number (0020,0011) for a derived series.
 _SERIES_STEP: Final = 1000
 _LARGEST_IS: Final = (1 << 31) - 1
 _LONGEST_ST: Final = 1024
@@ -23,11 +23,11 @@ _NAMESPACE: Final = uuid.UUID("0b1c1d9a-6a5e-4a0e-9c57-2f0e8f6f5a11")
 
 
 def uid_of(*parts: object) -> str:
-    """Derive a UID from what it names: the same result of the same run gets the same ones again.
+    """Derive a UID from names, so that the same result of the same run gets the same UIDs again.
 
     It lies under the root 2.25 (PS3.5 B.2), from a name-based UUID of the parts.
     """
-    # A length before each part: no two lists of parts give one name.
+    # With the length before each part, different lists of parts give different names.
     name = "".join(f"{len(text)}:{text}" for text in map(str, parts))
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
 
@@ -41,15 +41,15 @@ class Record:
     tool : Mapping[str, Any]
         `type` (plugin or model), `id`, `name`, `version`, `author`, `digest`, `input`, `produces`.
     params : Mapping[str, Any]
-        Of the run.
+        Parameters of the run.
     planes : Sequence[SourceFrame]
-        What it was computed from; at least one.
+        Source frames that it was computed from; at least one.
     identity : str
-        Names the result: the inputs, the code, the parameters and what came out.
+        Digest of the result: the inputs, the code, the parameters and the bytes.
     run : str
-        Names the run: results of one run over images of one series make one derived series.
+        Digest of the run: results of one run over images of one series make one derived series.
     made : datetime
-        When.
+        Time of writing.
     """
 
     tool: Mapping[str, Any]
@@ -66,30 +66,31 @@ class Record:
 
     @property
     def title(self) -> str:
-        """The tool with its version, for people."""
+        """Name and version of the tool, for people."""
         return f"{self.tool['name']} {self.tool['version']}".strip()
 
     def instance_uid(self, number: int = 1) -> str:
-        """SOP Instance UID of the result's n-th object."""
+        """Derive the SOP Instance UID of the result's n-th object."""
         return uid_of("instance", self.identity, number)
 
     def series_uid(self, kind: str) -> str:
-        """Series Instance UID for objects of a kind: a series has one modality and one kind of equipment."""
+        """Derive the Series Instance UID for objects of a kind: a series has one modality and one kind of equipment."""
         return uid_of("series", self.run, self.source.SeriesInstanceUID, kind)
 
 
 def finish(ds: Dataset, record: Record, modality: str, *, number: int = 1, kind: str = "") -> None:
-    """Give an object its identity: patient, study, series, equipment, and how it came about.
+    """Set the object's patient, study, series, equipment and derivation.
 
     Parameters
     ----------
     ds : Dataset
-        With its SOP Class UID and all that describes its content.
+        Has its SOP Class UID and all that describes its content.
     record : Record
+        Origin of the result.
     modality : str
         Modality (0008,0060).
     number : int
-        Which of the result's objects it is, from 1.
+        Number of the object among those of the result, from 1.
     kind : str
         Objects of one run with different kinds lie in different series; the modality when absent.
     """
@@ -111,7 +112,7 @@ def finish(ds: Dataset, record: Record, modality: str, *, number: int = 1, kind:
 
 
 def contributions(record: Record) -> list[Dataset]:
-    """Items of the Contributing Equipment Sequence (PS3.3 C.12.1.1.5): the scanner, where known, and the tool."""
+    """Make the Contributing Equipment Sequence (PS3.3 C.12.1.1.5): the scanner, where known, and the tool."""
     items = []
     source = record.source
     if maker := fit(source.get("Manufacturer"), 64):
@@ -127,7 +128,7 @@ def contributions(record: Record) -> list[Dataset]:
 
 
 def contribution(record: Record) -> Dataset:
-    """The tool's item; it has no time, so that the same result of a plugin gives the same bytes."""
+    """Make the tool's item, without a time, so that the same result of a plugin gives the same bytes."""
     tool = record.tool
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
@@ -142,9 +143,16 @@ def contribution(record: Record) -> Dataset:
 
 
 def describe_derivation(ds: Dataset, record: Record, plane: SourceFrame | None = None) -> None:
-    """Derivation Description and Source Image Sequence of the General Image module (PS3.3 C.7.6.1).
+    """Set Derivation Description and Source Image Sequence (General Image module, PS3.3 C.7.6.1).
 
-    The sources are all of the result's, or the one plane that an object of many lies in.
+    Parameters
+    ----------
+    ds : Dataset
+        The object.
+    record : Record
+        Origin of the result.
+    plane : SourceFrame, optional
+        The one source of this object; by default all sources of the result.
     """
     params = orjson.dumps(dict(record.params)).decode()
     ds.DerivationDescription = fit(f"{record.title} ({record.tool['id']}) with {params}", _LONGEST_ST, keep="\\")
@@ -153,7 +161,7 @@ def describe_derivation(ds: Dataset, record: Record, plane: SourceFrame | None =
 
 
 def reference(plane: SourceFrame, purpose: Dataset | None = None) -> Dataset:
-    """An item that refers to a source frame."""
+    """Make an item that refers to a source frame."""
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = map(UID, plane.reference)
     if plane.referenced_frame is not None:
@@ -164,7 +172,7 @@ def reference(plane: SourceFrame, purpose: Dataset | None = None) -> Dataset:
 
 
 def _once(record: Record) -> list[SourceFrame]:
-    """The planes; of an instance all of whose frames are among them, one that stands for the whole of it."""
+    """List the source frames; an instance whose frames are all among them is listed once, as a whole."""
     whole: dict[str, list[SourceFrame]] = {}
     for plane in record.planes:
         whole.setdefault(plane.reference[1], []).append(plane)
@@ -175,7 +183,17 @@ def _once(record: Record) -> list[SourceFrame]:
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:
-    """An item of a code sequence (PS3.3 8.8)."""
+    """Make an item of a code sequence (PS3.3 8.8).
+
+    Parameters
+    ----------
+    value : str
+        Code Value; Long Code Value where it has more than 16 characters.
+    scheme : str
+        Coding Scheme Designator.
+    meaning : str
+        Code Meaning.
+    """
     item = Dataset()
     setattr(item, "CodeValue" if len(value) <= 16 else "LongCodeValue", value)
     item.CodingSchemeDesignator, item.CodeMeaning = ascii_code(scheme), meaning
@@ -191,7 +209,7 @@ def _series_number(source: Dataset) -> int:
 
 
 def instance_number(plane: SourceFrame) -> int:
-    """Instance Number of what comes of a frame: the frame's, or that of its instance; 1 where there is none."""
+    """Choose the Instance Number of an object made of a frame: the frame's, or its instance's, or 1."""
     try:
         number = plane.frame or int(plane.ds.get("InstanceNumber") or 1)
     except (ValueError, TypeError, OverflowError):
@@ -200,7 +218,7 @@ def instance_number(plane: SourceFrame) -> int:
 
 
 def stamp(ds: Dataset, record: Record) -> None:
-    """Content Date and Time."""
+    """Set Content Date and Time."""
     ds.ContentDate, ds.ContentTime = _date(record.made), _time(record.made)
 
 

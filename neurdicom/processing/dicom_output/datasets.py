@@ -13,16 +13,16 @@ from neurdicom.errors import Invalid, PluginFailed
 from neurdicom.processing.dicom_output.attributes import copy_elements, study_elements
 from neurdicom.processing.dicom_output.common_modules import Record, contribution, uid_of
 
-#: Transfer syntaxes whose Pixel Data has a length that can be told from the header.
+#: Transfer syntaxes for which the length of Pixel Data follows from the header.
 _NATIVE: Final = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN})
 _BITS: Final = {"PixelData": None, "FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, EOFError)
 
 
 def returned_datasets(body: bytes | memoryview, media_type: str, record: Record) -> list[Dataset]:
-    """The datasets of a plugin's reply, each with what makes it an instance of the source's study.
+    """Read the datasets of a plugin's reply, completed to instances of the source's study.
 
-    UIDs, patient and study that are missing are set; those that are there must be those of the source.
+    UIDs, patient and study are set where they are missing; otherwise they must be those of the source.
 
     Parameters
     ----------
@@ -31,6 +31,7 @@ def returned_datasets(body: bytes | memoryview, media_type: str, record: Record)
     media_type : str
         Of the body.
     record : Record
+        Origin of the result.
 
     Raises
     ------
@@ -86,12 +87,12 @@ def _complete(ds: Dataset, record: Record, number: int, name: str) -> None:
 
 
 def _belong(ds: Dataset, source: Dataset, name: str) -> None:
-    """Set patient and study where they are missing, and check them where they are there."""
+    """Set patient and study where they are missing, and compare them with the source where they are present."""
     known = {element.keyword: element for element in study_elements(source)}
     for keyword in ("StudyInstanceUID", "PatientID", "IssuerOfPatientID"):
         given, expected = _text(ds.get(keyword)), _text(source.get(keyword))
         if given and given != expected:
-            raise PluginFailed(f"{name} has the {keyword} {given!r}; that of its source is {expected!r}")
+            raise PluginFailed(f"{name} has the {keyword} {given!r}; that of its source, {expected!r}, is expected")
     missing = [each for keyword, each in known.items() if keyword not in ds or ds[keyword].is_empty]
     if any(not _text(element.value).isascii() for element in missing if element.VR != "SQ"):
         ds.decode()
@@ -109,7 +110,7 @@ def _check_pixels(ds: Dataset, name: str) -> None:
             continue
         missing = [each for each in ("Rows", "Columns", "SamplesPerPixel") if not ds.get(each)]
         if missing:
-            raise PluginFailed(f"{name} has {keyword} but no {', '.join(missing)}")
+            raise PluginFailed(f"{name} has {keyword} but lacks {', '.join(missing)}")
         if ds.file_meta.TransferSyntaxUID not in _NATIVE or ds.get("PhotometricInterpretation") == "YBR_FULL_422":
             continue
         bits = depth or int(ds.BitsAllocated)
@@ -117,4 +118,4 @@ def _check_pixels(ds: Dataset, name: str) -> None:
         expected = (samples * bits + 7) // 8
         found = len(ds[keyword].value or b"")
         if not expected <= found <= expected + 1:
-            raise PluginFailed(f"{name} has {found} bytes of {keyword}; its header says {expected}")
+            raise PluginFailed(f"{name} has {found} bytes of {keyword}; by its header {expected} are expected")

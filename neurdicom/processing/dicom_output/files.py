@@ -1,4 +1,4 @@
-"""Results as DICOM instances: written by a worker process, given out, or stored in the source's study."""
+"""Results as DICOM instances: written by a worker process, returned, or stored in the source's study."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,21 @@ WRITER = Program(
 
 @dataclass(frozen=True, slots=True)
 class DerivedFile:
-    """A DICOM file that was made of a result; durable, and not yet an instance."""
+    """DICOM file made of a result; durable, and not yet an instance of the archive.
+
+    Attributes
+    ----------
+    path : Path
+        The file, in the spool folder.
+    size : int
+        Size in bytes.
+    sha256 : str
+        SHA-256 of its bytes, in hexadecimal.
+    instance : str
+        SOP Instance UID.
+    is_returned : bool
+        Whether the plugin itself made the dataset.
+    """
 
     path: Path
     size: int
@@ -52,15 +66,17 @@ class DicomOutput:
     Parameters
     ----------
     catalog : Catalog
+        Tells which instances exist.
     blobs : BlobStore
+        Has the spool folder for the files.
     pool : WorkerPool
         One of its workers writes the files.
     ingest : IngestService
         Stores them, as it does all that arrives.
     remove : RemoveService
-        Deletes what was stored; also of a result that could not be stored whole.
+        Deletes stored instances, also of a result that could not be stored completely.
     results : ResultStore
-        Notes the instances that are made of a kept result.
+        Records the instances that are made of a kept result.
     """
 
     def __init__(
@@ -82,24 +98,25 @@ class DicomOutput:
     async def write(
         self, run: ResolvedRun, exact: RunResult, stored: tuple[str, ...] = ()
     ) -> tuple[Reply, tuple[str, ...]]:
-        """Write a result as DICOM files; store them, if the request says so, and give them, if it is for them.
+        """Write a result as DICOM files; store them if the request says so, and return them if its format is DICOM.
 
-        Storing goes on to the end, also when the caller is cancelled: half a result is none.
+        Storing is completed even when the caller is cancelled, so that no result is stored half.
 
         Parameters
         ----------
         run : ResolvedRun
+            The run.
         exact : RunResult
             An image result in the format `EXACT`, JSON, or datasets.
         stored : tuple of str
-            SOP Instance UIDs of what was stored of it before.
+            SOP Instance UIDs of instances that were made of it before.
 
         Returns
         -------
         reply : Reply
             The files; empty where the request's format is another.
         stored : tuple of str
-            SOP Instance UIDs of what is stored.
+            SOP Instance UIDs of the stored instances.
 
         Raises
         ------
@@ -108,7 +125,7 @@ class DicomOutput:
         NotInstalled
             Its form is written by a library that is not installed.
         PluginFailed
-            It is not what META.json says, or a dataset can't be stored.
+            It does not fit META.json, or a dataset can't be stored.
         Conflict
             There is another instance with a UID that the plugin gave.
         Unavailable
@@ -122,12 +139,12 @@ class DicomOutput:
         return reply, stored
 
     async def delete(self, instances: Sequence[str]) -> None:
-        """Delete instances that were made of results, as far as they are still there."""
+        """Delete instances that were made of results, as far as they still exist."""
         await self._remove.delete_instances(instances)
 
     @asynccontextmanager
     async def _files(self, run: ResolvedRun, reply: Reply) -> AsyncIterator[list[DerivedFile]]:
-        """Have a worker write the files of a result, for as long as the context lasts; those that are stored stay."""
+        """Let a worker write the files of a result; they are deleted after the context, unless they were stored."""
         kind = reply.meta.get("kind")
         if kind not in ("image", "json", "dicom"):
             raise NotAvailable(f"the result of {run.tool.name!r} is bytes, which have no form in DICOM")
@@ -155,7 +172,7 @@ class DicomOutput:
                 for each in written.meta["files"]
             ]
         finally:
-            token.cancel()  # what is not written by now is written for nobody
+            token.cancel()  # files that are not written by now are not needed
             self._ingest.later(_remove_after(writing, folder))
 
     async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
@@ -176,7 +193,7 @@ class DicomOutput:
         return instances
 
     async def _is_missing(self, file: DerivedFile) -> bool:
-        """Tell if a file is no instance yet, of an earlier run with the same result."""
+        """Tell whether a file is no instance yet, of an earlier run with the same result."""
         location = await self._catalog.locate(file.instance)
         if location is None:
             return True
@@ -187,14 +204,14 @@ class DicomOutput:
         return False
 
     async def _adopt(self, file: DerivedFile, header: Header) -> str:
-        """Store a file; its SOP Instance UID, empty where another request was quicker."""
+        """Store a file; return its SOP Instance UID, empty where another request was quicker."""
         result = await self._ingest.adopt(file.path.name, file.path, file.size, file.sha256, header)
         if result.error is not None:
             raise result.error
         return file.instance if result.status == "stored" else ""
 
     async def _enter(self, adoptions: Iterable[Awaitable[str]]) -> None:
-        """Store files at the same time, so that they share a transaction; when one can't be, those that were go."""
+        """Store files at the same time, so that they share a transaction; if one fails, delete the others."""
         outcomes = await asyncio.gather(*adoptions, return_exceptions=True)
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if not errors:
@@ -204,7 +221,7 @@ class DicomOutput:
                 try:
                     await self._remove.delete(Level.INSTANCE, instance)
                 except NeurdicomError as error:
-                    log.warning("%s, of a result that could not be stored whole, stays: %s", instance, error)
+                    log.warning("instance %s of a half-stored result could not be deleted: %s", instance, error)
         raise errors[0]
 
 
@@ -221,7 +238,7 @@ async def _reply_of(files: Sequence[DerivedFile]) -> Reply:
 
 
 def _write_body(folder: Path, body: bytes | memoryview) -> Path:
-    """Write a result's bytes to a new folder, in which a worker finds them and leaves its files."""
+    """Write a result's bytes to a new folder, in which a worker reads them and writes its files."""
     folder.mkdir(mode=0o700)
     path = folder / "result"
     path.write_bytes(body)
@@ -229,32 +246,32 @@ def _write_body(folder: Path, body: bytes | memoryview) -> Path:
 
 
 async def _remove_after(writing: asyncio.Task[Reply] | None, folder: Path) -> None:
-    """Remove what is left, once the call has ended or was stopped."""
+    """Delete remaining files, once the call has ended or was stopped."""
     if writing is not None:
         await asyncio.wait([writing])
         if not writing.cancelled():
-            writing.exception()  # its own caller has it, if there still is one
+            writing.exception()  # retrieved; its own caller gets it, if there still is one
     await asyncio.to_thread(_remove, folder)
 
 
 def _remove(folder: Path) -> None:
-    """Remove what is left of a result: its bytes, and files that did not become instances.
+    """Delete the remaining files of a result: its bytes, and files that did not become instances.
 
-    A worker that was stopped may outlive its call for a moment. It finds no folder by the name that it knows.
+    A stopped worker may outlive its call for a moment; it then finds no folder of the name that it knows.
     """
     removed = folder.with_name(f"{folder.name}-removed")
-    with contextlib.suppress(FileNotFoundError):  # the disk took not even the folder
+    with contextlib.suppress(FileNotFoundError):  # the disk was too full even for the folder
         folder.rename(removed)
         shutil.rmtree(removed)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, Returned]) -> Returned:
-    """Await work that goes on when the caller is cancelled, which then waits for its end."""
+    """Await work that goes on when the caller is cancelled, and then wait for its end."""
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # nobody is told any more
+            task.exception()  # retrieved, since nobody else does
         raise

@@ -1,4 +1,4 @@
-"""Where a frame lies in the patient (PS3.3 C.7.6.2, C.7.6.16.2)."""
+"""Position, orientation and spacing of a frame in the patient (PS3.3 C.7.6.2, C.7.6.16.2)."""
 
 import contextlib
 import math
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
-#: How far direction cosines may be from unit length and right angles; scanners write rounded decimal strings.
+#: Tolerances of direction cosines for unit length and right angles; scanners write rounded decimal strings.
 _TOLERANCE = 1e-2
 _ROUNDING = 1e-4
 
@@ -16,7 +16,7 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Position, direction and spacing of a frame.
+    """Position, orientation and spacing of a frame.
 
     Attributes
     ----------
@@ -49,7 +49,22 @@ class Geometry:
 
 
 def geometry_of(ds: Dataset, frame: int, count: int) -> Geometry | None:
-    """Geometry of a frame (from 1) of `count`; None where the header gives none, or one that makes no sense."""
+    """Read the geometry of a frame.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Header of the instance.
+    frame : int
+        Frame number, from 1.
+    count : int
+        Number of frames.
+
+    Returns
+    -------
+    Geometry or None
+        None where the header gives none, or one that makes no sense.
+    """
     found: dict[str, list[float]] = {}
     for item in _places(ds, frame, count):
         for keyword, size in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
@@ -71,7 +86,7 @@ def geometry_of(ds: Dataset, frame: int, count: int) -> Geometry | None:
 
 
 def _places(ds: Dataset, frame: int, count: int) -> Iterator[Dataset]:
-    """Where a frame's geometry may be: its functional groups, those shared, and the header of a single frame."""
+    """Yield the datasets that may hold a frame's geometry: its functional groups, shared ones, the header."""
     for keyword, index in (("PerFrameFunctionalGroupsSequence", frame - 1), ("SharedFunctionalGroupsSequence", 0)):
         with contextlib.suppress(LookupError, TypeError):
             groups = ds[keyword].value[index]
@@ -97,7 +112,7 @@ def _is_orthonormal(orientation: tuple[float, ...]) -> bool:
 
 
 def _unit(direction: tuple[float, ...]) -> tuple[float, ...]:
-    """A direction of length 1; as it is when its length is 1 but for rounding."""
+    """Scale a direction to length 1; unchanged when its length is 1 but for rounding."""
     length = math.sqrt(_dot(direction, direction))
     return direction if abs(length - 1) < _ROUNDING else tuple(part / length for part in direction)
 

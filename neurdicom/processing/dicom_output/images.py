@@ -1,4 +1,4 @@
-"""Images of their source's kind: CT, MR, PET and CR (PS3.3 A.3, A.4, A.21, A.2) with the values kept by a rescale."""
+"""Images of their source's kind, with the values kept by a rescale: CT, MR, PET and CR (PS3.3 A.3, A.4, A.21, A.2)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,10 +60,10 @@ _CR: Final = words("""
 
 @dataclass(frozen=True, slots=True)
 class _ImageKind:
-    """A kind of image, with what it keeps of its source.
+    """Kind of image, with the attributes that it keeps of its source.
 
-    `required` must be in the source (type 1), `empty` is there without a value otherwise (type 2), `default` has what
-    stands for values that the source lacks.
+    `required` must be in the source (type 1), `empty` is present without a value otherwise (type 2), `default` has the
+    values for attributes that the source lacks.
     """
 
     sop_class: UID
@@ -98,7 +98,7 @@ _CR_KIND = _ImageKind(
     empty=("BodyPartExamined", "ViewPosition"),
 )  # fmt: skip
 
-#: By the source's SOP Class; frames of enhanced images become images of the classic kind.
+#: Kinds by the source's SOP Class; frames of enhanced images become images of the classic kind.
 _KINDS: Final[Mapping[str, _ImageKind]] = {
     CTImageStorage: _CT_KIND,
     EnhancedCTImageStorage: _CT_KIND,
@@ -112,16 +112,20 @@ _KINDS: Final[Mapping[str, _ImageKind]] = {
 
 
 def images(frames: Array, record: Record) -> list[Dataset] | None:
-    """An image of its source's kind for each frame; None where that can't be.
-
-    It can't for colour, for results that are not one frame for each of the source's, and for sources of other kinds
-    or without what their kind needs, such as a position.
+    """Make an image of its source's kind for each frame.
 
     Parameters
     ----------
     frames : ndarray
         Shape (frames, rows, columns), in modality units.
     record : Record
+        Origin of the result.
+
+    Returns
+    -------
+    list of Dataset or None
+        None for colour, for results that are not one frame for each source frame, and for sources of other kinds or
+        without what their kind needs, such as a position.
     """
     planes = planes_of(record, len(frames))
     kind = _kind_of(planes[0]) if planes else None
@@ -156,7 +160,7 @@ def _kind_of(plane: SourceFrame) -> _ImageKind | None:
 
 
 def _describe(ds: Dataset, kind: _ImageKind, plane: SourceFrame) -> None:
-    """Set what the kind keeps of its source, and what it needs besides."""
+    """Set the attributes that the kind keeps of its source, and the others that it needs."""
     copy_elements(ds, sound_elements(plane.ds, [*KEPT, *_SERIES, *kind.keywords]))
     for keyword, value in (kind.default or {}).items():
         if keyword not in ds:
@@ -173,7 +177,7 @@ def _describe(ds: Dataset, kind: _ImageKind, plane: SourceFrame) -> None:
 
 
 def _drop_unasked(ds: Dataset) -> None:
-    """Remove what may only be there under a condition that the source does not meet."""
+    """Delete attributes that are allowed only under a condition that the source does not meet."""
     scanning, options = (_values(ds, keyword) for keyword in ("ScanningSequence", "ScanOptions"))
     allowed = {
         "InversionTime": "IR" in scanning,

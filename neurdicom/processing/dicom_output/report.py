@@ -33,17 +33,17 @@ from neurdicom.processing.dicom_output.sources import SourceFrame
 
 #: Coding scheme of names that META.json gives no code for.
 _SCHEME: Final = "99NEURDICOM"
-#: Numbers and texts in one report, and how deep they may be nested.
+#: Most numbers and texts in one report, and their deepest nesting.
 _MOST_ITEMS: Final = 5000
 _DEEPEST: Final = 32
 _LARGEST: Final = 1e300
 
-#: Source images that each group of measurements names; when there are more, only the first group does.
+#: Most source images that each group of measurements names; when there are more, only the first group names them.
 _MOST_REPEATED: Final = 16
 
 _Source = tuple[str, str, list[int] | None]
 
-#: Names that mean the same everywhere.
+#: Codes for common names.
 _KNOWN: Final = {
     "area": codes.SCT.Area,
     "volume": codes.SCT.Volume,
@@ -62,7 +62,7 @@ _KNOWN: Final = {
 
 @dataclass(slots=True)
 class _MeasurementGroup:
-    """The numbers and texts of one object in the JSON; `name` has indices (lesions[2]), `path` has none."""
+    """Numbers and texts of one object in the JSON; `name` has indices (lesions[2]), `path` has none."""
 
     name: str
     path: str
@@ -71,18 +71,18 @@ class _MeasurementGroup:
 
 
 def report(result: Any, record: Record) -> Dataset:
-    """A report with a measurement group for each object in the JSON that has numbers or texts of its own.
+    """Make a report with a measurement group for each object in the JSON that has numbers or texts of its own.
 
     Raises
     ------
     PluginFailed
-        There is nothing in it that could be reported, or too much.
+        There is nothing to report, or too much.
     """
     groups = list(_groups(result, "", "", 0))
     groups = [group for group in groups if group.numbers or group.texts]
     items = sum(len(group.numbers) + len(group.texts) for group in groups)
     if not 0 < items <= _MOST_ITEMS:
-        raise PluginFailed(f"{record.tool['name']} answered {items} measurements; a report has from 1 to {_MOST_ITEMS}")
+        raise PluginFailed(f"{record.tool['name']} returned {items} measurements; a report can have 1 to {_MOST_ITEMS}")
     described = {each["name"]: each for each in record.tool["produces"].get("measurements") or []}
     sources = _sources(record)
     content = MeasurementReport(
@@ -114,7 +114,7 @@ def report(result: Any, record: Record) -> Dataset:
 
 
 def _groups(value: Any, name: str, path: str, depth: int) -> Iterator[_MeasurementGroup]:
-    """The group of an object, and of those in it."""
+    """Yield the group of an object, and of the objects in it."""
     if depth > _DEEPEST:
         raise PluginFailed(f"measurements are nested more than {_DEEPEST} deep")
     if not isinstance(value, Mapping):
@@ -134,7 +134,7 @@ def _groups(value: Any, name: str, path: str, depth: int) -> Iterator[_Measureme
 def _listed(
     group: _MeasurementGroup, key: str, values: list[Any], names: tuple[str, str], depth: int
 ) -> Iterator[_MeasurementGroup]:
-    """Plain values of a list are the group's, under one name; objects are groups."""
+    """Add the plain values of a list to the group, under one name; yield a group for each object in it."""
     inner, inner_path = names
     for index, each in enumerate(values):
         if isinstance(each, Mapping | list):
@@ -144,7 +144,7 @@ def _listed(
 
 
 def _take(group: _MeasurementGroup, key: str, value: Any) -> None:
-    """A value that can be reported; null (not-a-number, too) is no measurement."""
+    """Add a value to the group if it can be reported; null (also not-a-number) is no measurement."""
     if isinstance(value, bool) or (isinstance(value, str) and value.strip()):
         group.texts.append((key, value))
     elif isinstance(value, int | float) and abs(value) < _LARGEST and math.isfinite(value):
@@ -170,7 +170,7 @@ def _measurement_group(
 
 
 def _sources(record: Record) -> list[_Source]:
-    """SOP Class, SOP Instance and the frames (None: all) of each source."""
+    """List SOP Class, SOP Instance and the frames (None: all) of each source."""
     planes: dict[tuple[str, str], list[SourceFrame]] = {}
     for plane in record.planes:
         planes.setdefault(plane.reference, []).append(plane)
@@ -197,7 +197,7 @@ def _concept(key: str, about: Mapping[str, Any]) -> CodedConcept:
 
 
 def _local(text: str) -> CodedConcept:
-    """A code of our own for a text: itself where it can be a code, else its digest."""
+    """Make a private code for a text: the text itself where it can be a code, else its digest."""
     plain = fit(text, 64) or "value"
     is_code = re.fullmatch(r"[A-Za-z0-9_.-]{1,16}", plain)
     return CodedConcept(plain if is_code else hashlib.sha256(text.encode()).hexdigest()[:16], _SCHEME, plain)
@@ -228,7 +228,7 @@ def _observer(record: Record) -> ObserverContext:
 
 
 def _evidence(record: Record) -> list[Dataset]:
-    """The sources as highdicom takes them, each once; it knows no SOP Classes but those of its own edition."""
+    """List the sources as highdicom takes them, each once; it knows no SOP Classes but those of its own edition."""
     evidence: dict[tuple[str, str], Dataset] = {}
     for plane in record.planes:
         ds = Dataset()
@@ -241,7 +241,7 @@ def _evidence(record: Record) -> list[Dataset]:
 
 
 def _refer(ds: Dataset, record: Record) -> None:
-    """Give the evidence its SOP Classes."""
+    """Restore the SOP Classes of the evidence."""
     classes = {plane.reference[1]: plane.reference[0] for plane in record.planes}
     for study in ds.CurrentRequestedProcedureEvidenceSequence:
         for series in study.ReferencedSeriesSequence:

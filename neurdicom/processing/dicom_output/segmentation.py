@@ -1,4 +1,4 @@
-"""Label maps as DICOM Segmentation (PS3.3 A.51), encoded by highdicom."""
+"""Label maps as DICOM Segmentation objects (PS3.3 A.51), encoded by highdicom."""
 
 import math
 from collections import Counter
@@ -30,7 +30,7 @@ from neurdicom.processing.dicom_output.geometry import Geometry
 from neurdicom.processing.dicom_output.sources import SourceFrame
 from neurdicom.processing.dicom_output.values import Array
 
-#: Labels without a description that a result may have; more are no segmentation, but an image of numbers.
+#: Most labels without a description; a result with more is no segmentation, but an image of numbers.
 _MOST_UNDESCRIBED: Final = 255
 
 _LARGEST: Final = 65535
@@ -40,21 +40,21 @@ _NOWHERE: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """Planes that one object can hold, and where they are in the result."""
+    """Planes that one object can hold, with their indices in the result."""
 
     planes: list[SourceFrame]
     indices: list[int]
 
 
 def segmentations(frames: Array, record: Record) -> list[Dataset]:
-    """Objects of a label map; one, unless the planes differ in direction or spacing or lie in the same places.
+    """Make segmentation objects of a label map; one, unless the planes differ in orientation or spacing, or coincide.
 
     Parameters
     ----------
     frames : ndarray
-        Shape (frames, rows, columns): a frame for each plane of the source, and of its size. Whole numbers; 0 is the
-        background.
+        Shape (frames, rows, columns): a frame for each source frame, of its size. Whole numbers; 0 is the background.
     record : Record
+        Origin of the result.
 
     Raises
     ------
@@ -75,25 +75,25 @@ def segmentations(frames: Array, record: Record) -> list[Dataset]:
 def _check_shape(frames: Array, record: Record) -> None:
     name, planes = record.tool["name"], record.planes
     if frames.ndim != 3:
-        raise PluginFailed(f"{name} answered colours; a segmentation is one whole number for each pixel")
+        raise PluginFailed(f"{name} returned colours; a segmentation has one whole number for each pixel")
     shapes = {plane.shape for plane in planes}
     if len(frames) != len(planes) or shapes != {frames.shape[1:]}:
         found = " x ".join(map(str, frames.shape))
         expected = " or ".join(f"{len(planes)} x {rows} x {columns}" for rows, columns in sorted(shapes))
-        raise PluginFailed(f"{name} answered a segmentation of {found}; its source has {expected}")
+        raise PluginFailed(f"{name} returned a segmentation of {found}; its source has {expected}")
 
 
 def _whole_numbers(frames: Array, record: Record) -> tuple[Array, list[int]]:
-    """The labels as 16-bit integers, and those that occur."""
+    """Convert the labels to 16-bit integers, and list those that occur."""
     name = record.tool["name"]
     labels, occurs = np.empty(frames.shape, np.uint16), np.zeros(_LARGEST + 1, bool)
     for frame, out in zip(frames, labels, strict=True):
         if frame.dtype.kind == "f" and not (np.isfinite(frame).all() and (frame == np.rint(frame)).all()):
-            raise PluginFailed(f"{name} answered a segmentation with values that are no whole numbers")
+            raise PluginFailed(f"{name} returned a segmentation with values that are not whole numbers")
         low, high = int(frame.min()), int(frame.max())
         if low < 0 or high > _LARGEST:
             raise PluginFailed(
-                f"{name} answered a segmentation with the label {low if low < 0 else high}; 0 to {_LARGEST} is possible"
+                f"{name} returned a segmentation with the label {low if low < 0 else high}; 0 to {_LARGEST} is possible"
             )
         out[...] = frame
         occurs[out] = True
@@ -101,13 +101,13 @@ def _whole_numbers(frames: Array, record: Record) -> tuple[Array, list[int]]:
 
 
 def _described(found: list[int], record: Record) -> list[Mapping[str, Any]]:
-    """The segments by number: those of META.json, or one for each label that occurs."""
+    """List the segments by number: those of META.json, or one for each label that occurs."""
     name = record.tool["name"]
     segments = sorted(record.tool["produces"].get("segments") or [], key=lambda segment: segment["number"])
     if not segments:
         if len(found) > _MOST_UNDESCRIBED:
             raise PluginFailed(
-                f"{name} answered a segmentation with {len(found)} labels; without segments in META.json at most "
+                f"{name} returned a segmentation with {len(found)} labels; without segments in META.json at most "
                 f"{_MOST_UNDESCRIBED} are taken"
             )
         return [{"number": number, "label": f"Segment {number}"} for number in found or [1]]
@@ -116,14 +116,14 @@ def _described(found: list[int], record: Record) -> list[Mapping[str, Any]]:
         shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
         known = ", ".join(str(segment["number"]) for segment in segments[:20])
         raise PluginFailed(
-            f"{name} answered a segmentation with the label {shown}, which result.segments of its META.json lacks: "
+            f"{name} returned a segmentation with the label {shown}, which result.segments of its META.json lacks: "
             f"it has {known}"
         )
     return segments
 
 
 def _stacks(planes: Sequence[SourceFrame]) -> Iterator[_Stack]:
-    """Planes by what an object shares among its frames, and by their turn at one position (phases, echoes)."""
+    """Group planes by the attributes that an object's frames share, and by their rank at one position (phases)."""
     stacks: dict[tuple[Any, ...], _Stack] = {}
     turns: Counter[tuple[Any, ...]] = Counter()
     for index, plane in enumerate(planes):
@@ -149,8 +149,8 @@ def _segmentation(
 ) -> Dataset:
     planes = stack.planes
     in_space = planes[0].geometry is not None
-    # Each plane is shown to highdicom as an image of one frame with a UID of its own; the references are put right
-    # afterwards. So frames of one instance, and planes that lie nowhere, need no other treatment.
+    # highdicom gets each plane as an image of one frame with a UID of its own; the references are corrected afterwards.
+    # So frames of one instance, and planes without a position, need no special treatment.
     thickness = _thickness(planes)
     standins = [_standin(plane, index, thickness) for index, plane in enumerate(planes)]
     ds = Segmentation(
@@ -174,7 +174,7 @@ def _segmentation(
         _take_out_of_space(ds, record, number)
         ds.PatientOrientation = None
     describe_derivation(ds, record)
-    del ds.SourceImageSequence  # the frames have theirs, and for the object the Referenced Series Sequence names all
+    del ds.SourceImageSequence  # the frames have their own, and the Referenced Series Sequence names all sources
     lossy = [plane.ds for plane in planes if plane.ds.get("LossyImageCompression") == "01"]
     ds.LossyImageCompression = "01" if lossy else "00"
     for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
@@ -185,7 +185,7 @@ def _segmentation(
 
 
 def _thickness(planes: Sequence[SourceFrame]) -> float:
-    """Slice Thickness, which a segmentation needs: the source's, or what fills the gap to the next plane."""
+    """Choose Slice Thickness, which a segmentation needs: the source's, or the distance to the next plane."""
     first = planes[0].geometry
     if first is None:
         return 1.0
@@ -238,7 +238,7 @@ def _tracking_uid(segment: Mapping[str, Any], record: Record) -> str | None:
 
 
 def coded(given: Mapping[str, Any] | None) -> CodedConcept | None:
-    """A code of META.json."""
+    """Convert a code of META.json."""
     return CodedConcept(given["value"], given["scheme"], given["meaning"], given.get("version")) if given else None
 
 
@@ -250,7 +250,7 @@ def _rgb(color: str | Sequence[int]) -> tuple[int, int, int]:
 
 
 def _refer(ds: Dataset, planes: Mapping[str, SourceFrame]) -> None:
-    """Put the source frames in the place of their stand-ins."""
+    """Replace the stand-ins by references to the source frames."""
     for group in [*ds.SharedFunctionalGroupsSequence, *ds.PerFrameFunctionalGroupsSequence]:
         for derivation in group.get("DerivationImageSequence") or ():
             for item in derivation.SourceImageSequence:
@@ -268,7 +268,7 @@ def _refer(ds: Dataset, planes: Mapping[str, SourceFrame]) -> None:
 
 
 def _take_out_of_space(ds: Dataset, record: Record, number: int) -> None:
-    """Remove the places that highdicom was given, and order the frames by segment and position in the stack."""
+    """Delete the positions that highdicom was given, and order the frames by segment and position in the stack."""
     for group in [*ds.SharedFunctionalGroupsSequence, *ds.PerFrameFunctionalGroupsSequence]:
         for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"):
             if keyword in group:

@@ -1,4 +1,4 @@
-"""What a result was computed from: the headers of the source images, and the frames in them."""
+"""Sources of a result: the headers of the source images, and the frames in them."""
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,27 +21,27 @@ from neurdicom.dicom.edits.apply import apply_to_json
 from neurdicom.dicom.part10 import read_header
 from neurdicom.processing.dicom_output.geometry import Geometry, geometry_of
 
-#: Classes whose instances have one frame; a reference to a frame of one that has more is still not allowed.
+#: Classes whose instances have one frame by definition, so that references to them never name a frame.
 _SINGLE_FRAME: Final = frozenset({
     CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage, ComputedRadiographyImageStorage,
     SecondaryCaptureImageStorage, UltrasoundImageStorage,
 })  # fmt: skip
-#: pydicom raises these on values that it can't make sense of.
+#: Exceptions of pydicom for malformed values.
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, NotImplementedError)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """One frame that a result was computed from.
+    """Frame that a result was computed from.
 
     Attributes
     ----------
     ds : Dataset
-        Header of its instance, edits applied; the same for all frames of one.
+        Header of its instance, edits applied; the same for all frames of one instance.
     frame : int or None
-        Counted from 1; None where the instance has no more than one.
+        Frame number, from 1; None where the instance has no more than one.
     geometry : Geometry or None
-        Where it lies in the patient, where the header says so.
+        Its position in the patient, where the header has one.
     """
 
     ds: Dataset
@@ -60,22 +60,22 @@ class SourceFrame:
 
     @property
     def referenced_frame(self) -> int | None:
-        """The frame's number in references; None where the class allows none."""
+        """Frame number for references; None where the class allows none."""
         return None if self.reference[0] in _SINGLE_FRAME else self.frame
 
     @property
     def count(self) -> int:
-        """Frames of its instance."""
+        """Number of frames of its instance."""
         return max(1, _count(self.ds))
 
 
 def read_planes(sources: Iterable[Mapping[str, Any]]) -> list[SourceFrame]:
-    """The frames of the sources, in their order.
+    """Read the frames of the sources, in their order.
 
     Parameters
     ----------
     sources : iterable of mapping
-        Each with `path`, `frame` (counted from 1; None: all frames) and `edits`.
+        Each with `path`, `frame` (from 1; None: all frames) and `edits`.
     """
     planes: list[SourceFrame] = []
     for source in sources:
@@ -93,9 +93,9 @@ def _count(ds: Dataset) -> int:
 
 
 def read_source(path: str | Path, edits: Sequence[Mapping[str, Any]]) -> Dataset:
-    """A file's header as the server answers it: text in Unicode, edits applied, without bulk and private elements.
+    """Read a file's header as the server shows it: text in Unicode, edits applied, without bulk and private elements.
 
-    The header comes from our own parser, which reads text in all character sets and skips what is broken.
+    Our own parser reads text in all character sets and skips broken elements.
     """
     header = read_header(Path(path))
     ds = as_dataset(apply_to_json(orjson.loads(header.json), edits))
@@ -104,7 +104,7 @@ def read_source(path: str | Path, edits: Sequence[Mapping[str, Any]]) -> Dataset
 
 
 def as_dataset(model: Mapping[str, Any]) -> Dataset:
-    """A dataset of the DICOM JSON model, without what is private, bulk or broken."""
+    """Convert the DICOM JSON model to a dataset, without private, bulk and broken elements."""
     ds = Dataset()
     for key, element in model.items():
         tag = int(key, 16)

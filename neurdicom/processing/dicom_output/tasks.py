@@ -33,8 +33,8 @@ def derive(arguments: dict[str, Any]) -> Answer:
     Parameters
     ----------
     arguments : dict
-        `result`: path of the result's bytes, with its `kind` (image: in the form of npy; json; dicom), `media_type`
-        and `stack` (whether an array's first dimension is that of slices). `sources`: a list of {path, frame, edits}.
+        `result`: path of the result's bytes, with its `kind` (image: in the format npy; json; dicom), `media_type`
+        and `stack` (whether an array's first axis is that of slices). `sources`: a list of {path, frame, edits}.
         `tool`, `params`, `identity`, `run` and `made` (ISO 8601): see `Record`. `output`: path and beginning of the
         names of the files to write.
 
@@ -44,6 +44,15 @@ def derive(arguments: dict[str, Any]) -> Answer:
         `files`: a list of {path, size, sha256, instance}.
     body : bytes
         Empty.
+
+    Raises
+    ------
+    PluginFailed
+        The result does not fit META.json, or can't be written.
+    NotAvailable
+        Such a result has no form in DICOM.
+    NotInstalled
+        Its form is written by highdicom, which is missing.
     """
     record = Record(
         tool=arguments["tool"],
@@ -55,7 +64,7 @@ def derive(arguments: dict[str, Any]) -> Answer:
     )
     made = _KINDS[arguments["kind"]](arguments, record)
     files = [_write(ds, f"{arguments['output']}-{number}") for number, ds in enumerate(made, 1)]
-    for file in files:  # at the end: the disk has begun with the first of them meanwhile
+    for file in files:  # last, since the disk has begun to write the first of them meanwhile
         _sync(file["path"])
     return {"files": files}, b""
 
@@ -103,7 +112,7 @@ def _need_highdicom(what: str) -> None:
 
 
 def _write(ds: Dataset, path: str) -> dict[str, Any]:
-    """Write a file; what it is and its digest."""
+    """Write a file; return its path, size, digest and SOP Instance UID."""
     meta = getattr(ds, "file_meta", None) or FileMetaDataset()
     meta.TransferSyntaxUID = meta.get("TransferSyntaxUID") or ExplicitVRLittleEndian
     meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME

@@ -1,4 +1,4 @@
-"""From the numbers of a result to the integers of Pixel Data."""
+"""Conversion of a result's numbers to the integers of Pixel Data."""
 
 import math
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from neurdicom.pixels.encode.arrays import to_picture
 
 Array = npt.NDArray[Any]
 
-#: Values beyond are taken as this large: what reads decimal strings may do so in single precision.
+#: Larger values are clipped to this, since readers of decimal strings may use single precision.
 _LARGEST: Final = 1e37
 _MOST: Final = 65535
-#: Wider windows are left to the viewer: there is software that takes them as 32-bit integers.
+#: Wider windows are left to the viewer, since some software reads them as 32-bit integers.
 _WIDEST: Final = 2e9
 _NARROWEST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Stored values, and how they become the result's: slope * stored + intercept.
+    """Stored values, with the rescale that gives the result's values: slope * stored + intercept.
 
     Attributes
     ----------
     array : ndarray of uint8, uint16 or int16
         Shape (frames, rows, columns), or (frames, rows, columns, 3) for RGB.
     slope, intercept : float
-        As a decimal string can give them.
+        Values that a decimal string can express.
     """
 
     array: Array
@@ -40,24 +40,30 @@ class Stored:
 
     @property
     def is_colour(self) -> bool:
-        """Whether it is RGB."""
+        """True if it is RGB."""
         return self.array.ndim == 4
 
     @property
     def is_rescaled(self) -> bool:
-        """Whether stored values are not the result's own."""
+        """True if stored values are not the result's own."""
         return (self.slope, self.intercept) != (1.0, 0.0)
 
 
 def frames_of(array: Array, *, stack: bool) -> Array:
-    """A result as (frames, rows, columns) or (frames, rows, columns, 1, 3 or 4). Raises `PluginFailed`.
+    """Reshape a result to (frames, rows, columns) or (frames, rows, columns, 3 or 4).
 
     Parameters
     ----------
     array : ndarray
-        Of 2 to 4 dimensions.
+        2 to 4 axes.
     stack : bool
-        Whether the first of three is that of the slices; otherwise, three planes behind each other may be colours.
+        Whether the first of three axes is that of the slices; otherwise a last axis of length 1, 3 or 4 is that of
+        colours.
+
+    Raises
+    ------
+    PluginFailed
+        The result is no image.
     """
     if array.dtype.kind not in "biuf" or array.ndim not in (2, 3, 4) or not array.size:
         raise PluginFailed(f"a result of shape {array.shape} and type {array.dtype} is no image")
@@ -71,7 +77,10 @@ def frames_of(array: Array, *, stack: bool) -> Array:
 
 
 def as_picture(frames: Array) -> Stored:
-    """Stored values for a picture: 8-bit samples stay, colour becomes 8-bit RGB, the rest keeps its values."""
+    """Convert frames to the stored values of a picture: 8-bit samples stay, colour becomes 8-bit RGB.
+
+    Other grey values are kept, if need be by a rescale.
+    """
     if frames.ndim == 4:
         colours = to_picture(frames.reshape(-1, *frames.shape[2:])).reshape(frames.shape)
         return Stored(np.stack([_opaque(frame) for frame in colours]))
@@ -81,7 +90,7 @@ def as_picture(frames: Array) -> Stored:
 
 
 def _opaque(colours: Array) -> Array:
-    """RGB of RGBA, over black."""
+    """Blend RGBA over black to RGB."""
     if colours.shape[2] == 3:
         return colours
     alpha = colours[..., 3:].astype("u2")
@@ -89,7 +98,7 @@ def _opaque(colours: Array) -> Array:
 
 
 def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
-    """16-bit stored values: integers that fit as they are, others in 65,536 steps from minimum to maximum.
+    """Convert grey values to 16 bits: integers that fit stay, others get 65,536 steps from minimum to maximum.
 
     Not-a-number becomes the minimum, infinities the minimum and maximum of the finite values.
 
@@ -98,7 +107,7 @@ def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
     frames : ndarray
         Grey values.
     through_zero : bool
-        The intercept is to be 0 (PET).
+        Use the intercept 0 (required for PET).
     """
     if frames.dtype.kind in "bu" and frames.dtype.itemsize <= 2:
         return Stored(frames.astype("u2", copy=False))
@@ -122,7 +131,7 @@ def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
 
 
 def _range(frames: Array) -> tuple[float, float, bool]:
-    """Minimum and maximum of the finite values, and whether all are whole numbers; 0 where there are none."""
+    """Compute minimum and maximum of the finite values (0 where there are none), and whether all are whole numbers."""
     low, high, is_whole = math.inf, -math.inf, True
     for frame in frames:
         values = frame[np.isfinite(frame)].astype("f8", copy=False)
@@ -135,19 +144,19 @@ def _range(frames: Array) -> tuple[float, float, bool]:
 
 
 def _finite(frame: Array, low: float, high: float) -> Array:
-    """A copy as doubles, not-a-number and all beyond the range put to its ends."""
+    """Copy a frame as doubles, with not-a-number and values beyond the range set to its ends."""
     values = np.array(frame, "f8")
     np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
     return np.clip(values, low, high, out=values)
 
 
 def _decimal(number: float) -> float:
-    """The number that a decimal string of 16 characters gives; never 0 for what is not 0."""
+    """Round a number to what a decimal string of 16 characters can express; never 0 for another number."""
     return float(format_number_as_ds(number)) or (0.0 if number == 0 else 1e-300)
 
 
 def describe_pixels(ds: Dataset, array: Array) -> None:
-    """Image Pixel module (PS3.3 C.7.6.3) of one frame or several."""
+    """Set the Image Pixel module (PS3.3 C.7.6.3) of one frame or several."""
     colour = array.ndim == 4
     bits = array.dtype.itemsize * 8
     ds.SamplesPerPixel = 3 if colour else 1
@@ -163,14 +172,24 @@ def describe_pixels(ds: Dataset, array: Array) -> None:
 
 
 def describe_rescale(ds: Dataset, stored: Stored, kind: str = "US") -> None:
-    """Modality LUT (PS3.3 C.11.1) and a window over all values (C.11.2)."""
+    """Set the Modality LUT module (PS3.3 C.11.1).
+
+    Parameters
+    ----------
+    ds : Dataset
+        The object.
+    stored : Stored
+        Has slope and intercept.
+    kind : str
+        Rescale Type.
+    """
     ds.RescaleIntercept = format_number_as_ds(stored.intercept)
     ds.RescaleSlope = format_number_as_ds(stored.slope)
     ds.RescaleType = kind
 
 
 def describe_window(ds: Dataset, stored: Stored) -> None:
-    """A window from the minimum to the maximum of all the result's values (PS3.3 C.11.2.1.2)."""
+    """Set a window from the minimum to the maximum of all the result's values (PS3.3 C.11.2.1.2)."""
     low = float(stored.array.min()) * stored.slope + stored.intercept
     high = float(stored.array.max()) * stored.slope + stored.intercept
     if not (high - low <= _WIDEST and (high - low >= _NARROWEST or not stored.is_rescaled)):
