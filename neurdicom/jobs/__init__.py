@@ -1,7 +1,7 @@
-"""Long work: jobs that live in the catalog, survive a restart, and report what failed and why.
+"""Jobs: long work that is recorded in the catalog, survives a restart, and reports what failed and why.
 
-Owns the documents of jobs (`job`, `job_items`, `job_log`, `job_lease`) and the port to what does a kind of jobs. It may
-import coordination, security and what lies below them.
+Owns the documents of jobs (`job`, `job_items`, `job_log`, `job_lease`) and the port of job runners. May import
+coordination, security and what lies below them.
 """
 
 from neurdicom.jobs.events import JobEvent

@@ -1,4 +1,4 @@
-"""Whether a job is over after a pass over its items, and when it is tried again: decided without I/O."""
+"""Conclusion of a pass over a job's items: whether the job is over, and when it is tried again, decided without I/O."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -9,7 +9,7 @@ from neurdicom.jobs.runner import Backoff
 
 
 class StopRequest(Enum):
-    """A request to end a pass after the item under way."""
+    """Request to end a pass after the current item."""
 
     #: The job is over.
     CANCEL = auto()
@@ -19,7 +19,7 @@ class StopRequest(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PassEnd:
-    """The end of a pass over the items of a job.
+    """End of a pass over the items of a job.
 
     Attributes
     ----------
@@ -28,15 +28,15 @@ class PassEnd:
     error : PeerFailed or None
         The node failed as a whole.
     is_complete : bool
-        All items are over.
+        Whether all items are over.
     done, failed : int
         Instances of the job, in all passes.
     has_advanced : bool
-        Something was done in this pass.
+        Whether any instance was done in this pass.
     attempts : int
-        Passes before this one that brought nothing, one after another.
+        Number of passes in a row, before this one, without progress.
     tried : int
-        The most failures of an item that may be tried again.
+        Largest number of failures of an item that may be tried again.
     """
 
     stop: StopRequest | None = None
@@ -51,18 +51,18 @@ class PassEnd:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The state of a job after a pass.
+    """State of a job after a pass.
 
     Attributes
     ----------
     state : JobState
         The new state.
     attempts : int
-        Passes that brought nothing, this one included.
+        Number of passes in a row without progress, this one included.
     delay : float or None
         Seconds until it is tried again.
     error : PeerFailed or None
-        Why it is tried again, or why what is left has failed.
+        Why it is tried again, or why the remaining items have failed.
     """
 
     state: JobState
@@ -72,14 +72,14 @@ class Conclusion:
 
 
 def conclude(end: PassEnd, backoff: Backoff) -> Conclusion:
-    """Decide whether a job is over, and how."""
+    """Decide whether a job is over, and in which state."""
     if end.stop is StopRequest.CANCEL:
         return Conclusion(JobState.CANCELLED, end.attempts)
     if end.stop is StopRequest.HALT:
         return Conclusion(JobState.QUEUED, end.attempts)
     if end.is_complete and end.error is None:
         return Conclusion(JobState.FAILED if end.failed and not end.done else JobState.DONE, end.attempts)
-    error = end.error or PeerFailed("some instances were not answered for")
+    error = end.error or PeerFailed("the node did not confirm some instances")
     attempts = 0 if end.has_advanced else end.attempts + 1
     if error.retryable and attempts < backoff.attempts:
         delay = backoff.delay(max(1, attempts, end.tried), error.retry_after)

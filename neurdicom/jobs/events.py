@@ -1,6 +1,6 @@
-"""Events of jobs: the log of the items that are over, and followers that hear of them.
+"""Events of jobs: the log of finished items, and the streams of events for followers.
 
-One look at the catalog a second serves all followers of a job.
+One read of the catalog a second serves all followers of a job.
 """
 
 import asyncio
@@ -16,27 +16,27 @@ from neurdicom.jobs.job import Job
 from neurdicom.jobs.results import ResultReader
 from neurdicom.jobs.store import LOG_PAGE, JobStore
 
-#: Seconds between looks at a job, which another server may run.
+#: Seconds between reads of a job's record, since another server may run it.
 LOOK_SECONDS = 1.0
 
-#: Seconds after which followers get an event of a job that does not move.
+#: Seconds after which followers get an event of an unchanged job.
 BEAT_SECONDS = 10.0
 
-#: Followers at a time, of all jobs together.
+#: Most followers at a time, of all jobs together.
 MAX_FOLLOWERS = 1000
 
-#: Items of one event.
+#: Most items of one event.
 _PAGE = 100
 
-#: Pages that are kept, for followers that are equally far.
+#: Pages that are cached, for followers at the same position.
 _KEPT = 64
 
 
 class EventLog:
-    """The log of one job while it runs; entries are numbers of items, across chunks.
+    """Log of a running job: the numbers of its items, in the order in which they finished.
 
-    An item that was run again occurs again. Entries are written before the chunks that they speak of, so a crash may
-    leave some whose items are not over: readers pass over them.
+    An item that was run again occurs again. Entries are written before the chunks of their items, so after a crash some
+    may name items that are not over: readers skip them.
     """
 
     def __init__(self, store: JobStore, job: str) -> None:
@@ -60,7 +60,7 @@ class EventLog:
             self._page = await self._store.log_page(self._job, self._full)
 
     def append(self, item: int) -> None:
-        """Note that an item is over."""
+        """Add an item that is over."""
         self._page.append(item)
         self._dirty = True
 
@@ -81,7 +81,7 @@ class EventLog:
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """The record of a job, and the items that were over since the last event, each with its position.
+    """Record of a job, and the items that finished since the last event, each with its position.
 
     `position` is the number of entries of the job's log up to here.
     """
@@ -93,7 +93,7 @@ class JobEvent:
 
 @dataclass(slots=True)
 class _Watched:
-    """A job with followers."""
+    """Job that has followers."""
 
     job: Job | None
     looker: Periodic
@@ -107,7 +107,7 @@ class _Watched:
 
 
 class JobEvents:
-    """The events of jobs, taken from what is written down; so it does not matter which server runs one."""
+    """Source of job events, read from the catalog, so that it does not matter which server runs a job."""
 
     def __init__(self, store: JobStore, results: ResultReader) -> None:
         self._store = store
@@ -116,7 +116,7 @@ class JobEvents:
         self._pages: OrderedDict[tuple[str, int, int], asyncio.Task[list[tuple[int, dict[str, Any]]]]] = OrderedDict()
 
     def publish(self, record: Mapping[str, Any]) -> None:
-        """Pass on a job's document that was written down here."""
+        """Deliver a job's document that this server has just written."""
         watched = self._watched.get(record["id"])
         if watched is not None:
             watched.put(Job.from_document(record))
@@ -138,7 +138,7 @@ class JobEvents:
         job : str
             Its id.
         position : int
-            Entries of its log that are known already.
+            Number of entries of its log that the follower has already.
         items : bool
             Whether items are wanted.
 
@@ -186,11 +186,13 @@ class JobEvents:
 
     async def _watch(self, job: str) -> _Watched:
         if sum(each.followers for each in self._watched.values()) >= MAX_FOLLOWERS:
-            raise Unavailable(f"{MAX_FOLLOWERS} clients follow jobs already; ask for the job from time to time")
+            raise Unavailable(
+                f"{MAX_FOLLOWERS} clients follow jobs, the most there may be; poll GET /api/jobs/{job} instead"
+            )
         if job not in self._watched:
             found = await self._store.get(job)
             if job not in self._watched:
-                failure = f"the job {job} can't be looked at"
+                failure = f"the record of the job {job} can't be read"
                 looker = Periodic(partial(self._look, job), LOOK_SECONDS, failure)
                 self._watched[job] = _Watched(found, looker)
                 looker.start()
@@ -208,7 +210,7 @@ class JobEvents:
         found = await self._store.find(job)
         watched = self._watched[job]
         now = watched.job
-        # What was published meanwhile is newer.
+        # A record that was published meanwhile is newer.
         is_older = found is not None and now is not None and found.finished_count < now.finished_count
         if found != now and not is_older:
             watched.put(found)

@@ -1,4 +1,4 @@
-"""One job being run: over its items, writing down what became of them."""
+"""Execution of a job: a pass over its items, with its progress written down."""
 
 import asyncio
 import logging
@@ -19,30 +19,32 @@ from neurdicom.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 
-#: Failures that may pass, one after the other, after which a node is left alone for a while.
+#: Temporary failures in a row after which the pass ends and the job waits.
 _GIVE_UP_FOR_NOW: Final = 3
 
 Published = Callable[[Mapping[str, Any]], None]
 
 
 class ProgressWriter:
-    """Writes down a job that runs: its log of items, the chunk under way, and its record.
+    """Writer of a running job's progress: its log of items, the current chunk, and its record.
 
     Parameters
     ----------
     store : JobStore
+        Stores jobs.
     job : Job
+        The job.
     published : callable
         Called with the job's document whenever it was written.
 
     Attributes
     ----------
     log : EventLog
-        In what order items were over.
+        Items in the order in which they finished.
     chunk : Chunk or None
-        The chunk under way.
+        The current chunk.
     is_dirty : bool
-        Something is to be written.
+        Whether there is anything to write.
     """
 
     def __init__(self, store: JobStore, job: Job, published: Published) -> None:
@@ -56,16 +58,16 @@ class ProgressWriter:
         self._saving = asyncio.Lock()
 
     def abandon(self) -> None:
-        """Write no progress any more: the job is another server's."""
+        """Stop writing progress: another server has taken the job over."""
         self._abandoned = True
 
     async def save(self) -> None:
-        """Write what changed: first the log, then the items, which the counts follow from, then the counts."""
+        """Write what changed: first the log, then the items, from which the counts follow, then the counts."""
         async with self._saving:
             if not self.is_dirty or self._abandoned:
                 return
             self.is_dirty = False
-            # All as it is at this moment: what is over by then must be in the log, whenever the process ends.
+            # A snapshot of this moment: an item that is over in it must be in the log, whenever the process ends.
             items = None if self.chunk is None else self.chunk.to_document()
             record = self._job.to_document()
             try:
@@ -86,15 +88,18 @@ class ProgressWriter:
 class Execution:
     """Execution of a job until it is over, has to wait, or is stopped.
 
-    Items that are over are not run again, whenever the process ends: at most those of the last second are.
+    Finished items are not run again after a crash, except those of the last `save_seconds`.
 
     Parameters
     ----------
     store : JobStore
+        Stores jobs.
     runner : Runner
+        Does the items.
     job : Job
+        The job.
     backoff : Backoff
-        When what failed is tried again.
+        Waits between attempts.
     published : callable
         Called with the job's document whenever it was written.
     """
@@ -121,11 +126,11 @@ class Execution:
         self._stopping.set()
 
     def abandon(self) -> None:
-        """Write no progress any more: the job is another server's."""
+        """Stop writing progress: another server has taken the job over."""
         self._writer.abandon()
 
     async def run(self) -> bool:
-        """Run the job; whether it is over. If not, its `retry_at` says when to go on.
+        """Run the job; return whether it is over. If not, its `retry_at` says when to resume.
 
         Raises `Unavailable` when the catalog fails.
         """
@@ -135,7 +140,7 @@ class Execution:
         self.job.begin()
         await self._writer.save_record()
         failure = f"the progress of job {self.job.id} could not be written"
-        # Rests ten times as long as a write takes: a catalog that is slow has other things to do, too.
+        # Waits ten times as long as a write takes, so that progress does not load a slow catalog.
         saver = Periodic(self._save_with_rate, self._runner.save_seconds, failure, at_once=True, rest=10.0)
         try:
             async with saver:
@@ -162,7 +167,7 @@ class Execution:
             await self._store.remove_items(self.job.id)
 
     async def _run_pass(self) -> PeerFailed | None:
-        """Run the items that are left; the error of the node as a whole."""
+        """Run the remaining items; return the error of the node as a whole."""
         try:
             if not self.job.expanded:
                 await self._expand()
@@ -207,7 +212,7 @@ class Execution:
         await self._writer.save_record()
 
     async def _recount(self) -> None:
-        """Take the counts from the items, which are the truth after a crash; reopen those that are to run again."""
+        """Recompute the counts from the items, which are right after a crash; reopen those that are to run again."""
         job, progress = self.job, self._progress
         counts = InstanceCounts()
         errors: list[dict[str, Any]] = []
@@ -253,9 +258,9 @@ class Execution:
             self.job.finished_count = self._writer.log.length
 
     def _conclude(self, error: PeerFailed | None) -> None:
-        """Bring the job to the state that the pass has led to."""
+        """Move the job to the state that follows from the pass."""
         job, progress = self.job, self._progress
-        if self._stop is not StopRequest.CANCEL:  # then what came of an item under way counts
+        if self._stop is not StopRequest.CANCEL:  # when cancelled, the progress of the current item counts
             progress.drop_live()
         end = PassEnd(
             self._stop,
@@ -274,7 +279,7 @@ class Execution:
                 job.wait()
                 return
             job.wait(time.time() + conclusion.delay, progress.retry_reason or str(conclusion.error))
-            log.info("job %s (%s) is tried again later: %s", job.id, job.kind, conclusion.error)
+            log.info("job %s (%s) will be tried again: %s", job.id, job.kind, conclusion.error)
             return
         if conclusion.error is not None:
             job.failed = max(job.failed + progress.left, (job.total or 0) - job.done, 1)

@@ -1,4 +1,4 @@
-"""The jobs that this server runs: those whose leases it holds."""
+"""The executor of the jobs whose leases this server holds."""
 
 import logging
 import time
@@ -15,26 +15,26 @@ from neurdicom.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a lease without a record counts as one that a crash has left.
+#: Seconds after which a lease without a record counts as left by a crash.
 _ORPHANED_SECONDS: Final = 60.0
 
-#: Seconds until a job that this server can't run is looked at again.
+#: Seconds until a job of an unknown kind is tried again.
 _FOREIGN_SECONDS: Final = 30 * 86400.0
 
 
 class JobExecutor:
-    """Runs jobs whose leases this server has taken, and ends or releases them.
+    """Executor that runs jobs whose leases this server has taken, and ends or releases them.
 
     Parameters
     ----------
     store : JobStore
-        Keeps the jobs and their items.
+        Stores the jobs and their items.
     leases : JobLeases
-        Those of all jobs that are not over.
+        Leases of all jobs that are not over.
     runners : Mapping[str, Runner]
-        By kind of job.
+        Runners by kind of job.
     backoff : Backoff
-        When what failed is tried again, unless the runner says otherwise.
+        Waits between attempts, unless the runner has its own.
     published : callable
         Called with the document of a job whenever it was written.
     """
@@ -56,7 +56,7 @@ class JobExecutor:
         self._cancelled: set[str] = set()
 
     async def run(self, lease: JobLease) -> JobLease | None:
-        """Run a job unless another server does; the lease to resume it with, if it is not over.
+        """Run a job unless another server does; return the lease to resume it with, or None when it is over.
 
         Raises `Unavailable` when the catalog fails.
         """
@@ -65,8 +65,8 @@ class JobExecutor:
             return None if taken is None else await self._run(taken)
         except Unavailable:
             raise
-        except Exception:  # a fault of ours in one job must not take the others along
-            log.exception("job %s failed", lease.job)
+        except Exception:  # a fault of ours in one job must not stop the others
+            log.exception("job %s failed with an internal error", lease.job)
             await self._fail(lease.job)
             return None
         finally:
@@ -74,14 +74,14 @@ class JobExecutor:
             self._cancelled.discard(lease.job)
 
     def cancel(self, job: str) -> None:
-        """End a job that runs here after the current item, also when it only begins."""
+        """End a job that runs here after the current item, also when it is only about to begin."""
         if job in self._executions:
             self._executions[job].cancel()
         else:
             self._cancelled.add(job)
 
     async def cancel_waiting(self, job: str) -> None:
-        """End a job that is not running; a server that runs it ends it itself."""
+        """End a job that is not running; if another server runs it, that server ends it."""
         if await self._leases.take(job) is None:
             return
         found = await self._store.find(job)
@@ -95,12 +95,12 @@ class JobExecutor:
             execution.halt()
 
     async def renew_leases(self) -> AsyncIterator[str]:
-        """Renew the leases of the jobs that run here, and cancel what other servers were asked to cancel.
+        """Renew the leases of the jobs that run here, and cancel those whose cancellation another server has requested.
 
         Yields
         ------
         str
-            A job that another server has taken over, and that is to be cut off here at once.
+            Id of a job that another server has taken over, and that is to be stopped here at once.
         """
         for job in list(self._executions):
             lease = await self._leases.renew(job)
@@ -123,7 +123,7 @@ class JobExecutor:
             return await self._release(found, lease)
         runner = self._runners.get(found.kind)
         if runner is None:
-            log.warning("job %s waits: this server does no jobs of the kind %r", found.id, found.kind)
+            log.warning("job %s waits: this server can't run jobs of the kind %r", found.id, found.kind)
             await self._leases.release(found.id, not_before=time.time() + _FOREIGN_SECONDS)
             return None
         execution = Execution(self._store, runner, found, runner.backoff or self._backoff, self._published)
@@ -145,7 +145,7 @@ class JobExecutor:
         return replace(lease, not_before=not_before)
 
     async def _drop_orphan(self, job: str) -> None:
-        """Delete a lease without a record, unless that may be about to be written."""
+        """Delete a lease without a record, unless its record may still be written."""
         if time.time() - made_at(job) > _ORPHANED_SECONDS:
             await self._store.remove_items(job)
             await self._leases.remove(job)
@@ -153,11 +153,11 @@ class JobExecutor:
             await self._leases.release(job)
 
     async def _fail(self, job: str) -> None:
-        """End a job that met a fault of ours."""
+        """End a job that met an internal error."""
         try:
             found = await self._store.find(job)
             if found is not None and not found.is_over:
-                found.errors = [{"instance": None, "reason": "internal error; the log has it", "attempts": 1}]
+                found.errors = [{"instance": None, "reason": "internal error; the server's log has it", "attempts": 1}]
                 await self._end(found, JobState.FAILED)
             await self._forget(job, found)
         except NeurdicomError as error:

@@ -1,4 +1,4 @@
-"""The items of a job and what became of them, some hundreds in each document.
+"""Items of a job and their outcomes, some hundreds in each document.
 
 Writing progress costs one such document and the job's own, however large the job is.
 """
@@ -9,40 +9,40 @@ from typing import Any, Self
 
 from neurdicom.jobs.runner import ItemOutcome
 
-#: Items in one document.
+#: Most items in one document.
 CHUNK = 500
 
-#: Failures that are kept of one item, and characters of a reason.
+#: Most failures that are kept of one item, and most characters of a reason.
 _MAX_FAILURES = 20
 _MAX_REASON = 500
 
 _PENDING, _AGAIN, _OVER = "p", "a", "o"
 _MAPS = ("tallies", "attempts", "failures", "results")
 
-#: The states of an item, as the API has them.
+#: States of an item in the API.
 ITEM_STATES = ("pending", "done", "failed")
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Some items of a job.
+    """Part of a job's items, which are stored in one document.
 
     Attributes
     ----------
     number : int
-        Place of the document among the job's.
+        Number of the document among the job's, from 0.
     values : Sequence
         The items.
     states : list of str
-        Of each: pending, to be tried again, or over.
+        State of each: pending, to be tried again, or over.
     tallies : dict of int to list of int
-        Done, failed and warned instances of items that are over; one done instance where there is none.
+        Done, failed and warned instances of items that are over; an absent one means one done instance.
     attempts : dict of int to int
-        Of items that failed.
+        Attempts at items that failed.
     failures : dict of int to list
         Instance, reason and code of the error, of items that failed.
     results : dict of int to Mapping
-        What the runner keeps of items that are done.
+        Results that the runner keeps of items that are done.
     """
 
     number: int
@@ -63,16 +63,26 @@ class Chunk:
         return cls(document["number"], document["values"], list(document["states"]), **maps)
 
     def to_document(self) -> dict[str, Any]:
-        """Write it as a document of the catalog."""
+        """Return the chunk as a document of the catalog."""
         maps = {name: {str(index): value for index, value in getattr(self, name).items()} for name in _MAPS}
         return {"number": self.number, "values": self.values, "states": "".join(self.states), **maps}
 
     def pending(self) -> list[int]:
-        """Places of the items that are not over."""
+        """List the indices of the items that are not over."""
         return [index for index, state in enumerate(self.states) if state != _OVER]
 
     def settle(self, index: int, outcome: ItemOutcome, *, attempts: int) -> bool:
-        """Note what became of an item; whether it is over, and not to be tried again (which so many attempts end)."""
+        """Record the outcome of an item; return whether it is over, and not to be tried again.
+
+        Parameters
+        ----------
+        index : int
+            Index of the item in this chunk.
+        outcome : ItemOutcome
+            Its outcome.
+        attempts : int
+            Most attempts at an item.
+        """
         if outcome.failed:
             self.attempts[index] = self.attempts.get(index, 0) + 1
             found = outcome.failures[:_MAX_FAILURES]
@@ -89,13 +99,13 @@ class Chunk:
         return over
 
     def count(self) -> tuple[int, int, int]:
-        """Done, failed and warned instances of the items that are over."""
+        """Count the done, failed and warned instances of the items that are over."""
         tallies = [self.tallies.get(index, (1, 0, 0)) for index, state in enumerate(self.states) if state == _OVER]
         done, failed, warned = (sum(tally[place] for tally in tallies) for place in range(3))
         return done, failed, warned
 
     def errors(self, index: int) -> list[dict[str, Any]]:
-        """List why an item failed, as the record of a job has it."""
+        """List the failures of an item, as the record of a job has them."""
         attempts = self.attempts.get(index, 1)
         described = []
         for instance, reason, *code in self.failures.get(index, []):
@@ -104,13 +114,13 @@ class Chunk:
         return described
 
     def state(self, index: int) -> str:
-        """One of `ITEM_STATES`."""
+        """Return one of `ITEM_STATES`."""
         if self.states[index] != _OVER:
             return "pending"
         return "failed" if self.tallies.get(index, (1, 0, 0))[1] else "done"
 
     def reopen(self) -> int:
-        """Let what failed be run once more; how many that are."""
+        """Reset failed items so that they run once more; return their number."""
         failed = [index for index in range(len(self.values)) if self.state(index) == "failed"]
         for index in failed:
             self.states[index] = _PENDING
@@ -119,5 +129,5 @@ class Chunk:
         return len(failed)
 
     def all_errors(self) -> list[dict[str, Any]]:
-        """List why items that are over have failed."""
+        """List the failures of all items that are over."""
         return [one for index in sorted(self.failures) if self.states[index] == _OVER for one in self.errors(index)]

@@ -1,4 +1,4 @@
-"""The record of a job, one small document that is written again as the job goes on, and its states."""
+"""The record of a job, a small document that is rewritten with the progress, and its states."""
 
 import secrets
 import time
@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 
 class JobState(StrEnum):
-    """The state of a job; `TRANSITIONS` has the ways between them."""
+    """State of a job; `TRANSITIONS` has the allowed changes."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -20,13 +20,13 @@ class JobState(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended, in one way or another."""
+        """True if the job has ended, in whatever way."""
         return self in _OVER
 
 
 _OVER: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 
-#: The states that may follow each. A job that runs may begin anew, after a crash; one that is over may be reopened.
+#: Allowed changes of state. A running job may begin anew, after a crash; one that is over may be reopened.
 TRANSITIONS: Final = {
     JobState.QUEUED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
     JobState.RUNNING: frozenset(JobState),
@@ -35,62 +35,62 @@ TRANSITIONS: Final = {
 
 STATES: Final = tuple(state.value for state in JobState)
 
-#: Errors and warnings that a record holds; the counts tell of all.
+#: Most errors and warnings in a record; the counts include all.
 MAX_ERRORS = 100
 
 
-#: Names of fields in documents, where they are not those of the record: earlier versions wrote them.
+#: Names of fields in documents, where they differ from the attributes' because earlier versions wrote them.
 _DOCUMENT_NAMES: Final = {"finished_count": "settled", "summary": "told"}
 
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A job.
+    """Record of a job.
 
     Attributes
     ----------
     id : str
-        Begins with the time, so that jobs in the order of their ids are in the order of their making.
+        Begins with the time, so that ids sort in the order of creation.
     kind : str
-        Which runner does it.
+        Kind, which selects the runner.
     user, user_id : str
-        Who asked for it: the address, and the id.
+        Address and id of the user whose job it is.
     request : dict
-        What the runner was asked for.
+        Request to the runner.
     subject : str
-        What to find it by while it is not over (`JobService.find_open`), at most 64 characters; none if empty.
+        Key by which `JobService.find_open` finds it while it is not over, at most 64 characters; none if empty.
     state : JobState
-        A job that waits to try again is `queued`, with `retry_at`.
+        A job that waits for another attempt is `queued`, with `retry_at`.
     done, failed, warned : int
         Instances so far; `warned` ones count as done too.
     total : int or None
-        How many there are to be, where that is known.
+        Instances in all, where known.
     created, started, ended : str or None
         ISO 8601, UTC.
     retry_at : float or None
-        When it is tried again; seconds since the epoch.
+        Time of the next attempt, in seconds since the epoch.
     retry_reason : str or None
-        Why it has to be.
+        Why there is another attempt.
     attempts : int
-        Passes over what is left that brought nothing, one after another.
+        Number of passes in a row without progress.
     errors : list of dict
         The first failures: `instance` (None for the node as a whole), `reason`, `attempts`, perhaps `code`.
     warnings : list of dict
-        The first that were stored with changes: `instance`, `reason`.
+        The first instances that were stored with changes: `instance`, `reason`.
     chunks : int
-        Documents that its items fill; counts once `expanded`.
+        Number of documents with its items; valid once `expanded`.
     expanded : bool
-        The items are all written down.
+        Whether all items are written down.
     keeps_items : bool
-        They stay when the job is over, and so does the order in which they were over (`EventLog`).
+        Whether the items, and the order in which they finished (`EventLog`), stay when the job is over.
     finished_count : int
-        Entries of that log.
+        Number of entries of that log.
     reopened : bool
-        What failed is to be run again before anything else.
+        Whether failed items are to be run again.
     rate : float or None
-        Instances a second, lately; None while it does not run.
+        Recent instances per second; None while it does not run.
     summary : dict
-        The runner's account of the whole: what was skipped.
+        The runner's summary, such as the number of skipped instances.
     """
 
     id: str
@@ -128,50 +128,50 @@ class Job:
         return cls(**{**fields, "state": JobState(document["state"])})
 
     def to_document(self) -> dict[str, Any]:
-        """Write it as a document of the catalog."""
+        """Return the record as a document of the catalog."""
         document = {_DOCUMENT_NAMES.get(name, name): value for name, value in asdict(self).items()}
         return {**document, "state": self.state.value}
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, in one way or another."""
+        """True if it has ended, in whatever way."""
         return self.state.is_over
 
     @property
     def time_left(self) -> float | None:
-        """Seconds that the rest takes at this rate; None where that is not known."""
+        """Estimated seconds until its end, at the current rate; None where unknown."""
         if not self.rate or self.total is None:
             return None
         return round(max(0, self.total - self.done - self.failed) / self.rate, 1)
 
     def begin(self) -> None:
-        """Let it run, for the first time or again."""
+        """Set it running, for the first time or again."""
         self._move(JobState.RUNNING)
         self.started = self.started or now()
 
     def wait(self, retry_at: float | None = None, reason: str | None = None) -> None:
-        """Let it give its slot to others, and go on later."""
+        """Queue it again, to resume at `retry_at` or as soon as there is a slot."""
         self._move(JobState.QUEUED)
         self.rate, self.retry_at, self.retry_reason = None, retry_at, reason
 
     def end(self, state: JobState) -> None:
-        """Let it be over."""
+        """End it in a final state."""
         self._move(state)
         self.rate, self.ended = None, now()
 
     def reopen(self) -> None:
-        """Let it run once more, over what failed and what was never run."""
+        """Queue an ended job again, for its failed and remaining items."""
         self._move(JobState.QUEUED)
         self.ended, self.reopened = None, True
         self.attempts, self.errors = 0, []
 
     def _move(self, state: JobState) -> None:
         if state not in TRANSITIONS[self.state]:
-            raise ValueError(f"the job {self.id} can't go from {self.state} to {state}")
+            raise ValueError(f"the job {self.id} can't change from {self.state} to {state}")
         self.state, self.retry_at, self.retry_reason = state, None, None
 
     def to_api(self, *, most: int = MAX_ERRORS) -> dict[str, Any]:
-        """Describe it for the API, with at most so many errors, warnings and ids of the request."""
+        """Return the record as the API shows it, with at most `most` errors, warnings and ids of the request."""
         retry_at = None if self.retry_at is None else iso(self.retry_at)
         return {
             "id": self.id,
@@ -202,20 +202,20 @@ class Job:
 
 
 def new_id() -> str:
-    """Make an id that is later than those made in earlier milliseconds, and that nobody guesses."""
+    """Make an id that sorts after those of earlier milliseconds, and can't be guessed."""
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def made_at(job: str) -> float:
-    """Read when an id was made; seconds since the epoch."""
+    """Read the time at which an id was made, in seconds since the epoch."""
     return int(job[:12], 16) / 1000
 
 
 def iso(seconds: float) -> str:
-    """Write seconds since the epoch as ISO 8601 in UTC."""
+    """Format seconds since the epoch as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def now() -> str:
-    """Write the time as ISO 8601 in UTC."""
+    """Format the current time as ISO 8601 in UTC."""
     return iso(time.time())

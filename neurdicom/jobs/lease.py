@@ -16,7 +16,7 @@ _KIND = "job_lease"
 
 @dataclass(frozen=True, slots=True)
 class JobLease:
-    """The document of a job that is not over.
+    """Document of a job that is not over.
 
     Attributes
     ----------
@@ -27,11 +27,11 @@ class JobLease:
     owner : str or None
         The server that runs it; None while it waits.
     until, not_before : float
-        When the owner's hold ends, and when the job may be run at all; seconds since the epoch.
+        Time at which the owner's lease ends, and earliest time at which the job may run; seconds since the epoch.
     cancel : bool
-        The job is to end.
+        Whether the job is to end.
     kind : str
-        That of the job; empty in leases that earlier versions made.
+        Kind of the job; empty in leases that earlier versions made.
     """
 
     job: str
@@ -48,21 +48,21 @@ class JobLease:
         return cls(**document)
 
     def to_document(self) -> dict[str, Any]:
-        """Write it as a document of the catalog."""
+        """Return the lease as a document of the catalog."""
         return asdict(self)
 
 
 class JobLeases:
-    """The leases of all jobs that are not over, as one server sees them.
+    """Leases of all jobs that are not over, as one server sees them.
 
     Parameters
     ----------
     documents : Documents
-        Holds the documents.
+        Stores the leases.
     owner : str
-        The server's name, the same after a restart: what it held when it died it takes back at once.
+        The server's name, the same after a restart, so that it takes back at once what it held when it died.
     seconds : float
-        Time that a lease holds; it is renewed several times within.
+        Duration of a lease; it is renewed several times within.
     """
 
     def __init__(self, documents: Documents, owner: str, *, seconds: float = LEASE_SECONDS) -> None:
@@ -70,10 +70,27 @@ class JobLeases:
         self._leases = Leases(documents, _KIND, owner, seconds=seconds)
 
     async def add(self, job: str, user: str, kind: str, *, not_before: float = 0.0) -> JobLease:
-        """Let a job be run by whichever server takes it. Raises `Conflict` while it has a lease already."""
+        """Add a lease, so that any server may run the job.
+
+        Parameters
+        ----------
+        job : str
+            Id of the job.
+        user : str
+            Id of the user whose job it is.
+        kind : str
+            Kind of the job.
+        not_before : float
+            Earliest time to run it, in seconds since the epoch.
+
+        Raises
+        ------
+        Conflict
+            The job has a lease already.
+        """
         lease = JobLease(job, user, not_before=not_before, kind=kind)
         if not await self._documents.add(_KIND, job, lease.to_document()):
-            raise Conflict("the job is about to run, or about to end; ask again in a moment")
+            raise Conflict("the job is just being started or ended; try again in a moment")
         return lease
 
     async def free(self) -> list[JobLease]:
@@ -86,23 +103,23 @@ class JobLeases:
         return sum(document["user"] == user for document in (await self._documents.query(_KIND)).items)
 
     async def take(self, job: str) -> JobLease | None:
-        """Take a job; None if another server holds it, or if it is over."""
+        """Take the lease of a job; None if another server holds it, or if the job is over."""
         return _lease(await self._leases.take(job))
 
     async def renew(self, job: str) -> JobLease | None:
-        """Hold a job on; None if another server has taken it. The lease may say that the job is to end."""
+        """Renew the lease of a job; None if another server has taken it. The lease may say that the job is to end."""
         return _lease(await self._leases.renew(job))
 
     async def release(self, job: str, *, not_before: float = 0.0) -> None:
-        """Give up a job that is not over."""
+        """Release the lease of a job that is not over."""
         await self._leases.release(job, not_before=not_before)
 
     async def admit(self, job: str) -> JobLease | None:
-        """Let a job that is not to be run yet be run now; None if it is over."""
+        """Allow a job that waits for its time to run now; None if it is over."""
         return _lease(await self._leases.update(job, not_before=0.0))
 
     async def cancel(self, job: str) -> JobLease | None:
-        """Ask whoever runs the job, or will, to end it; None if it is over."""
+        """Request the end of a job, wherever it runs; None if it is over."""
         return _lease(await self._leases.update(job, cancel=True, not_before=0.0))
 
     async def remove(self, job: str) -> None:

@@ -1,4 +1,4 @@
-"""The counts of a job while it runs, and its pace."""
+"""Progress of a job while it runs: its counts, and its rate."""
 
 import time
 from collections import deque
@@ -9,62 +9,74 @@ from neurdicom.jobs.items import CHUNK, Chunk
 from neurdicom.jobs.job import MAX_ERRORS, Job
 from neurdicom.jobs.runner import ItemOutcome
 
-#: Seconds that the rate is taken over.
+#: Seconds over which the rate is measured.
 WINDOW = 10.0
 
 
 class Pace:
-    """InstanceCounts of the last seconds, from a beginning with a first count. Times are those of any one clock."""
+    """Instance counts of the last seconds, from which the rate follows. Times are those of any one clock."""
 
     def __init__(self, began: float, count: int) -> None:
         self._counts: deque[tuple[float, int]] = deque([(began, count)])
 
     def note(self, when: float, count: int) -> None:
-        """Count the instances that are over by now, all in all."""
+        """Record the total number of finished instances at a time."""
         self._counts.append((when, count))
         self._forget(when)
 
     def rate(self, when: float) -> float:
-        """Compute instances a second, over the window or since the beginning."""
+        """Compute instances per second, over the window or since the beginning."""
         self._forget(when)
         (start, before), (_, count) = self._counts[0], self._counts[-1]
         return round((count - before) / max(when - start, 0.1), 2)
 
     def _forget(self, when: float) -> None:
-        """Drop what lies before the window, but for the last of it."""
+        """Drop the counts before the window, except the last of them."""
         while len(self._counts) > 1 and self._counts[1][0] <= when - WINDOW:
             self._counts.popleft()
 
 
 class InstanceCounts(NamedTuple):
-    """Instances of items that are over; `warned` ones count as done too."""
+    """Numbers of instances of items that are over; `warned` ones count as done too."""
 
     done: int = 0
     failed: int = 0
     warned: int = 0
 
     def plus(self, done: int, failed: int, warned: int) -> "InstanceCounts":
-        """Add more."""
+        """Add numbers to the counts.
+
+        Parameters
+        ----------
+        done, failed, warned : int
+            Numbers of instances.
+
+        Returns
+        -------
+        InstanceCounts
+            The sums.
+        """
         return InstanceCounts(self.done + done, self.failed + failed, self.warned + warned)
 
 
 @dataclass(slots=True)
 class PassProgress:
-    """The progress of one pass over the items of a job; it keeps the job's counts and errors up to date.
+    """Progress of one pass over the items of a job; keeps the job's counts and errors up to date.
 
     Attributes
     ----------
     job : Job
+        The job.
     attempts : int
         Failures after which an item is given up.
     counts : InstanceCounts
-        Of items that are over.
+        Counts of items that are over.
     left : int
-        Items that are not.
+        Number of items that are not.
     has_advanced : bool
-        Something was done in this pass.
+        Whether any instance was done in this pass.
     tried : int
-        The most failures of an item that is tried again.
+        Largest number of failures of an item that is tried again.
     retry_reason : str or None
         Why one is.
     """
@@ -80,11 +92,21 @@ class PassProgress:
     _pace: Pace | None = None
 
     def begin(self) -> None:
-        """Measure the pace from now on."""
+        """Start the measurement of the rate."""
         self._pace = Pace(time.monotonic(), self.job.done + self.job.failed)
 
     def take(self, chunk: Chunk, index: int, outcome: ItemOutcome) -> bool:
-        """Note an outcome of an item; whether that is over."""
+        """Add an outcome of an item; return whether the item is over.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            The chunk of the item.
+        index : int
+            Index of the item in it.
+        outcome : ItemOutcome
+            Its outcome, or its progress.
+        """
         self.has_advanced = self.has_advanced or outcome.done > 0
         if not outcome.final:
             self._live = outcome
@@ -108,12 +130,12 @@ class PassProgress:
         return is_over
 
     def drop_live(self) -> None:
-        """Discard the result of an item under way."""
+        """Discard the progress of the current item."""
         self._live = None
         self.show()
 
     def show(self) -> None:
-        """Give the job its counts, with those of an item that is under way."""
+        """Set the job's counts, including the progress of the current item."""
         live = self._live or ItemOutcome(0)
         job = self.job
         job.done, job.failed, job.warned = self.counts.plus(live.done, live.failed, live.warned)
@@ -121,7 +143,7 @@ class PassProgress:
             self._pace.note(time.monotonic(), job.done + job.failed)
 
     def update_rate(self) -> bool:
-        """Give the job its rate; whether that has changed."""
+        """Set the job's rate; return whether it has changed."""
         before = self.job.rate
         if self._pace is not None:
             self.job.rate = self._pace.rate(time.monotonic())
@@ -129,5 +151,5 @@ class PassProgress:
 
 
 def number_of(chunk: Chunk, index: int) -> int:
-    """Number of an item among all of the job's."""
+    """Compute the number of an item among all of the job's."""
     return chunk.number * CHUNK + index

@@ -1,4 +1,4 @@
-"""Results of the items of a job, read from where they were written down."""
+"""Results of a job's items, read from the catalog for the API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from neurdicom.jobs.store import LOG_PAGE, JobStore
 
 
 class ResultReader:
-    """Describes items of jobs that keep them, for the API."""
+    """Reader of the items of jobs that keep them, for the API."""
 
     def __init__(self, store: JobStore, runners: Mapping[str, Runner]) -> None:
         self._store = store
@@ -19,9 +19,23 @@ class ResultReader:
     async def page(
         self, job: str, *, limit: int, offset: int = 0, state: str | None = None
     ) -> tuple[list[dict[str, Any]], int]:
-        """List a page of items in their order, of one state or of all, and count them.
+        """List a page of a job's items in their order. Raises `NotFound` where there is no such job.
 
-        Raises `NotFound` where there is no such job. One that keeps no items has none.
+        Parameters
+        ----------
+        job : str
+            Id of the job; one that keeps no items has none.
+        limit, offset : int
+            Size and start of the page.
+        state : {"pending", "done", "failed"}, optional
+            Only items in this state.
+
+        Returns
+        -------
+        items : list of dict
+            The page.
+        total : int
+            Number of all items, or of those in the state.
         """
         found = await self._store.get(job)
         if not (found.keeps_items and found.expanded):
@@ -53,9 +67,21 @@ class ResultReader:
         return described
 
     async def finished(self, job: Job, start: int, end: int) -> list[tuple[int, dict[str, Any]]]:
-        """List the items of the entries `start` to `end` of a job's log, each with the number of the next entry.
+        """List the items in a range of a job's log.
 
-        An item that is run again at this moment is left out: its next entry has it.
+        An item that is just being run again is left out: a later entry has it.
+
+        Parameters
+        ----------
+        job : Job
+            The job.
+        start, end : int
+            Range of entries, the end excluded.
+
+        Returns
+        -------
+        list of (int, dict)
+            Number of the next entry, and the item.
         """
         numbers: list[int] = []
         for page in range(start // LOG_PAGE, (end - 1) // LOG_PAGE + 1):
@@ -69,7 +95,17 @@ class ResultReader:
         ]
 
     def describe(self, job: Job, chunk: Chunk, index: int) -> dict[str, Any]:
-        """Describe one item: its state, and its result or its error."""
+        """Describe one item for the API: its state, and its result or its error.
+
+        Parameters
+        ----------
+        job : Job
+            The job.
+        chunk : Chunk
+            The chunk of the item.
+        index : int
+            Index of the item in it.
+        """
         runner = self._runners.get(job.kind)
         value = chunk.values[index]
         state = chunk.state(index)

@@ -1,4 +1,4 @@
-"""The port to what does the work of a kind of jobs, and how much of it at a time."""
+"""The runner port: the work of one kind of jobs, and how many jobs run at a time."""
 
 import asyncio
 import random
@@ -13,14 +13,14 @@ from neurdicom.jobs.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A part of a job that is done, or tried again, as a whole.
+    """Part of a job that is done, or tried again, as a whole.
 
     Attributes
     ----------
     value : Any
-        JSON; what the runner needs to know to do it. An instance's UID, say.
+        JSON; all that the runner needs to do it, such as an instance's UID.
     weight : int or None
-        Instances in it, for the job's total; None where that is not known.
+        Instances in it, for the job's total; None where unknown.
     """
 
     value: Any
@@ -29,7 +29,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reason why an instance of an item failed, or was changed; `code` is the error's, where there was one."""
+    """Reason why an instance of an item failed, or was changed; `code` is that of the error, where there was one."""
 
     instance: str | None
     reason: str
@@ -38,24 +38,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ItemOutcome:
-    """The outcome of an item.
+    """Outcome of an item.
 
     Attributes
     ----------
     item : int
-        Its place among the items that `run` was given.
+        Index among the items that `run` was given.
     done, failed, warned : int
-        Instances of it; it failed when `failed` is not 0.
+        Instances of it; the item failed when `failed` is not 0.
     total : int or None
         Instances in it, where that became known.
     failures, warnings : tuple of Failure
-        Some of them; a failed item has one at least.
+        Some of them; a failed item has at least one.
     retryable : bool
-        Trying the item again may help.
+        Whether trying the item again may help.
     final : bool
-        The item is over; else this tells how far it has come.
+        Whether the item is over; otherwise this is its progress.
     result : Mapping or None
-        What came of it, to be kept with the job: small, and JSON.
+        Result to be kept with the job: small, and JSON.
     """
 
     item: int
@@ -72,14 +72,14 @@ class ItemOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits that grow with each attempt, with jitter, so that jobs that failed together do not come back together.
+    """Waits that grow with each attempt, with jitter, so that jobs that failed together do not resume together.
 
     Attributes
     ----------
     first, factor, longest : float
-        Seconds of the first wait, by how much the next is longer, and where that ends. As it is: 2, 6, 18, 54, 162.
+        Seconds of the first wait, factor of each further one, and longest wait. By default: 2, 6, 18, 54, 162.
     attempts : int
-        After so many it is given up.
+        Most attempts.
     """
 
     first: float = 2.0
@@ -90,37 +90,47 @@ class Backoff:
     def delay(
         self, attempt: int, requested: float | None = None, *, jitter: Callable[[], float] = random.random
     ) -> float:
-        """Compute seconds to wait after the n-th attempt, from 1; at least what the node `requested`, at most 3600."""
+        """Compute the seconds to wait after the n-th attempt.
+
+        Parameters
+        ----------
+        attempt : int
+            Number of the attempt, from 1.
+        requested : float, optional
+            Seconds that the node asked for (Retry-After); at most an hour is honoured.
+        jitter : callable
+            Returns a random number from 0 to 1.
+        """
         delay = min(self.longest, self.first * self.factor ** (attempt - 1))
         return max(delay * (0.75 + jitter() / 2), min(requested or 0.0, 3600.0))
 
 
 @dataclass(frozen=True, slots=True)
 class JobClass:
-    """Kinds of jobs that share run slots: so many run at a time on one server, and so many of one user's."""
+    """Class of jobs that share run slots: at most `at_once` on one server, and `of_one_user` of one user."""
 
     name: str
     at_once: int
     of_one_user: int
 
 
-#: Jobs that move files; one slot is left to others.
+#: Jobs that move files; one slot is left to other users.
 TRANSFERS = JobClass("transfers", at_once=4, of_one_user=3)
 
 
 class Runner(ABC):
-    """Does the jobs of one kind.
+    """Port that does the jobs of one kind.
 
     Attributes
     ----------
     backoff : Backoff or None
-        When what failed is tried again, where it is not as usual.
+        Waits between attempts; None: the usual ones.
     job_class : JobClass
-        Which jobs its own share run slots with.
+        Class whose run slots its jobs share.
     keeps_items : bool
-        The items stay when a job is over, with what came of each; so what failed can be tried again.
+        Whether the items stay when a job is over, with their outcomes, so that failed ones can be tried again.
     save_seconds : float
-        Between writes of progress: what is over is done again after a crash if it was not written down.
+        Seconds between writes of progress; items that finished after the last write are done again after a crash.
     """
 
     backoff: Backoff | None = None
@@ -140,15 +150,29 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
-        """Do items, some hundreds at most, in any order; the final outcome of each as it comes.
+        """Do items in any order, and yield the final outcome of each as it comes.
 
-        Once `stop` is set, no further item is begun: the iterator ends soon, after the item under way. Closing it does
-        the same. An item without a final outcome is given to a later call.
+        Once `stop` is set, no further item is begun, and the iterator ends soon, after the current item. Closing the
+        iterator does the same. An item without a final outcome is given to a later call.
+
+        Parameters
+        ----------
+        job : Job
+            The job.
+        items : sequence
+            Values of `Item`, some hundreds at most.
+        stop : Event
+            Set when the pass is to end.
+
+        Yields
+        ------
+        ItemOutcome
+            The outcome of an item, or its progress.
 
         Raises
         ------
         PeerFailed
-            The node as a whole fails, and so nothing can be said of the items that are left.
+            The node as a whole fails, so that the remaining items can't be tried now.
         """
 
     def session(self, job: Job) -> AbstractContextManager[None]:
@@ -160,4 +184,4 @@ class Runner(ABC):
         return {"item": value}
 
     def renew(self, job: Job) -> None:  # noqa: B027 (most kinds have nothing to do)
-        """Bring the request of a job up to date that is to be run once more. Raises what speaks against it."""
+        """Update the request of a job that is to run once more. Raises an error where it can't run."""

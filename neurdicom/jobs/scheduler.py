@@ -1,4 +1,4 @@
-"""The choice of the job that runs next on this server: fair between users, within the slots of its class."""
+"""The scheduler of jobs on this server: fair between users, within the run slots of each class."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ from neurdicom.jobs.runner import JobClass
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a job waits when the catalog fails.
+#: Seconds that a job waits after a failure of the catalog.
 _WAIT_SECONDS: Final = 10.0
 
 
 class FairQueue:
-    """Entries by user; users take turns, each with theirs in order."""
+    """Queue whose users take turns, each with its entries in order."""
 
     def __init__(self) -> None:
         self._by_user: dict[str, deque[str]] = {}
@@ -35,7 +35,7 @@ class FairQueue:
             self._by_user.setdefault(user, deque()).append(entry)
 
     def take(self, full: Collection[str] = ()) -> tuple[str, str] | None:
-        """Remove the entry whose turn it is; entries of the users `full` stay.
+        """Remove the next entry; entries of the users in `full` stay.
 
         Returns
         -------
@@ -48,13 +48,13 @@ class FairQueue:
                 entry = entries.popleft()
                 self._waiting.discard(entry)
                 if entries:
-                    self._by_user[user] = entries  # to the end of the line
+                    self._by_user[user] = entries  # to the end of the queue
                 return user, entry
         return None
 
 
 class RunSlots:
-    """The jobs that run or wait for a slot, by class."""
+    """Run slots, and the jobs that hold or wait for one, by class."""
 
     def __init__(self) -> None:
         self._queues: dict[JobClass, FairQueue] = {}
@@ -64,11 +64,21 @@ class RunSlots:
         return job in self._running or any(job in queue for queue in self._queues.values())
 
     def put(self, job_class: JobClass, user: str, job: str) -> None:
-        """Let a job wait for a slot."""
+        """Add a job that waits for a slot.
+
+        Parameters
+        ----------
+        job_class : JobClass
+            Its class.
+        user : str
+            Id of the user whose job it is.
+        job : str
+            Its id.
+        """
         self._queues.setdefault(job_class, FairQueue()).put(user, job)
 
     def take(self) -> tuple[str, str] | None:
-        """Give a free slot to the job whose turn it is.
+        """Give a free slot to the next job.
 
         Returns
         -------
@@ -92,14 +102,14 @@ class RunSlots:
 
 
 class JobScheduler:
-    """Queues the jobs that no server runs, and runs them here as slots come free.
+    """Scheduler that queues the jobs that no server runs, and runs them here as slots become free.
 
     Parameters
     ----------
     leases : JobLeases
-        Those of all jobs that are not over.
+        Leases of all jobs that are not over.
     class_of : callable
-        Gives the class of a kind of jobs.
+        Returns the class of a kind of jobs.
     run : callable
         Takes the lease of a job and runs it; returns the lease to resume it with, or None.
     """
@@ -120,7 +130,7 @@ class JobScheduler:
         self._closed = True
 
     async def open(self) -> None:
-        """Begin, with what is not over."""
+        """Start, with the jobs that are not over."""
         self._closed = False
         await self.look()
 
@@ -132,7 +142,7 @@ class JobScheduler:
         self._timers.clear()
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the jobs that run, cancelling those that have not ended in time."""
+        """Wait for the running jobs; cancel those that do not end within `seconds`."""
         running = list(self._running.values())
         if running:
             _, late = await asyncio.wait(running, timeout=seconds)
@@ -147,7 +157,7 @@ class JobScheduler:
                 self.enqueue(lease)
 
     def enqueue(self, lease: JobLease) -> None:
-        """Queue a job, as soon as its time has come."""
+        """Queue a job as soon as its time has come."""
         if self._closed or lease.job in self._slots:
             return
         timer = self._timers.pop(lease.job, None)
@@ -167,7 +177,7 @@ class JobScheduler:
         return job in self._running
 
     def cancel(self, job: str) -> None:
-        """Cut off a job that runs here."""
+        """Cancel a job that runs here."""
         if job in self._running:
             self._running[job].cancel()
 
@@ -186,7 +196,7 @@ class JobScheduler:
         try:
             again = await self._run(lease)
         except Unavailable as error:
-            log.warning("job %s has to wait: %s", lease.job, error)
+            log.warning("job %s waits, since the catalog fails: %s", lease.job, error)
             again = replace(lease, not_before=time.time() + _WAIT_SECONDS)
         finally:
             self._running.pop(lease.job, None)

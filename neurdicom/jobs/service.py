@@ -1,4 +1,4 @@
-"""Jobs: made, listed, cancelled and retried; all servers on a catalog share them."""
+"""The service of jobs: they are made, listed, cancelled and retried; all servers on a catalog share them."""
 
 import logging
 import time
@@ -22,32 +22,32 @@ from neurdicom.security.access import Principal, check_self_or_admin
 
 log = logging.getLogger(__name__)
 
-#: Jobs of one user that are not over.
+#: Most jobs of one user that are not over.
 MAX_OPEN: Final = 1000
 
-#: Seconds between looks at what other servers have left or made.
+#: Seconds between looks for jobs that other servers have made or abandoned.
 WATCH_SECONDS = 10.0
 
-#: Seconds between removals of old records.
+#: Seconds between deletions of old records.
 _PURGE_SECONDS: Final = 3600.0
 
-#: Seconds that a stopping server gives to the items under way.
+#: Seconds that items under way have to finish when the server stops.
 _STOP_SECONDS: Final = 5.0
 
 
 class JobService:
-    """The jobs of all servers on a catalog, some of which this one runs.
+    """Service of the jobs of all servers on a catalog, some of which this one runs.
 
     Parameters
     ----------
     documents : Documents
-        Keeps the jobs.
+        Stores the jobs.
     runners : Mapping[str, Runner]
-        By kind of job.
+        Runners by kind of job.
     owner : str
         Name of this server, the same after a restart.
     backoff : Backoff
-        When what failed is tried again.
+        Waits between attempts.
 
     Attributes
     ----------
@@ -75,9 +75,9 @@ class JobService:
     # -- start and stop --------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Take up what is not over, and keep watching for more."""
+        """Resume the jobs that are not over, and watch for new ones."""
         await self._scheduler.open()
-        failure = "the jobs can't be looked after now"
+        failure = "the jobs in the catalog can't be checked now"
         self._periodic = [
             Periodic(self._watch, WATCH_SECONDS, failure, at_once=True),
             Periodic(partial(purge, self._store), _PURGE_SECONDS, failure, at_once=True),
@@ -86,7 +86,7 @@ class JobService:
             periodic.start()
 
     async def close(self) -> None:
-        """Leave all jobs where they can be resumed. Idempotent."""
+        """Stop all jobs so that they can be resumed. Idempotent."""
         self._scheduler.stop()
         for periodic in self._periodic:
             await periodic.stop()
@@ -112,29 +112,29 @@ class JobService:
         item: Any = None,
         delay: float = 0.0,
     ) -> Job:
-        """Make a job, which runs as soon as it is its turn.
+        """Make a job and queue it.
 
         Parameters
         ----------
         kind : str
-            Which runner does it.
+            Kind, which selects the runner.
         request : dict
-            What it is asked for; small, since it is written again with the progress.
+            Request to the runner; small, since it is rewritten with the progress.
         by : Principal
-            Whose it is.
+            The user whose job it is.
         total : int, optional
-            How many instances there are to be, where that is known.
+            Number of instances, where known.
         subject : str
-            What `find_open` is to find it by.
+            Key by which `find_open` is to find it.
         item : JSON, optional
             Its only item, where there is nothing to expand.
         delay : float
-            Seconds until it is run at the earliest.
+            Least seconds until it runs.
 
         Raises
         ------
         Conflict
-            The user has too many already.
+            The user has too many jobs already.
         """
         await self._check_open_jobs(by)
         job = Job(id=new_id(), kind=kind, user=by.email, user_id=by.id, request=request, created=now(), total=total)
@@ -152,14 +152,15 @@ class JobService:
     async def _check_open_jobs(self, by: Principal) -> None:
         opened = await self._leases.count_of(by.id)
         if opened >= MAX_OPEN:
-            raise Conflict(f"{by.email} has {opened} jobs that are not over; {MAX_OPEN} are the limit")
+            raise Conflict(f"{by.email} has {opened} jobs that are not over; at most {MAX_OPEN} are allowed")
 
     async def retry(self, job: str, *, by: Principal) -> Job:
-        """Let a job that is over run again, over what failed and what it did not come to.
+        """Queue a job that is over again, for its failed and remaining items.
 
         Raises
         ------
         NotFound
+            There is no such job.
         Forbidden
             It is another user's, and the caller is no administrator.
         Conflict
@@ -168,32 +169,32 @@ class JobService:
         found = await self._store.get(job)
         check_self_or_admin(by, found.user_id)
         if not found.is_over:
-            raise Conflict(f"the job is {found.state}; only what is over can be tried again")
+            raise Conflict(f"the job is {found.state}; only a job that is over can be tried again")
         if not found.keeps_items:
             raise Conflict(f"the items of a job of the kind {found.kind!r} are not kept; make a new job")
         if found.expanded and not found.failed and found.done == found.total:
-            raise Conflict("nothing failed, and nothing is left")
+            raise Conflict("there is nothing to run again: nothing failed, and nothing is left")
         await self._check_open_jobs(by)
         self._runners[found.kind].renew(found)
         await self._scheduler.wait_for(job)
-        # The lease first, for the same reason, but not to be taken before the record says that there is work.
+        # The lease first, for the same reason, but it can't be taken before the record says that there is work.
         await self._leases.add(job, found.user_id, found.kind, not_before=time.time() + WATCH_SECONDS)
-        found = await self._store.get(job)  # another retry may have come and gone meanwhile
+        found = await self._store.get(job)  # another retry may have run meanwhile
         self._runners[found.kind].renew(found)
         found.reopen()
         await self._store.save(found)
         self.events.publish(found.to_document())
         if (lease := await self._leases.admit(job)) is not None:
             self._scheduler.enqueue(lease)
-        log.info("job %s (%s) is run again", job, found.kind)
+        log.info("job %s (%s) was queued again", job, found.kind)
         return found
 
     async def get(self, job: str) -> Job:
-        """One job. Raises `NotFound`."""
+        """Return a job. Raises `NotFound`."""
         return await self._store.get(job)
 
     async def find_open(self, kind: str, subject: str) -> Job | None:
-        """A job of this subject that is not over."""
+        """Find a job of a kind and subject that is not over; None if there is none."""
         for state in (JobState.QUEUED.value, JobState.RUNNING.value):
             found = await self._store.newest({"kind": kind, "subject": subject, "state": state})
             if found is not None:
@@ -207,11 +208,28 @@ class JobService:
     async def list(
         self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True
     ) -> tuple[list[Job], int]:
-        """A page of the jobs of a `state` or a `kind`, by when they were made, and how many there are."""
+        """List a page of the jobs.
+
+        Parameters
+        ----------
+        where : Mapping[str, str]
+            Fields that must have these values: `state`, `kind`, `subject`.
+        limit, offset : int
+            Size and start of the page.
+        newest_first : bool
+            Order, by the time of creation.
+
+        Returns
+        -------
+        jobs : list of Job
+            The page.
+        total : int
+            Number of all such jobs.
+        """
         return await self._store.list(where, limit=limit, offset=offset, newest_first=newest_first)
 
     async def cancel_or_remove(self, job: str, *, by: Principal | None) -> Job | None:
-        """Cancel a job that is not over, after the item under way, or forget one that is.
+        """Cancel a job that is not over, after the current item, or forget one that is.
 
         Returns
         -------
@@ -221,6 +239,7 @@ class JobService:
         Raises
         ------
         NotFound
+            There is no such job.
         Forbidden
             It is another user's, and the caller is no administrator.
         """

@@ -1,4 +1,4 @@
-"""Jobs and their items in the catalog."""
+"""The store of jobs and their items, in the catalog."""
 
 import time
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ _JOBS = "job"
 _ITEMS = "job_items"
 _LOGS = "job_log"
 
-#: Entries in one document of a log.
+#: Most entries in one document of a log.
 LOG_PAGE = 2000
 
-#: How long records of jobs that are over are kept, and how many in all.
+#: Seconds that records of jobs that are over are kept, and most records in all.
 KEEP_SECONDS = 30 * 86400.0
 KEEP_RECORDS = 10_000
 
 
 class JobStore:
-    """The documents of jobs: `job` by id, `job_items` and `job_log` by id and number."""
+    """Store of the documents of jobs: `job` by id, `job_items` and `job_log` by id and number."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -32,36 +32,63 @@ class JobStore:
         await self._documents.put(_JOBS, {job.id: job.to_document()})
 
     async def save_progress(self, record: Mapping[str, Any], items: Mapping[str, Any] | None) -> None:
-        """Write a job's document after that of some of its items."""
+        """Write the document of some of a job's items, then the job's own."""
         if items is not None:
             await self._documents.put(_ITEMS, {_key(record["id"], items["number"]): items})
         await self._documents.put(_JOBS, {record["id"]: record})
 
     async def find(self, job: str) -> Job | None:
-        """A job by id."""
+        """Return a job by id, or None."""
         document = await self._documents.get(_JOBS, job)
         return None if document is None else Job.from_document(document)
 
     async def get(self, job: str) -> Job:
-        """A job by id. Raises `NotFound`."""
+        """Return a job by id. Raises `NotFound`."""
         found = await self.find(job)
         if found is None:
             raise NotFound(f"there is no job {job!r}")
         return found
 
     async def log_page(self, job: str, number: int) -> list[int]:
-        """Some of a job's log; nothing where it does not go that far."""
+        """Return a page of a job's log; empty where the log is shorter."""
         document = await self._documents.get(_LOGS, _key(job, number))
         return [] if document is None else list(document["items"])
 
     async def save_log_page(self, job: str, number: int, items: list[int]) -> None:
-        """Write some of a job's log."""
+        """Write a page of a job's log.
+
+        Parameters
+        ----------
+        job : str
+            Id of the job.
+        number : int
+            Number of the page, from 0.
+        items : list of int
+            Its entries, at most `LOG_PAGE`.
+        """
         await self._documents.put(_LOGS, {_key(job, number): {"items": items}})
 
     async def list(
         self, where: Mapping[str, str], *, limit: int, offset: int = 0, newest_first: bool = True
     ) -> tuple[list[Job], int]:
-        """A page of the jobs whose fields are these, and how many there are."""
+        """List a page of the jobs with given fields.
+
+        Parameters
+        ----------
+        where : Mapping[str, str]
+            Fields that must have these values.
+        limit, offset : int
+            Size and start of the page.
+        newest_first : bool
+            Order, by the time of creation.
+
+        Returns
+        -------
+        jobs : list of Job
+            The page.
+        total : int
+            Number of all such jobs.
+        """
         query = DocumentQuery(where, limit=limit, offset=offset, descending=newest_first)
         page = await self._documents.query(_JOBS, query)
         return [Job.from_document(document) for document in page.items], page.total
@@ -72,23 +99,23 @@ class JobStore:
         return Job.from_document(page.items[0]) if page.items else None
 
     async def remove(self, job: str) -> bool:
-        """Forget a job with its items; False if it is unknown."""
+        """Delete a job with its items; return False if it is unknown."""
         await self.remove_items(job)
         return bool(await self._documents.delete(_JOBS, job))
 
     async def save_chunk(self, job: str, chunk: Chunk) -> None:
-        """Write some of a job's items."""
+        """Write a chunk of a job's items."""
         await self._documents.put(_ITEMS, {_key(job, chunk.number): chunk.to_document()})
 
     async def chunk(self, job: str, number: int) -> Chunk:
-        """Some of a job's items. Raises `NotFound`."""
+        """Return a chunk of a job's items. Raises `NotFound`."""
         document = await self._documents.get(_ITEMS, _key(job, number))
         if document is None:
-            raise NotFound(f"the items {number} of the job {job} are gone")
+            raise NotFound(f"the part {number} of the items of the job {job} is gone")
         return Chunk.from_document(document)
 
     async def remove_items(self, job: str) -> None:
-        """Forget a job's items and its log. From the last to the first, so that none is overlooked in a second try."""
+        """Delete a job's items and its log, the last first, so that a second try after a failure finds all."""
         for kind in (_LOGS, _ITEMS):
             number = 0
             while await self._documents.get(kind, _key(job, number)) is not None:
@@ -98,7 +125,7 @@ class JobStore:
 
 
 async def purge(store: JobStore) -> None:
-    """Forget the oldest jobs that are over."""
+    """Delete the oldest jobs that are over, past `KEEP_SECONDS` and `KEEP_RECORDS`."""
     kept = 0
     while True:
         page, total = await store.list({}, limit=100, offset=kept, newest_first=False)

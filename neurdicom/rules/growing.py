@@ -1,4 +1,4 @@
-"""The life of a series that grows: expected, growing, stable, dealt with; states and decisions without I/O."""
+"""The state machine of a growing series: expected, growing, stable, dealt with; states and decisions without I/O."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,28 +8,28 @@ from typing import Any, Final, Self
 #: Seconds that a commit may take.
 COMMIT_SECONDS: Final = 60.0
 
-#: Seconds past its time that a series is left to its own server.
+#: Seconds past its time for which only its own server may claim a series.
 GRACE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class GrowingSeries:
-    """The document of a series that is not stable yet.
+    """Document of a series that is not stable yet.
 
     Attributes
     ----------
     series : str
         Series Instance UID.
     epoch : str
-        Names this time that it grows; another one when it grows again.
+        Id of this period of growth; a new one when the series grows again.
     server : str
-        Who looks after it.
+        Name of the server that watches it.
     until : float
-        When it will be stable if nothing more comes; seconds since the epoch.
+        When it will be stable if nothing more arrives; seconds since the epoch.
     claim, claim_until : str, float
-        The lease of the server that deals with it now that it is stable.
+        Lease of the server that runs the rules now that it is stable.
     dealt : float
-        When it was dealt with, for other servers to which instances of it came before; 0 if it was not.
+        When the rules were run, for other servers that had received instances of it before; 0 if they were not.
     """
 
     series: str
@@ -46,49 +46,49 @@ class GrowingSeries:
         return cls(**document)
 
     def to_document(self) -> dict[str, Any]:
-        """Write it as a document of the catalog."""
+        """Return it as a document of the catalog."""
         return asdict(self)
 
 
 class GrowthState(Enum):
-    """The state of a growth; `TRANSITIONS` has the ways between them."""
+    """State of a period of growth; `TRANSITIONS` has the allowed changes."""
 
     #: Instances are about to be committed; duplicates change nothing.
     EXPECTED = auto()
     #: Instances were committed, and more may come.
     GROWING = auto()
-    #: Nothing came for the quiet time; a server deals with it.
+    #: Nothing arrived for the quiet time; a server runs the rules.
     STABLE = auto()
-    #: It is over: dealt with, left to another server, or nothing came of it.
+    #: It is over: the rules were run, it was left to another server, or only duplicates arrived.
     DEALT = auto()
 
 
 class Step(Enum):
-    """The next thing to do with a series that was quiet for its time; `next_step` decides."""
+    """Next step for a series that was quiet for its time; `next_step` decides."""
 
-    #: Wait on: the commit of what was expected may take its time.
+    #: Wait on: the expected instances may still be committed.
     WAIT = auto()
-    #: Forget it: only duplicates came.
+    #: Forget it: only duplicates arrived.
     DROP = auto()
-    #: Leave it to another server, which has dealt with it since the last arrival here, or will.
+    #: Leave it to another server, which has run the rules since the last arrival here, or will.
     LEAVE = auto()
-    #: Claim its document and deal with it.
+    #: Claim its document and run the rules.
     CLAIM = auto()
-    #: Write a new document, claim that and deal with it.
+    #: Write a new document, claim that and run the rules.
     CLAIM_ANEW = auto()
 
 
 class GrowthEvent(Enum):
-    """An event in the life of a growth."""
+    """Event in a period of growth."""
 
     ARRIVAL = auto()
     CLAIM = auto()
-    #: It was dealt with, dropped, or left to another server.
+    #: The rules were run, or it was dropped, or left to another server.
     END = auto()
     FAILURE = auto()
 
 
-#: The transitions; any other event is a fault of ours.
+#: Allowed transitions; any other event is a fault of ours.
 TRANSITIONS: Final = {
     (GrowthState.EXPECTED, GrowthEvent.ARRIVAL): GrowthState.GROWING,
     (GrowthState.EXPECTED, GrowthEvent.END): GrowthState.DEALT,
@@ -104,19 +104,20 @@ TRANSITIONS: Final = {
 
 @dataclass(slots=True)
 class Growth:
-    """One time that a series grows, as this server sees it.
+    """Period in which a series grows, as this server sees it.
 
     Attributes
     ----------
     series : str
         Series Instance UID.
     since, last : float
-        The event loop's time when it began, and of the last arrival.
+        Times of the event loop: of the beginning, and of the last arrival.
     state : GrowthState
+        The current state.
     document : GrowingSeries or None
-        What this server wrote of it.
+        The document that this server wrote.
     is_repeated : bool
-        It may have been dealt with before, by a server that crashed or could not finish.
+        Whether the rules may have been run before, by a server that crashed or could not finish.
     """
 
     series: str
@@ -127,12 +128,12 @@ class Growth:
     is_repeated: bool = False
 
     def on(self, event: GrowthEvent) -> None:
-        """Take the transition that an event causes."""
+        """Change the state as an event requires."""
         self.state = TRANSITIONS[self.state, event]
 
 
 def next_step(growth: Growth, found: GrowingSeries | None, server: str, *, wall: float, loop: float) -> Step:
-    """Decide what is to be done with a series that was quiet for its time.
+    """Decide the next step for a series that was quiet for its time.
 
     Parameters
     ----------
@@ -143,7 +144,12 @@ def next_step(growth: Growth, found: GrowingSeries | None, server: str, *, wall:
     server : str
         Name of this server.
     wall, loop : float
-        The time: seconds since the epoch, and of the event loop.
+        Current time: seconds since the epoch, and of the event loop.
+
+    Returns
+    -------
+    Step
+        What to do.
     """
     if growth.state is GrowthState.EXPECTED:
         return Step.WAIT if loop - growth.since < COMMIT_SECONDS else Step.DROP
@@ -157,5 +163,15 @@ def next_step(growth: Growth, found: GrowingSeries | None, server: str, *, wall:
 
 
 def is_overdue(found: GrowingSeries, *, seconds: float, wall: float) -> bool:
-    """Whether the server that looks after a series, or after what is left of its document, has left it."""
+    """Tell whether the server that watches a series, or that should delete its document, has abandoned it.
+
+    Parameters
+    ----------
+    found : GrowingSeries
+        The document.
+    seconds : float
+        Quiet time after which a series is stable.
+    wall : float
+        Current time in seconds since the epoch.
+    """
     return max(found.until, found.claim_until, found.dealt + seconds) + GRACE_SECONDS < wall

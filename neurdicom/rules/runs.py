@@ -1,4 +1,4 @@
-"""The log of what rules have done: their last runs, and how many there were."""
+"""The log of rules' runs: the last ones, and their number."""
 
 from typing import Any, Final
 
@@ -9,18 +9,30 @@ from neurdicom.jobs.job import now
 
 _KIND = "rule_runs"
 
-#: Runs of a rule that are kept.
+#: Most runs of a rule that are kept.
 KEPT: Final = 20
 
 
 class RunLog:
-    """The runs of all rules, a document for each rule."""
+    """Log of the runs of all rules, a document for each rule."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
     async def note(self, rule: str, series: str, *, job: str | None = None, error: str | None = None) -> None:
-        """Note that a rule was run on a series by a job, or that it could not be run."""
+        """Record that a rule was run on a series by a job, or that it could not be run.
+
+        Parameters
+        ----------
+        rule : str
+            Id of the rule.
+        series : str
+            Series Instance UID.
+        job : str, optional
+            Id of the job; a job that is recorded already is not counted twice.
+        error : str, optional
+            Why it could not be run.
+        """
         run = {"series": series, "time": now(), "job": job, "error": error}
         while True:
             before = await self._documents.get(_KIND, rule)
@@ -29,7 +41,7 @@ class RunLog:
                     return
                 continue
             if job is not None and any(one["job"] == job for one in before["runs"]):
-                return  # noted before a crash
+                return  # recorded before a crash
             after = {"count": before["count"] + 1, "runs": [run, *before["runs"]][:KEPT]}
             if await self._documents.swap(_KIND, rule, before, after):
                 return
@@ -50,7 +62,7 @@ async def _describe(run: dict[str, Any], jobs: JobService) -> dict[str, Any]:
         return described
     try:
         job = await jobs.get(run["job"])
-    except NotFound:  # forgotten meanwhile
+    except NotFound:  # the job was deleted meanwhile
         return described
     error = job.errors[0]["reason"] if job.errors else None
     return described | {"state": job.state, "done": job.done, "failed": job.failed, "error": error}

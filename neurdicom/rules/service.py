@@ -1,4 +1,4 @@
-"""The rules: kept, listed, and run when a series is stable."""
+"""The service of rules: stored, listed, and run when a series is stable."""
 
 import hashlib
 import logging
@@ -27,26 +27,26 @@ log = logging.getLogger(__name__)
 
 _KIND = "rule"
 
-#: Rules in all; each is looked at for each stable series.
+#: Most rules in all; each is evaluated for each stable series.
 MAX_RULES: Final = 1000
 
-#: Seconds between looks at rules that were made at other servers.
+#: Seconds between looks for rules that were made at other servers.
 _WATCH_SECONDS = 10.0
 
 
 class RuleService:
-    """The rules of all servers on a catalog; the observer of series that are stable here.
+    """Service of the rules of all servers on a catalog, which runs them on series that become stable here.
 
     Parameters
     ----------
     catalog : Catalog
-        Keeps the rules and what they have done.
+        Stores the rules and the log of their runs.
     tracker : SeriesTracker
         Knows which series grow here.
     processing : ProcessJobs
-        Knows what can be run, and makes the jobs that do.
+        Checks actions, and makes the jobs.
     jobs : JobService
-        Knows what became of it.
+        Knows the states of the jobs.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class RuleService:
         self._processing = processing
         self._jobs = jobs
         self._runs = RunLog(catalog.documents)
-        self._watcher = Periodic(self._refresh, _WATCH_SECONDS, "the rules can't be looked at now")
+        self._watcher = Periodic(self._refresh, _WATCH_SECONDS, "the rules in the catalog can't be read now")
 
     async def open(self) -> None:
-        """Begin to follow, before the first arrival."""
+        """Start to watch series, before the first arrival."""
         await self._refresh()
         await self._stable.open()
         self._watcher.start()
@@ -79,11 +79,11 @@ class RuleService:
     # -- verbs -----------------------------------------------------------------------------------------------
 
     async def list(self) -> list[Rule]:
-        """Every rule, in the order of their making."""
+        """List every rule, in the order of creation."""
         return [Rule.from_document(document) for document in (await self._documents.query(_KIND)).items]
 
     async def get(self, rule: str) -> Rule:
-        """One rule. Raises `NotFound`."""
+        """Return a rule. Raises `NotFound`."""
         document = await self._documents.get(_KIND, rule)
         if document is None:
             raise NotFound(f"there is no rule {rule[:80]!r}")
@@ -97,20 +97,30 @@ class RuleService:
         Invalid
             A field is wrong, there is no such plugin or model, or it does not take the parameters.
         Conflict
-            There are too many.
+            There are too many rules.
         """
         made = now()
         rule = Rule.from_request(request, id=new_id(), user=by.email, user_id=by.id, created=made, changed=made)
         self._check(rule)
         if (await self._documents.query(_KIND, DocumentQuery(limit=0))).total >= MAX_RULES:
-            raise Conflict(f"there are {MAX_RULES} rules, which is the limit")
+            raise Conflict(f"there are {MAX_RULES} rules, the most that are allowed; delete one first")
         await self._documents.put(_KIND, {rule.id: rule.to_document()})
         await self._refresh()
         log.info("rule %s (%s) was made by %s", rule.id, rule.name, by.email)
         return rule
 
     async def replace(self, rule: str, request: Mapping[str, Any], *, by: Principal) -> Rule:
-        """Give a rule other contents; what its series are run with from now on, as `by`. Raises as `add`."""
+        """Replace the contents of a rule, which runs as the user `by` from now on. Raises as `add`.
+
+        Parameters
+        ----------
+        rule : str
+            Id of the rule.
+        request : Mapping
+            The new contents.
+        by : Principal
+            The user who asks.
+        """
         while True:
             before = await self.get(rule)
             after = Rule.from_request(
@@ -122,22 +132,22 @@ class RuleService:
                 return after
 
     async def remove(self, rule: str) -> None:
-        """Delete a rule; jobs that it has made go on. Raises `NotFound`."""
+        """Delete a rule; its jobs go on. Raises `NotFound`."""
         if not await self._documents.delete(_KIND, rule):
             raise NotFound(f"there is no rule {rule[:80]!r}")
         await self._runs.remove(rule)
         await self._refresh()
 
     def is_stable(self, series: str) -> bool:
-        """Whether no instance of a series came to this server for the quiet time."""
+        """Tell whether no instance of a series arrived at this server for the quiet time."""
         return self._tracker.is_stable(series)
 
     async def describe(self, rule: Rule) -> dict[str, Any]:
-        """A rule with what is wrong with it, and its last runs."""
+        """Describe a rule for the API, with its problem if there is one, and its last runs."""
         return rule.to_api() | {"problem": self.problem(rule), **await self._runs.describe(rule.id, self._jobs)}
 
     def problem(self, rule: Rule) -> str | None:
-        """Give the reason why a rule can't be run now; None if it can."""
+        """Explain why a rule can't be run now; None if it can."""
         try:
             self._check(rule)
         except NeurdicomError as error:
@@ -161,11 +171,11 @@ class RuleService:
     # -- stable series ---------------------------------------------------------------------------------------
 
     async def is_wanted(self) -> bool:
-        """Whether any rule is enabled, also one that was made at another server just now."""
+        """Tell whether any rule is enabled, also one that was just made at another server."""
         return any(rule.enabled for rule in await self.list())
 
     async def on_stable(self, stable: StableSeries) -> None:
-        """Run the rules that a stable series meets. Raises what may pass; the series comes again then."""
+        """Run the rules that a stable series meets. Raises temporary errors; the series is then handed over again."""
         rules = [rule for rule in await self.list() if rule.enabled]
         if not rules or await self._is_ours(stable.series):
             return
@@ -174,7 +184,7 @@ class RuleService:
                 await self._start(rule, stable)
 
     async def _is_ours(self, series: str) -> bool:
-        """Whether a series is gone, or was derived here: what a rule stores must not set off rules."""
+        """Tell whether a series is gone, or was derived by a NeurDICOM: stored results must not trigger rules."""
         return await is_derived_here(self._catalog, series) is not False
 
     async def _meets(self, series: str, rule: Rule) -> bool:
@@ -195,11 +205,11 @@ class RuleService:
             log.warning("rule %s (%s) could not be run on series %s: %s", rule.id, rule.name, stable.series, error)
             await self._runs.note(rule.id, stable.series, error=str(error))
             return
-        log.info("rule %s (%s) runs on series %s: job %s", rule.id, rule.name, stable.series, job.id)
+        log.info("rule %s (%s) runs on series %s as job %s", rule.id, rule.name, stable.series, job.id)
         await self._runs.note(rule.id, stable.series, job=job.id)
 
     async def _job_of(self, subject: str) -> Job | None:
-        """The job that was made before a crash."""
+        """Find the job that was made before a crash."""
         return await self._jobs.newest({"subject": subject})
 
     async def _refresh(self) -> None:

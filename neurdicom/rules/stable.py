@@ -1,4 +1,4 @@
-"""Series that are stable: claimed by one of several servers, and dealt with once."""
+"""Stable series: each is claimed by one of several servers, and handed over once."""
 
 import asyncio
 import logging
@@ -15,25 +15,25 @@ from neurdicom.rules.tracker import KIND, SeriesTracker
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks at the documents of other servers.
+#: Seconds between reads of the documents of other servers.
 WATCH_SECONDS: Final = 10.0
 
-#: Seconds that a server has to deal with a series that is stable.
+#: Seconds that a server has to run the rules on a stable series.
 _CLAIM_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class StableSeries:
-    """A series that is stable.
+    """Series that is stable.
 
     Attributes
     ----------
     series : str
         Series Instance UID.
     epoch : str
-        Names this time that it grew; the same when it comes again.
+        Id of the period in which it grew; the same when it is handed over again.
     is_repeated : bool
-        It may have been dealt with before, by a server that crashed or could not finish.
+        Whether the rules may have been run before, by a server that crashed or could not finish.
     """
 
     series: str
@@ -42,26 +42,26 @@ class StableSeries:
 
 
 class StableObserver(Protocol):
-    """The part of the server that deals with stable series."""
+    """Receiver of stable series."""
 
     async def is_wanted(self) -> bool:
-        """Whether stable series are to be dealt with, as is known by all servers."""
+        """Tell whether stable series are to be handed over, by the current state of the catalog."""
 
     async def on_stable(self, stable: StableSeries) -> None:
-        """Deal with a series. An exception is logged, and the series comes again later."""
+        """Handle a stable series. An exception is logged, and the series is handed over again later."""
 
 
 class StableService:
-    """Hands each series, once, to an observer when it is stable.
+    """Service that hands each series over to an observer, once, when it is stable.
 
     Parameters
     ----------
     documents : Documents
-        Keeps the documents of growing series.
+        Stores the documents of growing series.
     tracker : SeriesTracker
         Knows which series grow here.
     observer : StableObserver
-        Deals with them.
+        Receives stable series.
     """
 
     def __init__(self, documents: Documents, tracker: SeriesTracker, observer: StableObserver) -> None:
@@ -70,11 +70,11 @@ class StableService:
         self._observer = observer
         members = ("claim", "claim_until")
         self._leases = Leases(documents, KIND, tracker.server, seconds=_CLAIM_SECONDS, members=members, nobody="")
-        self._settler = BackgroundTasks("stable series are not dealt with any more")
-        self._watcher = Periodic(self._watch, WATCH_SECONDS, "growing series can't be looked after now")
+        self._settler = BackgroundTasks("the task that runs rules on stable series has ended")
+        self._watcher = Periodic(self._watch, WATCH_SECONDS, "the documents of growing series can't be checked now")
 
     async def open(self) -> None:
-        """Take up what an earlier process of this server has left, and begin."""
+        """Resume the series that an earlier process of this server has left, and start."""
         server = self._tracker.server
         for document in (await self._documents.query(KIND)).items:
             found = GrowingSeries.from_document(document)
@@ -84,7 +84,7 @@ class StableService:
         self._watcher.start()
 
     async def close(self) -> None:
-        """Stop; what is not stable yet is taken up at the next start. Idempotent."""
+        """Stop; series that are not stable yet are resumed at the next start. Idempotent."""
         await self._settler.close()
         await self._watcher.stop()
 
@@ -94,16 +94,16 @@ class StableService:
             try:
                 await self._settle(growth)
             except NeurdicomError as error:
-                log.warning("the stable series %s is dealt with later: %s", growth.series, error)
+                log.warning("the rules will be run on the stable series %s later: %s", growth.series, error)
                 self._tracker.try_again(growth)
-            except Exception:  # a fault of ours with one series must not keep the others waiting
-                log.exception("the stable series %s could not be dealt with; it is tried again", growth.series)
+            except Exception:  # a fault of ours with one series must not delay the others
+                log.exception("the rules could not be run on the stable series %s; it is tried again", growth.series)
                 self._tracker.try_again(growth)
             finally:
                 self._tracker.finish(growth)
 
     async def _settle(self, growth: Growth) -> None:
-        """Do with a series that was quiet for its time what `next_step` says."""
+        """Take the step that `next_step` decides for a series that was quiet for its time."""
         found = None
         if growth.state is not GrowthState.EXPECTED:
             if not (self._tracker.is_enabled or await self._observer.is_wanted()):
@@ -126,13 +126,13 @@ class StableService:
         growth.on(GrowthEvent.END)
 
     async def _leave(self, found: GrowingSeries | None) -> None:
-        """Have the other server wait until the series was quiet here, too."""
+        """Make the other server wait until the series was quiet here, too."""
         now = time.time()
         if found is not None and found.until < now and not found.claim and not found.dealt:
             await self._swap(found, replace(found, until=now))
 
     async def _deal(self, growth: Growth, found: GrowingSeries | None) -> bool:
-        """Claim a series and have the observer deal with it; False where another server was faster."""
+        """Claim a series and hand it to the observer; return False where another server was faster."""
         series, now = growth.series, time.time()
         if found is None:
             found = GrowingSeries(series, new_id(), self._tracker.server, now)
@@ -159,7 +159,7 @@ class StableService:
             await self._take_up_abandoned()
 
     async def _take_up_abandoned(self) -> None:
-        """Take up what other servers have left."""
+        """Take over series that other servers have abandoned."""
         now = time.time()
         for document in (await self._documents.query(KIND)).items:
             found = GrowingSeries.from_document(document)
@@ -168,5 +168,7 @@ class StableService:
             if found.dealt:
                 await self._swap(found, None)
             elif self._tracker.is_stable(found.series):
-                log.warning("the growing series %s was left by %s", found.series, found.server)
+                log.warning(
+                    "the growing series %s was abandoned by server %s, and is taken over", found.series, found.server
+                )
                 self._tracker.take_up(found)

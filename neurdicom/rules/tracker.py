@@ -1,7 +1,8 @@
-"""The series that grow at this server, as ingest tells of them.
+"""The tracker of series that grow at this server, as ingest reports them.
 
-Written down before its first instance is committed, a series is dealt with once, whatever crashes. It costs one
-document for a series, not for an instance, and one transaction for all that begin in a group of arrivals.
+A series is written down before its first instance is committed, so that the rules are run once, whatever crashes. It
+costs one document for a series, not for an instance, and one transaction for all series that begin in a group of
+arrivals.
 """
 
 import asyncio
@@ -20,17 +21,17 @@ log = logging.getLogger(__name__)
 #: Kind of the documents of growing series.
 KIND: Final = "growing_series"
 
-#: Seconds until what failed is tried again.
+#: Seconds until a failed series is tried again.
 _AGAIN_SECONDS: Final = 10.0
 
 
 class SeriesTracker:
-    """The `SeriesActivity` of ingest; all methods belong to the event loop.
+    """Tracker of growing series, the `SeriesActivity` of ingest; all methods belong to the event loop.
 
     Parameters
     ----------
     documents : Documents
-        Keeps the documents of growing series.
+        Stores the documents of growing series.
     seconds : float
         Quiet time after which a series is stable.
     server : str
@@ -39,7 +40,7 @@ class SeriesTracker:
     Attributes
     ----------
     is_enabled : bool
-        Growing series are written down.
+        Whether growing series are written down.
     """
 
     def __init__(self, documents: Documents, seconds: float, server: str) -> None:
@@ -58,7 +59,7 @@ class SeriesTracker:
             await self._write([series for series, growth in self._growing.items() if growth.document is None])
 
     def is_stable(self, series: str) -> bool:
-        """Whether no instance of a series came to this server for the quiet time."""
+        """Tell whether no instance of a series arrived at this server for the quiet time."""
         growth = self._growing.get(series)
         return (growth is None or growth.state is GrowthState.EXPECTED) and series not in self._settling
 
@@ -77,7 +78,7 @@ class SeriesTracker:
             await self._write(new)
 
     def note(self, series: str) -> None:
-        """Note that an instance was committed: a new one, or other bytes of one that was there."""
+        """Note that an instance was committed: a new one, or other bytes of an existing one."""
         now = asyncio.get_running_loop().time()
         growth = self._growing.pop(series, None)
         if growth is None:
@@ -88,7 +89,7 @@ class SeriesTracker:
         self._growing[series] = growth
 
     def take_up(self, document: GrowingSeries) -> None:
-        """Look after a series that another server, or an earlier process of this one, has left."""
+        """Take over a series that another server, or an earlier process of this one, has left."""
         now = asyncio.get_running_loop().time()
         state = GrowthState.GROWING
         self._growing[document.series] = Growth(document.series, now, now, state, document, is_repeated=True)
@@ -99,8 +100,10 @@ class SeriesTracker:
         made = [GrowingSeries(one, new_id(), self.server, until) for one in series]
         try:
             await self._documents.put(KIND, {one.series: IndexedDocument(one.to_document()) for one in made})
-        except Exception as error:  # ingest goes on, whatever it is
-            log.warning("%d growing series could not be written down, only remembered: %r", len(made), error)
+        except Exception as error:  # ingest must go on, whatever it is
+            log.warning(
+                "%d growing series could not be written to the catalog, only kept in memory: %r", len(made), error
+            )
             return
         for one in made:
             if one.series in self._growing:
@@ -124,16 +127,16 @@ class SeriesTracker:
                 return oldest
 
     def finish(self, growth: Growth) -> None:
-        """Note that a series that was handed over has been dealt with, or is tried again."""
+        """Note that a series that was handed over is finished, or will be tried again."""
         self._settling.discard(growth.series)
 
     def wait_on(self, growth: Growth) -> None:
-        """Let a series wait for another quiet time, unless it grows again already."""
+        """Wait for another quiet time of a series, unless it grows again already."""
         growth.last = asyncio.get_running_loop().time()
         self._growing.setdefault(growth.series, growth)
 
     def try_again(self, growth: Growth) -> None:
-        """Have a series that could not be dealt with handed over again later, unless it grows again meanwhile."""
+        """Hand a series that failed over again later, unless it grows again meanwhile."""
         growth.on(GrowthEvent.FAILURE)
 
         def wait_on() -> None:
@@ -146,7 +149,7 @@ class SeriesTracker:
     # -- several servers -------------------------------------------------------------------------------------
 
     async def extend(self) -> None:
-        """Tell other servers that series still grow here, so that none takes them for abandoned."""
+        """Extend the documents of series that still grow here, so that no other server takes them for abandoned."""
         now = time.time()
         for series, growth in list(self._growing.items()):
             document = growth.document

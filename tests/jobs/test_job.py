@@ -62,7 +62,7 @@ def test_what_may_not_happen() -> None:
         (replace(END, error=DOWN, has_advanced=False, attempts=1), "queued", 2, True, "down"),
         (replace(END, error=DOWN, has_advanced=False, attempts=2), "failed", 3, False, "down"),
         (replace(END, error=PeerFailed("no", retryable=False)), "failed", 0, False, "no"),
-        (replace(END, is_complete=False), "queued", 0, True, "some instances were not answered for"),
+        (replace(END, is_complete=False), "queued", 0, True, "the node did not confirm some instances"),
     ],
 )
 def test_the_end_of_a_pass(end: PassEnd, state: str, attempts: int, is_delayed: bool, error: str | None) -> None:
