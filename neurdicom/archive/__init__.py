@@ -1,4 +1,4 @@
-"""What a PACS does with what it holds: search, queries, retrieval, rendering, edits, deletion.
+"""The archive's services on stored entities: search, queries, retrieval, rendering, edits, deletion.
 
 Owns the verbs on stored entities, free of any protocol. Imports `workers`, `catalog`, `blobs`, `pixels`, `dicom`;
 neither `jobs` nor `plugins`, which stand beside it.

@@ -1,4 +1,4 @@
-"""Bulk data by its place in a dataset: what the catalog's header says of it decides what is read, never a request."""
+"""Bulk data by its path in a dataset: the header in the catalog decides which bytes are read, never a request."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ from neurdicom.errors import NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment
 from neurdicom.pixels.decode.stored import value_places
 
-#: The way to an element: sequences with the number of an item in each, and its tag at the end.
+#: Path of an element: tags of sequences with the number of an item in each, and the element's tag.
 _PATH = re.compile(r"(?:[0-9A-F]{8}/[0-9]{1,6}/){0,64}[0-9A-F]{8}")
 
 _WORDS = {
@@ -34,7 +34,7 @@ PIXEL_DATA = "7FE00010"
 
 @dataclass(frozen=True, slots=True)
 class InlineBytes:
-    """A value that the catalog itself has."""
+    """Value that the catalog itself holds."""
 
     instance: str
     etag: str
@@ -46,28 +46,28 @@ class InlineBytes:
         return len(self.body)
 
     async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Give a part."""
+        """Yield a part."""
         yield self.body[start : None if length is None else start + length]
 
 
 class BulkService:
-    """Finds and gives the values that a header leaves out."""
+    """Service that finds the values which a header leaves out."""
 
     def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
         self._catalog = catalog
         self._blobs = blobs
 
     async def find(self, location: Location, path: str, **claims: str) -> StoredBytes | InlineBytes:
-        """Give the value of one element, in little endian.
+        """Find the value of one element, in little endian.
 
         Parameters
         ----------
         location : Location
             Of the instance.
         path : str
-            Such as `00091010` or `54000100/0/54001010`.
+            Path of the element, such as `00091010` or `54000100/0/54001010`.
         **claims : str
-            `offset` and `length`, where the URI has them: the value is that of another file if they are not right.
+            `offset` and `length`, where the URI has them: if they are not right, the URI is of another file.
 
         Raises
         ------

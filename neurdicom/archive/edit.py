@@ -1,4 +1,4 @@
-"""Edits of descriptive attributes: kept beside the stored bytes, applied on every way out."""
+"""Edits of descriptive attributes: stored beside the files, and applied whenever an instance is shown or sent."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from neurdicom.errors import NotFound
 
 
 class EditService:
-    """Changes what the server answers and serves; the files stay as they came."""
+    """Service that edits attributes; the stored files are never changed."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -24,18 +24,18 @@ class EditService:
         Parameters
         ----------
         level : Level
-            What is edited.
+            Level of the entity.
         entity : str
             Its id.
         changes : Mapping[str, Any]
             Field name to new value; None empties the attribute.
         user : str
-            Who changes it, kept with the edit.
+            The user who changes it, recorded with the edit.
 
         Returns
         -------
         Entity
-            The entity as it is answered from now on.
+            The entity with the edits.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class EditService:
         return edited
 
     async def history(self, level: Level, entity: str) -> list[Edit]:
-        """The edits of one entity that are in force, the earliest first. Raises `NotFound`."""
+        """List the edits of an entity that are in force, the earliest first. Raises `NotFound`."""
         below = Query(Level.INSTANCE, (AnyOf(level.value, (entity,)),), limit=1, counted=False)
         page = await self._catalog.find(below)
         if not page.items:

@@ -1,4 +1,4 @@
-"""Files of instances in a transfer syntax that the receiver takes."""
+"""Files of instances in a transfer syntax that the receiver accepts."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from neurdicom.errors import NotAvailable
 
 
 class File(Protocol):
-    """A DICOM file on its way out."""
+    """DICOM file to be sent."""
 
     @property
     def instance(self) -> str:
@@ -24,29 +24,29 @@ class File(Protocol):
 
     @property
     def etag(self) -> str:
-        """A strong validator, without quotes."""
+        """Strong validator, without quotes."""
 
     def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Stream a part in pieces of bounded size."""
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """A file, and the transfer syntax that it is in."""
+class FileInSyntax:
+    """File to be sent, and the UID of its transfer syntax."""
 
     download: File
     syntax: str
 
 
 class FileService:
-    """Gives files as they are stored where that will do, and transcodes them where it will not."""
+    """Service that gives files as they are stored where the receiver accepts that, and transcodes others."""
 
     def __init__(self, catalog: Catalog, retrieve: RetrieveService, render: RenderService) -> None:
         self._catalog = catalog
         self._retrieve = retrieve
         self._render = render
 
-    async def give(self, instance: str, syntaxes: Sequence[str] | None = None, *, strict: bool = False) -> Given:
+    async def give(self, instance: str, syntaxes: Sequence[str] | None = None, *, strict: bool = False) -> FileInSyntax:
         """Give an instance's file, edits applied.
 
         Parameters
@@ -54,27 +54,27 @@ class FileService:
         instance : str
             SOP Instance UID.
         syntaxes : sequence of str, optional
-            UIDs of transfer syntaxes, best first; None takes any.
+            UIDs of transfer syntaxes, the preferred first; None accepts any.
         strict : bool
-            What can be given in none of them is refused; otherwise it comes as it is stored.
+            Refuse a file that none of the transfer syntaxes can hold; otherwise it is given as stored.
 
         Raises
         ------
         NotFound
             There is no such instance.
         NotAvailable
-            It can be given in none of the transfer syntaxes.
+            None of the transfer syntaxes can hold it.
         """
         location = await locate_instance(self._catalog, instance)
         stored = location.layout["transfer_syntax"]
         if syntaxes is None or stored in syntaxes:
-            return Given(await self._retrieve.file(instance), stored)
+            return FileInSyntax(await self._retrieve.file(instance), stored)
         reasons = []
         for syntax in syntaxes:
             try:
-                return Given(await self._render.transcode(instance, syntax), syntax)
+                return FileInSyntax(await self._render.transcode(instance, syntax), syntax)
             except NotAvailable as error:
                 reasons.append(str(error))
         if strict:
             raise NotAvailable("; ".join(dict.fromkeys(reasons)))
-        return Given(await self._retrieve.file(instance), stored)
+        return FileInSyntax(await self._retrieve.file(instance), stored)

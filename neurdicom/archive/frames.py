@@ -1,4 +1,4 @@
-"""Frames of instances as they are stored, or decoded and encoded anew by a worker; never more than one is held."""
+"""Frames of instances as stored, or decoded and encoded anew by a worker; at most one is held in memory."""
 
 import asyncio
 import os
@@ -18,18 +18,18 @@ from neurdicom.pixels.decode.stored import FrameIndex, FramePlaces, find_frames
 from neurdicom.workers.pool import WorkerPool
 
 _PIECE = 1 << 20
-#: Fragments whose places are remembered, of all files together; each takes 16 bytes.
+#: Most fragments, of all files together, whose offsets are cached; each takes 16 bytes.
 _REMEMBERED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class FrameData:
-    """One frame on its way out.
+    """Frame to be sent.
 
     Attributes
     ----------
     size : int
-        In bytes.
+        Size in bytes.
     """
 
     size: int
@@ -38,7 +38,7 @@ class FrameData:
     _body: bytes | memoryview | None = None
 
     async def read(self) -> AsyncIterator[bytes]:
-        """Give it in pieces of bounded size. Raises `OSError` where the file ends within it."""
+        """Yield the frame in pieces of bounded size. Raises `OSError` where the file ends within it."""
         if self._body is not None:
             yield bytes(self._body)
             return
@@ -53,7 +53,7 @@ class FrameData:
 
 
 class FrameService:
-    """Gives frames."""
+    """Service that gives frames."""
 
     def __init__(self, blobs: BlobStore, pool: WorkerPool) -> None:
         self._blobs = blobs
@@ -61,27 +61,27 @@ class FrameService:
         self._indexes: OrderedDict[str, FrameIndex] = OrderedDict()
 
     def check(self, location: Location, frames: Sequence[int] | None) -> tuple[str, Sequence[int]]:
-        """Tell the transfer syntax that an instance's frames are stored in, and which are meant.
+        """Check the requested frames; return the transfer syntax that they are stored in, and their numbers.
 
         Parameters
         ----------
         location : Location
             Of the instance.
         frames : sequence of int or None
-            Numbers from 1; None for all.
+            Frame numbers, from 1; None for all.
 
         Raises
         ------
         NotFound
             There is no such frame.
         NotAvailable
-            They are a video, whose frames can't be told apart without decoding it.
+            The instance is a video, whose frames can't be separated without decoding it.
         """
         layout = location.layout
         if layout.get("pixel_keyword") is None:
             raise NotFound(f"the instance {location.instance!r} has no pixel data, and so no frames")
         if layout["transfer_syntax"] in VIDEO_MEDIA_TYPES:
-            raise NotAvailable("this instance is a video; /rendered and the bulk data of its Pixel Data give it")
+            raise NotAvailable("this instance is a video; request /rendered, or the bulk data of its Pixel Data")
         count = max(layout.get("number_of_frames") or 1, 1)
         for frame in frames or ():
             if not 1 <= frame <= count:
@@ -89,14 +89,23 @@ class FrameService:
         return layout["transfer_syntax"], range(1, count + 1) if frames is None else frames
 
     async def read(self, location: Location, frames: Sequence[int], syntax: str) -> AsyncIterator[FrameData]:
-        """Give frames in a transfer syntax, one at a time; each is to be read before the next is asked for.
+        """Yield frames in a transfer syntax, one at a time; each is to be read before the next is asked for.
+
+        Parameters
+        ----------
+        location : Location
+            Of the instance.
+        frames : sequence of int
+            Frame numbers, from 1.
+        syntax : str
+            UID of the transfer syntax.
 
         Raises
         ------
         NotFound
             The file is gone.
         NotAvailable
-            The frames can't be told apart, decoded, or given in this transfer syntax.
+            The frames can't be separated, decoded, or encoded in this transfer syntax.
         """
         layout, path = Layout.from_document(location.layout), await self._blobs.path(location.blob.key)
         if syntax == layout.transfer_syntax:
@@ -105,7 +114,7 @@ class FrameService:
             try:
                 file, found, body = await asyncio.shield(opening)
             except asyncio.CancelledError:
-                opening.add_done_callback(_close_opened)  # the thread may be opening it just now
+                opening.add_done_callback(_close_opened)  # the thread may just be opening it
                 raise
             self._remember(key, found.index)
             try:
@@ -121,7 +130,7 @@ class FrameService:
             yield FrameData(len(reply.body), -1, (), reply.body)
 
     def _remember(self, key: str, index: FrameIndex | None) -> None:
-        """Keep the latest indexes, of a bounded size in all."""
+        """Cache the latest indexes, of a bounded size in all."""
         self._indexes.pop(key, None)
         if index is None or len(index) > _REMEMBERED:
             return
@@ -139,7 +148,7 @@ def _close_opened(opening: "asyncio.Future[tuple[int, FramePlaces, bytes | None]
 def _open(
     path: Path, layout: Layout, frames: Sequence[int], index: FrameIndex | None
 ) -> tuple[int, FramePlaces, bytes | None]:
-    """Open a file, and find the frames in it; the only one is read at once where it is a small one."""
+    """Open a file, and find the frames in it; a single small frame is read at once."""
     found = find_frames(path, layout, frames, index)
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

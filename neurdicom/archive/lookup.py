@@ -5,28 +5,38 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NotFound
 
-#: Characters of an id that an error shows: ids come from clients.
+#: Most characters of an id that an error shows, since ids come from clients.
 _LONGEST = 80
 
 
 def missing(level: Level, entity: str, *, field: str | None = None) -> NotFound:
-    """Make the error that nothing has an id; `field` is that of the request which named it."""
+    """Make the error that nothing has an id.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    entity : str
+        The id.
+    field : str, optional
+        Field of the request that named it.
+    """
     return NotFound(f"there is no {level} {entity[:_LONGEST]!r}", field=field)
 
 
 async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str | None = None) -> Entity:
-    """Read an entity by id.
+    """Return an entity by id.
 
     Parameters
     ----------
     catalog : Catalog
-        Holds it.
+        Has the entity.
     level : Level
         Its level.
     entity : str
         Its id.
     field : str, optional
-        The field of the request that named it, for the error.
+        Field of the request that named it, for the error.
 
     Raises
     ------
@@ -40,7 +50,7 @@ async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str 
 
 
 async def locate_instance(catalog: Catalog, instance: str) -> Location:
-    """Find where the bytes of an instance lie. Raises `NotFound`."""
+    """Find the file of an instance. Raises `NotFound`."""
     location = await catalog.locate(instance)
     if location is None:
         raise missing(Level.INSTANCE, instance)
@@ -48,7 +58,22 @@ async def locate_instance(catalog: Catalog, instance: str) -> Location:
 
 
 async def series_of(catalog: Catalog, level: Level, entity: str) -> list[Entity]:
-    """List the series of a patient or a study by number, or the one series; none where nothing has this id."""
+    """List the series of a patient or a study.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Has the entities.
+    level : Level
+        Level of the entity; for a series it is the series itself.
+    entity : str
+        Its id.
+
+    Returns
+    -------
+    list of Entity
+        By Series Number; empty where nothing has this id.
+    """
     if level is Level.SERIES:
         found = await catalog.get(level, entity)
         return [] if found is None else [found]

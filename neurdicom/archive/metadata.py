@@ -1,4 +1,4 @@
-"""Datasets without bulk data as DICOMweb gives them: from the catalog alone, edits applied, bulk data by URI."""
+"""Metadata (PS3.18 10.4.1.1.2): datasets without bulk data, from the catalog alone, edits applied, bulk data by URI."""
 
 import asyncio
 import re
@@ -10,11 +10,11 @@ from neurdicom.archive.targets import Target
 from neurdicom.catalog.base import Catalog, DescribedInstance
 from neurdicom.dicom.edits.apply import apply_to_json
 
-#: Bytes of headers that are held at a time: a series of thousands of slices; an answer of more is streamed.
+#: Bytes of headers that are held at a time, enough for thousands of slices; a longer answer is streamed.
 PAGE = 32 * 1024 * 1024
 
-#: What `dicom.codec.scan` begins the URI of bulk data with. No text of a dataset can look like this, since JSON escapes
-#: its quotes.
+#: Beginning of a bulk data URI as `dicom.codec.scan` writes it. No text of a dataset can look like this, since JSON
+#: escapes its quotes.
 _STORED = b'"BulkDataURI":"bulk/'
 
 #: SpecificCharacterSet at any level; the text of the model itself is UTF-8 (PS3.18 F.2).
@@ -23,20 +23,20 @@ _UTF_8 = b'"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
 
 
 class MetadataService:
-    """Answers the metadata of a study, a series or an instance."""
+    """Service that gives the metadata of a study, a series or an instance."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     async def pages(self, target: Target, base_url: str) -> AsyncIterator[list[bytes]]:
-        """Give the datasets in the DICOM JSON model (PS3.18 F), each as UTF-8, in pages of bounded size.
+        """Yield the datasets in the DICOM JSON model (PS3.18 F), each as UTF-8, in pages of bounded size.
 
         Parameters
         ----------
         target : Target
-            What is asked for.
+            Study, series or instance.
         base_url : str
-            Of the DICOMweb resources, which the URIs of bulk data begin with.
+            URL of the DICOMweb resources, with which the URIs of bulk data begin.
 
         Raises
         ------

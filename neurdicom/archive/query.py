@@ -1,4 +1,4 @@
-"""DICOM queries over the catalog, as C-FIND and QIDO-RS ask them (PS3.4 C.2.2 and C.6, PS3.18 10.6)."""
+"""DICOM queries over the catalog, for C-FIND and QIDO-RS (PS3.4 C.2.2 and C.6, PS3.18 10.6)."""
 
 import asyncio
 from collections import Counter
@@ -16,20 +16,20 @@ from neurdicom.dicom.query.keys import Keys, read_keys
 from neurdicom.dicom.query.matching import matcher
 from neurdicom.dicom.query.response import PATIENT_SERIES, SOP_CLASSES, Include, ResponseTemplate
 
-#: Matches that are well asked for at a time.
+#: Recommended number of matches for one request.
 PAGE = 500
-#: Headers read at a time: few at first, then as many as take these bytes, for those of some objects are large.
+#: Headers read at a time: few at first, then as many as fit into these bytes, since those of some objects are large.
 _FIRST_HEADERS, _MOST_HEADERS = 10, 200
 _HEADER_BYTES = 8 * 1024 * 1024
-#: A page ends early where its matches are made of more bytes of headers.
+#: Bytes of headers after which a page ends early.
 _PAGE_BYTES = 32 * 1024 * 1024
-#: Writing more matches takes long enough to hold the event loop; fewer are done before a thread would be.
+#: Making more matches would hold the event loop, so a thread does it; fewer are done before a thread would start.
 _MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Some of the matches of a query, in the order of their ids.
+    """Page of the matches of a query, in the order of their ids.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Matches:
     last : str or None
         Id of the last one, for the `after` of the next page; None without items.
     more : bool
-        There are others after it.
+        Whether there are others after it.
     ignored : tuple of str
-        Tags of matching keys that are not supported and were left out of account.
+        Tags of matching keys that are not supported and were ignored.
     """
 
     items: list[dict[str, Any]]
@@ -50,7 +50,7 @@ class Matches:
 
 
 class QueryService:
-    """Matches keys and gives the attributes that are asked for. Edits are applied in both."""
+    """Service that matches keys and returns the requested attributes. Edits are applied in both."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -68,34 +68,39 @@ class QueryService:
         offset: int = 0,
         after: str | None = None,
     ) -> Matches:
-        """Find the entities of a level that meet keys.
+        """Find the entities of a level that match keys.
 
         The datasets are to be read, not changed in depth: they share what is the same in all.
 
         Parameters
         ----------
         level : Level
-            What is asked for.
+            Query level.
         keys : Mapping[str, Any]
             A dataset in the DICOM JSON model: elements with a value are matching keys, with values as in C-FIND
             (`DOE*`, `20240101-20240131`, several UIDs); empty ones are only returned; a sequence holds one item.
-            Keys of levels above are matched too, and the UIDs of those below by what lies within.
+            Keys of levels above are matched too, and UIDs of levels below by the entities that contain them.
         fuzzy : bool
             Each word of a person name begins one of the entity's, in any order and component group; accents and
             case do not count.
         combined_datetime : bool
-            A range of dates and one of the times of day to them make one range (PS3.4 C.2.2.2.5).
+            Match a range of dates and the range of times that belongs to it as one range (PS3.4 C.2.2.2.5).
         include : "all" or collection of str
             Tags (8 hexadecimal digits, upper case) to return besides the defaults of the level and the keys.
         defaults : bool
-            Return the defaults of the level, as QIDO-RS does; C-FIND returns what it is asked for.
+            Return the defaults of the level, as QIDO-RS does; C-FIND returns only what is asked for.
         limit : int, optional
-            The most matches; fewer, with `more` set, where they are large. Without it all come at once: ask for pages
-            where they may be many.
+            Most matches; fewer, with `more` set, where they are large. Without it all are returned at once, so use
+            pages where they may be many.
         offset : int
-            How many to skip.
+            Number of matches to skip.
         after : str, optional
             Only matches after this id: `last` of the page before.
+
+        Returns
+        -------
+        Matches
+            A page of matches.
 
         Raises
         ------
@@ -114,7 +119,7 @@ class QueryService:
 
 
 class _Search:
-    """One query under way.
+    """Query under way.
 
     `meets` tells whether a dataset meets the keys that the catalog does not check. Afterwards, `cut` tells whether the
     page ended early.
@@ -138,7 +143,7 @@ class _Search:
         self.cut = False
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:
-        """The first so many ids and datasets, or all; page by page of the catalog's."""
+        """Collect the first `wanted` ids and datasets, or all, page by page of the catalog's."""
         conditions = (*self._keys.conditions, *await self._within())
         scan = bool(self._keys.others)
         found: list[tuple[str, dict[str, Any]]] = []
@@ -161,7 +166,7 @@ class _Search:
             after, offset = page.items[-1]["id"], 0
 
     async def _within(self) -> list[Condition]:
-        """Conditions on ids from UIDs of levels below."""
+        """Translate UIDs of levels below to conditions on ids."""
         made: list[Condition] = []
         for below, uids in self._keys.within.items():
             inside = AnyOf(below.value, tuple(uids))
@@ -170,7 +175,7 @@ class _Search:
         return made
 
     async def _written(self, items: Sequence[Entity]) -> list[tuple[str, dict[str, Any]]]:
-        """Write the entities of a page that meet the other keys as datasets."""
+        """Make datasets of the entities of a page that meet the other keys."""
         if not items:
             return []
         ids = [item["id"] for item in items]
@@ -211,7 +216,7 @@ class _Search:
         return written
 
     async def _above(self, items: Sequence[Entity]) -> dict[Level, dict[str, Entity]]:
-        """The entities above that the matches show something of, by id."""
+        """Read the entities above of which the matches show something, by id."""
         known = {}
         for level in self._template.levels - {self._level}:
             ids = tuple(dict.fromkeys(item[level.value] for item in items))
@@ -220,7 +225,7 @@ class _Search:
         return known
 
     async def _count(self, level: Level, entities: Sequence[Entity]) -> list[Entity]:
-        """Entities with what is only counted when it is asked for."""
+        """Add the attributes that are only counted on request."""
         ids = tuple(entity["id"] for entity in entities)
         if level is Level.STUDY and SOP_CLASSES in self._template.costly:
             classes = await self._catalog.sop_classes(ids)

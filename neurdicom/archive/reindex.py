@@ -1,4 +1,4 @@
-"""Reindex: the files are the truth, and the catalog's DICOM part is rebuilt from them."""
+"""Reindex: rebuilds the catalog's DICOM part from the files."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ _AT_ONCE = 4
 
 @dataclass(slots=True)
 class ReindexReport:
-    """Counts of files seen, entered, given up for a later one of the same instance, and not readable."""
+    """Counts of files: seen, entered, superseded by a later file of the same instance, and unreadable."""
 
     files: int = 0
     instances: int = 0
@@ -38,19 +38,26 @@ async def reindex(
 ) -> ReindexReport:
     """Rebuild the catalog from all stored files, in the order of their arrival.
 
-    Nothing else may use the two meanwhile. Edits and documents stay. A file that can't be read is left where it is
-    and logged.
+    Nothing else may use the two meanwhile. Edits and documents stay. A file that can't be read is left in place and
+    logged.
 
     Parameters
     ----------
-    catalog, blobs
-        Both open.
+    catalog : Catalog
+        Open.
+    blobs : BlobStore
+        Open.
     progress : callable, optional
         Called with the counts so far after every batch.
+
+    Returns
+    -------
+    ReindexReport
+        The final counts.
     """
     report = ReindexReport()
     recovery = Recovery(catalog, blobs)
-    await recovery.delete_garbage()  # else what was deleted would come back
+    await recovery.delete_garbage()  # otherwise deleted instances would come back
     await catalog.clear()
     batch: list[BlobRef] = []
     async for ref in blobs.walk():
@@ -73,7 +80,7 @@ async def _enter(catalog: Catalog, blobs: BlobStore, refs: list[BlobRef], report
             async with limit:
                 return await read_instance(blobs, ref)
         except (NeurdicomError, OSError) as error:
-            log.warning("the file %s is left out: %s", ref.key, error)
+            log.warning("the file %s is not entered, since it can't be read: %s", ref.key, error)
             return None
 
     arrivals = [arrival for arrival in await asyncio.gather(*map(read, refs)) if arrival is not None]

@@ -1,4 +1,4 @@
-"""Deletion of entities: from the catalog first, then the files that it no longer refers to, and what came of it."""
+"""Deletion of entities: from the catalog first, then the files that it no longer refers to, and derived results."""
 
 import logging
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from neurdicom.errors import NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 
-#: Files deleted between two notes of it in the catalog.
+#: Files that are deleted before the catalog is told.
 _BATCH = 500
 
 
 class EntityObserver(Protocol):
-    """Observer of deletions, which holds what was computed from stored instances."""
+    """Observer of deletions, which holds the results computed from stored instances."""
 
     async def stored_of(self, name: str, id: str) -> Sequence[str]:
         """List the DICOM instances that were made of an entity; `name` is that of its level."""
 
     async def on_removed(self, level: Level, entity: str) -> None:
-        """Delete what was computed from an entity that was deleted."""
+        """Delete the results of an entity that was deleted."""
 
 
 class RemoveService:
@@ -33,8 +33,11 @@ class RemoveService:
     Parameters
     ----------
     catalog : Catalog
+        Has the entities.
     blobs : BlobStore
+        Has the files.
     observer : EntityObserver
+        Is told of deletions.
     """
 
     def __init__(self, catalog: Catalog, blobs: BlobStore, observer: EntityObserver) -> None:
@@ -45,15 +48,17 @@ class RemoveService:
     async def delete(self, level: Level, entity: str, *, derived: bool = False) -> None:
         """Delete an entity; on return its files are gone too, and its observer knows.
 
-        The catalog notes the files as garbage in the same transaction, so that those which a crash or a failing
-        disk leaves are deleted at the next start. A download that is under way ends whole.
+        The catalog lists the files as garbage in the same transaction, so that files left by a crash or a failing disk
+        are deleted at the next start. A download under way is completed.
 
         Parameters
         ----------
         level : Level
+            Level of the entity.
         entity : str
+            Its id.
         derived : bool
-            Delete the DICOM instances that were made of it as well, wherever they lie.
+            Delete the DICOM instances that were made of it as well, wherever they are.
 
         Raises
         ------
@@ -70,12 +75,12 @@ class RemoveService:
                 await self._blobs.delete(batch)
                 await self._catalog.forget_garbage(batch)
         except (OSError, Unavailable) as error:
-            _log.warning("files of %s %s stay until the next start: %s", level, entity, error)
+            _log.warning("files of %s %s could not be deleted, and stay until the next start: %s", level, entity, error)
         await self._observer.on_removed(level, entity)
-        await self.delete_instances(made)  # some went with their source
+        await self.delete_instances(made)  # some were deleted with their source
 
     async def delete_instances(self, instances: Sequence[str]) -> None:
-        """Delete several instances, as far as they are still there."""
+        """Delete several instances, as far as they still exist."""
         for instance in dict.fromkeys(instances):
             with suppress(NotFound):
                 await self.delete(Level.INSTANCE, instance)

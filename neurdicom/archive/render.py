@@ -1,4 +1,4 @@
-"""Pictures, pixel samples and transcoded files of instances; the work is done in worker processes."""
+"""Pictures, pixel samples and transcoded files of instances; worker processes do the work."""
 
 import asyncio
 import math
@@ -17,14 +17,14 @@ from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.workers.pool import Program, Reply, WorkerPool
 
-#: Of `GET /instances/:id/image`.
+#: Formats of `GET /instances/:id/image`.
 IMAGE_FORMATS = ("png", "jpeg", "webp")
-#: VOI LUT Function (0028,1056).
+#: Values of VOI LUT Function (0028,1056).
 WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-#: Of `GET /instances/:id/raw`, beside the samples as they are.
+#: Formats of `GET /instances/:id/raw`, besides the samples as they are.
 RAW_FORMATS = ("lum8", "f32", "f64", "npy")
 
-#: Transcoding a long multi-frame file takes its time; a picture takes milliseconds.
+#: Seconds for transcoding, long because of large multi-frame files; a picture takes milliseconds.
 _TRANSCODE_SECONDS = 900.0
 _PIECE = 256 * 1024
 
@@ -33,26 +33,26 @@ PIXELS = Program(kind="builtin", target="neurdicom.pixels.tasks", name="pixels",
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """How a picture is wanted.
+    """Options of a picture.
 
     Attributes
     ----------
     format : str
         One of `IMAGE_FORMATS`.
     frame : int
-        From 1.
+        Frame number, from 1.
     window : tuple of float or None
-        Center and width in modality units, in place of what the file says.
+        Center and width in modality units, in place of those in the file.
     width, height : int or None
-        Of the picture in pixels; with one the other goes with it, with both it fits into them.
+        Size of the picture in pixels; with one of them the other follows, with both the picture fits into them.
     function : str or None
-        The window's, one of `WINDOW_FUNCTIONS`, in place of what the file says.
+        VOI LUT Function, one of `WINDOW_FUNCTIONS`, in place of that in the file.
     region : tuple or None
-        Left, top, width and height in pixels of what is shown; None is the rest, negative sizes mirror it.
+        Left, top, width and height in pixels of the part to show; None is the rest, negative sizes mirror it.
     enlarge : bool
         Whether a smaller picture is enlarged to `width` and `height`.
     quality : int or None
-        Of lossy formats, from 1 to 100.
+        Quality of lossy formats, from 1 to 100.
     """
 
     format: str = "png"
@@ -66,7 +66,7 @@ class ImageOptions:
     quality: int | None = None
 
     def check(self) -> None:
-        """Raise `Invalid` for what makes no sense."""
+        """Check the options. Raises `Invalid`."""
         if self.format not in IMAGE_FORMATS:
             raise Invalid(f"format is {self.format!r}; {', '.join(IMAGE_FORMATS)} are expected", field="format")
         if self.window is not None:
@@ -79,29 +79,29 @@ class ImageOptions:
             raise Invalid(f"the window's function is {self.function!r}; {', '.join(WINDOW_FUNCTIONS)} are expected")
 
     def to_wire(self) -> dict[str, Any]:
-        """What a worker gets of them."""
+        """Return the options as a worker takes them."""
         names = ("frame", "format", "window", "width", "height", "function", "region", "enlarge", "quality")
         return {name: getattr(self, name) for name in names}
 
 
 class TranscodedFile:
-    """A temporary file that is deleted once it was read, or when nobody reads it.
+    """Temporary file that is deleted once it was read, or when it is dropped.
 
     Attributes
     ----------
     instance : str
-        SOP Instance UID asked for.
+        SOP Instance UID.
     size : int
-        In bytes.
+        Size in bytes.
     etag : str
-        Changes with the stored bytes, the edits and the transfer syntax.
+        Strong validator, from the stored bytes, the edits and the transfer syntax.
     """
 
     def __init__(self, instance: str, path: Path, size: int, etag: str) -> None:
         self.instance = instance
         self.size = size
         self.etag = etag
-        # The name goes as soon as this is made: the open file is all that is left of it, whatever happens then.
+        # The caller deletes the name as soon as this is made: only the open file remains, whatever happens then.
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
@@ -118,7 +118,7 @@ class TranscodedFile:
             self.close()
 
     def close(self) -> None:
-        """Let the file go. Idempotent."""
+        """Close the file. Idempotent."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -128,7 +128,7 @@ class TranscodedFile:
 
 
 class RenderService:
-    """Everything that shows or converts pixels."""
+    """Service that shows and converts pixels."""
 
     def __init__(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool) -> None:
         self._catalog = catalog
@@ -136,7 +136,7 @@ class RenderService:
         self._pool = pool
 
     async def image(self, instance: str, options: ImageOptions) -> Reply:
-        """Render a frame.
+        """Render a frame as a picture.
 
         Raises
         ------
@@ -155,24 +155,34 @@ class RenderService:
         return await self._pool.call(PIXELS, "image", arguments)
 
     async def identity(self, location: Location, options: ImageOptions) -> str:
-        """A validator of the picture of a frame: it changes with the stored bytes, the edits and the options."""
+        """Compute a validator of a frame's picture, from the stored bytes, the edits and the options."""
         text = f"{__version__} {location.blob.sha256} {options} {sorted((await self._edits(location)).items())}"
         return sha256(text.encode()).hexdigest()[:32]
 
     async def _edits(self, location: Location) -> dict[str, Any]:
-        """Edited values by field."""
+        """Read edited values by field."""
         edits = await self._catalog.edits(location.instance) if location.edited else []
         return {edit.field: edit.value for edit in edits}
 
     async def raw(self, instance: str, *, frame: int = 1, format: str | None = None) -> Reply:
-        """Give a frame's stored samples; as they are, or in one of `RAW_FORMATS`. Raises as `image`."""
+        """Read a frame's stored samples. Raises as `image`.
+
+        Parameters
+        ----------
+        instance : str
+            SOP Instance UID.
+        frame : int
+            Frame number, from 1.
+        format : str, optional
+            One of `RAW_FORMATS`; by default the samples as they are.
+        """
         if format is not None and format not in RAW_FORMATS:
             raise Invalid(f"format is {format!r}; {', '.join(RAW_FORMATS)} are expected", field="format")
         _, arguments = await self._arguments(instance, frame)
         return await self._pool.call(PIXELS, "raw", arguments | {"format": format})
 
     async def transcode(self, instance: str, transfer_syntax: str) -> TranscodedFile:
-        """Give the file in another transfer syntax, edits applied.
+        """Transcode the file to another transfer syntax, edits applied.
 
         Raises
         ------
@@ -193,7 +203,24 @@ class RenderService:
             await asyncio.to_thread(spool.discard)
 
     async def transcode_into(self, location: Location, transfer_syntax: str, output: Path) -> tuple[int, str]:
-        """Write the file in another transfer syntax, edits applied; its size and ETag. Raises as `transcode`."""
+        """Write the file in another transfer syntax, edits applied. Raises as `transcode`.
+
+        Parameters
+        ----------
+        location : Location
+            Of the instance.
+        transfer_syntax : str
+            UID of the transfer syntax.
+        output : Path
+            File to write.
+
+        Returns
+        -------
+        size : int
+            Size in bytes.
+        etag : str
+            Strong validator, without quotes.
+        """
         edits = await self._catalog.edits(location.instance) if location.edited else []
         changes = [edit.to_wire() for edit in edits]
         arguments = {

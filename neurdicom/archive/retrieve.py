@@ -1,4 +1,4 @@
-"""Headers and files of instances, as they came or with their edits."""
+"""Headers and files of instances, as received or with their edits."""
 
 import asyncio
 import hashlib
@@ -21,13 +21,13 @@ from neurdicom.errors import NotFound
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-#: A header of more bytes takes long enough to hold the event loop.
+#: A header of more bytes would hold the event loop, so a thread edits it.
 _LARGE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceDownload:
-    """A file on its way out: a header of ours, empty where nothing was edited, then stored bytes.
+    """File to be sent: a new header, empty where nothing was edited, then stored bytes.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class InstanceDownload:
     size : int
         Bytes in all.
     etag : str
-        Changes with the bytes (a strong validator, without quotes).
+        Strong validator, without quotes.
     """
 
     instance: str
@@ -62,7 +62,7 @@ class InstanceDownload:
         wanted = max(end - len(self._header) - skipped, 0)
         stored = self._blobs.read(self._key, self._copy_from + skipped, wanted)
         async with aclosing(cast(AsyncGenerator[bytes, None], stored)) as pieces:
-            # The file is opened before anything goes out: an answer that has begun can't become a 404 any more.
+            # The file is opened before anything is sent: an answer that has begun can't become a 404.
             first = await anext(pieces, b"")
             yield self._header[start:end] + first
             read = len(first)
@@ -74,26 +74,26 @@ class InstanceDownload:
 
 
 class RetrieveService:
-    """Gives what is stored, with the edits applied on the way out."""
+    """Service that returns headers and files, with the edits applied."""
 
     def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
         self._catalog = catalog
         self._blobs = blobs
 
     async def header(self, instance: str) -> bytes:
-        """All elements but bulk data in the DICOM JSON model (PS3.18 F), UTF-8. Raises `NotFound`."""
+        """Return all elements but bulk data in the DICOM JSON model (PS3.18 F), UTF-8. Raises `NotFound`."""
         stored, edits = await self._header_and_edits(instance)
         if not edits:
             return stored
         return await _run(len(stored), _edited_json, stored, edits)
 
     async def tags(self, instance: str) -> dict[str, Any]:
-        """All elements but bulk data by keyword, sequences included. Raises `NotFound`."""
+        """Return all elements but bulk data by keyword, sequences included. Raises `NotFound`."""
         stored, edits = await self._header_and_edits(instance)
         return await _run(len(stored), _edited_tags, stored, edits)
 
     async def file(self, instance: str, *, original: bool = False) -> InstanceDownload:
-        """The DICOM file, with edits applied unless the bytes as received are asked for. Raises `NotFound`."""
+        """Return the DICOM file, with edits applied, or as received if `original`. Raises `NotFound`."""
         location = await locate_instance(self._catalog, instance)
         blob = location.blob
         edits = await self._catalog.edits(instance) if location.edited and not original else []
@@ -105,9 +105,14 @@ class RetrieveService:
         return InstanceDownload(instance, size, etag, self._blobs, blob.key, header, copy_from)
 
     async def edited_header(self, location: Location) -> tuple[bytes, int]:
-        """An instance's new beginning with its edits, and the offset in its file from which on the rest follows.
+        """Rewrite the beginning of an instance's file with its edits. Raises `NotFound`.
 
-        Empty, and 0, where nothing is edited. Raises `NotFound`.
+        Returns
+        -------
+        header : bytes
+            The new beginning; empty where nothing is edited.
+        offset : int
+            Offset in the stored file at which the rest follows.
         """
         edits = await self._catalog.edits(location.instance) if location.edited else []
         return await self._rewritten(location, edits) if edits else (b"", 0)

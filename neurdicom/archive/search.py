@@ -1,4 +1,4 @@
-"""Finding patients, studies, series and instances."""
+"""Search for patients, studies, series and instances."""
 
 import asyncio
 from dataclasses import replace
@@ -9,22 +9,22 @@ from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 
-#: From so many instances on, ordering them takes long enough to hold the event loop.
+#: From so many instances on, ordering them would hold the event loop, so a thread does it.
 _MANY = 500
 
 
 class SearchService:
-    """Answers entities of the catalog; edits are applied."""
+    """Service that returns entities of the catalog; edits are applied."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     async def get(self, level: Level, entity: str) -> Entity:
-        """One entity by id. Raises `NotFound`."""
+        """Return an entity by id. Raises `NotFound`."""
         return await get_entity(self._catalog, level, entity)
 
     async def find(self, query: Query) -> Page:
-        """The entities that meet a query."""
+        """Find the entities that meet a query."""
         return await self._catalog.find(query)
 
     async def children(self, level: Level, entity: str, query: Query) -> Page:

@@ -1,4 +1,4 @@
-"""Parts of stored files, as they lie there."""
+"""Parts of stored files, streamed."""
 
 import asyncio
 from array import array
@@ -18,18 +18,20 @@ _TYPECODES = {2: "H", 4: "I", 8: "Q"}
 
 @dataclass(frozen=True, slots=True)
 class StoredBytes:
-    """Bytes of one file at one or several places, joined; read in pieces of bounded size.
+    """Bytes at one or several places of a file, joined; read in pieces of bounded size.
 
     Attributes
     ----------
     instance : str
         SOP Instance UID.
     etag : str
-        Changes with the bytes (a strong validator, without quotes).
+        Strong validator, without quotes.
+    places : sequence of Fragment
+        Offsets and lengths in the file.
     swap : int
-        Bytes of the words whose order is reversed: 1 for none.
+        Size in bytes of the words whose byte order is reversed: 1 for none.
     inflate : Layout or None
-        Of a file whose dataset is deflated; the places are then those of the inflated one.
+        Layout of a file whose dataset is deflated; the places are then those in the inflated dataset.
     """
 
     instance: str
@@ -84,7 +86,7 @@ class StoredBytes:
                 done += len(piece)
                 yield piece
             if done < wanted:
-                raise OSError(f"the file {self._key} ends {wanted - done} bytes too early")
+                raise OSError(f"the file {self._key} ends {wanted - done} bytes before the requested part does")
 
     def _of_file(self, offset: int, length: int) -> AsyncIterator[bytes]:
         return self._blobs.read(self._key, offset, length)

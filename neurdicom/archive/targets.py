@@ -1,4 +1,4 @@
-"""Targets of DICOMweb, named by their place: a study, a series of it, an instance of that."""
+"""Targets of DICOMweb, named by their place in the hierarchy: a study, a series of it, an instance of that."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import NotAvailable, NotFound
 
-#: Instances that are looked at for one with pixels, from the middle of a series.
+#: Most instances that are checked for pixels, from the middle of a series.
 _TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A study, or a series or an instance in it, by UIDs; an empty one of those above the target fits any."""
+    """Study, or a series or an instance in it, by UIDs; an empty UID above the target matches any."""
 
     study: str
     series: str | None = None
@@ -33,7 +33,7 @@ class Target:
         return self.instance or self.series or self.study
 
     def holds(self, study: str, series: str) -> bool:
-        """Whether what lies in this series of this study is where the target says."""
+        """Tell whether the target contains this series of this study."""
         return self.study in ("", study) and self.series in (None, "", series)
 
     def __str__(self) -> str:
@@ -42,19 +42,19 @@ class Target:
 
     @property
     def missing(self) -> NotFound:
-        """The error that nothing is there."""
+        """Error that nothing is there."""
         return NotFound(f"there is no {self}")
 
 
 class TargetService:
-    """Finds what targets name; an entity that lies elsewhere is not there."""
+    """Service that finds targets; an entity at another place in the hierarchy does not count."""
 
     def __init__(self, catalog: Catalog, search: SearchService) -> None:
         self._catalog = catalog
         self._search = search
 
     async def locate(self, target: Target) -> Location:
-        """Find where an instance's bytes lie. Raises `NotFound`."""
+        """Find the file of an instance. Raises `NotFound`."""
         location = await self._catalog.locate(target.instance or "")
         if location is None or not target.holds(location.study, location.series):
             raise target.missing
@@ -81,7 +81,7 @@ class TargetService:
                 yield instance["id"]
 
     async def representative(self, target: Target) -> Location:
-        """Choose an instance to stand for a target: with pixels, from the middle of its first series that has any.
+        """Choose an instance to represent a target: one with pixels, from the middle of its first series that has any.
 
         Raises
         ------

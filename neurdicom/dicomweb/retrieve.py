@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from neurdicom.archive.files import FileService, Given
+from neurdicom.archive.files import FileInSyntax, FileService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.errors import NotFound
@@ -62,7 +62,7 @@ class Instances(DicomWebHandler):
                 continue
 
 
-def _part(given: Given) -> Part:
+def _part(given: FileInSyntax) -> Part:
     return Part(f"{MEDIA_TYPE}; transfer-syntax={given.syntax}", given.download.read, given.download.size)
 
 

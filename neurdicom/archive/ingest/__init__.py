@@ -1,4 +1,4 @@
-"""The one way in for every door: durable files, entered into the catalog.
+"""Ingest, the one way into the archive for every protocol: files are made durable, then entered into the catalog.
 
 Owns the spool files under way and the group commit. Imports `coordination`, `catalog`, `blobs` and `dicom`.
 """

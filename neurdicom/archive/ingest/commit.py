@@ -14,14 +14,14 @@ from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-#: Arrivals in one group; more would make the first of them wait for nothing.
+#: Most arrivals in one group; more would only delay the first of them.
 GROUP = 128
 
-#: Seconds that a group waits for arrivals that are being written to the disk just now: a transaction costs more than
-#: an arrival in it.
+#: Seconds that a group waits for arrivals that are just being written to disk: a transaction costs more than an arrival
+#: in it.
 DELAY_SECONDS = 0.001
 
-#: Seconds after which a transaction of unknown outcome has ended in one way or the other.
+#: Seconds after which a transaction of unknown outcome has certainly ended.
 UNKNOWN_SECONDS = 120.0
 
 
@@ -31,42 +31,42 @@ class _Waiting:
     outcome: "asyncio.Future[StoreOutcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def settle(self, outcome: StoreOutcome) -> None:
-        if not self.outcome.done():  # who waited may have gone
+        if not self.outcome.done():  # the caller may have been cancelled
             self.outcome.set_result(outcome)
 
     def fail(self, error: BaseException) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
-            self.outcome.exception()  # nobody may be waiting any more
+            self.outcome.exception()  # retrieved, since nobody may be waiting any more
 
 
 class SenderOrder:
-    """The order of one sender's arrivals, which land in parallel: of two files of one instance, the later one stays."""
+    """Order of one sender's arrivals, written in parallel: of two files of one instance, the later one stays."""
 
     def __init__(self) -> None:
         self._last: asyncio.Future[None] | None = None
 
     def begin(self) -> "SequenceToken":
-        """Give the next arrival its token."""
+        """Make the token of the next arrival."""
         token = SequenceToken(self._last)
         self._last = token.over
         return token
 
 
 class SequenceToken:
-    """The place of an arrival in its sender's order; every token ends."""
+    """Place of an arrival in its sender's order; every token must be ended."""
 
     def __init__(self, before: "asyncio.Future[None] | None") -> None:
         self._before = before
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> None:
-        """Wait for all arrivals before to end."""
+        """Wait for all earlier arrivals to end."""
         if self._before is not None and not self._before.done():
             await asyncio.wait([self._before])
 
     def end(self) -> None:
-        """Let the next arrival go on, once those before this one have ended."""
+        """Let the next arrival proceed, once the earlier ones have ended."""
         if self._before is None or self._before.done():
             self.over.set_result(None)
         else:
@@ -74,17 +74,17 @@ class SequenceToken:
 
 
 class SeriesActivity(Protocol):
-    """The observer of the series that grow."""
+    """Observer of growing series."""
 
     async def expect(self, series: Collection[str]) -> None:
         """Note that instances of these series are about to be committed."""
 
     def note(self, series: str) -> None:
-        """Note that an instance was committed: a new one, or other bytes of one that was there."""
+        """Note that an instance was committed: a new one, or other bytes of an existing one."""
 
 
 class CommitQueue:
-    """Enters arrivals whose bytes are durable into the catalog, in groups and in order."""
+    """Queue that enters durable arrivals into the catalog, in groups and in order."""
 
     def __init__(self, catalog: Catalog, blobs: BlobStore, activity: SeriesActivity | None = None) -> None:
         self._catalog = catalog
@@ -95,18 +95,25 @@ class CommitQueue:
         self._coming = 0
         self._wanted = 0
         self._enough: asyncio.Event = asyncio.Event()
-        self._background = BackgroundTasks("work after a commit failed; the next start does it")
+        self._background = BackgroundTasks("cleaning up after a commit failed; the next start does it")
         self._unknown: dict[str, float] = {}
 
     async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> tuple[NewInstance, StoreOutcome]:
-        """Enter one arrival, once it has landed in the blob store. Cancelling the caller does not take it back.
+        """Enter one arrival once its file is in the blob store. Cancelling the caller does not undo it.
+
+        Parameters
+        ----------
+        landing : awaitable of NewInstance
+            Moves the file into the blob store.
+        order : SenderOrder
+            Order of the sender's arrivals.
 
         Raises
         ------
         Unavailable
             The catalog failed; the arrival is not stored.
         Exception
-            What `landing` raised, or what the catalog raised for this arrival and for no other.
+            The error of `landing`, or the catalog's error for this arrival alone.
         """
         self._coming += 1
         token = order.begin()
@@ -125,7 +132,7 @@ class CommitQueue:
         return arrival, await waiting.outcome
 
     async def drain(self) -> None:
-        """Wait until all is done."""
+        """Wait until the queue is empty."""
         while self._runner is not None or self._background:
             if self._runner is not None:
                 await asyncio.wait([self._runner])
@@ -142,7 +149,7 @@ class CommitQueue:
             self._runner = None
 
     async def _gather(self) -> None:
-        """Wait a little for the arrivals that are on their way to the queue."""
+        """Wait a little for the arrivals that are about to enter the queue."""
         self._wanted = min(len(self._waiting) + self._coming, GROUP)
         self._enough.clear()
         timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._enough.set)
@@ -155,7 +162,7 @@ class CommitQueue:
             await self._activity.expect({waiting.arrival.series for waiting in group})
         try:
             outcomes = await self._catalog.store([waiting.arrival for waiting in group])
-        except Exception as error:  # whatever it is, those who wait must learn of it
+        except Exception as error:  # whatever it is, the waiting callers must get an error
             await self._after_failure(group, error)
             return
         await self._acknowledge(group, outcomes)
@@ -175,28 +182,28 @@ class CommitQueue:
         waiting.settle(outcome)
 
     async def _delete(self, keys: list[str]) -> None:
-        """Delete blobs that the catalog lists as garbage; what fails stays listed, for the next start."""
+        """Delete blobs that the catalog lists as garbage; those that fail stay listed, for the next start."""
         try:
             await self._blobs.delete(keys)
         except OSError as error:
-            log.warning("%d replaced files stay until the next start: %s", len(keys), error)
+            log.warning("%d replaced files could not be deleted, and stay until the next start: %s", len(keys), error)
             return
         self._background.start(self._catalog.forget_garbage(keys))
 
     # -- when the catalog fails ------------------------------------------------------------------------------
 
     async def _after_failure(self, group: list[_Waiting], error: Exception) -> None:
-        """Find who is to blame: the backend, or one arrival of the group.
+        """Find the cause of a failure: the backend, or one arrival of the group.
 
-        Nothing is tried twice before the catalog has said that the first time left nothing.
+        Nothing is tried twice before the catalog has confirmed that the first attempt left nothing.
         """
-        log.error("the catalog did not take a group of %d: %r", len(group), error)
+        log.error("the catalog refused a group of %d arrivals: %r", len(group), error)
         if isinstance(error, Unavailable):
             self._give_up(group, error)
             return
         try:
             known = await self._catalog.known_blobs([waiting.arrival.blob.key for waiting in group])
-        except Exception as second:  # as above
+        except Exception as second:  # whatever it is, the waiting callers must get an error
             self._give_up(group, second)
             return
         for waiting in group:
@@ -217,7 +224,7 @@ class CommitQueue:
             waiting.fail(failure)
 
     async def _settle_unknown(self) -> None:
-        """Delete the files of old transactions that, as is known by now, did not happen."""
+        """Delete the files of old transactions of unknown outcome that turned out not to have happened."""
         now = time.monotonic()
         due = [key for key, since in self._unknown.items() if now - since > UNKNOWN_SECONDS]
         known = await self._catalog.known_blobs(due) if due else set()
@@ -230,4 +237,4 @@ class CommitQueue:
         try:
             await self._blobs.delete([key])
         except OSError as error:
-            log.warning("the file %s stays though nothing refers to it: %s", key, error)
+            log.warning("the file %s, which nothing refers to, could not be deleted: %s", key, error)

@@ -1,4 +1,4 @@
-"""Recovery of ingest at the start of a server after a crash."""
+"""Recovery of ingest at the start of a server, after a crash."""
 
 import asyncio
 import logging
@@ -12,17 +12,17 @@ from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)
 
-#: More files than could have been between the blob store and the catalog when a server died: commit groups are
-#: smaller. Past it, the catalog is not the one that belongs to the files.
+#: More files than can have been in the blob store but not in the catalog when a server died, since commit groups are
+#: smaller. Beyond it, the catalog does not belong to the files.
 MOST_UNKNOWN = 1024
 
 
 class Recovery:
-    """Brings the blob store and the catalog together again.
+    """Recovery, which makes the blob store and the catalog agree again.
 
-    A file that reached the blob store and not the catalog is complete and durable, and nobody was told what became
-    of it. It is entered now. It is never deleted on the catalog's word alone: with a lost or a wrong catalog every
-    file would look like one.
+    A file that reached the blob store and not the catalog is complete and durable, and was not acknowledged; it is
+    entered now. It is never deleted only because the catalog does not know it: with a lost or a wrong catalog, that
+    would be every file.
     """
 
     def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
@@ -30,14 +30,14 @@ class Recovery:
         self._blobs = blobs
 
     async def run(self) -> None:
-        """Delete what is garbage, and enter what a crash kept from the catalog."""
+        """Delete garbage, and enter the files that a crash kept out of the catalog."""
         await self.delete_garbage()
         recent = await self._blobs.recent()
         known = await self._catalog.known_blobs([ref.key for ref in recent]) if recent else set()
         unknown = [ref for ref in recent if ref.key not in known]
         if len(unknown) > MOST_UNKNOWN:
             log.warning(
-                "the catalog does not know %d of the latest %d files; if this is the right catalog, "
+                "the catalog does not know %d of the latest %d files, too many to enter; if it is the right catalog, "
                 "`neurdicom reindex` enters them",
                 len(unknown),
                 len(recent),
@@ -47,14 +47,14 @@ class Recovery:
             await self._enter(ref)
 
     async def delete_garbage(self) -> None:
-        """Delete the files that the catalog noted as garbage."""
+        """Delete the files that the catalog lists as garbage."""
         garbage = await self._catalog.garbage()
         if not garbage:
             return
         try:
             await self._blobs.delete(garbage)
         except OSError as error:
-            log.warning("%d files that nothing refers to stay: %s", len(garbage), error)
+            log.warning("%d files that nothing refers to could not be deleted: %s", len(garbage), error)
             return
         await self._catalog.forget_garbage(garbage)
         log.info("deleted %d files that nothing referred to any more", len(garbage))
@@ -63,19 +63,21 @@ class Recovery:
         try:
             arrival = await read_instance(self._blobs, ref)
         except (NeurdicomError, OSError) as error:
-            log.warning("the file %s is left as it is: %s", ref.key, error)
+            log.warning("the file %s could not be entered into the catalog, and stays: %s", ref.key, error)
             return
         there = await self._catalog.locate(arrival.instance)
         if there is not None and there.blob.key > ref.key:  # a later arrival was acknowledged
             await self._blobs.delete([ref.key])
             return
         [outcome] = await self._catalog.store([arrival])
-        log.info("a file that arrived when the server died is entered now: %s is %s", arrival.instance, outcome.status)
+        log.info(
+            "entered a file that arrived when the server died: %s is %s", arrival.instance, outcome.status
+        )
         await self.delete_garbage()
 
 
 async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:
-    """Parse a blob anew for the catalog. Raises our errors if it is no instance, `OSError` if it can't be read."""
+    """Parse a stored file for the catalog. Raises our errors if it is no instance, `OSError` if it can't be read."""
     path = await blobs.path(ref.key)
     header = await asyncio.to_thread(read_header, path)
     status = await asyncio.to_thread(path.stat)
@@ -83,7 +85,17 @@ async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:
 
 
 def new_instance(header: Header, ref: BlobRef, received: datetime) -> NewInstance:
-    """Put together the catalog's account of a file."""
+    """Make the catalog's entry of a file.
+
+    Parameters
+    ----------
+    header : Header
+        The parsed header.
+    ref : BlobRef
+        The stored file.
+    received : datetime
+        Time of arrival.
+    """
     patient, study, series, instance = header.ids
     return NewInstance(
         patient,

@@ -1,8 +1,8 @@
-"""Ingest: the one way in for every door, from bytes that arrive to an instance that is durable and found.
+"""The ingest service, the one way into the archive for every protocol: from bytes to a durable, findable instance.
 
 An arrival is written to a spool file and hashed as it comes, parsed up to Pixel Data, and moved into the blob store
 durably, by one thread; then it enters the catalog together with all that wait at the time, in one transaction. Only
-then is anything acknowledged.
+then is it acknowledged.
 """
 
 import asyncio
@@ -28,39 +28,38 @@ Returned = TypeVar("Returned")
 
 log = logging.getLogger(__name__)
 
-#: Bytes of one arrival that are held in memory before they go to its spool file; a usual CT or MR image fits, and
-#: takes one visit to a thread.
+#: Bytes of one arrival that are held in memory before they go to its spool file; a usual CT or MR image fits, and then
+#: needs a thread only once.
 HELD_BYTES = 1024 * 1024
 
-#: Bytes of all arrivals together that are held in memory; past it, each goes to its spool file at once.
+#: Bytes of all arrivals together that are held in memory; beyond it, each goes to its spool file at once.
 HELD_BYTES_IN_ALL = 32 * 1024 * 1024
 
 _THREADS = 8
 
 
 class ArrivalObserver(Protocol):
-    """The observer of an arrival, before anything is kept of it; its methods run in a thread."""
+    """Observer of an arrival before it is stored; its methods run in a thread."""
 
     def on_header(self, header: Header) -> None:
-        """Look at the header; an exception refuses the file."""
+        """Inspect the header; an exception refuses the file."""
 
     def on_unreadable(self, head: bytes) -> None:
-        """Look at the beginning of a file whose header can't be taken."""
+        """Inspect the beginning of a file whose header can't be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """The outcome of one file.
+    """Outcome of one file.
 
     Attributes
     ----------
     file : str
-        Its name, as the sender gave it.
-    status : str
-        `stored`, `replaced` (the instance was there with other bytes), `duplicate` (it was there with the same) or
-        `rejected`.
+        Name of the file, as the sender gave it.
+    status : {"stored", "replaced", "duplicate", "rejected"}
+        `replaced`: the instance existed with other bytes; `duplicate`: it existed with the same bytes.
     id, study, series : str or None
-        Ids of the instance and of those above; None for a rejected file.
+        Ids of the instance and of its study and series; None for a rejected file.
     error : NeurdicomError or None
         Why it was rejected.
     """
@@ -74,11 +73,11 @@ class IngestResult:
 
     @classmethod
     def rejected(cls, file: str, error: NeurdicomError) -> "IngestResult":
-        """Make the result of a file that was not stored, without the pieces of it that the error's frames hold."""
+        """Make the result of a file that was not stored; the traceback, which holds pieces of the file, is dropped."""
         return cls(file, "rejected", error=error.with_traceback(None))
 
     def to_api(self) -> dict[str, str | None]:
-        """Describe it for the API."""
+        """Return the result as the API shows it."""
         return {
             "file": self.file,
             "status": self.status,
@@ -90,17 +89,18 @@ class IngestResult:
 
 
 class IngestService:
-    """Stores instances durably.
+    """Service that stores instances durably.
 
     Parameters
     ----------
     catalog : Catalog
+        Open.
     blobs : BlobStore
-        Both open.
+        Open.
     activity : SeriesActivity, optional
-        The observer of the series that grow.
+        Observer of growing series.
     replaced : callable, optional
-        Called with the id of an instance that came again with other bytes, before that is acknowledged.
+        Called with the id of an instance that arrived again with other bytes, before that is acknowledged.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class IngestService:
         self.held = 0
 
     async def recover(self) -> None:
-        """Finish what an earlier process left undone; call it once, before the first arrival."""
+        """Finish the work of an earlier process that crashed; call it once, before the first arrival."""
         await self._recovery.run()
 
     async def close(self) -> None:
-        """Wait for all arrivals that are being committed, and for `later`. Idempotent."""
+        """Wait for all arrivals that are being committed, and for the work given to `later`. Idempotent."""
         await self._background.drain()
         await self._queue.drain()
         await asyncio.to_thread(self._threads.shutdown)
@@ -131,7 +131,17 @@ class IngestService:
     def receive(
         self, name: str, order: SenderOrder | None = None, observer: ArrivalObserver | None = None
     ) -> "Arrival":
-        """Begin to receive a file whose bytes come in pieces; files of one sender enter the catalog in order."""
+        """Begin to receive a file whose bytes come in pieces.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file in its result.
+        order : SenderOrder, optional
+            Files with the same one enter the catalog in order.
+        observer : ArrivalObserver, optional
+            Inspects the header.
+        """
         return Arrival(self, name, order or SenderOrder(), observer)
 
     async def store(
@@ -139,7 +149,21 @@ class IngestService:
     ) -> IngestResult:
         """Store a file that lies complete in a spool; the spool is used up, whatever happens.
 
-        Raises nothing for a file that can't be stored: the result says why.
+        Parameters
+        ----------
+        spool : Spool
+            The file.
+        name : str
+            Its name in the result.
+        order : SenderOrder, optional
+            Files with the same one enter the catalog in order.
+        observer : ArrivalObserver, optional
+            Inspects the header.
+
+        Returns
+        -------
+        IngestResult
+            Also for a file that can't be stored, with the reason.
         """
         return await self.finish(name, order or SenderOrder(), spool, (), observer)
 
@@ -151,11 +175,39 @@ class IngestService:
         rest: tuple[bytes | memoryview, ...],
         observer: ArrivalObserver | None = None,
     ) -> IngestResult:
-        """Store a file whose last pieces are still in memory; without a spool, all of it is."""
+        """Store a file whose last pieces are still in memory.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the result.
+        order : SenderOrder
+            Files with the same one enter the catalog in order.
+        spool : Spool or None
+            The first pieces; None: all are in memory.
+        rest : tuple of bytes-like
+            The last pieces.
+        observer : ArrivalObserver, optional
+            Inspects the header.
+        """
         return await self._enter(name, order, self.run(self._land, spool, rest, observer))
 
     async def adopt(self, name: str, file: Path, size: int, sha256: str, header: Header) -> IngestResult:
-        """Store a file that another process wrote to the spool folder, made durable and parsed; it is used up."""
+        """Store a file that another process has written to the spool folder, flushed and parsed; it is used up.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the result.
+        file : Path
+            The file.
+        size : int
+            Its size in bytes.
+        sha256 : str
+            SHA-256 of its bytes, in hexadecimal.
+        header : Header
+            The parsed header.
+        """
         return await self._enter(name, SenderOrder(), self.run(self._adopt, file, size, sha256, header))
 
     async def _enter(self, name: str, order: SenderOrder, landing: Awaitable[NewInstance]) -> IngestResult:
@@ -163,7 +215,7 @@ class IngestService:
             arrival, outcome = await self._queue.put(landing, order)
         except NeurdicomError as error:
             return IngestResult.rejected(name, error)
-        except Exception:  # a fault of ours with one file must not take the others of an upload along
+        except Exception:  # a fault of ours with one file must not fail the others of an upload
             log.exception("%s could not be stored", name)
             return IngestResult.rejected(name, NeurdicomError("internal error: the file could not be stored"))
         if outcome.status == "replaced" and self._replaced is not None:
@@ -192,11 +244,11 @@ class IngestService:
             raise disk_error(error) from error
 
     def append(self, spool: Spool | None, pieces: tuple[bytes | memoryview, ...]) -> Spool:
-        """Write pieces to a spool, made when there is none yet; blocks. Raises `Unavailable`; then it is gone."""
+        """Write pieces to a spool, made when there is none yet; blocks. Raises `Unavailable`, and drops the spool."""
         try:
             if spool is None:
                 spool = self._blobs.new_spool()
-            # One piece costs a copy, and saves giving up the interpreter lock for each.
+            # Joining costs a copy, and saves releasing the interpreter lock for each piece.
             spool.write(b"".join(pieces) if len(pieces) > 1 else pieces[0] if pieces else b"")
         except OSError as error:
             if spool is not None:
@@ -205,19 +257,19 @@ class IngestService:
         return spool
 
     def later(self, work: Coroutine[None, None, None]) -> None:
-        """Run work that nobody waits for but `close`."""
+        """Run work in the background; `close` waits for it."""
         self._background.start(work)
 
     async def run(
         self, function: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Returned:
-        """Run what blocks in one of the threads of ingest."""
+        """Run a blocking function in one of the threads of ingest."""
         assert not kwargs
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
 
 class Inflow:
-    """A file whose bytes come in pieces, on their way to a spool; its methods are called one after another.
+    """File whose bytes come in pieces, on their way to a spool; its methods are called one after another.
 
     Every inflow ends in `complete` or in `abort`.
     """
@@ -229,7 +281,7 @@ class Inflow:
         self._held_bytes = 0
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Take the next piece, into memory or to the disk. Raises `Unavailable`, then it is gone."""
+        """Add the next piece, in memory or on disk. Raises `Unavailable`; the inflow is gone then."""
         self._held.append(data)
         self._held_bytes += len(data)
         self._ingest.held += len(data)
@@ -250,20 +302,20 @@ class Inflow:
         return spool, pieces
 
     async def complete(self) -> Spool:
-        """Give all of it as a spool, which is the caller's from now on. Raises `Unavailable`."""
+        """Return all of it as a spool, which is the caller's from now on. Raises `Unavailable`."""
         spool = await self._spill()
         self._spool = None
         return spool
 
     async def abort(self) -> None:
-        """Drop it. Idempotent."""
+        """Discard it. Idempotent."""
         spool, _ = self._take()
         if spool is not None:
             await self._ingest.run(spool.discard)
 
 
 class Arrival(Inflow):
-    """An instance on its way in. Every arrival ends in `finish` or in `abort`."""
+    """Instance that is arriving. Every arrival ends in `finish` or in `abort`."""
 
     def __init__(
         self, ingest: IngestService, name: str, order: SenderOrder, observer: ArrivalObserver | None = None
@@ -292,6 +344,6 @@ def _read(spool: Spool, observer: ArrivalObserver | None) -> Header:
 
 
 def disk_error(error: OSError) -> Unavailable:
-    """Tell that the data folder can't take a file."""
-    log.error("the data folder can't take a file: %s", error)
-    return Unavailable(f"the server can't keep the file: {error.strerror or error}")
+    """Log that the data folder can't store a file, and make the error."""
+    log.error("a file can't be written to the data folder: %s", error)
+    return Unavailable(f"the server can't store the file: {error.strerror or error}")

@@ -1,4 +1,4 @@
-"""Uploads: one body with one file, many files or a ZIP of them, taken as it arrives; one result for each file."""
+"""Uploads: a body with one file, many files or a ZIP of them, read as it arrives; one result for each file."""
 
 from neurdicom.archive.upload.body import Upload
 from neurdicom.archive.upload.service import UploadService

@@ -1,4 +1,4 @@
-"""One body of an upload as it arrives: a DICOM file, a ZIP of files, or a multipart body with any number of them."""
+"""The body of an upload as it arrives: a DICOM file, a ZIP of files, or a multipart body with any number of them."""
 
 import asyncio
 
@@ -8,13 +8,13 @@ from neurdicom.archive.upload.multipart import Event, MultipartReader, PartBegin
 from neurdicom.archive.upload.results import UploadResults
 from neurdicom.errors import Malformed, NeurdicomError, TooLarge
 
-#: Bytes of a multipart body that are taken apart at a time, and events of them that are handled at a time.
+#: Bytes of a multipart body that are parsed at a time, and events that are handled at a time.
 _SLICE = 32 * 1024
 _MANY = 32
 
 
 class Upload:
-    """One body as it arrives. Its methods are called one after another; every upload ends in `finish` or `abort`."""
+    """Body of an upload. Its methods are called one after another; every upload ends in `finish` or `abort`."""
 
     def __init__(self, ingest: IngestService, content_type: str, name: str, max_upload: int) -> None:
         self._ingest = ingest
@@ -32,7 +32,7 @@ class Upload:
         return FileReader(self._ingest, name, self._results)
 
     async def write(self, data: bytes) -> None:
-        """Take the next piece. What is wrong with it is told by `finish`."""
+        """Add the next piece. Errors are raised by `finish`."""
         async with self._lock:
             self._size += len(data)
             if self._error is not None:
@@ -54,7 +54,7 @@ class Upload:
             for number, event in enumerate(self._multipart.feed(bytes(view[start : start + _SLICE])), 1):
                 await self._handle(event)
                 if number % _MANY == 0:
-                    await asyncio.sleep(0)  # tiny parts: let others have the event loop
+                    await asyncio.sleep(0)  # of many tiny parts: yield the event loop
 
     async def _handle(self, event: Event) -> None:
         if isinstance(event, PartBegins):
@@ -74,7 +74,7 @@ class Upload:
             self._results.reject(file.name, error)
 
     async def _fail(self, error: NeurdicomError) -> None:
-        """Take no more; when there are results already, the error becomes one of them."""
+        """Stop reading; when there are results already, the error becomes one of them."""
         self._error = error
         file, self._file = self._file, None
         if file is not None:
@@ -83,13 +83,13 @@ class Upload:
             self._results.note(self._name if file is None else file.name, error)
 
     async def finish(self) -> list[IngestResult]:
-        """Take the body as complete; answer one result for each file, in order.
+        """Finish the body; return one result for each file, in order.
 
         Raises
         ------
         NeurdicomError
-            What is wrong with the body as a whole, when it is not a list of files or none of them could be told
-            apart; what is wrong with its one file, when the body is that file.
+            The body as a whole is wrong, and no file in it could be recognised; or its only file, when the body is that
+            file.
         """
         async with self._lock:
             if self._error is None:
@@ -120,14 +120,14 @@ class Upload:
             raise Malformed("the multipart body has no file in it (a part with a file name)")
 
     def drop(self) -> None:
-        """Drop what is not complete, since the sender is gone; files that are may still be stored."""
+        """Discard what is incomplete, since the sender is gone; complete files may still be stored."""
         self._ingest.later(self.abort())
 
     async def abort(self) -> None:
-        """Do as `drop` says, and wait for it. Idempotent."""
+        """Discard what is incomplete, and wait for that. Idempotent."""
         async with self._lock:
             if self._error is None:
-                self._error = Malformed("the upload was broken off")
+                self._error = Malformed("the upload was interrupted by its sender")
             file, self._file = self._file, None
             if file is not None:
                 await file.abort()
@@ -135,5 +135,5 @@ class Upload:
 
 
 def too_large(size: int, limit: int) -> TooLarge:
-    """Make the error for a body past the limit."""
-    return TooLarge(f"the body has {size} bytes or more; {limit} are the limit")
+    """Make the error for a body that is larger than the limit."""
+    return TooLarge(f"the body has {size} bytes or more; at most {limit} are allowed (max_upload)")

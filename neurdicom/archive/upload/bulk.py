@@ -1,4 +1,4 @@
-"""Metadata and bulk data that come in parts of their own (PS3.18 10.5.2), put together as files."""
+"""Metadata and bulk data in separate parts of a body (PS3.18 10.5.2), assembled to files."""
 
 import asyncio
 import os
@@ -17,12 +17,12 @@ from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED, DEFLATED_FRAME, EX
 from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
 from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
 
-#: Bytes of all metadata in one body; it is held in memory.
+#: Most bytes of all metadata in one body; it is held in memory.
 MAX_METADATA = 16 * 1024 * 1024
-#: Of one XML document, whose elements take many times their size when they are read.
+#: Most bytes of one XML document, whose elements take many times their size in memory.
 MAX_XML = 4 * 1024 * 1024
 
-#: Parts with bulk data in one body, and bytes in the name of one.
+#: Most parts with bulk data in one body, and most characters of a part's Content-Location.
 MAX_PARTS = 65_535
 MAX_LOCATION = 2048
 
@@ -31,7 +31,7 @@ _PIECES_HELD = 1024
 _PROBE = 64 * 1024
 _PIXEL_DATA = "7FE00010"
 
-#: Transfer syntaxes of media types whose parts do not name theirs (PS3.18 8.7.3.3); a codestream may say it itself.
+#: Transfer syntaxes by media type, for parts that name none (PS3.18 8.7.3.3); the codestream may tell another.
 _SYNTAXES = {
     "image/jpeg": "1.2.840.10008.1.2.4.70",
     "image/dicom-rle": "1.2.840.10008.1.2.5",
@@ -56,7 +56,7 @@ _LOSSY = {"1.2.840.10008.1.2.4.80": "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2
 
 @dataclass(frozen=True, slots=True)
 class BulkPart:
-    """A part with bulk data, in the spool of all of them; a `dicom.codec.assemble.Bulk`."""
+    """Part with bulk data, in the spool of all of them; a `dicom.codec.assemble.Bulk`."""
 
     spool: Spool
     start: int
@@ -75,16 +75,17 @@ class BulkPart:
             yield piece
 
     def transfer_syntax(self) -> str:
-        """The transfer syntax that a file of this pixel data is in. Blocks. Raises `NotAvailable`."""
+        """Determine the transfer syntax for a file with this pixel data. Blocks. Raises `NotAvailable`."""
         if self.media_type == "application/octet-stream":
             if self.syntax == DEFLATED_FRAME:
                 return DEFLATED_FRAME
             if self.syntax not in _NATIVE:
-                raise NotAvailable(f"bulk data of transfer syntax {self.syntax!r:.80} does not come as octet-stream")
+                raise NotAvailable(f"bulk data of transfer syntax {self.syntax!r:.80} can't be stored as octet-stream")
             return EXPLICIT
         known = _SYNTAXES.get(self.media_type)
         if known is None:
-            raise NotAvailable(f"pixel data does not come as {self.media_type!r}; {', '.join(_SYNTAXES)} can be stored")
+            known_types = ", ".join(_SYNTAXES)
+            raise NotAvailable(f"pixel data can't be stored as {self.media_type!r}; {known_types} are expected")
         if self.syntax is None:
             return _syntax_of(known, os.pread(self.spool.descriptor, min(_PROBE, self.length), self.start))
         if not _is_encapsulated(self.syntax):
@@ -98,7 +99,7 @@ def _is_encapsulated(syntax: str) -> bool:
 
 
 def _syntax_of(default: str, head: bytes) -> str:
-    """Let a codestream correct what its media type says."""
+    """Correct the transfer syntax of a media type by the codestream."""
     if default == "1.2.840.10008.1.2.4.70" and (jpeg := read_jpeg_header(head)) is not None:
         return _JPEG_PROCESSES.get(jpeg.process, default)
     if default == "1.2.840.10008.1.2.4.80" and (jpeg := read_jpeg_header(head)) is not None and jpeg.near:
@@ -110,7 +111,7 @@ def _syntax_of(default: str, head: bytes) -> str:
 
 @dataclass(slots=True)
 class _Incoming:
-    """A part with bulk data that is still arriving."""
+    """Part with bulk data that is still arriving."""
 
     location: str
     media_type: str
@@ -120,7 +121,7 @@ class _Incoming:
 
 
 class MetadataParts:
-    """Gathers the parts of one body: metadata in memory, bulk data in one file. Ends in `close`."""
+    """Collector of the parts of one body: metadata in memory, bulk data in one file. Ends in `close`."""
 
     def __init__(self, ingest: IngestService) -> None:
         self._ingest = ingest
@@ -134,12 +135,27 @@ class MetadataParts:
         self._bulk: dict[str, list[BulkPart]] = {}
 
     def begin_metadata(self, media_type: str) -> None:
-        """A part with datasets begins, or with the one that an XML document has."""
+        """Begin a part with datasets, or with the one that an XML document has."""
         self._is_metadata = True
         self._texts.append((media_type, bytearray()))
 
     def begin_bulk(self, location: str, media_type: str, syntax: str | None) -> None:
-        """A part with bulk data begins; `location` is what a BulkDataURI names. Raises `TooLarge`."""
+        """Begin a part with bulk data.
+
+        Parameters
+        ----------
+        location : str
+            Content-Location, to which a BulkDataURI refers.
+        media_type : str
+            Media type of the part.
+        syntax : str or None
+            Transfer syntax that its Content-Type names.
+
+        Raises
+        ------
+        TooLarge
+            There are too many parts, or the location is too long.
+        """
         self._is_metadata = False
         if len(self._parts) >= MAX_PARTS:
             raise TooLarge(f"the body has more than {MAX_PARTS} parts of bulk data; send it in several")
@@ -148,7 +164,7 @@ class MetadataParts:
         self._parts.append(_Incoming(location, media_type, syntax, self._received))
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Take the next piece of the part. Raises `TooLarge`, or `Unavailable` when the disk refuses it."""
+        """Add the next piece of the part. Raises `TooLarge`, or `Unavailable` when the disk refuses it."""
         if self._is_metadata:
             self._metadata_bytes += len(data)
             if self._metadata_bytes > MAX_METADATA:
@@ -160,7 +176,7 @@ class MetadataParts:
         self._parts[-1].length += len(data)
 
     async def datasets(self) -> list[Any]:
-        """Give the datasets, in the DICOM JSON model, now that all is here. Raises `Malformed`, `Unavailable`."""
+        """Parse the datasets in the DICOM JSON model, when all parts are here. Raises `Malformed`, `Unavailable`."""
         self._spool = await self._inflow.complete()
         for part in self._parts:
             at = self._bulk.setdefault(part.location, [])
@@ -172,15 +188,18 @@ class MetadataParts:
         return found
 
     def assemble(self, dataset: Mapping[str, Any]) -> Spool:
-        """Put a file together in a spool. Blocks.
+        """Assemble a file in a spool. Blocks.
 
         Raises
         ------
         Malformed
-            The dataset is broken, or bulk data that it names is not there.
+            The dataset is broken, or bulk data that it names is missing.
         NotAvailable
             The pixel data is in a form that no file can have.
-        TooLarge, Unavailable
+        TooLarge
+            The file would be too large.
+        Unavailable
+            The disk refuses.
         """
         spool: Spool | None = None
         held: list[bytes] = []
@@ -201,7 +220,7 @@ class MetadataParts:
     def _find(self, uri: str) -> list[BulkValue]:
         parts = self._bulk.get(uri)
         if parts is None:
-            raise Malformed(f"no part has the Content-Location {uri[:200]!r}, which a BulkDataURI names")
+            raise Malformed(f"a BulkDataURI names {uri[:200]!r}, which is the Content-Location of no part")
         return list(parts)
 
     def _transfer_syntax(self, dataset: Mapping[str, Any]) -> str:
@@ -213,12 +232,12 @@ class MetadataParts:
             frames = _number_of_frames(dataset)
             if frames != len(parts):
                 raise Malformed(
-                    f"{len(parts)} parts of compressed pixel data are there for {frames} frames, one is for each"
+                    f"there are {len(parts)} parts of compressed pixel data; {frames}, one for each frame, are expected"
                 )
         return syntax
 
     async def close(self) -> None:
-        """Drop the bulk data. Idempotent."""
+        """Discard the bulk data. Idempotent."""
         await self._inflow.abort()
         spool, self._spool = self._spool, None
         if spool is not None:
@@ -231,13 +250,13 @@ def _number_of_frames(dataset: Mapping[str, Any]) -> int:
     try:
         return int(values[0]) if isinstance(values, list) and values else 1
     except (TypeError, ValueError) as error:
-        raise Malformed("NumberOfFrames (0028,0008) is no number") from error
+        raise Malformed("NumberOfFrames (0028,0008) is not a number") from error
 
 
 def _parse(media_type: str, text: bytes) -> list[Any]:
     if media_type.endswith("xml"):
         if len(text) > MAX_XML:
-            raise TooLarge(f"an XML document has {len(text)} bytes; {MAX_XML} are the limit")
+            raise TooLarge(f"an XML document has {len(text)} bytes; at most {MAX_XML} are allowed")
         return [from_xml(text)]
     try:
         value = orjson.loads(text)

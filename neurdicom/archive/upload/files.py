@@ -1,30 +1,31 @@
-"""One file of an upload as it arrives: an instance, a ZIP of files, or neither; its first bytes tell."""
+"""A file of an upload as it arrives: an instance, a ZIP of files, or neither, by its first bytes."""
 
 from neurdicom.archive.ingest.service import Arrival, ArrivalObserver, IngestService
 from neurdicom.archive.upload.results import UploadResults
 from neurdicom.archive.upload.zip import ZipReader
 from neurdicom.errors import NotDicom
 
-#: Bytes that tell what a file is: the preamble and the prefix of PS3.10 7.1.
+#: Bytes that identify a file: the preamble and the prefix of PS3.10 7.1.
 PROBE = 132
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class FileReader:
-    """Takes one file. Every reader ends in `finish` or in `abort`.
+    """Reader of one file. Every reader ends in `finish` or in `abort`.
 
     Parameters
     ----------
     ingest : IngestService
+        Stores instances.
     name : str
-        What the sender calls the file.
+        The sender's name for the file.
     results : UploadResults
-        Where its result, or those of the files in it, go.
+        Receives its result, or those of the files in it.
     observer : ArrivalObserver, optional
-        Sees what the file is, where it is an instance.
+        Inspects the header of an instance.
     archives : bool
-        A ZIP is taken apart.
+        Whether a ZIP is unpacked.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class FileReader:
 
     @property
     def is_archive(self) -> bool:
-        """Whether it is a ZIP: its results are those of the files in it."""
+        """True if it is a ZIP, whose results are those of the files in it."""
         return self._archive is not None
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Take the next piece."""
+        """Add the next piece."""
         if not self._decided:
             self._head += data
             if len(self._head) < PROBE:
@@ -74,14 +75,14 @@ class FileReader:
         return head
 
     async def finish(self, *, wait: bool = False) -> None:
-        """Take the file as complete; with `wait`, an instance is stored on return.
+        """Finish the file; with `wait`, an instance is stored on return.
 
         Raises
         ------
         NotDicom
             It is neither a DICOM file nor a ZIP.
         Malformed, TooLarge, Unavailable
-            It is a ZIP that can't be read, or that the server can't keep.
+            It is a ZIP that can't be read, or that the server can't store.
         """
         if not self._decided:
             head = self._decide()
@@ -98,7 +99,7 @@ class FileReader:
             raise NotDicom(f"this is {expected if self._archives else 'no DICOM file (PS3.10: no DICM at offset 128)'}")
 
     async def abort(self) -> None:
-        """Drop it. Idempotent."""
+        """Discard it. Idempotent."""
         if self._arrival is not None:
             await self._arrival.abort()
         if self._archive is not None:

@@ -1,4 +1,4 @@
-"""Multipart bodies (RFC 2046, RFC 7578, RFC 2387) taken apart as they arrive; no I/O."""
+"""Multipart bodies (RFC 2046, RFC 7578, RFC 2387), parsed as they arrive; no I/O."""
 
 import re
 from collections.abc import Mapping
@@ -10,33 +10,33 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from neurdicom.errors import Malformed
 
-#: Headers of a part, and bytes in one of them.
+#: Most headers of a part, and most bytes in one of them.
 _MAX_HEADERS = 32
 _MAX_HEADER_BYTES = 8 * 1024
 
-#: Bytes before the first boundary.
+#: Most bytes before the first boundary.
 _MAX_PREAMBLE = 64 * 1024
 
-#: Content types of parts that are files even without a file name, as in multipart/related.
+#: Content types of parts that count as files even without a file name, as in multipart/related.
 _FILES = (b"application/dicom", b"application/zip", b"application/x-zip-compressed", b"application/octet-stream")
 
-#: Characters of a file's name that are shown.
+#: Most characters of a file's name that are shown.
 _LONGEST_NAME = 255
 
-#: A name as in RFC 8187, which some clients send though RFC 7578 does not allow it in forms.
+#: File name as in RFC 8187, which some clients send though RFC 7578 does not allow it in forms.
 _EXTENDED_NAME = re.compile(rb"""filename\*\s*=\s*utf-8'[^']*'([^\s;"]*)""", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class PartBegins:
-    """A part begins.
+    """Beginning of a part.
 
     Attributes
     ----------
     file : str or None
-        The name of a file, None for another field of a form.
+        Name of a file, None for another field of a form.
     headers : Mapping[str, str]
-        By name in lower case.
+        Headers by name in lower case.
     """
 
     file: str | None
@@ -45,31 +45,31 @@ class PartBegins:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """Some bytes of the part."""
+    """Bytes of the part."""
 
     data: memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class PartEnds:
-    """The part is complete."""
+    """End of the part."""
 
 
 Event = PartBegins | PartData | PartEnds
 
 
 class MultipartReader:
-    """Turns pieces of a body into events.
+    """Parser that turns pieces of a body into events.
 
     Parameters
     ----------
     content_type : str
-        Of the body, with its boundary.
+        Content-Type of the body, with its boundary.
 
     Raises
     ------
     Malformed
-        There is no boundary, or one that can't be.
+        There is no boundary, or an invalid one.
     """
 
     def __init__(self, content_type: str) -> None:
@@ -105,7 +105,7 @@ class MultipartReader:
             raise Malformed(f"the multipart boundary can't be used: {error}", field="Content-Type") from error
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take the next piece; answer what it brings, in order. Raises `Malformed`."""
+        """Parse the next piece; return its events, in order. Raises `Malformed`."""
         self._events = []
         if self._preamble is not None:
             data = self._after_preamble(data)
@@ -116,7 +116,7 @@ class MultipartReader:
         return self._events
 
     def _after_preamble(self, data: bytes) -> bytes:
-        """Leave out what comes before the first boundary (RFC 2046 5.1.1), empty lines as a rule."""
+        """Skip the bytes before the first boundary (RFC 2046 5.1.1), usually empty lines."""
         self._preamble = data = (self._preamble or b"") + data
         start = 0 if data.startswith(self._start) else data.find(b"\n" + self._start) + 1
         if start or data.startswith(self._start):
@@ -163,7 +163,7 @@ class MultipartReader:
 
 
 def shown_name(name: str) -> str:
-    """Give a name without control characters and lone surrogates, its last 255 characters if it is longer."""
+    """Clean a file's name for display: no control characters or lone surrogates, at most its last 255 characters."""
     clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
     return clean if len(clean) <= _LONGEST_NAME else "…" + clean[1 - _LONGEST_NAME :]
 

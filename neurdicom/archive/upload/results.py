@@ -1,4 +1,4 @@
-"""The results of one upload."""
+"""Results of one upload, in the order of its files."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,15 +7,15 @@ from neurdicom.archive.ingest.commit import SenderOrder
 from neurdicom.archive.ingest.service import IngestResult
 from neurdicom.errors import NeurdicomError, TooLarge
 
-#: Files in one upload: their results are held in memory until the answer.
+#: Most files in one upload, since their results are held in memory until the answer.
 MAX_FILES = 65_535
 
-#: Files of one upload that are on their way into the store at a time.
+#: Most files of one upload that are being stored at a time.
 AT_ONCE = 8
 
 
 class UploadResults:
-    """The results of one upload in the order of its files, some of them still to come.
+    """Results of one upload in the order of its files, some of them still to come.
 
     `order` keeps the files in order on their way into the catalog.
     """
@@ -29,20 +29,20 @@ class UploadResults:
         return len(self._items)
 
     def reject(self, name: str, error: NeurdicomError) -> None:
-        """Note that a file is refused. Raises `TooLarge` for too many files."""
+        """Add the result of a refused file. Raises `TooLarge` for too many files."""
         self._count()
         self.note(name, error)
 
     def note(self, name: str, error: NeurdicomError) -> None:
-        """Note a last file that is refused, or what ended the upload."""
+        """Add the result of a last file that is refused, or the error that ended the upload."""
         self._items.append(IngestResult.rejected(name, error))
 
     async def take(self, storing: Coroutine[None, None, IngestResult]) -> None:
-        """Store a file, and note what became of it."""
+        """Store a file, and add its result."""
         self._items.append(await storing)
 
     async def add(self, storing: Coroutine[None, None, IngestResult]) -> None:
-        """Note a file that is being stored; waits while too many are. Raises `TooLarge` for too many files."""
+        """Add a file that is being stored; waits while too many are. Raises `TooLarge` for too many files."""
         try:
             self._count()
             await self._free.acquire()
@@ -54,9 +54,9 @@ class UploadResults:
         self._items.append(task)
 
     async def all(self) -> list[IngestResult]:
-        """Wait for all."""
+        """Wait for all results."""
         return [await item if isinstance(item, asyncio.Task) else item for item in self._items]
 
     def _count(self) -> None:
         if len(self._items) >= MAX_FILES:
-            raise TooLarge(f"the upload has more than {MAX_FILES} files; send it in parts")
+            raise TooLarge(f"the upload has more than {MAX_FILES} files; send them in several uploads")

@@ -1,23 +1,24 @@
-"""Takes bodies of uploads, of every kind."""
+"""The service that begins uploads of every kind."""
 
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload.body import Upload, too_large
 from neurdicom.archive.upload.multipart import shown_name
 from neurdicom.archive.upload.store import StoreUpload
 
-#: What is read and thrown away of a body that is refused, so that the sender gets to read why: most clients see a
-#: broken connection when it is closed on them while they send.
+#: Bytes of a refused body that are read and dropped, so that the sender can read the error: most clients see only a
+#: broken connection when it is closed while they send.
 DRAIN = 64 * 1024 * 1024
 
 
 class UploadService:
-    """Takes uploads.
+    """Service that begins uploads.
 
     Parameters
     ----------
     ingest : IngestService
+        Stores instances.
     max_upload : int
-        Bytes that a body may have; 0 for no limit.
+        Most bytes of a body; 0 for no limit.
     """
 
     def __init__(self, ingest: IngestService, max_upload: int = 0) -> None:
@@ -25,29 +26,29 @@ class UploadService:
         self._max_upload = max_upload
 
     def begin(self, content_type: str = "", length: int | None = None, name: str = "body") -> Upload:
-        """Begin to take a body.
+        """Begin an upload.
 
         Parameters
         ----------
         content_type : str
-            Multipart bodies are taken apart; the bytes of all others tell what they are.
+            Content-Type of the body; multipart bodies are parsed, all others are recognised by their bytes.
         length : int, optional
-            Bytes of the body where it is known.
+            Bytes of the body where known.
         name : str
-            What the file in a body that is no multipart is called in its result.
+            Name in its result of the file in a body that is not multipart.
 
         Raises
         ------
         TooLarge
-            The body is so far past the limit that it is not even read.
+            The body is so far beyond the limit that it is not even read.
         Malformed
-            A multipart body whose boundary is not given.
+            The boundary of a multipart body is missing.
         """
         self._check_length(length)
         return Upload(self._ingest, content_type, shown_name(name), self._max_upload)
 
     def begin_store(self, content_type: str, length: int | None = None, study: str | None = None) -> StoreUpload:
-        """Begin to take the body of a Store transaction (PS3.18 10.5).
+        """Begin the body of a Store transaction (PS3.18 10.5).
 
         Parameters
         ----------
@@ -59,7 +60,7 @@ class UploadService:
         Raises
         ------
         NotDicom
-            The body's media type is none that instances come in.
+            The body's media type can't hold instances.
         TooLarge, Malformed
             As `begin`.
         """

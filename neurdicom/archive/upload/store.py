@@ -18,18 +18,20 @@ from neurdicom.errors import Conflict, Malformed, NeurdicomError, NotDicom
 DICOM = "application/dicom"
 METADATA = ("application/dicom+json", "application/dicom+xml", "application/json", "application/xml")
 
-#: Encodings that leave a part's bytes as they are (RFC 2045 6.2).
+#: Transfer encodings that leave a part's bytes unchanged (RFC 2045 6.2).
 _IDENTITIES = ("", "binary", "8bit", "7bit")
 
 
 @dataclass(slots=True)
 class StoredReference:
-    """An instance of a Store transaction with its result; fields that are not known are empty. An `ArrivalObserver`.
+    """Instance of a Store transaction with its result; unknown fields are empty. An `ArrivalObserver`.
 
     Attributes
     ----------
     study : str or None
         Study Instance UID that it must have.
+    sop_class, sop_instance : str
+        Its UIDs.
     result : IngestResult or None
         Set at the end.
     """
@@ -40,37 +42,38 @@ class StoredReference:
     result: IngestResult | None = None
 
     def on_header(self, header: Header) -> None:
-        """Note which instance it is. Raises `Conflict` for one of another study."""
+        """Record the UIDs of the instance. Raises `Conflict` for one of another study."""
         study, _, self.sop_instance = header.ids[1:]
         self.sop_class = header.layout.sop_class
         if self.study not in (None, study):
-            raise Conflict(f"the instance {self.sop_instance} is of study {study}, not of {self.study}")
+            raise Conflict(f"the instance {self.sop_instance} is of study {study}; {self.study} is expected")
 
     def on_unreadable(self, head: bytes) -> None:
-        """Note which instance a file says to be that can't be read."""
+        """Record the UIDs that an unreadable file claims in its file meta information."""
         if not self.sop_instance:
             self.sop_class, self.sop_instance = media_storage(head)
 
 
 class StoreUpload(Upload):
-    """One body as it arrives.
+    """Body of a Store transaction.
 
     Parameters
     ----------
     ingest : IngestService
+        Stores instances.
     content_type : str
         `multipart/related` with the media type of its first part, or `application/dicom` for a single file.
     max_upload : int
-        Bytes that the body may have; 0 for no limit.
+        Most bytes of the body; 0 for no limit.
     study : str or None
         Study Instance UID that all instances must have.
 
     Raises
     ------
     NotDicom
-        Another media type.
+        The media type is another.
     Malformed
-        A multipart body without a boundary.
+        The boundary of a multipart body is missing.
     """
 
     def __init__(self, ingest: IngestService, content_type: str, max_upload: int, study: str | None) -> None:
@@ -115,7 +118,8 @@ class StoreUpload(Upload):
             self._gathered = MetadataParts(self._ingest)
         if encoding not in _IDENTITIES:
             self._references.append(StoredReference(self._study))
-            self._results.reject(name, Malformed(f"the transfer encoding {encoding[:40]!r} is not possible in HTTP"))
+            message = f"Content-Transfer-Encoding is {encoding[:40]!r}; HTTP sends parts in binary"
+            self._results.reject(name, Malformed(message))
         elif self._gathered is None or media_type == DICOM:
             self._file = self._reader(name)
         elif media_type in METADATA:
@@ -159,14 +163,14 @@ class StoreUpload(Upload):
         return False
 
     async def references(self) -> list[StoredReference]:
-        """Take the body as complete; answer what became of each instance, in order.
+        """Finish the body; return each instance with its result, in order.
 
-        What broke the body off after the first of them is one more, without a name.
+        An error that ended the body after the first of them is one more, without UIDs.
 
         Raises
         ------
         NeurdicomError
-            What is wrong with the body as a whole, when nothing in it could be told apart.
+            The body as a whole is wrong, and nothing in it could be recognised.
         """
         try:
             results = await self.finish()
@@ -178,7 +182,7 @@ class StoreUpload(Upload):
         return [reference for reference in named if reference.result is not None]
 
     async def abort(self) -> None:
-        """Do as `drop` says, and wait for it. Idempotent."""
+        """Discard what is incomplete, and wait for that. Idempotent."""
         await super().abort()
         await self._close()
 
@@ -192,13 +196,13 @@ def _media_type(content_type: str) -> str:
 
 
 def _type_of_parts(content_type: str) -> str:
-    """The `type` parameter of multipart/related (RFC 2387); empty where a client leaves it out."""
+    """Read the `type` parameter of multipart/related (RFC 2387); empty where a client leaves it out."""
     _, options = parse_options_header(content_type)
     return _media_type(options.get(b"type", b"").decode("latin-1"))
 
 
 def _named(dataset: Any, study: str | None) -> StoredReference:
-    """Read what a dataset says of itself, before it is known to be well-formed."""
+    """Read the UIDs of a dataset before it is known to be well-formed."""
 
     def first(key: str) -> str:
         element = dataset.get(key) if isinstance(dataset, dict) else None

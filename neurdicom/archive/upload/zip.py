@@ -1,4 +1,4 @@
-"""A ZIP of a folder tree, as on a patient's CD. Names in it are told and never used as paths."""
+"""A ZIP of a folder tree, as on a patient's CD. Names in it appear in results and are never used as paths."""
 
 import asyncio
 import io
@@ -13,21 +13,21 @@ from neurdicom.archive.upload.results import MAX_FILES, UploadResults
 from neurdicom.blobs.base import Spool
 from neurdicom.errors import Malformed, NeurdicomError, NotDicom, TooLarge
 
-#: What a ZIP may unpack to: so much, and so many times its own size. Blank images shrink a lot, but not all of them.
+#: Most bytes that a ZIP may unpack to: this sum, and this ratio of its own size. Blank images shrink a lot, others not.
 UNPACKED_BYTES = 1 << 30
 UNPACKED_RATIO = 100
 
-#: Bytes of a ZIP's table of contents; it is read as a whole.
+#: Most bytes of a ZIP's table of contents, which is read as a whole.
 MAX_DIRECTORY = 32 * 1024 * 1024
 
 _PIECE = 1024 * 1024
 _PIECES_AT_A_TIME = 8
 
 _ENCRYPTED = 0x1
-#: LZMA is left out: the archive says how much memory it takes.
+#: Supported methods. LZMA is not one, since the archive decides how much memory it takes.
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 
-#: What zipfile and the decompressors raise for broken input.
+#: Exceptions of zipfile and the decompressors for broken input.
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -42,7 +42,7 @@ _BROKEN = (
 
 
 class ZipReader:
-    """Takes a ZIP, and stores the instances in it one after another. Ends in `finish` or in `abort`."""
+    """Reader of a ZIP, which stores the instances in it one after another. Ends in `finish` or in `abort`."""
 
     def __init__(self, ingest: IngestService, results: UploadResults) -> None:
         self._ingest = ingest
@@ -51,15 +51,15 @@ class ZipReader:
         self._left = 0
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Take the next piece."""
+        """Add the next piece."""
         await self._inflow.write(data)
 
     async def abort(self) -> None:
-        """Drop it. Idempotent."""
+        """Discard it. Idempotent."""
         await self._inflow.abort()
 
     async def finish(self) -> None:
-        """Store what is in it, and note a result for each file.
+        """Store the instances in it, and add a result for each file.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class ZipReader:
         TooLarge
             It has too many files.
         Unavailable
-            The server can't keep it.
+            The server can't store it.
         """
         spool = await self._inflow.complete()
         try:
@@ -80,7 +80,7 @@ class ZipReader:
                     raise Malformed("the ZIP has no file in it")
                 for member in files:
                     await self._store(archive, member)
-                    await asyncio.sleep(0)  # members that are refused at once: let others have the event loop
+                    await asyncio.sleep(0)  # of many refused members: yield the event loop
         finally:
             await self._ingest.run(spool.discard)
 
@@ -107,7 +107,7 @@ class ZipReader:
         return spool
 
     def _unpack_some(self, source: IO[bytes], spool: Spool | None) -> tuple[Spool, bool]:
-        """Unpack the next few pieces; True with the last of them. What it raises takes the spool along."""
+        """Unpack the next few pieces; return True with the last of them. The spool is discarded on an error."""
         try:
             for _ in range(_PIECES_AT_A_TIME):
                 piece = _read(source, _PIECE)
@@ -115,7 +115,7 @@ class ZipReader:
                     raise NotDicom("this is not a DICOM file (PS3.10: no DICM at offset 128)")
                 self._left -= len(piece)
                 if self._left < 0:
-                    raise TooLarge("the ZIP unpacks to far more than its own size; this file is left out")
+                    raise TooLarge("the ZIP unpacks to far more than its own size; this file is not stored")
                 if spool is not None and not piece:
                     return spool, True
                 spool = self._ingest.append(spool, (piece,))
@@ -128,16 +128,16 @@ class ZipReader:
 
 
 class _Bounded(io.FileIO):
-    """A file that refuses to be read in one go where that is too much, or too many entries, to hold in memory."""
+    """File that limits what zipfile reads of the table of contents, in bytes and entries."""
 
     opening = True
 
     def read(self, size: int | None = -1, /) -> bytes:
         if self.opening and size is not None and size > MAX_DIRECTORY:
-            raise TooLarge(f"the ZIP's table of contents has {size} bytes; {MAX_DIRECTORY} are the limit")
+            raise TooLarge(f"the ZIP's table of contents has {size} bytes; at most {MAX_DIRECTORY} are allowed")
         data = super().read(size)
         if self.opening and data.count(b"PK\x01\x02") > MAX_FILES:
-            raise TooLarge(f"the ZIP has more than {MAX_FILES} files; send them in parts")
+            raise TooLarge(f"the ZIP has more than {MAX_FILES} files; send them in several ZIPs")
         return data
 
 
@@ -157,7 +157,7 @@ def _open(spool: Spool) -> tuple[_Bounded, zipfile.ZipFile]:
 
 def _check(member: zipfile.ZipInfo) -> None:
     if member.filename.rsplit("/", 1)[-1].upper() == "DICOMDIR":
-        raise NotDicom("this is a DICOMDIR, an index of other files, and no instance")
+        raise NotDicom("this is a DICOMDIR, an index of other files, which is not stored")
     if member.flag_bits & _ENCRYPTED:
         raise Malformed("this file is encrypted")
     if member.compress_type not in _METHODS:

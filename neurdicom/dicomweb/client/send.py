@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from neurdicom.archive.files import File, FileService, Given
+from neurdicom.archive.files import File, FileService, FileInSyntax
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.dicomweb.client.connection import Answer, NodeConnections, check_answer, failure
 from neurdicom.errors import NeurdicomError, PeerFailed
@@ -90,7 +90,7 @@ class StowSender:
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[StowResult]:
         """Send instances, several in each request; yield the outcome of each. Raises `PeerFailed`."""
-        batch: list[Given] = []
+        batch: list[FileInSyntax] = []
         size = 0
         for instance in instances:
             try:
@@ -108,7 +108,7 @@ class StowSender:
             for sent in await self._send(node, batch):
                 yield sent
 
-    async def _send(self, node: Node, batch: Sequence[Given], *, converted: bool = False) -> list[StowResult]:
+    async def _send(self, node: Node, batch: Sequence[FileInSyntax], *, converted: bool = False) -> list[StowResult]:
         """Send one request; instances refused for their transfer syntax are sent again, once, as Explicit VR."""
         answer = await self._post(node, [given.download for given in batch])
         if answer.status in _OF_ONE and len(batch) > 1:
@@ -130,7 +130,7 @@ class StowSender:
                 results.append(told.get(uid, missing))
         return results
 
-    async def _send_converted(self, node: Node, given: Given, refused: StowResult) -> StowResult:
+    async def _send_converted(self, node: Node, given: FileInSyntax, refused: StowResult) -> StowResult:
         uid = given.download.instance
         try:
             other = await self._files.give(uid, (EXPLICIT,), strict=True)

@@ -169,7 +169,7 @@ def test_a_form_that_breaks_in_the_middle_keeps_what_was_whole(tmp_path: Path) -
 def test_a_body_past_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         async with archive(tmp_path) as stored:
-            with pytest.raises(TooLarge, match="1000 are the limit"):
+            with pytest.raises(TooLarge, match="at most 1000 are allowed"):
                 await stored.send(dicom_file() + bytes(1000), max_upload=1000)
             body = form(*(file_part(f"{number}.dcm", dicom_file(number)) for number in range(3)))
             results = await stored.send(body, FORM, piece=100, max_upload=len(body) - 200)
