@@ -23,23 +23,30 @@ class Described(Protocol):
     """Part of META.json that plugins and models share."""
 
     @property
-    def guid(self) -> str: ...
+    def guid(self) -> str:
+        """Id in the API."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name for people."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Version as the author gives it."""
 
     @property
-    def timeout(self) -> float | None: ...
+    def timeout(self) -> float | None:
+        """Seconds that META.json asks for a call."""
 
     @property
-    def memory(self) -> float | None: ...
+    def memory(self) -> float | None:
+        """MiB that META.json asks for a worker."""
 
-    def to_api(self) -> dict[str, Any]: ...
+    def to_api(self) -> dict[str, Any]:
+        """Return the whole META.json as the API shows it, with defaults filled in."""
 
-    def to_document(self) -> str: ...
+    def to_document(self) -> str:
+        """Return the whole META.json as text."""
 
 
 @dataclass(frozen=True, slots=True)

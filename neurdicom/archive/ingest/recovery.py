@@ -70,9 +70,7 @@ class Recovery:
             await self._blobs.delete([ref.key])
             return
         [outcome] = await self._catalog.store([arrival])
-        log.info(
-            "entered a file that arrived when the server died: %s is %s", arrival.instance, outcome.status
-        )
+        log.info("entered a file that arrived when the server died: %s is %s", arrival.instance, outcome.status)
         await self.delete_garbage()
 
 

@@ -263,7 +263,15 @@ class IngestService:
     async def run(
         self, function: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Returned:
-        """Run a blocking function in one of the threads of ingest."""
+        """Run a blocking function in one of the threads of ingest.
+
+        Parameters
+        ----------
+        function : callable
+            The function.
+        *args, **kwargs
+            Its arguments; keyword arguments are not supported.
+        """
         assert not kwargs
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
