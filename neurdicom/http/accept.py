@@ -1,7 +1,7 @@
-"""Content negotiation (PS3.18 8.7, RFC 9110 12.5.1): Accept headers, read leniently, and the choice of an offer.
+"""Content negotiation (PS3.18 8.7, RFC 9110 12.5.1): Accept headers, parsed leniently, and the choice of an offer.
 
-Viewers write `multipart/related; type="application/octet-stream"; transfer-syntax=*` with and without quotes, leave the
-type away, or send nothing at all. What can't be read is ignored; it never makes a request fail by itself.
+Viewers write `multipart/related; type="application/octet-stream"; transfer-syntax=*` with and without quotes, omit the
+type, or send nothing at all. Parts that can't be parsed are ignored; they never make a request fail by themselves.
 """
 
 import re
@@ -12,7 +12,7 @@ _PIECES = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*"?)+|[,;]')
 _MULTIPART = ("multipart/related", "multipart/*")
 _SYNTAX_NAMES = ("transfer-syntax", "transfersyntax", "transfer_syntax")
 
-#: Names that clients use beside those of the standard.
+#: Names that clients use besides those of the standard.
 _ALIASES = {
     "image/x-jls": "image/jls",
     "image/x-dicom-rle": "image/dicom-rle",
@@ -21,21 +21,21 @@ _ALIASES = {
 }
 
 ANY = "*"
-"""As a transfer syntax: as it is stored."""
+"""Value of a transfer syntax that stands for the stored one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A representation that can be given.
+    """Representation that the server can send.
 
     Attributes
     ----------
     media_type : str
         Of the answer, or of each of its parts.
     multipart : bool
-        It is sent as multipart/related.
+        Whether it is sent as multipart/related.
     syntaxes : frozenset of str or None
-        UIDs of the transfer syntaxes that it can be in; None where there are none to choose from.
+        UIDs of the transfer syntaxes that it can be in; None where there is no choice.
     """
 
     media_type: str
@@ -48,14 +48,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class MediaRange:
-    """One alternative of an Accept header.
+    """Alternative of an Accept header.
 
     Attributes
     ----------
     media_type : str
-        In lower case, such as `image/*`; of the parts where `multipart` is set, `*/*` where their type is left out.
+        In lower case, such as `image/*`; of the parts where `multipart` is set, `*/*` where their type is omitted.
     multipart : bool or None
-        None for `*/*`, which says nothing of it.
+        None for `*/*`, which allows both.
     syntax : str or None
         A transfer syntax's UID, `ANY`, or None without the parameter.
     quality : float
@@ -69,7 +69,7 @@ class MediaRange:
 
     @property
     def specificity(self) -> int:
-        """The most specific range decides (RFC 9110 12.5.1)."""
+        """Rank of the range; the most specific one decides (RFC 9110 12.5.1)."""
         kind = 0 if self.media_type == "*/*" else 1 if self.media_type.endswith("/*") else 2
         return kind * 3 + (self.multipart is not None) + (self.syntax is not None)
 
@@ -85,14 +85,14 @@ class MediaRange:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An offer that a client accepts.
+    """Offer that a client accepts.
 
     Attributes
     ----------
     offer : Offer
         The representation.
     syntaxes : tuple of (str or None)
-        Transfer syntaxes that the client takes it in, best first: UIDs, `ANY`, or None where it named none.
+        Transfer syntaxes that the client accepts, the preferred first: UIDs, `ANY`, or None where it named none.
     """
 
     offer: Offer
@@ -100,17 +100,26 @@ class Choice:
 
 
 def parse_accept(header: str) -> list[MediaRange]:
-    """Read an Accept header; an empty one accepts everything, and what is not understood is left out."""
+    """Parse an Accept header; an empty one accepts everything, and unknown parts are ignored."""
     ranges = [found for pieces in _alternatives(header) if (found := _media_range(pieces)) is not None]
     return ranges if header.strip() else [MediaRange("*/*", None)]
 
 
 def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer], *, in_order: bool = False) -> Choice | None:
-    """Choose the offer that is accepted best; None if none is.
+    """Choose the offer that the client prefers; None if none is accepted.
 
-    A higher quality wins, then what is named more precisely, then what comes first in the header, then what the
-    server prefers, which is the order of `offers`. With `in_order` the server's preference comes before the header's
-    order, which RFC 9110 gives no meaning: for offers some of which take work, or lose something.
+    A higher quality wins, then a more specific range, then the order of the header, then the server's preference, which
+    is the order of `offers`.
+
+    Parameters
+    ----------
+    accepted : sequence of MediaRange
+        The parsed header.
+    offers : sequence of Offer
+        The server's representations, the preferred first.
+    in_order : bool
+        Put the server's preference before the header's order, to which RFC 9110 gives no meaning: for offers some of
+        which take work, or lose something.
     """
     best: tuple[tuple[float, int, int], Offer] | None = None
     for offer in offers:
@@ -131,7 +140,7 @@ def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer], *, in_order:
 
 
 def accepts_encoding(header: str, coding: str) -> bool:
-    """Tell whether an Accept-Encoding header (RFC 9110 12.5.3) takes a content coding."""
+    """Tell whether an Accept-Encoding header (RFC 9110 12.5.3) accepts a content coding."""
     weights = {}
     for pieces in _alternatives(header):
         parameters = _parameters(pieces[1:])
@@ -140,7 +149,7 @@ def accepts_encoding(header: str, coding: str) -> bool:
 
 
 def _alternatives(header: str) -> Iterable[list[str]]:
-    """Cut a header at its commas and each alternative at its semicolons, but not within quotes."""
+    """Split a header at its commas and each alternative at its semicolons, but not within quotes."""
     pieces: list[str] = []
     for piece in [*_PIECES.findall(header), ","]:
         if piece == ",":

@@ -30,13 +30,13 @@ from neurdicom.security.origin import check_loopback_host, check_origin
 
 log = logging.getLogger(__name__)
 
-#: The most that a handler takes into memory; what may be larger is streamed by its own `data_received`.
+#: Most bytes of a body in memory; a handler of larger bodies streams them in its own `data_received`.
 MAX_BODY = 16 * 1024 * 1024
 
-#: Status in the log and the metrics of a request that was stopped since its client went away; the one that nginx uses.
+#: Status, in log and metrics, of a request that was stopped since its client disconnected; nginx uses the same.
 CLIENT_GONE = 499
 
-#: What a proxy may give as X-Request-ID; anything else is replaced.
+#: Accepted form of X-Request-ID; any other value is replaced.
 GIVEN_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
@@ -47,14 +47,15 @@ class HttpContext:
     Attributes
     ----------
     settings : Settings
+        The server's settings.
     authenticator : Authentication
-        Tells who calls.
+        Finds the principal of a request.
     started : float
         Monotonic time of the start, in seconds.
     ready : bool
-        The server takes requests.
+        Whether the server accepts requests.
     under_way : set of ApiHandler
-        Those that have not answered yet, so that a stopping server can wait for them.
+        Handlers that have not answered yet, for which a stopping server waits.
     """
 
     settings: Settings
@@ -67,14 +68,15 @@ class HttpContext:
 class ApiHandler(EarlyAnswerHandler):
     """Base of all handlers.
 
-    `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass that may get
-    more than `MAX_BODY` overrides `data_received`. The services that it calls are annotated attributes without a value.
+    `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass for bodies of more
+    than `MAX_BODY` overrides `data_received`. The services that a handler calls are annotated attributes without a
+    value.
 
     Attributes
     ----------
     stops_with_client : bool
-        The handler's task is cancelled when the client goes away: nothing but this answer needs its work. Who sets it
-        in a method of HTTP calls `stop_if_gone` then.
+        Whether the handler's task is cancelled when the client disconnects, since only this response needs its work. A
+        method of HTTP that sets it calls `stop_if_gone` afterwards.
     """
 
     context: HttpContext
@@ -84,7 +86,7 @@ class ApiHandler(EarlyAnswerHandler):
     _is_stopped = False
 
     def initialize(self, context: HttpContext, services: Mapping[str, object] = MappingProxyType({})) -> None:
-        """Take the services that the handler declares: its annotated attributes, found by the route."""
+        """Set the services that the handler declares: its annotated attributes, found by the route."""
         self.context = context
         self.__dict__.update(services)
         context.under_way.add(self)
@@ -94,7 +96,7 @@ class ApiHandler(EarlyAnswerHandler):
         self._allow_origin()
 
     def set_default_headers(self) -> None:
-        """Say nothing of the software, and keep browsers from guessing or framing."""
+        """Hide the server's software, and keep browsers from guessing types and framing pages."""
         self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Cache-Control", "no-store")
@@ -136,28 +138,28 @@ class ApiHandler(EarlyAnswerHandler):
         self.context.under_way.discard(self)
 
     def on_connection_close(self) -> None:
-        """The client went away."""
+        """Cancel the handler's task, if it stops with its client."""
         super().on_connection_close()
         self._lose_client()
 
     async def stop_if_gone(self) -> None:
-        """Stop here if the handler stops with its client, and that left while it was identified.
+        """Stop here if the handler stops with its client, which disconnected during authentication.
 
-        Tornado calls `on_connection_close` only if the client leaves later.
+        Tornado calls `on_connection_close` only if the client disconnects later.
         """
         if cast(HTTP1Connection, self.request.connection).stream.closed():
             self._lose_client()
-            await asyncio.sleep(0)  # where a task that was cancelled ends
+            await asyncio.sleep(0)  # a cancelled task ends here
 
     def _lose_client(self) -> None:
-        """Keep no stopping server waiting, and end the task if nobody else needs it."""
+        """Stop counting the request as current, and cancel the task if only its client needs it."""
         self.context.under_way.discard(self)
         if self.stops_with_client and self._task is not None:
             self._is_stopped = True
             self._task.cancel()
 
     async def _execute(self, *args: Any, **kwargs: Any) -> None:
-        """Run the handler. One that is stopped with its client has nobody to answer, and is counted as that."""
+        """Run the handler; one that is stopped with its client is counted as such, and sends no response."""
         self._task = asyncio.current_task()
         try:
             await super()._execute(*args, **kwargs)
@@ -170,23 +172,23 @@ class ApiHandler(EarlyAnswerHandler):
 
     @property
     def operation(self) -> Operation | None:
-        """The operation of this request's method; a HEAD is a GET without its body."""
+        """Operation of this request's method; a HEAD is a GET without its body."""
         method = "get" if self.request.method == "HEAD" else (self.request.method or "").lower()
         return getattr(getattr(self, method, None), "operation", None)
 
     async def head(self, *args: str) -> None:
-        """Answer as GET does; Tornado leaves the body away."""
+        """Answer as GET does; Tornado drops the body."""
         await cast(Any, self).get(*args)
 
     # -- pages of other origins ------------------------------------------------------------------------------
 
     def vary(self, *names: str) -> None:
-        """Say that the answer depends on these request headers too."""
+        """Add request headers to Vary, on which the answer depends too."""
         known = [each.strip() for each in self._headers.get("Vary", "").split(",") if each.strip()]
         self.set_header("Vary", ", ".join(dict.fromkeys([*known, *names])))
 
     def _allow_origin(self) -> None:
-        """Let a page of an allowed origin read the answer, an error too."""
+        """Allow a page of an allowed origin to read the answer, also an error."""
         setting = self.context.settings.cors_origins
         if not setting:
             return
@@ -197,14 +199,14 @@ class ApiHandler(EarlyAnswerHandler):
             self.set_header("Access-Control-Expose-Headers", cors.EXPOSED)
 
     def _trusted_origins(self) -> frozenset[str]:
-        """List other origins whose pages may change something: none with a cookie, which only our own pages use."""
+        """List other origins whose pages may change anything: none with a cookie, which only our own pages use."""
         settings = self.context.settings
         if self.get_cookie(SESSION_COOKIE) and not settings.no_auth:
             return frozenset()
         return cors.listed_origins(settings.cors_origins)
 
     def _is_preflight(self) -> bool:
-        """Tell whether a browser asks if a page may send a request; it sends no credential yet."""
+        """Tell whether this is a CORS preflight, which has no credential yet."""
         headers = self.request.headers
         return (
             self.request.method == "OPTIONS"
@@ -220,19 +222,19 @@ class ApiHandler(EarlyAnswerHandler):
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
 
-    # -- what comes in ---------------------------------------------------------------------------------------
+    # -- request ---------------------------------------------------------------------------------------------
 
     def check_query(self, known: frozenset[str]) -> None:
         """Refuse query parameters of other names."""
         unknown = self.request.query_arguments.keys() - known
         if unknown:
             name, taken = min(unknown), ", ".join(sorted(known)) or "none"
-            raise Invalid(f"unknown query parameter {name!r}; this route takes {taken}", field=name)
+            raise Invalid(f"unknown query parameter {name!r}; the parameters of this route are: {taken}", field=name)
 
     def data_received(self, chunk: bytes) -> Any:
-        """Gather the body, up to `MAX_BODY`."""
+        """Collect the body, up to `MAX_BODY`."""
         if len(self.body) + len(chunk) > MAX_BODY:
-            self.refuse(TooLarge(f"the body is larger than the {MAX_BODY} bytes that this route takes"))
+            self.refuse(TooLarge(f"the body has more than {MAX_BODY} bytes, the most for this route"))
         else:
             self.body += chunk
 
@@ -241,7 +243,7 @@ class ApiHandler(EarlyAnswerHandler):
         self.send_error(self.status_of(error), exc_info=(type(error), error, error.__traceback__))
 
     def json_body(self) -> dict[str, Any]:
-        """Read the body as a JSON object. Raises `Malformed` or `Invalid`."""
+        """Parse the body as a JSON object. Raises `Malformed` or `Invalid`."""
         try:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
@@ -251,7 +253,7 @@ class ApiHandler(EarlyAnswerHandler):
         return value
 
     def form_body(self) -> dict[str, list[str]]:
-        """Read the fields of a form body (urlencoded or multipart), without files. Raises `Malformed`."""
+        """Parse the fields of a form body (urlencoded or multipart), without files. Raises `Malformed`."""
         arguments: dict[str, list[bytes]] = {}
         content_type = self.request.headers.get("Content-Type", "")
         try:
@@ -263,13 +265,13 @@ class ApiHandler(EarlyAnswerHandler):
             raise Malformed(f"the form can't be parsed: {error}") from error
 
     def query(self, name: str) -> str | None:
-        """Get a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""
+        """Return a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""
         values = self.get_query_arguments(name)
         if len(values) > 1:
-            raise Invalid(f"{name!r} is given {len(values)} times", field=name)
+            raise Invalid(f"{name!r} is given {len(values)} times; give it once", field=name)
         return values[0] if values else None
 
-    # -- what goes out ---------------------------------------------------------------------------------------
+    # -- answer ----------------------------------------------------------------------------------------------
 
     def send_json(self, value: Any, status: int = 200) -> None:
         """Finish with JSON."""
@@ -278,7 +280,7 @@ class ApiHandler(EarlyAnswerHandler):
         self.finish(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Answer with an error; once an answer has begun, break it off, so that the client can't take it for whole."""
+        """Answer with an error; once an answer has begun, close the connection, so that the client notices."""
         if self._is_stopped:
             return
         if self._headers_written and not self._finished:
@@ -286,11 +288,11 @@ class ApiHandler(EarlyAnswerHandler):
         super().send_error(status_code, **kwargs)
 
     def break_off(self) -> None:
-        """Close the connection, so that the client can't take what it has of the answer for whole."""
+        """Close the connection, so that the client notices that the answer is incomplete."""
         cast(HTTP1Connection, self.request.connection).close()
 
     async def flush_to_client(self) -> bool:
-        """Send what was written, and wait until the client has taken it; False if it went away."""
+        """Send what was written, and wait until the client has received it; return False if it disconnected."""
         try:
             await self.flush()
         except StreamClosedError:
@@ -298,12 +300,12 @@ class ApiHandler(EarlyAnswerHandler):
         return True
 
     def local_port(self) -> int | None:
-        """TCP port that this request came in at; None where its connection is closed."""
+        """Return the TCP port at which this request arrived; None where its connection is closed."""
         stream = cast(HTTP1Connection, self.request.connection).stream
         return None if stream.socket is None else int(stream.socket.getsockname()[1])
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Finish with problem details; an error that is not ours tells its request id and nothing else."""
+        """Finish with problem details; an internal error shows its request id and nothing else."""
         self.set_header("X-Request-ID", self.request_id)
         self._allow_origin()
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -313,7 +315,7 @@ class ApiHandler(EarlyAnswerHandler):
             if isinstance(error, TooManyAttempts):
                 self.set_header("Retry-After", str(max(1, round(error.retry_after))))
         elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-            body = problem(status_code, f"internal error; the log has it under request {self.request_id}")
+            body = problem(status_code, f"internal error; the server's log has it under request {self.request_id}")
         else:
             body = problem(status_code, self._detail_of(status_code, error))
         if body["status"] == HTTPStatus.UNAUTHORIZED:
@@ -330,7 +332,7 @@ class ApiHandler(EarlyAnswerHandler):
         return ['Bearer realm="neurdicom"']
 
     def status_of(self, error: NeurdicomError) -> int:
-        """Find the HTTP status of an error; an edge whose standard has it otherwise overrides this."""
+        """Return the HTTP status of an error; a protocol whose standard differs overrides this."""
         return status_of(error)
 
     def _methods(self) -> list[str]:
@@ -339,7 +341,9 @@ class ApiHandler(EarlyAnswerHandler):
 
     def _detail_of(self, status: int, error: BaseException | None) -> str:
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return f"{self.request.method} is not possible here; this route takes {', '.join(self._methods())}"
+            return (
+                f"{self.request.method} is not possible here; this path has {', '.join(self._methods())}"
+            )
         text = error.log_message if isinstance(error, HTTPError) else None
         return text or HTTPStatus(status).phrase
 
@@ -349,13 +353,23 @@ class ApiHandler(EarlyAnswerHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log only what is a fault of the server, without the query, which may hold a patient's name."""
+        """Log only faults of the server, without the query, which may hold a patient's name.
+
+        Parameters
+        ----------
+        typ : type or None
+            Class of the exception.
+        value : BaseException or None
+            The exception.
+        tb : traceback or None
+            Its traceback.
+        """
         if value is not None and not isinstance(value, NeurdicomError | HTTPError):
             log.error("%s %s failed", self.request.method, self.request.path, exc_info=(type(value), value, tb))
 
 
 class UnknownRoute(ApiHandler):
-    """Handler where no route matches."""
+    """Handler for paths that no route matches."""
 
     async def prepare(self) -> None:
         """Refuse, whatever the method."""

@@ -1,20 +1,20 @@
-"""Access for pages of other origins (the Fetch standard's CORS protocol), by the setting `cors_origins`.
+"""Cross-origin access for pages of other origins (CORS of the Fetch standard), by the setting `cors_origins`.
 
-Without the setting nothing is said, and browsers keep to their same-origin policy. Cookies are never allowed: a page
+Without the setting no header is sent, and browsers keep to their same-origin policy. Cookies are never allowed: a page
 of another origin presents a bearer token.
 """
 
 import re
 from functools import lru_cache
 
-#: Response headers that pages may read, beside those that they always may.
+#: Response headers that pages may read, besides those that they always may.
 EXPOSED = (
     "Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, ETag, Link, Location, "
     "Retry-After, Vary, Warning, WWW-Authenticate, X-Cache, X-Dtype, X-Photometric-Interpretation, X-Request-ID, "
     "X-Result-Id, X-Result-Json, X-Shape, X-Stored-Count, X-Stored-Instances, X-Total-Count"
 )
 
-#: Request headers that pages may send, where the browser does not say which it will.
+#: Request headers that pages may send, where the browser does not list them.
 ACCEPTED = "Accept, Authorization, Content-Type, If-Match, If-None-Match, If-Range, Range, X-Request-ID"
 
 #: Seconds for which a browser remembers the answer to a preflight.
@@ -25,12 +25,12 @@ _NAMES = re.compile(r"[\w!#$%&'*+.^`|~-]+(\s*,\s*[\w!#$%&'*+.^`|~-]+)*", re.ASCI
 
 @lru_cache(maxsize=8)
 def listed_origins(setting: str) -> frozenset[str]:
-    """List the origins of a setting, `*` among them where it stands for all."""
+    """Split the setting into origins, `*` among them where it stands for all."""
     return frozenset(each.strip().rstrip("/").lower() for each in setting.split(",") if each.strip())
 
 
 def allowed_origin(setting: str, origin: str | None) -> str | None:
-    """Give the value of Access-Control-Allow-Origin, None where the origin is not allowed.
+    """Return the value of Access-Control-Allow-Origin, None where the origin is not allowed.
 
     Parameters
     ----------
@@ -48,5 +48,5 @@ def allowed_origin(setting: str, origin: str | None) -> str | None:
 
 
 def requested_headers(names: str | None) -> str:
-    """Give the value of Access-Control-Allow-Headers: what a preflight asks for, where that is a list of names."""
+    """Return the value of Access-Control-Allow-Headers: the preflight's list, where it is a list of names."""
     return names if names and len(names) <= 1024 and _NAMES.fullmatch(names) else ACCEPTED

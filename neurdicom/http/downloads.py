@@ -1,4 +1,4 @@
-"""Files on their way out: streamed in constant memory, resumable (RFC 9110 section 14), with a validator."""
+"""Downloads of files: streamed in constant memory, resumable (RFC 9110 section 14), with a validator."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
@@ -13,14 +13,14 @@ from neurdicom.http.base import ApiHandler
 from neurdicom.http.problems import problem
 from neurdicom.http.ranges import Span, parse_range
 
-#: Bytes that are copied so that they go out with the headers: that costs less than a call of the kernel for each.
+#: Most bytes that are copied to be sent with the headers, which costs less than another system call.
 _COPIED = 1 << 20
 
 MEDIA_TYPE = "application/dicom"
 
 
 class Download(Protocol):
-    """A DICOM file on its way out."""
+    """DICOM file to be sent."""
 
     @property
     def instance(self) -> str:
@@ -32,7 +32,7 @@ class Download(Protocol):
 
     @property
     def etag(self) -> str:
-        """A strong validator, without quotes."""
+        """Strong validator, without quotes."""
 
     def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Stream a part in pieces of bounded size."""
@@ -41,9 +41,18 @@ class Download(Protocol):
 async def send_download(
     handler: ApiHandler, download: Download, *, media_type: str = MEDIA_TYPE, filename: str | None = None
 ) -> None:
-    """Finish with a file, or with the part of it that the request asks for.
+    """Finish with a file, or with the requested range of it.
 
-    Without a `filename` it is that of a DICOM file; an empty one leaves it to the client.
+    Parameters
+    ----------
+    handler : ApiHandler
+        Answers the request.
+    download : Download
+        The file.
+    media_type : str
+        Content-Type.
+    filename : str, optional
+        For Content-Disposition; by default made from the SOP Instance UID, empty: none.
     """
     etag = f'"{download.etag}"'
     handler.set_header("ETag", etag)
@@ -53,7 +62,7 @@ async def send_download(
         handler.finish()
         return
     headers = handler.request.headers
-    # A part of a file that has changed since would not fit what the client already has.
+    # A range of a file that has changed would not fit the client's other ranges.
     current = headers.get("If-Range", etag) == etag
     span = parse_range(headers.get("Range"), download.size) if current else None
     if span is None:
@@ -78,14 +87,14 @@ async def send_download(
 
 
 async def send_head(handler: ApiHandler) -> None:
-    """Finish a HEAD by hand: Tornado would give the length, and the hash, of the empty body for those of the answer."""
+    """Finish a HEAD by hand: Tornado would send the length, and the hash, of the empty body."""
     if await handler.flush_to_client():
         handler.finish()
 
 
 async def send_stream(handler: ApiHandler, pieces: AsyncIterator[bytes]) -> None:
-    """Write pieces as fast as the client takes them; stop quietly when it goes away."""
-    # Closed here and now where they come from a generator, so that no file stays open behind a client that left.
+    """Write pieces as fast as the client takes them; stop quietly when it disconnects."""
+    # A generator is closed at once, so that no file stays open when the client disconnects.
     async with aclosing(cast(AsyncGenerator[bytes, None], pieces)) as source:
         async for piece in source:
             handler.write(piece)
@@ -96,7 +105,7 @@ async def send_stream(handler: ApiHandler, pieces: AsyncIterator[bytes]) -> None
 
 
 async def send_buffer(handler: ApiHandler, body: bytes | memoryview) -> None:
-    """Write a body whole; stop quietly when the client goes away."""
+    """Write a body whole; stop quietly when the client disconnects."""
     handler.set_header("Content-Length", str(len(body)))
     with suppress(StreamClosedError):
         if len(body) <= _COPIED:
@@ -105,12 +114,12 @@ async def send_buffer(handler: ApiHandler, body: bytes | memoryview) -> None:
             return
         await handler.flush()
         if handler.request.method != "HEAD":
-            # RequestHandler.write takes bytes only; the stream below takes any buffer, from where it lies.
+            # RequestHandler.write takes bytes only; the stream below takes any buffer without a copy.
             await cast(HTTPConnection, handler.request.connection).write(cast(bytes, body))
 
 
 async def send_part(handler: ApiHandler, body: bytes | memoryview) -> None:
-    """Finish with a body that is in memory, or with the part of it that the request asks for; the ETag is set."""
+    """Finish with a body in memory, or with the requested range of it; the ETag is set already."""
     handler.set_header("Accept-Ranges", "bytes")
     headers, etag = handler.request.headers, handler._headers.get("ETag")
     current = etag is not None and headers.get("If-Range", etag) == etag
@@ -128,7 +137,7 @@ async def send_part(handler: ApiHandler, body: bytes | memoryview) -> None:
 
 
 def send_precondition_failed(handler: ApiHandler, detail: str) -> None:
-    """Finish: what the request makes a condition does not hold (RFC 9110 13.2.1)."""
+    """Finish with 412, since a condition of the request does not hold (RFC 9110 13.2.1)."""
     handler.set_status(HTTPStatus.PRECONDITION_FAILED)
     handler.set_header("Content-Type", "application/problem+json")
     handler.finish(orjson.dumps(problem(HTTPStatus.PRECONDITION_FAILED, detail)))
@@ -139,4 +148,4 @@ def _refuse_range(handler: ApiHandler, size: int) -> None:
     handler.set_status(status)
     handler.set_header("Content-Range", f"bytes */{size}")
     handler.set_header("Content-Type", "application/problem+json")
-    handler.finish(orjson.dumps(problem(status, f"the file has {size} bytes; the range asks for none of them")))
+    handler.finish(orjson.dumps(problem(status, f"the file has {size} bytes; the requested range has none of them")))

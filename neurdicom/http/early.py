@@ -1,8 +1,8 @@
-"""Answering before a request's body has arrived, without losing the answer.
+"""Early answers, sent before a request's body has arrived, without losing them.
 
 A connection that is closed while its client still sends is reset, and the reset may overtake the answer: the client
-sees a broken pipe where it was told "401". So an early answer goes out at once, and the rest of the body is then
-read and thrown away, within limits; the connection can be used again.
+sees a broken pipe instead of "401". So an early answer is sent at once, and the rest of the body is then read and
+dropped, within limits; the connection can be used again.
 """
 
 import asyncio
@@ -10,27 +10,27 @@ from typing import Any
 
 from tornado.web import RequestHandler, stream_request_body
 
-#: For how long the rest of a body is thrown away; a client that goes on sending then is cut off.
+#: Seconds for which the rest of a body is read and dropped; then the connection is closed.
 LINGER_SECONDS = 10.0
 
 
 @stream_request_body
 class EarlyAnswerHandler(RequestHandler):
-    """A handler of streamed bodies that may finish at any time, in `prepare` and in `data_received` too."""
+    """Handler of streamed bodies that may finish at any time, also in `prepare` and in `data_received`."""
 
     _sent: "asyncio.Future[None] | None" = None
     _lingering: asyncio.TimerHandle | None = None
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """Finish the answer; the request as well, once its body is here."""
+        """Finish the answer; the request is finished once its body has arrived."""
         if self._sent is not None:
             return self._sent
-        # Tornado's own record of the body; there is no public one. It is open in `prepare` of a GET, too.
+        # Tornado's own state of the body; there is no public one. It is pending in `prepare` of a GET, too.
         body = self.request._body_future
         if body.done():
             return super().finish(chunk)
         if "Expect" in self.request.headers:
-            # The client waits for our word before it sends, and will not send.
+            # The client waits for permission before it sends, and will not send.
             self.set_header("Connection", "close")
             return super().finish(chunk)
         if chunk is not None:
@@ -44,7 +44,7 @@ class EarlyAnswerHandler(RequestHandler):
         return self._sent
 
     def on_connection_close(self) -> None:
-        """The client went away."""
+        """Stop waiting for the rest of the body."""
         super().on_connection_close()
         if self._lingering is not None:
             self._lingering.cancel()
@@ -56,7 +56,7 @@ class EarlyAnswerHandler(RequestHandler):
             super().finish()
 
     def _discard(self, chunk: bytes) -> None:
-        """Throw a piece of the body away."""
+        """Drop a piece of the body."""
 
     async def _answered(self, *args: str) -> None:
-        """Stand in for the method that must not run any more."""
+        """Replace the method, which must not run any more."""

@@ -1,4 +1,4 @@
-"""The page at `/`: where everything is, for whoever opens the server's address in a browser."""
+"""The page of links at `/`, for people who open the server's address in a browser."""
 
 from functools import cache
 from importlib import resources
@@ -12,7 +12,7 @@ from neurdicom.security.access import Access
 
 @cache
 def home_page() -> tuple[str, str]:
-    """Make the page with its style inside, and the content security policy that lets only this apply."""
+    """Make the page with its style inside, and the content security policy that allows only this style."""
     folder = resources.files("neurdicom.http") / "static"
     style, page = ((folder / name).read_text(encoding="utf-8") for name in ("home.css", "home.html"))
     policy = (
@@ -26,10 +26,10 @@ class HomeHandler(ApiHandler):
     """`/`."""
 
     @operation(
-        "Get the page of links",
+        "Get the home page",
         tag="operations",
         access=Access.PUBLIC,
-        description="It tells nothing of this server but where its doors are.",
+        description="A page with links to the documentation and the interfaces of this server.",
         answers={200: {"description": "The page.", "content": {"text/html": {"schema": STRING}}}},
     )
     async def get(self) -> None:

@@ -13,22 +13,22 @@ from neurdicom.errors import NotFound
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_head
 
-#: Pieces of fewer bytes are sent together with what goes before them.
+#: Pieces of fewer bytes are copied, to be sent together with what precedes them.
 _COPIED = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part on its way out.
+    """Part of a multipart answer.
 
     Attributes
     ----------
     media_type : str
         Its Content-Type, with parameters.
     read : callable
-        Gives its bytes in pieces of bounded size. `NotFound` before the first piece leaves the part out.
+        Returns its bytes in pieces of bounded size. `NotFound` before the first piece omits the part.
     size : int or None
-        In bytes, where it is known before.
+        Size in bytes, where known in advance.
     headers : mapping
         Further header fields.
     """
@@ -40,7 +40,17 @@ class Part:
 
     @classmethod
     def of(cls, media_type: str, body: bytes | memoryview, headers: Mapping[str, str] | None = None) -> "Part":
-        """Make a part of bytes that are at hand."""
+        """Make a part of bytes in memory.
+
+        Parameters
+        ----------
+        media_type : str
+            Its Content-Type, with parameters.
+        body : bytes-like
+            Its bytes.
+        headers : mapping, optional
+            Further header fields.
+        """
 
         async def read() -> AsyncIterator[bytes]:
             yield bytes(body)
@@ -49,7 +59,7 @@ class Part:
 
 
 async def one(part: Part) -> AsyncIterator[Part]:
-    """Give the parts of an answer that has only this one."""
+    """Yield the only part of an answer."""
     yield part
 
 
@@ -58,20 +68,20 @@ async def send_multipart(
 ) -> None:
     """Finish with parts of one media type.
 
-    Nothing goes out before the first part's first bytes are here, so that what fails until then gets an answer of its
-    own. A part that is gone by the time of its turn is left out; an answer of no parts at all is a `NotFound`. What
-    fails later breaks the answer off.
+    Nothing is sent before the first bytes of the first part are there, so that an error until then gets an answer of
+    its own. A part that is gone when its turn comes is omitted; an answer without parts is a `NotFound`. A later error
+    closes the connection.
 
     Parameters
     ----------
     handler : ApiHandler
-        Whose status and headers are set.
+        Its status and headers are set.
     media_type : str
         Of the parts, without parameters; the `type` of the answer.
     parts : async iterator of Part
-        Closed when the client goes away.
+        Closed when the client disconnects.
     single : bool
-        There is one part, by whose size that of the answer is known.
+        There is one part, from whose size that of the answer follows.
     """
     boundary = uuid.uuid4().hex
     handler.set_header("Content-Type", f'multipart/related; type="{media_type}"; boundary={boundary}')
@@ -89,7 +99,7 @@ async def send_multipart(
                     return
             if not sent:
                 handler.clear_header("Content-Length")
-                raise NotFound("nothing of what was asked for is there any more")
+                raise NotFound("all of the requested instances have been deleted meanwhile")
             handler.write(last)
             handler.finish()
 
@@ -111,7 +121,7 @@ async def _send_part(handler: ApiHandler, part: Part, head: bytes) -> bool:
 
 
 async def _write(handler: ApiHandler, piece: bytes) -> None:
-    """Write a piece and wait until the client has taken it; a large one from where it lies, without a copy."""
+    """Write a piece and wait until the client has received it; a large one without a copy."""
     if len(piece) < _COPIED:
         handler.write(piece)
         await handler.flush()

@@ -1,4 +1,4 @@
-"""`/api/openapi.json`, generated from the route tables, and `/api/docs`, a page that needs no other host."""
+"""The OpenAPI description `/api/openapi.json`, generated from the route tables, and the page `/api/docs`."""
 
 import base64
 import hashlib
@@ -31,22 +31,27 @@ _PROBLEM: Schema = {
         "type": STRING,
         "title": STRING,
         "status": INTEGER,
-        "detail": {**STRING, "description": "What was found, what was expected, and where."},
-        "code": {**STRING, "description": "Stable name of the problem, for programs."},
-        "field": {**STRING, "description": "The field, parameter or part of the input that is wrong."},
+        "detail": {**STRING, "description": "Explanation: what was found, what was expected, and where."},
+        "code": {**STRING, "description": "Name of the problem that does not change between versions, for programs."},
+        "field": {**STRING, "description": "Field, parameter or part of the input that is wrong."},
     },
 }
 
 _SECURITY_SCHEMES: Schema = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A token from `POST /api/users/auth`."},
-    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "Set by the same."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Token from `POST /api/users/auth`."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "Cookie that `POST /api/users/auth` sets.",
+    },
     "basic": {"type": "http", "scheme": "basic", "description": "E-mail address and password, for DICOMweb clients."},
 }
 
 _ACCESS_NOTES = {
-    Access.PUBLIC: "Needs no credential.",
+    Access.PUBLIC: "No credential is needed.",
     Access.USER: "",
-    Access.ADMIN: "For administrators.",
+    Access.ADMIN: "Only administrators may do this.",
 }
 
 
@@ -100,7 +105,7 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
         document["description"] = " ".join(filter(None, (described.description, note)))
     if described.body:
         content = {media_type: {"schema": schema} for media_type, schema in described.body.items()}
-        # A body may be left out wherever the parameters can also come with the query.
+        # A body is optional wherever the parameters can also come with the query.
         document["requestBody"] = {"required": not described.open_query, "content": content}
     if described.access is Access.PUBLIC:
         document["security"] = []
@@ -108,26 +113,29 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
 
 
 def operation_id(method: str, path: str) -> str:
-    """Name an operation: `get_studies_by_id_series`; that of `/` is `get_home`."""
+    """Name an operation, such as `get_studies_by_id_series`; that of `/` is `get_home`."""
     path = re.sub(r"\{(\w+)\}", r"by_\1", path.removeprefix("/api/"))
     return f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_') or 'home'}"
 
 
 def _responses(described: Operation, *, has_id: bool) -> dict[str, Any]:
-    answers: dict[int, str | Mapping[str, Any]] = {400: "Malformed.", 405: "This route has no such method."}
+    answers: dict[int, str | Mapping[str, Any]] = {
+        400: "The request is malformed.",
+        405: "This path does not support the method.",
+    }
     if described.access is not Access.PUBLIC:
-        answers[401] = "No credential, or a wrong or expired one."
+        answers[401] = "The credential is missing, wrong or expired."
     if described.access is not Access.USER:
-        answers[403] = "Not allowed."
+        answers[403] = "The user is not allowed to do this."
     if has_id:
         answers[404] = "Nothing has this id."
     if described.body:
         answers[413] = "The body is too large."
     if described.query or described.open_query or described.body:
-        answers[422] = "Well-formed but wrong; `field` names what."
+        answers[422] = "A value is wrong; `field` names it."
     answers |= described.answers
     responses = {str(status): _response(status, answers[status]) for status in sorted(answers)}
-    responses["default"] = _response(500, "Any other problem.")
+    responses["default"] = _response(500, "Another problem.")
     return responses
 
 
@@ -145,7 +153,7 @@ def _encoded(routes: tuple[Route, ...]) -> bytes:
 
 @cache
 def docs_page() -> tuple[str, str]:
-    """Make the page with its style and script inside, and the content security policy that lets only these run."""
+    """Make the page with its style and script inside, and the content security policy that allows only these."""
     folder = resources.files("neurdicom.http") / "static"
     style, script, page = ((folder / name).read_text(encoding="utf-8") for name in ("docs.css", "docs.js", "docs.html"))
     page = page.replace("{{version}}", escape(__version__)).replace("{{style}}", style).replace("{{script}}", script)
@@ -180,16 +188,16 @@ class DocsHandler(ApiHandler):
     """`/api/docs`."""
 
     @operation(
-        "Get the page that shows this description",
+        "Get the API documentation page",
         tag="operations",
-        description="A browser without a session gets the page's sign-in form, with status 401.",
+        description="It shows this description. A browser without a session gets a sign-in form, with status 401.",
         answers={200: {"description": "The page.", "content": {"text/html": {"schema": STRING}}}},
     )
     async def get(self) -> None:
         self._send_page()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Let browsers sign in, and answer programs as everywhere."""
+        """Send the sign-in page to browsers without a session; answer programs as everywhere."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, Unauthenticated) and "text/html" in self.request.headers.get("Accept", ""):
             self.set_status(HTTPStatus.UNAUTHORIZED)

@@ -21,18 +21,24 @@ BINARY: Schema = {"type": "string", "format": "binary"}
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One HTTP method of one route, and who may call it.
+    """HTTP method of a route, with its access and description.
 
     Attributes
     ----------
+    summary, description : str
+        Texts of the OpenAPI description.
+    tag : str
+        Group in the OpenAPI description.
+    access : Access
+        Access that the caller needs.
     query : tuple of Parameter
-        The query parameters that it takes; any other one is refused, unless `open_query` is set.
+        Its query parameters; any other one is refused, unless `open_query` is set.
     open_query : bool
-        The handler checks the names of query parameters itself (filters, a plugin's parameters).
+        Whether the handler checks the names of query parameters itself (filters, a plugin's parameters).
     body : Mapping[str, Schema]
         Media type to schema of the request's body; empty means no body.
     answers : Mapping[int, str | Mapping]
-        Status to a description, or to an OpenAPI response object. Problem details are added by themselves.
+        Status to a description, or to an OpenAPI response object. Problem details are added automatically.
     """
 
     summary: str
@@ -60,7 +66,27 @@ def operation(
     body: Mapping[str, Schema] | None = None,
     answers: Mapping[int, str | Mapping[str, Any]] | None = None,
 ) -> Callable[[Method], Method]:
-    """Describe an HTTP method of a handler; see `Operation`."""
+    """Declare an HTTP method of a handler as an operation.
+
+    Parameters
+    ----------
+    summary : str
+        One line of the OpenAPI description.
+    tag : str
+        Group in the OpenAPI description.
+    access : Access
+        Access that the caller needs.
+    description : str
+        Text of the OpenAPI description, in CommonMark.
+    query : sequence of Parameter
+        Its query parameters.
+    open_query : bool
+        Whether the handler checks the names of query parameters itself.
+    body : Mapping[str, Schema], optional
+        Media type to schema of the request's body.
+    answers : Mapping[int, str or Mapping], optional
+        Status to a description, or to an OpenAPI response object.
+    """
     described = Operation(
         summary, tag, access, description, tuple(query), open_query, body or {}, answers or {200: "Done."}
     )

@@ -1,4 +1,4 @@
-"""Query parameters, each declared once: the declaration describes itself in OpenAPI, and reads and checks its text."""
+"""Query parameters, each declared once: the declaration describes it in OpenAPI, and parses and checks its text."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,47 +15,50 @@ DefaultOut = TypeVar("DefaultOut", covariant=True)
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-#: Far past any archive, and within what every catalog can count to.
+#: Larger than any archive, and within the range of every catalog's integers.
 MAX_OFFSET = 2**31 - 1
 
-#: Spaces and control characters, which a request's parameters lose; regular expressions differ in what `\s` is.
+#: Spaces and control characters, which are stripped from parameters; regular expressions differ in what `\s` matches.
 BLANKS = r"\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
-#: JSON Schema of text that is more than these.
+#: JSON Schema of text that has other characters.
 NOT_BLANK: Schema = {"type": "string", "pattern": f"[^{BLANKS}]"}
 
-#: `isdigit` and `int` would also take other scripts' digits; the bound keeps `int` quick.
+#: `isdigit` and `int` would also accept other scripts' digits; the bound keeps `int` fast.
 _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 
-#: NaN and infinity too, which get an answer of their own. `float` would also take underscores.
+#: Also NaN and infinity, which get an error of their own later. `float` would also accept underscores.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
-#: Characters of a wrong value that its error message shows.
+#: Most characters of a wrong value that an error shows.
 _SHOWN = 80
 
 
 class QuerySource(Protocol):
-    """A request with a query."""
+    """Request that has a query."""
 
     def query(self, name: str) -> str | None:
-        """Get a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""
+        """Return a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[ValueOut, DefaultOut]):
-    """A query parameter of an operation.
+    """Query parameter of an operation.
 
     Attributes
     ----------
     name : str
+        Name in the query.
     description : str
+        Text of the OpenAPI description.
     default
-        Its value where the request has none.
+        Value where the request has none.
     schema : Schema
-        JSON Schema of what `parse` takes.
+        JSON Schema of the texts that `parse` accepts.
     parse : callable
-        Reads the text that is given. Raises `Invalid`.
+        Parses the text. Raises `Invalid`.
     required : bool
+        Whether it must be given.
     """
 
     name: str
@@ -74,24 +77,64 @@ class Parameter(Generic[ValueOut, DefaultOut]):
 def text_parameter(
     name: str, description: str, default: Default, *, schema: Schema | None = None, required: bool = False
 ) -> Parameter[str, Default]:
-    """Declare text; what `schema` asks beyond that is checked below, by who reads it."""
+    """Declare a text parameter.
+
+    Parameters
+    ----------
+    name, description : str
+        Name in the query, and text of the OpenAPI description.
+    default
+        Value where the request has none.
+    schema : Schema, optional
+        JSON Schema; its conditions are checked by the code that reads the value.
+    required : bool
+        Whether it must be given.
+    """
     return Parameter(name, description, default, schema or {"type": "string"}, str, required)
 
 
 def parsed_parameter(
     name: str, description: str, parse: Callable[[str], Value], schema: Schema
 ) -> Parameter[Value, None]:
-    """Declare text of a grammar of its own."""
+    """Declare a parameter with a grammar of its own.
+
+    Parameters
+    ----------
+    name, description : str
+        Name in the query, and text of the OpenAPI description.
+    parse : callable
+        Parses the text. Raises `Invalid`.
+    schema : Schema
+        JSON Schema of the texts that `parse` accepts.
+    """
     return Parameter(name, description, None, schema, parse)
 
 
 def described_parameter(name: str, description: str, schema: Schema = NOT_BLANK) -> Parameter[str, None]:
-    """Declare what is read together with others: a filter, or an attribute of a query."""
+    """Declare a parameter that is read together with others: a filter, or an attribute of a query.
+
+    Parameters
+    ----------
+    name, description : str
+        Name in the query, and text of the OpenAPI description.
+    schema : Schema
+        JSON Schema, for the description only.
+    """
     return text_parameter(name, description, None, schema=schema)
 
 
 def integer_parameter(name: str, description: str, default: Default, *, low: int, high: int) -> Parameter[int, Default]:
-    """Declare an integer within bounds."""
+    """Declare an integer parameter.
+
+    Parameters
+    ----------
+    name, description : str
+        Name in the query, and text of the OpenAPI description.
+    default
+        Value where the request has none.
+    low, high : int
+        Bounds, both included.
+    """
 
     def parse(text: str) -> int:
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
@@ -125,7 +168,17 @@ def flag_parameter(name: str, description: str) -> Parameter[bool, bool]:
 
 
 def choice_parameter(name: str, description: str, choices: Sequence[str], default: Default) -> Parameter[str, Default]:
-    """Declare one of several words; empty text stands for the default, where there is one."""
+    """Declare a parameter with a choice of words; empty text stands for the default, where there is one.
+
+    Parameters
+    ----------
+    name, description : str
+        Name in the query, and text of the OpenAPI description.
+    choices : sequence of str
+        The words.
+    default
+        Value where the request has none.
+    """
 
     def parse(text: str) -> str:
         if text not in choices and (text or default is None):
@@ -144,7 +197,8 @@ def sort_parameter(fields: Sequence[str]) -> Parameter[tuple[tuple[str, bool], .
         for part in filter(None, (part.strip() for part in text.split(","))):
             field = part.removeprefix("-")
             if field not in fields:
-                raise Invalid(f"can't sort by {field[:_SHOWN]!r}; this list sorts by {', '.join(fields)}", field="sort")
+                known = ", ".join(fields)
+                raise Invalid(f"can't sort by {field[:_SHOWN]!r}; this list can be sorted by {known}", field="sort")
             if field in order:
                 raise Invalid(f"{field!r} occurs twice in the sort order", field="sort")
             order[field] = part.startswith("-")
@@ -153,22 +207,22 @@ def sort_parameter(fields: Sequence[str]) -> Parameter[tuple[tuple[str, bool], .
     one = f"-?({'|'.join(map(re.escape, fields))})"
     twice = r"(.*,)?-?(\w+)(,.*)?,-?\2(,.*)?$"
     schema = {"type": "string", "pattern": f"^(?!{twice}){one}(,{one})*$"}
-    description = "Fields separated by commas; `-` before one makes it descend."
+    description = "Fields to sort by, separated by commas; `-` before a field sorts in descending order."
     return Parameter("sort", description, (), schema, parse)
 
 
 class Paging:
-    """The parameters `limit` and `offset` of a list.
+    """Parameters `limit` and `offset` of a list.
 
     Parameters
     ----------
     many : str
-        What is listed, for the description.
+        Plural of the listed things, for the description.
     """
 
     def __init__(self, many: str) -> None:
-        self._limit = integer_parameter("limit", f"The most {many} to answer.", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
-        self._offset = integer_parameter("offset", "How many to skip.", 0, low=0, high=MAX_OFFSET)
+        self._limit = integer_parameter("limit", f"Most {many} to return.", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+        self._offset = integer_parameter("offset", f"Number of {many} to skip.", 0, low=0, high=MAX_OFFSET)
         self.parameters = (self._limit, self._offset)
 
     def of(self, request: QuerySource) -> tuple[int, int]:

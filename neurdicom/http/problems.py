@@ -1,11 +1,11 @@
-"""The one table from our errors to HTTP statuses, and their form on the wire (RFC 9457)."""
+"""The table of HTTP statuses for our errors, and their form as problem details (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Any
 
 from neurdicom import errors
 
-#: The most specific class that fits gives the status.
+#: Statuses by class; the most specific class counts.
 STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.Malformed: 400,
     errors.Unauthenticated: 401,
@@ -32,12 +32,24 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
 
 
 def status_of(error: BaseException) -> int:
-    """Find the HTTP status of an error; 500 for one that is not ours."""
+    """Return the HTTP status of an error; 500 for one that is not ours."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def problem(status: int, detail: str, *, code: str | None = None, field: str | None = None) -> dict[str, Any]:
-    """Make problem details (RFC 9457) with our stable `code`, and the offending `field` where there is one."""
+    """Make problem details (RFC 9457).
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    detail : str
+        Explanation for people.
+    code : str, optional
+        Our stable name of the problem.
+    field : str, optional
+        Field or parameter that is wrong.
+    """
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Error"
     body: dict[str, Any] = {
         "type": f"urn:neurdicom:problem:{code}" if code else "about:blank",

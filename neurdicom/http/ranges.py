@@ -8,7 +8,7 @@ _RANGE = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a file; a length of 0 means that there is no such part."""
+    """Part of a file; a length of 0 means that there is no such part."""
 
     start: int
     length: int
@@ -27,8 +27,8 @@ def parse_range(header: str | None, size: int) -> Span | None:
     Returns
     -------
     Span or None
-        The part that is wanted; None for the whole file, also where the header is malformed or asks for several
-        parts (a server may ignore those: RFC 9110 section 14.2).
+        The requested part; None for the whole file, also where the header is malformed or asks for several parts, which
+        a server may ignore (RFC 9110 section 14.2).
     """
     match = _RANGE.fullmatch(header or "")
     if match is None or match[0].count("-") != 1 or not (match[1] or match[2]):

@@ -14,7 +14,7 @@ from neurdicom.http.operation import METHODS, Operation
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path template such as `/api/studies/{id}`, and the handler that answers there.
+    """Path template such as `/api/studies/{id}`, and its handler.
 
     With `deep` the last placeholder takes the rest of the path, slashes included.
     """
@@ -25,7 +25,7 @@ class Route:
 
     @property
     def names(self) -> list[str]:
-        """The placeholders."""
+        """Names of the placeholders."""
         return re.findall(r"\{(\w+)\}", self.path)
 
     def operations(self) -> dict[str, Operation]:
@@ -44,11 +44,11 @@ class Route:
 
 
 class RouteTable(tuple[Route, ...]):
-    """All routes of a server, for what describes or counts them."""
+    """All routes of a server, for the code that describes or counts them."""
 
 
 def declared_services(handler: type[ApiHandler]) -> dict[str, Any]:
-    """Find the services that a handler uses: the annotated attributes of its classes that have no value."""
+    """Collect the services that a handler uses: the annotated attributes of its classes that have no value."""
     own = [each for each in reversed(handler.__mro__) if issubclass(each, ApiHandler) and each is not ApiHandler]
     return {
         name: kind for each in own for name, kind in inspect.get_annotations(each).items() if not hasattr(handler, name)
@@ -62,6 +62,6 @@ def supply(handler: type[ApiHandler], services: Iterable[object]) -> dict[str, o
     for name, kind in declared_services(handler).items():
         fitting = [each for each in services if isinstance(each, kind)]
         if len(fitting) != 1:
-            raise TypeError(f"{handler.__name__}.{name} is a {kind.__name__}, of which there are {len(fitting)}")
+            raise TypeError(f"{handler.__name__}.{name} needs one service {kind.__name__}; {len(fitting)} are there")
         found[name] = fitting[0]
     return found

@@ -15,29 +15,30 @@ from neurdicom.http.routing import RouteTable
 
 log = logging.getLogger(__name__)
 
-#: Bytes taken from a socket at a time; the copies that Tornado makes of larger pieces do not stay in the CPU's cache.
+#: Bytes read from a socket at a time; Tornado's copies of larger pieces would not stay in the CPU's cache.
 READ_CHUNK = 64 * 1024
 
 _LARGEST_HEADER = 64 * 1024
 
 
 class ApiServer:
-    """Serves a route table at the settings' host and port.
+    """HTTP server that serves a route table at the settings' host and port.
 
     Parameters
     ----------
     context : HttpContext
         Handed to every handler.
     routes : RouteTable
+        The routes.
     services : sequence of object
-        Those that handlers declare, by their types.
+        Services that handlers declare, found by their types.
     on_answer : callable
-        Called with each handler once its answer is out: for the log and the metrics.
+        Called with each handler once its answer is sent: for the log and the metrics.
 
     Attributes
     ----------
     url : str
-        Of the API, once it listens.
+        Base URL, once it listens.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class ApiServer:
         self.url = ""
 
     def listen(self) -> None:
-        """Take requests from now on. Raises `Unavailable` where the port is taken."""
+        """Accept requests from now on. Raises `Unavailable` where the port is taken."""
         settings = self._context.settings
         try:
             sockets = bind_sockets(settings.port, settings.host)
@@ -72,7 +73,7 @@ class ApiServer:
         self._context.ready = True
 
     async def close(self, grace: float) -> None:
-        """Take no more requests, and give those under way some seconds to end."""
+        """Accept no more requests, and give those under way `grace` seconds to finish."""
         under_way = self._context.under_way
         self._context.ready = False
         self._http.stop()
@@ -80,5 +81,5 @@ class ApiServer:
         while under_way and time.monotonic() < deadline:  # noqa: ASYNC110 (once, at the end)
             await asyncio.sleep(0.02)
         if under_way:
-            log.warning("%d requests are still under way after %g s: cut off", len(under_way), grace)
+            log.warning("%d requests are still under way after %g s, and are cut off", len(under_way), grace)
         await self._http.close_all_connections()

@@ -1,5 +1,5 @@
 """Remote DICOM nodes: their records, queries, transfers, and storage commitment.
 
 Owns the documents of nodes (`dicom_node`), the port to the protocols that they speak, and the runners of jobs that move
-instances. It may import processing, jobs, archive and what lies below them.
+instances. May import processing, jobs, archive and what lies below them.
 """

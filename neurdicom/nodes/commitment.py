@@ -1,4 +1,4 @@
-"""Storage commitment (PS3.4 J): nodes ask whether instances are kept here, and a job answers."""
+"""Storage commitment (PS3.4 J): nodes ask whether instances are stored here, and a job answers."""
 
 import asyncio
 import hashlib
@@ -33,34 +33,34 @@ REASONS = {
     CLASS_CONFLICT: "it is of another SOP class",
 }
 
-#: Seconds between a request and its report at least, so that the report does not overtake the answer.
+#: Least seconds between a request and its report, so that the report does not overtake the response.
 _DELAY_SECONDS = 1.0
 
-#: How long a modality that is switched off is waited for: two days.
+#: Backoff that waits about two days for a modality that is switched off.
 _PATIENT = Backoff(longest=1800.0, attempts=100)
 
-#: Failures that a job keeps.
+#: Most failures in a job's record.
 _MAX_FAILURES = 20
 
-#: How often a file that is gone is looked for anew: a replacement takes the place of the former.
+#: Attempts to find the file of an instance, since another file may just be replacing it.
 _LOOKS = 3
 
-#: An instance that is asked about: its SOP Class UID and its SOP Instance UID.
+#: Reference to an instance: its SOP Class UID and its SOP Instance UID.
 Reference = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class CommitmentReport:
-    """The answer to a request for storage commitment.
+    """Answer to a request for storage commitment.
 
     Attributes
     ----------
     transaction : str
         Transaction UID of the request.
     held : list of Reference
-        What is kept here.
+        Instances that are stored here.
     refused : list of (SOP Class UID, SOP Instance UID, Failure Reason)
-        What is not.
+        Instances that are not.
     """
 
     transaction: str
@@ -69,7 +69,7 @@ class CommitmentReport:
 
 
 class Reporter(ABC):
-    """The port that sends reports to nodes."""
+    """Port that sends reports to nodes."""
 
     @abstractmethod
     async def report(self, node: Node, report: CommitmentReport) -> None:
@@ -77,7 +77,7 @@ class Reporter(ABC):
 
 
 class CommitmentService:
-    """Takes requests for storage commitment."""
+    """Service that receives requests for storage commitment."""
 
     def __init__(self, nodes: NodeService, jobs: JobService) -> None:
         self._nodes = nodes
@@ -85,38 +85,38 @@ class CommitmentService:
         self._asking = asyncio.Lock()
 
     async def request(self, ae_title: str, transaction: str, references: str) -> Job:
-        """Make a job that reports to a node. A request that comes again while its job is not over makes no other.
+        """Make a job that reports to a node; a repeated request while its job is not over makes no other.
 
         Parameters
         ----------
         ae_title : str
-            Who asks.
+            Calling AE title.
         transaction : str
             Transaction UID.
         references : str
-            What is asked about: a line for each, with SOP class and instance. It stays one text until the job runs, so
-            that thousands of them cost the event loop nothing.
+            The instances: a line for each, with SOP class and instance. It stays one text until the job runs, so that
+            thousands of them do not hold the event loop.
 
         Raises
         ------
         Forbidden
-            Who asks is no node here, so there is nowhere to report to.
+            The caller is no node here, so there is nowhere to report to.
         Invalid
             The transaction is under way with other references.
         Conflict
-            The node has too many under way.
+            The node has too many jobs that are not over.
         """
         node = await self._nodes.find_ae(ae_title)
         if node is None:
-            raise Forbidden(f"{ae_title} is no DICOM node here: nowhere to report to")
+            raise Forbidden(f"the AE title {ae_title} is that of no DICOM node here, so there is nowhere to report to")
         subject = hashlib.sha256(f"{node.name}\0{transaction}".encode()).hexdigest()
         digest = hashlib.sha256(references.encode()).hexdigest()
         async with self._asking:
             found = await self._jobs.find_open(KIND, subject)
             if found is not None:
                 if found.request["digest"] != digest:
-                    raise Invalid("the Transaction UID is in use for other references")
-                log.info("%s asks again for the transaction %s, which is under way", ae_title, transaction)
+                    raise Invalid(f"the Transaction UID {transaction} is in use for other references")
+                log.info("%s repeats the request for the transaction %s, which is under way", ae_title, transaction)
                 return found
             return await self._jobs.submit(
                 KIND,
@@ -130,7 +130,7 @@ class CommitmentService:
 
 
 class CommitmentRunner(Runner):
-    """Looks for what a request is about, and reports; the only item is the text of references."""
+    """Runner that checks the instances of a request, and reports; the only item is the text of references."""
 
     backoff = _PATIENT
 
@@ -147,13 +147,13 @@ class CommitmentRunner(Runner):
             yield item
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
-        """Report; what is held is what is held now, also when it is tried again."""
+        """Report the instances that are stored now, also when it is tried again."""
         try:
             node = await self._nodes.get(job.request["node"])
         except NotFound as error:
             raise PeerFailed(str(error), retryable=False) from error
         if node.protocol != "DIMSE":
-            raise PeerFailed(f"the DICOM node {node.name!r} is no DIMSE node any more", retryable=False)
+            raise PeerFailed(f"the DICOM node {node.name!r} is no longer a DIMSE node", retryable=False)
         for place, references in enumerate(items):
             held: list[Reference] = []
             refused: list[tuple[str, str, int]] = []
@@ -169,9 +169,9 @@ class CommitmentRunner(Runner):
             yield ItemOutcome(place, done=len(held), failed=len(refused), failures=failures)
 
     async def _refusal(self, sop_class: str, instance: str) -> int | None:
-        """Give the reason to refuse safekeeping of an instance; None if it is kept.
+        """Find the reason to refuse safekeeping of an instance; None if it is stored.
 
-        What is in the catalog was durable before it came there; that its file is still whole is looked at.
+        An instance in the catalog was durable before it was entered; its file is checked for its size.
         """
         for _ in range(_LOOKS):
             location = await self._catalog.locate(instance)
@@ -181,7 +181,7 @@ class CommitmentRunner(Runner):
                 return CLASS_CONFLICT
             if await self._is_there(location.blob):
                 return None
-        log.error("the file of the instance %s is missing or cut off", instance)
+        log.error("the file of the instance %s is missing or truncated", instance)
         return PROCESSING_FAILURE
 
     async def _is_there(self, blob: BlobRef) -> bool:

@@ -1,4 +1,4 @@
-"""The port to remote DICOM nodes: what can be asked of one, whichever protocol it speaks."""
+"""The peer port: operations on remote DICOM nodes, whichever protocol they speak."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,22 +13,26 @@ Method = Literal["C-MOVE", "C-GET", "WADO-RS"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A remote peer.
+    """Remote DICOM node.
 
     Attributes
     ----------
     name : str
         Its id here.
-    protocol : str
-        `DIMSE` (then `ae_title`, `host`, `port` and `tls` count) or `DICOMWEB` (then `url` and the credentials do).
+    protocol : {"DIMSE", "DICOMWEB"}
+        With DIMSE, `ae_title`, `host`, `port` and `tls` apply; with DICOMWEB, `url` and the credentials.
+    ae_title, host : str
+        AE title, and host name or IP address.
+    port : int
+        TCP port.
     tls : bool
-        Talk DIMSE over TLS, with the server's own certificate and CA.
+        Use DIMSE over TLS, with the server's own certificate and CA.
     url : str
-        Base of its DICOMweb services.
+        Base URL of its DICOMweb services.
     username, password, token : str
-        Basic or bearer credentials for `url`; never given back.
+        Basic or bearer credentials for `url`; never shown.
     retrieve : str or None
-        How a DIMSE node is asked for instances, where it can't be told to move them to us: `C-GET`.
+        Method of retrieval from a DIMSE node that can't move instances to us: `C-GET`.
     """
 
     name: str
@@ -46,20 +50,20 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a transfer; `instance` and `reason` are of the sub-operation that was just done.
+    """Progress of a transfer; `instance` and `reason` are those of the last sub-operation.
 
     Attributes
     ----------
     done, failed, warned : int
         Sub-operations so far; `warned` ones are stored, with changes by the receiver.
     total : int or None
-        As far as the peer tells.
+        Sub-operations in all, as far as the peer reports them.
     instance : str or None
         SOP Instance UID.
     reason : str or None
         Why that one failed, or what was changed; None for plain success.
     retryable : bool
-        Trying that one again may help.
+        Whether trying that one again may help.
     """
 
     done: int = 0
@@ -72,53 +76,71 @@ class Progress:
 
 
 class Peer(ABC):
-    """Speaks one protocol with remote nodes. All verbs raise `PeerFailed` when the node as a whole fails."""
+    """Port that speaks one protocol with remote nodes. All verbs raise `PeerFailed` when the node as a whole fails."""
 
     @abstractmethod
     async def echo(self, node: Node) -> float:
-        """See if it answers; the seconds that it took, association or connection included."""
+        """Check that a node answers; return the seconds that it took, association or connection included."""
 
     @abstractmethod
     async def find(
         self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
     ) -> list[dict[str, Any]]:
-        """Query it. Raises `Invalid` for what the protocol can't ask.
+        """Query a node.
 
         Parameters
         ----------
+        node : Node
+            The node.
         level : Level
-            At which level.
+            Query level.
         keys : Mapping[str, Any]
             Matching and return keys, a dataset in the DICOM JSON model (PS3.18 F).
         limit : int, optional
-            The most matches to take; the rest is cancelled.
+            Most matches to take; the rest is cancelled.
         fuzzy : bool
-            Names match as the node thinks that they sound or begin alike.
+            Ask the node for fuzzy matching of person names.
 
         Returns
         -------
         list of dict
             The matches in the DICOM JSON model.
+
+        Raises
+        ------
+        Invalid
+            The protocol can't express the query.
+        PeerFailed
+            The node fails.
         """
 
     @abstractmethod
     def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
-        """Send stored instances, edits applied, transcoded to what it accepts; one `Progress` after each instance.
+        """Send stored instances, edits applied, transcoded to what the node accepts; yield a `Progress` after each.
 
-        Closing the iterator ends the transfer after the instance under way.
+        Closing the iterator ends the transfer after the current instance.
         """
 
     @abstractmethod
     def retrieve(
         self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
     ) -> AsyncIterator[Progress]:
-        """Fetch an entity with everything below and store it; `Progress` as the node reports it.
+        """Retrieve an entity with everything below it and store it; yield `Progress` as the node reports it.
 
         Parameters
         ----------
+        node : Node
+            The node.
+        level : Level
+            Level of the entity.
         ids : Mapping[str, str]
             Keyword to value of the unique keys at `level` and above: `PatientID`, `StudyInstanceUID`,
             `SeriesInstanceUID`, `SOPInstanceUID`.
         method : str, optional
             `C-MOVE` to ourselves or `C-GET`; by default what the node can do.
+
+        Raises
+        ------
+        PeerFailed
+            The node fails.
         """

@@ -1,4 +1,4 @@
-"""Talk to DICOM nodes: echo, find, and the jobs that retrieve and send."""
+"""Operations on DICOM nodes: echo, find, and the jobs that retrieve and send."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from neurdicom.nodes.fields import METHODS
 from neurdicom.nodes.transfer_jobs import Peers, ids_of
 from neurdicom.security.access import Principal
 
-#: Unique keys that an entity of a level is retrieved by (PS3.4 C.4.2.1.4).
+#: Unique keys that identify an entity of a level in a retrieval (PS3.4 C.4.2.1.4).
 UNIQUE_KEYS = {
     Level.PATIENT: ("PatientID",),
     Level.STUDY: ("StudyInstanceUID",),
@@ -25,26 +25,27 @@ UNIQUE_KEYS = {
     Level.INSTANCE: ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
 }
 
-#: Matches of one query, by default and at most.
+#: Matches of one query: default and maximum.
 DEFAULT_MATCHES = 1000
 MAX_MATCHES = 10_000
 
-#: Writing more matches by keyword takes long enough to hold the event loop.
+#: Converting more matches would hold the event loop, so a thread does it.
 _MANY = 100
 
 _LEVELS = {level.name: level for level in Level} | {"IMAGE": Level.INSTANCE}
 
 
 class RemoteService:
-    """The operations on remote nodes.
+    """Service for the operations on remote nodes.
 
     Parameters
     ----------
     catalog : Catalog
+        Has the entities to send.
     peers : Peers
         Speaks with nodes.
     jobs : JobService
-        Does what takes long, with the runners `send` and `retrieve`.
+        Runs long operations, with the runners `send` and `retrieve`.
     """
 
     def __init__(self, catalog: Catalog, peers: Peers, jobs: JobService) -> None:
@@ -53,16 +54,19 @@ class RemoteService:
         self._jobs = jobs
 
     async def echo(self, name: str) -> float:
-        """Seconds that the node took to answer. Raises `NotFound` or `PeerFailed`."""
+        """Measure the seconds that a node takes to answer. Raises `NotFound` or `PeerFailed`."""
         node, peer = await self._peers.find(name)
         return await peer.echo(node)
 
     async def find(self, name: str, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Query a node: `level`, `query` (keys by keyword or tag), `limit` and `fuzzy`; the matches by keyword.
+        """Query a node with `level`, `query` (keys by keyword or tag), `limit`, `fuzzy`; return the matches by keyword.
 
         Raises
         ------
-        NotFound, Invalid
+        NotFound
+            There is no such node.
+        Invalid
+            A field is wrong; it is named.
         PeerFailed
             The node does not answer, or refuses the query.
         """
@@ -82,13 +86,23 @@ class RemoteService:
         return await asyncio.to_thread(_all_tags, matches) if len(matches) > _MANY else _all_tags(matches)
 
     async def send(self, name: str, request: Mapping[str, Any], *, by: Principal) -> Job:
-        """Make the job that sends entities to a node: `patients`, `studies`, `series`, `instances`, lists of ids.
+        """Make a job that sends entities to a node.
+
+        Parameters
+        ----------
+        name : str
+            Name of the node.
+        request : Mapping
+            `patients`, `studies`, `series`, `instances`: lists of ids.
+        by : Principal
+            The user whose job it is.
 
         Raises
         ------
         NotFound
             There is no such node or entity.
         Invalid
+            A field is wrong; it is named.
         """
         _check_fields(request, tuple(MANY))
         node, _ = await self._peers.find(name)
@@ -105,12 +119,24 @@ class RemoteService:
         return await self._jobs.submit("send", {"node": node.name} | wanted, by=by, total=total)
 
     async def retrieve(self, name: str, request: Mapping[str, Any], *, by: Principal) -> Job:
-        """Make the job that retrieves entities from a node: `level`, `ids` and perhaps `method`.
+        """Make a job that retrieves entities from a node.
 
-        `ids` are objects of unique keys by keyword (`StudyInstanceUID` and so on), or one such; at the level of
-        patients and studies, just the ids.
+        Parameters
+        ----------
+        name : str
+            Name of the node.
+        request : Mapping
+            `level`; `ids`: objects of unique keys by keyword (`StudyInstanceUID` and so on), or one such, at the level
+            of patients and studies also plain ids; `method`, optional.
+        by : Principal
+            The user whose job it is.
 
-        Raises `NotFound` or `Invalid`.
+        Raises
+        ------
+        NotFound
+            There is no such node.
+        Invalid
+            A field is wrong; it is named.
         """
         _check_fields(request, ("level", "ids", "method"))
         level, ids, method = _level(request), request.get("ids"), request.get("method")

@@ -1,4 +1,4 @@
-"""Remote nodes: who they are, kept in the catalog by name."""
+"""The service of remote nodes, which are stored in the catalog by name."""
 
 import asyncio
 import logging
@@ -15,19 +15,19 @@ log = logging.getLogger(__name__)
 
 _KIND = "dicom_node"
 
-#: Seconds after which a change that another process made (the command line, a second server) is seen.
+#: Seconds after which a change by another process (the command line, a second server) is seen.
 FRESH_SECONDS = 2.0
 
 
 class NodeService:
-    """The nodes that this server knows.
+    """Service of the remote nodes that this server knows.
 
-    An AE title belongs to one node: it says who an association comes from, and where C-MOVE sends to.
+    An AE title belongs to one node: it identifies the caller of an association, and the destination of C-MOVE.
 
     Parameters
     ----------
     documents : Documents
-        Keeps one document for each node, credentials included.
+        Stores one document for each node, credentials included.
     """
 
     def __init__(self, documents: Documents) -> None:
@@ -38,28 +38,28 @@ class NodeService:
         self._changes = 0
 
     async def list(self) -> list[Node]:
-        """All nodes, by name."""
+        """List all nodes, by name."""
         return [from_document(document) for document in (await self._documents.query(_KIND)).items]
 
     async def get(self, name: str) -> Node:
-        """One node. Raises `NotFound`."""
+        """Return a node. Raises `NotFound`."""
         document = await self._documents.get(_KIND, name)
         if document is None:
             raise NotFound(f"there is no DICOM node {name!r}")
         return from_document(document)
 
     async def find_ae(self, ae_title: str) -> Node | None:
-        """Find the DIMSE node of exactly this AE title; changes by other processes are seen within seconds."""
+        """Find the DIMSE node with exactly this AE title; changes by other processes are seen within seconds."""
         by_ae = self._by_ae
         if time.monotonic() >= self._until:
             changes, until = self._changes, time.monotonic() + FRESH_SECONDS
             by_ae = {node.ae_title: node for node in reversed(await self.list()) if node.protocol == "DIMSE"}
-            if changes == self._changes:  # else what was read may be out of date already
+            if changes == self._changes:  # otherwise the list may be out of date already
                 self._by_ae, self._until = by_ae, until
         return by_ae.get(ae_title)
 
     async def add(self, fields: Mapping[str, Any]) -> Node:
-        """Make a node of `name`, `protocol` and the fields of the protocol (`node_fields`).
+        """Make a node from `name`, `protocol` and the fields of the protocol (`nodes.fields`).
 
         Raises
         ------
@@ -78,7 +78,7 @@ class NodeService:
         return node
 
     async def replace(self, name: str, fields: Mapping[str, Any]) -> Node:
-        """Put other fields in place of a node's; credentials that are left out stay.
+        """Replace the fields of a node; credentials that are left out stay.
 
         Raises `NotFound`, and as `add`.
         """
@@ -91,7 +91,7 @@ class NodeService:
         return node
 
     async def remove(self, name: str) -> None:
-        """Forget a node. Raises `NotFound`."""
+        """Delete a node. Raises `NotFound`."""
         async with self._changing:
             if not await self._documents.delete(_KIND, name):
                 raise NotFound(f"there is no DICOM node {name!r}")

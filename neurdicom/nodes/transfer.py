@@ -1,4 +1,4 @@
-"""Instances on their way to another DICOM node, each as a file in a form that the node takes."""
+"""Instances to be sent to another DICOM node, each as a file in a form that the node accepts."""
 
 import asyncio
 import struct
@@ -23,7 +23,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An instance to be sent, as it is stored.
+    """Instance to be sent, as it is stored.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingFile:
-    """The file of an instance on its way out.
+    """File of an instance to be sent.
 
     Attributes
     ----------
@@ -56,17 +56,17 @@ class OutgoingFile:
 
     @property
     def is_temporary(self) -> bool:
-        """Whether something was made that is to be released."""
+        """True if a temporary file was made that is to be released."""
         return self._temporary is not None
 
     def release(self) -> None:
-        """Delete what was made for this transfer. Idempotent; blocks briefly."""
+        """Delete the temporary file of this transfer. Idempotent; blocks briefly."""
         if self._temporary is not None:
             self._temporary.discard()
 
 
 class TransferService:
-    """Finds and prepares instances that are sent by C-STORE, edits applied."""
+    """Service that finds and prepares instances for C-STORE, edits applied."""
 
     def __init__(self, catalog: Catalog, blobs: BlobStore, retrieve: RetrieveService, render: RenderService) -> None:
         self._catalog = catalog
@@ -75,12 +75,12 @@ class TransferService:
         self._render = render
 
     async def select(self, keys: Mapping[Level, Sequence[str]], *, after: str | None = None) -> list[Outgoing]:
-        """A page of the instances that a C-MOVE or C-GET asks for, by SOP Instance UID; the last one is not full.
+        """List a page of the instances that a C-MOVE or C-GET asks for, by SOP Instance UID; a short page is the last.
 
         Parameters
         ----------
         keys : Mapping[Level, Sequence[str]]
-            Unique keys: Patient IDs and UIDs. All of them must hold, one of each list.
+            Unique keys: Patient IDs and UIDs. All levels must match, each by one value of its list.
         after : str, optional
             SOP Instance UID of the last one of the page before.
         """
@@ -95,7 +95,7 @@ class TransferService:
         conditions: list[Condition] = []
         for level, values in keys.items():
             if level is Level.PATIENT:
-                # The catalog compares without regard to case, a unique key counts to the letter.
+                # The catalog ignores case, but unique keys are case-sensitive.
                 query = Query(Level.PATIENT, (AnyOf("patient_id", tuple(values)),), limit=None)
                 patients = [
                     each["id"] for each in (await self._catalog.find(query)).items if each["patient_id"] in values
@@ -109,7 +109,7 @@ class TransferService:
         return conditions
 
     async def describe(self, instances: Sequence[str]) -> list[Outgoing]:
-        """Describe the instances that are there, in the order given."""
+        """Describe the instances that exist, in the order given."""
         locations = [await self._catalog.locate(instance) for instance in instances]
         return [
             Outgoing(each.instance, each.layout["sop_class"], each.layout["transfer_syntax"])
@@ -118,17 +118,17 @@ class TransferService:
         ]
 
     async def prepare(self, instance: str, accepted: Sequence[str]) -> OutgoingFile:
-        """Give an instance in a transfer syntax that the receiver accepts for its SOP class.
+        """Prepare an instance in a transfer syntax that the receiver accepts for its SOP class.
 
-        As it is stored where that is accepted; otherwise converted, preferably to native pixels, never with loss.
-        Its `release` is to be called afterwards.
+        It is sent as stored where that is accepted; otherwise converted, preferably to native pixels, never with loss.
+        Call `release` of the result afterwards.
 
         Raises
         ------
         NotFound
             There is no such instance.
         NotAvailable
-            It can't be given in any of these transfer syntaxes.
+            None of these transfer syntaxes can hold it.
         """
         location = await locate_instance(self._catalog, instance)
         stored = location.layout["transfer_syntax"]
@@ -185,7 +185,7 @@ def _outgoing(entity: Entity) -> Outgoing:
 
 
 def _dataset_offset(path: Path) -> int:
-    """First byte after the File Meta Information of a file that we wrote, whose group length is right."""
+    """Find the first byte after the File Meta Information of a file that we wrote, whose group length is right."""
     with path.open("rb") as file:
         (length,) = struct.unpack_from("<I", file.read(144), 140)
     return 144 + int(length)

@@ -1,4 +1,4 @@
-"""The runners of the jobs that move instances between this server and a node."""
+"""Runners of the jobs that move instances between this server and a node."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
@@ -13,18 +13,19 @@ from neurdicom.jobs import Failure, Item, ItemOutcome, Job, Runner
 from neurdicom.nodes.peer import Node, Peer, Progress
 from neurdicom.nodes.service import NodeService
 
-#: Failures and warnings that are kept of one item.
+#: Most failures, and most warnings, that are kept of one item.
 _MAX_REASONS = 20
 
 
 class Peers:
-    """The nodes, and who speaks with them.
+    """Nodes with their protocols.
 
     Parameters
     ----------
     nodes : NodeService
+        Knows the nodes.
     by_protocol : Mapping[str, Peer]
-        Who speaks each protocol.
+        Implementation of each protocol.
     """
 
     def __init__(self, nodes: NodeService, by_protocol: Mapping[str, Peer]) -> None:
@@ -32,15 +33,15 @@ class Peers:
         self._by_protocol = by_protocol
 
     async def find(self, name: str) -> tuple[Node, Peer]:
-        """A node, and who speaks with it. Raises `NotFound`, or `PeerFailed` where this server doesn't speak so."""
+        """Return a node and the implementation of its protocol. Raises `NotFound`, or `PeerFailed` without one."""
         node = await self._nodes.get(name)
         peer = self._by_protocol.get(node.protocol)
         if peer is None:
-            raise PeerFailed(f"this server does not speak {node.protocol} with nodes", retryable=False)
+            raise PeerFailed(f"this server can't speak {node.protocol} with nodes", retryable=False)
         return node, peer
 
     async def of_job(self, job: Job) -> tuple[Node, Peer]:
-        """The node of a job, and who speaks with it. Raises `PeerFailed`, also when the node was removed."""
+        """Return the node of a job as `find` does. Raises `PeerFailed`, also when the node was removed."""
         try:
             return await self.find(job.request["node"])
         except NotFound as error:
@@ -48,21 +49,21 @@ class Peers:
 
 
 class SendRunner(Runner):
-    """Sends; an item is the UID of an instance."""
+    """Runner that sends instances; an item is the UID of one."""
 
     def __init__(self, catalog: Catalog, peers: Peers) -> None:
         self._selector = Selector(catalog)
         self._peers = peers
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
-        """Yield the instances of the entities that were asked for, each once, series by series."""
+        """Yield the instances of the requested entities, each once, series by series."""
         ids = {level: job.request[name] for name, level in MANY.items() if job.request.get(name)}
         async for _, instances in self._selector.instances(Selection(ids)):
             for instance in instances:
                 yield Item(instance["id"])
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
-        """Send them."""
+        """Send instances."""
         node, peer = await self._peers.of_job(job)
         places = {instance: place for place, instance in enumerate(items)}
         before = Progress()
@@ -87,13 +88,13 @@ def _sent(place: int, before: Progress, now: Progress) -> ItemOutcome:
 
 
 class RetrieveRunner(Runner):
-    """Retrieves; an item is the unique keys of an entity (`level`, and keyword to value)."""
+    """Runner that retrieves entities; an item is the unique keys of one (`level`, and keyword to value)."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
-        """The entities that were asked for; over DICOMweb, the series of them, so that little is done again."""
+        """Yield the requested entities; over DICOMweb their series, so that little is repeated after a failure."""
         node, peer = await self._peers.of_job(job)
         level = Level(job.request["level"])
         for ids in job.request["ids"]:
@@ -106,7 +107,7 @@ class RetrieveRunner(Runner):
             yield Item({"level": level.value, "ids": ids}, 1 if level is Level.INSTANCE else None)
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
-        """Retrieve them, one after the other."""
+        """Retrieve entities, one after the other."""
         node, peer = await self._peers.of_job(job)
         method = job.request.get("method")
         for place, item in enumerate(items):
@@ -130,7 +131,7 @@ class RetrieveRunner(Runner):
 
 
 async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Item]:
-    """The series of a study or a patient, as the node tells of them; none where it can't."""
+    """List the series of a study or a patient, as the node reports them; empty where it can't."""
     keys: dict[str, Any] = {tag: {"vr": "UI"} for tag in ("0020000D", "0020000E")} | {"00201209": {"vr": "IS"}}
     for keyword, tag, vr in (("PatientID", "00100020", "LO"), ("StudyInstanceUID", "0020000D", "UI")):
         if keyword in ids:
@@ -140,7 +141,7 @@ async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Ite
     except PeerFailed as error:
         if error.retryable:
             raise
-        return []  # it may answer the retrieval all the same
+        return []  # it may still answer the retrieval
     items = []
     for match in matches:
         study = _first(match, "0020000D") or ids.get("StudyInstanceUID")
@@ -159,7 +160,7 @@ def _first(match: Mapping[str, Any], tag: str) -> Any:
 
 
 class _Tally:
-    """The counts and failures of one entity while it is retrieved."""
+    """Counts and failures of one entity while it is retrieved."""
 
     def __init__(self, place: int) -> None:
         self._place = place
@@ -169,23 +170,23 @@ class _Tally:
         self._retryable = True
 
     def take(self, now: Progress) -> ItemOutcome:
-        """Note how far it has come."""
+        """Add the node's progress."""
         if now.warned > self._last.warned:
             self._note(self._warnings, now)
-        elif now.reason is not None:  # a DIMSE node counts at once, and names what failed at the end
+        elif now.reason is not None:  # a DIMSE node counts failures at once, and names the instances at the end
             self._retryable = self._retryable and now.retryable
             self._note(self._failures, now)
         self._last = now
         return self._outcome(final=False)
 
     def whole(self) -> ItemOutcome:
-        """The retrieval has ended."""
+        """End the retrieval."""
         if self._last.failed and not self._failures:
-            self._failures.append(Failure(None, f"{self._last.failed} instances failed; the node tells no reason"))
+            self._failures.append(Failure(None, f"{self._last.failed} instances failed; the node gave no reason"))
         return self._outcome(final=True)
 
     def broken(self, error: NeurdicomError) -> ItemOutcome:
-        """The retrieval as a whole failed; what came before is stored."""
+        """End a retrieval that failed as a whole; the instances before the failure are stored."""
         last = self._last
         self._failures.append(Failure(None, str(error)))
         missing = max((last.total or 0) - last.done - last.warned - last.failed, 1)
@@ -212,7 +213,7 @@ class _Tally:
 
 
 def ids_of(request: Mapping[str, Any]) -> Iterator[tuple[str, Level, str]]:
-    """The entities of a request to send: the name of the list, the level and the id."""
+    """Yield the entities of a request to send: the name of the list, the level and the id."""
     for name, level in MANY.items():
         for entity in request.get(name, ()):
             yield name, level, entity

@@ -1,8 +1,8 @@
-"""Who may do what: the one place where access is decided, and where finer roles and the audit trail belong.
+"""Access control: the one place that decides who may do what, and where finer roles and the audit trail belong.
 
-Operations name the `Access` they need; `check_access` compares it with the `Principal` behind the request.
-A rule that looks at more than the role (a group's studies, say) becomes a further parameter of `check_access`,
-so that no handler and no service decides anything by itself.
+Operations name the `Access` that they need; `check_access` compares it with the `Principal` behind the request. A rule
+that needs more than the role (a group's studies, say) becomes a further parameter of `check_access`, so that no handler
+and no service decides anything by itself.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from neurdicom.errors import Forbidden, Unauthenticated
 
 
 class Access(StrEnum):
-    """What an operation asks of its caller."""
+    """Access that an operation requires of its caller."""
 
     PUBLIC = "public"  # anyone, signed in or not
     USER = "user"  # anyone signed in
@@ -21,18 +21,18 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a request comes from.
+    """User behind a request.
 
     Attributes
     ----------
     id : str
-        The user's id.
+        Id of the user.
     email : str
         The user's address, for logs and for the record of who edited what.
     is_admin : bool
-        The user manages users and plugins.
+        Whether the user manages users and plugins.
     session : str or None
-        Digest of the token that was presented, by which signing out finds it; None without authentication.
+        Digest of the token that was presented, with which signing out finds it; None without authentication.
     """
 
     id: str
@@ -41,12 +41,12 @@ class Principal:
     session: str | None = field(default=None, repr=False)
 
 
-#: Everyone, when the server runs without authentication (which it does on a loopback address only).
+#: The principal of all requests when the server runs without authentication (on a loopback address only).
 LOCAL_ADMINISTRATOR = Principal(id="local", email="local@localhost", is_admin=True)
 
 
 def check_access(access: Access, principal: Principal | None) -> None:
-    """Let a principal pass, or not.
+    """Check that a principal has the required access.
 
     Raises
     ------
@@ -59,14 +59,14 @@ def check_access(access: Access, principal: Principal | None) -> None:
         return
     if principal is None:
         raise Unauthenticated(
-            "this needs a valid credential: sign in with POST /api/users/auth and send 'Authorization: Bearer TOKEN'"
+            "a valid credential is needed: sign in with POST /api/users/auth and send 'Authorization: Bearer TOKEN'"
         )
     if access is Access.ADMIN and not principal.is_admin:
         raise Forbidden(f"{principal.email} is not an administrator, and only administrators may do this")
 
 
 def check_self_or_admin(principal: Principal | None, user: str) -> Principal:
-    """Let administrators pass, and the user whose own account it is.
+    """Check that a principal is an administrator, or the given user.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From a request's credential to its principal, in microseconds once it was seen."""
+"""Authentication: finds the principal of a request's credential, in microseconds once it was checked."""
 
 import time
 from collections import OrderedDict
@@ -13,29 +13,42 @@ from neurdicom.security.tokens import TokenStore, digest_of
 #: Name of the cookie that sign-in sets; its value is the bearer token.
 SESSION_COOKIE = "neurdicom_session"
 
-#: For how many seconds an answer is used again. This process forgets at once what it revokes; what another
-#: one on the same catalog (the command line, a second server) revokes is forgotten after this time.
+#: Seconds for which an answer is cached. What this process revokes is forgotten at once; what another process on the
+#: same catalog (the command line, a second server) revokes is forgotten after this time.
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 4096
 
 
 class Authentication(Protocol):
-    """What the web layer needs: the principal behind a request's credentials."""
+    """Port of the HTTP layer: finds the principal behind a request's credentials."""
 
     async def authenticate(self, authorization: str | None, cookie: str | None, address: str = "") -> Principal | None:
-        """See `Authenticator.authenticate`."""
+        """Find the principal; see `Authenticator.authenticate`.
+
+        Parameters
+        ----------
+        authorization : str or None
+            The Authorization header.
+        cookie : str or None
+            Value of the cookie `SESSION_COOKIE`.
+        address : str
+            Address of the client.
+        """
 
 
 class Authenticator:
-    """Checks bearer tokens, presented in the Authorization header or in the session cookie, and passwords.
+    """Authenticator for bearer tokens, in the Authorization header or in the session cookie, and for passwords.
 
     Parameters
     ----------
     tokens : TokenStore
+        Has the tokens.
     find_user : callable
-        Gives an account by its id, or None if it is gone.
+        Returns an account by its id, or None if it is gone.
     verify : callable
         Checks an e-mail address and a password, for the Basic scheme.
+    clock : callable
+        Returns the time in seconds since the epoch.
     """
 
     def __init__(
@@ -54,7 +67,7 @@ class Authenticator:
         self._generation = 0
 
     async def authenticate(self, authorization: str | None, cookie: str | None, address: str = "") -> Principal | None:
-        """Tell who presents these credentials.
+        """Find the principal who presents these credentials.
 
         Parameters
         ----------
@@ -63,7 +76,7 @@ class Authenticator:
         cookie : str or None
             Value of the cookie `SESSION_COOKIE`.
         address : str
-            Where the request comes from; wrong passwords from it slow its next attempts down.
+            Address of the client; wrong passwords from it delay its next attempts.
 
         Returns
         -------
@@ -73,7 +86,7 @@ class Authenticator:
         Raises
         ------
         TooManyAttempts
-            A password, after wrong ones, and too early.
+            A password came too soon after wrong ones.
         """
         if authorization is not None and is_basic(authorization):
             return await self._basic.authenticate(authorization, address)
@@ -89,7 +102,7 @@ class Authenticator:
         return await self._look_up(digest, now)
 
     def forget(self) -> None:
-        """Drop all answers: a token was revoked or a user changed. Answers under way are not kept either."""
+        """Drop cached answers, since a token was revoked or a user changed; answers under way are not cached either."""
         self._generation += 1
         self._cache.clear()
         self._basic.forget()
@@ -111,14 +124,22 @@ class Authenticator:
 
 
 class NoAuthentication:
-    """Everyone is the local administrator: `--no-auth`, allowed on a loopback address only."""
+    """Authentication of `--no-auth`, for which everyone is the local administrator; on a loopback address only."""
 
     async def authenticate(self, authorization: str | None, cookie: str | None, address: str = "") -> Principal | None:
-        """Answer the local administrator, whatever is presented."""
+        """Return the local administrator, whatever is presented.
+
+        Parameters
+        ----------
+        authorization, cookie : str or None
+            Ignored.
+        address : str
+            Ignored.
+        """
         return LOCAL_ADMINISTRATOR
 
 
 def bearer_token(authorization: str) -> str | None:
-    """The token of an Authorization header (RFC 6750); None for another scheme."""
+    """Read the token of an Authorization header (RFC 6750); None for another scheme."""
     scheme, _, token = authorization.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

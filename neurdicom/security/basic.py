@@ -1,7 +1,7 @@
-"""HTTP Basic authentication (RFC 7617), for clients that know nothing else.
+"""HTTP Basic authentication (RFC 7617), for clients that support nothing else.
 
 Checking a password takes a tenth of a second by design, and a viewer sends it with each of thousands of requests. So a
-credential that was right is remembered for a while, by a keyed digest: nothing that is held leads back to a password.
+credential that was right is remembered for a while, by a keyed digest from which the password can't be derived.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from neurdicom.errors import Unauthenticated
 from neurdicom.security.access import Principal
 from neurdicom.security.accounts import User
 
-#: For how many seconds a credential that was right is not checked against the password's hash again.
+#: Seconds for which a right credential is not checked against the password's hash again.
 VERIFIED_SECONDS = 300.0
-#: For how many seconds nobody looks whether the account is still what it was then. This process forgets at once what
-#: it changes; what another one on the same catalog changes is noticed after this time.
+#: Seconds for which the account is not read again. What this process changes is noticed at once; what another process
+#: on the same catalog changes is noticed after this time.
 ACCOUNT_SECONDS = 5.0
 CACHE_SIZE = 1024
 
@@ -30,7 +30,7 @@ Verify = Callable[[str, str, str], Awaitable[User]]
 
 @dataclass(slots=True)
 class _Known:
-    """A credential that was right: whose it is, and until when that holds."""
+    """Right credential: its user, and until when it is remembered."""
 
     user: User
     verified_until: float
@@ -38,15 +38,16 @@ class _Known:
 
 
 class BasicCredentials:
-    """Tells whose credentials are.
+    """Authenticator for credentials of the Basic scheme.
 
     Parameters
     ----------
     verify : callable
+        Checks an e-mail address and a password.
     find_user : callable
-        Gives an account by id, or None if it is gone.
+        Returns an account by id, or None if it is gone.
     clock : callable
-        Seconds.
+        Returns the time in seconds.
     """
 
     def __init__(
@@ -61,12 +62,12 @@ class BasicCredentials:
         self._generation = 0
 
     async def authenticate(self, authorization: str, address: str) -> Principal | None:
-        """Tell who presents an Authorization header of the Basic scheme; None if it is wrong.
+        """Find the principal who presents an Authorization header of the Basic scheme; None if it is wrong.
 
         Raises
         ------
         TooManyAttempts
-            Earlier attempts failed, and it is too early for the next.
+            The attempt came too soon after failed ones.
         """
         pair = parse_basic(authorization)
         if pair is None:
@@ -79,7 +80,7 @@ class BasicCredentials:
         return None if user is None else user.as_principal()
 
     def forget(self) -> None:
-        """Drop all that is remembered: an account changed. Checks under way are not remembered either."""
+        """Drop all remembered credentials, since an account changed; checks under way are not remembered either."""
         self._generation += 1
         self._known.clear()
 
@@ -99,13 +100,13 @@ class BasicCredentials:
         return known.user
 
     async def _check(self, digest: bytes, email: str, password: str, address: str) -> User | None:
-        """Check a credential, once for all requests that come with it at the same time."""
+        """Check a credential once for all requests that present it at the same time."""
         task = self._checking.get(digest)
         if task is None:
             task = asyncio.create_task(self._verified(digest, email, password, address))
             self._checking[digest] = task
             task.add_done_callback(lambda _: self._checking.pop(digest, None))
-        # Of its own: the request that began it may go away while others wait.
+        # A task of its own: the request that began it may be cancelled while others wait.
         return await asyncio.shield(task)
 
     async def _verified(self, digest: bytes, email: str, password: str, address: str) -> User | None:
@@ -126,7 +127,7 @@ class BasicCredentials:
 
 
 def is_basic(authorization: str) -> bool:
-    """Whether an Authorization header is of the Basic scheme."""
+    """Tell whether an Authorization header is of the Basic scheme."""
     return authorization.lstrip()[:6].lower() == "basic "
 
 

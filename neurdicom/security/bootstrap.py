@@ -13,9 +13,9 @@ FILE_NAME = "first-sign-in.json"
 
 @dataclass(frozen=True, slots=True)
 class FirstSignIn:
-    """What the first administrator signs in with.
+    """Credentials of the first administrator.
 
-    The file holds it in the form that `POST /api/users/auth` takes.
+    The file holds them in the form that `POST /api/users/auth` takes.
     """
 
     email: str
@@ -24,11 +24,11 @@ class FirstSignIn:
 
 
 def write_first_sign_in(folder: Path) -> FirstSignIn:
-    """Make a password and keep it, readable by the server's own user alone. Blocks."""
+    """Make a password and write it to a file that only the server's own user can read. Blocks."""
     file = folder / FILE_NAME
     first = FirstSignIn(FIRST_EMAIL, new_password(), file)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file.unlink(missing_ok=True)  # of a start that was cut off before the account was made
+    file.unlink(missing_ok=True)  # left by a start that crashed before the account was made
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         json.dump({"email": first.email, "password": first.password}, stream)
@@ -39,7 +39,7 @@ def write_first_sign_in(folder: Path) -> FirstSignIn:
 
 
 def read_first_sign_in(folder: Path) -> FirstSignIn | None:
-    """The one-time password, if it was not changed yet. Blocks."""
+    """Read the one-time password; None if it was changed. Blocks."""
     file = folder / FILE_NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -49,5 +49,5 @@ def read_first_sign_in(folder: Path) -> FirstSignIn | None:
 
 
 def drop_first_sign_in(folder: Path) -> None:
-    """Forget the one-time password. Blocks. Idempotent."""
+    """Delete the file with the one-time password. Blocks. Idempotent."""
     (folder / FILE_NAME).unlink(missing_ok=True)

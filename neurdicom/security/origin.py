@@ -1,4 +1,4 @@
-"""Where a browser's request comes from: no other site may act through a user's session."""
+"""The origin of a browser's request: no other site may act through a user's session."""
 
 import ipaddress
 from collections.abc import Collection
@@ -19,10 +19,9 @@ def check_origin(
 ) -> None:
     """Refuse a state-changing request that a browser sends on behalf of another site.
 
-    For requests whose credential a browser adds by itself: the session cookie, or none with `--no-auth`.
-    The cookie is SameSite=Strict already; this also covers a neighbouring subdomain or port. Every current
-    browser sends Origin or Sec-Fetch-Site with such a request; a request without both comes from a program,
-    which no site can misuse.
+    For requests whose credential a browser adds by itself: the session cookie, or none with `--no-auth`. The cookie is
+    SameSite=Strict already; this also covers a neighbouring subdomain or port. Every current browser sends Origin or
+    Sec-Fetch-Site with such a request; a request without both comes from a program, which no site can misuse.
 
     Parameters
     ----------
@@ -31,40 +30,41 @@ def check_origin(
     host : str
         The Host header. A proxy in front has to pass it on.
     origin, fetch_site : str or None
-        The headers of these names. The scheme of the origin does not count, since a proxy may end TLS.
+        The headers Origin and Sec-Fetch-Site. The scheme of the origin does not count, since a proxy may end TLS.
     trusted : collection of str
-        Other origins, in lower case, whose pages may do so too, because whoever runs the server has named them. A
-        `*` among them names none.
+        Other origins, in lower case, whose pages may do so too, since the operator has named them. A `*` among them
+        names none.
 
     Raises
     ------
     Forbidden
+        The request comes from another site.
     """
     if method in _SAFE_METHODS:
         return
     if origin is not None:
         if _authority(origin) != host.lower() and origin.lower() not in trusted:
-            raise Forbidden(f"the request comes from {origin}; only pages of {host} may change something here")
+            raise Forbidden(f"the request comes from a page of {origin}; only pages of {host} may change anything here")
     elif fetch_site not in (None, "same-origin", "none"):
-        raise Forbidden(f"the request comes from another site ({fetch_site}); use a bearer token instead")
+        raise Forbidden(f"the request comes from a page of another site ({fetch_site}); use a bearer token instead")
 
 
 def check_loopback_host(host: str) -> None:
-    """Refuse a Host that does not name this machine, as of a page that rebinds its own name to 127.0.0.1.
+    """Refuse a Host that does not name this machine, such as that of a page which rebinds its name to 127.0.0.1.
 
-    Without authentication a browser's same-origin policy is all that keeps other sites' pages out, and DNS
-    rebinding goes round it.
+    Without authentication only the browser's same-origin policy keeps other sites' pages out, and DNS rebinding evades
+    it.
 
     Raises
     ------
     Forbidden
+        Host is no name of this machine.
     """
     name = urlsplit(f"//{host}").hostname if _parses(f"//{host}") else None
     if name == "localhost" or (name is not None and _is_loopback(name)):
         return
     raise Forbidden(
-        f"the request is for host {host!r}; a server that runs with --no-auth answers to 'localhost', "
-        "'127.0.0.1' and '[::1]' only"
+        f"Host is {host!r}; a server that runs with --no-auth answers only to 'localhost', '127.0.0.1' and '[::1]'"
     )
 
 

@@ -1,4 +1,4 @@
-"""Passwords: argon2id, off the event loop."""
+"""Passwords, hashed with argon2id in threads."""
 
 import asyncio
 import secrets
@@ -14,14 +14,14 @@ from neurdicom.errors import Invalid
 Result = TypeVar("Result")
 
 MIN_LENGTH = 8
-MAX_LENGTH = 1024  # bounds the work that an unauthenticated caller can ask for
+MAX_LENGTH = 1024  # bounds the work that an unauthenticated caller can cause
 
-#: Sign-ins computed at once; each takes 64 MiB for about 0.1 s, and further ones wait.
+#: Most sign-ins that are computed at a time; each takes 64 MiB for about 0.1 s, and others wait.
 _PARALLEL = 2
 
 
 class Passwords:
-    """Hashes and checks passwords with the parameters of RFC 9106 4 (second recommended option)."""
+    """Hasher of passwords, with the parameters of RFC 9106 4 (second recommended option)."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
@@ -33,7 +33,7 @@ class Passwords:
         self._threads.shutdown()
 
     async def hash(self, password: str) -> str:
-        """Hash a password, salted; the result names its parameters (PHC string)."""
+        """Hash a password, salted; the result includes its parameters (PHC string)."""
         return await self._run(lambda: self._hasher.hash(_as_bytes(password)))
 
     async def verify(self, stored: str | None, password: str) -> bool:
@@ -42,14 +42,15 @@ class Passwords:
         Parameters
         ----------
         stored : str or None
-            What `hash` gave; None if there is no such user, which takes just as long, so that the time tells
-            nobody which addresses have an account.
+            Hash made by `hash`; None if there is no such user, which takes just as long, so that the time does not
+            reveal which addresses have an account.
         password : str
+            The password to check.
         """
         return await self._run(lambda: self._verify(stored, password))
 
     def outdated(self, stored: str) -> bool:
-        """Whether a hash was made with weaker parameters than today's."""
+        """Tell whether a hash was made with weaker parameters than today's."""
         return self._hasher.check_needs_rehash(stored)
 
     def _verify(self, stored: str | None, password: str) -> bool:
@@ -71,9 +72,9 @@ class Passwords:
 
 
 def check_password(password: object) -> str:
-    """Answer a new password if it will do.
+    """Check a new password, and return it.
 
-    Length alone is asked for (NIST SP 800-63B 5.1.1.2), no mixture of characters.
+    Only its length matters (NIST SP 800-63B 5.1.1.2), no mixture of characters.
 
     Raises
     ------

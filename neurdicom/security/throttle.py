@@ -1,4 +1,4 @@
-"""Slows failed sign-ins down: the more failures, the longer the wait before the next attempt."""
+"""Throttling of failed sign-ins: the more failures, the longer the wait before the next attempt."""
 
 import time
 from collections import OrderedDict
@@ -10,31 +10,31 @@ from neurdicom.errors import TooManyAttempts
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When failures begin to cost time, and how much.
+    """Waits after failures.
 
     Attributes
     ----------
     free : int
         Failures without a wait.
     longest : float
-        Seconds; the wait after each further failure doubles from one second up to this.
+        Longest wait in seconds; the wait doubles with each further failure, from one second up to this.
     """
 
     free: int
     longest: float
 
     def wait(self, failures: int) -> float:
-        """Seconds to wait after so many failures."""
+        """Compute the seconds to wait after a number of failures."""
         return 0.0 if failures < self.free else min(self.longest, 2.0 ** min(failures - self.free, 32))
 
 
-#: For one account from one address; for one account from anywhere, so that many addresses do not help a guesser
-#: and yet a stranger's failures hardly keep the owner out; for one address, whatever the account.
+#: Policies for one account from one address; for one account from anywhere, so that many addresses do not help a
+#: guesser and yet a stranger's failures hardly keep the owner out; and for one address, whatever the account.
 PAIR = Policy(free=5, longest=300.0)
 ACCOUNT = Policy(free=20, longest=30.0)
 ADDRESS = Policy(free=50, longest=60.0)
 
-#: After so many seconds without a failure the earlier ones are forgotten.
+#: Seconds without a failure after which the earlier ones are forgotten.
 FORGET = 900.0
 SIZE = 10_000
 
@@ -48,7 +48,7 @@ class _Record:
 
 
 class Throttle:
-    """Failed sign-ins of this process, in bounded memory."""
+    """Throttle of failed sign-ins of this process, in bounded memory."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -57,12 +57,12 @@ class Throttle:
     def begin(self, account: str, address: str) -> None:
         """Count an attempt as failed until `succeeded` says otherwise, so that parallel guesses count as well.
 
-        One of `failed` and `succeeded` follows.
+        A call of `failed` or `succeeded` follows.
 
         Raises
         ------
         TooManyAttempts
-            It is too early; this one is not counted.
+            It is too early; this attempt is not counted.
         """
         now = self._clock()
         keys = self._keys(account, address)
@@ -78,7 +78,7 @@ class Throttle:
             self._records.popitem(last=False)
 
     def failed(self, account: str, address: str) -> None:
-        """The attempt was wrong: the wait begins now, however long the check took."""
+        """Note that the attempt was wrong: the wait begins now, however long the check took."""
         now = self._clock()
         for key, _ in self._keys(account, address):
             record = self._records.get(key)
@@ -86,7 +86,7 @@ class Throttle:
                 record.last = now
 
     def succeeded(self, account: str, address: str) -> None:
-        """The attempt was right: the account starts afresh, and the address gets its attempt back."""
+        """Note that the attempt was right: forget the failures of the account, and give the address its attempt back"""
         (pair, _), (everywhere, _), (origin, _) = self._keys(account, address)
         self._records.pop(pair, None)
         self._records.pop(everywhere, None)

@@ -1,4 +1,4 @@
-"""Opaque bearer tokens: random, given out once, and kept only as their SHA-256."""
+"""Opaque bearer tokens: random, shown once, and stored only as their SHA-256."""
 
 import hashlib
 import secrets
@@ -10,14 +10,14 @@ from typing import Literal, Self
 from neurdicom.catalog.documents import DocumentQuery, Documents
 
 _KIND = "token"
-_PREFIX = "nd_"  # lets people and secret scanners tell what a leaked string is
+_PREFIX = "nd_"  # lets people and secret scanners recognise a leaked token
 
 TokenPurpose = Literal["session", "api"]
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is kept of a token.
+    """Stored form of a token.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Token:
     user : str
         Id of the user that it stands for.
     purpose : {"session", "api"}
-        Sessions end when the password changes; tokens made for programs go on until they are revoked.
+        Sessions end when the password changes; tokens for programs last until they are revoked.
     created, expires : float
         Seconds since the epoch; `expires` is None for a token that lasts until it is revoked.
     """
@@ -39,11 +39,11 @@ class Token:
 
     @classmethod
     def from_document(cls, document: dict[str, object]) -> Self:
-        """Read what `TokenStore` wrote."""
+        """Read a document that `TokenStore` wrote."""
         return cls(**{name: document[name] for name in cls.__slots__})  # type: ignore[arg-type]
 
     def expired(self, now: float) -> bool:
-        """Whether the token's time is over."""
+        """Tell whether the token has expired."""
         return self.expires is not None and self.expires <= now
 
 
@@ -53,7 +53,7 @@ def digest_of(token: str) -> str:
 
 
 class TokenStore:
-    """Tokens as documents of the catalog, by digest."""
+    """Store of tokens as documents of the catalog, by digest."""
 
     def __init__(self, documents: Documents, *, clock: Callable[[], float] = time.time) -> None:
         self._documents = documents
@@ -67,13 +67,14 @@ class TokenStore:
         user : str
             Id of the user that it stands for.
         purpose : {"session", "api"}
+            What it is for.
         lifetime : float or None
             Seconds; None for no end.
 
         Returns
         -------
         tuple of str and Token
-            The secret, which nothing can give again, and what is kept of it.
+            The secret, which can't be recovered later, and the stored form.
         """
         secret = _PREFIX + secrets.token_urlsafe(32)
         now = self._clock()
@@ -83,7 +84,7 @@ class TokenStore:
         return secret, token
 
     async def find(self, digest: str) -> Token | None:
-        """A token that is valid now."""
+        """Find a token that is valid now; None if there is none."""
         document = await self._documents.get(_KIND, digest)
         if document is None:
             return None
@@ -91,11 +92,21 @@ class TokenStore:
         return None if token.expired(self._clock()) else token
 
     async def revoke(self, digest: str) -> bool:
-        """End one token; False if there was none."""
+        """Revoke a token; return False if there was none."""
         return bool(await self._documents.delete(_KIND, digest))
 
     async def revoke_all(self, user: str, *, purpose: TokenPurpose | None = None, keep: str | None = None) -> int:
-        """End a user's tokens, of one purpose or of both, but for the digest `keep`; answers how many."""
+        """Revoke a user's tokens, and return their number.
+
+        Parameters
+        ----------
+        user : str
+            Id of the user.
+        purpose : {"session", "api"}, optional
+            Only tokens for this purpose; by default all.
+        keep : str, optional
+            Digest of a token that stays.
+        """
         equal = {"user": user} if purpose is None else {"user": user, "purpose": purpose}
         count = 0
         for document in (await self._documents.query(_KIND, DocumentQuery(equal))).items:
@@ -104,7 +115,7 @@ class TokenStore:
         return count
 
     async def purge(self, user: str | None = None) -> int:
-        """Delete expired tokens, of one user or of all; answers how many."""
+        """Delete expired tokens, of one user or of all, and return their number."""
         now = self._clock()
         equal = {} if user is None else {"user": user}
         documents = (await self._documents.query(_KIND, DocumentQuery(equal))).items
