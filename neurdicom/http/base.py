@@ -341,9 +341,7 @@ class ApiHandler(EarlyAnswerHandler):
 
     def _detail_of(self, status: int, error: BaseException | None) -> str:
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return (
-                f"{self.request.method} is not possible here; this path has {', '.join(self._methods())}"
-            )
+            return f"{self.request.method} is not possible here; this path has {', '.join(self._methods())}"
         text = error.log_message if isinstance(error, HTTPError) else None
         return text or HTTPStatus(status).phrase
 

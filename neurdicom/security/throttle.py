@@ -86,7 +86,7 @@ class Throttle:
                 record.last = now
 
     def succeeded(self, account: str, address: str) -> None:
-        """Note that the attempt was right: forget the failures of the account, and give the address its attempt back"""
+        """Note that the attempt was right: forget the account's failures, and give the address its attempt back."""
         (pair, _), (everywhere, _), (origin, _) = self._keys(account, address)
         self._records.pop(pair, None)
         self._records.pop(everywhere, None)

@@ -1,4 +1,4 @@
-"""Handlers of patients, studies, series and instances: the list, one entity, and the list of what lies below one."""
+"""Handlers of patients, studies, series and instances: the list, one entity, and the list of its children."""
 
 from neurdicom.archive.edit import EditService
 from neurdicom.archive.remove import RemoveService
@@ -12,17 +12,17 @@ from neurdicom.rules import RuleService
 from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import EDITS_SCHEMA, changes_schema, entity_schema, json_answer, page_answer
 
-#: Whether a deletion takes along what was made.
+#: Whether a deletion includes derived DICOM instances.
 DERIVED = flag_parameter(
     "derived",
-    "Delete the DICOM instances that were made of its results, too; they are instances of their study otherwise.",
+    "Also delete the DICOM instances that were made of its results. By default they stay in their study.",
 )
 
 MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 
 
 def entity_routes(level: Level) -> list[Route]:
-    """Make the routes of a level above the instance: its list, one entity, and the list of the entities below that."""
+    """Make the routes of a level above the instance: its list, one entity, its edits, and the list of its children."""
     child = level.child
     assert child is not None
     base = f"/api/{MANY[level]}"
@@ -75,9 +75,9 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"Change the attributes of {one}",
             tag=MANY[level],
-            description="The stored files stay as they are; the change is applied on every way out.",
+            description="The stored files stay unchanged; the new values are applied whenever the entity is shown or sent.",
             body={"application/json": changes_schema(level)},
-            answers={200: json_answer(f"The {level} as it is now.", entity_schema(level))},
+            answers={200: json_answer(f"The changed {level}.", entity_schema(level))},
         )
         async def put(self, entity: str) -> None:
             user = self.principal.email if self.principal else ""
@@ -86,9 +86,9 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"Delete {one}{below}",
             tag=MANY[level],
-            description="The results that came of it go, too.",
+            description="Results that were computed from it are deleted, too.",
             query=[DERIVED],
-            answers={204: "It is gone, and so are its files."},
+            answers={204: "It is deleted, with its files."},
         )
         async def delete(self, entity: str) -> None:
             await self.remove.delete(level, entity, derived=DERIVED.of(self))
@@ -105,9 +105,9 @@ def edits_handler(level: Level) -> type[ApiHandler]:
         edit: EditService
 
         @operation(
-            f"Tell who changed what of {'an' if level is Level.INSTANCE else 'a'} {level}",
+            f"List the edits of {'an' if level is Level.INSTANCE else 'a'} {level}",
             tag=MANY[level],
-            description="The last edit of each field, the earliest first. What the field was before is in the file.",
+            description="The last edit of each field, the earliest first. The original values are in the file.",
             answers={200: json_answer("The edits.", EDITS_SCHEMA)},
         )
         async def get(self, entity: str) -> None:

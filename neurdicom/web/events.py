@@ -17,44 +17,49 @@ from neurdicom.http.routing import Route
 from neurdicom.jobs import Job, JobEvent, JobService
 from neurdicom.security.authentication import SESSION_COOKIE
 
-#: Milliseconds after which a client connects again.
+#: Milliseconds after which a client reconnects.
 _RECONNECT = 2000
 
-#: Seconds that a client may take for what it was sent; a slower one is cut off, and goes on where it was.
+#: Seconds that a client may take to receive an event; a slower one is disconnected, and resumes where it was.
 _PATIENCE = 60.0
 
-#: Seconds after which the credential is looked at again.
+#: Seconds after which the credential is checked again.
 _CREDENTIAL_SECONDS = 60.0
 
-#: The position in a job's log after an event; that of the end says so.
+#: Id of an event: the position in the job's log after it, with a suffix at the end of the job.
 _EVENT_ID = re.compile(r"(\d{1,15})(-end)?", re.ASCII)
 
-_ITEMS = choice_parameter("items", "With `none`, nothing is told of single items.", ("all", "none"), "all")
+_ITEMS = choice_parameter(
+    "items",
+    "With `none`, only the progress of the job is sent, without events for single items.",
+    ("all", "none"),
+    "all",
+)
 
 _PROGRESS = ("id", "state", "done", "failed", "total", "rate", "time_left", "retry_at", "retry_reason")
 
 
 class EventsHandler(ApiHandler):
-    """Handler of a job's event stream, until the job is over."""
+    """Handler of a job's event stream, which lasts until the job is over."""
 
     jobs: JobService
 
     @operation(
-        "Follow a job",
+        "Follow a job as server-sent events",
         tag="jobs",
-        description="Server-sent events. `progress` (how the job stands) comes at once, with each change, about once a "
-        "second at most, and every ten seconds in any case. `result` and `failure` tell of an item as `results` does, "
-        "in the order in which they were over, from the first; each has an id. `end` is the job as it ended, and "
-        "closes the stream. A client that connects again with `Last-Event-ID` gets what it has missed; one that has "
-        "had the end gets a 204, which tells browsers to stop.",
+        description="`progress`, the state and counts of the job, is sent at once, after each change (at most about "
+        "once a second), and at least every ten seconds. `result` and `failure` are sent for each item, from the first "
+        "one, in the order in which the items finished; their data are those of `GET /api/jobs/{id}/results`, and each "
+        "has an id. `end` has the job in its final state, and closes the stream. A client that reconnects with "
+        "`Last-Event-ID` gets the events since then; after the end it gets a 204, which tells browsers to stop.",
         query=(_ITEMS,),
         answers={
             200: {"description": "The events.", "content": {"text/event-stream": {"schema": STRING}}},
-            204: "The job is over, and the client knows.",
+            204: "The job is over, and the client has received its end.",
         },
     )
     async def get(self, job: str) -> None:
-        """Stream them."""
+        """Stream the events of a job."""
         position, knows_end = self._last_event()
         items = _ITEMS.of(self) == "all"
         found = await self.jobs.get(job)
@@ -68,7 +73,7 @@ class EventsHandler(ApiHandler):
             await self.flush()
             self.finish()
             return
-        # A stopping server does not wait for this: it closes the connection, and the client comes again.
+        # A stopping server does not wait for this: it closes the connection, and the client reconnects.
         self.context.under_way.discard(self)
         events = self.jobs.events.follow(job, position, items=items)
         async with aclosing(cast(AsyncGenerator[JobEvent, None], events)) as source:
@@ -94,7 +99,7 @@ class EventsHandler(ApiHandler):
         self.finish()
 
     async def _send(self) -> bool:
-        """Wait until the client has taken what was written; False if it went away or is too slow."""
+        """Wait until the client has received what was written; return False if it disconnected or is too slow."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await self.flush_to_client()
@@ -109,18 +114,20 @@ class EventsHandler(ApiHandler):
                 self.get_cookie(SESSION_COOKIE),
                 self.request.remote_ip or "",
             )
-        except NeurdicomError:  # it can't be told now; who comes again is asked again
+        except NeurdicomError:  # it can't be checked now; a client that reconnects is checked again
             return False
         return principal is not None
 
     def _last_event(self) -> tuple[int, bool]:
-        """Read how much of the log the client has seen, and whether it has seen the end. Raises `Invalid`."""
+        """Read how much of the log the client has received, and whether it has received the end. Raises `Invalid`."""
         given = self.request.headers.get("Last-Event-ID", "").strip()
         if not given:
             return 0, False
         read = _EVENT_ID.fullmatch(given)
         if read is None:
-            raise Invalid(f"Last-Event-ID is {given[:80]!r}, which no event here has", field="Last-Event-ID")
+            raise Invalid(
+                f"Last-Event-ID is {given[:80]!r}; the id of an event of this stream is expected", field="Last-Event-ID"
+            )
         return int(read[1]), read[2] is not None
 
 

@@ -1,7 +1,7 @@
-"""JSON schemas of the text that filters take: those of the lists of entities, and those of results.
+"""JSON schemas of filter texts, for the lists of entities and of results.
 
-They say in regular expressions, which is all that JSON Schema knows, what `dicom.query.filters` and
-`processing.value_query` parse; a test holds one against the other.
+They express in regular expressions, the means of JSON Schema, what `dicom.query.filters` and `processing.value_query`
+parse; a test compares the two.
 """
 
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
@@ -9,7 +9,7 @@ from neurdicom.dicom.query.filters import filter_fields
 from neurdicom.http.parameters import BLANKS, NOT_BLANK, Schema
 from neurdicom.processing.value_query import KINDS
 
-#: A character that is no space, control character or comma.
+#: Any character but a space, a control character or a comma.
 _WORD = f"[^,{BLANKS}]"
 
 #: A month and a day of any year, and 29 February with its year.
@@ -47,7 +47,7 @@ _LIST = rf"[^,]*{_WORD}[^,]*(,[^,]*{_WORD}[^,]*)*"
 
 
 def entity_filter_schema(field: str) -> Schema:
-    """Make the schema of the text of a filter of a list of entities."""
+    """Make the schema of a filter's text in a list of entities."""
     if field not in BY_FIELD and field != "modalities":
         return {"type": "string", "pattern": _WORD}
     form = _ENTITY.get(Kind.CODE if field == "modalities" else BY_FIELD[field].kind)
@@ -55,7 +55,7 @@ def entity_filter_schema(field: str) -> Schema:
 
 
 def conditions_schema(level: Level) -> Schema:
-    """Make the schema of an object of filters as the list at a level takes them."""
+    """Make the schema of an object of filters for the list of a level."""
     return {
         "type": "object",
         "additionalProperties": False,
@@ -77,7 +77,7 @@ def _condition_schema(field: str) -> Schema:
 
 
 def result_filter_schema(name: str) -> Schema:
-    """Make the schema of the text of a filter of a list of results."""
+    """Make the schema of a filter's text in a list of results."""
     schema = _whole(_RESULT.get(name, _LIST))
     return schema if name != "value" else {**schema, "maxLength": 256}
 

@@ -1,4 +1,4 @@
-"""Routes of instances: lists, one, edit, delete, tags and the file."""
+"""Routes of instances: list, one, edit, delete, tags and the file."""
 
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
@@ -16,16 +16,22 @@ from neurdicom.web.schemas import page_answer
 from neurdicom.web.uploads import UploadHandler
 
 _LEVEL = Level.INSTANCE
-_FILE = {"description": "The file, or the part asked for.", "content": {MEDIA_TYPE: {"schema": BINARY}}}
+_FILE = {"description": "The file, or the requested range of it.", "content": {MEDIA_TYPE: {"schema": BINARY}}}
 _TAGS_FORMAT = choice_parameter(
-    "format", "`json`: keyword to value; `dicom+json`: the DICOM JSON model (PS3.18 F).", ("json", "dicom+json"), None
+    "format",
+    "`json`: an object of values by keyword; `dicom+json`: the DICOM JSON model (PS3.18 F). By default the Accept "
+    "header decides.",
+    ("json", "dicom+json"),
+    None,
 )
-_ORIGINAL = flag_parameter("original", "Give the bytes as received, without edits.")
-_TRANSFER_SYNTAX = text_parameter("transfer_syntax", "UID of the transfer syntax to give it in.", None)
+_ORIGINAL = flag_parameter("original", "Return the bytes as received, without edits.")
+_TRANSFER_SYNTAX = text_parameter(
+    "transfer_syntax", "UID of the transfer syntax to convert the file to. By default it is returned as stored.", None
+)
 
 
 class InstancesHandler(UploadHandler):
-    """All instances; a POST stores more."""
+    """Handler of all instances; a POST stores more."""
 
     search: SearchService
 
@@ -37,20 +43,20 @@ class InstancesHandler(UploadHandler):
         answers={200: page_answer(_LEVEL)},
     )
     async def get(self) -> None:
-        """Answer a page."""
+        """Send a page of instances."""
         query = LISTS[_LEVEL].of(self)
         send_page(self, query, await self.search.find(query))
 
 
 class TagsHandler(ApiHandler):
-    """The elements of one instance."""
+    """Handler of the elements of one instance."""
 
     retrieve: RetrieveService
 
     @operation(
-        "Get all elements but bulk data",
+        "Get the elements of an instance, without bulk data",
         tag="instances",
-        description="Sequences are included; a private element goes by its tag as eight hexadecimal digits.",
+        description="Sequences are included. Private elements are named by their tag, as eight hexadecimal digits.",
         query=[_TAGS_FORMAT],
         answers={
             200: {
@@ -63,7 +69,7 @@ class TagsHandler(ApiHandler):
         },
     )
     async def get(self, instance: str) -> None:
-        """Answer them."""
+        """Send the elements of an instance."""
         if self._format() == "json":
             self.send_json(await self.retrieve.tags(instance))
             return
@@ -76,31 +82,33 @@ class TagsHandler(ApiHandler):
         if wanted is None:
             accepted = self.request.headers.get("Accept", "")
             return "dicom+json" if "application/dicom+json" in accepted else "json"
-        # An unescaped plus sign in a query is a space by the time it arrives.
+        # An unescaped plus sign in a query arrives as a space.
         return _TAGS_FORMAT.parse(wanted.replace(" ", "+"))
 
 
 class FileHandler(ApiHandler):
-    """The DICOM file of one instance."""
+    """Handler of the DICOM file of one instance."""
 
     renderer: RenderService
     retrieve: RetrieveService
 
     @operation(
-        "Get the DICOM file",
+        "Get the DICOM file of an instance",
         tag="instances",
-        description="Edits are applied. A Range header asks for a part.",
+        description="Edits are applied. A Range header requests a part of the file.",
         query=[_ORIGINAL, _TRANSFER_SYNTAX],
         answers={200: _FILE, 206: _FILE, 304: "The client's copy is current."},
     )
     async def get(self, instance: str) -> None:
-        """Stream it."""
+        """Stream the file of an instance."""
         original, transfer_syntax = _ORIGINAL.of(self), _TRANSFER_SYNTAX.of(self)
         if transfer_syntax is None:
             await send_download(self, await self.retrieve.file(instance, original=original))
             return
         if original:
-            raise Invalid("original=true gives the bytes as received, in no other transfer syntax", field="original")
+            raise Invalid(
+                "original=true returns the bytes as received; it can't go with transfer_syntax", field="original"
+            )
         await send_download(self, await self.renderer.transcode(instance, transfer_syntax))
 
 

@@ -1,4 +1,4 @@
-"""Routes of jobs: lists, one, cancel or forget."""
+"""Routes of jobs: list, one, cancel or delete, items, retry."""
 
 from typing import Any
 
@@ -21,28 +21,38 @@ _JOB: dict[str, Any] = {
     "required": ["id", "kind", "state", "done", "failed", "total", "created", "started", "ended", "results", "errors"],
     "properties": {
         "id": STRING,
-        "kind": {**STRING, "description": "`process`, `send`, `retrieve`, `commitment`."},
-        "state": {"enum": list(STATES), "description": "A job that waits to try again is `queued`, with `retry_at`."},
-        "done": {**INTEGER, "description": "Instances; for `process` results, of `results.unit`."},
+        "kind": {**STRING, "description": "Kind of the job: `process`, `send`, `retrieve` or `commitment`."},
+        "state": {
+            "enum": list(STATES),
+            "description": "State of the job; one that waits for another attempt is `queued`, with `retry_at`.",
+        },
+        "done": {
+            **INTEGER,
+            "description": "Number of instances that are done; for `process`, number of results, one for each unit "
+            "(`results.unit`).",
+        },
         "failed": INTEGER,
-        "total": {"type": ["integer", "null"], "description": "Null while it is not known."},
-        "rate": {"type": ["number", "null"], "description": "A second, over the last ten; null while it does not run."},
-        "time_left": {"type": ["number", "null"], "description": "Seconds, at this rate."},
+        "total": {"type": ["integer", "null"], "description": "Number in all; null while unknown."},
+        "rate": {
+            "type": ["number", "null"],
+            "description": "Number per second, over the last ten seconds; null while the job does not run.",
+        },
+        "time_left": {"type": ["number", "null"], "description": "Estimated seconds until the end, at this rate."},
         "created": {"type": "string", "format": "date-time"},
         "started": _TIME,
         "ended": _TIME,
         "retry_at": _TIME,
         "retry_reason": {"type": ["string", "null"]},
         "user": STRING,
-        "request": {"type": "object", "description": "What was asked for."},
+        "request": {"type": "object", "description": "The request that made the job."},
         "results": {
             "type": "object",
-            "description": "Of jobs that keep them, their `url`; and what was left out (`skipped`).",
+            "description": "For jobs that keep their items: `url` of the items, and numbers of `skipped` instances.",
         },
         "errors": {
             "type": "array",
             "items": _TOLD,
-            "description": "The first failures, at most 100 (5 in lists); no instance where it is the whole node.",
+            "description": "The first failures, at most 100 (5 in lists); `instance` is null where a whole node failed.",
         },
     },
 }
@@ -51,31 +61,40 @@ _ITEM: dict[str, Any] = {
     "type": "object",
     "required": ["number", "state", "error"],
     "properties": {
-        "number": {**INTEGER, "description": "Its place in the job, from 0."},
+        "number": {**INTEGER, "description": "Number of the item in the job, from 0."},
         "series": STRING,
-        "instance": {"type": ["string", "null"], "description": "Null where the whole series is one item."},
+        "instance": {
+            "type": ["string", "null"],
+            "description": "SOP Instance UID; null where the whole series is one item.",
+        },
         "frame": {"type": ["integer", "null"]},
         "state": {"enum": list(ITEM_STATES)},
-        "result": {"type": ["string", "null"], "description": "Id of the result, where it is kept."},
-        "url": {"type": ["string", "null"], "description": "Where the result is."},
-        "stored": {"type": "array", "items": STRING, "description": "SOP Instance UIDs of what was made of it."},
-        "cached": {**BOOLEAN, "description": "It had been computed before."},
+        "result": {"type": ["string", "null"], "description": "Id of the result, if it is kept."},
+        "url": {"type": ["string", "null"], "description": "URL of the result."},
+        "stored": {
+            "type": "array",
+            "items": STRING,
+            "description": "SOP Instance UIDs of the DICOM instances made of the result.",
+        },
+        "cached": {**BOOLEAN, "description": "Whether the result had been computed before."},
         "error": {
             "type": ["object", "null"],
             "properties": {"code": STRING, "detail": STRING, "attempts": INTEGER},
-            "description": "Why it failed; the codes are those of problem details.",
+            "description": "Why the item failed; `code` is one of those in problem details.",
         },
     },
 }
 
-#: Errors, warnings and ids of each job in a list.
+#: Most errors, warnings and ids that a list shows of each job.
 _FEW = 5
 
-_STATE = choice_parameter("state", "Only those in this state.", STATES, None)
-_KIND = text_parameter("kind", "Only those of this kind.", None)
+_STATE = choice_parameter("state", "Only jobs in this state.", STATES, None)
+_KIND = text_parameter("kind", "Only jobs of this kind: `process`, `send`, `retrieve` or `commitment`.", None)
 _PAGING = Paging("jobs")
-_SORT = choice_parameter("sort", "By when they were made.", ("created", "-created"), "-created")
-_ITEM_STATE = choice_parameter("state", "Only those in this state.", ITEM_STATES, None)
+_SORT = choice_parameter(
+    "sort", "Order by creation; `-created` is the newest first.", ("created", "-created"), "-created"
+)
+_ITEM_STATE = choice_parameter("state", "Only items in this state.", ITEM_STATES, None)
 
 
 def job_answer(description: str) -> dict[str, Any]:
@@ -84,7 +103,7 @@ def job_answer(description: str) -> dict[str, Any]:
 
 
 def principal_of(handler: ApiHandler) -> Principal:
-    """Give who asks; there is someone wherever the operation's access is not public."""
+    """Return the user behind a request; there is one wherever the operation's access is not public."""
     assert handler.principal is not None
     return handler.principal
 
@@ -96,7 +115,7 @@ def send_job(handler: ApiHandler, job: Job) -> None:
 
 
 class JobsHandler(ApiHandler):
-    """All jobs."""
+    """Handler of all jobs."""
 
     jobs: JobService
 
@@ -104,10 +123,10 @@ class JobsHandler(ApiHandler):
         "List jobs",
         tag="jobs",
         query=(_STATE, _KIND, *_PAGING.parameters, _SORT),
-        answers={200: json_answer("A page, the newest first.", {"type": "array", "items": _JOB})},
+        answers={200: json_answer("A page of jobs.", {"type": "array", "items": _JOB})},
     )
     async def get(self) -> None:
-        """Answer a page."""
+        """Send a page of jobs."""
         limit, offset = _PAGING.of(self)
         where = {each.name: value for each in (_STATE, _KIND) if (value := each.of(self)) is not None}
         newest_first = _SORT.of(self) == "-created"
@@ -116,28 +135,28 @@ class JobsHandler(ApiHandler):
 
 
 class JobHandler(ApiHandler):
-    """One job."""
+    """Handler of one job."""
 
     jobs: JobService
 
     @operation("Get a job", tag="jobs", answers={200: job_answer("The job.")})
     async def get(self, job: str) -> None:
-        """Answer it."""
+        """Send a job."""
         self.send_json((await self.jobs.get(job)).to_api())
 
     @operation(
-        "Cancel a job, or forget one that is over",
+        "Cancel a job, or delete the record of one that is over",
         tag="jobs",
-        description="A job ends after the instance under way. Users do this with their own jobs, administrators with "
-        "all.",
+        description="A running job ends after the current instance. Users may do this with their own jobs, "
+        "administrators with all.",
         answers={
-            202: job_answer("It is cancelled, or will be once the instance under way has ended."),
-            204: "It was over, and is forgotten.",
+            202: job_answer("The job is cancelled, or will be after the current instance."),
+            204: "The job was over, and its record is deleted.",
             403: "It is another user's.",
         },
     )
     async def delete(self, job: str) -> None:
-        """Cancel or forget it."""
+        """Cancel a job, or delete its record."""
         cancelled = await self.jobs.cancel_or_remove(job, by=self.principal)
         if cancelled is not None:
             send_job(self, cancelled)
@@ -147,38 +166,38 @@ class JobHandler(ApiHandler):
 
 
 class JobResultsHandler(ApiHandler):
-    """Handler of the results of a job's items."""
+    """Handler of the items of a job."""
 
     jobs: JobService
 
     @operation(
-        "List what came of each item of a job",
+        "List the items of a job with their results",
         tag="jobs",
-        description="Of processing jobs: series by series, slice by slice. Other jobs keep no items.",
+        description="Only processing jobs keep their items, ordered by series and slice; for others the list is empty.",
         query=(_ITEM_STATE, *_PAGING.parameters),
-        answers={200: json_answer("A page.", {"type": "array", "items": _ITEM})},
+        answers={200: json_answer("A page of items.", {"type": "array", "items": _ITEM})},
     )
     async def get(self, job: str) -> None:
-        """Answer a page."""
+        """Send a page of items."""
         limit, offset = _PAGING.of(self)
         items, total = await self.jobs.results.page(job, limit=limit, offset=offset, state=_ITEM_STATE.of(self))
         send_items(self, items, offset=offset, total=total)
 
 
 class RetryHandler(ApiHandler):
-    """Another run of a job that is over."""
+    """Handler that runs a job again."""
 
     jobs: JobService
 
     @operation(
-        "Run what failed of a job once more",
+        "Run a job again for its failed items",
         tag="jobs",
-        description="The same job runs again, over what failed and what it did not come to; a processing job with the "
-        "version of its plugin or model that is current then. What is done stays.",
-        answers={202: job_answer("The job, which waits for its turn."), 403: "It is another user's."},
+        description="The job runs again for the items that failed or were never run; a processing job uses the current "
+        "version of its plugin or model. Finished items stay as they are.",
+        answers={202: job_answer("The job, which is queued again."), 403: "The job is another user's."},
     )
     async def post(self, job: str) -> None:
-        """Let it run again."""
+        """Queue a job again."""
         send_job(self, await self.jobs.retry(job, by=principal_of(self)))
 
 

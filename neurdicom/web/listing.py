@@ -15,23 +15,23 @@ from neurdicom.web.filters import entity_filter_schema
 Item = TypeVar("Item")
 
 _HOW = {
-    Kind.UID: "Exact; several are separated by commas.",
-    Kind.CODE: "Without regard to case, `*` and `?` as in DICOM; several whole values are separated by commas.",
-    Kind.TEXT: "`*` and `?` as in DICOM, without regard to case.",
-    Kind.NAME: "`*` and `?` as in DICOM, without regard to case, in any component group.",
-    Kind.DATE: "YYYYMMDD, or a range as 20240101-20240131, either end open.",
-    Kind.TIME: "HHMMSS.FFFFFF or its beginning, or a range as 08-1159, either end open.",
-    Kind.INTEGER: "A number, several separated by commas, or a range as 1-20 or 5-.",
+    Kind.UID: "Exact match; several values are separated by commas.",
+    Kind.CODE: "Case is ignored; `*` and `?` are wildcards; several values without wildcards are separated by commas.",
+    Kind.TEXT: "Case is ignored; `*` and `?` are wildcards.",
+    Kind.NAME: "Case is ignored; `*` and `?` are wildcards; any component group may match.",
+    Kind.DATE: "YYYYMMDD, or a range such as 20240101-20240131; either end may be left out.",
+    Kind.TIME: "HHMMSS.FFFFFF or its beginning, or a range such as 08-1159; either end may be left out.",
+    Kind.INTEGER: "A number, several separated by commas, or a range such as 1-20 or 5-.",
 }
 
 
 class ListQuery:
-    """The query parameters of a list of entities: paging, sort order, and filters.
+    """Query parameters of a list of entities: paging, sort order, and filters.
 
     Parameters
     ----------
     level : Level
-        Of the entities.
+        Level of the entities.
     """
 
     def __init__(self, level: Level) -> None:
@@ -58,7 +58,7 @@ def _describe(field: str, level: Level) -> str:
     if field in BY_FIELD and not (level is Level.STUDY and field == "modality"):
         return f"{BY_FIELD[field].keyword}. {_HOW[BY_FIELD[field].kind]}"
     if field in ("modalities", "modality"):
-        return "One of its series has one of these modalities."
+        return "Modalities, separated by commas; one of the study's series has one of them."
     return f"Id of the {field}."
 
 
@@ -66,20 +66,54 @@ LISTS = {level: ListQuery(level) for level in Level}
 
 
 def send_page(handler: ApiHandler, query: Query, page: Page) -> None:
-    """Finish with a page: an array, how many there are in all, and the link to the next page."""
+    """Finish with a page: an array, the number of all entities, and the link to the next page.
+
+    Parameters
+    ----------
+    handler : ApiHandler
+        Answers the request.
+    query : Query
+        The query of the page.
+    page : Page
+        Its entities, and the number of all.
+    """
     send_items(handler, page.items, offset=query.offset, total=page.total)
 
 
 def send_slice(
     handler: ApiHandler, paging: Paging, every: Sequence[Item], to_api: Callable[[Item], dict[str, Any]]
 ) -> None:
-    """Finish with the page of a list of all items that a request asks for. Raises `Invalid`."""
+    """Finish with the requested page of a list that is in memory. Raises `Invalid`.
+
+    Parameters
+    ----------
+    handler : ApiHandler
+        Answers the request.
+    paging : Paging
+        Parameters of the page.
+    every : sequence
+        All items.
+    to_api : callable
+        Converts an item for the API.
+    """
     limit, offset = paging.of(handler)
     send_items(handler, [to_api(each) for each in every[offset : offset + limit]], offset=offset, total=len(every))
 
 
 def send_items(handler: ApiHandler, items: list[dict[str, Any]], *, offset: int, total: int) -> None:
-    """Finish with these items of a list, the first of them at `offset` of `total`."""
+    """Finish with the items of a page.
+
+    Parameters
+    ----------
+    handler : ApiHandler
+        Answers the request.
+    items : list of dict
+        Items as the API shows them.
+    offset : int
+        Number of items before the first.
+    total : int
+        Number of all items.
+    """
     handler.set_header("X-Total-Count", str(total))
     after = offset + len(items)
     if items and after < total:

@@ -18,10 +18,10 @@ from neurdicom.processing.result_store import ResultStore
 
 _access_log = logging.getLogger("neurdicom.access")
 
-#: Characters of a path that are logged; a client may send 64 KiB of them.
+#: Most characters of a path that are logged; a client may send 64 KiB of them.
 _LONGEST_PATH = 512
 
-#: Upper bounds in seconds: from a lookup in the catalog to a plugin that takes its time.
+#: Upper bounds in seconds, from a lookup in the catalog to a slow plugin.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -31,28 +31,28 @@ class DimseStatus(Protocol):
 
     @property
     def port(self) -> int:
-        """TCP port that associations are taken at; 0 for none."""
+        """TCP port for associations; 0 for none."""
 
     @property
     def associations(self) -> int:
-        """Accepted associations at this moment."""
+        """Number of accepted associations at this moment."""
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """Instances that came in, by what became of them: `stored`, `replaced`, `duplicate`, `rejected`."""
+        """Number of received instances by outcome: `stored`, `replaced`, `duplicate`, `rejected`."""
 
 
 class Metrics:
-    """The metrics of one server, in a registry of their own.
+    """Metrics of one server, in a registry of their own.
 
     Parameters
     ----------
     routes : iterable of Route
-        What requests are counted by: a route's path, never a request's, so that the series stay few.
+        Requests are counted by a route's path, never by a request's, so that the time series stay few.
     dimse : DimseStatus
-        What counts associations and instances.
+        Counts associations and instances.
     results : ResultStore
-        What counts hits.
+        Counts hits.
     """
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
@@ -69,18 +69,16 @@ class Metrics:
         registry.register(_Results(results))
         labels = ("method", "route")
         self._requests = Counter(
-            "neurdicom_http_requests", "Requests that were answered.", (*labels, "status"), registry=registry
+            "neurdicom_http_requests", "Answered requests.", (*labels, "status"), registry=registry
         )
         self._seconds = Histogram(
             "neurdicom_http_request_seconds",
-            "From a request's headers to the end of its answer.",
+            "Seconds from a request's headers to the end of its answer.",
             labels,
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._under_way = Gauge(
-            "neurdicom_http_requests_under_way", "Requests that are being answered.", registry=registry
-        )
+        self._under_way = Gauge("neurdicom_http_requests_under_way", "Requests under way.", registry=registry)
         Gauge("neurdicom_info", "The server's version.", ("version",), registry=registry).labels(__version__).set(1)
 
     def observe(self, handler: ApiHandler) -> None:
@@ -88,29 +86,31 @@ class Metrics:
         method = handler.request.method or ""
         route = self._paths.get(type(handler), "other")
         if route == "other":
-            method = "other"  # the client chose it, and every choice would be a series of its own
+            method = "other"  # the client chose it, and every value would make a time series of its own
         self._requests.labels(method, route, str(handler.get_status())).inc()
         self._seconds.labels(method, route).observe(handler.request.request_time())
 
     def expose(self, *, under_way: int) -> bytes:
-        """Write all metrics in the text format (0.0.4)."""
+        """Format all metrics as text (format 0.0.4)."""
         self._under_way.set(under_way)
         return generate_latest(self.registry)
 
 
 class _Dimse(Collector):
-    """Metrics of the DIMSE services, which count for themselves."""
+    """Collector of the metrics of the DIMSE services, which count for themselves."""
 
     def __init__(self, dimse: DimseStatus) -> None:
         self._dimse = dimse
 
     def collect(self) -> Iterable[Metric]:
-        """Give the present values."""
+        """Yield the current values."""
         yield GaugeMetricFamily(
-            "neurdicom_dimse_associations", "DIMSE associations at this moment.", value=self._dimse.associations
+            "neurdicom_dimse_associations",
+            "Accepted DIMSE associations at this moment.",
+            value=self._dimse.associations,
         )
         instances = CounterMetricFamily(
-            "neurdicom_dimse_instances", "Instances that came by C-STORE, by what became of them.", labels=["outcome"]
+            "neurdicom_dimse_instances", "Instances received by C-STORE, by outcome.", labels=["outcome"]
         )
         for outcome in ("stored", "replaced", "duplicate", "rejected"):
             instances.add_metric([outcome], self._dimse.outcomes.get(outcome, 0))
@@ -118,15 +118,15 @@ class _Dimse(Collector):
 
 
 class _Results(Collector):
-    """Metrics of the kept results."""
+    """Collector of the metrics of kept results."""
 
     def __init__(self, results: ResultStore) -> None:
         self._results = results
 
     def collect(self) -> Iterable[Metric]:
-        """Give the present values."""
+        """Yield the current values."""
         counts = self._results.counts
-        looks = CounterMetricFamily("neurdicom_results", "Results that were asked for, by outcome.", labels=["outcome"])
+        looks = CounterMetricFamily("neurdicom_results", "Requested results, by outcome.", labels=["outcome"])
         for outcome, told in (
             ("hit", counts["hits"]),
             ("miss", counts["misses"]),
@@ -135,18 +135,20 @@ class _Results(Collector):
         ):
             looks.add_metric([outcome], told)
         yield looks
-        kept = CounterMetricFamily("neurdicom_results_kept", "Results, by whether they were kept.", labels=["outcome"])
+        kept = CounterMetricFamily(
+            "neurdicom_results_kept", "Computed results, by whether they were kept.", labels=["outcome"]
+        )
         for outcome in ("kept", "dropped", "evicted"):
             kept.add_metric([outcome], counts[outcome])
         yield kept
         yield CounterMetricFamily(
-            "neurdicom_results_hit_bytes", "Bytes that were given from kept results.", value=counts["hit_bytes"]
+            "neurdicom_results_hit_bytes", "Bytes that were read from kept results.", value=counts["hit_bytes"]
         )
         yield GaugeMetricFamily("neurdicom_results_bytes", "Bytes of kept results.", value=self._results.size)
 
 
 def log_request(metrics: Metrics, handler: ApiHandler) -> None:
-    """Log and count an answered request. The query is left out, since filters hold patients' names."""
+    """Log and count an answered request, without its query, since filters hold patients' names."""
     metrics.observe(handler)
     status = handler.get_status()
     level = logging.ERROR if status == 500 else logging.INFO

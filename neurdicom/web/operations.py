@@ -1,4 +1,4 @@
-"""`/api/health` and `/api/metrics`: for whoever keeps the server running."""
+"""Routes `/api/health` and `/api/metrics`, for operators."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from neurdicom.security.access import Access
 from neurdicom.web.metrics import DimseStatus, Metrics
 from neurdicom.workers.executor import Executor
 
-#: Seconds in which the catalog has to answer for the server to be ready.
+#: Seconds within which the catalog has to answer for the server to be ready.
 CATALOG_SECONDS = 5.0
 
 _HEALTH: Schema = {
@@ -29,19 +29,22 @@ _HEALTH: Schema = {
         "ready": BOOLEAN,
         "version": STRING,
         "catalog": {"enum": ["ok", "unavailable"]},
-        "uptime": {**NUMBER, "description": "Seconds."},
+        "uptime": {**NUMBER, "description": "Seconds since the start."},
         "process": INTEGER,
-        "disk_free": {**INTEGER, "description": "Bytes that are free where the data folder lies."},
+        "disk_free": {**INTEGER, "description": "Free bytes on the disk of the data folder."},
         "requests_under_way": INTEGER,
         "dask": {
             "type": ["object", "null"],
-            "description": "The Dask cluster that does the jobs' runs; null without one.",
+            "description": "The Dask cluster that runs the items of processing jobs; null without one.",
             "required": ["address", "workers", "threads", "problem"],
             "properties": {
                 "address": STRING,
                 "workers": INTEGER,
                 "threads": INTEGER,
-                "problem": {"type": ["string", "null"], "description": "Why nothing can be done there now."},
+                "problem": {
+                    "type": ["string", "null"],
+                    "description": "Why the cluster can run nothing now; null when it can.",
+                },
             },
         },
         "dimse": {
@@ -49,7 +52,7 @@ _HEALTH: Schema = {
             "required": ["port", "associations"],
             "properties": {
                 "port": {**INTEGER, "description": "TCP port of the DIMSE services; 0 for none."},
-                "associations": {**INTEGER, "description": "Associations at this moment."},
+                "associations": {**INTEGER, "description": "Number of accepted associations at this moment."},
             },
         },
     },
@@ -57,21 +60,21 @@ _HEALTH: Schema = {
 
 
 class HealthHandler(ApiHandler):
-    """`/api/health`."""
+    """Handler of `/api/health`."""
 
     executor: Executor
     dimse: DimseStatus
     search: SearchService
 
     @operation(
-        "Tell whether the server lives and is ready",
+        "Get the health of the server",
         tag="operations",
         access=Access.PUBLIC,
-        description="503 while it starts or stops, or when its catalog does not answer. With a credential it tells "
-        "more.",
+        description="The status is 503 while the server starts or stops, or when its catalog does not answer. With a "
+        "credential the answer has more fields.",
         answers={
             status: {"description": text, "content": {"application/json": {"schema": _HEALTH}}}
-            for status, text in ((200, "Ready."), (503, "Not ready."))
+            for status, text in ((200, "The server is ready."), (503, "The server is not ready."))
         },
     )
     async def get(self) -> None:
@@ -96,19 +99,19 @@ class HealthHandler(ApiHandler):
             async with asyncio.timeout(CATALOG_SECONDS):
                 await self.search.get(Level.PATIENT, "none")
         except NotFound:
-            return True  # the cheapest question that the catalog has to answer
+            return True  # the cheapest query that the catalog has to answer
         except (NeurdicomError, TimeoutError):
             return False
         return True
 
 
 class MetricsHandler(ApiHandler):
-    """`/api/metrics`."""
+    """Handler of `/api/metrics`."""
 
     metrics: Metrics
 
     @operation(
-        "Get the metrics in Prometheus' text format",
+        "Get metrics in Prometheus' text format",
         tag="operations",
         answers={200: {"description": "The metrics.", "content": {"text/plain": {"schema": STRING}}}},
     )

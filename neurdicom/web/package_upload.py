@@ -1,4 +1,4 @@
-"""The archive of a plugin or a model as it arrives: a bare body, or the one file of a multipart body."""
+"""The upload of a plugin's or model's ZIP: a bare body, or the one file of a multipart body."""
 
 import asyncio
 from typing import Any, Generic, TypeVar
@@ -11,21 +11,21 @@ from neurdicom.plugins.versions import PackageVersion
 
 VersionT = TypeVar("VersionT", bound=PackageVersion)
 
-#: Bytes that an archive may have.
+#: Most bytes of an archive.
 MAX_ARCHIVE = 2 << 30
 
 
 class PackageUpload(Generic[VersionT]):
-    """One body. It goes to the disk as it comes; what is wrong with it is told at the end. Ends in `finish` or `abort`.
+    """Upload of a package, written to disk as it arrives. Ends in `finish` or `abort`.
 
     Parameters
     ----------
     packages : PackageService
-        Installs what arrived.
+        Installs the package.
     content_type : str
-        A multipart body is taken apart; the bytes of all others are the archive.
+        A multipart body is parsed; any other body is the archive itself.
     limit : int
-        Bytes that the archive may have; more than `MAX_ARCHIVE` means that.
+        Most bytes of the archive, up to `MAX_ARCHIVE`.
     """
 
     def __init__(self, packages: PackageService[VersionT, Any], content_type: str, limit: int = MAX_ARCHIVE) -> None:
@@ -41,7 +41,7 @@ class PackageUpload(Generic[VersionT]):
         self._lock = asyncio.Lock()  # `abort` may come while a piece is being written
 
     async def write(self, data: bytes) -> None:
-        """Take the next piece."""
+        """Add the next piece. Errors are raised by `finish`."""
         async with self._lock:
             if self._error is not None:
                 return
@@ -52,7 +52,7 @@ class PackageUpload(Generic[VersionT]):
                 await self._discard()
 
     async def finish(self) -> tuple[VersionT, bool]:
-        """Take the body as complete and install it; see `PackageService.install`.
+        """Finish the upload and install the package; see `PackageService.install`.
 
         Raises
         ------
@@ -60,6 +60,8 @@ class PackageUpload(Generic[VersionT]):
             The body is empty, or not a multipart body with one file.
         TooLarge
             It is larger than an archive may be.
+        Invalid
+            The package is refused; see `PackageService.install`.
         """
         async with self._lock:
             try:
@@ -68,7 +70,7 @@ class PackageUpload(Generic[VersionT]):
                 if self._reader is not None and not self._reader.complete:
                     raise Malformed("the multipart body ends before its closing boundary")
                 if self._spool is None:
-                    raise Malformed(f"the body has no file in it; the ZIP of a {self._packages.noun} is expected")
+                    raise Malformed(f"the body has no file; the ZIP of a {self._packages.noun} is expected")
                 return await self._packages.install(self._spool)
             finally:
                 await self._discard()
@@ -78,10 +80,10 @@ class PackageUpload(Generic[VersionT]):
         self._packages.drop(self.abort())
 
     async def abort(self) -> None:
-        """Drop it. Idempotent."""
+        """Discard the upload. Idempotent."""
         async with self._lock:
             await self._discard()
-            self._error = self._error or Malformed("the upload was cut off")
+            self._error = self._error or Malformed("the upload was interrupted by its sender")
 
     async def _write(self, data: bytes) -> None:
         if not self._is_multipart:
@@ -96,7 +98,7 @@ class PackageUpload(Generic[VersionT]):
                 self._files += self._in_file
                 if self._files > 1:
                     raise Malformed(
-                        f"the multipart body has several files; one {self._packages.noun} at a time is taken"
+                        f"the multipart body has several files; the ZIP of one {self._packages.noun} is expected"
                     )
             elif isinstance(event, PartData) and self._in_file:
                 pieces.append(event.data)
@@ -105,7 +107,7 @@ class PackageUpload(Generic[VersionT]):
     async def _append(self, pieces: list[bytes | memoryview]) -> None:
         size = sum(map(len, pieces))
         if size + (self._spool.size if self._spool is not None else 0) > self._limit:
-            raise TooLarge(f"the archive has more than the {self._limit} bytes that are taken")
+            raise TooLarge(f"the archive has more than {self._limit} bytes, the most that are allowed")
         if size:
             self._spool = await asyncio.to_thread(_append, self._packages, self._spool, pieces)
 

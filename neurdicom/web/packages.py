@@ -1,4 +1,4 @@
-"""Handlers of plugins and models: lists, one, upload, delete, and the schema of META.json."""
+"""Handlers of plugins and models: list, one, upload, delete, and the schema of META.json."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,21 +29,25 @@ def package_schema(
     required: Mapping[str, Schema],
     optional: Mapping[str, Schema] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Describe a plugin or a model as the API gives it.
+    """Make the JSON Schema of a plugin or a model, as the API shows it.
 
     Parameters
     ----------
     id : str
-        Where its id comes from.
+        Description of its id.
     kinds : sequence of str
         Values of `kind`.
     required, optional : Mapping[str, Schema]
-        Fields that the other does not have.
+        Fields that only plugins, or only models, have.
+
+    Returns
+    -------
+    dict
     """
     texts = ("name", "version", "author", "info", "help")
     return {
         "type": "object",
-        "description": "The whole META.json, with these fields of the server's.",
+        "description": "The whole META.json, with fields that the server adds.",
         "required": ["id", *texts, "kind", *required, "digest", "state", "problem"],
         "properties": {
             "id": {**STRING, "description": id},
@@ -51,9 +55,9 @@ def package_schema(
             "kind": {"enum": list(kinds)},
             **optional,
             **required,
-            "digest": {**STRING, "description": "SHA-256 of the archive, in hexadecimal."},
+            "digest": {**STRING, "description": "SHA-256 of the uploaded ZIP, in hexadecimal."},
             "state": {"enum": ["ready", "quarantined"]},
-            "problem": {"type": ["string", "null"], "description": "Why it is quarantined."},
+            "problem": {"type": ["string", "null"], "description": "Why it is quarantined, that is, not run."},
             "installed": {"type": "string", "format": "date-time"},
         },
     }
@@ -61,18 +65,18 @@ def package_schema(
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Plugins, or models.
+    """Plugins, or models, as a resource.
 
     Attributes
     ----------
     one, many : str
-        Such as plugin and plugins; `many` is the path below `/api/`, too.
+        Such as plugin and plugins; `many` is also the path below `/api/`.
     holds : str
-        What its ZIP holds and how an upload proves it, for the description.
+        Contents of its ZIP and checks of an upload, for the description.
     schema : Schema
-        Of one, as the API gives it.
+        JSON Schema of one, as the API shows it.
     meta_schema : callable
-        Gives the JSON Schema of META.json.
+        Returns the JSON Schema of META.json.
     """
 
     one: ToolType
@@ -101,7 +105,7 @@ class _PackageHandler(ApiHandler):
 
     @property
     def packages(self) -> PackageService[Any, Any]:
-        """The service that manages them."""
+        """Service that manages them."""
         return self.plugins if self.resource.one == "plugin" else self.models
 
 
@@ -113,14 +117,14 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
         streamed: PackageUpload[Any] | None = None
 
         def begin_body(self, content_type: str, length: int | None) -> PackageUpload[Any]:
-            """Begin to receive an archive."""
+            """Begin the upload of an archive."""
             return PackageUpload(self.packages, content_type, self.context.settings.max_upload or MAX_ARCHIVE)
 
         @operation(
             f"List {resource.many}",
             tag=resource.many,
             query=(*paging.parameters, _SORT),
-            answers={200: json_answer("A page.", {"type": "array", "items": resource.schema})},
+            answers={200: json_answer(f"A page of {resource.many}.", {"type": "array", "items": resource.schema})},
         )
         async def get(self) -> None:
             items = [version.to_api() for version in self.packages.all()]
@@ -132,14 +136,15 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             f"Install a {resource.one}",
             tag=resource.many,
             access=Access.ADMIN,
-            description=f"{resource.holds} One of the same id is replaced; requests that run it get their answers.",
+            description=f"{resource.holds} A {resource.one} with the same id is replaced; requests that run it are "
+            "still answered.",
             body={
                 "application/zip": BINARY,
                 "multipart/form-data": {"type": "object", "properties": {"file": BINARY}},
             },
             answers={
-                200: json_answer(f"A new version of a {resource.one} that was there.", resource.schema),
-                201: json_answer(f"A new {resource.one}.", resource.schema),
+                200: json_answer(f"The {resource.one}, which replaces an earlier version.", resource.schema),
+                201: json_answer(f"The new {resource.one}.", resource.schema),
             },
         )
         async def post(self) -> None:
@@ -184,9 +189,9 @@ def package_handler(resource: Resource) -> type[ApiHandler]:
             f"Delete a {resource.one}",
             tag=resource.many,
             access=Access.ADMIN,
-            description="Requests that run it get their answers. The results that it computed go, too.",
+            description="Requests that run it are still answered. Results that it computed are deleted, too.",
             query=[DERIVED],
-            answers={204: "It is gone."},
+            answers={204: f"The {resource.one} is deleted."},
         )
         async def delete(self, id: str) -> None:
             await self.processing.delete_tool(resource.one, id, derived=DERIVED.of(self))

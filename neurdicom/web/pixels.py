@@ -1,4 +1,4 @@
-"""Routes of pixels: the rendered image, and raw samples."""
+"""Routes of pixels: the rendered picture, and raw samples."""
 
 from functools import lru_cache
 
@@ -14,23 +14,37 @@ from neurdicom.workers.pool import Reply
 
 _LARGEST_SIZE = 16384
 
-_FRAME = integer_parameter("frame", "The frame, from 1.", 1, low=1, high=2**31 - 1)
-_FORMAT = choice_parameter("format", "In place of the Accept header.", IMAGE_FORMATS, None)
-_CENTER = number_parameter("window_center", "In modality units; needs window_width.")
-_WIDTH = number_parameter("window_width", "In modality units; needs window_center.")
-_COLUMNS = integer_parameter(
-    "width", "Of the picture in pixels; with a height too, it fits into both.", None, low=1, high=_LARGEST_SIZE
+_FRAME = integer_parameter("frame", "Frame number, from 1.", 1, low=1, high=2**31 - 1)
+_FORMAT = choice_parameter(
+    "format", "Format of the picture. By default the Accept header decides.", IMAGE_FORMATS, None
 )
-_ROWS = integer_parameter("height", "Likewise.", None, low=1, high=_LARGEST_SIZE)
-_RAW_FORMAT = choice_parameter("format", "Absent: samples of their own type.", RAW_FORMATS, None)
+_CENTER = number_parameter(
+    "window_center", "Window centre in modality units; needs window_width. By default that in the file."
+)
+_WIDTH = number_parameter(
+    "window_width", "Window width in modality units; needs window_center. By default that in the file."
+)
+_COLUMNS = integer_parameter(
+    "width",
+    "Width of the picture in pixels. With one of width and height the other follows; with both the picture fits into "
+    "them. The aspect ratio is kept.",
+    None,
+    low=1,
+    high=_LARGEST_SIZE,
+)
+_ROWS = integer_parameter("height", "Height of the picture in pixels; see width.", None, low=1, high=_LARGEST_SIZE)
+_RAW_FORMAT = choice_parameter(
+    "format", "Format of the samples. By default they keep their own type.", RAW_FORMATS, None
+)
 _IMAGE = {
     "description": "The picture.",
     "content": {f"image/{name}": {"schema": BINARY} for name in IMAGE_FORMATS},
 }
 _RAW = {
     "description": (
-        "Samples, little-endian, row by row, colour interleaved. `X-Shape` is rows,columns or rows,columns,samples; "
-        "`X-Dtype` is numpy's name of the sample's type; `X-Photometric-Interpretation` is what the samples mean."
+        "The samples, in little endian, row by row, colour interleaved. `X-Shape` is rows,columns or "
+        "rows,columns,samples; `X-Dtype` is numpy's name of the samples' type; `X-Photometric-Interpretation` is their "
+        "photometric interpretation (PS3.3 C.7.6.3.1.2)."
     ),
     "content": {"application/octet-stream": {"schema": BINARY}, "application/x-npy": {"schema": BINARY}},
 }
@@ -47,27 +61,27 @@ class _PixelsHandler(ApiHandler):
         self.finish()
 
     def compute_etag(self) -> str | None:
-        """Give no validator: hashing large frames would hold the event loop."""
+        """Return no validator: hashing large frames would hold the event loop."""
         return None
 
 
 class ImageHandler(_PixelsHandler):
-    """The picture of one frame."""
+    """Handler of the picture of one frame."""
 
     renderer: RenderService
 
     @operation(
-        "Render a frame",
+        "Render a frame as a picture",
         tag="pixels",
         description=(
-            "Modality and VOI LUT, photometric interpretation and palette are applied; without any window in the "
-            "file or the request the frame's minimum and maximum are black and white."
+            "Modality LUT, VOI LUT, photometric interpretation and palette are applied. Without a window in the file "
+            "or the request, the frame's minimum becomes black and its maximum white."
         ),
         query=[_FORMAT, _FRAME, _CENTER, _WIDTH, _COLUMNS, _ROWS],
         answers={200: _IMAGE},
     )
     async def get(self, instance: str) -> None:
-        """Answer the picture."""
+        """Send the picture of a frame."""
         options = ImageOptions(
             format=self._format(),
             frame=_FRAME.of(self),
@@ -95,22 +109,22 @@ class ImageHandler(_PixelsHandler):
 
 
 class RawHandler(_PixelsHandler):
-    """The stored samples of one frame."""
+    """Handler of the stored samples of one frame."""
 
     renderer: RenderService
 
     @operation(
-        "Get the samples of a frame",
+        "Get the stored samples of a frame",
         tag="pixels",
         description=(
-            "Stored values, decoded; colour is RGB. `lum8` is grey, scaled from minimum and maximum to 8 bits; `f32`, "
-            "`f64` and `npy` keep the values."
+            "Stored values are decoded, without modality or VOI LUT; colour is RGB. `lum8` is grey, scaled from "
+            "minimum and maximum to 8 bits; `f32`, `f64` and `npy` keep the values."
         ),
         query=[_RAW_FORMAT, _FRAME],
         answers={200: _RAW},
     )
     async def get(self, instance: str) -> None:
-        """Answer the samples."""
+        """Send the samples of a frame."""
         reply = await self.renderer.raw(instance, frame=_FRAME.of(self), format=_RAW_FORMAT.of(self))
         self.set_header("X-Shape", ",".join(map(str, reply.meta["shape"])))
         self.set_header("X-Dtype", reply.meta["dtype"])
@@ -120,19 +134,19 @@ class RawHandler(_PixelsHandler):
 
 @lru_cache(maxsize=64)
 def _accepted(header: str) -> str:
-    """Choose the format that an Accept header (RFC 9110 12.5.1) likes best; the first where it doesn't care."""
+    """Choose the format that an Accept header (RFC 9110 12.5.1) prefers; the first where it has no preference."""
     accepted = parse_accept(header)
 
     def weight(name: str) -> float:
         offer = Offer(f"image/{name}")
         return max(((each.specificity, each.quality) for each in accepted if each.meets(offer)), default=(0, 0.0))[1]
 
-    # A browser that opens the address itself names the pictures that it knows, and has asked for none of them.
+    # A browser that opens the address directly lists the formats that it can show, without preferring one.
     is_page = any(each.media_type == "text/html" for each in accepted) and weight(IMAGE_FORMATS[0]) > 0
     best = IMAGE_FORMATS[0] if is_page else max(IMAGE_FORMATS, key=weight)
     if weight(best) <= 0:
         possible = ", ".join(f"image/{name}" for name in IMAGE_FORMATS)
-        raise NotAvailable(f"Accept is {header[:500]!r}; {possible} can be given")
+        raise NotAvailable(f"Accept is {header[:500]!r}; {possible} are available")
     return best
 
 

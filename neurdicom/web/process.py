@@ -17,7 +17,7 @@ from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.run import DICOM, FORMATS, RunRequest, RunResult
 
-#: What the server itself takes of a request's parameters; a plugin's own parameter of the same name comes first.
+#: The server's own parameters of a run; a plugin's parameter of the same name takes precedence.
 OPTIONS: Mapping[str, Param] = {
     "frame": Param.from_meta("frame", {"type": "int", "default": 1, "range": [1, None]}),
     "format": Param.from_meta("format", {"type": "text", "default": "png", "values": [*FORMATS, DICOM]}),
@@ -25,22 +25,23 @@ OPTIONS: Mapping[str, Param] = {
     "cache": Param.from_meta("cache", {"type": "text", "default": "yes", "values": ["yes", "no", "true", "false"]}),
 }
 _DESCRIPTIONS = {
-    "frame": "The frame to process, from 1.",
+    "frame": "Number of the frame to process, from 1.",
     "format": (
-        "Of an image: png and jpeg are scaled from minimum and maximum to 8 bits, lum8 are raw 8-bit samples, the "
-        "others keep the values; json is what a native plugin measured beside its image, dicom what store would keep. "
-        "Results that are no image are given as they are otherwise."
+        "Format of an image result: `png` and `jpeg` are scaled from minimum and maximum to 8 bits, `lum8` are raw "
+        "8-bit samples, `f32`, `f64` and `npy` keep the values; `json` is the JSON that a native plugin returns beside "
+        "its image; `dicom` are the DICOM instances that `store` would store. Results that are no image are returned "
+        "as they are, unless `dicom` is asked for."
     ),
     "store": (
-        "Keep the result as DICOM instances of the source's study: images as Secondary Capture or as the source's "
-        "kind, segmentations as SEG, measurements as a structured report, datasets as they are."
+        "Store the result as DICOM instances in the source's study: images as Secondary Capture or as images of the "
+        "source's kind, segmentations as SEG, measurements as a structured report, datasets as they are."
     ),
-    "cache": "`no` computes anew, and puts the result in the place of the one that was kept.",
+    "cache": "With `no`, the result is computed anew, and replaces a kept one.",
 }
-#: As the member of a JSON object that asks for a job.
+#: Schema of the frame in a request for a job.
 FRAME_OR_ALL: Schema = {
-    "description": "A frame of each instance, from 1; `all`, which is the default, makes a result of each where the "
-    "tool takes frames one by one.",
+    "description": "Number of the frame of each instance, from 1. `all`, the default, makes one result for each frame "
+    "where the tool takes single frames.",
     "anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"enum": ["all", None]}],
 }
 
@@ -48,7 +49,7 @@ _TYPES = {"int": "integer", "bool": "boolean"}
 
 
 def option_parameter(param: Param, description: str) -> Parameter[str, None]:
-    """Describe an option; it is read together with the tool's own parameters, from the query or the body."""
+    """Declare an option; it is read together with the tool's own parameters, from the query or the body."""
     schema = {"type": _TYPES.get(param.type, "string"), "default": param.default}
     if param.values is not None:
         schema["enum"] = list(param.values)
@@ -59,21 +60,21 @@ def option_parameter(param: Param, description: str) -> Parameter[str, None]:
 
 QUERY = tuple(option_parameter(param, _DESCRIPTIONS[name]) for name, param in OPTIONS.items())
 PARAMETERS = (
-    "The plugin's parameters are further query parameters, form fields, or members of a JSON object. A list is "
-    "repeated, separated by commas, or a JSON array."
+    "The plugin's own parameters are given as further query parameters, form fields, or members of a JSON object. A "
+    "list is given by repeating the parameter, with commas, or as a JSON array."
 )
 _MODEL_PARAMETERS = (
-    "A segmentation is an image of labels, a classification is JSON. `threshold`, from 0 to 1, takes the place of the "
-    "model's own."
+    "A segmentation is returned as an image of labels, a classification as JSON. The parameter `threshold`, from 0 to "
+    "1, replaces the model's own threshold."
 )
 _RESULT = {
     "description": (
-        "What the plugin answered. `X-Shape` and `X-Dtype` describe the samples of an image; `X-Result-Json` is the "
-        "JSON that a native plugin gave beside it, where it is short. With `store`, `X-Stored-Instances` has the SOP "
-        "Instance UIDs of what was stored (the first 100 of them), `X-Stored-Count` how many they are, and `Location` "
-        "names the first. Several DICOM instances come as multipart/related. `Warning` tells of an instance whose "
-        "modality META.json does not name. `X-Result-Id` is the "
-        "kept result, at /api/results; `X-Cache` is `hit` where it was computed before."
+        "The result. `X-Shape` and `X-Dtype` describe the samples of an image; `X-Result-Json` is the JSON that a "
+        "native plugin returned beside its image, if it is short. With `store`, `X-Stored-Instances` has the SOP "
+        "Instance UIDs of the stored instances (the first 100), `X-Stored-Count` their number, and `Location` the URL "
+        "of the first. Several DICOM instances are sent as multipart/related. `Warning` is set if META.json does not "
+        "name the modality of the instance. `X-Result-Id` is the id of the kept result, see `/api/results`; `X-Cache` "
+        "is `hit` if it was computed before."
     ),
     "content": {
         "image/png": {"schema": BINARY},
@@ -87,28 +88,28 @@ _RESULT = {
 }
 _ANY_FIELDS = {"type": "object", "additionalProperties": True}
 
-#: The body of a request that brings a tool's parameters.
+#: Schemas of a body with a tool's parameters.
 FIELDS: Mapping[str, Schema] = dict.fromkeys(
     ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"), _ANY_FIELDS
 )
 
 _VALIDATOR = re.compile(r'\*|(?:W/)?"[^"]*"')
 
-#: Characters of JSON that go into a header.
+#: Most characters of JSON in a header.
 _LONGEST_HEADER = 4096
-#: SOP Instance UIDs that go into a header.
+#: Most SOP Instance UIDs in a header.
 _MOST_STORED = 100
 
 
 class ToolHandler(ApiHandler):
-    """Base of handlers whose requests bring the parameters of a tool, and options of ours beside them."""
+    """Base of handlers whose requests have the parameters of a tool and the server's options."""
 
     processing: ProcessService
 
     own_options: Mapping[str, Param] = OPTIONS
 
     def _run_request(self, tool_type: ToolType, id: str, entity: str = "") -> RunRequest:
-        """Read and check what the request asks for. Raises `NotFound`, `Malformed` or `Invalid`."""
+        """Read and check a request's tool, parameters and options. Raises `NotFound`, `Malformed` or `Invalid`."""
         process = self.processing
         tool = process.tool(tool_type, id)
         texts, values = self._given()
@@ -127,7 +128,7 @@ class ToolHandler(ApiHandler):
         )
 
     def _given(self) -> tuple[dict[str, list[str]], dict[str, Any]]:
-        """Read all parameters of the request: those that are text, and those of a JSON body."""
+        """Read all parameters of the request: texts of query and form, and values of a JSON body."""
         texts = decode_arguments(self.request.query_arguments)
         if not self.body:
             return texts, {}
@@ -155,7 +156,7 @@ class ProcessByPluginHandler(ToolHandler):
         answers={200: _RESULT, 304: "The client's copy is current."},
     )
     async def get(self, instance: str, plugin: str) -> None:
-        """Answer the result."""
+        """Send the result."""
         await self._process(instance, plugin)
 
     @operation(
@@ -165,10 +166,10 @@ class ProcessByPluginHandler(ToolHandler):
         query=QUERY,
         open_query=True,
         body=FIELDS,
-        answers={200: _RESULT, 412: "If-None-Match names the result as it is."},
+        answers={200: _RESULT, 412: "If-None-Match names the current result."},
     )
     async def post(self, instance: str, plugin: str) -> None:
-        """Answer the result."""
+        """Send the result."""
         await self._process(instance, plugin)
 
     async def _process(self, instance: str, tool: str) -> None:
@@ -182,7 +183,7 @@ class ProcessByPluginHandler(ToolHandler):
         await send_result(self, result)
 
     def compute_etag(self) -> str | None:
-        """Give no validator here: a kept result has one that needs no hash."""
+        """Return no validator here: a kept result has one that needs no hash."""
         return None
 
 
@@ -200,7 +201,7 @@ class ProcessByModelHandler(ProcessByPluginHandler):
         answers={200: _RESULT, 304: "The client's copy is current."},
     )
     async def get(self, instance: str, model: str) -> None:
-        """Answer the result."""
+        """Send the result."""
         await self._process(instance, model)
 
     @operation(
@@ -210,10 +211,10 @@ class ProcessByModelHandler(ProcessByPluginHandler):
         query=QUERY,
         open_query=True,
         body=FIELDS,
-        answers={200: _RESULT, 412: "If-None-Match names the result as it is."},
+        answers={200: _RESULT, 412: "If-None-Match names the current result."},
     )
     async def post(self, instance: str, model: str) -> None:
-        """Answer the result."""
+        """Send the result."""
         await self._process(instance, model)
 
 
@@ -224,7 +225,17 @@ def known_validators(handler: ApiHandler) -> frozenset[str]:
 
 
 async def send_result(handler: ApiHandler, result: RunResult, *, in_parts: bool = False) -> None:
-    """Finish with a result, or the part of it that is asked for, or tell that the client has it."""
+    """Finish with a result, or with 304 or 412 if the client has it already.
+
+    Parameters
+    ----------
+    handler : ApiHandler
+        Answers the request.
+    result : RunResult
+        The result.
+    in_parts : bool
+        Whether a Range header is honoured.
+    """
     if result.result is not None:
         handler.set_header("X-Result-Id", result.result)
         handler.set_header("Link", f'</api/results/{result.result}>; rel="describedby"')
@@ -235,7 +246,7 @@ async def send_result(handler: ApiHandler, result: RunResult, *, in_parts: bool 
     if result.is_current:
         if handler.request.method not in ("GET", "HEAD"):
             send_precondition_failed(
-                handler, "If-None-Match names the result as it is; a GET would be answered with 304"
+                handler, "If-None-Match names the current result; a GET would be answered with 304"
             )
             return
         handler.set_status(HTTPStatus.NOT_MODIFIED)

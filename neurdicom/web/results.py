@@ -1,4 +1,4 @@
-"""Routes of results: lists, one, its content, delete; and those that came of an entity."""
+"""Routes of results: list, one, its content, delete; and the results of an entity."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ _STRINGS = {"type": "array", "items": STRING}
 _CONTENT = {
     "type": "object",
     "properties": {
-        "format": {**_NULLABLE, "description": "What it is given as; null: whatever is asked for."},
-        "frame": {"type": ["integer", "null"], "description": "Of a stack, the one in the picture."},
+        "format": {**_NULLABLE, "description": "Format of this representation; null: it is the same for every format."},
+        "frame": {"type": ["integer", "null"], "description": "Number of the frame of a stack that the picture shows."},
         "size": INTEGER,
         "media_type": _NULLABLE,
         "shape": {"type": ["array", "null"], "items": INTEGER},
@@ -35,13 +35,13 @@ _RESULT: dict[str, Any] = {
     "type": "object",
     "required": ["id", "plugin", "model", "version", "digest", "params", "instances", "created", "kind", "links"],
     "properties": {
-        "id": {**STRING, "description": "The same for the same files, code and parameters."},
+        "id": {**STRING, "description": "Id; equal for the same files, code and parameters."},
         "plugin": _NULLABLE,
         "model": _NULLABLE,
         "name": STRING,
         "version": STRING,
-        "digest": {**STRING, "description": "SHA-256 of the archive that computed it."},
-        "models": {"type": "object", "description": "Models that the plugin reached: id to digest."},
+        "digest": {**STRING, "description": "SHA-256 of the ZIP of the plugin or model, in hexadecimal."},
+        "models": {"type": "object", "description": "Models that the plugin used: id to SHA-256."},
         "params": {"type": "object"},
         "level": {"enum": ["instance", "series"]},
         "patient": _NULLABLE,
@@ -50,25 +50,37 @@ _RESULT: dict[str, Any] = {
         "instances": _STRINGS,
         "frame": {"type": ["integer", "null"]},
         "created": {"type": "string", "format": "date-time"},
-        "seconds": {**NUMBER, "description": "That computing it took, waiting for a worker included."},
+        "seconds": {**NUMBER, "description": "Seconds that the computation took, waiting for a worker included."},
         "kind": {"enum": list(KINDS)},
-        "json": {"description": "The JSON result, or what came beside an image; null where it is long."},
+        "json": {"description": "The JSON result, or the JSON beside an image; null if it is long."},
         "json_size": {**INTEGER, "description": "Bytes of the JSON."},
-        "values_left_out": {**INTEGER, "description": "Values in the JSON that `value` does not find it by."},
+        "values_left_out": {
+            **INTEGER,
+            "description": "Number of values in the JSON that are not indexed for the filter `value`.",
+        },
         "content": {"type": "array", "items": _CONTENT},
-        "evicted": {"type": "boolean", "description": "The content was deleted to make room."},
-        "stored": {**_STRINGS, "description": "SOP Instance UIDs of the DICOM instances that were made of it."},
-        "job": {**_NULLABLE, "description": "The job that computed it."},
+        "evicted": {
+            "type": "boolean",
+            "description": "Whether the content was deleted to make room; it is computed again on request.",
+        },
+        "stored": {**_STRINGS, "description": "SOP Instance UIDs of the DICOM instances made of the result."},
+        "job": {**_NULLABLE, "description": "Id of the job that computed it."},
         "links": {"type": "object"},
     },
 }
 _PAGING = Paging("results")
-_SORT = choice_parameter("sort", "By when they were computed.", ("created", "-created"), "-created")
+_SORT = choice_parameter(
+    "sort", "Order by time of computation; `-created` is the newest first.", ("created", "-created"), "-created"
+)
 _FILTERS = tuple(described_parameter(name, told, result_filter_schema(name)) for name, told in FILTERS.items())
 _QUERY = (*_PAGING.parameters, _SORT, *_FILTERS)
-_FORMAT = choice_parameter("format", "As in processing; absent: what was asked for first.", FORMATS, None)
-_FRAME = integer_parameter("frame", "Of a stack, the one in the picture.", None, low=1, high=2**31 - 1)
-_PAGE = json_answer("A page, the newest first.", {"type": "array", "items": _RESULT})
+_FORMAT = choice_parameter(
+    "format", "Format, as for processing. By default that of the first request for the result.", FORMATS, None
+)
+_FRAME = integer_parameter(
+    "frame", "Number of the frame of a stack to show in a picture, from 1.", None, low=1, high=2**31 - 1
+)
+_PAGE = json_answer("A page of results.", {"type": "array", "items": _RESULT})
 
 
 class _ListHandler(ApiHandler):
@@ -86,39 +98,39 @@ class _ListHandler(ApiHandler):
 
 
 class ResultsHandler(_ListHandler):
-    """All results."""
+    """Handler of all results."""
 
     @operation("List results", tag="results", query=_QUERY, answers={200: _PAGE})
     async def get(self) -> None:
-        """Answer a page."""
+        """Send a page of results."""
         await self._send_page()
 
 
 class ResultHandler(ApiHandler):
-    """One result."""
+    """Handler of one result."""
 
     results: ResultStore
 
     @operation("Get a result", tag="results", answers={200: json_answer("The result.", _RESULT)})
     async def get(self, result: str) -> None:
-        """Answer its record."""
+        """Send the record of a result."""
         self.send_json((await self.results.get(result)).to_api())
 
     @operation(
         "Delete a result",
         tag="results",
         description="DICOM instances that were made of it stay.",
-        answers={204: "It is gone."},
+        answers={204: "The result is deleted."},
     )
     async def delete(self, result: str) -> None:
-        """Delete it."""
+        """Delete a result."""
         await self.results.delete(result)
         self.set_status(204)
         self.finish()
 
 
 class ContentHandler(ApiHandler):
-    """The content of a result."""
+    """Handler of the content of a result."""
 
     stops_with_client = True
     processing: ProcessService
@@ -127,25 +139,26 @@ class ContentHandler(ApiHandler):
         "Get the content of a result",
         tag="results",
         description=(
-            "An image is encoded anew where its samples are kept. What was deleted to make room is computed again, "
-            "as long as the files and what computed it are the same. A Range header asks for a part."
+            "An image whose samples are kept can be requested in any format. Content that was deleted to make room is "
+            "computed again, as long as the source files and the plugin or model are unchanged. A Range header "
+            "requests a part."
         ),
         query=[_FORMAT, _FRAME],
         answers={
             200: {"description": "The content.", "content": {"*/*": {"schema": BINARY}}},
-            206: {"description": "The part asked for.", "content": {"*/*": {"schema": BINARY}}},
+            206: {"description": "The requested range.", "content": {"*/*": {"schema": BINARY}}},
             304: "The client's copy is current.",
-            410: "It is gone, and can't be computed again.",
+            410: "The content was deleted, and can't be computed again.",
         },
     )
     async def get(self, result: str) -> None:
-        """Answer it."""
+        """Send the content of a result."""
         format, frame = _FORMAT.of(self), _FRAME.of(self)
         found = await self.processing.content(result, format, frame, known_validators(self))
         await send_result(self, found, in_parts=True)
 
     def compute_etag(self) -> str | None:
-        """Give no validator here: there is one that needs no hash."""
+        """Return no validator here: the result has one that needs no hash."""
         return None
 
 
@@ -157,7 +170,7 @@ def results_of(level: Level) -> type[ApiHandler]:
         search: SearchService
 
         @operation(
-            f"List the results that came of {'an' if level is Level.INSTANCE else 'a'} {level}",
+            f"List the results computed from {'an' if level is Level.INSTANCE else 'a'} {level}",
             tag="results",
             query=query,
             answers={200: _PAGE},

@@ -1,4 +1,4 @@
-"""All routes of the REST API, in the order in which its description has them."""
+"""All routes of the REST API, in the order of its description."""
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.routing import Route

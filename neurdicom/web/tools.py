@@ -1,4 +1,4 @@
-"""Routes of plugins and of models: lists, one, upload, delete, and the schema of META.json."""
+"""Routes of plugins and of models: list, one, upload, delete, and the schema of META.json."""
 
 from neurdicom.http.operation import STRING
 from neurdicom.web.packages import Resource, package_routes, package_schema
@@ -19,7 +19,7 @@ PLUGINS = Resource(
         "it is accepted."
     ),
     schema=package_schema(
-        "`plugin_guid` of META.json.",
+        "Id: `plugin_guid` of META.json.",
         kinds=("python", "native"),
         required={"params": {**_OBJECT, "additionalProperties": _OBJECT}},
     ),
@@ -34,13 +34,13 @@ MODELS = Resource(
         "and run once on zeros in a worker process, before it is accepted."
     ),
     schema=package_schema(
-        "`model_guid` of META.json, or else the name.",
+        "Id: `model_guid` of META.json, or else its `name`.",
         kinds=("classification", "segmentation", "image"),
         optional={"input": _OBJECT, "output": _OBJECT},
         required={
             "network": {
                 **_OBJECT,
-                "description": "What the upload found in the ONNX file, and the shape that a trial gave.",
+                "description": "Description of the ONNX network, with the output shape of the trial run at upload.",
                 "properties": {
                     "input": _TENSOR,
                     "outputs": {"type": "array", "items": _TENSOR},

@@ -1,4 +1,4 @@
-"""Routes that take files: a DICOM file, a multipart body with any number of them, or a ZIP."""
+"""Routes that store files: a DICOM file, a multipart body with any number of them, or a ZIP."""
 
 from typing import Any
 
@@ -38,14 +38,14 @@ _REPORT = {
 
 
 class UploadHandler(StreamedHandler):
-    """Handler that stores instances; the body goes to the disk as it arrives."""
+    """Handler that stores instances; the body is written to disk as it arrives."""
 
     uploads: UploadService
 
     streamed: Upload | None = None
 
     def begin_body(self, content_type: str, length: int | None) -> Upload:
-        """Begin to receive files."""
+        """Begin the upload."""
         return self.uploads.begin(content_type, length, self._file_name())
 
     def _file_name(self) -> str:
@@ -56,9 +56,9 @@ class UploadHandler(StreamedHandler):
         "Store instances",
         tag="instances",
         description=(
-            "A DICOM file; a multipart body with any number of files, each part with a file name; or a ZIP of a "
-            "folder tree, in which a DICOMDIR and files that are not DICOM are skipped and reported. The bytes tell "
-            "which of them a body or a part is. Nothing that is answered as stored can be lost any more."
+            "The body is a DICOM file; a multipart body with any number of files, each part with a file name; or a ZIP "
+            "of a folder tree, in which a DICOMDIR and files that are not DICOM are reported as rejected. The kind is "
+            "recognised by the bytes, not by the Content-Type. Instances that are reported as stored are durable."
         ),
         body={
             "application/dicom": BINARY,
@@ -66,13 +66,15 @@ class UploadHandler(StreamedHandler):
             "multipart/form-data": {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
         },
         answers={
-            200: json_answer("All were there before.", _REPORT),
-            201: json_answer("All are stored.", _REPORT),
-            207: json_answer("Some are stored, others were refused; the results say why.", _REPORT),
+            200: json_answer("All instances were stored before.", _REPORT),
+            201: json_answer("All instances are stored.", _REPORT),
+            207: json_answer(
+                "Some instances are stored, others were rejected for the reasons in the results.", _REPORT
+            ),
         },
     )
     async def post(self) -> None:
-        """Answer what became of each file."""
+        """Finish the upload, and send the result of each file."""
         assert self.streamed is not None
         results = await self.streamed.finish()
         report: dict[str, Any] = {"results": [result.to_api() for result in results]}
@@ -88,7 +90,7 @@ class UploadHandler(StreamedHandler):
         statuses = {status_of(error) for error in errors}
         status = statuses.pop() if len(statuses) == 1 else 422
         code = errors[0].code if len({error.code for error in errors}) == 1 else None
-        detail = f"none of {len(errors)} files could be stored" if len(errors) > 1 else str(errors[0])
+        detail = f"none of the {len(errors)} files could be stored" if len(errors) > 1 else str(errors[0])
         self.set_status(status)
         self.set_header("Content-Type", "application/problem+json")
         self.finish(orjson.dumps(problem(status, detail, code=code) | report))
