@@ -75,7 +75,7 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"Change the attributes of {one}",
             tag=MANY[level],
-            description="The stored files stay unchanged; the new values are applied whenever the entity is shown or sent.",
+            description="The stored files stay unchanged; the new values are applied whenever it is shown or sent.",
             body={"application/json": changes_schema(level)},
             answers={200: json_answer(f"The changed {level}.", entity_schema(level))},
         )

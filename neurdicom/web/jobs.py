@@ -52,7 +52,7 @@ _JOB: dict[str, Any] = {
         "errors": {
             "type": "array",
             "items": _TOLD,
-            "description": "The first failures, at most 100 (5 in lists); `instance` is null where a whole node failed.",
+            "description": "The first failures, at most 100 (5 in lists); `instance` is null for a whole node.",
         },
     },
 }
