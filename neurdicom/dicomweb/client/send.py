@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from neurdicom.archive.files import File, FileService, FileInSyntax
+from neurdicom.archive.files import File, FileInSyntax, FileService
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.dicomweb.client.connection import Answer, NodeConnections, check_answer, failure
 from neurdicom.errors import NeurdicomError, PeerFailed
