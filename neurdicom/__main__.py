@@ -1,4 +1,4 @@
-"""`python -m neurdicom`."""
+"""Entry point of `python -m neurdicom`."""
 
 from neurdicom.cli.main import main
 

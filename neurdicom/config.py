@@ -1,4 +1,4 @@
-"""The settings: defaults, then a TOML file, then `NEURDICOM_*` in the environment, then the command line."""
+"""Settings from, each overriding the one before: defaults, a TOML file, `NEURDICOM_*` variables, the command line."""
 
 import ipaddress
 import logging
@@ -14,11 +14,11 @@ from neurdicom.errors import Invalid
 
 ENVIRONMENT_PREFIX = "NEURDICOM_"
 
-#: Variables of the prefix that are no settings: the settings file's path, and what commands and tests read.
+#: Variables with the prefix that are not settings: the path of the settings file, and the server and token of commands.
 NOT_SETTINGS = ("NEURDICOM_CONFIG", "NEURDICOM_SERVER", "NEURDICOM_TOKEN")
 _OF_TESTS = "NEURDICOM_TEST_"
 
-#: What Kubernetes and Docker links put into the environment for a service called neurdicom or neurdicom-dimse.
+#: Variables that Kubernetes and Docker links set for a service called neurdicom or neurdicom-dimse.
 _OF_SERVICES = re.compile(
     r"NEURDICOM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -35,69 +35,90 @@ def _setting(default: Any, help: str, **constraints: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings of a server; each field's metadata tells what it means and what it may be."""
+    """Settings of a server; the metadata of each field holds its description and its range or choices."""
 
-    data: Path = _setting(Path("neurdicom-data"), "Folder of the files, the embedded catalog and the plugins.")
-    host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
-    port: int = _setting(8080, "TCP port of the REST API; 0 takes a free one.", low=0, high=65535)
-    no_auth: bool = _setting(False, "Ask for no credential; accepted only with a loopback address.")
-    mongodb_uri: str = _setting("", "MongoDB to keep the catalog in, such as mongodb://localhost:27017/neurdicom.")
+    data: Path = _setting(
+        Path("neurdicom-data"), "Data folder: files, embedded catalog, plugins and results; one server at a time."
+    )
+    host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 for all addresses.")
+    port: int = _setting(8080, "TCP port of HTTP: the REST API and DICOMweb; 0 for any free port.", low=0, high=65535)
+    no_auth: bool = _setting(
+        False, "Accept requests without credentials; allowed only where host is a loopback address."
+    )
+    mongodb_uri: str = _setting(
+        "", "MongoDB that holds the catalog, such as mongodb://localhost:27017/neurdicom; none for SQLite."
+    )
     plugin_workers: int = _setting(
-        len(os.sched_getaffinity(0)), "Worker processes for each plugin (default: cores).", low=1, high=1024
+        len(os.sched_getaffinity(0)), "Worker processes for each plugin (default: number of cores).", low=1, high=1024
     )
     plugin_timeout: float = _setting(60.0, "Seconds that a plugin may take for one call.", low=0.01, high=86400)
-    plugin_memory: int = _setting(2048, "MiB of memory that a plugin's worker may take.", low=64, high=1 << 20)
+    plugin_memory: int = _setting(2048, "MiB of memory that a plugin's worker may use.", low=64, high=1 << 20)
     results_size: int = _setting(
-        10240, "MiB of kept results; those that were not used for the longest time go first.", low=0, high=1 << 40
+        10240, "MiB of kept results; the least recently used are removed first.", low=0, high=1 << 40
     )
     session_hours: float = _setting(12.0, "Hours until a sign-in expires.", low=0.01, high=24 * 365)
-    max_upload: int = _setting(0, "Bytes that one upload may have; 0 for no limit.", low=0, high=1 << 62)
-    dimse_port: int = _setting(0, "TCP port of the DIMSE services, such as 4242; 0 for none.", low=0, high=65535)
+    max_upload: int = _setting(0, "Largest upload in bytes; 0 for no limit.", low=0, high=1 << 62)
+    dimse_port: int = _setting(
+        0, "TCP port of the DIMSE services, such as 4242; 0 to accept no associations.", low=0, high=65535
+    )
     ae_title: str = _setting("NEURDICOM", "Application Entity Title of this server.")
     dimse_accept: str = _setting(
-        "known", "Who may store, query and retrieve: AEs that are DICOM nodes here, or any.", choices=("known", "any")
+        "known",
+        "AEs that may store, query and retrieve: those registered as DICOM nodes, or any.",
+        choices=("known", "any"),
     )
     dimse_called: str = _setting(
-        "any", "Called AE titles that are answered to: any, or only the server's own.", choices=("any", "own")
+        "any", "Called AE titles that are accepted: any, or only the server's own.", choices=("any", "own")
     )
     dimse_storage: str = _setting(
         "known",
-        "SOP classes that are stored: those of the standard, or any (private ones too).",
+        "SOP classes that may be stored: those of the standard, or any, private ones included.",
         choices=("known", "any"),
     )
     dimse_processes: int = _setting(
-        len(os.sched_getaffinity(0)), "Most processes for associations (default: cores).", low=1, high=256
+        len(os.sched_getaffinity(0)),
+        "Largest number of processes for associations (default: number of cores).",
+        low=1,
+        high=256,
     )
-    dimse_associations: int = _setting(64, "Associations at a time; more are rejected.", low=1, high=10000)
-    dimse_timeout: float = _setting(30.0, "Seconds that a DIMSE peer may be silent.", low=1.0, high=3600.0)
-    dimse_tls_certificate: str = _setting("", "Certificate (PEM) for DIMSE over TLS, in both directions.")
-    dimse_tls_key: str = _setting("", "Its private key (PEM).")
-    dimse_tls_ca: str = _setting("", "Certificates (PEM) that those of TLS peers must be signed by.")
-    dask: str = _setting("", "Scheduler of a Dask cluster that does the jobs' plugin runs, such as tcp://host:8786.")
-    dask_tls_ca: str = _setting("", "Certificates (PEM) that those of a cluster at a tls:// address must be signed by.")
-    dask_tls_certificate: str = _setting("", "Certificate (PEM) that the server shows the Dask cluster.")
-    dask_tls_key: str = _setting("", "Its private key (PEM).")
+    dimse_associations: int = _setting(
+        64, "Largest number of concurrent associations; further ones are rejected.", low=1, high=10000
+    )
+    dimse_timeout: float = _setting(30.0, "Seconds to wait for a message of a DIMSE peer.", low=1.0, high=3600.0)
+    dimse_tls_certificate: str = _setting(
+        "", "Certificate file (PEM) of this server for DIMSE over TLS, as acceptor and as requestor."
+    )
+    dimse_tls_key: str = _setting("", "Private key file (PEM) of dimse_tls_certificate.")
+    dimse_tls_ca: str = _setting(
+        "", "File of CA certificates (PEM); one of them must have signed the certificate of a TLS peer."
+    )
+    dask: str = _setting("", "Scheduler of a Dask cluster that runs the plugins of jobs, such as tcp://host:8786.")
+    dask_tls_ca: str = _setting("", "File of CA certificates (PEM) for a scheduler at a tls:// address.")
+    dask_tls_certificate: str = _setting("", "Certificate file (PEM) of this server for the Dask cluster.")
+    dask_tls_key: str = _setting("", "Private key file (PEM) of dask_tls_certificate.")
     stable_seconds: float = _setting(
         60.0, "Seconds without a new instance after which a series is stable.", low=0.1, high=86400.0
     )
-    cors_origins: str = _setting("", "Origins whose pages may use DICOMweb and REST, separated by commas; * for all.")
-    dicomweb_delete: bool = _setting(False, "Accept DELETE at the DICOMweb base.")
-    log_level: str = _setting("info", "How much is logged.", choices=("debug", "info", "warning", "error"))
-    log_format: str = _setting("text", "Form of the log's lines.", choices=("text", "json"))
+    cors_origins: str = _setting(
+        "", "Web origins that may use DICOMweb and the REST API (CORS), separated by commas; * for all."
+    )
+    dicomweb_delete: bool = _setting(False, "Accept DELETE requests on DICOMweb studies, series and instances.")
+    log_level: str = _setting("info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error"))
+    log_format: str = _setting("text", "Format of log lines.", choices=("text", "json"))
 
     def __post_init__(self) -> None:
-        # Workers have working directories of their own, and get paths below this one.
+        # Workers have other working directories, and receive paths below this folder.
         object.__setattr__(self, "data", self.data.absolute())
         for each in fields(self):
             _check(each.name, getattr(self, each.name), each.metadata)
         if self.no_auth and not is_loopback(self.host):
             raise Invalid(
-                f"no_auth is set and host is {self.host!r}; without credentials the server listens on a loopback "
-                "address only (127.0.0.1, ::1 or localhost)",
+                f"no_auth is set and host is {self.host!r}; no_auth is allowed only where host is a loopback address "
+                "(127.0.0.1, ::1 or localhost)",
                 field="no_auth",
             )
         if self.mongodb_uri and not self.mongodb_uri.startswith(("mongodb://", "mongodb+srv://")):
-            raise Invalid("mongodb_uri does not begin with mongodb:// or mongodb+srv://", field="mongodb_uri")
+            raise Invalid("mongodb_uri must begin with mongodb:// or mongodb+srv://", field="mongodb_uri")
         if not is_ae_title(self.ae_title):
             raise Invalid(
                 f"ae_title is {self.ae_title!r}; 1 to 16 printable ASCII characters without a backslash are expected",
@@ -105,25 +126,25 @@ class Settings:
             )
         if bool(self.dimse_tls_certificate) != bool(self.dimse_tls_key):
             missing = "dimse_tls_key" if self.dimse_tls_certificate else "dimse_tls_certificate"
-            raise Invalid(f"{missing} is missing; a certificate and its key go together", field=missing)
+            raise Invalid(f"{missing} is missing; a certificate and its key must both be set", field=missing)
         self._check_dask()
         for name in (f"{part}_tls_{what}" for part in ("dimse", "dask") for what in ("certificate", "key", "ca")):
             file = getattr(self, name)
             if file and not Path(file).is_file():
-                raise Invalid(f"{name} is {file!r}, which is no file", field=name)
+                raise Invalid(f"{name} is {file!r}, and there is no such file", field=name)
 
     def _check_dask(self) -> None:
-        """Check the address of the Dask cluster, and what goes with it."""
+        """Check the address of the Dask cluster, and that the TLS files are set where the address is a TLS one."""
         if self.dask and not _DASK_ADDRESS.match(self.dask):
             raise Invalid(f"dask is {self.dask!r}; tcp://host:port or tls://host:port is expected", field="dask")
         if self.dask.startswith("tls://"):
             for name in ("dask_tls_ca", "dask_tls_certificate", "dask_tls_key"):
                 if not getattr(self, name):
-                    raise Invalid(f"{name} is missing; the Dask cluster is at {self.dask}", field=name)
+                    raise Invalid(f"{name} is missing; the Dask scheduler {self.dask} requires it", field=name)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address can be reached from this machine only."""
+    """Tell whether an address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -133,28 +154,32 @@ def is_loopback(host: str) -> bool:
 
 
 def is_ae_title(text: str) -> bool:
-    """Tell whether a text is an Application Entity Title (PS3.5 6.2, VR AE): not only spaces, none around it."""
+    """Tell whether a text is an Application Entity Title (PS3.5 section 6.2, VR AE), without spaces around it."""
     return 1 <= len(text) <= 16 and text.strip() == text and text.isascii() and text.isprintable() and "\\" not in text
 
 
 def load_settings(file: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-    """Build the settings from all their sources.
+    """Load the settings from all their sources.
 
     Parameters
     ----------
     file : Path, optional
         TOML file with settings at its top level.
     environment : Mapping[str, str], optional
-        Variables `NEURDICOM_<SETTING>`; the process's own by default.
-        Those that are none are left aside; `log_ignored_variables` tells of them.
+        Variables `NEURDICOM_<SETTING>`; the environment of this process by default. Variables with the prefix that are
+        not settings are ignored; `log_ignored_variables` logs them.
     **overrides
-        From the command line; None means not given.
+        Settings from the command line; None where the option was not given.
+
+    Returns
+    -------
+    Settings
 
     Raises
     ------
     Invalid
-        An unknown key of the file or of the command line, or a value of the wrong type or out of range; `field` names
-        it.
+        An unknown key in the file or on the command line, or a value of the wrong type or out of range; `field` names
+        the setting.
     """
     values: dict[str, Any] = {}
     if file is not None:
@@ -171,23 +196,23 @@ def load_settings(file: Path | None = None, environment: Mapping[str, str] | Non
 
 
 def log_ignored_variables(environment: Mapping[str, str] | None = None) -> None:
-    """Log which variables of the environment have our prefix and are no settings: unknown ones as a warning."""
+    """Log the environment variables that have the prefix and are not settings: unknown ones as a warning."""
     found = _variables(os.environ if environment is None else environment)
     if unknown := sorted(name for name, (kind, _) in found.items() if kind == "unknown"):
         log.warning(
-            "no setting has the name of %s in the environment: left aside; known are %s",
+            "%s in the environment ignored: there is no such setting; known are %s",
             ", ".join(unknown),
             ", ".join(ENVIRONMENT_PREFIX + key.upper() for key in sorted(_types())),
         )
     if of_services := sorted(name for name, (kind, _) in found.items() if kind == "service"):
         log.info(
-            "left aside in the environment, since Kubernetes or Docker set them for a service of that name: %s",
+            "%s in the environment ignored: Kubernetes or Docker set them for a service called neurdicom",
             ", ".join(of_services),
         )
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, tuple[Literal["setting", "service", "unknown"], str]]:
-    """Sort the variables that have our prefix: name to what it is, and the key that it would set."""
+    """Map each variable that has the prefix to its kind, and to the key of the setting that it names."""
     found: dict[str, tuple[Literal["setting", "service", "unknown"], str]] = {}
     for name, text in environment.items():
         if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS or name.startswith(_OF_TESTS):
@@ -216,9 +241,9 @@ def _read_file(file: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Invalid(f"the settings file {file} can't be read: {error.strerror}") from error
+        raise Invalid(f"settings file {file} can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"the settings file {file} is not TOML: {error}") from error
+        raise Invalid(f"settings file {file} is not valid TOML: {error}") from error
     for key in values:
         _refuse_unknown(key, str(file))
     return values

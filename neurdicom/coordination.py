@@ -1,6 +1,6 @@
-"""Leases over the catalog's documents, periodic tasks and background tasks: one of each for the whole server.
+"""Leases over the catalog's documents, periodic tasks and background tasks.
 
-Owns no documents: each user names its kind. It may import the catalog and what lies below it.
+Owns no documents: each user of a lease names the kind of its documents. May import the catalog and what lies below it.
 """
 
 import asyncio
@@ -30,28 +30,28 @@ class Lease:
     until: float
 
     def is_free(self, owner: str, now: float) -> bool:
-        """Tell whether a server may take it: it is free, has run out, or an earlier process of the server has it."""
+        """Tell whether a server may take the lease: it is free, has expired, or was that server's before."""
         return not self.owner or self.owner == owner or self.until < now
 
 
 class Leases:
-    """The leases on documents of one kind, as one server sees them.
+    """Leases on documents of one kind, as one server sees them.
 
-    A lease is two members of a document. It is taken by a swap, which only one of several servers wins, and ends
-    unless it is renewed. Servers that share a catalog need clocks that agree within a few seconds.
+    A lease consists of two members of a document. It is taken by a compare-and-swap, which only one of several servers
+    wins, and expires unless it is renewed. Servers that share a catalog need clocks that agree within a few seconds.
 
     Parameters
     ----------
     documents : Documents
-        Holds the documents.
+        Document store that holds the documents.
     kind : str
         Kind of the documents.
     owner : str
-        Name of this server, the same after a restart: a lease that it held when it died is free to it at once.
+        Name of this server, the same after a restart: it may at once take a lease that it held when it died.
     seconds : float
-        Time that a lease holds.
+        Duration of a lease.
     members : tuple of str
-        Names of the two members, owner and end.
+        Names of the two members: owner, and end in seconds since the epoch.
     nobody : str or None
         Value of the first member where nobody holds the lease.
     """
@@ -83,7 +83,7 @@ class Leases:
         return self.of(document).is_free(self._owner, time.time())
 
     async def claim(self, key: str, document: Document) -> Document | None:
-        """Take the lease of a document that was read before; None if it is held, or the document has changed."""
+        """Take the lease of a document that was read before; None if it is held or the document has changed."""
         return await self._swap(key, document, self._held()) if self.is_free(document) else None
 
     async def take(self, key: str) -> Document | None:
@@ -91,11 +91,11 @@ class Leases:
         return await self._change(key, self.is_free, self._held)
 
     async def renew(self, key: str) -> Document | None:
-        """Hold a lease for longer; None if another server has taken it or the document is gone."""
+        """Extend a lease; None if another server has taken it or the document is gone."""
         return await self._change(key, self._is_ours, self._held)
 
     async def release(self, key: str, **changes: Any) -> Document | None:
-        """Give up a lease, and change other members with that; None if it is not this server's any more."""
+        """Release a lease and change other members in the same step; None if this server no longer holds it."""
         owner, until = self._members
         return await self._change(key, self._is_ours, lambda: {owner: self._nobody, until: 0.0, **changes})
 
@@ -124,20 +124,20 @@ class Leases:
 
 
 class Periodic:
-    """A task that repeats its work until it is stopped; errors are logged and survived.
+    """A task that repeats its work until it is stopped; it logs errors and continues.
 
     Parameters
     ----------
     work : callable
-        The work.
+        Coroutine function to repeat.
     seconds : float
-        Pause between the end of the work and its next beginning.
+        Pause between the end of one run and the start of the next.
     failure : str
-        Beginning of the line in the log when the work fails.
+        Beginning of the log line when the work fails.
     at_once : bool
-        Begin with the work instead of a pause.
+        Start with the work instead of a pause.
     rest : float
-        The pause is at least so many times as long as the work took.
+        Shortest pause as a multiple of the time that the work took.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Periodic:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
+        """Start the task, unless it is running."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
@@ -188,18 +188,18 @@ class Periodic:
                 await self._work()
             except NeurdicomError as error:
                 log.warning("%s: %s", self._failure, error)
-            except Exception:  # a fault of ours; the next time may be better
+            except Exception:  # a defect; the next run may succeed
                 log.exception("%s", self._failure)
             pause = max(self._seconds, self._rest * (time.monotonic() - began))
 
 
 class BackgroundTasks:
-    """The set of an object's tasks that no caller awaits; it keeps them from being collected.
+    """Tasks of an object that no caller awaits; the references here keep them from being collected.
 
     Parameters
     ----------
     failure : str
-        Beginning of the line in the log when a task fails.
+        Beginning of the log line when a task fails.
     """
 
     def __init__(self, failure: str = "background work failed") -> None:
@@ -216,12 +216,12 @@ class BackgroundTasks:
         task.add_done_callback(self._ended)
 
     async def drain(self) -> None:
-        """Wait until all have ended, those that begin meanwhile too; a task that calls it does not wait for itself."""
+        """Wait until all tasks have ended, those that start meanwhile too; a calling task does not wait for itself."""
         while others := self._tasks - {asyncio.current_task()}:
             await asyncio.wait(others)
 
     async def close(self, grace: float = 0.0) -> None:
-        """Cancel those that have not ended within `grace` seconds, and wait for them. Idempotent."""
+        """Wait `grace` seconds for the tasks, and cancel those that have not ended. Idempotent."""
         if grace:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):

@@ -1,4 +1,4 @@
-"""The data folder of a server: what tells one, and one server for one folder."""
+"""The data folder of a server: how it is recognized, and the lock that lets one server use it."""
 
 import fcntl
 import os
@@ -8,32 +8,30 @@ from pathlib import Path
 
 from neurdicom.errors import Conflict, Invalid
 
-#: What a server makes in its data folder, each of which tells one; a backup may bring back only some.
+#: Names that a server creates in its data folder; one is enough to recognize it, since a restored backup may lack some.
 _MARKS = ("blobs", "catalog.sqlite", "server-name", "lock")
 
 
 def make_data_folder(folder: Path) -> None:
-    """Make a data folder where there is none, for its owner alone.
+    """Make a data folder unless it exists, accessible to its owner only.
 
     Raises
     ------
     Invalid
-        There is something else, or no folder can be made or written there.
+        A file has this path, or the folder can't be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (FileExistsError, NotADirectoryError) as error:
-        raise Invalid(
-            f"data is {str(folder)!r}, where a file is in the way; a folder is expected", field="data"
-        ) from error
+        raise Invalid(f"data is {str(folder)!r}, which is a file; a folder is expected", field="data") from error
     except OSError as error:
-        raise Invalid(f"the data folder {folder} can't be made: {error.strerror}", field="data") from error
+        raise Invalid(f"data folder {folder} can't be made: {error.strerror}", field="data") from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise Invalid(f"the data folder {folder} can't be written by this user ({_user()})", field="data")
+        raise Invalid(f"data folder {folder} is not readable and writable for this user ({_user()})", field="data")
 
 
 def require_data_folder(folder: Path) -> None:
-    """Refuse what is no server's data folder.
+    """Refuse a folder that is not the data folder of a server.
 
     Raises
     ------
@@ -41,14 +39,14 @@ def require_data_folder(folder: Path) -> None:
         There is no such folder, or no server ever started in it.
     """
     if not folder.is_dir():
-        found = "is no folder" if folder.exists() else "is not there"
+        found = "is not a folder" if folder.exists() else "does not exist"
     elif not any((folder / mark).exists() for mark in _MARKS):
-        found = "is no data folder of a NeurDICOM server"
+        found = "is not the data folder of a NeurDICOM server"
     else:
         return
     raise Invalid(
-        f"{folder} {found}; name the server's with --data or NEURDICOM_DATA (`neurdicom serve` makes one at its first "
-        "start)",
+        f"{folder} {found}; give the server's data folder with --data or NEURDICOM_DATA (`neurdicom serve` makes it at "
+        "its first start)",
         field="data",
     )
 
@@ -61,12 +59,12 @@ def _user() -> str:
 
 
 class FolderLock:
-    """An exclusive lock on a data folder, held by this process and released by the system when it ends.
+    """An exclusive lock on a data folder, held by this process; the system releases it when the process ends.
 
     Raises
     ------
     Conflict
-        Another process holds it; the message gives its process id.
+        Another process holds the lock; the message gives its process id.
     Invalid
         As `make_data_folder`.
     """
@@ -89,12 +87,12 @@ class FolderLock:
         self._file.flush()
 
     def release(self) -> None:
-        """Let others have the folder. Idempotent."""
+        """Release the lock. Idempotent."""
         self._file.close()
 
 
 def server_name(folder: Path) -> str:
-    """The name of the server on a data folder, made up at its first start: which jobs it holds in a shared catalog."""
+    """Read the name under which a server leases jobs in a shared catalog; make one up at the first start."""
     file = folder / "server-name"
     try:
         name = file.read_text(encoding="ascii").strip()

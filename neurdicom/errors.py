@@ -1,7 +1,7 @@
-"""The errors of NeurDICOM: one small tree, each class also the built-in that a caller expects.
+"""The errors of NeurDICOM: one small tree, each class also the built-in exception that a caller expects.
 
-No class knows of HTTP or DIMSE. Each edge has one table from these classes to its own statuses.
-The message says what was found, what was expected, and where.
+No class depends on HTTP or DIMSE; each edge has one table from these classes to its own statuses. A message says what
+was found, what was expected, and where.
 """
 
 
@@ -24,67 +24,67 @@ class NeurdicomError(Exception):
 
 
 class Malformed(NeurdicomError, ValueError):
-    """The input can't be parsed: broken JSON, a broken multipart body, a truncated file."""
+    """Input that can't be parsed: broken JSON, a broken multipart body, a truncated file."""
 
     code = "malformed"
 
 
 class NotDicom(NeurdicomError, ValueError):
-    """The bytes are not a DICOM file, or not one that can be stored."""
+    """Bytes that are not a DICOM file, or not one that can be stored."""
 
     code = "not_dicom"
 
 
 class Invalid(NeurdicomError, ValueError):
-    """Well-formed, but wrong: an unknown filter, a missing UID, a value out of range."""
+    """Well-formed input with a wrong value: an unknown filter, a missing UID, a value out of range."""
 
     code = "invalid"
 
 
 class TooLarge(NeurdicomError, ValueError):
-    """More than a limit allows."""
+    """Input or output over a limit."""
 
     code = "too_large"
 
 
 class NotFound(NeurdicomError, LookupError):
-    """Nothing has this id."""
+    """A missing object: nothing has this id."""
 
     code = "not_found"
 
 
 class Gone(NeurdicomError, LookupError):
-    """It was here once, and can't be had again."""
+    """An object that was removed and can't be returned again."""
 
     code = "gone"
 
 
 class Conflict(NeurdicomError):
-    """The request contradicts what is there."""
+    """A request that contradicts the current state."""
 
     code = "conflict"
 
 
 class NotAvailable(NeurdicomError, ValueError):
-    """A representation that this object can't give, such as the image of a report."""
+    """A representation that an object does not have, such as the image of a report."""
 
     code = "not_available"
 
 
 class NotInstalled(NeurdicomError, NotImplementedError):
-    """A part of the software that this needs is not installed; the message names the extra that brings it."""
+    """A missing optional dependency; the message names the extra that installs it."""
 
     code = "not_installed"
 
 
 class Unauthenticated(NeurdicomError, PermissionError):
-    """No credential, or a wrong or expired one."""
+    """A missing, wrong or expired credential."""
 
     code = "unauthenticated"
 
 
 class TooManyAttempts(NeurdicomError, PermissionError):
-    """Sign-in is slowed down after failures; `retry_after` is in seconds."""
+    """Too many failed sign-ins; `retry_after` is in seconds."""
 
     code = "too_many_attempts"
 
@@ -94,26 +94,26 @@ class TooManyAttempts(NeurdicomError, PermissionError):
 
 
 class Forbidden(NeurdicomError, PermissionError):
-    """Signed in, but not allowed."""
+    """A request that the signed-in user may not make."""
 
     code = "forbidden"
 
 
 class Unavailable(NeurdicomError, ConnectionError):
-    """A backend that the server needs does not answer, or the server is stopping."""
+    """A backend that does not respond, or a server that is stopping."""
 
     code = "unavailable"
 
 
 class PeerFailed(NeurdicomError, ConnectionError):
-    """A DICOM node does not answer, refuses, or answers with a failure; the message says which, and its words.
+    """A DICOM node that does not respond, refuses, or returns a failure; the message says which, and quotes the node.
 
     Attributes
     ----------
     retryable : bool
-        Trying again later may help: it did not answer, or said that it is busy.
+        True if a later attempt may succeed: the node did not respond, or said that it is busy.
     retry_after : float or None
-        Seconds after which it asks to be tried again.
+        Seconds after which the node asks for the next attempt.
     """
 
     code = "peer_failed"
@@ -125,12 +125,13 @@ class PeerFailed(NeurdicomError, ConnectionError):
 
 
 class PluginError(NeurdicomError, RuntimeError):
-    """A plugin did not give a result; the server and all other requests are unharmed.
+    """A plugin that gave no result; the server and all other requests are unharmed.
 
     Attributes
     ----------
     loading : bool
-        It failed while it was loaded, `init` included, and not in a call; enough of these quarantine it.
+        True if the plugin failed while it was loaded, `init` included, and not in a call; enough of these quarantine
+        it.
     """
 
     code = "plugin_failed"
@@ -138,16 +139,16 @@ class PluginError(NeurdicomError, RuntimeError):
 
 
 class PluginFailed(PluginError):
-    """The plugin raised, or answered NULL; the message ends in its last line."""
+    """A plugin that raised an exception, or returned NULL; the message ends with the last line of its error."""
 
 
 class PluginCrashed(PluginError):
-    """The plugin's process died; the message names the signal or the exit status.
+    """A plugin whose process died; the message names the signal or the exit status.
 
     Attributes
     ----------
     from_outside : bool
-        It was killed (SIGKILL): by the kernel when memory ran out, or by an operator.
+        True if the process was killed (SIGKILL): by the kernel when memory ran out, or by an operator.
     """
 
     code = "plugin_crashed"
@@ -155,24 +156,24 @@ class PluginCrashed(PluginError):
 
 
 class PluginTimeout(PluginError, TimeoutError):
-    """The plugin was still running at its time limit, and was ended."""
+    """A plugin that was stopped at its time limit."""
 
     code = "plugin_timeout"
 
 
 class PluginMemory(PluginError, MemoryError):
-    """The plugin went past its memory limit, and was ended."""
+    """A plugin that was stopped at its memory limit."""
 
     code = "plugin_memory"
 
 
 class PluginQuarantined(PluginError):
-    """The plugin kept failing to load and is not run until a new version of it arrives."""
+    """A plugin that repeatedly failed to load and is not run until a new version of it is installed."""
 
     code = "plugin_quarantined"
 
 
 def shown(value: object) -> str:
-    """Write a value for an error message, cut off after 80 characters."""
+    """Format a value for an error message, cut off after 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

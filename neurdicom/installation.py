@@ -1,4 +1,4 @@
-"""The way in which NeurDICOM was installed, and the command that adds one of its extras to that."""
+"""How NeurDICOM was installed, and the command that installs one of its extras."""
 
 import json
 import re
@@ -11,10 +11,9 @@ _EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']""")
 
 
 def how_to_install(extra: str) -> str:
-    """Say how an extra is added.
+    """Describe how to install an extra.
 
-    No index has NeurDICOM, so that its name with an extra finds nothing there: in a checkout the checkout is named,
-    elsewhere what the extra consists of.
+    NeurDICOM is in no package index: in a checkout the command names the checkout, elsewhere the packages of the extra.
 
     Parameters
     ----------
@@ -24,18 +23,18 @@ def how_to_install(extra: str) -> str:
     Returns
     -------
     str
-        A sentence's end, for an error message: the extra, and a command that works.
+        End of a sentence for an error message: the extra, and the pip command.
     """
     if is_checkout():
-        return f"the extra {extra!r} brings it; in NeurDICOM's checkout: pip install -e '.[{extra}]'"
+        return f"the extra {extra!r} installs it; in NeurDICOM's checkout: pip install -e '.[{extra}]'"
     needed = requirements_of(extra)
     if not needed:
-        return f"the extra {extra!r} brings it"
-    return f"the extra {extra!r} brings it: pip install {' '.join(map(shlex.quote, needed))}"
+        return f"the extra {extra!r} installs it"
+    return f"the extra {extra!r} installs it: pip install {' '.join(map(shlex.quote, needed))}"
 
 
 def is_checkout() -> bool:
-    """Tell whether the package that runs lies in a checkout, installed as editable or not at all."""
+    """Tell whether the running package lies in a checkout: installed as editable, or not installed."""
     try:
         origin = metadata.distribution(_NAME).read_text("direct_url.json")
     except metadata.PackageNotFoundError:
@@ -46,7 +45,7 @@ def is_checkout() -> bool:
 
 
 def requirements_of(extra: str) -> list[str]:
-    """List what an extra adds, as pip takes it; nothing where NeurDICOM is not installed."""
+    """List the requirements of an extra in pip's syntax; empty where NeurDICOM is not installed."""
     try:
         listed = metadata.requires(_NAME) or []
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Logging: one line for each event, as text or as JSON, with the id of the request that it belongs to."""
+"""Logging: one line per event, as text or as JSON, with the id of the request that it belongs to."""
 
 import logging
 import sys
@@ -8,30 +8,30 @@ from typing import Any, TextIO
 
 import orjson
 
-#: Id of the request that the current task answers; the web layer sets it.
+#: Id of the request that the current task serves; the web layer sets it.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-#: What every `logging.LogRecord` has; anything else came in through `extra`.
+#: Attributes of every `logging.LogRecord`; any other attribute was given as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request_id", "taskName"}
 
-#: Libraries that log the whole address of each request, in which a patient's name may stand.
+#: Libraries that log the whole URL of each request, which may contain a patient's name.
 _TALKATIVE = ("httpx", "httpcore")
 
-#: Control characters, so that nothing that is logged can forge a line or drive a terminal.
+#: Escapes of control characters, so that logged text can't forge a line or control a terminal.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x09}
 
 
 def configure_logging(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Set the process's logging up; a second call replaces the first.
+    """Configure the logging of this process; a second call replaces the first.
 
     Parameters
     ----------
     level : {"debug", "info", "warning", "error"}
     form : {"text", "json"}
-        Lines for people, or a JSON object a line (`time`, `level`, `logger`, `message`, `request_id`, whatever
-        the event has of its own, and `exception`).
+        Lines for people, or one JSON object per line: `time`, `level`, `logger`, `message`, `request_id`, the fields of
+        the event, and `exception`.
     stream : file, optional
-        Standard error by default.
+        Destination of the lines; standard error by default.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
@@ -47,10 +47,10 @@ def configure_logging(level: str, form: str, stream: TextIO | None = None) -> No
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.123Z INFO    neurdicom.app: message key=value [request id]`."""
+    """Formatter of text lines: `2026-01-31T12:00:00.123Z INFO    neurdicom.app: message key=value [request id]`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line, a traceback below it."""
+        """Format a record as one line, followed by its traceback if it has one."""
         fields = "".join(f" {key}={value}" for key, value in _extra(record).items())
         request_id = getattr(record, "request_id", None)
         suffix = f" [{request_id}]" if request_id else ""
@@ -61,10 +61,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object a line."""
+    """Formatter of JSON lines, one object per event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one line."""
+        """Format a record as one line of JSON."""
         entry: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),

@@ -30,7 +30,7 @@ def test_from_a_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "neurdicom[" not in text
     assert "pip install 'onnxruntime>=" in text and "'onnx>=" in text
     assert requirements_of("dask")[0].startswith("distributed")
-    assert how_to_install("nothing") == "the extra 'nothing' brings it"
+    assert how_to_install("nothing") == "the extra 'nothing' installs it"
 
 
 def test_no_page_and_no_message_asks_an_index_that_has_none() -> None:

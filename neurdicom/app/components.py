@@ -1,4 +1,4 @@
-"""Composition of the services: which component gets which, read from the top down."""
+"""Composition of the services, read from the top down: each is made with the services that it uses."""
 
 import os
 from dataclasses import dataclass, fields
@@ -53,20 +53,20 @@ from neurdicom.workers.pool import WorkerPool
 
 @dataclass(frozen=True, slots=True)
 class ToolServices:
-    """Plugins and models."""
+    """Services that install plugins and models."""
 
     plugins: PluginService
     models: ModelService
 
     @property
     def by_type(self) -> dict[ToolType, PluginService | ModelService]:
-        """Both, by the type of tool that they install."""
+        """The two services by the type of tool that each installs."""
         return {"plugin": self.plugins, "model": self.models}
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveServices:
-    """Services that take in, find, change and delete what is stored."""
+    """Services that receive, find, edit and remove DICOM instances."""
 
     tracker: SeriesTracker
     ingest: IngestService
@@ -80,7 +80,7 @@ class ArchiveServices:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalServices:
-    """Services that give what is stored: as files, pictures, frames, metadata or bulk data."""
+    """Services that return what is stored: as files, rendered images, frames, metadata or bulk data."""
 
     retrieve: RetrieveService
     render: RenderService
@@ -92,7 +92,7 @@ class RetrievalServices:
 
 @dataclass(frozen=True, slots=True)
 class ProcessingServices:
-    """Runs of plugins and models, and their results."""
+    """Services that run plugins and models, and keep their results."""
 
     process: ProcessService
     results: ResultStore
@@ -100,7 +100,7 @@ class ProcessingServices:
 
 @dataclass(frozen=True, slots=True)
 class NodeServices:
-    """Remote nodes, and the protocols that are spoken with them."""
+    """Services that manage remote nodes, and communicate with them over DIMSE and DICOMweb."""
 
     nodes: NodeService
     transfer: TransferService
@@ -111,7 +111,7 @@ class NodeServices:
 
 @dataclass(frozen=True, slots=True)
 class JobServices:
-    """Jobs, and what makes them."""
+    """Services that run jobs, and those that submit them."""
 
     jobs: JobService
     process_jobs: ProcessJobs
@@ -134,14 +134,30 @@ class Components:
     dimse: DimseService
 
     def services(self) -> list[object]:
-        """List those that handlers may declare."""
+        """List the services that a request handler may declare."""
         groups = (self.tools, self.archive, self.retrieval, self.processing, self.network, self.background)
         grouped = (getattr(group, each.name) for group in groups for each in fields(group))
         return [self.users, self.executor, self.dimse, *grouped]
 
 
 def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Executor) -> Components:
-    """Make all services; none is started yet."""
+    """Make all services, without starting any.
+
+    Parameters
+    ----------
+    settings : Settings
+    storage : Storage
+        Opened catalog and blob store.
+    pool : WorkerPool
+        Opened worker pool.
+    executor : Executor
+        Runs plugins and models: in the pool, or in a Dask cluster.
+
+    Returns
+    -------
+    Components
+        The services; `app.server.open_components` starts them.
+    """
     users = UserService(storage.documents, settings.data, session_seconds=settings.session_hours * 3600)
     tools = compose_tools(settings, storage, pool)
     results = ResultStore(storage.catalog, settings.data / "results", pool, size=settings.results_size)
@@ -155,7 +171,20 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
 
 
 def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> ToolServices:
-    """Make what installs plugins and models."""
+    """Make the services that install plugins and models.
+
+    Parameters
+    ----------
+    settings : Settings
+    storage : Storage
+        Its documents hold the records of plugins and models.
+    pool : WorkerPool
+        Loads what is uploaded, to check it.
+
+    Returns
+    -------
+    ToolServices
+    """
     threads = max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers)
     limits = ToolLimits(settings.plugin_timeout, settings.plugin_memory, threads)
     models = ModelService(settings.data / "models", storage.documents, pool, limits)
@@ -163,7 +192,20 @@ def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> Too
 
 
 def compose_archive(settings: Settings, storage: Storage, results: ResultStore) -> ArchiveServices:
-    """Make what takes in, finds, changes and deletes."""
+    """Make the services that receive, find, edit and remove instances.
+
+    Parameters
+    ----------
+    settings : Settings
+    storage : Storage
+        Catalog and blob store of the instances.
+    results : ResultStore
+        Removes the results of instances that are removed.
+
+    Returns
+    -------
+    ArchiveServices
+    """
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
     ingest = IngestService(catalog, blobs, tracker, partial(results.on_removed, Level.INSTANCE))
@@ -181,7 +223,7 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
 
 
 def compose_retrieval(storage: Storage, pool: WorkerPool) -> RetrievalServices:
-    """Make what gives what is stored."""
+    """Make the services that return what is stored."""
     catalog, blobs = storage.catalog, storage.blobs
     retrieve, render = RetrieveService(catalog, blobs), RenderService(catalog, blobs, pool)
     return RetrievalServices(
@@ -202,7 +244,27 @@ def compose_processing(
     archive: ArchiveServices,
     results: ResultStore,
 ) -> ProcessingServices:
-    """Make what runs plugins and models."""
+    """Make the services that run plugins and models.
+
+    Parameters
+    ----------
+    storage : Storage
+        Catalog and blob store of the instances that are processed.
+    pool : WorkerPool
+        Encodes results as DICOM instances.
+    executor : Executor
+        Runs plugins and models.
+    tools : ToolServices
+        Name the installed plugins and models.
+    archive : ArchiveServices
+        Store results as DICOM instances, and remove those that are replaced.
+    results : ResultStore
+        Keeps the results.
+
+    Returns
+    -------
+    ProcessingServices
+    """
     catalog, blobs = storage.catalog, storage.blobs
     dicom = DicomOutput(catalog, blobs, pool, archive.ingest, archive.remove, results)
     process = ProcessService(Resolver(catalog, blobs, tools.by_type), executor, results, dicom, ModalityCheck(catalog))
@@ -212,7 +274,22 @@ def compose_processing(
 def compose_network(
     settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices
 ) -> NodeServices:
-    """Make what speaks with remote nodes."""
+    """Make the services for remote nodes.
+
+    Parameters
+    ----------
+    settings : Settings
+    storage : Storage
+        Its documents hold the nodes; its instances are sent.
+    archive : ArchiveServices
+        Store what is retrieved from a node.
+    retrieval : RetrievalServices
+        Read and transcode what is sent to a node.
+
+    Returns
+    -------
+    NodeServices
+    """
     nodes = NodeService(storage.documents)
     transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
     processes = DimseProcessPool(settings, storage.blobs.spool_folder)
@@ -228,7 +305,27 @@ def compose_background(
     processing: ProcessingServices,
     network: NodeServices,
 ) -> JobServices:
-    """Make the jobs, with a runner for each kind, and what makes jobs."""
+    """Make the job service, with a runner for each kind of job, and the services that submit jobs.
+
+    Parameters
+    ----------
+    settings : Settings
+        Its data folder holds the name under which this server leases jobs.
+    storage : Storage
+        Its documents hold the jobs and the rules.
+    executor : Executor
+        Its number of slots limits how many runs of a job are concurrent.
+    archive : ArchiveServices
+        Tell when a series is stable, which starts the rules.
+    processing : ProcessingServices
+        Runs plugins and models for jobs.
+    network : NodeServices
+        Send to remote nodes and retrieve from them.
+
+    Returns
+    -------
+    JobServices
+    """
     catalog = storage.catalog
     peers = Peers(network.nodes, {"DIMSE": network.dimse_peer, "DICOMWEB": network.dicomweb_peer})
     runners: dict[str, Runner] = {
@@ -250,7 +347,24 @@ def compose_background(
 def compose_dimse(
     settings: Settings, storage: Storage, archive: ArchiveServices, network: NodeServices, background: JobServices
 ) -> DimseService:
-    """Make what remote nodes speak with."""
+    """Make the service that accepts DICOM associations.
+
+    Parameters
+    ----------
+    settings : Settings
+    storage : Storage
+        Its spool folder receives the datasets of C-STORE.
+    archive : ArchiveServices
+        Store and find instances.
+    network : NodeServices
+        The known nodes, and the sub-operations of C-MOVE and C-GET.
+    background : JobServices
+        Run storage commitment as jobs.
+
+    Returns
+    -------
+    DimseService
+    """
     backend = DimseBackend(
         settings,
         archive.ingest,

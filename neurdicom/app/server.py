@@ -1,4 +1,4 @@
-"""The server in this process: the order of starting and stopping."""
+"""The server in this process, and the order in which its parts start and stop."""
 
 import gc
 import time
@@ -22,7 +22,7 @@ from neurdicom.workers.pool import WorkerPool
 #: Seconds that a stopping server gives to the requests and associations that it is serving.
 GRACE_SECONDS = 25.0
 
-#: New containers after which the garbage collector looks at them.
+#: Number of new containers after which the garbage collector examines the youngest generation.
 _GARBAGE_THRESHOLD = 20_000
 
 #: All routes, in the order in which they match and are described.
@@ -32,7 +32,8 @@ ROUTES = RouteTable([*web.ROUTES, *dicomweb.ROUTES, *openapi.ROUTES, *home.ROUTE
 class NeurdicomServer:
     """A NeurDICOM server in this process.
 
-    `start` opens everything in order and listens; `stop` is its reverse, and first lets the requests under way end.
+    `start` opens its parts in order and listens; `stop` closes them in reverse order, after the current requests have
+    ended.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,7 +44,17 @@ class NeurdicomServer:
         self.first_sign_in: FirstSignIn | None = None
 
     async def start(self) -> None:
-        """Start serving. Raises our errors when the folder is taken or a backend does not answer."""
+        """Open all parts, create the first administrator where there is no user, and listen for requests.
+
+        Raises
+        ------
+        Conflict
+            Another process uses the data folder.
+        Invalid
+            The data folder can't be made or written.
+        Unavailable
+            MongoDB does not respond, or the address or the port is in use.
+        """
         parts = await self.open()
         try:
             if not self.settings.no_auth:
@@ -55,7 +66,13 @@ class NeurdicomServer:
             raise
 
     async def open(self) -> Components:
-        """Open everything without listening, for a command on the folder of a stopped server; `stop` closes it."""
+        """Open all parts without listening, for a command on the folder of a stopped server; `stop` closes them.
+
+        Raises
+        ------
+        Conflict, Invalid, Unavailable
+            As `start`.
+        """
         settings, stack = self.settings, self._stack
         try:
             storage = await open_storage(settings, stack)
@@ -80,12 +97,12 @@ class NeurdicomServer:
         self.url = http.url
 
     async def stop(self) -> None:
-        """Stop listening, let what is under way end, close everything in reverse order. Idempotent."""
+        """Stop listening, wait for the current requests, and close all parts in reverse order. Idempotent."""
         await self._stack.aclose()
 
 
 async def open_components(parts: Components, stack: AsyncExitStack) -> None:
-    """Start the services, each after those that it needs; the stack stops them in reverse."""
+    """Start the services, each after those that it uses; the stack stops them in reverse order."""
     stack.push_async_callback(parts.users.close)
     stack.push_async_callback(parts.archive.ingest.close)
     await parts.archive.ingest.recover()
@@ -105,10 +122,10 @@ async def open_components(parts: Components, stack: AsyncExitStack) -> None:
 
 
 def _settle_garbage_collection() -> None:
-    """Leave what lives as long as the server out of the collector's sight, and let it look less often.
+    """Exclude the objects that live as long as the server from garbage collection, and make collection less frequent.
 
-    An answer of a hundred matches is thousands of short-lived containers, none of them in a cycle: with the default
-    threshold the collector took half the time of making them.
+    A response with a hundred matches consists of thousands of short-lived containers, none of them in a cycle: with the
+    default threshold the collector took half the time of making them.
     """
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD, 20, 50)

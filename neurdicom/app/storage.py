@@ -1,4 +1,4 @@
-"""Backends that the settings ask for, and the data folder of a stopped server."""
+"""Storage backends that the settings choose, and the reindexing of a stopped server's data folder."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from neurdicom.workers.pool_executor import PoolExecutor
 
 
 def make_catalog(settings: Settings) -> Catalog:
-    """Make the catalog that the settings ask for."""
+    """Make the catalog that the settings choose: MongoDB where `mongodb_uri` is set, SQLite otherwise."""
     if settings.mongodb_uri:
-        from neurdicom.catalog.mongo import MongoCatalog  # its driver takes memory that the default need not
+        from neurdicom.catalog.mongo import MongoCatalog  # its driver uses memory that SQLite does not need
 
         return MongoCatalog(settings.mongodb_uri)
     from neurdicom.catalog.sqlite import SqliteCatalog
@@ -28,7 +28,7 @@ def make_catalog(settings: Settings) -> Catalog:
 
 
 def make_blobs(settings: Settings) -> BlobStore:
-    """Make the blob store that the settings ask for."""
+    """Make the blob store that the settings choose: a folder below the data folder."""
     return LocalBlobStore(settings.data / "blobs")
 
 
@@ -41,12 +41,22 @@ class Storage:
 
     @property
     def documents(self) -> Documents:
-        """The document port of the catalog."""
+        """Documents of the catalog."""
         return self.catalog.documents
 
 
 async def open_storage(settings: Settings, stack: AsyncExitStack) -> Storage:
-    """Lock the data folder and open what lies in it; the stack closes them. Raises `Conflict` or `Unavailable`."""
+    """Lock the data folder and open its catalog and blob store; the stack closes them.
+
+    Raises
+    ------
+    Conflict
+        Another process uses the data folder.
+    Invalid
+        The data folder can't be made or written.
+    Unavailable
+        MongoDB does not respond.
+    """
     lock = FolderLock(settings.data)
     stack.callback(lock.release)
     catalog = make_catalog(settings)
@@ -59,11 +69,30 @@ async def open_storage(settings: Settings, stack: AsyncExitStack) -> Storage:
 
 
 async def open_executor(settings: Settings, pool: WorkerPool, stack: AsyncExitStack) -> Executor:
-    """Open what computes: this machine's workers, and for jobs a Dask cluster where the settings name one."""
+    """Open the executor of plugins and models: this machine's workers, and for jobs a Dask cluster where one is set.
+
+    Parameters
+    ----------
+    settings : Settings
+        `dask` is the scheduler's address; empty for this machine only.
+    pool : WorkerPool
+        Workers of this machine.
+    stack : AsyncExitStack
+        Closes the connection to the cluster.
+
+    Returns
+    -------
+    Executor
+
+    Raises
+    ------
+    Invalid
+        `dask` is set, and dask.distributed is not installed.
+    """
     local = PoolExecutor(pool)
     if not settings.dask:
         return local
-    from neurdicom.workers.dask.cluster import Cluster, Tls  # its library takes memory that others need not
+    from neurdicom.workers.dask.cluster import Cluster, Tls  # its library uses memory that other servers do not need
     from neurdicom.workers.dask.executor import DaskExecutor
 
     is_tls = settings.dask.startswith("tls://")
@@ -79,5 +108,5 @@ async def reindex_folder(settings: Settings) -> ReindexReport:
     async with AsyncExitStack() as stack:
         storage = await open_storage(settings, stack)
         report = await reindex(storage.catalog, storage.blobs)
-        mark_unclean(settings.data / "results")  # what came of files that are gone goes at the next start
+        mark_unclean(settings.data / "results")  # the next start removes the results of files that are gone
         return report

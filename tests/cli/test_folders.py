@@ -38,7 +38,7 @@ def neurdicom(folder: Path, *arguments: str, **variables: str) -> tuple[int, str
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: "-".join(command[:2]))
 def test_the_wrong_folder_is_refused_and_left_as_it_is(command: tuple[str, ...], tmp_path: Path) -> None:
     status, told = neurdicom(tmp_path, *command)
-    assert (status, "is not there" in told, "--data" in told) == (2, True, True), told
+    assert (status, "does not exist" in told, "--data" in told) == (2, True, True), told
     assert list(tmp_path.iterdir()) == []
 
 
@@ -49,7 +49,7 @@ def test_what_is_no_data_folder(tmp_path: Path) -> None:
     (pictures / "holiday.jpg").write_bytes(b"")
     for command in (("user", "list"), ("reindex",)):
         status, told = neurdicom(tmp_path, *command)
-        assert (status, "is no data folder" in told) == (2, True), told
+        assert (status, "is not the data folder" in told) == (2, True), told
     assert [file.name for file in pictures.iterdir()] == ["holiday.jpg"]
     file = str(pictures / "holiday.jpg")
     for arguments in (("serve", "--data", file), ("reindex", "--data", file), ("user", "--data", f"{file}/x", "list")):
