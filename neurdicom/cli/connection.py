@@ -1,4 +1,4 @@
-"""Connections of commands to a server, and one wording for tokens that it refuses and servers that don't answer."""
+"""Connections of commands to a server, and the advice in errors when it refuses the token or does not respond."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from neurdicom.client import Client, ServerAway
 from neurdicom.errors import Invalid, NeurdicomError, Unauthenticated
 
 _HOW_TO_SIGN_IN = (
-    "give one with --token or NEURDICOM_TOKEN, or keep one with `neurdicom login`; "
-    "`neurdicom user token EMAIL` makes one where the server's data folder is"
+    "give a token with --token or NEURDICOM_TOKEN, or store one with `neurdicom login`; "
+    "`neurdicom user token EMAIL`, run where the server's data folder is, makes one"
 )
 _NAME_A_SERVER = (
-    "is it running there? `neurdicom serve` starts one; --server, NEURDICOM_SERVER or `neurdicom login` names another"
+    "start one with `neurdicom serve`, or name another with --server, NEURDICOM_SERVER or `neurdicom login`"
 )
 
 
@@ -23,53 +23,53 @@ def connected(server: str | None, token: str | None) -> Iterator[Client]:
     Parameters
     ----------
     server, token : str or None
-        Of the options or the environment.
+        URL and token from the options or the environment.
 
     Yields
     ------
     Client
-        Open; what it raises is explained.
+        The open client; errors that it raises say what to do.
 
     Raises
     ------
     NeurdicomError
-        The server refuses or does not answer.
+        The server refuses a request or does not respond.
     """
     endpoint = find_endpoint(server, token) or Endpoint(DEFAULT_SERVER, token or None)
     with explained(endpoint), Client(endpoint.url, endpoint.token) as client:
         try:
             yield client
-        except Invalid as error:  # the server's word; what was typed is right, and the status is 1
+        except Invalid as error:  # refused by the server, not by this command line: exit status 1
             raise NeurdicomError(str(error)) from error
 
 
 @contextmanager
 def explained(endpoint: Endpoint) -> Iterator[None]:
-    """Say what to do about a refused token and a server that does not answer.
+    """Add to errors what to do about a refused token or a server that does not respond.
 
     Parameters
     ----------
     endpoint : Endpoint
-        The server, and the token that it gets.
+        The server, and the token sent to it.
 
     Raises
     ------
     Unauthenticated
-        The server needs a token, or takes another one.
+        The server requires a token, or refuses this one.
     ServerAway
-        Nothing answers there, or no NeurDICOM server.
+        No server responds at the URL, or it is not a NeurDICOM server.
     """
     try:
         with reached():
             yield
     except Unauthenticated as error:
-        found = "does not take this token" if endpoint.token else "needs a token"
+        found = "refuses this token" if endpoint.token else "requires a token"
         raise Unauthenticated(f"{endpoint.url} {found}; {_HOW_TO_SIGN_IN}") from error
 
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """Say what to do about a server that does not answer. Raises `ServerAway`."""
+    """Add to errors what to do about a server that does not respond. Raises `ServerAway`."""
     try:
         yield
     except ServerAway as error:

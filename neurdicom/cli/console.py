@@ -1,4 +1,4 @@
-"""What commands show: a job, as a bar or as lines of JSON, and the report of a plugin's check."""
+"""Output of commands: a job, as a progress bar or as lines of JSON, and the report of a plugin's check."""
 
 import json
 from abc import ABC, abstractmethod
@@ -15,10 +15,10 @@ from neurdicom.client import ServerSentEvent
 from neurdicom.plugins.devtools.package import ExtractedPlugin
 from neurdicom.plugins.devtools.report import CheckReport, Finding, Row, Severity
 
-#: Failures of a job that are printed as they come.
+#: Largest number of failures of a job that are printed.
 _MOST_FAILURES = 20
 
-#: Samples that are named with a finding.
+#: Largest number of samples that are named with a finding.
 _MOST_SAMPLES = 3
 
 _OUTCOMES = {"ok": "[green]ok[/]", "refused": "[yellow]refused[/]", "failed": "[red]failed[/]"}
@@ -26,40 +26,40 @@ _MARKS = {Severity.PROBLEM: "[red]problem[/]", Severity.ADVICE: "[yellow]advice[
 
 
 class JobView(ABC):
-    """A view of a job, for as long as the context lasts."""
+    """A view of a job, shown while the context lasts."""
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Show the view."""
         return
 
     def __exit__(self, *error: object) -> None:
-        """End."""
+        """Remove the view."""
         return
 
     @abstractmethod
     def take(self, event: ServerSentEvent) -> None:
-        """Show what has happened."""
+        """Show an event of the job."""
 
     @abstractmethod
     def note(self, text: str) -> None:
-        """Say something to whoever watches."""
+        """Show a message to the person at the terminal."""
 
 
 class JobLines(JobView):
-    """A job as lines of JSON on standard output, for scripts."""
+    """A view that prints a job as lines of JSON on standard output, for scripts."""
 
     def take(self, event: ServerSentEvent) -> None:
-        """Print all but progress."""
+        """Print an event, unless it reports progress."""
         if event.type != "progress":
             click.echo(json.dumps({"event": event.type, **event.data}))
 
     def note(self, text: str) -> None:
-        """Say something to whoever watches."""
+        """Print a message on standard error."""
         click.echo(text, err=True)
 
 
 class JobBar(JobView):
-    """A job as a bar on standard error, and how it ended on standard output."""
+    """A view that shows a job as a bar on standard error, and its end on standard output."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -80,7 +80,7 @@ class JobBar(JobView):
         self._progress.stop()
 
     def take(self, event: ServerSentEvent) -> None:
-        """Move the bar, or print a failure."""
+        """Move the bar, print a failure, or print how the job ended."""
         if event.type == "failure":
             self._failures += 1
             if self._failures <= _MOST_FAILURES:
@@ -91,14 +91,14 @@ class JobBar(JobView):
         if event.type == "end":
             job = event.data
             self._progress.stop()
-            if job["failed"] > self._failures:  # as a whole, not item by item
+            if job["failed"] > self._failures:  # the job failed as a whole, not on single items
                 click.echo("\n".join(str(one["reason"]) for one in job["errors"][:_MOST_FAILURES]), err=True)
             skipped = sum(job["results"].get("skipped", {}).values())
             left_out = f", {skipped} left out" if skipped else ""
             click.echo(f"{job['state']}: {job['done']} done, {job['failed']} failed{left_out} (job {job['id']})")
 
     def note(self, text: str) -> None:
-        """Say something to whoever watches."""
+        """Print a message above the bar."""
         self._progress.console.print(text, markup=False)
 
     def _move(self, job: Mapping[str, Any]) -> None:
@@ -118,7 +118,7 @@ class JobBar(JobView):
 
 
 def show_report(report: CheckReport) -> None:
-    """Print a report: a table of the samples, then what was found, then the verdict."""
+    """Print a report: a table of the samples, then the findings, then the verdict."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
@@ -143,17 +143,17 @@ def show_report(report: CheckReport) -> None:
         console.print(f"plain: {report.notes['baseline']}")
     if (growth := report.notes.get("growth")) is not None:
         grown = [f"{value:.0f} {name}" for name, value in growth["for_a_call"].items() if value]
-        left = f"each leaves {', '.join(grown)}" if grown else "nothing is left behind"
+        left = f"each leaks {', '.join(grown)}" if grown else "no leaks"
         console.print(f"{growth['calls']} calls with {growth['sample']}: {left}")
     for finding, samples in _grouped(report.findings):
         console.print(_line(finding, samples), soft_wrap=True, highlight=False)
     problems = sum(finding.severity is Severity.PROBLEM for finding in report.findings)
-    verdict = "[green]Nothing is wrong.[/]" if report.ok else f"[red]{problems} problem{'s' * (problems > 1)}.[/]"
+    verdict = "[green]No problems found.[/]" if report.ok else f"[red]{problems} problem{'s' * (problems > 1)}.[/]"
     console.print(verdict)
 
 
 def _grouped(findings: list[Finding]) -> list[tuple[Finding, list[str]]]:
-    """What several samples have in common once, with their names; problems first."""
+    """Merge the findings that several samples share, with the names of those samples; problems come first."""
     grouped: dict[tuple[str, str, str], tuple[Finding, list[str]]] = {}
     for finding in sorted(findings, key=lambda each: each.severity is Severity.ADVICE):
         key = (finding.severity, finding.check, finding.message)
@@ -186,7 +186,16 @@ def _mebibytes(value: int | None) -> str:
 
 
 def introduce_plugin(package: ExtractedPlugin, arguments: Mapping[str, Any], derived: Collection[str]) -> None:
-    """Print what is to be checked, with its parameters; `derived` names those whose values were made up."""
+    """Print the plugin that is checked, with its parameters.
+
+    Parameters
+    ----------
+    package : ExtractedPlugin
+    arguments : Mapping[str, Any]
+        Values that the runs pass, by name of the parameter.
+    derived : collection of str
+        Names of the parameters whose values were made up.
+    """
     manifest = package.manifest
     click.echo(f"{manifest.name} {manifest.version} by {manifest.author}: {package.kind}, {len(package.files)} files")
     for each in manifest.params.values():

@@ -1,4 +1,4 @@
-"""`neurdicom demo`, which `make demo` runs.
+"""The command `neurdicom demo`, which `make demo` runs.
 
 `demo_steps` does the work; it is imported when the command runs.
 """
@@ -21,15 +21,18 @@ import click
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
     show_default="this folder",
-    help="A checkout of NeurDICOM, where the plugins' sources lie.",
+    help="Checkout of NeurDICOM, with the sources of the plugins.",
 )
-@click.option("--port", type=int, default=8080, show_default=True, help="Another free one if this is taken.")
-@click.option("--once", is_flag=True, help="Stop when everything is shown.")
+@click.option(
+    "--port", type=int, default=8080, show_default=True, help="Port of the server; any free one if this is in use."
+)
+@click.option("--once", is_flag=True, help="Stop the server after the steps instead of leaving it running.")
 def demo(output: Path, sources: Path, port: int, once: bool) -> None:
-    """Start a server with a study and plugins in it, and write what the plugins give into a folder.
+    """Start a server, upload a study, install plugins, and write their results into a folder.
 
-    It needs a checkout of NeurDICOM, where the plugins' sources lie, make and a C++ compiler. The server listens on
-    this machine alone and runs until Ctrl-C; a second run on the same output folder goes on with what is there.
+    It needs a checkout of NeurDICOM with the sources of the plugins, make and a C++ compiler. The server accepts
+    requests of this machine only and runs until Ctrl-C; a second run with the same output folder continues with its
+    data.
     """
     from neurdicom.cli.demo_steps import run_demo  # brings the client and pydicom
 

@@ -1,6 +1,6 @@
-"""What `neurdicom demo` does: a server of one's own, with a study and plugins in it, from nothing.
+"""The steps of `neurdicom demo`: a new server, with a study and plugins in it.
 
-Everything goes over HTTP as any client's requests do. The study comes from the test files in pydicom's wheel.
+All requests go over HTTP, as those of any client do. The study consists of the test files in pydicom's wheel.
 """
 
 import os
@@ -23,10 +23,10 @@ from neurdicom.errors import Invalid, Unavailable
 from neurdicom.plugins.devtools.packing import pack_folder
 from neurdicom.security.bootstrap import read_first_sign_in
 
-#: The pictures of the demo: an abdominal MR, a body CT and an ultrasound, from pydicom's test files.
+#: DICOM files of the demo: an abdominal MR, a body CT and an ultrasound, from pydicom's test files.
 FILES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")
 
-#: The plugins of the demo, in a checkout: two in Python and one in C++.
+#: Plugins of the demo, in a checkout: two in Python and one in C++.
 PLUGINS = ("plugins/hello", "plugins/threshold", "native_examples/invert")
 
 TEST_FILES = Path(pydicom_data.__path__[0]) / "test_files"
@@ -36,7 +36,7 @@ READY = re.compile(r"ready at (http://\S+)")
 
 @contextmanager
 def running_server(data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `neurdicom serve` as a process of its own, with its log beside the data; answers it and its URL."""
+    """Run `neurdicom serve` as a child process, with its log beside the data; yields the process and its URL."""
     log_file = data.parent / "server.log"
     with (
         log_file.open("w", encoding="utf-8") as log,
@@ -52,7 +52,7 @@ def running_server(data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str
             ready = next((found for line in process.stdout if (found := READY.search(line))), None)
             if ready is None:
                 said = log_file.read_text(encoding="utf-8").strip().splitlines()
-                raise Unavailable(f"the server did not start: {said[-1] if said else 'it said nothing'}")
+                raise Unavailable(f"the server did not start: {said[-1] if said else 'it logged nothing'}")
             yield process, ready[1]
         finally:
             process.terminate()
@@ -68,7 +68,7 @@ def zip_study(scratch: Path) -> Path:
 
 
 def free_port(port: int) -> int:
-    """The port if nobody listens there, 0 (any) otherwise."""
+    """Return the port if it is free, 0 (any free port) otherwise."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -79,7 +79,7 @@ def free_port(port: int) -> int:
 
 
 def pack(folder: Path, scratch: Path) -> Path:
-    """Pack a plugin in source form; a native one is built first, with its own make file."""
+    """Pack a plugin; a native one is built first, with its own makefile."""
     if not (folder / "plugin.py").exists():
         subprocess.run(["make", "--silent", "-C", str(folder.parent), folder.name], check=True)
     archive = scratch / f"{folder.name}.zip"
@@ -88,7 +88,7 @@ def pack(folder: Path, scratch: Path) -> Path:
 
 
 def run_demo(output: Path, sources: Path, port: int, *, once: bool) -> None:
-    """Start the server, show what it can do, and let it run.
+    """Start the server, run the steps of the demo, and leave it running.
 
     Parameters
     ----------
@@ -97,25 +97,28 @@ def run_demo(output: Path, sources: Path, port: int, *, once: bool) -> None:
     sources : Path
         A checkout of NeurDICOM.
     port : int
-        TCP port of the server, if it is free.
+        TCP port of the server; any free one if this is in use.
     once : bool
-        Stop when everything is shown.
+        Stop the server after the steps.
 
     Raises
     ------
     Invalid
-        The sources are no checkout.
+        `sources` is not a checkout.
     Unavailable
-        The server does not start, has ended, or has a new password.
+        The server did not start, has ended, or the password of its first user was changed.
     """
     missing = [name for name in PLUGINS if not (sources / name / "META.json").is_file()]
     if missing:
         raise Invalid(
-            f"{sources} is no checkout of NeurDICOM: {missing[0]} is not there; run this in one, or name one with "
-            "--sources",
+            f"{sources} is not a checkout of NeurDICOM: {missing[0]} is missing; run this in a checkout, or give one "
+            "with --sources",
             field="sources",
         )
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where the caller ignores them, as a shell's background does
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # also where the caller ignores them, as shells do for background jobs
         signal.signal(number, signal.default_int_handler)
     output.mkdir(parents=True, exist_ok=True)
     data = output / "data"
@@ -123,7 +126,7 @@ def run_demo(output: Path, sources: Path, port: int, *, once: bool) -> None:
     with running_server(data, free_port(port)) as (process, url):
         first = read_first_sign_in(data)
         if first is None:
-            raise Unavailable(f"the password of {data} was changed; delete {output} for a fresh demo")
+            raise Unavailable(f"the password of the server in {data} was changed; delete {output} for a new demo")
         with Client(url) as anyone:
             token = anyone.sign_in(first.email, first.password)["token"]
         with Client(url, token) as client:
@@ -136,20 +139,20 @@ def run_demo(output: Path, sources: Path, port: int, *, once: bool) -> None:
         say_what_next(url, token, output)
         with suppress(KeyboardInterrupt):
             process.wait()
-            raise Unavailable(f"the server has ended; {output / 'server.log'} tells why")
+            raise Unavailable(f"the server has ended; {output / 'server.log'} has the reason")
 
 
 def say_what_next(url: str, token: str, output: Path) -> None:
-    """Print what can be done with a demo that runs.
+    """Print what can be done with the running demo.
 
     Parameters
     ----------
     url : str
-        The server's.
+        URL of the server.
     token : str
         A bearer token for it.
     output : Path
-        Folder of the pictures.
+        Folder of the results.
     """
     script = Path(sys.executable).with_name("neurdicom")  # in the environment's folder, which need not be on the PATH
     command = os.path.relpath(script) if script.exists() else f"{sys.executable} -m neurdicom"
@@ -167,7 +170,17 @@ The server runs until Ctrl-C. What it holds stays in {output}; delete that folde
 
 
 def show(client: Client, sources: Path, output: Path) -> None:
-    """Upload the study and the plugins, run them, and keep what comes back."""
+    """Upload the study and the plugins, run the plugins, and write their results.
+
+    Parameters
+    ----------
+    client : Client
+        A client of the server, signed in as an administrator.
+    sources : Path
+        A checkout of NeurDICOM, with the sources of the plugins.
+    output : Path
+        Folder of the results.
+    """
     with tempfile.TemporaryDirectory(prefix="neurdicom-demo-") as scratch_name:
         scratch = Path(scratch_name)
         click.echo("Uploading a study ...")

@@ -1,4 +1,4 @@
-"""The server that a command talks to: by its options, the environment, or what `neurdicom login` kept."""
+"""The server that a command connects to: from options, the environment, or the file that `neurdicom login` writes."""
 
 import json
 import os
@@ -7,31 +7,31 @@ from pathlib import Path
 
 from neurdicom.errors import NeurdicomError
 
-#: Where a server is that nobody named.
+#: URL of the server where none is named.
 DEFAULT_SERVER = "http://localhost:8080"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server's URL, and a token for it where there is one."""
+    """URL of a server, and a token for it if there is one."""
 
     url: str
     token: str | None
 
 
 def find_endpoint(server: str | None, token: str | None) -> Endpoint | None:
-    """Choose the server, and the token for it.
+    """Choose the server and its token.
 
     Parameters
     ----------
     server, token : str or None
-        Of the options or the environment; they go over what was kept. A kept token goes to the server that it was kept
-        for and to no other.
+        URL and token from the options or the environment; they override the stored ones. A stored token is used only
+        for the server that it was stored with.
 
     Returns
     -------
     Endpoint or None
-        None where none is named and none is kept.
+        None where no server is named and none is stored.
     """
     kept = read_endpoint()
     if kept is not None and (not server or kept.url.rstrip("/") == server.rstrip("/")):
@@ -40,13 +40,13 @@ def find_endpoint(server: str | None, token: str | None) -> Endpoint | None:
 
 
 def endpoint_file() -> Path:
-    """Find the file of the kept server, in the user's folder of settings (XDG Base Directory Specification)."""
+    """Return the path of the file with the stored server (XDG Base Directory Specification)."""
     base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     return base / "neurdicom" / "login.json"
 
 
 def read_endpoint() -> Endpoint | None:
-    """Read the kept server, None where there is none. Raises `NeurdicomError` where the file holds something else."""
+    """Read the stored server; None where there is none. Raises `NeurdicomError` where the file can't be parsed."""
     file = endpoint_file()
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -54,11 +54,13 @@ def read_endpoint() -> Endpoint | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise NeurdicomError(f"{file} can't be read as what `neurdicom login` keeps: {error!r}; delete it") from error
+        raise NeurdicomError(
+            f"{file} can't be read as a file of `neurdicom login`: {error!r}; delete it and log in again"
+        ) from error
 
 
 def keep_endpoint(endpoint: Endpoint) -> Path:
-    """Keep a server and its token, readable by this user alone; answers the file."""
+    """Store a server and its token, readable by this user only; return the path of the file."""
     file = endpoint_file()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = file.with_name(f".{file.name}.new")
@@ -70,7 +72,7 @@ def keep_endpoint(endpoint: Endpoint) -> Path:
 
 
 def forget_endpoint() -> Endpoint | None:
-    """Forget the kept server; answers what was kept, None where there was nothing that could be read."""
+    """Delete the stored server; return it, or None where there was none that could be read."""
     try:
         kept = read_endpoint()
     except NeurdicomError:

@@ -1,4 +1,4 @@
-"""The way to processing jobs in the folder of a stopped server; it brings the whole server."""
+"""Processing jobs in the data folder of a stopped server; imports the whole server."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -16,7 +16,7 @@ from neurdicom.security.access import LOCAL_ADMINISTRATOR
 
 
 class FolderJobs(ProcessingJobs):
-    """Jobs in the folder of a stopped server: they run in this process."""
+    """Jobs in the data folder of a stopped server, run by this process."""
 
     def __init__(self, server: NeurdicomServer, parts: Components) -> None:
         self._server = server
@@ -27,7 +27,7 @@ class FolderJobs(ProcessingJobs):
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Open the folder. Raises `Conflict` while a server runs on it."""
+        """Open the data folder. Raises `Conflict` while a server runs on it."""
         server = NeurdicomServer(settings)
         return cls(server, await server.open())
 

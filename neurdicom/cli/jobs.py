@@ -1,4 +1,4 @@
-"""The port through which `neurdicom process` makes and follows processing jobs, and its way to a running server."""
+"""The port through which `neurdicom process` makes and follows jobs, and its adapter for a running server."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
@@ -10,27 +10,27 @@ from neurdicom.plugins.tools import ToolType
 
 
 class ProcessingJobs(ABC):
-    """Makes processing jobs, and follows them."""
+    """Port to processing jobs: makes them, and follows them."""
 
     @abstractmethod
     async def params(self, tool_type: ToolType, id: str) -> Mapping[str, Param]:
-        """Get the parameters of a plugin or a model. Raises `NotFound`."""
+        """Return the parameters of a plugin or a model. Raises `NotFound`."""
 
     @abstractmethod
     async def submit(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Make a job, or count what it would do; the request is that of `POST /api/process`."""
+        """Make a job, or count what it would do; the request is the body of `POST /api/process`."""
 
     @abstractmethod
     def follow(self, job: str) -> AsyncGenerator[ServerSentEvent, None]:
-        """Yield what happens to a job, from its beginning to its end."""
+        """Yield the events of a job until its end."""
 
     @abstractmethod
     async def cancel(self, job: str) -> None:
-        """Ask for the end of a job."""
+        """Cancel a job."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Release everything."""
+        """Release all resources."""
 
 
 class ServerJobs(ProcessingJobs):
@@ -39,7 +39,7 @@ class ServerJobs(ProcessingJobs):
     Parameters
     ----------
     url : str
-        The server's, such as `http://localhost:8080`.
+        URL of the server, such as `http://localhost:8080`.
     token : str or None
         A bearer token.
     """

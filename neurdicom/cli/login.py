@@ -1,4 +1,4 @@
-"""`neurdicom login | logout`: a server and a token, kept for the commands that talk to a server."""
+"""The commands `neurdicom login` and `logout`: a stored server and token for the commands that connect to a server."""
 
 import sys
 
@@ -15,18 +15,18 @@ from neurdicom.errors import Invalid
     default=DEFAULT_SERVER,
     show_default=True,
     metavar="URL",
-    help="The server.  [environment: NEURDICOM_SERVER]",
+    help="URL of the server.  [environment: NEURDICOM_SERVER]",
 )
 @click.option(
-    "--email", metavar="EMAIL", help="Sign in as this user, with a password; the token ends with the session."
+    "--email", metavar="EMAIL", help="Sign in as this user with a password; the token expires with the session."
 )
 def login(server: str, email: str | None) -> None:
-    """Keep a server and a token for the commands that talk to a server: process, and plugin install, list and remove.
+    """Store a server and a token for the commands that connect to a server: process, plugin install, list and remove.
 
-    The token is asked for, or read from standard input: `neurdicom user token EMAIL` makes one. With --email it is the
-    user's password that is asked for. The server has to take it before it is kept, in neurdicom/login.json of the
-    user's folder of settings (XDG_CONFIG_HOME, or ~/.config), readable by this user alone. --server, --token and the
-    variables NEURDICOM_SERVER and NEURDICOM_TOKEN go over what is kept.
+    It prompts for the token, or reads it from standard input; `neurdicom user token EMAIL` makes one. With --email it
+    prompts for the password of that user instead. Once the server has accepted the token, both are stored in
+    neurdicom/login.json of the user's folder of settings (XDG_CONFIG_HOME, or ~/.config), readable by this user only.
+    --server, --token and the variables NEURDICOM_SERVER and NEURDICOM_TOKEN override what is stored.
     """
     from neurdicom.cli.connection import explained, reached
     from neurdicom.client import Client
@@ -37,23 +37,23 @@ def login(server: str, email: str | None) -> None:
             token = client.sign_in(email, token)["token"]
     endpoint = Endpoint(server, token)
     with explained(endpoint), Client(server, token) as client:
-        next(iter(client.plugins.list()), None)  # needs a credential, and no right
+        next(iter(client.plugins.list()), None)  # requires a credential, but no role
     file = keep_endpoint(endpoint)
-    click.echo(f"kept {server} and its token in {file}; `neurdicom logout` forgets them")
+    click.echo(f"stored {server} and its token in {file}; `neurdicom logout` deletes them")
 
 
 @click.command()
 def logout() -> None:
-    """Forget the server and the token that login kept. The token itself stays valid until it expires or is revoked."""
+    """Delete the stored server and token. The token itself stays valid until it expires or is revoked."""
     kept = forget_endpoint()
     if kept is None:
-        click.echo(f"nothing was kept in {endpoint_file()}")
+        click.echo(f"nothing was stored in {endpoint_file()}")
     else:
-        click.echo(f"forgot {kept.url}; `neurdicom user token EMAIL --revoke` ends a user's tokens on the server")
+        click.echo(f"deleted {kept.url}; `neurdicom user token EMAIL --revoke` revokes a user's tokens on the server")
 
 
 def _ask(what: str) -> str:
     secret: str = click.prompt(what, hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     if not secret:
-        raise Invalid(f"nothing was given where this was asked for: {what}")
+        raise Invalid(f"nothing was entered at the prompt {what!r}")
     return secret

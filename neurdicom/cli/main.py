@@ -1,4 +1,4 @@
-"""The command line, whose commands are imported when they are asked for."""
+"""The command group `neurdicom`, whose commands are imported when they are called."""
 
 from importlib import import_module
 from typing import Any
@@ -9,24 +9,24 @@ from click.shell_completion import CompletionItem
 from neurdicom import __version__
 from neurdicom.errors import Invalid, NeurdicomError
 
-#: Command to its module below `neurdicom.cli`, and to its line in the list of commands, which imports none of them.
+#: Module below `neurdicom.cli`, and line in the list of commands, of each command; the list imports no module.
 COMMANDS = {
     "serve": ("serve", "Run the server until SIGTERM or Ctrl-C."),
     "check-config": ("serve", "Print the settings that a server would run with, or what is wrong with them."),
-    "reindex": ("serve", "Rebuild the catalog's DICOM part from the stored files."),
-    "user": ("user", "Manage users, and tokens for programs."),
-    "node": ("node", "Manage DICOM nodes: the peers to query, retrieve from and send to."),
-    "login": ("login", "Keep a server and a token for the commands that talk to a server."),
-    "logout": ("login", "Forget the server and the token that login kept."),
-    "process": ("process", "Run a plugin or a model on what is selected, and watch the job."),
+    "reindex": ("serve", "Rebuild the catalog of DICOM instances from the stored files."),
+    "user": ("user", "Manage users, and tokens of programs."),
+    "node": ("node", "Manage DICOM nodes: peers to query, retrieve from and send to."),
+    "login": ("login", "Store a server and a token for the commands that connect to a server."),
+    "logout": ("login", "Delete the server and the token that login stored."),
+    "process": ("process", "Run a plugin or a model on the selected entities, and show the job's progress."),
     "plugin": ("plugin", "Make, check, pack and install plugins."),
     "model": ("model", "Pack and check neural networks."),
-    "demo": ("demo", "Start a server with a study and plugins in it."),
+    "demo": ("demo", "Start a server, upload a study and run plugins on it."),
 }
 
 
 class Main(click.Group):
-    """The command group; our errors end a command with one line and exit status 2 (settings) or 1."""
+    """The command group; errors of NeurDICOM end a command with one line and exit status 2 (wrong input) or 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -39,12 +39,12 @@ class Main(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by their lines in the table."""
+        """Write the commands and their lines in the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a command's name by the table, and options as every command does."""
+        """Complete the name of a command from the table, and options as every command does."""
         found = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 

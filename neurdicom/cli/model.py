@@ -1,4 +1,4 @@
-"""The command line for authors of models: `neurdicom model pack | check`."""
+"""The commands for authors of models: `neurdicom model pack` and `check`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,14 +27,14 @@ model.add_command(pack_command("model", "/api/models", _model_zip))
 @model.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--on", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="DICOM file to run on."
+    "--on", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="DICOM file to run the model on."
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Of that run.")
-@click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Of that run.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the result goes.")
-@click.option("--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds.")
-@click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Threshold of that run.")
+@click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Frame of that file.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Of --output.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write the result to.")
+@click.option("--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds per call.")
+@click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB of the worker.")
 def check(
     path: Path,
     file: Path | None,
@@ -45,8 +45,8 @@ def check(
     timeout: float,
     memory: int,
 ) -> None:
-    """Check the model at PATH, a folder or an archive, as an upload does; with --on, run it."""
-    from neurdicom.cli.model_check import ModelCall, check_model  # brings the workers
+    """Check the model at PATH, a folder or an archive, as an upload does; with --on, run it on a file."""
+    from neurdicom.cli.model_check import ModelCall, check_model  # imports the workers
 
     call = None if file is None else ModelCall(file, threshold, frame, form)
     check_model(path, call, output, timeout=timeout, memory=memory)

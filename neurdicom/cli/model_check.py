@@ -1,4 +1,4 @@
-"""A model, loaded as an upload does and run on a file, and what is printed of it."""
+"""The check of a model: it is loaded as an upload does and run on a file, and the outcome is printed."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from neurdicom.workers.program import Program
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One run of a model: on a frame of a DICOM file, counted from 1, in one of `processing.run.FORMATS`."""
+    """One run of a model on a frame (from 1) of a DICOM file, encoded in one of `processing.run.FORMATS`."""
 
     file: Path
     threshold: float | None
@@ -29,7 +29,7 @@ class ModelCall:
     format: str
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the arguments of a worker's call."""
+        """Return the arguments of the worker's call."""
         return {
             "path": str(self.file.resolve()),
             "layout": read_header(self.file).layout.to_document(),
@@ -40,20 +40,20 @@ class ModelCall:
 
 
 def check_model(path: Path, call: ModelCall | None, output: Path | None, *, timeout: float, memory: int) -> None:
-    """Load a model, run it, and print what comes of it.
+    """Load a model, run it, and print the outcome.
 
     Parameters
     ----------
     path : Path
         A folder or an archive.
     call : ModelCall or None
-        A run after the one on zeros.
+        A run after the one on zeros; None for none.
     output : Path or None
-        Where that run's result goes.
+        File to write the result of that run to; None to print it.
     timeout : float
-        Seconds that a call may take.
+        Largest duration of a call in seconds.
     memory : int
-        MiB that a worker may take.
+        Largest memory of the worker in MiB.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _describe(checked: ModelVersion) -> None:
     click.echo(f"  input:  {_tensor(network['input'])}")
     for each in network["outputs"]:
         click.echo(f"  output: {_tensor(each)}")
-    click.echo(f"It runs: zeros gave {network['result']['shape']}, {network['classes']} channels or classes.")
+    click.echo(f"Run on zeros: result {network['result']['shape']}, {network['classes']} channels or classes.")
 
 
 def _tensor(described: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`neurdicom node add | list | remove`: DICOM nodes from the command line, also while the server runs."""
+"""The commands `neurdicom node add`, `list` and `remove`: DICOM nodes, also while the server runs."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -16,23 +16,30 @@ ResultT = TypeVar("ResultT")
 @catalog_options
 @click.pass_context
 def node(context: click.Context, /, **options: Any) -> None:
-    """Manage DICOM nodes: the peers to query, retrieve from and send to. A running server heeds it within seconds."""
+    """Manage DICOM nodes: peers to query, retrieve from and send to.
+
+    A running server applies a change within seconds.
+    """
     context.obj = options
 
 
 @node.command()
 @click.argument("name")
 @click.option("--ae-title", help="AE title of a DIMSE node.")
-@click.option("--host", help="Its address.")
-@click.option("--port", type=int, help="Its TCP port.")
-@click.option("--tls", is_flag=True, default=None, help="Talk TLS with it.")
-@click.option("--url", help="Base of a node's DICOMweb services instead, such as https://pacs.example.org/dicom-web.")
-@click.option("--username", help="For it; the password is asked for, or read from standard input.")
-@click.option("--token", is_flag=True, help="Ask for its bearer token, or read that from standard input.")
-@click.option("--retrieve", help="C-MOVE (default) or C-GET, of a DIMSE node.")
+@click.option("--host", help="Host name or IP address of a DIMSE node.")
+@click.option("--port", type=int, help="TCP port of a DIMSE node.")
+@click.option("--tls", is_flag=True, default=None, help="Use TLS with a DIMSE node.")
+@click.option("--url", help="Base URL of a DICOMweb node, such as https://pacs.example.org/dicom-web.")
+@click.option(
+    "--username", help="User name at a DICOMweb node; prompts for its password, or reads it from standard input."
+)
+@click.option(
+    "--token", is_flag=True, help="Prompt for the bearer token of a DICOMweb node, or read it from standard input."
+)
+@click.option("--retrieve", help="Service to retrieve with from a DIMSE node: C-MOVE (default) or C-GET.")
 @pass_settings
 def add(settings: Settings, /, name: str, url: str | None, username: str | None, token: bool, **fields: object) -> None:
-    """Add a node, DIMSE (--ae-title, --host, --port) or DICOMweb (--url)."""
+    """Add a node: DIMSE with --ae-title, --host and --port, or DICOMweb with --url."""
     fields |= {"name": name, "protocol": "DICOMWEB" if url else "DIMSE", "url": url, "username": username}
     if username:
         fields["password"] = ask_secret("Password")
@@ -46,7 +53,7 @@ def add(settings: Settings, /, name: str, url: str | None, username: str | None,
 @node.command("list")
 @pass_settings
 def list_nodes(settings: Settings) -> None:
-    """List nodes: name, protocol, and where they are, separated by tabs."""
+    """List the nodes: name, protocol and address, separated by tabs."""
     for each in _run(settings, lambda nodes: nodes.list()):
         where = each.url or f"{each.ae_title}@{each.host}:{each.port}{' (TLS)' if each.tls else ''}"
         click.echo("\t".join((each.name, each.protocol, where)))
@@ -56,7 +63,7 @@ def list_nodes(settings: Settings) -> None:
 @click.argument("name")
 @pass_settings
 def remove(settings: Settings, name: str) -> None:
-    """Forget a node."""
+    """Remove a node."""
     _run(settings, lambda nodes: nodes.remove(name))
     click.echo(f"removed {name}")
 

@@ -1,4 +1,4 @@
-"""What several commands share: options for settings and for the server that a command talks to, and `pack`."""
+"""Options that several commands share, for settings and for the server that a command connects to, and `pack`."""
 
 from collections.abc import Callable, Collection
 from dataclasses import fields
@@ -13,14 +13,15 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 def setting_options(command: CommandT, shown: Collection[str] | None = None) -> CommandT:
-    """Give a command one option for each setting, and `--config` for the settings file.
+    """Add an option for each setting to a command, and `--config` for the settings file.
 
     Parameters
     ----------
     command : callable
         The command's function.
     shown : collection of str, optional
-        Settings that its help lists; it takes the others, too, so that a server's options fit. All by default.
+        Settings that its help lists; the other options are accepted, too, so that a server's command line can be used.
+        All by default.
 
     Returns
     -------
@@ -41,32 +42,32 @@ def setting_options(command: CommandT, shown: Collection[str] | None = None) -> 
 
 
 def config_option(command: CommandT) -> CommandT:
-    """Give a command `--config`."""
+    """Add the option `--config` to a command."""
     file = click.Path(dir_okay=False, path_type=Path)
     text = "TOML file with settings.  [environment: NEURDICOM_CONFIG]"
     return click.option("--config", type=file, envvar="NEURDICOM_CONFIG", help=text)(command)
 
 
 def settings_from(config: Path | None, given: dict[str, Any]) -> Settings:
-    """Load the settings from all sources, options converted to their types. Raises `Invalid`."""
+    """Load the settings from all sources, with the options converted to the types of the settings. Raises `Invalid`."""
     options = {key: from_text(key, value) if isinstance(value, str) else value for key, value in given.items()}
     return load_settings(config, **options)
 
 
 def server_options(command: CommandT) -> CommandT:
-    """Give a command `--server` and `--token`, which the environment may hold; `cli.connection` resolves them."""
+    """Add the options `--server` and `--token`, which may be set in the environment; `cli.connection` resolves them."""
     options = (
         click.option(
             "--server",
             envvar="NEURDICOM_SERVER",
             metavar="URL",
-            help="A running server.  [environment: NEURDICOM_SERVER; default: that of `neurdicom login`]",
+            help="URL of a running server.  [environment: NEURDICOM_SERVER; default: that of `neurdicom login`]",
         ),
         click.option(
             "--token",
             envvar="NEURDICOM_TOKEN",
             metavar="TOKEN",
-            help="A token for it, such as `neurdicom user token EMAIL` prints.  "
+            help="Bearer token for the server, such as `neurdicom user token EMAIL` prints.  "
             "[environment: NEURDICOM_TOKEN; default: that of `neurdicom login`]",
         ),
     )
@@ -80,17 +81,26 @@ def pack_command(noun: str, route: str, reader: Callable[[], Callable[[Path], An
 
     Parameters
     ----------
-    noun : str
-        Such as plugin.
+    noun : {"plugin", "model"}
+        What the command packs.
     route : str
-        Where its archive is uploaded.
+        Path to which the archive is uploaded.
     reader : callable
-        Imports the class that checks the archive, once the command runs.
+        Imports and returns the class that checks the archive; it is called when the command runs.
+
+    Returns
+    -------
+    click.Command
     """
 
-    @click.command(help=f"Make the archive that POST {route} takes of the {noun} in FOLDER.")
+    @click.command(help=f"Pack the {noun} in FOLDER into the archive that POST {route} accepts.")
     @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-    @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="By default FOLDER.zip here.")
+    @click.option(
+        "-o",
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Path of the archive; FOLDER.zip in this folder by default.",
+    )
     def pack(folder: Path, output: Path | None) -> None:
         from neurdicom.plugins.devtools.packing import pack_folder
 

@@ -1,4 +1,4 @@
-"""`neurdicom plugin`: plugins in the making, and those of a running server."""
+"""The command `neurdicom plugin`: plugins that an author writes, and those of a running server."""
 
 import asyncio
 import json
@@ -23,12 +23,18 @@ def plugin() -> None:
 @plugin.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--language", type=click.Choice(LANGUAGES), default="python", show_default=True)
-@click.option("--level", type=click.Choice(LEVELS), default="instance", show_default=True, help="What one call gets.")
-@click.option("--name", help="What users see; the folder's name by default.")
-@click.option("--guid", help="Identifies the plugin across versions; made up by default.")
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    default="instance",
+    show_default=True,
+    help="Input of one call: an instance, or a series.",
+)
+@click.option("--name", help="Name of the plugin; the folder's name by default.")
+@click.option("--guid", help="Id of the plugin, the same for all its versions; a new one by default.")
 @click.option("--author", default="Unknown", show_default=True)
 def new(folder: Path, language: str, level: str, name: str | None, guid: str | None, author: str) -> None:
-    """Write a plugin that works into a new FOLDER, as a start."""
+    """Write the sources of a working plugin into a new FOLDER."""
     name = name or folder.resolve().name
     start_plugin(folder, language, level=level, name=name, guid=guid, author=author)
     steps = ["make" + f" -C {folder}"] if language != "python" else []
@@ -49,7 +55,7 @@ plugin.add_command(pack_command("plugin", "/api/plugins", _plugin_zip))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--level", type=click.Choice(LEVELS), default="instance", show_default=True)
 def samples(folder: Path, level: str) -> None:
-    """Write the sample images that `check` runs on into a new FOLDER."""
+    """Write the sample images of `neurdicom plugin check` into a new FOLDER."""
     from neurdicom.plugins.devtools.samples import write_samples, write_series
 
     folder.mkdir(parents=True)
@@ -59,7 +65,7 @@ def samples(folder: Path, level: str) -> None:
 
 @plugin.command("include-dir")
 def include_dir() -> None:
-    """Print the folder of neurdicom_plugin.h and neurdicom_plugin.hpp, for a compiler's -I."""
+    """Print the folder of neurdicom_plugin.h and neurdicom_plugin.hpp, for a compiler's option -I."""
     click.echo(_folder("include"))
 
 
@@ -80,28 +86,44 @@ def _folder(name: str) -> Path:
     "own",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    help="A DICOM file to run on as well; of a folder, all files: each, or as one series. May be repeated.",
+    help="Also run on this DICOM file, or on a folder's files: on each, or on all as one series. May be repeated.",
 )
-@click.option("--samples/--no-samples", default=True, help="Run on the sample images.  [default: samples]")
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of all runs.")
+@click.option("--samples/--no-samples", default=True, help="Also run on the sample images.  [default: samples]")
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Parameter of the plugin, for all runs. May be repeated.",
+)
 @click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Frame of the files of --on.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Of --output.")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the first file's result goes."
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write the first file's result to."
 )
-@click.option("--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds.")
-@click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB.")
+@click.option("--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds per call.")
+@click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB of the worker.")
 @click.option(
-    "--slow", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Seconds from which a call is slow."
+    "--slow",
+    type=click.FloatRange(min=0.0),
+    default=2.0,
+    show_default=True,
+    help="Seconds above which a call is reported as slow.",
 )
 @click.option("--sanitize", is_flag=True, help="Run a native plugin that was built with AddressSanitizer.")
 @click.option(
     "--library",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another build of the shared library, such as the one for --sanitize.",
+    help="Shared library to load instead, such as a build for --sanitize.",
 )
-@click.option("--allow", type=click.Choice([each.value for each in Check]), multiple=True, help="Take it for advice.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option(
+    "--allow",
+    type=click.Choice([each.value for each in Check]),
+    multiple=True,
+    help="Report findings of this check as advice instead of problems. May be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def check(
     context: click.Context,
@@ -122,11 +144,11 @@ def check(
 ) -> None:
     """Check the plugin at PATH, a folder or an archive.
 
-    It is loaded as an upload does, and run on sample images and on the files of --on. Where something is wrong the exit
-    status is 1.
+    It is loaded as an upload does, and run on sample images and on the files of --on. The exit status is 1 if there
+    are problems.
     """
     from neurdicom.cli.console import introduce_plugin, show_report
-    from neurdicom.plugins.devtools.command import CheckInputs, CheckOptions, run_check  # with numpy and pydicom
+    from neurdicom.plugins.devtools.command import CheckInputs, CheckOptions, run_check  # imports numpy and pydicom
 
     inputs = CheckInputs(own, samples, params, frame)
     options = CheckOptions(inputs, form, output, timeout, memory, slow, sanitize, library, allow)
@@ -135,10 +157,10 @@ def check(
         click.echo(json.dumps(report.to_document(), indent=2, ensure_ascii=False))
     else:
         if all(finding.check is not Check.LOAD for finding in report.findings):
-            click.echo("It loads and unloads in a worker.")
+            click.echo("Loading and unloading in a worker succeeded.")
         show_report(report)
         if output is not None and report.ok:
-            click.echo(f"The result is in {output}")
+            click.echo(f"written to {output}")
     context.exit(0 if report.ok else 1)
 
 
@@ -146,7 +168,7 @@ def check(
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @server_options
 def install(path: Path, server: str | None, token: str | None) -> None:
-    """Install the plugin at PATH, a folder or an archive, on a running server; it replaces an older version."""
+    """Install the plugin at PATH, a folder or an archive, on a running server, replacing another version."""
     from neurdicom.cli.connection import connected
     from neurdicom.plugins.devtools.packing import packed
 
@@ -170,7 +192,7 @@ def list_plugins(server: str | None, token: str | None) -> None:
 @click.argument("id")
 @server_options
 def remove(id: str, server: str | None, token: str | None) -> None:
-    """Remove the plugin of an ID from a running server."""
+    """Remove the plugin with this ID from a running server."""
     from neurdicom.cli.connection import connected
 
     with connected(server, token) as client:

@@ -1,4 +1,4 @@
-"""`neurdicom process`: a plugin or a model on whatever is selected, as a job that is watched to its end."""
+"""The command `neurdicom process`: a job that runs a plugin or a model on the selected entities, shown to its end."""
 
 import asyncio
 from collections import defaultdict
@@ -26,27 +26,35 @@ from neurdicom.processing.run import FORMATS
     type=(click.Choice(list(MANY)), str),
     multiple=True,
     metavar="LEVEL UID",
-    help=f"An entity, of {', '.join(MANY)}; may be repeated.",
+    help=f"Run on an entity: one of {', '.join(MANY)}, and its UID or id. May be repeated.",
 )
 @click.option(
     "--filter",
     "filters",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="What is stored and meets this, as in the lists; all of several have to be met.",
+    help="Run on stored entities that match this filter of the lists. May be repeated; all must match.",
 )
-@click.option("--level", type=click.Choice(list(MANY)), help="Whose filters these are; instances by default.")
-@click.option("--all", "everything", is_flag=True, help="All that is stored.")
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the plugin.")
-@click.option("--frame", type=click.IntRange(min=1), help="One frame of each instance; all by default.")
-@click.option("--format", "form", type=click.Choice([*FORMATS, "dicom"]), default="png", show_default=True)
+@click.option(
+    "--level", type=click.Choice(list(MANY)), help="Level of the entities that --filter selects; instances by default."
+)
+@click.option("--all", "everything", is_flag=True, help="Run on all that is stored.")
+@click.option(
+    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Parameter of the plugin. May be repeated."
+)
+@click.option("--frame", type=click.IntRange(min=1), help="Frame of each instance; all by default.")
+@click.option(
+    "--format", "form", type=click.Choice([*FORMATS, "dicom"]), default="png", show_default=True, help="Of the results."
+)
 @click.option("--store", is_flag=True, help="Keep the results as DICOM instances.")
-@click.option("--no-cache", is_flag=True, help="Compute what was computed before, too.")
-@click.option("--dry-run", is_flag=True, help="Tell what the job would do.")
+@click.option("--no-cache", is_flag=True, help="Compute results again that are kept from earlier runs.")
+@click.option("--dry-run", is_flag=True, help="Print what the job would do, without running it.")
 @server_options
-@click.option("--data", type=click.Path(path_type=Path), help="Data folder of a stopped server instead.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Data folder of a stopped server, to run the job in this process."
+)
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print each result, failure and the end as a line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print each result, each failure and the end as a line of JSON.")
 @click.pass_context
 def process(
     context: click.Context,
@@ -65,11 +73,11 @@ def process(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run a plugin or a model on what is selected, and watch the job.
+    """Run a plugin or a model on the selected entities, and show the job's progress.
 
-    PLUGIN is its id. Ctrl-C cancels the job; a second one leaves at once.
+    PLUGIN is the id of the plugin or the model. Ctrl-C cancels the job; a second Ctrl-C exits without waiting.
 
-    The exit status is 0 when all went well, 1 when something failed, 2 when the request is wrong, 130 when the job was
+    The exit status is 0 if all runs succeeded, 1 if some failed, 2 if the request is wrong, and 130 if the job was
     cancelled.
     """
     place = _place(context, server, token, data)
@@ -84,20 +92,20 @@ def process(
     }
     request |= _selected(ids, filters, level, everything=everything)
     texts = _pairs(params, "param")
-    from neurdicom.cli.watch import run_job  # brings the client, and rich
+    from neurdicom.cli.watch import run_job  # imports the client and rich
 
     context.exit(asyncio.run(run_job(place, config, (tool_type, tool), request, texts, as_json=as_json)))
 
 
 def _place(context: click.Context, server: str | None, token: str | None, data: Path | None) -> Endpoint | Path:
-    """Choose the server or the folder: what is typed goes over the environment, that over what `login` kept."""
+    """Choose the server or the folder: the command line overrides the environment, which overrides the stored login."""
     is_typed = context.get_parameter_source("server") is ParameterSource.COMMANDLINE
     if data is not None and not is_typed:
         require_data_folder(data)
         return data
     endpoint = find_endpoint(server, token)
     if data is not None or endpoint is None:
-        raise Invalid("--server or --data is expected: a running server, or the folder of a stopped one")
+        raise Invalid("--server or --data is required: a running server, or the data folder of a stopped one")
     return endpoint
 
 
@@ -105,7 +113,7 @@ def _selected(
     ids: tuple[tuple[str, str], ...], filters: tuple[str, ...], level: str | None, *, everything: bool
 ) -> dict[str, Any]:
     if sum((bool(ids), bool(filters), everything)) != 1:
-        raise Invalid("--on, --filter or --all is expected, and one of them: what the plugin is to run on")
+        raise Invalid("exactly one of --on, --filter and --all is required, to select what the plugin runs on")
     if ids:
         selected: dict[str, list[str]] = defaultdict(list)
         for name, uid in ids:
@@ -119,6 +127,6 @@ def _pairs(given: tuple[str, ...], option: str) -> dict[str, list[str]]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals:
-            raise Invalid(f"{each!r} is not NAME=VALUE", field=option)
+            raise Invalid(f"--{option} is {each!r}; NAME=VALUE is expected", field=option)
         pairs[name].append(value)
     return dict(pairs)

@@ -1,4 +1,4 @@
-"""`neurdicom serve | check-config | reindex`: the server, its settings and its catalog."""
+"""The commands `neurdicom serve`, `check-config` and `reindex`: the server, its settings and its catalog."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from neurdicom.logs import configure_logging
 
 log = logging.getLogger(__name__)
 
-#: Settings that a reindex heeds.
+#: Settings that a reindex uses.
 USED_BY_REINDEX = ("data", "mongodb_uri", "log_level", "log_format")
 
 
@@ -29,8 +29,8 @@ USED_BY_REINDEX = ("data", "mongodb_uri", "log_level", "log_format")
 def serve(config: Path | None, **given: Any) -> None:
     """Run the server until SIGTERM or Ctrl-C.
 
-    An option goes over its variable NEURDICOM_<OPTION> in the environment, that over the settings file, that over the
-    default. `neurdicom check-config`, with the same options, prints what comes of them.
+    An option overrides its variable NEURDICOM_<OPTION> in the environment, that overrides the settings file, that
+    overrides the default. `neurdicom check-config`, with the same options, prints the resulting settings.
     """
     settings = settings_from(config, given)
     configure_logging(settings.log_level, settings.log_format)
@@ -39,21 +39,21 @@ def serve(config: Path | None, **given: Any) -> None:
 
 
 async def run_server(settings: Settings, *, announce: Callable[[str], None] = click.echo) -> None:
-    """Serve until SIGTERM or SIGINT, then stop cleanly."""
+    """Run a server until SIGTERM or SIGINT, and stop it cleanly."""
     from neurdicom.app import NeurdicomServer
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: nothing is reloaded; settings are read at the start")
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP ignored: settings are read only when the server starts")
     server = NeurdicomServer(settings)
     await server.start()
     if (first := server.first_sign_in) is not None:
         announce(f"First start: sign in as {first.email} with the one-time password {first.password}")
-        announce(f"It is kept in {first.file} until it is changed.")
+        announce(f"The password is also in {first.file} until it is changed.")
     if server.dimse_address:
-        announce(f"DICOM associations are taken at {server.dimse_address} as {settings.ae_title}")
+        announce(f"DICOM associations are accepted at {server.dimse_address} as {settings.ae_title}")
     announce(f"NeurDICOM {__version__} is ready at {server.url} (the API's page: {server.url}/api/docs)")
     await stopped.wait()
     await server.stop()
@@ -64,9 +64,9 @@ async def run_server(settings: Settings, *, announce: Callable[[str], None] = cl
 def check_config(config: Path | None, **given: Any) -> None:
     """Print the settings that a server would run with, or what is wrong with them.
 
-    It reads what `neurdicom serve` reads: the same options, the environment and the settings file. It prints all
-    settings as JSON, starts nothing and makes no folder; variables NEURDICOM_… that are no settings are named on
-    standard error. The exit status is 2 when a setting is wrong.
+    It reads the same options, environment and settings file as `neurdicom serve`, and prints all settings as JSON. It
+    starts nothing and makes no folder; variables NEURDICOM_… that are not settings are listed on standard error. The
+    exit status is 2 if a setting is wrong.
     """
     settings = asdict(settings_from(config, given))
     log_ignored_variables()
@@ -78,11 +78,11 @@ def check_config(config: Path | None, **given: Any) -> None:
 @click.command()
 @partial(setting_options, shown=USED_BY_REINDEX)
 def reindex(config: Path | None, **given: Any) -> None:
-    """Rebuild the catalog's DICOM part from the stored files.
+    """Rebuild the catalog of DICOM instances from the stored files.
 
-    The server must be stopped. Users, nodes, plugins and rules stay as they are in the catalog; those of a lost one
-    come back with a backup only. All options of `neurdicom serve` are taken, so that its command line can be used;
-    those below are heeded.
+    The server must be stopped. Users, nodes, plugins and rules in the catalog are left unchanged; if the catalog was
+    lost, only a backup restores them. All options of `neurdicom serve` are accepted, so that its command line can be
+    used; those below are used.
     """
     from neurdicom.app import reindex_folder
 

@@ -1,4 +1,4 @@
-"""Shared by commands that change documents of the catalog themselves, also while the server runs: users and nodes."""
+"""Shared parts of the commands that change documents of the catalog, also while the server runs: users and nodes."""
 
 import asyncio
 import sys
@@ -18,11 +18,13 @@ GroupT = TypeVar("GroupT", bound=Callable[..., Any])
 
 
 def catalog_options(group: GroupT) -> GroupT:
-    """Give a group the options that tell which catalog its commands are for; it takes them as `**options`."""
+    """Add the options that choose the catalog to a command group; its function receives them as `**options`."""
     options = (
         click.option("--data", metavar="DATA", help="Data folder of the server.  [default: neurdicom-data]"),
-        click.option("--mongodb-uri", metavar="MONGODB_URI", help="The server's MongoDB, where it has one."),
-        click.option("--create", is_flag=True, help="Make the data folder where there is none, before a first start."),
+        click.option("--mongodb-uri", metavar="MONGODB_URI", help="MongoDB of the server, if it uses one."),
+        click.option(
+            "--create", is_flag=True, help="Make the data folder if there is none, before the server's first start."
+        ),
     )
     for option in reversed(options):
         group = option(group)
@@ -30,7 +32,7 @@ def catalog_options(group: GroupT) -> GroupT:
 
 
 def pass_settings(command: Callable[..., ResultT]) -> Callable[..., ResultT]:
-    """Give a command of such a group the settings, as its first argument; its `--help` needs no data folder."""
+    """Pass the settings to a command of such a group as its first argument; its `--help` needs no data folder."""
 
     @click.pass_obj
     @wraps(command)
@@ -41,7 +43,7 @@ def pass_settings(command: Callable[..., ResultT]) -> Callable[..., ResultT]:
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
-    """Load the settings that `catalog_options` name. Raises `Invalid`, also where the folder is no data folder."""
+    """Load the settings that `catalog_options` give. Raises `Invalid`, also if the folder is not a data folder."""
     create = options.pop("create")
     settings = settings_from(options.pop("config"), options)
     log_ignored_variables()
@@ -53,10 +55,10 @@ def settings_of(options: dict[str, Any]) -> Settings:
 
 
 def run_with_documents(settings: Settings, work: Callable[[Documents], Awaitable[ResultT]]) -> ResultT:
-    """Open the catalog's documents for some work; answers its result."""
+    """Open the catalog's documents, run some work with them, and return its result."""
 
     async def run() -> ResultT:
-        from neurdicom.app import make_catalog  # brings the whole server, which `--help` need not wait for
+        from neurdicom.app import make_catalog  # imports the whole server, which would delay `--help`
 
         catalog = make_catalog(settings)
         try:
@@ -69,7 +71,7 @@ def run_with_documents(settings: Settings, work: Callable[[Documents], Awaitable
 
 
 def ask_secret(what: str, *, confirm: bool = False) -> str:
-    """Ask for a secret at a terminal, or read it from standard input."""
+    """Prompt for a secret at a terminal, or read it from standard input."""
     if sys.stdin.isatty():
         secret: str = click.prompt(what, hide_input=True, confirmation_prompt=confirm)
         return secret

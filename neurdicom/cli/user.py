@@ -1,4 +1,4 @@
-"""`neurdicom user add | passwd | list | token`: accounts from the command line, also while the server runs."""
+"""The commands `neurdicom user add`, `passwd`, `list` and `token`: accounts, also while the server runs."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from neurdicom.security.users import UserService
 
 ResultT = TypeVar("ResultT")
 
-#: Who the records name for what is done here: whoever can read the data folder may do everything.
+#: Author of changes made by these commands: whoever can write the data folder may do everything.
 _COMMAND_LINE = Principal(id="command-line", email="command line", is_admin=True)
 
 
@@ -21,7 +21,7 @@ _COMMAND_LINE = Principal(id="command-line", email="command line", is_admin=True
 @catalog_options
 @click.pass_context
 def user(context: click.Context, /, **options: Any) -> None:
-    """Manage users, and tokens for programs. A running server heeds the change within seconds."""
+    """Manage users, and tokens of programs. A running server applies a change within seconds."""
     context.obj = options
 
 
@@ -29,10 +29,10 @@ def user(context: click.Context, /, **options: Any) -> None:
 @click.argument("email")
 @click.option("--name", default="", help="First name.")
 @click.option("--surname", default="", help="Surname.")
-@click.option("--admin", is_flag=True, help="May manage users and plugins.")
+@click.option("--admin", is_flag=True, help="Make the user an administrator, who may manage users and plugins.")
 @pass_settings
 def add(settings: Settings, email: str, name: str, surname: str, admin: bool) -> None:
-    """Add a user; the password is asked for, or read from standard input."""
+    """Add a user; prompts for the password, or reads it from standard input."""
     fields = {
         "email": email,
         "name": name,
@@ -48,7 +48,7 @@ def add(settings: Settings, email: str, name: str, surname: str, admin: bool) ->
 @click.argument("email")
 @pass_settings
 def passwd(settings: Settings, email: str) -> None:
-    """Change a password, asked for or read from standard input; the user's sessions end."""
+    """Change a user's password and end the user's sessions; prompts for it, or reads it from standard input."""
     password = ask_secret("Password", confirm=True)
 
     async def change(users: UserService) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def passwd(settings: Settings, email: str) -> None:
 @user.command("list")
 @pass_settings
 def list_users(settings: Settings) -> None:
-    """List users: address, role, name and id, separated by tabs."""
+    """List the users: email address, role, name and id, separated by tabs."""
     for each in _run(settings, lambda users: users.list()):
         role = "admin" if each["is_admin"] else "user"
         click.echo("\t".join((each["email"], role, f"{each['name']} {each['surname']}".strip(), each["id"])))
@@ -69,11 +69,15 @@ def list_users(settings: Settings) -> None:
 
 @user.command()
 @click.argument("email")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Until it expires; never by default.")
-@click.option("--revoke", is_flag=True, help="End all of the user's tokens and sessions instead.")
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Days until the token expires; it does not expire by default.",
+)
+@click.option("--revoke", is_flag=True, help="Revoke all tokens of the user and end all sessions instead.")
 @pass_settings
 def token(settings: Settings, email: str, days: float | None, revoke: bool) -> None:
-    """Make a token for a program that acts as the user, and print it, this once."""
+    """Make a token for a program that acts as the user, and print it; it can't be shown again."""
 
     async def make(users: UserService) -> str:
         account = await users.find_by_email(email)

@@ -1,4 +1,4 @@
-"""A processing job, made on a running server or in the folder of a stopped one, and watched to its end."""
+"""The run of a processing job, on a running server or in the folder of a stopped one, shown until its end."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from neurdicom.errors import NeurdicomError, Unavailable
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.plugins.tools import ToolType
 
-#: Exit statuses: something failed; the job was cancelled.
+#: Exit statuses: a run failed; the job was cancelled.
 FAILED, CANCELLED = 1, 130
 
 
@@ -32,7 +32,7 @@ async def run_job(
     *,
     as_json: bool,
 ) -> int:
-    """Make a job and watch it.
+    """Make a job and show it until its end.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ async def run_job(
     tool : (str, str)
         Type and id of the plugin or the model.
     request : dict
-        That of `POST /api/process`, without parameters.
+        Body of `POST /api/process`, without parameters.
     texts : Mapping[str, list of str]
-        Parameters as they were typed.
+        Values of the parameters as typed on the command line.
     as_json : bool
         Print lines of JSON instead of a bar.
 
@@ -57,12 +57,12 @@ async def run_job(
     Raises
     ------
     NeurdicomError
-        The server refuses, does not answer, or a parameter is wrong.
+        The server refuses or does not respond, or a parameter is wrong.
     """
     if isinstance(place, Endpoint):
         with explained(place):
             return await _run(ServerJobs(place.url, place.token), tool, request, texts, as_json=as_json)
-    from neurdicom.cli.folder_jobs import FolderJobs  # brings the whole server
+    from neurdicom.cli.folder_jobs import FolderJobs  # imports the whole server
 
     jobs = await FolderJobs.open(load_settings(config, data=place, dimse_port=0))
     return await _run(jobs, tool, request, texts, as_json=as_json)
@@ -94,14 +94,14 @@ async def _watch(jobs: ProcessingJobs, request: dict[str, Any], view: JobView) -
     cancelling: list[asyncio.Task[None]] = []
 
     async def cancel() -> None:
-        with suppress(NeurdicomError):  # the job may be over, and the server away: the stream tells
+        with suppress(NeurdicomError):  # the job may have ended, or the server be gone: the stream of events shows it
             await jobs.cancel(job["id"])
 
     def interrupted() -> None:
         if cancelling:
             watching.cancel()
         else:
-            view.note("cancelling; once more leaves at once")
+            view.note("cancelling the job; press Ctrl-C again to exit without waiting")
             cancelling.append(loop.create_task(cancel()))
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
@@ -111,7 +111,7 @@ async def _watch(jobs: ProcessingJobs, request: dict[str, Any], view: JobView) -
                 view.take(event)
                 if event.type == "end":
                     return _status(event.data)
-        raise Unavailable(f"the job {job['id']} is not told of any more")
+        raise Unavailable(f"the events of job {job['id']} ended before the job did")
     except asyncio.CancelledError:
         return CANCELLED
     finally:

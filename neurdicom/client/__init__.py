@@ -1,6 +1,6 @@
 """The Python client of the REST API, synchronous and asynchronous.
 
-It owns how requests are described, how answers and event streams are read, and the connections. It imports `errors`
+Owns the description of requests, the parsing of responses and event streams, and the connections. May import `errors`
 and httpx, and nothing else of this package: it is to be installed without the server.
 """
 

@@ -1,4 +1,4 @@
-"""The two clients: the same operations, one that blocks and one for asyncio."""
+"""The two clients: the same operations, blocking and for asyncio."""
 
 from http import HTTPStatus
 from typing import Self
@@ -12,13 +12,16 @@ from neurdicom.client.transport import AsyncHttpTransport, HttpTransport
 
 
 class NeurdicomApi(ApiResource[TransportT_co]):
-    """The API of a server, by resources.
+    """The API of a server, by resource.
 
     Attributes
     ----------
     instances : InstancesApi
+        Operations on stored instances.
     plugins, models : PackagesApi
+        Operations on installed plugins, and on installed models.
     jobs : JobsApi
+        Operations on jobs.
     """
 
     def __init__(self, transport: TransportT_co) -> None:
@@ -30,28 +33,28 @@ class NeurdicomApi(ApiResource[TransportT_co]):
 
     @call
     def health(self) -> ApiRequest[JsonObject]:
-        """Ask whether the server is ready; needs no token.
+        """Get the state of the server; needs no token.
 
         Returns
         -------
         dict
-            With `ready`; with a valid token, `version`, `catalog`, `uptime` and more.
+            With `ready`; with a valid token also `version`, `catalog`, `uptime` and more.
 
         Raises
         ------
         Unavailable
-            The server does not answer.
+            The server does not respond.
         """
         return ApiRequest("GET", "/api/health", read_object, expected=frozenset({HTTPStatus.SERVICE_UNAVAILABLE.value}))
 
     @call
     def sign_in(self, email: str, password: str) -> ApiRequest[JsonObject]:
-        """Sign in; the answer's token is for another client.
+        """Sign in as a user; pass the returned token to a new client.
 
         Parameters
         ----------
         email, password : str
-            Of a user.
+            Credentials of the user.
 
         Returns
         -------
@@ -61,30 +64,30 @@ class NeurdicomApi(ApiResource[TransportT_co]):
         Raises
         ------
         Unauthenticated
-            The address or the password is wrong.
+            The email address or the password is wrong.
         TooManyAttempts
-            After failures; `retry_after` tells for how long, in seconds.
+            Earlier attempts failed; `retry_after` is the time to wait in seconds.
         """
         body = {"email": email, "password": password}
         return ApiRequest("POST", "/api/users/auth", read_object, json=body)
 
 
 class Client(NeurdicomApi[HttpTransport]):
-    """A client of a server, to be used as a context manager or closed.
+    """A blocking client of a server; close it, or use it as a context manager.
 
     Parameters
     ----------
     url : str
-        The server's, such as `http://localhost:8080`.
+        URL of the server, such as `http://localhost:8080`.
     token : str, optional
         A bearer token, such as `neurdicom user token EMAIL` prints.
 
     Raises
     ------
     Unavailable
-        The URL is none.
+        The URL is not valid.
     Invalid
-        The token holds characters that no token has.
+        The token contains characters that a token can't have.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -102,7 +105,7 @@ class Client(NeurdicomApi[HttpTransport]):
 
 
 class AsyncClient(NeurdicomApi[AsyncHttpTransport]):
-    """A client of a server for asyncio, to be used as an asynchronous context manager or closed.
+    """A client of a server for asyncio; close it, or use it as an asynchronous context manager.
 
     Parameters
     ----------

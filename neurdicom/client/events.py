@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML 9.2): their form, and a stream that goes on after a broken connection. No I/O."""
+"""Server-sent events (WHATWG HTML 9.2): their parser, and a stream that resumes after a broken connection. No I/O."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from http import HTTPStatus
 from neurdicom.client.protocol import ApiResponse, JsonObject, ServerAway, error_of, not_neurdicom
 from neurdicom.errors import Unavailable
 
-#: Seconds without an event after which the connection counts as lost; a job's stream has one every ten.
+#: Seconds without an event after which the connection counts as lost; the server sends one at least every ten.
 SILENCE_SECONDS = 30.0
 
-#: Seconds that a server which went away may take to come back.
+#: Seconds for which reconnecting to a server that does not respond is tried.
 PATIENCE_SECONDS = 120.0
 
-#: Seconds before the first attempt to connect again, unless the server says otherwise, and at most before any.
+#: Seconds before the first attempt to reconnect, unless the server sets it, and longest time before any attempt.
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 10.0
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
@@ -23,16 +23,16 @@ _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event.
+    """An event of a stream.
 
     Attributes
     ----------
     type : str
-        Of a job: `progress`, `result`, `failure` or `end`.
+        `progress`, `result`, `failure` or `end` for events of a job.
     data : dict
-        Its JSON: how the job stands, or one item of it.
+        The JSON object of the event: the state of the job, or one item of it.
     id : str or None
-        Its place in the stream; None where the stream can't go on from.
+        Position in the stream; None where the stream can't be resumed from this event.
     """
 
     type: str
@@ -42,12 +42,12 @@ class ServerSentEvent:
 
 @dataclass(slots=True)
 class EventParser:
-    """Reads the events of one connection; one that the connection cut off is dropped.
+    """Parser of the events of one connection; an incomplete event at the end of the connection is dropped.
 
     Attributes
     ----------
     retry : float or None
-        Seconds after which the server wants clients to connect again.
+        Seconds after which the server wants clients to reconnect.
     """
 
     retry: float | None = None
@@ -55,7 +55,7 @@ class EventParser:
     _fields: dict[str, str] = field(default_factory=dict)
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Take the next bytes; answers the events that are whole by now."""
+        """Parse the next bytes; return the events that are complete."""
         # Not `splitlines`, which would split at characters that JSON may hold, such as U+2028.
         *lines, self._buffer = _LINE_END.split(self._buffer + data)
         events = []
@@ -80,18 +80,18 @@ class EventParser:
         fields, self._fields = self._fields, {}
         try:
             data = json.loads(fields["data"])
-        except (KeyError, ValueError):  # a comment, or nothing of a NeurDICOM server's
+        except (KeyError, ValueError):  # a comment, or an event that no NeurDICOM server sends
             return None
         return ServerSentEvent(fields.get("event", "message"), data, fields.get("id"))
 
 
 class EventStream:
-    """The events of a job, over as many connections as it takes: what to ask for, and when to ask again.
+    """The events of a job, over any number of connections: the request for each, and the time of the next attempt.
 
     Parameters
     ----------
     path : str
-        Where the events are.
+        Path of the stream of events.
     query : sequence of (str, str)
         Query arguments.
     """
@@ -107,23 +107,23 @@ class EventStream:
         self._problem: Exception | None = None
 
     def connect(self) -> dict[str, str]:
-        """Begin a connection; answers the headers of its request."""
+        """Start a connection; return the headers of its request."""
         self._parser = EventParser()
         self._problem = None
         return {"Accept": "text/event-stream"} | ({} if self._last is None else {"Last-Event-ID": self._last})
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Take bytes of the connection.
+        """Parse the next bytes of the connection.
 
         Parameters
         ----------
         data : bytes
-            As they come.
+            Bytes as received.
 
         Returns
         -------
         list of ServerSentEvent
-            Those that are whole by now; after `end`, `is_over` is true.
+            The events that are complete; after `end`, `is_over` is true.
         """
         events = self._parser.feed(data)
         if events:
@@ -134,12 +134,12 @@ class EventStream:
         return events
 
     def refuse(self, response: ApiResponse) -> None:
-        """Take an answer that is no stream of events.
+        """Handle a response that is not a stream of events.
 
         Raises
         ------
         NeurdicomError
-            The server refuses to tell of the job; connecting again does not help.
+            The server refuses to send the events; reconnecting does not help.
         """
         if response.status == HTTPStatus.NO_CONTENT:
             self.is_over = True
@@ -150,16 +150,16 @@ class EventStream:
         self._problem = error
 
     def lose(self, error: Exception) -> None:
-        """Take note of why the connection broke."""
+        """Record why the connection broke."""
         self._problem = error
 
     def delay(self, url: str, now: float) -> float:
-        """Compute when to connect again; each attempt without an event doubles the time.
+        """Compute the time until the next attempt to connect; each attempt without an event doubles it.
 
         Parameters
         ----------
         url : str
-            The server's, for the message.
+            URL of the server, for the message.
         now : float
             Seconds of a monotonic clock.
 
@@ -171,12 +171,12 @@ class EventStream:
         Raises
         ------
         Unavailable
-            The server has been away for too long.
+            The server has not responded for too long.
         """
-        if self._lost is None:  # not since the last event: its reader may have taken long
+        if self._lost is None:  # not the time of the last event: its reader may have taken long
             self._lost = now
         if now - self._lost > PATIENCE_SECONDS:
-            reason = "it ends the stream" if self._problem is None else str(self._problem)
+            reason = "it closes the connection" if self._problem is None else str(self._problem)
             raise ServerAway(f"{url} does not answer any more: {reason}") from self._problem
         delay = min(self._delay, _LONGEST_DELAY)
         self._delay = 2 * delay

@@ -1,4 +1,4 @@
-"""Operations on stored instances; `operations` tells how a description becomes a method of a client."""
+"""Operations on stored instances; see `operations` for how a description becomes a method of a client."""
 
 import json
 from collections.abc import Mapping
@@ -22,24 +22,24 @@ from neurdicom.client.protocol import (
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """The output of a plugin or a model for one instance.
+    """Output of a plugin or a model for one instance.
 
     Attributes
     ----------
     content : bytes
-        The picture, the samples, the JSON or the DICOM file.
+        Image, samples, JSON or DICOM file.
     media_type : str
-        The form of `content`, such as `image/png`.
+        Media type of `content`, such as `image/png`.
     result : str or None
         Id of the kept result.
     is_cached : bool
-        The server had computed it before.
+        True if the server had computed the result before.
     shape : tuple of int
-        Of samples: (rows, columns) or (frames, rows, columns); empty for everything else.
+        Shape of samples: (rows, columns) or (frames, rows, columns); empty for other content.
     dtype : str or None
-        Of samples, as numpy names it; little-endian.
+        Type of samples as numpy names it, little-endian; None for other content.
     stored : tuple of str
-        SOP Instance UIDs of the instances that were stored (the first 100).
+        SOP Instance UIDs of the first 100 instances that were stored.
     """
 
     content: bytes
@@ -51,7 +51,7 @@ class ToolOutput:
     stored: tuple[str, ...]
 
     def json(self) -> Any:
-        """Parse the content.
+        """Parse the content as JSON.
 
         Returns
         -------
@@ -61,22 +61,22 @@ class ToolOutput:
         Raises
         ------
         ValueError
-            It is no JSON.
+            The content is not JSON.
         """
         return json.loads(self.content)
 
 
 class InstancesApi(ApiResource[TransportT_co]):
-    """The stored instances."""
+    """Operations on stored instances."""
 
     @call
     def upload(self, path: Path | str) -> ApiRequest[list[JsonObject]]:
-        """Store a DICOM file, or all files in a ZIP of a folder tree.
+        """Upload a DICOM file, or all files in a ZIP of a folder tree.
 
         Parameters
         ----------
         path : Path or str
-            The file; it is streamed.
+            Path of the file, which is streamed.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class InstancesApi(ApiResource[TransportT_co]):
         Raises
         ------
         NeurdicomError
-            None of the files was stored; of a single file, the error is that file's.
+            None of the files was stored; for a single file, the error is that file's.
         OSError
             The file can't be read.
         """
@@ -109,12 +109,12 @@ class InstancesApi(ApiResource[TransportT_co]):
         Returns
         -------
         dict
-            Field name to value.
+            Values by field name.
 
         Raises
         ------
         NotFound
-            There is none.
+            There is no such instance.
         """
         return ApiRequest("GET", f"/api/instances/{segment(id)}", read_object)
 
@@ -125,46 +125,46 @@ class InstancesApi(ApiResource[TransportT_co]):
         Parameters
         ----------
         filters : Mapping[str, str], optional
-            Field name to text, such as `{"patient_name": "DOE*"}`; all have to be met.
+            Texts by field name, such as `{"patient_name": "DOE*"}`; all must match.
         sort : str
-            Field names separated by commas, `-` before one that descends.
+            Field names separated by commas, with `-` before a name for descending order.
 
         Returns
         -------
         iterator of dict
-            Instances, page by page.
+            Instances, requested page by page.
 
         Raises
         ------
         Invalid
-            A filter or a field is not known; `field` names it.
+            A filter or a field is unknown; `field` names it.
         """
         return list_request("/api/instances", filters, sort)
 
     @call
     def image(self, id: str, *, format: str = "png", frame: int = 1) -> ApiRequest[bytes]:
-        """Render a frame.
+        """Render a frame of an instance.
 
         Parameters
         ----------
         id : str
             SOP Instance UID.
         format : {"png", "jpeg", "webp"}
-            The kind of picture.
+            Format of the image.
         frame : int
-            From 1.
+            Number of the frame, from 1.
 
         Returns
         -------
         bytes
-            The picture.
+            The encoded image.
 
         Raises
         ------
         NotFound
             There is no such instance.
         NotAvailable
-            It has no pixels.
+            The instance has no pixel data.
         """
         query = (("format", format), ("frame", str(frame)))
         return ApiRequest("GET", f"/api/instances/{segment(id)}/image", _read_body, query)
@@ -191,20 +191,20 @@ class InstancesApi(ApiResource[TransportT_co]):
         plugin, model : str, optional
             Id of the plugin, or of the model.
         params : Mapping[str, Any], optional
-            Parameters of the plugin.
+            Values of the plugin's parameters, by name.
         format : {"png", "jpeg", "lum8", "f32", "f64", "npy", "json", "dicom"}
-            The form of an image.
+            Format of a result that is an image.
         frame : int
-            From 1.
+            Number of the frame, from 1.
         store : bool
-            Keep the result as DICOM instances of the study.
+            Store the result as DICOM instances of the study.
         cache : bool
-            Take a result that was computed before.
+            Return the kept result of an earlier run instead of computing it again.
 
         Returns
         -------
         ToolOutput
-            The result.
+            The output.
 
         Raises
         ------

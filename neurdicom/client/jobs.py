@@ -1,4 +1,4 @@
-"""Operations on jobs; `operations` tells how a description becomes a method of a client."""
+"""Operations on jobs; see `operations` for how a description becomes a method of a client."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from neurdicom.client.protocol import (
 
 
 class JobsApi(ApiResource[TransportT_co]):
-    """Jobs: long work of the server's."""
+    """Operations on jobs: long work of the server."""
 
     @call
     def process(
@@ -38,35 +38,35 @@ class JobsApi(ApiResource[TransportT_co]):
         cache: bool = True,
         dry_run: bool = False,
     ) -> ApiRequest[JsonObject]:
-        """Run a plugin or a model on all that is selected, as a job.
+        """Submit a job that runs a plugin or a model on all selected entities.
 
         Parameters
         ----------
         plugin, model : str, optional
             Id of the plugin, or of the model.
         params : Mapping[str, Any], optional
-            Parameters of the plugin.
+            Values of the plugin's parameters, by name.
         patients, studies, series, instances : sequence of str
-            Ids of what is selected.
+            UIDs or ids of the selected entities.
         filters : Mapping[str, Any], optional
-            What is selected instead: field name to text, or to several texts; `{}` is all that is stored.
+            Filters that select entities instead: one or more texts by field name; `{}` selects all that is stored.
         level : {"patients", "studies", "series", "instances"}, optional
-            The list whose filters these are; instances by default.
+            Level of the entities that `filters` select; instances by default.
         format : {"png", "jpeg", "lum8", "f32", "f64", "npy", "json", "dicom"}
-            The form of images.
+            Format of results that are images.
         frame : int or "all"
-            The frame of each instance, from 1.
+            Number of the frame of each instance, from 1, or all frames.
         store : bool
-            Keep the results as DICOM instances of their studies.
+            Store the results as DICOM instances of their studies.
         cache : bool
-            Take results that were computed before.
+            Return kept results of earlier runs instead of computing them again.
         dry_run : bool
-            Count only.
+            Only count what the job would do.
 
         Returns
         -------
         dict
-            The job; of a dry run, `total` and `skipped`.
+            The job; for a dry run, `total` and `skipped`.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class JobsApi(ApiResource[TransportT_co]):
         Parameters
         ----------
         id : str
-            Its id.
+            Id of the job.
 
         Returns
         -------
@@ -110,20 +110,20 @@ class JobsApi(ApiResource[TransportT_co]):
         Raises
         ------
         NotFound
-            There is none.
+            There is no such job.
         """
         return ApiRequest("GET", f"/api/jobs/{segment(id)}", read_object)
 
     @listing
     def results(self, id: str, *, state: str | None = None) -> ApiRequest[list[JsonObject]]:
-        """List what came of each item of a processing job.
+        """List the outcome of each item of a processing job.
 
         Parameters
         ----------
         id : str
-            The job's.
+            Id of the job.
         state : str, optional
-            Only items in this state, such as `failed`.
+            List only items in this state, such as `failed`.
 
         Returns
         -------
@@ -139,47 +139,47 @@ class JobsApi(ApiResource[TransportT_co]):
 
     @call
     def cancel(self, id: str) -> ApiRequest[JsonObject | None]:
-        """Cancel a job, or forget one that is over.
+        """Cancel a job, or delete the record of one that has ended.
 
         Parameters
         ----------
         id : str
-            Its id.
+            Id of the job.
 
         Returns
         -------
         dict or None
-            The job, which ends after the item under way; None when it was over.
+            The job, which ends after its current item; None if the job had ended and its record was deleted.
 
         Raises
         ------
         NotFound
-            There is none.
+            There is no such job.
         Forbidden
-            It is another user's.
+            The job belongs to another user.
         """
         return ApiRequest("DELETE", f"/api/jobs/{segment(id)}", _read_if_any)
 
     @events
     def follow(self, id: str) -> EventStream:
-        """Follow a job from its beginning to its end, over broken connections and restarts of the server.
+        """Follow the events of a job until its end, across broken connections and restarts of the server.
 
         Parameters
         ----------
         id : str
-            Its id.
+            Id of the job.
 
         Returns
         -------
         iterator of ServerSentEvent
-            `progress`, `result` and `failure` of items, at last `end` with the whole job.
+            `progress`, `result` and `failure` of items, and finally `end` with the whole job.
 
         Raises
         ------
         NotFound
-            There is none, or it was forgotten meanwhile.
+            There is no such job, or its record was deleted meanwhile.
         Unavailable
-            The server has been away for two minutes.
+            The server has not responded for two minutes.
         """
         return EventStream(f"/api/jobs/{segment(id)}/events")
 
@@ -190,12 +190,12 @@ class JobsApi(ApiResource[TransportT_co]):
         Parameters
         ----------
         id : str
-            Its id.
+            Id of the job.
 
         Returns
         -------
         dict
-            The job as it ended.
+            The job in its final state.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """Operations of the API, each described once and a method of both clients.
 
-A description is a method of a resource that makes a request; it does no I/O. The decorators here make an operation of
-it: taken from a resource of `Client` it blocks and answers the result, taken from one of `AsyncClient` it answers an
-awaitable or an asynchronous iterator. Documentation says what the operation takes, answers and raises.
+A description is a method of a resource that returns a request; it does no I/O. The decorators here turn it into an
+operation: on a resource of `Client` it blocks and returns the result, on a resource of `AsyncClient` it returns an
+awaitable or an asynchronous iterator. Docstrings document the operation's parameters, results and errors.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
@@ -20,12 +20,12 @@ TransportT_co = TypeVar("TransportT_co", bound=HttpTransport | AsyncHttpTranspor
 
 
 class ApiResource(Generic[TransportT_co]):
-    """A part of the API, reached through one of the transports.
+    """A part of the API, with the transport that sends its requests.
 
     Parameters
     ----------
     transport : HttpTransport or AsyncHttpTransport
-        Sends what the operations describe.
+        Sends the requests that the operations describe.
     """
 
     def __init__(self, transport: TransportT_co) -> None:
@@ -33,7 +33,7 @@ class ApiResource(Generic[TransportT_co]):
 
 
 class _Operation(Generic[P, DescriptionT]):
-    """A description that becomes an operation once it is taken from a resource."""
+    """A description that becomes an operation when it is read from a resource."""
 
     def __init__(self, describe: Callable[Concatenate[Any, P], DescriptionT]) -> None:
         self._describe = describe
@@ -48,7 +48,7 @@ class _Operation(Generic[P, DescriptionT]):
 
 
 class call(_Operation[P, ApiRequest[ResultT]]):  # noqa: N801 (a decorator, as property is)
-    """A request with one answer."""
+    """Operation with one request and one response."""
 
     @overload
     def __get__(self, resource: ApiResource[HttpTransport], owner: type) -> Callable[P, ResultT]: ...
@@ -61,7 +61,7 @@ class call(_Operation[P, ApiRequest[ResultT]]):  # noqa: N801 (a decorator, as p
 
 
 class listing(_Operation[P, ApiRequest[list[JsonObject]]]):  # noqa: N801
-    """A request for a list, whose pages are asked for as they are needed."""
+    """Operation that returns a list, whose pages are requested as they are needed."""
 
     @overload
     def __get__(self, resource: ApiResource[HttpTransport], owner: type) -> Callable[P, Iterator[JsonObject]]: ...
@@ -74,7 +74,7 @@ class listing(_Operation[P, ApiRequest[list[JsonObject]]]):  # noqa: N801
 
 
 class events(_Operation[P, EventStream]):  # noqa: N801
-    """A stream of events, to its end."""
+    """Operation that returns the events of a stream."""
 
     @overload
     def __get__(
@@ -89,7 +89,7 @@ class events(_Operation[P, EventStream]):  # noqa: N801
 
 
 class last_event(_Operation[P, EventStream]):  # noqa: N801
-    """The data of a stream's last event."""
+    """Operation that returns the data of a stream's last event."""
 
     @overload
     def __get__(self, resource: ApiResource[HttpTransport], owner: type) -> Callable[P, JsonObject]: ...

@@ -1,4 +1,4 @@
-"""Operations on plugins and models; `operations` tells how a description becomes a method of a client."""
+"""Operations on plugins and models; see `operations` for how a description becomes a method of a client."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,12 +16,12 @@ from neurdicom.client.protocol import (
 
 
 class PackagesApi(ApiResource[TransportT_co]):
-    """The installed plugins, or the installed models.
+    """Operations on installed plugins, or on installed models.
 
     Parameters
     ----------
     transport : HttpTransport or AsyncHttpTransport
-        Sends what the operations describe.
+        Sends the requests that the operations describe.
     kind : {"plugins", "models"}
         Which of the two.
     """
@@ -32,12 +32,12 @@ class PackagesApi(ApiResource[TransportT_co]):
 
     @call
     def install(self, path: Path | str) -> ApiRequest[JsonObject]:
-        """Install a package, in place of an earlier version of it.
+        """Install a plugin or a model, replacing another version of it.
 
         Parameters
         ----------
         path : Path or str
-            Its ZIP; it is streamed.
+            Path of its ZIP archive, which is streamed.
 
         Returns
         -------
@@ -47,9 +47,9 @@ class PackagesApi(ApiResource[TransportT_co]):
         Raises
         ------
         Forbidden
-            Only administrators may do this.
+            The user is not an administrator.
         Invalid
-            The package is refused; the message says why, and `field` which part of it.
+            The archive is refused; the message says why, and `field` names the part.
         OSError
             The file can't be read.
         """
@@ -65,7 +65,7 @@ class PackagesApi(ApiResource[TransportT_co]):
         Parameters
         ----------
         id : str
-            Its id: `plugin_guid`, `model_guid`.
+            Its id: `plugin_guid` or `model_guid` of META.json.
 
         Returns
         -------
@@ -75,28 +75,28 @@ class PackagesApi(ApiResource[TransportT_co]):
         Raises
         ------
         NotFound
-            There is none.
+            There is no such plugin or model.
         """
         return ApiRequest("GET", f"{self._path}/{segment(id)}", read_object)
 
     @listing
     def list(self, *, sort: str = "name,id") -> ApiRequest[list[JsonObject]]:
-        """List all of them.
+        """List all plugins or models.
 
         Parameters
         ----------
         sort : str
-            Field names separated by commas, `-` before one that descends.
+            Field names separated by commas, with `-` before a name for descending order.
 
         Returns
         -------
         iterator of dict
-            As of `get`.
+            As returned by `get`.
 
         Raises
         ------
         Invalid
-            They can't be sorted so.
+            `sort` names an unknown field.
         """
         return list_request(self._path, None, sort)
 
@@ -112,8 +112,8 @@ class PackagesApi(ApiResource[TransportT_co]):
         Raises
         ------
         NotFound
-            There is none.
+            There is no such plugin or model.
         Forbidden
-            Only administrators may do this.
+            The user is not an administrator.
         """
         return ApiRequest("DELETE", f"{self._path}/{segment(id)}", read_nothing)

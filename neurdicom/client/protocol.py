@@ -1,4 +1,4 @@
-"""Requests as values, and what their answers mean: no I/O."""
+"""Requests as values, and the interpretation of responses. No I/O."""
 
 import json
 import os
@@ -18,23 +18,23 @@ ResultT = TypeVar("ResultT")
 
 
 class ServerAway(Unavailable):
-    """Nothing answers at a server's URL, or no NeurDICOM server does."""
+    """A server URL at which nothing responds, or something that is not a NeurDICOM server."""
 
 
-#: A JSON object, as the API answers it.
+#: A JSON object, as the API returns it.
 JsonObject = dict[str, Any]
 
-#: Seconds that a server may be silent: while it looks something up, and while it does work before it answers.
+#: Seconds to wait for data of the server: for a look-up, and for a response that takes computation.
 ANSWER_SECONDS = 60.0
 WORK_SECONDS = 300.0
 
-#: Entities of a page of a list, the most that there may be.
+#: Entities per page of a list; the API allows no more.
 _PAGE = "1000"
 
 _PROBLEM = "application/problem+json"
 _NEXT = re.compile(r'<([^<>]*)>\s*;\s*rel="?next"?')
 
-#: Error class by code; of a class and its subclass that share a code, the subclass.
+#: Error class by code; the subclass where a class and its subclass share a code.
 _ERRORS: Mapping[str, type[NeurdicomError]] = {
     each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, NeurdicomError)
 }
@@ -42,18 +42,18 @@ _ERRORS: Mapping[str, type[NeurdicomError]] = {
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """A whole answer.
+    """A complete response.
 
     Attributes
     ----------
     url : str
-        The server's base URL, for messages.
+        Base URL of the server, for messages.
     status : int
         HTTP status.
     headers : Mapping[str, str]
-        By name, whatever its case.
+        Headers by name, ignoring case.
     body : bytes
-        Decompressed.
+        Decompressed body.
     """
 
     url: str
@@ -64,26 +64,26 @@ class ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest(Generic[ResultT]):
-    """A request, and how its answer is read.
+    """A request, and the function that reads its response.
 
     Attributes
     ----------
     method, path : str
         Such as GET and `/api/jobs/1`; ids in the path are quoted.
     read : Callable[[ApiResponse], ResultT]
-        Reads an answer that is no error.
+        Reads a response that is not an error.
     query : sequence of (str, str)
         Query arguments.
     json : JsonObject or None
-        The body.
+        JSON body.
     file : Path or None
-        The body instead, streamed.
+        File to stream as the body instead.
     media_type : str
         Media type of `file`.
     seconds : float
-        The time for which the server may be silent.
+        Time in seconds to wait for data of the server.
     expected : frozenset of int
-        Statuses from 300 on that are no errors.
+        Statuses from 300 on that are not errors.
     """
 
     method: str
@@ -97,24 +97,24 @@ class ApiRequest(Generic[ResultT]):
     expected: frozenset[int] = field(default=frozenset())
 
     def interpret(self, response: ApiResponse) -> ResultT:
-        """Read the answer.
+        """Read a response to this request.
 
         Parameters
         ----------
         response : ApiResponse
-            What came.
+            The response as received.
 
         Returns
         -------
         ResultT
-            What `read` makes of it.
+            What `read` returns for it.
 
         Raises
         ------
         NeurdicomError
-            The server refused the request; the class is that of the problem's code.
+            The server refused the request; the class is the one for the problem's code.
         Unavailable
-            The answer is not one of a NeurDICOM server.
+            The response is not from a NeurDICOM server.
         """
         if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES or response.status in self.expected:
             return self.read(response)
@@ -122,12 +122,12 @@ class ApiRequest(Generic[ResultT]):
 
 
 def one_tool(plugin: str | None, model: str | None) -> tuple[Literal["plugin", "model"], str]:
-    """Tell the type and the id of a tool. Raises `Invalid` unless one of the two is given."""
+    """Return the type and the id of the tool. Raises `Invalid` unless exactly one of the two is given."""
     if plugin is not None and model is None:
         return "plugin", plugin
     if model is not None and plugin is None:
         return "model", model
-    raise Invalid("a plugin or a model is expected, and one of them", field="plugin")
+    raise Invalid("exactly one of plugin and model is required", field="plugin")
 
 
 def list_request(path: str, filters: Mapping[str, str] | None = None, sort: str = "") -> ApiRequest[list[JsonObject]]:
@@ -136,16 +136,16 @@ def list_request(path: str, filters: Mapping[str, str] | None = None, sort: str 
     Parameters
     ----------
     path : str
-        The list's.
+        Path of the list.
     filters : Mapping[str, str], optional
-        Field name to text.
+        Texts by field name.
     sort : str
-        Field names separated by commas; the list's own order by default.
+        Field names separated by commas; the default order of the list if empty.
 
     Returns
     -------
     ApiRequest
-        Its answer is a page; `next_page` describes the next.
+        The request for the first page; `next_page` describes the following ones.
     """
     query = [*(filters or {}).items(), ("limit", _PAGE)]
     return ApiRequest("GET", path, read_list, [*query, ("sort", sort)] if sort else query)
@@ -157,7 +157,7 @@ def segment(id: str) -> str:
 
 
 def read_object(response: ApiResponse) -> JsonObject:
-    """Read a JSON object. Raises `Unavailable` when it is none."""
+    """Read a JSON object from a response. Raises `Unavailable` if the body is something else."""
     value = _read_json(response)
     if not isinstance(value, dict):
         raise not_neurdicom(response)
@@ -165,7 +165,7 @@ def read_object(response: ApiResponse) -> JsonObject:
 
 
 def read_list(response: ApiResponse) -> list[JsonObject]:
-    """Read a JSON array of objects. Raises `Unavailable` when it is none."""
+    """Read a JSON array of objects from a response. Raises `Unavailable` if the body is something else."""
     value = _read_json(response)
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise not_neurdicom(response)
@@ -173,7 +173,7 @@ def read_list(response: ApiResponse) -> list[JsonObject]:
 
 
 def read_nothing(response: ApiResponse) -> None:
-    """Take an answer without a body."""
+    """Ignore the body of a response."""
 
 
 def _read_json(response: ApiResponse) -> Any:
@@ -186,15 +186,15 @@ def _read_json(response: ApiResponse) -> Any:
 def next_page(request: ApiRequest[ResultT], response: ApiResponse) -> ApiRequest[ResultT] | None:
     """Describe the request for the next page of a list.
 
-    Of the Link header only the query counts: a proxy may have changed scheme and host, and a token goes to the server
-    that it was given for and to no other.
+    Only the query of the Link header is used: a proxy may have changed scheme and host, and a token is sent to no other
+    server than the one that it was given for.
 
     Parameters
     ----------
     request : ApiRequest
         The request for a page.
     response : ApiResponse
-        Its answer.
+        The response to it.
 
     Returns
     -------
@@ -208,17 +208,17 @@ def next_page(request: ApiRequest[ResultT], response: ApiResponse) -> ApiRequest
 
 
 def error_of(response: ApiResponse) -> NeurdicomError:
-    """Make the error that an answer stands for.
+    """Make the error that a response reports.
 
     Parameters
     ----------
     response : ApiResponse
-        An answer that is no success.
+        A response that reports an error.
 
     Returns
     -------
     NeurdicomError
-        Of the class that has the problem's code, with its `field`; `Unavailable` when the answer is no problem details.
+        Error of the class for the problem's code, with its `field`; `Unavailable` if the body is not problem details.
     """
     try:
         problem = json.loads(response.body) if response.headers.get("Content-Type", "").startswith(_PROBLEM) else None
@@ -246,18 +246,18 @@ def _retry_after(response: ApiResponse) -> float | None:
 
 
 def not_neurdicom(response: ApiResponse) -> ServerAway:
-    """Make the error of an answer that no NeurDICOM server gives."""
+    """Make the error for a response that no NeurDICOM server sends."""
     known = HTTPStatus._value2member_map_.get(response.status)
     status = f"{response.status} {known.phrase}" if isinstance(known, HTTPStatus) else str(response.status)
-    return ServerAway(f"{response.url} answers {status}; is it a NeurDICOM server?")
+    return ServerAway(f"{response.url} returned {status}, which is no response of a NeurDICOM server")
 
 
 def no_answer(url: str, error: Exception) -> ServerAway:
-    """Make the error of a server that does not answer."""
+    """Make the error for a server that does not respond."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno:
-            # asyncio and blocking sockets, and httpx over them, word the same failure differently
+            # asyncio and blocking sockets, and httpx on top of them, have different texts for the same failure
             is_of_resolver = isinstance(cause, socket.gaierror)
             reason = cause.strerror if is_of_resolver else os.strerror(cause.errno)
             return ServerAway(f"{url} does not answer: {reason}")

@@ -1,4 +1,4 @@
-"""The two shells that do the I/O: connections of httpx, for requests and event streams that others describe."""
+"""The two transports that do the I/O: httpx connections for the described requests and event streams."""
 
 import asyncio
 import json
@@ -16,10 +16,10 @@ from neurdicom.errors import Invalid, Unavailable
 
 ResultT = TypeVar("ResultT")
 
-#: Bytes of a file that are read at a time.
+#: Number of bytes of a file that are read at a time.
 _PIECE = 256 * 1024
 
-#: What httpx raises when there is no answer, or none that can be read.
+#: Exceptions of httpx where there is no response, or none that can be read.
 _NO_ANSWER = (httpx.RequestError, httpx.InvalidURL)
 
 _STREAM_TIMEOUT = httpx.Timeout(ANSWER_SECONDS, read=SILENCE_SECONDS)
@@ -31,16 +31,16 @@ class HttpTransport:
     Parameters
     ----------
     url : str
-        The server's, such as `http://localhost:8080`.
+        URL of the server, such as `http://localhost:8080`.
     token : str or None
         A bearer token.
 
     Raises
     ------
     Unavailable
-        The URL is none.
+        The URL is not valid.
     Invalid
-        The token holds characters that no token has.
+        The token contains characters that a token can't have.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -53,7 +53,7 @@ class HttpTransport:
         self._http.close()
 
     def send(self, request: ApiRequest[ResultT]) -> ResultT:
-        """Send a request and read its answer. Raises as `ApiRequest.interpret`."""
+        """Send a request and read its response. Raises as `ApiRequest.interpret`."""
         return request.interpret(self._exchange(request))
 
     def pages(self, request: ApiRequest[list[JsonObject]]) -> Iterator[JsonObject]:
@@ -65,7 +65,7 @@ class HttpTransport:
             page = next_page(page, response)
 
     def events(self, stream: EventStream) -> Generator[ServerSentEvent, None, None]:
-        """Yield events to the end, over broken connections. Raises as `EventStream.refuse` and `delay`."""
+        """Yield the events of a stream, reconnecting as needed. Raises as `EventStream.refuse` and `delay`."""
         while not stream.is_over:
             try:
                 request = _stream_request(stream)
@@ -82,7 +82,7 @@ class HttpTransport:
                 time.sleep(stream.delay(self.url, time.monotonic()))
 
     def last_event(self, stream: EventStream) -> JsonObject:
-        """Wait for the end; answers its data. Raises as `events`, and `Unavailable` when the server forgot the job."""
+        """Return the data of the last event. Raises as `events`, and `Unavailable` if that is not `end`."""
         last = None
         for last in self.events(stream):  # noqa: B007 (the last one counts)
             pass
@@ -120,7 +120,7 @@ class AsyncHttpTransport:
         await self._http.aclose()
 
     async def send(self, request: ApiRequest[ResultT]) -> ResultT:
-        """Send a request and read its answer. Raises as `ApiRequest.interpret`."""
+        """Send a request and read its response. Raises as `ApiRequest.interpret`."""
         return request.interpret(await self._exchange(request))
 
     async def pages(self, request: ApiRequest[list[JsonObject]]) -> AsyncIterator[JsonObject]:
@@ -133,7 +133,7 @@ class AsyncHttpTransport:
             page = next_page(page, response)
 
     async def events(self, stream: EventStream) -> AsyncGenerator[ServerSentEvent, None]:
-        """Yield events to the end, over broken connections. Raises as `EventStream.refuse` and `delay`."""
+        """Yield the events of a stream, reconnecting as needed. Raises as `EventStream.refuse` and `delay`."""
         while not stream.is_over:
             try:
                 request = _stream_request(stream)
@@ -151,7 +151,7 @@ class AsyncHttpTransport:
                 await asyncio.sleep(stream.delay(self.url, time.monotonic()))
 
     async def last_event(self, stream: EventStream) -> JsonObject:
-        """Wait for the end; answers its data. Raises as `events`, and `Unavailable` when the server forgot the job."""
+        """Return the data of the last event. Raises as `events`, and `Unavailable` if that is not `end`."""
         last = None
         async with aclosing(self.events(stream)) as events:
             async for last in events:  # noqa: B007 (the last one counts)
@@ -167,10 +167,10 @@ class AsyncHttpTransport:
 
 
 def _authorization(token: str | None) -> dict[str, str]:
-    if not token:  # an unset variable of the shell, say, where a server asks for none
+    if not token:  # such as an unset variable of the shell, with a server that requires none
         return {}
     if not (token.isascii() and token.isprintable()):
-        raise Invalid("the token has characters that no token has", field="token")
+        raise Invalid("the token contains characters that a token can't have", field="token")
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -179,7 +179,7 @@ def _without_password(url: str) -> str:
 
 
 def _described(request: ApiRequest[Any]) -> dict[str, Any]:
-    """Arguments of httpx's `request`, but for a file's content."""
+    """Make the arguments of httpx's `request`, without the content of a file."""
     described: dict[str, Any] = {
         "method": request.method,
         "url": request.path,
@@ -196,7 +196,7 @@ def _described(request: ApiRequest[Any]) -> dict[str, Any]:
 
 
 def _stream_request(stream: EventStream) -> dict[str, Any]:
-    """Arguments of httpx's `stream`."""
+    """Make the arguments of httpx's `stream`."""
     headers = stream.connect()
     params = list(stream.query) or None
     return {"method": "GET", "url": stream.path, "params": params, "headers": headers, "timeout": _STREAM_TIMEOUT}
@@ -213,7 +213,7 @@ def _response(url: str, response: httpx.Response) -> ApiResponse:
 
 def _ended(url: str, event: ServerSentEvent | None) -> JsonObject:
     if event is None or event.type != "end":
-        raise Unavailable(f"{url} tells no more of the job")
+        raise Unavailable(f"{url} ended the events of the job before the job ended; its record may be deleted")
     return event.data
 
 
@@ -224,7 +224,7 @@ async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _failures(url: str) -> Iterator[None]:
-    """Raise `Unavailable` when there is no answer."""
+    """Raise `Unavailable` where there is no response."""
     try:
         yield
     except _NO_ANSWER as error:

@@ -78,5 +78,5 @@ def test_a_folder_before_the_first_start(tmp_path: Path) -> None:
 
 def test_demo_outside_a_checkout(tmp_path: Path) -> None:
     status, told = neurdicom(tmp_path, "demo", "--once", "--port", "0")
-    assert (status, "is no checkout of NeurDICOM" in told, "--sources" in told) == (2, True, True), told
+    assert (status, "is not a checkout of NeurDICOM" in told, "--sources" in told) == (2, True, True), told
     assert list(tmp_path.iterdir()) == []

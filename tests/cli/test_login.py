@@ -47,14 +47,14 @@ def test_login_keeps_server_and_token(
     assert run(home, "plugin", "list", NEURDICOM_SERVER=f"http://127.0.0.1:{free_port()}")[0] == 1
     other = secured.url.replace("127.0.0.1", "localhost")
     status, told = run(home, "plugin", "list", "--server", other)
-    assert status == 1 and "needs a token" in told
+    assert status == 1 and "requires a token" in told
 
     status, told = run(home, "process", "org.example.none", "--all")
     assert status == 1 and "no plugin" in told
 
     assert run(home, "logout")[0] == 0
     assert not file.exists()
-    assert "nothing was kept" in run(home, "logout")[1]
+    assert "nothing was stored" in run(home, "logout")[1]
 
     email, password = first_password
     assert run(home, "login", "--server", secured.url, "--email", email, text="not the password\n")[0] == 1
@@ -71,7 +71,7 @@ def test_one_wording_for_tokens(home: dict[str, str], secured: Server) -> None:
         ((status, text),) = told
         assert status == 1
         assert all(hint in text for hint in HINTS), text
-        assert ("does not take this token" if token else "needs a token") in text
+        assert ("refuses this token" if token else "requires a token") in text
 
 
 def test_one_wording_for_servers_that_do_not_answer(home: dict[str, str]) -> None:

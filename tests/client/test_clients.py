@@ -87,7 +87,7 @@ def test_what_is_refused(server: Server, do: Caller, tmp_path: Path) -> None:
     assert raised.value.field == "colour"
     with pytest.raises(NotFound):
         do(server.url, lambda client: client.jobs.wait("nothing"))
-    with pytest.raises(Invalid, match="one of them"):
+    with pytest.raises(Invalid, match="exactly one of plugin and model"):
         do(server.url, lambda client: client.jobs.process(plugin="a", model="b"))
 
 

@@ -47,7 +47,7 @@ def test_a_code_that_is_not_known() -> None:
     [
         (404, b"<h1>Not here</h1>", "text/html", "404 Not Found"),
         (502, b"", "text/plain", "502 Bad Gateway"),
-        (599, b"", "text/plain", "answers 599;"),
+        (599, b"", "text/plain", "returned 599,"),
         (302, b"", "text/html", "302 Found"),
         (400, {"message": "?"}, "application/json", "400 Bad Request"),
         (400, b"{", "application/problem+json", "400 Bad Request"),
@@ -62,7 +62,7 @@ def test_answers_of_other_servers(status: int, body: Any, content_type: str, exp
         request.interpret(response(status, body, content_type))
     assert expected in str(raised.value)
     assert str(raised.value).startswith(URL)
-    assert str(raised.value).endswith("; is it a NeurDICOM server?")
+    assert str(raised.value).endswith(", which is no response of a NeurDICOM server")
 
 
 def test_a_list_of_something_else() -> None:

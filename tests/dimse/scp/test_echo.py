@@ -43,7 +43,7 @@ def test_many_echoes_in_one_association(dimse: Server) -> None:
 
 
 def test_the_first_line_names_the_address(dimse: Server) -> None:
-    assert f"DICOM associations are taken at 127.0.0.1:{dimse.dimse_port} as NEURDICOM" in dimse.log
+    assert f"DICOM associations are accepted at 127.0.0.1:{dimse.dimse_port} as NEURDICOM" in dimse.log
 
 
 def test_health_counts_associations(dimse: Server) -> None:

@@ -32,7 +32,7 @@ VOLUME = {"type": "MEASUREMENTS", "measurements": [{"name": "lesions.volume_ml",
             "META.json declares the result IMAGE, and the plugin returned bytes, 5 bytes",
         ),
         ("return {'n': 1}", VOLUME | {"measurements": []}, None, ""),
-        ("return {'text': 'no number'}", VOLUME, "result", "at least one number"),
+        ("return {'text': 'no number'}", VOLUME, "result", "at least one is expected"),
         (
             "return ds.pixel_array * 0 + 0.5",
             SEGMENTS,
@@ -94,7 +94,7 @@ def test_the_table_and_the_parameters(tmp_path: Path) -> None:
     assert status == 0
     assert "k: an integer from 2 to 9 (required, here 2)" in output
     assert "how: text, one of 'a', 'b' (required, here 'a')" in output
-    assert "Nothing is wrong." in output
+    assert "No problems found." in output
     assert "JSON {n}" in output
     for name in ("1 × 1", "not a number", "multi-frame", "colour", "large", "signed extremes"):
         assert name in output

@@ -22,7 +22,7 @@ def line_of(text: str) -> str:
 @pytest.mark.parametrize(
     ("fault", "words", "line"),
     [
-        ("leak", "memory leak: what is allocated in Process", "keep(std::malloc(48))"),
+        ("leak", "memory leak: the memory allocated in Process", "keep(std::malloc(48))"),
         ("write_behind", "heap-buffer-overflow: writes 8 bytes in Process", "img[count] = 1.0"),
         ("write_before", "heap-buffer-overflow: writes 8 bytes in Process", "img[-1] = 1.0"),
         ("read_far", "0 bytes behind a 392-byte region", "sum = sum + img[index]"),

@@ -26,7 +26,7 @@ def test_a_native_plugin_passes_with_make(tmp_path: Path, language: str) -> None
     folder = new(tmp_path / "plugin", "--language", language)
     assert "passed" in build("make", "-C", folder, "test")
     output = build("make", "-C", folder, "plugin.so", "sanitize", "pack")
-    assert "Nothing is wrong." in output
+    assert "No problems found." in output
     with zipfile.ZipFile(folder / "plugin.zip") as archive:
         assert sorted(archive.namelist()) == ["META.json", f"plugin.{language}", "plugin.so"]
     report = check(folder)
@@ -74,7 +74,7 @@ def test_a_plugin_built_with_cmake(tmp_path: Path) -> None:
     assert functions == {
         "InitPlugin", "Process", "DestroyPlugin", "FreeResult", "LastError", "ResultJson", "ResultShape"
     }  # fmt: skip
-    assert "Nothing is wrong." in build("cmake", "--build", folder / "build", "--target", "sanitize")
+    assert "No problems found." in build("cmake", "--build", folder / "build", "--target", "sanitize")
 
 
 @has_cmake
