@@ -29,9 +29,11 @@ class Main(click.Group):
     """The command group; errors of NeurDICOM end a command with one line and exit status 2 (wrong input) or 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the module of a command and return the command; None where there is none of this name."""
         if name not in COMMANDS:
             return None
         module, _ = COMMANDS[name]
@@ -49,6 +51,7 @@ class Main(click.Group):
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; an error of NeurDICOM becomes one line on standard error and an exit status."""
         try:
             return super().invoke(ctx)
         except NeurdicomError as error:

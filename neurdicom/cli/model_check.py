@@ -21,7 +21,7 @@ from neurdicom.workers.program import Program
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One run of a model on a frame (from 1) of a DICOM file, encoded in one of `processing.run.FORMATS`."""
+    """Run of a model on a frame (from 1) of a DICOM file, encoded in one of `processing.run.FORMATS`."""
 
     file: Path
     threshold: float | None

@@ -10,13 +10,6 @@ from tests.support.source import MODULES, name_of, tree_of
 
 #: Modules whose docstrings are still to be written.
 UNFINISHED: set[str] = {
-    "cli.demo",
-    "cli.main",
-    "cli.model",
-    "cli.node",
-    "cli.plugin",
-    "cli.process",
-    "cli.user",
     "security.users",
 }
 

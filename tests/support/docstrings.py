@@ -8,7 +8,8 @@ from dataclasses import dataclass
 MANY = 3
 
 #: Decorators of functions that are described by what the decorator is given, by another definition, or by their name.
-DESCRIBING = {"operation", "setter", "overload", "rule", "invariant", "initialize"}
+#: The options of a command describe its parameters; its docstring is the help that it prints.
+DESCRIBING = {"command", "operation", "setter", "overload", "rule", "invariant", "initialize"}
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
