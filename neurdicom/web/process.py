@@ -177,8 +177,9 @@ class ProcessByPluginHandler(ToolHandler):
         known = frozenset() if request.store else known_validators(self)
         self.stops_with_client = not request.store
         await self.stop_if_gone()
+        warning = await self.processing.warning(request)  # before the run, during which the tool may be removed
         result = await self.processing.run(request, known=known)
-        if warning := await self.processing.warning(request):
+        if warning:
             self.set_header("Warning", f'299 neurdicom "{warning}"')
         await send_result(self, result)
 
