@@ -31,7 +31,7 @@ def test_each_service_is_found_by_its_type() -> None:
 
 @pytest.mark.parametrize("services", [[], [ClockService(), ClockService()]])
 def test_a_service_that_is_missing_or_ambiguous_stops_the_start(services: list[object]) -> None:
-    with pytest.raises(TypeError, match=r"TimeHandler\.clock is a Clock"):
+    with pytest.raises(TypeError, match=r"TimeHandler\.clock needs one service ClockService"):
         supply(TimeHandler, services)
 
 

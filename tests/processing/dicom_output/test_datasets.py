@@ -70,7 +70,7 @@ def test_several(site: DerivedSite) -> None:
         ("new.StudyInstanceUID = '1.2.3'", "StudyInstanceUID '1.2.3'"),
         ("new.PatientID = 'other'", "PatientID 'other'"),
         ("new.PixelData = b'12'", "bytes of PixelData"),
-        ("new.Rows = None", "no Rows"),
+        ("new.Rows = None", "lacks Rows"),
         ("del new.SOPClassUID; del new.file_meta.MediaStorageSOPClassUID", ""),
         ("new.SeriesInstanceUID = '1.2.x'", "series_instance_uid"),
         ("new.SOPInstanceUID = '1.' * 40 + '1'", "sop_instance_uid"),

@@ -67,8 +67,8 @@ def test_one_segmentation_of_a_label_map_as_a_picture_too(site: DerivedSite) -> 
     [
         ("return ds.pixel_array % 5", "label 1, 3, 4, which"),
         ("return ds.pixel_array * 0 - 1", "label -1; 0 to 65535"),
-        ("return ds.pixel_array / 7", "no whole numbers"),
-        ("return np.full(ds.pixel_array.shape, np.nan)", "no whole numbers"),
+        ("return ds.pixel_array / 7", "not whole numbers"),
+        ("return np.full(ds.pixel_array.shape, np.nan)", "not whole numbers"),
         ("return ds.pixel_array[1:] * 0", "1 x 23 x 32; its source has 1 x 24 x 32"),
         ("return np.zeros((4, 4, 3))", "colours"),
     ],
