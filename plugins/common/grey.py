@@ -1,4 +1,4 @@
-"""One frame of an instance as the grey values that a method looks at."""
+"""A frame of an instance as the grey values that plugins compute on."""
 
 import numpy as np
 from pydicom import Dataset
@@ -6,7 +6,14 @@ from pydicom.pixels import apply_modality_lut, pixel_array
 
 
 def as_grey(ds: Dataset, frame: int = 1) -> np.ndarray:
-    """A frame, from 1, in the modality's units, such as Hounsfield units; colour as its luminance.
+    """Read a frame in the modality's units, such as Hounsfield units; colour is converted to its luminance.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The instance.
+    frame : int
+        Number of the frame, from 1.
 
     Returns
     -------
@@ -28,6 +35,6 @@ def as_grey(ds: Dataset, frame: int = 1) -> np.ndarray:
 
 
 def pixel_area(ds: Dataset) -> float | None:
-    """Area of a pixel in mm2 by Pixel Spacing (PS3.3 10.7.1.3), where the image has it."""
+    """Compute the area of a pixel in mm2 from Pixel Spacing (PS3.3 section 10.7.1.3); None where it is absent."""
     spacing = ds.get("PixelSpacing")
     return float(spacing[0]) * float(spacing[1]) if spacing else None

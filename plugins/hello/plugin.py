@@ -1,10 +1,10 @@
-"""The smallest plugin: it greets, and tells whose image it was given."""
+"""The smallest plugin, which returns a greeting and the patient of the image."""
 
 from pydicom import Dataset
 
 
 class Plugin:
-    """Answers JSON."""
+    """Plugin whose result is JSON."""
 
     def init(self):
         print("hello starts")

@@ -1,13 +1,13 @@
-"""Points of a few coordinates whose inner products are a Gaussian kernel's."""
+"""Feature vectors of points whose inner products approximate a Gaussian kernel."""
 
 import numpy as np
 
 
 def kernel_features(points: np.ndarray, gamma: float, rank: int, tolerance: float = 1e-6) -> tuple[np.ndarray, float]:
-    """The kernel's matrix K = F F^T by pivoted incomplete Cholesky (Fine and Scheinberg, JMLR 2, 2001).
+    """Factorise the kernel matrix K = F F^T by pivoted incomplete Cholesky (Fine and Scheinberg, JMLR 2, 2001).
 
-    Only the columns of the pivots are ever computed: memory and time grow with the number of points, not with its
-    square. A pivot is the point that the features so far describe worst.
+    Only the columns of the pivots are computed: memory and time grow with the number of points, not with its square.
+    The next pivot is the point with the largest remaining error.
 
     Parameters
     ----------
@@ -16,19 +16,19 @@ def kernel_features(points: np.ndarray, gamma: float, rank: int, tolerance: floa
     gamma : float
         K(x, y) = exp(-gamma |x - y|^2).
     rank : int
-        At most so many features.
+        Largest number of features.
     tolerance : float
-        It ends when no diagonal element of K is off by more.
+        Error of the diagonal elements of K at which the factorisation ends.
 
     Returns
     -------
     features : ndarray
         F, shape (points, features).
     error : float
-        The largest error that a diagonal element of K is left with; elements beside the diagonal have none larger.
+        Largest error of the diagonal elements of K; no other element has a larger one.
     """
     count = len(points)
-    features = np.zeros((count, min(rank, count)), order="F")  # it is filled and read by columns
+    features = np.zeros((count, min(rank, count)), order="F")  # filled and read by columns
     left = np.ones(count)
     for used in range(features.shape[1]):
         pivot = int(np.argmax(left))

@@ -8,10 +8,10 @@ from pydicom import Dataset
 
 
 class Plugin:
-    """Answers an image, the labels, and JSON with the clusters."""
+    """Plugin whose result is an image, the labels or the means, and JSON with the clusters."""
 
     def init(self):
-        """Nothing to prepare."""
+        """Do nothing: there is nothing to prepare."""
 
     def process(
         self,
@@ -34,8 +34,8 @@ class Plugin:
         distinct, place, counts = np.unique(values, return_inverse=True, return_counts=True)
         if distinct.size < clusters:
             raise ValueError(f"clusters is {clusters}, but the image has {distinct.size} distinct finite values")
-        # In units of the standard deviation, so that gamma means the same in every image.
-        largest = np.abs(values).max() or 1.0  # whose square may be no double
+        # In units of the standard deviation, so that gamma has the same meaning in every image.
+        largest = np.abs(values).max() or 1.0  # values are scaled since the square of the largest may overflow
         scale = (values / largest).std() or 1.0
         if space > 0.0:
             points = np.column_stack([values / largest / scale, positions(is_finite) * space])
@@ -72,19 +72,35 @@ class Plugin:
         return result, measured
 
     def destroy(self):
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 def positions(is_finite: np.ndarray) -> np.ndarray:
-    """Give row and column of each pixel that counts, shape (pixels, 2).
+    """Return row and column of each finite pixel, shape (pixels, 2).
 
-    The longer side of the image is as wide as evenly spread values of standard deviation 1.
+    They are scaled so that the longer side of the image has the standard deviation 1.
     """
     return np.argwhere(is_finite) / max(is_finite.shape) * np.sqrt(12.0)
 
 
 def describe(label: int, values: np.ndarray, total: int, area: float | None) -> dict:
-    """What is told of a cluster."""
+    """Describe a cluster by its size, its area, and its values.
+
+    Parameters
+    ----------
+    label : int
+        Label of the cluster.
+    values : ndarray
+        Values of its pixels.
+    total : int
+        Number of the pixels of all clusters.
+    area : float or None
+        Area of a pixel in mm2.
+
+    Returns
+    -------
+    dict
+    """
     described = {"label": label, "pixels": values.size, "fraction": values.size / total}
     if area is not None:
         described["area_mm2"] = values.size * area
@@ -94,6 +110,6 @@ def describe(label: int, values: np.ndarray, total: int, area: float | None) -> 
 
 
 def mean_of(values: np.ndarray) -> float:
-    """Mean, also where the sum is too large for a double."""
+    """Compute the mean without overflow of the sum."""
     largest = np.abs(values).max() or 1.0
     return float((values / largest).mean() * largest)

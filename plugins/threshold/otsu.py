@@ -1,15 +1,20 @@
-"""Otsu's method: the threshold that separates two groups of values best (IEEE SMC-9, 1979)."""
+"""Otsu's method: the threshold that best separates two groups of values (IEEE SMC-9, 1979)."""
 
 import numpy as np
 
 
 def otsu_threshold(values: np.ndarray) -> float:
-    """The threshold with the largest variance between the values below it and those from it on.
+    """Find the threshold with the largest variance between the values below it and the others.
 
     Parameters
     ----------
     values : ndarray
-        Finite values. Every distinct one is tried, so none is binned.
+        Finite values. Every distinct value is a candidate; there are no bins.
+
+    Returns
+    -------
+    float
+        Smallest value of the upper group.
     """
     distinct, counts = np.unique(values, return_counts=True)
     if distinct.size == 1:

@@ -1,4 +1,4 @@
-"""Separates what lies above a threshold, or between two, from the rest."""
+"""Separation of the pixels above a threshold, or between two, from the rest."""
 
 import numpy as np
 from grey import as_grey, pixel_area
@@ -7,10 +7,10 @@ from pydicom import Dataset
 
 
 class Plugin:
-    """Answers an image, a mask or the pixel values within it, and JSON with the threshold and the area."""
+    """Plugin whose result is a mask, or the pixel values within it, and JSON with the threshold and the area."""
 
     def init(self):
-        """Nothing to prepare."""
+        """Do nothing: there is nothing to prepare."""
 
     def process(
         self, ds: Dataset = None, *args, threshold=None, upper=None, keep="mask", invert=False, frame=1, **kwargs
@@ -27,7 +27,7 @@ class Plugin:
         elif threshold <= upper:
             mask = (image >= threshold) & (image <= upper)
         else:
-            raise ValueError(f"upper is {upper:g}, and the threshold {threshold:g}; the threshold comes first")
+            raise ValueError(f"upper is {upper:g}, and threshold is {threshold:g}; upper must not be smaller")
         if invert:
             mask = ~mask & is_finite
         pixels = int(mask.sum())
@@ -39,4 +39,4 @@ class Plugin:
         return np.where(mask, image, image[is_finite].min()), measured
 
     def destroy(self):
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
