@@ -26,7 +26,7 @@ class EditService:
         level : Level
             Level of the entity.
         entity : str
-            Its id.
+            Id of the entity.
         changes : Mapping[str, Any]
             Field name to new value; None empties the attribute.
         user : str

@@ -34,7 +34,7 @@ async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str 
     level : Level
         Its level.
     entity : str
-        Its id.
+        Id of the entity.
     field : str, optional
         Field of the request that named it, for the error.
 
@@ -67,7 +67,7 @@ async def series_of(catalog: Catalog, level: Level, entity: str) -> list[Entity]
     level : Level
         Level of the entity; for a series it is the series itself.
     entity : str
-        Its id.
+        Id of the entity.
 
     Returns
     -------

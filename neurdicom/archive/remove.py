@@ -56,7 +56,7 @@ class RemoveService:
         level : Level
             Level of the entity.
         entity : str
-            Its id.
+            Id of the entity.
         derived : bool
             Delete the DICOM instances that were made of it as well, wherever they are.
 

@@ -35,7 +35,7 @@ class SearchService:
         level : Level
             Level of the parent.
         entity : str
-            Its id.
+            Id of the entity.
         query : Query
             At the level below. A series' instances come in slice order unless the query sorts them.
 

@@ -17,11 +17,11 @@ COMMANDS = {
     "user": ("user", "Manage users, and tokens of programs."),
     "node": ("node", "Manage DICOM nodes: peers to query, retrieve from and send to."),
     "login": ("login", "Store a server and a token for the commands that connect to a server."),
-    "logout": ("login", "Delete the server and the token that login stored."),
+    "logout": ("login", "Delete the stored server and token."),
     "process": ("process", "Run a plugin or a model on the selected entities, and show the job's progress."),
     "plugin": ("plugin", "Make, check, pack and install plugins."),
     "model": ("model", "Pack and check neural networks."),
-    "demo": ("demo", "Start a server, upload a study and run plugins on it."),
+    "demo": ("demo", "Start a server, upload a study, install plugins, and write their results into a folder."),
 }
 
 

@@ -107,7 +107,7 @@ class PackagesApi(ApiResource[TransportT_co]):
         Parameters
         ----------
         id : str
-            Its id.
+            Id of the plugin or the model.
 
         Raises
         ------

@@ -136,7 +136,7 @@ class JobEvents:
         Parameters
         ----------
         job : str
-            Its id.
+            Id of the job.
         position : int
             Number of entries of its log that the follower has already.
         items : bool

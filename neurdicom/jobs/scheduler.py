@@ -73,7 +73,7 @@ class RunSlots:
         user : str
             Id of the user whose job it is.
         job : str
-            Its id.
+            Id of the job.
         """
         self._queues.setdefault(job_class, FairQueue()).put(user, job)
 

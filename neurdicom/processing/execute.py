@@ -57,7 +57,7 @@ class ProcessService:
         tool_type : {"plugin", "model"}
             Type of the tool.
         id : str
-            Its id.
+            Id of the tool.
         digest : str, optional
             The version; by default the current one.
         """
@@ -82,25 +82,29 @@ class ProcessService:
         return convert_arguments(tool.params, texts, values)
 
     async def run(self, request: RunRequest, *, known: Collection[str] = ()) -> RunResult:
-        """Run a tool, unless its result is kept already.
+        """Run a tool, unless its result is kept.
 
         Parameters
         ----------
         request : RunRequest
-            The tool, the entity, and the options.
+            Tool, entity, parameters and options.
         known : collection of str
             Validators (ETags) of the caller's copies; `*` stands for any.
+
+        Returns
+        -------
+        RunResult
 
         Raises
         ------
         NotFound
             There is no such instance or series, or no such tool.
         Invalid
-            The frame is wrong, or the tool works on another level.
+            The frame is out of range, or the tool runs on another level.
         NotAvailable
-            The instance has no pixels, and the tool needs them.
+            The instance has no pixel data, and the tool needs it.
         PluginError
-            The tool failed, crashed, hung or took too much memory.
+            The tool failed, crashed, or exceeded its time or its memory.
         """
         run = await self._resolver.resolve(request)
         while True:
@@ -110,7 +114,7 @@ class ProcessService:
                 bare = request.job is not None
                 return await self._cache.run(run, run.format, known, anew=not request.cache, bare=bare)
             except Conflict:
-                # The tool was replaced before a worker could be asked: run the current version.
+                # The tool was replaced before a worker received the call: run the current version.
                 latest = await self._resolver.resolve(request)
                 if latest.id == run.id:
                     raise
@@ -137,7 +141,7 @@ class ProcessService:
         return await self._modalities.warning(self.tool(request.tool_type, request.tool), request.entity)
 
     async def _run_to_dicom(self, run: ResolvedRun) -> RunResult:
-        """Compute the exact values and make DICOM of them; return that, or the result in its format."""
+        """Compute the exact values, and encode them as DICOM instances; return these, or the result in its format."""
         request = run.request
         exact = await self._cache.run(run, EXACT, anew=not request.cache)
         stored = await self._results.stored_whole(exact.result) if request.store and exact.result else ()
@@ -150,16 +154,16 @@ class ProcessService:
         return replace(given, stored=stored, is_cached=exact.is_cached)
 
     async def delete_tool(self, tool_type: ToolType, id: str, *, derived: bool = False) -> None:
-        """Delete a plugin or a model with its results; requests that run it are still answered.
+        """Delete a plugin or a model with its results; requests that it is running for are completed.
 
         Parameters
         ----------
         tool_type : {"plugin", "model"}
             Type of the tool.
         id : str
-            Its id.
+            Id of the tool.
         derived : bool
-            Delete the DICOM instances that were made of its results as well.
+            Also delete the DICOM instances made from its results.
 
         Raises
         ------
@@ -179,9 +183,9 @@ class ProcessService:
         Parameters
         ----------
         result : str
-            Its id.
+            Id of the result.
         format : str or None
-            Encoding of an image; None: the format of the first request for it.
+            Encoding of an image; None for the format of the first request for it.
         frame : int or None
             Frame of a stack to show, from 1.
         known : collection of str
@@ -192,9 +196,9 @@ class ProcessService:
         NotFound
             There is no such result.
         Gone
-            It can't be computed again: the source or the tool has changed.
+            The result can't be computed again, since the source or the tool has changed.
         NotAvailable
-            It can't be given in this format.
+            The result has no representation in this format.
         """
         record = await self._results.get(result)
         wanted, frame = record.wanted(format, frame)

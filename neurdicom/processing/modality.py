@@ -13,15 +13,15 @@ from neurdicom.processing.resolve import is_named, modalities_of
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which an instance's modality is remembered, and of how many: a slider asks thirty times a second, and the
-#: catalog's answer would take a tenth of the whole call. An edit of the modality shows after that time.
+#: Seconds for which an instance's modality is cached, and largest number of cached ones: a slider sends thirty requests
+#: a second, and the catalog would take a tenth of each. An edit of the modality has an effect after that time.
 _SECONDS = 10.0
 _MOST_REMEMBERED = 4096
 
-#: Pairs of a tool's version and a modality that are logged until the server starts anew.
+#: Largest number of pairs of a tool's version and a modality that are logged until the server restarts.
 _MOST_LOGGED = 1000
 
-#: What may not stand in the quoted text of a Warning header (RFC 9111 5.5).
+#: Characters that the quoted text of a Warning header may not contain (RFC 9111 5.5).
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]")
 
 
@@ -31,6 +31,7 @@ class ModalityCheck:
     Parameters
     ----------
     catalog : Catalog
+        Catalog of the instances.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -39,18 +40,19 @@ class ModalityCheck:
         self._logged: set[tuple[str, str]] = set()
 
     async def warning(self, tool: Tool, instance: str) -> str | None:
-        """Compare, and log what does not fit once for each version and modality.
+        """Compare the modality of an instance, and log a mismatch once for each version of the tool and modality.
 
         Parameters
         ----------
         tool : Tool
+            The tool that runs.
         instance : str
             SOP Instance UID.
 
         Returns
         -------
         str or None
-            A sentence in ASCII, without quotes; None where there is nothing to warn of.
+            Warning of one sentence in ASCII, without quotes; None where the modality matches.
 
         Raises
         ------

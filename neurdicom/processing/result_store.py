@@ -87,7 +87,7 @@ class ResultStore:
         Parameters
         ----------
         result : str
-            Its id.
+            Id of the result.
         format : str
             Encoding of an image.
         frame : int or None

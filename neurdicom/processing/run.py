@@ -36,7 +36,7 @@ class RunRequest:
     tool_type : {"plugin", "model"}
         Type of the tool.
     tool : str
-        Its id.
+        Id of the tool.
     level : Level
         `INSTANCE` or `SERIES`.
     entity : str

@@ -28,7 +28,7 @@ def start_plugin(folder: Path, language: str, *, level: str, name: str, guid: st
     name : str
         Name of the plugin.
     guid : str or None
-        Its id; None: a new one.
+        Id of the plugin; None for a new one.
     author : str
         Its author.
 
