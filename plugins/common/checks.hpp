@@ -41,7 +41,7 @@ inline std::size_t integer(const Params& params, const char* name, std::size_t o
                 std::to_string(most) + " is expected");
 }
 
-// One of several texts, the first where there is none.
+// One of several texts; the first by default.
 inline std::string choice(const Params& params, const char* name, std::initializer_list<const char*> allowed)
 {
     const std::string found = params.text(name, *allowed.begin());
@@ -53,7 +53,7 @@ inline std::string choice(const Params& params, const char* name, std::initializ
     throw Error(std::string(name) + " is '" + found + "'; one of " + takes + " is expected");
 }
 
-// Area of a pixel in mm2 from the geometry that the server tells in `_image`; 0 where it is not known.
+// Area of a pixel in mm2 from the geometry that the server passes in `_image`; 0 where it is unknown.
 inline double pixel_area(const Params& params)
 {
     const Json& spacing = params["_image"]["spacing"];

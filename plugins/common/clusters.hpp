@@ -1,4 +1,4 @@
-// What the clustering plugins have in common: labels by value, and what is told of each cluster.
+// What the clustering plugins have in common: labels by value, and the measurements of each cluster.
 #pragma once
 
 #include <string>
@@ -46,7 +46,7 @@ inline void paint_labels(const Histogram& histogram, const std::vector<std::size
     histogram.paint(pixels, table, 0.0);
 }
 
-// What is told of each cluster: label, share of the pixels, range of values, and its area where that is known.
+// Measurements of each cluster: label, share of the pixels, range of values, and its area where that is known.
 inline Json::Array describe(const Histogram& histogram, const std::vector<std::size_t>& cluster_of,
                             std::size_t clusters, double pixel_area)
 {

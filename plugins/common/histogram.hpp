@@ -1,6 +1,6 @@
 // The distinct values of an image and how often each occurs.
 //
-// What is computed of the intensities alone need not look at every pixel: a CT slice of 512 x 512 has about 2,000
+// Computations on intensities alone need not visit every pixel: a CT slice of 512 x 512 has about 2,000
 // distinct values. Nothing is binned, so results are those of the pixels themselves.
 #pragma once
 
@@ -37,7 +37,7 @@ public:
     const std::vector<double>& values() const { return values_; }
     const std::vector<double>& counts() const { return counts_; }
 
-    // The values moved and scaled to 0 to 1, where no square overflows; `to_value` goes back.
+    // The values shifted and scaled to 0 to 1, where no square overflows; `to_value` is the inverse.
     std::vector<double> units() const
     {
         std::vector<double> units(size());
@@ -54,7 +54,7 @@ public:
 
     double to_value(double unit) const { return values_.front() * (1.0 - unit) + values_.back() * unit; }
 
-    // Largest value less smallest; infinite where that is no double.
+    // Largest value minus smallest; infinite where that overflows.
     double range() const { return range_; }
 
     // Sets each pixel, which is still what was counted, to what a table has for its value; `otherwise` where it is

@@ -17,7 +17,7 @@ struct Gaussian {
     double weight = 0.0, mean = 0.0, variance = 0.0;
 };
 
-// Responsibilities of the Gaussians for a value; answers the logarithm of its density.
+// Computes the responsibilities of the Gaussians for a value; returns the logarithm of its density.
 double find_responsibilities(double value, const std::vector<Gaussian>& mixture, std::vector<double>& responsibilities)
 {
     static const double log_two_pi = std::log(2.0 * std::acos(-1.0));
@@ -54,7 +54,7 @@ std::vector<Gaussian> start(const Histogram& histogram, const std::vector<double
     return mixture;
 }
 
-// The M step after an E step; answers the mean logarithm of the density before it.
+// Performs the M step after an E step; returns the mean logarithm of the density before it.
 double improve(const Histogram& histogram, const std::vector<double>& units, std::vector<Gaussian>& mixture,
                double least)
 {

@@ -189,8 +189,7 @@ public:
         const double quantile = number(params, "quantile", 0.1, 0.0, 1.0);
         const double spatial = number(params, "spatial_bandwidth", 0.0, 0.0, 64.0);
         if (spatial > 0.0 && output == "labels") {
-            throw Error("with spatial_bandwidth the result is an image of means: set output to means, or leave it away "
-                        "for labels");
+            throw Error("output is labels; with spatial_bandwidth only means is possible, and without it labels, too");
         }
         const Histogram histogram(image.data(), image.size());
         if (!(histogram.range() < 1e150))

@@ -35,7 +35,7 @@ public:
     void clear() { std::fill(mask_.begin(), mask_.end(), outside); }
     const std::vector<unsigned char>& mask() const { return mask_; }
 
-    // Takes in another one, which is used up.
+    // Merges another region into this one, and empties it.
     void add(Region other)
     {
         if (is_empty_) mask_.swap(other.mask_);
@@ -72,7 +72,7 @@ private:
         return mask_[at] == outside && range.holds(image_.data()[at]);
     }
 
-    // One place to go on from for each run of pixels that are still to be filled.
+    // One place to continue from for each run of pixels that are not filled yet.
     void push_spans(std::size_t row, std::size_t left, std::size_t right, Range range)
     {
         bool before = false;
@@ -116,7 +116,7 @@ std::vector<Seed> read_seeds(Image image, const Params& params)
     return seeds;
 }
 
-// Mean and variance of numbers round one that is near them, so that the squares don't lose what counts.
+// Mean and variance of numbers, summed relative to a value near them, so that the squares keep their precision.
 class Moments {
 public:
     explicit Moments(double near) : near_(near) {}
@@ -153,7 +153,7 @@ Moments around(Image image, Seed seed, std::size_t radius)
     return moments;
 }
 
-// The values that are similar enough, which always takes in the seeds.
+// The interval of similar values, which always contains those of the seeds.
 Range confident(double mean, double variance, double multiplier, Image image, const std::vector<Seed>& seeds)
 {
     const double reach = multiplier * std::sqrt(variance);
@@ -189,7 +189,7 @@ Range grow_confident(Image image, const std::vector<Seed>& seeds, const Params& 
     }
 }
 
-// Sums, and extremes, of what is inside. Several lanes that don't wait for one another.
+// Sums, minimum and maximum of the pixels inside, in several independent lanes.
 class Inside {
 public:
     explicit Inside(double near) : near_(near)
@@ -302,7 +302,8 @@ public:
         } else if (method == "range") {
             const Range range{params.number("lower", -unlimited), params.number("upper", unlimited)};
             if (range.low > range.high)
-                throw Error("lower is " + shown(range.low) + " and upper " + shown(range.high) + "; lower comes first");
+                throw Error("lower is " + shown(range.low) + " and upper " + shown(range.high) +
+                            "; upper must not be smaller");
             for (const Seed& seed : seeds) region.grow(seed, range);
             report["lower"] = range.low;
             report["upper"] = range.high;
