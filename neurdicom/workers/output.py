@@ -86,7 +86,7 @@ class Output:
     def _settle(self) -> None:
         if self._dropped:
             _log.warning(
-                "%s printed more than %d lines a second: %d more lines were left out",
+                "%s: more than %d lines were printed in a second; %d more lines were left out",
                 self._name,
                 LINES_A_SECOND,
                 self._dropped,

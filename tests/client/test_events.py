@@ -83,7 +83,7 @@ def test_answers_without_events() -> None:
         stream.refuse(passing)
         assert not stream.is_over
     assert stream.delay(URL, 0.0)
-    with pytest.raises(Unavailable, match="200 OK; is it"):
+    with pytest.raises(Unavailable, match="returned 200 OK, which is no response"):
         stream.delay(URL, 1000.0)
     with pytest.raises(NotFound):
         stream.refuse(answer(404, "not_found"))

@@ -59,7 +59,7 @@ def test_an_answer_may_be_the_last(state: WorkerState) -> None:
     ],
 )
 def test_what_cannot_happen(state: WorkerState, event: WorkerEvent) -> None:
-    with pytest.raises(ValueError, match=f"{state.name}.*{event.name}"):
+    with pytest.raises(ValueError, match=f"{event.name}.*{state.name}"):
         next_state(state, event)
 
 
