@@ -11,9 +11,11 @@ import pytest
 from neurdicom.security.bootstrap import read_first_sign_in
 from tests.support.checkout import DATA_SET
 from tests.support.mongodb import mongodb
+from tests.support.not_tested import DATA_SET as DATA_SET_REASON
+from tests.support.not_tested import reason_of
 from tests.support.server import Server
 
-pytest_plugins = ["tests.support.fast"]
+pytest_plugins = ["tests.support.fast", "tests.support.not_tested"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -21,8 +23,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """Where all tools are installed for the tests, a skipped test is a failed one; the data set may be absent."""
     report = yield
     if report.skipped and os.environ.get("NEURDICOM_TEST_REQUIRE_TOOLS") and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if "data set" not in reason:
+        reason = reason_of(report)
+        if DATA_SET_REASON not in reason:
             report.outcome, report.longrepr = "failed", f"no test may be skipped here: {reason}"
     return report
 

@@ -1,0 +1,78 @@
+"""The files that tools and forges read: the version, hooks, the workflow, forms."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import neurdicom
+from tests.support.checkout import CHECKOUT
+
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def read(name: str) -> Any:
+    """Read a file in YAML."""
+    return yaml.safe_load((CHECKOUT / name).read_text(encoding="utf-8"))
+
+
+def test_the_version_has_one_source() -> None:
+    assert "version" not in PROJECT["project"]
+    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "neurdicom.__version__"}
+    assert version("neurdicom") == neurdicom.__version__, "install again: the version has changed since"
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+|\.dev\d+)?", neurdicom.__version__)
+    elsewhere = [
+        str(path.relative_to(CHECKOUT))
+        for path in [*CHECKOUT.glob("neurdicom/**/*.py"), CHECKOUT / "setup.py", CHECKOUT / "Dockerfile"]
+        if path != CHECKOUT / "neurdicom" / "__init__.py" and "templates" not in path.parts
+        if re.search(rf"(?<![\d.]){re.escape(neurdicom.__version__)}(?![\d.])", path.read_text(encoding="utf-8"))
+    ]
+    assert elsewhere == []
+
+
+def test_hooks_call_the_projects_own_tools() -> None:
+    (repository,) = read(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system", hook
+        assert re.match(r"\.venv/bin/(ruff|mypy|python) ?", hook["entry"]), hook
+
+
+def test_pre_commit_takes_them() -> None:
+    pytest.importorskip("pre_commit")
+    command = [sys.executable, "-m", "pre_commit", "validate-config", str(CHECKOUT / ".pre-commit-config.yaml")]
+    subprocess.run(command, check=True, cwd=CHECKOUT)
+
+
+def test_a_forge_runs_what_decides() -> None:
+    steps = read(".github/workflows/ci.yml")["jobs"]["run"]["steps"]
+    assert [step["run"] for step in steps if "run" in step][-1] == ".ci/run"
+
+
+@pytest.mark.parametrize("form", ["bug.yml", "feature.yml"])
+def test_forms_have_what_a_forge_asks_for(form: str) -> None:
+    read_form = read(f".github/ISSUE_TEMPLATE/{form}")
+    assert read_form.keys() >= {"name", "description", "body"}
+    ids = [field.get("id") for field in read_form["body"] if field["type"] != "markdown"]
+    assert len(ids) == len(set(ids)) and None not in ids
+    assert all(field["attributes"]["label"] for field in read_form["body"] if field["type"] != "markdown")
+
+
+def test_owners_of_folders_that_are_there() -> None:
+    lines = (CHECKOUT / ".github" / "CODEOWNERS").read_text(encoding="utf-8").splitlines()
+    paths = [line.split()[0] for line in lines if line and not line.startswith("#")]
+    assert paths[0] == "*"
+    assert [path for path in paths[1:] if not (CHECKOUT / path.lstrip("/")).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "CODE_OF_CONDUCT.md", ".github/pull_request_template.md"])
+def test_links_of_pages_lead_to_files(page: str) -> None:
+    path = CHECKOUT / page
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not Path(path.parent / link).exists()] == []

@@ -1,0 +1,49 @@
+"""What a run could not try, for want of the developers' data set or of a tool: said once, loudly, at the run's end."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+import pytest
+
+#: What stands in the reason of a test that wants a file of the data set.
+DATA_SET = "data set"
+
+
+def summary(skipped: Iterable[tuple[str, str]]) -> list[str]:
+    """Tell what was skipped and why.
+
+    Parameters
+    ----------
+    skipped : iterable of (str, str)
+        Id of a test, and the reason that it gave.
+
+    Returns
+    -------
+    list of str
+        A line for each reason, the one with most tests first: how many there are, and in which folders.
+    """
+    folders: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for test, reason in skipped:
+        reason = reason.removeprefix("Skipped: ")
+        if DATA_SET in reason:
+            reason = "the developers' data set, or a file of it, is not there"
+        folders[reason][test.split("/")[1] if "/" in test else test] += 1
+    lines = []
+    for reason, found in sorted(folders.items(), key=lambda item: -item[1].total()):
+        places = ", ".join(f"{count} in {folder}" for folder, count in found.most_common())
+        lines.append(f"{found.total()} tests: {reason} ({places})")
+    return lines
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    """Give the reason of a skipped test."""
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not tested."""
+    skipped = [(report.nodeid, reason_of(report)) for report in terminalreporter.stats.get("skipped", [])]
+    if skipped:
+        terminalreporter.section(f"NOT TESTED HERE: {len(skipped)} tests", sep="!", red=True, bold=True)
+        for line in summary(skipped):
+            terminalreporter.write_line(line, red=True)
