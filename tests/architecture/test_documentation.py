@@ -3,9 +3,11 @@
 What is cheap of tests/documentation/test_site.py, so that it is looked at with every change.
 """
 
+import ast
 import re
 import shutil
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,15 @@ def test_links_lead_to_files_or_are_listed(tmp_path: Path, monkeypatch: pytest.M
 def test_the_changes_of_the_tutorial_fit_the_code(tmp_path: Path) -> None:
     """What they come to is run by tests/documentation/test_tutorial.py."""
     shutil.copytree(CHECKOUT / "neurdicom", tmp_path / "neurdicom", ignore=lambda folder, names: binaries(names))
-    tutorial.apply(tmp_path)
+    written = tutorial.apply(tmp_path)
+    made = {path.removesuffix(".py").replace("/", ".") for path in written}
+    for path in written:
+        for node in ast.walk(ast.parse((tmp_path / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module not in made:
+                module = import_module(node.module or "")
+                for name in node.names:
+                    is_there = hasattr(module, name.name) or f"{node.module}.{name.name}" in made
+                    assert is_there or find_spec(f"{node.module}.{name.name}"), f"{path} imports {name.name}"
 
 
 def binaries(names: list[str]) -> set[str]:
