@@ -10,10 +10,12 @@ from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.filters import parse_filters
-from neurdicom.errors import Invalid, NotFound, shown
+from neurdicom.errors import Invalid, NotFound
 
 #: What each level is called where there are several.
 MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
+#: Levels by their names in requests, in lower case.
+LEVELS = MANY | {level.value: level for level in Level}
 NAME_OF = {level: name for name, level in MANY.items()}
 
 #: Ids in one selection; a job keeps them.
@@ -23,6 +25,12 @@ MAX_IDS = 1000
 _MAX_FILTERS = 16 * 1024
 
 _PAGE = 500
+
+
+def ids_schema(*, least: int = 0) -> dict[str, Any]:
+    """Make the JSON schema of a list of ids; null is as if it were left out, where none are asked for."""
+    ids = {"type": "array", "maxItems": MAX_IDS, "items": {"type": "string"}}
+    return {**ids, "minItems": least} if least else {**ids, "type": ["array", "null"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +60,26 @@ class Selection:
     def from_document(cls, request: Mapping[str, Any], *, default: Level = Level.INSTANCE) -> "Selection":
         """Read `patients`, `studies`, `series`, `instances` (lists of ids), or `level` and `filters`.
 
+        Parameters
+        ----------
+        request : Mapping[str, Any]
+            What meets `archive.selection_schemas`, or a document that `to_document` wrote.
+        default : Level
+            Where `filters` come without `level`.
+
         Raises
         ------
         Invalid
-            It names nothing, both, or what is no id or filter; `field` names it.
+            There are too many ids or filters, or a filter is none of the default level; `field` names it.
         """
-        ids = {level: _ids(name, request[name]) for name, level in MANY.items() if request.get(name)}
-        by_filters = [name for name in ("level", "filters") if request.get(name) is not None]
-        if ids and by_filters:
-            raise Invalid(f"there are {NAME_OF[next(iter(ids))]} and {by_filters[0]}; one of them", field=by_filters[0])
+        ids = {level: tuple(dict.fromkeys(request[name])) for name, level in MANY.items() if request.get(name)}
         if ids:
             if (count := sum(map(len, ids.values()))) > MAX_IDS:
                 raise Invalid(f"there are {count} ids; {MAX_IDS} at most", field=NAME_OF[next(iter(ids))])
             return cls(ids)
-        if "filters" not in by_filters:
-            raise Invalid(
-                f"what to process is not said: {', '.join(MANY)} (lists of ids) or filters ({{}} means all)",
-                field="filters",
-            )
-        selection = cls(level=_level(request.get("level"), default), filters=_filters(request["filters"]))
+        named = request.get("level")
+        level = default if named is None else LEVELS[named.lower()]
+        selection = cls(level=level, filters=_filters(request["filters"]))
         selection.conditions()
         return selection
 
@@ -164,30 +173,8 @@ def _is_below(entity: Entity, selection: Selection, level: Level) -> bool:
     return any(entity.get(above.value) in selection.ids.get(above, ()) for above in level.above)
 
 
-def _ids(name: str, given: Any) -> tuple[str, ...]:
-    if not (isinstance(given, list) and all(isinstance(one, str) for one in given)):
-        raise Invalid(f"{name} is {shown(given)}; a list of ids is expected", field=name)
-    return tuple(dict.fromkeys(given))
-
-
-def _level(given: Any, default: Level) -> Level:
-    if given is None:
-        return default
-    named = MANY | {level.value: level for level in Level}
-    if not isinstance(given, str) or given.lower() not in named:
-        raise Invalid(f"level is {shown(given)}; {', '.join(MANY)} are possible", field="level")
-    return named[given.lower()]
-
-
-def _filters(given: Any) -> dict[str, list[str]]:
-    if not isinstance(given, Mapping):
-        raise Invalid(f"filters is {shown(given)}; an object of fields is expected", field="filters")
-    read: dict[str, list[str]] = {}
-    for name, value in given.items():
-        texts = value if isinstance(value, list) else [value]
-        if not texts or not all(isinstance(one, str | int) and not isinstance(one, bool) for one in texts):
-            raise Invalid(f"the filter {name[:64]!r} is {shown(value)}; a text is expected", field=name[:64])
-        read[name] = [str(one) for one in texts]
+def _filters(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    read = {name: [*map(str, value if isinstance(value, list) else [value])] for name, value in given.items()}
     if sum(len(text) for texts in read.values() for text in texts) > _MAX_FILTERS:
         raise Invalid(f"the filters are longer than {_MAX_FILTERS} characters", field="filters")
     return read

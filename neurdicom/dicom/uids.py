@@ -5,9 +5,16 @@ import re
 import uuid
 
 from neurdicom.errors import Invalid
+from neurdicom.schema.texts import whole_text
 
 MAX_LENGTH = 64
 _FORM = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
+
+#: JSON Schema of what `check_uid` takes.
+UID_SCHEMA = whole_text(
+    rf"(?=.{{1,{MAX_LENGTH}}}$)[0-9]+(\.[0-9]+)*",
+    description=f"A UID: numbers separated by single dots, at most {MAX_LENGTH} characters, no wildcards.",
+)
 
 
 def check_uid(value: str, field: str) -> str:

@@ -11,7 +11,8 @@ from neurdicom.http.accept import Choice, Offer, accepts_encoding, choose, parse
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY
-from neurdicom.http.parameters import Schema, described_parameter
+from neurdicom.http.parameters import described_parameter
+from neurdicom.schema import Schema
 
 #: Base path, the same as Orthanc's.
 BASE = "/dicom-web"

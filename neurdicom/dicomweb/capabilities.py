@@ -77,8 +77,9 @@ def _add_method(resource: ET.Element, route: Route, method: str, described: Oper
     request = ET.SubElement(element, "request")
     for parameter in described.query:
         required = str(parameter.required).lower()
-        ET.SubElement(request, "param", name=parameter.name, style="query", required=required)
-    for media_type in described.body:
+        for name in parameter.names:
+            ET.SubElement(request, "param", name=name, style="query", required=required)
+    for media_type in described.content:
         ET.SubElement(request, "representation", mediaType=media_type)
     for status, answer in described.answers.items():
         response = ET.SubElement(element, "response", status=str(status))

@@ -23,11 +23,14 @@ from neurdicom.http.accept import ANY, Choice, Offer
 from neurdicom.http.downloads import send_head, send_stream
 from neurdicom.http.multipart import Part, send_multipart
 from neurdicom.http.operation import BINARY, operation
+from neurdicom.schema.texts import whole_text
 
 #: Most frames that one request may name.
 MAX_FRAMES = 10_000
 
-_LIST = re.compile(r"[0-9]{1,10}(,[0-9]{1,10})*")
+#: Frame lists in paths.
+FRAMES = {"frames": whole_text("[0-9]{1,10}(,[0-9]{1,10})*")}
+_LIST = re.compile(FRAMES["frames"]["pattern"])
 
 _ANSWERS: dict[int, Any] = {
     200: {
@@ -57,6 +60,7 @@ class Frames(DicomWebHandler):
             "decoded."
         ),
         query=[ACCEPT],
+        path=FRAMES,
         answers=_ANSWERS,
     )
     async def get(self, study: str, series: str, instance: str, frames: str | None = None) -> None:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from neurdicom.errors import Invalid
-from neurdicom.http.parameters import Schema, parsed_parameter
+from neurdicom.http.parameters import parsed_parameter
+from neurdicom.schema import Schema
 
 LARGEST_SIZE = 16384
 

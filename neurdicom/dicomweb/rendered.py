@@ -10,7 +10,7 @@ from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
-from neurdicom.dicomweb.frames import parse_frames
+from neurdicom.dicomweb.frames import FRAMES, parse_frames
 from neurdicom.dicomweb.pictures import PARAMETERS, QUALITY_OF_LOSSY, VIEWPORT, WINDOW
 from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.http.accept import Offer
@@ -103,6 +103,7 @@ class Rendered(PictureHandler):
             "are the parts of one multipart response. A PDF and a video are returned as they are. `annotation` is "
             "refused: nothing is burned into pictures."
         ),
+        path=FRAMES,
         query=[ACCEPT, *PARAMETERS],
         answers=_ANSWERS,
     )
@@ -172,6 +173,7 @@ class Thumbnail(Rendered):
         "Get a thumbnail",
         tag=TAG,
         description=f"It fits into {THUMBNAIL_SIZE} x {THUMBNAIL_SIZE} pixels unless `viewport` gives another size.",
+        path=FRAMES,
         query=[ACCEPT, *PARAMETERS],
         answers=_ANSWERS,
     )

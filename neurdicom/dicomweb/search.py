@@ -26,6 +26,7 @@ _PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "insta
 _CHARSET, _RETRIEVE_URL = tag_of("SpecificCharacterSet"), tag_of("RetrieveURL")
 _MODALITIES, _NO_CODE = tag_of("ModalitiesInStudy"), {"vr": "CS"}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_FLAG = {"anyOf": [BOOLEAN, {"const": "", "description": "As false."}]}
 _ATTRIBUTES = {"type": "string", "format": "dicom-attributes"}
 
 _PARAMETERS = (
@@ -33,9 +34,7 @@ _PARAMETERS = (
     described_parameter(
         "includefield", "Attributes to return too, by keyword or tag, separated by commas; or `all`.", _ATTRIBUTES
     ),
-    described_parameter(
-        "fuzzymatching", "True to match person names by the beginnings of words, in any order.", BOOLEAN
-    ),
+    described_parameter("fuzzymatching", "True to match person names by the beginnings of words, in any order.", _FLAG),
     described_parameter("limit", "Most matches to return; by default all.", _COUNT),
     described_parameter("offset", "Number of matches to skip.", _COUNT),
     described_parameter(

@@ -17,7 +17,7 @@ from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.archive.upload import StoredReference, StoreUpload, UploadService
 from neurdicom.dicom.codec.native_xml import to_xml
-from neurdicom.dicom.uids import check_uid
+from neurdicom.dicom.uids import UID_SCHEMA, check_uid
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
 from neurdicom.http.accept import Offer
@@ -88,6 +88,7 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         tag=TAG,
         description=_DESCRIPTION,
         query=[ACCEPT],
+        path={"study": UID_SCHEMA},
         body={"multipart/related": BINARY, "application/dicom": BINARY},
         answers={200: _ANSWER, 202: _ANSWER, 409: _ANSWER, 503: _ANSWER, 415: "A body of another media type."},
     )

@@ -17,7 +17,8 @@ from neurdicom.errors import Invalid, NotAvailable, NotFound
 from neurdicom.http.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.operation import BINARY, operation
-from neurdicom.http.parameters import Schema, described_parameter, parsed_parameter, text_parameter
+from neurdicom.http.parameters import described_parameter, parsed_parameter, text_parameter
+from neurdicom.schema import Schema
 
 _REFUSED = {
     "anonymize": "instances are not anonymized here",

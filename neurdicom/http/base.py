@@ -20,9 +20,10 @@ from neurdicom.config import Settings
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
 from neurdicom.http import cors
 from neurdicom.http.early import EarlyAnswerHandler
-from neurdicom.http.operation import METHODS, Operation
+from neurdicom.http.operation import MAX_BODY, METHODS, Operation
 from neurdicom.http.problems import problem, problem_of, status_of
 from neurdicom.logs import REQUEST_ID
+from neurdicom.schema import Checked
 from neurdicom.security.access import Principal, check_access
 from neurdicom.security.authentication import SESSION_COOKIE, Authentication
 from neurdicom.security.basic import is_basic
@@ -30,8 +31,8 @@ from neurdicom.security.origin import check_loopback_host, check_origin
 
 log = logging.getLogger(__name__)
 
-#: Most bytes of a body in memory; a handler of larger bodies streams them in its own `data_received`.
-MAX_BODY = 16 * 1024 * 1024
+#: Bytes of JSON from which on its check takes long enough to be done beside the event loop.
+_LARGE = 64 * 1024
 
 #: Status, in log and metrics, of a request that was stopped since its client disconnected; nginx uses the same.
 CLIENT_GONE = 499
@@ -68,9 +69,9 @@ class HttpContext:
 class ApiHandler(EarlyAnswerHandler):
     """Base of all handlers.
 
-    `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass for bodies of more
-    than `MAX_BODY` overrides `data_received`. The services that a handler calls are annotated attributes without a
-    value.
+    `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass for larger
+    bodies than its operation's `max_body` overrides `data_received`. The services that a handler calls are annotated
+    attributes without a value.
 
     Attributes
     ----------
@@ -232,9 +233,10 @@ class ApiHandler(EarlyAnswerHandler):
             raise Invalid(f"unknown query parameter {name!r}; the parameters of this route are: {taken}", field=name)
 
     def data_received(self, chunk: bytes) -> Any:
-        """Collect the body, up to `MAX_BODY`."""
-        if len(self.body) + len(chunk) > MAX_BODY:
-            self.refuse(TooLarge(f"the body has more than {MAX_BODY} bytes, the most for this route"))
+        """Collect the body, up to the `max_body` of the operation."""
+        most = MAX_BODY if self.operation is None else self.operation.max_body
+        if len(self.body) + len(chunk) > most:
+            self.refuse(TooLarge(f"the body has more than {most} bytes, the most for this route"))
         else:
             self.body += chunk
 
@@ -242,15 +244,20 @@ class ApiHandler(EarlyAnswerHandler):
         """Answer with an error while the body arrives; `data_received` must not raise it."""
         self.send_error(self.status_of(error), exc_info=(type(error), error, error.__traceback__))
 
-    def json_body(self) -> dict[str, Any]:
-        """Parse the body as a JSON object. Raises `Malformed` or `Invalid`."""
+    async def json_body(self) -> Checked:
+        """Parse the body as the JSON object that the operation declares. Raises `Malformed` or `Invalid`."""
+        declared = self.operation.json if self.operation else None
+        if declared is None:
+            raise LookupError(f"{self.request.method} {self.request.path} declares no JSON")
         try:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
             raise Malformed(f"the body is not JSON: {error}") from error
         if not isinstance(value, dict):
             raise Invalid(f"the body is a JSON {type(value).__name__}; an object is expected")
-        return value
+        if len(self.body) > _LARGE:
+            return await asyncio.to_thread(declared.check, value)
+        return declared.check(value)
 
     def form_body(self) -> dict[str, list[str]]:
         """Parse the fields of a form body (urlencoded or multipart), without files. Raises `Malformed`."""

@@ -16,8 +16,8 @@ from neurdicom import __version__
 from neurdicom.errors import Unauthenticated
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import INTEGER, STRING, Operation, operation
-from neurdicom.http.parameters import Schema
 from neurdicom.http.routing import Route, RouteTable
+from neurdicom.schema import Schema
 from neurdicom.security.access import Access
 from neurdicom.security.authentication import SESSION_COOKIE
 
@@ -86,25 +86,19 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
         "summary": described.summary,
         "tags": [described.tag],
         "parameters": [
-            *({"name": name, "in": "path", "required": True, "schema": STRING} for name in names),
             *(
-                {
-                    "name": parameter.name,
-                    "in": "query",
-                    "description": parameter.description,
-                    "required": parameter.required,
-                    "schema": parameter.schema,
-                }
-                for parameter in described.query
+                {"name": name, "in": "path", "required": True, "schema": described.path.get(name, STRING)}
+                for name in names
             ),
+            *(parameter.to_openapi() for parameter in described.query),
         ],
         "responses": _responses(described, has_id=bool(names)),
         "x-access": str(described.access),
     }
     if described.description or note:
         document["description"] = " ".join(filter(None, (described.description, note)))
-    if described.body:
-        content = {media_type: {"schema": schema} for media_type, schema in described.body.items()}
+    if described.content:
+        content = {media_type: {"schema": schema} for media_type, schema in described.content.items()}
         # A body is optional wherever the parameters can also come with the query.
         document["requestBody"] = {"required": not described.open_query, "content": content}
     if described.access is Access.PUBLIC:
@@ -129,9 +123,9 @@ def _responses(described: Operation, *, has_id: bool) -> dict[str, Any]:
         answers[403] = "The user is not allowed to do this."
     if has_id:
         answers[404] = "Nothing has this id."
-    if described.body:
+    if described.content:
         answers[413] = "The body is too large."
-    if described.query or described.open_query or described.body:
+    if described.query or described.open_query or described.content:
         answers[422] = "A value is wrong; `field` names it."
     answers |= described.answers
     responses = {str(status): _response(status, answers[status]) for status in sorted(answers)}

@@ -1,16 +1,25 @@
 """Operations: the one source for dispatch, access and the OpenAPI description of each HTTP method of a route."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from neurdicom.http.parameters import Parameter, Schema
+from neurdicom.http.parameters import AnyParameter
+from neurdicom.schema import Declaration, Schema
 from neurdicom.security.access import Access
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 #: HTTP methods that a handler may have; HEAD goes with GET.
 METHODS = ("get", "post", "put", "delete", "options")
+
+#: The most bytes of a body that a handler takes into memory; what may be larger is streamed by its own
+#: `data_received`.
+MAX_BODY = 16 * 1024 * 1024
+#: The most bytes of a body that is checked against a schema, so that this does not take long.
+MAX_JSON = 1024 * 1024
+
+JSON = "application/json"
 
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
@@ -31,12 +40,16 @@ class Operation:
         Group in the OpenAPI description.
     access : Access
         Access that the caller needs.
-    query : tuple of Parameter
+    query : tuple of Parameter or ParameterGroup
         Its query parameters; any other one is refused, unless `open_query` is set.
     open_query : bool
         Whether the handler checks the names of query parameters itself (filters, a plugin's parameters).
+    path : Mapping[str, Schema]
+        Schemas of placeholders in the path that are no ids; others are text.
+    json : Declaration or None
+        Declaration of the body as JSON; `ApiHandler.json_body` returns only what meets it.
     body : Mapping[str, Schema]
-        Media type to schema of the request's body; empty means no body.
+        Media type to schema of other forms of the body.
     answers : Mapping[int, str | Mapping]
         Status to a description, or to an OpenAPI response object. Problem details are added automatically.
     """
@@ -45,14 +58,28 @@ class Operation:
     tag: str
     access: Access = Access.USER
     description: str = ""
-    query: tuple[Parameter[Any, Any], ...] = ()
+    query: tuple[AnyParameter, ...] = ()
     open_query: bool = False
+    path: Mapping[str, Schema] = field(default_factory=dict)
+    json: Declaration | None = None
     body: Mapping[str, Schema] = field(default_factory=dict)
     answers: Mapping[int, str | Mapping[str, Any]] = field(default_factory=lambda: {200: "Done."})
     query_names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "query_names", frozenset(parameter.name for parameter in self.query))
+        if JSON in self.body:
+            raise ValueError(f"{self.summary}: JSON is declared as `json`, so that it is checked")
+        object.__setattr__(self, "query_names", frozenset(name for parameter in self.query for name in parameter.names))
+
+    @property
+    def content(self) -> Mapping[str, Schema]:
+        """Media type to schema of all forms of the body; empty means no body."""
+        return dict(self.body) if self.json is None else {JSON: self.json.schema, **self.body}
+
+    @property
+    def max_body(self) -> int:
+        """The most bytes that the body may have, unless it is streamed."""
+        return MAX_JSON if self.json is not None and not self.body else MAX_BODY
 
 
 def operation(
@@ -61,8 +88,10 @@ def operation(
     tag: str,
     access: Access = Access.USER,
     description: str = "",
-    query: tuple[Parameter[Any, Any], ...] | list[Parameter[Any, Any]] = (),
+    query: Sequence[AnyParameter] = (),
     open_query: bool = False,
+    path: Mapping[str, Schema] | None = None,
+    json: Declaration | None = None,
     body: Mapping[str, Schema] | None = None,
     answers: Mapping[int, str | Mapping[str, Any]] | None = None,
 ) -> Callable[[Method], Method]:
@@ -88,7 +117,16 @@ def operation(
         Status to a description, or to an OpenAPI response object.
     """
     described = Operation(
-        summary, tag, access, description, tuple(query), open_query, body or {}, answers or {200: "Done."}
+        summary=summary,
+        tag=tag,
+        access=access,
+        description=description,
+        query=tuple(query),
+        open_query=open_query,
+        path=path or {},
+        json=json,
+        body=body or {},
+        answers=answers or {200: "Done."},
     )
 
     def describe(method: Method) -> Method:

@@ -1,13 +1,15 @@
 """Query parameters, each declared once: the declaration describes it in OpenAPI, and parses and checks its text."""
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from neurdicom.errors import Invalid
+from neurdicom.schema import Schema
+from neurdicom.schema.texts import NOT_BLANK
 
-Schema = Mapping[str, Any]
 Value = TypeVar("Value")
 Default = TypeVar("Default")
 ValueOut = TypeVar("ValueOut", covariant=True)
@@ -18,17 +20,11 @@ MAX_LIMIT = 1000
 #: Larger than any archive, and within the range of every catalog's integers.
 MAX_OFFSET = 2**31 - 1
 
-#: Spaces and control characters, which are stripped from parameters; regular expressions differ in what `\s` matches.
-BLANKS = r"\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-
-#: JSON Schema of text that has other characters.
-NOT_BLANK: Schema = {"type": "string", "pattern": f"[^{BLANKS}]"}
-
 #: `isdigit` and `int` would also accept other scripts' digits; the bound keeps `int` fast.
 _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 
-#: Also NaN and infinity, which get an error of their own later. `float` would also accept underscores.
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+#: `float` would also accept underscores, NaN and infinity.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 #: Most characters of a wrong value that an error shows.
 _SHOWN = 80
@@ -73,9 +69,80 @@ class Parameter(Generic[ValueOut, DefaultOut]):
         text = request.query(self.name)
         return self.default if text is None else self.parse(text)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the query."""
+        return (self.name,)
+
+    def to_openapi(self) -> dict[str, Any]:
+        """Write it as an OpenAPI parameter object."""
+        return {
+            "name": self.name,
+            "in": "query",
+            "description": self.description,
+            "required": self.required,
+            "schema": self.schema,
+        }
+
+
+class ParameterGroup(Generic[Value]):
+    """Query parameters that are given together or not at all.
+
+    Parameters
+    ----------
+    name : str
+        Of the group, for the description: OpenAPI has it as an object whose members are the parameters.
+    description : str
+    members : Sequence of Parameter
+    """
+
+    required = False
+
+    def __init__(self, name: str, description: str, members: Sequence[Parameter[Value, None]]) -> None:
+        self.name = name
+        self.description = description
+        self.members = tuple(members)
+        self.names = tuple(each.name for each in members)
+        self.schema: Schema = {
+            "type": "object",
+            "required": list(self.names),
+            "additionalProperties": False,
+            "properties": {each.name: {**each.schema, "description": each.description} for each in members},
+        }
+
+    def of(self, request: QuerySource) -> tuple[Value, ...] | None:
+        """Read their values from a request, None when it has none of them. Raises `Invalid`."""
+        given = {each.name: value for each in self.members if (value := each.of(request)) is not None}
+        missing = [name for name in self.names if name not in given]
+        if missing and given:
+            raise Invalid(f"{missing[0]} is missing; {' and '.join(self.names)} go together", field=missing[0])
+        return tuple(given.values()) or None
+
+    def to_openapi(self) -> dict[str, Any]:
+        """Write them as an OpenAPI parameter object."""
+        return {
+            "name": self.name,
+            "in": "query",
+            "description": self.description,
+            "required": False,
+            "style": "form",
+            "explode": True,
+            "schema": self.schema,
+        }
+
+
+#: What a query is declared of.
+AnyParameter = Parameter[Any, Any] | ParameterGroup[Any]
+
 
 def text_parameter(
-    name: str, description: str, default: Default, *, schema: Schema | None = None, required: bool = False
+    name: str,
+    description: str,
+    default: Default,
+    *,
+    schema: Schema | None = None,
+    required: bool = False,
+    longest: int | None = None,
 ) -> Parameter[str, Default]:
     """Declare a text parameter.
 
@@ -89,8 +156,17 @@ def text_parameter(
         JSON Schema; its conditions are checked by the code that reads the value.
     required : bool
         Whether it must be given.
+    longest : int, optional
+        Most characters.
     """
-    return Parameter(name, description, default, schema or {"type": "string"}, str, required)
+
+    def parse(text: str) -> str:
+        if longest is not None and len(text) > longest:
+            raise Invalid(f"{name} has {len(text)} characters; expected: at most {longest}", field=name)
+        return text
+
+    bound = {} if longest is None else {"maxLength": longest}
+    return Parameter(name, description, default, {**(schema or {"type": "string"}), **bound}, parse, required)
 
 
 def parsed_parameter(
@@ -145,15 +221,18 @@ def integer_parameter(name: str, description: str, default: Default, *, low: int
     return Parameter(name, description, default, _with_default(schema, default), parse)
 
 
-def number_parameter(name: str, description: str) -> Parameter[float, None]:
-    """Declare a decimal number."""
+def number_parameter(name: str, description: str, *, above: float | None = None) -> Parameter[float, None]:
+    """Declare a decimal number, perhaps one above a bound."""
+    expected = "a finite number" if above is None else f"a finite number above {above:g}"
 
     def parse(text: str) -> float:
-        if not _NUMBER.fullmatch(text):
-            raise Invalid(f"{name} is {text[:_SHOWN]!r}; a number is expected", field=name)
-        return float(text)
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(number) or (above is not None and number <= above):
+            raise Invalid(f"{name} is {text[:_SHOWN]!r}; {expected} is expected", field=name)
+        return number
 
-    return Parameter(name, description, None, {"type": "number"}, parse)
+    schema = {"type": "number"} if above is None else {"type": "number", "exclusiveMinimum": above}
+    return Parameter(name, description, None, schema, parse)
 
 
 def flag_parameter(name: str, description: str) -> Parameter[bool, bool]:
@@ -185,7 +264,7 @@ def choice_parameter(name: str, description: str, choices: Sequence[str], defaul
             raise Invalid(f"{name} is {text[:_SHOWN]!r}; {' or '.join(choices)} is expected", field=name)
         return text or str(default)
 
-    schema: dict[str, Any] = {"type": "string", "enum": list(choices)}
+    schema: dict[str, Any] = {"type": "string", "enum": [*choices, *([] if default is None else [""])]}
     return Parameter(name, description, default, _with_default(schema, default), parse)
 
 
@@ -204,8 +283,8 @@ def sort_parameter(fields: Sequence[str]) -> Parameter[tuple[tuple[str, bool], .
             order[field] = part.startswith("-")
         return tuple(order.items())
 
-    one = f"-?({'|'.join(map(re.escape, fields))})"
-    twice = r"(.*,)?-?(\w+)(,.*)?,-?\2(,.*)?$"
+    one = f" *(-?({'|'.join(map(re.escape, fields))}) *)?"
+    twice = r"(.*,)? *-?(\w+) *(,.*)?, *-?\2 *(,.*)?$"
     schema = {"type": "string", "pattern": f"^(?!{twice}){one}(,{one})*$"}
     description = "Fields to sort by, separated by commas; `-` before a field sorts in descending order."
     return Parameter("sort", description, (), schema, parse)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from jsonschema import Draft202012Validator
-
 from neurdicom.errors import Invalid
 from neurdicom.plugins.params import Param
+from neurdicom.schema import SchemaValidator
 from neurdicom.workers.packages.meta import PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
 from neurdicom.workers.program import Result
 
@@ -57,8 +56,8 @@ class Manifest(PackageMeta):
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(plugin_schema())
+def _validator() -> Any:
+    return SchemaValidator(plugin_schema())
 
 
 def parse_manifest(data: bytes) -> Manifest:

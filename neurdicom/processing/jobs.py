@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.archive.selection import MANY, Selection
+from neurdicom.archive.selection import Selection
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import (
@@ -24,10 +24,11 @@ from neurdicom.errors import (
 )
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
 from neurdicom.jobs.runner import Backoff, JobClass
-from neurdicom.plugins.tools import Tool, ToolType
+from neurdicom.plugins.tools import Tool
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.resolve import JobItems, Skipped, unit_of
-from neurdicom.processing.run import DICOM, FORMATS, OPTIONS, RunRequest, RunResult
+from neurdicom.processing.run import OPTIONS, RunRequest, RunResult
+from neurdicom.processing.schemas import PROCESS_REQUEST, TOOLS
 from neurdicom.security.access import Principal
 from neurdicom.workers.call import Priority
 
@@ -38,11 +39,6 @@ KIND = "process"
 
 #: Items of these jobs share the workers fairly, so many jobs may run at a time.
 JOB_CLASS = JobClass("processing", at_once=32, of_one_user=3)
-
-#: Types of tools, which are also the fields of a request that name a tool.
-TOOLS: tuple[ToolType, ...] = ("plugin", "model")
-
-_FIELDS = (*TOOLS, "params", *OPTIONS, *MANY, "level", "filters", "dry_run")
 
 #: Most bytes of the parameters as JSON: they are written again with the progress.
 _MAX_PARAMS = 64 * 1024
@@ -215,17 +211,23 @@ class ProcessJobs:
         Invalid
             A field, a parameter or a filter is wrong; `field` names it.
         """
-        for field in given.keys() - set(_FIELDS):
-            raise Invalid(f"unknown field {field[:64]!r}; known are {', '.join(_FIELDS)}", field=field[:64])
-        tool_type, id = tool_of(given)
-        tool = self._process.tool(tool_type, id)
-        params = {} if given.get("params") is None else given["params"]
-        if not isinstance(params, Mapping):
-            raise Invalid(f"params is {str(params)[:80]!r}; an object is expected", field="params")
-        converted = self._process.convert(tool, {}, params)
-        request = RunRequest(tool_type=tool_type, tool=id, params=converted, **options_of(given))
+        checked = PROCESS_REQUEST.check(given)
+        request, tool = self._request_of(checked)
         default = Level.SERIES if tool.level == "series" else Level.INSTANCE
-        return request, Selection.from_document(given, default=default)
+        return request, Selection.from_document(checked, default=default)
+
+    def prepare(self, action: Mapping[str, Any]) -> RunRequest:
+        """Read what is to run how, which was checked before; raises as `parse` of what depends on what is installed."""
+        return self._request_of(action)[0]
+
+    def _request_of(self, action: Mapping[str, Any]) -> tuple[RunRequest, Tool]:
+        tool_type = next(tool_type for tool_type in TOOLS if action.get(tool_type) is not None)
+        tool = self._process.tool(tool_type, action[tool_type])
+        params = self._process.convert(tool, {}, action.get("params") or {})
+        options = {name: action.get(name, default) for name, default in OPTIONS.items()}
+        if options["frame"] == "all":
+            options["frame"] = None
+        return RunRequest(tool_type=tool_type, tool=action[tool_type], params=params, **options), tool
 
     async def submit(
         self, request: RunRequest, selection: Selection, *, by: Principal, subject: str = "", rule: str | None = None
@@ -288,32 +290,3 @@ def _document(request: RunRequest, selection: Selection, tool: Tool, *, rule: st
 def _parse_document(document: Mapping[str, Any]) -> tuple[RunRequest, Selection]:
     """Read a document that `_document` wrote."""
     return RunRequest.from_document(document), Selection.from_document(document)
-
-
-def tool_of(given: Mapping[str, Any]) -> tuple[ToolType, str]:
-    """Read the plugin or the model that a client's request names. Raises `Invalid`."""
-    named = [tool for tool in TOOLS if given.get(tool) is not None]
-    if len(named) != 1:
-        found = "none" if not named else "both"
-        raise Invalid(f"the id of a plugin or of a model to run is expected; {found} is given", field="plugin")
-    (tool,) = named
-    if not isinstance(given[tool], str):
-        raise Invalid(f"{tool} is {str(given[tool])[:80]!r}; an id is expected", field=tool)
-    return tool, given[tool]
-
-
-def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the options of a client's request: `format`, `store`, `cache`, `frame`. Raises `Invalid`."""
-    options = {name: given.get(name, default) for name, default in OPTIONS.items()}
-    formats = (*FORMATS, DICOM)
-    if options["format"] not in formats:
-        raise Invalid(f"format is {str(options['format'])[:80]!r}; {', '.join(formats)} are expected", field="format")
-    for name in ("store", "cache"):
-        if type(options[name]) is not bool:
-            raise Invalid(f"{name} is {str(options[name])[:80]!r}; true or false is expected", field=name)
-    frame = options["frame"]
-    if frame == "all":
-        options["frame"] = None
-    elif frame is not None and (type(frame) is not int or not 1 <= frame < 2**31):
-        raise Invalid(f"frame is {str(frame)[:80]!r}; a number from 1, or all, is expected", field="frame")
-    return options

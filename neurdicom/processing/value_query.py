@@ -12,6 +12,7 @@ from typing import Any
 
 from neurdicom.catalog.terms import LONGEST, Operator, Scalar, TermCondition, is_term
 from neurdicom.errors import Invalid
+from neurdicom.schema.texts import is_blank
 
 #: Most terms of one result's values.
 MOST_VALUES = 2000
@@ -203,7 +204,7 @@ def _single(name: str, texts: Sequence[str]) -> str:
 
 def _any_of(name: str, texts: Sequence[str]) -> TermCondition:
     values = [part.strip() for part in _single(name, texts).split(",")]
-    if not all(values):
+    if any(map(is_blank, values)):
         raise Invalid(f"{name} is empty, or one of its values between the commas is", field=name)
     if name == "kind" and not set(values) <= set(KINDS):
         raise Invalid(f"kind is {','.join(values)[:80]!r}; {', '.join(KINDS)} are expected", field=name)

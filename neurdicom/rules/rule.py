@@ -7,14 +7,35 @@ from typing import Any, Final, Self
 from neurdicom.archive.selection import Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Condition
+from neurdicom.dicom.query.filter_schemas import conditions_schema
 from neurdicom.errors import Invalid
+from neurdicom.processing.schemas import ACTION_MEMBERS, EITHER_TOOL
+from neurdicom.schema import Declaration
+from neurdicom.schema.texts import line_text
 
-_FIELDS: Final = ("name", "enabled", "conditions", "action")
+#: Members of a rule that a request gives.
+MEMBERS: Final[Mapping[str, Any]] = {
+    "name": {**line_text(200), "default": ""},
+    "enabled": {"type": "boolean", "default": True},
+    "conditions": {
+        **conditions_schema(Level.INSTANCE),
+        "description": "Filters as a list of instances takes them, all of which must hold for one instance of the "
+        "series; an empty object means every series.",
+    },
+    "action": {
+        "type": "object",
+        "description": "What is run: a plugin or a model, and the options of a processing job.",
+        "examples": [{"plugin": "org.example.plugin", "store": True}],
+        "additionalProperties": False,
+        "properties": ACTION_MEMBERS,
+        "allOf": [EITHER_TOOL],
+    },
+}
 
-#: What an action says, as a request for a processing job does (`processing.jobs`).
-_ACTION: Final = ("plugin", "model", "params", "format", "store", "cache", "frame")
-
-LONGEST_NAME: Final = 200
+#: A rule that is made or takes the place of another.
+RULE = Declaration(
+    {"type": "object", "required": ["conditions", "action"], "additionalProperties": False, "properties": MEMBERS}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +70,18 @@ class Rule:
     @classmethod
     def from_request(cls, request: Mapping[str, Any], **own: str) -> Self:
         """Read what a request asks for; `own` are the fields that are the server's. Raises `Invalid`."""
-        fields = _object(request, "the rule", _FIELDS)
-        name = fields.get("name", "")
-        if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
-            raise Invalid(
-                f"name is {name!r:.80}; a text of at most {LONGEST_NAME} characters is expected", field="name"
-            )
-        enabled = fields.get("enabled", True)
-        if not isinstance(enabled, bool):
-            raise Invalid(f"enabled is {enabled!r:.80}; true or false is expected", field="enabled")
-        for required in ("conditions", "action"):
-            if required not in fields:
-                raise Invalid(f"{required} is missing", field=required)
-        selection = _selection(fields["conditions"])
-        action = _object(fields["action"], "action", _ACTION)
-        conditions = {field: list(texts) for field, texts in selection.filters.items()}
-        return cls(name=name, enabled=enabled, conditions=conditions, action=action, **own)
+        fields = RULE.check(request)
+        try:
+            selection = Selection.from_document({"level": "instances", "filters": fields["conditions"]})
+        except Invalid as error:
+            raise Invalid(str(error), field=f"conditions.{error.field}" if error.field else "conditions") from error
+        return cls(
+            name=fields.get("name", ""),
+            enabled=fields.get("enabled", True),
+            conditions={field: list(texts) for field, texts in selection.filters.items()},
+            action=fields["action"],
+            **own,
+        )
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
@@ -92,21 +109,3 @@ class Rule:
     def queried(self) -> tuple[Condition, ...]:
         """Translate the conditions for the catalog."""
         return Selection(level=Level.INSTANCE, filters=self.conditions).conditions()
-
-
-def _selection(conditions: object) -> Selection:
-    if not isinstance(conditions, dict):
-        raise Invalid(f"conditions is {conditions!r:.80}; an object of filters is expected", field="conditions")
-    try:
-        return Selection.from_document({"level": "instances", "filters": conditions})
-    except Invalid as error:
-        raise Invalid(str(error), field=f"conditions.{error.field}" if error.field else "conditions") from error
-
-
-def _object(given: object, name: str, fields: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise Invalid(f"{name} is {given!r:.80}; an object is expected", field=name.removeprefix("the "))
-    for field in given:
-        if field not in fields:
-            raise Invalid(f"{name} has {field[:64]!r}; {', '.join(fields)} are known", field=field[:64])
-    return given

@@ -157,7 +157,7 @@ class RuleService:
     def _prepare(self, rule: Rule, series: str) -> tuple[RunRequest, Selection]:
         """Parse the action into a processing job. Raises `Invalid` when it does not fit what is installed."""
         try:
-            return self._processing.parse({**rule.action, "series": [series]})
+            return self._processing.prepare(rule.action), Selection.of(Level.SERIES, series)
         except NotFound as error:
             tool_type = "model" if rule.action.get("plugin") is None else "plugin"
             raise Invalid(str(error), field=f"action.{tool_type}") from error

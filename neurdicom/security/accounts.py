@@ -3,20 +3,17 @@
 The address is the key, so that the catalog itself keeps two users from having the same one; the id never changes.
 """
 
-import re
 import unicodedata
 import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from neurdicom.catalog.documents import DocumentQuery, Documents
-from neurdicom.errors import Conflict, Invalid, shown
+from neurdicom.errors import Conflict
 from neurdicom.security.access import Principal
+from neurdicom.security.user_schemas import EMAIL
 
 _KIND = "user"
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
-_MAX_ADDRESS = 254  # RFC 5321 4.5.3.1.3
-_MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +113,12 @@ def new_id() -> str:
 
 def check_email(value: object) -> str:
     """Answer an address in the form that it is kept in. Raises `Invalid`."""
-    if isinstance(value, str):
-        email = unicodedata.normalize("NFKC", value).strip().lower()
-        if len(email) <= _MAX_ADDRESS and email.isprintable() and _ADDRESS.fullmatch(email):
-            return email
-    raise Invalid(f"an e-mail address such as name@example.org is expected, not {shown(value)}", field="email")
+    return normal_email(EMAIL.read(value, field="email"))
 
 
-def check_name(value: object, field: str) -> str:
-    """Answer a name or surname without outer spaces. Raises `Invalid`."""
-    if not isinstance(value, str) or len(value) > _MAX_NAME or not value.isprintable():
-        raise Invalid(f"{field} is text of at most {_MAX_NAME} characters, not {shown(value)}", field=field)
-    return value.strip()
-
-
-def check_flag(value: object, field: str) -> bool:
-    """Answer a boolean. Raises `Invalid`."""
-    if not isinstance(value, bool):
-        raise Invalid(f"{field} is true or false, not {shown(value)}", field=field)
-    return value
+def normal_email(email: str) -> str:
+    """Answer an address that was checked in the form that it is kept in."""
+    return unicodedata.normalize("NFKC", email).strip().lower()
 
 
 def _newest(documents: list[dict[str, Any]]) -> dict[str, User]:

@@ -9,12 +9,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from neurdicom.errors import Invalid
-
 Result = TypeVar("Result")
-
-MIN_LENGTH = 8
-MAX_LENGTH = 1024  # bounds the work that an unauthenticated caller can cause
 
 #: Most sign-ins that are computed at a time; each takes 64 MiB for about 0.1 s, and others wait.
 _PARALLEL = 2
@@ -69,21 +64,6 @@ class Passwords:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def check_password(password: object) -> str:
-    """Check a new password, and return it.
-
-    Only its length matters (NIST SP 800-63B 5.1.1.2), no mixture of characters.
-
-    Raises
-    ------
-    Invalid
-        It is not text, or too short or too long.
-    """
-    if not isinstance(password, str) or not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise Invalid(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters", field="password")
-    return password
 
 
 def new_password() -> str:

@@ -11,14 +11,14 @@ from typing import Any
 
 from neurdicom.catalog.documents import Documents
 from neurdicom.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
-from neurdicom.security import accounts as checks
 from neurdicom.security.access import LOCAL_ADMINISTRATOR, Principal
-from neurdicom.security.accounts import Accounts, User, check_email, new_id
+from neurdicom.security.accounts import Accounts, User, check_email, new_id, normal_email
 from neurdicom.security.authentication import Authenticator
 from neurdicom.security.bootstrap import FirstSignIn, drop_first_sign_in, write_first_sign_in
-from neurdicom.security.passwords import MAX_LENGTH, Passwords, check_password
+from neurdicom.security.passwords import Passwords
 from neurdicom.security.throttle import Throttle
 from neurdicom.security.tokens import TokenStore
+from neurdicom.security.user_schemas import MAX_PASSWORD, NEW_USER, USER_CHANGES
 
 _log = logging.getLogger(__name__)
 
@@ -96,10 +96,10 @@ class UserService:
 
     async def verify(self, email: str, password: str, address: str) -> User:
         """Check a password, presented from an address. Raises as `sign_in`."""
-        account = email.strip().lower()[:MAX_LENGTH]
+        account = email.strip().lower()[:MAX_PASSWORD]
         self._throttle.begin(account, address)
         user = await self._known(email)
-        right = await self._passwords.verify(user.password if user else None, password[: MAX_LENGTH + 1])
+        right = await self._passwords.verify(user.password if user else None, password[: MAX_PASSWORD + 1])
         if user is None or not right:
             self._throttle.failed(account, address)
             _log.warning("failed sign-in from %s", address)
@@ -150,11 +150,7 @@ class UserService:
         Conflict
             The address is taken.
         """
-        values = _checked(fields, allowed=("email", "password", "name", "surname", "is_admin"))
-        for field in ("email", "password"):
-            if field not in values:
-                raise Invalid(f"{field} is missing", field=field)
-        return (await self._add(values)).to_api()
+        return (await self._add(_normal(NEW_USER.check(fields)))).to_api()
 
     async def change(self, user: str, fields: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
         """Change an account.
@@ -169,8 +165,7 @@ class UserService:
         Conflict
             The address is taken, or no administrator would be left.
         """
-        allowed = ("email", "password", "current_password", "name", "surname", "is_admin")
-        values = _checked(fields, allowed=allowed)
+        values = _normal(USER_CHANGES.check(fields))
         async with self._changing:
             before = await self._get(user)
             if not by.is_admin:
@@ -290,22 +285,12 @@ class UserService:
             await asyncio.to_thread(drop_first_sign_in, self._folder)
 
 
-def _checked(fields: Mapping[str, Any], *, allowed: tuple[str, ...]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for field, value in fields.items():
-        if field not in allowed:
-            raise Invalid(f"unknown field {field!r}; known are {', '.join(allowed)}", field=field)
-        if field == "email":
-            values[field] = check_email(value)
-        elif field == "password":
-            values[field] = check_password(value)
-        elif field == "is_admin":
-            values[field] = checks.check_flag(value, field)
-        elif field == "current_password":
-            values[field] = value if isinstance(value, str) else ""
-        else:
-            values[field] = checks.check_name(value, field)
-    return values
+def _normal(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give checked fields in the form that they are kept in."""
+    values = dict(fields)
+    if "email" in values:
+        values["email"] = normal_email(values["email"])
+    return values | {field: values[field].strip() for field in ("name", "surname") if field in values}
 
 
 def _now() -> str:

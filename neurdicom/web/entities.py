@@ -3,6 +3,7 @@
 from neurdicom.archive.edit import EditService
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.search import SearchService
+from neurdicom.dicom.edits.values import CHANGES
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import operation
@@ -10,7 +11,7 @@ from neurdicom.http.parameters import flag_parameter
 from neurdicom.http.routing import Route
 from neurdicom.rules import RuleService
 from neurdicom.web.listing import LISTS, send_page
-from neurdicom.web.schemas import EDITS_SCHEMA, changes_schema, entity_schema, json_answer, page_answer
+from neurdicom.web.schemas import EDITS_SCHEMA, entity_schema, json_answer, page_answer
 
 #: Whether a deletion includes derived DICOM instances.
 DERIVED = flag_parameter(
@@ -76,12 +77,12 @@ def entity_handler(level: Level) -> type[ApiHandler]:
             f"Change the attributes of {one}",
             tag=MANY[level],
             description="The stored files stay unchanged; the new values are applied whenever it is shown or sent.",
-            body={"application/json": changes_schema(level)},
+            json=CHANGES[level],
             answers={200: json_answer(f"The changed {level}.", entity_schema(level))},
         )
         async def put(self, entity: str) -> None:
             user = self.principal.email if self.principal else ""
-            self.send_json(await self.edit.change(level, entity, self.json_body(), user=user))
+            self.send_json(await self.edit.change(level, entity, await self.json_body(), user=user))
 
         @operation(
             f"Delete {one}{below}",

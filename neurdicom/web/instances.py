@@ -4,6 +4,7 @@ from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.uids import UID_SCHEMA
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
@@ -26,7 +27,10 @@ _TAGS_FORMAT = choice_parameter(
 )
 _ORIGINAL = flag_parameter("original", "Return the bytes as received, without edits.")
 _TRANSFER_SYNTAX = text_parameter(
-    "transfer_syntax", "UID of the transfer syntax to convert the file to. By default it is returned as stored.", None
+    "transfer_syntax",
+    "UID of the transfer syntax to convert the file to. By default it is returned as stored.",
+    None,
+    schema=UID_SCHEMA,
 )
 
 

@@ -89,7 +89,9 @@ _ITEM: dict[str, Any] = {
 _FEW = 5
 
 _STATE = choice_parameter("state", "Only jobs in this state.", STATES, None)
-_KIND = text_parameter("kind", "Only jobs of this kind: `process`, `send`, `retrieve` or `commitment`.", None)
+_KIND = text_parameter(
+    "kind", "Only jobs of this kind: `process`, `send`, `retrieve` or `commitment`.", None, longest=64
+)
 _PAGING = Paging("jobs")
 _SORT = choice_parameter(
     "sort", "Order by creation; `-created` is the newest first.", ("created", "-created"), "-created"

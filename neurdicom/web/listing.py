@@ -5,24 +5,14 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from neurdicom.catalog.base import Page
-from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
+from neurdicom.dicom.query.attributes import BY_FIELD, Level
 from neurdicom.dicom.query.conditions import Query
+from neurdicom.dicom.query.filter_schemas import HOW, entity_filter_schema
 from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.parameters import Paging, described_parameter, sort_parameter
-from neurdicom.web.filters import entity_filter_schema
 
 Item = TypeVar("Item")
-
-_HOW = {
-    Kind.UID: "Exact match; several values are separated by commas.",
-    Kind.CODE: "Case is ignored; `*` and `?` are wildcards; several values without wildcards are separated by commas.",
-    Kind.TEXT: "Case is ignored; `*` and `?` are wildcards.",
-    Kind.NAME: "Case is ignored; `*` and `?` are wildcards; any component group may match.",
-    Kind.DATE: "YYYYMMDD, or a range such as 20240101-20240131; either end may be left out.",
-    Kind.TIME: "HHMMSS.FFFFFF or its beginning, or a range such as 08-1159; either end may be left out.",
-    Kind.INTEGER: "A number, several separated by commas, or a range such as 1-20 or 5-.",
-}
 
 
 class ListQuery:
@@ -56,7 +46,7 @@ class ListQuery:
 
 def _describe(field: str, level: Level) -> str:
     if field in BY_FIELD and not (level is Level.STUDY and field == "modality"):
-        return f"{BY_FIELD[field].keyword}. {_HOW[BY_FIELD[field].kind]}"
+        return f"{BY_FIELD[field].keyword}. {HOW[BY_FIELD[field].kind]}"
     if field in ("modalities", "modality"):
         return "Modalities, separated by commas; one of the study's series has one of them."
     return f"Id of the {field}."

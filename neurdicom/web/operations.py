@@ -12,8 +12,8 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, INTEGER, NUMBER, STRING, operation
-from neurdicom.http.parameters import Schema
 from neurdicom.http.routing import Route
+from neurdicom.schema import Schema
 from neurdicom.security.access import Access
 from neurdicom.web.metrics import DimseStatus, Metrics
 from neurdicom.workers.executor import Executor

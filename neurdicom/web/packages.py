@@ -7,12 +7,13 @@ from typing import Any
 
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BINARY, STRING, operation
-from neurdicom.http.parameters import Paging, Schema, sort_parameter
+from neurdicom.http.parameters import Paging, sort_parameter
 from neurdicom.http.routing import Route
 from neurdicom.http.streamed import StreamedHandler
 from neurdicom.plugins.service import ModelService, PackageService, PluginService
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.execute import ProcessService
+from neurdicom.schema import Schema
 from neurdicom.security.access import Access
 from neurdicom.web.entities import DERIVED
 from neurdicom.web.listing import send_slice

@@ -3,12 +3,12 @@
 from functools import lru_cache
 
 from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions, RenderService
-from neurdicom.errors import Invalid, NotAvailable
+from neurdicom.errors import NotAvailable
 from neurdicom.http.accept import Offer, parse_accept
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY, operation
-from neurdicom.http.parameters import choice_parameter, integer_parameter, number_parameter
+from neurdicom.http.parameters import ParameterGroup, choice_parameter, integer_parameter, number_parameter
 from neurdicom.http.routing import Route
 from neurdicom.workers.pool import Reply
 
@@ -18,11 +18,13 @@ _FRAME = integer_parameter("frame", "Frame number, from 1.", 1, low=1, high=2**3
 _FORMAT = choice_parameter(
     "format", "Format of the picture. By default the Accept header decides.", IMAGE_FORMATS, None
 )
-_CENTER = number_parameter(
-    "window_center", "Window centre in modality units; needs window_width. By default that in the file."
-)
-_WIDTH = number_parameter(
-    "window_width", "Window width in modality units; needs window_center. By default that in the file."
+_WINDOW = ParameterGroup(
+    "window",
+    "Window in place of that in the file; both or none are given.",
+    [
+        number_parameter("window_center", "Window centre in modality units; needs window_width."),
+        number_parameter("window_width", "Window width in modality units; needs window_center.", above=0),
+    ],
 )
 _COLUMNS = integer_parameter(
     "width",
@@ -77,15 +79,16 @@ class ImageHandler(_PixelsHandler):
             "Modality LUT, VOI LUT, photometric interpretation and palette are applied. Without a window in the file "
             "or the request, the frame's minimum becomes black and its maximum white."
         ),
-        query=[_FORMAT, _FRAME, _CENTER, _WIDTH, _COLUMNS, _ROWS],
+        query=[_FORMAT, _FRAME, _WINDOW, _COLUMNS, _ROWS],
         answers={200: _IMAGE},
     )
     async def get(self, instance: str) -> None:
         """Send the picture of a frame."""
+        window = _WINDOW.of(self)
         options = ImageOptions(
             format=self._format(),
             frame=_FRAME.of(self),
-            window=self._window(),
+            window=(window[0], window[1]) if window else None,
             width=_COLUMNS.of(self),
             height=_ROWS.of(self),
         )
@@ -97,15 +100,6 @@ class ImageHandler(_PixelsHandler):
             return given
         self.vary("Accept")
         return _accepted(self.request.headers.get("Accept", ""))
-
-    def _window(self) -> tuple[float, float] | None:
-        center, width = _CENTER.of(self), _WIDTH.of(self)
-        if center is None and width is None:
-            return None
-        if center is None or width is None:
-            missing = "window_center" if center is None else "window_width"
-            raise Invalid(f"{missing} is missing; window_center and window_width go together", field=missing)
-        return center, width
 
 
 class RawHandler(_PixelsHandler):

@@ -10,12 +10,13 @@ from neurdicom.errors import Malformed
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer, send_part, send_precondition_failed
 from neurdicom.http.operation import BINARY, operation
-from neurdicom.http.parameters import Parameter, Schema, described_parameter
+from neurdicom.http.parameters import Parameter, described_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.run import DICOM, FORMATS, RunRequest, RunResult
+from neurdicom.schema import Declaration, Schema
 
 #: The server's own parameters of a run; a plugin's parameter of the same name takes precedence.
 OPTIONS: Mapping[str, Param] = {
@@ -37,12 +38,6 @@ _DESCRIPTIONS = {
         "source's kind, segmentations as SEG, measurements as a structured report, datasets as they are."
     ),
     "cache": "With `no`, the result is computed anew, and replaces a kept one.",
-}
-#: Schema of the frame in a request for a job.
-FRAME_OR_ALL: Schema = {
-    "description": "Number of the frame of each instance, from 1. `all`, the default, makes one result for each frame "
-    "where the tool takes single frames.",
-    "anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"enum": ["all", None]}],
 }
 
 _TYPES = {"int": "integer", "bool": "boolean"}
@@ -86,12 +81,10 @@ _RESULT = {
         "multipart/related": {"schema": BINARY},
     },
 }
-_ANY_FIELDS = {"type": "object", "additionalProperties": True}
 
-#: Schemas of a body with a tool's parameters.
-FIELDS: Mapping[str, Schema] = dict.fromkeys(
-    ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"), _ANY_FIELDS
-)
+#: Bodies with a tool's parameters, which META.json of the tool declares.
+FIELDS = Declaration({"type": "object", "additionalProperties": True})
+FORMS: Mapping[str, Schema] = dict.fromkeys(("application/x-www-form-urlencoded", "multipart/form-data"), FIELDS.schema)
 
 _VALIDATOR = re.compile(r'\*|(?:W/)?"[^"]*"')
 
@@ -108,11 +101,11 @@ class ToolHandler(ApiHandler):
 
     own_options: Mapping[str, Param] = OPTIONS
 
-    def _run_request(self, tool_type: ToolType, id: str, entity: str = "") -> RunRequest:
+    async def _run_request(self, tool_type: ToolType, id: str, entity: str = "") -> RunRequest:
         """Read and check a request's tool, parameters and options. Raises `NotFound`, `Malformed` or `Invalid`."""
         process = self.processing
         tool = process.tool(tool_type, id)
-        texts, values = self._given()
+        texts, values = await self._given()
         options = {name: param for name, param in self.own_options.items() if name not in tool.params}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         chosen["cache"] = chosen.get("cache") not in ("no", "false")
@@ -127,7 +120,7 @@ class ToolHandler(ApiHandler):
             **chosen,  # type: ignore[arg-type]
         )
 
-    def _given(self) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    async def _given(self) -> tuple[dict[str, list[str]], dict[str, Any]]:
         """Read all parameters of the request: texts of query and form, and values of a JSON body."""
         texts = decode_arguments(self.request.query_arguments)
         if not self.body:
@@ -138,7 +131,7 @@ class ToolHandler(ApiHandler):
                 texts.setdefault(name, []).extend(given)
             return texts, {}
         if content_type in ("", "application/json") or content_type.endswith("+json"):
-            return texts, self.json_body()
+            return texts, dict(await self.json_body())
         raise Malformed(f"the body is {content_type}; JSON or a form is expected", field="Content-Type")
 
 
@@ -165,7 +158,8 @@ class ProcessByPluginHandler(ToolHandler):
         description=PARAMETERS,
         query=QUERY,
         open_query=True,
-        body=FIELDS,
+        json=FIELDS,
+        body=FORMS,
         answers={200: _RESULT, 412: "If-None-Match names the current result."},
     )
     async def post(self, instance: str, plugin: str) -> None:
@@ -173,7 +167,7 @@ class ProcessByPluginHandler(ToolHandler):
         await self._process(instance, plugin)
 
     async def _process(self, instance: str, tool: str) -> None:
-        request = self._run_request(self.tool_type, tool, instance)
+        request = await self._run_request(self.tool_type, tool, instance)
         known = frozenset() if request.store else known_validators(self)
         self.stops_with_client = not request.store
         await self.stop_if_gone()
@@ -211,7 +205,8 @@ class ProcessByModelHandler(ProcessByPluginHandler):
         description=_MODEL_PARAMETERS,
         query=QUERY,
         open_query=True,
-        body=FIELDS,
+        json=FIELDS,
+        body=FORMS,
         answers={200: _RESULT, 412: "If-None-Match names the current result."},
     )
     async def post(self, instance: str, model: str) -> None:

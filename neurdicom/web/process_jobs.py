@@ -4,21 +4,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from neurdicom.archive.selection import MANY, MAX_IDS, NAME_OF, Selection
+from neurdicom.archive.selection import NAME_OF, Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
+from neurdicom.http.operation import INTEGER, operation
 from neurdicom.http.parameters import described_parameter
 from neurdicom.http.routing import Route
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.execute import ProcessService
-from neurdicom.processing.jobs import TOOLS, ProcessJobs
-from neurdicom.processing.run import DICOM, FORMATS
-from neurdicom.web.filters import conditions_schema
+from neurdicom.processing.jobs import ProcessJobs
+from neurdicom.processing.schemas import PROCESS_REQUEST, TOOLS
 from neurdicom.web.jobs import job_answer, principal_of, send_job
-from neurdicom.web.process import FIELDS, FRAME_OR_ALL, OPTIONS, PARAMETERS, QUERY, ToolHandler
+from neurdicom.web.process import FIELDS, FORMS, OPTIONS, PARAMETERS, QUERY, ToolHandler
 from neurdicom.web.schemas import json_answer
 
 _FRAME = "A frame of each instance, from 1; `all` makes a result of each where the tool takes frames one by one."
@@ -36,52 +35,6 @@ _LEFT_OUT = (
 )
 _ACCEPTED = job_answer("The job that was made; its URL is in Location.")
 
-_IDS = {"type": "array", "items": STRING, "minItems": 1, "maxItems": MAX_IDS}
-_WITHOUT_LEVEL = {"not": {"required": ["level"]}}
-_WITHOUT_FILTERS = {"not": {"anyOf": [{"required": ["level"]}, {"required": ["filters"]}]}}
-_WITHOUT_IDS = dict.fromkeys(MANY, False)
-
-#: Either ids, or filters, which are those of a level.
-_SELECTION = [
-    {"anyOf": [{"required": [many]} for many in MANY], **_WITHOUT_FILTERS},
-    {
-        "required": ["filters"],
-        "properties": {"filters": conditions_schema(Level.INSTANCE), **_WITHOUT_IDS},
-        **_WITHOUT_LEVEL,
-    },
-    *(
-        {
-            "required": ["level", "filters"],
-            "properties": {"level": {"const": many}, "filters": conditions_schema(level), **_WITHOUT_IDS},
-        }
-        for many, level in MANY.items()
-    ),
-]
-_REQUEST: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "allOf": [
-        {"oneOf": [{"required": [tool]} for tool in TOOLS]},
-        {"anyOf": _SELECTION},
-    ],
-    "properties": {
-        "plugin": {**STRING, "description": "Id of a plugin; this or `model`."},
-        "model": {**STRING, "description": "Id of a model."},
-        "params": {"type": "object"},
-        "format": {"enum": [*FORMATS, DICOM], "default": "png"},
-        "store": {**BOOLEAN, "default": False},
-        "cache": {**BOOLEAN, "default": True},
-        "frame": FRAME_OR_ALL,
-        **dict.fromkeys(MANY, _IDS),
-        "level": {"enum": list(MANY), "description": "Whose filters these are: those of the list of that name."},
-        "filters": {
-            "type": "object",
-            "description": "Field to text, as in the list of `level`; `{}` is all that is stored.",
-            "examples": [{}],
-        },
-        "dry_run": {**BOOLEAN, "default": False, "description": "Count only."},
-    },
-}
 _ESTIMATE = {
     "type": "object",
     "required": ["total", "skipped"],
@@ -111,11 +64,12 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
             description=f"{PARAMETERS} {_LEFT_OUT}",
             query=_QUERY,
             open_query=True,
-            body=FIELDS,
+            json=FIELDS,
+            body=FORMS,
             answers={202: _ACCEPTED},
         )
         async def post(self, entity: str, tool: str) -> None:
-            request = self._run_request(tool_type, tool)
+            request = await self._run_request(tool_type, tool)
             is_own = "frame" in self.processing.tool(tool_type, tool).params
             request = replace(request, frame=None if is_own else _frame(request.frame))
             selection = Selection.of(level, entity)
@@ -134,18 +88,15 @@ class ProcessHandler(ApiHandler):
         tag="processing",
         description="What is selected: `patients`, `studies`, `series`, `instances` (lists of ids), or `filters` as "
         f"the list of a `level` takes them. {_LEFT_OUT}",
-        body={"application/json": _REQUEST},
+        json=PROCESS_REQUEST,
         answers={200: json_answer("With `dry_run`: what a job would do.", _ESTIMATE), 202: _ACCEPTED},
     )
     async def post(self) -> None:
         """Make a job, or tell what it would do."""
-        given = self.json_body()
-        dry_run = given.get("dry_run", False)
-        if type(dry_run) is not bool:
-            raise Invalid(f"dry_run is {str(dry_run)[:80]!r}; true or false is expected", field="dry_run")
+        given = await self.json_body()
         jobs = self.process_jobs
         request, selection = jobs.parse(given)
-        if dry_run:
+        if given.get("dry_run", False):
             estimate = await jobs.estimate(request, selection)
             self.send_json({"total": estimate.total, "skipped": estimate.skipped})
         else:

@@ -2,56 +2,26 @@
 
 from typing import Any
 
-from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
+from neurdicom.http.operation import INTEGER, STRING, operation
 from neurdicom.http.parameters import Paging
 from neurdicom.http.routing import Route
 from neurdicom.jobs import STATES
-from neurdicom.processing.jobs import TOOLS
-from neurdicom.processing.run import FORMATS
 from neurdicom.rules import RuleService
-from neurdicom.rules.rule import LONGEST_NAME
+from neurdicom.rules.rule import MEMBERS, RULE
 from neurdicom.security.access import Access
-from neurdicom.web.filters import conditions_schema
 from neurdicom.web.jobs import principal_of
 from neurdicom.web.listing import send_slice
-from neurdicom.web.process import FRAME_OR_ALL
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}
 _TIME = {"type": "string", "format": "date-time"}
-_FIELDS: dict[str, Any] = {
-    "name": {"type": "string", "maxLength": LONGEST_NAME, "default": ""},
-    "enabled": {**BOOLEAN, "default": True},
-    "conditions": {
-        **conditions_schema(Level.INSTANCE),
-        "description": "Filters as a list of instances takes them, all of which must hold for one instance of the "
-        "series; an empty object means every series.",
-    },
-    "action": {
-        "type": "object",
-        "description": "What is run: a plugin or a model, and the options of a processing job.",
-        "additionalProperties": False,
-        "oneOf": [{"required": [tool]} for tool in TOOLS],
-        "properties": {
-            "plugin": {**STRING, "description": "Id of a plugin; or else `model`."},
-            "model": {**STRING, "description": "Id of a model."},
-            "params": {"type": "object", "description": "Its parameters."},
-            "format": {"enum": [*FORMATS, "dicom"], "default": "png"},
-            "store": {**BOOLEAN, "default": False, "description": "Keep results as DICOM instances of the study."},
-            "cache": {**BOOLEAN, "default": True},
-            "frame": FRAME_OR_ALL,
-        },
-    },
-}
-_BODY = {"type": "object", "required": ["conditions", "action"], "additionalProperties": False, "properties": _FIELDS}
 _RULE: dict[str, Any] = {
     "type": "object",
     "required": ["id", "name", "enabled", "conditions", "action", "user", "created", "changed", "problem"],
     "properties": {
         "id": STRING,
-        **_FIELDS,
+        **MEMBERS,
         "conditions": {"type": "object", "description": "Field to text, or to a list of texts."},
         "user": {**STRING, "description": "Who made or changed it last; its jobs are theirs."},
         "created": _TIME,
@@ -106,12 +76,12 @@ class RulesHandler(ApiHandler):
         access=Access.ADMIN,
         description="When a series is stable (no instance of it came for a while, through whatever door) and meets the "
         "conditions, a job runs the plugin or model over it. Series that were derived here set off no rules.",
-        body={"application/json": _BODY},
+        json=RULE,
         answers={201: json_answer("The rule.", _DESCRIBED), 409: "There are too many."},
     )
     async def post(self) -> None:
         """Make it."""
-        rule = await self.rules.add(self.json_body(), by=principal_of(self))
+        rule = await self.rules.add(await self.json_body(), by=principal_of(self))
         self.set_header("Location", f"/api/rules/{rule.id}")
         self.send_json(await self.rules.describe(rule), 201)
 
@@ -132,13 +102,13 @@ class RuleHandler(ApiHandler):
         tag="rules",
         access=Access.ADMIN,
         description="All fields are given anew. Series that are not stable yet meet the rule as it is then.",
-        body={"application/json": _BODY},
+        json=RULE,
         answers={200: json_answer("The rule as it is now.", _DESCRIBED)},
     )
     async def put(self, rule: str) -> None:
         """Replace it."""
-        service = self.rules
-        self.send_json(await service.describe(await service.replace(rule, self.json_body(), by=principal_of(self))))
+        replaced = await self.rules.replace(rule, await self.json_body(), by=principal_of(self))
+        self.send_json(await self.rules.describe(replaced))
 
     @operation(
         "Delete a rule",

@@ -4,17 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.bodies import JsonBody
 from neurdicom.http.operation import BOOLEAN, STRING, operation
-from neurdicom.http.parameters import Schema
 from neurdicom.http.routing import Route
+from neurdicom.schema import Schema
 from neurdicom.security.access import Access, Principal, check_self_or_admin
 from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.security.user_schemas import NEW_USER, SIGN_IN, USER_CHANGES
 from neurdicom.security.users import UserService
-
-_PASSWORD: Schema = {"type": "string", "minLength": 8, "maxLength": 1024, "format": "password"}
-_EMAIL: Schema = {"type": "string", "maxLength": 254, "examples": ["name@example.org"]}
-_NAME: Schema = {"type": "string", "maxLength": 200}
 
 USER: Schema = {
     "type": "object",
@@ -30,15 +26,6 @@ USER: Schema = {
     },
 }
 
-_SIGN_IN = JsonBody(
-    {
-        "type": "object",
-        "required": ["email", "password"],
-        "additionalProperties": False,
-        "properties": {"email": STRING, "password": {"type": "string", "format": "password"}},
-    }
-)
-
 _SIGNED_IN: Schema = {
     "type": "object",
     "required": ["token", "token_type", "expires", "user"],
@@ -47,31 +34,6 @@ _SIGNED_IN: Schema = {
         "token_type": {"const": "Bearer"},
         "expires": {"type": "string", "format": "date-time"},
         "user": USER,
-    },
-}
-
-_NEW_USER: Schema = {
-    "type": "object",
-    "required": ["email", "password"],
-    "additionalProperties": False,
-    "properties": {
-        "email": _EMAIL,
-        "password": _PASSWORD,
-        "name": _NAME,
-        "surname": _NAME,
-        "is_admin": BOOLEAN,
-    },
-}
-
-_CHANGES: Schema = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        **_NEW_USER["properties"],
-        "current_password": {
-            "description": "Needed by those who are no administrators, to change their own password; what is no text "
-            "counts as a wrong one, and administrators need none.",
-        },
     },
 }
 
@@ -115,11 +77,11 @@ class SignInHandler(_UserHandler):
         access=Access.PUBLIC,
         description="Answers a bearer token, and sets it as the session cookie for pages of this server. Failed "
         "attempts make the next ones wait (429 with Retry-After).",
-        body=_SIGN_IN.content,
+        json=SIGN_IN,
         answers={200: _json("Signed in.", _SIGNED_IN), 401: "Wrong e-mail address or password.", 429: "Too early."},
     )
     async def post(self) -> None:
-        fields = _SIGN_IN.of(self)
+        fields = await self.json_body()
         signed_in = await self.users.sign_in(fields["email"], fields["password"], address=self.request.remote_ip or "")
         self.set_session(signed_in.token, signed_in.expires)
         self.send_json(
@@ -178,11 +140,11 @@ class UsersHandler(_UserHandler):
         "Add a user",
         tag="users",
         access=Access.ADMIN,
-        body={"application/json": _NEW_USER},
+        json=NEW_USER,
         answers={201: _json("The new user.", USER), 409: "The address is taken."},
     )
     async def post(self) -> None:
-        user = await self.users.add(self.json_body())
+        user = await self.users.add(await self.json_body())
         self.set_header("Location", f"/api/users/{user['id']}")
         self.send_json(user, status=201)
 
@@ -207,12 +169,12 @@ class UserHandler(_UserHandler):
         tag="users",
         description="Administrators change anyone; others their own names, and their password with `current_password`. "
         "A new password ends the user's other sessions.",
-        body={"application/json": _CHANGES},
+        json=USER_CHANGES,
         answers={200: _json("The changed user.", USER), 403: "Not your own account.", 409: "The address is taken."},
     )
     async def put(self, user: str) -> None:
         caller = check_self_or_admin(self.caller, user)
-        self.send_json(await self.users.change(user, self.json_body(), by=caller))
+        self.send_json(await self.users.change(user, await self.json_body(), by=caller))
 
     @operation(
         "Delete a user",

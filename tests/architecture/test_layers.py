@@ -11,6 +11,7 @@ from tests.support.source import MODULES, PACKAGE, imports_of
 #: The ladder, from the bottom: a module imports from its own part, or from parts on lower rungs, never from beside.
 LADDER = (
     ("errors", "logs"),
+    ("schema",),
     ("config", "data_folder", "dicom", "client", "installation"),
     ("catalog", "blobs", "pixels"),
     ("coordination",),
@@ -31,6 +32,7 @@ TOP = {"__init__", "__main__", "testing"}
 #: Library to the places that may import it, as path prefixes under neurdicom/.
 CONFINED = {
     "highdicom": ("processing/dicom_output/",),
+    "jsonschema": ("schema/",),
     "motor": ("catalog/mongo",),
     "pymongo": ("catalog/mongo",),
     "bson": ("catalog/mongo",),

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from neurdicom.http.operation import Operation
+
 PUBLIC = {("get", "/"), ("get", "/api/health"), ("post", "/api/users/auth")}
 ADMINISTRATORS = {
     ("post", "/api/rules"),
@@ -107,3 +109,8 @@ def test_unknown_query_parameters_are_refused(description: dict[str, Any], admin
             assert answer.status_code in (404, 422), path
             if answer.status_code == 422:
                 assert answer.json()["field"] == "no_such_parameter"
+
+
+def test_json_that_would_not_be_checked_is_no_operation() -> None:
+    with pytest.raises(ValueError, match="JSON is declared as `json`"):
+        Operation("Do it", tag="x", body={"application/json": {"type": "object"}})

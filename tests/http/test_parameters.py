@@ -11,6 +11,7 @@ from neurdicom.errors import Invalid
 from neurdicom.http.parameters import (
     Paging,
     Parameter,
+    ParameterGroup,
     choice_parameter,
     flag_parameter,
     integer_parameter,
@@ -25,7 +26,8 @@ FLAG = flag_parameter("derived", "")
 STATE = choice_parameter("state", "", ("queued", "done"), None)
 ORDER = choice_parameter("sort", "", ("created", "-created"), "-created")
 SORT = sort_parameter(sort_fields(Level.STUDY))
-TEXT = text_parameter("kind", "", None)
+TEXT = text_parameter("kind", "", None, longest=64)
+WINDOW = ParameterGroup("window", "", [number_parameter("center", ""), number_parameter("width", "", above=0)])
 
 
 class QueryRequest:
@@ -69,6 +71,7 @@ def test_reads_text(parameter: Parameter[Any, Any], text: str, value: object) ->
         *((FLAG, text) for text in ("", "1", "TRUE")),
         *((STATE, text) for text in ("", "lost")),
         (ORDER, "-"),
+        (TEXT, "x" * 65),
         *(
             (SORT, text)
             for text in ("colour", "--study_date", "study_date,-study_date", "modality", "patient_comments")
@@ -91,7 +94,24 @@ def test_absent_parameters_have_their_default() -> None:
     assert Paging("studies").of(QueryRequest(limit="3", offset="4")) == (3, 4)
 
 
-@pytest.mark.parametrize(("text", "possible"), [("study_date", True), ("-study_date,patient_name", True), ("", False)])
+@pytest.mark.parametrize(("text", "possible"), [("study_date", True), ("-study_date,patient_name", True), ("", True)])
 def test_schema_of_a_sort_order(text: str, possible: bool) -> None:
     assert takes(SORT, text) is possible
     assert "modality" in sort_fields(Level.SERIES)
+
+
+def test_parameters_that_go_together() -> None:
+    assert WINDOW.of(QueryRequest()) is None
+    assert WINDOW.of(QueryRequest(center="-5", width="0.5")) == (-5, 0.5)
+    for given, wrong in (
+        ({"center": "1"}, "width"),
+        ({"width": "1"}, "center"),
+        ({"center": "1", "width": "0"}, "width"),
+        ({"center": "nan", "width": "1"}, "center"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            WINDOW.of(QueryRequest(**given))
+        assert caught.value.field == wrong
+    described = WINDOW.to_openapi()
+    assert (described["style"], described["explode"]) == ("form", True)
+    assert not Draft202012Validator(dict(described["schema"])).is_valid({"center": 1})

@@ -208,7 +208,7 @@ def test_what_is_unknown_or_wrong_makes_no_job(here: NodesClient, there: NodesCl
         ("retrieve", {"level": "STUDY", "ids": ["1.2.x"]}, 422, "ids"),
         ("retrieve", {"level": "STUDY", "ids": ["*"]}, 422, "ids"),
         ("retrieve", {"level": "SERIES", "ids": [uid]}, 422, "ids"),
-        ("retrieve", {"level": "SERIES", "ids": {"SeriesInstanceUID": uid}}, 422, "ids"),
+        ("retrieve", {"level": "SERIES", "ids": {"SeriesInstanceUID": uid}}, 422, "ids.StudyInstanceUID"),
         ("retrieve", {"level": "STUDY", "ids": [{"PatientName": "X", "StudyInstanceUID": uid}]}, 422, "ids"),
         ("retrieve", {"level": "FRAME", "ids": [uid]}, 422, "level"),
         ("retrieve", {"level": "STUDY", "ids": [uid], "method": "C-MOVE"}, 422, "method"),

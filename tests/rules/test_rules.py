@@ -186,7 +186,7 @@ def test_a_plugin_that_fails(here: RulesClient) -> None:
         ({"conditions": {}, "action": {"plugin": PLUGIN, "params": {"other": 1}}}, "action.other"),
         ({"conditions": {}, "action": {"plugin": PLUGIN, "format": "gif"}}, "action.format"),
         ({"conditions": {}, "action": {"plugin": PLUGIN, "store": "yes"}}, "action.store"),
-        ({"conditions": {}, "action": {"plugin": PLUGIN, "series": ["1"]}}, "series"),
+        ({"conditions": {}, "action": {"plugin": PLUGIN, "series": ["1"]}}, "action.series"),
         ({"conditions": {}, "action": {"plugin": PLUGIN}, "enabled": "yes"}, "enabled"),
         ({"conditions": {}, "action": {"plugin": PLUGIN}, "name": "x" * 201}, "name"),
         ({"conditions": {}, "action": {"plugin": PLUGIN}, "id": "mine"}, "id"),

@@ -8,6 +8,7 @@ from datetime import date
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Scalar
 from neurdicom.errors import Invalid
+from neurdicom.schema.texts import is_blank
 
 _IDS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES}
 _INTEGER = re.compile(r"(-?\d+)(?:(-)(-?\d+)?)?\Z", re.ASCII)
@@ -86,12 +87,12 @@ def _refusal(field: str, level: Level) -> str:
 
 def _condition(field: str, texts: list[str]) -> AnyOf | Like | Between | None:
     kind = BY_FIELD[field].kind if field in BY_FIELD else Kind.CODE if field == "modalities" else Kind.TEXT
-    if any(not text.strip() for text in texts):
+    if any(map(is_blank, texts)):
         raise Invalid(f"the filter {field!r} is empty; leave it out to match everything", field=field)
     if field in BY_FIELD and kind in (Kind.TEXT, Kind.NAME):
         parts = [text.strip() for text in texts]
     else:
-        parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+        parts = [part.strip() for text in texts for part in text.split(",") if not is_blank(part)]
     if not parts:
         raise Invalid(f"the filter {field!r} holds no value", field=field)
     if kind is Kind.UID and (bad := [part for part in parts if not _UID.match(part)]):

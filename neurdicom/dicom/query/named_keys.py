@@ -12,10 +12,13 @@ from neurdicom.errors import Invalid
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?", re.ASCII)
 
-#: Sequences in sequences, elements in one dataset, and characters of a value.
-_DEEPEST = 4
-_MOST = 256
-_LONGEST = 4096
+#: Keys of one dataset, and values of one key.
+MOST_KEYS = 256
+MOST_VALUES = 64 * MOST_KEYS
+
+#: Sequences in sequences, and characters of a value.
+DEEPEST = 4
+LONGEST_VALUE = 4096
 
 
 def parse_keys(keys: Mapping[str, Any], *, depth: int = 0) -> dict[str, Any]:
@@ -39,8 +42,8 @@ def parse_keys(keys: Mapping[str, Any], *, depth: int = 0) -> dict[str, Any]:
     Invalid
         A name is not that of an attribute, or a value is not of these types; `field` names it.
     """
-    if len(keys) > _MOST:
-        raise Invalid(f"the query has {len(keys)} keys; {_MOST} are the limit", field="query")
+    if len(keys) > MOST_KEYS:
+        raise Invalid(f"the query has {len(keys)} keys; {MOST_KEYS} are the limit", field="query")
     dataset: dict[str, Any] = {}
     for name, value in keys.items():
         tag = parse_tag(name)
@@ -69,10 +72,10 @@ def _element(name: str, vr: str, value: Any, depth: int) -> dict[str, Any]:
     if vr == "SQ":
         return _sequence(name, value, depth)
     values = [one for one in (value if isinstance(value, list) else [value]) if one is not None and one != ""]
-    if len(values) > _MOST * 64:
-        raise Invalid(f"{name} has {len(values)} values; {_MOST * 64} are the limit", field=name)
+    if len(values) > MOST_VALUES:
+        raise Invalid(f"{name} has {len(values)} values; {MOST_VALUES} are the limit", field=name)
     for one in values:
-        if isinstance(one, bool) or not isinstance(one, str | int | float) or len(str(one)) > _LONGEST:
+        if isinstance(one, bool) or not isinstance(one, str | int | float) or len(str(one)) > LONGEST_VALUE:
             raise Invalid(f"{name} is {repr(one)[:80]}; text or a number is expected", field=name)
     if not values:
         return {"vr": vr}
@@ -85,6 +88,6 @@ def _sequence(name: str, value: Any, depth: int) -> dict[str, Any]:
         return {"vr": "SQ"}
     if not isinstance(item, Mapping):
         raise Invalid(f"{name} is a sequence; an object of keys, its one item, is expected", field=name)
-    if depth >= _DEEPEST:
-        raise Invalid(f"{name} lies deeper than the {_DEEPEST} sequences that a query may nest", field=name)
+    if depth >= DEEPEST:
+        raise Invalid(f"{name} lies deeper than the {DEEPEST} sequences that a query may nest", field=name)
     return {"vr": "SQ", "Value": [parse_keys(item, depth=depth + 1)]}

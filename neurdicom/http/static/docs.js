@@ -91,8 +91,17 @@ function example(schema) {
 
 const isFile = (type, schema) => schema.format === "binary" || type.startsWith("multipart/") || type === "application/zip";
 
+// A group is an object in the description; in the query its members stand by themselves.
+function eachOf(parameter) {
+  const { properties } = parameter.schema;
+  if (!parameter.explode || !properties) return [parameter];
+  return Object.entries(properties).map(([name, schema]) => ({
+    name, in: parameter.in, description: schema.description, schema,
+  }));
+}
+
 function showParameters(operation, fields) {
-  const rows = (operation.parameters || []).map((parameter) => {
+  const rows = (operation.parameters || []).flatMap(eachOf).map((parameter) => {
     const { name, required, schema } = parameter;
     const choices = schema.enum || (schema.type === "boolean" ? ["true", "false"] : null);
     const input = choices

@@ -7,9 +7,9 @@ from importlib import resources
 from typing import Any, Literal
 
 import orjson
-from jsonschema import Draft202012Validator
 
 from neurdicom.errors import Invalid
+from neurdicom.schema import SchemaValidator
 from neurdicom.workers.packages.meta import PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
 
 OutputKind = Literal["classification", "segmentation", "image"]
@@ -134,8 +134,8 @@ def schema() -> dict[str, Any]:
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(schema())
+def _validator() -> Any:
+    return SchemaValidator(schema())
 
 
 def parse_model_manifest(data: bytes) -> ModelManifest:
@@ -152,7 +152,7 @@ def parse_model_manifest(data: bytes) -> ModelManifest:
     guid = given.get("model_guid")
     if guid is None:
         guid = given["name"]
-        if not Draft202012Validator(schema()["$defs"]["id"]).is_valid(guid):
+        if not SchemaValidator(schema()["$defs"]["id"]).is_valid(guid):
             raise Invalid(
                 f"META.json: the name {guid!r} can't be the model's id in a URL; give it a model_guid",
                 field="model_guid",

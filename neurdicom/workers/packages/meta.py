@@ -4,18 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any, cast
+from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
 
 from neurdicom.errors import Invalid
+from neurdicom.schema import first_error, invalid_of
 
 #: Most bytes of a META.json.
 MAX_META = 1024 * 1024
-
-_LONGEST_MESSAGE = 400
 
 
 @cache
@@ -36,11 +33,12 @@ def parse_meta(data: bytes) -> Any:
         raise Invalid(f"META.json is not JSON in UTF-8: {error}", field="META.json") from error
 
 
-def check_meta(meta: Any, validator: Draft202012Validator) -> None:
+def check_meta(meta: Any, validator: Any) -> None:
     """Validate a META.json against its schema. Raises `Invalid`; its `field` is the dotted path of the fault."""
-    error = best_match(validator.iter_errors(meta))
+    error = first_error(validator, meta)
     if error is not None:
-        raise _invalid(error)
+        wrong = invalid_of(error, places=True)
+        raise Invalid(f"META.json: {wrong}", field=wrong.field or "META.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +87,3 @@ def package_fields(meta: Mapping[str, Any]) -> dict[str, Any]:
         "memory": meta.get("memory"),
         "meta": meta,
     }
-
-
-def _invalid(error: ValidationError) -> Invalid:
-    path = [str(part) for part in error.absolute_path]
-    if error.validator == "required":
-        required = cast("list[str]", error.validator_value)
-        path.append(next(name for name in required if name not in cast("dict[str, Any]", error.instance)))
-        return Invalid(f"META.json: {'.'.join(path)} is missing", field=".".join(path))
-    where = ".".join(path)
-    message = error.message
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[: _LONGEST_MESSAGE // 2]} ... {message[-_LONGEST_MESSAGE // 2 :]}"
-    return Invalid(f"META.json: {where}: {message}" if where else f"META.json: {message}", field=where or "META.json")

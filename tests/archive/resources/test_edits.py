@@ -230,9 +230,17 @@ def test_a_body_of_more_than_the_limit_is_413(archive: Archive) -> None:
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("many", ["patients", "studies", "series", "instances"])
-def test_an_edit_of_an_unknown_id_is_404(archive: Archive, many: str) -> None:
-    assert archive.put(f"/{many}/1.2.3", {"patient_name": "x"}, status=404)["code"] == "not_found"
+@pytest.mark.parametrize(
+    ("many", "field"),
+    [
+        ("patients", "patient_name"),
+        ("studies", "study_id"),
+        ("series", "series_description"),
+        ("instances", "image_comments"),
+    ],
+)
+def test_an_edit_of_an_unknown_id_is_404(archive: Archive, many: str, field: str) -> None:
+    assert archive.put(f"/{many}/1.2.3", {field: "x"}, status=404)["code"] == "not_found"
 
 
 def test_an_edited_modality_is_its_study_s_too(archive: Archive) -> None:

@@ -1,0 +1,21 @@
+"""JSON Schema: declarations of what arrives as JSON, and the errors of what does not meet them.
+
+The one place that imports jsonschema. It stands low in the layout, so that the component that owns a request declares
+it; the web describes its routes with the same object. It may import `errors` alone.
+"""
+
+from neurdicom.schema.declaration import Checked, Declaration
+from neurdicom.schema.problems import CHOSEN_BY, NAMED, UNSHOWN, invalid_of
+from neurdicom.schema.validator import Schema, SchemaValidator, first_error
+
+__all__ = [
+    "CHOSEN_BY",
+    "NAMED",
+    "UNSHOWN",
+    "Checked",
+    "Declaration",
+    "Schema",
+    "SchemaValidator",
+    "first_error",
+    "invalid_of",
+]

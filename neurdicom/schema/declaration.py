@@ -1,0 +1,116 @@
+"""Declarations of JSON objects: one schema that describes, checks, and reads."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from neurdicom.schema.problems import invalid_of
+from neurdicom.schema.validator import Schema, SchemaValidator, first_error
+
+
+class Checked(Mapping[str, Any]):
+    """A JSON object that meets a declaration; only that makes one.
+
+    Attributes
+    ----------
+    declaration : Declaration
+    """
+
+    __slots__ = ("_members", "declaration")
+
+    def __init__(self, declaration: "Declaration", members: dict[str, Any]) -> None:
+        self.declaration = declaration
+        self._members = members
+
+    def __getitem__(self, name: str) -> Any:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+class Declaration:
+    """The declaration of what a request or a part of it brings as JSON.
+
+    Parameters
+    ----------
+    schema : Schema
+        JSON Schema, draft 2020-12.
+    alone : Collection of str
+        Members whose own members are named without them in errors.
+    refusal : callable, optional
+        Says why a member of this name is refused, where the schema knows none.
+
+    Attributes
+    ----------
+    schema : Schema
+        For a description, and as a part of other declarations.
+    """
+
+    def __init__(
+        self, schema: Schema, *, alone: Collection[str] = (), refusal: Callable[[str], str] | None = None
+    ) -> None:
+        self.schema = schema
+        self._alone = alone
+        self._refusal = refusal
+
+    @cached_property
+    def _validator(self) -> Any:
+        return SchemaValidator(dict(self.schema))
+
+    def check(self, given: Mapping[str, Any]) -> Checked:
+        """Check an object; one that was checked by this declaration is not checked again. Raises `Invalid`."""
+        if isinstance(given, Checked) and given.declaration is self:
+            return given
+        return Checked(self, self.read(dict(given)))
+
+    def read(self, value: Any, *, field: str = "") -> Any:
+        """Check a value, and give it with its integers as such, which JSON may write 3.0.
+
+        Parameters
+        ----------
+        value
+            As JSON has it.
+        field : str
+            Its name, where it is a part of something.
+
+        Raises
+        ------
+        Invalid
+            It does not meet the schema; `field` names the member.
+        """
+        error = first_error(self._validator, value)
+        if error is not None:
+            raise invalid_of(error, prefix=field, alone=self._alone, refusal=self._refusal)
+        return _with_integers(self.schema, value)
+
+
+def _with_integers(schema: Schema, value: Any) -> Any:
+    """Convert whole numbers to integers where a schema asks for these; what it says nothing of stays as it is."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and _asks_integer(schema) else value
+    if isinstance(value, dict):
+        for part in _parts(schema):
+            properties = part.get("properties", {})
+            value = {name: _with_integers(properties.get(name, {}), member) for name, member in value.items()}
+    elif isinstance(value, list):
+        for part in _parts(schema):
+            if "items" in part:
+                value = [_with_integers(part["items"], item) for item in value]
+    return value
+
+
+def _asks_integer(schema: Schema) -> bool:
+    return any(part.get("type") == "integer" for part in _parts(schema))
+
+
+def _parts(schema: Any) -> Iterator[Schema]:
+    """Walk over a schema and those that hold for the same value."""
+    if isinstance(schema, Mapping):
+        yield schema
+        for keyword in ("allOf", "anyOf", "oneOf"):
+            for each in schema.get(keyword, ()):
+                yield from _parts(each)

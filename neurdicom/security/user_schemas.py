@@ -1,0 +1,71 @@
+"""Declarations of requests about users: signing in, new accounts and changes of them."""
+
+from typing import Any
+
+from neurdicom.schema import Declaration, Schema
+from neurdicom.schema.texts import BLANKS, line_text
+
+MIN_PASSWORD = 8
+MAX_PASSWORD = 1024  # bounds the work that an unauthenticated caller can ask for
+_MAX_ADDRESS = 254  # RFC 5321 4.5.3.1.3
+
+#: Characters that become a space or an at sign in the form that an address is kept in (NFKC).
+_UNFOLDED = (
+    r"\xa8\xaf\xb4\xb8\u02d8-\u02dd\u037a\u0384\u0385\u1fbd\u1fbf-\u1fc1\u1fcd-\u1fcf\u1fdd-\u1fdf\u1fed\u1fee\u1ffd"
+    r"\u1ffe\u2017\u203e\u309b\u309c\ufc5e-\ufc63\ufdfa\ufdfb\ufe49-\ufe4c\ufe6b\ufe70\ufe72\ufe74\ufe76\ufe78\ufe7a"
+    r"\ufe7c\ufe7e\uff20\uffe3"
+)
+_OF_ADDRESS = f"[^@{BLANKS}{_UNFOLDED}]"
+
+_EMAIL: Schema = {
+    "type": "string",
+    "maxLength": _MAX_ADDRESS,
+    "pattern": f"^ *{_OF_ADDRESS}+@{_OF_ADDRESS}+ *$",
+    "description": f"An e-mail address such as name@example.org, of at most {_MAX_ADDRESS} characters.",
+    "examples": ["name@example.org"],
+}
+_PASSWORD: Schema = {
+    "type": "string",
+    "minLength": MIN_PASSWORD,
+    "maxLength": MAX_PASSWORD,
+    "format": "password",
+    # Length alone is asked for (NIST SP 800-63B 5.1.1.2), no mixture of characters.
+    "description": f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.",
+}
+_MEMBERS: dict[str, Any] = {
+    "email": _EMAIL,
+    "password": _PASSWORD,
+    "name": line_text(200),
+    "surname": line_text(200),
+    "is_admin": {"type": "boolean"},
+}
+
+EMAIL = Declaration(_EMAIL)
+
+SIGN_IN = Declaration(
+    {
+        "type": "object",
+        "required": ["email", "password"],
+        "additionalProperties": False,
+        "properties": {"email": {"type": "string"}, "password": {"type": "string", "format": "password"}},
+    }
+)
+
+NEW_USER = Declaration(
+    {"type": "object", "required": ["email", "password"], "additionalProperties": False, "properties": _MEMBERS}
+)
+
+USER_CHANGES = Declaration(
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            **_MEMBERS,
+            "current_password": {
+                "type": "string",
+                "format": "password",
+                "description": "Needed by those who are no administrators, to change their own password.",
+            },
+        },
+    }
+)
