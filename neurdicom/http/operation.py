@@ -111,6 +111,10 @@ def operation(
         Its query parameters.
     open_query : bool
         Whether the handler checks the names of query parameters itself.
+    path : Mapping[str, Schema], optional
+        Schemas of placeholders in the path that are no ids.
+    json : Declaration, optional
+        Declaration of the body as JSON.
     body : Mapping[str, Schema], optional
         Media type to schema of the request's body.
     answers : Mapping[int, str or Mapping], optional

@@ -222,7 +222,15 @@ def integer_parameter(name: str, description: str, default: Default, *, low: int
 
 
 def number_parameter(name: str, description: str, *, above: float | None = None) -> Parameter[float, None]:
-    """Declare a decimal number, perhaps one above a bound."""
+    """Declare a decimal number.
+
+    Parameters
+    ----------
+    name, description : str
+        Name in the query, and text of the OpenAPI description.
+    above : float, optional
+        Exclusive lower bound.
+    """
     expected = "a finite number" if above is None else f"a finite number above {above:g}"
 
     def parse(text: str) -> float:
