@@ -65,7 +65,7 @@ class DimseProcessPool:
     @property
     def connections(self) -> int:
         """Number of connections of all processes."""
-        return sum(len(process.connections) for process in self._processes)
+        return sum(len(process.usage.connections) for process in self._processes)
 
     def open(self, backend: DimseBackend, *, keep_one: bool) -> None:
         """Open the pool, which starts processes when they are needed.
@@ -163,16 +163,16 @@ class DimseProcessPool:
         self._processes.remove(process)
         self._tasks.start(backend.clean_up(process))
         if self._keeps_one and not self._processes:
-            self._start_another(0.0 if process.was_used else RESTART_SECONDS)
+            self._start_another(0.0 if process.usage.was_used else RESTART_SECONDS)
 
     async def _end_idle(self) -> None:
         """End idle processes; the last one is replaced by a new one if it has loaded the protocol."""
         now = asyncio.get_running_loop().time()
         for process in list(self._processes):
-            if process.load or not process.ready or now - process.idle_since < IDLE_SECONDS:
+            if process.load or not process.ready or now - process.usage.idle_since < IDLE_SECONDS:
                 continue
             others = any(other.ready for other in self._processes if other is not process)
-            if not others and not process.was_used:
+            if not others and not process.usage.was_used:
                 continue
             if others or not self._keeps_one:
                 await process.stop(0.0)

@@ -9,14 +9,14 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import orjson
 
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dimse.ipc.contract import ProcessSettings
-from neurdicom.dimse.ipc.frames import HEAD, error_from_wire, error_to_wire, pack, unpack_head
+from neurdicom.dimse.ipc.frames import error_to_wire
+from neurdicom.dimse.ipc.remote import MessageStream, RemoteOperations
 from neurdicom.errors import NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,25 @@ class Call:
 Verb = Callable[..., Awaitable[Any]]
 
 
+@dataclass(slots=True)
+class ProcessUsage:
+    """What a process is used for.
+
+    Attributes
+    ----------
+    connections : set of int
+        Numbers of its open connections.
+    idle_since : float
+        When the last connection or operation ended, in the event loop's time.
+    was_used : bool
+        It has had a connection or an operation, and so has loaded the protocol.
+    """
+
+    connections: set[int]
+    idle_since: float
+    was_used: bool = False
+
+
 class DimseProcess:
     """Handle of a DIMSE process, which serves accepted connections, calls the server's verbs and runs operations.
 
@@ -50,31 +69,32 @@ class DimseProcess:
 
     Attributes
     ----------
-    connections : set of int
-        Numbers of its open connections.
-    pid : int
-        Its process id.
+    usage : ProcessUsage
+        What it is used for.
     ready : bool
         True while it takes connections and operations.
+    ended : asyncio.Event
+        Set when it has ended.
     """
 
     def __init__(self, verbs: Mapping[str, Verb], on_end: Callable[["DimseProcess"], None]) -> None:
-        self.connections: set[int] = set()
-        self.pid = 0
+        self.usage = ProcessUsage(set(), asyncio.get_running_loop().time())
         self.ready = False
-        self.idle_since = asyncio.get_running_loop().time()
-        self.was_used = False
+        self.ended = asyncio.Event()
         self._verbs = verbs
         self._on_end = on_end
-        self._numbers = count(1)
-        self._operations: dict[int, asyncio.Queue[tuple[dict[str, Any], bytes]]] = {}
+        self._operations = RemoteOperations(self._send)
         self._tasks = BackgroundTasks("a DIMSE process is not served")
-        self.ended = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def load(self) -> int:
         """Number of its connections and operations."""
-        return len(self.connections) + len(self._operations)
+        return len(self.usage.connections) + len(self._operations)
 
     async def start(self, settings: ProcessSettings) -> None:
         """Start the process. Raises `Unavailable`."""
@@ -93,10 +113,9 @@ class DimseProcess:
                 self._handover.close()
                 connection.close()
                 raise Unavailable(f"no DIMSE process can be started: {error.strerror}") from error
-        self.pid = self._process.pid
-        self._reader, self._writer = await asyncio.open_connection(sock=connection, limit=1 << 20)
-        self._send({"ask": 0, "verb": "begin", "arguments": settings.to_wire()})
+        self._messages = MessageStream(*await asyncio.open_connection(sock=connection, limit=1 << 20))
         self.ready = True
+        self._send({"ask": 0, "verb": "begin", "arguments": settings.to_wire()})
         self._tasks.start(self._serve())
 
     def hand_over(self, sock: socket.socket, number: int, remote: Any) -> bool:
@@ -122,14 +141,14 @@ class DimseProcess:
         except OSError as error:  # its queue is full, or it has just ended
             log.warning("the DIMSE process %d takes no connection: %s", self.pid, error)
             return False
-        self.connections.add(number)
-        self.was_used = True
+        self.usage.connections.add(number)
+        self.usage.was_used = True
         return True
 
     def remove_connection(self, number: int) -> None:
         """Remove a connection that has ended."""
-        self.connections.discard(number)
-        self.idle_since = asyncio.get_running_loop().time()
+        self.usage.connections.discard(number)
+        self.usage.idle_since = asyncio.get_running_loop().time()
 
     async def operate(self, verb: str, body: bytes = b"", **arguments: Any) -> AsyncIterator[Any]:
         """Run an operation in the process. Closing the iterator cancels it.
@@ -153,35 +172,18 @@ class DimseProcess:
         NeurdicomError
             The error of the operation; `Unavailable` if the process ends.
         """
-        number = next(self._numbers)
-        queue = self._operations[number] = asyncio.Queue()
-        self.was_used = True
-        done = False
+        self.usage.was_used = True
         try:
-            if not self.ready:
-                raise Unavailable("the DIMSE process has ended")
-            self._send({"ask": number, "verb": verb, "arguments": arguments}, body)
-            while True:
-                control, _ = await queue.get()
-                if "event" in control:
-                    yield "event", control["data"]
-                    continue
-                done = True
-                if "error" in control:
-                    raise error_from_wire(control["error"])
-                yield "result", control["result"]
-                return
+            async with aclosing(self._operations.run(verb, body, arguments)) as steps:  # type: ignore[type-var]
+                async for step in steps:
+                    yield step
         finally:
-            del self._operations[number]
-            self.idle_since = asyncio.get_running_loop().time()
-            if not done and self.ready:
-                self._send({"cancel": number})
+            self.usage.idle_since = asyncio.get_running_loop().time()
 
     async def stop(self, grace: float) -> None:
         """End the process: it takes no new connection, and running ones get `grace` seconds. Idempotent."""
-        if self.ready:
-            self.ready = False
-            self._send({"ask": 0, "verb": "end", "arguments": {"grace": grace}})
+        self._send({"ask": 0, "verb": "end", "arguments": {"grace": grace}})
+        self.ready = False
         self._handover.close()
         try:
             async with asyncio.timeout(grace + LINGER_SECONDS):
@@ -196,20 +198,21 @@ class DimseProcess:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    def _send(self, control: dict[str, Any], body: bytes = b"") -> None:
-        self._writer.write(pack(control, body))
+    def _send(self, control: dict[str, Any], body: bytes = b"") -> bool:
+        """Send a message, if the process is ready for it; return whether it is."""
+        if self.ready:
+            self._messages.send(control, body)
+        return self.ready
 
     async def _serve(self) -> None:
         try:
             while True:
-                length, size = unpack_head(await self._reader.readexactly(HEAD.size))
-                control = orjson.loads(await self._reader.readexactly(length))
-                body = await self._reader.readexactly(size) if size else b""
+                control, body = await self._messages.receive()
                 number = control.get("event", control.get("answer"))
                 if number is None:
                     self._tasks.start(self._answer(control, body))
-                elif number in self._operations:
-                    self._operations[number].put_nowait((control, body))
+                else:
+                    self._operations.deliver(number, control)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it has ended
         except (NeurdicomError, ValueError):
@@ -220,13 +223,11 @@ class DimseProcess:
     async def _finish(self) -> None:
         expected, self.ready = not self.ready, False
         self._handover.close()
-        self._writer.close()
+        self._messages.close()
         status = await self._process.wait()
         if not expected or status:
             log.warning("the DIMSE process %d ended with status %d", self.pid, status)
-        gone = error_to_wire(Unavailable("the DIMSE process has ended"))
-        for queue in self._operations.values():
-            queue.put_nowait(({"error": gone}, b""))
+        self._operations.fail()
         await self._tasks.drain()  # its last call may be in the middle of a commit
         self._on_end(self)
         self.ended.set()
@@ -244,8 +245,8 @@ class DimseProcess:
         except Exception as error:  # a fault of ours must not leave a peer without an answer
             log.exception("the verb %s, called by the DIMSE process %d, failed", verb, self.pid)
             answer["error"] = error_to_wire(NeurdicomError(f"internal error: {error!r}"))
-        if control["ask"] and not self._writer.is_closing():
-            self._send(answer, extra)
+        if control["ask"]:
+            self._messages.send(answer, extra)
 
 
 async def result_of(operation: AsyncIterator[Any]) -> Any:

@@ -5,8 +5,6 @@ Everything here runs in the Dask worker's event loop; plugin code does not run i
 
 import asyncio
 import contextlib
-import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +12,11 @@ from typing import Any, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from neurdicom.blobs.base import Spool
 from neurdicom.errors import NeurdicomError, Unavailable
 from neurdicom.workers.dask import messages
 from neurdicom.workers.dask.messages import Missing, Need
 from neurdicom.workers.dask.packages import moved, packages_of
+from neurdicom.workers.dask.receiver import FileReceiver
 from neurdicom.workers.dask.store import FileStore, PackageStore, SharedFiles
 from neurdicom.workers.executor import Task
 from neurdicom.workers.packages.package_folders import PackageFolders
@@ -29,9 +27,6 @@ from neurdicom.workers.program import Program
 
 #: Name of the extension in the Dask worker, and prefix of its handlers.
 NAME: Final = "neurdicom"
-
-#: Seconds after which the files of a transfer whose server is gone are deleted.
-_STALE_SECONDS: Final = 600.0
 
 
 async def run_task(data: bytes) -> bytes:
@@ -77,13 +72,11 @@ class DaskWorkerExtension(WorkerPlugin):
         self._packages = PackageStore(packages)
         self._pool = WorkerPool(max(1, worker.state.nthreads))
         self._executor = PoolExecutor(self._pool)
-        self._transfers: dict[str, tuple[Spool, float]] = {}
-        self._received: Counter[str] = Counter()
-        self._preparing = asyncio.Lock()
+        self._receiver = FileReceiver(self._files, self._packages, self._pool)
         self.ready = asyncio.Event()
         self._opening = asyncio.get_running_loop().create_task(self._open())
-        worker.handlers[f"{NAME}_has"] = self.has
-        worker.handlers[f"{NAME}_put"] = self.put
+        worker.handlers[f"{NAME}_has"] = self._receiver.has
+        worker.handlers[f"{NAME}_put"] = self._receiver.put
 
     async def _open(self) -> None:
         await self._pool.open()
@@ -93,8 +86,7 @@ class DaskWorkerExtension(WorkerPlugin):
         """End all worker processes."""
         for verb in ("has", "put"):
             worker.handlers.pop(f"{NAME}_{verb}", None)
-        for spool, _ in self._transfers.values():
-            spool.discard()
+        self._receiver.close()
         await self._opening
         await self._pool.close()
 
@@ -136,83 +128,6 @@ class DaskWorkerExtension(WorkerPlugin):
             missing.append(Need("file", sha256))
         return path
 
-    # -- files from servers ----------------------------------------------------------------------------------
-
-    def has(self, kind: str, sha256: str) -> bool:
-        """Tell whether an archive or a stored file has arrived."""
-        found = self._files.find(sha256) if kind == "file" else self._packages.find(sha256)
-        return found is not None
-
-    async def put(self, transfer: str, kind: str, sha256: str, offset: int, data: bytes, last: bool) -> dict[str, Any]:
-        """Write a piece of an archive or a stored file; pieces come in order, and the last one completes it.
-
-        Parameters
-        ----------
-        transfer : str
-            Id of the transfer.
-        kind : {"package", "file"}
-            What is sent.
-        sha256 : str
-            SHA-256 of the whole, in hexadecimal.
-        offset : int
-            Bytes before this piece.
-        data : bytes
-            The piece.
-        last : bool
-            Whether it is the last one.
-
-        Returns
-        -------
-        dict
-            `error` when it was refused.
-        """
-        self._drop_stale()
-        spool: Spool | None = None
-        try:
-            spool = self._spool(transfer, kind, offset)
-            await asyncio.to_thread(spool.write, data)
-            if not last:
-                self._transfers[transfer] = spool, time.monotonic()
-                return {}
-            await self._keep(spool, kind, sha256)
-        except (NeurdicomError, OSError) as error:
-            if spool is not None:
-                spool.discard()
-            return {"error": str(error)}
-        spool.discard()
-        return {}
-
-    def _spool(self, transfer: str, kind: str, offset: int) -> Spool:
-        """Find the file that a piece belongs to; a first piece gets a new one."""
-        spool, _ = self._transfers.pop(transfer, (None, 0.0))
-        if spool is None:
-            spool = self._files.new_spool() if kind == "file" else self._packages.packages.new_spool()
-        if spool.size != offset:
-            spool.discard()
-            raise Unavailable(f"a piece for offset {offset} arrived, and {spool.size} bytes are there")
-        return spool
-
-    async def _keep(self, spool: Spool, kind: str, sha256: str) -> None:
-        if spool.sha256 != sha256:
-            raise Unavailable(f"what arrived has the SHA-256 {spool.sha256}, and {sha256} was announced")
-        self._received[sha256] += 1
-        if kind == "file":
-            self._files.add(spool)
-            return
-        async with self._preparing:
-            if self._packages.find(sha256) is not None:
-                return
-            await asyncio.to_thread(self._packages.prepare, spool)
-            for digest in self._packages.add(sha256):
-                await self._pool.retire(digest)
-                await asyncio.to_thread(self._packages.packages.remove, digest)
-
-    def _drop_stale(self) -> None:
-        for transfer, (spool, since) in list(self._transfers.items()):
-            if time.monotonic() - since > _STALE_SECONDS:
-                del self._transfers[transfer]
-                spool.discard()
-
     def state(self) -> dict[str, Any]:
         """Return how often each file has arrived, and the statistics of the worker processes."""
-        return {"received": dict(self._received), "processes": self._pool.statistics()}
+        return {"received": dict(self._receiver.received), "processes": self._pool.statistics()}
