@@ -1,0 +1,47 @@
+"""A class that does things has ten attributes at most; what has more is two classes. Dataclasses hold documents."""
+
+import ast
+from collections.abc import Iterator
+
+from tests.support.source import MODULES, name_of, tree_of
+
+MOST = 10
+
+
+def is_dataclass(node: ast.ClassDef) -> bool:
+    return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def attributes(node: ast.ClassDef) -> set[str]:
+    """Names that the methods of a class give to what they keep on `self`."""
+
+    def targets() -> Iterator[ast.expr]:
+        for each in ast.walk(node):
+            if isinstance(each, ast.Assign):
+                for target in each.targets:
+                    yield from target.elts if isinstance(target, ast.Tuple) else [target]
+            elif isinstance(each, ast.AnnAssign | ast.AugAssign):
+                yield each.target
+
+    return {
+        target.attr
+        for target in targets()
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+    }
+
+
+def crowded(tree: ast.Module) -> dict[str, int]:
+    """Classes with more attributes than they may have, and how many those are."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not is_dataclass(node)]
+    return {node.name: count for node in classes if (count := len(attributes(node))) > MOST}
+
+
+def test_no_class_has_more_than_ten_attributes() -> None:
+    assert {name_of(path): found for path in MODULES if (found := crowded(tree_of(path)))} == {}
+
+
+def test_a_crowded_class_is_found() -> None:
+    names = [f"self.a{number}" for number in range(MOST)]
+    body = f"class Crowd:\n def __init__(self): {', '.join(names)} = {', '.join('1' * MOST)}\n"
+    assert crowded(ast.parse(body)) == {}
+    assert crowded(ast.parse(body + " def more(self): self.last: int = 1")) == {"Crowd": MOST + 1}
