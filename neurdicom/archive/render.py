@@ -15,14 +15,11 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotAvailable
+from neurdicom.pixels.encode.formats import PICTURES, RAW
 from neurdicom.workers.pool import Program, Reply, WorkerPool
 
-#: Formats of `GET /instances/:id/image`.
-IMAGE_FORMATS = ("png", "jpeg", "webp")
 #: Values of VOI LUT Function (0028,1056).
 WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-#: Formats of `GET /instances/:id/raw`, besides the samples as they are.
-RAW_FORMATS = ("lum8", "f32", "f64", "npy")
 
 #: Seconds for transcoding, long because of large multi-frame files; a picture takes milliseconds.
 _TRANSCODE_SECONDS = 900.0
@@ -38,7 +35,7 @@ class ImageOptions:
     Attributes
     ----------
     format : str
-        One of `IMAGE_FORMATS`.
+        One of `pixels.encode.formats.PICTURES`.
     frame : int
         Frame number, from 1.
     window : tuple of float or None
@@ -67,8 +64,8 @@ class ImageOptions:
 
     def check(self) -> None:
         """Check the options. Raises `Invalid`."""
-        if self.format not in IMAGE_FORMATS:
-            raise Invalid(f"format is {self.format!r}; {', '.join(IMAGE_FORMATS)} are expected", field="format")
+        if self.format not in PICTURES:
+            raise Invalid(f"format is {self.format!r}; {', '.join(PICTURES)} are expected", field="format")
         if self.window is not None:
             center, width = self.window
             if not math.isfinite(center):
@@ -174,10 +171,10 @@ class RenderService:
         frame : int
             Frame number, from 1.
         format : str, optional
-            One of `RAW_FORMATS`; by default the samples as they are.
+            One of `pixels.encode.formats.RAW`; by default the samples as they are.
         """
-        if format is not None and format not in RAW_FORMATS:
-            raise Invalid(f"format is {format!r}; {', '.join(RAW_FORMATS)} are expected", field="format")
+        if format is not None and format not in RAW:
+            raise Invalid(f"format is {format!r}; {', '.join(RAW)} are expected", field="format")
         _, arguments = await self._arguments(instance, frame)
         return await self._pool.call(PIXELS, "raw", arguments | {"format": format})
 

@@ -9,16 +9,14 @@ from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.decode.native import native_bytes
 from neurdicom.pixels.decode.source import Source
 from neurdicom.pixels.encode import transcode as transcoding
-from neurdicom.pixels.encode.arrays import MEDIA_TYPES, describe, encode_picture
+from neurdicom.pixels.encode.arrays import describe, encode_picture
 from neurdicom.pixels.encode.arrays import encode as encode_array
+from neurdicom.pixels.encode.formats import MEDIA_TYPES, SHOWING_ONE
 from neurdicom.pixels.grayscale.picture import crop, render, resize
 from neurdicom.pixels.grayscale.voi import Window, WindowFunction
 from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
-
-#: Formats that hold one frame of a stack.
-_SHOWING_ONE = ("png", "jpeg", "lum8")
 
 
 def image(arguments: dict[str, Any]) -> Answer:
@@ -157,14 +155,14 @@ def encode(arguments: dict[str, Any]) -> Answer:
     else:
         array = np.memmap(arguments["path"], arguments["dtype"], "r", shape=tuple(arguments["shape"]))
     wanted, is_stack = arguments["format"], arguments.get("stack", False)
-    if wanted in _SHOWING_ONE and (is_stack or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))):
+    if wanted in SHOWING_ONE and (is_stack or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))):
         number = arguments.get("frame") or 1
         if not 1 <= number <= len(array):
             raise Invalid(f"frame is {number}; the result has {len(array)}", field="frame")
         array = array[number - 1]
     meta: dict[str, Any] = {name: arguments[name] for name in ("kind", "samples", "picture") if name in arguments}
     media_type, body = encode_array(array, wanted, picture=arguments.get("picture", False))
-    if is_stack and wanted not in _SHOWING_ONE:
+    if is_stack and wanted not in SHOWING_ONE:
         meta["stack"] = True
     return meta | describe(array, wanted) | {"media_type": media_type}, body
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import orjson
 
 from neurdicom.catalog.terms import Term
+from neurdicom.pixels.encode.formats import OF_RESULTS, SHOWING_ONE, WHOLE_SAMPLES
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.value_query import values_of
 from neurdicom.workers.program import Reply
@@ -19,13 +20,6 @@ ANY = "*"
 #: Name of the JSON beside an image.
 BESIDE = ".json"
 
-#: Formats that an image can be encoded to from a lossless representation.
-_ENCODED = ("png", "jpeg", "lum8", "f32", "f64", "npy")
-
-_RAW = {"f32": "<f4", "f64": "<f8"}
-#: Formats that show one frame of a stack.
-_PICTURES = ("png", "jpeg", "lum8")
-
 #: Most bytes of JSON that a list shows of a result.
 _LONGEST_LISTED = 4096
 
@@ -35,7 +29,7 @@ Payload = bytes | memoryview
 
 def representation_name(format: str, frame: int | None) -> str:
     """Name the representation for a format; `frame` is the frame shown, where the result may be a stack."""
-    return f"{format}@{frame}" if frame is not None and format in _PICTURES else format
+    return f"{format}@{frame}" if frame is not None and format in SHOWING_ONE else format
 
 
 @dataclass(slots=True, kw_only=True)
@@ -224,7 +218,7 @@ class KeptResult:
     def lossless(self) -> str | None:
         """Find the name of a representation that has all samples of an image unchanged."""
         for name, one in self.representations.items():
-            if name == "npy" or (name in _RAW and one.meta.get("samples") == _RAW[name]):
+            if name == "npy" or (name in WHOLE_SAMPLES and one.meta.get("samples") == WHOLE_SAMPLES[name]):
                 return name
         return None
 
@@ -242,7 +236,7 @@ class KeptResult:
 
     def encodes(self, format: str) -> bool:
         """Tell whether it can be encoded to a format from all samples."""
-        return self.kind == "image" and format in _ENCODED and self.lossless() is not None
+        return self.kind == "image" and format in OF_RESULTS and self.lossless() is not None
 
     def without(self, keys: Set[str]) -> "KeptResult":
         """Copy it without the representations whose files are deleted to make room."""

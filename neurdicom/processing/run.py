@@ -11,13 +11,14 @@ import orjson
 
 from neurdicom import __version__
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.pixels.encode.formats import OF_RESULTS
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.workers.call import Priority
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
 
 #: Formats of an image result; `json` is the JSON that a native plugin returns beside its image.
-FORMATS = ("png", "jpeg", "lum8", "f32", "f64", "npy", "json")
+FORMATS = (*OF_RESULTS, "json")
 #: Format that keeps values and shape of an image unchanged.
 EXACT = "npy"
 #: Format that stands for DICOM instances.

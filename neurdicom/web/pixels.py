@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from neurdicom.archive.render import IMAGE_FORMATS, RAW_FORMATS, ImageOptions, RenderService
+from neurdicom.archive.render import ImageOptions, RenderService
 from neurdicom.errors import NotAvailable
 from neurdicom.http.accept import Offer, parse_accept
 from neurdicom.http.base import ApiHandler
@@ -10,14 +10,13 @@ from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY, operation
 from neurdicom.http.parameters import ParameterGroup, choice_parameter, integer_parameter, number_parameter
 from neurdicom.http.routing import Route
+from neurdicom.pixels.encode.formats import PICTURES, RAW
 from neurdicom.workers.pool import Reply
 
 _LARGEST_SIZE = 16384
 
 _FRAME = integer_parameter("frame", "Frame number, from 1.", 1, low=1, high=2**31 - 1)
-_FORMAT = choice_parameter(
-    "format", "Format of the picture. By default the Accept header decides.", IMAGE_FORMATS, None
-)
+_FORMAT = choice_parameter("format", "Format of the picture. By default the Accept header decides.", PICTURES, None)
 _WINDOW = ParameterGroup(
     "window",
     "Window in place of that in the file; both or none are given.",
@@ -35,12 +34,10 @@ _COLUMNS = integer_parameter(
     high=_LARGEST_SIZE,
 )
 _ROWS = integer_parameter("height", "Height of the picture in pixels; see width.", None, low=1, high=_LARGEST_SIZE)
-_RAW_FORMAT = choice_parameter(
-    "format", "Format of the samples. By default they keep their own type.", RAW_FORMATS, None
-)
+_RAW_FORMAT = choice_parameter("format", "Format of the samples. By default they keep their own type.", RAW, None)
 _IMAGE = {
     "description": "The picture.",
-    "content": {f"image/{name}": {"schema": BINARY} for name in IMAGE_FORMATS},
+    "content": {f"image/{name}": {"schema": BINARY} for name in PICTURES},
 }
 _RAW = {
     "description": (
@@ -136,10 +133,10 @@ def _accepted(header: str) -> str:
         return max(((each.specificity, each.quality) for each in accepted if each.meets(offer)), default=(0, 0.0))[1]
 
     # A browser that opens the address directly lists the formats that it can show, without preferring one.
-    is_page = any(each.media_type == "text/html" for each in accepted) and weight(IMAGE_FORMATS[0]) > 0
-    best = IMAGE_FORMATS[0] if is_page else max(IMAGE_FORMATS, key=weight)
+    is_page = any(each.media_type == "text/html" for each in accepted) and weight(PICTURES[0]) > 0
+    best = PICTURES[0] if is_page else max(PICTURES, key=weight)
     if weight(best) <= 0:
-        possible = ", ".join(f"image/{name}" for name in IMAGE_FORMATS)
+        possible = ", ".join(f"image/{name}" for name in PICTURES)
         raise NotAvailable(f"Accept is {header[:500]!r}; {possible} are available")
     return best
 

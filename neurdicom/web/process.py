@@ -12,6 +12,7 @@ from neurdicom.http.downloads import send_buffer, send_part, send_precondition_f
 from neurdicom.http.operation import BINARY, operation
 from neurdicom.http.parameters import Parameter, described_parameter
 from neurdicom.http.routing import Route
+from neurdicom.pixels.encode.formats import MEDIA_TYPES, OF_RESULTS
 from neurdicom.plugins.params import Param, convert_arguments, decode_arguments
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.execute import ProcessService
@@ -72,10 +73,7 @@ _RESULT = {
         "is `hit` if it was computed before."
     ),
     "content": {
-        "image/png": {"schema": BINARY},
-        "image/jpeg": {"schema": BINARY},
-        "application/octet-stream": {"schema": BINARY},
-        "application/x-npy": {"schema": BINARY},
+        **{MEDIA_TYPES[name]: {"schema": BINARY} for name in OF_RESULTS},
         "application/json": {"schema": {}},
         "application/dicom": {"schema": BINARY},
         "multipart/related": {"schema": BINARY},

@@ -10,22 +10,13 @@ import numpy.typing as npt
 
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.decode.colour import to_luminance
+from neurdicom.pixels.encode.formats import FORMATS, MEDIA_TYPES, PICTURES
 from neurdicom.pixels.kernels import scale_to_bytes
 
 Array = npt.NDArray[Any]
 Picture = npt.NDArray[np.uint8]
 
-MEDIA_TYPES: Mapping[str, str] = {
-    "png": "image/png",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "lum8": "application/octet-stream",
-    "f32": "application/octet-stream",
-    "f64": "application/octet-stream",
-    "npy": "application/x-npy",
-}
-PICTURES = ("png", "jpeg", "webp")
-
+_SAMPLES = {each.name: each.samples for each in FORMATS}
 _QUALITY = 90
 _WEBP_LIMIT = 16383
 _JPEG_LIMIT = 65500
@@ -39,9 +30,9 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
     ----------
     array : ndarray
         Shape (rows, columns) or (rows, columns, 1, 3 or 4); for f32, f64 and npy any shape. Bool or numbers.
-    format : {"png", "jpeg", "webp", "lum8", "f32", "f64", "npy"}
-        Pictures and lum8 (8-bit grey samples) are scaled from the array's minimum and maximum to 0 to 255; colour
-        of 8 bits is not scaled. The others keep the values, little-endian.
+    format : str
+        One of `formats.FORMATS`. Pictures and lum8 (8-bit grey samples) are scaled from the array's minimum and
+        maximum to 0 to 255; colour of 8 bits is not scaled. The others keep the values, little-endian.
     picture : bool
         True if the array is a picture already, whose 8-bit samples are not scaled, grey ones neither.
 
@@ -68,7 +59,7 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
 
 def describe(array: Array, format: str) -> dict[str, Any]:
     """Describe the output of `encode` in a raw format: its shape and its dtype, as numpy writes it."""
-    shape, dtype = list(array.shape), {"lum8": "|u1", "f32": "<f4", "f64": "<f8"}.get(format)
+    shape, dtype = list(array.shape), _SAMPLES.get(format)
     if format == "lum8":
         shape = shape[:2]
     return {"shape": shape, "dtype": dtype or _little(array).dtype.str}

@@ -21,6 +21,7 @@ from neurdicom.dicom.geometry.planes import describe_volume
 from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
 from neurdicom.pixels.decode.image_pixel import as_layout
 from neurdicom.pixels.encode.arrays import describe, encode
+from neurdicom.pixels.encode.formats import MEDIA_TYPES, SHOWING_ONE, WHOLE_SAMPLES
 from neurdicom.pixels.planes import planes_of
 from neurdicom.workers.loaders.native import ImageBuffer
 from neurdicom.workers.loaders.pixel_input import read_image
@@ -37,11 +38,8 @@ _DEEPEST: Final = 200
 _UNNAMED: Final = "2.25.0"
 _NUMBERS: Final = "biuf"
 _CHANNELS: Final = (1, 3, 4)
-#: Formats that hold all slices of a stack.
-_WHOLE: Final = ("f32", "f64", "npy")
 #: Values of more bytes are read from the file on first access.
 _DEFERRED: Final = 16 << 10
-_RAW: Final = {"f32": "<f4", "f64": "<f8"}
 
 
 def dataset_of(arguments: Mapping[str, Any]) -> Dataset:
@@ -254,7 +252,7 @@ def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = Fals
     wanted = arguments.get("format") or "png"
     if wanted == "json":
         raise NotAvailable("the plugin's result is an image, which is not given as json")
-    if is_stack and wanted not in _WHOLE:
+    if is_stack and wanted in SHOWING_ONE:
         frame = arguments.get("frame") or 1
         if not 1 <= frame <= len(array):
             raise Invalid(f"frame is {frame}; the plugin's result has {len(array)} frames", field="frame")
@@ -264,13 +262,13 @@ def _picture(array: Array, arguments: Mapping[str, Any], *, picture: bool = Fals
         meta["picture"] = True
     if is_stack:
         meta["stack"] = True
-    if wanted in _RAW and array.dtype.kind in _NUMBERS:  # samples of that type are sent without another copy
-        samples = np.ascontiguousarray(array, dtype=_RAW[wanted])
+    if wanted in WHOLE_SAMPLES and array.dtype.kind in _NUMBERS:  # samples of that type are sent without another copy
+        samples = np.ascontiguousarray(array, dtype=WHOLE_SAMPLES[wanted])
         body = samples.data.cast("B") if samples.size else b""
-        return meta | {"media_type": "application/octet-stream"}, body
+        return meta | {"media_type": MEDIA_TYPES[wanted]}, body
     if wanted == "npy" and array.flags.c_contiguous and array.dtype.isnative and array.size:
         # A volume and a copy of it would seldom fit into the plugin's memory limit.
-        return meta | {"media_type": "application/x-npy"}, (_npy_header(array), array.reshape(-1).view("u1").data)
+        return meta | {"media_type": MEDIA_TYPES[wanted]}, (_npy_header(array), array.reshape(-1).view("u1").data)
     media_type, encoded = encode(array, wanted, picture=picture)
     return meta | {"media_type": media_type}, encoded
 

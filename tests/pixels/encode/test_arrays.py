@@ -8,6 +8,7 @@ from PIL import Image
 
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.encode.arrays import describe, encode
+from neurdicom.pixels.encode.formats import FORMATS, ImageFormat
 
 RAMP = np.linspace(-3.0, 5.0, 48).reshape(6, 8)
 
@@ -50,6 +51,16 @@ def test_every_shape_in_every_format(shape: tuple[int, ...], wanted: str) -> Non
         assert describe(array, wanted) == {"shape": [6, 8], "dtype": "|u1"}
     else:
         assert Image.open(BytesIO(body)).size == (8, 6)
+
+
+@pytest.mark.parametrize("wanted", FORMATS, ids=lambda each: each.name)
+def test_the_table_of_formats_says_what_is_given(wanted: ImageFormat) -> None:
+    media_type, body = encode(RAMP, wanted.name)
+    assert media_type == wanted.media_type
+    described = describe(RAMP, wanted.name)
+    if wanted.samples is not None:
+        assert described["dtype"] == wanted.samples
+        assert len(body) == RAMP.size * np.dtype(wanted.samples).itemsize
 
 
 def test_samples_keep_their_values() -> None:
