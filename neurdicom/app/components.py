@@ -36,7 +36,6 @@ from neurdicom.nodes.transfer import TransferService
 from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
 from neurdicom.plugins.service import ModelService, PluginService
 from neurdicom.plugins.tools import ToolType
-from neurdicom.plugins.versions import ToolLimits
 from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import KIND as PROCESS
@@ -49,6 +48,7 @@ from neurdicom.rules.tracker import SeriesTracker
 from neurdicom.security.users import UserService
 from neurdicom.workers.executor import Executor
 from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.program import ToolLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from neurdicom.cli.options import pack_command
+from neurdicom.cli.options import limit_options, pack_command
 from neurdicom.processing.run import FORMATS
+from neurdicom.workers.program import ToolLimits
 
 
 @click.group()
@@ -33,8 +34,7 @@ model.add_command(pack_command("model", "/api/models", _model_zip))
 @click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Frame of that file.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Of --output.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write the result to.")
-@click.option("--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds per call.")
-@click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB of the worker.")
+@limit_options
 def check(
     path: Path,
     file: Path | None,
@@ -42,11 +42,10 @@ def check(
     frame: int,
     form: str,
     output: Path | None,
-    timeout: float,
-    memory: int,
+    limits: ToolLimits,
 ) -> None:
     """Check the model at PATH, a folder or an archive, as an upload does; with --on, run it on a file."""
     from neurdicom.cli.model_check import ModelCall, check_model  # imports the workers
 
     call = None if file is None else ModelCall(file, threshold, frame, form)
-    check_model(path, call, output, timeout=timeout, memory=memory)
+    check_model(path, call, output, limits)

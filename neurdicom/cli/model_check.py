@@ -13,10 +13,10 @@ import click
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid, PluginError
 from neurdicom.plugins.devtools.packing import packed
-from neurdicom.plugins.versions import ModelVersion, ToolLimits
+from neurdicom.plugins.versions import ModelVersion
 from neurdicom.workers.model.model_zip import ModelZip
 from neurdicom.workers.pool import Reply, WorkerPool
-from neurdicom.workers.program import Program
+from neurdicom.workers.program import Program, ToolLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ModelCall:
         }
 
 
-def check_model(path: Path, call: ModelCall | None, output: Path | None, *, timeout: float, memory: int) -> None:
+def check_model(path: Path, call: ModelCall | None, output: Path | None, limits: ToolLimits) -> None:
     """Load a model, run it, and print the outcome.
 
     Parameters
@@ -50,10 +50,8 @@ def check_model(path: Path, call: ModelCall | None, output: Path | None, *, time
         A run after the one on zeros; None for none.
     output : Path or None
         File to write the result of that run to; None to print it.
-    timeout : float
-        Largest duration of a call in seconds.
-    memory : int
-        Largest memory of the worker in MiB.
+    limits : ToolLimits
+        Limits of its calls and of its worker.
 
     Raises
     ------
@@ -65,7 +63,7 @@ def check_model(path: Path, call: ModelCall | None, output: Path | None, *, time
         with packed(path, ModelZip) as zip_path, ModelZip(zip_path) as package:
             package.extract(folder)
         checked = ModelVersion.from_zip(package, "checked", datetime.now(UTC).isoformat())
-        program = checked.program(folder, ToolLimits(timeout, memory))
+        program = checked.program(folder, limits)
         network, reply = asyncio.run(_run(checked, program, None if call is None else call.to_wire()))
     _describe(replace(checked, network=network))
     if reply is not None:

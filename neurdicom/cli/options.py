@@ -1,7 +1,8 @@
-"""Options that several commands share, for settings and for the server that a command connects to, and `pack`."""
+"""Options that several commands share, for settings, limits and the server that they connect to, and `pack`."""
 
 from collections.abc import Callable, Collection
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +53,22 @@ def settings_from(config: Path | None, given: dict[str, Any]) -> Settings:
     """Load the settings from all sources, with the options converted to the types of the settings. Raises `Invalid`."""
     options = {key: from_text(key, value) if isinstance(value, str) else value for key, value in given.items()}
     return load_settings(config, **options)
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `ToolLimits`, which the command takes as `limits`."""
+
+    @click.option(
+        "--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds per call."
+    )
+    @click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB of the worker.")
+    @wraps(command)
+    def run(*args: Any, timeout: float, memory: int, **given: Any) -> Any:
+        from neurdicom.workers.program import ToolLimits
+
+        return command(*args, limits=ToolLimits(timeout, memory), **given)
+
+    return run
 
 
 def server_options(command: CommandT) -> CommandT:

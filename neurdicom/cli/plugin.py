@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from neurdicom.cli.options import pack_command, server_options
+from neurdicom.cli.options import limit_options, pack_command, server_options
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
 from neurdicom.processing.run import FORMATS
+from neurdicom.workers.program import ToolLimits
 
 
 @click.group()
@@ -102,8 +103,7 @@ def _folder(name: str) -> Path:
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write the first file's result to."
 )
-@click.option("--timeout", type=click.FloatRange(min=0.01), default=60.0, show_default=True, help="Seconds per call.")
-@click.option("--memory", type=click.IntRange(min=1), default=2048, show_default=True, help="MiB of the worker.")
+@limit_options
 @click.option(
     "--slow",
     type=click.FloatRange(min=0.0),
@@ -134,8 +134,7 @@ def check(
     frame: int,
     form: str,
     output: Path | None,
-    timeout: float,
-    memory: int,
+    limits: ToolLimits,
     slow: float,
     sanitize: bool,
     library: Path | None,
@@ -151,7 +150,7 @@ def check(
     from neurdicom.plugins.devtools.command import CheckInputs, CheckOptions, run_check  # imports numpy and pydicom
 
     inputs = CheckInputs(own, samples, params, frame)
-    options = CheckOptions(inputs, form, output, timeout, memory, slow, sanitize, library, allow)
+    options = CheckOptions(inputs, form, output, limits, slow, sanitize, library, allow)
     report = asyncio.run(run_check(path, options, (lambda *_: None) if as_json else introduce_plugin))
     if as_json:
         click.echo(json.dumps(report.to_document(), indent=2, ensure_ascii=False))

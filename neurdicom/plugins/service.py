@@ -22,12 +22,12 @@ from neurdicom.errors import Conflict, Invalid, NotFound, PluginError, PluginFai
 from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.plugins.registry import Registry
 from neurdicom.plugins.tools import Running, Tool, ToolSet, ToolType
-from neurdicom.plugins.versions import ModelVersion, PackageVersion, PluginVersion, ToolLimits
+from neurdicom.plugins.versions import ModelVersion, PackageVersion, PluginVersion
 from neurdicom.workers.model.model_zip import ModelZip
 from neurdicom.workers.packages.package_folders import PackageFolders
 from neurdicom.workers.packages.package_zip import PackageZip
 from neurdicom.workers.pool import WorkerPool
-from neurdicom.workers.program import Program
+from neurdicom.workers.program import Program, ToolLimits
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Self
 
 import orjson
 
@@ -14,58 +14,10 @@ from neurdicom.plugins.plugin_zip import PluginZip
 from neurdicom.plugins.tools import Tool
 from neurdicom.workers.model.manifest import ModelManifest, parse_model_manifest
 from neurdicom.workers.model.model_zip import ModelZip
-from neurdicom.workers.program import Kind, Level, Program, Result
+from neurdicom.workers.packages.meta import PackageMeta
+from neurdicom.workers.program import Kind, Level, Program, Result, ToolLimits
 
 _RESULTS: Final[dict[str, Result]] = {"classification": "JSON", "segmentation": "SEGMENTATION", "image": "IMAGE"}
-
-
-class Described(Protocol):
-    """Part of META.json that plugins and models share."""
-
-    @property
-    def guid(self) -> str:
-        """Id in the API."""
-
-    @property
-    def name(self) -> str:
-        """Name for people."""
-
-    @property
-    def version(self) -> str:
-        """Version as the author gives it."""
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds that META.json asks for a call."""
-
-    @property
-    def memory(self) -> float | None:
-        """MiB that META.json asks for a worker."""
-
-    def to_api(self) -> dict[str, Any]:
-        """Return the whole META.json as the API shows it, with defaults filled in."""
-
-    def to_document(self) -> str:
-        """Return the whole META.json as text."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolLimits:
-    """Administrator's limits for tools, which also apply where META.json asks for nothing.
-
-    Attributes
-    ----------
-    timeout : float
-        Most seconds for a call.
-    memory : int
-        Most MiB for a worker.
-    threads : int
-        Most threads that one worker may compute in; networks only.
-    """
-
-    timeout: float
-    memory: int
-    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +26,7 @@ class PackageVersion(ABC):
 
     Attributes
     ----------
-    manifest : Described
+    manifest : PackageMeta
         Its META.json.
     kind : str
         Kind that follows from its files.
@@ -88,7 +40,7 @@ class PackageVersion(ABC):
         Why it is quarantined; None while it is ready.
     """
 
-    manifest: Described
+    manifest: PackageMeta
     kind: Kind
     target: str
     digest: str

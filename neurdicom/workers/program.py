@@ -13,6 +13,25 @@ Result = Literal["IMAGE", "JSON", "SEGMENTATION", "MEASUREMENTS"]
 
 
 @dataclass(frozen=True, slots=True)
+class ToolLimits:
+    """Administrator's limits for tools, which also apply where META.json asks for nothing.
+
+    Attributes
+    ----------
+    timeout : float
+        Most seconds for a call.
+    memory : int
+        Most MiB for a worker.
+    threads : int
+        Most threads that one worker may compute in; networks only.
+    """
+
+    timeout: float
+    memory: int
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Program that a worker process loads and runs for the rest of its life: a plugin, a model, or a builtin module.
 

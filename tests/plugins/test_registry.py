@@ -7,7 +7,8 @@ import pytest
 from neurdicom.errors import NotFound, PluginCrashed, PluginQuarantined
 from neurdicom.plugins.manifest import manifest_of
 from neurdicom.plugins.registry import QUARANTINE_AFTER, Registry
-from neurdicom.plugins.versions import PluginVersion, ToolLimits
+from neurdicom.plugins.versions import PluginVersion
+from neurdicom.workers.program import ToolLimits
 from tests.support.packages import meta
 
 

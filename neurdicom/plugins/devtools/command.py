@@ -16,7 +16,7 @@ from neurdicom.plugins.devtools.sanitizer.run import sanitize_package
 from neurdicom.workers.executor import Task
 from neurdicom.workers.pool import Reply, WorkerPool
 from neurdicom.workers.pool_executor import PoolExecutor
-from neurdicom.workers.program import Level
+from neurdicom.workers.program import Level, ToolLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,8 @@ class CheckOptions:
         Format of `output`.
     output : Path or None
         File that the first sample's result is written to.
-    timeout : float
-        Seconds that a call may take.
-    memory : int
-        MiB that a worker may add.
+    limits : ToolLimits
+        Limits of its calls and of its worker.
     slow : float
         Seconds from which a call is reported as slow.
     sanitize : bool
@@ -70,8 +68,7 @@ class CheckOptions:
     inputs: CheckInputs
     form: str
     output: Path | None
-    timeout: float
-    memory: int
+    limits: ToolLimits
     slow: float
     sanitize: bool
     library: Path | None
@@ -106,7 +103,7 @@ async def run_check(path: Path, options: CheckOptions, announce: Announce) -> Ch
     """
     with tempfile.TemporaryDirectory(prefix="neurdicom-") as name:
         scratch = Path(name)
-        package = open_package(path, scratch, timeout=options.timeout, memory=options.memory)
+        package = open_package(path, scratch, options.limits)
         if options.library is not None:
             if package.kind != "native":
                 raise Invalid("--library is for native plugins; this one is in Python", field="library")

@@ -10,8 +10,8 @@ from neurdicom.plugins.devtools.packing import packed
 from neurdicom.plugins.manifest import Manifest
 from neurdicom.plugins.params import Param, ParamType, ParamValue, convert_arguments
 from neurdicom.plugins.plugin_zip import PluginZip
-from neurdicom.plugins.versions import PluginVersion, ToolLimits
-from neurdicom.workers.program import Program
+from neurdicom.plugins.versions import PluginVersion
+from neurdicom.workers.program import Program, ToolLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ExtractedPlugin:
         return replace(self, program=replace(self.program, target=str(library.resolve()), digest="another build"))
 
 
-def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> ExtractedPlugin:
+def open_package(path: Path, scratch: Path, limits: ToolLimits) -> ExtractedPlugin:
     """Pack a folder, or take a package, and extract it as an upload does.
 
     Parameters
@@ -52,10 +52,8 @@ def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> E
         The plugin's folder, or its ZIP.
     scratch : Path
         The plugin is extracted below it.
-    timeout : float
-        Seconds that a call may take.
-    memory : int
-        MiB that a worker may add.
+    limits : ToolLimits
+        Limits of its calls and of its worker.
 
     Raises
     ------
@@ -66,7 +64,7 @@ def open_package(path: Path, scratch: Path, *, timeout: float, memory: int) -> E
     with packed(path) as zip_path, PluginZip(zip_path) as package:
         package.extract(folder)
     version = PluginVersion.from_zip(package, "checked", datetime.now(UTC).isoformat())
-    program = version.program(folder, ToolLimits(timeout, memory))
+    program = version.program(folder, limits)
     return ExtractedPlugin(package.manifest, package.kind, folder, package.files, program)
 
 

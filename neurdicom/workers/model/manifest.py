@@ -10,7 +10,7 @@ import orjson
 
 from neurdicom.errors import Invalid
 from neurdicom.schema import SchemaValidator
-from neurdicom.workers.packages.meta import PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
+from neurdicom.workers.packages.meta import LIMITS, PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
 
 OutputKind = Literal["classification", "segmentation", "image"]
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -130,6 +130,7 @@ def schema() -> dict[str, Any]:
     described = loaded["$defs"]["label"]["anyOf"][1]
     described["properties"] = {key: value for key, value in segment.items() if key != "number"}
     loaded["$defs"]["code"] = plugin_schema()["$defs"]["code"]
+    loaded["properties"] |= {name: plugin_schema()["properties"][name] for name in LIMITS}
     return loaded
 
 

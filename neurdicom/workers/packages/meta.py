@@ -14,6 +14,9 @@ from neurdicom.schema import first_error, invalid_of
 #: Most bytes of a META.json.
 MAX_META = 1024 * 1024
 
+#: Fields in which an author asks for more or less than the server gives.
+LIMITS = ("timeout", "memory")
+
 
 @cache
 def plugin_schema() -> dict[str, Any]:
@@ -83,7 +86,6 @@ def package_fields(meta: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **texts,
         "version": "" if version is None else str(version),
-        "timeout": meta.get("timeout"),
-        "memory": meta.get("memory"),
+        **{name: meta.get(name) for name in LIMITS},
         "meta": meta,
     }
