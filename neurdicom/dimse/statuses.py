@@ -33,12 +33,26 @@ OUT_OF_RESOURCES = 0xA700
 DOES_NOT_MATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
+# Of C-FIND, C-MOVE and C-GET (PS3.4 C.4).
+PENDING = 0xFF00
+PENDING_UNSUPPORTED = 0xFF01
+CANCEL = 0xFE00
+UNABLE_TO_PROCESS = 0xC000
+NO_COUNT = 0xA701
+NO_SUBOPERATIONS = 0xA702
+UNKNOWN_DESTINATION = 0xA801
+SUBOPERATIONS_WARNING = 0xB000
+
 #: Most characters of an Error Comment (0000,0902), VR LO.
 LONGEST_COMMENT = 64
 
 
 class DoesNotMatch(Invalid):
     """A dataset does not match its request: another SOP class or instance."""
+
+
+class UnknownDestination(NeurdicomError):
+    """The destination of a C-MOVE is not a known node."""
 
 
 class NoSuchAction(Invalid):
@@ -60,6 +74,12 @@ TABLE: dict[type[NeurdicomError], int] = {
     NotFound: PROCESSING_FAILURE,
     Forbidden: NOT_AUTHORIZED,
 }
+
+#: The same for C-FIND, whose other failures are all "Unable to process" (PS3.4 C.4.1.1.4).
+FIND = {kind: UNABLE_TO_PROCESS if status == PROCESSING_FAILURE else status for kind, status in TABLE.items()}
+
+#: The same for C-MOVE and C-GET (PS3.4 C.4.2.1.5, C.4.3.1.4).
+RETRIEVE = FIND | {UnknownDestination: UNKNOWN_DESTINATION, TooLarge: NO_COUNT}
 
 #: The same for operations on normalized instances (DIMSE-N), which have only the general codes.
 NORMALIZED: dict[type[NeurdicomError], int] = {

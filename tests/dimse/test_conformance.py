@@ -8,6 +8,7 @@ from pydicom._uid_dict import UID_dictionary
 from pynetdicom import AE
 
 from neurdicom.dicom.query.attributes import AT_LEVEL, Level
+from neurdicom.dimse.statuses import FIND, NORMALIZED, RETRIEVE, TABLE
 from tests.support.checkout import CHECKOUT
 from tests.support.server import Server
 
@@ -108,3 +109,10 @@ def test_uids() -> None:
     named = [row[1] for row in (*table("storage SOP class"), *table("transfer syntax"), *table("SOP class"))]
     assert len(named) == len(set(named))
     assert all(re.fullmatch(UID, uid) for uid in named)
+
+
+def test_statuses() -> None:
+    """Every status that an error can have is in one of the statement's tables."""
+    named = set(re.findall(r"^\| ([0-9A-F]{4}) \|", STATEMENT, flags=re.MULTILINE))
+    given = {status for errors in (TABLE, FIND, RETRIEVE, NORMALIZED) for status in errors.values()}
+    assert {f"{status:04X}" for status in given} <= named

@@ -24,13 +24,9 @@ from neurdicom.dimse.identifier import (
     model_of,
 )
 from neurdicom.dimse.ipc.link import Link
-from neurdicom.dimse.statuses import PROCESSING_FAILURE, SUCCESS, write_error
+from neurdicom.dimse.statuses import CANCEL, FIND, PENDING, PENDING_UNSUPPORTED, SUCCESS, write_error
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError
-
-#: Status "Unable to process", for all other failures (PS3.4 C.4.1.1.4).
-UNABLE = 0xC000
-PENDING, PENDING_UNSUPPORTED, CANCEL = 0xFF00, 0xFF01, 0xFE00
 
 #: Matches requested from the server at a time.
 PAGE = 100
@@ -152,10 +148,18 @@ class _Responder:
         return response
 
 
-def fill_error(response: Any, error: NeurdicomError) -> None:
-    """Write an error into a response to C-FIND, C-MOVE or C-GET."""
-    write_error(response, error)
-    if response.Status == PROCESSING_FAILURE:
-        response.Status = UNABLE
+def fill_error(response: Any, error: NeurdicomError, table: Mapping[type[NeurdicomError], int] = FIND) -> None:
+    """Write an error into a response to C-FIND, C-MOVE or C-GET.
+
+    Parameters
+    ----------
+    response : DIMSE primitive
+        The response; changed in place.
+    error : NeurdicomError
+        The error.
+    table : Mapping
+        Class of error to status: `statuses.FIND` or `statuses.RETRIEVE`.
+    """
+    write_error(response, error, table)
     if response.OffendingElement is None and error.field and re.fullmatch("[0-9A-F]{8}", error.field):
         response.OffendingElement = [int(error.field, 16)]

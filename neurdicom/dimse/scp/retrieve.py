@@ -17,16 +17,22 @@ from neurdicom.dimse.identifier import (
 )
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
-from neurdicom.dimse.scp.find import CANCEL, PENDING, UNABLE, fill_error
+from neurdicom.dimse.scp.find import fill_error
 from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.scu.send import Instance, StorageSender, SubOperation, SubOperationCounts
-from neurdicom.dimse.statuses import SUCCESS
+from neurdicom.dimse.statuses import (
+    CANCEL,
+    NO_SUBOPERATIONS,
+    PENDING,
+    RETRIEVE,
+    SUBOPERATIONS_WARNING,
+    SUCCESS,
+    UNABLE_TO_PROCESS,
+    UnknownDestination,
+)
 from neurdicom.dimse.statuses import comment as as_comment
 from neurdicom.dimse.ul.exchange import Exchange, Originator
 from neurdicom.errors import NeurdicomError, PeerFailed, TooLarge
-
-WARNING = 0xB000
-NO_COUNT, NO_SUBOPERATIONS, UNKNOWN_DESTINATION = 0xA701, 0xA702, 0xA801
 
 #: Most sub-operations that a response can count (PS3.7 9.1.3).
 MOST_INSTANCES = 0xFFFF
@@ -126,7 +132,7 @@ class RetrieveOperation:
         if not counts.failed and not counts.warning:
             self._respond(SUCCESS, counts)
         elif counts.completed or counts.warning:
-            self._respond(WARNING, counts, failures=True, comment=comment)
+            self._respond(SUBOPERATIONS_WARNING, counts, failures=True, comment=comment)
         else:
             self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=comment)
 
@@ -136,12 +142,8 @@ class RetrieveOperation:
         self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=str(error))
 
     def _fail(self, error: NeurdicomError) -> None:
-        response = self._response(UNABLE, "")
-        fill_error(response, error)
-        if isinstance(error, UnknownDestination):
-            response.Status = UNKNOWN_DESTINATION
-        elif isinstance(error, TooLarge):
-            response.Status = NO_COUNT
+        response = self._response(UNABLE_TO_PROCESS, "")
+        fill_error(response, error, RETRIEVE)
         self._exchange.respond(response, self._context.context_id)
 
     def _respond(self, status: int, counts: SubOperationCounts, *, failures: bool = False, comment: str = "") -> None:
@@ -164,7 +166,3 @@ class RetrieveOperation:
         if comment:
             response.ErrorComment = as_comment(comment)
         return response
-
-
-class UnknownDestination(NeurdicomError):
-    """The destination of a C-MOVE is not a known node."""
