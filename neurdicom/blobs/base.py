@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -89,6 +90,15 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.discard()
+
+
+def empty_spool(folder: Path) -> None:
+    """Delete what an earlier process left in a spool folder: files, and folders that other processes wrote to."""
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 class BlobStore(ABC):

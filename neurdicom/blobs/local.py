@@ -12,7 +12,6 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -21,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from neurdicom.blobs.base import BlobStore, Spool
+from neurdicom.blobs.base import BlobStore, Spool, empty_spool
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 
@@ -105,11 +104,7 @@ class LocalBlobStore(BlobStore):
         for folder in (self._spool, self._objects):
             folder.mkdir(parents=True, exist_ok=True)
         flush_folder(self._objects.parent)
-        for left in self._spool.iterdir():
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left)
-            else:
-                left.unlink()
+        empty_spool(self._spool)
         shards = self._shards()
         if not shards:
             self._shard = self._make_shard(0)

@@ -184,6 +184,20 @@ class BlobStoreContract(ABC):
 
         asyncio.run(test())
 
+    def test_a_file_in_a_folder_of_the_spool_is_adopted_and_the_folder_goes_at_a_start(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                folder = store.spool_folder / "another-process"
+                folder.mkdir()
+                for name in ("adopted", "left"):
+                    (folder / name).write_bytes(b"whole")
+                ref = store.adopt(folder / "adopted", 5, hashlib.sha256(b"whole").hexdigest())
+            async with self.store() as store:
+                assert list(store.spool_folder.iterdir()) == []
+                assert await get(store, ref.key) == b"whole"
+
+        asyncio.run(test())
+
     def test_a_file_that_is_gone_is_not_adopted(self) -> None:
         async def test() -> None:
             async with self.store() as store:
