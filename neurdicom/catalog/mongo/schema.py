@@ -76,6 +76,17 @@ def header_ids(instance: Document) -> list[int]:
     return list(range(first, first + instance["parts"]))
 
 
+def index_keys(level: Level) -> list[list[tuple[str, int]]]:
+    """List the keys of the indexes of a level's collection, beside that of `_id`; MongoDB takes 64 in all."""
+    names = [*(above.value for above in level.above), *(n for one in carried_levels(level) for n in _names(one))]
+    names += COUNTS[level]
+    names += ["keys_modalities"] if level is Level.STUDY else []
+    names += ["arrival", "blob_key", "size", "received"] if level is Level.INSTANCE else []
+    # The earliest arrival of a series is looked up whenever an instance is deleted.
+    pairs = [[("series", 1), ("arrival", 1)]] if level is Level.INSTANCE else []
+    return [*([(name, 1)] for name in names), *pairs]
+
+
 async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
     """Create collections and indexes; return True if documents still lack search fields of this version.
 
@@ -87,14 +98,8 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
             f"the catalog has schema {known['version']}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
         )
     for level in Level:
-        names = [*(above.value for above in level.above), *(n for one in carried_levels(level) for n in _names(one))]
-        names += COUNTS[level]
-        names += ["keys_modalities"] if level is Level.STUDY else []
-        names += ["arrival", "blob_key", "size", "received"] if level is Level.INSTANCE else []
-        # The earliest arrival of a series is looked up whenever an instance is deleted.
-        pairs = [[("series", 1), ("arrival", 1)]] if level is Level.INSTANCE else []
         present = {tuple(map(tuple, one["key"])) for one in (await _indexes(database, level)).values()}
-        for keys in [*([(name, 1)] for name in names), *pairs]:
+        for keys in index_keys(level):
             if tuple(keys) not in present:
                 await database[collection(level)].create_index(keys)
     if ("kind", 1) not in {one["key"][0] for one in (await database["documents"].index_information()).values()}:
