@@ -144,9 +144,12 @@ class RenderService:
         NotAvailable
             The instance has no pixels, or they can't be decoded or shown.
         """
+        return await self.image_at(await locate_instance(self._catalog, instance), options)
+
+    async def image_at(self, location: Location, options: ImageOptions) -> Reply:
+        """Render a frame of an instance that was located before, whose `identity` it then has. Raises as `image`."""
         options.check()
-        location, arguments = await self._arguments(instance, options.frame)
-        arguments |= options.to_wire()
+        arguments = await self._arguments(location, options.frame) | options.to_wire()
         if location.edited:
             arguments["edits"] = await self._edits(location)
         return await self._pool.call(PIXELS, "image", arguments)
@@ -175,7 +178,7 @@ class RenderService:
         """
         if format is not None and format not in RAW:
             raise Invalid(f"format is {format!r}; {', '.join(RAW)} are expected", field="format")
-        _, arguments = await self._arguments(instance, frame)
+        arguments = await self._arguments(await locate_instance(self._catalog, instance), frame)
         return await self._pool.call(PIXELS, "raw", arguments | {"format": format})
 
     async def transcode(self, instance: str, transfer_syntax: str) -> TranscodedFile:
@@ -231,9 +234,8 @@ class RenderService:
         identity = f"{location.blob.sha256} {transfer_syntax} {changes}"
         return reply.meta["size"], sha256(identity.encode()).hexdigest()
 
-    async def _arguments(self, instance: str, frame: int) -> tuple[Location, dict[str, Any]]:
-        location = await locate_instance(self._catalog, instance)
+    async def _arguments(self, location: Location, frame: int) -> dict[str, Any]:
         if location.layout.get("pixel_keyword") is None:
             raise NotAvailable("this instance has no pixel data")
         path = await self._blobs.path(location.blob.key)
-        return location, {"path": str(path), "layout": dict(location.layout), "frame": frame}
+        return {"path": str(path), "layout": dict(location.layout), "frame": frame}

@@ -77,7 +77,7 @@ class PictureHandler(DicomWebHandler):
         """
         if self.not_modified(await self.renderer.identity(location, options)):
             return
-        reply = await self.renderer.image(location.instance, options)
+        reply = await self.renderer.image_at(location, options)
         self.set_header("Content-Type", media_type)
         await send_buffer(self, reply.body)
         self.finish()
@@ -160,7 +160,7 @@ class Rendered(PictureHandler):
 
     async def _parts(self, location: Location, options: ImageOptions, frames: list[int]) -> AsyncIterator[Part]:
         for frame in frames:
-            reply = await self.renderer.image(location.instance, replace(options, frame=frame))
+            reply = await self.renderer.image_at(location, replace(options, frame=frame))
             yield Part.of(f"image/{options.format}", reply.body)
 
 
