@@ -230,8 +230,8 @@ class JobItems:
     async def _has_pixels(self, series: Entity, modalities: frozenset[str]) -> bool:
         if is_named(series, modalities):
             return True
-        of_it = AnyOf("series", (series["id"],))
-        return bool(await self._total(Level.INSTANCE, (of_it, Between("rows", 1, None))))
+        conditions = (AnyOf("series", (series["id"],)), Between("rows", 1, None))
+        return bool((await self._catalog.find(Query(Level.INSTANCE, conditions, limit=1, counted=False))).items)
 
 
 def unit_of(tool: Tool, selection: Selection) -> Literal["series", "instance", "frame"]:
