@@ -11,8 +11,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
+from tests.support.datasets import to_bytes
 from tests.support.nodes import NodesClient, study
-from tests.support.resource_files import to_bytes
 from tests.support.server import Server
 
 

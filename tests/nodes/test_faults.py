@@ -14,9 +14,9 @@ import trustme
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from tests.support.datasets import to_bytes
 from tests.support.faulty import FaultyRequest, FaultyServer, store_answer
 from tests.support.nodes import NodesClient, study, takes_all, uids_of
-from tests.support.resource_files import to_bytes
 from tests.support.server import Server
 
 # -- echo and find --------------------------------------------------------------------------------------------

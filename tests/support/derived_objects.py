@@ -1,6 +1,5 @@
 """Checks of DICOM objects by the tools that others judge them with, and sources that are like real ones."""
 
-import io
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage
 
+from tests.support.datasets import set_elements, set_file_meta, to_bytes
 from tests.support.files import ROOT
 
 ROWS, COLUMNS = 24, 32
@@ -49,10 +48,7 @@ def ct_slice(number: int, *, study: int = 1, series: int = 1, **elements: Any) -
     ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, -1024, "HU"
     ds.ImagePositionPatient, ds.ImageOrientationPatient = [-10.5, -20, number * 2.5], [1, 0, 0, 0, 1, 0]
     ds.PixelSpacing, ds.SliceThickness = [0.5, 0.75], 2.5
-    for keyword, value in elements.items():
-        setattr(ds, keyword, value)
-        if value is None:
-            del ds[keyword]
+    set_elements(ds, elements)
     rows, columns = np.mgrid[0:ROWS, 0:COLUMNS]
     ds.PixelData = (rows * 40 + columns + number).astype("<i2").tobytes()
     return ds
@@ -60,11 +56,8 @@ def ct_slice(number: int, *, study: int = 1, series: int = 1, **elements: Any) -
 
 def as_file(ds: Dataset) -> bytes:
     """The bytes of a file."""
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made = io.BytesIO()
-    ds.save_as(made, enforce_file_format=True)
-    return made.getvalue()
+    set_file_meta(ds)
+    return to_bytes(ds)
 
 
 def reference(name: str) -> Dataset:

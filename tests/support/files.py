@@ -1,11 +1,11 @@
 """DICOM files made for tests."""
 
-import io
-import warnings
 from typing import Any
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from tests.support.datasets import set_elements, set_file_meta, to_bytes
 
 ROOT = "1.2.826.0.1.3680043.10.1595.9"
 
@@ -13,8 +13,6 @@ ROOT = "1.2.826.0.1.3680043.10.1595.9"
 def dicom_file(number: int = 1, *, study: int = 1, series: int = 1, patient: str = "P1", **elements: Any) -> bytes:
     """Write a small image; elements by keyword come on top, None leaves one out."""
     ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.SOPClassUID = SecondaryCaptureImageStorage
     ds.SOPInstanceUID = f"{ROOT}.{study}.{series}.{number}"
     ds.StudyInstanceUID = f"{ROOT}.{study}"
@@ -25,17 +23,10 @@ def dicom_file(number: int = 1, *, study: int = 1, series: int = 1, patient: str
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation = 7, 0
     ds.add_new("PixelData", "OB", bytes(range(16)))
-    for keyword, value in elements.items():
-        if value is None:
-            del ds[keyword]
-        else:
-            with warnings.catch_warnings(action="ignore"):  # files are wrong in tests
-                setattr(ds, keyword, value)
+    set_elements(ds, elements)
+    set_file_meta(ds)
     ds.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID", "1.2.3")
-    stream = io.BytesIO()
-    ds.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
+    return to_bytes(ds)
 
 
 def large_file_head(size: int, number: int = 1) -> bytes:

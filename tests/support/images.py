@@ -1,10 +1,10 @@
 """A DICOM file for the tests, made in memory."""
 
-import io
-
 import numpy as np
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, generate_uid
+
+from tests.support.datasets import set_file_meta, to_bytes
 
 ROWS, COLUMNS = 6, 8
 PIXELS = np.arange(ROWS * COLUMNS, dtype=np.int16).reshape(ROWS, COLUMNS)
@@ -21,10 +21,5 @@ def ct_image() -> tuple[str, bytes]:
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
     ds.RescaleSlope, ds.RescaleIntercept = 2, -10
     ds.PixelData = PIXELS.tobytes()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    made = io.BytesIO()
-    ds.save_as(made, enforce_file_format=True)
-    return ds.SOPInstanceUID, made.getvalue()
+    set_file_meta(ds)
+    return ds.SOPInstanceUID, to_bytes(ds)

@@ -21,6 +21,7 @@ from pydicom.uid import (
 from neurdicom.dicom.header import Layout
 from neurdicom.dicom.part10 import read_header
 from neurdicom.errors import Invalid
+from tests.support.datasets import set_elements
 
 
 def layout_of(path: Path, tmp_path: Path) -> tuple[Path, Layout]:
@@ -63,9 +64,7 @@ def make_dataset(pixels: bytes, rows: int, columns: int, **elements: Any) -> Fil
         "PixelRepresentation": 0,
         "PixelData": pixels + bytes(len(pixels) % 2),
     }
-    for keyword, value in (defaults | elements).items():
-        if value is not None:
-            setattr(ds, keyword, value)
+    set_elements(ds, defaults | elements)
     if "PixelData" in ds:
         ds["PixelData"].VR = elements.get(
             "vr", "OB" if allocated <= 8 or meta.TransferSyntaxUID.is_encapsulated else "OW"

@@ -1,11 +1,11 @@
 """Small DICOM files made for a test."""
 
-import io
 from typing import Any
 
-import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from tests.support.datasets import set_elements, to_bytes
 
 ROWS, COLUMNS = 4, 6
 
@@ -43,18 +43,9 @@ def make_dataset(**elements: Any) -> FileDataset:
         "PixelRepresentation": 0,
         "PixelData": bytes(range(ROWS * COLUMNS * 2)),
     }
-    for keyword, value in (defaults | elements).items():
-        if value is not None:
-            setattr(ds, keyword, value)
+    set_elements(ds, defaults | elements)
     meta.MediaStorageSOPInstanceUID = ds.get("SOPInstanceUID", "1.2")
     return ds
-
-
-def to_bytes(ds: FileDataset) -> bytes:
-    """Write a dataset as a DICOM file."""
-    buffer = io.BytesIO()
-    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def make_file(**elements: Any) -> bytes:

@@ -1,13 +1,14 @@
 """Series of slices made for tests, and volumes in single files."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from tests.support.datasets import set_elements, set_file_meta
 
 ROWS, COLUMNS = 5, 7
 
@@ -37,12 +38,7 @@ def ct_slice(
     ds.RescaleSlope, ds.RescaleIntercept = 2, -1024
     ds.WindowCenter, ds.WindowWidth = 40, 400
     ds.PixelData = np.ascontiguousarray(pixels).tobytes()
-    for keyword, value in elements.items():
-        if value is None:
-            del ds[keyword]
-        else:
-            with warnings.catch_warnings(action="ignore"):  # files are wrong in tests
-                setattr(ds, keyword, value)
+    set_elements(ds, elements)
     if syntax != ExplicitVRLittleEndian:
         ds.compress(syntax, generate_instance_uid=False)
     return ds
@@ -65,8 +61,7 @@ def enhanced_ct(
         frames.append(frame)
     ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [shared], frames
     ds.PixelData = np.stack([slice_pixels(number) for number in range(1, len(positions) + 1)]).tobytes()
-    for keyword, value in elements.items():
-        setattr(ds, keyword, value)
+    set_elements(ds, elements)
     return ds
 
 
@@ -79,10 +74,8 @@ def write(ds: Dataset, folder: Path) -> Path:
 
 def _image(sop_class: str, uid: str, series: str, study: str, size: Sequence[int]) -> Dataset:
     ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = UID(sop_class), UID(uid)
     ds.SOPClassUID, ds.SOPInstanceUID, ds.SeriesInstanceUID, ds.StudyInstanceUID = sop_class, uid, series, study
+    set_file_meta(ds)
     ds.PatientID, ds.PatientName, ds.Modality = "V1", "Doe^Volume", "CT"
     ds.Rows, ds.Columns = size
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -93,6 +86,5 @@ def _image(sop_class: str, uid: str, series: str, study: str, size: Sequence[int
 
 def _item(**elements: Any) -> Dataset:
     made = Dataset()
-    for keyword, value in elements.items():
-        setattr(made, keyword, value)
+    set_elements(made, elements)
     return made

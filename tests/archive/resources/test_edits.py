@@ -17,7 +17,8 @@ from pydicom.uid import (
 
 from neurdicom.dicom.codec.json_model import to_tags
 from tests.support.archive_client import Archive
-from tests.support.resource_files import make_dataset, make_file, to_bytes
+from tests.support.datasets import to_bytes
+from tests.support.resource_files import make_dataset, make_file
 
 
 def read(content: bytes) -> pydicom.Dataset:
