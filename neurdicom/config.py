@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -199,10 +200,12 @@ def log_ignored_variables(environment: Mapping[str, str] | None = None) -> None:
     """Log the environment variables that have the prefix and are not settings: unknown ones as a warning."""
     found = _variables(os.environ if environment is None else environment)
     if unknown := sorted(name for name, (kind, _) in found.items() if kind == "unknown"):
+        names = [ENVIRONMENT_PREFIX + key.upper() for key in _types()]
+        close = sorted({match for name in unknown for match in get_close_matches(name, names, n=1, cutoff=0.8)})
         log.warning(
-            "%s in the environment ignored: there is no such setting; known are %s",
+            "%s in the environment: no such setting, left aside%s; `neurdicom check-config` prints all settings",
             ", ".join(unknown),
-            ", ".join(ENVIRONMENT_PREFIX + key.upper() for key in sorted(_types())),
+            f"; meant may be {', '.join(close)}" if close else "",
         )
     if of_services := sorted(name for name, (kind, _) in found.items() if kind == "service"):
         log.info(

@@ -15,7 +15,7 @@ import click
 from neurdicom import __version__
 from neurdicom.cli.options import setting_options, settings_from
 from neurdicom.config import Settings, log_ignored_variables
-from neurdicom.data_folder import require_data_folder
+from neurdicom.data_folder import make_data_folder, require_data_folder
 from neurdicom.logs import configure_logging
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ def serve(config: Path | None, **given: Any) -> None:
     settings = settings_from(config, given)
     configure_logging(settings.log_level, settings.log_format)
     log_ignored_variables()
+    make_data_folder(settings.data)  # before the imports of the server, which take a second
     asyncio.run(run_server(settings))
 
 
@@ -84,10 +85,10 @@ def reindex(config: Path | None, **given: Any) -> None:
     lost, only a backup restores them. All options of `neurdicom serve` are accepted, so that its command line can be
     used; those below are used.
     """
-    from neurdicom.app import reindex_folder
-
     settings = settings_from(config, given)
     configure_logging(settings.log_level, settings.log_format)
     log_ignored_variables()
     require_data_folder(settings.data)
+    from neurdicom.app import reindex_folder
+
     click.echo(asyncio.run(reindex_folder(settings)))

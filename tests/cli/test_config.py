@@ -114,5 +114,6 @@ def test_unknown_variables_are_a_warning(caplog: pytest.LogCaptureFixture) -> No
     log_ignored_variables(environment)
     ((_, level, text),) = caplog.record_tuples
     assert (level, "NEURDICOM_PLUGIN_TIMEOUTS" in text, "NEURDICOM_TOKEN" in text) == (logging.WARNING, True, False)
+    assert "meant may be NEURDICOM_PLUGIN_TIMEOUT;" in text
     with pytest.raises(Invalid, match="the command line"):
         load_settings(environment={}, colour="red")

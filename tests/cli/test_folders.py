@@ -72,8 +72,8 @@ def test_a_folder_before_the_first_start(tmp_path: Path) -> None:
     status, told = neurdicom(tmp_path, "user", "--create", "add", "ann@example.org", **environment)
     assert (status, "NEURDICOM_POT" in told) == (0, True), told
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o700
-    for command in (("user", "list"), ("node", "list"), ("reindex",)):
-        assert neurdicom(tmp_path, *command, **environment)[0] == 0
+    status, told = neurdicom(tmp_path, "user", "list", **environment)
+    assert (status, "ann@example.org" in told) == (0, True), told
 
 
 def test_demo_outside_a_checkout(tmp_path: Path) -> None:
