@@ -189,7 +189,8 @@ public:
         const double quantile = number(params, "quantile", 0.1, 0.0, 1.0);
         const double spatial = number(params, "spatial_bandwidth", 0.0, 0.0, 64.0);
         if (spatial > 0.0 && output == "labels") {
-            throw Error("output is labels; with spatial_bandwidth only means is possible, and without it labels, too");
+            throw Error("with spatial_bandwidth the result is an image of means: set output to means, or leave "
+                        "spatial_bandwidth out for labels");
         }
         const Histogram histogram(image.data(), image.size());
         if (!(histogram.range() < 1e150))

@@ -150,5 +150,5 @@ def test_python_plugins_say_what_the_image_can_not_give(shipped: Shipped, tmp_pa
     mask, told = shipped.on_file("threshold", tmp_path / "black.dcm")
     assert mask.all()
     assert told["threshold"] == -10
-    with pytest.raises(NeurdicomError, match="upper is -20, and the threshold -10"):
+    with pytest.raises(NeurdicomError, match="upper is -20, and threshold is -10"):
         shipped.on_file("threshold", tmp_path / "black.dcm", upper=-20)
