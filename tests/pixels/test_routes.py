@@ -187,7 +187,10 @@ def test_what_is_wrong_is_named(pixels: PixelRoutes, what: str, query: dict[str,
 
 
 def test_an_unknown_parameter_is_told_the_known(pixels: PixelRoutes) -> None:
-    assert "this route takes format, frame" in pixels.get(pixels.grey, "raw", 422, window="1").json()["detail"]
+    assert (
+        "the parameters of this route are: format, frame"
+        in pixels.get(pixels.grey, "raw", 422, window="1").json()["detail"]
+    )
 
 
 def test_what_an_instance_can_not_give(pixels: PixelRoutes) -> None:
