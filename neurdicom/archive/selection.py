@@ -1,4 +1,4 @@
-"""Selections of stored entities, by their ids or by filters as a list takes them, and walks over them."""
+"""Selections of stored entities, by ids or by filters as in lists, and iteration over them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,39 +12,39 @@ from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.filters import parse_filters
 from neurdicom.errors import Invalid, NotFound
 
-#: What each level is called where there are several.
+#: Levels by their plural names.
 MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
 #: Levels by their names in requests, in lower case.
 LEVELS = MANY | {level.value: level for level in Level}
 NAME_OF = {level: name for name, level in MANY.items()}
 
-#: Ids in one selection; a job keeps them.
+#: Largest number of ids in a selection, which a job keeps in its record.
 MAX_IDS = 1000
 
-#: Characters of all filters together.
+#: Largest number of characters of all filters together.
 _MAX_FILTERS = 16 * 1024
 
 _PAGE = 500
 
 
 def ids_schema(*, least: int = 0) -> dict[str, Any]:
-    """Make the JSON schema of a list of ids; null is as if it were left out, where none are asked for."""
+    """Make the JSON schema of a list of ids; null has the same meaning as leaving it out, where `least` is 0."""
     ids = {"type": "array", "maxItems": MAX_IDS, "items": {"type": "string"}}
     return {**ids, "minItems": least} if least else {**ids, "type": ["array", "null"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A selection of stored entities.
+    """A selection of stored entities: by ids, or by filters at a level.
 
     Attributes
     ----------
     ids : Mapping of Level to ids
-        All of these; each instance below them once.
+        Ids of the selected entities; each instance below them counts once.
     level : Level or None
-        Or else those of this level that meet `filters`.
+        Level of the entities that `filters` select; None for a selection by ids.
     filters : Mapping of str to texts
-        As a list at that level takes them; none means all that is stored.
+        Filters as in a list at that level; empty to select all that is stored.
     """
 
     ids: Mapping[Level, Sequence[str]] = field(default_factory=dict)
@@ -53,24 +53,28 @@ class Selection:
 
     @classmethod
     def of(cls, level: Level, entity: str) -> "Selection":
-        """One entity."""
+        """Make the selection of one entity."""
         return cls({level: (entity,)})
 
     @classmethod
     def from_document(cls, request: Mapping[str, Any], *, default: Level = Level.INSTANCE) -> "Selection":
-        """Read `patients`, `studies`, `series`, `instances` (lists of ids), or `level` and `filters`.
+        """Read a selection from `patients`, `studies`, `series`, `instances` (lists of ids), or `level` and `filters`.
 
         Parameters
         ----------
         request : Mapping[str, Any]
-            What meets `archive.selection_schemas`, or a document that `to_document` wrote.
+            A request that matches `archive.selection_schemas`, or a document of `to_document`.
         default : Level
-            Where `filters` come without `level`.
+            Level of `filters` where `level` is left out.
+
+        Returns
+        -------
+        Selection
 
         Raises
         ------
         Invalid
-            There are too many ids or filters, or a filter is none of the default level; `field` names it.
+            There are too many ids or filters, or there is no such filter at the default level; `field` names it.
         """
         ids = {level: tuple(dict.fromkeys(request[name])) for name, level in MANY.items() if request.get(name)}
         if ids:
@@ -84,7 +88,7 @@ class Selection:
         return selection
 
     def to_document(self) -> dict[str, Any]:
-        """Write it as `from_document` takes it."""
+        """Convert the selection to a document for `from_document`."""
         if self.level is None:
             return {NAME_OF[level]: list(ids) for level, ids in self.ids.items()}
         return {
@@ -93,12 +97,12 @@ class Selection:
         }
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Translate the filters for the catalog. Raises `Invalid`."""
+        """Convert the filters to conditions of the catalog. Raises `Invalid`."""
         assert self.level is not None
         return parse_filters(self.level, self.filters)
 
     def queries(self) -> list[tuple[Level, tuple[Condition, ...]]]:
-        """Translate all of it: the entities of these levels that meet the conditions, and all that lies below."""
+        """Convert to queries: the selected entities are those that meet the conditions, and all below them."""
         if self.level is not None:
             return [(self.level, self.conditions())]
         return [(level, (AnyOf(_ID_FIELD.get(level, level.value), tuple(ids)),)) for level, ids in self.ids.items()]
@@ -108,14 +112,14 @@ _ID_FIELD = {Level.INSTANCE: "sop_instance_uid", Level.SERIES: "series_instance_
 
 
 class Selector:
-    """Walks over what is selected, a series at a time."""
+    """Iteration over the selected entities, one series at a time."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._search = SearchService(catalog)
 
     async def check(self, selection: Selection) -> None:
-        """Check that the entities are there. Raises `NotFound`."""
+        """Check that the entities selected by ids exist. Raises `NotFound`."""
         for level, ids in selection.ids.items():
             for entity in ids:
                 await get_entity(self._catalog, level, entity, field=NAME_OF[level])
@@ -133,7 +137,7 @@ class Selector:
                             yield series
 
     async def instances(self, selection: Selection) -> AsyncIterator[tuple[Entity, list[Entity]]]:
-        """Yield the instances, each once: a series and some of its instances, in slice order where it is whole."""
+        """Yield each selected instance once: a series and its selected ones, in slice order for a whole series."""
         async for series in self.series(selection):
             try:
                 page = await self._search.children(Level.SERIES, series["id"], Query(Level.INSTANCE, limit=None))
@@ -157,7 +161,7 @@ class Selector:
                     yield found, instances
 
     async def _pages(self, level: Level, conditions: tuple[Condition, ...]) -> AsyncIterator[list[Entity]]:
-        # By id: what is stored or deleted meanwhile does not move what comes after.
+        # Pages continue after an id, so that entities stored or deleted meanwhile do not shift them.
         after = ""
         while True:
             page = await self._catalog.find(Query(level, conditions, limit=_PAGE, after=after, counted=False))
@@ -169,7 +173,7 @@ class Selector:
 
 
 def _is_below(entity: Entity, selection: Selection, level: Level) -> bool:
-    """Whether an entity is also a part of one that is selected at a level above the one that it was found by."""
+    """Tell whether an entity also lies below a selected one of a higher level than the one that it was found by."""
     return any(entity.get(above.value) in selection.ids.get(above, ()) for above in level.above)
 
 

@@ -17,16 +17,16 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 _NO_IDS = {many: {"type": ["array", "null"], "maxItems": 0} for many in MANY}
 
-#: The members of a request that say what is selected.
+#: Members of a request that select entities.
 SELECTION_MEMBERS: dict[str, Any] = {
     **dict.fromkeys(MANY, ids_schema()),
     "level": {
-        "description": "Whose filters these are, those of the list of that name: patients, studies, series, instances.",
+        "description": "Level of the entities that `filters` select: patients, studies, series or instances.",
         "anyOf": [word_text(LEVELS), _NULL],
     },
     "filters": {
         "type": ["object", "null"],
-        "description": "Field to text, as in the list of `level`; `{}` is all that is stored.",
+        "description": "Filters by field name, as in the list of `level`; `{}` selects all that is stored.",
         "examples": [{}],
     },
 }
@@ -37,7 +37,7 @@ _BY_IDS = {
 }
 _BY_FILTERS = {"required": ["filters"], "properties": {"filters": {"type": "object"}, **_NO_IDS}}
 
-#: Either of the two is there.
+#: Exactly one of ids and filters is given.
 EITHER_SELECTION: dict[str, Any] = {
     "description": f"ids in {', '.join(MANY)}, or filters ({{}} means all)",
     "oneOf": [_BY_IDS, _BY_FILTERS],

@@ -1,4 +1,4 @@
-"""Fields of nodes: read from a request, kept as a document, and answered without credentials."""
+"""Conversion of a node's fields: from a request, to and from a document, and to the API, without credentials."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,19 +18,23 @@ CREDENTIALS = ("username", "password", "token")
 
 
 def parse_node(fields: Mapping[str, Any], *, before: Node | None = None) -> Node:
-    """Make a node of the fields that a client gave.
+    """Make a node from the fields of a request.
 
     Parameters
     ----------
     fields : Mapping[str, Any]
-        `name`, `protocol`, and the fields of the protocol; null means not given.
+        `name`, `protocol`, and the fields of the protocol; null has the same meaning as leaving a field out.
     before : Node, optional
-        The node that is replaced: its name stays, and so do its credentials where none are given.
+        Node that is replaced: its name stays, and so do its credentials where none are given.
+
+    Returns
+    -------
+    Node
 
     Raises
     ------
     Invalid
-        A field is missing, unknown or wrong; it is named.
+        A field is missing, unknown or wrong; `field` names it.
     """
     checked = (NEW_NODE if before is None else NODE).check(fields)
     given = {name: value for name, value in checked.items() if value is not None}
@@ -45,17 +49,17 @@ def parse_node(fields: Mapping[str, Any], *, before: Node | None = None) -> Node
 
 
 def to_document(node: Node) -> dict[str, Any]:
-    """Write a node as a document of the catalog, credentials included."""
+    """Convert a node to a document of the catalog, credentials included."""
     return asdict(node)
 
 
 def from_document(document: Mapping[str, Any]) -> Node:
-    """Read what `to_document` wrote."""
+    """Convert a document of `to_document` to a node."""
     return Node(**{name: document[name] for name in Node.__slots__ if name in document})
 
 
 def to_api(node: Node) -> dict[str, Any]:
-    """Describe a node for the API: whether it has credentials, and of which kind, but none of them."""
+    """Describe a node for the API: with the kind of its credentials, but without them."""
     shown: dict[str, Any] = {"id": node.name, "name": node.name, "protocol": node.protocol}
     shown |= {field: getattr(node, field) for field in FIELDS[node.protocol] if field not in CREDENTIALS}
     if node.protocol == "DICOMWEB":
@@ -66,9 +70,9 @@ def to_api(node: Node) -> dict[str, Any]:
 def _name(given: Mapping[str, Any], before: Node | None) -> str:
     name: str = given.get("name", given.get("id", "" if before is None else before.name))
     if before is not None and name != before.name:
-        raise Invalid(f"name is {name!r}, but the node is {before.name!r}; a node keeps its name", field="name")
+        raise Invalid(f"name is {name!r}, but the node is {before.name!r}; a node can't be renamed", field="name")
     if given.get("id", name) != name:
-        raise Invalid(f"id is {given['id']!r}, but name is {name!r}; they are the same", field="id")
+        raise Invalid(f"id is {given['id']!r}, but name is {name!r}; they must be equal", field="id")
     return name
 
 
@@ -76,7 +80,7 @@ def _kept_credentials(before: Node, url: str) -> dict[str, str]:
     kept = {field: getattr(before, field) for field in CREDENTIALS}
     if any(kept.values()) and _origin(url) != _origin(before.url):
         raise Invalid(
-            "url leads to another server than before: give the credentials for it anew, or null for none",
+            "url names another server than before: give the credentials for it, or null for none",
             field="url",
         )
     return kept

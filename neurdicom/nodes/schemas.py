@@ -10,7 +10,7 @@ from neurdicom.dicom.uids import UID_SCHEMA
 from neurdicom.schema import CHOSEN_BY, NAMED, UNSHOWN, Declaration
 from neurdicom.schema.texts import BLANKS, CONTROLS, whole_text, word_text
 
-#: How nodes of each protocol may be asked for instances.
+#: Services by which instances are retrieved from nodes of each protocol.
 METHODS = {"DIMSE": ("C-MOVE", "C-GET"), "DICOMWEB": ("WADO-RS",)}
 
 #: Unique keys that an entity of a level is retrieved by (PS3.4 C.4.2.1.4).
@@ -21,7 +21,7 @@ UNIQUE_KEYS = {
     Level.INSTANCE: ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
 }
 
-#: Matches of one query, by default and at most.
+#: Default and largest number of matches of a query.
 DEFAULT_MATCHES = 1000
 MAX_MATCHES = 10_000
 
@@ -46,7 +46,8 @@ _BOOLEAN = {"type": "boolean"}
 _PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 _NAME = whole_text(
     "[A-Za-z0-9_][A-Za-z0-9._~-]{0,63}",
-    description="Its id, and a part of URLs: 1 to 64 letters, digits and . _ ~ -, of which the first is none of . ~ -.",
+    description="Name of the node, which is also its id in URLs: 1 to 64 letters, digits and . _ ~ -, not beginning "
+    "with . ~ or -.",
 )
 _AE_TITLE = whole_text(
     r"(?=.{1,16}$)[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?",
@@ -56,23 +57,23 @@ _HOST = whole_text("[A-Za-z0-9_.:%-]{1,253}", description="A host name or an IP 
 _URL = whole_text(
     rf"[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]{{1,253}}|\[({_IPV6})\])(:{_TCP_PORT}?)?(/[!-\"$->@-~]*)?",
     maxLength=2048,
-    description="Base of its DICOMweb services, such as https://pacs.example.org/dicom-web, without query, fragment "
-    "and credentials: these are given as username and password, or as token.",
+    description="Base URL of the node's DICOMweb services, such as https://pacs.example.org/dicom-web, without query, "
+    "fragment and credentials, which are given as username and password, or as token.",
     **{UNSHOWN: True},  # credentials in it are a common mistake
 )
 _SECRET = {"type": ["string", "null"], "format": "password", "maxLength": _LONGEST_SECRET}
-_HOW = "How it is asked for instances; by default what the protocol has, C-MOVE for DIMSE."
+_HOW = "Service by which instances are retrieved from the node; by default C-MOVE for DIMSE, WADO-RS for DICOMWEB."
 
 
 def _optional(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Let a field also be null, which is as if it were left out."""
+    """Allow a field to be null, which has the same meaning as leaving it out."""
     inner = {name: value for name, value in schema.items() if name not in ("description", "readOnly")}
     outer = {name: value for name, value in schema.items() if name not in inner}
     return {**outer, "anyOf": [inner, {"type": "null"}]}
 
 
 def _node_schema(name: Mapping[str, Any], required: list[str]) -> dict[str, Any]:
-    common = {"name": name, "id": _optional({**_NAME, "readOnly": True, "description": "As `name`."})}
+    common = {"name": name, "id": _optional({**_NAME, "readOnly": True, "description": "The same as `name`."})}
     dimse = {
         "required": ["ae_title", "host", "port"],
         "additionalProperties": False,
@@ -85,7 +86,7 @@ def _node_schema(name: Mapping[str, Any], required: list[str]) -> dict[str, Any]
             "port": _PORT,
             "tls": {
                 "type": ["boolean", "null"],
-                "description": "Talk TLS with it, with the server's own certificate and CA.",
+                "description": "Use TLS, with the certificate and the CA of this server's settings.",
             },
         },
     }
@@ -101,24 +102,24 @@ def _node_schema(name: Mapping[str, Any], required: list[str]) -> dict[str, Any]
                 "type": ["string", "null"],
                 "pattern": f"^[^:{CONTROLS}]*$",
                 "maxLength": _LONGEST_SECRET,
-                "description": f"For basic authentication: at most {_LONGEST_SECRET} characters, no control "
+                "description": f"User name for basic authentication: at most {_LONGEST_SECRET} characters, no control "
                 "characters, and no colon (RFC 7617).",
                 UNSHOWN: True,
             },
             "password": {
                 **_SECRET,
                 "pattern": f"^[^{CONTROLS}]*$",
-                "description": f"At most {_LONGEST_SECRET} characters, no control characters.",
+                "description": f"Password of `username`: at most {_LONGEST_SECRET} characters, no control characters.",
             },
             "token": {
                 **_SECRET,
                 "pattern": "^[!-~]*$",
-                "description": f"A bearer token instead, of at most {_LONGEST_SECRET} visible ASCII characters "
-                "(RFC 6750).",
+                "description": f"Bearer token, instead of `username`: at most {_LONGEST_SECRET} visible ASCII "
+                "characters (RFC 6750).",
             },
             "credentials": {"type": ["string", "null"], "readOnly": True},
         },
-        # Empty text is as if it were left out.
+        # Empty text has the same meaning as leaving the field out.
         "allOf": [_if_given("username", _NO_TOKEN), _if_given("password", _WITH_USERNAME)],
     }
     return {
@@ -136,7 +137,7 @@ _NO_TOKEN = {
         "token": {
             "type": ["string", "null"],
             "maxLength": 0,
-            "description": "no token beside a username, since a request carries one of them",
+            "description": "no token together with a username, since a request carries only one of them",
         }
     }
 }
@@ -158,11 +159,11 @@ def _if_given(field: str, then: Mapping[str, Any]) -> dict[str, Any]:
     return {"if": given, "then": then}
 
 
-#: A node that is made, and one that takes the place of another: its name stays.
+#: A new node, and one that replaces another under the same name.
 NEW_NODE = Declaration(_node_schema(_NAME, ["name", "protocol"]))
 NODE = Declaration(_node_schema(_optional(_NAME), ["protocol"]))
 
-#: Keywords of sequences (VR SQ), which the names tell, but for a few; a test holds this against the dictionary.
+#: Keywords of sequences (VR SQ), told by their names with few exceptions; a test compares this with the dictionary.
 _SEQUENCE = (
     "^(?!(Scanning|EchoPulse|SteadyStatePulse|EchoPlanarPulse|Compression)Sequence$)"
     "(.*Sequence.*|SummarizedFilterLookupTable|AnalogFilterType)$"
@@ -177,7 +178,7 @@ _VALUES = {
 
 
 def _keys_schema(depth: int = 0) -> dict[str, Any]:
-    """Make the schema of keys; those named by tags are checked by their value representation alone."""
+    """Make the schema of keys; those given by tags are checked only by their value representation."""
     if depth > DEEPEST:
         return {"type": "null"}
     keys = _keys_schema(depth + 1)
@@ -209,14 +210,15 @@ FIND = Declaration(
         "properties": {
             "level": _LEVEL,
             "query": {
-                "description": "Keyword or tag to a value, a list of values, null, or an object of keys (a sequence).",
+                "description": "Query keys by keyword or tag: a value, a list of values, null, or an object of keys "
+                "(a sequence).",
                 "anyOf": [_keys_schema(), {"type": "null"}],
             },
             "limit": {"type": "integer", "minimum": 1, "maximum": MAX_MATCHES, "default": DEFAULT_MATCHES},
             "fuzzy": {
                 **_BOOLEAN,
                 "default": False,
-                "description": "Fuzzy matching of names, by DICOMWEB nodes that can.",
+                "description": "Ask for fuzzy matching of person names, which only some DICOMWEB nodes support.",
             },
         },
     },
@@ -227,12 +229,12 @@ _PATIENT_ID = {
     "type": "string",
     "maxLength": 64,
     "pattern": rf"^(?=[\s\S]*[^{BLANKS}])[^*?\\]*$",
-    "description": "A patient ID: at most 64 characters, without wildcards and backslash.",
+    "description": "Patient ID: at most 64 characters, without wildcards and backslashes.",
 }
 
 
 def _unique_keys_schemas(level: Level) -> list[dict[str, Any]]:
-    """Make the schemas of an entity's unique keys; below the patient's level the patient may be left out."""
+    """Make the schemas of an entity's unique keys; below the patient level Patient ID may be left out."""
     keys = UNIQUE_KEYS[level]
     known = dict.fromkeys(("PatientID", *keys))
     properties = {key: _PATIENT_ID if key == "PatientID" else UID_SCHEMA for key in known}
@@ -260,8 +262,8 @@ RETRIEVAL = Declaration(
     {
         "type": "object",
         "required": ["level", "ids"],
-        "description": "`ids` are the unique keys at the level and above, `{StudyInstanceUID, SeriesInstanceUID, "
-        "...}`, or a list of such; at the levels of patients and studies also just the ids.",
+        "description": "`ids` holds the unique keys of the entity at its level and above, `{StudyInstanceUID, "
+        "SeriesInstanceUID, ...}`, or a list of such objects; at the levels PATIENT and STUDY plain ids are allowed, too.",
         "examples": [{"level": "STUDY", "ids": ["1.2.840.113619.2.1"]}],
         "properties": {"level": _LEVEL},
         "oneOf": [_retrieval_schema(level) for level in Level],
@@ -274,7 +276,7 @@ _KINDS = ("studies", "series", "instances", "patients")
 SENDING = Declaration(
     {
         "type": "object",
-        "description": "Ids of this server's entities, of one kind at least.",
+        "description": "Ids of entities stored on this server, in at least one of the lists.",
         "additionalProperties": False,
         "properties": dict.fromkeys(_KINDS, ids_schema()),
         "allOf": [

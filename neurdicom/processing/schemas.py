@@ -22,12 +22,12 @@ _NULL = {"type": "null"}
 
 #: What is run, and the options of a job.
 ACTION_MEMBERS: dict[str, Any] = {
-    "plugin": {"type": ["string", "null"], "description": "Id of a plugin; this or `model`."},
-    "model": {"type": ["string", "null"], "description": "Id of a model."},
-    "params": {"type": ["object", "null"], "description": "Its parameters."},
+    "plugin": {"type": ["string", "null"], "description": "Id of the plugin to run; either this or `model`."},
+    "model": {"type": ["string", "null"], "description": "Id of the model to run; either this or `plugin`."},
+    "params": {"type": ["object", "null"], "description": "Parameters of the plugin or the model, by name."},
     "format": {"enum": [*FORMATS, DICOM], "default": "png"},
-    "store": {**_BOOLEAN, "default": False, "description": "Keep results as DICOM instances of the study."},
-    "cache": {**_BOOLEAN, "default": True},
+    "store": {**_BOOLEAN, "default": False, "description": "Store the results as DICOM instances of the study."},
+    "cache": {**_BOOLEAN, "default": True, "description": "Return kept results instead of computing them again."},
     "frame": {
         "description": "Number of the frame of each instance, from 1. `all`, the default, makes one result for each "
         "frame where the tool takes single frames.",
@@ -37,7 +37,7 @@ ACTION_MEMBERS: dict[str, Any] = {
 
 #: One tool is named.
 EITHER_TOOL: dict[str, Any] = {
-    "description": "plugin or model, the id of what is to run",
+    "description": "plugin or model, the id of the one to run",
     "oneOf": [
         {"required": ["plugin"], "properties": {"plugin": {"type": "string"}, "model": _NULL}},
         {"required": ["model"], "properties": {"model": {"type": "string"}, "plugin": _NULL}},
@@ -45,7 +45,7 @@ EITHER_TOOL: dict[str, Any] = {
     NAMED: "plugin",
 }
 
-#: A job over what is selected, or its estimate.
+#: A job over a selection, or its estimate.
 PROCESS_REQUEST = Declaration(
     {
         "type": "object",
@@ -54,7 +54,7 @@ PROCESS_REQUEST = Declaration(
         "properties": {
             **ACTION_MEMBERS,
             **SELECTION_MEMBERS,
-            "dry_run": {**_BOOLEAN, "default": False, "description": "Count only."},
+            "dry_run": {**_BOOLEAN, "default": False, "description": "Only count what the job would do."},
         },
         "allOf": [EITHER_TOOL, EITHER_SELECTION, FILTERS_OF_LEVEL],
     },

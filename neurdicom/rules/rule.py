@@ -1,4 +1,4 @@
-"""A rule: read from a request, checked, kept as a document."""
+"""A rule, and its conversion from a request, to and from a document, and to the API."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,18 +13,18 @@ from neurdicom.processing.schemas import ACTION_MEMBERS, EITHER_TOOL
 from neurdicom.schema import Declaration
 from neurdicom.schema.texts import line_text
 
-#: Members of a rule that a request gives.
+#: Members of a rule in a request.
 MEMBERS: Final[Mapping[str, Any]] = {
     "name": {**line_text(200), "default": ""},
     "enabled": {"type": "boolean", "default": True},
     "conditions": {
         **conditions_schema(Level.INSTANCE),
-        "description": "Filters as a list of instances takes them, all of which must hold for one instance of the "
-        "series; an empty object means every series.",
+        "description": "Filters as in the list of instances, all of which must match one instance of the "
+        "series; an empty object matches every series.",
     },
     "action": {
         "type": "object",
-        "description": "What is run: a plugin or a model, and the options of a processing job.",
+        "description": "The plugin or the model to run, and the options of the processing job.",
         "examples": [{"plugin": "org.example.plugin", "store": True}],
         "additionalProperties": False,
         "properties": ACTION_MEMBERS,
@@ -32,7 +32,7 @@ MEMBERS: Final[Mapping[str, Any]] = {
     },
 }
 
-#: A rule that is made or takes the place of another.
+#: A new rule, or one that replaces another.
 RULE = Declaration(
     {"type": "object", "required": ["conditions", "action"], "additionalProperties": False, "properties": MEMBERS}
 )
@@ -40,21 +40,22 @@ RULE = Declaration(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule; what it runs is checked by `RuleService`, against what is installed.
+    """A rule; `RuleService` checks its action against the installed plugins and models.
 
     Attributes
     ----------
     id, name : str
+        Id, and name for people.
     enabled : bool
-        It is run.
+        True if the rule runs.
     conditions : Mapping[str, Any]
-        Filters of a list of instances: a series meets them when one of its instances does.
+        Filters as in a list of instances: a series meets them if one of its instances does.
     action : Mapping[str, Any]
-        What is run: `plugin` or `model`, `params`, and the options of a processing job.
+        `plugin` or `model`, `params`, and the options of a processing job.
     user, user_id : str
-        Who made it, and whose its jobs are: the address, and the id.
+        Email address and id of the user who made the rule and owns its jobs.
     created, changed : str
-        ISO 8601, UTC.
+        Times, ISO 8601, UTC.
     """
 
     id: str
@@ -69,7 +70,7 @@ class Rule:
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any], **own: str) -> Self:
-        """Read what a request asks for; `own` are the fields that are the server's. Raises `Invalid`."""
+        """Read a rule from a request; `own` are the fields that the server sets. Raises `Invalid`."""
         fields = RULE.check(request)
         try:
             selection = Selection.from_document({"level": "instances", "filters": fields["conditions"]})
@@ -85,15 +86,15 @@ class Rule:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read a document of the catalog."""
+        """Read a rule from a document of the catalog."""
         return cls(**document)
 
     def to_document(self) -> dict[str, Any]:
-        """Write it as a document of the catalog."""
+        """Convert the rule to a document of the catalog."""
         return asdict(self)
 
     def to_api(self) -> dict[str, Any]:
-        """Describe it for the API."""
+        """Describe the rule for the API."""
         conditions = {field: texts[0] if len(texts) == 1 else texts for field, texts in self.conditions.items()}
         return {
             "id": self.id,
@@ -107,5 +108,5 @@ class Rule:
         }
 
     def queried(self) -> tuple[Condition, ...]:
-        """Translate the conditions for the catalog."""
+        """Convert the conditions to conditions of the catalog."""
         return Selection(level=Level.INSTANCE, filters=self.conditions).conditions()

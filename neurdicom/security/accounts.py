@@ -1,6 +1,6 @@
-"""What is kept of a user, as documents of the catalog by e-mail address.
+"""User accounts as documents of the catalog, by email address.
 
-The address is the key, so that the catalog itself keeps two users from having the same one; the id never changes.
+The address is the key, so that the catalog prevents two users with the same one; the id of a user never changes.
 """
 
 import unicodedata
@@ -18,24 +18,26 @@ _KIND = "user"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user's account.
+    """The account of a user.
 
     Attributes
     ----------
     id : str
-        Generated, and never used again.
+        Generated id, never used again.
     email : str
-        In lower case; what the user signs in with.
+        Email address in lower case, by which the user signs in.
     name, surname : str
+        First name and surname; may be empty.
     is_admin : bool
+        True for an administrator.
     password : str
-        argon2id hash (PHC string); never given out.
+        argon2id hash (PHC string); never returned.
     must_change_password : bool
-        The password is the one that was made at the first start.
+        True as long as the password is the one-time password of the first start.
     created : str
-        ISO 8601, UTC.
+        Time of creation, ISO 8601, UTC.
     revision : int
-        Rises with each change.
+        Number that grows with each change.
     """
 
     id: str
@@ -50,52 +52,52 @@ class User:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Self:
-        """Read what `Accounts` wrote."""
+        """Read a document that `Accounts` wrote."""
         return cls(**{name: document[name] for name in cls.__slots__})
 
     def to_api(self) -> dict[str, Any]:
-        """What the API tells of the user."""
+        """Describe the user for the API."""
         hidden = ("password", "revision")
         return {name: value for name, value in asdict(self).items() if name not in hidden}
 
     def as_principal(self) -> Principal:
-        """The user as the origin of a request."""
+        """Make the principal of the user's requests."""
         return Principal(self.id, self.email, self.is_admin)
 
 
 class Accounts:
-    """The users' documents."""
+    """Store of user accounts."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
     async def add(self, user: User) -> None:
-        """Store a new user. Raises `Conflict` if the address is taken."""
+        """Store a new user. Raises `Conflict` if another user has the email address."""
         if not await self._documents.add(_KIND, user.email, asdict(user)):
-            raise Conflict(f"there is a user {user.email} already", field="email")
+            raise Conflict(f"there is already a user {user.email}", field="email")
 
     async def find(self, user: str) -> User | None:
-        """A user by id."""
+        """Find a user by id."""
         found = _newest((await self._documents.query(_KIND, DocumentQuery({"id": user}))).items)
         return found.get(user)
 
     async def find_by_email(self, email: str) -> User | None:
-        """A user by address, which is in the form that `check_email` answers."""
+        """Find a user by email address, normalized by `check_email`."""
         document = await self._documents.get(_KIND, email)
         return None if document is None else await self.find(document["id"])
 
     async def list(self) -> list[User]:
-        """All users, by address."""
+        """List all users, ordered by email address."""
         found = _newest((await self._documents.query(_KIND)).items)
         return sorted(found.values(), key=lambda user: user.email)
 
     async def change(self, user: User, **changes: Any) -> User:
-        """Store a changed user. Raises `Conflict` if a new address is taken."""
+        """Store a changed user. Raises `Conflict` if another user has the new email address."""
         changed = replace(user, revision=user.revision + 1, **changes)
         if changed.email == user.email:
             await self._documents.put(_KIND, {changed.email: asdict(changed)})
         else:
-            # A crash between the two leaves both documents; `_newest` then passes over the earlier one.
+            # A crash between the two leaves both documents; `_newest` then ignores the earlier one.
             await self.add(changed)
             await self._documents.delete(_KIND, user.email)
         return changed
@@ -112,12 +114,12 @@ def new_id() -> str:
 
 
 def check_email(value: object) -> str:
-    """Answer an address in the form that it is kept in. Raises `Invalid`."""
+    """Check an email address, and normalize it. Raises `Invalid`."""
     return normal_email(EMAIL.read(value, field="email"))
 
 
 def normal_email(email: str) -> str:
-    """Answer an address that was checked in the form that it is kept in."""
+    """Normalize a checked email address to the form in which it is stored."""
     return unicodedata.normalize("NFKC", email).strip().lower()
 
 

@@ -1,4 +1,4 @@
-"""Declarations of requests about users: signing in, new accounts and changes of them."""
+"""Declarations of requests about users: signing in, new accounts and changes of accounts."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ MIN_PASSWORD = 8
 MAX_PASSWORD = 1024  # bounds the work that an unauthenticated caller can ask for
 _MAX_ADDRESS = 254  # RFC 5321 4.5.3.1.3
 
-#: Characters that become a space or an at sign in the form that an address is kept in (NFKC).
+#: Characters that normalization (NFKC) of an address turns into a space or an at sign.
 _UNFOLDED = (
     r"\xa8\xaf\xb4\xb8\u02d8-\u02dd\u037a\u0384\u0385\u1fbd\u1fbf-\u1fc1\u1fcd-\u1fcf\u1fdd-\u1fdf\u1fed\u1fee\u1ffd"
     r"\u1ffe\u2017\u203e\u309b\u309c\ufc5e-\ufc63\ufdfa\ufdfb\ufe49-\ufe4c\ufe6b\ufe70\ufe72\ufe74\ufe76\ufe78\ufe7a"
@@ -29,7 +29,7 @@ _PASSWORD: Schema = {
     "minLength": MIN_PASSWORD,
     "maxLength": MAX_PASSWORD,
     "format": "password",
-    # Length alone is asked for (NIST SP 800-63B 5.1.1.2), no mixture of characters.
+    # Only the length is required (NIST SP 800-63B 5.1.1.2), no mixture of characters.
     "description": f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.",
 }
 _MEMBERS: dict[str, Any] = {
@@ -64,7 +64,7 @@ USER_CHANGES = Declaration(
             "current_password": {
                 "type": "string",
                 "format": "password",
-                "description": "Needed by those who are no administrators, to change their own password.",
+                "description": "Required of users who are not administrators to change their own password.",
             },
         },
     }

@@ -1,4 +1,4 @@
-"""Signing in and out, and managing users."""
+"""The service of users: signing in and out, and user management."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A new session: the secret token, when it ends (seconds since the epoch), and whose it is."""
+    """A new session: its secret token, its end in seconds since the epoch, and its user."""
 
     token: str
     expires: float
@@ -33,21 +33,21 @@ class SignedIn:
 
 
 class UserService:
-    """The verbs on users.
+    """Service that signs users in and out, and manages their accounts and tokens.
 
     Parameters
     ----------
     documents : Documents
-        Where accounts and tokens are kept.
+        Document store of accounts and tokens.
     folder : Path
-        The data folder, where the first administrator's one-time password is kept.
+        Data folder, where the first administrator's one-time password is written.
     session_seconds : float
-        How long a sign-in lasts.
+        Duration of a session.
 
     Attributes
     ----------
     authenticator : Authenticator
-        Knows the tokens that this service gives out, and forgets those that it ends.
+        Authenticates requests by the tokens that this service issues and revokes.
     """
 
     def __init__(self, documents: Documents, folder: Path, *, session_seconds: float) -> None:
@@ -61,33 +61,38 @@ class UserService:
         self.authenticator = Authenticator(self._tokens, self._accounts.find, self.verify)
 
     async def close(self) -> None:
-        """End the threads. Idempotent."""
+        """Stop the threads that hash passwords. Idempotent."""
         await asyncio.to_thread(self._passwords.close)
 
     # -- sessions --------------------------------------------------------------------------------------------
 
     async def sign_in(self, email: str, password: str, *, address: str) -> SignedIn:
-        """Open a session.
+        """Sign in a user, and open a session.
 
         Parameters
         ----------
         email, password : str
+            Credentials of the user.
         address : str
-            Where the request comes from; failures from it slow its next attempts down.
+            Network address of the client; failures from it delay its next attempts.
+
+        Returns
+        -------
+        SignedIn
 
         Raises
         ------
         Unauthenticated
-            Wrong, and it is not told which of the two.
+            The email address or the password is wrong; the message does not say which.
         TooManyAttempts
-            Earlier attempts failed, and it is too early for the next.
+            Earlier attempts failed, and the time to wait is not over.
         """
         user = await self.verify(email, password, address)
         await self._tokens.purge(user.id)
         secret, token = await self._tokens.issue(user.id, purpose="session", lifetime=self._session_seconds)
         now = await self._accounts.find(user.id)
         if now is None or now.password != user.password:
-            # Changed while this was under way: the change has ended the sessions before this one was there.
+            # The password was changed meanwhile, and the change revoked the sessions before this one was issued.
             await self._tokens.revoke(token.digest)
             raise Unauthenticated("the password was changed a moment ago")
         _log.info("%s signed in from %s", user.email, address)
@@ -95,7 +100,24 @@ class UserService:
         return SignedIn(secret, token.expires, user)
 
     async def verify(self, email: str, password: str, address: str) -> User:
-        """Check a password, presented from an address. Raises as `sign_in`."""
+        """Check a user's password.
+
+        Parameters
+        ----------
+        email, password : str
+            Credentials of the user.
+        address : str
+            Network address of the client; failures from it delay its next attempts.
+
+        Returns
+        -------
+        User
+
+        Raises
+        ------
+        Unauthenticated, TooManyAttempts
+            As `sign_in`.
+        """
         account = email.strip().lower()[:MAX_PASSWORD]
         self._throttle.begin(account, address)
         user = await self._known(email)
@@ -110,7 +132,7 @@ class UserService:
         return user
 
     async def sign_out(self, principal: Principal) -> None:
-        """End the session (or revoke the token) that a request came with."""
+        """Revoke the token of a request, which ends its session."""
         if principal.session is not None:
             await self._tokens.revoke(principal.session)
             self.authenticator.forget()
@@ -118,15 +140,15 @@ class UserService:
     # -- accounts --------------------------------------------------------------------------------------------
 
     async def list(self) -> list[dict[str, Any]]:
-        """All users, by address."""
+        """List all users, ordered by email address."""
         return [user.to_api() for user in await self._accounts.list()]
 
     async def get(self, user: str) -> dict[str, Any]:
-        """One user by id. Raises `NotFound`."""
+        """Get a user by id. Raises `NotFound`."""
         return (await self._get(user)).to_api()
 
     async def describe(self, principal: Principal) -> dict[str, Any]:
-        """The user behind a request, also without authentication."""
+        """Describe the user of a request, also without authentication."""
         if principal.id != LOCAL_ADMINISTRATOR.id:
             return await self.get(principal.id)
         return User(
@@ -141,29 +163,50 @@ class UserService:
         ).to_api()
 
     async def add(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a user from `email`, `password` and optionally `name`, `surname`, `is_admin`.
+        """Add a user from `email`, `password` and optionally `name`, `surname`, `is_admin`.
 
         Raises
         ------
         Invalid
-            A field is missing, unknown or wrong; it is named.
+            A field is missing, unknown or wrong; `field` names it.
         Conflict
-            The address is taken.
+            Another user has this email address.
         """
         return (await self._add(_normal(NEW_USER.check(fields)))).to_api()
 
     async def change(self, user: str, fields: Mapping[str, Any], *, by: Principal) -> dict[str, Any]:
         """Change an account.
 
-        Administrators change `email`, `name`, `surname`, `is_admin` and `password` of anyone; others their own
-        names, and their password if they also give `current_password`. A new password ends the user's other
+        Administrators may change `email`, `name`, `surname`, `is_admin` and `password` of every user; others their own
+        name and surname, and their password if they also give `current_password`. A new password ends the user's other
         sessions.
+
+        Parameters
+        ----------
+        user : str
+            Id of the user.
+        fields : Mapping[str, Any]
+            The fields to change.
+        by : Principal
+            User who makes the change.
+
+        Returns
+        -------
+        dict
+            The changed user, as the API returns it.
 
         Raises
         ------
-        NotFound, Invalid, Forbidden
+        NotFound
+            There is no such user.
+        Invalid
+            A field is unknown or wrong, or `current_password` is not the current password.
+        Forbidden
+            The field may be changed by administrators only.
+        TooManyAttempts
+            Earlier attempts to change the password failed.
         Conflict
-            The address is taken, or no administrator would be left.
+            Another user has this email address, or no administrator would be left.
         """
         values = _normal(USER_CHANGES.check(fields))
         async with self._changing:
@@ -200,30 +243,30 @@ class UserService:
     # -- for the command line and the start ------------------------------------------------------------------
 
     async def find_by_email(self, email: str) -> dict[str, Any]:
-        """One user by address. Raises `NotFound` or `Invalid`."""
+        """Find a user by email address. Raises `NotFound` or `Invalid`."""
         user = await self._accounts.find_by_email(check_email(email))
         if user is None:
             raise NotFound(f"there is no user {email}")
         return user.to_api()
 
     async def make_token(self, user: str, *, lifetime: float | None) -> str:
-        """Make a token for a program. Seconds, or None for one that lasts until it is revoked."""
+        """Issue a token for a program; `lifetime` is in seconds, None for one that lasts until it is revoked."""
         await self._get(user)
         secret, _ = await self._tokens.issue(user, purpose="api", lifetime=lifetime)
         return secret
 
     async def revoke_tokens(self, user: str) -> int:
-        """End all of a user's sessions and tokens; answers how many."""
+        """Revoke all tokens of a user, which ends all sessions; return their number."""
         count = await self._tokens.revoke_all(user)
         self.authenticator.forget()
         return count
 
     async def ensure_administrator(self) -> FirstSignIn | None:
-        """Make the first administrator, unless there is one; answers the one-time password when it did."""
+        """Make the first administrator unless there is one; return the one-time password if one was made."""
         await self._tokens.purge()
         if any(user.is_admin for user in await self._accounts.list()):
             return None
-        # The file goes first: an account whose password nobody knows would lock everyone out.
+        # The file is written first: an account whose password nobody knows would lock everyone out.
         first = await asyncio.to_thread(write_first_sign_in, self._folder)
         values = {"email": first.email, "password": first.password, "is_admin": True}
         try:
@@ -231,7 +274,7 @@ class UserService:
         except Conflict:
             await asyncio.to_thread(drop_first_sign_in, self._folder)
             if any(user.is_admin for user in await self._accounts.list()):
-                return None  # another server on the same catalog came first
+                return None  # another server with the same catalog was first
             raise
         return first
 
@@ -247,7 +290,7 @@ class UserService:
             created=_now(),
         )
         await self._accounts.add(user)
-        _log.info("user %s was made", user.email)
+        _log.info("added user %s", user.email)
         return user
 
     async def _known(self, email: str) -> User | None:
@@ -265,7 +308,7 @@ class UserService:
     async def _check_own_change(self, user: User, values: Mapping[str, Any]) -> None:
         for field in ("email", "is_admin"):
             if field in values:
-                raise Forbidden(f"only an administrator changes {field}")
+                raise Forbidden(f"{field} may be changed by administrators only")
         if "password" not in values:
             return
         self._throttle.begin(user.email, "own password")
@@ -273,12 +316,12 @@ class UserService:
             self._throttle.succeeded(user.email, "own password")
         else:
             self._throttle.failed(user.email, "own password")
-            raise Invalid("current_password is not the password that is valid now", field="current_password")
+            raise Invalid("current_password is not the current password of this user", field="current_password")
 
     async def _check_not_last(self, user: User) -> None:
         others = [each for each in await self._accounts.list() if each.is_admin and each.id != user.id]
         if user.is_admin and not others:
-            raise Conflict(f"{user.email} is the only administrator; make another one first")
+            raise Conflict(f"{user.email} is the only administrator; make another user an administrator first")
 
     async def _drop_first(self, user: User) -> None:
         if user.must_change_password:
@@ -286,7 +329,7 @@ class UserService:
 
 
 def _normal(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give checked fields in the form that they are kept in."""
+    """Normalize checked fields to the form in which they are stored."""
     values = dict(fields)
     if "email" in values:
         values["email"] = normal_email(values["email"])

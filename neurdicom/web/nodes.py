@@ -1,4 +1,4 @@
-"""Routes of DICOM nodes: manage them, and talk to them."""
+"""Routes of DICOM nodes: management, queries, retrievals and sending."""
 
 from typing import Any
 from urllib.parse import quote
@@ -29,21 +29,30 @@ _NODE: dict[str, Any] = {
         "port": INTEGER,
         "tls": BOOLEAN,
         "url": STRING,
-        "retrieve": {"enum": ["C-MOVE", "C-GET", "WADO-RS", None], "description": "Null for what the protocol has."},
-        "credentials": {"enum": ["none", "basic", "bearer"], "description": "Which it has; they are never given."},
+        "retrieve": {
+            "enum": ["C-MOVE", "C-GET", "WADO-RS", None],
+            "description": "Service to retrieve with; null for the default of the protocol.",
+        },
+        "credentials": {
+            "enum": ["none", "basic", "bearer"],
+            "description": "Kind of the credentials, which are never returned.",
+        },
     },
 }
 
 _ECHO = {
     "type": "object",
     "required": ["ok", "seconds"],
-    "properties": {"ok": {"const": True}, "seconds": {**NUMBER, "description": "That it took, connecting included."}},
+    "properties": {
+        "ok": {"const": True},
+        "seconds": {**NUMBER, "description": "Duration in seconds, connecting included."},
+    },
 }
 _PAGING = Paging("nodes")
 
 
 class NodesHandler(ApiHandler):
-    """All nodes."""
+    """Handler of the list of nodes."""
 
     nodes: NodeService
 
@@ -51,123 +60,127 @@ class NodesHandler(ApiHandler):
         "List DICOM nodes",
         tag="nodes",
         query=_PAGING.parameters,
-        answers={200: json_answer("A page, by name.", {"type": "array", "items": _NODE})},
+        answers={200: json_answer("A page of nodes, ordered by name.", {"type": "array", "items": _NODE})},
     )
     async def get(self) -> None:
-        """Answer a page."""
+        """Send a page of nodes."""
         send_slice(self, _PAGING, await self.nodes.list(), to_api)
 
     @operation(
-        "Make a DICOM node",
+        "Add a DICOM node",
         tag="nodes",
         access=Access.ADMIN,
         json=NEW_NODE,
-        answers={201: json_answer("The node.", _NODE), 409: "The name or the AE title is taken."},
+        answers={201: json_answer("The new node.", _NODE), 409: "Another node has this name or this AE title."},
     )
     async def post(self) -> None:
-        """Make it."""
+        """Add a node, and send it."""
         node = await self.nodes.add(await self.json_body())
         self.set_header("Location", f"/api/dicom_nodes/{quote(node.name)}")
         self.send_json(to_api(node), 201)
 
 
 class NodeHandler(ApiHandler):
-    """One node."""
+    """Handler of one node."""
 
     nodes: NodeService
 
     @operation("Get a DICOM node", tag="nodes", answers={200: json_answer("The node.", _NODE)})
     async def get(self, name: str) -> None:
-        """Answer it."""
+        """Send the node."""
         self.send_json(to_api(await self.nodes.get(name)))
 
     @operation(
         "Replace a DICOM node",
         tag="nodes",
         access=Access.ADMIN,
-        description="All fields are given anew; only credentials that are left out stay, unless `url` leads elsewhere.",
+        description="Fields that are left out get their defaults, but credentials that are left out stay, as long as "
+        "`url` names the same server.",
         json=NODE,
-        answers={200: json_answer("The node as it is now.", _NODE), 409: "The AE title is taken."},
+        answers={200: json_answer("The changed node.", _NODE), 409: "Another node has this AE title."},
     )
     async def put(self, name: str) -> None:
-        """Replace it."""
+        """Replace the node, and send it."""
         self.send_json(to_api(await self.nodes.replace(name, await self.json_body())))
 
-    @operation("Delete a DICOM node", tag="nodes", access=Access.ADMIN, answers={204: "It is gone."})
+    @operation("Delete a DICOM node", tag="nodes", access=Access.ADMIN, answers={204: "The node is deleted."})
     async def delete(self, name: str) -> None:
-        """Delete it."""
+        """Delete the node."""
         await self.nodes.remove(name)
         self.set_status(204)
         self.finish()
 
 
 class EchoHandler(ApiHandler):
-    """Handler of echoes to a node."""
+    """Handler of connection tests of a node."""
 
     remote: RemoteService
 
     @operation(
-        "Echo a DICOM node",
+        "Test the connection to a DICOM node",
         tag="nodes",
-        description="C-ECHO, or a query for a single study over DICOMweb.",
-        answers={200: json_answer("It answers.", _ECHO), 502: "It does not answer, or refuses."},
+        description="Sends a C-ECHO to a DIMSE node, or a QIDO-RS query for a single study to a DICOMweb node.",
+        answers={200: json_answer("The node responded.", _ECHO), 502: "The node does not respond, or refuses."},
     )
     async def post(self, name: str) -> None:
-        """Ask it."""
+        """Test the connection, and send its duration."""
         self.send_json({"ok": True, "seconds": await self.remote.echo(name)})
 
 
 class FindHandler(ApiHandler):
-    """Queries to a node."""
+    """Handler of queries to a node."""
 
     remote: RemoteService
 
     @operation(
         "Query a DICOM node",
         tag="nodes",
-        description="C-FIND or QIDO-RS with any keys. A key that is null or empty is only asked for.",
+        description="Sends a C-FIND or a QIDO-RS query with any keys. A key that is null or empty matches everything; "
+        "its value is returned.",
         json=FIND,
         answers={
-            200: json_answer("The matches, by keyword.", {"type": "array", "items": {"type": "object"}}),
-            502: "It does not answer, or refuses the query.",
+            200: json_answer("The matches; attributes by keyword.", {"type": "array", "items": {"type": "object"}}),
+            502: "The node does not respond, or refuses the query.",
         },
     )
     async def post(self, name: str) -> None:
-        """Query it."""
+        """Query the node, and send the matches."""
         self.send_json(await self.remote.find(name, await self.json_body()))
 
 
 class RetrieveHandler(ApiHandler):
-    """Retrievals from a node."""
+    """Handler of retrievals from a node."""
 
     remote: RemoteService
 
     @operation(
         "Retrieve from a DICOM node",
         tag="nodes",
-        description="A job: C-MOVE to this server, C-GET or WADO-RS.",
+        description="Makes a job that retrieves the entities by C-MOVE to this server, C-GET or WADO-RS, and stores "
+        "them.",
         json=RETRIEVAL,
         answers={202: job_answer("The job."), 409: "Too many jobs are not over.", 502: "It can't be spoken with."},
     )
     async def post(self, name: str) -> None:
-        """Make the job."""
+        """Make the job, and send it."""
         send_job(self, await self.remote.retrieve(name, await self.json_body(), by=principal_of(self)))
 
 
 class SendHandler(ApiHandler):
-    """Sending to a node."""
+    """Handler of sending to a node."""
 
     remote: RemoteService
 
     @operation(
         "Send to a DICOM node",
         tag="nodes",
-        description="A job: C-STORE or STOW-RS, edits applied, transcoded to what the node accepts.",
+        description="Makes a job that sends the instances by C-STORE or STOW-RS, with edits applied, transcoded to a "
+        "transfer syntax that the node accepts.",
         json=SENDING,
         answers={202: job_answer("The job."), 409: "Too many jobs are not over.", 502: "It can't be spoken with."},
     )
     async def post(self, name: str) -> None:
-        """Make the job."""
+        """Make the job, and send it."""
         send_job(self, await self.remote.send(name, await self.json_body(), by=principal_of(self)))
 
 

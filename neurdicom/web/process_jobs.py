@@ -1,4 +1,4 @@
-"""Routes that run a plugin or a model on a series, a study, a patient, or on what filters find: they make jobs."""
+"""Routes that make jobs which run a plugin or a model on a series, a study, a patient, or a selection."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, FORMS, OPTIONS, PARAMETERS, QUERY, ToolHandler
 from neurdicom.web.schemas import json_answer
 
-_FRAME = "A frame of each instance, from 1; `all` makes a result of each where the tool takes frames one by one."
+_FRAME = "Frame of each instance, from 1, or `all` for a result of every frame, where the tool processes single frames."
 _OPTIONS: Mapping[str, Param] = {**OPTIONS, "frame": Param.from_meta("frame", {"type": "text", "default": "all"})}
 _QUERY = tuple(
     described_parameter("frame", _FRAME, {"type": "string", "pattern": "^(all|[1-9][0-9]{0,8})$", "default": "all"})
@@ -29,28 +29,29 @@ _QUERY = tuple(
     for each in QUERY
 )
 _LEFT_OUT = (
-    "Skips series whose modality META.json does not list; instances without pixels and segmentations, unless their "
-    "modality is listed; results stored by this server, unless selected by id. The job tells how many. The version of "
-    "the tool that is current now does the whole job."
+    "The job skips series whose modality META.json does not list; instances without pixel data and segmentations, "
+    "unless their modality is listed; and results that this server stored, unless they are selected by id. The job "
+    "reports the number of skipped instances. All runs use the version of the plugin or the model that is current at the request."
 )
-_ACCEPTED = job_answer("The job that was made; its URL is in Location.")
+_ACCEPTED = job_answer("The new job; Location is its URL.")
 
 _ESTIMATE = {
     "type": "object",
     "required": ["total", "skipped"],
     "properties": {
-        "total": {**INTEGER, "description": "Results that the job would make."},
+        "total": {**INTEGER, "description": "Number of results that the job would compute."},
         "skipped": {
             "type": "object",
             "additionalProperties": INTEGER,
-            "description": "Instances that it would leave out, by reason: `modality`, `no_pixels`, `derived`.",
+            "description": "Number of instances that the job would skip, by reason: `modality`, `no_pixels`, "
+            "`derived`.",
         },
     },
 }
 
 
 def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
-    """Make the handler that runs a tool of a type on all that lies below an entity."""
+    """Make the handler that runs a tool of a type on all instances below an entity."""
 
     class ProcessBelowHandler(ToolHandler):
         processing: ProcessService
@@ -79,20 +80,20 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
 
 
 class ProcessHandler(ApiHandler):
-    """Handler that runs a tool on what a request selects."""
+    """Handler that runs a tool on a selection."""
 
     process_jobs: ProcessJobs
 
     @operation(
-        "Run a plugin or a model on what is selected, as a job",
+        "Run a plugin or a model on a selection, as a job",
         tag="processing",
-        description="What is selected: `patients`, `studies`, `series`, `instances` (lists of ids), or `filters` as "
-        f"the list of a `level` takes them. {_LEFT_OUT}",
+        description="The selection consists of `patients`, `studies`, `series` and `instances` (lists of ids), or of "
+        f"`filters`, which the list of a `level` accepts. {_LEFT_OUT}",
         json=PROCESS_REQUEST,
-        answers={200: json_answer("With `dry_run`: what a job would do.", _ESTIMATE), 202: _ACCEPTED},
+        answers={200: json_answer("With `dry_run`: what the job would do.", _ESTIMATE), 202: _ACCEPTED},
     )
     async def post(self) -> None:
-        """Make a job, or tell what it would do."""
+        """Make a job and send it, or send what it would do."""
         given = await self.json_body()
         jobs = self.process_jobs
         request, selection = jobs.parse(given)
@@ -104,7 +105,7 @@ class ProcessHandler(ApiHandler):
 
 
 def _frame(given: Any) -> int | None:
-    """Read the option `frame`, which is text."""
+    """Parse the option `frame`, which is text."""
     text = str(given)
     if text == "all":
         return None

@@ -1,4 +1,4 @@
-"""Routes of rules: lists, one, make, replace, delete."""
+"""Routes of rules."""
 
 from typing import Any
 
@@ -22,11 +22,14 @@ _RULE: dict[str, Any] = {
     "properties": {
         "id": STRING,
         **MEMBERS,
-        "conditions": {"type": "object", "description": "Field to text, or to a list of texts."},
-        "user": {**STRING, "description": "Who made or changed it last; its jobs are theirs."},
+        "conditions": {"type": "object", "description": "A text, or a list of texts, by field name."},
+        "user": {**STRING, "description": "User who last made or changed the rule, and who owns its jobs."},
         "created": _TIME,
         "changed": _TIME,
-        "problem": {**_NULLABLE, "description": "Why it can't be run now: its plugin was deleted, say."},
+        "problem": {
+            **_NULLABLE,
+            "description": "Why the rule can't be run now, for example since its plugin was deleted.",
+        },
     },
 }
 _RUN = {
@@ -35,11 +38,11 @@ _RUN = {
     "properties": {
         "series": STRING,
         "time": _TIME,
-        "job": {**_NULLABLE, "description": "Null when none could be made; `error` says why."},
-        "state": {"enum": [*STATES, None], "description": "Of the job; null once it is forgotten."},
+        "job": {**_NULLABLE, "description": "Id of the job; null if none could be made, for the reason in `error`."},
+        "state": {"enum": [*STATES, None], "description": "State of the job; null after its record was deleted."},
         "done": {"type": ["integer", "null"]},
         "failed": {"type": ["integer", "null"]},
-        "error": {**_NULLABLE, "description": "The first."},
+        "error": {**_NULLABLE, "description": "First error of the run."},
     },
 }
 _DESCRIBED: dict[str, Any] = {
@@ -48,14 +51,14 @@ _DESCRIBED: dict[str, Any] = {
     "properties": {
         **_RULE["properties"],
         "runs_count": INTEGER,
-        "runs": {"type": "array", "items": _RUN, "description": "The last of them, the newest first."},
+        "runs": {"type": "array", "items": _RUN, "description": "The last runs, newest first."},
     },
 }
 _PAGING = Paging("rules")
 
 
 class RulesHandler(ApiHandler):
-    """All rules."""
+    """Handler of the list of rules."""
 
     rules: RuleService
 
@@ -63,37 +66,38 @@ class RulesHandler(ApiHandler):
         "List rules",
         tag="rules",
         query=_PAGING.parameters,
-        answers={200: json_answer("A page, in the order of their making.", {"type": "array", "items": _RULE})},
+        answers={200: json_answer("A page of rules, ordered by creation.", {"type": "array", "items": _RULE})},
     )
     async def get(self) -> None:
-        """Answer a page."""
+        """Send a page of rules."""
         rules = await self.rules.list()
         send_slice(self, _PAGING, rules, lambda rule: rule.to_api() | {"problem": self.rules.problem(rule)})
 
     @operation(
-        "Make a rule",
+        "Add a rule",
         tag="rules",
         access=Access.ADMIN,
-        description="When a series is stable (no instance of it came for a while, through whatever door) and meets the "
-        "conditions, a job runs the plugin or model over it. Series that were derived here set off no rules.",
+        description="When a series becomes stable (no instance of it arrived for `stable_seconds`, over any protocol) "
+        "and meets the conditions, a job runs the plugin or the model on it. Series that this server derived start no "
+        "rules.",
         json=RULE,
-        answers={201: json_answer("The rule.", _DESCRIBED), 409: "There are too many."},
+        answers={201: json_answer("The new rule.", _DESCRIBED), 409: "The server has too many rules."},
     )
     async def post(self) -> None:
-        """Make it."""
+        """Add a rule, and send it."""
         rule = await self.rules.add(await self.json_body(), by=principal_of(self))
         self.set_header("Location", f"/api/rules/{rule.id}")
         self.send_json(await self.rules.describe(rule), 201)
 
 
 class RuleHandler(ApiHandler):
-    """One rule."""
+    """Handler of one rule."""
 
     rules: RuleService
 
-    @operation("Get a rule, with its last runs", tag="rules", answers={200: json_answer("The rule.", _DESCRIBED)})
+    @operation("Get a rule with its last runs", tag="rules", answers={200: json_answer("The rule.", _DESCRIBED)})
     async def get(self, rule: str) -> None:
-        """Answer it."""
+        """Send the rule."""
         service = self.rules
         self.send_json(await service.describe(await service.get(rule)))
 
@@ -101,12 +105,13 @@ class RuleHandler(ApiHandler):
         "Replace a rule",
         tag="rules",
         access=Access.ADMIN,
-        description="All fields are given anew. Series that are not stable yet meet the rule as it is then.",
+        description="Fields that are left out get their defaults. Series that are not stable yet are compared with "
+        "the new rule.",
         json=RULE,
-        answers={200: json_answer("The rule as it is now.", _DESCRIBED)},
+        answers={200: json_answer("The changed rule.", _DESCRIBED)},
     )
     async def put(self, rule: str) -> None:
-        """Replace it."""
+        """Replace the rule, and send it."""
         replaced = await self.rules.replace(rule, await self.json_body(), by=principal_of(self))
         self.send_json(await self.rules.describe(replaced))
 
@@ -114,11 +119,11 @@ class RuleHandler(ApiHandler):
         "Delete a rule",
         tag="rules",
         access=Access.ADMIN,
-        description="Jobs that it has made go on.",
-        answers={204: "It is gone."},
+        description="Jobs of the rule continue.",
+        answers={204: "The rule is deleted."},
     )
     async def delete(self, rule: str) -> None:
-        """Delete it."""
+        """Delete the rule."""
         await self.rules.remove(rule)
         self.set_status(204)
         self.finish()

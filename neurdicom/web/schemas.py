@@ -1,29 +1,30 @@
-"""JSON schemas of the four resources, made from the table of indexed attributes."""
+"""JSON schemas of patients, studies, series and instances, made from the table of indexed attributes."""
 
 from typing import Any
 
+from neurdicom.archive.selection import NAME_OF
 from neurdicom.dicom.query.attributes import AT_LEVEL, COUNTS, Attribute, Kind, Level
 
 _TYPE = {Kind.INTEGER: "integer", Kind.NUMBER: "number"}
 
-#: Fields of one level that are no attributes.
+#: Fields of a level that are not DICOM attributes.
 _EXTRA: dict[Level, dict[str, Any]] = {
     Level.SERIES: {
         "is_stable": {
             "type": "boolean",
-            "description": "No instance came to this server for a while (`stable_seconds`); given of one series, not "
-            "in lists.",
+            "description": "True if no instance of the series arrived for `stable_seconds`; returned for a single "
+            "series, not in lists.",
         }
     },
     Level.STUDY: {"modalities": {"type": "array", "items": {"type": "string"}}},
     Level.INSTANCE: {
-        "size": {"type": "integer", "description": "Bytes of the file as received."},
-        "sha256": {"type": "string", "description": "Of the file as received, in hexadecimal."},
+        "size": {"type": "integer", "description": "Size in bytes of the file as received."},
+        "sha256": {"type": "string", "description": "SHA-256 of the file as received, in hexadecimal."},
         "received": {"type": "string", "format": "date-time"},
     },
 }
 
-#: What was changed, by whom and when.
+#: Schema of the edits of an entity: field, value, user and time.
 EDITS_SCHEMA: dict[str, Any] = {
     "type": "array",
     "items": {
@@ -31,8 +32,10 @@ EDITS_SCHEMA: dict[str, Any] = {
         "required": ["field", "value", "user", "time"],
         "properties": {
             "field": {"type": "string"},
-            "value": {"description": "As in the entity; null where the attribute was emptied."},
-            "user": {"type": "string", "description": "E-mail address."},
+            "value": {
+                "description": "New value, in the same form as in the entity; null if the attribute was emptied."
+            },
+            "user": {"type": "string", "description": "E-mail address of the user who made the edit."},
             "time": {"type": "string", "format": "date-time"},
         },
     },
@@ -40,7 +43,7 @@ EDITS_SCHEMA: dict[str, Any] = {
 
 
 def entity_schema(level: Level) -> dict[str, Any]:
-    """Make the schema of an entity as it is answered: null where an attribute is absent or empty."""
+    """Make the schema of an entity as the API returns it: null where an attribute is absent or empty."""
     shown = (Level.PATIENT, Level.STUDY) if level is Level.STUDY else (level,)
     attributes = [attribute for each in shown for attribute in AT_LEVEL[each]]
     properties: dict[str, Any] = {"id": {"type": "string"}}
@@ -58,10 +61,13 @@ def json_answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def page_answer(level: Level) -> dict[str, Any]:
     """Make an OpenAPI response object for a page of entities."""
-    answer = json_answer("A page.", {"type": "array", "items": entity_schema(level)})
+    answer = json_answer(f"A page of {NAME_OF[level]}.", {"type": "array", "items": entity_schema(level)})
     answer["headers"] = {
-        "X-Total-Count": {"description": "How many there are in all.", "schema": {"type": "integer"}},
-        "Link": {"description": '`rel="next"`, unless this is the last page.', "schema": {"type": "string"}},
+        "X-Total-Count": {"description": "Number of matches on all pages.", "schema": {"type": "integer"}},
+        "Link": {
+            "description": 'URL of the next page (`rel="next"`), unless this is the last page.',
+            "schema": {"type": "string"},
+        },
     }
     return answer
 

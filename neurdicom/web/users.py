@@ -1,4 +1,4 @@
-"""`/api/users`: signing in and out, and managing users."""
+"""Routes of users: signing in and out, and user management."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,10 @@ USER: Schema = {
         "name": STRING,
         "surname": STRING,
         "is_admin": BOOLEAN,
-        "must_change_password": {**BOOLEAN, "description": "Still the one-time password of the first start."},
+        "must_change_password": {
+            **BOOLEAN,
+            "description": "True as long as the user has the one-time password of the first start.",
+        },
         "created": {"type": "string", "format": "date-time"},
     },
 }
@@ -30,7 +33,7 @@ _SIGNED_IN: Schema = {
     "type": "object",
     "required": ["token", "token_type", "expires", "user"],
     "properties": {
-        "token": {**STRING, "description": "To be sent as `Authorization: Bearer TOKEN`."},
+        "token": {**STRING, "description": "Send it with requests as `Authorization: Bearer TOKEN`."},
         "token_type": {"const": "Bearer"},
         "expires": {"type": "string", "format": "date-time"},
         "user": USER,
@@ -50,7 +53,7 @@ class _UserHandler(ApiHandler):
         return self.principal
 
     def set_session(self, token: str, expires: float) -> None:
-        """Give the browser its cookie, out of reach of scripts and of other sites."""
+        """Set the session cookie, which scripts and other sites can't read."""
         self.set_cookie(
             SESSION_COOKIE,
             token,
@@ -62,12 +65,12 @@ class _UserHandler(ApiHandler):
         )
 
     def _is_secure(self) -> bool:
-        # Behind a proxy that ends TLS the request looks plain; the browser's Origin tells what its user sees.
+        # Behind a proxy that terminates TLS the request arrives as HTTP; Origin has the scheme that the browser uses.
         return self.request.protocol == "https" or self.request.headers.get("Origin", "").startswith("https://")
 
 
 class SignInHandler(_UserHandler):
-    """`/api/users/auth`."""
+    """Handler of `/api/users/auth`."""
 
     users: UserService
 
@@ -75,10 +78,14 @@ class SignInHandler(_UserHandler):
         "Sign in",
         tag="users",
         access=Access.PUBLIC,
-        description="Answers a bearer token, and sets it as the session cookie for pages of this server. Failed "
-        "attempts make the next ones wait (429 with Retry-After).",
+        description="Returns a bearer token, and sets it as the session cookie for pages of this server. After failed "
+        "attempts, further ones have to wait (429 with Retry-After).",
         json=SIGN_IN,
-        answers={200: _json("Signed in.", _SIGNED_IN), 401: "Wrong e-mail address or password.", 429: "Too early."},
+        answers={
+            200: _json("The session.", _SIGNED_IN),
+            401: "Wrong e-mail address or password.",
+            429: "Earlier attempts failed; Retry-After is the time to wait in seconds.",
+        },
     )
     async def post(self) -> None:
         fields = await self.json_body()
@@ -95,14 +102,14 @@ class SignInHandler(_UserHandler):
 
 
 class SignOutHandler(_UserHandler):
-    """`/api/users/logout`."""
+    """Handler of `/api/users/logout`."""
 
     users: UserService
 
     @operation(
         "Sign out",
         tag="users",
-        description="Ends the token that the request comes with, and clears the session cookie.",
+        description="Revokes the token of the request, and clears the session cookie.",
         answers={204: "Signed out."},
     )
     async def post(self) -> None:
@@ -113,17 +120,19 @@ class SignOutHandler(_UserHandler):
 
 
 class CheckHandler(_UserHandler):
-    """`/api/users/check`."""
+    """Handler of `/api/users/check`."""
 
     users: UserService
 
-    @operation("Tell who is signed in", tag="users", answers={200: _json("The user of this credential.", USER)})
+    @operation(
+        "Get the signed-in user", tag="users", answers={200: _json("The user of the request's credential.", USER)}
+    )
     async def get(self) -> None:
         self.send_json(await self.users.describe(self.caller))
 
 
 class UsersHandler(_UserHandler):
-    """`/api/users`."""
+    """Handler of `/api/users`."""
 
     users: UserService
 
@@ -131,7 +140,7 @@ class UsersHandler(_UserHandler):
         "List users",
         tag="users",
         access=Access.ADMIN,
-        answers={200: _json("All users, by address.", {"type": "array", "items": USER})},
+        answers={200: _json("All users, ordered by e-mail address.", {"type": "array", "items": USER})},
     )
     async def get(self) -> None:
         self.send_json(await self.users.list())
@@ -141,7 +150,7 @@ class UsersHandler(_UserHandler):
         tag="users",
         access=Access.ADMIN,
         json=NEW_USER,
-        answers={201: _json("The new user.", USER), 409: "The address is taken."},
+        answers={201: _json("The new user.", USER), 409: "Another user has this e-mail address."},
     )
     async def post(self) -> None:
         user = await self.users.add(await self.json_body())
@@ -150,15 +159,18 @@ class UsersHandler(_UserHandler):
 
 
 class UserHandler(_UserHandler):
-    """`/api/users/{id}`."""
+    """Handler of `/api/users/{id}`."""
 
     users: UserService
 
     @operation(
         "Get a user",
         tag="users",
-        description="Administrators get anyone, others themselves.",
-        answers={200: _json("The user.", USER), 403: "Not your own account."},
+        description="Administrators may get every user, others only themselves.",
+        answers={
+            200: _json("The user.", USER),
+            403: "The account of another user, for callers who are not administrators.",
+        },
     )
     async def get(self, user: str) -> None:
         check_self_or_admin(self.caller, user)
@@ -167,10 +179,14 @@ class UserHandler(_UserHandler):
     @operation(
         "Change a user",
         tag="users",
-        description="Administrators change anyone; others their own names, and their password with `current_password`. "
-        "A new password ends the user's other sessions.",
+        description="Administrators may change every user; others their own name and surname, and their password if "
+        "they give `current_password`. A new password ends the user's other sessions.",
         json=USER_CHANGES,
-        answers={200: _json("The changed user.", USER), 403: "Not your own account.", 409: "The address is taken."},
+        answers={
+            200: _json("The changed user.", USER),
+            403: "The account of another user, or a field that only administrators may change.",
+            409: "Another user has this e-mail address, or no administrator would be left.",
+        },
     )
     async def put(self, user: str) -> None:
         caller = check_self_or_admin(self.caller, user)
@@ -181,7 +197,10 @@ class UserHandler(_UserHandler):
         tag="users",
         access=Access.ADMIN,
         description="The last administrator can't be deleted.",
-        answers={204: "Deleted, with all sessions and tokens.", 409: "The last administrator."},
+        answers={
+            204: "The user is deleted, with all sessions and tokens.",
+            409: "The user is the last administrator.",
+        },
     )
     async def delete(self, user: str) -> None:
         await self.users.remove(user, by=self.caller)
