@@ -263,7 +263,8 @@ RETRIEVAL = Declaration(
         "type": "object",
         "required": ["level", "ids"],
         "description": "`ids` holds the unique keys of the entity at its level and above, `{StudyInstanceUID, "
-        "SeriesInstanceUID, ...}`, or a list of such objects; at the levels PATIENT and STUDY plain ids are allowed, too.",
+        "SeriesInstanceUID, ...}`, or a list of such objects; at the levels PATIENT and STUDY plain ids are allowed, "
+        "too.",
         "examples": [{"level": "STUDY", "ids": ["1.2.840.113619.2.1"]}],
         "properties": {"level": _LEVEL},
         "oneOf": [_retrieval_schema(level) for level in Level],

@@ -31,7 +31,8 @@ _QUERY = tuple(
 _LEFT_OUT = (
     "The job skips series whose modality META.json does not list; instances without pixel data and segmentations, "
     "unless their modality is listed; and results that this server stored, unless they are selected by id. The job "
-    "reports the number of skipped instances. All runs use the version of the plugin or the model that is current at the request."
+    "reports the number of skipped instances. All runs use the version of the plugin or the model that is current at "
+    "the request."
 )
 _ACCEPTED = job_answer("The new job; Location is its URL.")
 

@@ -8,11 +8,6 @@ import pytest
 from tests.support.docstrings import faults
 from tests.support.source import MODULES, name_of, tree_of
 
-#: Modules whose docstrings are still to be written.
-UNFINISHED: set[str] = {
-    "security.users",
-}
-
 
 def class_named() -> dict[str, ast.ClassDef]:
     """Every class of the package by name."""
@@ -26,7 +21,7 @@ def faults_in(source: str) -> list[str]:
 
 def test_parameters_are_documented() -> None:
     known = class_named()
-    found = {name_of(path): faults(tree_of(path), known) for path in MODULES if name_of(path) not in UNFINISHED}
+    found = {name_of(path): faults(tree_of(path), known) for path in MODULES}
     assert {name: those for name, those in found.items() if those} == {}
 
 
