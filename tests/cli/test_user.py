@@ -73,7 +73,7 @@ def test_tokens(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text", "status", "says"),
     [
-        (("add", "ann@example.org"), f"{PASSWORD}\n", 1, "there is a user ann@example.org already"),
+        (("add", "ann@example.org"), f"{PASSWORD}\n", 1, "there is already a user ann@example.org"),
         (("add", "bob@example.org"), "short\n", 2, "a password has 8"),
         (("add", "bob@example.org"), "", 2, "a password has 8"),
         (("add", "nobody"), f"{PASSWORD}\n", 2, "an e-mail address"),
