@@ -31,7 +31,7 @@ from neurdicom.security.origin import check_loopback_host, check_origin
 
 log = logging.getLogger(__name__)
 
-#: Bytes of JSON from which on its check takes long enough to be done beside the event loop.
+#: Number of bytes of JSON from which on it is checked in a thread, since that would delay the event loop.
 _LARGE = 64 * 1024
 
 #: Status, in log and metrics, of a request that was stopped since its client disconnected; nginx uses the same.

@@ -13,10 +13,10 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 #: HTTP methods that a handler may have; HEAD goes with GET.
 METHODS = ("get", "post", "put", "delete", "options")
 
-#: The most bytes of a body that a handler takes into memory; what may be larger is streamed by its own
+#: Largest number of bytes of a body in memory; a handler of larger bodies streams them in its own
 #: `data_received`.
 MAX_BODY = 16 * 1024 * 1024
-#: The most bytes of a body that is checked against a schema, so that this does not take long.
+#: Largest number of bytes of a body that is checked against a schema, which limits the time that this takes.
 MAX_JSON = 1024 * 1024
 
 JSON = "application/json"
@@ -78,7 +78,7 @@ class Operation:
 
     @property
     def max_body(self) -> int:
-        """The most bytes that the body may have, unless it is streamed."""
+        """Largest number of bytes of the body, unless it is streamed."""
         return MAX_JSON if self.json is not None and not self.body else MAX_BODY
 
 

@@ -131,7 +131,7 @@ class ParameterGroup(Generic[Value]):
         }
 
 
-#: What a query is declared of.
+#: Declaration of a query argument, or of several that belong together.
 AnyParameter = Parameter[Any, Any] | ParameterGroup[Any]
 
 

@@ -202,7 +202,7 @@ class JobService:
         return None
 
     async def newest(self, where: Mapping[str, str]) -> Job | None:
-        """The latest of the jobs whose fields are these."""
+        """Find the newest job whose fields have these values; None if there is none."""
         return await self._store.newest(where)
 
     async def list(

@@ -94,7 +94,7 @@ class JobStore:
         return [Job.from_document(document) for document in page.items], page.total
 
     async def newest(self, where: Mapping[str, str]) -> Job | None:
-        """The latest of the jobs whose fields are these, without counting them."""
+        """Find the newest job whose fields have these values, without counting the others; None if there is none."""
         page = await self._documents.query(_JOBS, DocumentQuery(where, limit=1, descending=True, counted=False))
         return Job.from_document(page.items[0]) if page.items else None
 

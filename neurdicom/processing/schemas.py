@@ -14,13 +14,13 @@ from neurdicom.processing.value_query import KINDS
 from neurdicom.schema import NAMED, Declaration, Schema
 from neurdicom.schema.texts import BLANKS, whole_text
 
-#: Types of tools, by the members of a request that name them.
+#: Types of tools, which are also the members of a request that name a tool.
 TOOLS: tuple[ToolType, ...] = ("plugin", "model")
 
 _BOOLEAN = {"type": "boolean"}
 _NULL = {"type": "null"}
 
-#: What is run, and the options of a job.
+#: Members of a request that name the tool, its parameters, and the options of a job.
 ACTION_MEMBERS: dict[str, Any] = {
     "plugin": {"type": ["string", "null"], "description": "Id of the plugin to run; either this or `model`."},
     "model": {"type": ["string", "null"], "description": "Id of the model to run; either this or `plugin`."},
@@ -35,7 +35,7 @@ ACTION_MEMBERS: dict[str, Any] = {
     },
 }
 
-#: One tool is named.
+#: Exactly one tool is named.
 EITHER_TOOL: dict[str, Any] = {
     "description": "plugin or model, the id of the one to run",
     "oneOf": [

@@ -46,7 +46,7 @@ def check_meta(meta: Any, validator: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageMeta:
-    """What META.json says of every package, a plugin's or a model's.
+    """The fields of META.json that plugins and models share.
 
     Attributes
     ----------
