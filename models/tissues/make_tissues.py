@@ -33,14 +33,14 @@ SIZE = 96
 
 
 def kernel(sigma: float) -> Array:
-    """A Gaussian of 5 x 5, its sum being 1."""
+    """Make a Gaussian of 5 x 5, its sum being 1."""
     weights = np.exp(-(np.arange(-2, 3) ** 2) / (2 * sigma**2))
     square = np.outer(weights, weights)
     return np.asarray(square / square.sum())
 
 
 def phantom(random: np.random.Generator) -> tuple[Array, npt.NDArray[np.int64]]:
-    """A slice of a body: its values in Hounsfield units, and its classes."""
+    """Make a slice of a body: its values in Hounsfield units, and its classes."""
     rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
 
     def ellipse(row: float, column: float, height: float, width: float) -> npt.NDArray[np.bool_]:
@@ -73,7 +73,7 @@ def smooth(values: Array, weights: Array) -> Array:
 
 
 def features(values: Array) -> Array:
-    """What the first layer gives: shape (rows, columns, scales * knots)."""
+    """Compute what the first layer gives: shape (rows, columns, scales * knots)."""
     smoothed = [smooth(values / UNIT, kernel(sigma)) for sigma in SCALES]
     return np.stack([np.maximum(each - knot / UNIT, 0) for each in smoothed for knot in KNOTS], -1)
 
@@ -93,7 +93,7 @@ def fit(seed: int = 20240501, phantoms: int = 12) -> tuple[Array, Array]:
 
 
 def make() -> onnx.ModelProto:
-    """The network."""
+    """Build the network."""
     second, bias = fit()
     first = np.stack([kernel(sigma) for sigma in SCALES for _ in KNOTS])[:, None]
     weights = {
