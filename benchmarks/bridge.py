@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.figures import record
 from neurdicom import _bridge
 from neurdicom.workers.loaders.native import aligned
 from neurdicom.workers.pool import Program, WorkerPool
@@ -70,6 +71,7 @@ def bridge(library: Path) -> float:
     )
     foreign.Process.argtypes = [ctypes.c_void_p, pointer, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
     other = best(lambda: foreign.Process(state, pixels, 512, 512, b"{}"))
+    record("bridge: a call", seconds * 1e6, "µs")
     print(f"bridge {seconds * 1e6:6.2f} µs a call   ctypes {other * 1e6:6.2f} µs   (goal: under {GOAL * 1e6:g} µs)")
     plugin.close()
     return seconds
@@ -88,10 +90,13 @@ async def pool() -> None:
                 for _ in range(200):
                     await workers.call(program, "echo", {"size": size})
                 quickest = min(quickest, (time.perf_counter() - begun) / 200)
+            record(f"pool: a call with a body of {size} bytes", quickest * 1e6, "µs")
             print(f"pool   {quickest * 1e6:6.0f} µs a call with a body of {size} bytes")
         begun = time.perf_counter()
         await asyncio.gather(*(workers.call(program, "echo", {"size": 0}) for _ in range(10_000)))
-        print(f"pool   {10_000 / (time.perf_counter() - begun):6.0f} calls a second, all at once, 2 workers")
+        pace = 10_000 / (time.perf_counter() - begun)
+        record("pool: all at once", pace, "calls/s")
+        print(f"pool   {pace:6.0f} calls a second, all at once, 2 workers")
     finally:
         await workers.close()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import orjson
 
+from benchmarks.figures import record
 from neurdicom.catalog.base import NewInstance, Page
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.header import BlobRef
@@ -30,7 +31,7 @@ HEADER = orjson.dumps({f"{n:08X}": {"vr": "LO", "Value": [f"value {_rng.random()
 
 
 def instance(number: int, slice_number: int) -> NewInstance:
-    """A CT slice of a study; two studies make a patient."""
+    """Make a CT slice of a study; two studies make a patient."""
     patient = number // 2
     person, study = random.Random(patient), random.Random(-number - 1)
     uid = f"1.2.826.0.1.3680043.10.1595.{number}.{10**20 + number}"
@@ -81,6 +82,7 @@ async def fill(catalog: SqliteCatalog, studies: int, each: int) -> None:
             batch = batch[GROUP:]
         if (number + 1) % max(1, studies // 10) == 0:
             pace = studies // 10 * each / (time.perf_counter() - begun - spent)
+            record("catalog: store", pace, "instances/s")
             print(f"store  {pace:6.0f} instances/s up to {(number + 1) * each}, {GROUP} in a transaction")
             begun, spent = time.perf_counter(), 0.0
     await catalog.store(batch)
@@ -95,6 +97,7 @@ async def timed(name: str, call: Callable[[], Awaitable[object]], count: int = 3
         answer = await call()
         times.append(time.perf_counter() - begun)
     total = f"of {answer.total}" if isinstance(answer, Page) else ""
+    record(f"catalog: {name}", sorted(times)[count // 2] * 1e3, "ms")
     print(f"{sorted(times)[count // 2] * 1e3:8.3f} ms  {name} {total}")
 
 

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmarks.data import ct_series
+from benchmarks.figures import record
 from benchmarks.servers import free_port, neurdicom, orthanc, settle, storescp
 
 ASSOCIATIONS = (1, 4)
@@ -85,6 +86,8 @@ def main() -> None:
                     rates.setdefault((label, associations), []).append(rate)
                     print(f"{label:16} {associations} x {rate:8.0f} instances/s", flush=True)
     middle = {key: statistics.median(each) for key, each in rates.items()}
+    for (label, associations), rate in middle.items():
+        record(f"C-STORE: {label}, {associations} associations", rate, "instances/s")
     for associations in ASSOCIATIONS:
         ours = middle["NeurDICOM", associations]
         for label, goal in GOALS.items():

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.data import ct_series
+from benchmarks.figures import record
 from benchmarks.servers import neurdicom, orthanc
 from benchmarks.wrk import requests_per_second
 
@@ -55,13 +56,13 @@ def post(port: int, path: str, body: bytes, kind: str) -> dict[str, object]:
 
 
 def archive() -> bytes:
-    """The native example, built and packed."""
+    """Build and pack the native example."""
     subprocess.run(["make", "--silent", "-C", str(EXAMPLE.parent), EXAMPLE.name], check=True)
     return pack({name: (EXAMPLE / name).read_bytes() for name in ("META.json", "invert.so")})
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """A ZIP of files by name."""
+    """Pack files by name into a ZIP."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
         for name, data in files.items():
@@ -70,7 +71,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def check(url: str, size: int | None) -> None:
-    """The answer is what it should be before anything is timed."""
+    """See before anything is timed that the answer is right."""
     with urllib.request.urlopen(url) as answer:
         body = answer.read()
     if (size is not None and len(body) != size) or (size is None and not body.startswith(b"\x89PNG")):
@@ -109,6 +110,7 @@ def main() -> None:
                     urls, connections=given.connections, seconds=given.seconds
                 )
     for (server, kind), rate in rates.items():
+        record(f"plugin over HTTP: {server}, {kind}", rate, "results/s")
         print(f"{server:10} {kind:4} {rate:8.0f} results/s")
     for kind, goal in (("raw", f" (goal {GOAL:g})"), ("png", "")):
         print(f"plugin, {kind}: {rates['NeurDICOM', kind] / rates['Orthanc', kind]:.2f} x Orthanc{goal}")

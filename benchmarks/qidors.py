@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.data import dicom_bytes
+from benchmarks.figures import record
 from benchmarks.servers import neurdicom, orthanc
 from benchmarks.upload import UploadConnection
 from benchmarks.wrk import requests_per_second
@@ -90,7 +91,7 @@ def load(port: int, path: str, count: int) -> float:
 
 
 def searches(count: int) -> dict[str, list[str]]:
-    """The QIDO-RS queries that are timed, each with other values in turn."""
+    """Make the QIDO-RS queries that are timed, each with other values in turn."""
     rng = random.Random(3)
     numbers = [rng.randrange(count) for _ in range(500)]
     return {
@@ -136,6 +137,7 @@ def main() -> None:
                 for label, urls in {**asked, "REST list of 100": [base + rest]}.items():
                     rate = requests_per_second(urls, connections=given.connections, seconds=given.seconds)
                     rates.setdefault(label, {})[name] = rate
+                    record(f"QIDO-RS: {name}, {label}", rate, "answers/s")
                     print(f"{name:10} {rate:8.1f}/s  {label}", flush=True)
     for label, each in rates.items():
         if each.get("Orthanc") and "NeurDICOM" in each:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.data import ct_series
+from benchmarks.figures import record
 from benchmarks.process_http import post
 from benchmarks.servers import neurdicom, orthanc
 from benchmarks.wrk import requests_per_second
@@ -27,7 +28,7 @@ SLICES = 50
 
 
 def check(url: str) -> None:
-    """The answer is a PNG before anything is timed."""
+    """See before anything is timed that the answer is a PNG."""
     with urlopen(url) as answer:
         body = answer.read()
     if not body.startswith(b"\x89PNG"):
@@ -54,7 +55,9 @@ def steps(file: Path) -> None:
         begin = time.perf_counter()
         for _ in range(50):
             step()
-        print(f"{name:20} {(time.perf_counter() - begin) / 50 * 1e3:6.2f} ms")
+        spent = (time.perf_counter() - begin) / 50 * 1e3
+        record(f"rendering: {name}", spent, "ms")
+        print(f"{name:20} {spent:6.2f} ms")
 
 
 def main() -> None:
@@ -83,6 +86,7 @@ def main() -> None:
             check(urls[0])
             rates["NeurDICOM"] = requests_per_second(urls, connections=given.connections, seconds=given.seconds)
     for name, rate in rates.items():
+        record(f"rendering: {name}, PNG over HTTP", rate, "pictures/s")
         print(f"{name:10} {rate:8.0f} pictures/s")
     ratio = rates["NeurDICOM"] / rates["Orthanc"]
     print(f"rendered PNG, {given.connections} connections: {ratio:.2f} x Orthanc (goal {GOAL:g})")

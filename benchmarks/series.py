@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data import COLUMNS, ROWS, ct_series
+from benchmarks.figures import record
 from benchmarks.process_http import ORTHANC_PYTHON, pack, post
 from benchmarks.servers import neurdicom, orthanc
 from neurdicom.dicom.part10 import read_header
@@ -197,7 +198,7 @@ def worker(series: SeriesFolder, rounds: int) -> float:
 
 @contextmanager
 def served(series: SeriesFolder, folder: Path) -> Iterator[tuple[int, str]]:
-    """A server of ours with the series and the plugin in it; gives its port and the series."""
+    """Run a server of ours with the series and the plugin in it; gives its port and the series."""
     meta = {"plugin_guid": GUID, "name": "extent", "author": "NeurDICOM", "result": {"type": "JSON"}}
     with neurdicom(folder, "--log-level", "warning") as port:
         for path in series.files:
@@ -264,6 +265,7 @@ def main() -> None:
             rows[f"a job, {cores} cores"] = (job(port, uid, given.rounds), many)
         rows["numpy in Orthanc, a request"] = (orthanc_loop(series, folder, max(1, given.rounds // 2)), one)
     for what, (rate, reference) in rows.items():
+        record(f"series: {what}", rate, "slices/s")
         print(f"{what:30} {rate:8.0f} slices/s   {rate / reference:.2f} x C   (goal {GOAL:g})")
 
 

@@ -27,6 +27,7 @@ from sklearn.cluster import KMeans, MeanShift
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from benchmarks.figures import record
 from neurdicom.workers.loaders.native import NativePlugin, aligned
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -49,7 +50,7 @@ def fuzzy_c_means(pixels: np.ndarray, clusters: int = 3) -> np.ndarray:
 
 
 def cases(pixels: np.ndarray) -> dict[str, tuple[str, dict[str, Any], Callable[[], object]]]:
-    """What is timed, by name: the plugin, its parameters, and the library's call for the same."""
+    """List what is timed, by name: the plugin, its parameters, and the library's call for the same."""
     column = pixels.reshape(-1, 1)
     seed = tuple(size // 2 for size in pixels.shape)
     spread = float(pixels.std())
@@ -138,6 +139,7 @@ def main(files: list[str]) -> None:
         print(f"\n{title}: {rows} x {columns}, {len(np.unique(pixels))} distinct values")
         for case, (name, params, library) in cases(pixels).items():
             own = plugin_seconds(name, params, pixels)
+            record(f"shipped plugins: {title}, {case}", own * 1e3, "ms")
             if case in slow:
                 print(f"  {case:36} {own * 1e3:9.2f} ms   library left out: it took too long on a smaller slice")
                 continue

@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks.data import ct_series
+from benchmarks.figures import record
 from benchmarks.servers import neurdicom, orthanc, settle
 
 #: The header of a file of `ct_series` lies in these first bytes; the UIDs in it are replaced.
@@ -38,7 +39,7 @@ class NewInstances:
         self._lock = threading.Lock()
 
     def next(self) -> tuple[bytes, memoryview]:
-        """A file that was never sent, in two parts."""
+        """Make a file that was never sent, in two parts."""
         with self._lock:
             number = next(self._number)
         head, rest = self._files[number % _TEMPLATES]
@@ -140,6 +141,8 @@ def main() -> None:
                 rates[name].append(rate)
                 print(f"{name:10} {rate:8.0f} instances/s", flush=True)
     middle = {name: statistics.median(each) for name, each in rates.items()}
+    for name, rate in middle.items():
+        record(f"upload: {name}", rate, "instances/s")
     ratio = middle["NeurDICOM"] / middle["Orthanc"]
     print(f"upload, {given.connections} connections: {ratio:.2f} x Orthanc (goal {GOAL:g})")
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.data import ct_series
+from benchmarks.figures import record
 from benchmarks.process_http import post
 from benchmarks.servers import neurdicom, orthanc
 from benchmarks.wrk import requests_per_second
@@ -86,6 +87,7 @@ def main() -> None:
                     post(port, path, file, "application/dicom")
                 for label, value in measure(port, given).items():
                     figures.setdefault(label, {})[name] = value
+                    record(f"WADO-RS: {name}, {label}", value, "ms" if label.endswith("ms") else "answers/s")
                     print(f"{name:10} {value:9.1f}  {label}", flush=True)
     for label, each in figures.items():
         if len(each) == 2:
