@@ -9,8 +9,10 @@ OHIF   := 3.13.2
 # docs/build.py checks that it is the one which the site's theme speaks to.
 MERMAID := $(shell sed -n 's/^MERMAID = "\(.*\)"$$/\1/p' docs/build.py)
 JOBS   ?= 2
+# Per cent of the lines of neurdicom/ that `make test-fast` runs, at least; `make coverage` is about all tests.
+FLOOR  := 57
 
-.PHONY: install install-for-demo plugins demo serve test test-fast lint bench docs ohif mermaid clean check-tools
+.PHONY: install install-for-demo plugins demo serve test test-fast test-fast-coverage test-rest lint coverage bench bench-compare dist news docs ohif mermaid clean check-tools
 
 install: $(STAMP)
 
@@ -66,13 +68,37 @@ test: install
 test-fast: install
 	$(BIN)/python -m pytest -n $(JOBS) --fast
 
+# The same, and what they run of neurdicom/, with a floor; then those that `test-fast` leaves out: the whole of `make test`.
+test-fast-coverage: install
+	$(BIN)/python -m pytest -n $(JOBS) --fast --cov --cov-report=term:skip-covered --cov-fail-under=$(FLOOR)
+
+test-rest: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --rest
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What every test runs of neurdicom/, by hand: it takes long.
+coverage: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-report=html
+
+# Figures go to benchmarks/results; `make bench ONLY="bridge catalog"` runs some.
 bench: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ONLY)
+
+# make bench-compare A B, with two files that `make bench` wrote.
+bench-compare: install
+	@$(BIN)/python -m benchmarks.compare $(or $(A),$(word 2,$(MAKECMDGOALS))) $(or $(B),$(word 3,$(MAKECMDGOALS)))
+
+# What the next release's section of CHANGELOG.md will say of the files in news/; with VERSION=X.Y.Z they are moved there.
+news: install
+	$(BIN)/towncrier build --yes $(if $(VERSION),--version $(VERSION),--draft --version next)
+
+# The sdist and the wheel, in dist/, looked into, and the wheel's server started outside the checkout.
+dist: install
+	$(BIN)/python -m distribution.check
 
 # The site, in build/docs: strictly, and without a network once the tools are there.
 docs: install mermaid

@@ -71,8 +71,30 @@ def test_owners_of_folders_that_are_there() -> None:
     assert [path for path in paths[1:] if not (CHECKOUT / path.lstrip("/")).exists()] == []
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md", "CODE_OF_CONDUCT.md", ".github/pull_request_template.md"])
+@pytest.mark.parametrize(
+    "page", ["SECURITY.md", "CODE_OF_CONDUCT.md", "RELEASING.md", ".github/pull_request_template.md"]
+)
 def test_links_of_pages_lead_to_files(page: str) -> None:
     path = CHECKOUT / page
     links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text(encoding="utf-8"))
     assert [link for link in links if not Path(path.parent / link).exists()] == []
+
+
+def test_files_of_news_are_named_by_kind() -> None:
+    kinds = {kind["directory"] for kind in PROJECT["tool"]["towncrier"]["type"]}
+    names = {path.name for path in (CHECKOUT / "news").iterdir()} - {"README.md"}
+    assert {name for name in names if not re.fullmatch(rf"(\+[a-z0-9-]+|\d+)\.({'|'.join(kinds)})\.md", name)} == set()
+
+
+def test_news_become_a_section_of_the_changelog(tmp_path: Path) -> None:
+    pytest.importorskip("towncrier")
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        (tmp_path / name).write_bytes((CHECKOUT / name).read_bytes())
+    (tmp_path / "news").mkdir()
+    (tmp_path / "news" / "+token.fixed.md").write_text("A token is a token.\n", encoding="utf-8")
+    before = (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "towncrier", "build", "--yes", "--version", "9.8.7", "--dir", str(tmp_path)]
+    subprocess.run([*command, "--date", "2030-01-02"], check=True, cwd=tmp_path, capture_output=True)
+    head, _, rest = (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8").partition("## 9.8.7 (2030-01-02)\n")
+    assert rest.split() == ["###", "Fixed", "-", "A", "token", "is", "a", "token.", *before.removeprefix(head).split()]
+    assert not (tmp_path / "news" / "+token.fixed.md").exists()

@@ -1,5 +1,7 @@
 """`pytest --fast`: the tests that start no process and are not marked `slow`, enough while code is moved about.
 
+`pytest --rest` runs all others, and none of them: together they are the whole.
+
 A test starts processes when its code, a fixture that it asks for, or whatever of the tests either of them calls names
 one of `STARTERS`. What that overlooks fails under `--fast`: an audit hook refuses processes while a test runs.
 """
@@ -34,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fast", action="store_true", help="leave out the tests that start servers, peers or other processes"
     )
+    parser.addoption("--rest", action="store_true", help="leave out the tests that --fast runs")
 
 
 @pytest.hookimpl(trylast=True)
@@ -41,6 +44,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave long tests out; else put files without any last: their short ones fill up the end of a run."""
     long = [item for item in items if item.get_closest_marker("slow") or _needs_processes(item)]
     if not config.getoption("--fast"):
+        if config.getoption("--rest"):
+            chosen = set(long)
+            config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+            items[:] = long
         files = {item.path for item in long}
         items.sort(key=lambda item: item.path not in files)
         return
