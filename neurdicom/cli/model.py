@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from neurdicom.cli.options import limit_options, pack_command
-from neurdicom.processing.run import FORMATS
+from neurdicom.cli.options import FORMATS, limit_options, pack_command
 from neurdicom.workers.program import ToolLimits
 
 

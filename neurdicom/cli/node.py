@@ -1,13 +1,15 @@
 """The commands `neurdicom node add`, `list` and `remove`: DICOM nodes, also while the server runs."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from neurdicom.cli.storage import ask_secret, catalog_options, pass_settings, run_with_documents
 from neurdicom.config import Settings
-from neurdicom.nodes.service import NodeService
+
+if TYPE_CHECKING:
+    from neurdicom.nodes.service import NodeService  # imports pydicom, for which `--help` need not wait
 
 ResultT = TypeVar("ResultT")
 
@@ -68,5 +70,7 @@ def remove(settings: Settings, name: str) -> None:
     click.echo(f"removed {name}")
 
 
-def _run(settings: Settings, work: Callable[[NodeService], Awaitable[ResultT]]) -> ResultT:
+def _run(settings: Settings, work: Callable[["NodeService"], Awaitable[ResultT]]) -> ResultT:
+    from neurdicom.nodes.service import NodeService
+
     return run_with_documents(settings, lambda documents: work(NodeService(documents)))

@@ -12,6 +12,11 @@ from neurdicom.config import Settings, from_text, load_settings
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
+#: Names of levels as `archive.selection.MANY` has them, and `processing.run.FORMATS`; importing those would take longer
+#: than all the rest of `--help`. A test compares them.
+LEVELS = ("patients", "studies", "series", "instances")
+FORMATS = ("png", "jpeg", "lum8", "f32", "f64", "npy", "json")
+
 
 def setting_options(command: CommandT, shown: Collection[str] | None = None) -> CommandT:
     """Add an option for each setting to a command, and `--config` for the settings file.

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from neurdicom.cli.options import limit_options, pack_command, server_options
+from neurdicom.cli.options import FORMATS, limit_options, pack_command, server_options
 from neurdicom.plugins.devtools.report import Check
 from neurdicom.plugins.devtools.scaffold import LANGUAGES, LEVELS, start_plugin
-from neurdicom.processing.run import FORMATS
 from neurdicom.workers.program import ToolLimits
 
 

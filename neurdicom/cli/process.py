@@ -8,13 +8,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from neurdicom.archive.selection import MANY
 from neurdicom.cli.endpoint import Endpoint, find_endpoint
-from neurdicom.cli.options import config_option, server_options
+from neurdicom.cli.options import FORMATS, LEVELS, config_option, server_options
 from neurdicom.data_folder import require_data_folder
 from neurdicom.errors import Invalid
 from neurdicom.plugins.tools import ToolType
-from neurdicom.processing.run import FORMATS
 
 
 @click.command()
@@ -23,10 +21,10 @@ from neurdicom.processing.run import FORMATS
 @click.option(
     "--on",
     "ids",
-    type=(click.Choice(list(MANY)), str),
+    type=(click.Choice(LEVELS), str),
     multiple=True,
     metavar="LEVEL UID",
-    help=f"Run on an entity: one of {', '.join(MANY)}, and its UID or id. May be repeated.",
+    help=f"Run on an entity: one of {', '.join(LEVELS)}, and its UID or id. May be repeated.",
 )
 @click.option(
     "--filter",
@@ -36,7 +34,7 @@ from neurdicom.processing.run import FORMATS
     help="Run on stored entities that match this filter of the lists. May be repeated; all must match.",
 )
 @click.option(
-    "--level", type=click.Choice(list(MANY)), help="Level of the entities that --filter selects; instances by default."
+    "--level", type=click.Choice(LEVELS), help="Level of the entities that --filter selects; instances by default."
 )
 @click.option("--all", "everything", is_flag=True, help="Run on all that is stored.")
 @click.option(

@@ -1,7 +1,7 @@
 """The commands `neurdicom user add`, `passwd`, `list` and `token`: accounts, also while the server runs."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -9,7 +9,9 @@ from neurdicom.catalog.documents import Documents
 from neurdicom.cli.storage import ask_secret, catalog_options, pass_settings, run_with_documents
 from neurdicom.config import Settings
 from neurdicom.security.access import Principal
-from neurdicom.security.users import UserService
+
+if TYPE_CHECKING:
+    from neurdicom.security.users import UserService  # its import takes longer than `--help`
 
 ResultT = TypeVar("ResultT")
 
@@ -51,7 +53,7 @@ def passwd(settings: Settings, email: str) -> None:
     """Change a user's password and end the user's sessions; prompts for it, or reads it from standard input."""
     password = ask_secret("Password", confirm=True)
 
-    async def change(users: UserService) -> dict[str, Any]:
+    async def change(users: "UserService") -> dict[str, Any]:
         account = await users.find_by_email(email)
         return await users.change(account["id"], {"password": password}, by=_COMMAND_LINE)
 
@@ -79,7 +81,7 @@ def list_users(settings: Settings) -> None:
 def token(settings: Settings, email: str, days: float | None, revoke: bool) -> None:
     """Make a token for a program that acts as the user, and print it; it can't be shown again."""
 
-    async def make(users: UserService) -> str:
+    async def make(users: "UserService") -> str:
         account = await users.find_by_email(email)
         if revoke:
             return f"revoked {await users.revoke_tokens(account['id'])} tokens and sessions of {account['email']}"
@@ -88,7 +90,9 @@ def token(settings: Settings, email: str, days: float | None, revoke: bool) -> N
     click.echo(_run(settings, make))
 
 
-def _run(settings: Settings, work: Callable[[UserService], Awaitable[ResultT]]) -> ResultT:
+def _run(settings: Settings, work: Callable[["UserService"], Awaitable[ResultT]]) -> ResultT:
+    from neurdicom.security.users import UserService
+
     async def run(documents: Documents) -> ResultT:
         users = UserService(documents, settings.data, session_seconds=settings.session_hours * 3600)
         try:

@@ -10,7 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
+from neurdicom.archive.selection import MANY
+from neurdicom.cli import options
 from neurdicom.cli.main import COMMANDS, main
+from neurdicom.processing.run import FORMATS
 
 #: What brings the server, the pixels or the network.
 HEAVY = {"tornado", "numpy", "pydicom", "pynetdicom", "httpx", "rich", "sqlite3"}
@@ -64,6 +67,11 @@ def test_the_list_of_commands_fits_them() -> None:
         assert command.name == name
         assert command.help is not None
         assert command.help.replace("\n", " ").startswith(line.rstrip(".")), name
+
+
+def test_choices_are_those_of_the_server() -> None:
+    assert list(MANY) == list(options.LEVELS)
+    assert options.FORMATS == FORMATS
 
 
 def test_reindex_shows_what_it_uses() -> None:
