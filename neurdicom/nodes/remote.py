@@ -12,7 +12,8 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.named_keys import parse_keys
 from neurdicom.errors import Invalid
 from neurdicom.jobs import Job, JobService
-from neurdicom.nodes.schemas import DEFAULT_MATCHES, FIND, LEVELS, METHODS, RETRIEVAL, SENDING, UNIQUE_KEYS
+from neurdicom.nodes.request_schemas import DEFAULT_MATCHES, FIND, LEVELS, RETRIEVAL, SENDING, UNIQUE_KEYS
+from neurdicom.nodes.schemas import METHODS
 from neurdicom.nodes.transfer_jobs import Peers, ids_of
 from neurdicom.security.access import Principal
 

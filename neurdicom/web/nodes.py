@@ -9,7 +9,8 @@ from neurdicom.http.parameters import Paging
 from neurdicom.http.routing import Route
 from neurdicom.nodes.fields import to_api
 from neurdicom.nodes.remote import RemoteService
-from neurdicom.nodes.schemas import FIND, NEW_NODE, NODE, RETRIEVAL, SENDING
+from neurdicom.nodes.request_schemas import FIND, RETRIEVAL, SENDING
+from neurdicom.nodes.schemas import NEW_NODE, NODE
 from neurdicom.nodes.service import NodeService
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import job_answer, principal_of, send_job
