@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from neurdicom.errors import Invalid
 from neurdicom.plugins.params import Param
-from neurdicom.schema import SchemaValidator
+from neurdicom.schema.validator import SchemaValidator
 from neurdicom.workers.packages.meta import PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
 from neurdicom.workers.program import Result
 

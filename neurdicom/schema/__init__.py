@@ -5,17 +5,6 @@ it; the web describes its routes with the same object. It may import `errors` al
 """
 
 from neurdicom.schema.declaration import Checked, Declaration
-from neurdicom.schema.problems import CHOSEN_BY, NAMED, UNSHOWN, invalid_of
-from neurdicom.schema.validator import Schema, SchemaValidator, first_error
+from neurdicom.schema.texts import CHOSEN_BY, NAMED, UNSHOWN, Schema
 
-__all__ = [
-    "CHOSEN_BY",
-    "NAMED",
-    "UNSHOWN",
-    "Checked",
-    "Declaration",
-    "Schema",
-    "SchemaValidator",
-    "first_error",
-    "invalid_of",
-]
+__all__ = ["CHOSEN_BY", "NAMED", "UNSHOWN", "Checked", "Declaration", "Schema"]

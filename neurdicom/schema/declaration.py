@@ -4,8 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from neurdicom.schema.problems import invalid_of
-from neurdicom.schema.validator import Schema, SchemaValidator, first_error
+from neurdicom.schema.texts import Schema
 
 
 class Checked(Mapping[str, Any]):
@@ -59,6 +58,8 @@ class Declaration:
 
     @cached_property
     def _validator(self) -> Any:
+        from neurdicom.schema.validator import SchemaValidator  # jsonschema takes 50 ms, which `--help` need not pay
+
         return SchemaValidator(dict(self.schema))
 
     def check(self, given: Mapping[str, Any]) -> Checked:
@@ -82,6 +83,9 @@ class Declaration:
         Invalid
             It does not meet the schema; `field` names the member.
         """
+        from neurdicom.schema.problems import invalid_of
+        from neurdicom.schema.validator import first_error
+
         error = first_error(self._validator, value)
         if error is not None:
             raise invalid_of(error, prefix=field, alone=self._alone, refusal=self._refusal)

@@ -8,14 +8,8 @@ from typing import Any, cast
 from jsonschema import ValidationError
 
 from neurdicom.errors import Invalid, shown
-from neurdicom.schema.validator import BRANCHING, Schema, rank
-
-#: Beside `anyOf` or `oneOf`: the member that says which branch a request chose.
-CHOSEN_BY = "x-chosen-by"
-#: Beside them: no branch is looked into; the error names this member, and the description says what is expected.
-NAMED = "x-named"
-#: Its values do not go into errors; a secret may be a part of them. So with `format: password`.
-UNSHOWN = "x-unshown"
+from neurdicom.schema.texts import CHOSEN_BY, NAMED, UNSHOWN, Schema
+from neurdicom.schema.validator import BRANCHING, rank
 
 _SECRET = re.compile("password|token|secret", re.IGNORECASE)
 _LONGEST_NAME = 64

@@ -1,9 +1,18 @@
-"""Schemas of text, by regular expressions that ECMA 262, Python and Rust read alike."""
+"""Schemas and their patterns, by regular expressions that ECMA 262, Python and Rust read alike; no validator."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
-from neurdicom.schema.validator import Schema, compiled
+Schema = Mapping[str, Any]
+
+#: Beside `anyOf` or `oneOf`: the member that says which branch a request chose.
+CHOSEN_BY = "x-chosen-by"
+#: Beside them: no branch is looked into; the error names this member, and the description says what is expected.
+NAMED = "x-named"
+#: Its values do not go into errors; a secret may be a part of them. So with `format: password`.
+UNSHOWN = "x-unshown"
 
 #: Spaces and control characters, which a request's parameters lose; regular expressions differ in what `\s` is.
 BLANKS = r"\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -13,6 +22,14 @@ NOT_BLANK: Schema = {"type": "string", "pattern": f"[^{BLANKS}]"}
 
 #: Control characters, and those that end a line.
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+
+_PART = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    r"""Compile a pattern of ECMA 262: `\d` is ASCII, and `$` is the end, not the line break before it."""
+    return re.compile(_PART.sub(lambda part: r"\Z" if part[0] == "$" else part[0], pattern), re.ASCII)
 
 
 def is_blank(text: str) -> bool:

@@ -1,26 +1,16 @@
 """The validator: draft 2020-12 as ECMA 262 and JSON have it, and quick to refuse what is far too large."""
 
 import math
-import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-Schema = Mapping[str, Any]
+from neurdicom.schema.texts import Schema, compiled
 
 #: Keywords whose error has those of their branches inside.
 BRANCHING = ("anyOf", "oneOf")
-
-_PART = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
-
-
-@cache
-def compiled(pattern: str) -> re.Pattern[str]:
-    r"""Compile a pattern of ECMA 262: `\d` is ASCII, and `$` is the end, not the line break before it."""
-    return re.compile(_PART.sub(lambda part: r"\Z" if part[0] == "$" else part[0], pattern), re.ASCII)
 
 
 def first_error(validator: Any, value: Any) -> ValidationError | None:

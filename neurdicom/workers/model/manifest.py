@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from neurdicom.errors import Invalid
-from neurdicom.schema import SchemaValidator
+from neurdicom.schema.validator import SchemaValidator
 from neurdicom.workers.packages.meta import LIMITS, PackageMeta, check_meta, package_fields, parse_meta, plugin_schema
 
 OutputKind = Literal["classification", "segmentation", "image"]

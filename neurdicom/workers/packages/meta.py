@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from neurdicom.errors import Invalid
-from neurdicom.schema import first_error, invalid_of
+from neurdicom.schema.problems import invalid_of
+from neurdicom.schema.validator import first_error
 
 #: Most bytes of a META.json.
 MAX_META = 1024 * 1024
