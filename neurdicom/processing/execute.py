@@ -120,13 +120,17 @@ class ProcessService:
                     raise
                 run = latest
 
-    async def warning(self, request: RunRequest) -> str | None:
+    async def warning(self, tool_type: ToolType, id: str, instance: str) -> str | None:
         """Warn of a tool that runs on an instance of a modality which its META.json does not name; logs it once.
 
         Parameters
         ----------
-        request : RunRequest
-            Over an instance.
+        tool_type : {"plugin", "model"}
+            Type of the tool.
+        id : str
+            Id of the tool.
+        instance : str
+            SOP Instance UID.
 
         Returns
         -------
@@ -138,7 +142,7 @@ class ProcessService:
         NotFound
             There is no such instance, or no such tool.
         """
-        return await self._modalities.warning(self.tool(request.tool_type, request.tool), request.entity)
+        return await self._modalities.warning(self.tool(tool_type, id), instance)
 
     async def _run_to_dicom(self, run: ResolvedRun) -> RunResult:
         """Compute the exact values, and encode them as DICOM instances; return these, or the result in its format."""

@@ -102,8 +102,8 @@ class ToolHandler(ApiHandler):
     async def _run_request(self, tool_type: ToolType, id: str, entity: str = "") -> RunRequest:
         """Read and check a request's tool, parameters and options. Raises `NotFound`, `Malformed` or `Invalid`."""
         process = self.processing
-        tool = process.tool(tool_type, id)
         texts, values = await self._given()
+        tool = process.tool(tool_type, id)  # nothing is awaited from here until `run` resolves: it is the same version
         options = {name: param for name, param in self.own_options.items() if name not in tool.params}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         chosen["cache"] = chosen.get("cache") not in ("no", "false")
@@ -165,11 +165,12 @@ class ProcessByPluginHandler(ToolHandler):
         await self._process(instance, plugin)
 
     async def _process(self, instance: str, tool: str) -> None:
+        # Before the run, during which the tool may be removed.
+        warning = await self.processing.warning(self.tool_type, tool, instance)
         request = await self._run_request(self.tool_type, tool, instance)
         known = frozenset() if request.store else known_validators(self)
         self.stops_with_client = not request.store
         await self.stop_if_gone()
-        warning = await self.processing.warning(request)  # before the run, during which the tool may be removed
         result = await self.processing.run(request, known=known)
         if warning:
             self.set_header("Warning", f'299 neurdicom "{warning}"')
