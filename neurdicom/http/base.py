@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import parse_body_arguments
+from tornado.httputil import HTTPInputError, parse_body_arguments
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
@@ -268,7 +268,7 @@ class ApiHandler(EarlyAnswerHandler):
             if not content_type.lower().startswith("multipart/"):  # Tornado reads these names as Latin-1
                 arguments = {name.encode("latin-1").decode(): values for name, values in arguments.items()}
             return {name: [value.decode() for value in values] for name, values in arguments.items()}
-        except (HTTPError, UnicodeDecodeError, ValueError) as error:
+        except (HTTPInputError, UnicodeDecodeError, ValueError) as error:
             raise Malformed(f"the form can't be parsed: {error}") from error
 
     def query(self, name: str) -> str | None:

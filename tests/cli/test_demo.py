@@ -16,7 +16,7 @@ def test_it_installs_no_tools_of_the_tests(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "setup.py"):
         shutil.copy(CHECKOUT / name, tmp_path)
     (tmp_path / ".venv").mkdir()
-    command = ["make", "--dry-run", "demo", f"PYTHON={sys.executable}"]
+    command = ["make", "--dry-run", "--no-print-directory", "demo", f"PYTHON={sys.executable}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "pip install --disable-pip-version-check -e ." in done.stdout

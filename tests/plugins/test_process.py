@@ -101,6 +101,12 @@ def test_names_of_parameters_may_be_in_any_script(site: Site, request_: dict[str
         (b"i=%ff", "application/x-www-form-urlencoded"),
         (b"%ff=1", "application/x-www-form-urlencoded"),
         (b"x", "text/plain"),
+        (b"x", "multipart/form-data; boundary=b"),
+        (b"x", "multipart/form-data"),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="i"\r\nno header\r\n\r\n1\r\n--b--',
+            "multipart/form-data; boundary=b",
+        ),
     ],
 )
 def test_a_body_that_cannot_be_parsed_is_malformed(site: Site, content: bytes, content_type: str) -> None:
