@@ -40,8 +40,7 @@ from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import KIND as PROCESS
 from neurdicom.processing.jobs import ProcessJobs, ProcessRunner
-from neurdicom.processing.modality import ModalityCheck
-from neurdicom.processing.resolve import Resolver
+from neurdicom.processing.resolve import ModalityCheck, Resolver
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.rules import RuleService
 from neurdicom.rules.tracker import SeriesTracker

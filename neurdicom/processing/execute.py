@@ -10,8 +10,7 @@ from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.processing.dicom_output.files import DicomOutput
-from neurdicom.processing.modality import ModalityCheck
-from neurdicom.processing.resolve import Resolver
+from neurdicom.processing.resolve import ModalityCheck, Resolver
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import DICOM, EXACT, ResolvedRun, RunRequest, RunResult
 from neurdicom.processing.run_cache import RunCache

@@ -27,8 +27,7 @@ from neurdicom.jobs.runner import Backoff, JobClass
 from neurdicom.plugins.tools import Tool
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.resolve import JobItems, Skipped, unit_of
-from neurdicom.processing.run import OPTIONS, RunRequest, RunResult
-from neurdicom.processing.schemas import PROCESS_REQUEST, TOOLS
+from neurdicom.processing.run import OPTIONS, PROCESS_REQUEST, TOOLS, RunRequest, RunResult
 from neurdicom.security.access import Principal
 from neurdicom.workers.call import Priority
 

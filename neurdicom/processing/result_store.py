@@ -17,8 +17,7 @@ from neurdicom.errors import NotFound, Unavailable
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.result import BESIDE, KeptResult, Representation, merged, representation_name
 from neurdicom.processing.result_files import ResultFiles
-from neurdicom.processing.result_records import Provenance, ResultRecords, located
-from neurdicom.processing.write_behind import PendingResult, WriteBehindQueue
+from neurdicom.processing.result_records import PendingResult, Provenance, ResultRecords, WriteBehindQueue, located
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Reply
 

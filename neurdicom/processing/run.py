@@ -1,4 +1,4 @@
-"""Runs of a plugin or a model: requested, resolved to a version and to files, and answered."""
+"""Runs of a plugin or a model: declared, requested, resolved to a version and to files, and answered."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,11 @@ from typing import Any, Self
 import orjson
 
 from neurdicom import __version__
+from neurdicom.archive.selection_schemas import EITHER_SELECTION, FILTERS_OF_LEVEL, SELECTION_MEMBERS
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.pixels.encode.formats import OF_RESULTS
 from neurdicom.plugins.tools import Tool, ToolType
+from neurdicom.schema import NAMED, Declaration
 from neurdicom.workers.call import Priority
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
@@ -26,6 +28,53 @@ DICOM = "dicom"
 
 #: Options of a request and their defaults; a `frame` of None means all.
 OPTIONS: Mapping[str, Any] = {"format": "png", "store": False, "cache": True, "frame": None}
+
+#: Types of tools, which are also the members of a request that name a tool.
+TOOLS: tuple[ToolType, ...] = ("plugin", "model")
+
+_BOOLEAN = {"type": "boolean"}
+_NULL = {"type": "null"}
+
+#: Members of a request that name the tool, its parameters, and the options of a job.
+ACTION_MEMBERS: dict[str, Any] = {
+    "plugin": {"type": ["string", "null"], "description": "Id of the plugin to run; either this or `model`."},
+    "model": {"type": ["string", "null"], "description": "Id of the model to run; either this or `plugin`."},
+    "params": {"type": ["object", "null"], "description": "Parameters of the plugin or the model, by name."},
+    "format": {"enum": [*FORMATS, DICOM], "default": "png"},
+    "store": {**_BOOLEAN, "default": False, "description": "Store the results as DICOM instances of the study."},
+    "cache": {**_BOOLEAN, "default": True, "description": "Return kept results instead of computing them again."},
+    "frame": {
+        "description": "Number of the frame of each instance, from 1. `all`, the default, makes one result for each "
+        "frame where the tool takes single frames.",
+        "anyOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"enum": ["all", None]}],
+    },
+}
+
+#: Exactly one tool is named.
+EITHER_TOOL: dict[str, Any] = {
+    "description": "plugin or model, the id of the one to run",
+    "oneOf": [
+        {"required": ["plugin"], "properties": {"plugin": {"type": "string"}, "model": _NULL}},
+        {"required": ["model"], "properties": {"model": {"type": "string"}, "plugin": _NULL}},
+    ],
+    NAMED: "plugin",
+}
+
+#: A job over a selection, or its estimate.
+PROCESS_REQUEST = Declaration(
+    {
+        "type": "object",
+        "examples": [{"plugin": "org.example.plugin", "series": ["1.2.840.113619.2.1.1"]}],
+        "additionalProperties": False,
+        "properties": {
+            **ACTION_MEMBERS,
+            **SELECTION_MEMBERS,
+            "dry_run": {**_BOOLEAN, "default": False, "description": "Only count what the job would do."},
+        },
+        "allOf": [EITHER_TOOL, EITHER_SELECTION, FILTERS_OF_LEVEL],
+    },
+    alone=("filters",),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

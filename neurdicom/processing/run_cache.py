@@ -10,9 +10,9 @@ from neurdicom.errors import Conflict
 from neurdicom.jobs.job import now
 from neurdicom.processing.resolve import Resolver
 from neurdicom.processing.result import KeptResult, representations_of
+from neurdicom.processing.result_records import PendingResult
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import ResolvedRun, RunResult
-from neurdicom.processing.write_behind import PendingResult
 from neurdicom.workers.call import CancellationToken
 from neurdicom.workers.executor import Executor, Task
 from neurdicom.workers.program import Reply

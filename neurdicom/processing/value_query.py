@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from neurdicom.catalog.terms import LONGEST, Operator, Scalar, TermCondition, is_term
+from neurdicom.dicom.query.filter_schemas import LEAP_YEAR, MONTH_DAY, WORD, YEAR
 from neurdicom.errors import Invalid
-from neurdicom.schema.texts import is_blank
+from neurdicom.schema import Schema
+from neurdicom.schema.texts import BLANKS, is_blank, whole_text
 
 #: Most terms of one result's values.
 MOST_VALUES = 2000
@@ -246,3 +248,27 @@ def _is_time(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+#: The same in regular expressions, the means of JSON Schema; a test compares the two.
+_CLOCK = r"([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?)?"
+_DAY = rf"({YEAR}-({MONTH_DAY.format('-')})|{LEAP_YEAR}-02-29)"
+_MOMENT = rf"({_DAY}(T{_CLOCK})?|{YEAR}(-(0[1-9]|1[0-2]))?)(Z|\+00:00)?"
+
+_QUOTED = r'"([^"\\\x00-\x1f]|\\["\\/bfnrt])*"'
+_PATH_STEP = rf'({_QUOTED}|[^{BLANKS}."\[\]<>=!]+)'
+_PLACE = r"(\[\d{1,9}\])"
+_PATH = rf"({_PATH_STEP}{_PLACE}*|{_PLACE}+)(\.{_PATH_STEP}{_PLACE}*)*"
+
+_RESULT = {
+    "kind": rf"({'|'.join(KINDS)})(,({'|'.join(KINDS)}))*",
+    "created": rf"{_MOMENT}(/({_MOMENT})?)?|/{_MOMENT}",
+    "value": rf'{_PATH} ?(<=|>=|!=|==|=|<|>) ?([^{BLANKS}<>=!"][^\x00-\x1f]*|{_QUOTED})',
+}
+_LIST = rf"[^,]*{WORD}[^,]*(,[^,]*{WORD}[^,]*)*"
+
+
+def result_filter_schema(name: str) -> Schema:
+    """Make the schema of a filter's text in a list of results."""
+    schema = whole_text(_RESULT.get(name, _LIST))
+    return schema if name != "value" else {**schema, "maxLength": 256}

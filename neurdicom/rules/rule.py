@@ -9,7 +9,7 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Condition
 from neurdicom.dicom.query.filter_schemas import conditions_schema
 from neurdicom.errors import Invalid
-from neurdicom.processing.schemas import ACTION_MEMBERS, EITHER_TOOL
+from neurdicom.processing.run import ACTION_MEMBERS, EITHER_TOOL
 from neurdicom.schema import Declaration
 from neurdicom.schema.texts import line_text
 

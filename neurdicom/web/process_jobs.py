@@ -15,7 +15,7 @@ from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import ProcessJobs
-from neurdicom.processing.schemas import PROCESS_REQUEST, TOOLS
+from neurdicom.processing.run import PROCESS_REQUEST, TOOLS
 from neurdicom.web.jobs import job_answer, principal_of, send_job
 from neurdicom.web.process import FIELDS, FORMS, OPTIONS, PARAMETERS, QUERY, ToolHandler
 from neurdicom.web.schemas import json_answer

@@ -11,8 +11,7 @@ from neurdicom.http.routing import Route
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import FORMATS
-from neurdicom.processing.schemas import result_filter_schema
-from neurdicom.processing.value_query import FILTERS, KINDS, parse_filters
+from neurdicom.processing.value_query import FILTERS, KINDS, parse_filters, result_filter_schema
 from neurdicom.web.entities import MANY
 from neurdicom.web.listing import send_items
 from neurdicom.web.process import known_validators, send_result

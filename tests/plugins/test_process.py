@@ -313,4 +313,4 @@ def test_another_modality_than_meta_json_names_is_a_warning(site: Site) -> None:
         assert (answer.status_code, answer.headers["Warning"]) == (200, expected)
     current = site.client.get(str(answer.url), headers={"If-None-Match": answer.headers["ETag"]})
     assert (current.status_code, current.headers["Warning"]) == (304, expected)
-    assert site.server.log.count(f"WARNING neurdicom.processing.modality: the plugin {guid} is made for MR") == 1
+    assert site.server.log.count(f"WARNING neurdicom.processing.resolve: the plugin {guid} is made for MR") == 1

@@ -11,10 +11,10 @@ from neurdicom.errors import PluginFailed
 from neurdicom.plugins.tools import Running, Tool
 from neurdicom.processing.resolve import Resolver
 from neurdicom.processing.result import KeptResult
+from neurdicom.processing.result_records import PendingResult
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import ResolvedRun, RunRequest
 from neurdicom.processing.run_cache import RunCache
-from neurdicom.processing.write_behind import PendingResult
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.executor import Executor, Input, Task
 from neurdicom.workers.program import Program, Reply

@@ -22,7 +22,7 @@ from neurdicom.errors import Invalid
 from neurdicom.http.parameters import Parameter
 from neurdicom.nodes.fields import parse_node
 from neurdicom.nodes.request_schemas import FIND, RETRIEVAL, SENDING
-from neurdicom.processing.schemas import PROCESS_REQUEST
+from neurdicom.processing.run import PROCESS_REQUEST
 from neurdicom.processing.value_query import FILTERS
 from neurdicom.processing.value_query import parse_filters as parse_result_filters
 from neurdicom.rules.rule import Rule
