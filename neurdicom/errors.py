@@ -175,5 +175,8 @@ class PluginQuarantined(PluginError):
 
 def shown(value: object) -> str:
     """Format a value for an error message, cut off after 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -98,8 +98,11 @@ def _with_integers(schema: Schema, value: Any) -> Any:
         return int(value) if value.is_integer() and _asks_integer(schema) else value
     if isinstance(value, dict):
         for part in _parts(schema):
-            properties = part.get("properties", {})
-            value = {name: _with_integers(properties.get(name, {}), member) for name, member in value.items()}
+            if properties := part.get("properties"):  # others may nest deeper than Python recurses
+                value = {
+                    name: _with_integers(properties[name], member) if name in properties else member
+                    for name, member in value.items()
+                }
     elif isinstance(value, list):
         for part in _parts(schema):
             if "items" in part:

@@ -120,3 +120,10 @@ def test_what_is_wrong_is_named(fields: dict[str, Any], field: str) -> None:
 def test_what_is_not_a_json_object_is_refused(data: bytes) -> None:
     with pytest.raises(Invalid, match=r"META\.json"):
         parse_manifest(data)
+
+
+def test_what_lies_too_deep_to_be_written_again_is_refused() -> None:
+    data = json.dumps(meta(docs="DEEP")).encode()
+    assert parse_manifest(data.replace(b'"DEEP"', b"[" * 200 + b"]" * 200)).to_document()
+    with pytest.raises(Invalid, match="nests more than"):
+        parse_manifest(data.replace(b'"DEEP"', b"[" * 260 + b"]" * 260))

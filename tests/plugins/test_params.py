@@ -89,6 +89,7 @@ def test_json_is_converted(described: dict[str, Any], value: Any, expected: Any)
         ({"type": "int", "isarray": True, "range": [1, 3]}, [1, 4]),
         ({"type": "int", "isarray": True}, [1, None]),
         ({"type": "int", "isarray": True}, "[1,"),
+        ({"type": "int", "isarray": True}, "[" * 1000 + "]" * 1000),
     ],
 )
 def test_a_wrong_value_names_the_parameter_and_what_it_takes(described: dict[str, Any], value: Any) -> None:

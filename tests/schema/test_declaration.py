@@ -143,6 +143,16 @@ def test_whole_numbers_become_integers_where_these_are_asked_for() -> None:
     assert refusal(SHAPES, {"shape": "box", "sides": 1.5}).field == "sides"
 
 
+def test_what_the_schema_says_nothing_of_may_lie_deep() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(1000):  # orjson reads up to 1024
+        deep = {"a": deep}
+    declared = Declaration({"type": "object", "properties": {"params": {"type": "object"}, "n": {"type": "integer"}}})
+    checked = declared.check({"params": deep, "n": 3.0, "more": deep})
+    assert checked["params"] is checked["more"] is deep
+    assert type(checked["n"]) is int
+
+
 @pytest.mark.parametrize("value", ["12\n", "１２", "1\ud800"])
 def test_patterns_are_those_of_ecma(value: str) -> None:
     declared = Declaration({"type": "object", "properties": {"a": whole_text(r"\d+"), "b": {"type": "string"}}})

@@ -32,9 +32,14 @@ def parse_meta(data: bytes) -> Any:
     if len(data) > MAX_META:
         raise Invalid(f"META.json has {len(data)} bytes; at most {MAX_META} are taken", field="META.json")
     try:
-        return orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        meta = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise Invalid(f"META.json is not JSON in UTF-8: {error}", field="META.json") from error
+    try:
+        orjson.dumps([meta])  # as lists of packages have it
+    except orjson.JSONEncodeError as error:
+        raise Invalid("META.json nests more than 250 objects or lists in each other", field="META.json") from error
+    return meta
 
 
 def check_meta(meta: Any, validator: Any) -> None:
