@@ -32,7 +32,7 @@ from neurdicom.security.origin import check_loopback_host, check_origin
 log = logging.getLogger(__name__)
 
 #: Number of bytes of JSON from which on it is checked in a thread, since that would delay the event loop.
-_LARGE = 64 * 1024
+_LARGE = 1024
 
 #: Status, in log and metrics, of a request that was stopped since its client disconnected; nginx uses the same.
 CLIENT_GONE = 499

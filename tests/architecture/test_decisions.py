@@ -55,7 +55,7 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("ingest", "a hundred times", "archive.upload.zip:UNPACKED_RATIO", 100),
     ("ingest", "32 KiB that are fed at a time", "archive.upload.body:_SLICE", 32 * KIB),
     ("requests", "at most 1 MiB", "http.operation:MAX_JSON", MIB),
-    ("requests", "from 64 KiB on", "http.base:_LARGE", 64 * KIB),
+    ("requests", "from 1 KiB on", "http.base:_LARGE", KIB),
     ("jobs", "documents of 500", "jobs.items:CHUNK", 500),
     ("jobs", "Three such failures in a row", "jobs.execution:_GIVE_UP_FOR_NOW", 3),
     ("jobs", "renew it every 10", "jobs.service:WATCH_SECONDS", 10.0),
