@@ -10,7 +10,8 @@ from neurdicom.schema.texts import CONTROLS, whole_text, word_text
 METHODS = {"DIMSE": ("C-MOVE", "C-GET"), "DICOMWEB": ("WADO-RS",)}
 
 _GROUP = "[0-9A-Fa-f]{1,4}"
-_IPV4 = r"(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})(\.(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})){3}"
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_BYTE}(\.{_BYTE}){{3}}"
 _IPV6 = "|".join(
     [
         f"({_GROUP}:){{7}}{_GROUP}",

@@ -83,6 +83,7 @@ def test_names_and_ae_titles_are_of_one_node(client: httpx.Client) -> None:
         (WEB | {"url": "https://"}, "url"),
         (WEB | {"url": "https://host:99999/"}, "url"),
         (WEB | {"url": "https://[::1"}, "url"),
+        (WEB | {"url": "https://[::ffff:192.0.2.01]"}, "url"),
         (WEB | {"url": "https://host/\r\nX: y"}, "url"),
         (WEB | {"url": "https://host/?a=b"}, "url"),
         (WEB | {"url": "https://ann:hidden@host/"}, "url"),
