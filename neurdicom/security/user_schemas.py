@@ -15,7 +15,12 @@ _UNFOLDED = (
     r"\u1ffe\u2017\u203e\u309b\u309c\ufc5e-\ufc63\ufdfa\ufdfb\ufe49-\ufe4c\ufe6b\ufe70\ufe72\ufe74\ufe76\ufe78\ufe7a"
     r"\ufe7c\ufe7e\uff20\uffe3"
 )
-_OF_ADDRESS = f"[^@{BLANKS}{_UNFOLDED}]"
+#: Format characters, which are invisible: two addresses would look the same.
+_INVISIBLE = (
+    r"\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb"
+)
+_OF_ADDRESS = f"[^@{BLANKS}{_UNFOLDED}{_INVISIBLE}]"
 
 _EMAIL: Schema = {
     "type": "string",

@@ -180,6 +180,8 @@ def test_what_users_may_change_of_themselves(tmp_path: Path) -> None:
         ({"password": PASSWORD}, "email"),
         ({"email": "x", "password": PASSWORD}, "email"),
         ({"email": "x@y\u0000", "password": PASSWORD}, "email"),
+        ({"email": "x\u200b@y", "password": PASSWORD}, "email"),
+        ({"email": "x\u202e@y", "password": PASSWORD}, "email"),
         ({"email": "a" * 300 + "@y", "password": PASSWORD}, "email"),
         ({"email": ["x@y"], "password": PASSWORD}, "email"),
         ({"email": "x@y", "password": "short"}, "password"),
