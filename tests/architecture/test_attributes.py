@@ -1,7 +1,6 @@
 """A class that does things has ten attributes at most; what has more is two classes. Dataclasses hold documents."""
 
 import ast
-from collections.abc import Iterator
 
 from tests.support.source import MODULES, name_of, tree_of
 
@@ -14,19 +13,10 @@ def is_dataclass(node: ast.ClassDef) -> bool:
 
 def attributes(node: ast.ClassDef) -> set[str]:
     """Names that the methods of a class give to what they keep on `self`."""
-
-    def targets() -> Iterator[ast.expr]:
-        for each in ast.walk(node):
-            if isinstance(each, ast.Assign):
-                for target in each.targets:
-                    yield from target.elts if isinstance(target, ast.Tuple) else [target]
-            elif isinstance(each, ast.AnnAssign | ast.AugAssign):
-                yield each.target
-
     return {
-        target.attr
-        for target in targets()
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+        each.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and ast.unparse(each.value) == "self"
     }
 
 
@@ -44,4 +34,6 @@ def test_a_crowded_class_is_found() -> None:
     names = [f"self.a{number}" for number in range(MOST)]
     body = f"class Crowd:\n def __init__(self): {', '.join(names)} = {', '.join('1' * MOST)}\n"
     assert crowded(ast.parse(body)) == {}
-    assert crowded(ast.parse(body + " def more(self): self.last: int = 1")) == {"Crowd": MOST + 1}
+    for more in ("self.last: int = 1", "(a, (self.last, *b)) = c", "[self.last] = c", "self.last += 1"):
+        assert crowded(ast.parse(body + f" def more(self, b, c): {more}")) == {"Crowd": MOST + 1}
+    assert crowded(ast.parse(body + " def more(self):\n  for self.last in range(3): ...")) == {"Crowd": MOST + 1}

@@ -1,8 +1,9 @@
 """No module imports itself by way of others: not in functions, not for type checking, not by way of packages."""
 
+import ast
 from collections.abc import Iterable, Mapping
 
-from tests.support.source import graph
+from tests.support.source import PACKAGE, graph, imports_in
 
 
 def circles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
@@ -41,6 +42,16 @@ def folder_of(module: str) -> str:
 def test_what_a_circle_is() -> None:
     assert circles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}) == [["a", "b", "c"]]
     assert circles({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []}) == []
+
+
+def test_imports_in_functions_and_by_name_count() -> None:
+    source = "def run():\n    from a.b import c\n    importlib.import_module('a.d')\n    import_module(given)"
+    assert imports_in(ast.parse(source), PACKAGE) == {"a.b.c", "a.d"}
+
+
+def test_a_package_runs_before_what_lies_in_it() -> None:
+    assert {"jobs", "jobs.job"} <= graph()["processing.run_cache"]
+    assert "jobs" not in graph()["jobs.service"]
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -1,12 +1,13 @@
 """The rules of the layout: imports point down, foreign libraries stay in their place, modules stay small."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkout import CHECKOUT
-from tests.support.source import MODULES, PACKAGE, imports_of
+from tests.support.source import MODULES, PACKAGE, imports_of, tree_of
 
 #: The ladder, from the bottom: a module imports from its own part, or from parts on lower rungs, never from beside.
 LADDER = (
@@ -50,6 +51,12 @@ CONFINED = {
     "PIL": ("pixels/", "workers/"),
 }
 
+#: Adapters of ports, which the composition root alone names, and who else does, with the reason.
+ADAPTERS = ("catalog.sqlite", "catalog.mongo", "blobs.local", "workers.dask", "dicomweb.client", "dimse.peer")
+ALSO_NAMED = {
+    "processing/result_files.py": "results lie in a blob store of their own, on the local disk whatever holds images"
+}
+
 #: Modules that may exceed 400 lines, or have fewer than 35, with the reason.
 LONG: dict[str, str] = {}
 SHORT = {
@@ -74,9 +81,9 @@ def test_imports_point_down(path: Path) -> None:
         other = part_of(name)
         if other in ("__version__", "_bridge", "_pixels"):
             continue
-        assert other in HEIGHTS or (own == "app" and other in TOP), f"{own} imports {name}"
-        assert HEIGHTS.get(other, 0) <= HEIGHTS[own], f"{own} imports {name}, which lies above it"
-        if HEIGHTS.get(other) == HEIGHTS[own]:
+        assert other in HEIGHTS, f"{own} imports {name}"
+        assert HEIGHTS[other] <= HEIGHTS[own], f"{own} imports {name}, which lies above it"
+        if HEIGHTS[other] == HEIGHTS[own]:
             assert other == own, f"{own} imports {name}, which lies beside it"
 
 
@@ -110,13 +117,49 @@ def test_foreign_libraries_stay_in_their_place(path: Path) -> None:
                 assert place.startswith(allowed), f"{place} imports {name}; only {', '.join(allowed)} may"
 
 
+def test_the_composition_root_names_adapters() -> None:
+    named = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for name in imports_of(path)
+        for adapter in ADAPTERS
+        if f"{name}.".startswith(f"neurdicom.{adapter}.")
+        and not path.relative_to(PACKAGE).as_posix().startswith(("app/", adapter.replace(".", "/")))
+    }
+    assert named == set(ALSO_NAMED)
+
+
+def test_what_ships_for_tests_knows_ports() -> None:
+    names = {name for path in MODULES if path.is_relative_to(PACKAGE / "testing") for name in imports_of(path)}
+    ours = {name for name in names if name.startswith("neurdicom.")}
+    assert {part_of(name) for name in ours} <= {"testing", "catalog", "blobs", "dicom", "errors"}
+    assert {name for name in ours for adapter in ADAPTERS if name.startswith(f"neurdicom.{adapter}")} == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path.name == "__init__.py"],
+    ids=lambda path: str(path.relative_to(PACKAGE).parent),
+)
+def test_a_package_says_what_it_owns_and_imports(path: Path) -> None:
+    """Its `__init__.py` is its face, and has no code of its own."""
+    text = ast.get_docstring(tree_of(path)) or ""
+    assert len(text.splitlines()) >= 3 and "import" in text.lower(), "say what it owns, and what it may import"
+    for node in tree_of(path).body[1:]:
+        is_name = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "__version__")
+        assert is_name or isinstance(node, ast.ImportFrom), f"line {node.lineno} is code"
+
+
 def test_no_module_is_long_without_a_reason() -> None:
-    sources = [
-        *MODULES,
-        *CHECKOUT.glob("bridge/*.pyx"),
-        *CHECKOUT.glob("tests/**/*.py"),
-        *CHECKOUT.glob("benchmarks/*.py"),
-    ]
+    patterns = (
+        "bridge/*.p[xy]*",
+        "tests/**/*.py",
+        "benchmarks/*.py",
+        "distribution/*.py",
+        "docs/**/*.py",
+        "plugins/*/*.py",
+    )
+    sources = [*MODULES, *(path for pattern in patterns for path in CHECKOUT.glob(pattern))]
     lengths = {str(path.relative_to(CHECKOUT)): len(path.read_text(encoding="utf-8").splitlines()) for path in sources}
     assert {name: length for name, length in lengths.items() if length > 400 and name not in LONG} == {}
     assert {name for name in LONG if lengths.get(name, 0) <= 400} == set(), "no longer long: take it off the list"

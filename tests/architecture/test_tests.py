@@ -13,6 +13,13 @@ PACKAGE = CHECKOUT / "neurdicom"
 #: Folders that test no package of their name.
 OTHERS = {"architecture", "bridge", "contract", "documentation", "end_to_end", "support"}
 
+#: Folders within others that hold the tests of no sub-package or module of their name.
+WITHIN = {
+    "archive/resources": "patients, studies, series and instances over HTTP: several services of the archive",
+    "plugins/models": "models over HTTP, and what their workers answer: plugins, workers and web",
+    "plugins/shipped": "the plugins that ship, in plugins/",
+}
+
 MODULES = sorted(TESTS.rglob("*.py"))
 
 
@@ -23,6 +30,7 @@ def imports_of(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return {name for name in found if name.startswith("tests.")}
 
@@ -38,3 +46,11 @@ def test_names_are_those_of_packages_and_modules() -> None:
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     modules = {f"test_{path.name}" for path in PACKAGE.glob("*.py")}
     assert tests - packages - modules - OTHERS == set(), "a test lies where what it tests lies, or in one of OTHERS"
+
+
+def test_folders_within_are_those_of_packages_or_modules() -> None:
+    folders = {path.parent.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    within = {folder for folder in folders if "/" in folder and folder.split("/")[0] not in OTHERS}
+    assert {each for each in within if not ((PACKAGE / each).is_dir() or (PACKAGE / f"{each}.py").exists())} == set(
+        WITHIN
+    )

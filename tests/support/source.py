@@ -27,20 +27,32 @@ def tree_of(path: Path) -> ast.Module:
 
 @cache
 def imports_of(path: Path) -> set[str]:
-    """Full names that a module imports anywhere: in functions and for type checking, too."""
+    """Full names that a module imports anywhere: in functions, for type checking, and by `import_module`, too."""
+    return imports_in(tree_of(path), path)
+
+
+def imports_in(tree: ast.Module, path: Path) -> set[str]:
+    """Full names that a tree imports; `path` is for the error."""
     names: set[str] = set()
-    for node in ast.walk(tree_of(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
+            "import_module",
+            "__import__",
+        ):
+            names |= {
+                each.value for each in node.args[:1] if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            }
     return names
 
 
 @cache
 def graph() -> Mapping[str, frozenset[str]]:
-    """Each of our modules with those of ours that it imports."""
+    """Each of our modules with those of ours that it imports, and the packages around these, which run before them."""
     known = {name_of(path): path for path in MODULES}
 
     def ours(imported: str) -> str | None:
@@ -50,7 +62,14 @@ def graph() -> Mapping[str, frozenset[str]]:
         holder = name.rpartition(".")[0]
         return holder if holder in known and holder else None
 
-    return {
-        name: frozenset(found for each in imports_of(path) if (found := ours(each)) and found != name)
-        for name, path in known.items()
-    }
+    def around(module: str, importer: str) -> set[str]:
+        """The packages that a module lies in, but for those that the importer lies in, too."""
+        parts = module.split(".")
+        packages = {".".join(parts[:count]) for count in range(1, len(parts))}
+        return {package for package in packages if not f"{importer}.".startswith(f"{package}.")}
+
+    edges = {}
+    for name, path in known.items():
+        found = {module for each in imports_of(path) if (module := ours(each))}
+        edges[name] = frozenset(found.union(*(around(module, name) for module in found)) - {name})
+    return edges

@@ -1,5 +1,5 @@
 """Packages of plugins and models: hostile ZIPs checked, extracted, kept in folders by digest.
 
 Owns META.json's reading and the folders below `plugins` and `models` of the data folder. Imports `blobs.base` (spool
-files) and `errors`.
+files), `schema` and `errors`.
 """
