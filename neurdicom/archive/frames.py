@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from neurdicom.archive.lookup import check_frames, frame_count
 from neurdicom.archive.render import PIXELS
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Location
@@ -82,11 +83,8 @@ class FrameService:
             raise NotFound(f"the instance {location.instance!r} has no pixel data, and so no frames")
         if layout["transfer_syntax"] in VIDEO_MEDIA_TYPES:
             raise NotAvailable("this instance is a video; request /rendered, or the bulk data of its Pixel Data")
-        count = max(layout.get("number_of_frames") or 1, 1)
-        for frame in frames or ():
-            if not 1 <= frame <= count:
-                raise NotFound(f"there is no frame {frame}; the instance {location.instance!r} has 1 to {count}")
-        return layout["transfer_syntax"], range(1, count + 1) if frames is None else frames
+        check_frames(location, frames or ())
+        return layout["transfer_syntax"], range(1, frame_count(location) + 1) if frames is None else frames
 
     async def read(self, location: Location, frames: Sequence[int], syntax: str) -> AsyncIterator[FrameData]:
         """Yield frames in a transfer syntax, one at a time; each is to be read before the next is asked for.

@@ -1,4 +1,6 @@
-"""Catalog lookups by id that raise `NotFound`, and the series of an entity in their order."""
+"""Lookups in the catalog that raise `NotFound`, the series of an entity in their order, and checks of frames."""
+
+from collections.abc import Iterable
 
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.query.attributes import Level
@@ -55,6 +57,19 @@ async def locate_instance(catalog: Catalog, instance: str) -> Location:
     if location is None:
         raise missing(Level.INSTANCE, instance)
     return location
+
+
+def frame_count(location: Location) -> int:
+    """Count the frames of an instance; there is one where Number of Frames (0028,0008) is absent."""
+    return max(location.layout.get("number_of_frames") or 1, 1)
+
+
+def check_frames(location: Location, frames: Iterable[int]) -> None:
+    """Check that an instance has frames of these numbers, from 1. Raises `NotFound`."""
+    count = frame_count(location)
+    for frame in frames:
+        if not 1 <= frame <= count:
+            raise NotFound(f"there is no frame {frame}; the instance {location.instance!r} has 1 to {count}")
 
 
 async def series_of(catalog: Catalog, level: Level, entity: str) -> list[Entity]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from neurdicom.archive.bulk import PIXEL_DATA, BulkService
+from neurdicom.archive.lookup import check_frames, frame_count
 from neurdicom.archive.render import ImageOptions, RenderService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
@@ -12,7 +13,7 @@ from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.frames import FRAMES, parse_frames
 from neurdicom.dicomweb.pictures import PARAMETERS, QUALITY_OF_LOSSY, VIEWPORT, WINDOW
-from neurdicom.errors import Invalid, NotAvailable, NotFound
+from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.http.accept import Offer
 from neurdicom.http.downloads import send_buffer, send_download
 from neurdicom.http.multipart import Part, send_multipart
@@ -136,11 +137,8 @@ class Rendered(PictureHandler):
         """List the frames to render. Raises `NotFound` or `NotAvailable`."""
         if location.layout.get("pixel_keyword") is None:
             raise NotAvailable(f"the instance {location.instance!r} has no pixels and can't be rendered")
-        count = max(location.layout.get("number_of_frames") or 1, 1)
-        for number in numbers or ():
-            if not 1 <= number <= count:
-                raise NotFound(f"there is no frame {number}; the instance {location.instance!r} has 1 to {count}")
-        return numbers or [(count + 1) // 2 if middle else 1]
+        check_frames(location, numbers or ())
+        return numbers or [(frame_count(location) + 1) // 2 if middle else 1]
 
     def _options(self) -> ImageOptions:
         if self.query("annotation") is not None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from neurdicom.archive.files import FileService
+from neurdicom.archive.lookup import check_frames
 from neurdicom.archive.render import ImageOptions
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
@@ -13,7 +14,7 @@ from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import FRAME, NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
-from neurdicom.errors import Invalid, NotAvailable, NotFound
+from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.http.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.operation import BINARY, operation
@@ -129,10 +130,9 @@ class WadoUri(PictureHandler):
         return Target(_STUDY.of(self), _SERIES.of(self), instance)
 
     def _picture(self, location: Location, media_type: str) -> ImageOptions:
-        number, count = _FRAME.of(self), max(location.layout.get("number_of_frames") or 1, 1)
+        number = _FRAME.of(self)
         frame = 1 if number is None else number
-        if not 1 <= frame <= count:
-            raise NotFound(f"there is no frame {frame}; the instance {location.instance!r} has 1 to {count}")
+        check_frames(location, [frame])
         options = ImageOptions(
             format=media_type.removeprefix("image/"),
             frame=frame,
