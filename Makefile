@@ -79,6 +79,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q --no-header $(addprefix tests/architecture/test_,names.py words.py docstrings.py)
 
 # What every test runs of neurdicom/, by hand: it takes long.
 coverage: install

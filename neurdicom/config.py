@@ -200,12 +200,12 @@ def log_ignored_variables(environment: Mapping[str, str] | None = None) -> None:
     """Log the environment variables that have the prefix and are not settings: unknown ones as a warning."""
     found = _variables(os.environ if environment is None else environment)
     if unknown := sorted(name for name, (kind, _) in found.items() if kind == "unknown"):
-        names = [ENVIRONMENT_PREFIX + key.upper() for key in _types()]
-        close = sorted({match for name in unknown for match in get_close_matches(name, names, n=1, cutoff=0.8)})
+        keys = [found[name][1] for name in unknown]  # without the prefix, which all have in common
+        close = sorted({match for key in keys for match in get_close_matches(key, _types(), n=1, cutoff=0.8)})
         log.warning(
             "%s in the environment: no such setting, left aside%s; `neurdicom check-config` prints all settings",
             ", ".join(unknown),
-            f"; meant may be {', '.join(close)}" if close else "",
+            f"; meant may be {', '.join(ENVIRONMENT_PREFIX + key.upper() for key in close)}" if close else "",
         )
     if of_services := sorted(name for name, (kind, _) in found.items() if kind == "service"):
         log.info(

@@ -26,7 +26,7 @@ from neurdicom.security.bootstrap import read_first_sign_in
 #: DICOM files of the demo: an abdominal MR, a body CT and an ultrasound, from pydicom's test files.
 FILES = ("examples_overlay.dcm", "CT_small.dcm", "examples_jpeg2k.dcm")
 
-#: Plugins of the demo, in a checkout: two in Python and one in C++.
+#: Plugins of the demo, in a checkout: two in Python and one in C.
 PLUGINS = ("plugins/hello", "plugins/threshold", "native_examples/invert")
 
 TEST_FILES = Path(pydicom_data.__path__[0]) / "test_files"
@@ -188,7 +188,7 @@ def show(client: Client, sources: Path, output: Path) -> None:
         click.echo(f"uploaded {len(results)} images")
         picture, *_ = (each["id"] for each in results if each["file"] == FILES[0])
         guids = {}
-        click.echo("Packing and installing plugins; the one in C++ is built first ...")
+        click.echo("Packing and installing plugins; the one in C is built first ...")
         for folder in (sources / name for name in PLUGINS):
             plugin = client.plugins.install(pack(folder, scratch))
             guids[folder.name] = plugin["id"]

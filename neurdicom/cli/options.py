@@ -43,7 +43,9 @@ def setting_options(command: CommandT, shown: Collection[str] | None = None) -> 
         else:
             default = str(each.default) if each.default != "" else "none"
             text = f"{help_text}  [default: {default}]"
-            command = click.option(option, default=None, metavar=each.name.upper(), help=text, hidden=hidden)(command)
+            choices = each.metadata.get("choices")  # checked with the other settings, whatever they come from
+            metavar = f"[{'|'.join(choices)}]" if choices else each.name.upper()
+            command = click.option(option, default=None, metavar=metavar, help=text, hidden=hidden)(command)
     return config_option(command)
 
 

@@ -102,8 +102,13 @@ def _place(context: click.Context, server: str | None, token: str | None, data: 
         require_data_folder(data)
         return data
     endpoint = find_endpoint(server, token)
-    if data is not None or endpoint is None:
-        raise Invalid("--server or --data is required: a running server, or the data folder of a stopped one")
+    if data is not None:
+        raise Invalid("both --server and --data are given; one of them is expected")
+    if endpoint is None:
+        raise Invalid(
+            "--server or --data is required: a running server (NEURDICOM_SERVER or `neurdicom login` name one, too), "
+            "or the data folder of a stopped one"
+        )
     return endpoint
 
 

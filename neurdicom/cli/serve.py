@@ -49,10 +49,12 @@ async def run_server(settings: Settings, *, announce: Callable[[str], None] = cl
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP ignored: settings are read only when the server starts")
     server = NeurdicomServer(settings)
-    await server.start()
-    if (first := server.first_sign_in) is not None:
-        announce(f"First start: sign in as {first.email} with the one-time password {first.password}")
-        announce(f"The password is also in {first.file} until it is changed.")
+    try:
+        await server.start()
+    finally:  # also where the port is taken: the account is made, and the next start has no password to print
+        if (first := server.first_sign_in) is not None:
+            announce(f"First start: sign in as {first.email} with the one-time password {first.password}")
+            announce(f"The password is also in {first.file} until it is changed.")
     if server.dimse_address:
         announce(f"DICOM associations are accepted at {server.dimse_address} as {settings.ae_title}")
     announce(f"NeurDICOM {__version__} is ready at {server.url} (the API's page: {server.url}/api/docs)")

@@ -262,4 +262,6 @@ def no_answer(url: str, error: Exception) -> ServerAway:
             reason = cause.strerror if is_of_resolver else os.strerror(cause.errno)
             return ServerAway(f"{url} does not answer: {reason}")
         cause = cause.__cause__ or cause.__context__
+    if not url.startswith(("http://", "https://")):
+        return ServerAway(f"{url} does not answer: a URL that begins with http:// or https:// is expected")
     return ServerAway(f"{url} does not answer: {str(error) or type(error).__name__}")

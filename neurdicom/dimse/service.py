@@ -96,7 +96,10 @@ class DimseService:
                 sock.listen(_BACKLOG)
         except OSError as error:
             self._stop_listening()
-            raise Unavailable(f"can't listen for DIMSE on {host} port {port}: {error.strerror}") from error
+            raise Unavailable(
+                f"can't listen for DIMSE on {host} port {port}: {error.strerror}; "
+                "choose others with --host and --dimse-port"
+            ) from error
         for sock in self._sockets:
             loop.add_reader(sock, self._accept, sock)
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

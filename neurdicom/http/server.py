@@ -66,7 +66,10 @@ class ApiServer:
         try:
             sockets = bind_sockets(settings.port, settings.host)
         except OSError as error:
-            raise Unavailable(f"can't listen on {settings.host} port {settings.port}: {error.strerror}") from error
+            raise Unavailable(
+                f"can't listen on {settings.host} port {settings.port}: {error.strerror}; "
+                "choose others with --host and --port"
+            ) from error
         self._http.add_sockets(sockets)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"http://{host}:{sockets[0].getsockname()[1]}"

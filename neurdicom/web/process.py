@@ -59,7 +59,7 @@ PARAMETERS = (
     "The plugin's own parameters are given as further query parameters, form fields, or members of a JSON object. A "
     "list is given by repeating the parameter, with commas, or as a JSON array."
 )
-_MODEL_PARAMETERS = (
+MODEL_PARAMETERS = (
     "A segmentation is returned as an image of labels, a classification as JSON. The parameter `threshold`, from 0 to "
     "1, replaces the model's own threshold."
 )
@@ -189,7 +189,7 @@ class ProcessByModelHandler(ProcessByPluginHandler):
     @operation(
         "Run a model on an instance",
         tag="processing",
-        description=_MODEL_PARAMETERS,
+        description=MODEL_PARAMETERS,
         query=QUERY,
         open_query=True,
         answers={200: _RESULT, 304: "The client's copy is current."},
@@ -201,7 +201,7 @@ class ProcessByModelHandler(ProcessByPluginHandler):
     @operation(
         "Run a model on an instance, with parameters in the body",
         tag="processing",
-        description=_MODEL_PARAMETERS,
+        description=MODEL_PARAMETERS,
         query=QUERY,
         open_query=True,
         json=FIELDS,

@@ -17,7 +17,7 @@ from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import ProcessJobs
 from neurdicom.processing.run import PROCESS_REQUEST, TOOLS
 from neurdicom.web.jobs import job_answer, principal_of, send_job
-from neurdicom.web.process import FIELDS, FORMS, OPTIONS, PARAMETERS, QUERY, ToolHandler
+from neurdicom.web.process import FIELDS, FORMS, MODEL_PARAMETERS, OPTIONS, PARAMETERS, QUERY, ToolHandler
 from neurdicom.web.schemas import json_answer
 
 _FRAME = "Frame of each instance, from 1, or `all` for a result of every frame, where the tool processes single frames."
@@ -63,7 +63,7 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
         @operation(
             f"Run a {tool_type} on {'an' if level is Level.INSTANCE else 'a'} {level}, as a job",
             tag="processing",
-            description=f"{PARAMETERS} {_LEFT_OUT}",
+            description=f"{MODEL_PARAMETERS if tool_type == 'model' else PARAMETERS} {_LEFT_OUT}",
             query=_QUERY,
             open_query=True,
             json=FIELDS,

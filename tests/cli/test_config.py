@@ -115,5 +115,8 @@ def test_unknown_variables_are_a_warning(caplog: pytest.LogCaptureFixture) -> No
     ((_, level, text),) = caplog.record_tuples
     assert (level, "NEURDICOM_PLUGIN_TIMEOUTS" in text, "NEURDICOM_TOKEN" in text) == (logging.WARNING, True, False)
     assert "meant may be NEURDICOM_PLUGIN_TIMEOUT;" in text
+    caplog.clear()
+    log_ignored_variables({"NEURDICOM_FOO": "1"})
+    assert "meant may be" not in caplog.text  # the prefix that all have in common makes no two alike
     with pytest.raises(Invalid, match="the command line"):
         load_settings(environment={}, colour="red")

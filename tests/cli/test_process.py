@@ -89,11 +89,12 @@ def test_what_is_refused(server: Server, tmp_path: Path) -> None:
         ((*where, GUID), 2, "--filter"),
         ((*where, GUID, *on, "--all"), 2, "--filter"),
         ((GUID, *on), 2, "--server"),
+        ((*where, "--data", str(tmp_path), GUID, *on), 2, "one of them is expected"),
         ((*where, "nothing", *on), 1, "no plugin"),
         ((*where, "nothing", *on, "--model"), 1, "no model"),
         ((*where, GUID, "--on", "series", "1.2.3"), 1, "no series"),
         (("--server", f"http://127.0.0.1:{free_port()}", GUID, *on), 1, "does not answer"),
-        (("--server", "nonsense", GUID, *on), 1, "does not answer"),
+        (("--server", "nonsense", GUID, *on), 1, "nonsense does not answer: a URL that begins with http"),
         (("--data", str(server.data), GUID, *on), 1, "neurdicom:"),
     ):
         found, output, errors = run(*arguments)

@@ -106,7 +106,18 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = neurdicom("serve", "--no-auth", "--data", tmp_path / "data", "--port", str(port))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (f"neurdicom: can't listen on 127.0.0.1 port {port}: Address already in use")
+    found = f"neurdicom: can't listen on 127.0.0.1 port {port}: Address already in use"
+    assert done.stderr.splitlines()[-1] == f"{found}; choose others with --host and --port"
+
+
+def test_a_first_start_that_fails_prints_the_password(tmp_path: Path) -> None:
+    """The account is made by then, and no later start prints it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = neurdicom("serve", "--data", tmp_path / "data", "--port", str(taken.getsockname()[1]))
+    first = json.loads((tmp_path / "data" / "first-sign-in.json").read_text(encoding="utf-8"))
+    assert (done.returncode, first["password"] in done.stdout) == (1, True)
 
 
 def test_reindex_rebuilds_the_catalog(tmp_path: Path) -> None:

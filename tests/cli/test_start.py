@@ -79,6 +79,7 @@ def test_reindex_shows_what_it_uses() -> None:
     assert "--data" in shown and "--mongodb-uri" in shown
     assert "--plugin-timeout" not in shown
     assert "--plugin-timeout" in run("check-config", "--help").stdout
+    assert "--log-level [debug|info|warning|error]" in run("reindex", "--help").stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -68,10 +68,10 @@ def test_backup_and_restore(tmp_path: Path) -> None:
         assert [each["email"] for each in server.client.get("/api/users").json()] == ["ann@example.org"]
 
 
-def test_the_backup_page_names_what_there_is(server: Server, tmp_path: Path) -> None:
+def test_the_backup_page_names_what_there_is(secured: Server) -> None:
     """Whatever a server makes in its data folder is on the page, as kept or not."""
     text = (DOCS / "backup.md").read_text(encoding="utf-8")
-    for path in server.data.iterdir():
+    for path in secured.data.iterdir():
         name = path.name.removesuffix("-wal").removesuffix("-shm")
         assert f"`{name}`" in text or f"`{name}/" in text, path.name
 
