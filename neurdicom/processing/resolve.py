@@ -305,6 +305,9 @@ _MOST_REMEMBERED = 4096
 #: Largest number of pairs of a tool's version and a modality that are logged until the server restarts.
 _MOST_LOGGED = 1000
 
+#: Most characters of a warning, which is sent in a header: proxies refuse long ones.
+_LONGEST_WARNING = 500
+
 #: Characters that the quoted text of a Warning header may not contain (RFC 9111 5.5).
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]")
 
@@ -355,7 +358,7 @@ class ModalityCheck:
         if key not in self._logged and len(self._logged) < _MOST_LOGGED:
             self._logged.add(key)
             log.warning("%s: %s; the next ones of these are not logged", text, instance)
-        return _UNSAFE.sub("?", text)
+        return _UNSAFE.sub("?", text[:_LONGEST_WARNING])
 
     async def _modality(self, instance: str) -> str:
         now = time.monotonic()
