@@ -18,7 +18,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def gain(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
-    """How many times as good a figure is as one before: above 1 is better, whether more or less is wanted of it."""
+    """Compute how many times as good a figure is as one before; above 1 is better, whether more or less is wanted."""
     if before["unit"] != after["unit"]:
         raise ValueError(f"{before['unit']} can't be compared with {after['unit']}")
     one, other = (after, before) if before["unit"].endswith("/s") else (before, after)

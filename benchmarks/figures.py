@@ -1,4 +1,4 @@
-"""What benchmarks measure, kept: one JSON line for each `make bench`, with the machine and the commit that it was of.
+"""Figures of benchmarks, kept: one JSON line for each `make bench`, with the machine and the commit that it was of.
 
 A line has `time`, `commit`, `changed` (the checkout differed from the commit), `machine` and `figures`, each of them
 with `value` and `unit`. Of units that end in `/s` more is better, of others less.

@@ -1,4 +1,4 @@
-"""One plugin over HTTP: results a second of a native plugin here, against the same with numpy inside Orthanc.
+"""A plugin over HTTP: results a second of a native plugin here, against the same with numpy inside Orthanc.
 
     python -m benchmarks.process_http [--connections 4] [--seconds 5]
 

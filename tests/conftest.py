@@ -20,7 +20,7 @@ pytest_plugins = ["tests.support.fast", "tests.support.not_tested"]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where all tools are installed for the tests, a skipped test is a failed one; the data set may be absent."""
+    """Fail a skipped test where all tools are installed for the tests; the data set may be absent."""
     report = yield
     if report.skipped and os.environ.get("NEURDICOM_TEST_REQUIRE_TOOLS") and not hasattr(report, "wasxfail"):
         reason = reason_of(report)

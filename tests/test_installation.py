@@ -23,7 +23,7 @@ def test_in_a_checkout() -> None:
 
 
 def test_from_a_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No index has NeurDICOM, so that the extra's packages are named."""
+    """Name the extra's packages: no index has NeurDICOM."""
     monkeypatch.setattr(metadata, "distribution", lambda name: Wheel())
     assert not is_checkout()
     text = how_to_install("models")

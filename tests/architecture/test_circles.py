@@ -1,4 +1,4 @@
-"""No module imports itself by way of others: not in functions, not for type checking, not by way of packages."""
+"""Imports in circles, of which there are none: not in functions, for type checking, or by way of packages."""
 
 import ast
 from collections.abc import Iterable, Mapping

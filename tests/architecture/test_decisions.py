@@ -134,7 +134,7 @@ def test_an_adapter_writes_as_many_verbs_as_the_page_says() -> None:
 
 
 def test_elements_after_encapsulated_pixels_are_read(tmp_path: Path) -> None:
-    """As dicom-headers.md says; that cut-off pixels are refused is tests/dicom/test_truncation.py's."""
+    """Read on past encapsulated pixels, as dicom-headers.md says; tests/dicom/test_truncation.py has cut-off ones."""
     file = tmp_path / "after.dcm"
     ds = pydicom.dcmread(str(get_testdata_file("JPEG2000.dcm")))
     ds.add_new(0x7FE10010, "LO", "NEURDICOM TEST")

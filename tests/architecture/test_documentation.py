@@ -42,7 +42,7 @@ def test_links_lead_to_files_or_are_listed(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_changes_of_the_tutorial_fit_the_code(tmp_path: Path) -> None:
-    """What they come to is run by tests/documentation/test_tutorial.py."""
+    """Apply the tutorial's changes to a copy; tests/documentation/test_tutorial.py runs them."""
     shutil.copytree(CHECKOUT / "neurdicom", tmp_path / "neurdicom", ignore=lambda folder, names: binaries(names))
     written = tutorial.apply(tmp_path)
     made = {path.removesuffix(".py").replace("/", ".") for path in written}

@@ -1,4 +1,4 @@
-"""What benchmarks measured is kept with machine and commit, and compared."""
+"""Figures of benchmarks, kept with machine and commit, and their comparison."""
 
 import json
 import socket

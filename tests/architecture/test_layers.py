@@ -88,7 +88,7 @@ def test_imports_point_down(path: Path) -> None:
 
 
 def test_the_client_knows_nothing_but_errors() -> None:
-    """It becomes a package of its own."""
+    """Keep the client free of other parts: it becomes a package of its own."""
     parts = {
         part_of(name)
         for path in MODULES

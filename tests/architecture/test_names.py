@@ -1,4 +1,4 @@
-"""One word, one meaning: the name of a class occurs once in the package, the tests and the benchmarks."""
+"""Names of classes, each of which occurs once in the package, the tests and the benchmarks."""
 
 import ast
 from collections import defaultdict

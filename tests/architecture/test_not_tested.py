@@ -1,4 +1,4 @@
-"""What a run leaves out for want of data or tools is said at its end."""
+"""The summary at a run's end of the tests left out for want of data or tools."""
 
 from tests.support.not_tested import summary
 

@@ -71,7 +71,7 @@ def words(name: str) -> set[str]:
 
 
 def given_up(source: str | ast.Module) -> list[str]:
-    """What is wrong with the names of a module."""
+    """List the names in a module that have a better word."""
     tree = ast.parse(source) if isinstance(source, str) else source
     better = [(line, name, GIVEN_UP[word]) for line, name in names(tree) for word in words(name) & GIVEN_UP.keys()]
     better += [(line, name, SERIALISING[name]) for line, name in methods(tree) if name in SERIALISING]

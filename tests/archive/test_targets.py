@@ -1,4 +1,4 @@
-"""What DICOMweb names by its place, and lookups by id."""
+"""Targets of DICOMweb paths, and lookups by id."""
 
 import asyncio
 from pathlib import Path

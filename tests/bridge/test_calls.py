@@ -109,7 +109,7 @@ def test_each_result_is_freed_once(library: Make) -> None:
 
 
 def test_a_lent_result_is_not_overwritten(library: Make) -> None:
-    """Without FreeResult it is valid until the next Process: there is none while somebody looks at it."""
+    """Keep a result without FreeResult, valid until the next Process, while somebody looks at it."""
     plugin = NativePlugin(
         library("""
         static double kept[15];

@@ -1,4 +1,4 @@
-"""Which libraries are loaded, and why others are not."""
+"""Libraries that are loaded, and the reasons why others are not."""
 
 import platform
 import struct

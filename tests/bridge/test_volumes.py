@@ -87,7 +87,7 @@ def test_an_array_that_is_no_volume(library: Make, wrong: Any) -> None:
 
 
 def test_the_size_of_shared_memory_is_fixed() -> None:
-    """One that cut it would kill those that have it mapped."""
+    """Refuse to cut or extend shared memory, which would kill the processes that have it mapped."""
     with shared_memory(4096) as descriptor, Path(f"/proc/self/fd/{descriptor}").open("r+b") as file:
         for size in (0, 8192):
             with pytest.raises(PermissionError):

@@ -1,4 +1,4 @@
-"""What the embedded catalog acknowledged survives `kill -9`, and what it did not leaves no part of itself."""
+"""Durability of the embedded catalog: acknowledged writes survive `kill -9`, others leave no part of themselves."""
 
 import asyncio
 import signal

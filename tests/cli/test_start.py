@@ -1,4 +1,4 @@
-"""What commands cost before they do anything, their help, and the completion of a shell."""
+"""Costs of starting a command, the help of commands, and the completion of a shell."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_reindex_shows_what_it_uses() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion(shell: str) -> None:
-    """What docs/commands.md says: the shell's script comes from the command, and asks it for the words."""
+    """Print the shell's script, and complete words by the command, as docs/commands.md says."""
 
     def printed(kind: str, words: str, count: int) -> str:
         environment = os.environ | {"_NEURDICOM_COMPLETE": f"{shell}_{kind}", "COMP_WORDS": words}

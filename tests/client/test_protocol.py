@@ -1,4 +1,4 @@
-"""What answers mean, without a server."""
+"""Meanings of answers, without a server."""
 
 import inspect
 import json
@@ -20,7 +20,7 @@ def response(status: int, body: Any, content_type: str = "application/json", **h
 
 
 def refusal(error: errors.NeurdicomError, **headers: str) -> ApiResponse:
-    """As the server writes an error."""
+    """Answer with an error in the form that the server writes."""
     body = problem_of(error)
     return response(body["status"], body, "application/problem+json", **headers)
 

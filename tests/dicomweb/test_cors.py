@@ -34,7 +34,7 @@ def signed_in(folder: Path, *options: str) -> Iterator[tuple[Server, httpx.Clien
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, httpx.Client]]:
-    """One that lists an origin."""
+    """A server that lists an origin, and a client that is signed in."""
     with signed_in(tmp_path_factory.mktemp("cors"), "--cors-origins", f"{VIEWER}, http://other.example") as running:
         yield running
 

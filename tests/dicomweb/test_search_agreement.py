@@ -24,7 +24,7 @@ UIDS = {"studies": "StudyInstanceUID", "series": "SeriesInstanceUID", "instances
 
 
 class Read:
-    """What the files hold, by pydicom alone: each entity shows its earliest file."""
+    """The files' contents, by pydicom alone: each entity shows its earliest file."""
 
     def __init__(self, web: Web) -> None:
         self.web = web

@@ -1,4 +1,4 @@
-"""What costs a peer its answer, what costs it its association, and that it costs nobody else anything."""
+"""Broken requests, which cost a peer its answer or its association, and nobody else anything."""
 
 import struct
 import warnings

@@ -31,7 +31,7 @@ def table(heading: str) -> list[list[str]]:
 
 
 def accepted(server: Server, contexts: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of the pairs of SOP class and transfer syntax that the server takes."""
+    """Return the pairs of SOP class and transfer syntax that the server takes."""
     taken = set()
     for group in groups(list(contexts)):
         ae = AE("TESTER")
@@ -65,14 +65,14 @@ def taken(dimse: Server) -> set[str]:
 
 
 def test_sop_classes(taken: set[str]) -> None:
-    """What is accepted is what the statement says, all of it and no more."""
+    """Accept all SOP classes of the statement, and no others."""
     storage = {row[1] for row in table("storage SOP class")}
     services = {row[1] for row in table("SOP class") if row[3] == "yes"}
     assert taken == storage | services
 
 
 def test_transfer_syntaxes(dimse: Server) -> None:
-    """Of instances, of identifiers, and of Verification."""
+    """Accept the statement's transfer syntaxes for instances, for identifiers and for Verification."""
     named = {row[1] for row in table("transfer syntax")}
     every = uids("Transfer Syntax")
     assert {syntax for _, syntax in accepted(dimse, ((CT, syntax) for syntax in every))} == named
@@ -92,7 +92,7 @@ def test_keys() -> None:
 
 
 def test_implementation(dimse: Server) -> None:
-    """What the server says of itself in an association."""
+    """Compare the server's class UID and version name in an association with the statement."""
     ae = AE("TESTER")
     ae.add_requested_context("1.2.840.10008.1.1")
     assoc = ae.associate("127.0.0.1", dimse.dimse_port)

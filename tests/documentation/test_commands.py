@@ -104,7 +104,7 @@ def named_commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def problem_of(arguments: list[str], *, whole: bool) -> str | None:
-    """What the command line has against a command, None if it would run it."""
+    """Return the command line's objection to a command, None if it would run it."""
     arguments = [each for each in arguments if each not in ("...", "…")]
     command: click.Command = main
     context = click.Context(main, info_name="neurdicom")

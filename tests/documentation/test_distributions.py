@@ -1,4 +1,4 @@
-"""What a release's files have to have; `make dist` builds them, and starts what it built."""
+"""Required files of a release; `make dist` builds them, and starts what it built."""
 
 import tomllib
 from pathlib import Path

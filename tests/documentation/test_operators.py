@@ -42,7 +42,7 @@ def run_in(folder: Path, script: str, **folders: Path) -> str:
 
 
 def test_backup_and_restore(tmp_path: Path) -> None:
-    """Of a server that runs; images that came after the copy of the catalog are found, users and plugins are there."""
+    """Back up a running server and restore it, with users, plugins, and images later than the catalog's copy."""
     (backup,) = blocks("backup.md", "Backup")
     (restore,) = blocks("backup.md", "Restore")
     where = {"DATA": tmp_path / "data", "BACKUP": tmp_path / "backup"}

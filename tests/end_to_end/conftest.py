@@ -1,4 +1,4 @@
-"""One server on each catalog with the whole data set in it, uploaded file by file, and what pydicom says of it."""
+"""A server on each catalog with the whole data set in it, uploaded file by file, and pydicom's reading of it."""
 
 import uuid
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.server import Server
 
 @pytest.fixture(scope="session", params=["sqlite", "mongodb"])
 def options(request: pytest.FixtureRequest) -> list[str]:
-    """What makes a server use each catalog; the database is one of the test session's own."""
+    """Options of a server on each catalog; the database is one of the test session's own."""
     if request.param == "sqlite":
         return []
     uri = request.getfixturevalue("mongodb_uri")

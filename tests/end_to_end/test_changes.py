@@ -47,7 +47,7 @@ class Scratch:
         return answer
 
     def check_edited(self, uid: str) -> None:
-        """What the server gives is the file with the edited name, and nothing else changed."""
+        """Compare the file that the server gives with the stored one: the name is edited, and nothing else changed."""
         stored = self.files[uid].read_bytes()
         assert self.get(f"/instances/{uid}/file", original="true").content == stored
         content = self.get(f"/instances/{uid}/file").content

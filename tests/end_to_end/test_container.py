@@ -51,7 +51,7 @@ def test_it_sets_what_there_is() -> None:
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is copied into the build stage; .dockerignore leaves the rest out."""
+    """The files copied into the build stage, less those that .dockerignore leaves out."""
     folder = tmp_path_factory.mktemp("container") / "src"
     folder.mkdir()
     for arguments in steps("COPY"):
@@ -124,7 +124,7 @@ def test_the_wheel_starts(installed: Path, tmp_path: Path) -> None:
 
 
 def test_the_shipped_plugins_are_packed(context: Path, installed: Path) -> None:
-    """One in Python and one in C++ stand for all, which the tests of the shipped plugins build."""
+    """Pack a plugin in Python and one in C++ for all, which the tests of the shipped plugins build."""
     (step,) = [each for each in steps("RUN") if each.startswith("make")]
     command = step.partition("&&")[0].replace(PREFIX, str(installed)).split()
     environment = os.environ | {"PATH": f"{installed / 'bin'}:{os.environ['PATH']}"}

@@ -45,7 +45,7 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def check(ds: Dataset) -> None:
-    """What every door serves."""
+    """Check the edits in a dataset, the same from every service."""
     assert (str(ds.PatientName), ds.PatientBirthDate) == ("Ngô^Bảo", "19720628")
     assert ds.StudyDescription == "corrected"
     assert ds.SpecificCharacterSet == "ISO_IR 192"
@@ -63,7 +63,7 @@ def from_model(model: dict[str, Any]) -> Dataset:
 
 
 def received(folder: Path, seconds: float = 20) -> list[Dataset]:
-    """What a tool wrote to a folder, once it is there."""
+    """Read the files that a tool wrote to a folder, once they are there."""
     deadline = time.monotonic() + seconds
     while not (files := [each for each in folder.iterdir() if each.is_file() and each.stat().st_size]):
         assert time.monotonic() < deadline, "nothing arrived"

@@ -32,7 +32,7 @@ class SlowAuthentication:
 
 
 class TimedWork:
-    """What handlers do, and how far they came."""
+    """The work of a handler, and how far it came."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()

@@ -1,4 +1,4 @@
-"""How jobs run: counts, retries, cancelling, fairness, restarts, and servers that share a catalog."""
+"""The job engine: counts, retries, cancelling, fairness, restarts, and servers that share a catalog."""
 
 import asyncio
 import time

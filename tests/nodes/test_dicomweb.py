@@ -17,7 +17,7 @@ from tests.support.server import Server
 
 
 class StoringPeer:
-    """What the tests need of a node: to store in it, and to count what is there."""
+    """A node to store in, and to count the instances of."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -121,7 +121,7 @@ def test_a_plugins_own_parameter_comes_before_an_option_of_that_name(site: Site)
 
 
 def test_own_modules_and_data_files(site: Site) -> None:
-    """What a plugin.py may rely on: modules beside it, packages, and files found from __file__."""
+    """Load modules beside plugin.py, packages, and files found from __file__."""
     source = """
 import csv, json, pathlib
 from helpers.arithmetic import double

@@ -1,4 +1,4 @@
-"""Which version of a plugin is current, which is held, and which is quarantined."""
+"""Versions of a plugin that are current, held or quarantined."""
 
 from typing import Any
 

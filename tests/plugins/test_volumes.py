@@ -30,7 +30,7 @@ class Plugin:
 
 
 def new_uid() -> str:
-    """One that has room for more components."""
+    """Return a UID that has room for more components."""
     return f"2.25.{uuid.uuid4().int >> 32}"
 
 

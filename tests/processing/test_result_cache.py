@@ -1,4 +1,4 @@
-"""What was computed once is not computed again, and is the same in every way."""
+"""The cache of results: nothing is computed twice, and a kept result is the same in every way."""
 
 import io
 import json
@@ -80,7 +80,7 @@ def test_a_304_reads_no_body(site: Site) -> None:
 
 @pytest.mark.parametrize("lossless", ["npy", "f64"])
 def test_an_image_is_encoded_from_its_samples(site: Site, counter: Counter, lossless: str) -> None:
-    """What is encoded from kept samples is what a computation would have given."""
+    """Encode kept samples into what a computation would have given."""
     fresh = {name: site.run(give="image", format=name, cache="no") for name in ("png", "jpeg", "lum8", "f32", "f64")}
     fresh["npy"] = site.run(give="image", format="npy", cache="no")
     result = site.run(give="image", format=lossless, cache="no").headers["X-Result-Id"]

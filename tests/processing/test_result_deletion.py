@@ -241,7 +241,7 @@ def test_what_lost_its_source_in_a_crash_goes_at_the_next_start(tmp_path: Path, 
     server.kill()
 
     async def delete_behind() -> None:
-        """As a server that died right after the transaction of a deletion."""
+        """Delete as a server that died right after the transaction of a deletion."""
         catalog = SqliteCatalog(path / "catalog.sqlite")
         await catalog.open()
         await catalog.delete(Level.INSTANCE, second)
@@ -265,7 +265,7 @@ def test_what_was_stored_when_the_server_died_is_named_at_the_next_start(tmp_pat
     server.kill()
 
     async def take_back() -> None:
-        """As a server that died between the transactions of the instance and of its note in the record."""
+        """Take the note back, as if the server died between the transactions of the instance and of its note."""
         catalog = SqliteCatalog(path / "catalog.sqlite")
         await catalog.open()
         records = ResultRecords(catalog.documents)

@@ -195,7 +195,7 @@ class Plugin:
 
 
 def test_provenance_of_what_was_stored(any_site: Site, counter: Counter) -> None:
-    """From the source to the result and the derived instance, and back."""
+    """Follow a result from its source to the derived instance, and back."""
     pytest.importorskip("highdicom")
     site = any_site
     answer = site.run(give="image", store="true")

@@ -1,4 +1,4 @@
-"""What a run's id follows from, and the form in which jobs keep a request."""
+"""Ids of runs, and the form in which jobs keep a request."""
 
 from dataclasses import replace
 from typing import Any

@@ -50,7 +50,7 @@ class Store:
 
 
 class Tools:
-    """One tool, of either type."""
+    """A registry with one tool, of either type."""
 
     def tools(self, tool_type: str) -> "Tools":
         return self

@@ -11,7 +11,7 @@ from tests.support.server import Server
 
 @pytest.fixture(scope="module")
 def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """With DIMSE, open to every AE."""
+    """A server with DIMSE, open to every AE."""
     options = ("--stable-seconds", "0.5", "--dimse-accept", "any")
     with Server.with_dimse(tmp_path_factory.mktemp("rules"), *options) as server:
         yield server
@@ -28,7 +28,7 @@ def here(ruled: Server) -> Iterator[RulesClient]:
 
 @pytest.fixture
 def note(tmp_path: Path) -> Path:
-    """Where the plugin notes what it was called with."""
+    """The file in which the plugin notes its calls."""
     path = tmp_path / "note"
     path.touch()
     return path

@@ -129,7 +129,7 @@ def test_of_two_members_exactly_one(body: dict[str, Any]) -> None:
     ],
 )
 def test_a_value_of_another_type_is_not_repeated(name: str, schema: dict[str, Any]) -> None:
-    """It may be a secret."""
+    """Leave the value out of the error: it may be a secret."""
     body = Declaration({"type": "object", "properties": {name: schema}})
     error = refusal(body, {name: 12345678})
     assert str(error) == f"{name} does not fit; expected: text"

@@ -222,7 +222,7 @@ def test_addresses_are_unique(tmp_path: Path) -> None:
 
 
 def test_a_change_of_address_that_was_cut_off(tmp_path: Path) -> None:
-    """Between the two writes the user is there under both addresses, and is one user all the same."""
+    """Read the user as one, who is there under both addresses between the two writes."""
 
     async def run() -> None:
         async with open_users(tmp_path) as users:

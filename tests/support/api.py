@@ -1,4 +1,4 @@
-"""What most tests do to a server first: store files, install plugins."""
+"""First steps of most tests with a server: store files, install plugins."""
 
 from pathlib import Path
 from typing import Any

@@ -16,7 +16,7 @@ from neurdicom.dicom.query.conditions import Query
 
 @dataclass
 class ArchiveSite:
-    """What tests look at."""
+    """A folder with its catalog, blobs and ingest, for tests to look at."""
 
     folder: Path
     catalog: Catalog
@@ -45,7 +45,7 @@ class ArchiveSite:
 
     @property
     def spools(self) -> list[Path]:
-        """What lies in the spool."""
+        """Files in the spool."""
         return list((self.folder / "blobs" / "spool").iterdir())
 
     async def instances(self) -> list[str]:
@@ -55,7 +55,7 @@ class ArchiveSite:
         return [item["id"] for item in page.items]
 
     async def check(self) -> None:
-        """What always holds: every instance has its file, every file its instance, and nothing is left over."""
+        """Check that every instance has its file, every file its instance, and that nothing is left over."""
         refs = {ref.key: ref async for ref in self.blobs.walk()}
         locations = [await self.catalog.locate(instance) for instance in await self.instances()]
         assert {location.blob.key: location.blob for location in locations if location} == refs

@@ -85,7 +85,7 @@ async def bench(address: str, folder: Path, *, patience: float = 10.0) -> AsyncI
 
 
 def layout_of(path: Path) -> dict[str, Any]:
-    """Where an image's pixels lie."""
+    """Read the layout of an image's pixels."""
     data = path.read_bytes()
     with path.open("rb") as file:
         return read_header(file.fileno(), data[:65536], len(data)).layout.to_document()

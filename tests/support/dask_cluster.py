@@ -85,7 +85,7 @@ class DaskCluster:
         return found
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """What each Dask worker says of itself, by its process id; nothing of one that ran no task yet."""
+        """Return each Dask worker's state by its process id; none of one that ran no task yet."""
         found: dict[str, dict[str, Any]] = self._ask("states")
         return found
 

@@ -1,4 +1,4 @@
-"""What all makers of DICOM objects for tests share: elements by keyword, and the file of a dataset."""
+"""Common parts of the makers of DICOM objects for tests: elements by keyword, and the file of a dataset."""
 
 import io
 import warnings

@@ -18,7 +18,7 @@ ROWS, COLUMNS = 24, 32
 
 
 def errors_of(file: Path) -> list[str]:
-    """What dciodvfy calls an error in a file."""
+    """List the lines that dciodvfy calls errors in a file."""
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy is not on the PATH (Debian: apt-get install dicom3tools)")
     run = subprocess.run(["dciodvfy", str(file)], capture_output=True, timeout=60, check=False)
@@ -27,7 +27,7 @@ def errors_of(file: Path) -> list[str]:
 
 
 def dump(file: Path, tool: str) -> str:
-    """What DCMTK's dsrdump or dcmdump says of a file, which it must be able to read."""
+    """Return the dump of a file by DCMTK's dsrdump or dcmdump, which must be able to read it."""
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not on the PATH (Debian: apt-get install dcmtk)")
     run = subprocess.run([tool, str(file)], capture_output=True, timeout=60, check=False)
@@ -61,5 +61,5 @@ def as_file(ds: Dataset) -> bytes:
 
 
 def reference(name: str) -> Dataset:
-    """One of pydicom's files."""
+    """Read one of pydicom's files."""
     return dcmread(get_testdata_file(name))

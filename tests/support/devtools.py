@@ -1,4 +1,4 @@
-"""What the tests of the authors' tools share: plugins by a few lines of code, and the command."""
+"""Common parts of the tests of the authors' tools: plugins by a few lines of code, and the command."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What docstrings say of parameters, in numpydoc's form, beside what signatures say."""
+"""Descriptions of parameters in docstrings, in numpydoc's form, beside the signatures."""
 
 import ast
 from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ JSON = "application/dicom+json"
 
 
 class FaultyRequest(BaseHTTPRequestHandler):
-    """One request, with ways to answer it."""
+    """A request, with ways to answer it."""
 
     protocol_version = "HTTP/1.1"
     server: "FaultyServer"

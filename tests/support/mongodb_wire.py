@@ -18,11 +18,11 @@ class Wire:
 
     @property
     def cut(self) -> bool:
-        """Whether it broke."""
+        """True once the connection broke."""
         return self.left is not None and self.passed > self.left
 
     def allows(self, message: bytes) -> bool:
-        """Whether a message to the server goes through; the driver's own look-outs are not counted."""
+        """Decide whether a message to the server goes through; the driver's own look-outs are not counted."""
         if b"hello\x00" not in message and b"ismaster\x00" not in message.lower():
             self.passed += 1
         return not self.cut

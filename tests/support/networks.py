@@ -47,7 +47,7 @@ def identity(**options: Any) -> onnx.ModelProto:
 
 
 def convolution(classes: int = 3, channels: int = 1, seed: int = 0, **options: Any) -> onnx.ModelProto:
-    """One 3 x 3 convolution with random weights, one output channel for each class."""
+    """Build a 3 x 3 convolution with random weights, one output channel for each class."""
     random = np.random.default_rng(seed)
     weights = {
         "w": random.normal(size=(classes, channels, 3, 3)).astype("f4"),

@@ -41,7 +41,7 @@ def takes_all(request: FaultyRequest) -> None:
 
 
 def series_of(uid: str, files: list[bytes]) -> list[dict[str, object]]:
-    """What a node answers when it is asked for the series of a study."""
+    """Return a node's answer to a request for the series of a study."""
     found = sorted({str(pydicom.dcmread(io.BytesIO(file)).SeriesInstanceUID) for file in files})
     return [{"0020000D": {"vr": "UI", "Value": [uid]}, "0020000E": {"vr": "UI", "Value": [series]}} for series in found]
 

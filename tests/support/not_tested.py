@@ -1,4 +1,4 @@
-"""What a run could not try, for want of the developers' data set or of a tool: said once, loudly, at the run's end."""
+"""Summary of the tests left out for want of the developers' data set or of a tool: once, loudly, at the run's end."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable

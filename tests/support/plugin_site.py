@@ -48,7 +48,7 @@ class Site:
 
     @property
     def packages(self) -> list[str]:
-        """What lies in the folder of plugins."""
+        """Names in the folder of plugins."""
         return sorted(path.name for path in (self.server.data / "plugins").iterdir())
 
     def install_model(self, archive: bytes, **headers: str) -> httpx.Response:
@@ -60,7 +60,7 @@ class Site:
 
     @property
     def models(self) -> list[str]:
-        """What lies in the folder of models."""
+        """Names in the folder of models."""
         return sorted(path.name for path in (self.server.data / "models").iterdir())
 
 

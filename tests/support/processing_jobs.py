@@ -62,7 +62,7 @@ def tally(version: str = "1", **fields: Any) -> bytes:
 
 
 def calls(log: Path) -> Counter[str]:
-    """How often the plugin was called for each instance."""
+    """Count the plugin's calls for each instance."""
     return Counter(log.read_text().split()) if log.exists() else Counter()
 
 
@@ -95,7 +95,7 @@ class JobsClient(NodesClient):
         return answer.json()["id"]
 
     def results(self, job: str, **query: Any) -> list[dict[str, Any]]:
-        """What came of a job's items."""
+        """List the results of a job's items."""
         answer = self.http.get(f"/api/jobs/{job}/results", params={"limit": 1000} | query)
         assert answer.status_code == 200, answer.text
         return answer.json()

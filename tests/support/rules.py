@@ -26,7 +26,7 @@ PARAMS = {"note": {"type": "text", "default": ""}, "number": {"type": "int", "de
 
 
 class RulesClient:
-    """What tests do to a server."""
+    """A client for the tests' plugin, rules and runs."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http

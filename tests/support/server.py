@@ -98,7 +98,7 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What it printed so far."""
+        """Output of the server so far."""
         return "".join(self.output)
 
     def wait_for_empty_spool(self) -> None:

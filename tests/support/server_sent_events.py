@@ -11,7 +11,7 @@ import httpx
 
 @dataclass
 class Event:
-    """One of them."""
+    """A server-sent event."""
 
     type: str
     data: dict[str, Any]

@@ -31,7 +31,7 @@ ASIS = FRAME + "VOLUME { free(text); text = strdup(s); return v; } const char* R
 
 
 def inputs_of(folder: Path, files: Sequence[Dataset | Path]) -> tuple[Input, ...]:
-    """What the catalog would say of files."""
+    """Return files as the catalog would describe them."""
     made = []
     for ds in files:
         path = ds if isinstance(ds, Path) else write(ds, folder)

@@ -55,7 +55,7 @@ def as_text(value: object) -> str:
 
 
 def reader(path: str, parameter: Parameter[Any, Any]) -> Callable[[str], object]:
-    """What reads a parameter: for filters, which are read together, their own parser."""
+    """Return the function that reads a parameter: for filters, which are read together, their own parser."""
     name = parameter.name
     for level in Level:
         if name in filter_fields(level) and parameter in LISTS[level].parameters:

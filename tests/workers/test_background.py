@@ -74,7 +74,7 @@ async def settle(pool: WorkerPool, program: Program, arguments: list[dict[str, A
 
 
 def warm(pool: WorkerPool) -> None:
-    """Have the next calls go in large batches, as after many short ones."""
+    """Make the next calls go in large batches, as after many short ones."""
     for _ in range(30):
         pool._batch.observe(1e-4)
     assert pool._batch.calls == 16

@@ -261,7 +261,7 @@ def test_everything_that_a_plugin_started_ends_with_it(
 def test_an_exception_leaves_a_fresh_worker(
     python: Callable[..., Program], instance: dict[str, Any], tmp_path: Path
 ) -> None:
-    """What the failed call used up does not spoil the next, and the plugin could clean up."""
+    """Replace the worker of a failed call, whose leaks do not spoil the next; the plugin can clean up."""
     program = python(
         f"""
         import os

@@ -1,4 +1,4 @@
-"""Which worker takes which call: starting, waiting, sharing, retiring, ending."""
+"""Assignment of calls to workers: starting, waiting, sharing, retiring, ending."""
 
 import asyncio
 import os
@@ -113,7 +113,7 @@ def test_programs_share_the_total(python: Callable[..., Program], instance: dict
 
 
 def test_a_busy_program_starves_no_other(python: Callable[..., Program], instance: dict[str, Any]) -> None:
-    """One process in all, and a plugin that is called without a pause: another is served all the same."""
+    """Serve another plugin beside one that is called without a pause, with one process in all."""
 
     async def scenario() -> None:
         async with running(1, total=1) as pool:

@@ -33,7 +33,7 @@ def names(calls: list[QueuedCall]) -> list[str]:
 
 
 def all_of(waiting: Scheduler[QueuedCall], sharers: int = 1) -> list[list[str]]:
-    """What workers take, one after the other."""
+    """Take all that workers take, one after the other."""
     taken = []
     while calls := waiting.take(2.0, sharers):
         taken.append(names(calls))

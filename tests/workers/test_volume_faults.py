@@ -43,7 +43,7 @@ def test_what_is_too_large_is_refused_beforehand(run: VolumeRunner, volume: Call
 
 
 def _volumes_held() -> int:
-    """How often a volume is open or mapped, in this process and in those that it started."""
+    """Count the open files and mappings of volumes in this process and in those that it started."""
     held, pids = 0, [os.getpid()]
     while pids:
         process = Path(f"/proc/{pids.pop()}")
@@ -103,7 +103,7 @@ def _held(pid: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_that_are_killed_while_they_fill(workers: int, tmp_path: Path, native: Callable[..., Program]) -> None:
-    """What was begun is done by others; whatever comes out is either the volume or an error that says so."""
+    """Finish a fill by other workers, and give either the volume or an error that says so."""
 
     async def main() -> None:
         async with running(workers) as pool:
@@ -144,7 +144,7 @@ def test_workers_that_are_killed_while_they_fill(workers: int, tmp_path: Path, n
 
 @pytest.mark.parametrize("how", ["cancelled", "stopped"])
 def test_a_caller_that_goes_away(how: str, tmp_path: Path, native: Callable[..., Program]) -> None:
-    """At any moment: while slices are read, while the plugin works. The memory goes with the last that uses it."""
+    """Free the memory with its last user, whether slices are read or the plugin works."""
 
     async def main() -> None:
         async with running(2) as pool:

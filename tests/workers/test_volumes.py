@@ -75,7 +75,7 @@ def test_every_transfer_syntax_has_its_place(run: VolumeRunner, volume: Callable
 
 
 def test_frames_are_slices(run: VolumeRunner, volume: Callable[..., Program]) -> None:
-    """Of an enhanced instance, in the order of their places, each with its own line."""
+    """Order an enhanced instance's frames by their places, each with its own line."""
     reply = run(volume(input="modality"), [enhanced_ct([3.0, 9.0, 0.0, 6.0])])
     np.testing.assert_array_equal(samples(reply), np.stack([slice_pixels(n) + float(n) for n in (3, 1, 4, 2)]))
     image = reply.meta["json"]["_image"]

@@ -202,7 +202,7 @@ class SenderThread(threading.Thread):
 
 
 def test_kill_9_in_the_middle_of_uploads(tmp_path: Path) -> None:
-    """What was acknowledged is there, whole, found and counted; what was not leaves nothing half-visible."""
+    """Keep every acknowledged file whole, found and counted, and nothing half-visible of the others."""
     acknowledged: dict[str, bytes] = {}
     sent: dict[str, list[bytes]] = {}
     for turn in range(3):

@@ -1,4 +1,4 @@
-"""What the next start and a reindex make of what an earlier process left."""
+"""Recovery, at the next start and by a reindex, of files that an earlier process left."""
 
 import asyncio
 from pathlib import Path

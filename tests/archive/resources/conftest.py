@@ -1,4 +1,4 @@
-"""One server on each catalog for these tests; every test works below studies and patients of its own."""
+"""A server on each catalog for these tests; every test works below studies and patients of its own."""
 
 from collections.abc import Iterator
 

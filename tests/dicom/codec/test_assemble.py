@@ -24,7 +24,7 @@ json = st.recursive(
 
 
 def elements(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """What stands for an element: of the right form, and not."""
+    """Draw stand-ins for an element, of the right form and of others."""
     members = st.sampled_from(["vr", "Value", "InlineBinary", "BulkDataURI"])
     return st.dictionaries(members, st.sampled_from(sorted(KNOWN_VRS)) | json | st.lists(inner, max_size=3), max_size=4)
 
@@ -40,7 +40,7 @@ class Three:
     length = 3
 
     def pieces(self) -> Iterator[bytes]:
-        """In two pieces."""
+        """Yield the value in two pieces."""
         yield b"ab"
         yield b"c"
 

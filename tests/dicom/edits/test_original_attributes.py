@@ -1,4 +1,4 @@
-"""What an edited instance tells of the values that it had before (PS3.3 C.12.1.1.9)."""
+"""Original Attributes Sequence of an edited instance, with the values before its edits (PS3.3 C.12.1.1.9)."""
 
 import shutil
 import subprocess

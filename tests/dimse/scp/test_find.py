@@ -97,7 +97,7 @@ def test_matches_hold_what_was_asked_for(server: Server) -> None:
 
 
 def test_keys_without_a_value_come_back_empty(server: Server) -> None:
-    """Whether the catalog, the header, or nothing that is stored has them (PS3.4 C.2.2.1.3)."""
+    """Return keys empty, be they of the catalog, of the header or of nothing stored (PS3.4 C.2.2.1.3)."""
     keys = ("StudyID", "PatientComments", "ProcedureCodeSequence", "OperatorsName", "AcquisitionDateTime")
     empty: dict[str, Any] = dict.fromkeys(keys, "")
     ((match, *_), _, statuses) = find(server, "STUDY", StudyInstanceUID=f"{ROOT}.1", **empty)
@@ -139,7 +139,7 @@ def test_identifiers_that_do_not_match(server: Server, level: str | None, keys: 
 
 
 def test_negotiation_of_names_and_times(server: Server) -> None:
-    """No relational queries; fuzzy names and combined date and time, where they are asked for."""
+    """Negotiate fuzzy names and combined date and time where they are asked for, and no relational queries."""
     item = SOPClassExtendedNegotiation()
     item.sop_class_uid = STUDY_FIND
     item.service_class_application_information = RELATIONAL_COMBINED_FUZZY
@@ -167,7 +167,7 @@ def test_character_sets(server: Server) -> None:
 
 
 def test_every_character_set(server: Server, data_set: Path) -> None:
-    """What pydicom reads in a file is what is found, by the file's own text as the key."""
+    """Find what pydicom reads in a file, by the file's own text as the key."""
     from pydicom import dcmread
 
     for file in sorted((data_set / "pydicom-charsets").glob("chr*.dcm")):
@@ -192,7 +192,7 @@ def test_code_extensions(server: Server) -> None:
 
 
 def test_an_edit_shows(server: Server) -> None:
-    """What a PUT changed is matched and answered."""
+    """Match and return what a PUT changed."""
     upload(server, dicom_file(1, study=9, patient="P9", PatientName="Old^Name"))
     patient = server.client.get("/api/patients", params={"patient_id": "P9"}).json()[0]["id"]
     assert server.client.put(f"/api/patients/{patient}", json={"patient_name": "New^Näme"}).status_code == 200
@@ -218,7 +218,7 @@ def test_cancel(server: Server) -> None:
 
 
 def test_broken_identifiers(server: Server) -> None:
-    """What can't be read is refused, and the association goes on."""
+    """Refuse identifiers that can't be read, and go on with the association."""
     ae = AE("TESTER")
     ae.add_requested_context(STUDY_FIND, "1.2.840.10008.1.2.1")
     with associated(server, ae=ae) as assoc:

@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class StoreReceiver:
-    """What comes on an association that asks for it."""
+    """A handler that keeps the instances that come on an association."""
 
     def __init__(self, seconds: float = 0.0, status: int = 0x0000) -> None:
         self.received: list[Dataset] = []
@@ -95,7 +95,7 @@ def test_counts(server: Server) -> None:
 
 @pytest.mark.parametrize("how", ["another class", "no role"])
 def test_what_can_not_be_sent_back(server: Server, how: str) -> None:
-    """Without a context in which the requestor is the SCP, all fail, and are listed."""
+    """List all instances as failed without a context in which the requestor is the SCP."""
     receiver = StoreReceiver()
     sop_class = MR if how == "another class" else SecondaryCaptureImageStorage
     with asking(server, receiver, sop_class, role=how != "no role") as assoc:
@@ -108,7 +108,7 @@ def test_what_can_not_be_sent_back(server: Server, how: str) -> None:
 
 
 def test_warnings(server: Server) -> None:
-    """What the requestor warns of is counted as that."""
+    """Count the requestor's warnings as warnings."""
     with asking(server, StoreReceiver(status=0xB000), SecondaryCaptureImageStorage) as assoc:
         final, _ = list(assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET))[-1]
     assert (final.Status, *counts(final)) == (0xB000, 0, 0, 4, None)
@@ -130,7 +130,7 @@ def test_cancel(server: Server) -> None:
 
 
 def test_conversion(server: Server) -> None:
-    """What is stored compressed comes uncompressed where only that is taken."""
+    """Send compressed instances uncompressed where only that is taken."""
     path = get_testdata_file("MR_small_RLE.dcm")
     original = dcmread(get_testdata_file("MR_small.dcm"))
     upload(server, Path(path).read_bytes())

@@ -181,7 +181,7 @@ def test_cancel(server: Server) -> None:
 
 
 def test_a_destination_that_dies(server: Server) -> None:
-    """What was sent counts as completed, the rest as failed, at once."""
+    """Count the instances sent as completed and the rest as failed, at once."""
     left = [2]
 
     def on_store(event: Event) -> int:
@@ -200,7 +200,7 @@ def test_a_destination_that_dies(server: Server) -> None:
 
 
 def test_a_destination_that_is_killed(server: Server, tmp_path: Path) -> None:
-    """As for one that aborts: its connection is all that tells of it."""
+    """Count as for a destination that aborts: its connection is all that tells of it."""
     with storescp(tmp_path, "KILLED", "--sleep-after", "1") as (port, process):
         add_node(server, "KILLED", port)
         with associated(server, STUDY_MOVE) as assoc:
@@ -215,7 +215,7 @@ def test_a_destination_that_is_killed(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_requestor_that_aborts(server: Server) -> None:
-    """Nothing more is sent, the destination's association ends, and the server goes on."""
+    """Send nothing more, end the destination's association, and go on serving."""
     begun = threading.Event()
 
     def on_store(event: Event) -> int:
@@ -251,7 +251,7 @@ def test_two_at_once(server: Server) -> None:
 
 
 def test_conversion(server: Server) -> None:
-    """What the destination does not take compressed, it gets uncompressed; what it takes stays as it is."""
+    """Send uncompressed what the destination does not take compressed, and leave the rest as it is."""
     path = get_testdata_file("MR_small_jp2klossless.dcm")
     stored = dcmread(path)
     upload(server, Path(path).read_bytes())
@@ -293,7 +293,7 @@ def test_edits_are_sent(server: Server) -> None:
 
 
 def test_a_process_that_is_killed(tmp_path: Path) -> None:
-    """What was made for a transfer goes with the process that was to send it, and the next request is served."""
+    """Remove a transfer's files with the process that was to send it, and serve the next request."""
     begun = threading.Event()
 
     def on_store(event: Event) -> int:

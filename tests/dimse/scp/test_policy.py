@@ -1,4 +1,4 @@
-"""Who may do what: nodes, called AE titles, the limit of associations."""
+"""Permissions of nodes and strangers, called AE titles, and the limit of associations."""
 
 import struct
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_what_is_no_dicom_is_rejected(strict: Server) -> None:
 
 
 def test_unknown_items_are_ignored(strict: Server) -> None:
-    """And a context without transfer syntaxes is one of the default (PS3.8 9.3.1)."""
+    """Ignore unknown items, and read a context without transfer syntaxes as one of the default (PS3.8 9.3.1)."""
     item = struct.pack(">BxH", 0x66, 5) + b"hello"
     contexts = ((VERIFICATION, []), ("1.2.3", []))
     with RawPeer(strict.dimse_port).associate(*contexts, called="ARCHIVE", further=item) as peer:

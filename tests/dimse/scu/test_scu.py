@@ -99,7 +99,7 @@ def test_echo_with_who_says_nothing(server: Server) -> None:
 
 
 def test_find_in_orthanc(server: Server, remote: Orthanc) -> None:
-    """What Orthanc has is found."""
+    """Find the studies and instances that Orthanc has."""
     remote.http.post("/instances", content=dicom_file(1, study=71, patient="O1", PatientName="Orth^Anc"))
     query = {"PatientName": "Orth*", "StudyInstanceUID": None, "ModalitiesInStudy": None}
     matches = ask(server, "orthanc", "find", {"level": "STUDY", "query": query})
@@ -155,7 +155,7 @@ def test_what_fails_is_told_and_what_may_pass_is_tried_again(server: Server) -> 
 
 
 def test_a_receiver_that_dies(server: Server) -> None:
-    """What was sent stays done; the rest is sent when it is back."""
+    """Keep the instances sent as done, and send the rest when the receiver is back."""
     left = [3]
 
     def on_store(event: Event) -> int:
@@ -186,7 +186,7 @@ def test_a_receiver_that_is_not_there(server: Server) -> None:
 
 
 def test_a_job_that_is_cancelled(server: Server) -> None:
-    """Nothing more is sent after the instance under way, and the association is released."""
+    """Send nothing more after the instance under way, and release the association."""
     begun, released = threading.Event(), threading.Event()
 
     def on_store(event: Event) -> int:
@@ -245,7 +245,7 @@ def test_retrieve_from_orthanc(server: Server, remote: Orthanc, method: str | No
 
 
 def test_retrieve_what_is_not_there(server: Server, remote: Orthanc) -> None:
-    """Nothing comes, and the job says so or fails; it does not hang."""
+    """Say that nothing came, or fail, and do not hang."""
     for method in ("C-MOVE", "C-GET"):
         body = {"level": "STUDY", "ids": [{"StudyInstanceUID": "1.2.3.4.5"}], "method": method}
         job = run_job(server, "orthanc", "retrieve", body)
@@ -253,7 +253,7 @@ def test_retrieve_what_is_not_there(server: Server, remote: Orthanc) -> None:
 
 
 def test_retrieve_one_instance(server: Server, remote: Orthanc) -> None:
-    """At the lowest level."""
+    """Retrieve at the lowest level."""
     for file in series(2, study=43, patient="P43"):
         remote.http.post("/instances", content=file)
     ids = {"StudyInstanceUID": f"{ROOT}.43", "SeriesInstanceUID": f"{ROOT}.43.1", "SOPInstanceUID": f"{ROOT}.43.1.2"}

@@ -28,7 +28,7 @@ TIMEOUT = 60.0
 
 
 class AcceptorThread:
-    """One association in a thread, and what becomes of it."""
+    """An acceptor of one association in a thread, and the association's outcome."""
 
     def __init__(self, port: int, timeout: float, spool: Path) -> None:
         self.port = port
@@ -185,7 +185,7 @@ def test_nothing_wakes_up_while_nothing_happens(accept: Accept) -> None:
 
 
 def switches() -> int:
-    """How often the other threads of this process have begun to wait."""
+    """Count how often the other threads of this process have begun to wait."""
     total = 0
     own = threading.get_native_id()
     for task in Path("/proc/self/task").iterdir():

@@ -181,7 +181,7 @@ def test_an_event_report_is_served_by_name(assoc: Any, monkeypatch: pytest.Monke
 
 
 def as_received(pdata: P_DATA) -> P_DATA:
-    """What was encoded, through the bytes of a PDU."""
+    """Decode a primitive from the bytes of its PDU."""
     pdu = P_DATA_TF()
     pdu.decode(P_DATA_TF(pdata).encode())
     primitive = pdu.to_primitive()

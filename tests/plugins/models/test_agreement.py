@@ -1,4 +1,4 @@
-"""What by_model answers, held against onnx's reference evaluator and pre- and postprocessing written out again."""
+"""Agreement of by_model with onnx's reference evaluator, and with pre- and postprocessing written out again."""
 
 import io
 from pathlib import Path
@@ -40,7 +40,7 @@ def reference(model: onnx.ModelProto, array: np.ndarray) -> np.ndarray:
 
 
 def resized(array: np.ndarray, rows: int, columns: int, mode: str = "linear") -> np.ndarray:
-    """What ONNX's Resize makes of an array, its pixels being squares (half_pixel)."""
+    """Resize an array with ONNX's Resize, its pixels being squares (half_pixel)."""
     extra = {"nearest_mode": "round_prefer_ceil"} if mode == "nearest" else {}
     sizes = np.array([*array.shape[:-2], rows, columns], "i8")
     layer = node("Resize", "x   sizes", "y", mode=mode, coordinate_transformation_mode="half_pixel", **extra)

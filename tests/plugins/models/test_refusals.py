@@ -1,4 +1,4 @@
-"""What an upload refuses: networks that are broken, or that do not fit META.json. Each by name; nothing is kept."""
+"""Refused uploads: networks that are broken, or that do not fit META.json. Each by name; nothing is kept."""
 
 import json
 from typing import Any

@@ -148,7 +148,7 @@ def greedy(pixels: int = 64) -> Any:
 
 
 def test_a_network_past_its_memory_limit_ends_alone(site: Site) -> None:
-    """At upload with 64 x 64 pixels it takes 64 MiB each, with the size that META.json asks for 1 GiB."""
+    """End a network alone past its limit: arrays of 64 MiB at 64 x 64 pixels, of 1.9 GiB at META.json's 150 x 150."""
     answer = site.install_model(package(greedy(), memory=1000, output={"kind": "image"}))
     assert answer.status_code == 201, answer.text
     big = {"layout": "NCHW", "size": 150}

@@ -1,4 +1,4 @@
-"""What models need of the server around them: threads, the extra, the cache."""
+"""Needs of models from the server around them: threads, the extra, the cache."""
 
 from pathlib import Path
 

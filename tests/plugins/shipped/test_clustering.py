@@ -126,7 +126,7 @@ def test_kernel_k_means_is_k_means_in_the_kernels_space(shipped: Shipped, mr: Sl
 
 
 def test_kernel_k_means_by_value_and_position(shipped: Shipped, mr: Slice) -> None:
-    """No pixel is nearer to another cluster's mean, by the kernel's matrix of all pixels."""
+    """Find no pixel nearer to another cluster's mean, by the kernel's matrix of all pixels."""
     labels, told = shipped.on_file("kernel_k_means", mr.path, space=0.5)
     rows, columns = np.indices(mr.pixels.shape).reshape(2, -1) / max(mr.pixels.shape) * np.sqrt(12) * 0.5
     points = np.column_stack([mr.pixels.ravel() / mr.pixels.std(), rows, columns])

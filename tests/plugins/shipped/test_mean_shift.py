@@ -24,7 +24,7 @@ def test_modes_and_labels_are_scikit_learns(shipped: Shipped, slice_: Slice, qua
 
 
 def test_filtering_climbs_to_scikit_learns_modes(shipped: Shipped, mr: Slice) -> None:
-    """In units of the two bandwidths its kernel is our ball; with one seed it climbs as one pixel does."""
+    """Climb with one seed as one pixel does; in units of the two bandwidths the kernel is our ball."""
     pixels = mr.pixels[16:48, 16:48]
     spatial, bandwidth = 4.0, 120.0
     filtered, _ = shipped.on_array("mean_shift", pixels, output="means", spatial_bandwidth=spatial, bandwidth=bandwidth)

@@ -1,4 +1,4 @@
-"""What the shipped plugins do with images that nobody expects, and with parameters that can't be met."""
+"""Shipped plugins with images that nobody expects, and with parameters that can't be met."""
 
 import io
 from pathlib import Path

@@ -20,7 +20,7 @@ class ElementWriter:
         self.explicit = syntax != IMPLICIT
 
     def element(self, tag: int, vr: str, value: bytes | str, length: int | None = None) -> bytes:
-        """One element; a value of odd length is padded, unless the length is given."""
+        """Encode one element; a value of odd length is padded, unless the length is given."""
         raw = value.encode("latin_1") if isinstance(value, str) else value
         if length is None:
             raw += (b"\0" if vr in ("UI", "OB", "UN") else b" ") * (len(raw) & 1)

@@ -13,7 +13,7 @@ METADATA = f'multipart/related; type="application/dicom+json"; boundary="{BOUNDA
 
 
 def part(content: bytes, **headers: str) -> bytes:
-    """One part with its boundary; names of headers have underscores."""
+    """Build one part with its boundary; names of headers have underscores."""
     fields = {"Content-Type": "application/dicom"} | {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
     return f"--{BOUNDARY}\r\n{head}\r\n".encode() + content + b"\r\n"

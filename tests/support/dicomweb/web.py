@@ -74,5 +74,5 @@ class StoredFile:
     path: str
 
     def read(self) -> Dataset:
-        """As pydicom has it."""
+        """Read the file by pydicom."""
         return pydicom.dcmread(self.file)

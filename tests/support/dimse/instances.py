@@ -13,7 +13,7 @@ from tests.support.server import Server
 
 @dataclass(frozen=True)
 class Instance:
-    """What a C-STORE request needs: the UIDs and the dataset as it goes over the wire."""
+    """The UIDs and the dataset of a C-STORE request, as it goes over the wire."""
 
     sop_class: str
     uid: str

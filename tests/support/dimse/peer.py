@@ -30,7 +30,7 @@ class Ended(Exception):
 
 
 class RawPeer:
-    """One connection to an acceptor.
+    """A connection to an acceptor.
 
     Attributes
     ----------

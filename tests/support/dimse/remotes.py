@@ -78,7 +78,7 @@ def storescp(folder: Path, ae_title: str, *options: str) -> Iterator[tuple[int, 
 
 
 def ask(server: Server, name: str, verb: str, body: dict[str, Any] | None = None) -> Any:
-    """Have a node asked something; the answer, or the problem."""
+    """Request a verb of a node; return the answer, or the problem."""
     answer = server.client.post(f"/api/dicom_nodes/{name}/{verb}", json=body)
     return answer.json() if answer.status_code == 200 else (answer.status_code, answer.json()["detail"])
 

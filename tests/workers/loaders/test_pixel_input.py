@@ -1,4 +1,4 @@
-"""What native code gets of a file: the reading and conversion in one pass gives what the long way gives."""
+"""Pixels for native code: the reading and conversion in one pass gives the same as the long way."""
 
 from functools import partial
 from pathlib import Path

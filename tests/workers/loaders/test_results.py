@@ -1,4 +1,4 @@
-"""What a plugin may return, and what it becomes."""
+"""Return values of plugins, and the results made of them."""
 
 import io
 from collections.abc import Callable
