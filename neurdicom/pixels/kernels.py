@@ -53,7 +53,7 @@ def scale_to_bytes(samples: Image) -> npt.NDArray[np.uint8] | None:
     Parameters
     ----------
     samples : ndarray
-        Two dimensions or more.
+        Two dimensions or more; float64 or float32.
 
     Returns
     -------

@@ -121,7 +121,8 @@ def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array
     Returns
     -------
     array : ndarray
-        Stored values; 4:2:2 chroma is expanded.
+        Stored values, shape (rows, columns) or (rows, columns, samples), with the dtype of Pixel Data as
+        `ImagePixel.dtype` gives it; 4:2:2 chroma is expanded.
     photometric : str
         Photometric Interpretation of `array`.
     """
@@ -141,7 +142,7 @@ def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array
 
 
 def aligned_doubles(shape: tuple[int, ...]) -> Doubles:
-    """Make an uninitialised array of doubles whose first byte is 64-byte aligned."""
+    """Make an uninitialised array of float64 of the given shape whose first byte is 64-byte aligned."""
     size = int(np.prod(shape)) * 8
     buffer = np.empty(size + ALIGNMENT, "u1")
     offset = -buffer.ctypes.data % ALIGNMENT
@@ -163,7 +164,8 @@ def to_double(frame: Frame, input: Literal["stored", "modality"] = "stored", out
     Returns
     -------
     ndarray of float64
-        Shape (rows, columns). Colour, palette colour too, becomes luminance (BT.601) in the range of its samples.
+        Shape (rows, columns). Colour, palette colour too, becomes luminance (BT.601) in the range of its samples;
+        grey is in the unit of `input`: stored values, or what the modality transformation gives, such as HU.
 
     Raises
     ------
@@ -191,7 +193,7 @@ def to_double(frame: Frame, input: Literal["stored", "modality"] = "stored", out
 
 
 def palette_colours(frame: Frame) -> npt.NDArray[np.uint8]:
-    """Map the indices of a PALETTE COLOR frame to RGB, shape (rows, columns, 3). Raises `NotAvailable`."""
+    """Map the indices of a PALETTE COLOR frame to RGB, uint8 of shape (rows, columns, 3). Raises `NotAvailable`."""
     first, colours = read_palette(frame.header().top)
     index = np.clip(frame.array.astype("i8") - first, 0, len(colours) - 1)
     return np.asarray(colours[index])

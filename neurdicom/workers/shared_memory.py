@@ -72,7 +72,7 @@ def map_doubles(descriptor: int, shape: tuple[int, ...]) -> Doubles:
     Returns
     -------
     ndarray of float64
-        The memory stays mapped for as long as the array lives.
+        With the given shape; the memory stays mapped for as long as the array lives.
     """
     size = size_of(shape)
     flags = mmap.MAP_SHARED | mmap.MAP_POPULATE  # one walk through the pages instead of a fault for each

@@ -19,7 +19,7 @@ def ycbcr_to_rgb(pixels: Array, bits: int) -> Array:
     Parameters
     ----------
     pixels : ndarray
-        Unsigned, shape (rows, columns, 3).
+        Unsigned integers of any size, shape (rows, columns, 3).
     bits : int
         Bits Stored; zero of the chroma is at half of their range.
 
@@ -41,7 +41,7 @@ def ycbcr_to_rgb(pixels: Array, bits: int) -> Array:
 
 
 def partial_to_rgb(pixels: Array, bits: int) -> Array:
-    """Convert YBR_PARTIAL_422 (ITU-R BT.601: black at 16, white at 235) to RGB; see `ycbcr_to_rgb`."""
+    """Convert YBR_PARTIAL_422 (ITU-R BT.601: black at 16, white at 235) to RGB; arrays as of `ycbcr_to_rgb`."""
     scale = float(1 << (bits - 8))
     y, cb, cr = (pixels[..., sample] / scale for sample in range(3))
     y, cb, cr = (y - 16) * (255 / 219), (cb - 128) * (255 / 224), (cr - 128) * (255 / 224)
@@ -50,7 +50,15 @@ def partial_to_rgb(pixels: Array, bits: int) -> Array:
 
 
 def to_luminance(pixels: Array, out: npt.NDArray[np.float64]) -> None:
-    """Write the luminance of RGB pixels, shape (rows, columns, 3 or more), into doubles of shape (rows, columns)."""
+    """Write the luminance of RGB pixels into an array.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Shape (..., samples), three samples or more, of which the first three count; any numbers.
+    out : ndarray of float64
+        Shape (...), C-contiguous; filled in the unit of `pixels`.
+    """
     source, target = pixels.reshape(-1, pixels.shape[-1]), out.reshape(-1)
     # In steps that stay in the cache, so that memory is gone through once.
     for start in range(0, len(source), _STEP):

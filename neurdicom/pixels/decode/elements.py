@@ -118,7 +118,7 @@ class Elements:
             return b""
 
     def words(self, keyword: str) -> npt.NDArray[np.uint16]:
-        """Read the bytes of a value as 16-bit words in native order."""
+        """Read the bytes of a value as an array of uint16 in native order, shape (words,)."""
         data = self.data(keyword)
         return np.frombuffer(data, f"{self._order}u2", len(data) // 2).astype("u2")
 

@@ -198,11 +198,16 @@ def arrange(cells: Array, form: ImagePixel, *, planar: bool) -> Array:
     Parameters
     ----------
     cells : ndarray
-        One dimension, in the order of the file.
+        Shape (rows * columns * samples,), of any dtype, in the order of the file.
     form : ImagePixel
         The Image Pixel module.
     planar : bool
         True if `cells` has the samples plane by plane.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, columns) or (rows, columns, samples), with the dtype of `cells`.
     """
     if form.samples == 1:
         return cells.reshape(form.rows, form.columns)
@@ -219,7 +224,7 @@ def stored_values(cells: Array, form: ImagePixel, *, precision: int | None = Non
     Parameters
     ----------
     cells : ndarray
-        Integer or float cells. Signed ones are values already and only change their type.
+        Integer or float cells, of any shape. Signed ones are values already and only change their type.
     form : ImagePixel
         The Image Pixel module.
     precision : int, optional
@@ -230,7 +235,7 @@ def stored_values(cells: Array, form: ImagePixel, *, precision: int | None = Non
     Returns
     -------
     ndarray
-        The same shape, with `form.dtype`.
+        The same shape, with `form.dtype`; stored values, before any rescale.
     """
     if form.is_float:
         return cells

@@ -58,7 +58,7 @@ def encode(array: Array, format: str = "png", *, picture: bool = False) -> tuple
 
 
 def describe(array: Array, format: str) -> dict[str, Any]:
-    """Describe the output of `encode` in a raw format: its shape and its dtype, as numpy writes it."""
+    """Describe the output of `encode` in a raw format for an array of any shape: shape, and dtype as numpy has it."""
     shape, dtype = list(array.shape), _SAMPLES.get(format)
     if format == "lum8":
         shape = shape[:2]

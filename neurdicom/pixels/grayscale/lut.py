@@ -31,11 +31,11 @@ class LookupTable:
     entries: bytes
 
     def as_array(self) -> npt.NDArray[np.uint16]:
-        """View the entries as an array of shape (entries,)."""
+        """View the entries as an array of uint16, shape (entries,)."""
         return np.frombuffer(self.entries, "u2")
 
     def apply(self, values: Array) -> npt.NDArray[np.uint16]:
-        """Map values of any shape to entries of the same shape."""
+        """Map values of any shape and of integers or floats to entries, uint16 of the same shape."""
         entries = self.as_array()
         if values.dtype.kind == "f":
             values = np.rint(np.nan_to_num(values))
@@ -134,10 +134,16 @@ def _expand(data: npt.NDArray[np.uint16], count: int, size: int) -> npt.NDArray[
     Parameters
     ----------
     data : ndarray of uint16
+        Shape (words,), the segments.
     count : int
         Entries to make.
     size : int
         Bytes of an entry, and of an opcode and a length.
+
+    Returns
+    -------
+    ndarray of uint16 or None
+        Shape (count,). None: the segments are broken.
     """
     entries: list[int] = []
     words = [int(word) for word in (_bytes(data) if size == 1 else data)]

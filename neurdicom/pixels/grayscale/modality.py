@@ -62,7 +62,7 @@ def modality_of(path: Path | str, layout: Layout, index: int) -> Modality:
 
 
 def apply_modality(values: Array, modality: Modality) -> npt.NDArray[np.float64]:
-    """Transform stored values of any shape to doubles of the same shape."""
+    """Transform stored values, numbers of any shape, to float64 of the same shape, in the modality's unit (as HU)."""
     if isinstance(modality, LookupTable):
         return modality.apply(values).astype("f8")
     if modality.is_identity:

@@ -37,7 +37,7 @@ class Padding:
     high: float
 
     def mask(self, values: Array) -> npt.NDArray[np.bool_]:
-        """Return a mask of the same shape, True where a stored value is padding."""
+        """Return a mask (bool) of the shape of stored values, numbers of any shape; True where one is padding."""
         if self.low == self.high:
             return np.asarray(values == self.low)
         return np.asarray((values >= self.low) & (values <= self.high))
@@ -53,7 +53,7 @@ class GrayscaleTransform:
     padding: Padding | None
 
     def shades(self, values: Array) -> Picture:
-        """Transform stored values of any shape to shades, 0 (black) to 255 (white); padding is black."""
+        """Transform stored values, numbers of any shape, to shades: uint8, 0 (black) to 255 (white); padding is 0."""
         shades = apply_voi(apply_modality(values, self.modality), self.voi)
         np.nan_to_num(shades, copy=False, nan=0.0)
         if self.inverse:
@@ -122,6 +122,7 @@ def crop(picture: Picture, region: tuple[float, float, float | None, float | Non
     Returns
     -------
     ndarray of uint8
+        Shape (rows, columns) of the region, or (rows, columns, 3).
 
     Raises
     ------
@@ -156,6 +157,7 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
     Returns
     -------
     ndarray of uint8
+        Shape (rows, columns) of the new size, or (rows, columns, 3).
 
     Raises
     ------

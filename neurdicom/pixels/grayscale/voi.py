@@ -78,7 +78,7 @@ def read_function(elements: Elements) -> WindowFunction:
 
 
 def apply_voi(values: Array, voi: Voi) -> Doubles:
-    """Transform values of any shape to shades from 0 (black) to 1 (white)."""
+    """Transform values, numbers of any shape, to shades: float64, 0 (black) to 1 (white)."""
     if isinstance(voi, LookupTable):
         return voi.apply(values) / float((1 << voi.bits) - 1)
     if isinstance(voi, Range):

@@ -21,7 +21,7 @@ _OF_THE_MOMENT = ("UI", "DA", "TM", "DT")
 
 
 def image_of(reply: Reply) -> Array | None:
-    """Read the image of a reply in format `npy`; None for any other reply."""
+    """Read the image of a reply in format `npy`, in the shape and dtype of the result; None for any other."""
     if reply.meta.get("kind") != "image":
         return None
     return np.asarray(np.load(io.BytesIO(reply.body), allow_pickle=False))

@@ -44,7 +44,7 @@ class _Native:
         self._images = native.ImageBuffer()
 
     def prepare(self, arguments: Mapping[str, Any]) -> tuple[npt.NDArray[Any], bytes]:
-        """Read the pixels of a call, and encode its parameters."""
+        """Read the pixels of a call, float64 or float32 of shape (rows, columns), and encode its parameters."""
         single = self.plugin.wants_float32
         pixels = results.pixels_of(arguments, self._program, self._images, single=single)
         return pixels, orjson.dumps(arguments.get("params", {}))

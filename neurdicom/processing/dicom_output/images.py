@@ -117,7 +117,8 @@ def images(frames: Array, record: Record) -> list[Dataset] | None:
     Parameters
     ----------
     frames : ndarray
-        Shape (frames, rows, columns), in modality units.
+        Shape (frames, rows, columns), or (frames, rows, columns, 3 or 4) for colour; bool, integers or floats, in the
+        unit of the modality LUT's output (HU of CT).
     record : Record
         Origin of the result.
 

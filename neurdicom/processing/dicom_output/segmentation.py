@@ -52,7 +52,8 @@ def segmentations(frames: Array, record: Record) -> list[Dataset]:
     Parameters
     ----------
     frames : ndarray
-        Shape (frames, rows, columns): a frame for each source frame, of its size. Whole numbers; 0 is the background.
+        Shape (frames, rows, columns): a frame for each source frame, of its size. Bool, integers, or
+        floats that are whole numbers, 0 to 65535; 0 is the background.
     record : Record
         Origin of the result.
 

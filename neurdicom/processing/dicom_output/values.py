@@ -55,10 +55,15 @@ def frames_of(array: Array, *, stack: bool) -> Array:
     Parameters
     ----------
     array : ndarray
-        2 to 4 axes.
+        2 to 4 axes; bool, integers or floats.
     stack : bool
         Whether the first of three axes is that of the slices; otherwise a last axis of length 1, 3 or 4 is that of
         colours.
+
+    Returns
+    -------
+    ndarray
+        Shape (frames, rows, columns) or (frames, rows, columns, 3 or 4), with the dtype of `array`; a view.
 
     Raises
     ------
@@ -80,6 +85,11 @@ def as_picture(frames: Array) -> Stored:
     """Convert frames to the stored values of a picture: 8-bit samples stay, colour becomes 8-bit RGB.
 
     Other grey values are kept, if need be by a rescale.
+
+    Parameters
+    ----------
+    frames : ndarray
+        From `frames_of`: shape (frames, rows, columns) or (frames, rows, columns, 3 or 4); bool, integers or floats.
     """
     if frames.ndim == 4:
         colours = to_picture(frames.reshape(-1, *frames.shape[2:])).reshape(frames.shape)
@@ -105,7 +115,7 @@ def quantised(frames: Array, *, through_zero: bool = False) -> Stored:
     Parameters
     ----------
     frames : ndarray
-        Grey values.
+        Grey values, shape (frames, rows, columns); bool, integers or floats.
     through_zero : bool
         Use the intercept 0 (required for PET).
     """
@@ -156,7 +166,7 @@ def _decimal(number: float) -> float:
 
 
 def describe_pixels(ds: Dataset, array: Array) -> None:
-    """Set the Image Pixel module (PS3.3 C.7.6.3) of one frame or several."""
+    """Set the Image Pixel module (PS3.3 C.7.6.3) for the array of a `Stored`, of one frame or several."""
     colour = array.ndim == 4
     bits = array.dtype.itemsize * 8
     ds.SamplesPerPixel = 3 if colour else 1

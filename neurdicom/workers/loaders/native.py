@@ -88,7 +88,7 @@ class NativePlugin:
 
         Returns
         -------
-        ndarray or None
+        ndarray of float64, or of float32 if `wants_float32`; or None
             A read-only view of the result where the plugin left it, shape (rows, columns) or (rows, columns,
             channels); freed with its last view. None: the plugin gave no image, but may have JSON.
 
@@ -112,13 +112,13 @@ class NativePlugin:
         Parameters
         ----------
         volume : ndarray of float64
-            C-contiguous, writable, 64-byte aligned; the plugin may overwrite it.
+            Shape (depth, rows, columns), C-contiguous, writable, 64-byte aligned; the plugin may overwrite it.
         params : bytes
             JSON object in UTF-8.
 
         Returns
         -------
-        (ndarray, bool) or None
+        (ndarray of float64, bool) or None
             The result, shape (depth, rows, columns) or (depth, rows, columns, channels), and whether its first axis is
             that of slices: where the plugin's `ResultDepth` says 1 it is an image as of `process`. None: no image.
 
@@ -213,7 +213,7 @@ def _mangling_hint(path: Path) -> str:
 
 
 def aligned(shape: tuple[int, int], *, single: bool) -> Image:
-    """Make an uninitialised image, float32 if `single` and else float64, that starts at a multiple of 64 bytes."""
+    """Make an uninitialised image of a shape, float32 if `single` else float64, that is 64-byte aligned."""
     dtype = np.dtype("f4" if single else "f8")
     size = shape[0] * shape[1] * dtype.itemsize
     buffer = np.empty(size + ALIGNMENT, "u1")
@@ -228,7 +228,7 @@ class ImageBuffer:
         self._kept: Image | None = None
 
     def take(self, shape: tuple[int, int], *, single: bool) -> Image:
-        """Give an image as `aligned` does. The one given before must not be in use any more."""
+        """Give an image of shape and dtype as `aligned` does. The one given before must not be in use any more."""
         kept = self._kept
         if kept is None or kept.shape != shape or kept.dtype != (np.float32 if single else np.float64):
             kept = aligned(shape, single=single)

@@ -49,8 +49,9 @@ def read_image(
 
     Returns
     -------
-    ndarray
-        The array that `place` gave, filled. Colour, palette colour too, becomes luminance in the range of its samples.
+    ndarray of float64 or float32
+        The array that `place` gave, shape (rows, columns), filled; in the unit of `input`. Colour, palette colour too,
+        becomes luminance in the range of its samples.
 
     Raises
     ------

@@ -84,8 +84,8 @@ def pixels_of(arguments: Mapping[str, Any], program: Program, buffer: ImageBuffe
 
     Returns
     -------
-    ndarray
-        Shape (rows, columns), 64-byte aligned, in the buffer.
+    ndarray of float64, or of float32 if `single`
+        Shape (rows, columns), 64-byte aligned, in the buffer; stored values, or the modality's unit, as `input` says.
 
     Raises
     ------
@@ -116,8 +116,8 @@ def from_native(
 
     Parameters
     ----------
-    image : ndarray or None
-        Result of `Process` or `ProcessVolume`.
+    image : ndarray of float64 or float32, or None
+        Result of `Process` or `ProcessVolume`: shape ([depth,] rows, columns[, channels]).
     text : str or None
         Result of `ResultJson`.
     arguments : Mapping

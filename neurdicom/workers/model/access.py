@@ -52,7 +52,9 @@ class Model:
         Returns
         -------
         ndarray or dict
-            The label map or the image, in the size of `image`; or the classification, as `by_model` gives it.
+            The label map (uint8 or uint16), shape ([depth,] rows, columns), in the size of `image`; or the image
+            (float32 or float64), shape ([depth,] rows, columns[, channels]), in that size with `resize` in META.json;
+            or the classification, as `by_model` gives it.
 
         Raises
         ------

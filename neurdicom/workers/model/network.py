@@ -45,12 +45,12 @@ class Network:
         self.signature: Signature = signature_of(self.manifest, self.session)
 
     def process(self, arguments: Mapping[str, Any]) -> Array | dict[str, Any]:
-        """Run the model on one frame of a stored instance, for a call of `by_model`."""
+        """Run the model on one frame of a stored instance, for a call of `by_model`; return what `run` does."""
         values = values_of_file(arguments, self.manifest.input)
         return self.run(values, arguments.get("params", {}).get("threshold"))
 
     def process_volume(self, volume: Array, params: Mapping[str, Any]) -> Array | dict[str, Any]:
-        """Run the model on a volume, shape (depth, rows, columns), for a call of `by_model`."""
+        """Run the model on a volume of numbers, shape (depth, rows, columns), for `by_model`; return as `run`."""
         return self.run(Values(volume), params.get("threshold"))
 
     def run(self, values: Values, threshold: float | None = None) -> Array | dict[str, Any]:
@@ -66,7 +66,8 @@ class Network:
         Returns
         -------
         ndarray or dict
-            A label map or an image, shape ([depth,] rows, columns[, channels]); or the classification.
+            A label map (uint8 or uint16), shape ([depth,] rows, columns); or an image (float32 or float64), shape
+            ([depth,] rows, columns[, channels]); or the classification.
 
         Raises
         ------

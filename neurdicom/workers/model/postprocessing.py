@@ -31,7 +31,7 @@ def activate(array: Array, activation: Activation, axis: int) -> Array:
     Parameters
     ----------
     array : ndarray
-        Output of the network.
+        Output of the network, of any shape; bool, integers or floats.
     activation : {"softmax", "sigmoid", "none"}
         From META.json.
     axis : int
@@ -58,11 +58,16 @@ def laid_out(array: Array, layout: str, axes: int) -> Array:
     Parameters
     ----------
     array : ndarray
-        Output of the network.
+        Output of the network, with the axes of `layout`, or all but C; any dtype.
     layout : str
         Its axes, such as NCHW.
     axes : int
         Number of spatial axes, 2 or 3.
+
+    Returns
+    -------
+    ndarray
+        Shape (channels, [depth,] height, width), with the dtype of `array`.
 
     Raises
     ------
@@ -92,7 +97,8 @@ def label_map(output: Array, spec: OutputSpec, axes: Sequence[Axis], threshold: 
     Parameters
     ----------
     output : ndarray
-        Output of the network: scores of classes, or already labels (integers in one channel).
+        Output of the network, with the axes of `spec.layout`: scores of classes, or already labels
+        (integers or bool in one channel).
     spec : OutputSpec
         From META.json.
     axes : sequence of Axis
@@ -103,7 +109,8 @@ def label_map(output: Array, spec: OutputSpec, axes: Sequence[Axis], threshold: 
     Returns
     -------
     ndarray of uint8 or uint16
-        0 is the background. With a background among the labels, channel k of the network is the value k, else k + 1.
+        Shape ([depth,] rows, columns) of the image; 0 is the background. With a background among the labels, channel k
+        of the network is the value k, else k + 1.
 
     Raises
     ------
@@ -150,7 +157,7 @@ def image(output: Array, spec: OutputSpec, axes: Sequence[Axis]) -> Array:
     Parameters
     ----------
     output : ndarray
-        Output of the network.
+        Output of the network, with the axes of `spec.layout`; bool, integers or floats.
     spec : OutputSpec
         From META.json; with `resize` the image has the size of the source.
     axes : sequence of Axis
@@ -178,7 +185,7 @@ def classes(output: Array, spec: OutputSpec, threshold: float | None) -> dict[st
     Parameters
     ----------
     output : ndarray
-        Output of the network: one score for each class.
+        Output of the network: one score for each class, with at most one axis longer than 1; bool, integers or floats.
     spec : OutputSpec
         From META.json.
     threshold : float or None
@@ -219,7 +226,7 @@ def classes(output: Array, spec: OutputSpec, threshold: float | None) -> dict[st
 
 
 def scores_of(output: Array) -> Array:
-    """Flatten an output to one number for each class.
+    """Flatten an output, with at most one axis longer than 1, to shape (classes,) of the same dtype.
 
     Raises
     ------

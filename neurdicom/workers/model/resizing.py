@@ -76,7 +76,7 @@ def fit(array: Array, axes: Sequence[Axis], method: Method, fill: float) -> Arra
     Parameters
     ----------
     array : ndarray
-        Its last axes are those in `axes`.
+        Shape (..., *source), its last axes being those in `axes`; floats, or any numbers for "nearest".
     axes : sequence of Axis
         The place, from `place`.
     method : {"bilinear", "nearest"}
@@ -87,7 +87,7 @@ def fit(array: Array, axes: Sequence[Axis], method: Method, fill: float) -> Arra
     Returns
     -------
     ndarray
-        Last axes in the `size` of `axes`.
+        Shape (..., *size) of `axes`, with the dtype of `array`.
     """
     for index, axis in enumerate(axes, array.ndim - len(axes)):
         if axis.scaled != axis.source:
@@ -104,7 +104,7 @@ def unfit(array: Array, axes: Sequence[Axis], method: Method) -> Array:
     Parameters
     ----------
     array : ndarray
-        Its last axes are those in `axes`.
+        Its last axes are those in `axes`, of any length; floats, or any numbers for "nearest".
     axes : sequence of Axis
         The place of the image in the input.
     method : {"bilinear", "nearest"}
@@ -113,7 +113,7 @@ def unfit(array: Array, axes: Sequence[Axis], method: Method) -> Array:
     Returns
     -------
     ndarray
-        Last axes in the `source` size of `axes`.
+        Shape (..., *source) of `axes`, with the dtype of `array`.
     """
     for index, axis in enumerate(axes, array.ndim - len(axes)):
         found = array.shape[index]
@@ -129,18 +129,18 @@ def sample(array: Array, axis: int, centres: Array, method: Method) -> Array:
     Parameters
     ----------
     array : ndarray
-        Values; pixel i reaches from i to i + 1 along the axis.
+        Values of any shape; floats, or any numbers for "nearest". Pixel i reaches from i to i + 1 along the axis.
     axis : int
         The axis.
-    centres : ndarray
-        Positions to sample at.
+    centres : ndarray of float64
+        Positions to sample at, in pixels of `array`, shape (positions,).
     method : {"bilinear", "nearest"}
         Interpolation.
 
     Returns
     -------
     ndarray
-        One value for each position along the axis.
+        The shape of `array`, with one value for each position along the axis, and its dtype.
     """
     last = array.shape[axis] - 1
     if method == "nearest":

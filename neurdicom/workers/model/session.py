@@ -132,7 +132,7 @@ class Session:
         Returns
         -------
         ndarray
-            The output, of integers, booleans or floats.
+            The output, of integers, booleans or floats, in the shape that the network gives.
 
         Raises
         ------
