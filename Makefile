@@ -8,7 +8,7 @@ SOURCES := pyproject.toml setup.py $(wildcard bridge/*.pyx bridge/*.pxd bridge/*
 OHIF   := 3.13.2
 # docs/build.py checks that it is the one which the site's theme speaks to.
 MERMAID := $(shell sed -n 's/^MERMAID = "\(.*\)"$$/\1/p' docs/build.py)
-JOBS   ?= 3
+JOBS   ?= 2
 # Per cent of the lines of neurdicom/ that `make test-fast` runs, at least; `make coverage` is about all tests.
 FLOOR  := 57
 
@@ -60,8 +60,7 @@ install-for-demo: check-tools
 serve: install
 	$(BIN)/neurdicom serve
 
-# A file's tests stay together, with the servers that they share. Tests often wait for a server or a peer, so that three
-# processes keep two cores busy; `make test JOBS=0` runs all in one.
+# A file's tests stay together, with the servers that they share; `make test JOBS=0` runs all in one process.
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
