@@ -102,6 +102,7 @@ class ToolHandler(ApiHandler):
     async def _run_request(self, tool_type: ToolType, id: str, entity: str = "") -> RunRequest:
         """Read and check a request's tool, parameters and options. Raises `NotFound`, `Malformed` or `Invalid`."""
         process = self.processing
+        process.tool(tool_type, id)  # one that is not installed is a 404, whatever the body is
         texts, values = await self._given()
         tool = process.tool(tool_type, id)  # nothing is awaited from here until `run` resolves: it is the same version
         options = {name: param for name, param in self.own_options.items() if name not in tool.params}
