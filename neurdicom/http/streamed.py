@@ -9,7 +9,7 @@ class StreamedBody(Protocol):
     """A body on its way in."""
 
     async def write(self, data: bytes) -> None:
-        """Take the next piece; what is wrong with it is told when the body is complete."""
+        """Take the next piece of the body; its faults are reported when the body is complete."""
 
     def drop(self) -> None:
         """Drop what is not complete, since the client is gone; does not wait."""

@@ -169,7 +169,7 @@ class JobExecutor:
         self._published(found.to_document())
 
     async def _forget(self, job: str, found: Job | None) -> None:
-        """Delete the lease of a job that is over, and its items unless they are kept."""
+        """Delete the lease of an ended job, and its items unless the job's kind stores them."""
         if found is None or not (found.keeps_items and found.expanded):
             await self._store.remove_items(job)
         await self._leases.remove(job)

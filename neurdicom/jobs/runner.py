@@ -180,7 +180,7 @@ class Runner(ABC):
         return nullcontext()
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Describe an item for the API, with its result once it is done; called where items are kept."""
+        """Describe an item for the API, with its result once it is done; called for kinds that store items."""
         return {"item": value}
 
     def renew(self, job: Job) -> None:  # noqa: B027 (most kinds have nothing to do)

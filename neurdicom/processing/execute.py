@@ -81,7 +81,7 @@ class ProcessService:
         return convert_arguments(tool.params, texts, values)
 
     async def run(self, request: RunRequest, *, known: Collection[str] = ()) -> RunResult:
-        """Run a tool, unless its result is kept.
+        """Run a tool, or return the stored result of an equal run.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class ProcessService:
     async def content(
         self, result: str, format: str | None, frame: int | None, known: Collection[str] = ()
     ) -> RunResult:
-        """Return a kept result in a format, computed again where its file was deleted to make room.
+        """Return a stored result in a format; compute it again if its file was evicted.
 
         Parameters
         ----------

@@ -101,7 +101,7 @@ def representations_of(reply: Reply, format: str, frame: int | None) -> dict[str
 
 @dataclass(slots=True, kw_only=True)
 class KeptResult:
-    """Result that is kept, or waits to be: a document of the catalog, and files.
+    """Stored or pending result: a document of the catalog, and files.
 
     Attributes
     ----------
@@ -223,7 +223,7 @@ class KeptResult:
         return None
 
     def gives(self, format: str, frame: int | None) -> bool:
-        """Tell whether it can be returned in a format: as it is kept, or encoded from all samples."""
+        """Tell whether the result can be returned in a format: as stored, or encoded from its samples."""
         return self.find(format, frame) is not None or self.encodes(format)
 
     def wanted(self, format: str | None, frame: int | None) -> tuple[str, int | None]:
@@ -314,7 +314,7 @@ class KeptResult:
 
 
 def merged(before: KeptResult | None, result: KeptResult, *, replaces: bool) -> tuple[KeptResult, list[str]]:
-    """Merge a result that was computed, or encoded, again with the kept one.
+    """Merge a result that was computed or encoded again with the stored one.
 
     Parameters
     ----------

@@ -215,7 +215,7 @@ MOST_WAITING = 1000
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PendingResult:
-    """Result that waits to be kept.
+    """Result that waits to be stored.
 
     Attributes
     ----------
@@ -300,7 +300,7 @@ class WriteBehindQueue:
         return self._by_id.get(result, [])[::-1]
 
     async def flush(self) -> None:
-        """Wait until all results that are queued now are kept or dropped."""
+        """Wait until all results queued now are stored or dropped."""
         if self._waiting:
             await asyncio.wait([pending.done for pending in self._waiting])
 

@@ -186,11 +186,11 @@ class ResultStore:
     # -- keeping ---------------------------------------------------------------------------------------------
 
     def epoch(self, tool_type: ToolType, tool: str) -> int:
-        """Count the deletions of a tool; a result that was begun before the latest is not kept."""
+        """Count the deletions of a tool; a result begun before the latest deletion is not stored."""
         return self._epochs[tool_type, tool]
 
     def offer(self, pending: PendingResult) -> bool:
-        """Queue a result to be kept; return False if too many wait already."""
+        """Queue a result to be stored; return False if the queue is full."""
         taken = self._queue.offer(pending)
         self.counts["kept" if taken else "dropped"] += 1
         return taken

@@ -50,7 +50,7 @@ class RunCache:
     async def run(
         self, run: ResolvedRun, format: str, known: Collection[str] = (), *, anew: bool = False, bare: bool = False
     ) -> RunResult:
-        """Return the result of a run, computed where no kept one applies.
+        """Return the stored result of a run, or compute it.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class RunCache:
     async def give(
         self, kept: KeptResult, format: str, frame: int | None, known: Collection[str] = ()
     ) -> RunResult | None:
-        """Return a kept result in a format; None if its file is gone.
+        """Return a stored result in a format; None if its file is gone.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ def first_error(validator: Any, value: Any) -> ValidationError | None:
 
 
 def rank(error: ValidationError) -> tuple[bool, int]:
-    """Give the place of an error among those of one value, the first to be told being the least."""
+    """Return the sort key of an error of a value; the error with the least key is reported."""
     is_choice = error.validator in BRANCHING
     return is_choice, -len(error.path) if is_choice else len(error.path)
 

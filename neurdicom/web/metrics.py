@@ -118,7 +118,7 @@ class _Dimse(Collector):
 
 
 class _Results(Collector):
-    """Collector of the metrics of kept results."""
+    """Collector of the metrics of stored results."""
 
     def __init__(self, results: ResultStore) -> None:
         self._results = results

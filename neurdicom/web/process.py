@@ -178,7 +178,7 @@ class ProcessByPluginHandler(ToolHandler):
         await send_result(self, result)
 
     def compute_etag(self) -> str | None:
-        """Return no validator here: a kept result has one that needs no hash."""
+        """Disable Tornado's ETag, a hash of the body: a stored result has a validator of its own."""
         return None
 
 

@@ -14,7 +14,7 @@ class Priority(StrEnum):
 
 
 class CancellationToken:
-    """Handle that stops calls that nobody waits for any more.
+    """Handle that stops abandoned calls.
 
     Whoever computes something for several requests makes one, hands it to `Executor.run` or `WorkerPool.call`, and
     cancels it when the last request has left. A waiting call then leaves the queue at once. A running call goes on for

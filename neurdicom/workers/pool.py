@@ -178,7 +178,7 @@ class WorkerPool:
             loop.call_soon(self._staff, group)
 
     def _abandon(self, call: WorkerCall) -> None:
-        """Stop a call that nobody waits for: at once if it waits, else as `Run.abandon` does. Idempotent."""
+        """Stop an abandoned call: at once if it is queued, else as `Run.abandon` does. Idempotent."""
         if call.is_abandoned or (call.reply.done() and not call.reply.cancelled()):
             return
         call.is_abandoned = True

@@ -141,7 +141,7 @@ def _send_head(sock: socket.socket, head: bytes, descriptor: int | None) -> None
 
 
 def _seal(views: Sequence[memoryview]) -> int:
-    """Copy bytes, joined, into a memory file that nobody can change any more."""
+    """Copy bytes, joined, into a memory file, and seal it against changes."""
     descriptor = os.memfd_create("result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         for view in views:

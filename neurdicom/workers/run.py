@@ -103,7 +103,7 @@ class Run:
             call.run = self
 
     def abandon(self) -> None:
-        """Kill the worker after a while, if nobody waits for any of the calls."""
+        """Kill the worker after the grace period if all of its calls are abandoned."""
         if all(call.is_abandoned for call in self.calls):
             seconds = max(GRACE, self.worker.load_seconds)
             asyncio.get_running_loop().call_later(seconds, self._stop)

@@ -30,7 +30,7 @@ class Recovery:
         self._blobs = blobs
 
     async def run(self) -> None:
-        """Delete garbage, and enter the files that a crash kept out of the catalog."""
+        """Delete garbage, and enter files into the catalog that a crash left out."""
         await self.delete_garbage()
         recent = await self._blobs.recent()
         known = await self._catalog.known_blobs([ref.key for ref in recent]) if recent else set()

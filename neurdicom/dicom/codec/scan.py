@@ -285,7 +285,7 @@ class Scanner(ElementStream):
         return self._kept > MAX_KEPT
 
     def _bulk(self, element: Element, path: str, value: int, length: int) -> dict[str, str]:
-        """Write the BulkDataURI, relative to the instance's, of a value that is not kept in the header."""
+        """Write the BulkDataURI, relative to the instance's, of a value that the header leaves out."""
         size = "" if length == UNDEFINED else f"&length={length}"
         return {"vr": element.vr, "BulkDataURI": f"bulk/{path}?offset={self.shift + value}{size}"}
 
