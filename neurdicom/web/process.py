@@ -104,7 +104,8 @@ class ToolHandler(ApiHandler):
         process = self.processing
         process.tool(tool_type, id)  # one that is not installed is a 404, whatever the body is
         texts, values = await self._given()
-        tool = process.tool(tool_type, id)  # nothing is awaited from here until `run` resolves: it is the same version
+        # Nothing suspends from here until `run` resolves, unless the client is gone: the version stays the same.
+        tool = process.tool(tool_type, id)
         options = {name: param for name, param in self.own_options.items() if name not in tool.params}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         chosen["cache"] = chosen.get("cache") not in ("no", "false")
