@@ -111,18 +111,7 @@ class CatalogMachine(AdapterMachine):
     reopens: ClassVar[bool] = True
 
     async def reopen(self, catalog: Catalog) -> Catalog:
-        """Close the catalog, and open its backend again.
-
-        Parameters
-        ----------
-        catalog : Catalog
-            The open catalog.
-
-        Returns
-        -------
-        Catalog
-            Another one on the same backend.
-        """
+        """Close the catalog, and open its backend again, as `CatalogSuite.reopen`."""
         raise NotImplementedError
 
     def __init__(self) -> None:

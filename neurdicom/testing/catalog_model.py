@@ -21,18 +21,7 @@ class CatalogModel:
     # -- verbs -----------------------------------------------------------------------------------------------
 
     def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
-        """Store arrivals in order, as `Catalog.store`.
-
-        Parameters
-        ----------
-        arrivals : sequence of NewInstance
-            The arrivals, in order.
-
-        Returns
-        -------
-        list of StoreOutcome
-            The outcome of each.
-        """
+        """Store arrivals in order, as `Catalog.store`."""
         return [self._store_one(new) for new in arrivals]
 
     def _store_one(self, new: NewInstance) -> StoreOutcome:
@@ -51,20 +40,7 @@ class CatalogModel:
         return StoreOutcome("replaced", old.blob.key)
 
     def delete(self, level: Level, entity: str) -> list[str] | None:
-        """Delete an entity and all below it, as `Catalog.delete`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-
-        Returns
-        -------
-        list of str or None
-            Keys of the blobs that became garbage; None if the entity is unknown.
-        """
+        """Delete an entity and all below it, as `Catalog.delete`."""
         if entity not in self.sources(level):
             return None
         keys = [self.instances.pop(instance).blob.key for instance in self.below(level, entity)]
@@ -73,26 +49,7 @@ class CatalogModel:
         return keys
 
     def edit(self, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-        """Store changed values of an entity, as `Catalog.edit`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-        changes : Mapping[str, Value]
-            Field name to new value.
-        user : str
-            Name of the user who makes the edit.
-        time : str
-            Time of the edit, ISO 8601 in UTC.
-
-        Returns
-        -------
-        bool
-            False if the entity is unknown.
-        """
+        """Store changed values of an entity, as `Catalog.edit`."""
         if entity not in self.sources(level):
             return False
         kept = self.changes.setdefault((level, entity), {})
@@ -206,20 +163,7 @@ class CatalogModel:
         return values | {field: edit.value for field, edit in edits.items()}
 
     def get(self, level: Level, entity: str) -> Entity | None:
-        """Look up an entity by id, as `Catalog.get`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-
-        Returns
-        -------
-        Entity or None
-            None if it is unknown.
-        """
+        """Look up an entity by id, as `Catalog.get`."""
         if entity not in self.sources(level):
             return None
         instances = self.below(level, entity)
@@ -245,17 +189,7 @@ class CatalogModel:
         return [*sorted(str(modality) for modality in found if modality)]
 
     def find(self, query: Query) -> Page:
-        """Find the entities that meet a query, as `Catalog.find`.
-
-        Parameters
-        ----------
-        query : Query
-            The query.
-
-        Returns
-        -------
-        Page
-        """
+        """Find the entities that meet a query, as `Catalog.find`."""
         level = query.level
         found = []
         for entity in sorted(self.sources(level)):
@@ -278,18 +212,7 @@ class CatalogModel:
         return Page(page, len(found) if query.counted else query.offset + len(page))
 
     def edits(self, instance: str) -> list[Edit]:
-        """List all edits that apply to an instance, as `Catalog.edits`.
-
-        Parameters
-        ----------
-        instance : str
-            SOP Instance UID.
-
-        Returns
-        -------
-        list of Edit
-            The patient's first.
-        """
+        """List all edits that apply to an instance, as `Catalog.edits`."""
         if instance not in self.instances:
             return []
         chain = self.chain(instance)
@@ -297,39 +220,13 @@ class CatalogModel:
         return [edits[field] for edits in kept for field in sorted(edits)]
 
     def headers(self, level: Level, entity: str) -> list[bytes]:
-        """List the headers of all instances below an entity, as `Catalog.headers`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-
-        Returns
-        -------
-        list of bytes
-            By instance id.
-        """
+        """List the headers of all instances below an entity, as `Catalog.headers`."""
         if entity not in self.sources(level):
             return []
         return [self.instances[instance].header for instance in sorted(self.below(level, entity))]
 
     def described(self, level: Level, entity: str) -> list[DescribedInstance]:
-        """List headers and edits of all instances below an entity, as `Catalog.described`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-
-        Returns
-        -------
-        list of DescribedInstance
-            By instance id.
-        """
+        """List headers and edits of all instances below an entity, as `Catalog.described`."""
         if entity not in self.sources(level):
             return []
         return [self._described(instance) for instance in sorted(self.below(level, entity))]
@@ -340,36 +237,12 @@ class CatalogModel:
         return DescribedInstance(chain[Level.STUDY], chain[Level.SERIES], instance, header, edits)
 
     def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-        """Look up the earliest instance of each entity, as `Catalog.samples`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entities.
-        entities : sequence of str
-            Ids of the entities.
-
-        Returns
-        -------
-        dict of str to DescribedInstance
-            Unknown entities are left out.
-        """
+        """Look up the earliest instance of each entity, as `Catalog.samples`."""
         sources = self.sources(level)
         return {entity: self._described(sources[entity].instance) for entity in entities if entity in sources}
 
     def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
-        """List the SOP Class UIDs of each study, as `Catalog.sop_classes`.
-
-        Parameters
-        ----------
-        studies : sequence of str
-            Ids of the studies.
-
-        Returns
-        -------
-        dict of str to list of str
-            Sorted; unknown studies are left out.
-        """
+        """List the SOP Class UIDs of each study, as `Catalog.sop_classes`."""
         known = self.sources(Level.STUDY)
         below = {study: self.below(Level.STUDY, study) for study in studies if study in known}
         uids = {

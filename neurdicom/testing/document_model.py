@@ -25,33 +25,12 @@ class DocumentModel:
         self._last = 0
 
     def get(self, kind: str, key: str) -> Mapping[str, Any] | None:
-        """Return a document, as `Documents.get`.
-
-        Parameters
-        ----------
-        kind : str
-            Kind of the documents.
-        key : str
-            Key of the document.
-
-        Returns
-        -------
-        Mapping or None
-            None if there is none.
-        """
+        """Return a document, as `Documents.get`."""
         stored = self._kinds.get(kind, {}).get(key)
         return None if stored is None else stored.document
 
     def put(self, kind: str, documents: Mapping[str, Mapping[str, Any] | IndexedDocument]) -> None:
-        """Store documents, as `Documents.put`.
-
-        Parameters
-        ----------
-        kind : str
-            Kind of the documents.
-        documents : Mapping[str, Mapping or IndexedDocument]
-            Key to document.
-        """
+        """Store documents, as `Documents.put`."""
         stored = self._kinds.setdefault(kind, {})
         for key, given in documents.items():
             if isinstance(given, IndexedDocument):
@@ -63,24 +42,7 @@ class DocumentModel:
                 stored[key] = StoredDocument(given)
 
     def swap(self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> bool:
-        """Replace a document if it is the expected one, as `Documents.swap`.
-
-        Parameters
-        ----------
-        kind : str
-            Kind of the documents.
-        key : str
-            Key of the document.
-        before : Mapping or None
-            The expected document; None expects that there is none.
-        after : Mapping or None
-            The document that replaces it; None to delete it.
-
-        Returns
-        -------
-        bool
-            False if the expectation does not hold.
-        """
+        """Replace a document if it is the expected one, as `Documents.swap`."""
         if self.get(kind, key) != before:
             return False
         stored = self._kinds.setdefault(kind, {})
@@ -92,37 +54,12 @@ class DocumentModel:
         return True
 
     def delete(self, kind: str, *keys: str) -> int:
-        """Delete documents, as `Documents.delete`.
-
-        Parameters
-        ----------
-        kind : str
-            Kind of the documents.
-        *keys : str
-            Keys of the documents.
-
-        Returns
-        -------
-        int
-            How many there were.
-        """
+        """Delete documents, as `Documents.delete`."""
         stored = self._kinds.get(kind, {})
         return sum(stored.pop(key, None) is not None for key in set(keys))
 
     def query(self, kind: str, query: DocumentQuery) -> DocumentPage:
-        """List the documents that meet a query, as `Documents.query`.
-
-        Parameters
-        ----------
-        kind : str
-            Kind of the documents.
-        query : DocumentQuery
-            The query.
-
-        Returns
-        -------
-        DocumentPage
-        """
+        """List the documents that meet a query, as `Documents.query`."""
         chosen = {key: one for key, one in self._kinds.get(kind, {}).items() if _is_chosen(key, one, query)}
         order: Callable[[str], Any] = (lambda key: key) if query.order == "key" else (lambda key: chosen[key].number)
         keys = sorted(chosen, key=order, reverse=query.descending)

@@ -15,13 +15,7 @@ class AdapterMachine(RuleBasedStateMachine):
     """Random operations on an adapter; a subclass implements `open_catalog`."""
 
     async def open_catalog(self) -> Catalog:
-        """Open an empty catalog.
-
-        Returns
-        -------
-        Catalog
-            Closed by the machine.
-        """
+        """Open an empty catalog, as `CatalogSuite.open_catalog`; the machine closes it."""
         raise NotImplementedError
 
     def __init__(self) -> None:

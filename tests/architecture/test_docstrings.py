@@ -103,3 +103,27 @@ def test_a_method_is_described_by_the_class_that_it_overrides() -> None:
         "3: Port.put has no section on its 3 parameters",
         "12: Other.put has no docstring",
     ]
+
+
+@pytest.mark.parametrize(
+    ("summary", "found"),
+    [
+        ("Store a row, for `Port.put`.", []),
+        ("Store a row, as `Port.put`.", []),
+        ("Store a row, for `Port.get`.", ["6: put has no section on its 4 parameters"]),
+        ("Store a row.", ["6: put has no section on its 4 parameters"]),
+        (
+            "Store a row, for `Port.put`.\n\n    Parameters\n    ----------\n    db, a, b, c : int\n    ",
+            ["6: put documents again what Port.put does"],
+        ),
+    ],
+    ids=["for", "as", "another verb", "none", "twice"],
+)
+def test_a_function_that_serves_a_port_is_described_by_it_alone(summary: str, found: list[str]) -> None:
+    port = """
+    class Port:
+        def put(self, a, *b):
+            'Store.'
+
+    """
+    assert faults_in(dedent(port) + f'def put(db, a, b, c):\n    """{summary}"""') == found

@@ -1,6 +1,7 @@
 """Descriptions of parameters in docstrings, in numpydoc's form, beside the signatures."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ MANY = 3
 #: Decorators of functions that are described by what the decorator is given, by another definition, or by their name.
 #: The options of a command describe its parameters; its docstring is the help that it prints.
 DESCRIBING = {"command", "operation", "setter", "overload", "rule", "invariant", "initialize"}
+
+#: How the summary of an adapter's function, or of a model's method, names the verb of the port that describes it.
+_DESCRIBED_BY = re.compile(r", (?:as|for) `(\w+)\.(\w+)`")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -88,6 +92,8 @@ def faults(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> list[str]:
         named = documented(docstring)
         place = f"{function.node.lineno}: {function.name}"
         if named is not None:
+            if port := _port_of(function, known):
+                found.append(f"{place} documents again what {port} does")
             if named != expected:
                 found.append(f"{place} documents {named}, and takes {expected}")
         elif (docstring is None or len(expected) >= MANY) and not _is_described_elsewhere(function, known):
@@ -98,24 +104,38 @@ def faults(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> list[str]:
 
 def _is_described_elsewhere(function: PublicFunction, classes: Mapping[str, ast.ClassDef]) -> bool:
     """Tell whether a decorator has the description, a test's name is it, or a base class of ours has it."""
-    if function.node.name.startswith("test_") or any(
-        _name_of(each) in DESCRIBING for each in function.node.decorator_list
+    if (
+        function.node.name.startswith("test_")
+        or _port_of(function, classes)
+        or any(_name_of(each) in DESCRIBING for each in function.node.decorator_list)
     ):
         return True
     waiting, seen = [function.holder], {function.holder}
     while waiting:
         holder = classes.get(waiting.pop())
-        for member in holder.body if holder is not None and holder.name != function.holder else ():
-            if (
-                isinstance(member, _Function)
-                and member.name == function.node.name
-                and ast.get_docstring(member) is not None
-            ):
-                return True
+        if holder is not None and holder.name != function.holder and _documents(holder, function.node.name):
+            return True
         bases = {_name_of(base) for base in holder.bases} - seen if holder is not None else set()
         waiting += bases
         seen |= bases
     return False
+
+
+def _port_of(function: PublicFunction, classes: Mapping[str, ast.ClassDef]) -> str:
+    """Name the documented method that a function's summary says that it is for; empty without one."""
+    summary = (ast.get_docstring(function.node) or "").partition("\n")[0]
+    match = _DESCRIBED_BY.search(summary)
+    if match is None or match[1] not in classes or not _documents(classes[match[1]], match[2]):
+        return ""
+    return f"{match[1]}.{match[2]}"
+
+
+def _documents(holder: ast.ClassDef, name: str) -> bool:
+    """Tell whether a class has a method of this name with a docstring."""
+    return any(
+        isinstance(member, _Function) and member.name == name and ast.get_docstring(member) is not None
+        for member in holder.body
+    )
 
 
 def _name_of(expression: ast.expr) -> str:

@@ -23,26 +23,7 @@ _FIELDS = dict.fromkeys(("patient", "study", "series", "arrival", "parts"), 1)
 
 
 async def described(database: Database, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
-    """List headers and edits of the instances below an entity, for `Catalog.described`.
-
-    Parameters
-    ----------
-    database : Database
-        The database.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-    after : str
-        Id of the last instance of the previous part; empty for the first part.
-    budget : int
-        Bytes of headers; the part ends with the header that reaches them.
-
-    Returns
-    -------
-    list of DescribedInstance
-        Empty after the last part.
-    """
+    """List headers and edits of the instances below an entity, for `Catalog.described`."""
     rows: list[tuple[list[str], bytes]] = []
     size, more = 0, True
     while more and size < budget:
@@ -64,22 +45,7 @@ async def described(database: Database, level: Level, entity: str, after: str, b
 
 
 async def samples(database: Database, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-    """Look up the earliest instance of each entity, for `Catalog.samples`.
-
-    Parameters
-    ----------
-    database : Database
-        The database.
-    level : Level
-        Level of the entities.
-    entities : sequence of str
-        Ids of the entities.
-
-    Returns
-    -------
-    dict of str to DescribedInstance
-        By the entity's id; unknown entities are left out.
-    """
+    """Look up the earliest instance of each entity, for `Catalog.samples`."""
     wanted = {"_id": {"$in": list(entities)}}
     if level is Level.INSTANCE:
         found = [one async for one in database["instances"].find(wanted, _FIELDS)]
@@ -93,22 +59,7 @@ async def samples(database: Database, level: Level, entities: Sequence[str]) -> 
 
 
 async def located(database: Database, level: Level, entity: str) -> list[Located]:
-    """List the locations and edits of all instances below an entity, for `Catalog.locate_all`.
-
-    Parameters
-    ----------
-    database : Database
-        The database.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-
-    Returns
-    -------
-    list of Located
-        By instance id.
-    """
+    """List the locations and edits of all instances below an entity, for `Catalog.locate_all`."""
     where = {"_id" if level is Level.INSTANCE else level.value: entity}
     found = [one async for one in database["instances"].find(where, _PLACES).sort("_id", 1)]
     chains = [[*(one[level.value] for level in Level.INSTANCE.above), one["_id"]] for one in found]

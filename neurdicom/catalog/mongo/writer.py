@@ -17,22 +17,7 @@ from neurdicom.dicom.query.conditions import Value
 
 
 async def delete(unit: UnitOfWork, level: Level, entity: str) -> list[str] | None:
-    """Delete an entity, all below it, and parents left empty.
-
-    Parameters
-    ----------
-    unit : UnitOfWork
-        The running write.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-
-    Returns
-    -------
-    list of str or None
-        Keys of the blobs that became garbage; None if the entity is unknown.
-    """
+    """Delete an entity, all below it, and parents left empty, for `Catalog.delete`."""
     found = await unit.one(collection(level), entity)
     if found is None:
         return None
@@ -88,28 +73,7 @@ async def clear(unit: UnitOfWork) -> None:
 
 
 async def edit(unit: UnitOfWork, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-    """Store edits of an entity and apply them, for `Catalog.edit`.
-
-    Parameters
-    ----------
-    unit : UnitOfWork
-        The running write.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-    changes : Mapping[str, Value]
-        Field name to new value, None to empty the attribute.
-    user : str
-        Name of the user who makes the edit.
-    time : str
-        Time of the edit, ISO 8601 in UTC.
-
-    Returns
-    -------
-    bool
-        False if the entity is unknown.
-    """
+    """Store edits of an entity and apply them, for `Catalog.edit`."""
     if await unit.one(collection(level), entity) is None:
         return False
     await unit.announce(Intent(touched={(level, entity)}))

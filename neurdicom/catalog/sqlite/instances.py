@@ -26,26 +26,7 @@ _TABLES = {level: _tables(level) for level in Level}
 
 
 def described(db: sqlite3.Connection, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
-    """List headers and edits of the instances below an entity, for `Catalog.described`.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection, in a transaction.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-    after : str
-        Id of the last instance of the previous part; empty for the first part.
-    budget : int
-        Bytes of headers; the part ends with the header that reaches them.
-
-    Returns
-    -------
-    list of DescribedInstance
-        Empty after the last part.
-    """
+    """List headers and edits of the instances below an entity, for `Catalog.described`."""
     found: list[tuple[list[str], bytes]] = []
     size = 0
     rows = db.execute(
@@ -65,22 +46,7 @@ def described(db: sqlite3.Connection, level: Level, entity: str, after: str, bud
 
 
 def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-    """Look up the earliest instance of each entity, for `Catalog.samples`.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection, in a transaction.
-    level : Level
-        Level of the entities.
-    entities : sequence of str
-        Ids of the entities.
-
-    Returns
-    -------
-    dict of str to DescribedInstance
-        By the entity's id; unknown entities are left out.
-    """
+    """Look up the earliest instance of each entity, for `Catalog.samples`."""
     source = "pk" if level is Level.INSTANCE else "source"
     rows = db.execute(
         f"SELECT page.value, header.data, patient.id, study.id, series.id, instance.id FROM json_each(?) AS page"
@@ -95,22 +61,7 @@ def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> di
 
 
 def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
-    """List the locations and edits of all instances below an entity, for `Catalog.locate_all`.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection, in a transaction.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-
-    Returns
-    -------
-    list of Located
-        By instance id.
-    """
+    """List the locations and edits of all instances below an entity, for `Catalog.locate_all`."""
     rows = db.execute(
         "SELECT blob_key, size, sha256, layout, patient.id, study.id, series.id, instance.id"
         f" FROM {_TABLES[level]} WHERE {level}.id = ? ORDER BY +instance.id",
@@ -126,22 +77,7 @@ def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
 
 
 def headers(db: sqlite3.Connection, level: Level, entity: str) -> list[bytes]:
-    """List the stored headers of all instances below an entity, for `Catalog.headers`.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection, in a transaction.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-
-    Returns
-    -------
-    list of bytes
-        DICOM JSON, edits not applied, by instance id.
-    """
+    """List the stored headers of all instances below an entity, for `Catalog.headers`."""
     rows = db.execute(
         f"SELECT data FROM {_TABLES[level]} CROSS JOIN header ON header.pk = instance.pk"
         f" WHERE {level}.id = ? ORDER BY +instance.id",

@@ -30,22 +30,7 @@ JOINS = {
 
 
 def get(db: sqlite3.Connection, level: Level, entity: str) -> Entity | None:
-    """Look up an entity by id, for `Catalog.get`.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection, in a transaction.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-
-    Returns
-    -------
-    Entity or None
-        None if it is unknown.
-    """
+    """Look up an entity by id, for `Catalog.get`."""
     row = db.execute(f"SELECT {_COLUMNS[level]} FROM {level}{JOINS[level]} WHERE {level}.id = ?", (entity,))
     found = row.fetchone()
     return _entity(level, found) if found else None

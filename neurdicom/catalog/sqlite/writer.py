@@ -256,26 +256,7 @@ class Writer:
     # -- editing ---------------------------------------------------------------------------------------------
 
     def edit(self, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-        """Store edits of an entity and apply them, for `Catalog.edit`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-        changes : Mapping[str, Value]
-            Field name to new value, None to empty the attribute.
-        user : str
-            Name of the user who makes the edit.
-        time : str
-            Time of the edit, ISO 8601 in UTC.
-
-        Returns
-        -------
-        bool
-            False if the entity is unknown.
-        """
+        """Store edits of an entity and apply them, for `Catalog.edit`."""
         row = self._db.execute(f"SELECT pk, attributes FROM {level} WHERE id = ?", (entity,)).fetchone()
         if row is None:
             return False
