@@ -46,12 +46,12 @@ class InlineBytes:
         return len(self.body)
 
     async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Yield a part."""
+        """Yield a part of the value."""
         yield self.body[start : None if length is None else start + length]
 
 
 class BulkService:
-    """Service that finds the values which a header leaves out."""
+    """Service that finds bulk data: the values that a stored header leaves out."""
 
     def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
         self._catalog = catalog
@@ -99,7 +99,7 @@ class BulkService:
 
 
 def _element(header: bytes, path: str) -> dict[str, Any]:
-    """Follow a path through a header; empty where it leads nowhere."""
+    """Find the element at a path in a header; empty where there is none."""
     level: Any = orjson.loads(header)
     *steps, tag = path.split("/")
     for sequence, number in zip(steps[::2], steps[1::2], strict=True):

@@ -143,7 +143,7 @@ class _Search:
         self.cut = False
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:
-        """Collect the first `wanted` ids and datasets, or all, page by page of the catalog's."""
+        """Collect the first `wanted` ids and datasets, or all of them, one page of the catalog at a time."""
         conditions = (*self._keys.conditions, *await self._within())
         scan = bool(self._keys.others)
         found: list[tuple[str, dict[str, Any]]] = []
@@ -216,7 +216,7 @@ class _Search:
         return written
 
     async def _above(self, items: Sequence[Entity]) -> dict[Level, dict[str, Entity]]:
-        """Read the entities above of which the matches show something, by id."""
+        """Read the entities above the matches whose attributes the matches show, by id."""
         known = {}
         for level in self._template.levels - {self._level}:
             ids = tuple(dict.fromkeys(item[level.value] for item in items))

@@ -80,7 +80,7 @@ async def _enter(catalog: Catalog, blobs: BlobStore, refs: list[BlobRef], report
             async with limit:
                 return await read_instance(blobs, ref)
         except (NeurdicomError, OSError) as error:
-            log.warning("the file %s is not entered, since it can't be read: %s", ref.key, error)
+            log.warning("file %s can't be read, and is not entered into the catalog: %s", ref.key, error)
             return None
 
     arrivals = [arrival for arrival in await asyncio.gather(*map(read, refs)) if arrival is not None]

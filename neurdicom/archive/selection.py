@@ -173,7 +173,7 @@ class Selector:
 
 
 def _is_below(entity: Entity, selection: Selection, level: Level) -> bool:
-    """Tell whether an entity also lies below a selected one of a higher level than the one that it was found by."""
+    """Tell whether an entity also lies below a selected entity of a higher level than the one it was found by."""
     return any(entity.get(above.value) in selection.ids.get(above, ()) for above in level.above)
 
 

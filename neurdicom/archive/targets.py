@@ -42,7 +42,7 @@ class Target:
 
     @property
     def missing(self) -> NotFound:
-        """Error that nothing is there."""
+        """Error that there is no such study, series or instance."""
         return NotFound(f"there is no {self}")
 
 

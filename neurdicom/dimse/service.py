@@ -131,9 +131,9 @@ class DimseService:
             finally:
                 self._held -= 1
             if self._pool.connections + self._held >= self._settings.dimse_associations + REJECTED_AT_A_TIME:
-                log.warning("a DIMSE connection of %s is closed: there are too many", remote[0])
+                log.warning("a DIMSE connection from %s is closed: there are too many", remote[0])
             elif not self._pool.hand_over(sock, remote):
-                log.warning("a DIMSE connection of %s is closed: no process takes it", remote[0])
+                log.warning("a DIMSE connection from %s is closed: no DIMSE process takes it", remote[0])
 
     async def close(self, grace: float) -> None:
         """Stop listening, let running operations end within `grace` seconds, and end the processes."""

@@ -59,4 +59,4 @@ class EarlyAnswerHandler(RequestHandler):
         """Drop a piece of the body."""
 
     async def _answered(self, *args: str) -> None:
-        """Replace the method, which must not run any more."""
+        """Replace the handler's method, which must not run after an early answer."""

@@ -23,7 +23,7 @@ def home_page() -> tuple[str, str]:
 
 
 class HomeHandler(ApiHandler):
-    """`/`."""
+    """Handler of `/`, which sends the page of links."""
 
     @operation(
         "Get the home page",

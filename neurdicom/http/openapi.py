@@ -164,7 +164,7 @@ def hash_source(text: str) -> str:
 
 
 class OpenApiHandler(ApiHandler):
-    """`/api/openapi.json`."""
+    """Handler of `/api/openapi.json`, which sends the description."""
 
     table: RouteTable
 
@@ -179,7 +179,7 @@ class OpenApiHandler(ApiHandler):
 
 
 class DocsHandler(ApiHandler):
-    """`/api/docs`."""
+    """Handler of `/api/docs`, which sends the page that shows the description."""
 
     @operation(
         "Get the API documentation page",

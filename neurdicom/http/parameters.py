@@ -65,7 +65,7 @@ class Parameter(Generic[ValueOut, DefaultOut]):
     required: bool = False
 
     def of(self, request: QuerySource) -> ValueOut | DefaultOut:
-        """Read its value from a request. Raises `Invalid`."""
+        """Read the parameter's value from a request. Raises `Invalid`."""
         text = request.query(self.name)
         return self.default if text is None else self.parse(text)
 
@@ -75,7 +75,7 @@ class Parameter(Generic[ValueOut, DefaultOut]):
         return (self.name,)
 
     def to_openapi(self) -> dict[str, Any]:
-        """Write it as an OpenAPI parameter object."""
+        """Describe the parameter as an OpenAPI parameter object."""
         return {
             "name": self.name,
             "in": "query",
@@ -111,7 +111,7 @@ class ParameterGroup(Generic[Value]):
         }
 
     def of(self, request: QuerySource) -> tuple[Value, ...] | None:
-        """Read their values from a request, None when it has none of them. Raises `Invalid`."""
+        """Read the parameters' values from a request, None when it has none of them. Raises `Invalid`."""
         given = {each.name: value for each in self.members if (value := each.of(request)) is not None}
         missing = [name for name in self.names if name not in given]
         if missing and given:
@@ -119,7 +119,7 @@ class ParameterGroup(Generic[Value]):
         return tuple(given.values()) or None
 
     def to_openapi(self) -> dict[str, Any]:
-        """Write them as an OpenAPI parameter object."""
+        """Describe the parameters as an OpenAPI parameter object."""
         return {
             "name": self.name,
             "in": "query",

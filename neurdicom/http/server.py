@@ -84,5 +84,5 @@ class ApiServer:
         while under_way and time.monotonic() < deadline:  # noqa: ASYNC110 (once, at the end)
             await asyncio.sleep(0.02)
         if under_way:
-            log.warning("%d requests are still under way after %g s, and are cut off", len(under_way), grace)
+            log.warning("%d requests did not end within %g s of the stop, and are cut off", len(under_way), grace)
         await self._http.close_all_connections()

@@ -6,13 +6,13 @@ from neurdicom.http.base import ApiHandler
 
 
 class StreamedBody(Protocol):
-    """A body on its way in."""
+    """A request body that is processed piece by piece, as it arrives."""
 
     async def write(self, data: bytes) -> None:
         """Take the next piece of the body; its faults are reported when the body is complete."""
 
     def drop(self) -> None:
-        """Drop what is not complete, since the client is gone; does not wait."""
+        """Discard incomplete data, since the client has disconnected; does not wait."""
 
 
 class StreamedHandler(ApiHandler):
@@ -39,7 +39,7 @@ class StreamedHandler(ApiHandler):
         raise NotImplementedError
 
     async def prepare(self) -> None:
-        """Look at the headers, once the credential is in order."""
+        """Check the headers and begin the body, once the credential is accepted."""
         await super().prepare()
         if self.request.method == "POST" and not self._finished:
             headers = self.request.headers
@@ -54,7 +54,7 @@ class StreamedHandler(ApiHandler):
             await self.streamed.write(chunk)
 
     def on_connection_close(self) -> None:
-        """Drop what the client did not finish."""
+        """Discard the body that the client left incomplete."""
         super().on_connection_close()
         if self.streamed is not None:
             self.streamed.drop()

@@ -1,4 +1,4 @@
-"""Execution of a job: a pass over its items, with its progress written down."""
+"""Execution of a job: a pass over its items, whose progress is recorded in the catalog."""
 
 import asyncio
 import logging
@@ -187,7 +187,7 @@ class Execution:
         return None
 
     async def _expand(self) -> None:
-        """Write the items down."""
+        """Store the job's items in the catalog."""
         await self._store.remove_items(self.job.id)
         chunks, total = 0, 0
         self.job.summary = {}

@@ -66,7 +66,7 @@ class JobExecutor:
         except Unavailable:
             raise
         except Exception:  # a fault of ours in one job must not stop the others
-            log.exception("job %s failed with an internal error", lease.job)
+            log.exception("job %s is ended as failed: internal error", lease.job)
             await self._fail(lease.job)
             return None
         finally:
@@ -108,7 +108,7 @@ class JobExecutor:
             if execution is None:
                 continue  # over meanwhile
             if lease is None:
-                log.warning("job %s was taken over by another server", job)
+                log.warning("job %s was taken over by another server, and is abandoned here", job)
                 execution.abandon()
                 yield job
             elif lease.cancel:
@@ -123,7 +123,11 @@ class JobExecutor:
             return await self._release(found, lease)
         runner = self._runners.get(found.kind)
         if runner is None:
-            log.warning("job %s waits: this server can't run jobs of the kind %r", found.id, found.kind)
+            log.warning(
+                "job %s can't be run by this server, which has no runner for the kind %r, and is left to another",
+                found.id,
+                found.kind,
+            )
             await self._leases.release(found.id, not_before=time.time() + _FOREIGN_SECONDS)
             return None
         execution = Execution(self._store, runner, found, runner.backoff or self._backoff, self._published)
@@ -161,7 +165,7 @@ class JobExecutor:
                 await self._end(found, JobState.FAILED)
             await self._forget(job, found)
         except NeurdicomError as error:
-            log.warning("job %s could not be ended: %s", job, error)
+            log.warning("job %s could not be ended as failed: %s", job, error)
 
     async def _end(self, found: Job, state: JobState) -> None:
         found.end(state)

@@ -134,28 +134,28 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        """True if it has ended, in whatever way."""
+        """True if the job is over, in whatever way."""
         return self.state.is_over
 
     @property
     def time_left(self) -> float | None:
-        """Estimated seconds until its end, at the current rate; None where unknown."""
+        """Estimated seconds until the job's end, at the current rate; None where unknown."""
         if not self.rate or self.total is None:
             return None
         return round(max(0, self.total - self.done - self.failed) / self.rate, 1)
 
     def begin(self) -> None:
-        """Set it running, for the first time or again."""
+        """Set the job running, for the first time or again."""
         self._move(JobState.RUNNING)
         self.started = self.started or now()
 
     def wait(self, retry_at: float | None = None, reason: str | None = None) -> None:
-        """Queue it again, to resume at `retry_at` or as soon as there is a slot."""
+        """Queue the job again, to resume at `retry_at` or as soon as there is a slot."""
         self._move(JobState.QUEUED)
         self.rate, self.retry_at, self.retry_reason = None, retry_at, reason
 
     def end(self, state: JobState) -> None:
-        """End it in a final state."""
+        """End the job in a final state."""
         self._move(state)
         self.rate, self.ended = None, now()
 

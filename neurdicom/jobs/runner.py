@@ -176,7 +176,7 @@ class Runner(ABC):
         """
 
     def session(self, job: Job) -> AbstractContextManager[None]:
-        """Hold what a job needs for as long as it runs."""
+        """Hold the resources that a job needs for as long as it runs."""
         return nullcontext()
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:

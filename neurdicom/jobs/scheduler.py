@@ -196,7 +196,7 @@ class JobScheduler:
         try:
             again = await self._run(lease)
         except Unavailable as error:
-            log.warning("job %s waits, since the catalog fails: %s", lease.job, error)
+            log.warning("job %s could not be run, since the catalog failed, and is tried again: %s", lease.job, error)
             again = replace(lease, not_before=time.time() + _WAIT_SECONDS)
         finally:
             self._running.pop(lease.job, None)

@@ -116,7 +116,11 @@ class CommitmentService:
             if found is not None:
                 if found.request["digest"] != digest:
                     raise Invalid(f"the Transaction UID {transaction} is in use for other references")
-                log.info("%s repeats the request for the transaction %s, which is under way", ae_title, transaction)
+                log.info(
+                    "%s repeated its request for the transaction %s, which is under way; no other job is made",
+                    ae_title,
+                    transaction,
+                )
                 return found
             return await self._jobs.submit(
                 KIND,
@@ -181,7 +185,7 @@ class CommitmentRunner(Runner):
                 return CLASS_CONFLICT
             if await self._is_there(location.blob):
                 return None
-        log.error("the file of the instance %s is missing or truncated", instance)
+        log.error("the file of instance %s is missing or truncated; the commitment to store it is refused", instance)
         return PROCESSING_FAILURE
 
     async def _is_there(self, blob: BlobRef) -> bool:

@@ -143,7 +143,7 @@ class TransferService:
                     reasons.append(f"{syntax}: {error}")
         offered = ", ".join(accepted) or "nothing"
         raise NotAvailable(
-            f"it is stored in transfer syntax {stored} and the receiver accepts {offered} for its SOP class"
+            f"the instance is stored in transfer syntax {stored} and the receiver accepts {offered} for its SOP class"
             + "".join(f"; {reason}" for reason in reasons)
         )
 

@@ -170,7 +170,7 @@ class _Tally:
         self._retryable = True
 
     def take(self, now: Progress) -> ItemOutcome:
-        """Add the node's progress."""
+        """Add progress that the node reports; return the outcome so far."""
         if now.warned > self._last.warned:
             self._note(self._warnings, now)
         elif now.reason is not None:  # a DIMSE node counts failures at once, and names the instances at the end
@@ -180,13 +180,13 @@ class _Tally:
         return self._outcome(final=False)
 
     def whole(self) -> ItemOutcome:
-        """End the retrieval."""
+        """Make the outcome of a retrieval that the node completed."""
         if self._last.failed and not self._failures:
             self._failures.append(Failure(None, f"{self._last.failed} instances failed; the node gave no reason"))
         return self._outcome(final=True)
 
     def broken(self, error: NeurdicomError) -> ItemOutcome:
-        """End a retrieval that failed as a whole; the instances before the failure are stored."""
+        """Make the outcome of a retrieval that failed as a whole; the instances before the failure are stored."""
         last = self._last
         self._failures.append(Failure(None, str(error)))
         missing = max((last.total or 0) - last.done - last.warned - last.failed, 1)

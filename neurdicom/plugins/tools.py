@@ -1,4 +1,4 @@
-"""Tools: plugins and models alike, as the code sees them that runs them."""
+"""Tools: plugins and models alike, described for the code that runs them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ ToolType = Literal["plugin", "model"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """Version of a plugin or a model, as the code sees it that runs it.
+    """Version of a plugin or a model, described for the code that runs it.
 
     Attributes
     ----------

@@ -157,7 +157,9 @@ class ProcessRunner(Runner):
             failure = Failure(instance, reason, error.code)
             return ItemOutcome(place, failed=1, failures=(failure,), retryable=isinstance(error, Unavailable))
         except Exception:  # a fault of ours in one item must not stop the others
-            log.exception("job %s: internal error for %s %s", job.id, level.value, entity)
+            log.exception(
+                "job %s could not process %s %s, which counts as failed: internal error", job.id, level.value, entity
+            )
             return ItemOutcome(
                 place, failed=1, failures=(Failure(instance, "internal error; the log has it", "error"),)
             )

@@ -193,7 +193,7 @@ class KeptResult:
         return cls(**fields)
 
     def to_document(self) -> dict[str, Any]:
-        """Return all of it for the catalog; nested values are shared, not copied."""
+        """Return the record for the catalog; nested values are shared, not copied."""
         fields = {name: getattr(self, name) for name in self.__slots__}  # asdict() takes ten times as long
         fields["bodies"] = {name: one.to_document() for name, one in fields.pop("representations").items()}
         return fields
@@ -235,11 +235,11 @@ class KeptResult:
         return format, (frame or self.frame or 1) if self.is_whole else None
 
     def encodes(self, format: str) -> bool:
-        """Tell whether it can be encoded to a format from all samples."""
+        """Tell whether the result can be encoded to a format from all samples."""
         return self.kind == "image" and format in OF_RESULTS and self.lossless() is not None
 
     def without(self, keys: Set[str]) -> "KeptResult":
-        """Copy it without the representations whose files are deleted to make room."""
+        """Copy the record without the representations whose files are deleted to make room."""
         left = {name: one for name, one in self.representations.items() if one.key not in keys}
         gone = [name for name in self.representations if name not in left and name != BESIDE]
         return replace(self, representations=left, evicted=list(dict.fromkeys([*self.evicted, *gone])))
@@ -249,7 +249,7 @@ class KeptResult:
         return f"{self.id[:32]}-{self.tag}-{'any' if self.kind != 'image' else representation_name(format, frame)}"
 
     def terms(self) -> list[Term]:
-        """List the index terms that searches find it by."""
+        """List the index terms that searches find the result by."""
         fields: dict[str, str | None] = {
             self.tool_type: self.tool,
             "version": self.version,

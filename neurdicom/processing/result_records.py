@@ -245,7 +245,7 @@ class PendingResult:
 
     @property
     def size(self) -> int:
-        """Bytes that it holds in memory."""
+        """Bytes that the result holds in memory."""
         return sum(len(one.data) for one in self.result.representations.values() if one.data is not None)
 
 
@@ -326,13 +326,13 @@ class WriteBehindQueue:
         try:
             outcomes = await self._write(group)
         except (NeurdicomError, OSError) as error:
-            log.warning("%d results could not be stored: %s", len(group), error)
+            log.warning("%d results could not be stored, and are dropped: %s", len(group), error)
             failure = Unavailable(f"the server can't store the result: {error}")
             for pending in group:
                 _fail(pending, failure)
             return
         except BaseException as error:  # whatever it is, the waiting callers must get an error
-            log.exception("%d results could not be stored", len(group))
+            log.exception("%d results could not be stored, and are dropped: internal error", len(group))
             for pending in group:
                 _fail(pending, Unavailable("the server can't store the result; its log has the reason"))
             if not isinstance(error, Exception):

@@ -138,7 +138,7 @@ class ResultStore:
         if data is None:
             data = orjson.dumps(result.value) if one.key is None else await self._files.read(one)
         if data is None:
-            log.warning("the file %s of the result %s is missing or damaged", one.key, result.id)
+            log.warning("file %s of result %s is missing or damaged; it is computed again", one.key, result.id)
             return None
         self.counts["hits"] += 1
         self.counts["hit_bytes"] += len(data)
@@ -250,7 +250,7 @@ class ResultStore:
             await self._files.remove(keys)
         if excess:
             self.counts["evicted"] += len(excess)
-            log.info("deleted %d files of results to make room; %d MiB are left", len(excess), self.size >> 20)
+            log.info("%d files of results were deleted to make room; %d MiB are left", len(excess), self.size >> 20)
 
     async def note_made(self, result: str, instances: Sequence[str]) -> None:
         """Record durably the DICOM instances that are made of a result, and those of them that are stored by now.
@@ -394,4 +394,4 @@ class ResultStore:
             keys |= {key for record in left for key in record.keys}
         orphans = await self._files.sweep(keys)
         if dead or orphans:
-            log.info("deleted %d results whose sources are gone, and %d unused files", dead, orphans)
+            log.info("%d results whose sources are gone and %d unused files were deleted", dead, orphans)

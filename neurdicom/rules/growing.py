@@ -46,7 +46,7 @@ class GrowingSeries:
         return cls(**document)
 
     def to_document(self) -> dict[str, Any]:
-        """Return it as a document of the catalog."""
+        """Return the series as a document of the catalog."""
         return asdict(self)
 
 

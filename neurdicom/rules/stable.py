@@ -94,10 +94,17 @@ class StableService:
             try:
                 await self._settle(growth)
             except NeurdicomError as error:
-                log.warning("the rules will be run on the stable series %s later: %s", growth.series, error)
+                log.warning(
+                    "the rules could not be run on series %s, which is stable, and are tried again: %s",
+                    growth.series,
+                    error,
+                )
                 self._tracker.try_again(growth)
             except Exception:  # a fault of ours with one series must not delay the others
-                log.exception("the rules could not be run on the stable series %s; it is tried again", growth.series)
+                log.exception(
+                    "the rules could not be run on series %s, which is stable, and are tried again: internal error",
+                    growth.series,
+                )
                 self._tracker.try_again(growth)
             finally:
                 self._tracker.finish(growth)
@@ -169,6 +176,6 @@ class StableService:
                 await self._swap(found, None)
             elif self._tracker.is_stable(found.series):
                 log.warning(
-                    "the growing series %s was abandoned by server %s, and is taken over", found.series, found.server
+                    "series %s, which grows, was abandoned by server %s, and is taken over", found.series, found.server
                 )
                 self._tracker.take_up(found)

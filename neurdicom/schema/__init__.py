@@ -1,4 +1,4 @@
-"""JSON Schema: declarations of what arrives as JSON, and the errors of what does not meet them.
+"""JSON Schema: declarations of JSON values in requests, and the errors for values that do not meet them.
 
 The one place that imports jsonschema. It stands low in the layout, so that the component that owns a request declares
 it; the web describes its routes with the same object. It may import `errors` alone.

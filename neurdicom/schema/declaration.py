@@ -8,7 +8,7 @@ from neurdicom.schema.texts import Schema
 
 
 class Checked(Mapping[str, Any]):
-    """A JSON object that meets a declaration; only that makes one.
+    """A JSON object that meets a declaration; only `Declaration.check` makes one.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Checked(Mapping[str, Any]):
 
 
 class Declaration:
-    """The declaration of what a request or a part of it brings as JSON.
+    """The declaration of the JSON of a request, or of a part of it: its schema, with which it is checked and read.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Declaration:
         return Checked(self, self.read(dict(given)))
 
     def read(self, value: Any, *, field: str = "") -> Any:
-        """Check a value, and give it with its integers as such, which JSON may write 3.0.
+        """Check a value; return it with whole numbers such as 3.0 as integers, where the schema asks for these.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class Declaration:
 
 
 def _with_integers(schema: Schema, value: Any) -> Any:
-    """Convert whole numbers to integers where a schema asks for these; what it says nothing of stays as it is."""
+    """Convert whole numbers to integers where a schema asks for these; all other values stay as they are."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and _asks_integer(schema) else value
     if isinstance(value, dict):

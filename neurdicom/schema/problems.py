@@ -71,7 +71,7 @@ def invalid_of(
 
 
 def _innermost(error: ValidationError) -> ValidationError:
-    """Find the error in the branch that a value chose, if it chose one."""
+    """Find the error within the branch of a choice (oneOf, anyOf) that the value is meant for, if one can be told."""
     while error.validator in BRANCHING and error.context:
         schema = cast(dict[str, Any], error.schema)
         if NAMED in schema:
@@ -87,7 +87,7 @@ def _innermost(error: ValidationError) -> ValidationError:
 
 
 def _rules_out(error: ValidationError, schema: Schema) -> bool:
-    """Tell whether an error says that a value is not meant for its branch: by its type, or by what chooses."""
+    """Tell whether an error shows that a value is not meant for its branch: by its type, or by the selecting member."""
     key = schema.get(CHOSEN_BY)
     if key is None:
         return error.validator in ("type", "enum", "const") and not error.path
@@ -97,7 +97,7 @@ def _rules_out(error: ValidationError, schema: Schema) -> bool:
 
 
 def _message(error: ValidationError, where: str) -> tuple[str, str]:
-    """Write an error; the second is the member of the value that it is about, empty if it is about the value."""
+    """Write the text of an error, and the member of the value that it is about; empty for the value itself."""
     keyword, value, schema = error.validator, cast(Any, error.instance), cast(dict[str, Any], error.schema)
     place = f"{where}: " if where else ""
     if keyword == "required":

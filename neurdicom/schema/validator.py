@@ -1,4 +1,4 @@
-"""The validator: draft 2020-12 as ECMA 262 and JSON have it, and quick to refuse what is far too large."""
+"""The validator of JSON Schema, draft 2020-12, with ECMA 262's patterns; quick to refuse values far too large."""
 
 import math
 from collections.abc import Iterator

@@ -30,7 +30,7 @@ Verify = Callable[[str, str, str], Awaitable[User]]
 
 @dataclass(slots=True)
 class _Known:
-    """Right credential: its user, and until when it is remembered."""
+    """Accepted credential: its user, and until when it is remembered."""
 
     user: User
     verified_until: float

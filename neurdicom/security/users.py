@@ -95,7 +95,7 @@ class UserService:
             # The password was changed meanwhile, and the change revoked the sessions before this one was issued.
             await self._tokens.revoke(token.digest)
             raise Unauthenticated("the password was changed a moment ago")
-        _log.info("%s signed in from %s", user.email, address)
+        _log.info("user %s signed in from %s", user.email, address)
         assert token.expires is not None
         return SignedIn(secret, token.expires, user)
 
@@ -124,7 +124,7 @@ class UserService:
         right = await self._passwords.verify(user.password if user else None, password[: MAX_PASSWORD + 1])
         if user is None or not right:
             self._throttle.failed(account, address)
-            _log.warning("failed sign-in from %s", address)
+            _log.warning("a sign-in from %s failed: wrong e-mail address or password", address)
             raise Unauthenticated("wrong e-mail address or password")
         self._throttle.succeeded(account, address)
         if self._passwords.outdated(user.password):
@@ -226,7 +226,7 @@ class UserService:
                 await self._tokens.revoke_all(user, purpose="session", keep=by.session)
                 await self._drop_first(before)
             self.authenticator.forget()
-        _log.info("%s changed %s of user %s", by.email, ", ".join(sorted(values)) or "nothing", after.email)
+        _log.info("user %s was changed by %s: %s", after.email, by.email, ", ".join(sorted(values)) or "nothing")
         return after.to_api()
 
     async def remove(self, user: str, *, by: Principal) -> None:
@@ -238,7 +238,7 @@ class UserService:
             await self._tokens.revoke_all(user)
             await self._drop_first(account)
             self.authenticator.forget()
-        _log.info("%s deleted user %s", by.email, account.email)
+        _log.info("user %s was deleted by %s", account.email, by.email)
 
     # -- for the command line and the start ------------------------------------------------------------------
 
@@ -290,7 +290,7 @@ class UserService:
             created=_now(),
         )
         await self._accounts.add(user)
-        _log.info("added user %s", user.email)
+        _log.info("user %s was added", user.email)
         return user
 
     async def _known(self, email: str) -> User | None:

@@ -76,7 +76,7 @@ class PackageUpload(Generic[VersionT]):
                 await self._discard()
 
     def drop(self) -> None:
-        """Drop it, since its sender is gone; does not wait."""
+        """Discard the upload, since its sender has disconnected; does not wait."""
         self._packages.drop(self.abort())
 
     async def abort(self) -> None:

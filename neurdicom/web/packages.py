@@ -106,7 +106,7 @@ class _PackageHandler(ApiHandler):
 
     @property
     def packages(self) -> PackageService[Any, Any]:
-        """Service that manages them."""
+        """Service that manages the plugins, or the models."""
         return self.plugins if self.resource.one == "plugin" else self.models
 
 

@@ -50,7 +50,7 @@ _RAW = {
 
 
 class _PixelsHandler(ApiHandler):
-    """Base of handlers that send what a worker made."""
+    """Base of handlers that send pixels which a worker has read or rendered."""
 
     stops_with_client = True
 

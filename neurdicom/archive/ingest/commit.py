@@ -197,7 +197,7 @@ class CommitQueue:
 
         Nothing is tried twice before the catalog has confirmed that the first attempt left nothing.
         """
-        log.error("the catalog refused a group of %d arrivals: %r", len(group), error)
+        log.error("%d arrivals could not be entered into the catalog together: %r", len(group), error)
         if isinstance(error, Unavailable):
             self._give_up(group, error)
             return
@@ -237,4 +237,4 @@ class CommitQueue:
         try:
             await self._blobs.delete([key])
         except OSError as error:
-            log.warning("the file %s, which nothing refers to, could not be deleted: %s", key, error)
+            log.warning("file %s, which nothing refers to, could not be deleted, and stays: %s", key, error)

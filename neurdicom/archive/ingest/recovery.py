@@ -54,23 +54,31 @@ class Recovery:
         try:
             await self._blobs.delete(garbage)
         except OSError as error:
-            log.warning("%d files that nothing refers to could not be deleted: %s", len(garbage), error)
+            log.warning(
+                "%d files that nothing refers to could not be deleted, and stay until the next start: %s",
+                len(garbage),
+                error,
+            )
             return
         await self._catalog.forget_garbage(garbage)
-        log.info("deleted %d files that nothing referred to any more", len(garbage))
+        log.info("%d files that nothing referred to were deleted", len(garbage))
 
     async def _enter(self, ref: BlobRef) -> None:
         try:
             arrival = await read_instance(self._blobs, ref)
         except (NeurdicomError, OSError) as error:
-            log.warning("the file %s could not be entered into the catalog, and stays: %s", ref.key, error)
+            log.warning("file %s could not be entered into the catalog, and stays: %s", ref.key, error)
             return
         there = await self._catalog.locate(arrival.instance)
         if there is not None and there.blob.key > ref.key:  # a later arrival was acknowledged
             await self._blobs.delete([ref.key])
             return
         [outcome] = await self._catalog.store([arrival])
-        log.info("entered a file that arrived when the server died: %s is %s", arrival.instance, outcome.status)
+        log.info(
+            "instance %s, which arrived when the last server died, was entered into the catalog: %s",
+            arrival.instance,
+            outcome.status,
+        )
         await self.delete_garbage()
 
 

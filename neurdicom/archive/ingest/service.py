@@ -216,7 +216,7 @@ class IngestService:
         except NeurdicomError as error:
             return IngestResult.rejected(name, error)
         except Exception:  # a fault of ours with one file must not fail the others of an upload
-            log.exception("%s could not be stored", name)
+            log.exception("the file %s could not be stored and is refused: internal error", name)
             return IngestResult.rejected(name, NeurdicomError("internal error: the file could not be stored"))
         if outcome.status == "replaced" and self._replaced is not None:
             await self._replaced(arrival.instance)
@@ -225,7 +225,7 @@ class IngestService:
     def _land(
         self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], observer: ArrivalObserver | None
     ) -> NewInstance:
-        """Write, parse and move into the blob store, in a thread. The spool is used up, whatever happens."""
+        """Write a file, parse it and move it into the blob store, in a thread. The spool is used up in any case."""
         spool = self.append(spool, rest)
         try:
             header = _read(spool, observer)
@@ -236,7 +236,7 @@ class IngestService:
             spool.discard()
 
     def _adopt(self, file: Path, size: int, sha256: str, header: Header) -> NewInstance:
-        """Move into the blob store, in a thread."""
+        """Move a parsed file into the blob store, in a thread."""
         try:
             return new_instance(header, self._blobs.adopt(file, size, sha256), datetime.now(UTC))
         except OSError as error:
@@ -289,7 +289,7 @@ class Inflow:
         self._held_bytes = 0
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Add the next piece, in memory or on disk. Raises `Unavailable`; the inflow is gone then."""
+        """Append a piece, in memory or on disk. Raises `Unavailable`, after discarding the file."""
         self._held.append(data)
         self._held_bytes += len(data)
         self._ingest.held += len(data)
@@ -310,13 +310,13 @@ class Inflow:
         return spool, pieces
 
     async def complete(self) -> Spool:
-        """Return all of it as a spool, which is the caller's from now on. Raises `Unavailable`."""
+        """Return the whole file as a spool, which the caller owns from now on. Raises `Unavailable`."""
         spool = await self._spill()
         self._spool = None
         return spool
 
     async def abort(self) -> None:
-        """Discard it. Idempotent."""
+        """Discard the file. Idempotent."""
         spool, _ = self._take()
         if spool is not None:
             await self._ingest.run(spool.discard)
@@ -334,7 +334,7 @@ class Arrival(Inflow):
         self._observer = observer
 
     async def finish(self) -> IngestResult:
-        """Store it, now that it is complete."""
+        """Store the instance, now that all its bytes have arrived."""
         spool, rest = self._take()
         return await self._ingest.finish(self.name, self._order, spool, rest, self._observer)
 
@@ -353,5 +353,5 @@ def _read(spool: Spool, observer: ArrivalObserver | None) -> Header:
 
 def disk_error(error: OSError) -> Unavailable:
     """Log that the data folder can't store a file, and make the error."""
-    log.error("a file can't be written to the data folder: %s", error)
+    log.error("an arriving file could not be written to the data folder and is refused: %s", error)
     return Unavailable(f"the server can't store the file: {error.strerror or error}")

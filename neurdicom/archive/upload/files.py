@@ -49,7 +49,7 @@ class FileReader:
 
     @property
     def is_archive(self) -> bool:
-        """True if it is a ZIP, whose results are those of the files in it."""
+        """True if the file is a ZIP, whose results are those of the files in it."""
         return self._archive is not None
 
     async def write(self, data: bytes | memoryview) -> None:
@@ -99,7 +99,7 @@ class FileReader:
             raise NotDicom(f"this is {expected if self._archives else 'no DICOM file (PS3.10: no DICM at offset 128)'}")
 
     async def abort(self) -> None:
-        """Discard it. Idempotent."""
+        """Discard the file. Idempotent."""
         if self._arrival is not None:
             await self._arrival.abort()
         if self._archive is not None:

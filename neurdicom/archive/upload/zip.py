@@ -42,7 +42,7 @@ _BROKEN = (
 
 
 class ZipReader:
-    """Reader of a ZIP, which stores the instances in it one after another. Ends in `finish` or in `abort`."""
+    """Reader of a ZIP, which stores its instances one after another. Ends in `finish` or in `abort`."""
 
     def __init__(self, ingest: IngestService, results: UploadResults) -> None:
         self._ingest = ingest
@@ -55,11 +55,11 @@ class ZipReader:
         await self._inflow.write(data)
 
     async def abort(self) -> None:
-        """Discard it. Idempotent."""
+        """Discard the ZIP. Idempotent."""
         await self._inflow.abort()
 
     async def finish(self) -> None:
-        """Store the instances in it, and add a result for each file.
+        """Store the instances in the ZIP, and add a result for each of its files.
 
         Raises
         ------

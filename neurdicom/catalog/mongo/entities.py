@@ -108,7 +108,7 @@ async def make(unit: UnitOfWork, level: Level, claims: EntityClaims, source: int
 
 
 async def refresh(unit: UnitOfWork, level: Level, entity: str, *, force: bool = False) -> None:
-    """Update an entity, and those above it, to the instances below it and to its edits; delete it if there are none.
+    """Recompute an entity and those above it from the instances below and the edits; delete it if none is left.
 
     All entities of a level are updated before the next level, so that an entity that loses one child and gains another
     is never found empty.

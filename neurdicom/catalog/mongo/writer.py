@@ -91,7 +91,7 @@ async def edit(unit: UnitOfWork, level: Level, entity: str, changes: Mapping[str
 
 
 async def show(unit: UnitOfWork, level: Level, entity: str) -> None:
-    """Update an entity of any level to its edits.
+    """Apply the stored edits of an entity of any level to its document.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ class Writer:
     # -- updating entities above -----------------------------------------------------------------------------
 
     def _refresh(self, level: Level, pk: int) -> None:
-        """Update an entity, and those above it, to the instances that are left below it; delete it if there are none.
+        """Recompute an entity and those above it from the instances left below; delete it if none is left.
 
         All entities of a level are updated before the next level, so that an entity that loses one child and gains
         another is never found empty.

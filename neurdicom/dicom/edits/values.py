@@ -37,7 +37,7 @@ CHANGES = {level: _declared(level) for level in Level}
 
 
 def check_changes(level: Level, changes: Mapping[str, Any]) -> dict[str, Value]:
-    """Check an edit of one entity field by field, and give the values as the catalog keeps them.
+    """Check an edit of one entity field by field, and return the values in the form that the catalog keeps.
 
     Parameters
     ----------
@@ -55,12 +55,12 @@ def check_changes(level: Level, changes: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def check_value(attribute: Attribute, value: Any) -> Value:
-    """Check a new value of an attribute, and give it as the catalog keeps it. Raises `Invalid`."""
+    """Check a new value of an attribute; return it in the form that the catalog keeps. Raises `Invalid`."""
     return _kept(attribute, _VALUES[attribute.field].read(value, field=attribute.field))
 
 
 def _kept(attribute: Attribute, value: Any) -> Value:
-    """Give a checked value as the catalog keeps it."""
+    """Convert a checked value to the form that the catalog keeps."""
     if not attribute.many:
         return _kept_item(attribute, value)
     items = [_kept_item(attribute, item) for item in (value if isinstance(value, list) else [value])]

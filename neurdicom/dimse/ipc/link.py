@@ -212,7 +212,7 @@ class Link:
         except NeurdicomError as error:
             answer["error"] = error_to_wire(error)
         except Exception as error:
-            log.exception("%s failed", verb)
+            log.exception("operation %s failed: internal error", verb)
             answer["error"] = error_to_wire(NeurdicomError(f"{verb} failed: {error!r}"))
         self._running.pop(number, None)
         if number:

@@ -139,7 +139,7 @@ class DimseProcess:
         try:
             socket.send_fds(self._handover, [text], [sock.fileno()])
         except OSError as error:  # its queue is full, or it has just ended
-            log.warning("the DIMSE process %d takes no connection: %s", self.pid, error)
+            log.warning("DIMSE process %d could not take a connection: %s", self.pid, error)
             return False
         self.usage.connections.add(number)
         self.usage.was_used = True
@@ -189,7 +189,7 @@ class DimseProcess:
             async with asyncio.timeout(grace + LINGER_SECONDS):
                 await self.ended.wait()
         except TimeoutError:
-            log.warning("the DIMSE process %d did not end in time and is killed", self.pid)
+            log.warning("DIMSE process %d did not end in time, and is killed", self.pid)
             self.kill()
             await self.ended.wait()
 
@@ -216,7 +216,7 @@ class DimseProcess:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it has ended
         except (NeurdicomError, ValueError):
-            log.exception("the DIMSE process %d sent an invalid message and is killed", self.pid)
+            log.exception("DIMSE process %d sent an invalid message, and is killed", self.pid)
             self.kill()
         await self._finish()
 
@@ -226,7 +226,7 @@ class DimseProcess:
         self._messages.close()
         status = await self._process.wait()
         if not expected or status:
-            log.warning("the DIMSE process %d ended with status %d", self.pid, status)
+            log.warning("DIMSE process %d ended with status %d", self.pid, status)
         self._operations.fail()
         await self._tasks.drain()  # its last call may be in the middle of a commit
         self._on_end(self)
@@ -243,7 +243,7 @@ class DimseProcess:
         except NeurdicomError as error:
             answer["error"] = error_to_wire(error)
         except Exception as error:  # a fault of ours must not leave a peer without an answer
-            log.exception("the verb %s, called by the DIMSE process %d, failed", verb, self.pid)
+            log.exception("verb %s, called by DIMSE process %d, failed: internal error", verb, self.pid)
             answer["error"] = error_to_wire(NeurdicomError(f"internal error: {error!r}"))
         if control["ask"]:
             self._messages.send(answer, extra)

@@ -43,7 +43,7 @@ def as_end_of(assoc: Association) -> Iterator[None]:
     try:
         yield
     except Disconnected as error:
-        log.info("%s ended its association before its request was answered: %s", assoc.peer, error)
+        log.info("%s ended its association before the answer to its request: %s", assoc.peer, error)
 
 
 def serve_echo(assoc: Association, request: C_ECHO, context: Any) -> None:
@@ -129,7 +129,7 @@ class Acceptor:
         try:
             thread.start()
         except RuntimeError as error:  # the system has no thread left
-            log.warning("the connection of %s is closed: %s", remote[0], error)
+            log.warning("a DIMSE connection from %s is closed: %s", remote[0], error)
             with self._changed:
                 del self._threads[thread]
             sock.close()
@@ -147,9 +147,9 @@ class Acceptor:
                     assoc.drain(_QUIET_SECONDS)
             assoc.run()
         except OSError as error:
-            log.info("the connection of %s ended: %s", remote[0], error)
+            log.info("a DIMSE connection from %s has ended: %s", remote[0], error)
         except Exception:
-            log.exception("the connection of %s failed", remote[0])
+            log.exception("a DIMSE connection from %s failed, and is closed: internal error", remote[0])
             if assoc is not None:
                 assoc.dul.hang_up()
         finally:
@@ -226,7 +226,9 @@ class Acceptor:
                 )
             )
         except NeurdicomError as error:
-            log.warning("the server could not decide on the association of %s: %s", assoc.peer, error)
+            log.warning(
+                "the server could not decide on an association with %s, which is rejected: %s", assoc.peer, error
+            )
             verdict = Verdict(refusal=CONGESTION)
         proposed = request.presentation_context_definition_list
         if verdict.refusal is None and not verdict.known:
@@ -244,7 +246,7 @@ class Acceptor:
 
     def _reject(self, assoc: Association, number: int, refusal: Refusal) -> None:
         log.warning(
-            "an association of %s at %s is rejected: result %d, source %d, reason %d",
+            "an association with %s at %s is rejected: result %d, source %d, reason %d",
             *(assoc.peer, assoc.requestor.address, *refusal),
         )
         self._link.tell("released", number=number)

@@ -73,7 +73,7 @@ def serve_commitment(exchange: Exchange, request: N_ACTION, context: Any, link: 
         transaction, references = _transaction(dataset), _references(dataset)
         link.call("commit", "\n".join(references).encode("ascii"), calling=exchange.assoc.peer, transaction=transaction)
     except NeurdicomError as error:
-        log.warning("a request of %s for storage commitment is refused: %s", exchange.assoc.peer, error)
+        log.warning("a request for storage commitment from %s is refused: %s", exchange.assoc.peer, error)
         write_error(response, error, NORMALIZED)
     exchange.respond(response, context.context_id)
 

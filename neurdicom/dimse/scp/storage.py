@@ -47,11 +47,11 @@ class StorageProvider:
                 raise Malformed("the request has no dataset")
             self._store(incoming, request, assoc.peer)
         except NeurdicomError as error:
-            log.info("%s of %s is not stored: %s", request.AffectedSOPInstanceUID, assoc.peer, error)
+            log.info("instance %s from %s is refused: %s", request.AffectedSOPInstanceUID, assoc.peer, error)
             self._link.tell("refused")
             write_error(response, error)
         except Exception as error:
-            log.exception("%s of %s is not stored", request.AffectedSOPInstanceUID, assoc.peer)
+            log.exception("instance %s from %s is refused: internal error", request.AffectedSOPInstanceUID, assoc.peer)
             self._link.tell("refused")
             write_error(response, NeurdicomError(f"internal error: {type(error).__name__}"))
         finally:

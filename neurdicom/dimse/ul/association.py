@@ -121,17 +121,21 @@ class Association(StatefulAssociation):
         The original chooses the service by the request alone, so that a peer that may only verify could store.
         """
         if self.is_acceptor and isinstance(msg, N_EVENT_REPORT):  # which pynetdicom serves in yet another thread
-            log.warning("%s sends N-EVENT-REPORT, which is not negotiated: its association is aborted", self.peer)
+            log.warning("%s sent N-EVENT-REPORT, which was not negotiated: its association is aborted", self.peer)
             self.abort(block=False)
             return
         if isinstance(msg, C_CANCEL):  # more of them than pynetdicom keeps
             return
         if msg.MessageID is None or msg.MessageIDBeingRespondedTo is not None:
-            log.warning("%s sends a response to no request; it is ignored", self.peer)
+            log.warning("%s sent a response to no request; it is ignored", self.peer)
             return
         context = self._accepted_cx.get(context_id)
         if context is None:
-            log.warning("%s sends a request in presentation context %s, which was not accepted", self.peer, context_id)
+            log.warning(
+                "%s sent a request in presentation context %s, which was not accepted: its association is aborted",
+                self.peer,
+                context_id,
+            )
             self.abort(block=False)
             return
         named = getattr(msg, "AffectedSOPClassUID", None) or getattr(msg, "RequestedSOPClassUID", None)

@@ -92,7 +92,7 @@ class Exchange:
         self.assoc.dimse.send_msg(primitive, context_id)
 
     def look(self) -> None:
-        """Make a waiting request call its `meanwhile`. Thread-safe."""
+        """Wake a waiting request, which then calls its `meanwhile` function. Thread-safe."""
         self.assoc.dimse.look()
 
     def cancel(self, message_id: int, context_id: int) -> None:

@@ -90,7 +90,7 @@ class Incoming:
             self.spool.discard()
 
     def _fail(self, error: NeurdicomError) -> None:
-        log.warning("an instance is not stored: %s", error)
+        log.warning("an arriving instance could not be written, and is refused: %s", error)
         self.error = error
         self.close()
         self.spool = None

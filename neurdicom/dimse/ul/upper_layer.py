@@ -250,7 +250,7 @@ class UpperLayer(DULServiceProvider):
                 self._buffer = bytearray(length)
             body = self.socket.recv(length, self._buffer if kind == _P_DATA else None)
         except OSError as error:
-            log.info("the connection with %s broke: %s", self.assoc.peer, error)
+            log.info("the connection with %s is lost: %s", self.assoc.peer, error)
             self.event_queue.put("Evt17")
             return
         if not kind or len(body) < length:
@@ -263,7 +263,9 @@ class UpperLayer(DULServiceProvider):
                 whole = without_unknown_items(kind, body) if kind in _ASSOCIATE else bytearray(head) + body
                 pdu, event = self._decode_pdu(whole)
         except Exception as error:  # whatever fails here is caused by an invalid PDU
-            log.warning("%s sends an invalid PDU of type %02XH: %r", self.assoc.peer, kind, error)
+            log.warning(
+                "%s sent an invalid PDU of type %02XH: the association is aborted: %r", self.assoc.peer, kind, error
+            )
             self.event_queue.put("Evt19")
             return
         self._recv_pdu.put(pdu)

@@ -158,7 +158,7 @@ def _numbers(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _odd(sample: Sample, reply: Reply, image: Array | None) -> list[Finding]:
-    """Find what is seldom intended in a result."""
+    """Find properties of a result that are seldom intended."""
     found: list[Finding] = []
     if image is not None and image.size and image.dtype.kind == "f" and np.isnan(image).all():
         message = (

@@ -221,7 +221,11 @@ class DicomOutput:
                 try:
                     await self._remove.delete(Level.INSTANCE, instance)
                 except NeurdicomError as error:
-                    log.warning("instance %s of a half-stored result could not be deleted: %s", instance, error)
+                    log.warning(
+                        "instance %s of a result that was stored in part could not be deleted, and stays: %s",
+                        instance,
+                        error,
+                    )
         raise errors[0]
 
 

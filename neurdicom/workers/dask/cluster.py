@@ -82,7 +82,7 @@ class Cluster:
             task.cancel()
             await asyncio.wait({task}, timeout=_CLOSE_SECONDS)
         if task is not None and not task.done():
-            _log.warning("the connection to the Dask cluster %s did not close in time, and is abandoned", self.address)
+            _log.warning("the connection to Dask cluster %s did not close in time, and is abandoned", self.address)
 
     @property
     def problem(self) -> str | None:
@@ -164,7 +164,7 @@ class Cluster:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     threads = dict(await client.nthreads())
             except Exception as error:  # whatever the library meets, the next attempt may be better
-                _log.warning("the Dask cluster %s does not answer: %r", self.address, error)
+                _log.warning("Dask cluster %s does not answer, and is connected to again: %r", self.address, error)
                 return
             await self._note(client, threads)
             await asyncio.sleep(_WATCH_SECONDS)
@@ -177,7 +177,7 @@ class Cluster:
             self._changed.notify_all()
         if self.problem != before and self._task is not None:
             if self.problem is None:
-                _log.info("the Dask cluster %s has %d workers", self.address, len(threads))
+                _log.info("Dask cluster %s has %d workers", self.address, len(threads))
             else:
                 _log.warning("%s", self.problem)
 
