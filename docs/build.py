@@ -18,7 +18,7 @@ from builder.links import check_mermaid, check_site, look_at_links
 from builder.pages import DOCS, ROOT, BuildError, Stage
 from builder.rest import rest_pages
 
-from neurdicom.app import ROUTES
+from neurdicom.app.server import ROUTES
 from neurdicom.http.openapi import describe
 
 #: Brought by `make docs` from npm; its major version is the one that the theme speaks to.

@@ -36,7 +36,7 @@ def _setting(default: Any, help: str, **constraints: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Settings of a server; the metadata of each field holds its description and its range or choices."""
+    """Settings of a server; the metadata of a field holds its description, its range or choices, if it is a file."""
 
     data: Path = _setting(
         Path("neurdicom-data"), "Data folder: files, embedded catalog, plugins and results; one server at a time."
@@ -87,16 +87,16 @@ class Settings:
     )
     dimse_timeout: float = _setting(30.0, "Seconds to wait for a message of a DIMSE peer.", low=1.0, high=3600.0)
     dimse_tls_certificate: str = _setting(
-        "", "Certificate file (PEM) of this server for DIMSE over TLS, as acceptor and as requestor."
+        "", "Certificate file (PEM) of this server for DIMSE over TLS, as acceptor and as requestor.", file=True
     )
-    dimse_tls_key: str = _setting("", "Private key file (PEM) of dimse_tls_certificate.")
+    dimse_tls_key: str = _setting("", "Private key file (PEM) of dimse_tls_certificate.", file=True)
     dimse_tls_ca: str = _setting(
-        "", "File of CA certificates (PEM); one of them must have signed the certificate of a TLS peer."
+        "", "File of CA certificates (PEM); one of them must have signed the certificate of a TLS peer.", file=True
     )
     dask: str = _setting("", "Scheduler of a Dask cluster that runs the plugins of jobs, such as tcp://host:8786.")
-    dask_tls_ca: str = _setting("", "File of CA certificates (PEM) for a scheduler at a tls:// address.")
-    dask_tls_certificate: str = _setting("", "Certificate file (PEM) of this server for the Dask cluster.")
-    dask_tls_key: str = _setting("", "Private key file (PEM) of dask_tls_certificate.")
+    dask_tls_ca: str = _setting("", "File of CA certificates (PEM) for a scheduler at a tls:// address.", file=True)
+    dask_tls_certificate: str = _setting("", "Certificate file (PEM) of this server for the Dask cluster.", file=True)
+    dask_tls_key: str = _setting("", "Private key file (PEM) of dask_tls_certificate.", file=True)
     stable_seconds: float = _setting(
         60.0, "Seconds without a new instance after which a series is stable.", low=0.1, high=86400.0
     )

@@ -1,11 +1,11 @@
-"""Storage backends that the settings choose, and the reindexing of a stopped server's data folder."""
+"""Storage of a data folder: its lock and its open backends, and the reindexing of a stopped server's folder."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from neurdicom.app.backends import make_blobs, make_catalog
 from neurdicom.archive.reindex import ReindexReport, reindex
 from neurdicom.blobs.base import BlobStore
-from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import Documents
 from neurdicom.config import Settings
@@ -14,22 +14,6 @@ from neurdicom.processing.result_files import mark_unclean
 from neurdicom.workers.executor import Executor
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.pool_executor import PoolExecutor
-
-
-def make_catalog(settings: Settings) -> Catalog:
-    """Make the catalog that the settings choose: MongoDB where `mongodb_uri` is set, SQLite otherwise."""
-    if settings.mongodb_uri:
-        from neurdicom.catalog.mongo import MongoCatalog  # its driver uses memory that SQLite does not need
-
-        return MongoCatalog(settings.mongodb_uri)
-    from neurdicom.catalog.sqlite import SqliteCatalog
-
-    return SqliteCatalog(settings.data / "catalog.sqlite")
-
-
-def make_blobs(settings: Settings) -> BlobStore:
-    """Make the blob store that the settings choose: a folder below the data folder."""
-    return LocalBlobStore(settings.data / "blobs")
 
 
 @dataclass(frozen=True, slots=True)

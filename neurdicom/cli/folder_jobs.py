@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Self, cast
 
-from neurdicom.app import NeurdicomServer
 from neurdicom.app.components import Components
+from neurdicom.app.server import NeurdicomServer
 from neurdicom.cli.jobs import ProcessingJobs
 from neurdicom.client import ServerSentEvent
 from neurdicom.config import Settings

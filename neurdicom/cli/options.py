@@ -1,12 +1,13 @@
 """Options that several commands share, for settings, limits and the server that they connect to, and `pack`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from neurdicom.config import Settings, from_text, load_settings
 
@@ -45,8 +46,36 @@ def setting_options(command: CommandT, shown: Collection[str] | None = None) -> 
             text = f"{help_text}  [default: {default}]"
             choices = each.metadata.get("choices")  # checked with the other settings, whatever they come from
             metavar = f"[{'|'.join(choices)}]" if choices else each.name.upper()
-            command = click.option(option, default=None, metavar=metavar, help=text, hidden=hidden)(command)
+            complete = value_completion(each.metadata, is_folder=each.type is Path)
+            add = click.option(option, default=None, metavar=metavar, help=text, hidden=hidden, shell_complete=complete)
+            command = add(command)
     return config_option(command)
+
+
+def value_completion(
+    rules: Mapping[str, Any], *, is_folder: bool = False
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Make the function that completes a setting's value in a shell.
+
+    Parameters
+    ----------
+    rules : mapping
+        Metadata of the setting: its values are `choices`, or paths of a `file`; others are not completed.
+    is_folder : bool
+        True for paths of folders.
+
+    Returns
+    -------
+    callable
+        For click's `shell_complete`.
+    """
+
+    def complete(_context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        if is_folder or rules.get("file"):
+            return [CompletionItem(incomplete, type="dir" if is_folder else "file")]
+        return [CompletionItem(each) for each in rules.get("choices", ()) if each.startswith(incomplete)]
+
+    return complete
 
 
 def config_option(command: CommandT) -> CommandT:

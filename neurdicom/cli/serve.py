@@ -41,7 +41,7 @@ def serve(config: Path | None, **given: Any) -> None:
 
 async def run_server(settings: Settings, *, announce: Callable[[str], None] = click.echo) -> None:
     """Run a server until SIGTERM or SIGINT, and stop it cleanly."""
-    from neurdicom.app import NeurdicomServer
+    from neurdicom.app.server import NeurdicomServer
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -91,6 +91,6 @@ def reindex(config: Path | None, **given: Any) -> None:
     configure_logging(settings.log_level, settings.log_format)
     log_ignored_variables()
     require_data_folder(settings.data)
-    from neurdicom.app import reindex_folder
+    from neurdicom.app.storage import reindex_folder
 
     click.echo(asyncio.run(reindex_folder(settings)))

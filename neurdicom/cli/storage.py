@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from neurdicom.catalog.documents import Documents
-from neurdicom.cli.options import config_option, settings_from
+from neurdicom.cli.options import config_option, settings_from, value_completion
 from neurdicom.config import Settings, log_ignored_variables
 from neurdicom.data_folder import make_data_folder, require_data_folder
 
@@ -20,7 +20,12 @@ GroupT = TypeVar("GroupT", bound=Callable[..., Any])
 def catalog_options(group: GroupT) -> GroupT:
     """Add the options that choose the catalog to a command group; its function receives them as `**options`."""
     options = (
-        click.option("--data", metavar="DATA", help="Data folder of the server.  [default: neurdicom-data]"),
+        click.option(
+            "--data",
+            metavar="DATA",
+            help="Data folder of the server.  [default: neurdicom-data]",
+            shell_complete=value_completion({}, is_folder=True),
+        ),
         click.option("--mongodb-uri", metavar="MONGODB_URI", help="MongoDB of the server, if it uses one."),
         click.option(
             "--create", is_flag=True, help="Make the data folder if there is none, before the server's first start."
@@ -58,7 +63,7 @@ def run_with_documents(settings: Settings, work: Callable[[Documents], Awaitable
     """Open the catalog's documents, run some work with them, and return its result."""
 
     async def run() -> ResultT:
-        from neurdicom.app import make_catalog  # imports the whole server, which would delay `--help`
+        from neurdicom.app.backends import make_catalog  # imports the catalog, which would delay `--help`
 
         catalog = make_catalog(settings)
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 
 from neurdicom.archive.selection import MANY
 from neurdicom.cli import options
@@ -40,6 +41,19 @@ print(json.dumps(found))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert {name for name, brought in json.loads(done.stdout).items() if brought} == set(), done.stdout
+
+
+@pytest.mark.parametrize("group", ["user", "node"])
+def test_commands_on_the_catalog_do_not_bring_the_server(tmp_path: Path, group: str) -> None:
+    script = f"""
+import sys
+from click.testing import CliRunner
+from neurdicom.cli.main import main
+result = CliRunner().invoke(main, [{group!r}, "--data", {str(tmp_path / "data")!r}, "--create", "list"])
+print(result.exit_code, *sorted(({HEAVY!r} | {{"neurdicom.app.server"}}) & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 sqlite3\n"
 
 
 def test_the_list_of_commands_fits_them() -> None:
@@ -85,6 +99,26 @@ def test_completion(shell: str) -> None:
     assert "check-config" in printed("complete", "neurdicom che", 1)
     assert "check" in printed("complete", "neurdicom plugin ch", 2)
     assert "--server" in printed("complete", "neurdicom process --se", 2)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("serve --log-level ", ["debug", "info", "warning", "error"]),
+        ("reindex --log-format j", ["json"]),
+        ("check-config --dimse-accept ", ["known", "any"]),
+        ("serve --ae-title NEUR", []),
+        ("plugin new x --language p", ["python"]),
+        ("serve --data fol", ["dir: fol"]),
+        ("user --data fol", ["dir: fol"]),
+        ("serve --dask-tls-ca fol", ["file: fol"]),
+        ("serve --config fol", ["file: fol"]),
+    ],
+)
+def test_completion_of_values(typed: str, completed: list[str]) -> None:
+    *words, incomplete = typed.split(" ")
+    found = BashComplete(main, {}, "neurdicom", "_NEURDICOM_COMPLETE").get_completions(words, incomplete)
+    assert [each.value if each.type == "plain" else f"{each.type}: {each.value}" for each in found] == completed
 
 
 def test_completion_in_bash() -> None:

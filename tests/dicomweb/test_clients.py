@@ -7,7 +7,7 @@ import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom.uid import generate_uid
 
-from neurdicom.app import ROUTES
+from neurdicom.app.server import ROUTES
 from tests.support.dicomweb.web import Web
 
 EXPLICIT = "1.2.840.10008.1.2.1"

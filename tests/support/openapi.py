@@ -4,7 +4,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.schemas import APIOperation
 
-from neurdicom.app import ROUTES
+from neurdicom.app.server import ROUTES
 from neurdicom.http.openapi import describe
 
 

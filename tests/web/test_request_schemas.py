@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 
-from neurdicom.app import ROUTES
+from neurdicom.app.server import ROUTES
 from neurdicom.archive.selection import Selection
 from neurdicom.dicom.edits.schemas import changes_schema
 from neurdicom.dicom.edits.values import check_changes
