@@ -41,12 +41,13 @@ def run_in(folder: Path, script: str, **folders: Path) -> str:
     return done.stdout
 
 
-def test_backup_and_restore(tmp_path: Path) -> None:
-    """Back up a running server and restore it, with users, plugins, and images later than the catalog's copy."""
+def test_backup_upgrade_and_restore(tmp_path: Path) -> None:
+    """Back up a running server, restore and upgrade it: users, plugins, and images later than the catalog's copy."""
     (backup,) = blocks("backup.md", "Backup")
     (restore,) = blocks("backup.md", "Restore")
     where = {"DATA": tmp_path / "data", "BACKUP": tmp_path / "backup"}
     catalog, files = backup.split('mkdir -p "$BACKUP/blobs"')
+    build, install, look = upgrade_steps(tmp_path)
     with Server(where["DATA"]) as server:
         first, data = ct_image()
         assert upload(server.client, data)["status"] == "stored"
@@ -59,13 +60,56 @@ def test_backup_and_restore(tmp_path: Path) -> None:
         run_in(tmp_path, catalog.splitlines()[0] + '\nmkdir -p "$BACKUP/blobs"' + files, **where)
         run_in(tmp_path, backup, **where)  # again, into the same folder
         run_in(tmp_path, catalog, **where)
+        run_in(tmp_path, build)
     new = where | {"DATA": tmp_path / "restored"}
     assert run_in(tmp_path, restore, **new).startswith("2 files: 2 instances")
     assert new["DATA"].stat().st_mode & 0o777 == 0o700
+    assert '"log_format": "json"' in run_in(tmp_path, install)
+    asked = (tmp_path / "pip.log").read_text(encoding="utf-8").splitlines()
+    assert asked == ["wheel --no-deps --wheel-dir dist .", f"install --upgrade {NEW_WHEEL}[models,derived]"]
     with Server(new["DATA"]) as server:
+        assert '"status":"ok"' in run_in(tmp_path, look.replace("http://127.0.0.1:8080", server.url))
         assert {each["id"] for each in server.client.get("/api/instances").json()} == {first, later}
         assert Site(server, first).run().status_code == 200
         assert [each["email"] for each in server.client.get("/api/users").json()] == ["ann@example.org"]
+
+
+OLD_WHEEL = "dist/neurdicom-0.1.0-cp311-cp311-linux_x86_64.whl"
+NEW_WHEEL = "dist/neurdicom-0.2.0-cp311-cp311-linux_x86_64.whl"
+
+
+def upgrade_steps(folder: Path) -> tuple[str, str, str]:
+    """The page's commands before the stop, between stop and start, and after it, for the tests' own environment.
+
+    In place of pip is a script that writes what it is asked for to `pip.log`, and for `wheel` makes the newer wheel.
+    """
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "neurdicom").symlink_to(Path(sys.executable).parent / "neurdicom")
+    pip = f'#!/bin/bash\necho "$*" >> {folder}/pip.log\nif [ "$1" = wheel ]; then touch {NEW_WHEEL}; fi\n'
+    (programs / "pip").write_text(pip, encoding="utf-8")
+    (programs / "pip").chmod(0o755)
+    (folder / "dist").mkdir()
+    (folder / OLD_WHEEL).touch()
+    os.utime(folder / OLD_WHEEL, (0, 0))
+    (text,) = blocks("backup.md", "Upgrade")
+    build, _, rest = text.partition("sudo systemctl stop neurdicom\n")
+    install, _, look = rest.partition("sudo systemctl start neurdicom\n")
+    for stands, here in (
+        ("sudo -u neurdicom ", ""),
+        ("sudo ", ""),
+        ("/opt/neurdicom/bin", str(programs)),
+        ("/etc/neurdicom/", f"{DEPLOY}/"),
+    ):
+        install = install.replace(stands, here)
+    return build.replace("/opt/neurdicom/bin", str(programs)), install, look
+
+
+def test_an_upgrade_installs_as_the_first_time() -> None:
+    (first,) = blocks("installation.md", "As a server")
+    (again,) = blocks("backup.md", "Upgrade")
+    lines = {line.replace(" --upgrade", "") for line in again.splitlines()}
+    assert set(first.splitlines()) - lines == {"sudo python3 -m venv /opt/neurdicom"}
 
 
 def test_the_backup_page_names_what_there_is(secured: Server) -> None:
