@@ -39,7 +39,7 @@ def rest_pages(document: Json) -> dict[str, str]:
             for method, operation in methods.items()
             if tag in operation["tags"]
         ]
-        index.append(f"| [{tag}]({tag.lower()}.md) | {len(operations)} operations |\n")
+        index.append(f"| [{tag}]({tag.lower()}.md), {len(operations)} operations | {each['description']} |\n")
         title = tag if tag[:1].isupper() else tag.capitalize()
         parts = [f"# {title}\n", *(_operation(document, *operation) for operation in operations)]
         pages[f"{tag.lower()}.md"] = "\n".join(parts)

@@ -42,13 +42,19 @@ FAILURE: dict[type[NeurdicomError], int] = {
 _MOST_REASONS = 3
 
 _OFFERS = (Offer(DICOM_JSON), Offer("application/json"), Offer(DICOM_XML))
-_ANSWER = {
-    "description": "The outcome of each instance.",
-    "content": {
-        DICOM_JSON: {"schema": {"type": "object"}},
-        "application/json": {"schema": {"type": "object"}},
-        DICOM_XML: {"schema": STRING},
-    },
+_CONTENT = {
+    DICOM_JSON: {"schema": {"type": "object"}},
+    "application/json": {"schema": {"type": "object"}},
+    DICOM_XML: {"schema": STRING},
+}
+_ANSWERS = {
+    status: {"description": f"{whole}; the answer has the outcome of each.", "content": _CONTENT}
+    for status, whole in (
+        (200, "All instances are stored"),
+        (202, "Some instances are stored, others are refused"),
+        (409, "No instance is stored"),
+        (503, "No instance is stored, since the server can't store now"),
+    )
 }
 _DESCRIPTION = (
     "A multipart/related body with any number of DICOM files (type application/dicom), or with metadata and bulk data "
@@ -90,7 +96,7 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         query=[ACCEPT],
         path={"study": UID_SCHEMA},
         body={"multipart/related": BINARY, "application/dicom": BINARY},
-        answers={200: _ANSWER, 202: _ANSWER, 409: _ANSWER, 503: _ANSWER, 415: "A body of another media type."},
+        answers={**_ANSWERS, 415: "A body of another media type."},
     )
     async def post(self, study: str | None = None) -> None:
         """Answer with the outcome of each instance."""

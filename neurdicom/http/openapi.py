@@ -38,7 +38,11 @@ _PROBLEM: Schema = {
 }
 
 _SECURITY_SCHEMES: Schema = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "Token from `POST /api/users/auth`."},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Token from `POST /api/users/auth` or `neurdicom user token`.",
+    },
     "session": {
         "type": "apiKey",
         "in": "cookie",
@@ -46,6 +50,45 @@ _SECURITY_SCHEMES: Schema = {
         "description": "Cookie that `POST /api/users/auth` sets.",
     },
     "basic": {"type": "http", "scheme": "basic", "description": "E-mail address and password, for DICOMweb clients."},
+}
+
+#: What the routes of a tag are about.
+_TAGS = {
+    "instances": "DICOM instances: storing, finding, editing and deleting them, and their elements and files.",
+    "patients": "Patients of the stored instances.",
+    "studies": "Studies of the stored instances.",
+    "series": "Series of the stored instances.",
+    "pixels": "Rendered pictures and decoded samples of instances.",
+    "plugins": "Installed plugins.",
+    "models": "Installed neural networks.",
+    "processing": "Running plugins and models: on an instance at once, on more of them as a job.",
+    "results": "Kept results of plugins and models.",
+    "rules": "Plugins and models that are run on series by themselves, when these are stable.",
+    "nodes": "Remote DICOM nodes: their addresses, queries to them, and transfers in both directions.",
+    "jobs": "Long work of the server, and its progress.",
+    "users": "Signing in and out, and accounts.",
+    "operations": "State and metrics of the server, and this description.",
+    "DICOMweb": "QIDO-RS, WADO-RS, STOW-RS (PS3.18) and WADO-URI.",
+}
+
+#: Placeholders of paths; those of ids are described by the tag, where no name says more.
+_PLACEHOLDERS = {
+    "plugin_id": "Id of the plugin: `plugin_guid` of its META.json.",
+    "model_id": "Id of the model: `model_guid` of its META.json, or else its name.",
+    "study": "Study Instance UID.",
+    "series": "Series Instance UID.",
+    "instance": "SOP Instance UID.",
+    "frames": "Frame numbers from 1, separated by commas.",
+    "path": "Path of the element.",
+}
+_IDS = {
+    "patients": "Id of the patient, as in lists: it is made of Patient ID and its issuer.",
+    "studies": "Id of the study: its Study Instance UID.",
+    "series": "Id of the series: its Series Instance UID.",
+    "instances": "Id of the instance: its SOP Instance UID.",
+    "plugins": _PLACEHOLDERS["plugin_id"],
+    "models": _PLACEHOLDERS["model_id"],
+    "dicom_nodes": "Name of the node.",
 }
 
 _ACCESS_NOTES = {
@@ -71,7 +114,7 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in tags],
+        "tags": [{"name": tag, "description": _TAGS.get(tag, "")} for tag in tags],
         "paths": paths,
         "components": {"schemas": {"Problem": _PROBLEM}, "securitySchemes": _SECURITY_SCHEMES},
         "security": [{"bearer": []}, {"session": []}, {"basic": []}],
@@ -87,7 +130,13 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
         "tags": [described.tag],
         "parameters": [
             *(
-                {"name": name, "in": "path", "required": True, "schema": described.path.get(name, STRING)}
+                {
+                    "name": name,
+                    "in": "path",
+                    "required": True,
+                    "description": _about(route, name),
+                    "schema": described.path.get(name, STRING),
+                }
                 for name in names
             ),
             *(parameter.to_openapi() for parameter in described.query),
@@ -104,6 +153,14 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
     if described.access is Access.PUBLIC:
         document["security"] = []
     return document
+
+
+def _about(route: Route, placeholder: str) -> str:
+    """Describe a placeholder of a path; an id by the resource in front of it."""
+    if placeholder in _PLACEHOLDERS:
+        return _PLACEHOLDERS[placeholder]
+    resource = route.path.partition(f"/{{{placeholder}}}")[0].rpartition("/")[2]
+    return _IDS.get(resource, f"Id of the {resource.removesuffix('s')}.")
 
 
 def operation_id(method: str, path: str) -> str:

@@ -89,7 +89,7 @@ def entity_handler(level: Level) -> type[ApiHandler]:
             tag=MANY[level],
             description="Results that were computed from it are deleted, too.",
             query=[DERIVED],
-            answers={204: "It is deleted, with its files."},
+            answers={204: "Deleted, with its files."},
         )
         async def delete(self, entity: str) -> None:
             await self.remove.delete(level, entity, derived=DERIVED.of(self))

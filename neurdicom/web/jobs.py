@@ -154,7 +154,7 @@ class JobHandler(ApiHandler):
         answers={
             202: job_answer("The job is cancelled, or will be after the current instance."),
             204: "The job was over, and its record is deleted.",
-            403: "It is another user's.",
+            403: "The job is another user's.",
         },
     )
     async def delete(self, job: str) -> None:

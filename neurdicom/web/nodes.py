@@ -49,6 +49,8 @@ _ECHO = {
         "seconds": {**NUMBER, "description": "Duration in seconds, connecting included."},
     },
 }
+_TOO_MANY = "The user has too many jobs that are not over."
+_NO_PEER = "This server can't speak the node's protocol."
 _PAGING = Paging("nodes")
 
 
@@ -160,7 +162,7 @@ class RetrieveHandler(ApiHandler):
         description="Makes a job that retrieves the entities by C-MOVE to this server, C-GET or WADO-RS, and stores "
         "them.",
         json=RETRIEVAL,
-        answers={202: job_answer("The job."), 409: "Too many jobs are not over.", 502: "It can't be spoken with."},
+        answers={202: job_answer("The job."), 409: _TOO_MANY, 502: _NO_PEER},
     )
     async def post(self, name: str) -> None:
         """Make the job, and send it."""
@@ -178,7 +180,7 @@ class SendHandler(ApiHandler):
         description="Makes a job that sends the instances by C-STORE or STOW-RS, with edits applied, transcoded to a "
         "transfer syntax that the node accepts.",
         json=SENDING,
-        answers={202: job_answer("The job."), 409: "Too many jobs are not over.", 502: "It can't be spoken with."},
+        answers={202: job_answer("The job."), 409: _TOO_MANY, 502: _NO_PEER},
     )
     async def post(self, name: str) -> None:
         """Make the job, and send it."""

@@ -48,12 +48,14 @@ def path_of(template: str) -> str:
 
 def test_operations_are_described(description: dict[str, Any]) -> None:
     assert description["openapi"] == "3.1.0"
+    assert all(tag["description"] for tag in description["tags"]), "say what the routes of a tag are about"
     found = operations(description)
     ids = [operation["operationId"] for operation in found.values()]
     assert len(set(ids)) == len(ids)
     for (method, path), operation in found.items():
         names = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
         assert names == set(re.findall(r"\{(\w+)\}", path))
+        assert all(each.get("description") for each in operation["parameters"]), (method, path)
         assert operation["summary"] and operation["tags"][0] in {tag["name"] for tag in description["tags"]}
         assert any(status.startswith("2") for status in operation["responses"]), (method, path)
         assert all(response["description"] for response in operation["responses"].values())

@@ -233,12 +233,14 @@ function showOperation(method, path, operation) {
 
 function show(description) {
   const groups = new Map(description.tags.map(({ name }) => [name, []]));
+  const about = new Map(description.tags.map((tag) => [tag.name, tag.description]));
   for (const [path, methods] of Object.entries(description.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
       groups.get(operation.tags[0]).push(showOperation(method, path, operation));
     }
   }
-  const sections = [...groups].map(([tag, elements]) => make("section", {}, make("h2", { textContent: tag }), ...elements));
+  const sections = [...groups].map(([tag, elements]) =>
+    make("section", {}, make("h2", { textContent: tag }), make("p", { textContent: about.get(tag) }), ...elements));
   byId("operations").replaceChildren(...sections);
   const search = byId("search");
   search.hidden = false;
