@@ -1,13 +1,11 @@
 """The service of runs: plugins and models over stored instances, with DICOM output of their results."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
 
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
-from neurdicom.plugins.params import convert_arguments
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.resolve import ModalityCheck, Resolver
@@ -66,20 +64,6 @@ class ProcessService:
         """Keep the version that a request names; see `ToolSet.hold`."""
         return self._resolver.tools(request.tool_type).hold(request.tool, request.digest)
 
-    def convert(self, tool: Tool, texts: Mapping[str, Sequence[str]], values: Mapping[str, Any]) -> dict[str, Any]:
-        """Convert parameters of a tool. Raises `Invalid`, whose field is the parameter's name.
-
-        Parameters
-        ----------
-        tool : Tool
-            The tool.
-        texts : Mapping[str, Sequence[str]]
-            Values from query arguments and form fields.
-        values : Mapping[str, Any]
-            Values from a JSON body.
-        """
-        return convert_arguments(tool.params, texts, values)
-
     async def run(self, request: RunRequest, *, known: Collection[str] = ()) -> RunResult:
         """Run a tool, or return the stored result of an equal run.
 
@@ -99,7 +83,7 @@ class ProcessService:
         NotFound
             There is no such instance or series, or no such tool.
         Invalid
-            The frame is out of range, or the tool runs on another level.
+            A parameter is wrong, the frame is out of range, or the tool runs on another level.
         NotAvailable
             The instance has no pixel data, and the tool needs it.
         PluginError
@@ -113,7 +97,8 @@ class ProcessService:
                 bare = request.job is not None
                 return await self._cache.run(run, run.format, known, anew=not request.cache, bare=bare)
             except Conflict:
-                # The tool was replaced before a worker received the call: run the current version.
+                # The tool was replaced before a worker received the call: run the current version, which may take
+                # other parameters.
                 latest = await self._resolver.resolve(request)
                 if latest.id == run.id:
                     raise

@@ -106,8 +106,7 @@ class ProcessRunner(Runner):
         """Switch to the current version of the tool. Raises `NotFound`, or `Invalid` if parameters are wrong now."""
         request, selection = _parse_document(job.request)
         tool = self._process.tool(request.tool_type, request.tool)
-        params = self._process.convert(tool, {}, request.params)
-        job.request = _document(replace(request, params=params), selection, tool, rule=job.request.get("rule"))
+        job.request = _document(request.converted_for(tool), selection, tool, rule=job.request.get("rule"))
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Run the tool on some items; at a stop, drop those that do not finish in `_GRACE` seconds."""
@@ -192,7 +191,7 @@ class ProcessJobs:
     catalog : Catalog
         Finds the items.
     process : ProcessService
-        Finds the tool and converts its parameters.
+        Finds the tool.
     jobs : JobService
         Has the runner of the kind `process`.
     """
@@ -224,11 +223,12 @@ class ProcessJobs:
     def _request_of(self, action: Mapping[str, Any]) -> tuple[RunRequest, Tool]:
         tool_type = next(tool_type for tool_type in TOOLS if action.get(tool_type) is not None)
         tool = self._process.tool(tool_type, action[tool_type])
-        params = self._process.convert(tool, {}, action.get("params") or {})
+        params = action.get("params") or {}
         options = {name: action.get(name, default) for name, default in OPTIONS.items()}
         if options["frame"] == "all":
             options["frame"] = None
-        return RunRequest(tool_type=tool_type, tool=action[tool_type], params=params, **options), tool
+        request = RunRequest(tool_type=tool_type, tool=action[tool_type], params=params, **options)
+        return request.converted_for(tool), tool
 
     async def submit(
         self, request: RunRequest, selection: Selection, *, by: Principal, subject: str = "", rule: str | None = None
@@ -253,14 +253,15 @@ class ProcessJobs:
         NotFound
             There is no such tool, or no such entity.
         Invalid
-            The parameters are too long for a job, or series and instances are mixed for a tool of volumes.
+            A parameter is wrong, the parameters are too long for a job, or series and instances are mixed for a tool of
+            volumes.
         PluginQuarantined
             The tool can't be run.
         Conflict
             The user has too many jobs already.
         """
         with self._process.hold(request) as tool:
-            pass  # it exists, and can be run
+            request = request.converted_for(tool)  # it exists, and can be run
         if len(orjson.dumps(request.params)) > _MAX_PARAMS:
             raise Invalid(f"the parameters have more than {_MAX_PARAMS} bytes of JSON, a job's limit", field="params")
         await self._items.check(selection, tool)

@@ -70,10 +70,10 @@ class Resolver:
         Conflict
             The version that the request names is gone.
         Invalid
-            The frame is wrong, the tool works on another level, or the series has too many instances.
+            A parameter or the frame is wrong, the tool works on another level, or the series has too many instances.
         """
         tool = self.tools(request.tool_type).tool(request.tool, request.digest)
-        return ResolvedRun(request, tool, await self._inputs(request, tool))
+        return ResolvedRun(request.converted_for(tool), tool, await self._inputs(request, tool))
 
     async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[Input, ...]:
         """Find the files of a request, as many as one call of the tool gets."""

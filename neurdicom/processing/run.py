@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Self
@@ -13,6 +13,7 @@ from neurdicom import __version__
 from neurdicom.archive.selection_schemas import EITHER_SELECTION, FILTERS_OF_LEVEL, SELECTION_MEMBERS
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.pixels.encode.formats import OF_RESULTS
+from neurdicom.plugins.params import convert_arguments
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.schema import NAMED, Declaration
 from neurdicom.workers.call import Priority
@@ -94,7 +95,9 @@ class RunRequest:
     frame : int or None
         Frame of an instance, from 1.
     params : Mapping[str, Any]
-        Parameters, converted and checked, with the defaults in them.
+        Parameters as JSON has them; `converted_for` checks them, and adds the defaults.
+    texts : Mapping[str, Sequence[str]]
+        Further parameters, as texts of a query or a form.
     format : str
         One of `FORMATS`, or `DICOM`; a result that is no image has its own.
     store : bool
@@ -118,6 +121,7 @@ class RunRequest:
     level: Level = Level.INSTANCE
     frame: int | None = 1
     params: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     format: str = "png"
     store: bool = False
     cache: bool = True
@@ -131,8 +135,20 @@ class RunRequest:
         """True if its result has to be durable before it is answered."""
         return self.store or self.job is not None
 
+    def converted_for(self, tool: Tool) -> Self:
+        """Return the request with its parameters converted for a version of the tool.
+
+        Parameters that were converted for it stay as they are.
+
+        Raises
+        ------
+        Invalid
+            A parameter is unknown, missing or wrong; `field` names it.
+        """
+        return replace(self, params=convert_arguments(tool.params, self.texts, self.params), texts={})
+
     def to_document(self) -> dict[str, Any]:
-        """Return what all items of a job have in common, for the job's document."""
+        """Return what all items of a job have in common, for the job's document; its parameters are converted."""
         options = {name: getattr(self, name) for name in OPTIONS}
         return {self.tool_type: self.tool, "digest": self.digest, "params": dict(self.params), **options}
 
@@ -152,7 +168,7 @@ class ResolvedRun:
     Attributes
     ----------
     request : RunRequest
-        The request.
+        The request, with its parameters converted for that version.
     tool : Tool
         The version of the tool.
     inputs : tuple of Input

@@ -100,22 +100,24 @@ class ToolHandler(ApiHandler):
     own_options: Mapping[str, Param] = OPTIONS
 
     async def _run_request(self, tool_type: ToolType, id: str, entity: str = "") -> RunRequest:
-        """Read and check a request's tool, parameters and options. Raises `NotFound`, `Malformed` or `Invalid`."""
+        """Read a request's tool, parameters and options. Raises `NotFound`, `Malformed` or `Invalid`.
+
+        The parameters are converted when the request is resolved, by the version that is to run.
+        """
         process = self.processing
         process.tool(tool_type, id)  # one that is not installed is a 404, whatever the body is
         texts, values = await self._given()
-        # Nothing suspends from here until `run` resolves, unless the client is gone: the version stays the same.
-        tool = process.tool(tool_type, id)
-        options = {name: param for name, param in self.own_options.items() if name not in tool.params}
+        declared = process.tool(tool_type, id).params
+        options = {name: param for name, param in self.own_options.items() if name not in declared}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         chosen["cache"] = chosen.get("cache") not in ("no", "false")
-        params = process.convert(tool, _without(texts, options), _without(values, options))
         user = self.principal.id if self.principal else ""
         return RunRequest(
             tool_type=tool_type,
             tool=id,
             entity=entity,
-            params=params,
+            params=_without(values, options),
+            texts=_without(texts, options),
             user=user,
             **chosen,  # type: ignore[arg-type]
         )
