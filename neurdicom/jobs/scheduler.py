@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
 from neurdicom.errors import Unavailable
+from neurdicom.fairness import RoundRobin
 from neurdicom.jobs.lease import JobLease, JobLeases
 from neurdicom.jobs.runner import JobClass
 
@@ -18,53 +19,19 @@ log = logging.getLogger(__name__)
 _WAIT_SECONDS: Final = 10.0
 
 
-class FairQueue:
-    """Queue whose users take turns, each with its entries in order."""
-
-    def __init__(self) -> None:
-        self._by_user: dict[str, deque[str]] = {}
-        self._waiting: set[str] = set()
-
-    def __contains__(self, entry: str) -> bool:
-        return entry in self._waiting
-
-    def put(self, user: str, entry: str) -> None:
-        """Add an entry; one that waits already keeps its place."""
-        if entry not in self._waiting:
-            self._waiting.add(entry)
-            self._by_user.setdefault(user, deque()).append(entry)
-
-    def take(self, full: Collection[str] = ()) -> tuple[str, str] | None:
-        """Remove the next entry; entries of the users in `full` stay.
-
-        Returns
-        -------
-        tuple of (user, entry) or None
-            None if no entry may be taken.
-        """
-        for user in list(self._by_user):
-            if user not in full:
-                entries = self._by_user.pop(user)
-                entry = entries.popleft()
-                self._waiting.discard(entry)
-                if entries:
-                    self._by_user[user] = entries  # to the end of the queue
-                return user, entry
-        return None
-
-
 class RunSlots:
-    """Run slots, and the jobs that hold or wait for one, by class."""
+    """Run slots, and the jobs that hold or wait for one, by class; users take turns."""
 
     def __init__(self) -> None:
-        self._queues: dict[JobClass, FairQueue] = {}
+        self._queues: dict[JobClass, RoundRobin[str]] = {}
         self._running: dict[str, tuple[JobClass, str]] = {}
+        self._jobs: set[str] = set()
 
     def __contains__(self, job: str) -> bool:
-        return job in self._running or any(job in queue for queue in self._queues.values())
+        return job in self._jobs
 
     def put(self, job_class: JobClass, user: str, job: str) -> None:
-        """Add a job that waits for a slot.
+        """Add a job that waits for a slot; one that waits already keeps its place.
 
         Parameters
         ----------
@@ -75,7 +42,8 @@ class RunSlots:
         job : str
             Id of the job.
         """
-        self._queues.setdefault(job_class, FairQueue()).put(user, job)
+        self._jobs.add(job)
+        self._queues.setdefault(job_class, RoundRobin()).append(user, job)
 
     def take(self) -> tuple[str, str] | None:
         """Give a free slot to the next job.
@@ -86,19 +54,20 @@ class RunSlots:
             None if there is no such job.
         """
         for job_class, queue in self._queues.items():
-            users = Counter(user for of, user in self._running.values() if of == job_class)
-            if users.total() >= job_class.at_once:
+            running = Counter(user for of, user in self._running.values() if of == job_class)
+            if running.total() >= job_class.at_once:
                 continue
-            turn = queue.take({user for user, running in users.items() if running >= job_class.of_one_user})
-            if turn is not None:
-                user, job = turn
+            user = next((user for user in queue.waiting_keys() if running[user] < job_class.of_one_user), None)
+            if user is not None:
+                job = queue.pop(user)
                 self._running[job] = (job_class, user)
-                return turn
+                return user, job
         return None
 
     def free(self, job: str) -> None:
         """Free the slot of a job."""
         self._running.pop(job, None)
+        self._jobs.discard(job)
 
 
 class JobScheduler:

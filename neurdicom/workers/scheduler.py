@@ -1,9 +1,9 @@
 """The scheduler of a program's waiting calls: which one a free worker takes next, and how many at once."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
+from neurdicom.fairness import RoundRobin
 from neurdicom.workers.call import Priority
 
 #: Seconds that a batch should take: long compared with the cost of a message, short for calls waiting for the worker.
@@ -32,54 +32,6 @@ class Schedulable(Protocol):
 
 
 C = TypeVar("C", bound=Schedulable)
-
-
-class RoundRobin(Generic[C]):
-    """Queue of calls whose fairness keys take turns, each with its calls in order. Every method takes constant time."""
-
-    def __init__(self) -> None:
-        self._by_key: OrderedDict[str, OrderedDict[C, None]] = OrderedDict()
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def append(self, call: C) -> None:
-        """Add a call behind those of its key."""
-        self._by_key.setdefault(call.fairness, OrderedDict())[call] = None
-        self._count += 1
-
-    def put_back(self, call: C) -> None:
-        """Add a call in front of all others."""
-        self.append(call)
-        self._by_key[call.fairness].move_to_end(call, last=False)
-        self._by_key.move_to_end(call.fairness, last=False)
-
-    def peek(self) -> C:
-        """Return the next call without removing it."""
-        return next(iter(next(iter(self._by_key.values()))))
-
-    def pop(self) -> C:
-        """Remove and return the next call; its key goes to the end of the queue."""
-        key, calls = next(iter(self._by_key.items()))
-        call, _ = calls.popitem(last=False)
-        self._count -= 1
-        if calls:
-            self._by_key.move_to_end(key)
-        else:
-            del self._by_key[key]
-        return call
-
-    def remove(self, call: C) -> bool:
-        """Remove a call, wherever it stands; return whether it was there."""
-        calls = self._by_key.get(call.fairness)
-        if calls is None or call not in calls:
-            return False
-        del calls[call]
-        self._count -= 1
-        if not calls:
-            del self._by_key[call.fairness]
-        return True
 
 
 class BatchSize:
@@ -138,18 +90,18 @@ class Scheduler(Generic[C]):
         """Add a call."""
         if not self:
             self.served = now
-        self._line(call).append(call)
+        self._line(call).append(call.fairness, call)
 
     def put_back(self, calls: Sequence[C], now: float) -> None:
         """Add calls again that a worker took and did not do; they come first, in their order."""
         if not self:
             self.served = now
         for call in reversed(calls):
-            self._line(call).put_back(call)
+            self._line(call).put_back(call.fairness, call)
 
     def remove(self, call: C) -> bool:
         """Remove a call whose caller has left; return whether it was there."""
-        return self._line(call).remove(call)
+        return self._line(call).remove(call.fairness, call)
 
     def clear(self) -> list[C]:
         """Remove and return all calls."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from neurdicom.errors import NotAvailable, PluginError, PluginMemory, Unavailable
+from neurdicom.fairness import FairSemaphore
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.executor import Input, Task
-from neurdicom.workers.fair_semaphore import FairSemaphore
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Program, Reply
 from neurdicom.workers.shared_memory import shared_memory, size_of

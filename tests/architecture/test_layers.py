@@ -15,7 +15,7 @@ LADDER = (
     ("schema",),
     ("config", "data_folder", "dicom", "client", "installation"),
     ("catalog", "blobs", "pixels"),
-    ("coordination",),
+    ("coordination", "fairness"),
     ("workers", "security"),
     ("jobs", "archive", "plugins"),
     ("processing",),

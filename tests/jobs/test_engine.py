@@ -12,8 +12,8 @@ from neurdicom.jobs import store as store_module
 from neurdicom.jobs.items import CHUNK
 from neurdicom.jobs.job import Job, JobState, made_at, new_id, now
 from neurdicom.jobs.lease import JobLeases
-from neurdicom.jobs.runner import TRANSFERS, Backoff
-from neurdicom.jobs.scheduler import FairQueue
+from neurdicom.jobs.runner import TRANSFERS, Backoff, JobClass
+from neurdicom.jobs.scheduler import RunSlots
 from neurdicom.jobs.store import JobStore
 from tests.support.catalogs import Opener, opened, run
 from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, leftovers, service, until_no, when
@@ -296,17 +296,25 @@ def test_old_records_are_forgotten(opener: Opener, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_queue_is_fair() -> None:
-    queue = FairQueue()
+    slots, jobs = RunSlots(), JobClass("work", at_once=9, of_one_user=9)
     for user, job in (("a", "1"), ("a", "2"), ("a", "3"), ("b", "4"), ("c", "5"), ("b", "6"), ("a", "1")):
-        queue.put(user, job)
+        slots.put(jobs, user, job)
     taken = []
-    while (turn := queue.take()) is not None:
+    while (turn := slots.take()) is not None:
         taken.append(turn[1])
     assert taken == ["1", "4", "5", "2", "6", "3"]
-    queue.put("a", "1")
-    queue.put("b", "2")
-    assert queue.take({"a"}) == ("b", "2")
-    assert queue.take({"a"}) is None
+
+
+def test_a_user_takes_no_more_slots_than_there_are_for_one() -> None:
+    slots, jobs = RunSlots(), JobClass("work", at_once=9, of_one_user=1)
+    slots.put(jobs, "a", "0")
+    assert slots.take() == ("a", "0")
+    slots.put(jobs, "a", "1")
+    slots.put(jobs, "b", "2")
+    assert slots.take() == ("b", "2")
+    assert slots.take() is None
+    slots.free("0")
+    assert slots.take() == ("a", "1")
 
 
 def test_waits_grow_and_are_bounded() -> None:

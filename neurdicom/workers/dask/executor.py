@@ -6,13 +6,13 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.fairness import FairSemaphore
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.dask import messages
 from neurdicom.workers.dask.cluster import Cluster
 from neurdicom.workers.dask.messages import Missing
 from neurdicom.workers.dask.transfer import Sender
 from neurdicom.workers.executor import Executor, Task
-from neurdicom.workers.fair_semaphore import FairSemaphore
 from neurdicom.workers.program import Reply
 
 if TYPE_CHECKING:

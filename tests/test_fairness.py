@@ -1,8 +1,10 @@
-"""Places on the cluster: keys take turns, and who leaves gives its place or its turn back."""
+"""Fairness: keys take turns in the queue and at the semaphore, and who leaves gives its place or its turn back."""
 
 import asyncio
 
-from neurdicom.workers.fair_semaphore import FairSemaphore
+import pytest
+
+from neurdicom.fairness import FairSemaphore, RoundRobin
 
 
 def test_keys_take_turns() -> None:
@@ -44,3 +46,37 @@ def test_who_leaves_takes_no_place() -> None:
         await asyncio.wait_for(asyncio.gather(enter("7", opened), enter("8", opened)), 5)
 
     asyncio.run(scenario())
+
+
+def queued(*items: tuple[str, str]) -> RoundRobin[str]:
+    queue: RoundRobin[str] = RoundRobin()
+    for key, item in items:
+        queue.append(key, item)
+    return queue
+
+
+def test_an_item_that_waits_keeps_its_place() -> None:
+    queue = queued(("ann", "1"), ("ann", "2"), ("bob", "3"), ("ann", "1"))
+    assert len(queue) == 3
+    assert (queue.peek(), [queue.pop() for _ in range(3)]) == ("1", ["1", "3", "2"])
+    with pytest.raises(LookupError):
+        queue.pop()
+
+
+def test_a_key_may_be_passed_over() -> None:
+    queue = queued(("ann", "1"), ("bob", "2"), ("bob", "3"), ("cy", "4"))
+    assert list(queue.waiting_keys()) == ["ann", "bob", "cy"]
+    assert queue.pop("bob") == "2"
+    assert list(queue.waiting_keys()) == ["ann", "cy", "bob"], "who has had a turn is the last"
+    assert [queue.pop() for _ in range(3)] == ["1", "4", "3"]
+    with pytest.raises(LookupError):
+        queue.pop("bob")
+
+
+def test_what_is_put_back_comes_first_and_what_is_removed_never() -> None:
+    queue = queued(("ann", "1"), ("bob", "2"), ("bob", "3"))
+    assert queue.remove("bob", "2")
+    assert not queue.remove("bob", "2")
+    assert not queue.remove("cy", "1")
+    queue.put_back("bob", "0")
+    assert [queue.pop() for _ in range(3)] == ["0", "1", "3"]
