@@ -6,8 +6,9 @@ coordination, security and what lies below them.
 
 from neurdicom.jobs.events import JobEvent
 from neurdicom.jobs.items import ITEM_STATES
-from neurdicom.jobs.job import STATES, Job
+from neurdicom.jobs.job import Job
 from neurdicom.jobs.runner import Failure, Item, ItemOutcome, Runner
 from neurdicom.jobs.service import JobService
+from neurdicom.jobs.states import STATES
 
 __all__ = ["ITEM_STATES", "STATES", "Failure", "Item", "ItemOutcome", "Job", "JobEvent", "JobService", "Runner"]

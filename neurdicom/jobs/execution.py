@@ -3,17 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final, cast
 
 from neurdicom.coordination import Periodic
 from neurdicom.errors import PeerFailed
 from neurdicom.jobs.conclusion import PassEnd, StopRequest, conclude
-from neurdicom.jobs.events import EventLog
 from neurdicom.jobs.items import CHUNK, Chunk
-from neurdicom.jobs.job import MAX_ERRORS, Job, JobState
+from neurdicom.jobs.job import MAX_ERRORS, Job
 from neurdicom.jobs.progress import InstanceCounts, PassProgress, number_of
+from neurdicom.jobs.progress_writer import ProgressWriter, Published
 from neurdicom.jobs.runner import Backoff, Item, ItemOutcome, Runner
 from neurdicom.jobs.store import JobStore
 
@@ -21,68 +21,6 @@ log = logging.getLogger(__name__)
 
 #: Temporary failures in a row after which the pass ends and the job waits.
 _GIVE_UP_FOR_NOW: Final = 3
-
-Published = Callable[[Mapping[str, Any]], None]
-
-
-class ProgressWriter:
-    """Writer of a running job's progress: its log of items, the current chunk, and its record.
-
-    Parameters
-    ----------
-    store : JobStore
-        Stores jobs.
-    job : Job
-        The job.
-    published : callable
-        Called with the job's document whenever it was written.
-
-    Attributes
-    ----------
-    log : EventLog
-        Items in the order in which they finished.
-    chunk : Chunk or None
-        The current chunk.
-    is_dirty : bool
-        Whether there is anything to write.
-    """
-
-    def __init__(self, store: JobStore, job: Job, published: Published) -> None:
-        self.log = EventLog(store, job.id)
-        self.chunk: Chunk | None = None
-        self.is_dirty = False
-        self._job = job
-        self._store = store
-        self._published = published
-        self._abandoned = False
-        self._saving = asyncio.Lock()
-
-    def abandon(self) -> None:
-        """Stop writing progress: another server has taken the job over."""
-        self._abandoned = True
-
-    async def save(self) -> None:
-        """Write what changed: first the log, then the items, from which the counts follow, then the counts."""
-        async with self._saving:
-            if not self.is_dirty or self._abandoned:
-                return
-            self.is_dirty = False
-            # A snapshot of this moment: an item that is over in it must be in the log, whenever the process ends.
-            items = None if self.chunk is None else self.chunk.to_document()
-            record = self._job.to_document()
-            try:
-                await self.log.save()
-                await self._store.save_progress(record, items)
-            except BaseException:
-                self.is_dirty = True
-                raise
-        self._published(record)
-
-    async def save_record(self) -> None:
-        """Write the record alone."""
-        record = self._job.to_document()
-        await self._store.save_progress(record, None)
-        self._published(record)
 
 
 class Execution:
@@ -258,7 +196,7 @@ class Execution:
             self.job.finished_count = self._writer.log.length
 
     def _conclude(self, error: PeerFailed | None) -> None:
-        """Move the job to the state that follows from the pass."""
+        """Change the job as follows from the pass."""
         job, progress = self.job, self._progress
         if self._stop is not StopRequest.CANCEL:  # when cancelled, the progress of the current item counts
             progress.drop_live()
@@ -273,18 +211,6 @@ class Execution:
             tried=progress.tried,
         )
         conclusion = conclude(end, self._backoff)
-        job.attempts = conclusion.attempts
-        if conclusion.state is JobState.QUEUED:
-            if conclusion.delay is None:
-                job.wait()
-                return
-            job.wait(time.time() + conclusion.delay, progress.retry_reason or str(conclusion.error))
+        conclusion.apply(job, left=progress.left, retry_reason=progress.retry_reason, now=time.time())
+        if conclusion.delay is not None:
             log.info("job %s (%s) will be tried again: %s", job.id, job.kind, conclusion.error)
-            return
-        if conclusion.error is not None:
-            job.failed = max(job.failed + progress.left, (job.total or 0) - job.done, 1)
-            error_of_all = {"instance": None, "reason": str(conclusion.error), "attempts": max(1, job.attempts)}
-            job.errors = [error_of_all, *job.errors][:MAX_ERRORS]
-        elif conclusion.state is not JobState.CANCELLED:
-            job.total = job.done + job.failed
-        job.end(conclusion.state)

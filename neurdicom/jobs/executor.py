@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from neurdicom.errors import NeurdicomError, Unavailable
 from neurdicom.jobs.execution import Execution
-from neurdicom.jobs.job import Job, JobState, made_at
+from neurdicom.jobs.job import Job, made_at
 from neurdicom.jobs.lease import JobLease, JobLeases
 from neurdicom.jobs.runner import Backoff, Runner
+from neurdicom.jobs.states import JobStateEvent
 from neurdicom.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class JobExecutor:
             return
         found = await self._store.find(job)
         if found is not None and not found.is_over:
-            await self._end(found, JobState.CANCELLED)
+            await self._end(found, JobStateEvent.CANCELLED)
         await self._forget(job, found)
 
     def halt(self) -> None:
@@ -162,13 +163,13 @@ class JobExecutor:
             found = await self._store.find(job)
             if found is not None and not found.is_over:
                 found.errors = [{"instance": None, "reason": "internal error; the server's log has it", "attempts": 1}]
-                await self._end(found, JobState.FAILED)
+                await self._end(found, JobStateEvent.FAILED)
             await self._forget(job, found)
         except NeurdicomError as error:
             log.warning("job %s could not be ended as failed: %s", job, error)
 
-    async def _end(self, found: Job, state: JobState) -> None:
-        found.end(state)
+    async def _end(self, found: Job, event: JobStateEvent) -> None:
+        found.end(event)
         await self._store.save(found)
         self._published(found.to_document())
 

@@ -1,43 +1,17 @@
-"""The record of a job, a small document that is rewritten with the progress, and its states."""
+"""The record of a job, a small document that is rewritten with the progress."""
 
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final, Self
 
-
-class JobState(StrEnum):
-    """State of a job; `TRANSITIONS` has the allowed changes."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_over(self) -> bool:
-        """True if the job has ended, in whatever way."""
-        return self in _OVER
-
-
-_OVER: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
-
-#: Allowed changes of state. A running job may begin anew, after a crash; one that is over may be reopened.
-TRANSITIONS: Final = {
-    JobState.QUEUED: frozenset({JobState.QUEUED, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
-    JobState.RUNNING: frozenset(JobState),
-    **dict.fromkeys(_OVER, frozenset({JobState.QUEUED})),
-}
-
-STATES: Final = tuple(state.value for state in JobState)
+from neurdicom.errors import Conflict
+from neurdicom.jobs.states import JobState, JobStateEvent, next_state
 
 #: Most errors and warnings in a record; the counts include all.
 MAX_ERRORS = 100
-
 
 #: Names of fields in documents, where they differ from the attributes' because earlier versions wrote them.
 _DOCUMENT_NAMES: Final = {"finished_count": "settled", "summary": "told"}
@@ -144,31 +118,48 @@ class Job:
             return None
         return round(max(0, self.total - self.done - self.failed) / self.rate, 1)
 
+    def check_reopen(self) -> None:
+        """Check that the job can be run again.
+
+        Raises
+        ------
+        Conflict
+            It is not over, its items were not kept, or nothing failed and nothing is left.
+        """
+        if not self.is_over:
+            raise Conflict(f"the job is {self.state}; only a job that is over can be tried again")
+        if not self.keeps_items:
+            raise Conflict(f"the items of a job of the kind {self.kind!r} are not kept; make a new job")
+        if self.expanded and not self.failed and self.done == self.total:
+            raise Conflict("there is nothing to run again: nothing failed, and nothing is left")
+
     def begin(self) -> None:
         """Set the job running, for the first time or again."""
-        self._move(JobState.RUNNING)
+        self._apply(JobStateEvent.BEGUN)
         self.started = self.started or now()
 
-    def wait(self, retry_at: float | None = None, reason: str | None = None) -> None:
+    def postpone(self, retry_at: float | None = None, reason: str | None = None) -> None:
         """Queue the job again, to resume at `retry_at` or as soon as there is a slot."""
-        self._move(JobState.QUEUED)
+        self._apply(JobStateEvent.POSTPONED)
         self.rate, self.retry_at, self.retry_reason = None, retry_at, reason
 
-    def end(self, state: JobState) -> None:
-        """End the job in a final state."""
-        self._move(state)
+    def end(self, event: JobStateEvent) -> None:
+        """End the job, as completed, failed or cancelled."""
+        self._apply(event)
         self.rate, self.ended = None, now()
 
     def reopen(self) -> None:
         """Queue an ended job again, for its failed and remaining items."""
-        self._move(JobState.QUEUED)
+        self._apply(JobStateEvent.REOPENED)
         self.ended, self.reopened = None, True
         self.attempts, self.errors = 0, []
 
-    def _move(self, state: JobState) -> None:
-        if state not in TRANSITIONS[self.state]:
-            raise ValueError(f"the job {self.id} can't change from {self.state} to {state}")
-        self.state, self.retry_at, self.retry_reason = state, None, None
+    def _apply(self, event: JobStateEvent) -> None:
+        try:
+            self.state = next_state(self.state, event)
+        except ValueError as error:
+            raise ValueError(f"job {self.id}: {error}") from None
+        self.retry_at, self.retry_reason = None, None
 
     def to_api(self, *, most: int = MAX_ERRORS) -> dict[str, Any]:
         """Return the record as the API shows it, with at most `most` errors, warnings and ids of the request."""

@@ -12,11 +12,12 @@ from neurdicom.errors import Conflict
 from neurdicom.jobs.events import JobEvents
 from neurdicom.jobs.executor import JobExecutor
 from neurdicom.jobs.items import Chunk
-from neurdicom.jobs.job import Job, JobState, new_id, now
+from neurdicom.jobs.job import Job, new_id, now
 from neurdicom.jobs.lease import JobLeases
 from neurdicom.jobs.results import ResultReader
 from neurdicom.jobs.runner import TRANSFERS, Backoff, JobClass, Runner
 from neurdicom.jobs.scheduler import JobScheduler
+from neurdicom.jobs.states import JobState
 from neurdicom.jobs.store import JobStore, purge
 from neurdicom.security.access import Principal, check_self_or_admin
 
@@ -168,12 +169,7 @@ class JobService:
         """
         found = await self._store.get(job)
         check_self_or_admin(by, found.user_id)
-        if not found.is_over:
-            raise Conflict(f"the job is {found.state}; only a job that is over can be tried again")
-        if not found.keeps_items:
-            raise Conflict(f"the items of a job of the kind {found.kind!r} are not kept; make a new job")
-        if found.expanded and not found.failed and found.done == found.total:
-            raise Conflict("there is nothing to run again: nothing failed, and nothing is left")
+        found.check_reopen()
         await self._check_open_jobs(by)
         self._runners[found.kind].renew(found)
         await self._scheduler.wait_for(job)

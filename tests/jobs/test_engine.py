@@ -10,10 +10,11 @@ from neurdicom.errors import Forbidden, NotFound, PeerFailed
 from neurdicom.jobs import service as service_module
 from neurdicom.jobs import store as store_module
 from neurdicom.jobs.items import CHUNK
-from neurdicom.jobs.job import Job, JobState, made_at, new_id, now
+from neurdicom.jobs.job import Job, made_at, new_id, now
 from neurdicom.jobs.lease import JobLeases
 from neurdicom.jobs.runner import TRANSFERS, Backoff, JobClass
 from neurdicom.jobs.scheduler import RunSlots
+from neurdicom.jobs.states import JobStateEvent
 from neurdicom.jobs.store import JobStore
 from tests.support.catalogs import Opener, opened, run
 from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, leftovers, service, until_no, when
@@ -276,7 +277,7 @@ def test_old_records_are_forgotten(opener: Opener, monkeypatch: pytest.MonkeyPat
         for each in (old, *ids):
             job = Job(id=each, kind="work", user="", user_id="", request={}, created=now())
             job.begin()
-            job.end(JobState.DONE)
+            job.end(JobStateEvent.COMPLETED)
             await store.save(job)
         async with service(catalog, Worker()) as jobs:
             for _ in range(200):
