@@ -4,6 +4,9 @@ No class depends on HTTP or DIMSE; each edge has one table from these classes to
 was found, what was expected, and where.
 """
 
+#: Message of an error that is a fault of the server: what is wrong is in its log, and no peer's or client's business.
+INTERNAL_ERROR = "internal error; the server's log has it"
+
 
 class NeurdicomError(Exception):
     """Base of all errors that a caller can do something about.
@@ -171,6 +174,13 @@ class PluginQuarantined(PluginError):
     """A plugin that repeatedly failed to load and is not run until a new version of it is installed."""
 
     code = "plugin_quarantined"
+
+
+def reason_of(error: NeurdicomError | OSError) -> str:
+    """Return the reason that others may read; an error of the system names paths of the server in its own text."""
+    if isinstance(error, NeurdicomError):
+        return str(error)
+    return error.strerror or f"{type(error).__name__}; the log has more"
 
 
 def shown(value: object) -> str:

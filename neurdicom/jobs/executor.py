@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import INTERNAL_ERROR, NeurdicomError, Unavailable
 from neurdicom.jobs.execution import Execution
 from neurdicom.jobs.job import Job, made_at
 from neurdicom.jobs.lease import JobLease, JobLeases
@@ -162,7 +162,7 @@ class JobExecutor:
         try:
             found = await self._store.find(job)
             if found is not None and not found.is_over:
-                found.errors = [{"instance": None, "reason": "internal error; the server's log has it", "attempts": 1}]
+                found.errors = [{"instance": None, "reason": INTERNAL_ERROR, "attempts": 1}]
                 await self._end(found, JobStateEvent.FAILED)
             await self._forget(job, found)
         except NeurdicomError as error:

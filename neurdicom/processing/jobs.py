@@ -13,6 +13,7 @@ from neurdicom.archive.selection import Selection
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import (
+    INTERNAL_ERROR,
     Conflict,
     Invalid,
     NeurdicomError,
@@ -159,9 +160,7 @@ class ProcessRunner(Runner):
             log.exception(
                 "job %s could not process %s %s, which counts as failed: internal error", job.id, level.value, entity
             )
-            return ItemOutcome(
-                place, failed=1, failures=(Failure(instance, "internal error; the log has it", "error"),)
-            )
+            return ItemOutcome(place, failed=1, failures=(Failure(instance, INTERNAL_ERROR, NeurdicomError.code),))
         result = {"result": done.result, "stored": list(done.stored), "cached": done.is_cached}
         return ItemOutcome(place, done=1, result=result)
 

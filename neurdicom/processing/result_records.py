@@ -10,7 +10,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import NeurdicomError, Unavailable, reason_of
 from neurdicom.processing.result import KeptResult
 
 log = logging.getLogger(__name__)
@@ -327,7 +327,7 @@ class WriteBehindQueue:
             outcomes = await self._write(group)
         except (NeurdicomError, OSError) as error:
             log.warning("%d results could not be stored, and are dropped: %s", len(group), error)
-            failure = Unavailable(f"the server can't store the result: {error}")
+            failure = Unavailable(f"the server can't store the result: {reason_of(error)}")
             for pending in group:
                 _fail(pending, failure)
             return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from neurdicom.errors import NeurdicomError, PluginError, Unavailable
+from neurdicom.errors import NeurdicomError, PluginError, Unavailable, reason_of
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.forkserver_client import ForkServerClient
 from neurdicom.workers.process import GRACE, WorkerProcess, request
@@ -284,7 +284,8 @@ class WorkerPool:
             try:
                 self._start(group)
             except OSError as error:
-                self._give_up(group, Unavailable(f"no worker process could be started: {error}"))
+                _log.error("no worker process could be started: %s", error)
+                self._give_up(group, Unavailable(f"no worker process could be started: {reason_of(error)}"))
                 return
 
     def _settle(self, run: Run) -> None:

@@ -21,7 +21,7 @@ from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import NeurdicomError, Unavailable, reason_of
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
@@ -354,4 +354,4 @@ def _read(spool: Spool, observer: ArrivalObserver | None) -> Header:
 def disk_error(error: OSError) -> Unavailable:
     """Log that the data folder can't store a file, and make the error."""
     log.error("an arriving file could not be written to the data folder and is refused: %s", error)
-    return Unavailable(f"the server can't store the file: {error.strerror or error}")
+    return Unavailable(f"the server can't store the file: {reason_of(error)}")

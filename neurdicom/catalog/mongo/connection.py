@@ -49,7 +49,7 @@ class MongoConnection:
             raise Unavailable(f"MongoDB can't be reached by this URI: {error}") from error
         except PyMongoError as error:
             await self.close()
-            raise translated_error(error) from error
+            raise Unavailable(f"MongoDB: {error}") from error
         except BaseException:
             await self.close()
             raise

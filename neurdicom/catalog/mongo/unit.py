@@ -7,6 +7,7 @@ step. A new blob that did not get an instance is left to ingest, which recovers 
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import TooLarge, Unavailable
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _RETRIES = 5
 
@@ -223,7 +226,8 @@ class UnitOfWorkRunner:
 
 
 def translated_error(error: PyMongoError) -> TooLarge | Unavailable:
-    """Translate an error of the driver into one of ours."""
+    """Log an error of the driver, and translate it into one of ours, which does not name the server's hosts."""
     if isinstance(error, DocumentTooLarge):
         return TooLarge(f"a document is larger than MongoDB allows: {error}")
-    return Unavailable(f"MongoDB: {error}")
+    log.error("MongoDB: %s", error)
+    return Unavailable("MongoDB can't be used now; the server's log has the reason")

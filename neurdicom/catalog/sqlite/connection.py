@@ -118,7 +118,7 @@ class Connections:
             finally:
                 db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            raise Unavailable(f"the catalog {self._path} can't be read: {error}") from error
+            raise self._unavailable("read", error) from error
         finally:
             self._idle.put((generation, db))
 
@@ -153,10 +153,15 @@ class Connections:
                     db.execute("ROLLBACK")
                 raise
         except sqlite3.OperationalError as error:
-            raise Unavailable(f"the catalog {self._path} can't be written: {error}") from error
+            raise self._unavailable("written", error) from error
         finished(result)
         self._analyze(db)
         return result
+
+    def _unavailable(self, how: str, error: sqlite3.OperationalError) -> Unavailable:
+        """Log why the file can't be read or written, and make the error, which says neither that nor where it is."""
+        log.error("the catalog %s can't be %s: %s", self._path, how, error)
+        return Unavailable(f"the catalog can't be {how} now; the server's log has the reason")
 
     def _analyze(self, db: sqlite3.Connection) -> None:
         """Update the statistics of SQLite's planner each time the number of instances has doubled."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from neurdicom.dimse.ipc.frames import HEAD, error_from_wire, error_to_wire, pack, unpack_head
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import INTERNAL_ERROR, NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -211,9 +211,9 @@ class Link:
             answer["result"] = self.operators[verb](operation)
         except NeurdicomError as error:
             answer["error"] = error_to_wire(error)
-        except Exception as error:
+        except Exception:
             log.exception("operation %s failed: internal error", verb)
-            answer["error"] = error_to_wire(NeurdicomError(f"{verb} failed: {error!r}"))
+            answer["error"] = error_to_wire(NeurdicomError(INTERNAL_ERROR))
         self._running.pop(number, None)
         if number:
             try:

@@ -17,7 +17,7 @@ from neurdicom.coordination import BackgroundTasks
 from neurdicom.dimse.ipc.contract import ProcessSettings
 from neurdicom.dimse.ipc.frames import error_to_wire
 from neurdicom.dimse.ipc.remote import MessageStream, RemoteOperations
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import INTERNAL_ERROR, NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -242,9 +242,9 @@ class DimseProcess:
             answer["result"] = result
         except NeurdicomError as error:
             answer["error"] = error_to_wire(error)
-        except Exception as error:  # a fault of ours must not leave a peer without an answer
+        except Exception:  # a fault of ours must not leave a peer without an answer
             log.exception("verb %s, called by DIMSE process %d, failed: internal error", verb, self.pid)
-            answer["error"] = error_to_wire(NeurdicomError(f"internal error: {error!r}"))
+            answer["error"] = error_to_wire(NeurdicomError(INTERNAL_ERROR))
         if control["ask"]:
             self._messages.send(answer, extra)
 

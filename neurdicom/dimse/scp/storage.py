@@ -12,7 +12,7 @@ from neurdicom.dimse.statuses import SUCCESS, DoesNotMatch, write_error
 from neurdicom.dimse.ul.association import Association, respond_to
 from neurdicom.dimse.ul.incoming import Incoming
 from neurdicom.dimse.ul.messages import incoming_of
-from neurdicom.errors import Malformed, NeurdicomError, Unavailable
+from neurdicom.errors import INTERNAL_ERROR, Malformed, NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class StorageProvider:
             log.info("instance %s from %s is refused: %s", request.AffectedSOPInstanceUID, assoc.peer, error)
             self._link.tell("refused")
             write_error(response, error)
-        except Exception as error:
+        except Exception:
             log.exception("instance %s from %s is refused: internal error", request.AffectedSOPInstanceUID, assoc.peer)
             self._link.tell("refused")
-            write_error(response, NeurdicomError(f"internal error: {type(error).__name__}"))
+            write_error(response, NeurdicomError(INTERNAL_ERROR))
         finally:
             if incoming is not None:
                 incoming.close()

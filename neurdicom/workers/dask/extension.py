@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import NeurdicomError, Unavailable, reason_of
 from neurdicom.workers.dask import messages
 from neurdicom.workers.dask.messages import Missing, Need
 from neurdicom.workers.dask.packages import moved, packages_of
@@ -55,7 +55,7 @@ class DaskWorkerExtension(WorkerPlugin):
                 await worker.plugin_add(cls(), name=NAME, catch_errors=False)  # is there before it first waits
             except OSError as error:
                 worker.plugins.pop(NAME, None)
-                raise Unavailable(f"it can't store files: {error}") from error
+                raise Unavailable(f"it can't store files: {reason_of(error)}") from error
         extension = worker.plugins[NAME]
         assert isinstance(extension, DaskWorkerExtension)
         await extension.ready.wait()

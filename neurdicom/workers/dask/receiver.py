@@ -1,14 +1,17 @@
 """Files that servers send to a Dask worker, piece by piece."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from typing import Any, Final
 
 from neurdicom.blobs.base import Spool
-from neurdicom.errors import NeurdicomError, Unavailable
+from neurdicom.errors import NeurdicomError, Unavailable, reason_of
 from neurdicom.workers.dask.store import FileStore, PackageStore
 from neurdicom.workers.pool import WorkerPool
+
+_log = logging.getLogger(__name__)
 
 #: Seconds after which the files of a transfer whose server is gone are deleted.
 _STALE_SECONDS: Final = 600.0
@@ -80,7 +83,8 @@ class FileReceiver:
         except (NeurdicomError, OSError) as error:
             if spool is not None:
                 spool.discard()
-            return {"error": str(error)}
+            _log.warning("%s %s can't be stored: %s", kind, sha256, error)
+            return {"error": reason_of(error)}
         spool.discard()
         return {}
 

@@ -1,6 +1,7 @@
 """Transfer of archives and stored files to Dask workers: directly, in pieces, and each file once."""
 
 import asyncio
+import logging
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,8 @@ from neurdicom.workers.executor import Task
 
 if TYPE_CHECKING:
     from distributed import Client
+
+_log = logging.getLogger(__name__)
 
 #: Bytes of one piece, and so of the memory that a transfer takes on either side.
 _PIECE: Final = 4 << 20
@@ -93,4 +96,5 @@ class Sender:
         try:
             return await getattr(client.rpc(worker), f"neurdicom_{verb}")(**arguments)
         except OSError as error:
-            raise Unavailable(f"the Dask worker {worker} can't be reached from this server: {error}") from error
+            _log.warning("the Dask worker %s can't be reached: %s", worker, error)
+            raise Unavailable(f"the Dask worker {worker} can't be reached from this server") from error
