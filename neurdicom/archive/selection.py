@@ -9,6 +9,7 @@ from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
+from neurdicom.dicom.query.filter_schemas import MAX_FILTERS
 from neurdicom.dicom.query.filters import parse_filters
 from neurdicom.errors import Invalid, NotFound
 
@@ -20,9 +21,6 @@ NAME_OF = {level: name for name, level in MANY.items()}
 
 #: Largest number of ids in a selection, which a job keeps in its record.
 MAX_IDS = 1000
-
-#: Largest number of characters of all filters together.
-_MAX_FILTERS = 16 * 1024
 
 _PAGE = 500
 
@@ -179,6 +177,6 @@ def _is_below(entity: Entity, selection: Selection, level: Level) -> bool:
 
 def _filters(given: Mapping[str, Any]) -> dict[str, list[str]]:
     read = {name: [*map(str, value if isinstance(value, list) else [value])] for name, value in given.items()}
-    if sum(len(text) for texts in read.values() for text in texts) > _MAX_FILTERS:
-        raise Invalid(f"the filters are longer than {_MAX_FILTERS} characters", field="filters")
+    if sum(len(text) for texts in read.values() for text in texts) > MAX_FILTERS:
+        raise Invalid(f"the filters are longer than {MAX_FILTERS} characters", field="filters")
     return read

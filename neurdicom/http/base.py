@@ -132,7 +132,15 @@ class ApiHandler(EarlyAnswerHandler):
         check_access(described.access, self.principal)
         if not described.open_query:
             self.check_query(described.query_names)
+        if described.content:
+            await self.check_path(*self.path_args)
         await self.stop_if_gone()
+
+    async def check_path(self, *ids: str) -> None:
+        """Check that what the path names exists, before a body arrives; its faults are of no interest otherwise.
+
+        A handler whose method takes a body overrides this if its path names something. Raises `NotFound`.
+        """
 
     def on_finish(self) -> None:
         """Count the request as answered."""

@@ -43,6 +43,7 @@ _URL = whole_text(
     "fragment and credentials, which are given as username and password, or as token.",
     **{UNSHOWN: True},  # credentials in it are a common mistake
 )
+_ID = "Id of the node, the same as its `name`, which may be left out where this is given."
 _SECRET = {"type": ["string", "null"], "format": "password", "maxLength": _LONGEST_SECRET}
 HOW = "Service by which instances are retrieved from the node; by default C-MOVE for DIMSE, WADO-RS for DICOMWEB."
 
@@ -54,8 +55,8 @@ def _optional(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**outer, "anyOf": [inner, {"type": "null"}]}
 
 
-def _node_schema(name: Mapping[str, Any], required: list[str]) -> dict[str, Any]:
-    common = {"name": name, "id": _optional({**_NAME, "readOnly": True, "description": "The same as `name`."})}
+def _node_schema(**rules: Any) -> dict[str, Any]:
+    common = {"name": _optional(_NAME), "id": _optional({**_NAME, "readOnly": True, "description": _ID})}
     dimse = {
         "required": ["ae_title", "host", "port"],
         "additionalProperties": False,
@@ -106,8 +107,9 @@ def _node_schema(name: Mapping[str, Any], required: list[str]) -> dict[str, Any]
     }
     return {
         "type": "object",
-        "required": required,
+        "required": ["protocol"],
         "properties": {"protocol": word_text(METHODS)},
+        **rules,
         "examples": [{"name": "ct1", "protocol": "DIMSE", "ae_title": "CT1", "host": "192.0.2.5", "port": 104}],
         "oneOf": [dimse, web],
         CHOSEN_BY: "protocol",
@@ -141,6 +143,9 @@ def _if_given(field: str, then: Mapping[str, Any]) -> dict[str, Any]:
     return {"if": given, "then": then}
 
 
+_WITH_ID = {"required": ["id"], "properties": {"id": {"not": {"type": "null"}}}}
+_WITH_NAME = {"required": ["name"], "properties": {"name": _NAME}}
+
 #: A new node, and one that replaces another under the same name.
-NEW_NODE = Declaration(_node_schema(_NAME, ["name", "protocol"]))
-NODE = Declaration(_node_schema(_optional(_NAME), ["protocol"]))
+NEW_NODE = Declaration(_node_schema(**{"if": _WITH_ID, "then": {}, "else": _WITH_NAME}))
+NODE = Declaration(_node_schema())

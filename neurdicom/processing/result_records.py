@@ -334,7 +334,7 @@ class WriteBehindQueue:
         except BaseException as error:  # whatever it is, the waiting callers must get an error
             log.exception("%d results could not be stored, and are dropped: internal error", len(group))
             for pending in group:
-                _fail(pending, Unavailable("the server can't store the result; its log has the reason"))
+                _fail(pending, Unavailable("the server can't store the result; its log says why"))
             if not isinstance(error, Exception):
                 raise
             return

@@ -17,6 +17,9 @@ UNSHOWN = "x-unshown"
 #: Spaces and control characters, which a request's parameters lose; regular expressions differ in what `\s` is.
 BLANKS = r"\s\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
+#: Spaces, tabs and line breaks, as `str.strip` knows them.
+SPACES = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+
 #: JSON Schema of text that is more than these.
 NOT_BLANK: Schema = {"type": "string", "pattern": f"[^{BLANKS}]"}
 

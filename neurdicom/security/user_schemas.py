@@ -3,7 +3,7 @@
 from typing import Any
 
 from neurdicom.schema import Declaration, Schema
-from neurdicom.schema.texts import BLANKS, line_text
+from neurdicom.schema.texts import BLANKS, SPACES, line_text
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024  # bounds the work that an unauthenticated caller can ask for
@@ -25,7 +25,7 @@ _OF_ADDRESS = f"[^@{BLANKS}{_UNFOLDED}{_INVISIBLE}]"
 _EMAIL: Schema = {
     "type": "string",
     "maxLength": _MAX_ADDRESS,
-    "pattern": f"^ *{_OF_ADDRESS}+@{_OF_ADDRESS}+ *$",
+    "pattern": f"^[{SPACES}]*{_OF_ADDRESS}+@{_OF_ADDRESS}+[{SPACES}]*$",
     "description": f"An e-mail address such as name@example.org, of at most {_MAX_ADDRESS} characters.",
     "examples": ["name@example.org"],
 }
@@ -67,9 +67,9 @@ USER_CHANGES = Declaration(
         "properties": {
             **_MEMBERS,
             "current_password": {
-                "type": "string",
                 "format": "password",
-                "description": "Required of users who are not administrators to change their own password.",
+                "description": "Text, required of users who are not administrators to change their own password; "
+                "ignored otherwise.",
             },
         },
     }

@@ -312,7 +312,8 @@ class UserService:
         if "password" not in values:
             return
         self._throttle.begin(user.email, "own password")
-        if await self._passwords.verify(user.password, values.get("current_password", "")):
+        given = values.get("current_password")
+        if await self._passwords.verify(user.password, given if isinstance(given, str) else ""):
             self._throttle.succeeded(user.email, "own password")
         else:
             self._throttle.failed(user.email, "own password")

@@ -66,6 +66,9 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         edit: EditService
         rules: RuleService
 
+        async def check_path(self, *ids: str) -> None:
+            await self.search.get(level, *ids)
+
         @operation(f"Get {one}", tag=MANY[level], answers={200: json_answer(f"The {level}.", entity_schema(level))})
         async def get(self, entity: str) -> None:
             found = await self.search.get(level, entity)

@@ -83,10 +83,16 @@ class NodesHandler(ApiHandler):
         self.send_json(to_api(node), 201)
 
 
-class NodeHandler(ApiHandler):
-    """Handler of one node."""
-
+class _OfNodeHandler(ApiHandler):
     nodes: NodeService
+
+    async def check_path(self, *ids: str) -> None:
+        """Check that there is such a node."""
+        await self.nodes.get(*ids)
+
+
+class NodeHandler(_OfNodeHandler):
+    """Handler of one node."""
 
     @operation("Get a DICOM node", tag="nodes", answers={200: json_answer("The node.", _NODE)})
     async def get(self, name: str) -> None:
@@ -130,7 +136,7 @@ class EchoHandler(ApiHandler):
         self.send_json({"ok": True, "seconds": await self.remote.echo(name)})
 
 
-class FindHandler(ApiHandler):
+class FindHandler(_OfNodeHandler):
     """Handler of queries to a node."""
 
     remote: RemoteService
@@ -151,7 +157,7 @@ class FindHandler(ApiHandler):
         self.send_json(await self.remote.find(name, await self.json_body()))
 
 
-class RetrieveHandler(ApiHandler):
+class RetrieveHandler(_OfNodeHandler):
     """Handler of retrievals from a node."""
 
     remote: RemoteService
@@ -169,7 +175,7 @@ class RetrieveHandler(ApiHandler):
         send_job(self, await self.remote.retrieve(name, await self.json_body(), by=principal_of(self)))
 
 
-class SendHandler(ApiHandler):
+class SendHandler(_OfNodeHandler):
     """Handler of sending to a node."""
 
     remote: RemoteService

@@ -105,7 +105,6 @@ class ToolHandler(ApiHandler):
         The parameters are converted when the request is resolved, by the version that is to run.
         """
         process = self.processing
-        process.tool(tool_type, id)  # one that is not installed is a 404, whatever the body is
         texts, values = await self._given()
         declared = process.tool(tool_type, id).params
         options = {name: param for name, param in self.own_options.items() if name not in declared}
@@ -141,6 +140,10 @@ class ProcessByPluginHandler(ToolHandler):
     """Handler that runs a plugin on one instance."""
 
     tool_type: ToolType = "plugin"
+
+    async def check_path(self, *ids: str) -> None:
+        """Check that the tool is installed; the instance is looked up once, with its file."""
+        self.processing.tool(self.tool_type, ids[-1])
 
     @operation(
         "Run a plugin on an instance",

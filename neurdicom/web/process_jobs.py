@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from neurdicom.archive.search import SearchService
 from neurdicom.archive.selection import NAME_OF, Selection
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid
@@ -57,8 +58,14 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
     class ProcessBelowHandler(ToolHandler):
         processing: ProcessService
         process_jobs: ProcessJobs
+        search: SearchService
 
         own_options = _OPTIONS
+
+        async def check_path(self, *ids: str) -> None:
+            entity, tool = ids
+            await self.search.get(level, entity)
+            self.processing.tool(tool_type, tool)
 
         @operation(
             f"Run a {tool_type} on {'an' if level is Level.INSTANCE else 'a'} {level}, as a job",

@@ -95,6 +95,10 @@ class RuleHandler(ApiHandler):
 
     rules: RuleService
 
+    async def check_path(self, *ids: str) -> None:
+        """Check that there is such a rule."""
+        await self.rules.get(*ids)
+
     @operation("Get a rule with its last runs", tag="rules", answers={200: json_answer("The rule.", _DESCRIBED)})
     async def get(self, rule: str) -> None:
         """Send the rule."""

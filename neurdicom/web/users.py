@@ -163,6 +163,10 @@ class UserHandler(_UserHandler):
 
     users: UserService
 
+    async def check_path(self, *ids: str) -> None:
+        check_self_or_admin(self.caller, *ids)
+        await self.users.get(*ids)
+
     @operation(
         "Get a user",
         tag="users",

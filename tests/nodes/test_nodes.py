@@ -43,6 +43,15 @@ def test_from_making_to_removing(client: httpx.Client) -> None:
     assert client.put("/api/dicom_nodes/ct1", json=DIMSE).status_code == 404
 
 
+def test_an_id_is_a_name(client: httpx.Client) -> None:
+    fields = {name: value for name, value in DIMSE.items() if name != "name"}
+    answer = client.post("/api/dicom_nodes", json=fields | {"id": "ct1"})
+    assert (answer.status_code, answer.json()["name"]) == (201, "ct1")
+    assert client.post("/api/dicom_nodes", json=WEB | {"id": "archive", "name": None}).status_code == 201
+    nameless = client.post("/api/dicom_nodes", json=fields | {"id": None}).json()
+    assert (nameless["field"], nameless["detail"]) == ("name", "name is missing")
+
+
 def test_names_and_ae_titles_are_of_one_node(client: httpx.Client) -> None:
     client.post("/api/dicom_nodes", json=DIMSE)
     again = client.post("/api/dicom_nodes", json=DIMSE | {"ae_title": "CT2"})
@@ -62,6 +71,8 @@ def test_names_and_ae_titles_are_of_one_node(client: httpx.Client) -> None:
         (DIMSE | {"name": None}, "name"),
         (DIMSE | {"name": "x" * 65}, "name"),
         (DIMSE | {"id": "other"}, "id"),
+        ({"protocol": "DIMSE", "ae_title": "A", "host": "h", "port": 104, "id": "a/b"}, "id"),
+        ({"protocol": "DIMSE", "ae_title": "A", "host": "h", "port": 104, "id": 5}, "id"),
         (DIMSE | {"protocol": "FTP"}, "protocol"),
         (DIMSE | {"protocol": ["DIMSE"]}, "protocol"),
         ({"name": "x"}, "protocol"),

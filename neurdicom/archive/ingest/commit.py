@@ -204,7 +204,7 @@ class CommitQueue:
         try:
             known = await self._catalog.known_blobs([waiting.arrival.blob.key for waiting in group])
         except Exception as second:  # whatever it is, the waiting callers must get an error
-            log.error("the catalog can't tell which of them it has entered: %r", second)
+            log.exception("the catalog could not tell which of them it has entered")
             self._give_up(group, second)
             return
         for waiting in group:
@@ -220,7 +220,11 @@ class CommitQueue:
     def _give_up(self, group: list[_Waiting], error: Exception) -> None:
         now = time.monotonic()
         self._unknown |= {waiting.arrival.blob.key: now for waiting in group}
-        failure = error if isinstance(error, Unavailable) else Unavailable("the catalog failed; the server's log has the reason")
+        failure = (
+            error
+            if isinstance(error, Unavailable)
+            else Unavailable("the catalog failed; the server's log says why")
+        )
         for waiting in group:
             waiting.fail(failure)
 

@@ -230,4 +230,4 @@ def translated_error(error: PyMongoError) -> TooLarge | Unavailable:
     if isinstance(error, DocumentTooLarge):
         return TooLarge(f"a document is larger than MongoDB allows: {error}")
     log.error("MongoDB: %s", error)
-    return Unavailable("MongoDB can't be used now; the server's log has the reason")
+    return Unavailable("MongoDB can't be used now; the server's log says why")

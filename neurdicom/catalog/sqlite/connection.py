@@ -161,7 +161,7 @@ class Connections:
     def _unavailable(self, how: str, error: sqlite3.OperationalError) -> Unavailable:
         """Log why the file can't be read or written, and make the error, which says neither that nor where it is."""
         log.error("the catalog %s can't be %s: %s", self._path, how, error)
-        return Unavailable(f"the catalog can't be {how} now; the server's log has the reason")
+        return Unavailable(f"the catalog can't be {how} now; the server's log says why")
 
     def _analyze(self, db: sqlite3.Connection) -> None:
         """Update the statistics of SQLite's planner each time the number of instances has doubled."""

@@ -53,8 +53,8 @@ _ONE = {
     Kind.INTEGER: _INTEGER,
 }
 
-#: Values of one filter.
-_MOST_VALUES = 1000
+#: Most characters of all filters of an object together, and so most values of one.
+MAX_FILTERS = 16 * 1024
 
 
 def entity_filter_schema(field: str) -> Schema:
@@ -83,7 +83,7 @@ def _condition_schema(field: str) -> Schema:
     number: list[Schema] = []
     if kind not in (Kind.DATE, Kind.TIME):
         number = [{"type": "integer", "minimum": 0 if kind is Kind.UID else -(2**63), "maximum": 2**63 - 1}]
-    several = {"type": "array", "minItems": 1, "maxItems": _MOST_VALUES, "items": _any_of([one, *number])}
+    several = {"type": "array", "minItems": 1, "maxItems": MAX_FILTERS, "items": _any_of([one, *number])}
     how = HOW[kind] if kind else "Ids, separated by commas."
     return {
         "description": f"Text, or a list of values: {how}",

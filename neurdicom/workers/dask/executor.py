@@ -129,7 +129,7 @@ class DaskExecutor(Executor):
             ) from error
         except Exception as error:  # whatever a Dask worker, its scheduler or the library meets on its way
             _log.warning("the Dask cluster could not run %s: %r", title, error)
-            raise Unavailable(f"the Dask cluster could not run {title}; the server's log has the reason") from error
+            raise Unavailable(f"the Dask cluster could not run {title}; the server's log says why") from error
         finally:
             gathering.cancel()
             future.release()  # frees its memory there; a task that has not begun is dropped
