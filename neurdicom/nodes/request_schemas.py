@@ -4,7 +4,7 @@ from typing import Any
 
 from neurdicom.archive.selection import MAX_IDS, ids_schema
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.named_keys import DEEPEST, LONGEST_VALUE, MOST_KEYS, MOST_VALUES
+from neurdicom.dicom.query.named_keys import DEEPEST, LONGEST_VALUE, MOST_KEYS, MOST_KEYS_IN_ALL, MOST_VALUES
 from neurdicom.dicom.uids import UID_SCHEMA
 from neurdicom.nodes.schemas import HOW, METHODS
 from neurdicom.schema import CHOSEN_BY, NAMED, Declaration
@@ -75,7 +75,8 @@ FIND = Declaration(
             "level": _LEVEL,
             "query": {
                 "description": "Query keys by keyword or tag: a value, a list of values, null, or an object of keys "
-                "(a sequence).",
+                f"(a sequence). At most {MOST_KEYS} keys in an object, {MOST_KEYS_IN_ALL} in all, and sequences "
+                f"{DEEPEST} deep.",
                 "anyOf": [_keys_schema(), {"type": "null"}],
             },
             "limit": {"type": "integer", "minimum": 1, "maximum": MAX_MATCHES, "default": DEFAULT_MATCHES},
@@ -87,6 +88,7 @@ FIND = Declaration(
         },
     },
     alone=("query",),
+    most=MOST_KEYS_IN_ALL,
 )
 
 _PATIENT_ID = {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from neurdicom.errors import Invalid
 from neurdicom.schema.texts import Schema
 
 
@@ -42,6 +43,8 @@ class Declaration:
         Members whose own members are named without them in errors.
     refusal : callable, optional
         Says why a member of this name is refused, where the schema knows none.
+    most : int, optional
+        Most members of all objects in a value together, whatever the schema says of each.
 
     Attributes
     ----------
@@ -50,9 +53,15 @@ class Declaration:
     """
 
     def __init__(
-        self, schema: Schema, *, alone: Collection[str] = (), refusal: Callable[[str], str] | None = None
+        self,
+        schema: Schema,
+        *,
+        alone: Collection[str] = (),
+        refusal: Callable[[str], str] | None = None,
+        most: int | None = None,
     ) -> None:
         self.schema = schema
+        self._most = most
         self._alone = alone
         self._refusal = refusal
 
@@ -86,10 +95,23 @@ class Declaration:
         from neurdicom.schema.problems import invalid_of
         from neurdicom.schema.validator import first_error
 
+        if self._most is not None and _has_more_members(value, self._most):
+            raise Invalid(f"{field or 'the body'} has more than {self._most} members in all; expected: at most these")
         error = first_error(self._validator, value)
         if error is not None:
             raise invalid_of(error, prefix=field, alone=self._alone, refusal=self._refusal)
         return _with_integers(self.schema, value)
+
+
+def _has_more_members(value: Any, most: int) -> bool:
+    """Tell whether the objects and lists in a value, which nest, have more members and lists than `most` together."""
+    count, rest = 0, [value] if isinstance(value, dict | list) else []
+    while rest and count <= most:
+        one = rest.pop()
+        nested = [each for each in (one.values() if isinstance(one, dict) else one) if isinstance(each, dict | list)]
+        count += len(one) if isinstance(one, dict) else len(nested)
+        rest += nested
+    return count > most
 
 
 def _with_integers(schema: Schema, value: Any) -> Any:

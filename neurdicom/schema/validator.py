@@ -1,12 +1,12 @@
 """The validator of JSON Schema, draft 2020-12, with ECMA 262's patterns; quick to refuse values far too large."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from neurdicom.schema.acceptance import acceptance_of, is_integer, is_number, is_text
 from neurdicom.schema.texts import Schema, compiled
 
 #: Keywords whose error has those of their branches inside.
@@ -19,6 +19,9 @@ def first_error(validator: Any, value: Any) -> ValidationError | None:
     One of the value itself goes before one of what it holds, and any before those of choices between branches, of
     which the innermost says most.
     """
+    accepts = acceptance_of(validator.schema)
+    if accepts is not None and accepts(value):
+        return None
     return min(validator.iter_errors(value), key=rank, default=None)
 
 
@@ -28,22 +31,9 @@ def rank(error: ValidationError) -> tuple[bool, int]:
     return is_choice, -len(error.path) if is_choice else len(error.path)
 
 
-def _is_text(_: object, value: object) -> bool:
-    """Tell whether a value is text that UTF-8 can hold, as all text in JSON is."""
-    if not isinstance(value, str):
-        return False
-    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _is_number(_: object, value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isinstance(value, int) or math.isfinite(value)
-
-
-def _is_integer(checker: object, value: object) -> bool:
-    """Tell whether a value is an integer, which 3.0 is to JSON Schema."""
-    return _is_number(checker, value) and (not isinstance(value, float) or value.is_integer())
+def _accepts(validator: Any, schema: Any, value: Any) -> bool:
+    accepts = acceptance_of(schema)
+    return bool(validator.evolve(schema=schema).is_valid(value) if accepts is None else accepts(value))
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Schema) -> Iterator[ValidationError]:
@@ -57,11 +47,8 @@ def _items(validator: Any, items: Schema, value: Any, schema: Schema) -> Iterato
     """Report the first bad item, and none where there are too many, which `maxItems` tells."""
     if not isinstance(value, list) or len(value) > schema.get("maxItems", len(value)):
         return
-    each = validator.evolve(schema=items)
-    types = items.get("type") if items.keys() == {"type"} else None  # of long lists, and quick to check
-    types = [types] if isinstance(types, str) else types
     for place, item in enumerate(value):
-        if not (each.is_valid(item) if types is None else any(validator.is_type(item, name) for name in types)):
+        if not _accepts(validator, items, item):
             yield from validator.descend(item, items, path=place)
             return
 
@@ -77,16 +64,44 @@ def _additional(validator: Any, additional: Any, value: Any, schema: Schema) -> 
         if additional is False:
             yield ValidationError("unknown", path=[name])
             return
-        for error in validator.descend(member, additional, path=name):
-            yield error
+        if not _accepts(validator, additional, member):
+            yield from validator.descend(member, additional, path=name)
             return
+
+
+def _properties(validator: Any, properties: Any, value: Any, schema: Schema) -> Iterator[ValidationError]:
+    if isinstance(value, dict):
+        for name, each in properties.items():
+            if name in value and not _accepts(validator, each, value[name]):
+                yield from validator.descend(value[name], each, path=name, schema_path=name)
+
+
+def _patterns(validator: Any, patterns: Any, value: Any, schema: Schema) -> Iterator[ValidationError]:
+    """Report the first bad member of each pattern, and none where there are too many."""
+    if not isinstance(value, dict) or len(value) > schema.get("maxProperties", len(value)):
+        return
+    for pattern, each in patterns.items():
+        for name, member in value.items():
+            if compiled(pattern).search(name) and not _accepts(validator, each, member):
+                yield from validator.descend(member, each, path=name, schema_path=pattern)
+                break
 
 
 #: Draft 2020-12 of JSON Schema.
 SchemaValidator: Any = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
-    {"pattern": _pattern, "items": _items, "additionalProperties": _additional},
+    {
+        "pattern": _pattern,
+        "items": _items,
+        "properties": _properties,
+        "patternProperties": _patterns,
+        "additionalProperties": _additional,
+    },
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
-        {"string": _is_text, "number": _is_number, "integer": _is_integer}
+        {
+            "string": lambda _, value: is_text(value),
+            "number": lambda _, value: is_number(value),
+            "integer": lambda _, value: is_integer(value),
+        }
     ),
 )

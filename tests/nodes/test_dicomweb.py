@@ -11,6 +11,8 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
+from neurdicom.dicom.query.named_keys import parse_keys
+from neurdicom.nodes.request_schemas import FIND
 from tests.support.datasets import to_bytes
 from tests.support.nodes import NodesClient, study
 from tests.support.server import Server
@@ -193,6 +195,20 @@ def test_nested_keys_are_matched(here: NodesClient, there: NodesClient) -> None:
         assert len(here.find("there", "SERIES", query)) == count, step
 
 
+def test_keys_have_a_bound_in_all(here: NodesClient, there: NodesClient) -> None:
+    """Take a thousand keys, which no query has, and no more."""
+    sequences = ["RequestAttributesSequence", "ReferencedStudySequence", "ReferencedSeriesSequence"]
+    keys = {f"0008{0x1000 + number:04X}": "" for number in range(250)}
+    bodies = [
+        {"level": "STUDY", "query": dict.fromkeys(sequences, keys) | keys | more}
+        for more in ({}, {"ReferencedImageSequence": keys})
+    ]
+    assert len(parse_keys(FIND.check(bodies[0])["query"])) == 253
+    refused = here.http.post("/api/dicom_nodes/there/find", json=bodies[1])
+    assert refused.status_code == 422
+    assert "more than 1024 members" in refused.json()["detail"]
+
+
 def test_what_is_unknown_or_wrong_makes_no_job(here: NodesClient, there: NodesClient) -> None:
     uid = generate_uid()
     before = here.http.get("/api/jobs").headers["X-Total-Count"]
@@ -222,7 +238,7 @@ def test_what_is_unknown_or_wrong_makes_no_job(here: NodesClient, there: NodesCl
         answer = here.http.post(f"/api/dicom_nodes/there/{verb}", json=request)
         assert (answer.status_code, answer.json()["field"]) == (status, field), (verb, request, answer.text)
     for verb in ("echo", "find", "retrieve", "send"):
-        assert here.http.post(f"/api/dicom_nodes/nobody/{verb}", json={"level": "STUDY"}).status_code in (404, 422)
+        assert here.http.post(f"/api/dicom_nodes/nobody/{verb}", json={"level": "STUDY"}).status_code == 404
     assert here.http.get("/api/jobs").headers["X-Total-Count"] == before
 
 

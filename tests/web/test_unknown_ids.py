@@ -2,7 +2,7 @@
 
 import pytest
 
-from neurdicom.app import ROUTES
+from neurdicom.app.server import ROUTES
 from neurdicom.http.base import ApiHandler
 from tests.support.server import Server
 

@@ -221,9 +221,7 @@ class CommitQueue:
         now = time.monotonic()
         self._unknown |= {waiting.arrival.blob.key: now for waiting in group}
         failure = (
-            error
-            if isinstance(error, Unavailable)
-            else Unavailable("the catalog failed; the server's log says why")
+            error if isinstance(error, Unavailable) else Unavailable("the catalog failed; the server's log says why")
         )
         for waiting in group:
             waiting.fail(failure)

@@ -12,8 +12,9 @@ from neurdicom.errors import Invalid
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?", re.ASCII)
 
-#: Keys of one dataset, and values of one key.
+#: Keys of one dataset and of all that are nested in each other, and values of one key.
 MOST_KEYS = 256
+MOST_KEYS_IN_ALL = 1024
 MOST_VALUES = 64 * MOST_KEYS
 
 #: Sequences in sequences, and characters of a value.
