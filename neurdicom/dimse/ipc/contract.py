@@ -17,6 +17,16 @@ WRONG_CALLED: Refusal = (1, 1, 7)
 LIMIT_EXCEEDED: Refusal = (2, 3, 2)
 CONGESTION: Refusal = (2, 3, 1)
 
+#: Why this server rejects an association, for its log.
+REASONS: dict[Refusal, str] = {
+    NO_REASON: "the PDUs that it takes are too short",
+    UNKNOWN_CONTEXT: "its application context is not that of DICOM",
+    UNKNOWN_CALLING: "no DICOM node has its AE title (`neurdicom node add` adds one; setting dimse_accept)",
+    WRONG_CALLED: "it called another AE title than that of this server (settings ae_title, dimse_called)",
+    LIMIT_EXCEEDED: "there are as many associations as may be (setting dimse_associations)",
+    CONGESTION: "the server could not decide",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

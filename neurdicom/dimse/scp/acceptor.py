@@ -14,7 +14,15 @@ from pynetdicom.events import Event
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from neurdicom.dimse.identifier import MODELS
-from neurdicom.dimse.ipc.contract import CONGESTION, NO_REASON, UNKNOWN_CALLING, UNKNOWN_CONTEXT, Refusal, Verdict
+from neurdicom.dimse.ipc.contract import (
+    CONGESTION,
+    NO_REASON,
+    REASONS,
+    UNKNOWN_CALLING,
+    UNKNOWN_CONTEXT,
+    Refusal,
+    Verdict,
+)
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scp.commitment import serve_commitment
 from neurdicom.dimse.scp.contexts import accept, is_storage
@@ -246,8 +254,7 @@ class Acceptor:
 
     def _reject(self, assoc: Association, number: int, refusal: Refusal) -> None:
         log.warning(
-            "an association with %s at %s is rejected: result %d, source %d, reason %d",
-            *(assoc.peer, assoc.requestor.address, *refusal),
+            "an association with %s at %s is rejected: %s", assoc.peer, assoc.requestor.address, REASONS[refusal]
         )
         self._link.tell("released", number=number)
         assoc.acse.send_reject(*refusal)

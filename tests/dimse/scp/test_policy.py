@@ -36,6 +36,7 @@ def test_strangers_who_want_nothing_else_are_rejected(strict: Server) -> None:
     with pytest.raises(Rejected) as refusal:
         RawPeer(strict.dimse_port).associate((CT, [EXPLICIT]), calling="STRANGER", called="ARCHIVE")
     assert refusal.value.args == (1, 1, 3)
+    wait_for(lambda: "is rejected: no DICOM node has its AE title" in strict.log, "the reason in the log")
 
 
 def test_a_context_for_verification_does_not_store(strict: Server) -> None:
