@@ -176,9 +176,10 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sender_that_goes_away_while_its_file_is_committed(tmp_path: Path) -> None:
     async def test() -> None:
         async with archive(tmp_path) as stored:
-            with Fault(stored.catalog, "store", delay=0.05):
+            with Fault(stored.catalog, "store", delay=0.05) as fault:
                 adding = asyncio.create_task(stored.add(dicom_file(1)))
-                await asyncio.sleep(0.02)
+                while not fault.count:  # its file is in place then
+                    await asyncio.sleep(0.001)
                 adding.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await adding
