@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
+import skimage
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut
-from scipy import ndimage
-from skimage.filters import threshold_multiotsu, threshold_otsu
-from skimage.restoration import denoise_nl_means
-from skimage.segmentation import flood
-from sklearn.cluster import KMeans, MeanShift
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import record
@@ -51,6 +47,10 @@ def fuzzy_c_means(pixels: np.ndarray, clusters: int = 3) -> np.ndarray:
 
 def cases(pixels: np.ndarray) -> dict[str, tuple[str, dict[str, Any], Callable[[], object]]]:
     """List what is timed, by name: the plugin, its parameters, and the library's call for the same."""
+    # Here, not above: its import takes seconds, also of who only looks whether this module can be imported.
+    from sklearn.cluster import KMeans, MeanShift
+    from sklearn.mixture import GaussianMixture
+
     column = pixels.reshape(-1, 1)
     seed = tuple(size // 2 for size in pixels.shape)
     spread = float(pixels.std())
@@ -70,20 +70,20 @@ def cases(pixels: np.ndarray) -> dict[str, tuple[str, dict[str, Any], Callable[[
         "region growing, narrow": (
             "region_growing",
             {"seed": seed, "tolerance": spread / 20},
-            lambda: flood(pixels, seed, tolerance=spread / 20, connectivity=1),
+            lambda: skimage.segmentation.flood(pixels, seed, tolerance=spread / 20, connectivity=1),
         ),
         "region growing, wide": (
             "region_growing",
             {"seed": seed, "tolerance": 2 * spread},
-            lambda: flood(pixels, seed, tolerance=2 * spread, connectivity=1),
+            lambda: skimage.segmentation.flood(pixels, seed, tolerance=2 * spread, connectivity=1),
         ),
         "non-local means, 5 x 5 in 13 x 13": (
             "non_local_means",
             smoothing,
-            lambda: denoise_nl_means(pixels, 5, 6, **smoothing, preserve_range=True),
+            lambda: skimage.restoration.denoise_nl_means(pixels, 5, 6, **smoothing, preserve_range=True),
         ),
-        "Otsu": ("otsu", {}, lambda: pixels > threshold_otsu(pixels.astype(int))),
-        "Otsu, 4 classes": ("otsu", {"classes": 4}, lambda: threshold_multiotsu(pixels, 4)),
+        "Otsu": ("otsu", {}, lambda: pixels > skimage.filters.threshold_otsu(pixels.astype(int))),
+        "Otsu, 4 classes": ("otsu", {"classes": 4}, lambda: skimage.filters.threshold_multiotsu(pixels, 4)),
         "mean shift": (
             "mean_shift",
             {"bandwidth": spread / 2},
@@ -126,7 +126,7 @@ def slices(files: list[str]) -> dict[str, np.ndarray]:
         ds = dcmread(path)
         found[Path(path).name] = apply_modality_lut(ds.pixel_array, ds).astype(np.float64)
     if not files:
-        found["CT_small.dcm enlarged"] = np.rint(ndimage.zoom(found["CT_small.dcm"], 4, order=1))
+        found["CT_small.dcm enlarged"] = np.rint(scipy.ndimage.zoom(found["CT_small.dcm"], 4, order=1))
     return found
 
 

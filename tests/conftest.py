@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,22 +11,9 @@ import pytest
 from neurdicom.security.bootstrap import read_first_sign_in
 from tests.support.checkout import DATA_SET
 from tests.support.mongodb import mongodb
-from tests.support.not_tested import DATA_SET as DATA_SET_REASON
-from tests.support.not_tested import reason_of
 from tests.support.server import Server
 
-pytest_plugins = ["tests.support.fast", "tests.support.not_tested"]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a skipped test where all tools are installed for the tests; the data set may be absent."""
-    report = yield
-    if report.skipped and os.environ.get("NEURDICOM_TEST_REQUIRE_TOOLS") and not hasattr(report, "wasxfail"):
-        reason = reason_of(report)
-        if DATA_SET_REASON not in reason:
-            report.outcome, report.longrepr = "failed", f"no test may be skipped here: {reason}"
-    return report
+pytest_plugins = ["tests.support.fast", "tests.support.garbage", "tests.support.not_tested"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,7 @@
 
 import ast
 
-from tests.support.source import MODULES, name_of, tree_of
+from tests.support.source import MODULES, name_of, nodes_of, tree_of
 
 MOST = 10
 
@@ -15,14 +15,17 @@ def attributes(node: ast.ClassDef) -> set[str]:
     """Names that the methods of a class give to what they keep on `self`."""
     return {
         each.attr
-        for each in ast.walk(node)
-        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and ast.unparse(each.value) == "self"
+        for each in nodes_of(node)
+        if isinstance(each, ast.Attribute)
+        and isinstance(each.ctx, ast.Store)
+        and isinstance(each.value, ast.Name)
+        and each.value.id == "self"
     }
 
 
 def crowded(tree: ast.Module) -> dict[str, int]:
     """Classes with more attributes than they may have, and how many those are."""
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not is_dataclass(node)]
+    classes = [node for node in nodes_of(tree) if isinstance(node, ast.ClassDef) and not is_dataclass(node)]
     return {node.name: count for node in classes if (count := len(attributes(node))) > MOST}
 
 

@@ -6,12 +6,12 @@ from textwrap import dedent
 import pytest
 
 from tests.support.docstrings import faults
-from tests.support.source import MODULES, name_of, tree_of
+from tests.support.source import MODULES, name_of, nodes_of, tree_of
 
 
 def class_named() -> dict[str, ast.ClassDef]:
     """Every class of the package by name."""
-    return {node.name: node for path in MODULES for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)}
+    return {node.name: node for path in MODULES for node in nodes_of(tree_of(path)) if isinstance(node, ast.ClassDef)}
 
 
 def faults_in(source: str) -> list[str]:

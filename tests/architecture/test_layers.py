@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -69,22 +70,61 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
+def place_of(path: Path, line: int) -> str:
+    """Name a line of a module as an editor opens it."""
+    return f"{path.relative_to(CHECKOUT)}:{line}"
+
+
+def climbing(path: Path, imported: Mapping[str, int]) -> list[str]:
+    """Say what a module imports from above or beside its own part."""
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if own in TOP:
-        return
-    assert own in HEIGHTS, f"{own} has no place in the ladder"
-    for name in imports_of(path):
-        if not name.startswith("neurdicom."):
-            continue
+        return []
+    if own not in HEIGHTS:
+        return [f"{place_of(path, 1)}: {own} has no place in the ladder"]
+    found = []
+    for name, line in imported.items():
         other = part_of(name)
-        if other in ("__version__", "_bridge", "_pixels"):
+        if not name.startswith("neurdicom.") or other in ("__version__", "_bridge", "_pixels"):
             continue
-        assert other in HEIGHTS, f"{own} imports {name}"
-        assert HEIGHTS[other] <= HEIGHTS[own], f"{own} imports {name}, which lies above it"
-        if HEIGHTS[other] == HEIGHTS[own]:
-            assert other == own, f"{own} imports {name}, which lies beside it"
+        if other not in HEIGHTS:
+            found.append(f"{place_of(path, line)}: {own} imports {name}, which has no place in the ladder")
+        elif HEIGHTS[other] > HEIGHTS[own]:
+            found.append(f"{place_of(path, line)}: {own} imports {name}, which lies above it")
+        elif HEIGHTS[other] == HEIGHTS[own] and other != own:
+            found.append(f"{place_of(path, line)}: {own} imports {name}, which lies beside it")
+    return found
+
+
+def strayed(path: Path, imported: Mapping[str, int]) -> list[str]:
+    """Say what foreign libraries a module imports that are another folder's."""
+    place = path.relative_to(PACKAGE).as_posix()
+    return [
+        f"{place_of(path, line)} imports {name}; only {', '.join(allowed)} may"
+        for name, line in imported.items()
+        for library, allowed in CONFINED.items()
+        if f"{name}.".startswith(f"{library}.") and not place.startswith(allowed)
+    ]
+
+
+def test_imports_point_down() -> None:
+    assert [fault for path in MODULES for fault in climbing(path, imports_of(path))] == []
+
+
+def test_an_import_from_above_or_beside_is_found() -> None:
+    module = PACKAGE / "jobs" / "job.py"
+    allowed = {"neurdicom.jobs.items": 1, "neurdicom.errors.Invalid": 2, "neurdicom.__version__": 3, "numpy": 4}
+    wrong = {"neurdicom.web.jobs": 5, "neurdicom.archive.search": 6, "neurdicom.cellar.wine": 7}
+    assert climbing(module, allowed) == []
+    assert climbing(module, wrong) == [
+        "neurdicom/jobs/job.py:5: jobs imports neurdicom.web.jobs, which lies above it",
+        "neurdicom/jobs/job.py:6: jobs imports neurdicom.archive.search, which lies beside it",
+        "neurdicom/jobs/job.py:7: jobs imports neurdicom.cellar.wine, which has no place in the ladder",
+    ]
+    assert climbing(PACKAGE / "cellar" / "wine.py", {}) == [
+        "neurdicom/cellar/wine.py:1: cellar has no place in the ladder"
+    ]
+    assert climbing(PACKAGE / "testing" / "catalog.py", wrong) == []
 
 
 def test_the_client_knows_nothing_but_errors() -> None:
@@ -108,13 +148,16 @@ def test_only_commands_and_tools_use_the_client() -> None:
     assert {place for place in users if place[0] not in ("cli", "client") and place != ("plugins", "devtools")} == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_foreign_libraries_stay_in_their_place(path: Path) -> None:
-    place = path.relative_to(PACKAGE).as_posix()
-    for name in imports_of(path):
-        for library, allowed in CONFINED.items():
-            if name == library or name.startswith(library + "."):
-                assert place.startswith(allowed), f"{place} imports {name}; only {', '.join(allowed)} may"
+def test_foreign_libraries_stay_in_their_place() -> None:
+    assert [fault for path in MODULES for fault in strayed(path, imports_of(path))] == []
+
+
+def test_a_library_out_of_its_place_is_found() -> None:
+    imported = {"sqlite3": 3, "tornado.web.RequestHandler": 4, "sqlite3worker": 5}
+    assert strayed(PACKAGE / "http" / "base.py", imported) == [
+        "neurdicom/http/base.py:3 imports sqlite3; only catalog/sqlite may"
+    ]
+    assert strayed(PACKAGE / "catalog" / "sqlite" / "writer.py", {"sqlite3": 3}) == []
 
 
 def test_the_composition_root_names_adapters() -> None:
@@ -136,18 +179,32 @@ def test_what_ships_for_tests_knows_ports() -> None:
     assert {name for name in ours for adapter in ADAPTERS if name.startswith(f"neurdicom.{adapter}")} == set()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in MODULES if path.name == "__init__.py"],
-    ids=lambda path: str(path.relative_to(PACKAGE).parent),
-)
-def test_a_package_says_what_it_owns_and_imports(path: Path) -> None:
-    """Its `__init__.py` is its face, and has no code of its own."""
-    text = ast.get_docstring(tree_of(path)) or ""
-    assert len(text.splitlines()) >= 3 and "import" in text.lower(), "say what it owns, and what it may import"
-    for node in tree_of(path).body[1:]:
+def faults_of_a_face(path: Path, tree: ast.Module) -> list[str]:
+    """Say what an `__init__.py` lacks of its docstring, and what code it has of its own."""
+    text, found = ast.get_docstring(tree) or "", []
+    if len(text.splitlines()) < 3 or "import" not in text.lower():
+        found.append(f"{place_of(path, 1)}: say what it owns, and what it may import")
+    for node in tree.body[1:]:
         is_name = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "__version__")
-        assert is_name or isinstance(node, ast.ImportFrom), f"line {node.lineno} is code"
+        if not is_name and not isinstance(node, ast.ImportFrom):
+            found.append(f"{place_of(path, node.lineno)} is code")
+    return found
+
+
+def test_a_package_says_what_it_owns_and_imports() -> None:
+    """Its `__init__.py` is its face, and has no code of its own."""
+    faces = [path for path in MODULES if path.name == "__init__.py"]
+    assert [fault for path in faces for fault in faults_of_a_face(path, tree_of(path))] == []
+
+
+def test_a_face_with_a_fault_is_found() -> None:
+    face = PACKAGE / "jobs" / "__init__.py"
+    whole = '"""Jobs.\n\nIt may import documents.\n"""\n'
+    assert faults_of_a_face(face, ast.parse(whole + "from a import b\n__all__ = ['b']")) == []
+    assert faults_of_a_face(face, ast.parse(whole + "b = 1")) == ["neurdicom/jobs/__init__.py:5 is code"]
+    assert faults_of_a_face(face, ast.parse('"""Jobs."""')) == [
+        "neurdicom/jobs/__init__.py:1: say what it owns, and what it may import"
+    ]
 
 
 def test_no_module_is_long_without_a_reason() -> None:

@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from tests.support.checkout import CHECKOUT
-from tests.support.source import MODULES, tree_of
+from tests.support.source import MODULES, nodes_of, tree_of
 
 
 def repeated(modules: Mapping[str, ast.Module]) -> dict[str, list[str]]:
     """Names of classes that occur more than once, with the modules that define them."""
     places = defaultdict(list)
     for place, tree in modules.items():
-        for name in class_names(ast.walk(tree)):
+        for name in class_names(nodes_of(tree)):
             places[name].append(place)
     return {name: found for name, found in places.items() if len(found) > 1}
 

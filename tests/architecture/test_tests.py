@@ -1,11 +1,7 @@
 """The rules of the tests' layout: folders mirror the package's, and what several files use lies in tests/support."""
 
-import ast
-from pathlib import Path
-
-import pytest
-
 from tests.support.checkout import CHECKOUT
+from tests.support.source import imports_of
 
 TESTS = CHECKOUT / "tests"
 PACKAGE = CHECKOUT / "neurdicom"
@@ -23,22 +19,14 @@ WITHIN = {
 MODULES = sorted(TESTS.rglob("*.py"))
 
 
-def imports_of(path: Path) -> set[str]:
-    """Full names of the modules of tests that a file imports, those inside functions too."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.startswith("tests.")}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_only_support_is_imported(path: Path) -> None:
-    elsewhere = {name for name in imports_of(path) if not name.startswith("tests.support.")}
-    assert elsewhere == set(), "what several files use lies in tests/support"
+def test_only_support_is_imported() -> None:
+    elsewhere = [
+        f"{path.relative_to(CHECKOUT)}:{line} imports {name}"
+        for path in MODULES
+        for name, line in imports_of(path).items()
+        if name.startswith("tests.") and not name.startswith("tests.support.")
+    ]
+    assert elsewhere == [], "what several files use lies in tests/support"
 
 
 def test_names_are_those_of_packages_and_modules() -> None:

@@ -2,13 +2,14 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkout import CHECKOUT
-from tests.support.source import MODULES, tree_of
+from tests.support.source import MODULES, nodes_of, tree_of
 
 #: Words of names, in the singular and in small letters, with what says it better.
 GIVEN_UP = {
@@ -41,7 +42,7 @@ SOURCES = [
 
 def names(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Lines and names of a module's classes, their fields, functions and parameters; those of tests are sentences."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if not node.name.startswith("test_"):
                 yield node.lineno, node.name
@@ -55,7 +56,7 @@ def names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def methods(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Lines and names of the methods of a module's classes."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.ClassDef):
             yield from (
                 (each.lineno, each.name)
@@ -64,7 +65,8 @@ def methods(tree: ast.Module) -> Iterator[tuple[int, str]]:
             )
 
 
-def words(name: str) -> set[str]:
+@cache
+def words(name: str) -> Set[str]:
     """The words of a name in small letters, nouns and verbs without the `s` at their end."""
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
     return {part.lower() for part in parts} | {part.lower().removesuffix("s") for part in parts}

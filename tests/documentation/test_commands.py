@@ -10,6 +10,7 @@ import pytest
 
 from neurdicom.cli.main import main
 from tests.support.checkout import CHECKOUT
+from tests.support.source import nodes_of, tree_of
 
 PACKAGE = CHECKOUT / "neurdicom"
 
@@ -87,7 +88,7 @@ def named_commands() -> Iterator[tuple[str, list[str]]]:
     """Commands that are named, perhaps without their arguments."""
     texts = [(page, _FENCE.sub("", page.read_text(encoding="utf-8"))) for page in PAGES]
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(tree_of(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append((path, node.value))
             elif isinstance(node, ast.JoinedStr):  # what is filled in stands for any word

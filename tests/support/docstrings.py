@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tests.support.source import nodes_of
+
 #: From so many arguments on, a public function documents them.
 MANY = 3
 
@@ -84,7 +86,7 @@ def faults(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> list[str]:
     list of str
         Line, name and fault of each function with one.
     """
-    known = {**classes, **{node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}}
+    known = {**classes, **{node.name: node for node in nodes_of(tree) if isinstance(node, ast.ClassDef)}}
     found = []
     for function in public_functions(tree):
         docstring = ast.get_docstring(function.node)

@@ -3,7 +3,8 @@
 `pytest --rest` runs all others, and none of them: together they are the whole.
 
 A test starts processes when its code, a fixture that it asks for, or whatever of the tests either of them calls names
-one of `STARTERS`. What that overlooks fails under `--fast`: an audit hook refuses processes while a test runs.
+one of `STARTERS`. What that overlooks fails under `--fast`: an audit hook refuses processes while a test runs, and the
+test fails even if its code goes on after the refusal.
 """
 
 import subprocess
@@ -29,6 +30,8 @@ REFUSED = {"subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spa
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 _running = False
+#: What was refused in the phase of a test that is under way.
+_refused: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -94,11 +97,20 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         _running = False
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a phase of a test in which a process was refused, whatever became of the error."""
+    report = yield
+    if _refused and not report.failed:
+        report.outcome, report.longrepr = "failed", "\n".join(_refused)
+    _refused.clear()
+    return report
+
+
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if _running and event in REFUSED:
-        raise AssertionError(
-            f"a test starts a process ({event} {arguments[:2]}): name what does it in {__name__}.STARTERS"
-        )
+        _refused.append(f"a test starts a process ({event} {arguments[:2]}): name what does it in {__name__}.STARTERS")
+        raise AssertionError(_refused[-1])
 
 
 def _needs_processes(item: pytest.Item) -> bool:

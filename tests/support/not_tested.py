@@ -1,7 +1,12 @@
-"""Summary of the tests left out for want of the developers' data set or of a tool: once, loudly, at the run's end."""
+"""Tests left out for want of the developers' data set or of a tool: a summary, once, loudly, at the run's end.
 
+Where `NEURDICOM_TEST_REQUIRE_TOOLS` says that all tools are installed, a skipped test or file fails, unless it wants
+the data set.
+"""
+
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 import pytest
 
@@ -35,9 +40,33 @@ def summary(skipped: Iterable[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def reason_of(report: pytest.TestReport) -> str:
-    """Give the reason of a skipped test."""
+def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Give the reason of a skipped test or file."""
     return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped where none may be."""
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        _require(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a file that is skipped as a whole where none may be."""
+    report = yield
+    _require(report)
+    return report
+
+
+def _require(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and os.environ.get("NEURDICOM_TEST_REQUIRE_TOOLS"):
+        reason = reason_of(report)
+        if DATA_SET not in reason:
+            report.outcome, report.longrepr = "failed", f"no test may be skipped here: {reason}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -21,32 +21,48 @@ def name_of(path: Path) -> str:
 
 @cache
 def tree_of(path: Path) -> ast.Module:
-    """Parse a module."""
+    """Parse a module, once in a process."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @cache
-def imports_of(path: Path) -> set[str]:
-    """Full names that a module imports anywhere: in functions, for type checking, and by `import_module`, too."""
+def nodes_of(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """List what `ast.walk` gives but for the contexts of names, once for each tree."""
+    nodes = [tree]
+    for node in nodes:
+        for value in vars(node).values():
+            if isinstance(value, list):
+                nodes += [each for each in value if isinstance(each, ast.AST)]
+            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                nodes.append(value)
+    return tuple(nodes)
+
+
+@cache
+def imports_of(path: Path) -> Mapping[str, int]:
+    """Full names that a module imports, with lines: in functions, for type checking, and by `import_module`."""
     return imports_in(tree_of(path), path)
 
 
-def imports_in(tree: ast.Module, path: Path) -> set[str]:
-    """Full names that a tree imports; `path` is for the error."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
-            "import_module",
-            "__import__",
-        ):
-            names |= {
-                each.value for each in node.args[:1] if isinstance(each, ast.Constant) and isinstance(each.value, str)
-            }
+def imports_in(tree: ast.Module, path: Path) -> Mapping[str, int]:
+    """Full names that a tree imports, and the line of the first import of each; `path` is for the error."""
+    names: dict[str, int] = {}
+    for node in nodes_of(tree):
+        match node:
+            case ast.Import():
+                found = [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                assert node.level == 0, f"{path}:{node.lineno}: relative import"
+                found = [f"{node.module}.{alias.name}" for alias in node.names]
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module" | "__import__"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                found = [name]
+            case _:
+                continue
+        for name in found:
+            names[name] = min(node.lineno, names.get(name, node.lineno))
     return names
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pydicom
 import pytest
+import scipy
 from click.testing import CliRunner
 from onnx.reference import ReferenceEvaluator
 from pydicom.data import get_testdata_file
-from scipy.ndimage import gaussian_filter
 
 from neurdicom.cli.main import main
 from tests.support.checkout import CHECKOUT
@@ -81,7 +81,7 @@ def test_what_it_says_of_a_ct_slice(site: Site, slice_: str) -> None:
     network = ReferenceEvaluator(str(FOLDER / "tissues.onnx"))
     scores = network.run(None, {"hounsfield": (values / 1000).astype("f4")[None, None]})[0]
     assert (labels == scores[0].argmax(0)).mean() > 0.9999
-    smoothed = gaussian_filter(values, 0.8, mode="nearest")
+    smoothed = scipy.ndimage.gaussian_filter(values, 0.8, mode="nearest")
     assert (labels == np.digitize(smoothed, [-500, -30, 180])).mean() > 0.9
     assert (labels[values > 500] == 3).all()
     assert (labels[smoothed < -700] == 0).all()

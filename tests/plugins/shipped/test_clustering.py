@@ -1,14 +1,12 @@
-"""k-means, fuzzy c-means, Gaussian mixture and kernel k-means beside scikit-learn and plain numpy."""
+"""k-means, fuzzy c-means, Gaussian mixture and kernel k-means beside scikit-learn and plain numpy.
+
+scikit-learn is imported where it is called: that takes seconds of every collection.
+"""
 
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.cluster import KMeans
-from sklearn.decomposition import KernelPCA
-from sklearn.metrics import adjusted_rand_score
-from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.mixture import GaussianMixture
 
 from tests.support.shipped import Image, Shipped, Slice
 
@@ -20,6 +18,9 @@ def inertia_of(pixels: Image, labels: Image) -> float:
 
 @pytest.mark.parametrize("clusters", [2, 4])
 def test_k_means_finds_what_scikit_learn_finds(shipped: Shipped, slice_: Slice, clusters: int) -> None:
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
     values, first, counts = np.unique(slice_.pixels, return_inverse=True, return_counts=True)
     reference = KMeans(clusters, n_init=10, tol=0, random_state=0).fit(values[:, None], sample_weight=counts)
     for algorithm in ("exact", "lloyd"):
@@ -91,6 +92,9 @@ def test_memberships_add_up_to_one(shipped: Shipped, mr: Slice) -> None:
 
 @pytest.mark.parametrize("components", [2, 3])
 def test_the_mixture_is_as_likely_as_scikit_learns(shipped: Shipped, slice_: Slice, components: int) -> None:
+    from sklearn.metrics import adjusted_rand_score
+    from sklearn.mixture import GaussianMixture
+
     pixels = slice_.pixels[::4, ::4]
     column = pixels.reshape(-1, 1)
     reference = GaussianMixture(components, tol=1e-6, max_iter=1000, random_state=0).fit(column)
@@ -116,6 +120,10 @@ def test_probabilities_are_those_of_the_mixture_that_is_told(shipped: Shipped, m
 @pytest.mark.parametrize("options", [{"clusters": 3}, {"clusters": 4, "gamma": 5.0}])
 def test_kernel_k_means_is_k_means_in_the_kernels_space(shipped: Shipped, mr: Slice, options: dict[str, Any]) -> None:
     """KernelPCA with all components embeds the kernel's whole matrix, which the plugin never makes."""
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import KernelPCA
+    from sklearn.metrics import adjusted_rand_score
+
     labels, told = shipped.on_file("kernel_k_means", mr.path, **options, n_init=50)
     values, first, counts = np.unique(mr.pixels, return_inverse=True, return_counts=True)
     points = (values / mr.pixels.std())[:, None]
@@ -127,6 +135,8 @@ def test_kernel_k_means_is_k_means_in_the_kernels_space(shipped: Shipped, mr: Sl
 
 def test_kernel_k_means_by_value_and_position(shipped: Shipped, mr: Slice) -> None:
     """Find no pixel nearer to another cluster's mean, by the kernel's matrix of all pixels."""
+    from sklearn.metrics.pairwise import rbf_kernel
+
     labels, told = shipped.on_file("kernel_k_means", mr.path, space=0.5)
     rows, columns = np.indices(mr.pixels.shape).reshape(2, -1) / max(mr.pixels.shape) * np.sqrt(12) * 0.5
     points = np.column_stack([mr.pixels.ravel() / mr.pixels.std(), rows, columns])

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
-from skimage.restoration import denoise_nl_means
+import scipy
+from skimage import restoration
 
 from tests.support.shipped import Image, Shipped, Slice
 
@@ -18,7 +18,7 @@ def by_definition(pixels: Image, patch: int, reach: int, h: float, sigma: float)
     for down in range(-reach, reach + 1):
         for across in range(-reach, reach + 1):
             moved = np.roll(padded, (-down, -across), (0, 1))
-            squares = ndimage.uniform_filter((padded - moved) ** 2, 2 * patch + 1)[inner]
+            squares = scipy.ndimage.uniform_filter((padded - moved) ** 2, 2 * patch + 1)[inner]
             distance = np.maximum(squares - 2 * sigma**2, 0) / h**2
             weight = np.where(distance <= 5, np.exp(-distance), 0)
             sums += weight * moved[inner]
@@ -39,19 +39,19 @@ def test_it_is_what_the_definition_says(shipped: Shipped, mr: Slice, patch_size:
 def test_it_is_near_scikit_images(shipped: Shipped, slice_: Slice) -> None:
     """Its box sums leave out a row and a column of each patch, so that the two differ by less than what both change."""
     denoised, told = shipped.on_file("non_local_means", slice_.path)
-    reference = denoise_nl_means(slice_.pixels, 5, 6, h=told["h"], sigma=told["sigma"], preserve_range=True)
+    reference = restoration.denoise_nl_means(slice_.pixels, 5, 6, h=told["h"], sigma=told["sigma"], preserve_range=True)
     changed = np.abs(reference - slice_.pixels).mean()
     assert np.abs(denoised - reference).mean() < changed
     assert np.corrcoef((denoised - slice_.pixels).ravel(), (reference - slice_.pixels).ravel())[0, 1] > 0.5
 
 
 def test_it_takes_noise_away_as_scikit_image_does(shipped: Shipped, slice_: Slice) -> None:
-    clean = ndimage.gaussian_filter(slice_.pixels, 1.5)[:128, :128]
+    clean = scipy.ndimage.gaussian_filter(slice_.pixels, 1.5)[:128, :128]
     sigma = clean.std() / 15
     noisy = clean + np.random.default_rng(0).normal(0, sigma, clean.shape)
     denoised, told = shipped.on_array("non_local_means", noisy)
     assert told["sigma"] == pytest.approx(sigma, rel=0.15)
-    reference = denoise_nl_means(noisy, 5, 6, h=0.8 * sigma, sigma=sigma, preserve_range=True)
+    reference = restoration.denoise_nl_means(noisy, 5, 6, h=0.8 * sigma, sigma=sigma, preserve_range=True)
     left, left_by_reference = ((each - clean).std() for each in (denoised, reference))
     assert left < 0.7 * sigma
     assert left < 1.1 * left_by_reference

@@ -1,15 +1,16 @@
-"""Mean shift beside scikit-learn."""
+"""Mean shift beside scikit-learn, which is imported where it is called: that takes seconds of every collection."""
 
 import numpy as np
 import pytest
-from sklearn.cluster import MeanShift, estimate_bandwidth
-from sklearn.metrics import adjusted_rand_score
 
 from tests.support.shipped import Shipped, Slice
 
 
 @pytest.mark.parametrize("quantile", [0.05, 0.3])
 def test_modes_and_labels_are_scikit_learns(shipped: Shipped, slice_: Slice, quantile: float) -> None:
+    from sklearn.cluster import MeanShift, estimate_bandwidth
+    from sklearn.metrics import adjusted_rand_score
+
     rows, columns = (size // 2 for size in slice_.pixels.shape)
     pixels = slice_.pixels[rows - 10 : rows + 10, columns - 10 : columns + 10]
     column = pixels.reshape(-1, 1)
@@ -25,6 +26,8 @@ def test_modes_and_labels_are_scikit_learns(shipped: Shipped, slice_: Slice, qua
 
 def test_filtering_climbs_to_scikit_learns_modes(shipped: Shipped, mr: Slice) -> None:
     """Climb with one seed as one pixel does; in units of the two bandwidths the kernel is our ball."""
+    from sklearn.cluster import MeanShift
+
     pixels = mr.pixels[16:48, 16:48]
     spatial, bandwidth = 4.0, 120.0
     filtered, _ = shipped.on_array("mean_shift", pixels, output="means", spatial_bandwidth=spatial, bandwidth=bandwidth)

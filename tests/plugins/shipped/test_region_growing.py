@@ -4,18 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import ndimage
-from skimage.segmentation import flood
+import scipy
+from skimage import segmentation
 
 from neurdicom.errors import PluginFailed
 from tests.support.shipped import Image, Shipped, Slice
 
-STRUCTURE = {4: ndimage.generate_binary_structure(2, 1), 8: ndimage.generate_binary_structure(2, 2)}
-
 
 def connected(similar: Any, seeds: list[tuple[int, int]], connectivity: int) -> Any:
     """The parts of a mask that hold a seed."""
-    parts, _ = ndimage.label(similar, STRUCTURE[connectivity])
+    parts, _ = scipy.ndimage.label(similar, scipy.ndimage.generate_binary_structure(2, connectivity // 4))
     wanted = {parts[seed] for seed in seeds} - {0}
     return np.isin(parts, list(wanted))
 
@@ -30,7 +28,9 @@ def test_masks_are_scikit_images_to_the_pixel(shipped: Shipped, slice_: Slice, c
             mask, told = shipped.on_array(
                 "region_growing", slice_.pixels, seed=list(seed), tolerance=tolerance, connectivity=connectivity
             )
-            expected = flood(slice_.pixels, seed, tolerance=tolerance, connectivity=1 if connectivity == 4 else 2)
+            expected = segmentation.flood(
+                slice_.pixels, seed, tolerance=tolerance, connectivity=1 if connectivity == 4 else 2
+            )
             assert np.array_equal(mask == 1, expected)
             inside = slice_.pixels[expected]
             assert told["pixels"] == inside.size
@@ -47,7 +47,7 @@ def test_several_seeds(shipped: Shipped, mr: Slice, connectivity: int) -> None:
     seeds = [(10, 10), (40, 20), (60, 60)]
     options: dict[str, Any] = {"seed": [number for seed in seeds for number in seed], "connectivity": connectivity}
     mask, _ = shipped.on_file("region_growing", mr.path, **options, tolerance=80)
-    one_by_one = [flood(mr.pixels, seed, tolerance=80, connectivity=connectivity // 4) for seed in seeds]
+    one_by_one = [segmentation.flood(mr.pixels, seed, tolerance=80, connectivity=connectivity // 4) for seed in seeds]
     assert np.array_equal(mask == 1, np.any(one_by_one, axis=0))
     mask, told = shipped.on_file("region_growing", mr.path, **options, method="range", lower=200, upper=700)
     assert (told["lower"], told["upper"]) == (200, 700)
@@ -96,7 +96,9 @@ def test_the_area_follows_from_the_spacing(shipped: Shipped, mr: Slice) -> None:
 def test_the_seed_is_the_middle_when_there_is_none(shipped: Shipped, slice_: Slice) -> None:
     rows, columns = slice_.pixels.shape
     mask, _ = shipped.on_file("region_growing", slice_.path, tolerance=100)
-    assert np.array_equal(mask == 1, flood(slice_.pixels, (rows // 2, columns // 2), tolerance=100, connectivity=1))
+    assert np.array_equal(
+        mask == 1, segmentation.flood(slice_.pixels, (rows // 2, columns // 2), tolerance=100, connectivity=1)
+    )
 
 
 @pytest.mark.parametrize(

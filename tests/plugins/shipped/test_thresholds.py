@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from skimage.filters import threshold_multiotsu, threshold_otsu
+import skimage
 
 from tests.support.shipped import Image, Shipped, Slice
 
@@ -15,7 +15,7 @@ def variance_between(pixels: Image, mask: npt.NDArray[np.bool_]) -> float:
 
 def test_otsu_is_scikit_images_within_a_value(shipped: Shipped, slice_: Slice) -> None:
     """Its counts are single precision, so it may be a value off; ours is never the worse one."""
-    reference = threshold_otsu(slice_.pixels.astype(int))
+    reference = skimage.filters.threshold_otsu(slice_.pixels.astype(int))
     distinct = np.unique(slice_.pixels)
     labels, told = shipped.on_file("otsu", slice_.path)
     (threshold,) = told["thresholds"]
@@ -32,7 +32,7 @@ def test_otsu_is_scikit_images_within_a_value(shipped: Shipped, slice_: Slice) -
 def test_several_classes_are_scikit_images(shipped: Shipped, mr: Slice, classes: int) -> None:
     pixels = np.floor(mr.pixels / 16)  # so that its table of bins holds every value
     bins = int(np.ptp(pixels)) + 1
-    reference = threshold_multiotsu(pixels.astype(int), classes, nbins=bins)
+    reference = skimage.filters.threshold_multiotsu(pixels.astype(int), classes, nbins=bins)
     labels, told = shipped.on_array("otsu", pixels, classes=classes)
     assert told["thresholds"] == pytest.approx(reference, abs=1)
     assert np.array_equal(labels, np.digitize(pixels, told["thresholds"], right=True))

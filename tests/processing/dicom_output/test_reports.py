@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import highdicom
 import pytest
 
 from tests.support.derived_objects import ct_slice, dump, errors_of
@@ -14,6 +13,8 @@ def test_groups_numbers_and_texts(site: DerivedSite) -> None:
     site.plugin(BODY, result=MEASUREMENTS)
     (file,) = site.store(instance)
     assert errors_of(file) == []
+    import highdicom  # takes a second, which every collection would spend
+
     ds = highdicom.sr.srread(file)
     assert (ds.Modality, str(ds.PatientName)) == ("SR", "Müller^Jörg")
     report = highdicom.sr.MeasurementReport.from_sequence(ds.content)

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import highdicom
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -52,6 +51,8 @@ def test_a_segmentation_of_a_volume(site: DerivedSite, series: str) -> None:
     assert (job["state"], job["done"], job["errors"]) == ("done", 1, [])
     (uid,) = derived(site)
     assert errors_of(site.file(uid)) == []
+    import highdicom  # takes a second, which every collection would spend
+
     seg = highdicom.seg.segread(site.file(uid))
     sources = [f"{series}.{number}" for number in range(1, 7)]
     found = seg.get_pixels_by_source_instance(sources, combine_segments=True)
