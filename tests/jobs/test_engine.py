@@ -18,6 +18,7 @@ from neurdicom.jobs.states import JobStateEvent
 from neurdicom.jobs.store import JobStore
 from tests.support.catalogs import Opener, opened, run
 from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, leftovers, service, until_no, when
+from tests.support.waiting import until
 
 
 def test_a_job_over_several_documents_of_items(opener: Opener) -> None:
@@ -198,11 +199,13 @@ def test_two_servers_share_the_jobs(opener: Opener, monkeypatch: pytest.MonkeyPa
     async def test(catalog: Catalog) -> None:
         workers = (Worker(seconds=0.001), Worker(seconds=0.001))
         async with opened(opener) as other, service(catalog, workers[0]) as one, service(other, workers[1]) as two:
+            workers[0].gate.clear()
             made = [await one.submit("work", {"count": 20}, by=ANN) for _ in range(12)]
+            await until(lambda: workers[1].done, "the other one's share")
+            workers[0].gate.set()
             for job in made:
                 assert (await ended(two, job)).done == 20
             assert workers[0].done + workers[1].done == {str(n): 12 for n in range(20)}
-            assert workers[1].done, "the other one took its share"
             workers[0].gate.clear()
             workers[1].gate.clear()
             job = await one.submit("work", {"count": 5}, by=ANN)
