@@ -184,17 +184,7 @@ class ModelVersion(PackageVersion):
 
     @classmethod
     def from_zip(cls, package: ModelZip, digest: str, installed: str) -> Self:
-        """Make the version that a ZIP holds.
-
-        Parameters
-        ----------
-        package : ModelZip
-            The checked ZIP.
-        digest : str
-            SHA-256 of the ZIP, in hexadecimal.
-        installed : str
-            Time of installation, ISO 8601 in UTC.
-        """
+        """Make the version that a ZIP holds, as `PluginVersion.from_zip`."""
         return cls(package.manifest, "model", package.target, digest, installed)
 
     @classmethod

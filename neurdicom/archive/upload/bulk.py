@@ -56,7 +56,7 @@ _LOSSY = {"1.2.840.10008.1.2.4.80": "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2
 
 @dataclass(frozen=True, slots=True)
 class BulkPart:
-    """Part with bulk data, in the spool of all of them; a `dicom.codec.assemble.Bulk`."""
+    """Part with bulk data, in one spool with all others; a `dicom.codec.assemble.Bulk`."""
 
     spool: Spool
     start: int

@@ -21,17 +21,7 @@ _CONNECT_MILLISECONDS = 10_000
 
 
 class MongoConnection:
-    """Connection to a database, shared by the adapters of both ports.
-
-    Parameters
-    ----------
-    uri : str
-        `mongodb://...`, with the options of the driver.
-    database : str, optional
-        Name of the database; by default the one that the URI names, else `neurdicom`.
-    transactions : bool, optional
-        Whether to use transactions; by default if the database server has them.
-    """
+    """Connection to a database, shared by the adapters of both ports; `MongoCatalog` describes its parameters."""
 
     def __init__(self, uri: str, database: str | None, transactions: bool | None) -> None:
         self._uri = uri
