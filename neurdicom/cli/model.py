@@ -31,7 +31,9 @@ model.add_command(pack_command("model", "/api/models", _model_zip))
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Threshold of that run.")
 @click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Frame of that file.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Of --output.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Format of --output."
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write the result to.")
 @limit_options
 def check(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from neurdicom.cli.options import value_completion
 from neurdicom.cli.storage import ask_secret, catalog_options, pass_settings, run_with_documents
 from neurdicom.config import Settings
 
@@ -38,7 +39,12 @@ def node(context: click.Context, /, **options: Any) -> None:
 @click.option(
     "--token", is_flag=True, help="Prompt for the bearer token of a DICOMweb node, or read it from standard input."
 )
-@click.option("--retrieve", help="Service to retrieve with from a DIMSE node: C-MOVE (default) or C-GET.")
+@click.option(
+    "--retrieve",
+    metavar="[C-MOVE|C-GET]",
+    help="Service to retrieve with from a DIMSE node; C-MOVE by default.",
+    shell_complete=value_completion({"choices": ("C-MOVE", "C-GET")}),
+)
 @pass_settings
 def add(settings: Settings, /, name: str, url: str | None, username: str | None, token: bool, **fields: object) -> None:
     """Add a node: DIMSE with --ae-title, --host and --port, or DICOMweb with --url."""

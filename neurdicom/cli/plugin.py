@@ -22,7 +22,9 @@ def plugin() -> None:
 
 @plugin.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--language", type=click.Choice(LANGUAGES), default="python", show_default=True)
+@click.option(
+    "--language", type=click.Choice(LANGUAGES), default="python", show_default=True, help="Language of the sources."
+)
 @click.option(
     "--level",
     type=click.Choice(LEVELS),
@@ -32,7 +34,7 @@ def plugin() -> None:
 )
 @click.option("--name", help="Name of the plugin; the folder's name by default.")
 @click.option("--guid", help="Id of the plugin, the same for all its versions; a new one by default.")
-@click.option("--author", default="Unknown", show_default=True)
+@click.option("--author", default="Unknown", show_default=True, help="Name of the author, for META.json.")
 def new(folder: Path, language: str, level: str, name: str | None, guid: str | None, author: str) -> None:
     """Write the sources of a working plugin into a new FOLDER."""
     name = name or folder.resolve().name
@@ -53,7 +55,13 @@ plugin.add_command(pack_command("plugin", "/api/plugins", _plugin_zip))
 
 @plugin.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--level", type=click.Choice(LEVELS), default="instance", show_default=True)
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    default="instance",
+    show_default=True,
+    help="Images of one call: single instances, or series.",
+)
 def samples(folder: Path, level: str) -> None:
     """Write the sample images of `neurdicom plugin check` into a new FOLDER."""
     from neurdicom.plugins.devtools.samples import write_samples, write_series
@@ -98,7 +106,9 @@ def _folder(name: str) -> Path:
     help="Parameter of the plugin, for all runs. May be repeated.",
 )
 @click.option("--frame", type=click.IntRange(min=1), default=1, show_default=True, help="Frame of the files of --on.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Of --output.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Format of --output."
+)
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write the first file's result to."
 )

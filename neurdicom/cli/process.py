@@ -42,7 +42,12 @@ from neurdicom.plugins.tools import ToolType
 )
 @click.option("--frame", type=click.IntRange(min=1), help="Frame of each instance; all by default.")
 @click.option(
-    "--format", "form", type=click.Choice([*FORMATS, "dicom"]), default="png", show_default=True, help="Of the results."
+    "--format",
+    "form",
+    type=click.Choice([*FORMATS, "dicom"]),
+    default="png",
+    show_default=True,
+    help="Format of the results.",
 )
 @click.option("--store", is_flag=True, help="Keep the results as DICOM instances.")
 @click.option("--no-cache", is_flag=True, help="Compute results again that are kept from earlier runs.")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -64,6 +65,22 @@ def test_the_list_of_commands_fits_them() -> None:
         assert command.name == name
         assert command.help is not None
         assert command.help.replace("\n", " ").startswith(line.rstrip(".")), name
+
+
+def test_every_option_has_a_help_with_a_noun() -> None:
+    def options_of(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+        for each in command.params:
+            if isinstance(each, click.Option) and not each.hidden:
+                yield f"{name} {each.opts[0]}", each.help or ""
+        if isinstance(command, click.Group):
+            for part in command.list_commands(context):
+                found = command.get_command(context, part)
+                assert found is not None
+                yield from options_of(found, f"{name} {part}")
+
+    context = click.Context(main)
+    unhelpful = {name: text for name, text in options_of(main, "neurdicom") if text.split(" ")[0] in ("", "Of", "For")}
+    assert unhelpful == {}
 
 
 def test_choices_are_those_of_the_server() -> None:

@@ -159,7 +159,7 @@ class Connections:
         return result
 
     def _unavailable(self, how: str, error: sqlite3.OperationalError) -> Unavailable:
-        """Log why the file can't be read or written, and make the error, which tells neither the reason nor the path."""
+        """Log why the file can't be read or written, and make the error, which tells neither reason nor path."""
         log.error("the catalog %s can't be %s: %s", self._path, how, error)
         return Unavailable(f"the catalog can't be {how} now; the server's log says why")
 
