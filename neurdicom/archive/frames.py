@@ -82,7 +82,9 @@ class FrameService:
         if layout.get("pixel_keyword") is None:
             raise NotFound(f"the instance {location.instance!r} has no pixel data, and so no frames")
         if layout["transfer_syntax"] in VIDEO_MEDIA_TYPES:
-            raise NotAvailable("this instance is a video; request /rendered, or the bulk data of its Pixel Data")
+            raise NotAvailable(
+                f"the instance {location.instance!r} is a video; request /rendered, or the bulk data of its Pixel Data"
+            )
         check_frames(location, frames or ())
         return layout["transfer_syntax"], range(1, frame_count(location) + 1) if frames is None else frames
 

@@ -236,6 +236,6 @@ class RenderService:
 
     async def _arguments(self, location: Location, frame: int) -> dict[str, Any]:
         if location.layout.get("pixel_keyword") is None:
-            raise NotAvailable("this instance has no pixel data")
+            raise NotAvailable(f"the instance {location.instance!r} has no pixel data")
         path = await self._blobs.path(location.blob.key)
         return {"path": str(path), "layout": dict(location.layout), "frame": frame}

@@ -193,7 +193,7 @@ class RunCache:
         request, tool = run.request, run.tool
         async with self._resolver.tools(tool.type).use(tool.id, tool.digest) as running:
             if running.tool.uses != tool.uses:
-                raise Conflict(f"a model that {tool.name!r} uses was replaced meanwhile")
+                raise Conflict(f"a model that {tool.name!r} uses was replaced meanwhile; run it again")
             task = Task(
                 running.program,
                 run.inputs,
