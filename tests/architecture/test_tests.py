@@ -16,6 +16,18 @@ WITHIN = {
     "plugins/shipped": "the plugins that ship, in plugins/",
 }
 
+#: Packages without a folder of their name, and where their tests lie.
+ELSEWHERE = {
+    "catalog/mongo": ("catalog/test_mongo_recovery.py", "catalog/test_mongo_schema.py", "contract"),
+    "catalog/sqlite": ("catalog/test_sqlite_durability.py", "contract"),
+    "dicomweb/client": ("nodes/test_dicomweb.py",),
+    "dimse/ipc": ("dimse/test_crashes.py",),
+    "plugins/devtools/sanitizer": ("plugins/devtools/test_sanitize.py",),
+    "testing": ("contract", "blobs"),
+    "workers/model": ("plugins/models",),
+    "workers/packages": ("plugins/test_archive.py",),
+}
+
 MODULES = sorted(TESTS.rglob("*.py"))
 
 
@@ -34,6 +46,13 @@ def test_names_are_those_of_packages_and_modules() -> None:
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     modules = {f"test_{path.name}" for path in PACKAGE.glob("*.py")}
     assert tests - packages - modules - OTHERS == set(), "a test lies where what it tests lies, or in one of OTHERS"
+
+
+def test_each_package_has_a_folder_with_tests() -> None:
+    packages = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*/__init__.py")} - {"."}
+    lacking = {package for package in packages if not any((TESTS / package).rglob("test_*.py"))}
+    assert lacking == set(ELSEWHERE), "give a package a folder of its name, or say in ELSEWHERE where its tests lie"
+    assert {place for places in ELSEWHERE.values() for place in places if not (TESTS / place).exists()} == set()
 
 
 def test_folders_within_are_those_of_packages_or_modules() -> None:
