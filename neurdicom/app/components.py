@@ -27,7 +27,7 @@ from neurdicom.dimse.ipc.pool import DimseProcessPool
 from neurdicom.dimse.ipc.query_retrieve import QueryRetrieveBackend
 from neurdicom.dimse.peer import DimsePeer
 from neurdicom.dimse.service import DimseService
-from neurdicom.jobs import JobService, Runner
+from neurdicom.jobs import JobQueue, JobService, Runner
 from neurdicom.nodes.commitment import KIND as COMMITMENT
 from neurdicom.nodes.commitment import CommitmentRunner, CommitmentService
 from neurdicom.nodes.remote import RemoteService
@@ -102,8 +102,7 @@ class NodeServices:
     """Services that manage remote nodes, and communicate with them over DIMSE and DICOMweb."""
 
     nodes: NodeService
-    transfer: TransferService
-    dimse_processes: DimseProcessPool
+    dimse: DimseService
     dimse_peer: DimsePeer
     dicomweb_peer: DicomWebPeer
 
@@ -130,13 +129,12 @@ class Components:
     processing: ProcessingServices
     network: NodeServices
     background: JobServices
-    dimse: DimseService
 
     def services(self) -> list[object]:
         """List the services that a request handler may declare."""
         groups = (self.tools, self.archive, self.retrieval, self.processing, self.network, self.background)
         grouped = (getattr(group, each.name) for group in groups for each in fields(group))
-        return [self.users, self.executor, self.dimse, *grouped]
+        return [self.users, self.executor, *grouped]
 
 
 def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Executor) -> Components:
@@ -163,10 +161,10 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
     archive = compose_archive(settings, storage, results)
     retrieval = compose_retrieval(storage, pool)
     processing = compose_processing(storage, pool, executor, tools, archive, results)
-    network = compose_network(settings, storage, archive, retrieval)
-    background = compose_background(settings, storage, executor, archive, processing, network)
-    dimse = compose_dimse(settings, storage, archive, network, background)
-    return Components(users, executor, tools, archive, retrieval, processing, network, background, dimse)
+    queue = JobQueue(storage.documents, server_name(settings.data))
+    network = compose_network(settings, storage, archive, retrieval, queue)
+    background = compose_background(storage, executor, archive, processing, network, queue)
+    return Components(users, executor, tools, archive, retrieval, processing, network, background)
 
 
 def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> ToolServices:
@@ -271,19 +269,21 @@ def compose_processing(
 
 
 def compose_network(
-    settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices
+    settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices, queue: JobQueue
 ) -> NodeServices:
-    """Make the services for remote nodes.
+    """Make the services for remote nodes: what accepts their associations, and what opens associations with them.
 
     Parameters
     ----------
     settings : Settings
     storage : Storage
-        Its documents hold the nodes; its instances are sent.
+        Its documents hold the nodes; its instances are sent; its spool folder receives the datasets of C-STORE.
     archive : ArchiveServices
-        Store what is retrieved from a node.
+        Store what is sent by a node, and find what it asks for.
     retrieval : RetrievalServices
         Read and transcode what is sent to a node.
+    queue : JobQueue
+        Takes the jobs that report on storage commitment.
 
     Returns
     -------
@@ -291,27 +291,32 @@ def compose_network(
     """
     nodes = NodeService(storage.documents)
     transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
-    processes = DimseProcessPool(settings, storage.blobs.spool_folder)
-    dicomweb_peer = DicomWebPeer(archive.ingest, retrieval.files)
-    return NodeServices(nodes, transfer, processes, DimsePeer(settings, processes, transfer), dicomweb_peer)
+    spool = storage.blobs.spool_folder
+    find_and_send = QueryRetrieveBackend(archive.query, transfer, nodes)
+    backend = DimseBackend(settings, archive.ingest, nodes, find_and_send, CommitmentService(nodes, queue), spool)
+    processes = DimseProcessPool(settings, backend, spool)
+    return NodeServices(
+        nodes=nodes,
+        dimse=DimseService(settings, processes, backend),
+        dimse_peer=DimsePeer(settings, processes, transfer),
+        dicomweb_peer=DicomWebPeer(archive.ingest, retrieval.files),
+    )
 
 
 def compose_background(
-    settings: Settings,
     storage: Storage,
     executor: Executor,
     archive: ArchiveServices,
     processing: ProcessingServices,
     network: NodeServices,
+    queue: JobQueue,
 ) -> JobServices:
     """Make the job service, with a runner for each kind of job, and the services that submit jobs.
 
     Parameters
     ----------
-    settings : Settings
-        Its data folder holds the name under which this server leases jobs.
     storage : Storage
-        Its documents hold the jobs and the rules.
+        Its documents hold the rules.
     executor : Executor
         Its number of slots limits how many runs of a job are concurrent.
     archive : ArchiveServices
@@ -320,6 +325,8 @@ def compose_background(
         Runs plugins and models for jobs.
     network : NodeServices
         Send to remote nodes and retrieve from them.
+    queue : JobQueue
+        The jobs.
 
     Returns
     -------
@@ -333,43 +340,11 @@ def compose_background(
         "retrieve": RetrieveRunner(peers),
         COMMITMENT: CommitmentRunner(catalog, storage.blobs, network.nodes, network.dimse_peer),
     }
-    jobs = JobService(storage.documents, runners, owner=server_name(settings.data))
-    process_jobs = ProcessJobs(catalog, processing.process, jobs)
+    jobs = JobService(queue, runners)
+    process_jobs = ProcessJobs(catalog, processing.process, queue)
     return JobServices(
         jobs=jobs,
         process_jobs=process_jobs,
-        remote=RemoteService(catalog, peers, jobs),
+        remote=RemoteService(catalog, peers, queue),
         rules=RuleService(catalog, archive.tracker, process_jobs, jobs),
     )
-
-
-def compose_dimse(
-    settings: Settings, storage: Storage, archive: ArchiveServices, network: NodeServices, background: JobServices
-) -> DimseService:
-    """Make the service that accepts DICOM associations.
-
-    Parameters
-    ----------
-    settings : Settings
-    storage : Storage
-        Its spool folder receives the datasets of C-STORE.
-    archive : ArchiveServices
-        Store and find instances.
-    network : NodeServices
-        The known nodes, and the sub-operations of C-MOVE and C-GET.
-    background : JobServices
-        Run storage commitment as jobs.
-
-    Returns
-    -------
-    DimseService
-    """
-    backend = DimseBackend(
-        settings,
-        archive.ingest,
-        network.nodes,
-        QueryRetrieveBackend(archive.query, network.transfer, network.nodes),
-        CommitmentService(network.nodes, background.jobs),
-        storage.blobs.spool_folder,
-    )
-    return DimseService(settings, network.dimse_processes, backend)

@@ -84,11 +84,11 @@ class NeurdicomServer:
         except BaseException:
             await stack.aclose()
             raise
-        self.dimse_address = parts.dimse.address
+        self.dimse_address = parts.network.dimse.address
         return parts
 
     def _listen(self, parts: Components) -> None:
-        metrics = Metrics(ROUTES, parts.dimse, parts.processing.results)
+        metrics = Metrics(ROUTES, parts.network.dimse, parts.processing.results)
         authenticator = NoAuthentication() if self.settings.no_auth else parts.users.authenticator
         context = HttpContext(settings=self.settings, authenticator=authenticator, started=time.monotonic())
         http = ApiServer(context, ROUTES, [*parts.services(), metrics, ROUTES], partial(log_request, metrics))
@@ -114,8 +114,8 @@ async def open_components(parts: Components, stack: AsyncExitStack) -> None:
     await parts.processing.results.open()
     stack.push_async_callback(parts.background.rules.close)
     await parts.background.rules.open()
-    stack.push_async_callback(parts.dimse.close, GRACE_SECONDS)
-    await parts.dimse.open()
+    stack.push_async_callback(parts.network.dimse.close, GRACE_SECONDS)
+    await parts.network.dimse.open()
     stack.push_async_callback(parts.network.dicomweb_peer.close)
     stack.push_async_callback(parts.background.jobs.close)
     await parts.background.jobs.open()

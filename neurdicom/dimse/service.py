@@ -32,7 +32,7 @@ class DimseService:
     pool : DimseProcessPool
         The processes; opened and closed with the service.
     backend : DimseBackend
-        The verbs that the processes may call.
+        Counts associations and received instances.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class DimseService:
         acceptor_context(settings.dimse_tls_certificate, settings.dimse_tls_key, settings.dimse_tls_ca)
         if settings.dimse_port:
             await self._listen()
-        self._pool.open(self._backend, keep_one=bool(settings.dimse_port))
+        self._pool.open(keep_one=bool(settings.dimse_port))
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.dimse_port

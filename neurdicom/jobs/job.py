@@ -32,7 +32,7 @@ class Job:
     request : dict
         Request to the runner.
     subject : str
-        Key by which `JobService.find_open` finds it while it is not over, at most 64 characters; none if empty.
+        Key by which `JobQueue.find_open` finds it while it is not over, at most 64 characters; none if empty.
     state : JobState
         A job that waits for another attempt is `queued`, with `retry_at`.
     done, failed, warned : int

@@ -1,30 +1,23 @@
-"""The service of jobs: they are made, listed, cancelled and retried; all servers on a catalog share them."""
+"""The service of jobs: they are run, listed, cancelled and retried; all servers on a catalog share them."""
 
 import logging
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from neurdicom.catalog.documents import Documents
 from neurdicom.coordination import Periodic
-from neurdicom.errors import Conflict
 from neurdicom.jobs.events import JobEvents
 from neurdicom.jobs.executor import JobExecutor
-from neurdicom.jobs.items import Chunk
-from neurdicom.jobs.job import Job, new_id, now
-from neurdicom.jobs.lease import JobLeases
+from neurdicom.jobs.job import Job
+from neurdicom.jobs.queue import JobQueue
 from neurdicom.jobs.results import ResultReader
 from neurdicom.jobs.runner import TRANSFERS, Backoff, JobClass, Runner
 from neurdicom.jobs.scheduler import JobScheduler
-from neurdicom.jobs.states import JobState
-from neurdicom.jobs.store import JobStore, purge
+from neurdicom.jobs.store import purge
 from neurdicom.security.access import Principal, check_self_or_admin
 
 log = logging.getLogger(__name__)
-
-#: Most jobs of one user that are not over.
-MAX_OPEN: Final = 1000
 
 #: Seconds between looks for jobs that other servers have made or abandoned.
 WATCH_SECONDS = 10.0
@@ -41,12 +34,10 @@ class JobService:
 
     Parameters
     ----------
-    documents : Documents
-        Stores the jobs.
+    queue : JobQueue
+        The jobs that are not over; new ones are pulled from it.
     runners : Mapping[str, Runner]
         Runners by kind of job.
-    owner : str
-        Name of this server, the same after a restart.
     backoff : Backoff
         Waits between attempts.
 
@@ -58,12 +49,11 @@ class JobService:
         Events of jobs as they come.
     """
 
-    def __init__(
-        self, documents: Documents, runners: Mapping[str, Runner], *, owner: str, backoff: Backoff | None = None
-    ) -> None:
-        self._store = JobStore(documents)
+    def __init__(self, queue: JobQueue, runners: Mapping[str, Runner], *, backoff: Backoff | None = None) -> None:
+        self._queue = queue
+        self._store = queue.store
+        self._leases = queue.leases
         self._runners = runners
-        self._leases = JobLeases(documents, owner)
         self.results = ResultReader(self._store, runners)
         self.events = JobEvents(self._store, self.results)
         self._executor = JobExecutor(self._store, self._leases, runners, backoff or Backoff(), self.events.publish)
@@ -80,6 +70,7 @@ class JobService:
         await self._scheduler.open()
         failure = "the jobs in the catalog can't be checked now"
         self._periodic = [
+            Periodic(self._pull, 0.0, "a new job is not begun yet", at_once=True),
             Periodic(self._watch, WATCH_SECONDS, failure, at_once=True),
             Periodic(partial(purge, self._store), _PURGE_SECONDS, failure, at_once=True),
         ]
@@ -95,65 +86,15 @@ class JobService:
         self._executor.halt()
         await self._scheduler.drain(_STOP_SECONDS)
 
+    async def _pull(self) -> None:
+        self._scheduler.enqueue(await self._queue.next())
+
     async def _watch(self) -> None:
         async for job in self._executor.renew_leases():
             self._scheduler.cancel(job)
         await self._scheduler.look()
 
     # -- verbs -----------------------------------------------------------------------------------------------
-
-    async def submit(
-        self,
-        kind: str,
-        request: dict[str, Any],
-        *,
-        by: Principal,
-        total: int | None = None,
-        subject: str = "",
-        item: Any = None,
-        delay: float = 0.0,
-    ) -> Job:
-        """Make a job and queue it.
-
-        Parameters
-        ----------
-        kind : str
-            Kind, which selects the runner.
-        request : dict
-            Request to the runner; small, since it is rewritten with the progress.
-        by : Principal
-            The user whose job it is.
-        total : int, optional
-            Number of instances, where known.
-        subject : str
-            Key by which `find_open` is to find it.
-        item : JSON, optional
-            Its only item, where there is nothing to expand.
-        delay : float
-            Least seconds until it runs.
-
-        Raises
-        ------
-        Conflict
-            The user has too many jobs already.
-        """
-        await self._check_open_jobs(by)
-        job = Job(id=new_id(), kind=kind, user=by.email, user_id=by.id, request=request, created=now(), total=total)
-        job.subject, job.keeps_items = subject, self._runners[kind].keeps_items
-        # The lease goes first: a record without one would never be run.
-        lease = await self._leases.add(job.id, by.id, kind, not_before=time.time() + delay if delay else 0.0)
-        if item is not None:
-            await self._store.save_chunk(job.id, Chunk(0, [item]))
-            job.chunks, job.expanded = 1, True
-        await self._store.save(job)
-        self._scheduler.enqueue(lease)
-        log.info("job %s (%s) was made by %s", job.id, kind, by.email)
-        return job
-
-    async def _check_open_jobs(self, by: Principal) -> None:
-        opened = await self._leases.count_of(by.id)
-        if opened >= MAX_OPEN:
-            raise Conflict(f"{by.email} has {opened} jobs that are not over; at most {MAX_OPEN} are allowed")
 
     async def retry(self, job: str, *, by: Principal) -> Job:
         """Queue a job that is over again, for its failed and remaining items.
@@ -170,7 +111,7 @@ class JobService:
         found = await self._store.get(job)
         check_self_or_admin(by, found.user_id)
         found.check_reopen()
-        await self._check_open_jobs(by)
+        await self._queue.check_open_jobs(by)
         self._runners[found.kind].renew(found)
         await self._scheduler.wait_for(job)
         # The lease first, for the same reason, but it can't be taken before the record says that there is work.
@@ -181,21 +122,13 @@ class JobService:
         await self._store.save(found)
         self.events.publish(found.to_document())
         if (lease := await self._leases.admit(job)) is not None:
-            self._scheduler.enqueue(lease)
+            self._queue.announce(lease)
         log.info("job %s (%s) was queued again", job, found.kind)
         return found
 
     async def get(self, job: str) -> Job:
         """Return a job. Raises `NotFound`."""
         return await self._store.get(job)
-
-    async def find_open(self, kind: str, subject: str) -> Job | None:
-        """Find a job of a kind and subject that is not over; None if there is none."""
-        for state in (JobState.QUEUED.value, JobState.RUNNING.value):
-            found = await self._store.newest({"kind": kind, "subject": subject, "state": state})
-            if found is not None:
-                return found
-        return None
 
     async def newest(self, where: Mapping[str, str]) -> Job | None:
         """Find the newest job whose fields have these values; None if there is none."""

@@ -12,7 +12,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Forbidden, Invalid, NotFound, PeerFailed
-from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, Runner
 from neurdicom.jobs.runner import Backoff
 from neurdicom.nodes.peer import Node
 from neurdicom.nodes.service import NodeService
@@ -79,7 +79,7 @@ class Reporter(ABC):
 class CommitmentService:
     """Service that receives requests for storage commitment."""
 
-    def __init__(self, nodes: NodeService, jobs: JobService) -> None:
+    def __init__(self, nodes: NodeService, jobs: JobQueue) -> None:
         self._nodes = nodes
         self._jobs = jobs
         self._asking = asyncio.Lock()

@@ -11,7 +11,7 @@ from neurdicom.dicom.codec.json_model import to_tags
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.named_keys import parse_keys
 from neurdicom.errors import Invalid
-from neurdicom.jobs import Job, JobService
+from neurdicom.jobs import Job, JobQueue
 from neurdicom.nodes.request_schemas import DEFAULT_MATCHES, FIND, LEVELS, RETRIEVAL, SENDING, UNIQUE_KEYS
 from neurdicom.nodes.schemas import METHODS
 from neurdicom.nodes.transfer_jobs import Peers, ids_of
@@ -30,11 +30,11 @@ class RemoteService:
         Has the entities to send.
     peers : Peers
         Speaks with nodes.
-    jobs : JobService
+    jobs : JobQueue
         Runs long operations, with the runners `send` and `retrieve`.
     """
 
-    def __init__(self, catalog: Catalog, peers: Peers, jobs: JobService) -> None:
+    def __init__(self, catalog: Catalog, peers: Peers, jobs: JobQueue) -> None:
         self._catalog = catalog
         self._peers = peers
         self._jobs = jobs

@@ -23,7 +23,7 @@ from neurdicom.errors import (
     PluginQuarantined,
     Unavailable,
 )
-from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, Runner
 from neurdicom.jobs.runner import Backoff, JobClass
 from neurdicom.plugins.tools import Tool
 from neurdicom.processing.execute import ProcessService
@@ -191,11 +191,11 @@ class ProcessJobs:
         Finds the items.
     process : ProcessService
         Finds the tool.
-    jobs : JobService
-        Has the runner of the kind `process`.
+    jobs : JobQueue
+        Takes the jobs.
     """
 
-    def __init__(self, catalog: Catalog, process: ProcessService, jobs: JobService) -> None:
+    def __init__(self, catalog: Catalog, process: ProcessService, jobs: JobQueue) -> None:
         self._items = JobItems(catalog)
         self._process = process
         self._jobs = jobs
@@ -266,7 +266,8 @@ class ProcessJobs:
         await self._items.check(selection, tool)
         total = await self._items.count(selection, tool) if request.frame is None or not tool.per_frame else None
         document = _document(request, selection, tool, rule=rule)
-        return await self._jobs.submit(KIND, document, by=by, total=total, subject=subject)
+        keeps_items = ProcessRunner.keeps_items
+        return await self._jobs.submit(KIND, document, by=by, keeps_items=keeps_items, total=total, subject=subject)
 
     async def estimate(self, request: RunRequest, selection: Selection) -> Estimate:
         """Count the items of a job without making it. Raises as `submit` does."""

@@ -5,11 +5,12 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.errors import PeerFailed
-from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobService, Runner
+from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, JobService, Runner
 from neurdicom.jobs.runner import Backoff
 from neurdicom.security.access import Principal
 from tests.support.waiting import until
@@ -69,12 +70,21 @@ class Worker(Runner):
                 yield ItemOutcome(place, failed=1, failures=(Failure(item, fate[0]),), retryable=fate[1])
 
 
+class WorkService(JobService):
+    """A service that runs jobs of the kind `work`, and submits them too."""
+
+    def __init__(self, queue: JobQueue, worker: Runner, backoff: Backoff) -> None:
+        super().__init__(queue, {"work": worker}, backoff=backoff)
+        self.find_open = queue.find_open
+        self.submit = partial(queue.submit, keeps_items=worker.keeps_items)
+
+
 @asynccontextmanager
 async def service(
     catalog: Catalog, worker: Runner, *, owner: str | None = None, backoff: Backoff = QUICK
-) -> AsyncIterator[JobService]:
+) -> AsyncIterator[WorkService]:
     """A service that runs jobs of the kind `work`."""
-    jobs = JobService(catalog.documents, {"work": worker}, owner=owner or uuid.uuid4().hex, backoff=backoff)
+    jobs = WorkService(JobQueue(catalog.documents, owner or uuid.uuid4().hex), worker, backoff)
     await jobs.open()
     try:
         yield jobs

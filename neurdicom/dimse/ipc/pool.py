@@ -5,7 +5,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,14 @@ class DimseProcessPool:
     ----------
     settings : Settings
         The server's settings.
+    backend : DimseBackend
+        The verbs that the processes may call.
     spool : Path
         Folder that the processes write arrivals to.
     """
 
-    def __init__(self, settings: Settings, spool: Path) -> None:
+    def __init__(self, settings: Settings, backend: DimseBackend, spool: Path) -> None:
+        self._backend = backend
         self._most = settings.dimse_processes
         self._process_settings = ProcessSettings(
             spool=str(spool),
@@ -53,31 +55,28 @@ class DimseProcessPool:
             log_level=settings.log_level,
             log_format=settings.log_format,
         )
-        self._backend: DimseBackend | None = None
         self._processes: list[DimseProcess] = []
         self._numbers = count(1)
         self._starting: asyncio.Task[None] | None = None
         self._tasks = BackgroundTasks("the files of a DIMSE process that has ended are not deleted")
         self._idle = Periodic(self._end_idle, IDLE_SECONDS / 4, "an idle DIMSE process is not ended")
         self._keeps_one = False
-        self._closing = False
+        self._is_open = False
 
     @property
     def connections(self) -> int:
         """Number of connections of all processes."""
         return sum(len(process.usage.connections) for process in self._processes)
 
-    def open(self, backend: DimseBackend, *, keep_one: bool) -> None:
+    def open(self, *, keep_one: bool) -> None:
         """Open the pool, which starts processes when they are needed.
 
         Parameters
         ----------
-        backend : DimseBackend
-            The verbs that the processes may call.
         keep_one : bool
             True to start one process now, and to have one ready at any time.
         """
-        self._backend = backend
+        self._is_open = True
         self._keeps_one = keep_one
         self._idle.start()
         if keep_one:
@@ -141,13 +140,13 @@ class DimseProcessPool:
             self._start(delay)
 
     def _start(self, delay: float = 0.0) -> None:
-        if self._backend is not None and not self._closing:
-            self._starting = asyncio.create_task(self._run_start(self._backend, delay))
+        if self._is_open:
+            self._starting = asyncio.create_task(self._run_start(delay))
 
-    async def _run_start(self, backend: DimseBackend, delay: float) -> None:
+    async def _run_start(self, delay: float) -> None:
         try:
             await asyncio.sleep(delay)
-            process = DimseProcess(backend.verbs, partial(self._ended, backend))
+            process = DimseProcess(self._backend.verbs, self._ended)
             await process.start(self._process_settings)
             self._processes.append(process)
         except Unavailable as error:
@@ -159,9 +158,9 @@ class DimseProcessPool:
         if self._starting is not None:
             await asyncio.wait([self._starting])
 
-    def _ended(self, backend: DimseBackend, process: DimseProcess) -> None:
+    def _ended(self, process: DimseProcess) -> None:
         self._processes.remove(process)
-        self._tasks.start(backend.clean_up(process))
+        self._tasks.start(self._backend.clean_up(process))
         if self._keeps_one and not self._processes:
             self._start_another(0.0 if process.usage.was_used else RESTART_SECONDS)
 
@@ -181,7 +180,7 @@ class DimseProcessPool:
 
     async def close(self, grace: float) -> None:
         """End the processes; running operations and associations get `grace` seconds."""
-        self._closing = True
+        self._is_open = False
         self._idle.cancel()
         await self._started()
         await asyncio.gather(*(process.stop(grace) for process in list(self._processes)))
