@@ -93,7 +93,7 @@ class Spool:
 
 
 def empty_spool(folder: Path) -> None:
-    """Delete what an earlier process left in a spool folder: files, and folders that other processes wrote to."""
+    """Delete the files that an earlier process left in a spool folder, and the folders of other processes in it."""
     for left in folder.iterdir():
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)

@@ -45,7 +45,7 @@ def connected(server: str | None, token: str | None) -> Iterator[Client]:
 
 @contextmanager
 def explained(endpoint: Endpoint) -> Iterator[None]:
-    """Add to errors what to do about a refused token or a server that does not respond.
+    """Add advice to errors about a refused token or a server that does not respond.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def explained(endpoint: Endpoint) -> Iterator[None]:
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """Add to errors what to do about a server that does not respond. Raises `ServerAway`."""
+    """Add advice to errors about a server that does not respond. Raises `ServerAway`."""
     try:
         yield
     except ServerAway as error:

@@ -143,7 +143,7 @@ def run_demo(output: Path, sources: Path, port: int, *, once: bool) -> None:
 
 
 def say_what_next(url: str, token: str, output: Path) -> None:
-    """Print what can be done with the running demo.
+    """Print the next steps with the running demo.
 
     Parameters
     ----------

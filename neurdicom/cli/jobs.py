@@ -18,7 +18,7 @@ class ProcessingJobs(ABC):
 
     @abstractmethod
     async def submit(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Make a job, or count what it would do; the request is the body of `POST /api/process`."""
+        """Make a job, or count the items that it would have; the request is the body of `POST /api/process`."""
 
     @abstractmethod
     def follow(self, job: str) -> AsyncGenerator[ServerSentEvent, None]:

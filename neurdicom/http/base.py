@@ -137,7 +137,7 @@ class ApiHandler(EarlyAnswerHandler):
         await self.stop_if_gone()
 
     async def check_path(self, *ids: str) -> None:
-        """Check that what the path names exists, before a body arrives; its faults are of no interest otherwise.
+        """Check that the entity of the path exists, before the body is read and its faults are reported.
 
         A handler whose method takes a body overrides this if its path names something. Raises `NotFound`.
         """
@@ -307,7 +307,7 @@ class ApiHandler(EarlyAnswerHandler):
         cast(HTTP1Connection, self.request.connection).close()
 
     async def flush_to_client(self) -> bool:
-        """Send what was written, and wait until the client has received it; return False if it disconnected."""
+        """Send the written bytes, and wait until the client has received them; return False if it disconnected."""
         try:
             await self.flush()
         except StreamClosedError:

@@ -49,7 +49,7 @@ class ProgressWriter:
         self._abandoned = True
 
     async def save(self) -> None:
-        """Write what changed: first the log, then the items, from which the counts follow, then the counts."""
+        """Write the changes: first the log, then the items, from which the counts follow, then the counts."""
         async with self._saving:
             if not self.is_dirty or self._abandoned:
                 return

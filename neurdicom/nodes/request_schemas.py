@@ -1,4 +1,4 @@
-"""Declarations of requests to remote nodes: queries, retrievals and what is sent."""
+"""Declarations of requests to remote nodes: queries, retrievals and sending."""
 
 from typing import Any
 

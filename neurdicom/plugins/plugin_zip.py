@@ -33,7 +33,7 @@ class PluginZip(PackageZip):
     """
 
     def interpret(self) -> None:
-        """Read META.json, and find what a worker loads."""
+        """Read META.json, and find the file that a worker loads."""
         self.manifest: Manifest = parse_manifest(self.read_meta())
         self.kind, self.target = _find_target(self.files, self.manifest.library)
         _check_params(self.manifest, self.kind)

@@ -88,7 +88,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
         return {}
 
     async def _probe(self, version: VersionT) -> VersionT:
-        """Load a version in a fresh worker as a trial; return it with what the worker reported of it."""
+        """Load a version in a fresh worker as a trial; return it with the properties that the worker reported."""
         async with self._prepared(version) as program:
             await self._pool.probe(program)
         return version
@@ -118,7 +118,7 @@ class PackageService(ToolSet, Generic[VersionT, ZipT]):
                 self._registry.put(replace(version, problem=str(error)))
 
     async def close(self) -> None:
-        """Stop deleting files; what remains is deleted at the next start. Idempotent."""
+        """Stop deleting files; the remaining ones are deleted at the next start. Idempotent."""
         retiring = list(self._retiring.values())
         for task in retiring:  # it may be waiting for a call that hangs
             task.cancel()
@@ -270,7 +270,7 @@ class ModelService(PackageService[ModelVersion, ModelZip]):
     _from_document = ModelVersion.from_document
 
     async def _probe(self, version: ModelVersion) -> ModelVersion:
-        """Inspect a model in a fresh worker and run it once; return it with what the worker found."""
+        """Inspect a model in a fresh worker and run it once; return it with the worker's findings."""
         async with self._prepared(version) as program:
             arguments = {"folder": program.target, "threads": program.threads}
             network = await self._pool.probe(version.inspection(program), "inspect", arguments)

@@ -70,7 +70,7 @@ class PackageVersion(ABC):
     @classmethod
     @abstractmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `to_document` wrote. Raises `Invalid` when this version of the server refuses its META.json."""
+        """Read a document of `to_document`. Raises `Invalid` when this version of the server refuses its META.json."""
 
     @abstractmethod
     def tool(self, uses: Mapping[str, str]) -> Tool:
@@ -81,7 +81,7 @@ class PackageVersion(ABC):
         """Make the program that a worker loads; `folder` is where the package is extracted."""
 
     def _within(self, limits: ToolLimits) -> dict[str, Any]:
-        """Apply the administrator's limits to what META.json asks for."""
+        """Apply the administrator's limits to those of META.json."""
         return {
             "timeout": min(limits.timeout, self.manifest.timeout or limits.timeout),
             "memory": max(1, int(min(limits.memory, self.manifest.memory or limits.memory))),

@@ -216,7 +216,7 @@ class ProcessJobs:
         return request, Selection.from_document(checked, default=default)
 
     def prepare(self, action: Mapping[str, Any]) -> RunRequest:
-        """Read a checked action of a rule as a run. Raises as `parse` where it does not fit what is installed."""
+        """Read a checked action of a rule as a run. Raises as `parse` where it does not fit the installed tools."""
         return self._request_of(action)[0]
 
     def _request_of(self, action: Mapping[str, Any]) -> tuple[RunRequest, Tool]:

@@ -305,7 +305,7 @@ class WriteBehindQueue:
             await asyncio.wait([pending.done for pending in self._waiting])
 
     async def close(self) -> None:
-        """Write what is queued, and accept nothing more. Idempotent."""
+        """Write the queued results, and accept no more. Idempotent."""
         self._closed = True
         await self.flush()
 

@@ -68,7 +68,7 @@ class ResultStore:
             await self._sweep()
 
     async def close(self) -> None:
-        """Write what is queued. Idempotent."""
+        """Write the queued results. Idempotent."""
         await self._queue.close()
         async with self._changes:
             await self._files.close()

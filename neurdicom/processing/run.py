@@ -148,7 +148,7 @@ class RunRequest:
         return replace(self, params=convert_arguments(tool.params, self.texts, self.params), texts={})
 
     def to_document(self) -> dict[str, Any]:
-        """Return what all items of a job have in common, for the job's document; its parameters are converted."""
+        """Return the fields that all items of a job share, for the job's document; the parameters are converted."""
         options = {name: getattr(self, name) for name in OPTIONS}
         return {self.tool_type: self.tool, "digest": self.digest, "params": dict(self.params), **options}
 

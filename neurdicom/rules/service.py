@@ -155,7 +155,7 @@ class RuleService:
         return None
 
     def _prepare(self, rule: Rule, series: str) -> tuple[RunRequest, Selection]:
-        """Parse the action into a processing job. Raises `Invalid` when it does not fit what is installed."""
+        """Parse the action into a processing job. Raises `Invalid` when it does not fit the installed tools."""
         try:
             return self._processing.prepare(rule.action), Selection.of(Level.SERIES, series)
         except NotFound as error:

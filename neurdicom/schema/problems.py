@@ -1,4 +1,4 @@
-"""Errors of JSON Schema as ours: what was found, what is expected, and where."""
+"""Conversion of JSON Schema's errors to ours, which say what was found, what is expected, and where."""
 
 import re
 from collections.abc import Callable, Collection
@@ -144,7 +144,7 @@ def _bounded(schema: Schema, what: str) -> str:
 
 
 def _described(error: ValidationError) -> str:
-    """Write what a schema expects: its bounds, or the description of it or of the choice that it is a branch of."""
+    """Describe the values that a schema expects: its bounds, or its description, or that of its choice."""
     schema = cast(dict[str, Any], error.schema)
     if "description" not in schema and schema.keys() & {"minimum", "exclusiveMinimum", "maximum"}:
         return _type(schema)

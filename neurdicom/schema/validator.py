@@ -14,7 +14,7 @@ BRANCHING = ("anyOf", "oneOf")
 
 
 def first_error(validator: Any, value: Any) -> ValidationError | None:
-    """Find the error that says most of what is wrong with a value; None when nothing is.
+    """Find the most telling error of a value; None when the value is right.
 
     One of the value itself goes before one of what it holds, and any before those of choices between branches, of
     which the innermost says most.

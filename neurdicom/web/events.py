@@ -99,7 +99,7 @@ class EventsHandler(ApiHandler):
         self.finish()
 
     async def _send(self) -> bool:
-        """Wait until the client has received what was written; return False if it disconnected or is too slow."""
+        """Wait until the client has received the written bytes; return False if it disconnected or is too slow."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 return await self.flush_to_client()

@@ -101,7 +101,7 @@ class ProcessHandler(ApiHandler):
         answers={200: json_answer("With `dry_run`: what the job would do.", _ESTIMATE), 202: _ACCEPTED},
     )
     async def post(self) -> None:
-        """Make a job and send it, or send what it would do."""
+        """Make a job and send it, or send an estimate of it."""
         given = await self.json_body()
         jobs = self.process_jobs
         request, selection = jobs.parse(given)

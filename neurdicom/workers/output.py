@@ -33,7 +33,7 @@ class Output:
         self._resume()
 
     def close(self) -> None:
-        """Log what is still in the pipe, up to a bound, and close it."""
+        """Log the output that is left in the pipe, up to a bound, and close it."""
         self._loop.remove_reader(self._descriptor)
         if self._pause is not None:
             self._pause.cancel()

@@ -204,7 +204,7 @@ class Receiver:
         self.ended = False
 
     def poll(self) -> tuple[dict[str, Any], bytes | memoryview] | None:
-        """Take what has arrived; return a message once it is whole. Sets `ended` at the end of the stream.
+        """Read the bytes that have arrived; return a message once it is whole. Sets `ended` at the end of the stream.
 
         Raises
         ------

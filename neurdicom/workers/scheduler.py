@@ -108,7 +108,7 @@ class Scheduler(Generic[C]):
         return [line.pop() for line in (self._interactive, self._background) for _ in range(len(line))]
 
     def take(self, now: float, sharers: int) -> list[C]:
-        """Remove what a free worker is to do next: one call, or a batch of short background calls.
+        """Remove the calls that a free worker does next: one, or a batch of short background calls.
 
         Parameters
         ----------

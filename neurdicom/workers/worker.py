@@ -160,7 +160,7 @@ def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
 
 
 def _utf8(text: str) -> str:
-    """Shorten a plugin's text, and escape what UTF-8 can't encode."""
+    """Shorten a plugin's text, and escape the characters that UTF-8 can't encode."""
     return text[:LONGEST].encode("utf-8", "backslashreplace").decode("utf-8")
 
 

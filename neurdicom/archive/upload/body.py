@@ -120,11 +120,11 @@ class Upload:
             raise Malformed("the multipart body has no file in it (a part with a file name)")
 
     def drop(self) -> None:
-        """Discard what is incomplete, since the sender is gone; complete files may still be stored."""
+        """Discard incomplete files, since the sender has disconnected; complete files may still be stored."""
         self._ingest.later(self.abort())
 
     async def abort(self) -> None:
-        """Discard what is incomplete, and wait for that. Idempotent."""
+        """Discard incomplete files, and wait until they are gone. Idempotent."""
         async with self._lock:
             if self._error is None:
                 self._error = Malformed("the upload was interrupted by its sender")

@@ -182,7 +182,7 @@ class StoreUpload(Upload):
         return [reference for reference in named if reference.result is not None]
 
     async def abort(self) -> None:
-        """Discard what is incomplete, and wait for that. Idempotent."""
+        """Discard incomplete files, and wait until they are gone. Idempotent."""
         await super().abort()
         await self._close()
 

@@ -116,7 +116,7 @@ class Arrivals:
 
 
 class Ancestors:
-    """The entities above several arrivals, existing and new, with what is added to their counts."""
+    """The entities above several arrivals, existing and new, with the numbers to add to their counts."""
 
     def __init__(self, unit: UnitOfWork) -> None:
         self._unit = unit

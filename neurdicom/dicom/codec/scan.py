@@ -199,7 +199,7 @@ class Scanner(ElementStream):
         return stop
 
     def _value(self, level: _DatasetScan, element: Element, value: int, length: int) -> None:
-        """Read a value of any length, and note what later elements depend on (character set, sign, creator)."""
+        """Read a value of any length, and keep those that later elements depend on (character set, sign, creator)."""
         key, vr, action, read = element.key, element.vr, element.action, element.read
         values: list[Any] = []
         if not length:

@@ -1,4 +1,4 @@
-"""The formats that images are given in: one table, for what encodes them, what keeps them, and what offers them."""
+"""The formats of images: one table for the modules that encode, keep and offer them."""
 
 from dataclasses import dataclass
 

@@ -139,7 +139,7 @@ def _floating_point() -> str:
 
 
 def _environment() -> list[bytes]:
-    """Read the environment as C sees it: Python does not notice what a library puts there."""
+    """Read the environment as C sees it: Python does not notice a library's changes."""
     pointer = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
     found: list[bytes] = []
     while pointer and (entry := pointer[len(found)]) is not None:

@@ -161,7 +161,7 @@ def _finite(frame: Array, low: float, high: float) -> Array:
 
 
 def _decimal(number: float) -> float:
-    """Round a number to what a decimal string of 16 characters can express; never 0 for another number."""
+    """Round a number to a decimal string of 16 characters; never to 0 unless it is 0."""
     return float(format_number_as_ds(number)) or (0.0 if number == 0 else 1e-300)
 
 

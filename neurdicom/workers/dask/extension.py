@@ -93,7 +93,7 @@ class DaskWorkerExtension(WorkerPlugin):
     # -- tasks -----------------------------------------------------------------------------------------------
 
     async def run(self, data: bytes) -> bytes:
-        """Run a packed task, or list what is missing for it. Raises the task's error."""
+        """Run a packed task, or list the files that are missing for it. Raises the task's error."""
         task = messages.unpack_task(data)
         with self._hold(task):
             missing: list[Need] = []

@@ -120,6 +120,6 @@ class FileReceiver:
                 spool.discard()
 
     def close(self) -> None:
-        """Drop what has not arrived completely."""
+        """Discard incomplete files."""
         for spool, _ in self._transfers.values():
             spool.discard()

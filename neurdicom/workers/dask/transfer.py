@@ -31,7 +31,7 @@ class Sender:
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def send(self, client: "Client", missing: Missing, task: Task) -> None:
-        """Send what a Dask worker lacks for a task; wait for transfers to it that are under way already.
+        """Send the files that a Dask worker lacks for a task; wait for transfers to it that are under way already.
 
         Parameters
         ----------

@@ -30,7 +30,7 @@ class Loaded(ABC):
     """Program loaded in this process, ready for calls."""
 
     def describe(self) -> dict[str, Any]:
-        """Describe what only loading shows of a program, for the server."""
+        """Describe the properties of a program that only loading shows, for the server."""
         return {}
 
     @abstractmethod

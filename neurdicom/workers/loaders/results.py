@@ -166,7 +166,7 @@ def _parse(text: str, program: Program) -> Any:
 
 
 def from_python(result: Any, arguments: Mapping[str, Any], program: Program) -> Answer:
-    """Encode what a Python plugin's `process` returned, by its type and the kind of result that the plugin declares.
+    """Encode the value that a Python plugin's `process` returned, by its type and the declared kind of result.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ class Network:
         self.signature: Signature = signature_of(self.manifest, self.session)
 
     def process(self, arguments: Mapping[str, Any]) -> Array | dict[str, Any]:
-        """Run the model on one frame of a stored instance, for a call of `by_model`; return what `run` does."""
+        """Run the model on one frame of a stored instance, for a call of `by_model`; return as `run`."""
         values = values_of_file(arguments, self.manifest.input)
         return self.run(values, arguments.get("params", {}).get("threshold"))
 

@@ -89,7 +89,7 @@ class PackageZip:
             raise
 
     def interpret(self) -> None:
-        """Read what a subclass finds in META.json and among the files. Raises `Invalid`; then the ZIP is closed."""
+        """Read META.json and find the files that a subclass needs. Raises `Invalid`; then the ZIP is closed."""
 
     def read_meta(self) -> bytes:
         """Read the bytes of META.json. Raises `Invalid` when it is broken or too large."""
