@@ -1,4 +1,4 @@
-"""The port of the blob store, and the spool file that every arrival is written to."""
+"""The port of the blob store, the spool file that every arrival is written to, and flushes of folders."""
 
 import hashlib
 import os
@@ -99,6 +99,20 @@ def empty_spool(folder: Path) -> None:
             shutil.rmtree(left)
         else:
             left.unlink()
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the entries of a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flush(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush(descriptor: int) -> None:
+    """Flush the entries of an open folder to the disk."""
+    os.fsync(descriptor)
 
 
 class BlobStore(ABC):

@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from neurdicom.blobs.base import BlobStore, Spool, empty_spool
+from neurdicom.blobs.base import BlobStore, Spool, empty_spool, flush, flush_folder
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 
@@ -265,17 +265,3 @@ def _open_and_read(path: Path, start: int, size: int) -> tuple[int, bytes]:
 def _close_opened(opening: "asyncio.Future[tuple[int, bytes]]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         os.close(opening.result()[0])
-
-
-def flush_folder(folder: Path) -> None:
-    """Flush the entries of a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        flush(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def flush(descriptor: int) -> None:
-    """Flush the entries of an open folder to the disk."""
-    os.fsync(descriptor)

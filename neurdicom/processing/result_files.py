@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from neurdicom.blobs.local import LocalBlobStore, flush_folder
+from neurdicom.blobs.base import flush_folder
+from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.errors import NotFound
 from neurdicom.processing.result import BESIDE, KeptResult, Payload, Representation
 from neurdicom.processing.value_query import values_of
