@@ -12,7 +12,7 @@ JOBS   ?= 2
 # Per cent of the lines of neurdicom/ that `make test-fast` runs, at least; `make coverage` is about all tests.
 FLOOR  := 57
 
-.PHONY: install install-for-demo plugins demo serve test test-fast test-fast-coverage test-rest lint coverage bench bench-compare dist news docs ohif mermaid clean check-tools
+.PHONY: install install-for-demo plugins demo serve test test-fast test-fast-coverage test-rest fuzz lint coverage bench bench-compare dist news docs ohif mermaid clean check-tools
 
 install: $(STAMP)
 
@@ -74,6 +74,10 @@ test-fast-coverage: install
 
 test-rest: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --rest
+
+# Requests that no run has tried yet, and many of them; all tests else generate the same examples in each run.
+fuzz: install
+	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=fuzz tests/web/test_fuzz.py tests/web/test_request_schemas.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from neurdicom.security.bootstrap import read_first_sign_in
 from tests.support.checkout import DATA_SET
 from tests.support.mongodb import mongodb
 from tests.support.server import Server
+
+# Generated examples are the same in each run, so that a failure is the change's; `make fuzz` looks for new ones.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("fuzz", max_examples=1000, print_blob=True)
+settings.load_profile("same")
 
 pytest_plugins = ["tests.support.fast", "tests.support.garbage", "tests.support.not_tested"]
 

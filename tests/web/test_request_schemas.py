@@ -32,7 +32,10 @@ from tests.support.openapi import OPERATIONS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _FEW = settings(
-    max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=[Phase.generate]
+    max_examples=settings.default.max_examples // 10,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
 )
 _BY_ROUTE: dict[tuple[str, str], Any] = {(operation.path, operation.method): operation for operation in OPERATIONS}
 

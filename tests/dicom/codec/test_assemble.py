@@ -50,7 +50,7 @@ def find(uri: str) -> list[BulkValue]:
 
 
 @given(dataset=datasets, syntax=st.sampled_from([EXPLICIT, JPEG]))
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.slow
 def test_what_is_no_dataset_is_refused_by_an_error_of_ours(dataset: Any, syntax: str) -> None:
     try:
