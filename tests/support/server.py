@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections import deque
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Self
 
 import httpx
 
+from tests.support.forked import ForkedProcess
 from tests.support.waiting import wait_for
 
 
@@ -40,7 +40,7 @@ class Server:
         With `url` as its base, without a credential.
     data : Path
         The data folder.
-    process : subprocess.Popen
+    process : ForkedProcess
         The server process.
     output : collections.deque of str
         The last lines that it printed.
@@ -68,16 +68,8 @@ class Server:
 
     def start(self) -> Self:
         """Start, and return when it is ready."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURDICOM_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "neurdicom", "serve", "--data", str(self.data), "--port", "0", *self.options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            env=environment | {"PYTHONUNBUFFERED": "1"} | self.variables,
-        )
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURDICOM_")} | self.variables
+        self.process = ForkedProcess(["serve", "--data", str(self.data), "--port", "0", *self.options], environment)
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self._reader.start()
@@ -88,7 +80,6 @@ class Server:
         return self
 
     def _read(self, ready: threading.Event) -> None:
-        assert self.process.stdout is not None
         for line in self.process.stdout:
             self.output.append(line)
             if found := READY.search(line):
@@ -130,7 +121,6 @@ class Server:
 
     def _finish(self) -> None:
         self._reader.join(10)
-        assert self.process.stdout is not None
         self.process.stdout.close()
 
     def __enter__(self) -> Self:
