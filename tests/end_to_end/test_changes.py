@@ -80,8 +80,6 @@ def differing(before: Dataset, after: Dataset) -> set[str]:
 
 @pytest.fixture(scope="module")
 def scratch(options: list[str], data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scratch]:
-    # Another database than that of the shared server.
-    options = [option + "_changes" if option.startswith("mongodb:") else option for option in options]
     with Server(tmp_path_factory.mktemp("scratch"), *options) as server:
         files = {}
         for name in CHOSEN:

@@ -1,6 +1,7 @@
 """A server with the whole data set in it, and pydicom's reading of a file."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,9 @@ class LoadedServer:
                 self.final[answer.json()["results"][0]["id"]] = path
 
 
+@cache
 def read(path: Path) -> pydicom.Dataset | None:
-    """A file as pydicom reads it without pixels; None where it does not."""
+    """A file as pydicom reads it without pixels, once for all tests; None where it does not."""
     try:
         ds = pydicom.dcmread(path, stop_before_pixels=True)
         ds.decode()
