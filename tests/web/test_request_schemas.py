@@ -32,7 +32,7 @@ from tests.support.openapi import OPERATIONS
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _FEW = settings(
-    max_examples=settings.default.max_examples // 10,
+    max_examples=settings().max_examples // 10,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
