@@ -227,7 +227,10 @@ def test_a_body_that_is_no_json_is_400(archive: Archive, body: bytes) -> None:
 
 
 def test_a_body_of_more_than_the_limit_is_413(archive: Archive) -> None:
-    answer = archive.client.put("/api/studies/1.2", content=b'{"study_id": "' + b"x" * (17 << 20) + b'"}')
+    result = archive.make()[0]
+    answer = archive.client.put(
+        f"/api/studies/{result['study']}", content=b'{"study_id": "' + b"x" * (17 << 20) + b'"}'
+    )
     assert answer.status_code == 413
 
 
