@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import orjson
-
+from neurdicom import wire
 from neurdicom.errors import NeurdicomError
 from neurdicom.workers import protocol
 from neurdicom.workers.arena import SIZE, Arena
@@ -22,8 +21,6 @@ Answer = tuple[dict[str, Any], protocol.Body]
 #: Number of the batch, number of answers so far.
 _HEAD: Final = struct.Struct("<QQ")
 HEAD_SIZE: Final = _HEAD.size
-#: Lengths in bytes of an answer's control part and body.
-_RECORD: Final = struct.Struct("<QQ")
 
 #: Bytes of answers, and seconds, past which a worker leaves the rest of a batch undone.
 _MOST: Final = 1 << 20
@@ -74,12 +71,12 @@ def answer(request: Mapping[str, Any], arena: Arena, call: Callable[[Any], Answe
 
 def _write(control: dict[str, Any], body: protocol.Body, start: int, arena: Arena) -> int:
     """Put an answer into the arena; return its size there in bytes, 0 where there is no room for it."""
-    text, views = protocol.dumps(control), protocol.pieces(body)
+    text, views = wire.dumps(control), protocol.pieces(body)
     length = sum(map(len, views))
-    size = _RECORD.size + len(text) + length
+    size = wire.HEAD.size + len(text) + length
     if start + size > SIZE:
         return 0
-    parts: list[bytes | memoryview] = [_RECORD.pack(len(text), length), text, *views]
+    parts: list[bytes | memoryview] = [wire.HEAD.pack(len(text), length), text, *views]
     for piece in parts:
         arena.write(piece, start)
         start += len(piece)
@@ -108,19 +105,12 @@ def answers_in(data: bytes, number: int) -> list[tuple[dict[str, Any], bytes]]:
     batch, done = _HEAD.unpack_from(data)
     found: list[tuple[dict[str, Any], bytes]] = []
     start = _HEAD.size
-    while batch == number and len(found) < done and start + _RECORD.size <= len(data):
-        length, size = _RECORD.unpack_from(data, start)
-        start += _RECORD.size
-        if length + size > len(data) - start:
-            break
+    while batch == number and len(found) < done:
         try:
-            control = orjson.loads(data[start : start + length])
+            control, body, start = wire.unpack(data, start)
         except ValueError:
             break
-        if not isinstance(control, dict):
-            break
-        found.append((control, data[start + length : start + length + size]))
-        start += length + size
+        found.append((control, data[body:start]))
     return found
 
 

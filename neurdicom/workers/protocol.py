@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from neurdicom.errors import Invalid
+from neurdicom.wire import dumps
 from neurdicom.workers.arena import SIZE as ARENA_SIZE
 from neurdicom.workers.arena import Arena, ArenaView
 
@@ -40,11 +41,6 @@ DESCRIPTORS: Final = "descriptors"
 
 class ProtocolError(Exception):
     """Violation of the message format by the other side."""
-
-
-def dumps(control: dict[str, Any]) -> bytes:
-    """Encode a control part as JSON; numpy scalars and arrays are converted."""
-    return orjson.dumps(control, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def message(control: dict[str, Any]) -> bytes:

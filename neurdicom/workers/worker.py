@@ -10,6 +10,7 @@ import traceback
 from functools import partial
 from typing import Any, Final
 
+from neurdicom import wire
 from neurdicom.errors import NeurdicomError, PluginFailed, PluginMemory
 from neurdicom.workers import batch, limits, protocol
 from neurdicom.workers.arena import Arena
@@ -89,7 +90,7 @@ def _call(program: Program, loaded: loading.Loaded, verb: str, arguments: dict[s
             if os.getpid() != own:  # the plugin has forked, and this is the child: it must not answer as well
                 os._exit(0)
         control = {"meta": meta}
-        if len(protocol.dumps(control)) > protocol.MAX_CONTROL:
+        if len(wire.dumps(control)) > protocol.MAX_CONTROL:
             raise PluginFailed(
                 f"{program.title}: the description of its result has more than {protocol.MAX_CONTROL} bytes of JSON"
             )

@@ -1,4 +1,4 @@
-"""Messages between the server and a DIMSE process: a length-prefixed JSON control part and a body of raw bytes.
+"""Messages between the server and a DIMSE process, in the form of `wire`.
 
 Both sides call verbs of the other. The control part is one of
 
@@ -9,15 +9,10 @@ Both sides call verbs of the other. The control part is one of
     {"cancel": number}                                    from the server only
 """
 
-import struct
 from typing import Any, Final
 
-import orjson
-
-from neurdicom import errors
+from neurdicom import errors, wire
 from neurdicom.errors import NeurdicomError, PeerFailed, TooManyAttempts
-
-HEAD: Final = struct.Struct("<II")  # lengths of the control part and of the body
 
 #: Most bytes of either part; the header of an instance is the longest that is sent.
 LONGEST: Final = 256 << 20
@@ -34,15 +29,9 @@ def _by_code(base: type[NeurdicomError]) -> dict[str, type[NeurdicomError]]:
 _ERRORS: Final = _by_code(NeurdicomError)
 
 
-def pack(control: dict[str, Any], body: bytes = b"") -> bytes:
-    """Encode a message."""
-    text = orjson.dumps(control)
-    return HEAD.pack(len(text), len(body)) + text + body
-
-
 def unpack_head(head: bytes) -> tuple[int, int]:
     """Decode the lengths of the parts that follow. Raises `errors.Malformed` if one is above `LONGEST`."""
-    control, body = HEAD.unpack(head)
+    control, body = wire.HEAD.unpack(head)
     if control > LONGEST or body > LONGEST:
         raise errors.Malformed(
             f"a message between the server and a DIMSE process has parts of {control} and {body} bytes; "

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
-from neurdicom.dimse.ipc.frames import HEAD, error_from_wire, error_to_wire, pack, unpack_head
+from neurdicom.dimse.ipc.frames import error_from_wire, error_to_wire, unpack_head
 from neurdicom.errors import INTERNAL_ERROR, NeurdicomError, Unavailable
+from neurdicom.wire import HEAD, pack
 
 log = logging.getLogger(__name__)
 

@@ -4,21 +4,18 @@ A task names what it needs by SHA-256: the archive of its program and the files 
 some of them answers `missing`, receives them, and is asked again.
 """
 
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal
 
 import orjson
 
-from neurdicom import __version__, errors
+from neurdicom import __version__, errors, wire
 from neurdicom.errors import Invalid, NeurdicomError, PluginError, Unavailable
 from neurdicom.workers.call import Priority
 from neurdicom.workers.dask.packages import moved
 from neurdicom.workers.executor import Input, Task
 from neurdicom.workers.program import Program, Reply
-
-_LENGTH: Final = struct.Struct("<I")
 
 #: Error classes that may come from a Dask worker, by code.
 _ERRORS: Final[dict[str, type[NeurdicomError]]] = {
@@ -100,17 +97,17 @@ def _plain(value: Any) -> Any:
 
 def pack_reply(reply: Reply) -> bytes:
     """Encode a reply."""
-    return _pack({"meta": reply.meta}, reply.body)
+    return wire.pack({"meta": reply.meta}, reply.body)
 
 
 def pack_missing(missing: Missing) -> bytes:
     """Encode the answer of a Dask worker that lacks something."""
-    return _pack({"missing": [asdict(need) for need in missing.needs], "worker": missing.worker})
+    return wire.pack({"missing": [asdict(need) for need in missing.needs], "worker": missing.worker})
 
 
 def pack_error(error: NeurdicomError, worker: str) -> bytes:
     """Encode an error; the server raises one of the same class."""
-    return _pack(
+    return wire.pack(
         {
             "error": {
                 "code": error.code,
@@ -125,19 +122,12 @@ def pack_error(error: NeurdicomError, worker: str) -> bytes:
 
 def unpack(data: bytes) -> Reply | Missing:
     """Decode a Dask worker's answer. Raises the error that it carries."""
-    view = memoryview(data)
-    (length,) = _LENGTH.unpack_from(view)
-    control = orjson.loads(view[_LENGTH.size : _LENGTH.size + length])
+    control, body, end = wire.unpack(data)
     if "error" in control:
         raise _error_of(control["error"])
     if "missing" in control:
         return Missing(control["worker"], tuple(Need(**need) for need in control["missing"]))
-    return Reply(control["meta"], view[_LENGTH.size + length :].toreadonly())
-
-
-def _pack(control: Mapping[str, Any], body: bytes | memoryview = b"") -> bytes:
-    text = orjson.dumps(control, option=orjson.OPT_SERIALIZE_NUMPY)
-    return b"".join((_LENGTH.pack(len(text)), text, body))
+    return Reply(control["meta"], memoryview(data)[body:end].toreadonly())
 
 
 def _error_of(fields: Mapping[str, Any]) -> NeurdicomError:
