@@ -109,7 +109,7 @@ class RunRequest:
     user : str
         Id of the user who asks, empty where there is none: waiting runs of several users take turns.
     digest : str or None
-        The version to run, which the caller holds; None: the current one.
+        The version to run, which the caller holds, and for which the parameters are converted; None: the current one.
     job : str or None
         Id of the job whose item it is: its result is durable before the item counts as done, and of an image the
         samples are kept, whatever the format.
@@ -145,6 +145,8 @@ class RunRequest:
         Invalid
             A parameter is unknown, missing or wrong; `field` names it.
         """
+        if self.digest == tool.digest:
+            return self
         return replace(self, params=convert_arguments(tool.params, self.texts, self.params), texts={})
 
     def to_document(self) -> dict[str, Any]:
