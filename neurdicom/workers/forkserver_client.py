@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import orjson
+
+from neurdicom.workers.protocol import rights_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +144,8 @@ class ForkServerClient:
         loop = asyncio.get_running_loop()
         while self._unsent:
             data, descriptors = self._unsent[0]
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
             try:
-                self._control.sendmsg([data], rights)
+                self._control.sendmsg([data], rights_of(descriptors))
             except BlockingIOError:
                 loop.add_writer(self._control, self._flush)
                 return
