@@ -52,7 +52,7 @@ class PassEnd:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What a pass means for the job.
+    """Consequence of a pass for its job.
 
     Attributes
     ----------

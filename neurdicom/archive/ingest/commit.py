@@ -204,7 +204,9 @@ class CommitQueue:
         try:
             known = await self._catalog.known_blobs([waiting.arrival.blob.key for waiting in group])
         except Exception as second:  # whatever it is, the waiting callers must get an error
-            log.exception("the catalog could not tell which of them it has entered")
+            log.exception(
+                "the catalog could not tell which of %d arrivals it has entered; their senders get an error", len(group)
+            )
             self._give_up(group, second)
             return
         for waiting in group:
