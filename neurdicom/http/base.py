@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import orjson
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPInputError, parse_body_arguments
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from neurdicom.config import Settings
-from neurdicom.errors import Invalid, Malformed, NeurdicomError, TooLarge, TooManyAttempts
+from neurdicom.errors import Invalid, NeurdicomError, TooLarge, TooManyAttempts
 from neurdicom.http import cors
+from neurdicom.http.bodies import LARGE_BODY, read_form, read_json
 from neurdicom.http.early import EarlyAnswerHandler
 from neurdicom.http.operation import MAX_BODY, METHODS, Operation
 from neurdicom.http.problems import problem, problem_of, status_of
@@ -30,9 +30,6 @@ from neurdicom.security.basic import is_basic
 from neurdicom.security.origin import check_loopback_host, check_origin
 
 log = logging.getLogger(__name__)
-
-#: Number of bytes of JSON from which on it is checked in a thread, since that would delay the event loop.
-_LARGE = 1024
 
 #: Status, in log and metrics, of a request that was stopped since its client disconnected; nginx uses the same.
 CLIENT_GONE = 499
@@ -257,27 +254,14 @@ class ApiHandler(EarlyAnswerHandler):
         declared = self.operation.json if self.operation else None
         if declared is None:
             raise LookupError(f"{self.request.method} {self.request.path} declares no JSON")
-        try:
-            value = orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
-            raise Malformed(f"the body is not JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise Invalid(f"the body is a JSON {type(value).__name__}; an object is expected")
-        if len(self.body) > _LARGE:
-            return await asyncio.to_thread(declared.check, value)
-        return declared.check(value)
+        if len(self.body) > LARGE_BODY:
+            return await asyncio.to_thread(read_json, self.body, declared)
+        return read_json(self.body, declared)
 
-    def form_body(self) -> dict[str, list[str]]:
+    async def form_body(self) -> dict[str, list[str]]:
         """Parse the fields of a form body (urlencoded or multipart), without files. Raises `Malformed`."""
-        arguments: dict[str, list[bytes]] = {}
-        content_type = self.request.headers.get("Content-Type", "")
-        try:
-            parse_body_arguments(content_type, bytes(self.body), arguments, {}, self.request.headers)
-            if not content_type.lower().startswith("multipart/"):  # Tornado reads these names as Latin-1
-                arguments = {name.encode("latin-1").decode(): values for name, values in arguments.items()}
-            return {name: [value.decode() for value in values] for name, values in arguments.items()}
-        except (HTTPInputError, UnicodeDecodeError, ValueError) as error:
-            raise Malformed(f"the form can't be parsed: {error}") from error
+        given = (self.body, self.request.headers.get("Content-Type", ""), self.request.headers)
+        return await asyncio.to_thread(read_form, *given) if len(self.body) > LARGE_BODY else read_form(*given)
 
     def query(self, name: str) -> str | None:
         """Return a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""

@@ -223,6 +223,7 @@ class ProcessJobs:
         tool_type = next(tool_type for tool_type in TOOLS if action.get(tool_type) is not None)
         tool = self._process.tool(tool_type, action[tool_type])
         params = action.get("params") or {}
+        _check_size(params, 2 * _MAX_PARAMS)  # converted they may be shorter
         options = {name: action.get(name, default) for name, default in OPTIONS.items()}
         if options["frame"] == "all":
             options["frame"] = None
@@ -259,10 +260,11 @@ class ProcessJobs:
         Conflict
             The user has too many jobs already.
         """
-        with self._process.hold(request) as tool:
-            request = request.converted_for(tool)  # it exists, and can be run
-        if len(orjson.dumps(request.params)) > _MAX_PARAMS:
-            raise Invalid(f"the parameters have more than {_MAX_PARAMS} bytes of JSON, a job's limit", field="params")
+        with self._process.hold(request) as tool:  # it exists, and can be run
+            if request.is_large:
+                request = await asyncio.to_thread(_for_job, request, tool)
+            else:
+                request = _for_job(request, tool)
         await self._items.check(selection, tool)
         total = await self._items.count(selection, tool) if request.frame is None or not tool.per_frame else None
         document = _document(request, selection, tool, rule=rule)
@@ -277,6 +279,18 @@ class ProcessJobs:
         async for _ in self._items.walk(selection, tool, request.frame, skipped):
             total += 1
         return Estimate(total, dict(skipped))
+
+
+def _for_job(request: RunRequest, tool: Tool) -> RunRequest:
+    """Convert the parameters of a request. Raises `Invalid`, also where they are too long for a job."""
+    converted = request.converted_for(tool)
+    _check_size(converted.params, _MAX_PARAMS)
+    return converted
+
+
+def _check_size(params: Mapping[str, Any], most: int) -> None:
+    if len(orjson.dumps(params)) > most:
+        raise Invalid(f"the parameters have more than {_MAX_PARAMS} bytes of JSON, a job's limit", field="params")
 
 
 def _document(request: RunRequest, selection: Selection, tool: Tool, *, rule: str | None = None) -> dict[str, Any]:

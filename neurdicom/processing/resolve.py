@@ -73,7 +73,12 @@ class Resolver:
             A parameter or the frame is wrong, the tool works on another level, or the series has too many instances.
         """
         tool = self.tools(request.tool_type).tool(request.tool, request.digest)
-        return ResolvedRun(request.converted_for(tool), tool, await self._inputs(request, tool))
+        if not request.is_large:
+            return ResolvedRun(request.converted_for(tool), tool, await self._inputs(request, tool))
+        converted = await asyncio.to_thread(request.converted_for, tool)
+        run = ResolvedRun(converted, tool, await self._inputs(request, tool))
+        await asyncio.to_thread(run.compute_digests)
+        return run
 
     async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[Input, ...]:
         """Find the files of a request, as many as one call of the tool gets."""

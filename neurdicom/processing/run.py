@@ -1,7 +1,7 @@
 """Runs of a plugin or a model: declared, requested, resolved to a version and to files, and answered."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -16,6 +16,7 @@ from neurdicom.pixels.encode.formats import OF_RESULTS
 from neurdicom.plugins.params import convert_arguments
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.schema import NAMED, Declaration
+from neurdicom.workers.arguments import is_large, json_pieces
 from neurdicom.workers.call import Priority
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
@@ -135,6 +136,11 @@ class RunRequest:
         """True if its result has to be durable before it is answered."""
         return self.store or self.job is not None
 
+    @property
+    def is_large(self) -> bool:
+        """True if converting the parameters takes so long that a thread does it."""
+        return is_large(self.params) or is_large(self.texts) or any(map(_has_long_text, self.texts.values()))
+
     def converted_for(self, tool: Tool) -> Self:
         """Return the request with its parameters converted for a version of the tool.
 
@@ -220,20 +226,24 @@ class ResolvedRun:
         files = [
             [one.sha256, None if is_whole else one.frame, [dict(edit) for edit in one.edits]] for one in self.inputs
         ]
-        said = [__version__, tool.type, tool.id, tool.digest, dict(tool.uses), files, dict(self.request.params)]
-        # As RFC 8785 has it: members sorted, no spaces; ASCII, so that every text that JSON may carry has bytes.
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return sha256(text.encode("ascii")).hexdigest()
+        said = [__version__, tool.type, tool.id, tool.digest, dict(tool.uses), files]
+        return _digest(said, self.request.params, _canonical)
 
     @cached_property
     def digest(self) -> str:
         """Digest of the code and the parameters: all its runs over one series make one derived series."""
-        return _digest([self.tool.type, self.tool.id, self.tool.digest, dict(self.request.params)])
+        return _digest([self.tool.type, self.tool.id, self.tool.digest], self.request.params, _sorted)
+
+    def compute_digests(self) -> None:
+        """Compute the digests that will be needed, which takes long for large parameters."""
+        _ = self.id
+        if self.request.store or self.request.format == DICOM:
+            _ = self.digest
 
     def digest_with(self, reply: Reply) -> str:
         """Compute a digest of the run and the result's bytes: the same result becomes the same DICOM instances."""
         sources = [[one.instance, one.sha256, one.frame, list(one.edits)] for one in self.inputs]
-        return _digest([self.digest, sources, sha256(reply.body).hexdigest()])
+        return sha256(_sorted([self.digest, sources, sha256(reply.body).hexdigest()])).hexdigest()
 
     def to_wire(self, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
         """Return the run for the worker that writes DICOM.
@@ -286,5 +296,23 @@ class RunResult:
     is_current: bool = False
 
 
-def _digest(value: Any) -> str:
-    return sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _digest(said: Sequence[Any], params: Mapping[str, Any], dumps: Callable[[Any], bytes]) -> str:
+    """Compute the digest of a list in JSON whose last item are parameters, ordered by name."""
+    digest = sha256(dumps(said)[:-1] + b",")
+    for piece in json_pieces(dict(sorted(params.items())), dumps):
+        digest.update(piece)
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def _has_long_text(texts: Sequence[str]) -> bool:
+    return any(is_large({"": text}) for text in texts)
+
+
+def _canonical(value: Any) -> bytes:
+    """Encode as RFC 8785 has it: members sorted, no spaces; ASCII, so that every text that JSON may carry has bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+
+
+def _sorted(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

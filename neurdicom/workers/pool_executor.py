@@ -1,9 +1,11 @@
 """The executor that runs tasks in this machine's worker processes."""
 
+import asyncio
 from typing import Any
 
 import orjson
 
+from neurdicom.workers.arguments import encoded, is_large
 from neurdicom.workers.call import CancellationToken
 from neurdicom.workers.executor import Executor, Task
 from neurdicom.workers.pool import WorkerPool
@@ -34,14 +36,14 @@ class PoolExecutor(Executor):
             "layout": dict(one.layout),
             "frame": one.frame,
             "edits": list(one.edits),
-            "params": dict(task.params),
+            "params": await _params(task),
             "format": task.format,
         }
         return await self._call(task, arguments, token)
 
     async def _run_volume(self, task: Task, token: CancellationToken | None) -> Reply:
         """Run a task on a volume: Python code gets the inputs' files, all other code their pixels in shared memory."""
-        arguments: dict[str, Any] = {"params": dict(task.params), "frame": task.frame, "format": task.format}
+        arguments: dict[str, Any] = {"params": await _params(task), "frame": task.frame, "format": task.format}
         if task.program.kind == "python":
             files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
             return await self._call(task, arguments | {"files": files}, token)
@@ -64,3 +66,10 @@ class PoolExecutor(Executor):
             descriptors=descriptors,
             token=token,
         )
+
+
+async def _params(task: Task) -> Any:
+    """Return the parameters for a message; large ones are encoded in a thread. Raises as `WorkerPool.call`."""
+    if not is_large(task.params):
+        return dict(task.params)
+    return await asyncio.to_thread(encoded, task.params)

@@ -25,6 +25,13 @@ class Plugin:
         return {"args": len(args), **kwargs}
     def destroy(self): pass
 """
+COUNTS = """
+class Plugin:
+    def init(self): pass
+    def process(self, ds, l, t):
+        return {"count": len(l), "sum": sum(l), "text": len(t)}
+    def destroy(self): pass
+"""
 PARAMS = {
     "i": {"type": "int", "range": [0, 10]},
     "d": {"type": "float", "default": 1},
@@ -78,6 +85,33 @@ def test_wrong_parameters_are_named_and_the_plugin_is_not_called(
     answer = site.post(**request_)
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field
+
+
+def test_large_parameters(site: Site) -> None:
+    """Give a plugin lists of a megabyte and more, from JSON and from forms, and keep its result."""
+    site.install(package(COUNTS, params={"l": {"type": "int", "isarray": True}, "t": {"type": "text", "default": ""}}))
+    numbers = [number % 1000 for number in range(300_000)]
+    digest = {"count": len(numbers), "sum": sum(numbers), "text": 40_000}
+    text = "ä" * 40_000
+    comma = ",".join(map(str, numbers))
+    for request_ in (
+        {"json": {"l": numbers, "t": text}},
+        {"data": {"l": comma, "t": text}},
+        {"data": {"l": f"[{comma}]", "t": text}},
+        {"files": {"l": (None, comma), "t": (None, text)}},
+    ):
+        answer = site.post(**request_)
+        assert (answer.status_code, answer.json()) == (200, digest), answer.text[:500]
+    assert answer.headers["X-Cache"] == "hit", "all are the same run"
+    for wrong, field in (
+        ({"l": [*numbers, "x"], "t": ""}, "l"),
+        ({"l": [[1]] * 100_000}, "l"),
+        ({"l": [1], "u": numbers}, "u"),
+        (dict.fromkeys((f"k{number}" for number in range(20_000)), 1), None),
+    ):
+        refused = site.post(json=wrong)
+        assert (refused.status_code, refused.json().get("field")) == (422, field), refused.text[:500]
+        assert len(refused.text) < 1000
 
 
 @pytest.mark.parametrize(

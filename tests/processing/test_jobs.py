@@ -130,7 +130,7 @@ def test_studies_patients_and_queries(site: JobsClient) -> None:
     assert len(series_of(site.select(**mixed))) == 7, "each once"
     assert series_of(site.select(filters={"patient_id": "nobody at all"})) == []
     many = of_patient | {"series_number": [*range(2000)]}
-    assert series_of(site.select(level="series", filters=many)) == series_of(site.select(filters=of_patient))
+    assert {one, two} <= {*series_of(site.select(level="series", filters=many))}
     dry = site.http.post("/api/process", json={"plugin": GUID, "dry_run": True, "filters": of_patient})
     assert (dry.status_code, dry.json()) == (200, {"total": 7, "skipped": {}})
 

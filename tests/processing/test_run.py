@@ -1,13 +1,18 @@
 """Ids of runs, and the form in which jobs keep a request."""
 
+import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
+import orjson
 import pytest
 
+from neurdicom import __version__
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.plugins.tools import Tool
 from neurdicom.processing.run import ResolvedRun, RunRequest
+from neurdicom.workers.arguments import encoded
 from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
 
@@ -43,6 +48,40 @@ def test_what_counts_makes_another_id(other: ResolvedRun) -> None:
 )
 def test_what_does_not_count_makes_the_same_id(other: ResolvedRun) -> None:
     assert other.id == RUN.id
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"b": [1, 2.5, "ä"], "a": None},
+        {"x": [*range(10_000)], "y": [0.5] * 20_001, "t": "ä" * 10_001, "n": True},
+        {"ü": ['"', "\\", "\n"] * 5000, "last": []},
+    ],
+    ids=["none", "few", "many", "texts"],
+)
+def test_digests_are_those_of_the_whole_json(params: dict[str, Any]) -> None:
+    """Long lists are encoded in pieces; results that are kept are found as before."""
+    run = replace(RUN, request=replace(REQUEST, params=params, store=True))
+    run.compute_digests()
+    said = [__version__, "plugin", "p", "d" * 64, {}, [["a" * 64, 1, []]], params]
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    assert run.id == sha256(text.encode()).hexdigest()
+    code = ["plugin", "p", "d" * 64, params]
+    assert run.digest == sha256(orjson.dumps(code, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    assert orjson.dumps({"params": encoded(params)}) == orjson.dumps({"params": params})
+
+
+def test_large_requests_are_told() -> None:
+    for large in (
+        replace(REQUEST, params={"x": [0] * 10_001}),
+        replace(REQUEST, params={"x": "a" * 10_001}),
+        replace(REQUEST, params=dict.fromkeys(map(str, range(10_001)))),
+        replace(REQUEST, texts={"x": ["1"] * 10_001}),
+        replace(REQUEST, texts={"x": ["", "1" * 10_001]}),
+    ):
+        assert large.is_large
+    assert not replace(REQUEST, params={"x": [0] * 100}, texts={"y": ["1"]}).is_large
 
 
 def test_the_frame_of_a_whole_instance_does_not_count() -> None:
