@@ -21,7 +21,7 @@ from neurdicom.dicom.uids import UID_SCHEMA, check_uid
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
 from neurdicom.http.accept import Offer
-from neurdicom.http.operation import BINARY, STRING, operation
+from neurdicom.http.operation import FILE, STRING, operation
 from neurdicom.http.streamed import StreamedHandler
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         description=_DESCRIPTION,
         query=[ACCEPT],
         path={"study": UID_SCHEMA},
-        body={"multipart/related": BINARY, "application/dicom": BINARY},
+        body={"multipart/related": FILE, "application/dicom": FILE},
         answers={**_ANSWERS, 415: "A body of another media type."},
     )
     async def post(self, study: str | None = None) -> None:

@@ -26,6 +26,8 @@ INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
 BINARY: Schema = {"type": "string", "format": "binary"}
+#: A file that is uploaded.
+FILE: Schema = {**BINARY, "minLength": 1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from neurdicom.http.base import ApiHandler
-from neurdicom.http.operation import BINARY, STRING, operation
+from neurdicom.http.operation import FILE, STRING, operation
 from neurdicom.http.parameters import Paging, sort_parameter
 from neurdicom.http.routing import Route
 from neurdicom.http.streamed import StreamedHandler
@@ -140,8 +140,8 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
             description=f"{resource.holds} A {resource.one} with the same id is replaced; requests that run it are "
             "still answered.",
             body={
-                "application/zip": BINARY,
-                "multipart/form-data": {"type": "object", "properties": {"file": BINARY}},
+                "application/zip": FILE,
+                "multipart/form-data": {"type": "object", "properties": {"file": FILE}, "required": ["file"]},
             },
             answers={
                 200: json_answer(f"The {resource.one}, which replaces an earlier version.", resource.schema),

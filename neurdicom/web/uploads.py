@@ -7,7 +7,7 @@ from python_multipart.multipart import parse_options_header
 
 from neurdicom.archive.upload import Upload, UploadService
 from neurdicom.errors import NeurdicomError
-from neurdicom.http.operation import BINARY, STRING, operation
+from neurdicom.http.operation import FILE, STRING, operation
 from neurdicom.http.problems import problem, status_of
 from neurdicom.http.routing import Route
 from neurdicom.http.streamed import StreamedHandler
@@ -61,9 +61,13 @@ class UploadHandler(StreamedHandler):
             "recognised by the bytes, not by the Content-Type. Instances that are reported as stored are durable."
         ),
         body={
-            "application/dicom": BINARY,
-            "application/zip": BINARY,
-            "multipart/form-data": {"type": "object", "properties": {"file": {"type": "array", "items": BINARY}}},
+            "application/dicom": FILE,
+            "application/zip": FILE,
+            "multipart/form-data": {
+                "type": "object",
+                "properties": {"file": {"type": "array", "items": FILE, "minItems": 1}},
+                "required": ["file"],
+            },
         },
         answers={
             200: json_answer("All instances were stored before.", _REPORT),

@@ -7,12 +7,26 @@ from schemathesis.schemas import APIOperation
 from neurdicom.app.server import ROUTES
 from neurdicom.http.openapi import describe
 
+#: The Content-Type of a body of `in_one_part`: schemathesis leaves that of all multipart bodies to requests.
+RELATED = 'multipart/related; type="application/dicom"; boundary=part'
 
-@schemathesis.serializer("multipart/related", "application/dicom")
-def as_it_is(context: object, value: object) -> bytes:
-    """Bodies of Store transactions; schemathesis knows no such media types."""
+
+def bytes_of(value: object) -> bytes:
+    """The bytes of a file that was generated."""
     data = getattr(value, "data", value)
     return data if isinstance(data, bytes) else str(data).encode("utf-8", "surrogatepass")
+
+
+@schemathesis.serializer("application/dicom")
+def as_it_is(context: object, value: object) -> bytes:
+    """The body of a Store transaction; schemathesis knows no such media type."""
+    return bytes_of(value)
+
+
+@schemathesis.serializer("multipart/related")
+def in_one_part(context: object, value: object) -> bytes:
+    """The body of a Store transaction with one part."""
+    return b"--part\r\nContent-Type: application/dicom\r\n\r\n" + bytes_of(value) + b"\r\n--part--\r\n"
 
 
 _ATTRIBUTE = st.sampled_from(["all", "PatientID", "StudyDescription", "00081030", "RequestAttributesSequence.00400009"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from schemathesis import GenerationMode, checks
 
-from tests.support.openapi import OPERATIONS
+from tests.support.openapi import OPERATIONS, RELATED
 from tests.support.server import Server
 
 checks.load_all_checks()
@@ -31,12 +31,26 @@ CHECKS = [
 ]
 
 
-def has_file(operation: Operation, _: schemathesis.Response) -> bool:
-    return any("binary" in repr(body.definition) for body in operation.body)
+#: Parameters of queries that say in what form the answer is wanted.
+FORMS = {"accept", "contentType", "transfer_syntax", "transferSyntax"}
+
+
+def query_of(response: schemathesis.Response) -> dict[str, list[str]]:
+    """The query as it was sent."""
+    return parse_qs(urlsplit(str(response.request.url)).query, keep_blank_values=True)
+
+
+def names_form(operation: Operation, response: schemathesis.Response) -> bool:
+    described = {each.name for each in operation.query} & FORMS
+    return not described.isdisjoint(query_of(response)) or response.request.headers["Accept"] != "*/*"
 
 
 def names_tool(operation: Operation, response: schemathesis.Response) -> bool:
     return "/rules" in operation.path and response.json().get("field") in ("action.plugin", "action.model")
+
+
+def is_no_dicom(operation: Operation, response: schemathesis.Response) -> bool:
+    return operation.path in ("/api/instances", "/api/instances/upload") and response.json()["code"] == "not_dicom"
 
 
 def by_field(path: str, *fields: str) -> Callable[[Operation, schemathesis.Response], bool]:
@@ -45,8 +59,10 @@ def by_field(path: str, *fields: str) -> Callable[[Operation, schemathesis.Respo
 
 #: Refusals of what the description allows, beside 401, 403, 404, 409 and 429: the statuses, of which answers, and why.
 REFUSALS: list[tuple[set[int], Callable[[Operation, schemathesis.Response], bool], str]] = [
-    ({400, 415, 422}, has_file, "JSON Schema does not say what a DICOM file is, nor the ZIP of a plugin"),
-    ({406}, lambda operation, _: True, "`accept` and `transfer_syntax` are text that any other server may know"),
+    ({415}, is_no_dicom, "JSON Schema does not say what a DICOM file is"),
+    ({422}, by_field("/plugins", "archive", "META.json"), "JSON Schema does not say what the ZIP of a plugin is"),
+    ({422}, by_field("/models", "archive", "META.json"), "nor that of a model"),
+    ({406}, names_form, "media types and transfer syntaxes are text that any other server may know"),
     ({422}, names_tool, "a rule names what is to run, and nothing is installed"),
     ({422}, by_field("/dicom_nodes/{id}", "name", "id"), "a node keeps its name, which the path has"),
     ({400, 422}, by_field("", "frame"), "how many frames an instance has is in its file"),
@@ -62,7 +78,7 @@ def is_explained(operation: Operation, response: schemathesis.Response) -> bool:
 
 def lacks_parameter(case: schemathesis.Case, response: schemathesis.Response) -> bool:
     """Whether a described parameter never reached the server, as an empty list: without it the request may be right."""
-    sent = parse_qs(urlsplit(str(response.request.url)).query, keep_blank_values=True)
+    sent = query_of(response)
     return any(each.name in case.query and each.name not in sent for each in case.operation.query)
 
 
@@ -105,6 +121,8 @@ def test_answers_keep_to_the_description(fuzzed: Server, ids: dict[str, str], op
             case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
         for name in [name for name in case.headers if name.lower() in FRAMING]:
             del case.headers[name]
+        if case.media_type == "multipart/related":
+            case.headers["Content-Type"] = RELATED
         response = case.call(base_url=fuzzed.url, timeout=60)
         left_out = set()
         if is_explained(operation, response):
