@@ -12,12 +12,25 @@ from neurdicom.jobs import store as store_module
 from neurdicom.jobs.items import CHUNK
 from neurdicom.jobs.job import Job, made_at, new_id, now
 from neurdicom.jobs.lease import JobLeases
+from neurdicom.jobs.queue import JobQueue
 from neurdicom.jobs.runner import TRANSFERS, Backoff, JobClass
 from neurdicom.jobs.scheduler import RunSlots
 from neurdicom.jobs.states import JobStateEvent
 from neurdicom.jobs.store import JobStore
 from tests.support.catalogs import Opener, opened, run
-from tests.support.job_service import ANN, BOB, QUICK, ROOT, Worker, ended, leftovers, service, until_no, when
+from tests.support.job_service import (
+    ANN,
+    BOB,
+    QUICK,
+    ROOT,
+    Worker,
+    WorkService,
+    ended,
+    leftovers,
+    service,
+    until_no,
+    when,
+)
 from tests.support.waiting import until
 
 
@@ -257,6 +270,24 @@ def test_a_job_with_its_item(opener: Opener) -> None:
             assert worker.done == {"only": 1}
             assert await jobs.find_open("work", "it") is None
         assert await leftovers(catalog) == []
+
+    run(opener, test)
+
+
+def test_what_was_submitted_before_the_service_opens_runs_once(opener: Opener) -> None:
+    async def test(catalog: Catalog) -> None:
+        queue, worker = JobQueue(catalog.documents, "me"), Worker()
+        early = await queue.submit("work", {"count": 3}, by=ANN)
+        jobs = WorkService(queue, worker, QUICK)
+        await jobs.open()  # finds the job in the catalog, and its announcement in the queue
+        try:
+            assert (await ended(jobs, early)).done == 3
+            late = await queue.submit("work", {"count": 1}, by=ANN)
+            assert (await ended(jobs, late)).state == "done"
+            await until_no(catalog, leftovers)
+        finally:
+            await jobs.close()
+        assert worker.done == {"0": 2, "1": 1, "2": 1}
 
     run(opener, test)
 
