@@ -1,4 +1,4 @@
-"""Leases over the catalog's documents, periodic tasks and background tasks.
+"""Leases over the catalog's documents, periodic tasks, background tasks, and functions that run one at a time.
 
 Owns no documents: each user of a lease names the kind of its documents. May import the catalog and what lies below it.
 """
@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from neurdicom.catalog.documents import Documents
 from neurdicom.errors import NeurdicomError
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS: Final = 60.0
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,33 @@ class Periodic:
             except Exception:  # a defect; the next run may succeed
                 log.exception("%s", self._failure)
             pause = max(self._seconds, self._rest * (time.monotonic() - began))
+
+
+class SerialThread:
+    """Thread for functions that take long to compute: one at a time, so that the event loop waits for one alone."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(1)
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run a function when those before it have ended; one whose caller is cancelled before that is not begun.
+
+        Parameters
+        ----------
+        work : callable
+            The function.
+        *arguments
+            Its arguments.
+
+        Returns
+        -------
+        T
+            What it returns; what it raises is raised.
+        """
+        await self._free.acquire()
+        running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+        running.add_done_callback(lambda _: self._free.release())
+        return await asyncio.shield(running)  # a thread can't be cancelled, and the next one waits for it
 
 
 class BackgroundTasks:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.coordination import BackgroundTasks, Lease, Leases, Periodic
+from neurdicom.coordination import BackgroundTasks, Lease, Leases, Periodic, SerialThread
 from neurdicom.errors import Unavailable
 
 
@@ -177,3 +178,36 @@ def test_background_tasks_are_cancelled() -> None:
         assert ends[2:] == ["cancelled"]
 
     asyncio.run(go())
+
+
+def test_functions_run_one_at_a_time() -> None:
+    running, most, begun = 0, 0, []
+    begins, may_end = threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        begun.append(number)
+        begins.set()
+        assert may_end.wait(30)
+        running -= 1
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    async def go() -> None:
+        serial = SerialThread()
+        tasks = [asyncio.create_task(serial.run(work, number)) for number in range(5)]
+        assert await asyncio.to_thread(begins.wait, 30)
+        tasks[0].cancel()  # goes on in its thread
+        tasks[2].cancel()  # is never begun
+        await asyncio.wait(tasks, timeout=0.05)
+        assert begun == [0]
+        may_end.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(results[number]) for number in (0, 2, 3)] == [asyncio.CancelledError] * 2 + [ValueError]
+        assert (results[1], results[4]) == (1, 4)
+
+    asyncio.run(go())
+    assert (begun, most) == ([0, 1, 3, 4], 1)

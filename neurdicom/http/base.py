@@ -4,11 +4,11 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import orjson
 from tornado.http1connection import HTTP1Connection
@@ -16,11 +16,12 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from neurdicom.config import Settings
+from neurdicom.coordination import SerialThread
 from neurdicom.errors import Invalid, NeurdicomError, TooLarge, TooManyAttempts
 from neurdicom.http import cors
 from neurdicom.http.bodies import LARGE_BODY, read_form, read_json
 from neurdicom.http.early import EarlyAnswerHandler
-from neurdicom.http.operation import MAX_BODY, METHODS, Operation
+from neurdicom.http.operation import MAX_BODY, MAX_JSON, METHODS, Operation
 from neurdicom.http.problems import problem, problem_of, status_of
 from neurdicom.logs import REQUEST_ID
 from neurdicom.schema import Checked
@@ -30,6 +31,8 @@ from neurdicom.security.basic import is_basic
 from neurdicom.security.origin import check_loopback_host, check_origin
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Status, in log and metrics, of a request that was stopped since its client disconnected; nginx uses the same.
 CLIENT_GONE = 499
@@ -54,6 +57,8 @@ class HttpContext:
         Whether the server accepts requests.
     under_way : set of ApiHandler
         Handlers that have not answered yet, for which a stopping server waits.
+    large_bodies : SerialThread
+        Parses bodies of more than a MiB.
     """
 
     settings: Settings
@@ -61,6 +66,7 @@ class HttpContext:
     started: float
     ready: bool = False
     under_way: "set[ApiHandler]" = field(default_factory=set)
+    large_bodies: SerialThread = field(default_factory=SerialThread)
 
 
 class ApiHandler(EarlyAnswerHandler):
@@ -254,14 +260,33 @@ class ApiHandler(EarlyAnswerHandler):
         declared = self.operation.json if self.operation else None
         if declared is None:
             raise LookupError(f"{self.request.method} {self.request.path} declares no JSON")
-        if len(self.body) > LARGE_BODY:
-            return await asyncio.to_thread(read_json, self.body, declared)
-        return read_json(self.body, declared)
+        return await self.compute(read_json, self.body, declared)
 
     async def form_body(self) -> dict[str, list[str]]:
         """Parse the fields of a form body (urlencoded or multipart), without files. Raises `Malformed`."""
-        given = (self.body, self.request.headers.get("Content-Type", ""), self.request.headers)
-        return await asyncio.to_thread(read_form, *given) if len(self.body) > LARGE_BODY else read_form(*given)
+        headers = self.request.headers
+        return await self.compute(read_form, self.body, headers.get("Content-Type", ""), headers)
+
+    async def compute(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run a function whose time depends on the size of the body: in a thread unless that is small.
+
+        Parameters
+        ----------
+        work : callable
+            The function.
+        *arguments
+            Its arguments.
+
+        Returns
+        -------
+        T
+            What it returns; what it raises is raised.
+        """
+        if len(self.body) <= LARGE_BODY:
+            return work(*arguments)
+        if len(self.body) <= MAX_JSON:
+            return await asyncio.to_thread(work, *arguments)
+        return await self.context.large_bodies.run(work, *arguments)
 
     def query(self, name: str) -> str | None:
         """Return a query parameter that is given at most once, None when absent. Raises `Invalid` when given twice."""

@@ -14,6 +14,7 @@ from neurdicom.archive.lookup import get_entity, locate_instance, missing
 from neurdicom.archive.selection import Selection, Selector
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Entity, Located, Location
+from neurdicom.coordination import SerialThread
 from neurdicom.dicom.geometry.planes import FIELDS, MAX_SLICES
 from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
@@ -53,6 +54,7 @@ class Resolver:
         self._catalog = catalog
         self._blobs = blobs
         self._tools = tools
+        self._conversions = SerialThread()
 
     def tools(self, tool_type: ToolType) -> ToolSet:
         """Return the installed tools of a type. Raises `NotFound`."""
@@ -75,9 +77,9 @@ class Resolver:
         tool = self.tools(request.tool_type).tool(request.tool, request.digest)
         if not request.is_large:
             return ResolvedRun(request.converted_for(tool), tool, await self._inputs(request, tool))
-        converted = await asyncio.to_thread(request.converted_for, tool)
+        converted = await self._conversions.run(request.converted_for, tool)
         run = ResolvedRun(converted, tool, await self._inputs(request, tool))
-        await asyncio.to_thread(run.compute_digests)
+        await self._conversions.run(run.compute_digests)
         return run
 
     async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[Input, ...]:

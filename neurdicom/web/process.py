@@ -1,6 +1,5 @@
 """Routes that run a plugin or a model on an instance."""
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -112,9 +111,7 @@ class ToolHandler(ApiHandler):
         texts, values = await self._given()
         declared = self.processing.tool(tool_type, id).params
         bare = RunRequest(tool_type=tool_type, tool=id, entity=entity, user=self.principal.id if self.principal else "")
-        if len(self.body) > LARGE_BODY:
-            return await asyncio.to_thread(self._with_given, bare, declared, texts, values)
-        return self._with_given(bare, declared, texts, values)
+        return await self.compute(self._with_given, bare, declared, texts, values)
 
     def _with_given(
         self,
@@ -182,6 +179,8 @@ class ProcessByPluginHandler(ToolHandler):
     async def _process(self, instance: str, tool: str) -> None:
         # Before the run, during which the tool may be removed.
         warning = await self.processing.warning(self.tool_type, tool, instance)
+        self.stops_with_client = len(self.body) > LARGE_BODY  # which take long to read
+        await self.stop_if_gone()
         request = await self._run_request(self.tool_type, tool, instance)
         known = frozenset() if request.store else known_validators(self)
         self.stops_with_client = not request.store

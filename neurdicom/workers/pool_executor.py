@@ -1,10 +1,10 @@
 """The executor that runs tasks in this machine's worker processes."""
 
-import asyncio
 from typing import Any
 
 import orjson
 
+from neurdicom.coordination import SerialThread
 from neurdicom.workers.arguments import encoded, is_large
 from neurdicom.workers.call import CancellationToken
 from neurdicom.workers.executor import Executor, Task
@@ -19,6 +19,7 @@ class PoolExecutor(Executor):
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
         self._volumes = VolumeBuilder(pool)
+        self._encoding = SerialThread()
 
     @property
     def slots(self) -> int:
@@ -36,14 +37,14 @@ class PoolExecutor(Executor):
             "layout": dict(one.layout),
             "frame": one.frame,
             "edits": list(one.edits),
-            "params": await _params(task),
+            "params": await self._params(task),
             "format": task.format,
         }
         return await self._call(task, arguments, token)
 
     async def _run_volume(self, task: Task, token: CancellationToken | None) -> Reply:
         """Run a task on a volume: Python code gets the inputs' files, all other code their pixels in shared memory."""
-        arguments: dict[str, Any] = {"params": await _params(task), "frame": task.frame, "format": task.format}
+        arguments: dict[str, Any] = {"params": await self._params(task), "frame": task.frame, "format": task.format}
         if task.program.kind == "python":
             files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
             return await self._call(task, arguments | {"files": files}, token)
@@ -67,9 +68,6 @@ class PoolExecutor(Executor):
             token=token,
         )
 
-
-async def _params(task: Task) -> Any:
-    """Return the parameters for a message; large ones are encoded in a thread. Raises as `WorkerPool.call`."""
-    if not is_large(task.params):
-        return dict(task.params)
-    return await asyncio.to_thread(encoded, task.params)
+    async def _params(self, task: Task) -> Any:
+        """Return the parameters for a message; large ones are encoded in a thread."""
+        return await self._encoding.run(encoded, task.params) if is_large(task.params) else dict(task.params)
