@@ -75,10 +75,11 @@ class Resolver:
             A parameter or the frame is wrong, the tool works on another level, or the series has too many instances.
         """
         tool = self.tools(request.tool_type).tool(request.tool, request.digest)
+        inputs = await self._inputs(request, tool)  # what does not exist goes before what is wrong
         if not request.is_large:
-            return ResolvedRun(request.converted_for(tool), tool, await self._inputs(request, tool))
+            return ResolvedRun(request.converted_for(tool), tool, inputs)
         converted = await self._conversions.run(request.converted_for, tool)
-        run = ResolvedRun(converted, tool, await self._inputs(request, tool))
+        run = ResolvedRun(converted, tool, inputs)
         await self._conversions.run(run.compute_digests)
         return run
 

@@ -41,7 +41,10 @@ _RESULT: dict[str, Any] = {
         "version": STRING,
         "digest": {**STRING, "description": "SHA-256 of the ZIP of the plugin or model, in hexadecimal."},
         "models": {"type": "object", "description": "Models that the plugin used: id to SHA-256."},
-        "params": {"type": "object"},
+        "params": {
+            "type": "object",
+            "description": "Values of the parameters; in a list null for those of more than 4096 characters or items.",
+        },
         "level": {"enum": ["instance", "series"]},
         "patient": _NULLABLE,
         "study": _NULLABLE,

@@ -103,6 +103,10 @@ def test_large_parameters(site: Site) -> None:
         answer = site.post(**request_)
         assert (answer.status_code, answer.json()) == (200, digest), answer.text[:500]
     assert answer.headers["X-Cache"] == "hit", "all are the same run"
+    result = f"/api/results/{answer.headers['X-Result-Id']}"
+    assert site.client.get(result).json()["params"] == {"l": numbers, "t": text}
+    listed = {one["id"]: one["params"] for one in site.client.get("/api/results").json()}
+    assert listed[answer.headers["X-Result-Id"]] == {"l": None, "t": None}
     for wrong, field in (
         ({"l": [*numbers, "x"], "t": ""}, "l"),
         ({"l": [[1]] * 100_000}, "l"),
@@ -243,7 +247,10 @@ class Plugin:
 def test_what_is_not_there_is_not_found(site: Site) -> None:
     assert site.install(package(ECHO)).status_code == 201
     assert site.run("no.such").status_code == 404
-    assert site.client.get("/api/instances/1.2.3/process/by_plugin/test.plugin").status_code == 404
+    unknown = "/api/instances/1.2.3/process/by_plugin/test.plugin"
+    assert site.client.get(unknown).status_code == 404
+    assert site.client.get(unknown, params={"no_such": 1}).status_code == 404
+    assert site.client.post(unknown, json={"no_such": 1}).status_code == 404
     assert site.run(store="true").status_code == 406
 
 
