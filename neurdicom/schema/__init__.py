@@ -1,7 +1,7 @@
 """JSON Schema: declarations of JSON values in requests, and the errors for values that do not meet them.
 
-The one place that imports jsonschema. It stands low in the layout, so that the component that owns a request declares
-it; the web describes its routes with the same object. It may import `errors` alone.
+The one place that imports jsonschema and jsonschema-rs. It stands low in the layout, so that the component that owns a
+request declares it; the web describes its routes with the same object. It may import `errors` alone.
 """
 
 from neurdicom.schema.declaration import Checked, Declaration

@@ -35,6 +35,7 @@ TOP = {"__init__", "__main__", "testing"}
 CONFINED = {
     "highdicom": ("processing/dicom_output/",),
     "jsonschema": ("schema/",),
+    "jsonschema_rs": ("schema/",),
     "motor": ("catalog/mongo",),
     "pymongo": ("catalog/mongo",),
     "bson": ("catalog/mongo",),
