@@ -104,7 +104,7 @@ class ProcessHandler(ApiHandler):
         """Make a job and send it, or send an estimate of it."""
         given = await self.json_body()
         jobs = self.process_jobs
-        request, selection = jobs.parse(given)
+        request, selection = await self.compute(jobs.parse, given)
         if given.get("dry_run", False):
             estimate = await jobs.estimate(request, selection)
             self.send_json({"total": estimate.total, "skipped": estimate.skipped})
