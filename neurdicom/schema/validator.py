@@ -32,6 +32,10 @@ def rank(error: ValidationError) -> tuple[bool, int]:
     return is_choice, -len(error.path) if is_choice else len(error.path)
 
 
+#: Schema of an object that may hold anything, such as megabytes of a tool's parameters: jsonschema-rs would copy them
+#: all, which holds the event loop.
+_OPEN = {"type": "object", "additionalProperties": True, "maxProperties": 0}
+
 #: Functions of schemas by the schemas' identity, with these, so that no other one gets it.
 _ACCEPTANCE: dict[int, tuple[object, Callable[[Any], bool]]] = {}
 
@@ -52,6 +56,14 @@ def acceptance_of(schema: Any) -> Callable[[Any], bool]:
 
 
 def _acceptance(schema: Any) -> Callable[[Any], bool]:
+    if (
+        isinstance(schema, dict)
+        and schema.keys() <= _OPEN.keys() | {"maxProperties"}
+        and schema.items() >= _OPEN.items()
+    ):
+        # Of tools, whose parameters may have megabytes: they would be converted as a whole, which holds the event loop.
+        most = schema.get("maxProperties", math.inf)
+        return lambda value: isinstance(value, dict) and len(value) <= most
     try:
         is_valid = jsonschema_rs.Draft202012Validator(schema).is_valid
     except jsonschema_rs.ValidationError:  # a part that refers to another one, which only the whole can find

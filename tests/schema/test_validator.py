@@ -54,6 +54,8 @@ SCHEMAS: list[Any] = [
     {"items": {"items": {"type": "integer"}}},
     {"required": ["a"]},
     {"minProperties": 1, "maxProperties": 2},
+    {"type": "object", "additionalProperties": True},
+    {"type": "object", "additionalProperties": True, "maxProperties": 1},
     {"properties": {"a": {"type": "integer"}, "b": False}},
     {"properties": {"a": {}}, "additionalProperties": False},
     {"properties": {"a": {}}, "patternProperties": {"^x": {"type": "integer"}}, "additionalProperties": False},
