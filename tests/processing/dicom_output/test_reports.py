@@ -9,12 +9,12 @@ from tests.support.dicom_output import BODY, MEASUREMENTS, DerivedSite
 
 
 def test_groups_numbers_and_texts(site: DerivedSite) -> None:
+    import highdicom  # takes a second, which every collection would spend
+
     instance = site.upload(ct_slice(3, PatientName="Müller^Jörg", SpecificCharacterSet="ISO_IR 100"))
     site.plugin(BODY, result=MEASUREMENTS)
     (file,) = site.store(instance)
     assert errors_of(file) == []
-    import highdicom  # takes a second, which every collection would spend
-
     ds = highdicom.sr.srread(file)
     assert (ds.Modality, str(ds.PatientName)) == ("SR", "Müller^Jörg")
     report = highdicom.sr.MeasurementReport.from_sequence(ds.content)

@@ -46,13 +46,13 @@ def series(site: DerivedSite) -> str:
 
 
 def test_a_segmentation_of_a_volume(site: DerivedSite, series: str) -> None:
+    import highdicom  # takes a second, which every collection would spend
+
     site.plugin(VOLUME.format("> 500"), level="series", result={"type": "SEGMENTATION"})
     job = run_job(site, series)
     assert (job["state"], job["done"], job["errors"]) == ("done", 1, [])
     (uid,) = derived(site)
     assert errors_of(site.file(uid)) == []
-    import highdicom  # takes a second, which every collection would spend
-
     seg = highdicom.seg.segread(site.file(uid))
     sources = [f"{series}.{number}" for number in range(1, 7)]
     found = seg.get_pixels_by_source_instance(sources, combine_segments=True)
