@@ -19,7 +19,7 @@ from neurdicom.dicom.query.filters import filter_fields, parse_filters
 from neurdicom.dicom.query.named_keys import parse_keys
 from neurdicom.dicomweb.search_query import read_search
 from neurdicom.errors import Invalid
-from neurdicom.http.parameters import Parameter
+from neurdicom.http.parameters import Parameter, ParameterGroup
 from neurdicom.nodes.fields import parse_node
 from neurdicom.nodes.request_schemas import FIND, RETRIEVAL, SENDING
 from neurdicom.processing.run import PROCESS_REQUEST
@@ -40,9 +40,9 @@ _FEW = settings(
 _BY_ROUTE: dict[tuple[str, str], Any] = {(operation.path, operation.method): operation for operation in OPERATIONS}
 
 
-def members(query: Iterable[Parameter[Any, Any]]) -> list[Parameter[Any, Any]]:
+def members(query: Iterable[Parameter[Any, Any] | ParameterGroup[Any]]) -> list[Parameter[Any, Any]]:
     """The parameters of a query, those of groups too."""
-    return [one for parameter in query for one in getattr(parameter, "members", [parameter])]
+    return [one for each in query for one in (each.members if isinstance(each, ParameterGroup) else [each])]
 
 
 def different_queries() -> list[Any]:
