@@ -12,6 +12,7 @@ from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, RawPeer
 from tests.support.dimse.remotes import find, series, upload
 from tests.support.files import ROOT
 from tests.support.server import Server
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_an_internal_error(damaged: Server) -> None:
     answer = damaged.client.get(f"/api/studies/{ROOT}.1")
     assert answer.status_code == 500
     assert "damaged" not in answer.text and "JSON" not in answer.text
-    assert damaged.log.count("JSONDecodeError") >= 2
+    wait_for(lambda: damaged.log.count("JSONDecodeError") >= 2, "both faults in the log")
 
 
 def test_a_catalog_that_fails(damaged: Server) -> None:
@@ -53,4 +54,4 @@ def test_a_catalog_that_fails(damaged: Server) -> None:
     for text in (status.ErrorComment, stored.ErrorComment, answer.text):
         assert "the catalog can't be" in text and "log says why" in text
         assert "no such" not in text and "sqlite" not in text and str(damaged.data) not in text
-    assert "no such table" in damaged.log
+    wait_for(lambda: "no such table" in damaged.log, "the fault in the log")
