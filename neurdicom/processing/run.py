@@ -298,6 +298,8 @@ class RunResult:
 
 def _digest(said: Sequence[Any], params: Mapping[str, Any], dumps: Callable[[Any], bytes]) -> str:
     """Compute the digest of a list in JSON whose last item are parameters, ordered by name."""
+    if not is_large(params):
+        return sha256(dumps([*said, dict(params)])).hexdigest()
     digest = sha256(dumps(said)[:-1] + b",")
     for piece in json_pieces(dict(sorted(params.items())), dumps):
         digest.update(piece)
