@@ -20,7 +20,7 @@ ANY = "*"
 #: Name of the JSON beside an image.
 BESIDE = ".json"
 
-#: Most bytes of JSON that a list shows of a result, and most characters or items of a parameter.
+#: Most bytes of JSON that a list shows of a result.
 _LONGEST_LISTED = 4096
 
 
@@ -112,7 +112,7 @@ class KeptResult:
     uses : dict
         Models that a plugin uses: id to digest.
     params : dict
-        Converted parameters.
+        Converted parameters, with null in place of large ones: a page of a thousand results would be gigabytes.
     level, entity : str
         `instance` or `series`, and its UID.
     sources : list
@@ -271,7 +271,7 @@ class KeptResult:
         return found + [(path, value) for path, value in values]
 
     def to_api(self, *, in_list: bool = False) -> dict[str, Any]:
-        """Return the result as the API shows it; in a list without JSON and values of parameters that are long."""
+        """Return the result as the API shows it; in a list without JSON that is long."""
         links: dict[str, Any] = {
             "self": f"/api/results/{self.id}",
             "content": f"/api/results/{self.id}/content",
@@ -292,7 +292,7 @@ class KeptResult:
             "version": self.version,
             "digest": self.digest,
             "models": self.uses,
-            "params": _short(self.params) if in_list else self.params,
+            "params": self.params,
             "level": self.level,
             "patient": self.patient,
             "study": self.study,
@@ -311,14 +311,6 @@ class KeptResult:
             "job": self.job,
             "links": links,
         }
-
-
-def _short(params: dict[str, Any]) -> dict[str, Any]:
-    """Put null in place of long values: a page may have a thousand results with megabytes of parameters."""
-    return {
-        name: None if isinstance(value, str | list) and len(value) > _LONGEST_LISTED else value
-        for name, value in params.items()
-    }
 
 
 def merged(before: KeptResult | None, result: KeptResult, *, replaces: bool) -> tuple[KeptResult, list[str]]:

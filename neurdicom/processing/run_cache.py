@@ -13,6 +13,7 @@ from neurdicom.processing.result import KeptResult, representations_of
 from neurdicom.processing.result_records import PendingResult
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import ResolvedRun, RunResult
+from neurdicom.workers.arguments import without_large
 from neurdicom.workers.call import CancellationToken
 from neurdicom.workers.executor import Executor, Task
 from neurdicom.workers.program import Reply
@@ -170,7 +171,7 @@ class RunCache:
             version=tool.version,
             digest=tool.digest,
             uses=dict(tool.uses),
-            params=dict(request.params),
+            params=without_large(request.params),
             level=request.level.value,
             entity=request.entity,
             sources=run.sources,

@@ -43,7 +43,8 @@ _RESULT: dict[str, Any] = {
         "models": {"type": "object", "description": "Models that the plugin used: id to SHA-256."},
         "params": {
             "type": "object",
-            "description": "Values of the parameters; in a list null for those of more than 4096 characters or items.",
+            "description": "Values of the parameters; null for one of more than 10,000 characters or items, which is "
+            "not kept: such a result can't be computed again once its content is evicted.",
         },
         "level": {"enum": ["instance", "series"]},
         "patient": _NULLABLE,

@@ -16,6 +16,11 @@ def is_large(params: Mapping[str, Any]) -> bool:
     )
 
 
+def without_large(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with null in place of large ones."""
+    return {name: None if is_large({name: value}) else value for name, value in params.items()}
+
+
 def json_pieces(params: Mapping[str, Any], dumps: Callable[[Any], bytes]) -> Iterator[bytes]:
     """Yield the JSON of parameters, of long lists `_LARGE` items at a time.
 

@@ -56,6 +56,7 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("ingest", "32 KiB that are fed at a time", "archive.upload.body:_SLICE", 32 * KIB),
     ("requests", "at most 1 MiB", "http.operation:MAX_JSON", MIB),
     ("requests", "from 1 KiB on", "http.bodies:LARGE_BODY", KIB),
+    ("results", "more than 10,000 characters or items", "workers.arguments:_LARGE", 10_000),
     ("requests", "more than 10,000 items or characters", "workers.arguments:_LARGE", 10_000),
     ("requests", "at most 1024 keys in all", "dicom.query.named_keys:MOST_KEYS_IN_ALL", 1024),
     ("jobs", "documents of 500", "jobs.items:CHUNK", 500),
