@@ -18,8 +18,6 @@ WITHIN = {
 
 #: Packages without a folder of their name, and where their tests lie.
 ELSEWHERE = {
-    "catalog/mongo": ("catalog/test_mongo_recovery.py", "catalog/test_mongo_schema.py", "contract"),
-    "catalog/sqlite": ("catalog/test_sqlite_durability.py", "contract"),
     "dicomweb/client": ("nodes/test_dicomweb.py",),
     "dimse/ipc": ("dimse/test_crashes.py",),
     "plugins/devtools/sanitizer": ("plugins/devtools/test_sanitize.py",),
