@@ -169,11 +169,11 @@ class Forker:
 
 
 if __name__ == "__main__":
-    import neurdicom.app
+    from neurdicom.app import server
     from neurdicom.cli import serve
     from neurdicom.cli.main import main
 
-    assert neurdicom.app and serve
+    assert server and serve
     gc.freeze()
     asked = Forker(socket.socket(fileno=int(sys.argv[1]))).serve()
     if asked is not None:
