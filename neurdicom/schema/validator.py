@@ -33,8 +33,8 @@ def rank(error: ValidationError) -> tuple[bool, int]:
 
 
 #: Schema of an object that may hold anything, such as megabytes of a tool's parameters: jsonschema-rs would copy them
-#: all, which holds the event loop.
-_OPEN = {"type": "object", "additionalProperties": True, "maxProperties": 0}
+#: all, which holds the event loop. It may limit their number.
+_OPEN = {"type": "object", "additionalProperties": True}
 
 #: Functions of schemas by the schemas' identity, with these, so that no other one gets it.
 _ACCEPTANCE: dict[int, tuple[object, Callable[[Any], bool]]] = {}
@@ -43,7 +43,7 @@ _ACCEPTANCE: dict[int, tuple[object, Callable[[Any], bool]]] = {}
 def acceptance_of(schema: Any) -> Callable[[Any], bool]:
     """Return the function that tells in no time that a value meets a schema; what it refuses may do so still.
 
-    It accepts nothing that is not JSON.
+    It accepts nothing that is not JSON, but does not look at the members of an object that may hold anything.
 
     Parameters
     ----------
@@ -61,7 +61,6 @@ def _acceptance(schema: Any) -> Callable[[Any], bool]:
         and schema.keys() <= _OPEN.keys() | {"maxProperties"}
         and schema.items() >= _OPEN.items()
     ):
-        # Of tools, whose parameters may have megabytes: they would be converted as a whole, which holds the event loop.
         most = schema.get("maxProperties", math.inf)
         return lambda value: isinstance(value, dict) and len(value) <= most
     try:

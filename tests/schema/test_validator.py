@@ -10,6 +10,7 @@ from jsonschema.validators import extend
 from neurdicom.errors import Invalid
 from neurdicom.schema import Declaration
 from neurdicom.schema.validator import SchemaValidator, acceptance_of
+from neurdicom.web.process import FIELDS
 
 #: The validator as jsonschema has it, but for patterns of ECMA 262 and the types of JSON.
 Reference: Any = extend(
@@ -86,6 +87,15 @@ def test_agrees_with_the_validator(schema: Any) -> None:
         expected = Reference(schema).is_valid(value)
         assert not accepts(value) or expected, repr(value)
         assert SchemaValidator(schema).is_valid(value) is expected, repr(value)
+
+
+def test_members_of_an_object_that_may_hold_anything_are_not_converted() -> None:
+    unlike_json = object()  # whatever converts a value to JSON refuses this one
+    assert acceptance_of({"type": "object", "additionalProperties": True})({"a": unlike_json})
+    accepts = acceptance_of(FIELDS.schema)
+    assert accepts({"a": unlike_json})
+    assert not accepts(dict.fromkeys(map(str, range(10_001))))
+    assert not accepts([])
 
 
 def test_parts_that_refer_to_others_are_checked() -> None:
