@@ -1,5 +1,6 @@
 """The executor that runs tasks in this machine's worker processes."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -37,14 +38,18 @@ class PoolExecutor(Executor):
             "layout": dict(one.layout),
             "frame": one.frame,
             "edits": list(one.edits),
-            "params": await self._params(task),
+            "params": await self._params(task, token),
             "format": task.format,
         }
         return await self._call(task, arguments, token)
 
     async def _run_volume(self, task: Task, token: CancellationToken | None) -> Reply:
         """Run a task on a volume: Python code gets the inputs' files, all other code their pixels in shared memory."""
-        arguments: dict[str, Any] = {"params": await self._params(task), "frame": task.frame, "format": task.format}
+        arguments: dict[str, Any] = {
+            "params": await self._params(task, token),
+            "frame": task.frame,
+            "format": task.format,
+        }
         if task.program.kind == "python":
             files = [{"path": one.path, "edits": list(one.edits)} for one in task.inputs]
             return await self._call(task, arguments | {"files": files}, token)
@@ -68,6 +73,15 @@ class PoolExecutor(Executor):
             token=token,
         )
 
-    async def _params(self, task: Task) -> Any:
-        """Return the parameters for a message; large ones are encoded in a thread."""
-        return await self._encoding.run(encoded, task.params) if is_large(task.params) else dict(task.params)
+    async def _params(self, task: Task, token: CancellationToken | None) -> Any:
+        """Return the parameters for a message; large ones are encoded in a thread, unless the call is stopped."""
+        if not is_large(task.params):
+            return dict(task.params)
+        encoding = asyncio.ensure_future(self._encoding.run(encoded, task.params))
+        try:
+            if token is None:
+                return await encoding
+            with token.stopping(encoding.cancel):
+                return await encoding
+        finally:
+            encoding.cancel()

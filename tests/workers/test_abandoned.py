@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import orjson
 import pytest
 
+from neurdicom.workers.arguments import encoded
 from neurdicom.workers.call import CancellationToken, Priority
+from neurdicom.workers.executor import Input, Task
 from neurdicom.workers.pool import Program, WorkerPool
+from neurdicom.workers.pool_executor import PoolExecutor
 from tests.support.pools import running
 from tests.support.waiting import until
 
@@ -169,3 +173,37 @@ def test_a_load_goes_on_for_the_next(python: Callable[..., Program], instance: d
             assert len(pool.statistics()[0]["pids"]) == 1
 
     asyncio.run(scenario())
+
+
+def test_large_parameters_of_a_stopped_call_are_not_encoded(
+    python: Callable[..., Program], instance: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    may_end = threading.Event()
+
+    def encode(params: dict[str, Any]) -> orjson.Fragment:
+        begun.append(params["name"][0])
+        may_end.wait(20)
+        return encoded(params)
+
+    monkeypatch.setattr("neurdicom.workers.pool_executor.encoded", encode)
+    image = Input("1.2.3", instance["path"], "", instance["layout"])
+    program, token = python(NOTING % 0), CancellationToken()
+
+    async def scenario() -> None:
+        async with running(1) as pool:
+            executor = PoolExecutor(pool)
+            first = asyncio.create_task(executor.run(Task(program, (image,), {"name": "a" * 20_000})))
+            second = asyncio.create_task(executor.run(Task(program, (image,), {"name": "b" * 20_000}), token))
+            await until(lambda: begun == ["a"])
+            token.cancel()
+            await asyncio.wait([second], timeout=10)
+            assert second.cancelled()
+            may_end.set()
+            assert orjson.loads(bytes((await first).body))["name"] == "a" * 20_000
+            assert begun == ["a"]
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        may_end.set()
