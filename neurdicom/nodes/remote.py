@@ -31,7 +31,7 @@ class RemoteService:
     peers : Peers
         Speaks with nodes.
     jobs : JobQueue
-        Runs long operations, with the runners `send` and `retrieve`.
+        Takes the jobs of the kinds `send` and `retrieve`.
     """
 
     def __init__(self, catalog: Catalog, peers: Peers, jobs: JobQueue) -> None:
