@@ -1,6 +1,7 @@
 """The server in this process, and the order in which its parts start and stop."""
 
 import gc
+import logging
 import time
 from contextlib import AsyncExitStack
 from functools import partial
@@ -18,6 +19,9 @@ from neurdicom.security.bootstrap import FirstSignIn
 from neurdicom.web import routes as web
 from neurdicom.web.metrics import Metrics, log_request
 from neurdicom.workers.pool import WorkerPool
+from neurdicom.workers.read_only import ReadOnlyFolders
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a stopping server gives to the requests and associations that it is serving.
 GRACE_SECONDS = 25.0
@@ -76,7 +80,11 @@ class NeurdicomServer:
         settings, stack = self.settings, self._stack
         try:
             storage = await open_storage(settings, stack)
-            pool = WorkerPool(settings.plugin_workers)
+            spool = storage.blobs.spool_folder
+            read_only = ReadOnlyFolders.of([settings.data, spool.parent], spool)
+            if (weakness := read_only.weakness()) is not None:
+                log.warning(weakness)
+            pool = WorkerPool(settings.plugin_workers, read_only=read_only)
             stack.push_async_callback(pool.close)
             await pool.open()
             parts = compose(settings, storage, pool, await open_executor(settings, pool, stack))

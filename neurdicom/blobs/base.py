@@ -15,6 +15,9 @@ Piece = bytes | bytearray | memoryview
 
 _HEAD = 64 * 1024
 
+#: Mode of a stored file: nobody writes it, and nobody but its owner reads it.
+STORED_MODE = 0o400
+
 
 class Spool:
     """A local file that an arrival is written to and hashed; it is not in the store until it is committed.
@@ -65,6 +68,11 @@ class Spool:
         # the disk works while this thread hashes and parses, and `sync` has less to wait for.
         os.posix_fadvise(self.descriptor, start, len(data), os.POSIX_FADV_DONTNEED)
         self._hash.update(data)
+
+    def seal(self) -> None:
+        """Make the file read-only, and durable."""
+        os.fchmod(self.descriptor, STORED_MODE)
+        self.sync()
 
     def sync(self) -> None:
         """Make the bytes durable."""

@@ -1,7 +1,7 @@
 """The blob store in a local folder.
 
     spool/<random>                                   arrivals that are incomplete or not committed, also in folders
-    objects/<shard>/<number>-<sha256>-<random>       blobs
+    objects/<shard>/<number>-<sha256>-<random>       blobs, read-only
 
 Commits go to one shard folder until it is full, so that those of the same time share a flush of the folder. The number
 within the shard makes keys sort in the order of their commits; the random part keeps a key from being used twice.
@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from neurdicom.blobs.base import BlobStore, Spool, empty_spool, flush, flush_folder
+from neurdicom.blobs.base import STORED_MODE, BlobStore, Spool, empty_spool, flush, flush_folder
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 
@@ -34,6 +34,7 @@ SHARD_FILES = 4096
 PIECE = 1024 * 1024
 
 _THREADS = 8
+_WRITABLE = 0o222
 _KEY = re.compile(r"[0-9]{8}/([0-9]{6})-([0-9a-f]{64})-[0-9a-f]{16}")
 
 
@@ -123,7 +124,7 @@ class LocalBlobStore(BlobStore):
 
     def commit(self, spool: Spool) -> BlobRef:
         """Rename the spool into the current shard folder, and flush the folder."""
-        spool.sync()
+        spool.seal()
         ref, path = self._add(spool.path, spool.size, spool.sha256)
         spool.committed(path)
         return ref
@@ -134,7 +135,8 @@ class LocalBlobStore(BlobStore):
         return self._spool
 
     def adopt(self, file: Path, size: int, sha256: str) -> BlobRef:
-        """Rename the file into the current shard folder, and flush the folder."""
+        """Make the file read-only, rename it into the current shard folder, and flush the folder."""
+        file.chmod(STORED_MODE)
         return self._add(file, size, sha256)[0]
 
     def _add(self, file: Path, size: int, sha256: str) -> tuple[BlobRef, Path]:
@@ -164,8 +166,10 @@ class LocalBlobStore(BlobStore):
         """Return the path of the blob's file."""
         path = self._path(key)
         # One look at the disk takes microseconds, a thread more than ten times that, and every image comes by here.
-        if not os.path.exists(path):  # noqa: ASYNC240, PTH110
-            raise NotFound(f"there is no blob {key!r}")
+        try:
+            _make_read_only(path, os.stat(path))  # noqa: PTH116
+        except OSError as error:
+            raise NotFound(f"there is no blob {key!r}") from error
         return path
 
     def _path(self, key: str) -> Path:
@@ -234,7 +238,9 @@ class LocalBlobStore(BlobStore):
         for entry in entries:
             if found := _KEY.fullmatch(f"{shard}/{entry.name}"):
                 try:
-                    refs.append(BlobRef(found[0], entry.stat().st_size, found[2]))
+                    status = entry.stat()
+                    refs.append(BlobRef(found[0], status.st_size, found[2]))
+                    _make_read_only(entry.path, status)
                 except FileNotFoundError:
                     continue
         return refs
@@ -244,6 +250,13 @@ class LocalBlobStore(BlobStore):
     ) -> Result:
         assert not kwargs
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+
+def _make_read_only(path: str | Path, status: os.stat_result) -> None:
+    """Make a file read-only that was stored before files were, or that somebody has changed."""
+    if status.st_mode & _WRITABLE:
+        with contextlib.suppress(OSError):  # another user's, or on a read-only disk: it can be read all the same
+            os.chmod(path, STORED_MODE)  # noqa: PTH101
 
 
 def _piece(left: int | None) -> int:

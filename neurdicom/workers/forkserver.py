@@ -1,4 +1,4 @@
-"""The fork server: the process that forks the workers (`python -m neurdicom.workers.forkserver FD`).
+"""The fork server: the process that forks the workers (`python -m neurdicom.workers.forkserver FD FOLDERS`).
 
 It has imported what every worker needs, has one thread, and never runs a plugin's code, so a new worker costs a fork
 and starts from a clean state. It is the parent of all workers and adopts the processes that they leave behind: when a
@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from neurdicom.workers import limits, worker
+from neurdicom.workers.read_only import ReadOnlyFolders
 
 #: Modules that workers need at once; a missing one is reported by the worker that needs it.
 PRELOADED = (
@@ -39,8 +40,9 @@ PRELOADED = (
 class Forkserver:
     """Forks workers on request, kills them on request, and reports how each ended."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, read_only: ReadOnlyFolders) -> None:
         self._control = control
+        self._read_only = read_only
         self._pids: dict[int, int] = {}
         self._workers: dict[int, int] = {}
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -114,7 +116,7 @@ class Forkserver:
             os.dup2(output, 2)
             os.close(nothing)
             os.close(output)
-            worker.run(socket.socket(fileno=connection))
+            worker.run(socket.socket(fileno=connection), self._read_only)
             status = 0
         except SystemExit as end:
             status = worker.exit_status(end)
@@ -200,7 +202,10 @@ def _resident() -> int:
 
 
 def main() -> None:
-    """Import the modules to share, then serve on the descriptor given on the command line."""
+    """Import the modules to share, then serve on the descriptor given on the command line.
+
+    The other argument is JSON: the fields of `ReadOnlyFolders`.
+    """
     control = socket.socket(fileno=int(sys.argv[1]))
     control.setblocking(True)
     for name in PRELOADED:
@@ -210,7 +215,7 @@ def main() -> None:
             print(f"not preloaded: {name}: {error}", file=sys.stderr)
     gc.collect()
     gc.freeze()
-    Forkserver(control).run()
+    Forkserver(control, ReadOnlyFolders(**orjson.loads(sys.argv[2]))).run()
 
 
 if __name__ == "__main__":

@@ -7,14 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import orjson
 
 from neurdicom.workers.protocol import rights_of
+from neurdicom.workers.read_only import ReadOnlyFolders, may_mount
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +65,35 @@ class ForkServerClient:
 
     All methods belong to the event loop's thread. The fork server is started with the first worker or by `open`, and
     again should it ever be gone.
+
+    Parameters
+    ----------
+    read_only : ReadOnlyFolders, optional
+        Folders that workers can't change; by default none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read_only: ReadOnlyFolders | None = None) -> None:
+        self._read_only = read_only or ReadOnlyFolders()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._begins: dict[int, tuple[Child, Callable[[], None]]] = {}
         self._ends: dict[int, Callable[[End], None]] = {}
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._count = 0
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self) -> None:
         """Start the fork server if there is none. Returns before it is ready; requests wait for it."""
         if self._control is not None:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        folders = orjson.dumps(asdict(self._read_only)).decode()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "neurdicom.workers.forkserver", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "neurdicom.workers.forkserver", str(theirs.fileno()), folders],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=_environment() | self._temporary_folder(),
                 start_new_session=True,
             )
         ours.setblocking(False)
@@ -98,6 +108,17 @@ class ForkServerClient:
         self._process = None
         await asyncio.to_thread(process.wait)
         self._report(End(status=signal.SIGKILL))
+        if self._temporary is not None:
+            await asyncio.to_thread(self._temporary.cleanup)
+            self._temporary = None
+
+    def _temporary_folder(self) -> dict[str, str]:
+        """Make a folder for workers' temporary files where the usual one holds the folders that they can't change."""
+        if may_mount() or not self._read_only.holds(tempfile.gettempdir()):
+            return {}
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="neurdicom-", ignore_cleanup_errors=True)
+        return {"TMPDIR": self._temporary.name}
 
     def spawn(self, began: Callable[[], None], ended: Callable[[End], None]) -> Child:
         """Start a worker without waiting for it.

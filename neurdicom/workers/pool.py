@@ -11,6 +11,7 @@ from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.forkserver_client import ForkServerClient
 from neurdicom.workers.process import GRACE, WorkerProcess, request
 from neurdicom.workers.program import Program, Reply
+from neurdicom.workers.read_only import ReadOnlyFolders
 from neurdicom.workers.run import Run, WorkerCall, batch_data
 from neurdicom.workers.scheduler import BatchSize, Scheduler
 from neurdicom.workers.worker_group import WorkerGroup, check_idle, discard
@@ -24,8 +25,6 @@ _log = logging.getLogger(__name__)
 #: without a worker wait before an idle worker of another program has to make room.
 _PATIENCE: Final = 1.0
 
-_Key = tuple[str, str, str]
-
 
 class WorkerPool:
     """Pool of worker processes, started on demand.
@@ -37,19 +36,22 @@ class WorkerPool:
     workers : int
         Most processes for one program.
     total : int, optional
-        Most processes for all programs together; by default eight times `workers`, at least 16. Beyond it an idle
-        worker of another program makes room.
+        Most processes in all; by default 8 × `workers`, at least 16. Beyond it an idle worker makes room.
     idle : float
         Seconds after which a worker without calls ends.
+    read_only : ReadOnlyFolders, optional
+        Folders that workers can't change; by default none.
     """
 
-    def __init__(self, workers: int, *, total: int | None = None, idle: float = 300.0) -> None:
+    def __init__(
+        self, workers: int, *, total: int | None = None, idle: float = 300.0, read_only: ReadOnlyFolders | None = None
+    ) -> None:
         self.workers = workers
         self._total = max(16, 8 * workers) if total is None else total
         self._idle_seconds = idle
-        self._fork_server = ForkServerClient()
+        self._fork_server = ForkServerClient(read_only)
         self._batch = BatchSize()
-        self._groups: dict[_Key, WorkerGroup] = {}
+        self._groups: dict[tuple[str, str, str], WorkerGroup] = {}
         self._count = 0
         self._leaving: WorkerProcess | None = None
         self._open = False

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -18,19 +19,24 @@ from neurdicom.workers.batch import Answer
 from neurdicom.workers.loaders import loaders as loading
 from neurdicom.workers.loaders import native
 from neurdicom.workers.program import Program
+from neurdicom.workers.read_only import ReadOnlyFolders
+
+Refusal = Callable[[BaseException], dict[str, Any]]
 
 #: Longest error message that is passed on, in characters.
 LONGEST: Final = 2000
 _LONGEST_TRACE: Final = 16_000
 
 
-def run(connection: socket.socket) -> None:
+def run(connection: socket.socket, read_only: ReadOnlyFolders) -> None:
     """Serve calls until the server asks for the end or is gone.
 
     Parameters
     ----------
     connection : socket
         Blocking stream socket to the server.
+    read_only : ReadOnlyFolders
+        Folders that the program can't change.
 
     Raises
     ------
@@ -47,40 +53,42 @@ def run(connection: socket.socket) -> None:
     if request is None:
         return
     program = Program.from_wire(request["arguments"])
+    read_only.protect(is_ours=program.kind == "builtin")
+    refusal = partial(_refusal, program, read_only)
     loaded: loading.Loaded | None = None
     try:
         loaded = loading.load(program)
     except SystemExit:
         raise
     except BaseException as error:
-        _send(connection, _refusal(program, error))
+        _send(connection, refusal(error))
         return
     arena = Arena()
     _introduce(connection, {"meta": loaded.describe()}, arena)
     while (request := _receive(connection)) is not None:
         if request["verb"] == "unload":
-            _send(connection, _unload(program, loaded))
+            _send(connection, _unload(loaded, refusal))
             return
         descriptors = request.get(protocol.DESCRIPTORS, [])
         native.set_working(True)
         verb = request["verb"]
         if "calls" in request:
-            control, body = batch.answer(request, arena, partial(_call, program, loaded, verb))
+            control, body = batch.answer(request, arena, partial(_call, program, loaded, refusal, verb))
             _send(connection, control, body)
         else:
             if descriptors:
                 request["arguments"][protocol.DESCRIPTORS] = descriptors
-            control, body = _call(program, loaded, verb, request["arguments"])
+            control, body = _call(program, loaded, refusal, verb, request["arguments"])
             _close(descriptors)
             _send(connection, control, body, arena)
         native.set_working(False)
         if control.get("spent"):
             break
         del request, control, body
-    _unload(program, loaded)
+    _unload(loaded, refusal)
 
 
-def _call(program: Program, loaded: loading.Loaded, verb: str, arguments: dict[str, Any]) -> Answer:
+def _call(program: Program, loaded: loading.Loaded, refusal: Refusal, verb: str, arguments: dict[str, Any]) -> Answer:
     """Do one call; return the control part and the body of its answer."""
     own = os.getpid()
     try:
@@ -97,7 +105,7 @@ def _call(program: Program, loaded: loading.Loaded, verb: str, arguments: dict[s
     except SystemExit:
         raise
     except BaseException as error:
-        control, body = _refusal(program, error), b""
+        control, body = refusal(error), b""
         with contextlib.suppress(Exception):
             error.__traceback__ = None  # and with it the call's arrays
     return control, body
@@ -132,17 +140,17 @@ def _send(
         raise SystemExit(limits.CONNECTION_STATUS) from error
 
 
-def _unload(program: Program, loaded: "loading.Loaded") -> dict[str, Any]:
+def _unload(loaded: loading.Loaded, refusal: Refusal) -> dict[str, Any]:
     try:
         loaded.unload()
     except SystemExit:
         raise
     except BaseException as error:
-        return _refusal(program, error)
+        return refusal(error)
     return {}
 
 
-def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
+def _refusal(program: Program, read_only: ReadOnlyFolders, error: BaseException) -> dict[str, Any]:
     """Describe an exception for the server; its traceback goes to the log.
 
     With `spent` the program is in an unknown state, since nobody caught the exception: the worker takes no more calls.
@@ -156,6 +164,8 @@ def _refusal(program: Program, error: BaseException) -> dict[str, Any]:
     with contextlib.suppress(Exception):  # a plugin may have closed its stderr, or put anything in its place
         print("".join(traceback.format_exception(error))[-_LONGEST_TRACE:], file=sys.stderr)
     last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    if (text := read_only.refusal(error)) is not None:
+        last = f"{type(error).__name__}: {text}"
     message = f"{program.title} failed: {_utf8(last)}"
     return {"error": {"code": PluginFailed.code, "message": message, "field": None}, "spent": True}
 

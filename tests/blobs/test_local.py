@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import hashlib
+import stat
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from neurdicom.blobs import local
 from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
+from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.testing.blobs import BlobStoreContract, get, put, walk
 
@@ -49,6 +52,24 @@ class TestLocalBlobStore(BlobStoreContract):
                 await store.delete([ref.key for ref in refs])
                 # The shard in use and the one before stay: a commit may be on its way into them.
                 assert sorted(path.name for path in (self.root / "objects").iterdir()) == shards[3:]
+
+        asyncio.run(test())
+
+    def test_blobs_are_read_only_also_those_of_before(self) -> None:
+        def mode(ref: BlobRef) -> int:
+            return stat.S_IMODE((self.root / "objects" / ref.key).stat().st_mode)
+
+        async def test() -> None:
+            async with self.store() as store:
+                file = store.spool_folder / "adopted"
+                file.write_bytes(b"adopted")
+                digest = hashlib.sha256(b"adopted").hexdigest()
+                refs = [put(store, b"committed"), await asyncio.to_thread(store.adopt, file, 7, digest)]
+                assert [mode(ref) for ref in refs] == [0o400, 0o400]
+                for look in (store.path(refs[0].key), walk(store), store.recent()):
+                    (self.root / "objects" / refs[0].key).chmod(0o644)
+                    await look
+                    assert mode(refs[0]) == 0o400
 
         asyncio.run(test())
 

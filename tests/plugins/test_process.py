@@ -32,6 +32,14 @@ class Plugin:
         return {"count": len(l), "sum": sum(l), "text": len(t)}
     def destroy(self): pass
 """
+SAVES = """
+import subprocess
+class Plugin:
+    def process(self, ds, save):
+        if save:
+            ds.save_as(ds.filename)
+        return {"bytes": int(subprocess.check_output(["wc", "-c", ds.filename]).split()[0])}
+"""
 PARAMS = {
     "i": {"type": "int", "range": [0, 10]},
     "d": {"type": "float", "default": 1},
@@ -57,6 +65,18 @@ def test_parameters_arrive_converted(site: Site, request_: dict[str, Any], expec
     answer = site.post(**request_)
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"args": 0, **expected}
+
+
+def test_a_stored_file_is_read_by_its_name_and_not_saved_over(site: Site) -> None:
+    assert site.install(package(SAVES, params={"save": {"type": "bool"}})).status_code in (200, 201)
+    url = f"/api/instances/{site.instance}/file"
+    content = site.client.get(url).content
+    assert site.post(params={"save": "no"}).json() == {"bytes": len(content)}
+    refused = site.post(params={"save": "yes"})
+    assert (refused.status_code, refused.json()["code"]) == (500, "plugin_failed")
+    assert "the data folder is read-only for plugins; write to a temporary folder" in refused.json()["detail"]
+    assert site.client.get(url).content == content
+    assert oct(next((site.server.data / "blobs" / "objects").glob("*/*")).stat().st_mode)[-3:] == "400"
 
 
 @pytest.mark.parametrize(

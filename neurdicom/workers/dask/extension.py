@@ -24,6 +24,7 @@ from neurdicom.workers.packages.package_zip import PackageZip
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.pool_executor import PoolExecutor
 from neurdicom.workers.program import Program
+from neurdicom.workers.read_only import ReadOnlyFolders
 
 #: Name of the extension in the Dask worker, and prefix of its handlers.
 NAME: Final = "neurdicom"
@@ -70,7 +71,7 @@ class DaskWorkerExtension(WorkerPlugin):
         self._shared = SharedFiles()
         packages = PackageFolders(folder / "packages", PackageZip)  # the server has checked their contents
         self._packages = PackageStore(packages)
-        self._pool = WorkerPool(max(1, worker.state.nthreads))
+        self._pool = WorkerPool(max(1, worker.state.nthreads), read_only=ReadOnlyFolders.of([folder]))
         self._executor = PoolExecutor(self._pool)
         self._receiver = FileReceiver(self._files, self._packages, self._pool)
         self.ready = asyncio.Event()
