@@ -9,6 +9,7 @@ from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.resolve import ModalityCheck, Resolver
+from neurdicom.processing.result import KeptResult
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import DICOM, EXACT, ResolvedRun, RunRequest, RunResult
 from neurdicom.processing.run_cache import RunCache
@@ -184,7 +185,7 @@ class ProcessService:
         NotFound
             There is no such result.
         Gone
-            The result can't be computed again, since the source or the tool has changed.
+            The result can't be computed again, since the source or the tool has changed, or parameters are not kept.
         NotAvailable
             The result has no representation in this format.
         """
@@ -206,9 +207,10 @@ class ProcessService:
         try:
             run = await self._resolver.resolve(request)
         except (NotFound, Invalid, Conflict) as error:
-            raise Gone(f"the result can't be computed again: {error}") from error
+            raise Gone(f"the result can't be computed again: {error}{_left_out(record)}") from error
         if run.id != result:
-            raise Gone("the result can't be computed again: its source or its tool has changed since")
+            changed = "its source or its tool has changed since"
+            raise Gone(f"the result can't be computed again: {changed}{_left_out(record)}")
         computed = await self._cache.run(run, wanted if is_first else EXACT, known)
         if is_first:
             return computed
@@ -221,3 +223,9 @@ class ProcessService:
     async def _give(self, result: str, format: str, frame: int | None, known: Collection[str]) -> RunResult | None:
         kept = await self._results.find(result, format, frame)
         return None if kept is None else await self._cache.give(kept, format, frame, known)
+
+
+def _left_out(record: KeptResult) -> str:
+    """Name the parameters that may have been too large to be kept, for an error."""
+    names = ", ".join(name for name, value in record.params.items() if value is None)
+    return names and f"; parameters that were null, or too large to be kept with the result: {names}"

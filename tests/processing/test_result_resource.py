@@ -10,6 +10,7 @@ from pydicom import dcmread
 
 from tests.support.api import upload
 from tests.support.images import ROWS, ct_image
+from tests.support.packages import package
 from tests.support.plugin_site import Site
 from tests.support.results import Counter, files, finished, ids
 from tests.support.server import Server
@@ -173,8 +174,6 @@ def test_deleting_a_result(any_site: Site, counter: Counter) -> None:
 
 
 def test_long_json_is_kept_beside_the_record(site: Site, tmp_path: Path) -> None:
-    from tests.support.packages import package
-
     source = """
 class Plugin:
     def init(self): pass
@@ -192,6 +191,24 @@ class Plugin:
     for value, count in (("first = 7", 1), ("rows[3].n = 3", 1), ("last = 8", 1), ("rows[4000].n = 4000", 0)):
         found = site.client.get("/api/results", params={"value": value, "plugin": "long"}).json()
         assert len(found) == count, value
+
+
+def test_large_parameters_are_named_where_a_result_is_not_computed_again(site: Site) -> None:
+    source = """
+class Plugin:
+    def init(self): pass
+    def process(self, ds=None, t=""):
+        return ds.pixel_array * 1.0
+    def destroy(self): pass
+"""
+    assert site.install(package(source, plugin_guid="large", params={"t": {"type": "text"}})).status_code == 201
+    done = site.post("large", json={"t": "a" * 20_000})
+    assert done.status_code == 200, done.text
+    content = f"/api/results/{done.headers['X-Result-Id']}/content"
+    assert site.client.get(content).content == done.content
+    other = site.client.get(content, params={"format": "npy"})
+    assert (other.status_code, other.json()["code"]) == (410, "gone")
+    assert other.json()["detail"].endswith("too large to be kept with the result: t")
 
 
 def test_provenance_of_what_was_stored(any_site: Site, counter: Counter) -> None:
