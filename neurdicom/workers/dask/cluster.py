@@ -120,10 +120,10 @@ class Cluster:
             try:
                 client = await self._connect()
             except Exception as error:  # whatever the library meets, the next attempt may be better
-                if not isinstance(error, OSError):
-                    _log.warning("the Dask cluster %s can't be connected to: %r", self.address, error)
-                reason = str(error) if isinstance(error, OSError) else ""
-                await self._note(None, {}, reason or type(error).__name__)
+                reason = (str(error) if isinstance(error, OSError) else "") or type(error).__name__
+                if reason != self._problem and not isinstance(error, OSError):
+                    _log.warning("Dask cluster %s can't be connected to, and is tried again: %r", self.address, error)
+                await self._note(None, {}, reason)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
                 continue

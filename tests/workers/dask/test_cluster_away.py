@@ -8,6 +8,7 @@ import pytest
 
 from neurdicom.errors import Unavailable
 from neurdicom.workers.call import Priority
+from neurdicom.workers.dask import cluster as clusters
 from tests.support.dask_bench import bench
 from tests.support.dask_cluster import DaskCluster
 from tests.support.server import free_port
@@ -37,3 +38,28 @@ def test_it_comes_and_goes(tmp_path: Path) -> None:
                     await under_way
 
     asyncio.run(run())
+
+
+def test_a_fault_that_every_attempt_meets_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = []
+
+    async def fail(_: clusters.Cluster) -> None:
+        attempts.append(1)
+        raise ValueError("versions differ")
+
+    monkeypatch.setattr(clusters.Cluster, "_connect", fail)
+    monkeypatch.setattr(clusters, "_FIRST_WAIT", 0.0)
+
+    async def run() -> None:
+        cluster = clusters.Cluster("tcp://192.0.2.1:8786")
+        await cluster.open()
+        await until(lambda: len(attempts) > 3)
+        assert cluster.problem == "the Dask cluster tcp://192.0.2.1:8786 does not answer: ValueError"
+        await cluster.close()
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records if "versions differ" in record.getMessage()] == [
+        "Dask cluster tcp://192.0.2.1:8786 can't be connected to, and is tried again: ValueError('versions differ')"
+    ]
