@@ -283,6 +283,7 @@ class ProcessJobs:
 
 def _for_job(request: RunRequest, tool: Tool) -> RunRequest:
     """Convert the parameters of a request. Raises `Invalid`, also where they are too long for a job."""
+    _check_size({**request.params, **request.texts}, 2 * _MAX_PARAMS)  # before megabytes are converted
     converted = request.converted_for(tool)
     _check_size(converted.params, _MAX_PARAMS)
     return converted

@@ -284,4 +284,9 @@ def test_what_is_refused_of_one_entity(site: JobsClient) -> None:
     ):
         answer = site.http.post(path, params=params)
         assert answer.status_code == status, (path, params, answer.text)
-    assert site.http.get(f"/api/series/{uid}/process/by_plugin/{GUID}").status_code == 405
+    path = f"/api/series/{uid}/process/by_plugin/{GUID}"
+    too_long: list[dict[str, Any]] = [{"json": {"bad": [1] * 100_000 + ["x"]}}, {"data": {"bad": "1," * 100_000 + "x"}}]
+    for request_ in too_long:
+        refused = site.http.post(path, **request_)
+        assert (refused.status_code, refused.json()["field"]) == (422, "params"), "too long: it is not converted"
+    assert site.http.get(path).status_code == 405
