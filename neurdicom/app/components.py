@@ -26,6 +26,7 @@ from neurdicom.dimse.ipc.backend import DimseBackend
 from neurdicom.dimse.ipc.pool import DimseProcessPool
 from neurdicom.dimse.ipc.query_retrieve import QueryRetrieveBackend
 from neurdicom.dimse.peer import DimsePeer
+from neurdicom.dimse.retrievals import RetrievalRegistry
 from neurdicom.dimse.service import DimseService
 from neurdicom.jobs import JobQueue, JobService, Runner
 from neurdicom.nodes.commitment import KIND as COMMITMENT
@@ -293,12 +294,14 @@ def compose_network(
     transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
     spool = storage.blobs.spool_folder
     find_and_send = QueryRetrieveBackend(archive.query, transfer, nodes)
-    backend = DimseBackend(settings, archive.ingest, nodes, find_and_send, CommitmentService(nodes, queue), spool)
+    retrievals = RetrievalRegistry(settings.ae_title)
+    commitments = CommitmentService(nodes, queue)
+    backend = DimseBackend(settings, archive.ingest, nodes, find_and_send, commitments, spool, retrievals)
     processes = DimseProcessPool(settings, backend, spool)
     return NodeServices(
         nodes=nodes,
         dimse=DimseService(settings, processes, backend),
-        dimse_peer=DimsePeer(settings, processes, transfer),
+        dimse_peer=DimsePeer(settings, processes, transfer, retrievals),
         dicomweb_peer=DicomWebPeer(archive.ingest, retrieval.files),
     )
 

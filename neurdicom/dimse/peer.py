@@ -10,12 +10,15 @@ import orjson
 from neurdicom.config import Settings
 from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dimse.identifier import LEVEL_NAMES
 from neurdicom.dimse.ipc.pool import DimseProcessPool
 from neurdicom.dimse.ipc.process import result_of
 from neurdicom.dimse.ipc.query_retrieve import remote_of
-from neurdicom.errors import Invalid
+from neurdicom.dimse.retrievals import Retrieval, RetrievalRegistry
+from neurdicom.errors import Invalid, PeerFailed
 from neurdicom.nodes.commitment import CommitmentReport, Reporter
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
+from neurdicom.nodes.requested import matches_of_query
 from neurdicom.nodes.transfer import TransferService
 
 
@@ -30,12 +33,21 @@ class DimsePeer(Peer, Reporter):
         The processes that run the operations.
     transfer : TransferService
         Describes the instances to send.
+    retrievals : RetrievalRegistry
+        Tells the instances that were asked for from others.
     """
 
-    def __init__(self, settings: Settings, pool: DimseProcessPool, transfer: TransferService) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: DimseProcessPool,
+        transfer: TransferService,
+        retrievals: RetrievalRegistry,
+    ) -> None:
         self._settings = settings
         self._pool = pool
         self._transfer = transfer
+        self._retrievals = retrievals
 
     async def echo(self, node: Node) -> float:
         """Verify a node by C-ECHO."""
@@ -52,7 +64,7 @@ class DimsePeer(Peer, Reporter):
         async with aclosing(self._events(node, "find", **arguments)) as events:
             async for some in events:
                 matches += some
-        return matches
+        return matches_of_query(node.name, keys, matches, level=LEVEL_NAMES[level])
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
         """Send instances by C-STORE."""
@@ -88,17 +100,11 @@ class DimsePeer(Peer, Reporter):
             raise Invalid("C-MOVE needs this server to listen for DIMSE (dimse_port); C-GET does not", field="method")
         keys = {tag: {"vr": dictionary_vr(int(tag, 16)), "Value": [value]} for tag, value in _tags(ids).items()}
         verb = "move" if chosen == "C-MOVE" else "get"
-        async with aclosing(self._events(node, verb, level=level.value, keys=keys)) as events:
-            async for event in events:
-                yield Progress(
-                    event["completed"],
-                    event["failed"],
-                    event["warned"],
-                    event["total"],
-                    event["instance"],
-                    event["reason"],
-                    event["retryable"],
-                )
+        with self._retrievals.begin(node, ids) as retrieval:
+            arguments = {"level": level.value, "keys": keys, "message_id": retrieval.number}
+            async with aclosing(self._events(node, verb, **arguments)) as events:
+                async for progress in _with_refused(events, retrieval):
+                    yield progress
 
     async def report(self, node: Node, report: CommitmentReport) -> None:
         """Report on a request for storage commitment by N-EVENT-REPORT."""
@@ -115,6 +121,32 @@ class DimsePeer(Peer, Reporter):
             async for kind, data in steps:
                 if kind == "event":
                     yield data
+
+
+async def _with_refused(events: AsyncIterator[Any], retrieval: Retrieval) -> AsyncIterator[Progress]:
+    """Convert a node's reports to progress, which also names the instances that were refused, each once."""
+    told = 0
+    event: dict[str, Any] = {"completed": 0, "failed": 0, "warned": 0, "total": None, "retryable": False}
+    try:
+        async for event in events:
+            refused = retrieval.refused[:]
+            for error in refused[told:]:
+                yield _progress(event, len(refused), error.instance, str(error))
+            told = len(refused)
+            is_told = event["instance"] in {error.instance for error in refused}
+            yield _progress(event, told, *((None, None) if is_told else (event["instance"], event["reason"])))
+    except PeerFailed:
+        for error in retrieval.refused[told:]:
+            yield _progress(event, len(retrieval.refused), error.instance, str(error))
+        raise
+
+
+def _progress(event: Mapping[str, Any], refused: int, instance: str | None, reason: str | None) -> Progress:
+    """Convert a node's counts; instances that were refused are failed ones, also where the node says otherwise."""
+    uncounted = max(0, refused - event["failed"])
+    done = max(0, event["completed"] - uncounted)
+    failed = event["failed"] + event["completed"] - done
+    return Progress(done, failed, event["warned"], event["total"], instance, reason, event["retryable"] and not refused)
 
 
 def _tags(ids: Mapping[str, str]) -> dict[str, str]:

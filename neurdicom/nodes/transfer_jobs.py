@@ -148,6 +148,8 @@ async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Ite
         series, count = _first(match, "0020000E"), _first(match, "00201209")
         if study and series:
             unique = {"StudyInstanceUID": str(study), "SeriesInstanceUID": str(series)}
+            if "PatientID" in ids:
+                unique["PatientID"] = ids["PatientID"]
             weight = int(count) if str(count).isdecimal() else None
             items.append(Item({"level": Level.SERIES.value, "ids": unique}, weight))
     return items

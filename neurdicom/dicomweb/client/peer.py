@@ -1,5 +1,6 @@
 """Operations with remote nodes over DICOMweb."""
 
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -14,6 +15,9 @@ from neurdicom.dicomweb.client.receive import receive
 from neurdicom.dicomweb.client.send import StowResult, StowSender
 from neurdicom.errors import Invalid, PeerFailed, Unavailable
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
+from neurdicom.nodes.requested import NotRequested, RequestedEntity, matches_of_query
+
+log = logging.getLogger(__name__)
 
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 
@@ -48,7 +52,8 @@ class DicomWebPeer(Peer):
         self, node: Node, level: Level, keys: Mapping[str, Any], *, limit: int | None = None, fuzzy: bool = False
     ) -> list[dict[str, Any]]:
         """Query a node by QIDO-RS."""
-        return await search(self._connections, node, level, keys, limit=limit, fuzzy=fuzzy)
+        matches = await search(self._connections, node, level, keys, limit=limit, fuzzy=fuzzy)
+        return matches_of_query(node.name, keys, matches)
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
         """Send instances by STOW-RS."""
@@ -67,9 +72,10 @@ class DicomWebPeer(Peer):
             raise Invalid(f"method is {method}; WADO-RS is expected for a DICOMWEB node", field="method")
         now = Progress()
         for path, keys in await self._paths(node, level, ids):
+            wanted = {**ids, **({"StudyInstanceUID": keys[_STUDY]} if _STUDY in keys else {})}
             stored: set[str] = set()
             try:
-                async with aclosing(self._received(node, path)) as results:
+                async with aclosing(self._received(node, path, wanted)) as results:
                     async for result in results:
                         stored |= {result.id} if result.id else set()
                         now = _of_result(now, result)
@@ -77,14 +83,20 @@ class DicomWebPeer(Peer):
             except PeerFailed as error:
                 if not stored or not error.retryable or level is Level.INSTANCE:
                     raise
-                for rest in await self._missing(node, keys, stored):
-                    async with aclosing(self._received(node, rest)) as results:
+                for rest, instance in await self._missing(node, keys, stored):
+                    async with aclosing(self._received(node, rest, wanted | instance)) as results:
                         async for result in results:
                             now = _of_result(now, result)
                             yield now
 
-    def _received(self, node: Node, path: str) -> AsyncGenerator[IngestResult, None]:
-        return cast(AsyncGenerator[IngestResult, None], receive(self._connections, self._ingest, node, path))
+    async def _received(self, node: Node, path: str, wanted: Mapping[str, str]) -> AsyncGenerator[IngestResult, None]:
+        """Retrieve what a path names, and refuse instances of other entities, with a line in the log for each."""
+        received = receive(self._connections, self._ingest, node, path, RequestedEntity(wanted))
+        async with aclosing(cast(AsyncGenerator[IngestResult, None], received)) as results:
+            async for result in results:
+                if isinstance(result.error, NotRequested):
+                    log.warning("%s sent what was not requested, which is refused: %s", node.name, result.error)
+                yield result
 
     async def _paths(self, node: Node, level: Level, ids: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
         """List the paths to retrieve, each with its unique keys; a patient is retrieved study by study."""
@@ -98,8 +110,8 @@ class DicomWebPeer(Peer):
             raise PeerFailed(f"{node.name} has no study of the patient {ids['PatientID']!r}", retryable=False)
         return [(study_path(study), {_STUDY: study}) for study in studies if study]
 
-    async def _missing(self, node: Node, keys: Mapping[str, str], stored: set[str]) -> list[str]:
-        """List the paths of the instances of a study or series that have not arrived."""
+    async def _missing(self, node: Node, keys: Mapping[str, str], stored: set[str]) -> list[tuple[str, dict[str, str]]]:
+        """List the paths of the instances of a study or series that have not arrived, each with its unique keys."""
         query: dict[str, Any] = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in keys.items()}
         query |= {tag: {"vr": "UI"} for tag in (_SERIES, _INSTANCE) if tag not in query}
         paths = []
@@ -107,7 +119,8 @@ class DicomWebPeer(Peer):
             instance = first_text(match, _INSTANCE)
             series = keys.get(_SERIES) or first_text(match, _SERIES)
             if instance and series and instance not in stored:
-                paths.append(study_path(keys[_STUDY], series, instance))
+                unique = {"SeriesInstanceUID": series, "SOPInstanceUID": instance}
+                paths.append((study_path(keys[_STUDY], series, instance), unique))
         return paths
 
 
@@ -115,7 +128,8 @@ def _of_result(before: Progress, result: IngestResult) -> Progress:
     failed = result.error is not None
     retryable = isinstance(result.error, Unavailable)
     reason = str(result.error) if failed else None
-    return _counted(before, result.id, reason, failed=failed, retryable=retryable)
+    instance = result.error.instance if isinstance(result.error, NotRequested) else result.id
+    return _counted(before, instance, reason, failed=failed, retryable=retryable)
 
 
 def _counted(before: Progress, instance: str | None, reason: str | None, *, failed: bool, retryable: bool) -> Progress:

@@ -12,6 +12,7 @@ from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, Part
 from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.errors import Malformed, PeerFailed, Unavailable
 from neurdicom.nodes.peer import Node
+from neurdicom.nodes.requested import RequestedEntity
 
 #: Accept header for instances in the transfer syntax in which they are stored, as many parts or as one.
 _ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*, application/dicom; transfer-syntax=*;q=0.5'
@@ -24,7 +25,7 @@ _SLICE = 64 * 1024
 
 
 async def receive(
-    connections: NodeConnections, ingest: IngestService, node: Node, path: str
+    connections: NodeConnections, ingest: IngestService, node: Node, path: str, requested: RequestedEntity
 ) -> AsyncIterator[IngestResult]:
     """Retrieve all instances of a study, series or instance, and store them.
 
@@ -38,6 +39,8 @@ async def receive(
         The node.
     path : str
         Path of the study, series or instance below the node's base URL.
+    requested : RequestedEntity
+        Refuses instances of others.
 
     Yields
     ------
@@ -59,7 +62,7 @@ async def receive(
             reader = _reader(node, response)
             async for event in _events(node, reader, response):
                 if isinstance(event, PartBegins):
-                    arrival = ingest.receive(f"{node.name}{path}", order)
+                    arrival = ingest.receive(f"{node.name}{path}", order, requested)
                 elif isinstance(event, PartData):
                     assert arrival is not None
                     await arrival.write(event.data)

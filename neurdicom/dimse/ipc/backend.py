@@ -12,6 +12,7 @@ from neurdicom.dicom.header import Header, Layout
 from neurdicom.dimse.ipc.contract import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.dimse.ipc.query_retrieve import QueryRetrieveBackend
+from neurdicom.dimse.retrievals import RetrievalRegistry
 from neurdicom.dimse.ul.incoming import drop_spool
 from neurdicom.nodes.commitment import CommitmentService
 from neurdicom.nodes.service import NodeService
@@ -36,6 +37,8 @@ class DimseBackend:
         Takes requests for storage commitment.
     spool : Path
         Folder that the processes write arrivals to.
+    retrievals : RetrievalRegistry
+        The retrievals of this server.
 
     Attributes
     ----------
@@ -53,6 +56,7 @@ class DimseBackend:
         archive: QueryRetrieveBackend,
         commitments: CommitmentService,
         spool: Path,
+        retrievals: RetrievalRegistry,
     ) -> None:
         self._settings = settings
         self._ingest = ingest
@@ -60,6 +64,7 @@ class DimseBackend:
         self._archive = archive
         self._commitments = commitments
         self._spool = spool
+        self._retrievals = retrievals
         self._associations: dict[tuple[DimseProcess, int], str] = {}
         self.outcomes: Counter[str] = Counter()
         self.verbs: dict[str, Verb] = {
@@ -124,6 +129,8 @@ class DimseBackend:
         attributes: dict[str, Any],
         layout: dict[str, Any],
         source: str,
+        retrieval: int | None,
+        originator: tuple[str | None, int | None],
     ) -> str:
         """Store a file that a process has written to the spool folder and flushed.
 
@@ -143,6 +150,10 @@ class DimseBackend:
             Its layout (`Layout.to_document`).
         source : str
             The sender, for messages.
+        retrieval : int or None
+            Message ID of the C-GET request of ours that brought it.
+        originator : (str or None, int or None)
+            AE title and Message ID of the C-MOVE request that brought it, as the sender says.
 
         Returns
         -------
@@ -151,9 +162,13 @@ class DimseBackend:
 
         Raises
         ------
+        NotRequested
+            It is not of the entity that a retrieval of ours asked for.
         NeurdicomError
             The error that ingest reports for the file.
         """
+        if (requested := self._retrievals.find(retrieval) or self._retrievals.of_move(*originator)) is not None:
+            requested.check(attributes)
         header = Header(attributes, call.body, Layout.from_document(layout))
         file = self._spool / Path(name).name
         result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)

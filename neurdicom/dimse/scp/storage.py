@@ -29,7 +29,7 @@ class StorageProvider:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def serve(self, assoc: Association, request: C_STORE, context: Any) -> None:
+    def serve(self, assoc: Association, request: C_STORE, context: Any, *, retrieval: int | None = None) -> None:
         """Store the instance of a C-STORE request; the peer gets its status once it is durable and can be found.
 
         Parameters
@@ -40,12 +40,14 @@ class StorageProvider:
             The request.
         context : PresentationContext
             Its presentation context.
+        retrieval : int, optional
+            Message ID of the C-GET request of ours that it is a sub-operation of.
         """
         response, incoming = respond_to(request, SUCCESS), incoming_of(request)
         try:
             if incoming is None:
                 raise Malformed("the request has no dataset")
-            self._store(incoming, request, assoc.peer)
+            self._store(incoming, request, assoc.peer, retrieval)
         except NeurdicomError as error:
             log.info("instance %s from %s is refused: %s", request.AffectedSOPInstanceUID, assoc.peer, error)
             self._link.tell("refused")
@@ -60,7 +62,7 @@ class StorageProvider:
         if assoc.is_established:
             assoc.dimse.send_msg(response, context.context_id)
 
-    def _store(self, incoming: Incoming, request: C_STORE, peer: str) -> None:
+    def _store(self, incoming: Incoming, request: C_STORE, peer: str, retrieval: int | None) -> None:
         spool = incoming.complete()
         try:
             header = read_header(spool.descriptor, spool.head, spool.size)
@@ -77,6 +79,8 @@ class StorageProvider:
             attributes=header.attributes,
             layout=header.layout.to_document(),
             source=peer,
+            retrieval=retrieval,
+            originator=(request.MoveOriginatorApplicationEntityTitle, request.MoveOriginatorMessageID),
         )
         spool.committed(spool.path)
 

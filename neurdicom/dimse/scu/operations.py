@@ -1,8 +1,9 @@
 """Operations with remote nodes that the server requests of a DIMSE process: echo, find, send, retrieve."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from io import BytesIO
 from typing import Any, cast
 
@@ -29,7 +30,6 @@ from neurdicom.dimse.ipc.link import ServerOperation
 from neurdicom.dimse.scu.proposals import MOST_CONTEXTS, storage_proposals
 from neurdicom.dimse.scu.requestor import Requestor, as_failure
 from neurdicom.dimse.scu.send import Instance, StorageSender
-from neurdicom.dimse.ul.association import Service
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError, PeerFailed
 
@@ -53,11 +53,11 @@ class ServiceClassUser:
     ----------
     requestor : Requestor
         Opens associations.
-    store : Service
-        Serves the C-STORE requests of the peer during a C-GET.
+    store : callable
+        Serves the C-STORE requests of the peer during a C-GET: a `Service` that takes its Message ID as `retrieval`.
     """
 
-    def __init__(self, requestor: Requestor, store: Service) -> None:
+    def __init__(self, requestor: Requestor, store: Callable[..., None]) -> None:
         self._requestor = requestor
         self._store = store
 
@@ -150,10 +150,11 @@ class ServiceClassUser:
         remote = Remote.from_wire(operation.arguments["remote"])
         contexts = [*map(_context, classes), *storage]
         with as_failure(remote), self._requestor.associate(remote, contexts, roles) as exchange:
-            exchange.assoc.find_service = lambda kind, sop_class: self._store if kind is C_STORE else None
             context = _first(exchange, remote, classes)
-            syntax = str(context.transfer_syntax[0])
             request = _request(kind, context, operation)
+            store = partial(self._store, retrieval=request.MessageID)
+            exchange.assoc.find_service = lambda kind, sop_class: store if kind is C_STORE else None
+            syntax = str(context.transfer_syntax[0])
             if kind is C_MOVE:
                 request.MoveDestination = self._requestor.local.ae_title
             patience = _PATIENCE * self._requestor.local.timeout
@@ -184,7 +185,7 @@ class CancelForwarder:
         """Send the C-CANCEL, whether the server cancelled the operation or not."""
         if not self._asked:
             self._asked = True
-            self._exchange.cancel(_MESSAGE_ID, self._context.context_id)
+            self._exchange.cancel(_message_id(self._operation), self._context.context_id)
 
 
 def emit_response(operation: ServerOperation, remote: Remote, response: Any, kind: Any, syntax: str) -> bool:
@@ -267,10 +268,15 @@ def _request(kind: Any, context: Any, operation: ServerOperation) -> Any:
     dataset = {**keys, LEVEL_KEY: {"vr": "CS", "Value": [LEVEL_NAMES[level]]}}
     identifier = encode_identifier(with_charset(dataset, character_terms(keys)), str(context.transfer_syntax[0]))
     request = kind()
-    request.MessageID, request.Priority = _MESSAGE_ID, _MEDIUM
+    request.MessageID, request.Priority = _message_id(operation), _MEDIUM
     request.AffectedSOPClassUID = context.abstract_syntax
     request.Identifier = BytesIO(identifier)
     return request
+
+
+def _message_id(operation: ServerOperation) -> int:
+    """Return the Message ID of an operation: of a retrieval, the one that the server knows it by."""
+    return int(operation.arguments.get("message_id", _MESSAGE_ID))
 
 
 def _match(remote: Remote, response: Any, syntax: str) -> dict[str, Any]:
