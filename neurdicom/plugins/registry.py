@@ -19,8 +19,8 @@ VersionT = TypeVar("VersionT", bound=PackageVersion)
 class Registry(Generic[VersionT]):
     """Current version of each plugin or model, and the earlier versions that a request or an upload still holds.
 
-    A version that is neither current nor held is idle: its workers and its files can go. Everything here belongs to the
-    event loop's thread.
+    A version that is neither current nor held is idle: its workers and its files can go. The event loop's thread alone
+    changes anything here; other threads may look versions up.
 
     Parameters
     ----------

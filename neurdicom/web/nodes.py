@@ -83,7 +83,9 @@ class NodesHandler(ApiHandler):
         self.send_json(to_api(node), 201)
 
 
-class _OfNodeHandler(ApiHandler):
+class _NodePathHandler(ApiHandler):
+    """Base of handlers whose path names a node."""
+
     nodes: NodeService
 
     async def check_path(self, *ids: str) -> None:
@@ -91,7 +93,7 @@ class _OfNodeHandler(ApiHandler):
         await self.nodes.get(*ids)
 
 
-class NodeHandler(_OfNodeHandler):
+class NodeHandler(_NodePathHandler):
     """Handler of one node."""
 
     @operation("Get a DICOM node", tag="nodes", answers={200: json_answer("The node.", _NODE)})
@@ -136,7 +138,7 @@ class EchoHandler(ApiHandler):
         self.send_json({"ok": True, "seconds": await self.remote.echo(name)})
 
 
-class FindHandler(_OfNodeHandler):
+class FindHandler(_NodePathHandler):
     """Handler of queries to a node."""
 
     remote: RemoteService
@@ -157,7 +159,7 @@ class FindHandler(_OfNodeHandler):
         self.send_json(await self.remote.find(name, await self.json_body()))
 
 
-class RetrieveHandler(_OfNodeHandler):
+class RetrieveHandler(_NodePathHandler):
     """Handler of retrievals from a node."""
 
     remote: RemoteService
@@ -175,7 +177,7 @@ class RetrieveHandler(_OfNodeHandler):
         send_job(self, await self.remote.retrieve(name, await self.json_body(), by=principal_of(self)))
 
 
-class SendHandler(_OfNodeHandler):
+class SendHandler(_NodePathHandler):
     """Handler of sending to a node."""
 
     remote: RemoteService

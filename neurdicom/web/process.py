@@ -179,7 +179,7 @@ class ProcessByPluginHandler(ToolHandler):
     async def _process(self, instance: str, tool: str) -> None:
         # Before the run, during which the tool may be removed.
         warning = await self.processing.warning(self.tool_type, tool, instance)
-        self.stops_with_client = len(self.body) > LARGE_BODY  # which take long to read
+        self.stops_with_client = len(self.body) > LARGE_BODY  # it may have to wait for its turn to be read
         await self.stop_if_gone()
         request = await self._run_request(self.tool_type, tool, instance)
         known = frozenset() if request.store else known_validators(self)
