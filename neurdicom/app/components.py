@@ -216,7 +216,7 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
         query=QueryService(catalog),
         targets=TargetService(catalog, search),
         edit=EditService(catalog),
-        remove=RemoveService(catalog, blobs, results),
+        remove=RemoveService(catalog, ingest.garbage, results),
     )
 
 

@@ -5,11 +5,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from neurdicom.archive.ingest.recovery import Recovery, read_instance
+from neurdicom.archive.garbage import GarbageCollector
+from neurdicom.archive.hold import are_deletions_held
+from neurdicom.archive.ingest.recovery import read_instance
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.header import BlobRef
-from neurdicom.errors import NeurdicomError
+from neurdicom.errors import Conflict, NeurdicomError
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +56,19 @@ async def reindex(
     -------
     ReindexReport
         The final counts.
+
+    Raises
+    ------
+    Conflict
+        A backup holds deletions: what was deleted would come back.
     """
     report = ReindexReport()
-    recovery = Recovery(catalog, blobs)
-    await recovery.delete_garbage()  # otherwise deleted instances would come back
+    if await are_deletions_held(catalog.documents):
+        raise Conflict(
+            "a backup of this data folder is under way, or was killed within the last minute; reindex when it has ended"
+        )
+    garbage = GarbageCollector(catalog, blobs)
+    await garbage.delete_all()  # otherwise deleted instances would come back
     await catalog.clear()
     batch: list[BlobRef] = []
     async for ref in blobs.walk():
@@ -68,7 +79,8 @@ async def reindex(
             if progress:
                 progress(report)
     await _enter(catalog, blobs, batch, report)
-    await recovery.delete_garbage()
+    await garbage.delete_all()
+    await garbage.close()
     return report
 
 

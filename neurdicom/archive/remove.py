@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.lookup import missing
-from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
@@ -34,19 +34,19 @@ class RemoveService:
     ----------
     catalog : Catalog
         Has the entities.
-    blobs : BlobStore
-        Has the files.
+    garbage : GarbageCollector
+        Deletes the files.
     observer : EntityObserver
         Is told of deletions.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, observer: EntityObserver) -> None:
+    def __init__(self, catalog: Catalog, garbage: GarbageCollector, observer: EntityObserver) -> None:
         self._catalog = catalog
-        self._blobs = blobs
+        self._garbage = garbage
         self._observer = observer
 
     async def delete(self, level: Level, entity: str, *, derived: bool = False) -> None:
-        """Delete an entity; on return its files are gone too, and its observer knows.
+        """Delete an entity; on return its files are gone too, unless a backup holds them, and its observer knows.
 
         The catalog lists the files as garbage in the same transaction, so that files left by a crash or a failing disk
         are deleted at the next start. A download under way is completed.
@@ -72,8 +72,8 @@ class RemoveService:
         try:
             for start in range(0, len(keys), _BATCH):
                 batch = keys[start : start + _BATCH]
-                await self._blobs.delete(batch)
-                await self._catalog.forget_garbage(batch)
+                if await self._garbage.delete(batch):
+                    await self._catalog.forget_garbage(batch)
         except (OSError, Unavailable) as error:
             _log.warning("files of %s %s could not be deleted, and stay until the next start: %s", level, entity, error)
         await self._observer.on_removed(level, entity)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance, StoreOutcome
 from neurdicom.coordination import BackgroundTasks
@@ -86,9 +87,12 @@ class SeriesActivity(Protocol):
 class CommitQueue:
     """Queue that enters durable arrivals into the catalog, in groups and in order."""
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, activity: SeriesActivity | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, blobs: BlobStore, garbage: GarbageCollector, activity: SeriesActivity | None = None
+    ) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._garbage = garbage
         self._activity = activity
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
@@ -184,11 +188,12 @@ class CommitQueue:
     async def _delete(self, keys: list[str]) -> None:
         """Delete blobs that the catalog lists as garbage; those that fail stay listed, for the next start."""
         try:
-            await self._blobs.delete(keys)
+            deleted = await self._garbage.delete(keys)
         except OSError as error:
             log.warning("%d replaced files could not be deleted, and stay until the next start: %s", len(keys), error)
             return
-        self._background.start(self._catalog.forget_garbage(keys))
+        if deleted:
+            self._background.start(self._catalog.forget_garbage(keys))
 
     # -- when the catalog fails ------------------------------------------------------------------------------
 

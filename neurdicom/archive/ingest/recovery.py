@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
+from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.dicom.header import BlobRef, Header
@@ -25,15 +26,17 @@ class Recovery:
     would be every file.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, garbage: GarbageCollector) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._garbage = garbage
 
     async def run(self) -> None:
         """Delete garbage, and enter files into the catalog that a crash left out."""
-        await self.delete_garbage()
+        await self._garbage.delete_all()
         recent = await self._blobs.recent()
         known = await self._catalog.known_blobs([ref.key for ref in recent]) if recent else set()
+        known.update(await self._catalog.garbage())  # what could not be deleted, or a backup holds, does not come back
         unknown = [ref for ref in recent if ref.key not in known]
         if len(unknown) > MOST_UNKNOWN:
             log.warning(
@@ -45,23 +48,6 @@ class Recovery:
             return
         for ref in unknown:
             await self._enter(ref)
-
-    async def delete_garbage(self) -> None:
-        """Delete the files that the catalog lists as garbage."""
-        garbage = await self._catalog.garbage()
-        if not garbage:
-            return
-        try:
-            await self._blobs.delete(garbage)
-        except OSError as error:
-            log.warning(
-                "%d files that nothing refers to could not be deleted, and stay until the next start: %s",
-                len(garbage),
-                error,
-            )
-            return
-        await self._catalog.forget_garbage(garbage)
-        log.info("%d files that nothing referred to were deleted", len(garbage))
 
     async def _enter(self, ref: BlobRef) -> None:
         try:
@@ -79,7 +65,7 @@ class Recovery:
             arrival.instance,
             outcome.status,
         )
-        await self.delete_garbage()
+        await self._garbage.delete_all()
 
 
 async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
+from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.commit import CommitQueue, SenderOrder, SeriesActivity
 from neurdicom.archive.ingest.recovery import Recovery, new_instance
 from neurdicom.blobs.base import BlobStore, Spool
@@ -101,6 +102,13 @@ class IngestService:
         Observer of growing series.
     replaced : callable, optional
         Called with the id of an instance that arrived again with other bytes, before that is acknowledged.
+
+    Attributes
+    ----------
+    garbage : GarbageCollector
+        Deletes the files of replaced instances; deletions use it, too.
+    held : int
+        Bytes of all arrivals together that are held in memory.
     """
 
     def __init__(
@@ -113,8 +121,9 @@ class IngestService:
         self._replaced = replaced
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
-        self._queue = CommitQueue(catalog, blobs, activity)
-        self._recovery = Recovery(catalog, blobs)
+        self.garbage = GarbageCollector(catalog, blobs)
+        self._queue = CommitQueue(catalog, blobs, self.garbage, activity)
+        self._recovery = Recovery(catalog, blobs, self.garbage)
         self._background = BackgroundTasks("work after an arrival failed")
         self.held = 0
 
@@ -126,6 +135,7 @@ class IngestService:
         """Wait for all arrivals that are being committed, and for the work given to `later`. Idempotent."""
         await self._background.drain()
         await self._queue.drain()
+        await self.garbage.close()
         await asyncio.to_thread(self._threads.shutdown)
 
     def receive(

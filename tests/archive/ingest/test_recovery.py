@@ -148,3 +148,19 @@ def test_reindex_when_the_catalog_fails(tmp_path: Path) -> None:
             await stored.check()
 
     asyncio.run(test())
+
+
+def test_a_deleted_file_that_stays_on_the_disk_does_not_come_back(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            await stored.add(dicom_file(1))
+            assert await stored.catalog.delete(Level.INSTANCE, f"{ROOT}.1.1.1") is not None
+        async with archive(tmp_path, recover=False) as stored:
+            with Fault(stored.blobs, "delete", OSError("the disk is read-only")):
+                await stored.ingest.recover()
+            assert await stored.instances() == []
+            assert len(stored.files) == 1
+        async with archive(tmp_path) as stored:
+            assert stored.files == []
+
+    asyncio.run(test())

@@ -1,0 +1,99 @@
+"""Deletion of files that the catalog lists as garbage, which waits while a backup holds deletions."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from neurdicom.archive.hold import are_deletions_held
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog
+from neurdicom.coordination import BackgroundTasks
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at a hold that deletions wait for.
+POLL_SECONDS = 2.0
+
+
+class GarbageCollector:
+    """Deletes files from the blob store after the catalog has listed them as garbage.
+
+    Whatever deletes files that the catalog knew calls it. Files that a hold keeps stay listed, and are deleted when it
+    ends, or at the next start.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Lists the garbage.
+    blobs : BlobStore
+        Has the files.
+    """
+
+    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._is_waiting = False
+        self._background = BackgroundTasks("files that a backup had kept could not be deleted; the next start does it")
+
+    async def delete(self, keys: Sequence[str]) -> bool:
+        """Delete files that the catalog lists as garbage; it is then the caller's to forget them there.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Keys of the files, listed as garbage in a transaction that has been committed.
+
+        Returns
+        -------
+        bool
+            False if a backup holds deletions: the files stay, listed, and are deleted later.
+
+        Raises
+        ------
+        OSError
+            The disk fails.
+        Unavailable
+            The catalog or the blob store does not respond.
+        """
+        if await are_deletions_held(self._catalog.documents):
+            self._wait()
+            return False
+        await self._blobs.delete(keys)
+        return True
+
+    async def delete_all(self) -> None:
+        """Delete all files that the catalog lists as garbage; what fails stays listed, for the next start."""
+        garbage = await self._catalog.garbage()
+        if not garbage:
+            return
+        try:
+            deleted = await self.delete(garbage)
+        except OSError as error:
+            log.warning(
+                "%d files that nothing refers to could not be deleted, and stay until the next start: %s",
+                len(garbage),
+                error,
+            )
+            return
+        if not deleted:
+            log.info("%d files that nothing refers to are deleted when the backup under way has ended", len(garbage))
+            return
+        await self._catalog.forget_garbage(garbage)
+        log.info("%d files that nothing referred to were deleted", len(garbage))
+
+    async def close(self) -> None:
+        """Stop waiting for the end of a hold; the next start deletes what is left. Idempotent."""
+        await self._background.close()
+
+    def _wait(self) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._background.start(self._delete_later())
+
+    async def _delete_later(self) -> None:
+        try:
+            while await are_deletions_held(self._catalog.documents):  # noqa: ASYNC110 - another process ends it
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._is_waiting = False
+        await self.delete_all()
