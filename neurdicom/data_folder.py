@@ -11,6 +11,9 @@ from neurdicom.errors import Conflict, Invalid
 #: Names that a server creates in its data folder; one is enough to recognize it, since a restored backup may lack some.
 _MARKS = ("blobs", "catalog.sqlite", "server-name", "lock")
 
+#: File that a data folder has while a backup is restored into it.
+_INCOMPLETE = "restore-incomplete"
+
 
 def make_data_folder(folder: Path) -> None:
     """Make a data folder unless it exists, accessible to its owner only.
@@ -18,7 +21,7 @@ def make_data_folder(folder: Path) -> None:
     Raises
     ------
     Invalid
-        A file has this path, or the folder can't be made or written.
+        A file has this path, the folder can't be made or written, or a restore into it did not end.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -28,6 +31,7 @@ def make_data_folder(folder: Path) -> None:
         raise Invalid(f"data folder {folder} can't be made: {error.strerror}", field="data") from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise Invalid(f"data folder {folder} is not readable and writable for this user ({_user()})", field="data")
+    _refuse_incomplete(folder)
 
 
 def require_data_folder(folder: Path) -> None:
@@ -36,19 +40,49 @@ def require_data_folder(folder: Path) -> None:
     Raises
     ------
     Invalid
-        There is no such folder, or no server ever started in it.
+        There is no such folder, no server ever started in it, or a restore into it did not end.
     """
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "does not exist"
     elif not any((folder / mark).exists() for mark in _MARKS):
         found = "is not the data folder of a NeurDICOM server"
     else:
+        _refuse_incomplete(folder)
         return
     raise Invalid(
         f"{folder} {found}; give the server's data folder with --data or NEURDICOM_DATA (`neurdicom serve` makes it at "
         "its first start)",
         field="data",
     )
+
+
+def begin_restore(folder: Path) -> None:
+    """Mark a data folder as incomplete, durably: no server and no command uses it until `end_restore`."""
+    (folder / _INCOMPLETE).touch(mode=0o600)
+    _flush(folder)
+
+
+def end_restore(folder: Path) -> None:
+    """Remove the mark of `begin_restore`, durably."""
+    (folder / _INCOMPLETE).unlink()
+    _flush(folder)
+
+
+def _refuse_incomplete(folder: Path) -> None:
+    if (folder / _INCOMPLETE).exists():
+        raise Invalid(
+            f"{folder} is being restored, or the restore was killed; wait for it, or empty the folder and run "
+            "`neurdicom restore` again",
+            field="data",
+        )
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _user() -> str:

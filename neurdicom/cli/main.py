@@ -14,6 +14,8 @@ COMMANDS = {
     "serve": ("serve", "Run the server until SIGTERM or Ctrl-C."),
     "check-config": ("serve", "Print the settings that a server would run with, or what is wrong with them."),
     "reindex": ("serve", "Rebuild the catalog of DICOM instances from the stored files."),
+    "backup": ("backup", "Back up a data folder, while its server runs; check the backups."),
+    "restore": ("backup", "Restore a backup into a new data folder."),
     "user": ("user", "Manage users, and tokens of programs."),
     "node": ("node", "Manage DICOM nodes: peers to query, retrieve from and send to."),
     "login": ("login", "Store a server and a token for the commands that connect to a server."),

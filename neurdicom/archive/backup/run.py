@@ -1,0 +1,319 @@
+"""One backup of a data folder: the packages, the catalog's copy, then the files that the copy names."""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from neurdicom import __version__
+from neurdicom.archive.backup import manifest
+from neurdicom.archive.backup.copying import DamagedFile, FileCopy, copy_file, new_file, read_file, write_text
+from neurdicom.archive.backup.folder import BackupFolder, name_of
+from neurdicom.archive.backup.manifest import BackedUpFile, BackupManifest
+from neurdicom.blobs.base import flush_folder
+from neurdicom.dicom.header import BlobRef
+from neurdicom.errors import Conflict
+
+#: Files that are copied at a time, since each waits for its flush.
+_THREADS = 4
+
+_ARCHIVE = re.compile(r"([0-9a-f]{64})\.zip")
+_SHARD = re.compile(r"[0-9]{8}")
+
+
+class NamedFiles(Protocol):
+    """What a copy of the catalog says of files."""
+
+    def count(self) -> int:
+        """Count the files that the copy names."""
+
+    def shards(self) -> set[str]:
+        """List the first parts of the files' keys."""
+
+    def blobs(self, shard: str) -> Iterator[BlobRef]:
+        """Yield the files of a shard that the copy names, in the order of their keys."""
+
+    def garbage(self, shard: str) -> set[str]:
+        """List the keys of a shard that are to be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSource:
+    """What is backed up.
+
+    Attributes
+    ----------
+    data : Path
+        The data folder.
+    config : Path or None
+        The settings file.
+    copy_catalog : callable or None
+        Copies the catalog to a path; its second argument is called meanwhile, to end it by an exception. None where
+        the catalog is not in the data folder.
+    open_copy : callable
+        Opens such a copy.
+    """
+
+    data: Path
+    config: Path | None
+    copy_catalog: Callable[[Path, Callable[[], None]], None] | None
+    open_copy: Callable[[Path], AbstractContextManager[NamedFiles]]
+
+
+@dataclass(slots=True)
+class BackupReport:
+    """Counts of a backup: its files of instances, those that were copied, and what is missing or damaged."""
+
+    name: str
+    files: int = 0
+    bytes: int = 0
+    new_files: int = 0
+    new_bytes: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+class BackupRun:
+    """A backup under way; its folder is locked, and deletions are held.
+
+    Parameters
+    ----------
+    source : BackupSource
+        The data folder and its catalog.
+    folder : BackupFolder
+        Gets the backup.
+    progress : callable
+        Called with the number of files so far, and of all, None where that is not known.
+    check : callable
+        Called now and then; an exception of it ends the backup.
+    """
+
+    def __init__(
+        self,
+        source: BackupSource,
+        folder: BackupFolder,
+        progress: Callable[[int, int | None], None],
+        check: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self._progress = progress
+        self._check = check
+        self._objects = source.data / "blobs" / "objects"
+        self._report = BackupReport(name_of(datetime.now(UTC)))
+        self._target = folder.path / self._report.name
+        self._own: dict[str, BackedUpFile] = {}  # files in the backup's own folder, by path
+
+    def run(self) -> BackupReport:
+        """Make the backup.
+
+        Returns
+        -------
+        BackupReport
+            Also where files were missing or damaged; the others are backed up.
+
+        Raises
+        ------
+        Unavailable
+            The catalog can't be copied.
+        OSError
+            The backup can't be written. Like after any exception, its folder is gone; files of instances that were
+            copied stay for the next one.
+        """
+        self._folder.delete_leftovers()
+        try:
+            self._target.mkdir(mode=0o700)
+        except FileExistsError:
+            raise Conflict(f"{self._target} exists; try again") from None
+        try:
+            self._copy_packages()
+            latest = self._latest_key() if self._source.copy_catalog else None
+            opened = self._copy_catalog()
+            self._copy_packages()  # those that were installed before the catalog was copied
+            self._copy_settings()
+            with opened as copy:
+                self._write(self._blobs(copy, latest))
+        except BaseException:
+            shutil.rmtree(self._target, ignore_errors=True)
+            raise
+        return self._report
+
+    # -- the backup's own files ------------------------------------------------------------------------------
+
+    def _copy_catalog(self) -> AbstractContextManager[NamedFiles | None]:
+        if self._source.copy_catalog is None:
+            return nullcontext()
+        path = self._target / manifest.CATALOG
+        self._source.copy_catalog(path, self._check)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        self._add(manifest.CATALOG, read_file(path))
+        return self._source.open_copy(path)
+
+    def _copy_packages(self) -> None:
+        """Copy the archives of plugins and models that are not in the backup yet."""
+        for kind in manifest.PACKAGES:
+            folder = self._source.data / kind
+            if not folder.is_dir():
+                continue
+            (self._target / kind).mkdir(mode=0o700, exist_ok=True)
+            for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names are all that is needed
+                path = f"{kind}/{name}"
+                if (archive := _ARCHIVE.fullmatch(name)) and path not in self._own:
+                    self._check()
+                    self._copy_own(folder / name, path, archive[1])
+
+    def _copy_settings(self) -> None:
+        self._copy_own(self._source.data / manifest.SERVER_NAME, manifest.SERVER_NAME)
+        if self._source.config is not None:
+            self._copy_own(self._source.config, manifest.SETTINGS)
+
+    def _copy_own(self, source: Path, path: str, sha256: str | None = None) -> None:
+        try:
+            self._add(path, copy_file(source, self._target / path, self._folder.scratch, sha256=sha256))
+        except DamagedFile as error:
+            if source.exists():  # otherwise the package was removed meanwhile
+                self._report.damaged.append(str(error))
+
+    def _add(self, path: str, copied: FileCopy) -> None:
+        self._own[path] = BackedUpFile(path, copied.sha256, None)
+
+    # -- files of instances ----------------------------------------------------------------------------------
+
+    def _latest_key(self) -> str:
+        """Find the latest file; what arrives from now on is left to the next backup, unless the copy names it."""
+        for shard in reversed(self._shards()):
+            if keys := self._listed(shard):
+                return max(keys)
+        return ""
+
+    def _shards(self) -> list[str]:
+        if not self._objects.is_dir():
+            return []
+        return sorted(entry.name for entry in os.scandir(self._objects) if _SHARD.fullmatch(entry.name))
+
+    def _listed(self, shard: str) -> dict[str, int]:
+        """List the files of a shard with their sizes."""
+        folder = self._objects / shard
+        if not folder.is_dir():
+            return {}
+        found = {}
+        for entry in os.scandir(folder):
+            if manifest.KEY.fullmatch(key := f"{shard}/{entry.name}"):
+                with suppress(FileNotFoundError):  # deleted since: garbage, or a discarded arrival
+                    found[key] = entry.stat(follow_symlinks=False).st_size
+        return found
+
+    def _blobs(self, copy: NamedFiles | None, latest: str | None) -> Iterator[BackedUpFile]:
+        """Copy the files that are not there yet; yield all that there are, by key.
+
+        Parameters
+        ----------
+        copy : NamedFiles or None
+            Without one, all files are copied.
+        latest : str or None
+            The last key of the files that are copied though the catalog does not name them.
+        """
+        total, done = (copy.count() if copy else None), 0
+        with ThreadPoolExecutor(_THREADS, "backup") as threads:
+            for shard in sorted({*self._shards(), *(copy.shards() if copy else ())}):
+                named = {ref.key: ref for ref in copy.blobs(shard)} if copy else {}
+                listed, garbage = self._listed(shard), copy.garbage(shard) if copy else set()
+                unknown = {
+                    key: BlobRef(key, size, _sha256_of(key))
+                    for key, size in listed.items()
+                    if key not in named and key not in garbage and (latest is None or key <= latest)
+                }
+                self._make_shard(shard)
+                refs = sorted((named | unknown).values(), key=lambda ref: ref.key)
+                copied = threads.map(partial(self._copy_blob, listed), refs)
+                for ref, outcome in zip(refs, copied, strict=True):
+                    if isinstance(outcome, str):
+                        if ref.key in named or (self._objects / ref.key).exists():
+                            self._report.damaged.append(outcome)
+                    elif outcome:
+                        self._report.new_files += 1
+                        self._report.new_bytes += ref.size
+                    if self._is_there(ref):
+                        self._report.files += 1
+                        self._report.bytes += ref.size
+                        yield BackedUpFile.of_blob(ref.key, ref.sha256)
+                    done += 1
+                    self._progress(done, total)
+                flush_folder(self._folder.blobs / shard)
+
+    def _make_shard(self, shard: str) -> None:
+        folder = self._folder.blobs / shard
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+            flush_folder(self._folder.blobs)
+
+    def _copy_blob(self, listed: Mapping[str, int], ref: BlobRef) -> bool | str:
+        """Copy a file unless the backups have it; return whether it was copied, or what is wrong with it."""
+        self._check()
+        source = self._objects / ref.key
+        if (size := listed.get(ref.key)) is None:
+            return f"{source} is missing"
+        if size != ref.size:
+            return f"{source} is damaged: it has {size} bytes, {ref.size} are expected"
+        if self._is_there(ref):
+            return False
+        try:
+            copy_file(source, self._folder.blobs / ref.key, self._folder.scratch, sha256=ref.sha256)
+        except DamagedFile as error:
+            return str(error)
+        return True
+
+    def _is_there(self, ref: BlobRef) -> bool:
+        path = self._folder.blobs / ref.key
+        try:
+            return path.lstat().st_size == ref.size and path.is_file() and not path.is_symlink()
+        except FileNotFoundError:
+            return False
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _write(self, blobs: Iterable[BackedUpFile]) -> None:
+        """Write the list of files, then the manifest."""
+        digest = hashlib.sha256()
+        own = [self._own[path] for path in sorted(self._own)]
+        sums = self._target / manifest.SUMS
+        with new_file(sums) as out:
+            for files in (own, blobs):
+                for file in files:
+                    line = str(file).encode("ascii")
+                    out.write(line)
+                    digest.update(line)
+            out.flush()
+            os.fsync(out.fileno())
+        for kind in manifest.PACKAGES:
+            if (self._target / kind).is_dir():
+                flush_folder(self._target / kind)
+        flush_folder(self._target)
+        flush_folder(self._folder.path)
+        report = self._report
+        document = BackupManifest(
+            format=manifest.FORMAT,
+            time=report.name,
+            version=__version__,
+            has_catalog=manifest.CATALOG in self._own,
+            files=report.files,
+            bytes=report.bytes,
+            sums=digest.hexdigest(),
+            damaged=report.damaged,
+        ).to_document()
+        write_text(self._target / manifest.MANIFEST, document, self._folder.scratch)
+        flush_folder(self._target)
+
+
+def _sha256_of(key: str) -> str:
+    found = manifest.KEY.fullmatch(key)
+    assert found is not None
+    return found[1]
