@@ -86,7 +86,7 @@ def restore(src: Path, data: Path, at: str | None) -> None:
     click.echo(f"restored backup {report.name} into {data}: {report.files} files")
     if not report.has_catalog:
         click.echo(
-            "The backup has no catalog: bring it back with `mongorestore`, then run `neurdicom reindex --mongodb-uri`.",
+            "The backup has no catalog: bring it back with `mongorestore`, then run `neurdicom reindex`.",
             err=True,
         )
     _name_damaged(report.damaged)

@@ -30,11 +30,10 @@ class FileCopy:
     sha256: str
 
 
-def copy_file(source: Path, target: Path, scratch: Path, *, sha256: str | None = None) -> FileCopy:
+def copy_file(source: Path, target: Path, scratch: Path, *, sha256: str | None = None, mode: int = 0o600) -> FileCopy:
     """Copy a file, durably but for the entry of its folder: the target appears whole, or not at all.
 
-    Neither a symbolic link nor a hard link is followed: the copy is a file of its own, of mode 0600, with the time of
-    the source.
+    Neither a symbolic link nor a hard link is followed: the copy is a file of its own, with the time of the source.
 
     Parameters
     ----------
@@ -46,6 +45,8 @@ def copy_file(source: Path, target: Path, scratch: Path, *, sha256: str | None =
         Folder on the target's file system for the incomplete copy.
     sha256 : str, optional
         Expected SHA-256 in hexadecimal.
+    mode : int
+        Permissions of the copy.
 
     Returns
     -------
@@ -67,6 +68,7 @@ def copy_file(source: Path, target: Path, scratch: Path, *, sha256: str | None =
                     raise _other_bytes(source, copied.sha256, sha256)
                 status = os.fstat(file.fileno())
                 out.flush()
+                os.fchmod(out.fileno(), mode)
                 os.utime(out.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
                 os.fsync(out.fileno())
             partial.rename(target)

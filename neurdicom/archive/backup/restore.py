@@ -19,7 +19,7 @@ from neurdicom.archive.backup.manifest import (
     read_manifest,
     read_sums,
 )
-from neurdicom.blobs.base import flush_folder
+from neurdicom.blobs.base import STORED_MODE, flush_folder
 from neurdicom.data_folder import begin_restore, end_restore
 from neurdicom.errors import Invalid
 
@@ -136,7 +136,8 @@ class Restore:
     def _copy(self, source: Path, target: Path, file: BackedUpFile) -> bool:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            copy_file(source, target, self._scratch, sha256=file.sha256)
+            mode = STORED_MODE if file.key is not None else 0o600
+            copy_file(source, target, self._scratch, sha256=file.sha256, mode=mode)
         except DamagedFile as error:
             self._damaged.append(str(error))
             return False

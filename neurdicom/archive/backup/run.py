@@ -18,7 +18,7 @@ from neurdicom.archive.backup import manifest
 from neurdicom.archive.backup.copying import DamagedFile, FileCopy, copy_file, new_file, read_file, write_text
 from neurdicom.archive.backup.folder import BackupFolder, name_of
 from neurdicom.archive.backup.manifest import BackedUpFile, BackupManifest
-from neurdicom.blobs.base import flush_folder
+from neurdicom.blobs.base import STORED_MODE, flush_folder
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Conflict
 
@@ -266,7 +266,8 @@ class BackupRun:
         if self._is_there(ref):
             return False
         try:
-            copy_file(source, self._folder.blobs / ref.key, self._folder.scratch, sha256=ref.sha256)
+            target = self._folder.blobs / ref.key
+            copy_file(source, target, self._folder.scratch, sha256=ref.sha256, mode=STORED_MODE)
         except DamagedFile as error:
             return str(error)
         return True
