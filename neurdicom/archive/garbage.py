@@ -61,6 +61,13 @@ class GarbageCollector:
         await self._blobs.delete(keys)
         return True
 
+    async def discard(self, key: str) -> None:
+        """Delete a file that the catalog never knew, so that no copy of it does; one that fails stays."""
+        try:
+            await self._blobs.delete([key])
+        except OSError as error:
+            log.warning("file %s, which nothing refers to, could not be deleted, and stays: %s", key, error)
+
     async def delete_all(self) -> None:
         """Delete all files that the catalog lists as garbage; what fails stays listed, for the next start."""
         garbage = await self._catalog.garbage()

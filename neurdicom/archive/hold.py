@@ -14,7 +14,7 @@ from neurdicom.catalog.documents import Documents
 from neurdicom.coordination import LEASE_SECONDS, Leases, Periodic
 
 #: Kind of the documents of holds.
-KIND: Final = "deletion-hold"
+KIND: Final = "deletion_hold"
 
 
 async def are_deletions_held(documents: Documents) -> bool:

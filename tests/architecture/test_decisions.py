@@ -164,6 +164,7 @@ def test_the_diagram_of_documents_has_every_kind() -> None:
         "rule_runs": "rules.runs:_KIND",
         "growing_series": "rules.tracker:KIND",
         "result": "processing.result_records:DOCUMENTS",
+        "deletion_hold": "archive.hold:KIND",
     }
     for kind, constant in kinds.items():
         module, _, name = constant.partition(":")

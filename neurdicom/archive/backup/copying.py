@@ -88,7 +88,17 @@ def read_file(path: Path, *, sha256: str | None = None) -> FileCopy:
 
 
 def write_text(path: Path, text: str, scratch: Path) -> None:
-    """Write a text file of mode 0600, durably, so that it appears whole."""
+    """Write a text file of mode 0600, durably but for the entry of its folder, so that it appears whole.
+
+    Parameters
+    ----------
+    path : Path
+        The file; replaced if it exists.
+    text : str
+        Its content.
+    scratch : Path
+        Folder on the file's file system for the incomplete file.
+    """
     partial = scratch / secrets.token_hex(8)
     with new_file(partial) as out:
         out.write(text.encode())

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
-from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance, StoreOutcome
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.errors import Unavailable
@@ -87,11 +86,8 @@ class SeriesActivity(Protocol):
 class CommitQueue:
     """Queue that enters durable arrivals into the catalog, in groups and in order."""
 
-    def __init__(
-        self, catalog: Catalog, blobs: BlobStore, garbage: GarbageCollector, activity: SeriesActivity | None = None
-    ) -> None:
+    def __init__(self, catalog: Catalog, garbage: GarbageCollector, activity: SeriesActivity | None = None) -> None:
         self._catalog = catalog
-        self._blobs = blobs
         self._garbage = garbage
         self._activity = activity
         self._waiting: list[_Waiting] = []
@@ -219,7 +215,7 @@ class CommitQueue:
             if key in known:
                 self._settle(waiting, StoreOutcome("stored"))
             elif len(group) == 1:
-                await self._discard(key)
+                await self._garbage.discard(key)
                 waiting.fail(error)
             else:
                 await self._enter([waiting])
@@ -240,11 +236,5 @@ class CommitQueue:
         known = await self._catalog.known_blobs(due) if due else set()
         for key in due:
             if key not in known:
-                await self._discard(key)
+                await self._garbage.discard(key)
             self._unknown.pop(key, None)
-
-    async def _discard(self, key: str) -> None:
-        try:
-            await self._blobs.delete([key])
-        except OSError as error:
-            log.warning("file %s, which nothing refers to, could not be deleted, and stays: %s", key, error)

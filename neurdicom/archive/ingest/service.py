@@ -122,7 +122,7 @@ class IngestService:
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
         self.garbage = GarbageCollector(catalog, blobs)
-        self._queue = CommitQueue(catalog, blobs, self.garbage, activity)
+        self._queue = CommitQueue(catalog, self.garbage, activity)
         self._recovery = Recovery(catalog, blobs, self.garbage)
         self._background = BackgroundTasks("work after an arrival failed")
         self.held = 0
