@@ -52,6 +52,12 @@ def instances(data: Path) -> list[str]:
     return asyncio.run(look())
 
 
+def keys(data: Path) -> set[str]:
+    """Keys of all files of instances, which may be deleted meanwhile."""
+    folder = data / "blobs" / "objects"
+    return {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
+
+
 def blobs(data: Path) -> dict[str, str]:
     """SHA-256 of all files of instances, by their path."""
     folder = data / "blobs" / "objects"
