@@ -1,6 +1,7 @@
 """Datasets that a plugin made itself: checked, and otherwise kept as they are."""
 
 import re
+import string
 from io import BytesIO
 from typing import Any, Final
 
@@ -16,13 +17,16 @@ from neurdicom.processing.dicom_output.common_modules import Record, contributio
 #: Transfer syntaxes for which the length of Pixel Data follows from the header.
 _NATIVE: Final = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN})
 _BITS: Final = {"PixelData": None, "FloatPixelData": 32, "DoubleFloatPixelData": 64}
+#: Characters in which two names of one patient do not differ, however their text was encoded.
+_COMPARED: Final = frozenset(string.ascii_lowercase + string.digits)
 _BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, EOFError)
 
 
 def returned_datasets(body: bytes | memoryview, media_type: str, record: Record) -> list[Dataset]:
     """Read the datasets of a plugin's reply, completed to instances of the source's study.
 
-    UIDs, patient and study are set where they are missing; otherwise they must be those of the source.
+    UIDs, patient and study are set where they are missing; otherwise patient (name and ID) and study must be those of
+    the source.
 
     Parameters
     ----------
@@ -93,6 +97,9 @@ def _belong(ds: Dataset, source: Dataset, name: str) -> None:
         given, expected = _text(ds.get(keyword)), _text(source.get(keyword))
         if given and given != expected:
             raise PluginFailed(f"{name} has the {keyword} {given!r}; that of its source, {expected!r}, is expected")
+    given, expected = _text(ds.get("PatientName")), _text(source.get("PatientName"))
+    if (own := _ascii_name(given)) and (other := _ascii_name(expected)) and own != other:
+        raise PluginFailed(f"{name} has the PatientName {given!r}; that of its source, {expected!r}, is expected")
     missing = [each for keyword, each in known.items() if keyword not in ds or ds[keyword].is_empty]
     if any(not _text(element.value).isascii() for element in missing if element.VR != "SQ"):
         ds.decode()
@@ -102,6 +109,11 @@ def _belong(ds: Dataset, source: Dataset, name: str) -> None:
 
 def _text(value: Any) -> str:
     return str(value or "").strip(" \0")
+
+
+def _ascii_name(name: str) -> str:
+    """Reduce a person name to what compares in any character set: ASCII letters and digits of its first group."""
+    return "".join(character for character in name.partition("=")[0].casefold() if character in _COMPARED)
 
 
 def _check_pixels(ds: Dataset, name: str) -> None:

@@ -178,11 +178,14 @@ class DicomOutput:
     async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
         """Store files; the kept result names them before they are instances, so that a crash leaves none unnamed."""
         missing = [file for file in files if await self._is_missing(file)]
+        headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in missing])
+        for file, header in zip(missing, headers, strict=True):
+            if file.is_returned:
+                await self._check_series(header)
         instances = tuple(file.instance for file in files)
         if result is not None:
             await self._results.note_made(result, instances)
         try:
-            headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in missing])
             await self._enter([self._adopt(file, header) for file, header in zip(missing, headers, strict=True)])
         except NeurdicomError:
             if result is not None:
@@ -202,6 +205,16 @@ class DicomOutput:
                 f"the plugin's dataset has the SOP Instance UID {file.instance}, which another instance has already"
             )
         return False
+
+    async def _check_series(self, header: Header) -> None:
+        """Refuse a plugin's dataset whose series lies in another study than its source. Raises `Conflict`."""
+        series, study = (str(header.attributes[field]) for field in ("series_instance_uid", "study_instance_uid"))
+        found = await self._catalog.get(Level.SERIES, series)
+        if found is not None and found["study"] != study:
+            raise Conflict(
+                f"the plugin's dataset has the Series Instance UID {series}, which a series of the study "
+                f"{found['study']} has already; one of the study {study}, or a new one, is expected"
+            )
 
     async def _adopt(self, file: DerivedFile, header: Header) -> str:
         """Store a file; return its SOP Instance UID, empty where another request was quicker."""

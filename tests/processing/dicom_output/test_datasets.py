@@ -69,6 +69,8 @@ def test_several(site: DerivedSite) -> None:
         ("new.SOPInstanceUID = ds.SOPInstanceUID", "SOP Instance UID of its source"),
         ("new.StudyInstanceUID = '1.2.3'", "StudyInstanceUID '1.2.3'"),
         ("new.PatientID = 'other'", "PatientID 'other'"),
+        ("new.PatientName = 'Somebody^Else'", "PatientName 'Somebody^Else'; that of its source, 'Derived^Test'"),
+        ("new.IssuerOfPatientID = 'elsewhere'", "IssuerOfPatientID 'elsewhere'"),
         ("new.PixelData = b'12'", "bytes of PixelData"),
         ("new.Rows = None", "lacks Rows"),
         ("del new.SOPClassUID; del new.file_meta.MediaStorageSOPClassUID", ""),
@@ -95,3 +97,27 @@ def test_another_instance_is_not_replaced(site: DerivedSite) -> None:
     answer = site.run(other, store="true")
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
     assert site.file(f"{ROOT}.77.1").read_bytes() == before
+
+
+def test_the_series_of_another_study_is_not_taken(site: DerivedSite) -> None:
+    instance, other = site.upload(ct_slice(3)), ct_slice(1, study=2, PatientID="D2", PatientName="Somebody^Else")
+    site.upload(other)
+    before = site.client.get(f"/api/studies/{other.StudyInstanceUID}").json()
+    site.plugin(f"{COPY}\nnew.SeriesInstanceUID = '{other.SeriesInstanceUID}'\nreturn new")
+    answer = site.run(instance, store="true")
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert f"which a series of the study {other.StudyInstanceUID} has already" in answer.json()["detail"]
+    assert site.client.get(f"/api/studies/{other.StudyInstanceUID}").json() == before
+    assert site.client.get(f"/api/studies/{ct_slice(3).StudyInstanceUID}").json()["images_count"] == 1
+    site.plugin(f"{COPY}\nnew.SeriesInstanceUID = ds.SeriesInstanceUID\nreturn new")
+    assert site.run(instance, store="true").status_code == 200, "a series of the source's study is taken"
+
+
+def test_a_name_in_another_spelling_is_that_of_the_source(site: DerivedSite) -> None:
+    instance = site.upload(ct_slice(3, PatientName="Müller^Jörg^^", SpecificCharacterSet="ISO_IR 100"))
+    for name in ("Müller^Jörg", "MÜLLER^Jörg ^", "Müller^Jörg=Group"):
+        site.plugin(f"{COPY}\nnew.PatientName = {name!r}\nreturn new")
+        answer = site.run(instance, format="dicom")
+        assert answer.status_code == 200, answer.text
+    site.plugin(f"{COPY}\nnew.PatientName = 'Maier^Jörg'\nreturn new")
+    assert site.run(instance, format="dicom").json()["code"] == "plugin_failed"
