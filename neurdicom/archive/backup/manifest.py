@@ -15,8 +15,8 @@ CATALOG = "catalog.sqlite"
 SETTINGS = "settings.toml"
 SERVER_NAME = "server-name"
 
-#: Folders of packages, which hold archives named by their SHA-256.
-PACKAGES = ("plugins", "models")
+#: Folders of packages, which hold archives named by their SHA-256, and the kind of the documents that name these.
+PACKAGES = {"plugins": "plugin", "models": "model"}
 
 #: Form of a backup; a newer one is refused.
 FORMAT = 1

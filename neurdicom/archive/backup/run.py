@@ -44,6 +44,9 @@ class NamedFiles(Protocol):
     def garbage(self, shard: str) -> set[str]:
         """List the keys of a shard that are to be deleted."""
 
+    def members(self, kind: str, name: str) -> set[str]:
+        """Collect the values that a top-level member has in the documents of a kind."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackupSource:
@@ -139,6 +142,8 @@ class BackupRun:
             self._copy_packages()  # those that were installed before the catalog was copied
             self._copy_settings()
             with opened as copy:
+                if copy is not None:
+                    self._name_missing_packages(copy)
                 self._write(self._blobs(copy, latest))
         except BaseException:
             shutil.rmtree(self._target, ignore_errors=True)
@@ -170,6 +175,13 @@ class BackupRun:
                     self._check()
                     self._copy_own(folder / name, path, archive[1])
 
+    def _name_missing_packages(self, copy: NamedFiles) -> None:
+        for folder, kind in manifest.PACKAGES.items():
+            for digest in sorted(copy.members(kind, "digest")):
+                source = self._source.data / folder / f"{digest}.zip"
+                if f"{folder}/{source.name}" not in self._own and not source.exists():
+                    self._report.damaged.append(f"{source}, the archive of a {kind}, is missing")
+
     def _copy_settings(self) -> None:
         self._copy_own(self._source.data / manifest.SERVER_NAME, manifest.SERVER_NAME)
         if self._source.config is not None:
@@ -179,7 +191,7 @@ class BackupRun:
         try:
             self._add(path, copy_file(source, self._target / path, self._folder.scratch, sha256=sha256))
         except DamagedFile as error:
-            if source.exists():  # otherwise the package was removed meanwhile
+            if source.exists() and str(error) not in self._report.damaged:  # else removed meanwhile, or found before
                 self._report.damaged.append(str(error))
 
     def _add(self, path: str, copied: FileCopy) -> None:

@@ -90,6 +90,11 @@ class CatalogCopy:
         rows = self._db.execute("SELECT key FROM garbage WHERE key >= ? AND key < ?", (f"{shard}/", f"{shard}0"))
         return {key for (key,) in rows}
 
+    def members(self, kind: str, name: str) -> set[str]:
+        """Collect the values that a top-level member has in the documents of a kind."""
+        statement = "SELECT DISTINCT value ->> ? FROM document WHERE kind = ?"
+        return {str(value) for (value,) in self._db.execute(statement, (f"$.{name}", kind)) if value is not None}
+
 
 @contextmanager
 def open_copy(path: Path) -> Iterator[CatalogCopy]:

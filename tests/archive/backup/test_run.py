@@ -1,6 +1,7 @@
 """`neurdicom backup` of folders: what is new, what is damaged, what was killed, and places that are refused."""
 
 import asyncio
+import hashlib
 import signal
 import subprocess
 import sys
@@ -10,14 +11,17 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from pymongo import MongoClient
 
 from neurdicom.archive.backup import copying
 from neurdicom.catalog.sqlite.copy import CatalogCopy
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.testing.blobs import put
+from tests.support.api import upload
 from tests.support.archive import archive
 from tests.support.backups import back_up, blobs, fill, instances, latest, restored, run
 from tests.support.files import ROOT, dicom_file
+from tests.support.server import Server
 
 
 def test_later_backups_copy_what_is_new_and_old_ones_go(data: Path, dest: Path, tmp_path: Path) -> None:
@@ -73,6 +77,42 @@ def test_a_damaged_file_is_named_and_the_rest_is_backed_up(
     path.unlink(missing_ok=True)
     path.write_bytes(whole)
     assert "1 of them new" in back_up(data, dest).output
+
+
+def test_packages_that_are_missing_or_damaged_are_named(data: Path, dest: Path, tmp_path: Path) -> None:
+    whole = b"an archive"
+    digests = {"whole": hashlib.sha256(whole).hexdigest(), "damaged": "1" * 64, "missing": "2" * 64}
+    (data / "models").mkdir()
+    for name in ("whole", "damaged"):
+        (data / "models" / f"{digests[name]}.zip").write_bytes(whole)
+
+    async def install() -> None:
+        async with archive(data) as stored:
+            await stored.catalog.documents.put("model", {name: {"digest": digest} for name, digest in digests.items()})
+
+    asyncio.run(install())
+    result = run("backup", dest, "--data", data)
+    damaged, missing = result.stderr.splitlines()
+    assert f"{digests['damaged']}.zip is damaged" in damaged
+    assert f"{digests['missing']}.zip, the archive of a model, is missing" in missing
+    assert run("restore", dest, "--data", tmp_path / "new").exit_code == 1
+    assert [path.name for path in (tmp_path / "new" / "models").iterdir()] == [f"{digests['whole']}.zip"]
+
+
+def test_with_mongodb_the_files_are_backed_up(mongodb_server: Server, dest: Path, tmp_path: Path) -> None:
+    """And the catalog is the business of MongoDB's own tools, as is said."""
+    data, uri = mongodb_server.data, mongodb_server.options[mongodb_server.options.index("--mongodb-uri") + 1]
+    study = upload(mongodb_server.client, dicom_file(1))["study"]
+    result = run("backup", dest, "--data", data, "--mongodb-uri", uri)
+    assert result.exit_code == 0 and "mongodump" in result.stderr and uri not in result.output
+    assert mongodb_server.client.delete(f"/api/studies/{study}").status_code == 204
+    result = run("restore", dest, "--data", tmp_path / "new")
+    assert result.exit_code == 0 and "mongorestore" in result.stderr
+    assert f"{ROOT}.1" == study and not (tmp_path / "new" / "catalog.sqlite").exists()
+    result = run("reindex", "--data", tmp_path / "new", "--mongodb-uri", f"{uri}_restored")
+    with MongoClient(uri) as client:
+        client.drop_database(f"{uri.rpartition('/')[2]}_restored")
+    assert result.output.startswith("1 files: 1 instances"), result.output
 
 
 def test_what_a_killed_backup_leaves(data: Path, dest: Path, tmp_path: Path) -> None:
