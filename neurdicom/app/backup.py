@@ -67,7 +67,7 @@ async def back_up(
         folder.prepare(settings.data, server_name(settings.data))
         with folder.locked(exclusive=True):
             report = await _run_held(settings, partial(BackupRun, source, folder, progress))
-            if keep is not None:
+            if keep is not None and not report.damaged:  # an older backup may have what this one lacks
                 await asyncio.to_thread(delete_old_backups, folder, keep)
     return report
 

@@ -24,7 +24,12 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("dest", type=_FOLDER)
-@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Delete all but the N latest backups afterwards.")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Then delete all but the N latest backups.",
+)
 @click.option("--verify", is_flag=True, help="Make no backup: compare all files of those in DEST with their SHA-256.")
 @partial(setting_options, shown=USED_BY_BACKUP)
 def backup(dest: Path, keep: int | None, verify: bool, config: Path | None, **given: Any) -> None:

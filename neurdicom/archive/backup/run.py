@@ -126,15 +126,19 @@ class BackupRun:
         ------
         Unavailable
             The catalog can't be copied.
+        Conflict
+            There is a backup that is later than now.
         OSError
             The backup can't be written. Like after any exception, its folder is gone; files of instances that were
             copied stay for the next one.
         """
         self._folder.delete_leftovers()
-        try:
-            self._target.mkdir(mode=0o700)
-        except FileExistsError:
-            raise Conflict(f"{self._target} exists; try again") from None
+        if (names := self._folder.names()) and names[-1] >= self._report.name:
+            raise Conflict(
+                f"{self._folder.path} has a backup of {names[-1]}, which is later than now ({self._report.name}); set "
+                "the clock right, or move that backup aside"
+            )
+        self._target.mkdir(mode=0o700)
         try:
             self._copy_packages()
             latest = self._latest_key() if self._source.copy_catalog else None

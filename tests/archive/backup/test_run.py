@@ -93,6 +93,8 @@ def test_packages_that_are_missing_or_damaged_are_named(data: Path, dest: Path, 
     asyncio.run(install())
     result = run("backup", dest, "--data", data)
     damaged, missing = result.stderr.splitlines()
+    assert run("backup", dest, "--data", data, "--keep", 1).exit_code == 1
+    assert len(list(dest.glob("2*Z"))) == 2, "an older one may have what the latest lacks"
     assert f"{digests['damaged']}.zip is damaged" in damaged
     assert f"{digests['missing']}.zip, the archive of a model, is missing" in missing
     assert run("restore", dest, "--data", tmp_path / "new").exit_code == 1
@@ -192,6 +194,14 @@ def test_two_commands_at_once(data: Path, dest: Path, tmp_path: Path, monkeypatc
     back_up(data, dest)
     assert {name: result.exit_code for name, result in results.items()} == dict.fromkeys(results, 1)
     assert len(results) == 3 and all("another command" in result.output for result in results.values())
+
+
+def test_a_clock_that_was_set_back(data: Path, dest: Path) -> None:
+    back_up(data, dest)
+    later = latest(dest).rename(dest / "29991231T000000.000000Z")
+    result = run("backup", dest, "--data", data, "--keep", 1)
+    assert result.exit_code == 1 and f"{later.name}, which is later than now" in result.output
+    assert [path.name for path in dest.glob("2*Z")] == [later.name]
 
 
 def test_unknown_files_are_backed_up_and_garbage_is_not(data: Path, dest: Path) -> None:
