@@ -63,7 +63,7 @@ async def back_up(
     copy = None if settings.mongodb_uri else partial(_copy, catalog_file)
     source = BackupSource(settings.data, config, copy, open_copy)
     folder = BackupFolder(target)
-    with _writing(target):
+    with _errors_of(target, "written"):
         folder.prepare(settings.data, server_name(settings.data))
         with folder.locked(exclusive=True):
             report = await _run_held(settings, partial(BackupRun, source, folder, progress))
@@ -121,9 +121,10 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 async def verify(target: Path, progress: Progress) -> CheckOfBackups:
     """Compare all files of all backups in a folder with their SHA-256. Raises `Invalid`, `Conflict`."""
     folder = BackupFolder(target)
-    folder.require()
-    with folder.locked(exclusive=False):
-        return await _in_thread(lambda check: check_backups(folder, _checked(progress, check)))
+    with _errors_of(target, "read"):
+        folder.require()
+        with folder.locked(exclusive=False):
+            return await _in_thread(lambda check: check_backups(folder, _checked(progress, check)))
 
 
 async def restore(target: Path, data: Path, *, at: datetime | None, progress: Progress) -> RestoreReport:
@@ -156,26 +157,30 @@ async def restore(target: Path, data: Path, *, at: datetime | None, progress: Pr
     Conflict
         Another command uses the backups or the data folder.
     Unavailable
-        The data folder can't be written.
+        One of the two folders can't be read or written.
     """
     folder = BackupFolder(target)
-    folder.require()
-    require_empty(data)
-    with folder.locked(exclusive=False), _writing(data):
-        backup = folder.latest(at)
-        lock = FolderLock(data)
-        try:
-            return await _in_thread(lambda check: Restore(folder, backup, data, _checked(progress, check)).run())
-        finally:
-            lock.release()
+    with _errors_of(target, "read"):
+        folder.require()
+        with folder.locked(exclusive=False):
+            backup = folder.latest(at)
+            with _errors_of(data, "written"):
+                require_empty(data)
+                lock = FolderLock(data)
+                try:
+                    return await _in_thread(
+                        lambda check: Restore(folder, backup, data, _checked(progress, check)).run()
+                    )
+                finally:
+                    lock.release()
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Make errors of the disk that a command writes to into ours."""
+def _errors_of(path: Path, verb: str) -> Iterator[None]:
+    """Make errors of the disk into ours; `verb` says what can't be done with the path."""
     try:
         yield
     except NeurdicomError:  # some are errors of the system, too
         raise
     except OSError as error:
-        raise Unavailable(f"{path} can't be written: {error.strerror or error}") from error
+        raise Unavailable(f"{path} can't be {verb}: {error.strerror or error}") from error
