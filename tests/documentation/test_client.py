@@ -31,6 +31,9 @@ def test_the_examples(secured: Server, admin_token: str, tmp_path: Path) -> None
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert f"{id} None\n" in printed[1]
     assert "Test done\n" in printed[1]
+    for path in (f"instances/{id}", "plugins/test.page"):  # the server is shared
+        answer = secured.client.delete(f"/api/{path}", headers={"Authorization": f"Bearer {admin_token}"})
+        assert answer.status_code == 204, answer.text
 
 
 def run(script: str, folder: Path, token: str) -> str:
