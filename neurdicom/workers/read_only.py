@@ -100,7 +100,8 @@ class ReadOnlyFolders:
         try:
             landlock.deny_writes(folders, writable)
         except OSError as error:
-            print(f"stored files are protected by their modes alone: Landlock: {error.strerror}", file=sys.stderr)
+            if self.weakness() is None:  # otherwise the server has said so at its start
+                print(f"stored files are protected by their modes alone: {error.strerror}", file=sys.stderr)
 
     def refusal(self, error: BaseException) -> str | None:
         """Describe a refused change in one of the folders; None for other exceptions."""
@@ -116,7 +117,12 @@ class ReadOnlyFolders:
 
 
 def may_mount() -> bool:
-    """Tell whether this process has CAP_SYS_ADMIN, with which it can mount."""
+    """Tell whether this process has CAP_SYS_ADMIN, and the kernel the system call (Linux 5.12) for what we mount."""
+    try:
+        system_call(_MOUNT_SETATTR, _AT_FDCWD, None, 0, None, 0)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            return False
     for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)

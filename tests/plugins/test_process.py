@@ -331,7 +331,8 @@ def test_a_native_plugin(site: Site, tmp_path: Path) -> None:
 
 def test_calls_whose_clients_are_gone_hold_nobody(tmp_path: Path) -> None:
     """Eight aborted calls of ten seconds, with one worker: what runs is stopped, what waits is never begun."""
-    log = tmp_path / "log"
+    log = tmp_path / "log" / "calls"
+    log.parent.mkdir()
     source = f"""
 import time
 class Plugin:
