@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -20,7 +21,7 @@ from neurdicom.workers.program import Kind, Level, Program, Result, ToolLimits
 _RESULTS: Final[dict[str, Result]] = {"classification": "JSON", "segmentation": "SEGMENTATION", "image": "IMAGE"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: its tool is described once
 class PackageVersion(ABC):
     """Installed version of a plugin or a model.
 
@@ -72,9 +73,14 @@ class PackageVersion(ABC):
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read a document of `to_document`. Raises `Invalid` when this version of the server refuses its META.json."""
 
+    @cached_property
     @abstractmethod
+    def bare_tool(self) -> Tool:
+        """The version described as a tool that uses no models."""
+
     def tool(self, uses: Mapping[str, str]) -> Tool:
         """Describe the version as a tool; `uses` are the models that it uses, id to digest."""
+        return replace(self.bare_tool, uses=uses) if uses else self.bare_tool
 
     @abstractmethod
     def program(self, folder: Path, limits: ToolLimits) -> Program:
@@ -93,7 +99,7 @@ def _from_document(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: document[key] for key in ("kind", "target", "digest", "installed", "problem")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PluginVersion(PackageVersion):
     """Installed version of a plugin; `kind` is `python` or `native`, the id is its `plugin_guid`.
 
@@ -135,7 +141,8 @@ class PluginVersion(PackageVersion):
         """Level of one call. A native plugin of level series without `ProcessVolume` gets one slice after another."""
         return self.manifest.level if self.takes_volumes else "instance"
 
-    def tool(self, uses: Mapping[str, str]) -> Tool:
+    @cached_property
+    def bare_tool(self) -> Tool:
         manifest = self.manifest
         return Tool(
             type="plugin",
@@ -151,7 +158,6 @@ class PluginVersion(PackageVersion):
             produces=manifest.produces,
             meta=manifest.meta,
             per_frame=self.kind != "python",
-            uses=uses,
         )
 
     def program(self, folder: Path, limits: ToolLimits) -> Program:
@@ -169,7 +175,7 @@ class PluginVersion(PackageVersion):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelVersion(PackageVersion):
     """Installed version of a model; the id is its `model_guid`, or else its name.
 
@@ -231,7 +237,8 @@ class ModelVersion(PackageVersion):
         described = {"type": "double", "is_required": False, "range": [0, 1], "hint": hint}
         return {"threshold": Param.from_meta("threshold", described)}
 
-    def tool(self, uses: Mapping[str, str]) -> Tool:
+    @cached_property
+    def bare_tool(self) -> Tool:
         manifest = self.manifest
         return Tool(
             type="model",
@@ -246,7 +253,6 @@ class ModelVersion(PackageVersion):
             result=self.result,
             produces=self.produces,
             meta=manifest.meta,
-            uses=uses,
         )
 
     def program(self, folder: Path, limits: ToolLimits) -> Program:

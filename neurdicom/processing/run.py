@@ -153,7 +153,10 @@ class RunRequest:
         """
         if self.digest == tool.digest:
             return self
-        return replace(self, params=convert_arguments(tool.params, self.texts, self.params), texts={})
+        params = convert_arguments(tool.params, self.texts, self.params)
+        if not params and not self.texts:
+            return self
+        return replace(self, params=params, texts={})
 
     def to_document(self) -> dict[str, Any]:
         """Return the fields that all items of a job share, for the job's document; the parameters are converted."""

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -110,21 +110,22 @@ class ToolHandler(ApiHandler):
         """
         texts, values = await self._given()
         declared = self.processing.tool(tool_type, id).params
-        bare = RunRequest(tool_type=tool_type, tool=id, entity=entity, user=self.principal.id if self.principal else "")
-        return await self.compute(self._with_given, bare, declared, texts, values)
+        user = self.principal.id if self.principal else ""
+        request = partial(RunRequest, tool_type=tool_type, tool=id, entity=entity, user=user)
+        return await self.compute(self._with_given, request, declared, texts, values)
 
     def _with_given(
         self,
-        bare: RunRequest,
+        request: Callable[..., RunRequest],
         declared: Mapping[str, Param],
         texts: Mapping[str, Sequence[str]],
         values: Mapping[str, Any],
     ) -> RunRequest:
-        """Add what is given to a request: options, but for those that the tool declares itself, and parameters."""
+        """Make a request with what is given: options, but for those that the tool declares itself, and parameters."""
         options = {name: param for name, param in self.own_options.items() if name not in declared}
         chosen = convert_arguments(options, _only(texts, options), _only(values, options))
         chosen["cache"] = chosen.get("cache") not in ("no", "false")
-        return replace(bare, params=_without(values, options), texts=_without(texts, options), **chosen)  # type: ignore[arg-type]
+        return request(params=_without(values, options), texts=_without(texts, options), **chosen)
 
     async def _given(self) -> tuple[dict[str, list[str]], Mapping[str, Any]]:
         """Read all parameters of the request: texts of query and form, and values of a JSON body."""
