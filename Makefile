@@ -51,7 +51,7 @@ $(DEMO): $(SOURCES)
 install-for-demo: check-tools
 	@echo "1/3  Making a Python environment in $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "2/3  Fetching what NeurDICOM needs, compiling its extensions, installing (320 MB; a minute or two)"
+	@echo "2/3  Fetching what NeurDICOM needs, compiling its extensions, installing (330 MB; a minute or two)"
 	@$(BIN)/python -m pip install --disable-pip-version-check -e . | sed -u -n \
 		-e 's/^ *\(Collecting [^ ]*\).*/     \1/p' -e 's/^ *\(Building .*\)/     \1/p' -e 's/^\(Installing collected\).*/     Installing/p'
 	@$(BIN)/python -c 'import neurdicom._bridge, neurdicom._pixels'
