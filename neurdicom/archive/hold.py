@@ -42,6 +42,7 @@ class DeletionHold:
     def __init__(self, documents: Documents, *, seconds: float = LEASE_SECONDS) -> None:
         self._documents = documents
         self._key = secrets.token_hex(8)
+        self._seconds = seconds
         self._leases = Leases(documents, KIND, self._key, seconds=seconds)
         self._until = 0.0
         self._renewal = Periodic(self._renew, seconds / 4, "the hold on deletions could not be renewed")
@@ -51,8 +52,8 @@ class DeletionHold:
         now = time.time()
         ended = [hold["owner"] for hold in (await self._documents.query(KIND)).items if hold["until"] < now]
         await self._documents.delete(KIND, *ended)
-        await self._documents.add(KIND, self._key, {"owner": self._key, "until": 0.0})
-        await self._renew()
+        self._until = now + self._seconds
+        await self._documents.add(KIND, self._key, {"owner": self._key, "until": self._until})
         self._renewal.start()
         return self
 
@@ -66,7 +67,7 @@ class DeletionHold:
 
     async def _renew(self) -> None:
         renewed = await self._leases.renew(self._key)
-        if renewed is None or 0 < self._until < time.time():
+        if renewed is None or self._until < time.time():
             self.was_lost = True
         if renewed is not None:
             self._until = renewed["until"]

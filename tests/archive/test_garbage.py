@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +75,26 @@ def test_a_hold_outlives_the_server_and_ends_with_its_lease(tmp_path: Path) -> N
             async with DeletionHold(stored.catalog.documents):
                 assert await stored.catalog.documents.get(KIND, "killed") is None
             assert (await stored.catalog.documents.query(KIND)).items == []
+
+    asyncio.run(test())
+
+
+def test_two_holds_that_are_taken_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            documents = stored.catalog.documents
+            add = documents.add
+
+            async def add_slowly(kind: str, key: str, document: Mapping[str, Any]) -> bool:
+                monkeypatch.undo()
+                added = await add(kind, key, document)
+                async with DeletionHold(documents):  # deletes holds that have ended
+                    return added
+
+            monkeypatch.setattr(documents, "add", add_slowly)
+            async with DeletionHold(documents) as hold:
+                assert await are_deletions_held(documents)
+            assert not hold.was_lost
 
     asyncio.run(test())
 
