@@ -40,15 +40,22 @@ def require_data_folder(folder: Path) -> None:
     Raises
     ------
     Invalid
-        There is no such folder, no server ever started in it, or a restore into it did not end.
+        There is no such folder, this user can't look into it, no server ever started in it, or a restore into it did
+        not end.
     """
-    if not folder.is_dir():
-        found = "is not a folder" if folder.exists() else "does not exist"
-    elif not any((folder / mark).exists() for mark in _MARKS):
-        found = "is not the data folder of a NeurDICOM server"
-    else:
-        _refuse_incomplete(folder)
-        return
+    try:
+        if not folder.is_dir():
+            found = "is not a folder" if folder.exists() else "does not exist"
+        elif not any((folder / mark).exists() for mark in _MARKS):
+            found = "is not the data folder of a NeurDICOM server"
+        else:
+            _refuse_incomplete(folder)
+            return
+    except PermissionError as error:
+        raise Invalid(
+            f"data folder {folder} is not readable for this user ({_user()}); run the command as the server's user",
+            field="data",
+        ) from error
     raise Invalid(
         f"{folder} {found}; give the server's data folder with --data or NEURDICOM_DATA (`neurdicom serve` makes it at "
         "its first start)",

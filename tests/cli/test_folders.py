@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from neurdicom.data_folder import require_data_folder
+from neurdicom.errors import Invalid
+
 COMMANDS = (
     ("user", "list"),
     ("user", "token", "ann@example.org"),
@@ -80,3 +83,16 @@ def test_demo_outside_a_checkout(tmp_path: Path) -> None:
     status, told = neurdicom(tmp_path, "demo", "--once", "--port", "0")
     assert (status, "is not a checkout of NeurDICOM" in told, "--sources" in told) == (2, True, True), told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_folder_of_another_user(tmp_path: Path) -> None:
+    user = os.geteuid()
+    tmp_path.chmod(0)
+    if not user:
+        os.seteuid(65534)  # root may look into every folder
+    try:
+        with pytest.raises(Invalid, match="not readable for this user"):
+            require_data_folder(tmp_path)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
