@@ -149,7 +149,7 @@ async def restore(target: Path, data: Path, *, at: datetime | None, progress: Pr
     Raises
     ------
     Invalid
-        The data folder is not empty, or there is no folder of backups.
+        The data folder is not empty or lies in the folder of backups, or there is no folder of backups.
     NotFound
         There is no backup of that time.
     Gone
@@ -162,6 +162,7 @@ async def restore(target: Path, data: Path, *, at: datetime | None, progress: Pr
     folder = BackupFolder(target)
     with _errors_of(target, "read"):
         folder.require()
+        folder.require_apart(data)
         with folder.locked(exclusive=False):
             backup = folder.latest(at)
             with _errors_of(data, "written"):

@@ -102,9 +102,9 @@ def _time(text: str | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise Invalid(f"--at is {text!r}; a time such as 2026-11-30T12:00 is expected") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _name_damaged(damaged: Collection[str]) -> None:

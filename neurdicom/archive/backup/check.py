@@ -110,7 +110,8 @@ def _delete_unnamed(folder: BackupFolder, kept: list[str]) -> None:
 
 def _stored(folder: BackupFolder) -> Iterator[str]:
     """Yield the keys of all files in order; a shard that is empty at its end is removed."""
-    for shard in sorted(os.listdir(folder.blobs)):  # noqa: PTH208 - names are all that is needed
+    shards = (entry.name for entry in os.scandir(folder.blobs) if entry.is_dir(follow_symlinks=False))
+    for shard in sorted(shards):
         path = folder.blobs / shard
         yield from (key for name in sorted(os.listdir(path)) if KEY.fullmatch(key := f"{shard}/{name}"))  # noqa: PTH208
         if not any(path.iterdir()):

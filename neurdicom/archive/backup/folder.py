@@ -31,7 +31,8 @@ _IGNORED = {_LOCK, "lost+found"}
 
 def name_of(time: datetime) -> str:
     """Name the backup of a time."""
-    return time.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    utc = time.astimezone(UTC)
+    return f"{utc.year:04}{utc:%m%dT%H%M%S.%f}Z"  # %Y leaves out zeros
 
 
 class BackupFolder:
@@ -65,12 +66,7 @@ class BackupFolder:
         OSError
             It can't be written.
         """
-        here, there = self.path.resolve(), data.resolve()
-        if here.is_relative_to(there) or there.is_relative_to(here):
-            raise Invalid(
-                f"the folder of backups {self.path} and the data folder {data} lie in one another; give the backups a "
-                "folder of their own, on another disk"
-            )
+        self.require_apart(data)
         if self.path.exists() and not self.path.is_dir():
             raise Invalid(f"{self.path} is a file; a folder for backups is expected")
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -103,9 +99,18 @@ class BackupFolder:
         path = self.path / _MARK
         try:
             return str(json.loads(path.read_text(encoding="utf-8"))["server"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = f"there is no {path.name}" if not path.exists() else f"{path.name} can't be read ({error})"
             raise Invalid(f"{self.path} is no folder of `neurdicom backup`: {reason}") from error
+
+    def require_apart(self, data: Path) -> None:
+        """Refuse a data folder that lies in this folder, or around it. Raises `Invalid`."""
+        here, there = self.path.resolve(), data.resolve()
+        if here.is_relative_to(there) or there.is_relative_to(here):
+            raise Invalid(
+                f"the folder of backups {self.path} and the data folder {data} lie in one another; give the backups a "
+                "folder of their own, on another disk"
+            )
 
     def require(self) -> None:
         """Refuse a folder without backups. Raises `Invalid`."""

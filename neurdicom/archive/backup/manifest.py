@@ -24,6 +24,9 @@ FORMAT = 1
 #: Key of a file of an instance, with its SHA-256, as the blob store of a data folder makes it.
 KEY = re.compile(r"[0-9]{8}/[0-9]{6}-([0-9a-f]{64})-[0-9a-f]{16}")
 
+#: Bytes of a list of files that are read at a time.
+_PIECE = 64 * 1024
+
 _BLOBS = "../blobs/"
 #: Lines of the list: nothing else is written, and what else is read is refused.
 _LINE = re.compile(
@@ -110,7 +113,7 @@ def read_manifest(folder: Path) -> BackupManifest:
     path = folder / MANIFEST
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedFile(f"{path} can't be read: {error}") from error
     manifest = _parse(path, document)
     if manifest.time != folder.name:
@@ -141,17 +144,30 @@ def read_sums(folder: Path) -> Iterator[BackedUpFile]:
     """
     path, last = folder / SUMS, ""
     seen: set[str] = set()
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
-            found = _LINE.fullmatch(line)
-            if not found or (found["package"] or found["blob"] or found["sha256"]) != found["sha256"]:
-                raise DamagedFile(f"{path}, line {number}, is no line of a backup: {line.strip()!r:.200}")
-            file = BackedUpFile(found["path"], found["sha256"], found["key"])
-            out_of_order = file.path in seen or bool(last) if file.key is None else file.key <= last
-            if out_of_order:
-                raise DamagedFile(f"{path}, line {number}, is out of order, or repeats a file: {file.path}")
-            if file.key is None:
-                seen.add(file.path)
-            else:
-                last = file.key
-            yield file
+    for number, line in enumerate(_lines(path), 1):
+        found = _LINE.fullmatch(line)
+        if not found or (found["package"] or found["blob"] or found["sha256"]) != found["sha256"]:
+            raise DamagedFile(f"{path}, line {number}, is no line of a backup: {line.strip()!r:.200}")
+        file = BackedUpFile(found["path"], found["sha256"], found["key"])
+        out_of_order = file.path in seen or bool(last) if file.key is None else file.key <= last
+        if out_of_order:
+            raise DamagedFile(f"{path}, line {number}, is out of order, or repeats a file: {file.path}")
+        if file.key is None:
+            seen.add(file.path)
+        else:
+            last = file.key
+        yield file
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file, which is closed between two pieces: the lists of all backups are read at once."""
+    position = 0
+    while True:
+        with path.open("rb") as file:
+            file.seek(position)
+            piece = file.readlines(_PIECE)
+            position = file.tell()
+        if not piece:
+            return
+        for line in piece:
+            yield line.decode("utf-8", errors="replace")

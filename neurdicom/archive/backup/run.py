@@ -73,7 +73,15 @@ class BackupSource:
 
 @dataclass(slots=True)
 class BackupReport:
-    """Counts of a backup: its files of instances, those that were copied, and what is missing or damaged."""
+    """Counts of a backup: its files of instances, those that were copied, and what is missing or damaged.
+
+    Attributes
+    ----------
+    damaged : list of str
+        What is missing or damaged in the data folder.
+    lacking : list of str
+        The part of it that the backup does not have from an earlier one.
+    """
 
     name: str
     files: int = 0
@@ -81,6 +89,13 @@ class BackupReport:
     new_files: int = 0
     new_bytes: int = 0
     damaged: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+
+    def add_damage(self, text: str, *, is_kept: bool = False) -> None:
+        """Name what is missing or damaged; `is_kept` where the backup has it from an earlier one."""
+        self.damaged.append(f"{text}; the backup has it from an earlier one" if is_kept else text)
+        if not is_kept:
+            self.lacking.append(text)
 
 
 class BackupRun:
@@ -184,19 +199,20 @@ class BackupRun:
             for digest in sorted(copy.members(kind, "digest")):
                 source = self._source.data / folder / f"{digest}.zip"
                 if f"{folder}/{source.name}" not in self._own and not source.exists():
-                    self._report.damaged.append(f"{source}, the archive of a {kind}, is missing")
+                    self._report.add_damage(f"{source}, the archive of a {kind}, is missing")
 
     def _copy_settings(self) -> None:
         self._copy_own(self._source.data / manifest.SERVER_NAME, manifest.SERVER_NAME)
         if self._source.config is not None:
-            self._copy_own(self._source.config, manifest.SETTINGS)
+            path = self._source.config.resolve()  # often a symbolic link, which no copy follows
+            self._copy_own(path, manifest.SETTINGS)
 
     def _copy_own(self, source: Path, path: str, sha256: str | None = None) -> None:
         try:
             self._add(path, copy_file(source, self._target / path, self._folder.scratch, sha256=sha256))
         except DamagedFile as error:
             if source.exists() and str(error) not in self._report.damaged:  # else removed meanwhile, or found before
-                self._report.damaged.append(str(error))
+                self._report.add_damage(str(error))
 
     def _add(self, path: str, copied: FileCopy) -> None:
         self._own[path] = BackedUpFile(path, copied.sha256, None)
@@ -251,13 +267,14 @@ class BackupRun:
                 refs = sorted((named | unknown).values(), key=lambda ref: ref.key)
                 copied = threads.map(partial(self._copy_blob, listed), refs)
                 for ref, outcome in zip(refs, copied, strict=True):
+                    is_there = self._is_there(ref)
                     if isinstance(outcome, str):
                         if ref.key in named or (self._objects / ref.key).exists():
-                            self._report.damaged.append(outcome)
+                            self._report.add_damage(outcome, is_kept=is_there)
                     elif outcome:
                         self._report.new_files += 1
                         self._report.new_bytes += ref.size
-                    if self._is_there(ref):
+                    if is_there:
                         self._report.files += 1
                         self._report.bytes += ref.size
                         yield BackedUpFile.of_blob(ref.key, ref.sha256)
@@ -324,7 +341,7 @@ class BackupRun:
             files=report.files,
             bytes=report.bytes,
             sums=digest.hexdigest(),
-            damaged=report.damaged,
+            damaged=report.lacking,
         ).to_document()
         write_text(self._target / manifest.MANIFEST, document, self._folder.scratch)
         flush_folder(self._target)

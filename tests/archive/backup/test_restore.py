@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,28 @@ def test_a_manifest_that_lies_is_refused(data: Path, dest: Path, tmp_path: Path,
     assert list((tmp_path / "new").iterdir() if (tmp_path / "new").exists() else iter(())) == [
         tmp_path / "new" / "lock"
     ]
+
+
+def test_a_manifest_that_is_nested_too_deep_is_refused(data: Path, dest: Path, tmp_path: Path) -> None:
+    back_up(data, dest)
+    for path in (latest(dest) / "manifest.json", dest / "neurdicom-backups.json"):
+        path.write_text("[" * 100_000, encoding="utf-8")
+        result = run("restore", dest, "--data", tmp_path / "new")
+        assert result.exit_code and f"{path.name} can't be read" in result.output, result.output
+
+
+def test_more_backups_than_files_may_be_open(data: Path, dest: Path) -> None:
+    back_up(data, dest)
+    for number in range(40):
+        copy = shutil.copytree(latest(dest), dest / f"99990101T0000{number:02}.000000Z")
+        sign(copy, time=copy.name)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 30, limits[1]))
+    try:
+        result = run("backup", dest, "--verify")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert result.exit_code == 0 and result.output.startswith("41 backups"), result.output
 
 
 def test_no_server_starts_in_a_folder_that_is_being_restored(data: Path, dest: Path, tmp_path: Path) -> None:

@@ -79,6 +79,33 @@ def test_a_damaged_file_is_named_and_the_rest_is_backed_up(
     assert "1 of them new" in back_up(data, dest).output
 
 
+def test_a_file_that_is_lost_later_is_in_the_backup_still(data: Path, dest: Path, tmp_path: Path) -> None:
+    back_up(data, dest)
+    [path, *_] = sorted((data / "blobs" / "objects").glob("*/*"))
+    path.unlink()
+    result = run("backup", dest, "--data", data)
+    assert result.exit_code == 1 and f"{path} is missing; the backup has it" in result.stderr
+    result = run("restore", dest, "--data", tmp_path / "new")
+    assert result.exit_code == 0 and "3 files" in result.output, "nothing is missing in the backup"
+    assert len(instances(tmp_path / "new")) == 3
+
+
+def test_settings_that_are_a_symbolic_link(data: Path, dest: Path, tmp_path: Path) -> None:
+    """As in a mounted ConfigMap."""
+    config = tmp_path / "neurdicom.toml"
+    config.write_text('ae_title = "CLINIC"\n', encoding="utf-8")
+    (tmp_path / "link.toml").symlink_to(config)
+    back_up(data, dest, "--config", tmp_path / "link.toml")
+    assert (latest(dest) / "settings.toml").read_bytes() == config.read_bytes()
+
+
+def test_a_strange_file_among_those_of_instances(data: Path, dest: Path) -> None:
+    back_up(data, dest)
+    (dest / "blobs" / ".DS_Store").touch()
+    back_up(data, dest, "--keep", 1)
+    assert len(list(dest.glob("2*Z"))) == 1 and (dest / "blobs" / ".DS_Store").exists()
+
+
 def test_packages_that_are_missing_or_damaged_are_named(data: Path, dest: Path, tmp_path: Path) -> None:
     whole = b"an archive"
     digests = {"whole": hashlib.sha256(whole).hexdigest(), "damaged": "1" * 64, "missing": "2" * 64}
@@ -171,7 +198,12 @@ def test_places_that_are_refused(data: Path, dest: Path, tmp_path: Path) -> None
     assert run("restore", full, "--data", tmp_path / "new").exit_code == 2
     result = run("restore", dest, "--data", full)
     assert result.exit_code == 2 and "not empty" in result.output
-    assert run("restore", dest, "--data", tmp_path / "new", "--at", "noon").exit_code == 2
+    result = run("restore", dest, "--data", dest / ".partial")  # the next backup would empty it
+    assert result.exit_code == 2 and "lie in one another" in result.output
+    for time in ("noon", "0001-01-01T00:00+12:00", "9999-12-31T23:00-12:00"):
+        result = run("restore", dest, "--data", tmp_path / "new", "--at", time)
+        assert result.exit_code == 2 and time in result.output
+    assert run("restore", dest, "--data", tmp_path / "new", "--at", "0005-01-01").exit_code == 1
     (data / "catalog.sqlite").unlink()
     result = run("backup", tmp_path / "new", "--data", data)
     assert result.exit_code == 1 and "reindex" in result.output
