@@ -133,12 +133,20 @@ class FolderLock:
 
 
 def server_name(folder: Path) -> str:
-    """Read the name under which a server leases jobs in a shared catalog; make one up at the first start."""
+    """Read the name under which a server leases jobs in a shared catalog; make one up at the first start.
+
+    Raises
+    ------
+    Invalid
+        The file of the name is damaged.
+    """
     file = folder / "server-name"
     try:
         name = file.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         name = ""
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{file} is damaged; bring it back from a backup, or delete it for a new name") from error
     if not name:
         name = uuid.uuid4().hex
         file.write_text(f"{name}\n", encoding="ascii")

@@ -126,9 +126,10 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise DamagedFile(f"{path} can't be read: {reason}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedFile(f"{path} can't be read: it is no regular file")
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DamagedFile(f"{path} can't be read: it is no regular file")
         yield file
 
 

@@ -13,9 +13,10 @@ _PAGES = 4096
 
 
 def require_catalog(path: Path) -> None:
-    """Refuse a path without a catalog. Raises `Unavailable`."""
-    if not path.is_file():
-        raise Unavailable(f"there is no catalog {path}; `neurdicom reindex` makes its DICOM part from the files")
+    """Refuse a path without a catalog, or with an empty file. Raises `Unavailable`."""
+    if not path.is_file() or not path.stat().st_size:
+        found = f"the catalog {path} is an empty file" if path.is_file() else f"there is no catalog {path}"
+        raise Unavailable(f"{found}; restore a backup, or make its DICOM part from the files with `neurdicom reindex`")
 
 
 def copy_catalog(source: Path, target: Path, *, left_out: str, check: Callable[[], None] = lambda: None) -> None:

@@ -128,6 +128,17 @@ def test_packages_that_are_missing_or_damaged_are_named(data: Path, dest: Path, 
     assert [path.name for path in (tmp_path / "new" / "models").iterdir()] == [f"{digests['whole']}.zip"]
 
 
+def test_folders_in_the_places_of_files_are_named(data: Path, dest: Path) -> None:
+    shard = next((data / "blobs" / "objects").iterdir())
+    places = [shard / f"000000-{'1' * 64}-{'1' * 16}", data / "models" / f"{'2' * 64}.zip"]
+    for place in places:
+        place.mkdir(parents=True)
+    result = run("backup", dest, "--data", data)
+    assert result.exit_code == 1 and "3 files" in result.stdout
+    for place in places:
+        assert f"{place} can't be read: it is no regular file" in result.stderr
+
+
 def test_with_mongodb_the_files_are_backed_up(mongodb_server: Server, dest: Path, tmp_path: Path) -> None:
     """And the catalog is the business of MongoDB's own tools, as is said."""
     data, uri = mongodb_server.data, mongodb_server.options[mongodb_server.options.index("--mongodb-uri") + 1]
@@ -204,10 +215,17 @@ def test_places_that_are_refused(data: Path, dest: Path, tmp_path: Path) -> None
         result = run("restore", dest, "--data", tmp_path / "new", "--at", time)
         assert result.exit_code == 2 and time in result.output
     assert run("restore", dest, "--data", tmp_path / "new", "--at", "0005-01-01").exit_code == 1
+    (data / "catalog.sqlite").write_bytes(b"")
+    result = run("backup", tmp_path / "new", "--data", data)
+    assert result.exit_code == 1 and "is an empty file" in result.output
     (data / "catalog.sqlite").unlink()
     result = run("backup", tmp_path / "new", "--data", data)
     assert result.exit_code == 1 and "reindex" in result.output
     assert not (data / "catalog.sqlite").exists()
+    (data / "server-name").write_bytes(b"\xff")
+    (data / "catalog.sqlite").write_bytes(b"any")
+    result = run("backup", tmp_path / "new", "--data", data)
+    assert result.exit_code == 2 and "server-name is damaged" in result.output
 
 
 def test_two_commands_at_once(data: Path, dest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
