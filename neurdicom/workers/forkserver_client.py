@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import orjson
@@ -87,13 +87,15 @@ class ForkServerClient:
         if self._control is not None:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        folders = orjson.dumps(asdict(self._read_only)).decode()
+        temporary = self._make_temporary_folder()
+        inside = os.path.realpath(temporary) if temporary and self._read_only.contain(temporary) else ""
+        folders = orjson.dumps(asdict(replace(self._read_only, temporary=inside))).decode()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "neurdicom.workers.forkserver", str(theirs.fileno()), folders],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=_environment() | self._temporary_folder(),
+                env=_environment() | ({"TMPDIR": temporary} if temporary else {}),
                 start_new_session=True,
             )
         ours.setblocking(False)
@@ -112,13 +114,20 @@ class ForkServerClient:
             await asyncio.to_thread(self._temporary.cleanup)
             self._temporary = None
 
-    def _temporary_folder(self) -> dict[str, str]:
-        """Make a folder for workers' temporary files where the usual one holds the folders that they can't change."""
-        if may_mount() or not self._read_only.holds(tempfile.gettempdir()):
-            return {}
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="neurdicom-", ignore_cleanup_errors=True)
-        return {"TMPDIR": self._temporary.name}
+    def _make_temporary_folder(self) -> str:
+        """Make a folder for workers' temporary files where the usual one can't be theirs; empty where it can.
+
+        It can't where it lies in a folder that they can't change or, by Landlock, holds one.
+        """
+        try:
+            usual = tempfile.gettempdir()
+            if not self._read_only.contain(usual) and (may_mount() or not self._read_only.holds(usual)):
+                return ""
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="neurdicom-", ignore_cleanup_errors=True)
+        except OSError:  # no folder can be written: a plugin that needs one says so
+            return ""
+        return self._temporary.name
 
     def spawn(self, began: Callable[[], None], ended: Callable[[End], None]) -> Child:
         """Start a worker without waiting for it.

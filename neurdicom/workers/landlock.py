@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,26 @@ def version() -> int:
         return 0
 
 
+def stay_apart() -> None:
+    """Keep this process and its children out of other processes and from mounting, for good; files are as before.
+
+    A process under Landlock can't trace one that is not, or open files by way of its `/proc/PID/root`.
+
+    Raises
+    ------
+    OSError
+        The kernel has no Landlock, or it is turned off, or its version 1, which forbids renames from folder to folder.
+    """
+    if version() < 2:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    ruleset = _make_ruleset(_REFER)
+    try:
+        _allow(ruleset, Path("/"), _REFER, 0)
+        system_call(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
 def deny_writes(folders: Sequence[Path], writable: Iterable[Path]) -> None:
     """Let this process and its children change nothing below folders, for good.
 
@@ -52,14 +73,19 @@ def deny_writes(folders: Sequence[Path], writable: Iterable[Path]) -> None:
     found = version()
     files = _WRITE_FILE | (_TRUNCATE if found >= 3 else 0)
     rights = files | _CHANGE_FOLDER | (_REFER if found >= 2 else 0)
-    handled = ctypes.c_uint64(rights)
-    ruleset = system_call(_CREATE_RULESET, ctypes.byref(handled), ctypes.sizeof(handled), 0)
+    ruleset = _make_ruleset(rights)
     try:
         for path in [*_beside(Path("/"), folders), *writable]:
             _allow(ruleset, path, rights, files)
         system_call(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
+
+
+def _make_ruleset(rights: int) -> int:
+    """Make a set of rules on some rights, none of which it allows yet; return its descriptor."""
+    handled = ctypes.c_uint64(rights)
+    return system_call(_CREATE_RULESET, ctypes.byref(handled), ctypes.sizeof(handled), 0)
 
 
 def _beside(parent: Path, folders: Sequence[Path]) -> Iterable[Path]:

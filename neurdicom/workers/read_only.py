@@ -1,8 +1,9 @@
 """Folders that a worker process and the processes that it starts can read and not change: the server's data folder.
 
 A process that may mount does it by mounts: it gets a mount namespace of its own, in which the folders are mounted
-read-only, and gives up the capabilities that would undo that. Another one does it by Landlock. Where the kernel has
-neither, the modes of the files are left.
+read-only, and gives up the capabilities that would undo that; Landlock keeps it out of other processes, which have the
+folders as they are. Another one does it by Landlock alone. Where the kernel has neither, the modes of the files are
+left.
 """
 
 import contextlib
@@ -10,13 +11,15 @@ import ctypes
 import errno
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec
 
 from neurdicom.workers import landlock
 from neurdicom.workers.system_calls import checked, system_call
+
+Arguments = ParamSpec("Arguments")
 
 _CLONE_NEWNS: Final = 0x20000
 _MS_BIND: Final = 0x1000
@@ -48,10 +51,13 @@ class ReadOnlyFolders:
         Absolute paths without symbolic links.
     spool : str
         Folder in one of them in which our own modules write files for the server; empty: none.
+    temporary : str
+        Folder in one of them for temporary files of all workers; empty: theirs are elsewhere.
     """
 
     folders: tuple[str, ...] = ()
     spool: str = ""
+    temporary: str = ""
 
     @classmethod
     def of(cls, folders: Iterable[Path], spool: Path | None = None) -> "ReadOnlyFolders":
@@ -80,6 +86,11 @@ class ReadOnlyFolders:
         parent = os.path.realpath(folder)
         return any(Path(each).is_relative_to(parent) for each in self.folders)
 
+    def contain(self, folder: str) -> bool:
+        """Tell whether a folder lies in one of the folders, or is one."""
+        path = Path(os.path.realpath(folder))
+        return any(path.is_relative_to(each) for each in self.folders)
+
     def protect(self, *, is_ours: bool) -> None:
         """Let this process, and those that it will start, change nothing in the folders, for good.
 
@@ -89,18 +100,19 @@ class ReadOnlyFolders:
             The process runs a module of our own, which may write to the spool folder.
         """
         folders = [Path(folder) for folder in self.folders]
-        writable = [Path(self.spool)] if is_ours and self.spool else []
+        writable = [Path(folder) for folder in (self.spool if is_ours else "", self.temporary) if folder]
         if not folders:
             return
-        if may_mount():
-            with contextlib.suppress(OSError):  # forbidden all the same, such as in a container
-                _mount_read_only(folders, writable)
-                _give_up(_GIVEN_UP)
-                return
+        # Mounts are forbidden to some that have the capability, such as by the security module of a container.
+        is_mounted = may_mount() and _succeeds(_mount_read_only, folders, writable)
+        is_mounted = _succeeds(_give_up, _GIVEN_UP) and is_mounted
         try:
-            landlock.deny_writes(folders, writable)
+            if is_mounted:
+                landlock.stay_apart()
+            else:
+                landlock.deny_writes(folders, writable)
         except OSError as error:
-            if self.weakness() is None:  # otherwise the server has said so at its start
+            if not is_mounted and self.weakness() is None:  # otherwise the server has said so at its start
                 print(f"stored files are protected by their modes alone: {error.strerror}", file=sys.stderr)
 
     def refusal(self, error: BaseException) -> str | None:
@@ -129,6 +141,15 @@ def may_mount() -> bool:
     return False
 
 
+def _succeeds(function: Callable[Arguments, None], *args: Arguments.args, **kwargs: Arguments.kwargs) -> bool:
+    """Call a function; tell whether it raises no `OSError`."""
+    try:
+        function(*args, **kwargs)
+    except OSError:
+        return False
+    return True
+
+
 def _mount_read_only(folders: Sequence[Path], writable: Sequence[Path]) -> None:
     """Mount folders read-only, and others in them writable again, in a mount namespace of this process."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -140,7 +161,8 @@ def _mount_read_only(folders: Sequence[Path], writable: Sequence[Path]) -> None:
             checked(libc.mount(name, name, None, ctypes.c_ulong(_MS_BIND | _MS_REC), None))
             attributes = b"".join(each.to_bytes(8, "little") for each in (bit_set, bit_cleared, 0, 0))
             system_call(_MOUNT_SETATTR, _AT_FDCWD, name, _AT_RECURSIVE, attributes, len(attributes))
-    os.chdir(Path.cwd())  # by way of the new mounts, since the old ones are still below
+    with contextlib.suppress(FileNotFoundError):  # it was removed
+        os.chdir(Path.cwd())  # by way of the new mounts, since the old ones are still below
 
 
 def _give_up(capabilities: Iterable[int]) -> None:

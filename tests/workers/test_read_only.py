@@ -1,7 +1,10 @@
 """Stored files can be read by their names in a call, and changed by nothing that a plugin or its children do."""
 
 import asyncio
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +117,19 @@ class Plugin:
         open(self.name, "r+b")
 """
 
+OPENER = """
+class Plugin:
+    def process(self, ds, pids, **kwargs):
+        opened = []
+        for pid in pids:
+            try:
+                open(f"/proc/{pid}/root{ds.filename}", "r+b")
+            except OSError:
+                continue
+            opened.append(pid)
+        return {"opened": opened}
+"""
+
 NATIVE = """
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,6 +216,45 @@ def test_stored_files_are_read_by_name_and_not_changed(
     assert read == {"own": size, "child": size, "rows": 128, "kept": True}
     assert len(written) >= 20
     assert {name: outcome for name, outcome in written.items() if outcome == "done"} == {}
+
+
+def test_other_processes_lead_to_no_stored_file(
+    means: str, stored: ProtectedFile, python: Callable[..., Program]
+) -> None:
+    drop = "import ctypes, os\nfor each in range(64): ctypes.CDLL(None).prctl(24, each, 0, 0, 0)\n"
+    code = f"{drop}os.execvp('sh', ['sh', '-c', 'echo; read line'])"  # with no capabilities
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        try:
+            (body,) = stored.call(python(OPENER), params={"pids": [other.pid, os.getpid(), 1]})
+        finally:
+            other.communicate(b"\n")
+    assert orjson.loads(body) == {"opened": []}
+
+
+def test_a_temporary_folder_in_the_data_folder(
+    means: str, stored: ProtectedFile, python: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = stored.data / "tmp"
+    usual.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(usual))
+    source = "def process(self, ds, **kwargs): return {'folder': __import__('os').environ['TMPDIR']}"
+    read, written, folder = map(orjson.loads, stored.call(python(READER), python(WRITER), python(source)))
+    assert read["kept"]
+    assert "done" not in written.values()
+    assert Path(folder["folder"]).parent == usual
+    assert list(usual.iterdir()) == []
+
+
+def test_a_server_without_a_temporary_folder_starts(
+    means: str, stored: ProtectedFile, python: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    assert stored.call(python("def process(self, ds, **kwargs): return {'rows': ds.Rows}")) == [b'{"rows":128}']
 
 
 def test_saving_over_the_stored_file_fails_with_a_sentence(
