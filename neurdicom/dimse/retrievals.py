@@ -94,7 +94,7 @@ class RetrievalRegistry:
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
 
-    def of_move(self, originator: str | None, number: int | None) -> Retrieval | None:
+    def of_move(self, originator: str | None, number: int | None, calling: str) -> Retrieval | None:
         """Find the retrieval by C-MOVE that a C-STORE request names; None for other requests.
 
         Parameters
@@ -103,9 +103,14 @@ class RetrievalRegistry:
             Move Originator AE title; some nodes give their own in place of ours.
         number : int or None
             Move Originator Message ID.
+        calling : str
+            AE title of the sender. From another one than the node, the node's title names a C-MOVE request of its own.
         """
         found = self.find(number)
-        return found if found and (originator or "").strip() in (self._ae_title, found.ae_title) else None
+        if found is None:
+            return None
+        title = (originator or "").strip()
+        return found if title == self._ae_title or title == found.ae_title == calling.strip() else None
 
     def find(self, number: int | None) -> Retrieval | None:
         """Return the retrieval whose request has a Message ID; None if there is none."""

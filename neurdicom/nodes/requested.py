@@ -17,6 +17,7 @@ _KEYS: Final = {
     "SeriesInstanceUID": ("0020000E", "series_instance_uid"),
     "SOPInstanceUID": ("00080018", "sop_instance_uid"),
 }
+_PADDING: Final = " \0"
 _LEVEL: Final = "00080052"
 _UID: Final = re.compile(r"[0-9.]+", re.ASCII)
 
@@ -50,12 +51,18 @@ class RequestedEntity:
     def check(self, attributes: Mapping[str, Any]) -> None:
         """Compare the attributes of an instance, by field name. Raises `NotRequested`.
 
-        An instance without a Patient ID belongs to the patient of its study, and is taken.
+        An instance without a Patient ID belongs to the patient of its study, and is taken. Patient IDs are compared as
+        those of matches, without regard to case, and by their ASCII characters, since others depend on the character
+        set that an instance names, rightly or not.
         """
         for keyword, wanted in self._ids.items():
             field = _KEYS[keyword][1]
-            found = str(attributes.get(field) or "").strip()
-            if found != wanted.strip() and (found or keyword != "PatientID"):
+            found = str(attributes.get(field) or "").strip(_PADDING)
+            if keyword == "PatientID":
+                is_requested = not found or _comparable(found) == _comparable(wanted)
+            else:
+                is_requested = found == wanted.strip(_PADDING)
+            if not is_requested:
                 instance = str(attributes.get("sop_instance_uid") or "")
                 message = f"instance {instance} was not asked for: its {keyword} is {found!r}; {wanted!r} was requested"
                 raise NotRequested(instance, message, field=field)
@@ -105,7 +112,7 @@ def matches_of_query(
 
 def _exact_values(keys: Mapping[str, Any], tag: str) -> set[str]:
     """Collect the values that a unique key matches exactly, without regard to case; empty where it matches others."""
-    values = [str(value).strip().casefold() for value in (keys.get(tag) or {}).get("Value") or () if value]
+    values = [_comparable(str(value)) for value in (keys.get(tag) or {}).get("Value") or () if value]
     is_uid = tag != _KEYS["PatientID"][0]
     if any(not _UID.fullmatch(value) if is_uid else "*" in value or "?" in value for value in values):
         return set()
@@ -122,4 +129,9 @@ def _is_requested(match: Mapping[str, Any], wanted: Mapping[str, set[str]], leve
 
 def _text(match: Mapping[str, Any], tag: str) -> str:
     values = (match.get(tag) or {}).get("Value") or [None]
-    return "" if values[0] is None else str(values[0]).strip(" \0").casefold()
+    return "" if values[0] is None else _comparable(str(values[0]))
+
+
+def _comparable(value: str) -> str:
+    """Reduce an id to what compares whatever the padding, case and character set."""
+    return value.strip(_PADDING).encode("ascii", "ignore").decode("ascii").lower()

@@ -57,6 +57,26 @@ def test_another_patients_study_is_refused(here: NodesClient, faulty: FaultyServ
     assert here.count(uid) == 0
 
 
+@pytest.mark.parametrize(
+    ("requested", "found", "text"), [("p-77", "P-77", "ISO_IR 100"), ("pü-77", "Pü-77", "ISO_IR 101")]
+)
+def test_a_patient_is_retrieved_whatever_the_case_and_character_set(
+    here: NodesClient, faulty: FaultyServer, requested: str, found: str, text: str
+) -> None:
+    uid, files = study(1, 1, PatientID=found, SpecificCharacterSet="ISO_IR 100")
+    files = [file.replace(b"ISO_IR 100", text.encode()) for file in files]
+    if text != "ISO_IR 100":
+        files = [file.replace("ü".encode("latin-1"), b"\xb1") for file in files]
+    faulty.behaviour = lambda request: (
+        request.answer_json(series_of(uid, files))
+        if "/series?" in request.path
+        else request.answer(200, multipart(files), RELATED + "b")
+    )
+    job = here.run("faulty", "retrieve", level="PATIENT", ids=[requested])
+    assert (job["done"], job["failed"]) == (1, 0), job
+    assert here.count(uid) == 1
+
+
 @pytest.mark.parametrize("level", ["STUDY", "SERIES"])
 def test_matches_of_other_entities_are_dropped(here: NodesClient, faulty: FaultyServer, level: str) -> None:
     def match(study: str, patient: str) -> dict[str, Any]:

@@ -131,6 +131,7 @@ class DimseBackend:
         source: str,
         retrieval: int | None,
         originator: tuple[str | None, int | None],
+        calling: str,
     ) -> str:
         """Store a file that a process has written to the spool folder and flushed.
 
@@ -154,6 +155,8 @@ class DimseBackend:
             Message ID of the C-GET request of ours that brought it.
         originator : (str or None, int or None)
             AE title and Message ID of the C-MOVE request that brought it, as the sender says.
+        calling : str
+            AE title of the sender.
 
         Returns
         -------
@@ -167,7 +170,8 @@ class DimseBackend:
         NeurdicomError
             The error that ingest reports for the file.
         """
-        if (requested := self._retrievals.find(retrieval) or self._retrievals.of_move(*originator)) is not None:
+        requested = self._retrievals.find(retrieval) or self._retrievals.of_move(*originator, calling)
+        if requested is not None:
             requested.check(attributes)
         header = Header(attributes, call.body, Layout.from_document(layout))
         file = self._spool / Path(name).name

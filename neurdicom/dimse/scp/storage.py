@@ -47,7 +47,7 @@ class StorageProvider:
         try:
             if incoming is None:
                 raise Malformed("the request has no dataset")
-            self._store(incoming, request, assoc.peer, retrieval)
+            self._store(incoming, request, assoc, retrieval)
         except NeurdicomError as error:
             log.info("instance %s from %s is refused: %s", request.AffectedSOPInstanceUID, assoc.peer, error)
             self._link.tell("refused")
@@ -62,7 +62,7 @@ class StorageProvider:
         if assoc.is_established:
             assoc.dimse.send_msg(response, context.context_id)
 
-    def _store(self, incoming: Incoming, request: C_STORE, peer: str, retrieval: int | None) -> None:
+    def _store(self, incoming: Incoming, request: C_STORE, assoc: Association, retrieval: int | None) -> None:
         spool = incoming.complete()
         try:
             header = read_header(spool.descriptor, spool.head, spool.size)
@@ -78,9 +78,10 @@ class StorageProvider:
             sha256=spool.sha256,
             attributes=header.attributes,
             layout=header.layout.to_document(),
-            source=peer,
+            source=assoc.peer,
             retrieval=retrieval,
             originator=(request.MoveOriginatorApplicationEntityTitle, request.MoveOriginatorMessageID),
+            calling=assoc.requestor.ae_title,
         )
         spool.committed(spool.path)
 

@@ -27,10 +27,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextmanager
-def lying(server: Server, sent: list[Dataset], matches: list[Dataset]) -> Iterator[None]:
-    """The node `liar`, which sends and finds the same whatever it is asked for."""
+def lying(server: Server, sent: list[Dataset], matches: list[Dataset]) -> Iterator[list[int]]:
+    """The node `liar`, which sends and finds the same whatever it is asked for; gives Message IDs of its C-MOVEs."""
+    numbers: list[int] = []
 
     def move(event: Event) -> Iterator[Any]:
+        numbers.append(event.request.MessageID)
         yield ("127.0.0.1", server.dimse_port)
         yield len(sent)
         yield from ((0xFF00, ds) for ds in sent)
@@ -52,9 +54,19 @@ def lying(server: Server, sent: list[Dataset], matches: list[Dataset]) -> Iterat
     assert running is not None
     try:
         add_node(server, "LIAR", running.server_address[1])
-        yield
+        yield numbers
     finally:
         running.shutdown()
+
+
+def retrieve(server: Server, study: str, method: str) -> dict[str, Any]:
+    """The job of a retrieval from `liar`, ended."""
+    body = {"level": "STUDY", "ids": [study], "method": method}
+    path = f"/api/jobs/{server.client.post('/api/dicom_nodes/liar/retrieve', json=body).json()['id']}"
+    job: dict[str, Any] = wait_for(
+        lambda: server.client.get(path).json(), "the job's end", holds=lambda job: job["ended"]
+    )
+    return job
 
 
 @pytest.mark.parametrize("method", ["C-MOVE", "C-GET"])
@@ -67,10 +79,7 @@ def test_instances_of_other_entities_are_refused_and_named(server: Server, metho
     uid = str(asked.StudyInstanceUID)
     before = server.client.get(f"/api/studies/{other.StudyInstanceUID}").json()
     with lying(server, [asked, other, forged], []):
-        body = {"level": "STUDY", "ids": [uid], "method": method}
-        answer = server.client.post("/api/dicom_nodes/liar/retrieve", json=body)
-        path = f"/api/jobs/{answer.json()['id']}"
-        job = wait_for(lambda: server.client.get(path).json(), "the job's end", holds=lambda job: job["ended"])
+        job = retrieve(server, uid, method)
     assert (job["state"], job["done"], job["failed"]) == ("done", 1, 2), job
     reasons = {each["instance"]: each["reason"] for each in job["errors"]}
     assert sorted(reasons) == sorted([str(other.SOPInstanceUID), str(forged.SOPInstanceUID)]), reasons
@@ -91,6 +100,22 @@ def test_what_is_pushed_meanwhile_is_stored(server: Server) -> None:
         assert assoc.send_c_store(pushed).Status == 0
         assert assoc.send_c_store(pushed, originator_aet="SOMEBODY", originator_id=1).Status == 0
         assoc.release()
+
+
+def test_what_another_node_pushes_for_a_node_is_stored(server: Server) -> None:
+    """A node's C-MOVE to a third one, with us as destination, may have the Message ID of a request of ours."""
+    asked, pushed = (dcmread(io.BytesIO(dicom_file(1, study=study, series=1))) for study in (6, 7))
+    add_node(server, "THIRD", 1)
+    ae = AE()
+    ae.requested_contexts = [each for each in AllStoragePresentationContexts if each.abstract_syntax == SC]
+    with lying(server, [asked], []) as numbers:
+        assert retrieve(server, str(asked.StudyInstanceUID), "C-MOVE")["done"] == 1
+        for calling, is_stored in (("LIAR", False), ("THIRD", True)):
+            ae.ae_title = calling
+            assoc = ae.associate("127.0.0.1", server.dimse_port)
+            answer = assoc.send_c_store(pushed, originator_aet="LIAR", originator_id=numbers[0])
+            assert (answer.Status == 0) == is_stored, answer
+            assoc.release()
 
 
 def test_matches_of_other_entities_are_dropped(server: Server) -> None:
