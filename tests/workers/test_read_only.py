@@ -297,6 +297,23 @@ def test_a_kernel_without_means_is_told() -> None:
     assert (folders.weakness() is None) == (may_mount() or landlock.version() >= 3)
 
 
+def test_a_process_that_may_not_mount_does_not_try() -> None:
+    """A service manager's filter of system calls may kill a server that tries."""
+    code = """
+import ctypes, struct
+from neurdicom.workers.read_only import _give_up, may_mount
+_give_up((21,))
+rules = ((0x20, 0, 0, 0), (0x15, 0, 1, 442), (0x06, 0, 0, 0x80000000), (0x06, 0, 0, 0x7FFF0000))
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+program = struct.pack("HP", len(rules), ctypes.addressof(code))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0
+print(may_mount())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
 def test_folders_in_others_are_left_out_and_links_resolved(tmp_path: Path) -> None:
     (tmp_path / "data" / "blobs").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
