@@ -1,12 +1,16 @@
 """A real server process, driven over real sockets."""
 
+import atexit
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections import deque
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +33,14 @@ READY = re.compile(r"ready at (http://\S+)")
 START_SECONDS = 60
 
 
+@cache
+def _data_folders() -> str:
+    """A folder for the data of this session's servers, beside those of its tests."""
+    folder = tempfile.mkdtemp(prefix="neurdicom-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Server:
     """`neurdicom serve` on a free port.
 
@@ -39,7 +51,8 @@ class Server:
     client : httpx.Client
         With `url` as its base, without a credential.
     data : Path
-        The data folder.
+        The data folder. A new one is made elsewhere and linked from here: workers that Landlock confines make nothing
+        in folders that hold the data folder, and tests let plugins write to theirs.
     process : ForkedProcess
         The server process.
     output : collections.deque of str
@@ -68,6 +81,7 @@ class Server:
 
     def start(self) -> Self:
         """Start, and return when it is ready."""
+        self._link_data_folder()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURDICOM_")} | self.variables
         self.process = ForkedProcess(["serve", "--data", str(self.data), "--port", "0", *self.options], environment)
         ready = threading.Event()
@@ -78,6 +92,15 @@ class Server:
             raise AssertionError("the server did not start:\n" + "".join(self.output))
         self.client = httpx.Client(base_url=self.url, timeout=60)
         return self
+
+    def _link_data_folder(self) -> None:
+        if self.data.is_symlink():
+            return
+        if self.data.exists():
+            if any(self.data.iterdir()):
+                return
+            self.data.rmdir()
+        self.data.symlink_to(tempfile.mkdtemp(dir=_data_folders()))
 
     def _read(self, ready: threading.Event) -> None:
         for line in self.process.stdout:
