@@ -12,9 +12,7 @@ from tests.support.server import Server
 
 @pytest.fixture
 def counter(tmp_path: Path) -> Counter:
-    folder = tmp_path / "calls"  # beside a data folder a plugin may write to folders that are there when it starts
-    folder.mkdir()
-    return Counter(folder / "calls")
+    return Counter(tmp_path / "calls")
 
 
 @pytest.fixture

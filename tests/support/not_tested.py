@@ -1,7 +1,7 @@
 """Tests left out for want of the developers' data set or of a tool: a summary, once, loudly, at the run's end.
 
 Where `NEURDICOM_TEST_REQUIRE_TOOLS` says that all tools are installed, a skipped test or file fails, unless it wants
-the data set.
+the data set, or a kernel that does what this one refuses.
 """
 
 import os
@@ -12,6 +12,8 @@ import pytest
 
 #: What stands in the reason of a test that wants a file of the data set.
 DATA_SET = "data set"
+#: What stands in the reasons of tests that want what containers and kernels may refuse.
+OF_KERNELS = ("may not mount", "the kernel's Landlock")
 
 
 def summary(skipped: Iterable[tuple[str, str]]) -> list[str]:
@@ -65,7 +67,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def _require(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and os.environ.get("NEURDICOM_TEST_REQUIRE_TOOLS"):
         reason = reason_of(report)
-        if DATA_SET not in reason:
+        if not any(allowed in reason for allowed in (DATA_SET, *OF_KERNELS)):
             report.outcome, report.longrepr = "failed", f"no test may be skipped here: {reason}"
 
 
