@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import orjson
 
@@ -87,15 +88,16 @@ class ForkServerClient:
         if self._control is not None:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        temporary = self._make_temporary_folder()
-        inside = os.path.realpath(temporary) if temporary and self._read_only.contain(temporary) else ""
+        own = self._make_folders()
+        inside = os.path.realpath(self._temporary.name) if self._temporary is not None else ""
+        inside = inside if self._read_only.contain(inside) else ""
         folders = orjson.dumps(asdict(replace(self._read_only, temporary=inside))).decode()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "neurdicom.workers.forkserver", str(theirs.fileno()), folders],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=_environment() | ({"TMPDIR": temporary} if temporary else {}),
+                env=_environment() | own,
                 start_new_session=True,
             )
         ours.setblocking(False)
@@ -114,20 +116,34 @@ class ForkServerClient:
             await asyncio.to_thread(self._temporary.cleanup)
             self._temporary = None
 
-    def _make_temporary_folder(self) -> str:
-        """Make a folder for workers' temporary files where the usual one can't be theirs; empty where it can.
+    def _make_folders(self) -> dict[str, str]:
+        """Make a temporary folder and a home for workers where they can't make files in the usual ones.
 
-        It can't where it lies in a folder that they can't change or, by Landlock, holds one.
+        Many libraries keep settings and caches in the home, which for a server in a container is its data folder. What
+        the usual home has is linked from the new one.
+
+        Returns
+        -------
+        dict of str to str
+            Environment variables that name the folders.
         """
         try:
-            usual = tempfile.gettempdir()
-            if not self._read_only.contain(usual) and (may_mount() or not self._read_only.holds(usual)):
-                return ""
-            if self._temporary is None:
+            used = {"TMPDIR": tempfile.gettempdir(), "HOME": os.environ.get("HOME", "")}
+            lacking = {name: Path(folder) for name, folder in used.items() if folder and self._is_closed(folder)}
+            if lacking and self._temporary is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="neurdicom-", ignore_cleanup_errors=True)
+                if "HOME" in lacking:
+                    _link_entries(lacking["HOME"], Path(self._temporary.name, "home"))
         except OSError:  # no folder can be written: a plugin that needs one says so
-            return ""
-        return self._temporary.name
+            return {}
+        if self._temporary is None:
+            return {}
+        made = {"TMPDIR": self._temporary.name, "HOME": str(Path(self._temporary.name, "home"))}
+        return {name: folder for name, folder in made.items() if name in lacking}
+
+    def _is_closed(self, folder: str) -> bool:
+        """Tell whether workers can't make files in a folder: it is read-only or, by Landlock, holds one that is."""
+        return self._read_only.contain(folder) or (not may_mount() and self._read_only.holds(folder))
 
     def spawn(self, began: Callable[[], None], ended: Callable[[End], None]) -> Child:
         """Start a worker without waiting for it.
@@ -236,6 +252,14 @@ class ForkServerClient:
         self._unsent.clear()
         self._begins.clear()
         return self._process
+
+
+def _link_entries(folder: Path, new: Path) -> None:
+    """Make a new folder of symbolic links to a folder's entries, as far as it can be listed."""
+    new.mkdir()
+    with contextlib.suppress(OSError):
+        for entry in folder.iterdir():
+            (new / entry.name).symlink_to(entry)
 
 
 def _environment() -> dict[str, str]:

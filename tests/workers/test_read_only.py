@@ -200,7 +200,7 @@ class ProtectedFile:
             return asyncio.run(main())
         finally:
             assert self.file.read_bytes() == self.content
-            assert [path for path in self.data.rglob("*") if path.is_file()] == [self.file]
+            assert [path for path in self.data.rglob("*") if path.is_file() and not path.is_symlink()] == [self.file]
 
 
 @pytest.fixture
@@ -245,6 +245,25 @@ def test_a_temporary_folder_in_the_data_folder(
     assert "done" not in written.values()
     assert Path(folder["folder"]).parent == usual
     assert list(usual.iterdir()) == []
+
+
+def test_a_home_in_the_data_folder(
+    means: str, stored: ProtectedFile, python: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container: libraries keep their settings in the home, and find what there is."""
+    (stored.data / "settings").symlink_to(stored.file)
+    monkeypatch.setenv("HOME", str(stored.data))
+    source = """
+    def process(self, ds, **kwargs):
+        from pathlib import Path
+        folder = Path.home() / ".config" / "library"
+        folder.mkdir(parents=True)
+        (folder / "settings").write_text("new")
+        return {"found": len((Path.home() / "settings").read_bytes())}
+    """
+    (body,) = stored.call(python(source))
+    assert orjson.loads(body) == {"found": len(stored.content)}
+    (stored.data / "settings").unlink()
 
 
 def test_a_server_without_a_temporary_folder_starts(
