@@ -316,13 +316,18 @@ def test_a_kernel_without_means_is_told() -> None:
     assert (folders.weakness() is None) == (may_mount() or landlock.version() >= 3)
 
 
-def test_a_process_that_may_not_mount_does_not_try() -> None:
-    """A service manager's filter of system calls may kill a server that tries."""
-    code = """
+@pytest.mark.parametrize(
+    ("first", "action"),
+    [("_give_up((21,))", 0x80000000), ("", 0x00050001)],
+    ids=["without the capability, killed for trying", "with it, refused"],
+)
+def test_a_filter_of_system_calls(first: str, action: int) -> None:
+    """A service manager's filter may kill a server that tries to mount; a container's refuses it."""
+    code = f"""
 import ctypes, struct
 from neurdicom.workers.read_only import _give_up, may_mount
-_give_up((21,))
-rules = ((0x20, 0, 0, 0), (0x15, 0, 1, 442), (0x06, 0, 0, 0x80000000), (0x06, 0, 0, 0x7FFF0000))
+{first}
+rules = ((0x20, 0, 0, 0), (0x15, 0, 1, 442), (0x06, 0, 0, {action}), (0x06, 0, 0, 0x7FFF0000))
 code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
 program = struct.pack("HP", len(rules), ctypes.addressof(code))
 libc = ctypes.CDLL(None)
