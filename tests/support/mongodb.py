@@ -29,8 +29,8 @@ def mongodb(folder: Path) -> Iterator[str]:
     else:
         server = Path(sys.executable).with_name("nx-27017")
         command = [str(server), "--data-dir", str(folder), "--host", "127.0.0.1", "-p", str(port)]
-        # Its own default is one file for the whole machine: a second test session would be refused.
-        command += ["--pid-file", str(folder / "server.pid")]
+        # Its own defaults are files for the whole machine: a second test session, or another user's, would be refused.
+        command += ["--pid-file", str(folder / "server.pid"), "--log-file", str(folder / "nx.log")]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:

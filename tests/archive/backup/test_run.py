@@ -5,6 +5,7 @@ import hashlib
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,13 +140,13 @@ def test_folders_in_the_places_of_files_are_named(data: Path, dest: Path) -> Non
         assert f"{place} can't be read: it is no regular file" in result.stderr
 
 
-def test_with_mongodb_the_files_are_backed_up(mongodb_server: Server, dest: Path, tmp_path: Path) -> None:
+def test_with_mongodb_the_files_are_backed_up(mongodb_uri: str, dest: Path, tmp_path: Path) -> None:
     """And the catalog is the business of MongoDB's own tools, as is said."""
-    data, uri = mongodb_server.data, mongodb_server.options[mongodb_server.options.index("--mongodb-uri") + 1]
-    study = upload(mongodb_server.client, dicom_file(1))["study"]
-    result = run("backup", dest, "--data", data, "--mongodb-uri", uri)
+    uri = f"{mongodb_uri.rstrip('/')}/neurdicom_{uuid.uuid4().hex[:12]}"
+    with Server(tmp_path / "data", "--mongodb-uri", uri) as server:
+        study = upload(server.client, dicom_file(1))["study"]
+        result = run("backup", dest, "--data", tmp_path / "data", "--mongodb-uri", uri)
     assert result.exit_code == 0 and "mongodump" in result.stderr and uri not in result.output
-    assert mongodb_server.client.delete(f"/api/studies/{study}").status_code == 204
     result = run("restore", dest, "--data", tmp_path / "new")
     assert result.exit_code == 0 and "mongorestore" in result.stderr
     assert f"{ROOT}.1" == study and not (tmp_path / "new" / "catalog.sqlite").exists()
