@@ -253,7 +253,7 @@ class LocalBlobStore(BlobStore):
 
 
 def _make_read_only(path: str | Path, status: os.stat_result) -> None:
-    """Make a file read-only that was stored before files were, or that somebody has changed."""
+    """Make a writable file read-only: an earlier version stored it, or somebody has changed its mode."""
     if status.st_mode & _WRITABLE:
         with contextlib.suppress(OSError):  # another user's, or on a read-only disk: it can be read all the same
             os.chmod(path, STORED_MODE)  # noqa: PTH101

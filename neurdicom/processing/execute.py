@@ -226,6 +226,6 @@ class ProcessService:
 
 
 def _left_out(record: KeptResult) -> str:
-    """Name the parameters that may have been too large to be kept, for an error."""
+    """Write the end of an error text: the parameters that the record has as null; empty if there are none."""
     names = ", ".join(name for name, value in record.params.items() if value is None)
     return names and f"; parameters that were null, or too large to be kept with the result: {names}"

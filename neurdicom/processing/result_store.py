@@ -81,7 +81,7 @@ class ResultStore:
     # -- finding again ---------------------------------------------------------------------------------------
 
     async def find(self, result: str, format: str, frame: int | None) -> KeptResult | None:
-        """Find a result, kept or pending, that can be returned in a format; None if there is none.
+        """Find the stored or pending result of an id that can be returned in a format; None if there is no such result.
 
         Parameters
         ----------

@@ -71,7 +71,7 @@ def invalid_of(
 
 
 def _innermost(error: ValidationError) -> ValidationError:
-    """Find the error within the branch of a choice (oneOf, anyOf) that the value is meant for, if one can be told."""
+    """Descend from an error of oneOf or anyOf to that of the branch that the value is meant for, if there is one."""
     while error.validator in BRANCHING and error.context:
         schema = cast(dict[str, Any], error.schema)
         if NAMED in schema:

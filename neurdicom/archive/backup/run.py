@@ -30,7 +30,7 @@ _SHARD = re.compile(r"[0-9]{8}")
 
 
 class NamedFiles(Protocol):
-    """What a copy of the catalog says of files."""
+    """Reader of a copied catalog: the files and packages that its documents name."""
 
     def count(self) -> int:
         """Count the files that the copy names."""
@@ -50,7 +50,7 @@ class NamedFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BackupSource:
-    """What is backed up.
+    """Data folder and settings file to back up, and the functions that copy and read its catalog.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ Verb = Callable[..., Awaitable[Any]]
 
 @dataclass(slots=True)
 class ProcessUsage:
-    """What a process is used for.
+    """Open connections of a DIMSE process, and the time since which it has been idle.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class DimseProcess:
     Attributes
     ----------
     usage : ProcessUsage
-        What it is used for.
+        Its open connections and idle time.
     ready : bool
         True while it takes connections and operations.
     ended : asyncio.Event
@@ -88,7 +88,7 @@ class DimseProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Id of the operating system's process."""
         return self._process.pid
 
     @property

@@ -176,7 +176,7 @@ class DicomOutput:
             self._ingest.later(_remove_after(writing, folder))
 
     async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
-        """Store files; the kept result names them before they are instances, so that a crash leaves none unnamed."""
+        """Store files as instances after the result's record lists them: a crash leaves no unlisted instance."""
         missing = [file for file in files if await self._is_missing(file)]
         headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in missing])
         for file, header in zip(missing, headers, strict=True):
