@@ -4,6 +4,8 @@ No class depends on HTTP or DIMSE; each edge has one table from these classes to
 was found, what was expected, and where.
 """
 
+from collections.abc import Iterable
+
 #: Message of an error that is a fault of the server: what is wrong is in its log, and no peer's or client's business.
 INTERNAL_ERROR = "internal error; the server's log has it"
 
@@ -66,6 +68,22 @@ class Conflict(NeurdicomError):
     """A request that contradicts the current state."""
 
     code = "conflict"
+
+
+class Ambiguous(Conflict):
+    """A UID that names several entities, where one is meant.
+
+    Attributes
+    ----------
+    candidates : tuple of str
+        Ids of all the entities that it names.
+    """
+
+    code = "ambiguous"
+
+    def __init__(self, message: str, *, candidates: Iterable[str] = (), field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.candidates = tuple(candidates)
 
 
 class NotAvailable(NeurdicomError, ValueError):

@@ -1,23 +1,29 @@
 """The archive port: the DICOM entities of a catalog, and the files that they refer to.
 
-An entity is a flat mapping: `id`, the ids of its ancestors (`patient`, `study`, `series`), the attributes of its
+An entity is a flat mapping: `id`, `key`, the ids of its ancestors (`patient`, `study`, `series`), the attributes of its
 level by field name (None where absent), the exact counts of `dicom.query.attributes.COUNTS`, `modalities` (a study's,
 sorted) and, for an instance, `size` (bytes), `sha256` and `received` (ISO 8601, UTC). A study also has the
-attributes of its patient. All values that an adapter returns are effective ones: edits are applied.
+demographics that its own files give. All values that an adapter returns are effective ones: edits are applied.
+
+Two kinds of names (`dicom.identity`): the key of a study, series or instance, `UID~XXXXXXXX`, names one entity at any
+time; its id is the UID as long as that names one entity, and the key otherwise. Documents keep keys. A verb takes
+either (a reference): one entity by its key, by a key that it had before its patient was known, or by a UID that names
+one. A verb that takes one reference raises `Ambiguous` for a UID that names several; in a condition it finds all.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from neurdicom.catalog.documents import Documents
+from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict, ambiguous
 from neurdicom.dicom.header import BlobRef
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query, Value
 
 Entity = dict[str, Any]
-Status = Literal["stored", "replaced", "duplicate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +32,10 @@ class NewInstance:
 
     Attributes
     ----------
-    patient, study, series, instance : str
-        Ids at the four levels.
+    patient : str
+        Id that the patient has by this file alone (`dicom.uids.patient_key`).
+    study, series, instance : str
+        UIDs.
     attributes : Mapping[str, Value]
         Field name to value, all four levels together (`dicom.query.attributes`); absent means unknown.
     header : bytes
@@ -52,21 +60,8 @@ class NewInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreOutcome:
-    """The outcome of storing a `NewInstance`.
-
-    `unused` is the key of the blob that no instance refers to any more: the arrival's own for a duplicate (same SOP
-    Instance UID and same SHA-256), the earlier one for a replacement. It is recorded as garbage in the same
-    transaction.
-    """
-
-    status: Status
-    unused: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Location:
-    """The file of an instance with its layout, and the ids of its study and series."""
+    """The file of an instance with its layout, and the keys of the instance, its study and its series."""
 
     instance: str
     blob: BlobRef
@@ -97,7 +92,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A changed attribute, stored beside the original value, which is never altered."""
+    """A changed attribute of the entity with the key `entity`, stored beside the original value."""
 
     level: Level
     entity: str
@@ -125,7 +120,7 @@ class DescribedInstance:
     Attributes
     ----------
     study, series, instance : str
-        Ids of the instance and of the entities above.
+        Keys of the instance and of the entities above.
     header : bytes
         Its stored header (DICOM JSON, edits not applied).
     edits : tuple of Edit
@@ -137,6 +132,23 @@ class DescribedInstance:
     instance: str
     header: bytes
     edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationProgress:
+    """Instances that a migration has brought along so far, of how many, and what it can't bring along whole.
+
+    Attributes
+    ----------
+    done, total : int
+        Instances.
+    findings : tuple of str
+        Sentences about edits that can't be told which of several entities they were of.
+    """
+
+    done: int
+    total: int
+    findings: tuple[str, ...] = ()
 
 
 class Catalog(ABC):
@@ -161,25 +173,92 @@ class Catalog(ABC):
     async def close(self) -> None:
         """Release everything. Idempotent."""
 
+    @abstractmethod
+    async def migrate(self, progress: Callable[[MigrationProgress], None]) -> None:
+        """Bring the DICOM entities of a catalog that an earlier version wrote to this one; nothing if none are left.
+
+        `open` has marked the schema already, so that earlier versions refuse it. Entities are brought along in small
+        transactions, so that the next call goes on where a killed process stopped. Nothing else may use the entities
+        until it has returned; documents may be used.
+
+        Parameters
+        ----------
+        progress : callable
+            Called with the counts so far, at least at the end.
+        """
+
+    @abstractmethod
+    async def needs_migration(self) -> bool:
+        """Tell whether `migrate` has something to do."""
+
     # -- storing and finding ---------------------------------------------------------------------------------
 
     @abstractmethod
-    async def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
+    async def store(self, arrivals: Sequence[NewInstance], policy: StorePolicy = KEEP_ALL) -> list[StoreOutcome]:
         """Store arrivals in order, in one durable transaction, and answer one outcome for each.
 
-        An entity shows the attributes, and lies below the parent, of the earliest instance that is left in it: the
-        answers of the catalog follow from the stored files and the order of their arrival alone. A replacement
-        counts as the latest arrival and may name other parents; parents left empty go, and counts stay exact. The
-        edits of an entity that stays are kept. The same instance may occur twice in one call.
+        An instance lies where its own file says (`dicom.identity.belonging` decides whose it is); the same UID in
+        another place is another entity. Attributes are those of `catalog.shown`: the answers of the catalog follow from
+        the stored files, the order of their arrival and the edits alone. A replacement counts as the latest arrival.
+        Counts stay exact. The same instance may occur twice in one call.
+
+        Parameters
+        ----------
+        arrivals : sequence of NewInstance
+            The arrivals.
+        policy : StorePolicy
+            What is done with those that meet others.
         """
+
+    @abstractmethod
+    async def conflicts(self) -> list[UidConflict]:
+        """List the UIDs that name several entities, by level and UID, each at the level at which the paths part.
+
+        Entities whose parents have one UID are no conflict of their own.
+        """
+
+    @abstractmethod
+    async def keys(self, level: Level, reference: str) -> tuple[str, ...]:
+        """List the keys of the entity that a reference names: its own first, then those that it had before.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        reference : str
+            A key or a UID.
+
+        Returns
+        -------
+        tuple of str
+            Empty where nothing has it.
+
+        Raises
+        ------
+        Ambiguous
+            The UID names several entities.
+        """
+
+    @abstractmethod
+    async def shared(self, level: Level, uids: Collection[str]) -> set[str]:
+        """Select the UIDs that name several entities of a level."""
+
+    async def ids(self, level: Level, keys: Collection[str]) -> dict[str, str]:
+        """Map keys to the ids that users see now; a key of nothing that is there counts as if it were."""
+        if level is Level.PATIENT:
+            return {key: key for key in keys}
+        shared = await self.shared(level, {uid_of(key) for key in keys})
+        return {key: key if uid_of(key) in shared else uid_of(key) for key in keys}
 
     @abstractmethod
     async def find(self, query: Query) -> Page:
         """Find the entities that meet a query. Raises `Invalid` for a field that the level does not have."""
 
     async def get(self, level: Level, entity: str) -> Entity | None:
-        """Look up an entity by id; return None if it is unknown."""
-        page = await self.find(Query(level, (AnyOf(level.value, (entity,)),), limit=1, counted=False))
+        """Look up an entity by a reference; return None if it is unknown. Raises `Ambiguous`."""
+        page = await self.find(Query(level, (AnyOf(level.value, (entity,)),), limit=None, counted=False))
+        if len(page.items) > 1:
+            raise ambiguous(level, entity, [one["id"] for one in page.items])
         return page.items[0] if page.items else None
 
     async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
@@ -194,16 +273,22 @@ class Catalog(ABC):
     # -- files and headers -----------------------------------------------------------------------------------
 
     async def locate(self, instance: str) -> Location | None:
-        """Look up the location of an instance, None if it is unknown; the hot path of every pixel request."""
+        """Look up the location of an instance, None if it is unknown; the hot path of every pixel request.
+
+        Raises
+        ------
+        Ambiguous
+            The UID names several instances.
+        """
         found = await self.locate_all(Level.INSTANCE, instance)
         return found[0].location if found else None
 
     @abstractmethod
     async def locate_all(self, level: Level, entity: str) -> list[Located]:
-        """List the locations and edits of all instances below an entity, by instance id, from one snapshot."""
+        """List locations and edits of all instances below an entity, by key, from one snapshot. Raises `Ambiguous`."""
 
     async def digests(self, instances: Sequence[str]) -> dict[str, str]:
-        """Look up the SHA-256 of the files of instances; unknown instances are left out."""
+        """Look up the SHA-256 of the files of instances, by the given keys; unknown instances are left out."""
         found = {instance: await self.locate(instance) for instance in instances}
         return {instance: location.blob.sha256 for instance, location in found.items() if location}
 
@@ -211,7 +296,7 @@ class Catalog(ABC):
     async def described(
         self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62
     ) -> list[DescribedInstance]:
-        """List headers and edits of the instances below an entity, by instance id, a bounded part at a time.
+        """List headers and edits of the instances below an entity, by key, a bounded part at a time.
 
         Parameters
         ----------
@@ -220,7 +305,7 @@ class Catalog(ABC):
         entity : str
             Id of the entity.
         after : str
-            Id of the last instance of the previous part; empty for the first part.
+            Key of the last instance of the previous part; empty for the first part.
         budget : int
             Bytes of headers; the part ends with the header that reaches them.
 
@@ -231,12 +316,15 @@ class Catalog(ABC):
         """
 
     async def headers(self, level: Level, entity: str) -> list[bytes]:
-        """List the stored headers (DICOM JSON, edits not applied) of all instances below an entity, by instance id."""
+        """List the stored headers (DICOM JSON, edits not applied) of all instances below an entity, by key."""
         return [one.header for one in await self.described(level, entity)]
 
     @abstractmethod
     async def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-        """Look up the earliest instance of each entity, by the entity's id; unknown entities are left out."""
+        """Look up an instance of each entity, by the given reference; unknown entities are left out.
+
+        It is the earliest of a study or a series; for a patient that of the study whose demographics it shows.
+        """
 
     # -- editing and deleting --------------------------------------------------------------------------------
 

@@ -1,0 +1,128 @@
+"""Outcomes of storing: what is done with arrivals that meet others, and the conflicts that this leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from neurdicom.dicom.identity import Place
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import Ambiguous
+
+Status = Literal["stored", "replaced", "duplicate", "kept", "conflict"]
+ConflictKind = Literal["study_of_two_patients", "series_of_two_studies", "instance_of_two_series"]
+
+#: The level at which the paths of a conflict part.
+CONFLICT_LEVELS: dict[ConflictKind, Level] = {
+    "study_of_two_patients": Level.STUDY,
+    "series_of_two_studies": Level.SERIES,
+    "instance_of_two_series": Level.INSTANCE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StorePolicy:
+    """What is done with arrivals that meet others.
+
+    Attributes
+    ----------
+    conflicts : {"keep", "refuse"}
+        For a UID that is in another place already: keep both apart, or refuse the arrival.
+    same_instance : {"version", "keep", "refuse"}
+        For an instance in the same place with other bytes: the arrival replaces the earlier one, is dropped, or is
+        refused.
+    """
+
+    conflicts: Literal["keep", "refuse"] = "keep"
+    same_instance: Literal["version", "keep", "refuse"] = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class UidConflict:
+    """A UID that names several entities, listed at the highest level at which their paths part.
+
+    Attributes
+    ----------
+    kind : {"study_of_two_patients", "series_of_two_studies", "instance_of_two_series"}
+        The level of the entities, and where they differ.
+    uid : str
+        The UID.
+    ids : tuple of str
+        Ids of the entities, the earliest first.
+    since : str
+        Time at which the second of them came to be: `received` of its earliest instance.
+    """
+
+    kind: ConflictKind
+    uid: str
+    ids: tuple[str, ...]
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an arrival was refused.
+
+    Attributes
+    ----------
+    level : Level
+        Level of the entity whose UID is elsewhere; `Level.INSTANCE` in the same place too, where its bytes differ.
+    uid : str
+        The UID.
+    holders : tuple of str
+        Ids of the entities that have it.
+    patients : tuple of str
+        Ids of their patients.
+    same_place : bool
+        True if the instance is there, in the same place, with other bytes (`same_instance`).
+    """
+
+    level: Level
+    uid: str
+    holders: tuple[str, ...]
+    patients: tuple[str, ...] = ()
+    same_place: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """The outcome of storing a `NewInstance`.
+
+    Attributes
+    ----------
+    status : {"stored", "replaced", "duplicate", "kept", "conflict"}
+        `duplicate`: the same instance with the same SHA-256 was there. `kept`: with other bytes, and the earlier ones
+        stay. `conflict`: refused, for the reason in `refusal`.
+    unused : str or None
+        Key of the blob that no instance refers to any more: the earlier one for a replacement, otherwise the arrival's
+        own. It is recorded as garbage in the same transaction.
+    place : Place or None
+        Where the instance is; None for a conflict.
+    refusal : Refusal or None
+        Why it was refused.
+    """
+
+    status: Status
+    unused: str | None = None
+    place: Place | None = field(default=None, compare=False)
+    refusal: Refusal | None = field(default=None, compare=False)
+
+
+#: The policy where nothing else is said: nothing is refused.
+KEEP_ALL = StorePolicy()
+
+
+def ambiguous(level: Level, uid: str, candidates: Sequence[str]) -> Ambiguous:
+    """Make the error that a UID names several entities.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entities.
+    uid : str
+        The UID.
+    candidates : sequence of str
+        Their ids.
+    """
+    several = ", ".join(candidates[:4]) + (", ..." if len(candidates) > 4 else "")
+    message = f"the {level} {uid} is there {len(candidates)} times: name one of {several}"
+    return Ambiguous(message, candidates=candidates)
