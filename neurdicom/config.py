@@ -59,6 +59,17 @@ class Settings:
     )
     session_hours: float = _setting(12.0, "Hours until a sign-in expires.", low=0.01, high=24 * 365)
     max_upload: int = _setting(0, "Largest upload in bytes; 0 for no limit.", low=0, high=1 << 62)
+    conflicts: str = _setting(
+        "keep",
+        "Files whose UIDs are those of another patient, study or series: keep both apart, or refuse the later ones.",
+        choices=("keep", "refuse"),
+    )
+    same_instance: str = _setting(
+        "version",
+        "Another file of an instance that is there: it becomes the current version, is dropped to keep the first, or "
+        "is refused.",
+        choices=("version", "keep", "refuse"),
+    )
     dimse_port: int = _setting(
         0, "TCP port of the DIMSE services, such as 4242; 0 to accept no associations.", low=0, high=65535
     )

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, fields
 from functools import partial
+from typing import cast
 
 from neurdicom.app.storage import Storage
 from neurdicom.archive.bulk import BulkService
@@ -18,6 +19,7 @@ from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.archive.search import SearchService
 from neurdicom.archive.targets import TargetService
 from neurdicom.archive.upload import UploadService
+from neurdicom.catalog.outcomes import Conflicts, SameInstance, StorePolicy
 from neurdicom.config import Settings
 from neurdicom.data_folder import server_name
 from neurdicom.dicom.query.attributes import Level
@@ -206,7 +208,8 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
     """
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
-    ingest = IngestService(catalog, blobs, tracker, partial(results.on_removed, Level.INSTANCE))
+    policy = StorePolicy(cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance))
+    ingest = IngestService(catalog, blobs, tracker, partial(results.on_removed, Level.INSTANCE), policy)
     search = SearchService(catalog)
     return ArchiveServices(
         tracker=tracker,

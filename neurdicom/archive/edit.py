@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from neurdicom.archive.lookup import get_entity, missing
+from neurdicom.archive.lookup import find_below, get_entity, missing
 from neurdicom.catalog.base import Catalog, Edit, Entity
 from neurdicom.dicom.edits.values import check_changes
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Query
+from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import NotFound
 
 
@@ -41,23 +41,25 @@ class EditService:
         ------
         NotFound
             Nothing has this id.
+        Ambiguous
+            The UID names several entities.
         Invalid
             A field is unknown, of another level or not editable, or its value is wrong; the error names it.
         """
-        await get_entity(self._catalog, level, entity)
+        key = (await get_entity(self._catalog, level, entity))["key"]
         checked = check_changes(level, changes)
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        known = await self._catalog.edit(level, entity, checked, user=user, time=now)
-        edited = await self._catalog.get(level, entity) if known else None
+        known = await self._catalog.edit(level, key, checked, user=user, time=now)
+        edited = await self._catalog.get(level, key) if known else None
         if edited is None:
             raise NotFound(f"the {level} {entity!r} was deleted meanwhile")
         return edited
 
     async def history(self, level: Level, entity: str) -> list[Edit]:
-        """List the edits of an entity that are in force, the earliest first. Raises `NotFound`."""
-        below = Query(Level.INSTANCE, (AnyOf(level.value, (entity,)),), limit=1, counted=False)
-        page = await self._catalog.find(below)
+        """List the edits of an entity that are in force, the earliest first. Raises `NotFound` or `Ambiguous`."""
+        one = Query(Level.INSTANCE, limit=1, counted=False)
+        page = await find_below(self._catalog, level, entity, one)
         if not page.items:
             raise missing(level, entity)
-        edits = await self._catalog.edits(page.items[0]["id"])
+        edits = await self._catalog.edits(page.items[0]["key"])
         return sorted((edit for edit in edits if edit.level is level), key=lambda edit: (edit.time, edit.field))

@@ -21,10 +21,10 @@ class EntityObserver(Protocol):
     """Observer of deletions, which holds the results computed from stored instances."""
 
     async def stored_of(self, name: str, id: str) -> Sequence[str]:
-        """List the DICOM instances that were made of an entity; `name` is that of its level."""
+        """List the keys of DICOM instances that were made of an entity, by its key; `name` is that of its level."""
 
     async def on_removed(self, level: Level, entity: str) -> None:
-        """Delete the results of an entity that was deleted."""
+        """Delete the results of an entity that was deleted, by its key."""
 
 
 class RemoveService:
@@ -64,19 +64,23 @@ class RemoveService:
         ------
         NotFound
             Nothing has this id.
+        Ambiguous
+            The UID names several entities.
         """
-        made = await self._observer.stored_of(level.value, entity) if derived else []
-        keys = await self._catalog.delete(level, entity)
-        if keys is None:
+        keys = await self._catalog.keys(level, entity)
+        made = [one for key in keys for one in await self._observer.stored_of(level.value, key)] if derived else []
+        unused = await self._catalog.delete(level, keys[0]) if keys else None
+        if unused is None:
             raise missing(level, entity)
         try:
-            for start in range(0, len(keys), _BATCH):
-                batch = keys[start : start + _BATCH]
+            for start in range(0, len(unused), _BATCH):
+                batch = unused[start : start + _BATCH]
                 if await self._garbage.delete(batch):
                     await self._catalog.forget_garbage(batch)
         except (OSError, Unavailable) as error:
             _log.warning("files of %s %s could not be deleted, and stay until the next start: %s", level, entity, error)
-        await self._observer.on_removed(level, entity)
+        for key in keys:  # those that it had before, too: results may have been computed then
+            await self._observer.on_removed(level, key)
         await self.delete_instances(made)  # some were deleted with their source
 
     async def delete_instances(self, instances: Sequence[str]) -> None:

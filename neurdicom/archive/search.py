@@ -3,11 +3,12 @@
 import asyncio
 from dataclasses import replace
 
-from neurdicom.archive.lookup import get_entity
+from neurdicom.archive.lookup import find_below, get_entity
 from neurdicom.catalog.base import Catalog, Entity, Page
+from neurdicom.catalog.outcomes import UidConflict
 from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Query
+from neurdicom.dicom.query.conditions import Query
 
 #: From so many instances on, ordering them would hold the event loop, so a thread does it.
 _MANY = 500
@@ -20,12 +21,16 @@ class SearchService:
         self._catalog = catalog
 
     async def get(self, level: Level, entity: str) -> Entity:
-        """Return an entity by id. Raises `NotFound`."""
+        """Return an entity by id. Raises `NotFound` or `Ambiguous`."""
         return await get_entity(self._catalog, level, entity)
 
     async def find(self, query: Query) -> Page:
         """Find the entities that meet a query."""
         return await self._catalog.find(query)
+
+    async def conflicts(self) -> list[UidConflict]:
+        """List the UIDs that name several entities."""
+        return await self._catalog.conflicts()
 
     async def children(self, level: Level, entity: str, query: Query) -> Page:
         """List the entities directly below one that meet a query.
@@ -43,19 +48,20 @@ class SearchService:
         ------
         NotFound
             Nothing has the parent's id.
+        Ambiguous
+            The UID names several parents.
         """
-        below = replace(query, conditions=(*query.conditions, AnyOf(level.value, (entity,))))
         if level is Level.SERIES and not query.sort:
-            page = await self._in_slice_order(below)
+            page = await self._in_slice_order(entity, query)
         else:
-            page = await self._catalog.find(below)
+            page = await find_below(self._catalog, level, entity, query)
         if not page.total:
             await self.get(level, entity)
         return page
 
-    async def _in_slice_order(self, query: Query) -> Page:
+    async def _in_slice_order(self, series: str, query: Query) -> Page:
         # The order depends on every slice, so the page is cut from the whole series.
-        page = await self._catalog.find(replace(query, limit=None, offset=0))
+        page = await find_below(self._catalog, Level.SERIES, series, replace(query, limit=None, offset=0))
         if len(page.items) < _MANY:
             items = slice_order(page.items)
         else:

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from neurdicom.archive.lookup import get_entity, series_of
+from neurdicom.archive.lookup import missing, place_of, series_of
 from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.filter_schemas import MAX_FILTERS
 from neurdicom.dicom.query.filters import parse_filters
-from neurdicom.errors import Invalid, NotFound
+from neurdicom.errors import Ambiguous, Invalid, NotFound
 
 #: Levels by their plural names.
 MANY = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.INSTANCE}
@@ -38,7 +38,8 @@ class Selection:
     Attributes
     ----------
     ids : Mapping of Level to ids
-        Ids of the selected entities; each instance below them counts once.
+        References to the selected entities; each instance below them counts once. A job keeps keys, which
+        `Selector.resolve` finds once.
     level : Level or None
         Level of the entities that `filters` select; None for a selection by ids.
     filters : Mapping of str to texts
@@ -103,10 +104,7 @@ class Selection:
         """Convert to queries: the selected entities are those that meet the conditions, and all below them."""
         if self.level is not None:
             return [(self.level, self.conditions())]
-        return [(level, (AnyOf(_ID_FIELD.get(level, level.value), tuple(ids)),)) for level, ids in self.ids.items()]
-
-
-_ID_FIELD = {Level.INSTANCE: "sop_instance_uid", Level.SERIES: "series_instance_uid", Level.STUDY: "study_instance_uid"}
+        return [(level, (AnyOf(level.value, tuple(ids)),)) for level, ids in self.ids.items()]
 
 
 class Selector:
@@ -116,50 +114,95 @@ class Selector:
         self._catalog = catalog
         self._search = SearchService(catalog)
 
+    async def resolve(self, selection: Selection) -> Selection:
+        """Replace the ids of a selection by keys, which mean the same at any later time.
+
+        Parameters
+        ----------
+        selection : Selection
+            By ids or by filters; filters stay as they are.
+
+        Returns
+        -------
+        Selection
+
+        Raises
+        ------
+        NotFound
+            Nothing has one of the ids; `field` names the list that holds it.
+        Ambiguous
+            One of them is a UID that names several entities; `field` names the list that holds it.
+        """
+        return Selection(
+            {level: await self._keys(level, ids) for level, ids in selection.ids.items()},
+            selection.level,
+            selection.filters,
+        )
+
     async def check(self, selection: Selection) -> None:
-        """Check that the entities selected by ids exist. Raises `NotFound`."""
-        for level, ids in selection.ids.items():
-            for entity in ids:
-                await get_entity(self._catalog, level, entity, field=NAME_OF[level])
+        """Check that the entities selected by ids exist, and that each id means one. Raises as `resolve` does."""
+        await self.resolve(selection)
+
+    async def _keys(self, level: Level, ids: Sequence[str]) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for entity in ids:
+            try:
+                keys = await self._catalog.keys(level, entity)
+            except Ambiguous as error:
+                error.field = NAME_OF[level]
+                raise
+            if not keys:
+                raise missing(level, entity, field=NAME_OF[level])
+            found[keys[0]] = None
+        return tuple(found)
+
+    async def _present(self, selection: Selection) -> dict[Level, frozenset[str]]:
+        """Look up the present keys of the entities selected by ids, all that a UID names; unknown ones are left out."""
+        if len(selection.ids) < 2:
+            return {}  # nothing lies below another selected entity
+        present: dict[Level, frozenset[str]] = {}
+        for level, conditions in selection.queries():
+            pages = [page async for page in self._pages(level, conditions)]
+            present[level] = frozenset(entity["key"] for page in pages for entity in page)
+        return present
 
     async def series(self, selection: Selection) -> AsyncIterator[Entity]:
         """Yield the series that are selected as a whole, each once."""
+        present = await self._present(selection)
         for level, conditions in selection.queries():
             if level is Level.INSTANCE:
                 continue
             async for page in self._pages(level, conditions):
                 for entity in page:
-                    whole = [entity] if level is Level.SERIES else await series_of(self._catalog, level, entity["id"])
+                    whole = [entity] if level is Level.SERIES else await series_of(self._catalog, level, entity["key"])
                     for series in whole:
-                        if not _is_below(series, selection, level):
+                        if not _is_below(Level.SERIES, series, present, level):
                             yield series
 
     async def instances(self, selection: Selection) -> AsyncIterator[tuple[Entity, list[Entity]]]:
         """Yield each selected instance once: a series and its selected ones, in slice order for a whole series."""
         async for series in self.series(selection):
             try:
-                page = await self._search.children(Level.SERIES, series["id"], Query(Level.INSTANCE, limit=None))
+                page = await self._search.children(Level.SERIES, series["key"], Query(Level.INSTANCE, limit=None))
             except NotFound:  # deleted meanwhile
                 continue
             yield series, page.items
-        if selection.level is Level.INSTANCE:
-            pages = self._pages(Level.INSTANCE, selection.conditions())
-        elif Level.INSTANCE in selection.ids:
-            pages = self._pages(Level.INSTANCE, (AnyOf("sop_instance_uid", tuple(selection.ids[Level.INSTANCE])),))
-        else:
+        selected = [conditions for level, conditions in selection.queries() if level is Level.INSTANCE]
+        if not selected:
             return
-        async for page_items in pages:
+        present = await self._present(selection)
+        async for page_items in self._pages(Level.INSTANCE, selected[0]):
             by_series: dict[str, list[Entity]] = {}
             for instance in page_items:
-                if not _is_below(instance, selection, Level.INSTANCE):
-                    by_series.setdefault(instance["series"], []).append(instance)
+                if not _is_below(Level.INSTANCE, instance, present, Level.INSTANCE):
+                    by_series.setdefault(place_of(Level.INSTANCE, instance).series, []).append(instance)
             for one, instances in by_series.items():
                 found = await self._catalog.get(Level.SERIES, one)
                 if found is not None:
                     yield found, instances
 
     async def _pages(self, level: Level, conditions: tuple[Condition, ...]) -> AsyncIterator[list[Entity]]:
-        # Pages continue after an id, so that entities stored or deleted meanwhile do not shift them.
+        # Pages continue after a key, so that entities stored or deleted meanwhile do not shift them.
         after = ""
         while True:
             page = await self._catalog.find(Query(level, conditions, limit=_PAGE, after=after, counted=False))
@@ -167,12 +210,28 @@ class Selector:
                 yield page.items
             if len(page.items) < _PAGE:
                 return
-            after = page.items[-1]["id"]
+            after = page.items[-1]["key"]
 
 
-def _is_below(entity: Entity, selection: Selection, level: Level) -> bool:
-    """Tell whether an entity also lies below a selected entity of a higher level than the one it was found by."""
-    return any(entity.get(above.value) in selection.ids.get(above, ()) for above in level.above)
+def _is_below(level: Level, entity: Entity, present: Mapping[Level, frozenset[str]], found_by: Level) -> bool:
+    """Tell whether an entity also lies below a selected one of a higher level than that which it was found by.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    entity : Entity
+        The entity.
+    present : Mapping
+        Keys of the selected entities by level.
+    found_by : Level
+        Level of the selected entity that it was found by.
+    """
+    above = [each for each in found_by.above if present.get(each)]
+    if not above:
+        return False
+    place = place_of(level, entity)
+    return any(place.key(each) in present[each] for each in above)
 
 
 def _filters(given: Mapping[str, Any]) -> dict[str, list[str]]:

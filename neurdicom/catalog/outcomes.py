@@ -9,6 +9,8 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Ambiguous
 
 Status = Literal["stored", "replaced", "duplicate", "kept", "conflict"]
+Conflicts = Literal["keep", "refuse"]
+SameInstance = Literal["version", "keep", "refuse"]
 ConflictKind = Literal["study_of_two_patients", "series_of_two_studies", "instance_of_two_series"]
 
 #: The level at which the paths of a conflict part.
@@ -32,8 +34,8 @@ class StorePolicy:
         refused.
     """
 
-    conflicts: Literal["keep", "refuse"] = "keep"
-    same_instance: Literal["version", "keep", "refuse"] = "version"
+    conflicts: Conflicts = "keep"
+    same_instance: SameInstance = "version"
 
 
 @dataclass(frozen=True, slots=True)

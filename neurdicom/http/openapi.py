@@ -34,6 +34,11 @@ _PROBLEM: Schema = {
         "detail": {**STRING, "description": "Explanation: what was found, what was expected, and where."},
         "code": {**STRING, "description": "Name of the problem that does not change between versions, for programs."},
         "field": {**STRING, "description": "Field, parameter or part of the input that is wrong."},
+        "candidates": {
+            "type": "array",
+            "items": STRING,
+            "description": "With `ambiguous`: ids of all the entities that the UID names.",
+        },
     },
 }
 
@@ -58,6 +63,7 @@ _TAGS = {
     "patients": "Patients of the stored instances.",
     "studies": "Studies of the stored instances.",
     "series": "Series of the stored instances.",
+    "conflicts": "UIDs that name several studies, series or instances.",
     "pixels": "Rendered pictures and decoded samples of instances.",
     "plugins": "Installed plugins.",
     "models": "Installed neural networks.",
@@ -83,9 +89,9 @@ _PLACEHOLDERS = {
 }
 _IDS = {
     "patients": "Id of the patient, as in lists: it is made of Patient ID and its issuer.",
-    "studies": "Id of the study: its Study Instance UID.",
-    "series": "Id of the series: its Series Instance UID.",
-    "instances": "Id of the instance: its SOP Instance UID.",
+    "studies": "Id of the study: its key, or its Study Instance UID where that names no other.",
+    "series": "Id of the series: its key, or its Series Instance UID where that names no other.",
+    "instances": "Id of the instance: its key, or its SOP Instance UID where that names no other.",
     "plugins": _PLACEHOLDERS["plugin_id"],
     "models": _PLACEHOLDERS["model_id"],
     "dicom_nodes": "Name of the node.",
@@ -141,7 +147,7 @@ def _operation(route: Route, method: str, described: Operation) -> dict[str, Any
             ),
             *(parameter.to_openapi() for parameter in described.query),
         ],
-        "responses": _responses(described, has_id=bool(names)),
+        "responses": _responses(described, has_id=bool(names), has_uid=_has_uid(route)),
         "x-access": str(described.access),
     }
     if described.description or note:
@@ -159,8 +165,19 @@ def _about(route: Route, placeholder: str) -> str:
     """Describe a placeholder of a path; an id by the resource in front of it."""
     if placeholder in _PLACEHOLDERS:
         return _PLACEHOLDERS[placeholder]
-    resource = route.path.partition(f"/{{{placeholder}}}")[0].rpartition("/")[2]
+    resource = _resource(route, placeholder)
     return _IDS.get(resource, f"Id of the {resource.removesuffix('s')}.")
+
+
+def _resource(route: Route, placeholder: str) -> str:
+    """Return the part of a path in front of a placeholder."""
+    return route.path.partition(f"/{{{placeholder}}}")[0].rpartition("/")[2]
+
+
+def _has_uid(route: Route) -> bool:
+    """Tell whether a path of the REST API names a study, a series or an instance."""
+    uids = {"studies", "series", "instances"}
+    return route.path.startswith("/api/") and any(_resource(route, name) in uids for name in route.names)
 
 
 def operation_id(method: str, path: str) -> str:
@@ -169,7 +186,7 @@ def operation_id(method: str, path: str) -> str:
     return f"{method}_{re.sub(r'[^a-z0-9]+', '_', path.lower()).strip('_') or 'home'}"
 
 
-def _responses(described: Operation, *, has_id: bool) -> dict[str, Any]:
+def _responses(described: Operation, *, has_id: bool, has_uid: bool) -> dict[str, Any]:
     answers: dict[int, str | Mapping[str, Any]] = {
         400: "The request is malformed.",
         405: "This path does not support the method.",
@@ -180,6 +197,8 @@ def _responses(described: Operation, *, has_id: bool) -> dict[str, Any]:
         answers[403] = "The user is not allowed to do this."
     if has_id:
         answers[404] = "Nothing has this id."
+    if has_uid:
+        answers[409] = "The UID names several; `candidates` has their ids."
     if described.content:
         answers[413] = "The body is too large."
     if described.query or described.open_query or described.content:

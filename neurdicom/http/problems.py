@@ -66,4 +66,7 @@ def problem(status: int, detail: str, *, code: str | None = None, field: str | N
 
 def problem_of(error: errors.NeurdicomError, status: int | None = None) -> dict[str, Any]:
     """Make problem details of one of our errors, with the table's status unless another is given."""
-    return problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)
+    body = problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)
+    if isinstance(error, errors.Ambiguous):
+        body["candidates"] = list(error.candidates)
+    return body

@@ -73,7 +73,7 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         async def get(self, entity: str) -> None:
             found = await self.search.get(level, entity)
             if level is Level.SERIES:
-                found = found | {"is_stable": self.rules.is_stable(entity)}
+                found = found | {"is_stable": self.rules.is_stable(found["key"])}
             self.send_json(found)
 
         @operation(

@@ -3,6 +3,7 @@
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.routing import Route
 from neurdicom.web import (
+    conflicts,
     events,
     instances,
     jobs,
@@ -25,6 +26,7 @@ ROUTES: list[Route] = [
     *entity_routes(Level.STUDY),
     *entity_routes(Level.SERIES),
     *instances.ROUTES,
+    *conflicts.ROUTES,
     *pixels.ROUTES,
     *tools.ROUTES,
     *process.ROUTES,

@@ -24,6 +24,9 @@ _EXTRA: dict[Level, dict[str, Any]] = {
     },
 }
 
+_ID = {"type": "string", "description": "Its UID while that names no other, and its key otherwise; a patient's key."}
+_KEY = {"type": "string", "description": "Id that always names it, and nothing else: `UID~` and eight digits."}
+
 #: Schema of the edits of an entity: field, value, user and time.
 EDITS_SCHEMA: dict[str, Any] = {
     "type": "array",
@@ -46,12 +49,12 @@ def entity_schema(level: Level) -> dict[str, Any]:
     """Make the schema of an entity as the API returns it: null where an attribute is absent or empty."""
     shown = (Level.PATIENT, Level.STUDY) if level is Level.STUDY else (level,)
     attributes = [attribute for each in shown for attribute in AT_LEVEL[each]]
-    properties: dict[str, Any] = {"id": {"type": "string"}}
-    properties |= {above.value: {"type": "string"} for above in level.above}
+    properties: dict[str, Any] = {"id": _ID, "key": _KEY}
+    properties |= {above.value: {"type": "string", "description": f"Id of its {above}."} for above in level.above}
     properties |= {attribute.field: _schema_of(attribute) for attribute in attributes}
     properties |= {count: {"type": "integer", "minimum": 0} for count in COUNTS[level]}
     properties |= _EXTRA.get(level, {})
-    return {"type": "object", "properties": properties, "required": ["id", *(a.value for a in level.above)]}
+    return {"type": "object", "properties": properties, "required": ["id", "key", *(a.value for a in level.above)]}
 
 
 def json_answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:

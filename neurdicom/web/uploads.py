@@ -14,6 +14,10 @@ from neurdicom.http.streamed import StreamedHandler
 from neurdicom.web.schemas import json_answer
 
 _NULLABLE = {"type": ["string", "null"]}
+_IDS = ("id", "study", "series")
+_UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
+#: Outcomes that change nothing.
+_THERE = ("duplicate", "kept")
 _REPORT = {
     "type": "object",
     "required": ["results"],
@@ -22,14 +26,16 @@ _REPORT = {
             "type": "array",
             "items": {
                 "type": "object",
-                "required": ["file", "status", "id", "study", "series", "reason"],
+                "required": ["file", "status", *_IDS, *_UIDS, "reason"],
                 "properties": {
                     "file": STRING,
-                    "status": {"enum": ["stored", "replaced", "duplicate", "rejected"]},
-                    "id": _NULLABLE,
-                    "study": _NULLABLE,
-                    "series": _NULLABLE,
-                    "reason": _NULLABLE,
+                    "status": {
+                        "enum": ["stored", "replaced", "duplicate", "kept", "rejected"],
+                        "description": "`replaced`: the instance was there with other bytes; `kept`: likewise, and "
+                        "they stay (setting same_instance).",
+                    },
+                    **{name: {**_NULLABLE, "description": "Id after the store."} for name in _IDS},
+                    **dict.fromkeys((*_UIDS, "reason"), _NULLABLE),
                 },
             },
         }
@@ -75,6 +81,8 @@ class UploadHandler(StreamedHandler):
             207: json_answer(
                 "Some instances are stored, others were rejected for the reasons in the results.", _REPORT
             ),
+            409: "All files are refused, since their UIDs are those of other entities (setting conflicts), or since "
+            "the instances are there with other bytes (setting same_instance).",
         },
     )
     async def post(self) -> None:
@@ -88,7 +96,7 @@ class UploadHandler(StreamedHandler):
         elif errors:
             self.send_json(report, 207)
         else:
-            self.send_json(report, 200 if all(result.status == "duplicate" for result in results) else 201)
+            self.send_json(report, 200 if all(result.status in _THERE for result in results) else 201)
 
     def _refuse(self, errors: list[NeurdicomError], report: dict[str, Any]) -> None:
         statuses = {status_of(error) for error in errors}

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurdicom.archive.ingest.service import IngestResult, IngestService
+from neurdicom.archive.ingest.result import IngestResult
+from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload import UploadService
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
-from neurdicom.catalog.base import Catalog, NewInstance, StoreOutcome
+from neurdicom.archive.lookup import place_of
+from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
 from neurdicom.coordination import BackgroundTasks
+from neurdicom.dicom.identity import Place
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -77,17 +81,40 @@ class SeriesActivity(Protocol):
     """Observer of growing series."""
 
     async def expect(self, series: Collection[str]) -> None:
-        """Note that instances of these series are about to be committed."""
+        """Note that instances of these series are about to be committed.
+
+        These are the keys by what each file says of its patient; of a file that does not say it, the one that is noted
+        may be another.
+        """
 
     def note(self, series: str) -> None:
-        """Note that an instance was committed: a new one, or other bytes of an existing one."""
+        """Note by the series' key that an instance was committed: a new one, or other bytes of an existing one."""
 
 
 class CommitQueue:
-    """Queue that enters durable arrivals into the catalog, in groups and in order."""
+    """Queue that enters durable arrivals into the catalog, in groups and in order.
 
-    def __init__(self, catalog: Catalog, garbage: GarbageCollector, activity: SeriesActivity | None = None) -> None:
+    Parameters
+    ----------
+    catalog : Catalog
+        Open.
+    garbage : GarbageCollector
+        Deletes the files that no instance refers to any more.
+    activity : SeriesActivity, optional
+        Observer of growing series.
+    policy : StorePolicy
+        What is done with arrivals that meet others.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        garbage: GarbageCollector,
+        activity: SeriesActivity | None = None,
+        policy: StorePolicy = KEEP_ALL,
+    ) -> None:
         self._catalog = catalog
+        self._policy = policy
         self._garbage = garbage
         self._activity = activity
         self._waiting: list[_Waiting] = []
@@ -98,7 +125,7 @@ class CommitQueue:
         self._background = BackgroundTasks("cleaning up after a commit failed; the next start does it")
         self._unknown: dict[str, float] = {}
 
-    async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> tuple[NewInstance, StoreOutcome]:
+    async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> StoreOutcome:
         """Enter one arrival once its file is in the blob store. Cancelling the caller does not undo it.
 
         Parameters
@@ -107,6 +134,11 @@ class CommitQueue:
             Moves the file into the blob store.
         order : SenderOrder
             Order of the sender's arrivals.
+
+        Returns
+        -------
+        StoreOutcome
+            With a place, unless it is a conflict.
 
         Raises
         ------
@@ -129,7 +161,7 @@ class CommitQueue:
                 self._enough.set()
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        return arrival, await waiting.outcome
+        return await waiting.outcome
 
     async def drain(self) -> None:
         """Wait until the queue is empty."""
@@ -159,9 +191,9 @@ class CommitQueue:
     async def _enter(self, group: list[_Waiting]) -> None:
         """Enter a group, and acknowledge it."""
         if self._activity is not None:
-            await self._activity.expect({waiting.arrival.series for waiting in group})
+            await self._activity.expect({_claimed(waiting.arrival).series for waiting in group})
         try:
-            outcomes = await self._catalog.store([waiting.arrival for waiting in group])
+            outcomes = await self._catalog.store([waiting.arrival for waiting in group], self._policy)
         except Exception as error:  # whatever it is, the waiting callers must get an error
             await self._after_failure(group, error)
             return
@@ -177,8 +209,8 @@ class CommitQueue:
             self._background.start(self._settle_unknown())
 
     def _settle(self, waiting: _Waiting, outcome: StoreOutcome) -> None:
-        if self._activity is not None and outcome.status != "duplicate":
-            self._activity.note(waiting.arrival.series)
+        if self._activity is not None and outcome.status in ("stored", "replaced") and outcome.place is not None:
+            self._activity.note(outcome.place.series)
         waiting.settle(outcome)
 
     async def _delete(self, keys: list[str]) -> None:
@@ -204,6 +236,7 @@ class CommitQueue:
             return
         try:
             known = await self._catalog.known_blobs([waiting.arrival.blob.key for waiting in group])
+            places = {key: await self._place(each.arrival) for each in group if (key := each.arrival.blob.key) in known}
         except Exception as second:  # whatever it is, the waiting callers must get an error
             log.exception(
                 "the catalog could not tell which of %d arrivals it has entered; their senders get an error", len(group)
@@ -212,13 +245,19 @@ class CommitQueue:
             return
         for waiting in group:
             key = waiting.arrival.blob.key
-            if key in known:
-                self._settle(waiting, StoreOutcome("stored"))
+            if key in places:
+                self._settle(waiting, StoreOutcome("stored", place=places[key]))
             elif len(group) == 1:
                 await self._garbage.discard(key)
                 waiting.fail(error)
             else:
                 await self._enter([waiting])
+
+    async def _place(self, arrival: NewInstance) -> Place:
+        """Look up where an arrival lies that was entered, though the catalog failed."""
+        claimed = _claimed(arrival)
+        entity = await self._catalog.get(Level.INSTANCE, claimed.instance)
+        return claimed if entity is None else place_of(Level.INSTANCE, entity)
 
     def _give_up(self, group: list[_Waiting], error: Exception) -> None:
         now = time.monotonic()
@@ -238,3 +277,8 @@ class CommitQueue:
             if key not in known:
                 await self._garbage.discard(key)
             self._unknown.pop(key, None)
+
+
+def _claimed(arrival: NewInstance) -> Place:
+    """Compute where an arrival lies by what its file says of its patient."""
+    return Place.of(arrival.patient, arrival.study, arrival.series, arrival.instance)

@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.outcomes import KEEP_ALL, StorePolicy
 from neurdicom.dicom.header import BlobRef, Header
 from neurdicom.dicom.part10 import read_header
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)
@@ -23,11 +27,25 @@ class Recovery:
 
     A file that reached the blob store and not the catalog is complete and durable, and was not acknowledged; it is
     entered now. It is never deleted only because the catalog does not know it: with a lost or a wrong catalog, that
-    would be every file.
+    would be every file. For the same reason none is refused as a conflict.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Open.
+    blobs : BlobStore
+        Open.
+    garbage : GarbageCollector
+        Deletes the files that no instance refers to any more.
+    policy : StorePolicy
+        What is done with arrivals that meet others; `conflicts` is always `keep` here.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, garbage: GarbageCollector) -> None:
+    def __init__(
+        self, catalog: Catalog, blobs: BlobStore, garbage: GarbageCollector, policy: StorePolicy = KEEP_ALL
+    ) -> None:
         self._catalog = catalog
+        self._replaces = policy.same_instance == "version"
         self._blobs = blobs
         self._garbage = garbage
 
@@ -55,17 +73,23 @@ class Recovery:
         except (NeurdicomError, OSError) as error:
             log.warning("file %s could not be entered into the catalog, and stays: %s", ref.key, error)
             return
-        there = await self._catalog.locate(arrival.instance)
-        if there is not None and there.blob.key > ref.key:  # a later arrival was acknowledged
-            await self._blobs.delete([ref.key])
-            return
-        [outcome] = await self._catalog.store([arrival])
+        replaces = self._replaces and not await self._is_overtaken(arrival)
+        policy = KEEP_ALL if replaces else replace(KEEP_ALL, same_instance="keep")
+        [outcome] = await self._catalog.store([arrival], policy)
         log.info(
             "instance %s, which arrived when the last server died, was entered into the catalog: %s",
             arrival.instance,
             outcome.status,
         )
         await self._garbage.delete_all()
+
+    async def _is_overtaken(self, arrival: NewInstance) -> bool:
+        """Tell whether a later arrival with these UIDs, of any patient, was acknowledged."""
+        uids = {"study": arrival.study, "series": arrival.series, "instance": arrival.instance}
+        conditions = tuple(AnyOf(level, (uid,)) for level, uid in uids.items())
+        page = await self._catalog.find(Query(Level.INSTANCE, conditions, limit=None, counted=False))
+        locations = [await self._catalog.locate(entity["key"]) for entity in page.items]
+        return any(location.blob.key > arrival.blob.key for location in locations if location is not None)
 
 
 async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:

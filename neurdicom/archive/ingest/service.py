@@ -9,19 +9,21 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.commit import CommitQueue, SenderOrder, SeriesActivity
 from neurdicom.archive.ingest.recovery import Recovery, new_instance
+from neurdicom.archive.ingest.result import IngestResult, refusal_error
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, Unavailable, reason_of
 
 Arguments = ParamSpec("Arguments")
@@ -49,46 +51,6 @@ class ArrivalObserver(Protocol):
         """Inspect the beginning of a file whose header can't be parsed."""
 
 
-@dataclass(frozen=True, slots=True)
-class IngestResult:
-    """Outcome of one file.
-
-    Attributes
-    ----------
-    file : str
-        Name of the file, as the sender gave it.
-    status : {"stored", "replaced", "duplicate", "rejected"}
-        `replaced`: the instance existed with other bytes; `duplicate`: it existed with the same bytes.
-    id, study, series : str or None
-        Ids of the instance and of its study and series; None for a rejected file.
-    error : NeurdicomError or None
-        Why it was rejected.
-    """
-
-    file: str
-    status: Literal["stored", "replaced", "duplicate", "rejected"]
-    id: str | None = None
-    study: str | None = None
-    series: str | None = None
-    error: NeurdicomError | None = None
-
-    @classmethod
-    def rejected(cls, file: str, error: NeurdicomError) -> "IngestResult":
-        """Make the result of a file that was not stored; the traceback, which holds pieces of the file, is dropped."""
-        return cls(file, "rejected", error=error.with_traceback(None))
-
-    def to_api(self) -> dict[str, str | None]:
-        """Return the result as the API shows it."""
-        return {
-            "file": self.file,
-            "status": self.status,
-            "id": self.id,
-            "study": self.study,
-            "series": self.series,
-            "reason": str(self.error) if self.error else None,
-        }
-
-
 class IngestService:
     """Service that stores instances durably.
 
@@ -101,7 +63,9 @@ class IngestService:
     activity : SeriesActivity, optional
         Observer of growing series.
     replaced : callable, optional
-        Called with the id of an instance that arrived again with other bytes, before that is acknowledged.
+        Called with each key of an instance that arrived again with other bytes, before that is acknowledged.
+    policy : StorePolicy
+        What is done with arrivals that meet others.
 
     Attributes
     ----------
@@ -117,13 +81,15 @@ class IngestService:
         blobs: BlobStore,
         activity: SeriesActivity | None = None,
         replaced: Callable[[str], Awaitable[None]] | None = None,
+        policy: StorePolicy = KEEP_ALL,
     ) -> None:
         self._replaced = replaced
+        self._catalog = catalog
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
         self.garbage = GarbageCollector(catalog, blobs)
-        self._queue = CommitQueue(catalog, self.garbage, activity)
-        self._recovery = Recovery(catalog, blobs, self.garbage)
+        self._queue = CommitQueue(catalog, self.garbage, activity, policy)
+        self._recovery = Recovery(catalog, blobs, self.garbage, policy)
         self._background = BackgroundTasks("work after an arrival failed")
         self.held = 0
 
@@ -222,15 +188,28 @@ class IngestService:
 
     async def _enter(self, name: str, order: SenderOrder, landing: Awaitable[NewInstance]) -> IngestResult:
         try:
-            arrival, outcome = await self._queue.put(landing, order)
+            return await self._result(name, await self._queue.put(landing, order))
         except NeurdicomError as error:
             return IngestResult.rejected(name, error)
         except Exception:  # a fault of ours with one file must not fail the others of an upload
             log.exception("the file %s could not be stored and is refused: internal error", name)
             return IngestResult.rejected(name, NeurdicomError("internal error: the file could not be stored"))
-        if outcome.status == "replaced" and self._replaced is not None:
-            await self._replaced(arrival.instance)
-        return IngestResult(name, outcome.status, arrival.instance, arrival.study, arrival.series)
+
+    async def _result(self, name: str, outcome: StoreOutcome) -> IngestResult:
+        """Make the result of a file, and tell whom it concerns."""
+        if outcome.status == "conflict":
+            assert outcome.refusal is not None
+            error = await refusal_error(self._catalog, outcome.refusal)
+            log.warning("the file %s is refused: %s", name, error)
+            return IngestResult.rejected(name, error, outcome.refusal)
+        assert outcome.place is not None
+        instance = outcome.place.instance
+        if outcome.status == "kept":
+            log.info("the file %s is dropped: the instance %s stays as it is (setting same_instance)", name, instance)
+        elif outcome.status == "replaced" and self._replaced is not None:
+            for key in await self._catalog.keys(Level.INSTANCE, instance) or (instance,):
+                await self._replaced(key)
+        return IngestResult(name, outcome.status, outcome.place)
 
     def _land(
         self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], observer: ArrivalObserver | None

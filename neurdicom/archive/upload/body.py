@@ -2,7 +2,8 @@
 
 import asyncio
 
-from neurdicom.archive.ingest.service import IngestResult, IngestService
+from neurdicom.archive.ingest.result import IngestResult
+from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload.files import FileReader
 from neurdicom.archive.upload.multipart import Event, MultipartReader, PartBegins, PartData
 from neurdicom.archive.upload.results import UploadResults

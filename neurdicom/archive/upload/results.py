@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 
 from neurdicom.archive.ingest.commit import SenderOrder
-from neurdicom.archive.ingest.service import IngestResult
+from neurdicom.archive.ingest.result import IngestResult
 from neurdicom.errors import NeurdicomError, TooLarge
 
 #: Most files in one upload, since their results are held in memory until the answer.

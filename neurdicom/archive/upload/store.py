@@ -5,7 +5,8 @@ from typing import Any
 
 from python_multipart.multipart import parse_options_header
 
-from neurdicom.archive.ingest.service import IngestResult, IngestService
+from neurdicom.archive.ingest.result import IngestResult
+from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload.body import Upload
 from neurdicom.archive.upload.bulk import MetadataParts
 from neurdicom.archive.upload.files import FileReader

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from neurdicom.archive.files import FileService
-from neurdicom.archive.ingest.service import IngestResult, IngestService
+from neurdicom.archive.ingest.result import IngestResult
+from neurdicom.archive.ingest.service import IngestService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.dicomweb.client.query import first_text, search, study_path

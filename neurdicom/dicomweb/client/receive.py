@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import httpx
 
 from neurdicom.archive.ingest.commit import SenderOrder
-from neurdicom.archive.ingest.service import Arrival, IngestResult, IngestService
+from neurdicom.archive.ingest.result import IngestResult
+from neurdicom.archive.ingest.service import Arrival, IngestService
 from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.errors import Malformed, PeerFailed, Unavailable
