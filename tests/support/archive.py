@@ -10,6 +10,7 @@ from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload import UploadService
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.outcomes import KEEP_ALL, StorePolicy
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
@@ -64,12 +65,12 @@ class ArchiveSite:
 
 
 @asynccontextmanager
-async def archive(folder: Path, *, recover: bool = True) -> AsyncIterator[ArchiveSite]:
+async def archive(folder: Path, *, recover: bool = True, policy: StorePolicy = KEEP_ALL) -> AsyncIterator[ArchiveSite]:
     """Open a folder as a server does."""
     catalog, blobs = SqliteCatalog(folder / "catalog.sqlite"), LocalBlobStore(folder / "blobs")
     await catalog.open()
     await blobs.open()
-    ingest = IngestService(catalog, blobs)
+    ingest = IngestService(catalog, blobs, policy=policy)
     try:
         if recover:
             await ingest.recover()

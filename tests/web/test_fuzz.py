@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from schemathesis import GenerationMode, checks
 
+from tests.support.api import upload
+from tests.support.colliding import LEVELS, collision
 from tests.support.openapi import OPERATIONS, RELATED
 from tests.support.server import Server
 
@@ -89,35 +91,45 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+#: Levels with their names in routes, and those above an instance whose ids are UIDs.
+MANY = {"patient": "patients", "study": "studies", "instance": "instances"}  # series is its own plural
+ABOVE = {"study": "studies", "series": "series"}
+
 #: Headers that say where a message ends: one that lies there is refused before there is a request to answer.
 FRAMING = ("content-length", "transfer-encoding")
 
 
 @pytest.fixture
-def ids(fuzzed: Server) -> dict[str, str]:
-    """Ids of a real instance and of a job, by the names that they have in paths and queries."""
-    content = Path(get_testdata_file("CT_small.dcm")).read_bytes()
-    answer = fuzzed.client.post("/api/instances", content=content, headers={"Content-Type": "application/dicom"})
-    (result,) = answer.json()["results"]
-    instance = fuzzed.client.get(f"/api/instances/{result['id']}").json()
-    found = {"instance": result["id"], "study": result["study"], "series": result["series"]}
+def ids(fuzzed: Server) -> list[dict[str, str]]:
+    """Ids of real entities and of a job, by the names that they have in paths and queries: UIDs, keys, UIDs of two."""
+    upload(fuzzed.client, Path(get_testdata_file("CT_small.dcm")))
+    for one in (made := collision("PatientID")).both:
+        upload(fuzzed.client, one.file)
+    (found,) = fuzzed.client.get("/api/instances", params={"patient_id": "1CT1"}).json()
     fuzzed.client.post("/api/dicom_nodes", json={"name": "n", "protocol": "DICOMWEB", "url": "http://127.0.0.1:9"})
-    job = fuzzed.client.post("/api/dicom_nodes/n/send", json={"instances": [result["id"]]}).json()["id"]
-    found |= {"jobs": job}  # not the node: what it does not answer is a 502
-    return found | {"instances": result["id"], "studies": result["study"], "patients": instance["patient"]}
+    job = fuzzed.client.post("/api/dicom_nodes/n/send", json={"instances": [found["id"]]}).json()["id"]
+    above = {level: fuzzed.client.get(f"/api/{many}/{found[level]}").json()["key"] for level, many in ABOVE.items()}
+    named = [
+        {"study": found["study"], "series": found["series"], "instance": found["id"], "patient": found["patient"]},
+        above | {"instance": found["key"], "patient": found["patient"]},
+        {level: made.first.key(level) for level in LEVELS} | {"patient": made.first.patient},
+        {level: made.first.uid(level) for level in LEVELS} | {"patient": made.first.patient},
+    ]
+    # Not the node: what it does not answer is a 502.
+    return [each | {many: each[level] for level, many in MANY.items()} | {"jobs": job} for each in named]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
-def test_answers_keep_to_the_description(fuzzed: Server, ids: dict[str, str], operation: Operation) -> None:
+def test_answers_keep_to_the_description(fuzzed: Server, ids: list[dict[str, str]], operation: Operation) -> None:
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in modes))
 
-    @given(case=cases, real=st.booleans())
+    @given(case=cases, real=st.one_of(st.none(), st.sampled_from(ids)))
     @settings(max_examples=settings().max_examples // 5, deadline=None, suppress_health_check=list(HealthCheck))
-    def run(case: schemathesis.Case, real: bool) -> None:
+    def run(case: schemathesis.Case, real: dict[str, str] | None) -> None:
         resource = operation.path.rpartition("/{id}")[0].rpartition("/")[2]
-        if real and not operation.path.endswith("/events"):  # which lasts as long as the job
-            known = ids | {"id": ids[resource]} if resource in ids else ids
+        if real is not None and not operation.path.endswith("/events"):  # which lasts as long as the job
+            known = real | {"id": real[resource]} if resource in real else real
             case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
         for name in [name for name in case.headers if name.lower() in FRAMING]:
             del case.headers[name]

@@ -63,7 +63,8 @@ def test_statuses(own: Server) -> None:
             assert status in (None, answer.status_code), answer.text
             assert status is None or [result["status"] for result in found] == results
             for result in found:
-                assert set(result) == {"file", "status", "id", "study", "series", "reason"}
+                uids = {"study_instance_uid", "series_instance_uid", "sop_instance_uid"}
+                assert set(result) == {"file", "status", "id", "study", "series", "reason", *uids}
                 assert (result["reason"] is None) == (result["status"] != "rejected")
                 assert result["status"] == "rejected" or result["study"] == f"{ROOT}.{STUDY}"
 

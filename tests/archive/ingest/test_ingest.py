@@ -155,6 +155,20 @@ def test_a_lost_answer_that_was_no_failure(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+def test_a_lost_answer_about_a_file_that_does_not_say_whose_it_is(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            named = await stored.add(dicom_file(1))
+            with Fault(stored.catalog, "store", RuntimeError("after the commit"), after=True):
+                result = await stored.add(dicom_file(2, PatientID=None))
+            assert result.status == "stored"
+            assert result.place is not None and named.place is not None
+            assert (result.place.patient, result.place.series) == (named.place.patient, named.place.series)
+            assert (await stored.catalog.get(Level.INSTANCE, result.place.instance)) is not None
+
+    asyncio.run(test())
+
+
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -8,6 +8,7 @@ import pytest
 
 from neurdicom.archive.ingest import recovery
 from neurdicom.archive.reindex import reindex
+from neurdicom.catalog.outcomes import SameInstance, StorePolicy
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Unavailable
 from neurdicom.testing.blobs import put
@@ -40,6 +41,53 @@ def test_an_old_orphan_does_not_replace_what_came_later(tmp_path: Path) -> None:
             await stored.add(newer)
         async with archive(tmp_path) as stored:
             assert stored.files == [newer]
+            await stored.check()
+
+    asyncio.run(test())
+
+
+def test_an_old_orphan_of_another_patient_is_entered(tmp_path: Path) -> None:
+    """It has the UIDs of a later arrival, and another place."""
+
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            put(stored.blobs, dicom_file(1, patient="other"))
+            await stored.add(dicom_file(1))
+        async with archive(tmp_path) as stored:
+            assert stored.files == [dicom_file(1, patient="other"), dicom_file(1)]
+            assert len(set(await stored.instances())) == 2
+            await stored.check()
+
+    asyncio.run(test())
+
+
+def test_an_old_orphan_that_does_not_say_whose_it_is(tmp_path: Path) -> None:
+    """It belongs to the patient that the later arrival names, and does not replace it."""
+
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            put(stored.blobs, dicom_file(1, PatientID=None))
+            await stored.add(dicom_file(1))
+        async with archive(tmp_path) as stored:
+            assert stored.files == [dicom_file(1)]
+            await stored.check()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("same_instance", ["version", "keep", "refuse"])
+def test_a_later_file_that_a_crash_left(tmp_path: Path, same_instance: SameInstance) -> None:
+    """It was not acknowledged: a policy that keeps the first file holds for it too, but it is no conflict."""
+    policy = StorePolicy("refuse", same_instance)
+    later, elsewhere = dicom_file(1, ImageComments="later"), dicom_file(1, patient="other")
+
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            await stored.add(dicom_file(1))
+            put(stored.blobs, later)
+            put(stored.blobs, elsewhere)
+        async with archive(tmp_path, policy=policy) as stored:
+            assert stored.files == [later if same_instance == "version" else dicom_file(1), elsewhere]
             await stored.check()
 
     asyncio.run(test())
@@ -133,6 +181,21 @@ def test_reindex_keeps_the_latest_of_two_files_of_an_instance(tmp_path: Path) ->
             report = await reindex(stored.catalog, stored.blobs)
             assert (report.files, report.instances, report.superseded, report.unreadable) == (3, 1, 1, 1)
             assert stored.files == [b"not DICOM", dicom_file(1, PatientName="Later^Name")]
+
+    asyncio.run(test())
+
+
+def test_reindex_refuses_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            await stored.add(dicom_file(1))
+            await stored.add(dicom_file(1, patient="other"))
+            before = await stored.instances()
+        async with archive(tmp_path, policy=StorePolicy("refuse", "refuse")) as stored:
+            report = await reindex(stored.catalog, stored.blobs)
+            assert (report.files, report.instances, report.superseded, report.unreadable) == (2, 2, 0, 0)
+            assert await stored.instances() == before
+            await stored.check()
 
     asyncio.run(test())
 
