@@ -81,8 +81,8 @@ class InstancesApi(ApiResource[TransportT_co]):
         Returns
         -------
         list of dict
-            For each file `file`, `status` (`stored`, `replaced`, `duplicate`, `rejected`), `id`, `study`, `series` and
-            `reason`.
+            For each file `file`, `status` (`stored`, `replaced`, `duplicate`, `kept`, `rejected`), `id`, `study` and
+            `series` (ids), `study_instance_uid`, `series_instance_uid`, `sop_instance_uid`, and `reason`.
 
         Raises
         ------

@@ -55,7 +55,7 @@ class UploadService:
         content_type, length
             As for `begin`.
         study : str, optional
-            Study Instance UID that all instances must have.
+            Study Instance UID that all instances must have, or the study's key.
 
         Raises
         ------

@@ -13,6 +13,7 @@ from neurdicom.archive.upload.files import FileReader
 from neurdicom.archive.upload.multipart import Event, PartBegins, PartData
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.header import Header
+from neurdicom.dicom.identity import key_of, uid_of
 from neurdicom.dicom.part10 import media_storage
 from neurdicom.errors import Conflict, Malformed, NeurdicomError, NotDicom
 
@@ -30,7 +31,7 @@ class StoredReference:
     Attributes
     ----------
     study : str or None
-        Study Instance UID that it must have.
+        Study Instance UID that it must have, or the key of its study by what the file says of its patient.
     sop_class, sop_instance : str
         Its UIDs.
     result : IngestResult or None
@@ -44,10 +45,11 @@ class StoredReference:
 
     def on_header(self, header: Header) -> None:
         """Record the UIDs of the instance. Raises `Conflict` for one of another study."""
-        study, _, self.sop_instance = header.ids[1:]
+        patient, study, _, self.sop_instance = header.ids
         self.sop_class = header.layout.sop_class
-        if self.study not in (None, study):
-            raise Conflict(f"the instance {self.sop_instance} is of study {study}; {self.study} is expected")
+        if self.study not in (None, study, key_of(study, patient)):
+            found = key_of(study, patient) if uid_of(self.study) == study else study
+            raise Conflict(f"the instance {self.sop_instance} is of study {found}; {self.study} is expected")
 
     def on_unreadable(self, head: bytes) -> None:
         """Record the UIDs that an unreadable file claims in its file meta information."""
@@ -67,7 +69,7 @@ class StoreUpload(Upload):
     max_upload : int
         Most bytes of the body; 0 for no limit.
     study : str or None
-        Study Instance UID that all instances must have.
+        Study Instance UID that all instances must have, or the study's key.
 
     Raises
     ------
