@@ -9,7 +9,9 @@ from neurdicom.errors import NotFound
 from neurdicom.jobs.items import Chunk
 from neurdicom.jobs.job import Job, made_at
 
-_JOBS = "job"
+#: Kind of the documents of jobs.
+JOBS = "job"
+
 _ITEMS = "job_items"
 _LOGS = "job_log"
 
@@ -29,17 +31,17 @@ class JobStore:
 
     async def save(self, job: Job) -> None:
         """Write a job's record."""
-        await self._documents.put(_JOBS, {job.id: job.to_document()})
+        await self._documents.put(JOBS, {job.id: job.to_document()})
 
     async def save_progress(self, record: Mapping[str, Any], items: Mapping[str, Any] | None) -> None:
         """Write the document of some of a job's items, then the job's own."""
         if items is not None:
             await self._documents.put(_ITEMS, {_key(record["id"], items["number"]): items})
-        await self._documents.put(_JOBS, {record["id"]: record})
+        await self._documents.put(JOBS, {record["id"]: record})
 
     async def find(self, job: str) -> Job | None:
         """Return a job by id, or None."""
-        document = await self._documents.get(_JOBS, job)
+        document = await self._documents.get(JOBS, job)
         return None if document is None else Job.from_document(document)
 
     async def get(self, job: str) -> Job:
@@ -90,18 +92,18 @@ class JobStore:
             Number of all such jobs.
         """
         query = DocumentQuery(where, limit=limit, offset=offset, descending=newest_first)
-        page = await self._documents.query(_JOBS, query)
+        page = await self._documents.query(JOBS, query)
         return [Job.from_document(document) for document in page.items], page.total
 
     async def newest(self, where: Mapping[str, str]) -> Job | None:
         """Find the newest job whose fields have these values, without counting the others; None if there is none."""
-        page = await self._documents.query(_JOBS, DocumentQuery(where, limit=1, descending=True, counted=False))
+        page = await self._documents.query(JOBS, DocumentQuery(where, limit=1, descending=True, counted=False))
         return Job.from_document(page.items[0]) if page.items else None
 
     async def remove(self, job: str) -> bool:
         """Delete a job with its items; return False if it is unknown."""
         await self.remove_items(job)
-        return bool(await self._documents.delete(_JOBS, job))
+        return bool(await self._documents.delete(JOBS, job))
 
     async def save_chunk(self, job: str, chunk: Chunk) -> None:
         """Write a chunk of a job's items."""

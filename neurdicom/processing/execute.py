@@ -83,6 +83,8 @@ class ProcessService:
         ------
         NotFound
             There is no such instance or series, or no such tool.
+        Ambiguous
+            The UID names several instances or series.
         Invalid
             A parameter is wrong, the frame is out of range, or the tool runs on another level.
         NotAvailable
@@ -115,7 +117,7 @@ class ProcessService:
         id : str
             Id of the tool.
         instance : str
-            SOP Instance UID.
+            Id or key of the instance.
 
         Returns
         -------

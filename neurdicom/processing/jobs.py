@@ -11,6 +11,7 @@ import orjson
 
 from neurdicom.archive.selection import Selection
 from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import (
     INTERNAL_ERROR,
@@ -97,7 +98,7 @@ class ProcessRunner(Runner):
         job.summary = {"unit": unit_of(tool, selection), "skipped": dict(skipped)}
 
     def describe(self, value: Any, result: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Describe an item for the API: series, instance and frame, and the URL of its result."""
+        """Describe an item for the API: keys of series and instance, the frame, and the URL of its result."""
         if result is None:
             return dict(value)
         url = None if result["result"] is None else f"/api/results/{result['result']}"
@@ -153,7 +154,7 @@ class ProcessRunner(Runner):
         try:
             done = await self._run(one)
         except NeurdicomError as error:
-            reason = str(error) if instance else f"series {entity}: {error}"
+            reason = str(error) if instance else f"series {uid_of(entity)}: {error}"
             failure = Failure(instance, reason, error.code)
             return ItemOutcome(place, failed=1, failures=(failure,), retryable=isinstance(error, Unavailable))
         except Exception:  # a fault of ours in one item must not stop the others
@@ -252,6 +253,8 @@ class ProcessJobs:
         ------
         NotFound
             There is no such tool, or no such entity.
+        Ambiguous
+            A UID names several entities.
         Invalid
             A parameter is wrong, the parameters are too long for a job, or series and instances are mixed for a tool of
             volumes.
@@ -265,7 +268,7 @@ class ProcessJobs:
                 request = await asyncio.to_thread(_for_job, request, tool)
             else:
                 request = _for_job(request, tool)
-        await self._items.check(selection, tool)
+        selection = await self._items.resolve(selection, tool)
         total = await self._items.count(selection, tool) if request.frame is None or not tool.per_frame else None
         document = _document(request, selection, tool, rule=rule)
         keeps_items = ProcessRunner.keeps_items
@@ -274,7 +277,7 @@ class ProcessJobs:
     async def estimate(self, request: RunRequest, selection: Selection) -> Estimate:
         """Count the items of a job without making it. Raises as `submit` does."""
         tool = self._process.tool(request.tool_type, request.tool)
-        await self._items.check(selection, tool)
+        selection = await self._items.resolve(selection, tool)
         skipped, total = Skipped(), 0
         async for _ in self._items.walk(selection, tool, request.frame, skipped):
             total += 1

@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import orjson
@@ -17,6 +18,7 @@ from neurdicom.catalog.base import Catalog, Entity, Located, Location
 from neurdicom.coordination import SerialThread
 from neurdicom.dicom.geometry.planes import FIELDS, MAX_SLICES
 from neurdicom.dicom.geometry.slices import slice_order
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Query
 from neurdicom.errors import Invalid, NotFound
@@ -69,13 +71,16 @@ class Resolver:
         ------
         NotFound
             There is no such tool, instance or series.
+        Ambiguous
+            The UID names several instances or series.
         Conflict
             The version that the request names is gone.
         Invalid
             A parameter or the frame is wrong, the tool works on another level, or the series has too many instances.
         """
         tool = self.tools(request.tool_type).tool(request.tool, request.digest)
-        inputs = await self._inputs(request, tool)  # what does not exist goes before what is wrong
+        entity, inputs = await self._inputs(request, tool)  # what does not exist goes before what is wrong
+        request = replace(request, entity=entity)
         if not request.is_large:
             return ResolvedRun(request.converted_for(tool), tool, inputs)
         converted = await self._conversions.run(request.converted_for, tool)
@@ -83,69 +88,73 @@ class Resolver:
         await self._conversions.run(run.compute_digests)
         return run
 
-    async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[Input, ...]:
-        """Find the files of a request, as many as one call of the tool gets."""
+    async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[str, tuple[Input, ...]]:
+        """Find the entity's key, and the files of a request, as many as one call of the tool gets."""
         if tool.level == "series":
             find = self._series if request.level is Level.SERIES else self._whole_instance
             return await find(request.entity)
         if request.level is not Level.INSTANCE:
             raise Invalid(f"the {tool.type} {tool.name!r} works on instances, not on a {request.level}")
-        return (await self._instance(request.entity, request.frame),)
+        one = await self._instance(request.entity, request.frame)
+        return one.key, (one,)
 
     async def _instance(self, instance: str, frame: int | None) -> Input:
         """Find one frame of an instance, or all of them."""
         location = await locate_instance(self._catalog, instance)
         if frame is not None:
             _check_frame(frame, location)
-        edits = await self._catalog.edits(instance) if location.edited else []
+        edits = await self._catalog.edits(location.instance) if location.edited else []
         return Input(
-            instance,
+            uid_of(location.instance),
             str(await self._blobs.path(location.blob.key)),
             location.blob.sha256,
             location.layout,
             frame,
             tuple(edit.to_wire() for edit in edits),
+            key=location.instance,
         )
 
-    async def _whole_instance(self, instance: str) -> tuple[Input, ...]:
+    async def _whole_instance(self, instance: str) -> tuple[str, tuple[Input, ...]]:
         """Find all frames of an instance, as the inputs of a volume."""
         entity = await get_entity(self._catalog, Level.INSTANCE, instance)
-        located = await self._catalog.locate_all(Level.INSTANCE, instance)
+        located = await self._catalog.locate_all(Level.INSTANCE, entity["key"])
         if not located:  # deleted meanwhile
             raise missing(Level.INSTANCE, instance)
-        series = await self._catalog.get(Level.SERIES, entity["series"])
-        return (await self._volume_input(located[0], entity, series or {}),)
+        series = await self._catalog.get(Level.SERIES, located[0].location.series)
+        return entity["key"], (await self._volume_input(located[0], entity, series or {}),)
 
-    async def _series(self, series: str) -> tuple[Input, ...]:
+    async def _series(self, series: str) -> tuple[str, tuple[Input, ...]]:
         """Find the images of a series in slice order, with all frames; all its instances if none is an image."""
         entity = await get_entity(self._catalog, Level.SERIES, series)
         if entity["images_count"] > MAX_SLICES:
             raise Invalid(
                 f"the series has {entity['images_count']} instances; a volume has at most {MAX_SLICES} slices"
             )
-        page = await self._catalog.find(Query(Level.INSTANCE, (AnyOf(Level.SERIES.value, (series,)),), limit=None))
-        located = {one.location.instance: one for one in await self._catalog.locate_all(Level.SERIES, series)}
+        key = entity["key"]
+        page = await self._catalog.find(Query(Level.INSTANCE, (AnyOf(Level.SERIES.value, (key,)),), limit=None))
+        located = {one.location.instance: one for one in await self._catalog.locate_all(Level.SERIES, key)}
         slices = await asyncio.to_thread(_slices, page.items, located)
-        return tuple([await self._volume_input(located[one["id"]], one, entity) for one in slices])
+        return key, tuple([await self._volume_input(located[one["key"]], one, entity) for one in slices])
 
     async def _volume_input(self, located: Located, entity: Entity, series: Entity) -> Input:
         location = located.location
         known: dict[str, Any] = {name: entity.get(name) for name in FIELDS}
         return Input(
-            location.instance,
+            uid_of(location.instance),
             str(await self._blobs.path(location.blob.key)),
             location.blob.sha256,
             location.layout,
             None,
             tuple(edit.to_wire() for edit in located.edits),
-            known | {"modality": series.get("modality")},
+            known | {"modality": series.get("modality"), "series": uid_of(location.series)},
+            location.instance,
         )
 
 
 def _slices(entities: Sequence[Entity], located: dict[str, Located]) -> list[Entity]:
     """Choose the instances of a series that a plugin gets, in slice order."""
-    stored = [one for one in entities if one["id"] in located]
-    images = [one for one in stored if located[one["id"]].location.layout.get("pixel_keyword") is not None]
+    stored = [one for one in entities if one["key"] in located]
+    images = [one for one in stored if located[one["key"]].location.layout.get("pixel_keyword") is not None]
     slices = [one for one in images if one.get("sop_class_uid") not in _SEGMENTATIONS]
     return slice_order(slices or images or stored)
 
@@ -159,23 +168,24 @@ def _check_frame(frame: int, location: Location) -> None:
 class JobItems:
     """Finder of the items of processing jobs.
 
-    An item is a small mapping: `series`, `instance` (None where the tool works on series) and `frame` (None where it
-    gets the whole instance). Left out are series of modalities that the tool's META.json does not name, and instances
-    without pixels, or that are no images, unless META.json names their modality. Left out, too, are series of results
-    stored by a NeurDICOM, unless they are selected by id: otherwise a second run over a study would process the results
-    of the first.
+    An item is a small mapping: `series` and `instance` (keys; None where the tool works on series) and `frame` (None
+    where it gets the whole instance). Left out are series of modalities that the tool's META.json does not name, and
+    instances without pixels, or that are no images, unless META.json names their modality. Left out, too, are series of
+    results stored by a NeurDICOM, unless they are selected by id: otherwise a second run over a study would process the
+    results of the first.
     """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._selector = Selector(catalog)
 
-    async def check(self, selection: Selection, tool: Tool) -> None:
-        """Check that the selected entities exist, and that the tool works on them. Raises `NotFound` or `Invalid`."""
-        await self._selector.check(selection)
+    async def resolve(self, selection: Selection, tool: Tool) -> Selection:
+        """Name selected entities by keys. Raises `NotFound`, `Ambiguous`, or `Invalid` if the tool can't take them."""
+        resolved = await self._selector.resolve(selection)
         if tool.level == "series" and Level.INSTANCE in selection.ids and len(selection.ids) > 1:
             text = f"the {tool.type} {tool.name!r} takes series or multi-frame instances, not both"
             raise Invalid(text, field="instances")
+        return resolved
 
     async def walk(
         self, selection: Selection, tool: Tool, frame: int | None, skipped: Skipped
@@ -199,10 +209,10 @@ class JobItems:
             async for series in self._selector.series(selection):
                 if not _fits(series, modalities):
                     skipped["modality"] += series["images_count"]
-                elif await derived.has(series["id"]):
+                elif await derived.has(series["key"]):
                     skipped["derived"] += series["images_count"]
                 elif await self._has_pixels(series, modalities):
-                    yield {"series": series["id"], "instance": None, "frame": None}
+                    yield {"series": series["key"], "instance": None, "frame": None}
                 else:
                     skipped["no_pixels"] += series["images_count"]
             return
@@ -210,7 +220,7 @@ class JobItems:
             if not _fits(series, modalities):
                 skipped["modality"] += len(instances)
                 continue
-            if await derived.has(series["id"]):
+            if await derived.has(series["key"]):
                 skipped["derived"] += len(instances)
                 continue
             for instance in instances:
@@ -218,7 +228,7 @@ class JobItems:
                     skipped["no_pixels"] += 1
                     continue
                 for each in _frames(instance, tool, frame):
-                    yield {"series": series["id"], "instance": instance["id"], "frame": each}
+                    yield {"series": series["key"], "instance": instance["key"], "frame": each}
 
     async def count(self, selection: Selection, tool: Tool) -> int | None:
         """Estimate the number of items, where the catalog can count them at once; None where it can't."""
@@ -243,7 +253,7 @@ class JobItems:
     async def _has_pixels(self, series: Entity, modalities: frozenset[str]) -> bool:
         if is_named(series, modalities):
             return True
-        conditions = (AnyOf("series", (series["id"],)), Between("rows", 1, None))
+        conditions = (AnyOf("series", (series["key"],)), Between("rows", 1, None))
         return bool((await self._catalog.find(Query(Level.INSTANCE, conditions, limit=1, counted=False))).items)
 
 
@@ -342,7 +352,7 @@ class ModalityCheck:
         tool : Tool
             The tool that runs.
         instance : str
-            SOP Instance UID.
+            Id or key of the instance.
 
         Returns
         -------
@@ -373,8 +383,8 @@ class ModalityCheck:
         until, modality = self._remembered.get(instance, (now, ""))
         if until > now:
             return modality
-        entity = await get_entity(self._catalog, Level.INSTANCE, instance)
-        series = await self._catalog.get(Level.SERIES, entity["series"]) or {}
+        location = await locate_instance(self._catalog, instance)
+        series = await self._catalog.get(Level.SERIES, location.series) or {}
         modality = series.get("modality") or ""
         self._remembered[instance] = (now + _SECONDS, modality)
         self._remembered.move_to_end(instance)

@@ -1,4 +1,7 @@
-"""Kept results: their provenance, and their representations, pending or stored."""
+"""Kept results: their provenance, and their representations, pending or stored.
+
+Records name instances, series and studies by their keys (`dicom.identity`), and patients by their ids.
+"""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
@@ -114,15 +117,15 @@ class KeptResult:
     params : dict
         Converted parameters, with null in place of large ones: a page of a thousand results would be gigabytes.
     level, entity : str
-        `instance` or `series`, and its UID.
+        `instance` or `series`, and its key.
     sources : list
-        A pair for each input, in order: SOP Instance UID, and SHA-256 of the file.
+        A pair for each input, in order: key of the instance, and SHA-256 of the file.
     frame : int or None
         Frame of the instance, from 1.
     is_whole : bool
         Whether it was computed from all frames.
     patient, study, series : str or None
-        Ids of the entities that hold the first source.
+        Id of the patient, and keys of the study and series that hold the first source.
     created : str
         Time of the computation, ISO 8601 in UTC.
     seconds : float
@@ -146,9 +149,9 @@ class KeptResult:
     evicted : list of str
         Names of representations that were deleted to make room.
     stored : list of dict
-        `instance`, `series` and `study` of the DICOM instances that were made of it and exist.
+        Keys (`instance`, `series`, `study`) of the DICOM instances that were made of it and exist.
     made : list of str
-        SOP Instance UIDs of all DICOM instances that were made of the current computation; `stored` may also have
+        Keys of all DICOM instances that were made of the current computation; `stored` may also have
         instances of earlier computations, and lacks deleted ones.
     job : str or None
         The job that computed it.
@@ -205,7 +208,7 @@ class KeptResult:
 
     @property
     def instances(self) -> list[str]:
-        """SOP Instance UIDs of the sources, each once."""
+        """Keys of the source instances, each once."""
         return list(dict.fromkeys(instance for instance, _ in self.sources))
 
     def find(self, format: str, frame: int | None) -> str | None:
@@ -265,25 +268,13 @@ class KeptResult:
         found: list[Term] = [(name, value) for name, value in fields.items() if value]
         found += [("uses", model) for model in self.uses]
         found += [("instance", instance) for instance in self.instances]
-        found += [("stored", uid) for one in self.stored for uid in one.values()]
+        found += [("stored", key) for one in self.stored for key in one.values()]
         found += [("body", key) for key in self.keys]
         values = self.values or values_of(self.value)[0]
         return found + [(path, value) for path, value in values]
 
     def to_api(self, *, in_list: bool = False) -> dict[str, Any]:
-        """Return the result as the API shows it; in a list without JSON that is long."""
-        links: dict[str, Any] = {
-            "self": f"/api/results/{self.id}",
-            "content": f"/api/results/{self.id}/content",
-            "sources": [f"/api/instances/{instance}" for instance in self.instances],
-            "stored": [f"/api/instances/{one['instance']}" for one in self.stored],
-        }
-        if self.series:
-            links["series"] = f"/api/series/{self.series}"
-        if self.study:
-            links["study"] = f"/api/studies/{self.study}"
-        if self.job:
-            links["job"] = f"/api/jobs/{self.job}"
+        """Describe the result for the API, with keys and without links; in a list without JSON that is long."""
         return {
             "id": self.id,
             "plugin": self.tool if self.tool_type == "plugin" else None,
@@ -309,7 +300,6 @@ class KeptResult:
             "evicted": bool(self.evicted) and not self.representations,
             "stored": [one["instance"] for one in self.stored],
             "job": self.job,
-            "links": links,
         }
 
 

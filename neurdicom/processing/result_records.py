@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
 from neurdicom.catalog.terms import TermCondition
+from neurdicom.dicom.identity import is_key
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, Unavailable, reason_of
 from neurdicom.processing.result import KeptResult
@@ -156,10 +157,10 @@ class Provenance:
 
     async def stored(self, results: Sequence[KeptResult]) -> list[list[dict[str, str]]]:
         """Find for each result the DICOM instances made of it that exist, as `KeptResult.stored` has them."""
-        present = await self._digests({uid for result in results for uid in (*_stored(result), *result.made)})
+        present = await self._digests({key for result in results for key in (*_stored(result), *result.made)})
         found = []
         for result in results:
-            unnoted = [uid for uid in result.made if uid in present and uid not in _stored(result)]
+            unnoted = [key for key in result.made if key in present and key not in _stored(result)]
             known = [one for one in result.stored if one["instance"] in present]
             found.append(known + await located(self._catalog, unnoted))
         return found
@@ -178,7 +179,8 @@ class Provenance:
         return replace(result, patient=patient, study=location.study, series=location.series)
 
     async def _digests(self, instances: set[str]) -> dict[str, str]:
-        wanted, found = sorted(instances), dict[str, str]()
+        # What a migration left as a UID was gone then; who has it now is another.
+        wanted, found = sorted(filter(is_key, instances)), dict[str, str]()
         for start in range(0, len(wanted), _AT_ONCE):
             found |= await self._catalog.digests(wanted[start : start + _AT_ONCE])
         return found
@@ -196,7 +198,7 @@ def _stored(result: KeptResult) -> set[str]:
 
 
 async def located(catalog: Catalog, instances: Sequence[str]) -> list[dict[str, str]]:
-    """Locate instances as `KeptResult.stored` has them; those that do not exist are left out."""
+    """Locate instances by their keys as `KeptResult.stored` has them; those that do not exist are left out."""
     locations = [await catalog.locate(instance) for instance in instances]
     return [
         {"instance": location.instance, "series": location.series, "study": location.study}

@@ -253,7 +253,7 @@ class ResultStore:
             log.info("%d files of results were deleted to make room; %d MiB are left", len(excess), self.size >> 20)
 
     async def note_made(self, result: str, instances: Sequence[str]) -> None:
-        """Record durably the DICOM instances that are made of a result, and those of them that are stored by now.
+        """Record durably the keys of DICOM instances that are made of a result, and those that are stored by now.
 
         It is called before they are stored as well, so that the next start finds them after a crash in between.
         """
@@ -267,7 +267,7 @@ class ResultStore:
             await self._records.put([replace(record, stored=[*known, *made], made=list(instances))])
 
     async def stored_whole(self, result: str) -> tuple[str, ...]:
-        """List the DICOM instances that were made of a result, if all of them exist."""
+        """List the keys of the DICOM instances that were made of a result, if all of them exist."""
         record = await self._records.find(result)
         present = {one["instance"] for one in record.stored} if record is not None else set()
         made = record.made if record is not None else []
@@ -320,7 +320,7 @@ class ResultStore:
     # -- deletion with sources and tools ---------------------------------------------------------------------
 
     async def stored_of(self, name: str, id: str) -> list[str]:
-        """List the DICOM instances made of the results of a source or tool; `name` is `instance`, `plugin` ..."""
+        """List the keys of the DICOM instances made of the results of a source, by one of its keys, or of a tool."""
         await self._queue.flush()
         found: list[str] = []
         offset = 0
@@ -332,7 +332,7 @@ class ResultStore:
                 return found
 
     async def on_removed(self, level: Level, entity: str) -> None:
-        """Delete results whose source was deleted or replaced, and forget deleted DICOM instances."""
+        """Delete results whose source, by one of its keys, was deleted or replaced; forget deleted DICOM instances."""
         await self._forget(f"{level} {entity}", [(level.value, entity), ("stored", entity)])
 
     async def on_tool_removed(self, tool_type: ToolType, tool: str) -> None:

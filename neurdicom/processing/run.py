@@ -11,6 +11,7 @@ import orjson
 
 from neurdicom import __version__
 from neurdicom.archive.selection_schemas import EITHER_SELECTION, FILTERS_OF_LEVEL, SELECTION_MEMBERS
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.pixels.encode.formats import OF_RESULTS
 from neurdicom.plugins.params import convert_arguments
@@ -92,7 +93,7 @@ class RunRequest:
     level : Level
         `INSTANCE` or `SERIES`.
     entity : str
-        SOP or Series Instance UID.
+        Id or key of the instance or series; its key in a `ResolvedRun`.
     frame : int or None
         Frame of an instance, from 1.
     params : Mapping[str, Any]
@@ -213,8 +214,8 @@ class ResolvedRun:
 
     @property
     def sources(self) -> list[list[str]]:
-        """SOP Instance UID and SHA-256 of the file of each input."""
-        return [[one.instance, one.sha256] for one in self.inputs]
+        """Key of the instance and SHA-256 of the file of each input."""
+        return [[one.key, one.sha256] for one in self.inputs]
 
     @cached_property
     def id(self) -> str:
@@ -226,9 +227,7 @@ class ResolvedRun:
         """
         tool = self.tool
         is_whole = self.is_whole
-        files = [
-            [one.sha256, None if is_whole else one.frame, [dict(edit) for edit in one.edits]] for one in self.inputs
-        ]
+        files = [[one.sha256, None if is_whole else one.frame, _edits(one)] for one in self.inputs]
         said = [__version__, tool.type, tool.id, tool.digest, dict(tool.uses), files]
         return _digest(said, self.request.params, _canonical)
 
@@ -245,14 +244,16 @@ class ResolvedRun:
 
     def digest_with(self, reply: Reply) -> str:
         """Compute a digest of the run and the result's bytes: the same result becomes the same DICOM instances."""
-        sources = [[one.instance, one.sha256, one.frame, list(one.edits)] for one in self.inputs]
+        sources = [[one.instance, one.sha256, one.frame, _edits(one)] for one in self.inputs]
         return sha256(_sorted([self.digest, sources, sha256(reply.body).hexdigest()])).hexdigest()
 
-    def to_wire(self, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
+    def to_wire(self, series: str, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
         """Return the run for the worker that writes DICOM.
 
         Parameters
         ----------
+        series : str
+            Id of the source's series: no two series of one UID get one derived series.
         slices : sequence of (int, int), optional
             Number of the input, and frame in it, for each slice of a volume, where their order is not that of the
             inputs.
@@ -268,6 +269,7 @@ class ResolvedRun:
             "tool": {name: getattr(tool, name) for name in names} | {"produces": dict(tool.produces)},
             "params": dict(self.request.params),
             "run": self.digest,
+            "series": series,
         }
 
 
@@ -282,7 +284,7 @@ class RunResult:
     result : str or None
         Id of the kept result, where one is kept.
     stored : tuple of str
-        SOP Instance UIDs of the DICOM instances that were made of it.
+        Keys of the DICOM instances that were made of it.
     is_cached : bool
         Whether it was computed earlier.
     etag : str or None
@@ -308,6 +310,11 @@ def _digest(said: Sequence[Any], params: Mapping[str, Any], dumps: Callable[[Any
         digest.update(piece)
     digest.update(b"]")
     return digest.hexdigest()
+
+
+def _edits(one: Input) -> list[dict[str, Any]]:
+    """List the edits of an input for digests: by UID, so that results are found when their source gets other keys."""
+    return [{**edit, "entity": uid_of(edit["entity"])} for edit in one.edits]
 
 
 def _has_long_text(texts: Sequence[str]) -> bool:

@@ -38,10 +38,10 @@ _PLAIN = re.compile(r"[^\s.\"\[\]<>=!]+")
 KINDS = ("image", "json", "dicom", "bytes")
 
 _EXACT = {
-    "instance": "SOP Instance UID of a source image.",
-    "stored": "SOP Instance UID of a DICOM instance made of the result, or the UID of that instance's series or study.",
-    "series": "Series Instance UID of a source image.",
-    "study": "Study Instance UID of a source image.",
+    "instance": "SOP Instance UID of a source image, or its id.",
+    "stored": "UID or id of a DICOM instance made of the result, or of that instance's series or study.",
+    "series": "Series Instance UID of a source image, or its series' id.",
+    "study": "Study Instance UID of a source image, or its study's id.",
     "patient": "Id of the patient.",
     "job": "Id of the job that computed the result.",
     "digest": "SHA-256 of the ZIP of the plugin or model that computed the result, in hexadecimal.",

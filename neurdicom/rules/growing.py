@@ -19,7 +19,7 @@ class GrowingSeries:
     Attributes
     ----------
     series : str
-        Series Instance UID.
+        Key of the series, as it was before its patient was known where its first files do not say it.
     epoch : str
         Id of this period of growth; a new one when the series grows again.
     server : str
@@ -109,7 +109,7 @@ class Growth:
     Attributes
     ----------
     series : str
-        Series Instance UID.
+        Key of the series, as in the document.
     since, last : float
         Times of the event loop: of the beginning, and of the last arrival.
     state : GrowthState

@@ -13,6 +13,9 @@ from neurdicom.processing.run import ACTION_MEMBERS, EITHER_TOOL
 from neurdicom.schema import Declaration
 from neurdicom.schema.texts import line_text
 
+#: Kind of the documents of rules.
+KIND: Final = "rule"
+
 #: Members of a rule in a request.
 MEMBERS: Final[Mapping[str, Any]] = {
     "name": {**line_text(200), "default": ""},

@@ -7,7 +7,8 @@ from neurdicom.errors import NotFound
 from neurdicom.jobs import JobService
 from neurdicom.jobs.job import now
 
-_KIND = "rule_runs"
+#: Kind of the documents of runs.
+KIND: Final = "rule_runs"
 
 #: Most runs of a rule that are kept.
 KEPT: Final = 20
@@ -27,7 +28,7 @@ class RunLog:
         rule : str
             Id of the rule.
         series : str
-            Series Instance UID.
+            Key of the series.
         job : str, optional
             Id of the job; a job that is recorded already is not counted twice.
         error : str, optional
@@ -35,25 +36,25 @@ class RunLog:
         """
         run = {"series": series, "time": now(), "job": job, "error": error}
         while True:
-            before = await self._documents.get(_KIND, rule)
+            before = await self._documents.get(KIND, rule)
             if before is None:
-                if await self._documents.add(_KIND, rule, {"count": 1, "runs": [run]}):
+                if await self._documents.add(KIND, rule, {"count": 1, "runs": [run]}):
                     return
                 continue
             if job is not None and any(one["job"] == job for one in before["runs"]):
                 return  # recorded before a crash
             after = {"count": before["count"] + 1, "runs": [run, *before["runs"]][:KEPT]}
-            if await self._documents.swap(_KIND, rule, before, after):
+            if await self._documents.swap(KIND, rule, before, after):
                 return
 
     async def describe(self, rule: str, jobs: JobService) -> dict[str, Any]:
         """Describe the runs for the API: their number, and the last of them with the states of their jobs."""
-        document = await self._documents.get(_KIND, rule) or {"count": 0, "runs": []}
+        document = await self._documents.get(KIND, rule) or {"count": 0, "runs": []}
         return {"runs_count": document["count"], "runs": [await _describe(run, jobs) for run in document["runs"]]}
 
     async def remove(self, rule: str) -> None:
         """Delete the log of a rule."""
-        await self._documents.delete(_KIND, rule)
+        await self._documents.delete(KIND, rule)
 
 
 async def _describe(run: dict[str, Any], jobs: JobService) -> dict[str, Any]:

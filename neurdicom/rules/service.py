@@ -17,15 +17,13 @@ from neurdicom.jobs.job import new_id, now
 from neurdicom.processing.jobs import ProcessJobs
 from neurdicom.processing.resolve import is_derived_here
 from neurdicom.processing.run import RunRequest
-from neurdicom.rules.rule import Rule
+from neurdicom.rules.rule import KIND, Rule
 from neurdicom.rules.runs import RunLog
 from neurdicom.rules.stable import StableSeries, StableService
 from neurdicom.rules.tracker import SeriesTracker
 from neurdicom.security.access import Principal
 
 log = logging.getLogger(__name__)
-
-_KIND = "rule"
 
 #: Most rules in all; each is evaluated for each stable series.
 MAX_RULES: Final = 1000
@@ -80,11 +78,11 @@ class RuleService:
 
     async def list(self) -> list[Rule]:
         """List every rule, in the order of creation."""
-        return [Rule.from_document(document) for document in (await self._documents.query(_KIND)).items]
+        return [Rule.from_document(document) for document in (await self._documents.query(KIND)).items]
 
     async def get(self, rule: str) -> Rule:
         """Return a rule. Raises `NotFound`."""
-        document = await self._documents.get(_KIND, rule)
+        document = await self._documents.get(KIND, rule)
         if document is None:
             raise NotFound(f"there is no rule {rule[:80]!r}")
         return Rule.from_document(document)
@@ -102,9 +100,9 @@ class RuleService:
         made = now()
         rule = Rule.from_request(request, id=new_id(), user=by.email, user_id=by.id, created=made, changed=made)
         self._check(rule)
-        if (await self._documents.query(_KIND, DocumentQuery(limit=0))).total >= MAX_RULES:
+        if (await self._documents.query(KIND, DocumentQuery(limit=0))).total >= MAX_RULES:
             raise Conflict(f"there are {MAX_RULES} rules, the most that are allowed; delete one first")
-        await self._documents.put(_KIND, {rule.id: rule.to_document()})
+        await self._documents.put(KIND, {rule.id: rule.to_document()})
         await self._refresh()
         log.info("rule %s (%s) was made by %s", rule.id, rule.name, by.email)
         return rule
@@ -127,19 +125,19 @@ class RuleService:
                 request, id=before.id, user=by.email, user_id=by.id, created=before.created, changed=now()
             )
             self._check(after)
-            if await self._documents.swap(_KIND, rule, before.to_document(), after.to_document()):
+            if await self._documents.swap(KIND, rule, before.to_document(), after.to_document()):
                 await self._refresh()
                 return after
 
     async def remove(self, rule: str) -> None:
         """Delete a rule; its jobs go on. Raises `NotFound`."""
-        if not await self._documents.delete(_KIND, rule):
+        if not await self._documents.delete(KIND, rule):
             raise NotFound(f"there is no rule {rule[:80]!r}")
         await self._runs.remove(rule)
         await self._refresh()
 
     def is_stable(self, series: str) -> bool:
-        """Tell whether no instance of a series arrived at this server for the quiet time."""
+        """Tell by a series' key whether no instance of it arrived at this server for the quiet time."""
         return self._tracker.is_stable(series)
 
     async def describe(self, rule: Rule) -> dict[str, Any]:
@@ -173,6 +171,10 @@ class RuleService:
     async def is_wanted(self) -> bool:
         """Tell whether any rule is enabled, also one that was just made at another server."""
         return any(rule.enabled for rule in await self.list())
+
+    async def present_key(self, series: str) -> str:
+        """Look up the present key of a series that has, or had, a key; that key where the series is gone."""
+        return next(iter(await self._catalog.keys(Level.SERIES, series)), series)
 
     async def on_stable(self, stable: StableSeries) -> None:
         """Run the rules that a stable series meets. Raises temporary errors; the series is then handed over again."""

@@ -29,7 +29,7 @@ class StableSeries:
     Attributes
     ----------
     series : str
-        Series Instance UID.
+        Key of the series.
     epoch : str
         Id of the period in which it grew; the same when it is handed over again.
     is_repeated : bool
@@ -46,6 +46,9 @@ class StableObserver(Protocol):
 
     async def is_wanted(self) -> bool:
         """Tell whether stable series are to be handed over, by the current state of the catalog."""
+
+    async def present_key(self, series: str) -> str:
+        """Look up the present key of a series that has, or had, a key; that key where the series is gone."""
 
     async def on_stable(self, stable: StableSeries) -> None:
         """Handle a stable series. An exception is logged, and the series is handed over again later."""
@@ -111,14 +114,17 @@ class StableService:
 
     async def _settle(self, growth: Growth) -> None:
         """Take the step that `next_step` decides for a series that was quiet for its time."""
-        found = None
+        found, present = None, growth.series
         if growth.state is not GrowthState.EXPECTED:
             if not (self._tracker.is_enabled or await self._observer.is_wanted()):
                 return
+            present = await self._observer.present_key(growth.series)
             document = await self._documents.get(KIND, growth.series)
             found = None if document is None else GrowingSeries.from_document(document)
         loop = asyncio.get_running_loop().time()
         step = next_step(growth, found, self._tracker.server, wall=time.time(), loop=loop)
+        if step is not Step.WAIT and present != growth.series and not self._tracker.is_stable(present):
+            step = Step.DROP  # it grows on under the key that it has since its patient became known
         if step is Step.WAIT:
             self._tracker.wait_on(growth)
             return
@@ -127,7 +133,7 @@ class StableService:
                 await self._swap(growth.document, None)
         elif step is Step.LEAVE:
             await self._leave(found)
-        elif not await self._deal(growth, found if step is Step.CLAIM else None):
+        elif not await self._deal(growth, found if step is Step.CLAIM else None, present):
             self._tracker.try_again(growth)
             return
         growth.on(GrowthEvent.END)
@@ -138,8 +144,8 @@ class StableService:
         if found is not None and found.until < now and not found.claim and not found.dealt:
             await self._swap(found, replace(found, until=now))
 
-    async def _deal(self, growth: Growth, found: GrowingSeries | None) -> bool:
-        """Claim a series and hand it to the observer; return False where another server was faster."""
+    async def _deal(self, growth: Growth, found: GrowingSeries | None, present: str) -> bool:
+        """Claim a series and hand it to the observer by its present key; return False if another server was faster."""
         series, now = growth.series, time.time()
         if found is None:
             found = GrowingSeries(series, new_id(), self._tracker.server, now)
@@ -149,7 +155,7 @@ class StableService:
             return False
         growth.on(GrowthEvent.CLAIM)
         growth.document = claimed = GrowingSeries.from_document(document)
-        await self._observer.on_stable(StableSeries(series, claimed.epoch, growth.is_repeated))
+        await self._observer.on_stable(StableSeries(present, claimed.epoch, growth.is_repeated))
         if self._documents.is_exclusive:
             await self._swap(claimed, None)
         else:

@@ -30,6 +30,8 @@ class Input:
     attributes : Mapping[str, Any]
         For an input of a volume, the catalog's attributes of its position, orientation and pixels
         (`dicom.geometry.planes.FIELDS`). They follow from the bytes and the edits.
+    key : str
+        Key of the instance, for records of the result; workers get the UID alone.
     """
 
     instance: str
@@ -39,6 +41,7 @@ class Input:
     frame: int | None = 1
     edits: tuple[dict[str, Any], ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class Record:
         Digest of the result: the inputs, the code, the parameters and the bytes.
     run : str
         Digest of the run: results of one run over images of one series make one derived series.
+    series : str
+        Id of the source's series, from which the UIDs of derived series follow.
     made : datetime
         Time of writing.
     """
@@ -57,6 +59,7 @@ class Record:
     planes: Sequence[SourceFrame]
     identity: str
     run: str
+    series: str
     made: datetime
 
     @property
@@ -75,7 +78,7 @@ class Record:
 
     def series_uid(self, kind: str) -> str:
         """Derive the Series Instance UID for objects of a kind: a series has one modality and one kind of equipment."""
-        return uid_of("series", self.run, self.source.SeriesInstanceUID, kind)
+        return uid_of("series", self.run, self.series, kind)
 
 
 def finish(ds: Dataset, record: Record, modality: str, *, number: int = 1, kind: str = "") -> None:

@@ -78,7 +78,7 @@ def _complete(ds: Dataset, record: Record, number: int, name: str) -> None:
         ds.SOPInstanceUID = UID(record.instance_uid(number))
     if not ds.get("SeriesInstanceUID"):
         kind = ds.get("Modality"), sop_class
-        ds.SeriesInstanceUID = UID(uid_of("series", record.run, source.SeriesInstanceUID, *kind))
+        ds.SeriesInstanceUID = UID(uid_of("series", record.run, record.series, *kind))
     for field, keyword in (("sop_instance_uid", "SOPInstanceUID"), ("series_instance_uid", "SeriesInstanceUID")):
         check_uid(str(ds[keyword].value), field)
     sources = {plane.reference[1] for plane in record.planes}

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from neurdicom.archive.ingest.service import IngestService, disk_error
+from neurdicom.archive.lookup import get_entity, locate_instance
 from neurdicom.archive.remove import RemoveService
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.header import Header
+from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.part10 import read_header
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Conflict, NeurdicomError, NotAvailable
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import DICOM, ResolvedRun, RunResult
@@ -109,14 +112,14 @@ class DicomOutput:
         exact : RunResult
             An image result in the format `EXACT`, JSON, or datasets.
         stored : tuple of str
-            SOP Instance UIDs of instances that were made of it before.
+            Keys of instances that were made of it before.
 
         Returns
         -------
         reply : Reply
             The files; empty where the request's format is another.
         stored : tuple of str
-            SOP Instance UIDs of the stored instances.
+            Keys of the stored instances.
 
         Raises
         ------
@@ -132,22 +135,24 @@ class DicomOutput:
             The disk or the catalog refuses.
         """
         request = run.request
-        async with self._files(run, exact.reply) as files:
+        source = await locate_instance(self._catalog, run.inputs[0].key)
+        async with self._files(run, source, exact.reply) as files:
             reply = await _reply_of(files) if request.format == DICOM else Reply()
             if request.store and not stored:
-                stored = await _to_the_end(self._store(files, exact.result))
+                stored = await _to_the_end(self._store(source, files, exact.result))
         return reply, stored
 
     async def delete(self, instances: Sequence[str]) -> None:
-        """Delete instances that were made of results, as far as they still exist."""
+        """Delete instances that were made of results, by their keys, as far as they still exist."""
         await self._remove.delete_instances(instances)
 
     @asynccontextmanager
-    async def _files(self, run: ResolvedRun, reply: Reply) -> AsyncIterator[list[DerivedFile]]:
+    async def _files(self, run: ResolvedRun, source: Location, reply: Reply) -> AsyncIterator[list[DerivedFile]]:
         """Let a worker write the files of a result; they are deleted after the context, unless they were stored."""
         kind = reply.meta.get("kind")
         if kind not in ("image", "json", "dicom"):
             raise NotAvailable(f"the result of {run.tool.name!r} is bytes, which have no form in DICOM")
+        series = (await self._catalog.ids(Level.SERIES, [source.series]))[source.series]
         folder = self._blobs.spool_folder / f"derived-{secrets.token_hex(16)}"
         writing: asyncio.Task[Reply] | None = None
         token = CancellationToken()
@@ -156,7 +161,7 @@ class DicomOutput:
                 body = await asyncio.to_thread(_write_body, folder, reply.body)
             except OSError as error:
                 raise disk_error(error) from error
-            arguments = run.to_wire(reply.meta.get("slices")) | {
+            arguments = run.to_wire(series, reply.meta.get("slices")) | {
                 "result": str(body),
                 "kind": kind,
                 "media_type": reply.meta.get("media_type", ""),
@@ -175,18 +180,20 @@ class DicomOutput:
             token.cancel()  # files that are not written by now are not needed
             self._ingest.later(_remove_after(writing, folder))
 
-    async def _store(self, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
+    async def _store(self, source: Location, files: Sequence[DerivedFile], result: str | None) -> tuple[str, ...]:
         """Store files as instances after the result's record lists them: a crash leaves no unlisted instance."""
-        missing = [file for file in files if await self._is_missing(file)]
-        headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in missing])
-        for file, header in zip(missing, headers, strict=True):
-            if file.is_returned:
-                await self._check_series(header)
-        instances = tuple(file.instance for file in files)
+        headers = await asyncio.to_thread(lambda: [read_header(file.path) for file in files])
+        study = await get_entity(self._catalog, Level.STUDY, source.study)
+        places = [Place.of(study["patient"], *header.ids[1:]) for header in headers]
+        missing = []
+        for file, header, place in zip(files, headers, places, strict=True):
+            if await self._is_missing(file, place):
+                missing.append((file, header))
+        instances = tuple(place.instance for place in places)
         if result is not None:
             await self._results.note_made(result, instances)
         try:
-            await self._enter([self._adopt(file, header) for file, header in zip(missing, headers, strict=True)])
+            await self._enter([self._adopt(file, header) for file, header in missing])
         except NeurdicomError:
             if result is not None:
                 await self._results.note_made(result, ())
@@ -195,33 +202,45 @@ class DicomOutput:
             await self._results.note_made(result, instances)
         return instances
 
-    async def _is_missing(self, file: DerivedFile) -> bool:
-        """Tell whether a file is no instance yet, of an earlier run with the same result."""
-        location = await self._catalog.locate(file.instance)
+    async def _is_missing(self, file: DerivedFile, place: Place) -> bool:
+        """Tell whether a file is no instance yet, of an earlier run with the same result.
+
+        A plugin's dataset is refused where another instance has its UID, or a series of another study that of its
+        series. Raises `Conflict`.
+        """
+        location = await self._catalog.locate(place.instance)
         if location is None:
+            if file.is_returned:
+                await self._check_uids(file, place)
             return True
         if file.is_returned and location.blob.sha256 != file.sha256:
-            raise Conflict(
-                f"the plugin's dataset has the SOP Instance UID {file.instance}, which another instance has already"
-            )
+            raise _taken(file)
         return False
 
-    async def _check_series(self, header: Header) -> None:
-        """Refuse a plugin's dataset whose series lies in another study than its source. Raises `Conflict`."""
-        series, study = (str(header.attributes[field]) for field in ("series_instance_uid", "study_instance_uid"))
-        found = await self._catalog.get(Level.SERIES, series)
-        if found is not None and found["study"] != study:
-            raise Conflict(
-                f"the plugin's dataset has the Series Instance UID {series}, which a series of the study "
-                f"{found['study']} has already; one of the study {study}, or a new one, is expected"
-            )
+    async def _check_uids(self, file: DerivedFile, place: Place) -> None:
+        """Check that a new dataset of a plugin makes no conflict. Raises `Conflict`."""
+        series, study = uid_of(place.series), uid_of(place.study)
+        for found in await self._of_uid(Level.SERIES, series):
+            if uid_of(found["study"]) != study:
+                raise Conflict(
+                    f"the plugin's dataset has the Series Instance UID {series}, which a series of the study "
+                    f"{uid_of(found['study'])} has already; one of the study {study}, or a new one, is expected"
+                )
+        for found in await self._of_uid(Level.INSTANCE, file.instance):
+            if (uid_of(found["series"]), uid_of(found["study"])) != (series, study):
+                raise _taken(file)
+
+    async def _of_uid(self, level: Level, uid: str) -> list[Entity]:
+        """List the entities of any place that have a UID."""
+        query = Query(level, (AnyOf(level.value, (uid,)),), limit=None, counted=False)
+        return (await self._catalog.find(query)).items
 
     async def _adopt(self, file: DerivedFile, header: Header) -> str:
-        """Store a file; return its SOP Instance UID, empty where another request was quicker."""
+        """Store a file; return its key, empty where another request was quicker."""
         result = await self._ingest.adopt(file.path.name, file.path, file.size, file.sha256, header)
         if result.error is not None:
             raise result.error
-        return file.instance if result.status == "stored" else ""
+        return result.place.instance if result.place is not None and result.status == "stored" else ""
 
     async def _enter(self, adoptions: Iterable[Awaitable[str]]) -> None:
         """Store files at the same time, so that they share a transaction; if one fails, delete the others."""
@@ -240,6 +259,12 @@ class DicomOutput:
                         error,
                     )
         raise errors[0]
+
+
+def _taken(file: DerivedFile) -> Conflict:
+    return Conflict(
+        f"the plugin's dataset has the SOP Instance UID {file.instance}, which another instance has already"
+    )
 
 
 async def _reply_of(files: Sequence[DerivedFile]) -> Reply:

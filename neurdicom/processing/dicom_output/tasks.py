@@ -35,8 +35,8 @@ def derive(arguments: dict[str, Any]) -> Answer:
     arguments : dict
         `result`: path of the result's bytes, with its `kind` (image: in the format npy; json; dicom), `media_type`
         and `stack` (whether an array's first axis is that of slices). `sources`: a list of {path, frame, edits}.
-        `tool`, `params`, `identity`, `run` and `made` (ISO 8601): see `Record`. `output`: path and beginning of the
-        names of the files to write.
+        `tool`, `params`, `identity`, `run`, `series` and `made` (ISO 8601): see `Record`. `output`: path and beginning
+        of the names of the files to write.
 
     Returns
     -------
@@ -60,6 +60,7 @@ def derive(arguments: dict[str, Any]) -> Answer:
         planes=read_planes(arguments["sources"]),
         identity=arguments["identity"],
         run=arguments["run"],
+        series=arguments["series"],
         made=datetime.fromisoformat(arguments["made"]),
     )
     made = _KINDS[arguments["kind"]](arguments, record)
