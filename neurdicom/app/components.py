@@ -12,6 +12,7 @@ from neurdicom.archive.files import FileService
 from neurdicom.archive.frames import FrameService
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.metadata import MetadataService
+from neurdicom.archive.names import EntityNames
 from neurdicom.archive.query import QueryService
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.render import RenderService
@@ -68,7 +69,7 @@ class ToolServices:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveServices:
-    """Services that receive, find, edit and remove DICOM instances."""
+    """Services that receive, find, edit, remove and name DICOM instances."""
 
     tracker: SeriesTracker
     ingest: IngestService
@@ -78,6 +79,7 @@ class ArchiveServices:
     targets: TargetService
     edit: EditService
     remove: RemoveService
+    names: EntityNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,7 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
         targets=TargetService(catalog, search),
         edit=EditService(catalog),
         remove=RemoveService(catalog, ingest.garbage, results),
+        names=EntityNames(catalog),
     )
 
 

@@ -13,6 +13,7 @@ from neurdicom.jobs import JobEvent
 from neurdicom.plugins.params import Param
 from neurdicom.plugins.tools import ToolType
 from neurdicom.security.access import LOCAL_ADMINISTRATOR
+from neurdicom.web.jobs import describe_jobs
 
 
 class FolderJobs(ProcessingJobs):
@@ -23,6 +24,7 @@ class FolderJobs(ProcessingJobs):
         self._processing = parts.processing.process
         self._jobs = parts.background.jobs
         self._process_jobs = parts.background.process_jobs
+        self._names = parts.archive.names
         self._by = LOCAL_ADMINISTRATOR
 
     @classmethod
@@ -40,16 +42,18 @@ class FolderJobs(ProcessingJobs):
         if request.get("dry_run"):
             estimate = await jobs.estimate(work, selection)
             return {"total": estimate.total, "skipped": dict(estimate.skipped)}
-        return (await jobs.submit(work, selection, by=self._by)).to_api()
+        [described] = await describe_jobs([await jobs.submit(work, selection, by=self._by)], self._names)
+        return described
 
     async def follow(self, job: str) -> AsyncGenerator[ServerSentEvent, None]:
         found = cast(AsyncGenerator[JobEvent, None], self._jobs.events.follow(job))
         async with aclosing(found) as events:
             async for event in events:
-                for _, item in event.items:
+                for item in await self._names.shown([item for _, item in event.items]):
                     yield ServerSentEvent("failure" if item["state"] == "failed" else "result", item)
                 if not event.items:
-                    yield ServerSentEvent("end" if event.job.is_over else "progress", event.job.to_api())
+                    [described] = await describe_jobs([event.job], self._names)
+                    yield ServerSentEvent("end" if event.job.is_over else "progress", described)
 
     async def cancel(self, job: str) -> None:
         await self._jobs.cancel_or_remove(job, by=self._by)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import orjson
 
+from neurdicom.archive.names import EntityNames
 from neurdicom.errors import Invalid, NeurdicomError
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import STRING, operation
@@ -16,6 +17,7 @@ from neurdicom.http.parameters import choice_parameter
 from neurdicom.http.routing import Route
 from neurdicom.jobs import Job, JobEvent, JobService
 from neurdicom.security.authentication import SESSION_COOKIE
+from neurdicom.web.jobs import describe_jobs
 
 #: Milliseconds after which a client reconnects.
 _RECONNECT = 2000
@@ -43,6 +45,7 @@ class EventsHandler(ApiHandler):
     """Handler of a job's event stream, which lasts until the job is over."""
 
     jobs: JobService
+    names: EntityNames
 
     @operation(
         "Follow a job as server-sent events",
@@ -85,11 +88,14 @@ class EventsHandler(ApiHandler):
         self.write(f"retry: {_RECONNECT}\n\n")
         async for event in source:
             if event.items:
-                self.write(b"".join(_item_event(*each) for each in event.items))
+                items = await self.names.shown([item for _, item in event.items])
+                positions = (position for position, _ in event.items)
+                self.write(b"".join(map(_item_event, positions, items)))
             else:
                 self.write(_event("progress", _progress(event.job)))
                 if event.job.is_over:
-                    self.write(_event("end", event.job.to_api(), id=f"{event.position}-end"))
+                    [described] = await describe_jobs([event.job], self.names)
+                    self.write(_event("end", described, id=f"{event.position}-end"))
             if not await self._send():
                 return
             if loop.time() - checked > _CREDENTIAL_SECONDS:

@@ -1,12 +1,16 @@
 """Routes of jobs: list, one, cancel or delete, items, retry."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from neurdicom.archive.names import EntityNames
+from neurdicom.archive.selection import MANY
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
 from neurdicom.http.parameters import Paging, choice_parameter, text_parameter
 from neurdicom.http.routing import Route
 from neurdicom.jobs import ITEM_STATES, STATES, Job, JobService
+from neurdicom.jobs.job import MAX_ERRORS
 from neurdicom.security.access import Principal
 from neurdicom.web.listing import send_items
 from neurdicom.web.schemas import json_answer
@@ -62,16 +66,23 @@ _ITEM: dict[str, Any] = {
     "required": ["number", "state", "error"],
     "properties": {
         "number": {**INTEGER, "description": "Number of the item in the job, from 0."},
-        "series": STRING,
+        "series": {**STRING, "description": "Id of the series."},
+        "series_uid": {**STRING, "description": "Series Instance UID."},
         "instance": {
             "type": ["string", "null"],
-            "description": "SOP Instance UID; null where the whole series is one item.",
+            "description": "Id of the instance; null where the whole series is one item.",
         },
+        "instance_uid": {"type": ["string", "null"], "description": "SOP Instance UID."},
         "frame": {"type": ["integer", "null"]},
         "state": {"enum": list(ITEM_STATES)},
         "result": {"type": ["string", "null"], "description": "Id of the result, if it is kept."},
         "url": {"type": ["string", "null"], "description": "URL of the result."},
         "stored": {
+            "type": "array",
+            "items": STRING,
+            "description": "Ids of the DICOM instances made of the result.",
+        },
+        "stored_uids": {
             "type": "array",
             "items": STRING,
             "description": "SOP Instance UIDs of the DICOM instances made of the result.",
@@ -110,16 +121,43 @@ def principal_of(handler: ApiHandler) -> Principal:
     return handler.principal
 
 
-def send_job(handler: ApiHandler, job: Job) -> None:
+async def describe_jobs(jobs: Sequence[Job], names: EntityNames, *, most: int = MAX_ERRORS) -> list[dict[str, Any]]:
+    """Describe jobs for the API, with ids in place of keys.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        The jobs.
+    names : EntityNames
+        Knows the ids.
+    most : int
+        Most errors, warnings and ids of the request of each.
+    """
+    described = [job.to_api(most=most) for job in jobs]
+    requests = [{name: one["request"][name] for name in MANY if name in one["request"]} for one in described]
+    notes = [[*one["errors"], *one["results"].get("warnings", ())] for one in described]
+    shown = iter(await names.shown([*requests, *(note for each in notes for note in each)], uids=False))
+    for one, request in zip(described, [next(shown) for _ in described], strict=True):
+        one["request"] |= request
+    for one in described:
+        one["errors"] = [next(shown) for _ in one["errors"]]
+        if "warnings" in one["results"]:
+            one["results"] |= {"warnings": [next(shown) for _ in one["results"]["warnings"]]}
+    return described
+
+
+async def send_job(handler: ApiHandler, job: Job, names: EntityNames) -> None:
     """Finish with a job that was made or asked to end."""
     handler.set_header("Location", f"/api/jobs/{job.id}")
-    handler.send_json(job.to_api(), 202)
+    [described] = await describe_jobs([job], names)
+    handler.send_json(described, 202)
 
 
 class JobsHandler(ApiHandler):
     """Handler of all jobs."""
 
     jobs: JobService
+    names: EntityNames
 
     @operation(
         "List jobs",
@@ -133,18 +171,20 @@ class JobsHandler(ApiHandler):
         where = {each.name: value for each in (_STATE, _KIND) if (value := each.of(self)) is not None}
         newest_first = _SORT.of(self) == "-created"
         jobs, total = await self.jobs.list(where, limit=limit, offset=offset, newest_first=newest_first)
-        send_items(self, [job.to_api(most=_FEW) for job in jobs], offset=offset, total=total)
+        send_items(self, await describe_jobs(jobs, self.names, most=_FEW), offset=offset, total=total)
 
 
 class JobHandler(ApiHandler):
     """Handler of one job."""
 
     jobs: JobService
+    names: EntityNames
 
     @operation("Get a job", tag="jobs", answers={200: job_answer("The job.")})
     async def get(self, job: str) -> None:
         """Send a job."""
-        self.send_json((await self.jobs.get(job)).to_api())
+        [described] = await describe_jobs([await self.jobs.get(job)], self.names)
+        self.send_json(described)
 
     @operation(
         "Cancel a job, or delete the record of one that is over",
@@ -161,7 +201,7 @@ class JobHandler(ApiHandler):
         """Cancel a job, or delete its record."""
         cancelled = await self.jobs.cancel_or_remove(job, by=self.principal)
         if cancelled is not None:
-            send_job(self, cancelled)
+            await send_job(self, cancelled, self.names)
         else:
             self.set_status(204)
             self.finish()
@@ -171,6 +211,7 @@ class JobResultsHandler(ApiHandler):
     """Handler of the items of a job."""
 
     jobs: JobService
+    names: EntityNames
 
     @operation(
         "List the items of a job with their results",
@@ -183,13 +224,14 @@ class JobResultsHandler(ApiHandler):
         """Send a page of items."""
         limit, offset = _PAGING.of(self)
         items, total = await self.jobs.results.page(job, limit=limit, offset=offset, state=_ITEM_STATE.of(self))
-        send_items(self, items, offset=offset, total=total)
+        send_items(self, await self.names.shown(items), offset=offset, total=total)
 
 
 class RetryHandler(ApiHandler):
     """Handler that runs a job again."""
 
     jobs: JobService
+    names: EntityNames
 
     @operation(
         "Run a job again for its failed items",
@@ -200,7 +242,7 @@ class RetryHandler(ApiHandler):
     )
     async def post(self, job: str) -> None:
         """Queue a job again."""
-        send_job(self, await self.jobs.retry(job, by=principal_of(self)))
+        await send_job(self, await self.jobs.retry(job, by=principal_of(self)), self.names)
 
 
 ROUTES = [

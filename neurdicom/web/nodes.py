@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
+from neurdicom.archive.names import EntityNames
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, INTEGER, NUMBER, STRING, operation
 from neurdicom.http.parameters import Paging
@@ -163,6 +164,7 @@ class RetrieveHandler(_NodePathHandler):
     """Handler of retrievals from a node."""
 
     remote: RemoteService
+    names: EntityNames
 
     @operation(
         "Retrieve from a DICOM node",
@@ -174,13 +176,15 @@ class RetrieveHandler(_NodePathHandler):
     )
     async def post(self, name: str) -> None:
         """Make the job, and send it."""
-        send_job(self, await self.remote.retrieve(name, await self.json_body(), by=principal_of(self)))
+        job = await self.remote.retrieve(name, await self.json_body(), by=principal_of(self))
+        await send_job(self, job, self.names)
 
 
 class SendHandler(_NodePathHandler):
     """Handler of sending to a node."""
 
     remote: RemoteService
+    names: EntityNames
 
     @operation(
         "Send to a DICOM node",
@@ -192,7 +196,8 @@ class SendHandler(_NodePathHandler):
     )
     async def post(self, name: str) -> None:
         """Make the job, and send it."""
-        send_job(self, await self.remote.send(name, await self.json_body(), by=principal_of(self)))
+        job = await self.remote.send(name, await self.json_body(), by=principal_of(self))
+        await send_job(self, job, self.names)
 
 
 ROUTES = [

@@ -3,12 +3,15 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 
+from neurdicom.archive.names import EntityNames
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Malformed
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.bodies import LARGE_BODY
@@ -70,11 +73,11 @@ MODEL_PARAMETERS = (
 _RESULT = {
     "description": (
         "The result. `X-Shape` and `X-Dtype` describe the samples of an image; `X-Result-Json` is the JSON that a "
-        "native plugin returned beside its image, if it is short. With `store`, `X-Stored-Instances` has the SOP "
-        "Instance UIDs of the stored instances (the first 100), `X-Stored-Count` their number, and `Location` the URL "
-        "of the first. Several DICOM instances are sent as multipart/related. `Warning` is set if META.json does not "
-        "name the modality of the instance. `X-Result-Id` is the id of the kept result, see `/api/results`; `X-Cache` "
-        "is `hit` if it was computed before."
+        "native plugin returned beside its image, if it is short. With `store`, `X-Stored-Instances` has the ids of "
+        "the stored instances (the first 100), `X-Stored-Count` their number, and `Location` the URL of the first. "
+        "Several DICOM instances are sent as multipart/related. `Warning` is set if META.json does not name the "
+        "modality of the instance. `X-Result-Id` is the id of the kept result, see `/api/results`; `X-Cache` is `hit` "
+        "if it was computed before."
     ),
     "content": {
         **{MEDIA_TYPES[name]: {"schema": BINARY} for name in OF_RESULTS},
@@ -92,7 +95,7 @@ _VALIDATOR = re.compile(r'\*|(?:W/)?"[^"]*"')
 
 #: Most characters of JSON in a header.
 _LONGEST_HEADER = 4096
-#: Most SOP Instance UIDs in a header.
+#: Most ids of instances in a header.
 _MOST_STORED = 100
 
 
@@ -145,6 +148,8 @@ class ToolHandler(ApiHandler):
 class ProcessByPluginHandler(ToolHandler):
     """Handler that runs a plugin on one instance."""
 
+    names: EntityNames
+
     tool_type: ToolType = "plugin"
 
     async def check_path(self, *ids: str) -> None:
@@ -187,6 +192,8 @@ class ProcessByPluginHandler(ToolHandler):
         self.stops_with_client = not request.store
         await self.stop_if_gone()
         result = await self.processing.run(request, known=known)
+        if result.stored:
+            result = replace(result, stored=tuple(await self.names.ids(Level.INSTANCE, result.stored)))
         if warning:
             self.set_header("Warning", f'299 neurdicom "{warning}"')
         await send_result(self, result)
@@ -242,7 +249,7 @@ async def send_result(handler: ApiHandler, result: RunResult, *, in_parts: bool 
     handler : ApiHandler
         Answers the request.
     result : RunResult
-        The result.
+        The result; ids of what is stored stand in place of their keys.
     in_parts : bool
         Whether a Range header is honoured.
     """

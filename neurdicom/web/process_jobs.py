@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from neurdicom.archive.names import EntityNames
 from neurdicom.archive.search import SearchService
 from neurdicom.archive.selection import NAME_OF, Selection
 from neurdicom.dicom.query.attributes import Level
@@ -59,6 +60,7 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
         processing: ProcessService
         process_jobs: ProcessJobs
         search: SearchService
+        names: EntityNames
 
         own_options = _OPTIONS
 
@@ -82,7 +84,8 @@ def below_handler(level: Level, tool_type: ToolType) -> type[ApiHandler]:
             is_own = "frame" in self.processing.tool(tool_type, tool).params
             request = replace(request, frame=None if is_own else _frame(request.frame))
             selection = Selection.of(level, entity)
-            send_job(self, await self.process_jobs.submit(request, selection, by=principal_of(self)))
+            job = await self.process_jobs.submit(request, selection, by=principal_of(self))
+            await send_job(self, job, self.names)
 
     return ProcessBelowHandler
 
@@ -91,6 +94,7 @@ class ProcessHandler(ApiHandler):
     """Handler that runs a tool on a selection."""
 
     process_jobs: ProcessJobs
+    names: EntityNames
 
     @operation(
         "Run a plugin or a model on a selection, as a job",
@@ -109,7 +113,7 @@ class ProcessHandler(ApiHandler):
             estimate = await jobs.estimate(request, selection)
             self.send_json({"total": estimate.total, "skipped": estimate.skipped})
         else:
-            send_job(self, await jobs.submit(request, selection, by=principal_of(self)))
+            await send_job(self, await jobs.submit(request, selection, by=principal_of(self)), self.names)
 
 
 def _frame(given: Any) -> int | None:

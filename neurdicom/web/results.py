@@ -1,7 +1,9 @@
 """Routes of results: list, one, its content, delete; and the results of an entity."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from neurdicom.archive.names import EntityNames
 from neurdicom.archive.search import SearchService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.base import ApiHandler
@@ -9,6 +11,7 @@ from neurdicom.http.operation import BINARY, INTEGER, NUMBER, STRING, operation
 from neurdicom.http.parameters import Paging, choice_parameter, described_parameter, integer_parameter
 from neurdicom.http.routing import Route
 from neurdicom.processing.execute import ProcessService
+from neurdicom.processing.result import KeptResult
 from neurdicom.processing.result_store import ResultStore
 from neurdicom.processing.run import FORMATS
 from neurdicom.processing.value_query import FILTERS, KINDS, parse_filters, result_filter_schema
@@ -48,9 +51,12 @@ _RESULT: dict[str, Any] = {
         },
         "level": {"enum": ["instance", "series"]},
         "patient": _NULLABLE,
-        "study": _NULLABLE,
-        "series": _NULLABLE,
-        "instances": _STRINGS,
+        "study": {**_NULLABLE, "description": "Id of the study of the first source."},
+        "study_uid": {**_NULLABLE, "description": "Study Instance UID."},
+        "series": {**_NULLABLE, "description": "Id of the series of the first source."},
+        "series_uid": {**_NULLABLE, "description": "Series Instance UID."},
+        "instances": {**_STRINGS, "description": "Ids of the source instances."},
+        "instance_uids": {**_STRINGS, "description": "SOP Instance UIDs of the source instances."},
         "frame": {"type": ["integer", "null"]},
         "created": {"type": "string", "format": "date-time"},
         "seconds": {**NUMBER, "description": "Seconds that the computation took, waiting for a worker included."},
@@ -66,7 +72,8 @@ _RESULT: dict[str, Any] = {
             "type": "boolean",
             "description": "Whether the content was deleted to make room; it is computed again on request.",
         },
-        "stored": {**_STRINGS, "description": "SOP Instance UIDs of the DICOM instances made of the result."},
+        "stored": {**_STRINGS, "description": "Ids of the DICOM instances made of the result."},
+        "stored_uids": {**_STRINGS, "description": "SOP Instance UIDs of the DICOM instances made of the result."},
         "job": {**_NULLABLE, "description": "Id of the job that computed it."},
         "links": {"type": "object"},
     },
@@ -86,18 +93,53 @@ _FRAME = integer_parameter(
 _PAGE = json_answer("A page of results.", {"type": "array", "items": _RESULT})
 
 
+async def describe_results(
+    records: Sequence[KeptResult], names: EntityNames, *, in_list: bool = False
+) -> list[dict[str, Any]]:
+    """Describe results for the API: with ids in place of keys, with the patients of now, and with links.
+
+    Parameters
+    ----------
+    records : sequence of KeptResult
+        The results.
+    names : EntityNames
+        Knows the ids.
+    in_list : bool
+        Whether JSON that is long is left out.
+    """
+    patients = await names.patients_of(record.study for record in records if record.study)
+    documents = await names.shown([record.to_api(in_list=in_list) for record in records])
+    for record, document in zip(records, documents, strict=True):
+        document["patient"] = patients.get(record.study or "", record.patient)
+        document["links"] = _links(document)
+    return documents
+
+
+def _links(document: dict[str, Any]) -> dict[str, Any]:
+    own = f"/api/results/{document['id']}"
+    links: dict[str, Any] = {
+        "self": own,
+        "content": f"{own}/content",
+        "sources": [f"/api/instances/{instance}" for instance in document["instances"]],
+        "stored": [f"/api/instances/{instance}" for instance in document["stored"]],
+    }
+    above = {"series": "series", "study": "studies", "job": "jobs"}
+    return links | {name: f"/api/{many}/{document[name]}" for name, many in above.items() if document[name]}
+
+
 class _ListHandler(ApiHandler):
     results: ResultStore
+    names: EntityNames
 
     async def _send_page(self, **fixed: str) -> None:
         given = {name: self.get_query_arguments(name) for name in FILTERS if name in self.request.query_arguments}
         for name, value in fixed.items():
             given[name] = [value]
-        conditions = parse_filters(given)
+        conditions = await self.names.by_key(parse_filters(given))
         limit, offset = _PAGING.of(self)
         newest_first = _SORT.of(self) == "-created"
         records, total = await self.results.page(conditions, limit=limit, offset=offset, newest_first=newest_first)
-        send_items(self, [record.to_api(in_list=True) for record in records], offset=offset, total=total)
+        send_items(self, await describe_results(records, self.names, in_list=True), offset=offset, total=total)
 
 
 class ResultsHandler(_ListHandler):
@@ -113,11 +155,13 @@ class ResultHandler(ApiHandler):
     """Handler of one result."""
 
     results: ResultStore
+    names: EntityNames
 
     @operation("Get a result", tag="results", answers={200: json_answer("The result.", _RESULT)})
     async def get(self, result: str) -> None:
         """Send the record of a result."""
-        self.send_json((await self.results.get(result)).to_api())
+        [document] = await describe_results([await self.results.get(result)], self.names)
+        self.send_json(document)
 
     @operation(
         "Delete a result",
@@ -179,8 +223,8 @@ def results_of(level: Level) -> type[ApiHandler]:
             answers={200: _PAGE},
         )
         async def get(self, entity: str) -> None:
-            await self.search.get(level, entity)
-            await self._send_page(**{level.value: entity})
+            found = await self.search.get(level, entity)
+            await self._send_page(**{level.value: found["key"]})
 
     return ResultsOfHandler
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from neurdicom.archive.names import EntityNames
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import INTEGER, STRING, operation
 from neurdicom.http.parameters import Paging
 from neurdicom.http.routing import Route
 from neurdicom.jobs import STATES
 from neurdicom.rules import RuleService
-from neurdicom.rules.rule import MEMBERS, RULE
+from neurdicom.rules.rule import MEMBERS, RULE, Rule
 from neurdicom.security.access import Access
 from neurdicom.web.jobs import principal_of
 from neurdicom.web.listing import send_slice
@@ -36,7 +37,8 @@ _RUN = {
     "type": "object",
     "required": ["series", "time", "job", "state", "error"],
     "properties": {
-        "series": STRING,
+        "series": {**STRING, "description": "Id of the series."},
+        "series_uid": {**STRING, "description": "Series Instance UID."},
         "time": _TIME,
         "job": {**_NULLABLE, "description": "Id of the job; null if none could be made, for the reason in `error`."},
         "state": {"enum": [*STATES, None], "description": "State of the job; null after its record was deleted."},
@@ -57,10 +59,17 @@ _DESCRIBED: dict[str, Any] = {
 _PAGING = Paging("rules")
 
 
-class RulesHandler(ApiHandler):
-    """Handler of the list of rules."""
-
+class _RuleHandler(ApiHandler):
     rules: RuleService
+    names: EntityNames
+
+    async def _describe(self, rule: Rule) -> dict[str, Any]:
+        described = await self.rules.describe(rule)
+        return described | {"runs": await self.names.shown(described["runs"])}
+
+
+class RulesHandler(_RuleHandler):
+    """Handler of the list of rules."""
 
     @operation(
         "List rules",
@@ -87,13 +96,11 @@ class RulesHandler(ApiHandler):
         """Add a rule, and send it."""
         rule = await self.rules.add(await self.json_body(), by=principal_of(self))
         self.set_header("Location", f"/api/rules/{rule.id}")
-        self.send_json(await self.rules.describe(rule), 201)
+        self.send_json(await self._describe(rule), 201)
 
 
-class RuleHandler(ApiHandler):
+class RuleHandler(_RuleHandler):
     """Handler of one rule."""
-
-    rules: RuleService
 
     async def check_path(self, *ids: str) -> None:
         """Check that there is such a rule."""
@@ -102,8 +109,7 @@ class RuleHandler(ApiHandler):
     @operation("Get a rule with its last runs", tag="rules", answers={200: json_answer("The rule.", _DESCRIBED)})
     async def get(self, rule: str) -> None:
         """Send the rule."""
-        service = self.rules
-        self.send_json(await service.describe(await service.get(rule)))
+        self.send_json(await self._describe(await self.rules.get(rule)))
 
     @operation(
         "Replace a rule",
@@ -117,7 +123,7 @@ class RuleHandler(ApiHandler):
     async def put(self, rule: str) -> None:
         """Replace the rule, and send it."""
         replaced = await self.rules.replace(rule, await self.json_body(), by=principal_of(self))
-        self.send_json(await self.rules.describe(replaced))
+        self.send_json(await self._describe(replaced))
 
     @operation(
         "Delete a rule",
