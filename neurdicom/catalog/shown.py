@@ -2,7 +2,8 @@
 
 A study or series shows, of each attribute, the value of its earliest file that has one, and is also found by the
 values of its other files; an edit counts alone. A study has the demographics of its own files. A patient shows the
-demographics of its latest study, and is found by those of all its studies.
+demographics of its latest study, and is found by those of all its studies. A blank value, such as the name `^^`, never
+hides another.
 """
 
 from collections.abc import Iterable, Mapping
@@ -60,12 +61,16 @@ def merged(level: Level, claims: Iterable[Mapping[str, Value]], edits: Iterable[
     """
     values: dict[str, Value] = {}
     others: dict[str, list[Value]] = {}
+    blank: dict[str, Value] = {}
     seen: dict[str, set[object]] = {}
     fields = {attribute.field: attribute for attribute in carried(level)}
     for claim in claims:
         for name, attribute in fields.items():
             value = claim.get(name)
             if value is None:
+                continue
+            if is_blank(value):
+                blank.setdefault(name, value)
                 continue
             known = seen.setdefault(name, set())
             same = _comparable(value)
@@ -74,6 +79,7 @@ def merged(level: Level, claims: Iterable[Mapping[str, Value]], edits: Iterable[
             elif same not in known and attribute.filterable:
                 others.setdefault(name, []).append(value)
             known.add(same)
+    values |= {name: value for name, value in blank.items() if name not in values}
     for edit in edits:
         if edit.field in fields:
             others.pop(edit.field, None)
@@ -96,18 +102,27 @@ def of_latest(studies: Iterable[Mapping[str, Value]], edits: Iterable[Edit] = ()
     """
     fields = [attribute.field for attribute in AT_LEVEL[Level.PATIENT]]
     values: dict[str, Value] = {}
+    blank: dict[str, Value] = {}
     for study in studies:
-        values |= {name: study[name] for name in fields if name not in values and study.get(name) is not None}
+        known = {name: value for name in fields if name not in values and (value := study.get(name)) is not None}
+        blank |= {name: value for name, value in known.items() if name not in blank and is_blank(value)}
+        values |= {name: value for name, value in known.items() if not is_blank(value)}
         if len(values) == len(fields):
             break
     edited = {edit.field: edit.value for edit in edits}
-    return {name: value for name, value in (values | edited).items() if value is not None}
+    return {name: value for name, value in (blank | values | edited).items() if value is not None}
 
 
 def latest_first(study: Mapping[str, Value]) -> tuple[str, str]:
     """Return the key by which studies are ordered, in descending order, before their arrival: date and time."""
     date, time = sort_key("study_date", study.get("study_date")), sort_key("study_time", study.get("study_time"))
     return str(date or ""), str(time or "")
+
+
+def is_blank(value: Value) -> bool:
+    """Tell whether a value says nothing: an empty list, or text of spaces and delimiters of components only."""
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, str) and not item.strip(" \0^=\\") for item in items)
 
 
 def _comparable(value: Value) -> object:

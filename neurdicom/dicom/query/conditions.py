@@ -54,7 +54,8 @@ class Word:
 class Moment:
     """Condition that a date and its time of day lie in one range (PS3.4 C.2.2.2.5.1).
 
-    A date without a time lies in the range if any time of that day does.
+    A date without a time lies in the range if any time of that day does; so do the dates of a study's or series' other
+    files, whose times are not looked at.
 
     Attributes
     ----------
@@ -94,12 +95,16 @@ class Query:
     level : Level
         Level of the entities to list.
     conditions : tuple of Condition
-        Conditions that must all hold. Their fields are attributes of this level or of one above; `modalities` and
-        `sop_classes` of the study, at its level and below, which hold if anything in the study has a value; and the ids
-        `patient`, `study`, `series`, `instance` (`AnyOf` only).
+        Conditions that must all hold, each by itself. Their fields are attributes of this level or of one above;
+        `modalities` and `sop_classes` of the study, at its level and below, which hold if anything in the study is
+        found by a value; and `patient`, `study`, `series`, `instance` (`AnyOf` only), which take keys, of now or of
+        before, and UIDs, with all that they name. An attribute of a study or series is compared with the value that is
+        shown and with those of its other files. Demographics are those of the study; a patient is found where any of
+        its studies is, by each condition.
     sort : tuple of (str, bool)
-        Field, and True for descending order. Ties, and an empty sort, are ordered by id, so that pages are stable.
-        Missing values come first in ascending order.
+        Field, and True for descending order, by the values that are shown; demographics are those of the study. Ties,
+        and an empty sort, are ordered by the id that is shown, so that pages are stable. Missing values come first in
+        ascending order.
     limit, offset : int
         Entities on the page and entities before it. A limit of None means all.
     after : str, optional
