@@ -200,7 +200,8 @@ class Catalog(ABC):
         An instance lies where its own file says (`dicom.identity.belonging` decides whose it is); the same UID in
         another place is another entity. Attributes are those of `catalog.shown`: the answers of the catalog follow from
         the stored files, the order of their arrival and the edits alone. A replacement counts as the latest arrival.
-        Counts stay exact. The same instance may occur twice in one call.
+        Counts stay exact. The same instance may occur twice in one call. What is not stored changes nothing: a refused,
+        kept or duplicate arrival leaves no claim on its study, and no study goes over to its patient.
 
         Parameters
         ----------
@@ -212,14 +213,14 @@ class Catalog(ABC):
 
     @abstractmethod
     async def conflicts(self) -> list[UidConflict]:
-        """List the UIDs that name several entities, by level and UID, each at the level at which the paths part.
-
-        Entities whose parents have one UID are no conflict of their own.
-        """
+        """List the UIDs that name several entities, by level and UID, as far as `outcomes.is_conflict` says."""
 
     @abstractmethod
     async def keys(self, level: Level, reference: str) -> tuple[str, ...]:
         """List the keys of the entity that a reference names: its own first, then those that it had before.
+
+        The keys of before follow from the claims on its study that belong to its patient (`identity.earlier_keys`). The
+        id of a claim leads to the patients whose studies it belongs to, unless a patient that is there has it.
 
         Parameters
         ----------
@@ -332,7 +333,8 @@ class Catalog(ABC):
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
         """Store changed values of an entity's own attributes beside the originals.
 
-        A later edit of the same field replaces the earlier one. The edits of an entity are deleted with it.
+        A later edit of the same field replaces the earlier one. The edits of an entity are deleted with it. Those of a
+        study that goes over to another patient, and of all in it, go along.
 
         Parameters
         ----------

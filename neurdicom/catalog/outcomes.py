@@ -1,6 +1,6 @@
 """Outcomes of storing: what is done with arrivals that meet others, and the conflicts that this leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,7 +49,7 @@ class UidConflict:
     uid : str
         The UID.
     ids : tuple of str
-        Ids of the entities, the earliest first.
+        Ids of all entities of the UID, by the arrival of their earliest instance.
     since : str
         Time at which the second of them came to be: `received` of its earliest instance.
     """
@@ -71,7 +71,7 @@ class Refusal:
     uid : str
         The UID.
     holders : tuple of str
-        Ids of the entities that have it.
+        Ids of the entities that have it, as users see them before this arrival.
     patients : tuple of str
         Ids of their patients.
     same_place : bool
@@ -98,7 +98,7 @@ class StoreOutcome:
         Key of the blob that no instance refers to any more: the earlier one for a replacement, otherwise the arrival's
         own. It is recorded as garbage in the same transaction.
     place : Place or None
-        Where the instance is; None for a conflict.
+        Where the instance is, for `kept` the one that stays; None for a conflict.
     refusal : Refusal or None
         Why it was refused.
     """
@@ -107,6 +107,29 @@ class StoreOutcome:
     unused: str | None = None
     place: Place | None = field(default=None, compare=False)
     refusal: Refusal | None = field(default=None, compare=False)
+
+
+def is_conflict(level: Level, above: Collection[Sequence[str]]) -> bool:
+    """Tell whether the entities of one UID are a conflict of their own.
+
+    They are none where the paths of any two part at a study or series of one UID, which is listed in their place.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entities, below the patient.
+    above : collection of sequence of str
+        Of each entity the id of its patient and the UIDs between, the study's first.
+    """
+    if level is Level.STUDY:
+        return len(above) > 1
+    studies = {one[1] for one in above}
+    if level is Level.SERIES:
+        return len(studies) > 1
+    if len(studies) > 1:
+        return len({one[2] for one in above}) > 1
+    # Below several studies of one UID those of one patient count.
+    return len({(one[0], one[2]) for one in above}) > len({one[0] for one in above})
 
 
 #: The policy where nothing else is said: nothing is refused.

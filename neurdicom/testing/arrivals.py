@@ -1,21 +1,37 @@
 """Arrivals that the catalog's contract suites store."""
 
+from dataclasses import replace
+from typing import Any
+
 from neurdicom.catalog.base import NewInstance
 from neurdicom.dicom.header import BlobRef
+from neurdicom.dicom.identity import Place
 from neurdicom.dicom.query.conditions import Value
+from neurdicom.dicom.uids import patient_key
 
 
 def arrival(
-    number: int, *, patient: str = "p1", study: str = "1.2.1", series: str = "1.2.1.1", sha256: str = "", **more: Value
+    number: int,
+    *,
+    patient: str = "p1",
+    study: str = "1.2.1",
+    series: str = "1.2.1.1",
+    instance: str = "",
+    sha256: str = "",
+    **more: Value,
 ) -> NewInstance:
     """Make an arrival with an id, a blob and a header of its own.
 
     Parameters
     ----------
     number : int
-        Number of the instance, from which its ids and its blob's key are made.
-    patient, study, series : str
-        Ids of the entities above.
+        Number of the file, from which its blob's key, and its SOP Instance UID where none is given, are made.
+    patient : str
+        Id of the patient, whose Patient ID is the same in capitals.
+    study, series : str
+        UIDs of the entities above.
+    instance : str
+        SOP Instance UID, where files of one are to meet.
     sha256 : str
         SHA-256 of its file; by default made from `number`.
     **more
@@ -25,7 +41,7 @@ def arrival(
     -------
     NewInstance
     """
-    instance = f"1.9.{number}"
+    instance = instance or f"1.9.{number}"
     attributes: dict[str, Value] = {
         "patient_id": patient.upper(),
         "patient_name": "DOE^JOHN",
@@ -46,6 +62,46 @@ def arrival(
         attributes={**attributes, **more},
         header=f'{{"number": {number}, "sha": "{sha256}"}}'.encode(),
         blob=BlobRef(f"blob-{number}-{sha256}", 1000 + number, sha256),
-        received="2024-01-02T03:04:05Z",
+        received=f"2024-01-02T03:04:{number % 60:02}Z",
         layout={"transfer_syntax": "1.2.840.10008.1.2.1", "pixel_offset": number},
     )
+
+
+def arrival_of(
+    number: int, patient_id: str | None = None, issuer: str | None = None, *, study: str = "1.2.1", **more: Any
+) -> NewInstance:
+    """Make an arrival of the patient that a Patient ID and its issuer name, if any.
+
+    Parameters
+    ----------
+    number : int
+        Number of the file, as `arrival`.
+    patient_id, issuer : str or None
+        Patient ID (0010,0020) and its issuer (0010,0021).
+    study : str
+        UID of the study.
+    **more
+        Further arguments of `arrival`, and attributes.
+
+    Returns
+    -------
+    NewInstance
+    """
+    identifiers: dict[str, Value] = {"patient_id": patient_id, "issuer_of_patient_id": issuer}
+    made = arrival(number, patient=patient_key(patient_id, issuer, study), study=study, **more)
+    return replace(made, attributes={**made.attributes, **identifiers})
+
+
+def place_of(new: NewInstance) -> Place:
+    """Compute the place of an arrival by its own file alone.
+
+    Parameters
+    ----------
+    new : NewInstance
+        The arrival.
+
+    Returns
+    -------
+    Place
+    """
+    return Place.of(new.patient, new.study, new.series, new.instance)

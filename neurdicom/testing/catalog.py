@@ -14,8 +14,11 @@ import asyncio
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Unavailable
 from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.catalog_attributes import AttributeContract
 from neurdicom.testing.catalog_described import DescribedContract
 from neurdicom.testing.catalog_editing import EditingContract
+from neurdicom.testing.catalog_identity import IdentityContract
+from neurdicom.testing.catalog_places import PlaceContract
 from neurdicom.testing.catalog_queries import QueryContract
 from neurdicom.testing.catalog_storing import StoringContract
 from neurdicom.testing.document_queries import DocumentQueryContract
@@ -23,7 +26,15 @@ from neurdicom.testing.document_terms import TermContract
 from neurdicom.testing.document_verbs import DocumentVerbContract
 
 
-class ArchiveContract(StoringContract, EditingContract, QueryContract, DescribedContract):
+class ArchiveContract(
+    StoringContract,
+    PlaceContract,
+    IdentityContract,
+    AttributeContract,
+    EditingContract,
+    QueryContract,
+    DescribedContract,
+):
     """Contract suite of the archive port (`catalog.base.Catalog`)."""
 
 

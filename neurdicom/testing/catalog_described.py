@@ -2,7 +2,7 @@
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_suite import CatalogSuite
 
 
@@ -20,8 +20,8 @@ class DescribedContract(CatalogSuite):
                 assert await catalog.edit(level, entity, {field: None}, user="u", time="t")
             found = await catalog.described(Level.SERIES, "1.2.1.1")
             assert [(one.study, one.series, one.instance) for one in found] == [
-                ("1.2.1", "1.2.1.1", "1.9.1"),
-                ("1.2.1", "1.2.1.1", "1.9.3"),
+                (place.study, place.series, place.instance)
+                for place in [place_of(arrival(n, series="1.2.1.1")) for n in (1, 3)]
             ]
             assert [one.header for one in found] == await catalog.headers(Level.SERIES, "1.2.1.1")
             fields = [[edit.field for edit in one.edits] for one in found]
@@ -30,11 +30,11 @@ class DescribedContract(CatalogSuite):
                 ["patient_name", "series_description"],
             ]
             assert list(found[0].edits) == await catalog.edits("1.9.1")
-            assert [one.instance for one in await catalog.described(Level.PATIENT, "p1")] == [
-                f"1.9.{n}" for n in range(4)
-            ]
-            pages = [await catalog.described(Level.STUDY, "1.2.1", after=after, budget=1) for after in ("", "1.9.0")]
-            assert [[one.instance for one in page] for page in pages] == [["1.9.0"], ["1.9.1"]]
+            keys = [place_of(arrival(n, series=f"1.2.1.{n % 2}")).instance for n in range(4)]
+            assert [one.instance for one in await catalog.described(Level.PATIENT, "p1")] == keys
+            pages = [await catalog.described(Level.STUDY, "1.2.1", after=after, budget=1) for after in ("", keys[0])]
+            assert [[one.instance for one in page] for page in pages] == [[keys[0]], [keys[1]]]
+            assert await catalog.described(Level.STUDY, found[0].study) == await catalog.described(Level.PATIENT, "p1")
             assert await catalog.described(Level.STUDY, "9.9") == []
 
         self.run(test)

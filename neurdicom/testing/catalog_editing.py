@@ -3,7 +3,7 @@
 from neurdicom.catalog.base import Catalog, Edit
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Like, Query, Value
-from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_suite import CatalogSuite
 
 
@@ -28,7 +28,7 @@ class EditingContract(CatalogSuite):
             assert await catalog.edits("1.9.1") == [
                 Edit(Level.PATIENT, "p1", "patient_name", name["patient_name"], "u1", "t1"),
                 Edit(Level.PATIENT, "p1", "patient_sex", None, "u2", "t2"),
-                Edit(Level.SERIES, "1.2.1.1", "modality", "US", "u1", "t1"),
+                Edit(Level.SERIES, place_of(arrival(1)).series, "modality", "US", "u1", "t1"),
             ]
             first, second = await catalog.locate("1.9.1"), await catalog.locate("1.9.2")
             assert first is not None

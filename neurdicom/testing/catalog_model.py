@@ -1,261 +1,304 @@
 """Model of the archive port in plain dictionaries, which every adapter must agree with, verb for verb."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from neurdicom.catalog.base import DescribedInstance, Edit, Entity, NewInstance, Page, StoreOutcome
-from neurdicom.dicom.query.attributes import AT_LEVEL, UID_KEYWORD, Level, snake_case
-from neurdicom.dicom.query.conditions import Query, Scalar, Value, matches, sort_key
+from neurdicom.catalog.base import DescribedInstance, Edit, Entity, Located, Location, NewInstance, Page
+from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, StoreOutcome, StorePolicy
+from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, latest_first, merged, of_latest
+from neurdicom.dicom.identity import PatientClaim, Place, belonging
+from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, UID_KEYWORD, Level, snake_case
+from neurdicom.dicom.query.conditions import AnyOf, Condition, Either, Moment, Query, Value, matches, sort_key
+from neurdicom.testing.catalog_hierarchy import HierarchyModel, Path, key_at, level_of, moved, new_below, up_to
 
 
-class CatalogModel:
-    """Model of a catalog: instances in the order of their arrival, and edits; everything else is derived from these."""
+class CatalogModel(HierarchyModel):
+    """Model of a catalog: instances in the order of their arrival, claims, and edits; the rest is derived from these.
+
+    Attributes
+    ----------
+    changes : dict of tuple to dict
+        Edits by the path of their entity and by field; those of an entity go when it goes.
+    garbage : set of str
+        Keys of blobs that no instance refers to any more.
+    """
 
     def __init__(self) -> None:
-        self.instances: dict[str, NewInstance] = {}
-        self.changes: dict[tuple[Level, str], dict[str, Edit]] = {}
+        super().__init__()
+        self.changes: dict[Path, dict[str, Edit]] = {}
         self.garbage: set[str] = set()
-        self._known: set[tuple[Level, str]] = set()
+        self._known: set[Path] = set()
 
     # -- verbs -----------------------------------------------------------------------------------------------
 
-    def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
+    def store(self, arrivals: Sequence[NewInstance], policy: StorePolicy = KEEP_ALL) -> list[StoreOutcome]:
         """Store arrivals in order, as `Catalog.store`."""
-        return [self._store_one(new) for new in arrivals]
+        return [self._store_one(new, policy) for new in arrivals]
 
-    def _store_one(self, new: NewInstance) -> StoreOutcome:
-        old = self.instances.get(new.instance)
-        if old is not None and old.blob.sha256 == new.blob.sha256:
-            unused = new.blob.key if new.blob.key != old.blob.key else None
-            self.garbage |= {unused} if unused else set()
-            return StoreOutcome("duplicate", unused)
-        self.instances.pop(new.instance, None)
-        self.instances[new.instance] = new
+    def _store_one(self, new: NewInstance, policy: StorePolicy) -> StoreOutcome:
+        claim = PatientClaim.read(new.patient, new.attributes)
+        known = self.claims.get(new.study, {})
+        owner = belonging(claim, known)
+        go = partial(moved, study=new.study, former=owner.moved_from, patient=owner.patient)
+        before = {go(path): path for path in self.instances}
+        path = (owner.patient, new.study, new.series, new.instance)
+        if path in before:
+            there = before[path]
+            old = self.instances[there]
+            if old.blob.sha256 == new.blob.sha256:
+                return self._left_out("duplicate", new, self.place_at(there))
+            if policy.same_instance == "keep":
+                return self._left_out("kept", new, self.place_at(there))
+            if policy.same_instance == "refuse":
+                return self._refused(new, Level.INSTANCE, [there], same_place=True)
+        elif policy.conflicts == "refuse" and (found := new_below(list(before), path)):
+            return self._refused(new, *found)
+        self.claims[new.study] = {
+            each: owner.patient if of == owner.moved_from else of for each, of in known.items()
+        } | ({} if claim in known else {claim: owner.patient})
+        self.changes = {go(changed): edits for changed, edits in self.changes.items()}
+        self.instances = {go(each): instance for each, instance in self.instances.items()}
+        replaced = self.instances.pop(path, None)
+        self.instances[path] = new
         self.garbage.discard(new.blob.key)
-        self._forget_edits()
-        if old is None:
-            return StoreOutcome("stored")
-        self.garbage.add(old.blob.key)
-        return StoreOutcome("replaced", old.blob.key)
+        self._forget()
+        if replaced is None:
+            return StoreOutcome("stored", None, self.place_at(path))
+        self.garbage.add(replaced.blob.key)
+        return StoreOutcome("replaced", replaced.blob.key, self.place_at(path))
+
+    def _left_out(self, status: Any, new: NewInstance, place: Place | None) -> StoreOutcome:
+        unused = None if new.blob.key in {each.blob.key for each in self.instances.values()} else new.blob.key
+        self.garbage |= {unused} if unused else set()
+        return StoreOutcome(status, unused, place)
+
+    def _refused(self, new: NewInstance, level: Level, there: list[Path], *, same_place: bool = False) -> StoreOutcome:
+        uid = {Level.STUDY: new.study, Level.SERIES: new.series}.get(level, new.instance)
+        holders, patients = tuple(self.id_at(path) for path in there), tuple(path[0] for path in there)
+        return replace(
+            self._left_out("conflict", new, None), refusal=Refusal(level, uid, holders, patients, same_place)
+        )
 
     def delete(self, level: Level, entity: str) -> list[str] | None:
-        """Delete an entity and all below it, as `Catalog.delete`."""
-        if entity not in self.sources(level):
+        """Delete an entity and all below it, as `Catalog.delete`. Raises `Ambiguous`."""
+        path = self.one(level, entity)
+        if path is None:
             return None
-        keys = [self.instances.pop(instance).blob.key for instance in self.below(level, entity)]
+        keys = [self.instances.pop(each).blob.key for each in self.children(path, Level.INSTANCE)]
         self.garbage |= set(keys)
-        self._forget_edits()
+        self._forget()
         return keys
 
     def edit(self, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-        """Store changed values of an entity, as `Catalog.edit`."""
-        if entity not in self.sources(level):
+        """Store changed values of an entity, as `Catalog.edit`. Raises `Ambiguous`."""
+        path = self.one(level, entity)
+        if path is None:
             return False
-        kept = self.changes.setdefault((level, entity), {})
+        kept = self.changes.setdefault(path, {})
         kept.update({field: Edit(level, entity, field, value, user, time) for field, value in changes.items()})
         return True
 
     def clear(self) -> None:
-        """Delete all entities, but not the edits, as `Catalog.clear`."""
+        """Delete all entities, but neither edits nor claims, as `Catalog.clear`."""
         self.instances.clear()
         self._known = set()
 
-    def _forget_edits(self) -> None:
-        present = {(level, entity) for level in Level for entity in self.sources(level)}
+    def _forget(self) -> None:
+        """Delete the edits of entities that are gone, and the claims of studies that are."""
+        present = {path for level in Level for path in self.paths(level)}
         gone = self._known - present
-        self.changes = {entity: edits for entity, edits in self.changes.items() if entity not in gone}
+        self.changes = {path: edits for path, edits in self.changes.items() if path not in gone}
+        left = {path[1] for path in self.paths(Level.STUDY)}
+        for study in {path[1] for path in gone if len(path) > 1} - left:
+            self.claims.pop(study, None)
         self._known = present
 
-    # -- what follows ----------------------------------------------------------------------------------------
+    # -- attributes ------------------------------------------------------------------------------------------
 
-    def parent(self, level: Level, entity: str) -> str:
-        """Look up the id of the entity above.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-
-        Returns
-        -------
-        str
-        """
-        return _claims(self.sources(level)[entity])[level.above[-1]]
-
-    def sources(self, level: Level) -> dict[str, NewInstance]:
-        """Map every entity of a level to its earliest instance.
+    def place_at(self, path: Path) -> Place:
+        """Compute the place of an instance.
 
         Parameters
         ----------
-        level : Level
-            The level.
+        path : tuple of str
+            Its path.
 
         Returns
         -------
-        dict of str to NewInstance
+        dicom.identity.Place
         """
-        if level is Level.INSTANCE:
-            return dict(self.instances)
-        found: dict[str, NewInstance] = {}
-        for new in sorted(self.sources(Level(level.child or level)).values(), key=self._arrival):
-            found.setdefault(_claims(new)[level], new)
-        return found
+        patient, study, series, instance = path
+        levels = (Level.STUDY, Level.SERIES, Level.INSTANCE)
+        shared = [level for level in levels if self.shared(level, [up_to(level, path)[-1]])]
+        return Place.of(patient, study, series, instance, shared)
 
-    def _arrival(self, new: NewInstance) -> int:
-        return list(self.instances).index(new.instance)
-
-    def chain(self, instance: str) -> dict[Level, str]:
-        """Look up the ids of an instance and of the entities above it, by level.
+    def shown(self, path: Path) -> ShownAttributes:
+        """Compute the attributes that an entity shows and is found by, edits applied.
 
         Parameters
         ----------
-        instance : str
-            SOP Instance UID.
+        path : tuple of str
+            Path of the entity.
 
         Returns
         -------
-        dict of Level to str
+        ShownAttributes
         """
-        series = self.instances[instance].series
-        study = self.parent(Level.SERIES, series)
-        patient = self.parent(Level.STUDY, study)
-        return {Level.PATIENT: patient, Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
-
-    def below(self, level: Level, entity: str) -> list[str]:
-        """List the instances of an entity in the order of their arrival.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-
-        Returns
-        -------
-        list of str
-        """
-        return [instance for instance in self.instances if self.chain(instance)[level] == entity]
-
-    def attributes(self, level: Level, entity: str) -> dict[str, Value]:
-        """Compute the effective attributes of an entity.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        entity : str
-            Id of the entity.
-
-        Returns
-        -------
-        dict of str to Value
-            By field name.
-        """
-        source = self.sources(level)[entity].attributes
-        values: dict[str, Value] = {a.field: source.get(a.field) for a in AT_LEVEL[level]}
-        if level in UID_KEYWORD:
-            values[snake_case(UID_KEYWORD[level])] = entity
-        edits = self.changes.get((level, entity), {})
-        return values | {field: edit.value for field, edit in edits.items()}
-
-    def get(self, level: Level, entity: str) -> Entity | None:
-        """Look up an entity by id, as `Catalog.get`."""
-        if entity not in self.sources(level):
-            return None
-        instances = self.below(level, entity)
-        chain = self.chain(instances[0])
-        found: Entity = {"id": entity, **{above.value: chain[above] for above in level.above}}
+        level = level_of(path)
+        edits = self._edits_at(path)
+        if level is Level.PATIENT:
+            latest = [self.shown(study).values for study in self._latest_studies(path)[:LATEST_STUDIES]]
+            return ShownAttributes(of_latest(latest, edits))
         if level is Level.STUDY:
-            found |= self.attributes(Level.PATIENT, chain[Level.PATIENT])
-        found |= self.attributes(level, entity)
-        chains = [self.chain(instance) for instance in instances]
+            edits = [*self._edits_at(path[:1]), *edits]
+        found = merged(level, [new.attributes for new in self.arrivals(path)], edits)
+        return ShownAttributes({**found.values, snake_case(UID_KEYWORD[level]): path[-1]}, found.others)
+
+    def _latest_studies(self, patient: Path) -> list[Path]:
+        studies = self.children(patient, Level.STUDY)[::-1]
+        return sorted(studies, key=lambda study: latest_first(self.shown(study).values), reverse=True)
+
+    def _edits_at(self, path: Path) -> list[Edit]:
+        edits = self.changes.get(path, {})
+        return [replace(edits[field], entity=key_at(path)) for field in sorted(edits)]
+
+    # -- finding ---------------------------------------------------------------------------------------------
+
+    def entity(self, path: Path) -> Entity:
+        """Write the entity at a path, as `Catalog.get` and `Catalog.find` return it.
+
+        Parameters
+        ----------
+        path : tuple of str
+            Path of the entity.
+
+        Returns
+        -------
+        dict
+        """
+        level = level_of(path)
+        found: Entity = {"id": self.id_at(path), "key": key_at(path)}
+        found |= {above.value: self.id_at(up_to(above, path)) for above in level.above}
+        values = self.shown(path).values
+        fields = [*AT_LEVEL[level], *(AT_LEVEL[Level.PATIENT] if level is Level.STUDY else ())]
+        found |= {attribute.field: values.get(attribute.field) for attribute in fields}
         if level is Level.INSTANCE:
-            new = self.instances[entity]
+            new = self.instances[path]
             return found | {"size": new.blob.size, "sha256": new.blob.sha256, "received": new.received}
         if level is Level.PATIENT:
-            found["studies_count"] = len({chain[Level.STUDY] for chain in chains})
-        series = {chain[Level.SERIES] for chain in chains}
+            found["studies_count"] = len(self.children(path, Level.STUDY))
         if level is Level.STUDY:
-            found |= {"series_count": len(series), "modalities": self._modalities(entity)}
-        return found | {"images_count": len(instances)}
+            series = self.children(path, Level.SERIES)
+            modalities = {str(self.shown(each).values.get("modality") or "") for each in series}
+            found |= {"series_count": len(series), "modalities": sorted(modalities - {""})}
+        return found | {"images_count": len(self.children(path, Level.INSTANCE))}
 
-    def _modalities(self, study: str) -> list[Scalar]:
-        series = {self.chain(instance)[Level.SERIES] for instance in self.below(Level.STUDY, study)}
-        found = {self.attributes(Level.SERIES, one)["modality"] for one in series}
-        return [*sorted(str(modality) for modality in found if modality)]
+    def get(self, level: Level, entity: str) -> Entity | None:
+        """Look up an entity by a reference, as `Catalog.get`. Raises `Ambiguous`."""
+        path = self.one(level, entity)
+        return self.entity(path) if path else None
 
     def find(self, query: Query) -> Page:
         """Find the entities that meet a query, as `Catalog.find`."""
-        level = query.level
-        found = []
-        for entity in sorted(self.sources(level)):
-            if query.after is not None and entity <= query.after:
-                continue
-            shown = self.get(level, entity) or {}
-            whole: dict[str, Value] = {}
-            for above in level.above:
-                whole |= self.attributes(above, shown[above.value])
-            whole |= shown | {level.value: entity}
-            if level is not Level.PATIENT:
-                study = shown["id"] if level is Level.STUDY else shown["study"]
-                whole |= {"modalities": self._modalities(study), "sop_classes": [*self.sop_classes([study])[study]]}
-            if all(matches(condition, whole) for condition in query.conditions):
-                found.append((whole, shown))
+        found = [
+            path
+            for path in sorted(self.paths(query.level), key=self.id_at)
+            if (query.after is None or self.id_at(path) > query.after)
+            and all(self._meets(condition, path) for condition in query.conditions)
+        ]
         for field, descending in reversed(query.sort):
-            found.sort(key=partial(_order, field), reverse=descending)  # ties keep their order either way
+            found.sort(key=partial(self._order, field), reverse=descending)  # ties keep their order either way
         end = None if query.limit is None else query.offset + query.limit
-        page = [shown for _, shown in found[query.offset : end]]
+        page = [self.entity(path) for path in found[query.offset : end]]
         return Page(page, len(found) if query.counted else query.offset + len(page))
 
-    def edits(self, instance: str) -> list[Edit]:
-        """List all edits that apply to an instance, as `Catalog.edits`."""
-        if instance not in self.instances:
-            return []
-        chain = self.chain(instance)
-        kept = [self.changes.get((level, chain[level]), {}) for level in Level]
-        return [edits[field] for edits in kept for field in sorted(edits)]
+    def _meets(self, condition: Condition, path: Path) -> bool:
+        if isinstance(condition, Either):
+            return any(self._meets(each, path) for each in condition.conditions)
+        field = condition.field
+        if field in list(Level):
+            named = condition.values if isinstance(condition, AnyOf) else ()
+            wanted = up_to(Level(field), path)
+            return any(wanted in self.referred(Level(field), str(reference)) for reference in named)
+        return any(self._holds(condition, holder) for holder in self._holders(field, path))
 
-    def headers(self, level: Level, entity: str) -> list[bytes]:
-        """List the headers of all instances below an entity, as `Catalog.headers`."""
-        if entity not in self.sources(level):
-            return []
-        return [self.instances[instance].header for instance in sorted(self.below(level, entity))]
+    def _holders(self, field: str, path: Path) -> list[Path]:
+        """List the entities that are searched for a field, of which one must meet the condition."""
+        if field in ("modalities", "sop_classes"):
+            return self.children(path[:2], Level.SERIES if field == "modalities" else Level.INSTANCE)
+        owner = BY_FIELD[field].level
+        if owner is Level.PATIENT:
+            return self.children(path[:2], Level.STUDY)  # of a patient all its studies
+        return [up_to(owner, path)]
+
+    def _holds(self, condition: Condition, holder: Path) -> bool:
+        field, shown = condition.field, self.shown(holder)
+        name = {"modalities": "modality", "sop_classes": "sop_class_uid"}.get(field, field)
+        first: dict[str, Value] = {field: shown.values.get(name)}
+        if isinstance(condition, Moment):
+            first[condition.time] = shown.values.get(condition.time)
+        return any(matches(condition, one) for one in [first, *({field: o} for o in shown.others.get(name, []))])
+
+    def _order(self, field: str, path: Path) -> tuple[bool, Any]:
+        if field in BY_FIELD:
+            owner = BY_FIELD[field].level
+            demographics = owner is Level.PATIENT and len(path) > 1
+            value = self.shown(path[:2] if demographics else up_to(owner, path)).values.get(field)
+        else:
+            value = self.entity(path)[field]
+        key = sort_key(field, value)
+        return (key is not None, 0 if key is None else key)
+
+    # -- files and headers -----------------------------------------------------------------------------------
+
+    def locate_all(self, level: Level, entity: str) -> list[Located]:
+        """List locations and edits of all instances below an entity, as `Catalog.locate_all`. Raises `Ambiguous`."""
+        return [Located(self._location(path), self._edits_of(path)) for path in self._below(level, entity)]
 
     def described(self, level: Level, entity: str) -> list[DescribedInstance]:
-        """List headers and edits of all instances below an entity, as `Catalog.described`."""
-        if entity not in self.sources(level):
-            return []
-        return [self._described(instance) for instance in sorted(self.below(level, entity))]
-
-    def _described(self, instance: str) -> DescribedInstance:
-        chain = self.chain(instance)
-        header, edits = self.instances[instance].header, tuple(self.edits(instance))
-        return DescribedInstance(chain[Level.STUDY], chain[Level.SERIES], instance, header, edits)
+        """List headers and edits of all instances below an entity, as `Catalog.described`. Raises `Ambiguous`."""
+        return [self._described(path) for path in self._below(level, entity)]
 
     def samples(self, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-        """Look up the earliest instance of each entity, as `Catalog.samples`."""
-        sources = self.sources(level)
-        return {entity: self._described(sources[entity].instance) for entity in entities if entity in sources}
+        """Look up an instance of each entity, as `Catalog.samples`."""
+        found = {entity: self.one(level, entity) for entity in entities}
+        return {entity: self._described(self._sample(path)) for entity, path in found.items() if path}
+
+    def _sample(self, path: Path) -> Path:
+        """Return the earliest instance of an entity; for a patient that of its latest study."""
+        holder = self._latest_studies(path)[0] if level_of(path) is Level.PATIENT else path
+        return self.children(holder, Level.INSTANCE)[0]
 
     def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
         """List the SOP Class UIDs of each study, as `Catalog.sop_classes`."""
-        known = self.sources(Level.STUDY)
-        below = {study: self.below(Level.STUDY, study) for study in studies if study in known}
-        uids = {
-            study: {self.attributes(Level.INSTANCE, one)["sop_class_uid"] for one in instances}
-            for study, instances in below.items()
-        }
-        return {study: sorted(str(uid) for uid in found if uid) for study, found in uids.items()}
+        found: dict[str, list[str]] = {}
+        for study in studies:
+            paths = self.referred(Level.STUDY, study)
+            uids = {new.attributes.get("sop_class_uid") for path in paths for new in self.arrivals(path)}
+            if paths:
+                found[study] = sorted(str(uid) for uid in uids if uid)
+        return found
 
+    def digests(self, instances: Sequence[str]) -> dict[str, str]:
+        """Look up the SHA-256 of the files of instances, as `Catalog.digests`."""
+        found = {instance: self.one(Level.INSTANCE, instance) for instance in instances}
+        return {instance: self.instances[path].blob.sha256 for instance, path in found.items() if path}
 
-def _claims(new: NewInstance) -> dict[Level, str]:
-    return dict(zip(Level, (new.patient, new.study, new.series, new.instance), strict=True))
+    def _below(self, level: Level, entity: str) -> list[Path]:
+        path = self.one(level, entity)
+        return sorted(self.children(path, Level.INSTANCE), key=key_at) if path else []
 
+    def _edits_of(self, instance: Path) -> tuple[Edit, ...]:
+        return tuple(edit for level in Level for edit in self._edits_at(up_to(level, instance)))
 
-def _order(field: str, pair: tuple[dict[str, Value], Entity]) -> tuple[bool, Any]:
-    key = sort_key(field, pair[0].get(field))
-    return (key is not None, 0 if key is None else key)
+    def _location(self, path: Path) -> Location:
+        new, place = self.instances[path], self.place_at(path)
+        edited = bool(self._edits_of(path))
+        return Location(place.instance, new.blob, new.layout, edited, place.study, place.series)
+
+    def _described(self, path: Path) -> DescribedInstance:
+        place = self.place_at(path)
+        header = self.instances[path].header
+        return DescribedInstance(place.study, place.series, place.instance, header, self._edits_of(path))

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Word
 from neurdicom.errors import Invalid
-from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_suite import CatalogSuite
 
 
@@ -162,14 +163,14 @@ class QueryContract(CatalogSuite):
             await catalog.store([arrival(n, series=f"2.{n % 2}") for n in (5, 2, 9, 4)])
             await catalog.edit(Level.SERIES, "2.1", {"modality": "US"}, user="u", time="t")
             found = await catalog.samples(Level.SERIES, ["2.0", "2.1", "none"])
-            assert {entity: one.instance for entity, one in found.items()} == {"2.0": "1.9.2", "2.1": "1.9.5"}
+            assert {entity: uid_of(one.instance) for entity, one in found.items()} == {"2.0": "1.9.2", "2.1": "1.9.5"}
             assert [edit.field for edit in found["2.1"].edits] == ["modality"]
             assert found["2.0"].edits == ()
             for level, entity in ((Level.PATIENT, "p1"), (Level.STUDY, "1.2.1"), (Level.INSTANCE, "1.9.5")):
                 one = (await catalog.samples(level, [entity]))[entity]
-                assert (one.instance, one.header) == ("1.9.5", arrival(5).header)
+                assert (one.instance, one.header) == (place_of(arrival(5, series="2.1")).instance, arrival(5).header)
             await catalog.delete(Level.INSTANCE, "1.9.5")
-            assert (await catalog.samples(Level.STUDY, ["1.2.1"]))["1.2.1"].instance == "1.9.2"
+            assert (await catalog.samples(Level.STUDY, ["1.2.1"]))["1.2.1"].header == arrival(2).header
             assert await catalog.samples(Level.STUDY, []) == {}
 
         self.run(test)

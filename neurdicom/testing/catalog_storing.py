@@ -3,16 +3,18 @@
 import asyncio
 from dataclasses import replace
 
-from neurdicom.catalog.base import Catalog, StoreOutcome
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.outcomes import StoreOutcome
 from neurdicom.dicom.header import BlobRef
+from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
-from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 class StoringContract(CatalogSuite):
-    """Tests of outcomes, counts, and the sources of attributes."""
+    """Tests of outcomes, counts, and the sources of attributes, where no UID is in two places."""
 
     def test_store_and_get_every_level(self) -> None:
         async def test(catalog: Catalog) -> None:
@@ -22,6 +24,7 @@ class StoringContract(CatalogSuite):
             ]
             study = await catalog.get(Level.STUDY, "1.2.1")
             assert study is not None
+            assert (study["id"], study["key"]) == ("1.2.1", place_of(arrival(1)).study)
             assert study["modalities"] == ["CT", "MR"]
             assert (study["patient"], study["patient_name"]) == ("p1", "DOE^JOHN")
             assert (study["series_count"], study["images_count"]) == (2, 2)
@@ -31,10 +34,17 @@ class StoringContract(CatalogSuite):
             assert (series["patient"], series["study"], series["images_count"]) == ("p1", "1.2.1", 1)
             instance = await catalog.get(Level.INSTANCE, "1.9.1")
             assert instance is not None
+            assert (instance["patient"], instance["study"]) == ("p1", "1.2.1")
             assert (instance["series"], instance["size"], instance["sha256"]) == ("1.2.1.1", 1001, "sha-1")
             assert instance["image_type"] == ["ORIGINAL", "PRIMARY"]
+            assert (instance["id"], instance["key"]) == ("1.9.1", place_of(arrival(1)).instance)
+            assert await catalog.get(Level.INSTANCE, instance["key"]) == instance
             assert await catalog.get(Level.STUDY, "9.9") is None
-            assert await self.backend_blobs(catalog) == {"1.9.1": "blob-1-sha-1", "1.9.2": "blob-2-sha-2"}
+            assert await catalog.get(Level.STUDY, key_of("1.2.1", "p2")) is None
+            assert await self.backend_blobs(catalog) == {
+                place_of(arrival(1)).instance: "blob-1-sha-1",
+                key_of("1.9.2", "p1", "1.2.1", "1.2.1.2"): "blob-2-sha-2",
+            }
 
         self.run(test)
 
@@ -71,36 +81,44 @@ class StoringContract(CatalogSuite):
 
         self.run(test)
 
-    def test_a_replacement_moves_and_empty_parents_go(self) -> None:
+    def test_the_places_of_arrivals(self) -> None:
         async def test(catalog: Catalog) -> None:
-            await catalog.store([arrival(1), arrival(2, patient="p2", study="1.2.2", series="1.2.2.1")])
-            await catalog.edit(Level.STUDY, "1.2.1", {"study_id": "S"}, user="u", time="t")
-            moved = arrival(1, sha256="new", patient="p2", study="1.2.2", series="1.2.2.2", modality="US")
-            assert [outcome.status for outcome in await catalog.store([moved])] == ["replaced"]
-            assert await catalog.get(Level.PATIENT, "p1") is None
-            assert await catalog.get(Level.SERIES, "1.2.1.1") is None
-            study = await catalog.get(Level.STUDY, "1.2.2")
+            first, again, other = arrival(1), arrival(1), arrival(1, sha256="new")
+            outcomes = await catalog.store([first, again, other])
+            assert [outcome.status for outcome in outcomes] == ["stored", "duplicate", "replaced"]
+            for outcome in outcomes:
+                assert outcome.place is not None
+                assert outcome.place == place_of(first)
+                assert [outcome.place.id(level) for level in Level] == ["p1", "1.2.1", "1.2.1.1", "1.9.1"]
+
+        self.run(test)
+
+    def test_a_replacement_counts_as_the_latest_arrival(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival(1, study_id="A"), arrival(2, study_id="B")])
+            await catalog.store([arrival(1, sha256="new", study_id="C")])
+            study = await catalog.get(Level.STUDY, "1.2.1")
             assert study is not None
-            assert (study["modalities"], study["series_count"], study["images_count"]) == (["CT", "US"], 2, 2)
-            assert [page.total for page in [await catalog.find(Query(level)) for level in Level]] == [1, 1, 2, 2]
-            await catalog.store([arrival(3)])
-            back = await catalog.get(Level.STUDY, "1.2.1")
-            assert back is not None
-            assert back["study_id"] is None, "the edits of an entity go with it"
+            assert (study["study_id"], study["images_count"]) == ("B", 2)
+            assert (await catalog.samples(Level.STUDY, ["1.2.1"]))["1.2.1"].header == arrival(2).header
+            await catalog.delete(Level.INSTANCE, "1.9.2")
+            study = await catalog.get(Level.STUDY, "1.2.1")
+            assert study is not None
+            assert study["study_id"] == "C"
 
         self.run(test)
 
     def test_attributes_come_from_the_earliest_instance_that_is_left(self) -> None:
         async def test(catalog: Catalog) -> None:
-            await catalog.store([arrival(1, study_id="A"), arrival(2, study_id="B", patient="p2", patient_name="B")])
+            await catalog.store([arrival(1, study_id="A"), arrival(2, study_id="B", patient_name="B")])
             study = await catalog.get(Level.STUDY, "1.2.1")
             assert study is not None
-            assert (study["study_id"], study["patient"]) == ("A", "p1")
-            assert await catalog.get(Level.PATIENT, "p2") is None
+            assert (study["study_id"], study["patient_name"]) == ("A", "DOE^JOHN")
             await catalog.delete(Level.INSTANCE, "1.9.1")
             study = await catalog.get(Level.STUDY, "1.2.1")
             assert study is not None
-            assert (study["study_id"], study["patient"], study["patient_name"]) == ("B", "p2", "B")
+            assert (study["study_id"], study["patient"], study["patient_name"]) == ("B", "p1", "B")
+            await catalog.delete(Level.INSTANCE, "1.9.2")
             assert await catalog.get(Level.PATIENT, "p1") is None
 
         self.run(test)
@@ -125,5 +143,7 @@ class StoringContract(CatalogSuite):
             assert await catalog.digests([]) == {}
             await catalog.store([arrival(2, sha256="new")])
             assert await catalog.digests(["1.9.2"]) == {"1.9.2": "new"}
+            key = place_of(arrival(2)).instance
+            assert await catalog.digests([key]) == {key: "new"}
 
         self.run(test)

@@ -50,7 +50,7 @@ class CatalogSuite(ABC):
         Returns
         -------
         dict of str to str
-            Instance id to blob key.
+            Key of an instance to blob key.
         """
 
     @abstractmethod
