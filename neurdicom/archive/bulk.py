@@ -15,6 +15,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED
 from neurdicom.dicom.header import Layout
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment
@@ -74,14 +75,15 @@ class BulkService:
         NotFound
             The instance has no such bulk data (any more).
         """
+        uid = uid_of(location.instance)
         headers = await self._catalog.headers(Level.INSTANCE, location.instance)
-        missing = NotFound(f"the instance {location.instance!r} has no bulk data at {path[:200]!r}")
+        missing = NotFound(f"the instance {uid!r} has no bulk data at {path[:200]!r}")
         if not headers or not _PATH.fullmatch(path):
             raise missing
         element = await asyncio.to_thread(_element, headers[0], path)
         etag = f"{location.blob.sha256[:32]}-{path.replace('/', '.')}"
         if "InlineBinary" in element:
-            return InlineBytes(location.instance, etag, base64.b64decode(element["InlineBinary"]))
+            return InlineBytes(uid, etag, base64.b64decode(element["InlineBinary"]))
         stored = dict(parse_qsl(element.get("BulkDataURI", "").partition("?")[2]))
         if "offset" not in stored or any(stored.get(name) != value for name, value in claims.items()):
             raise missing
@@ -95,7 +97,7 @@ class BulkService:
         if sum(place.length for place in places) % swap:
             swap = 1
         inflate = layout if layout.transfer_syntax in DEFLATED else None
-        return StoredBytes(location.instance, etag, places, self._blobs, location.blob.key, swap, inflate)
+        return StoredBytes(uid, etag, places, self._blobs, location.blob.key, swap, inflate)
 
 
 def _element(header: bytes, path: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class FileService:
         Parameters
         ----------
         instance : str
-            SOP Instance UID.
+            Key or SOP Instance UID.
         syntaxes : sequence of str, optional
             UIDs of transfer syntaxes, the preferred first; None accepts any.
         strict : bool

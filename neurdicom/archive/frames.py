@@ -13,6 +13,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
+from neurdicom.dicom.identity import uid_of
 from neurdicom.errors import NotAvailable, NotFound
 from neurdicom.pixels.decode.encapsulated import Fragment
 from neurdicom.pixels.decode.stored import FrameIndex, FramePlaces, find_frames
@@ -80,10 +81,11 @@ class FrameService:
         """
         layout = location.layout
         if layout.get("pixel_keyword") is None:
-            raise NotFound(f"the instance {location.instance!r} has no pixel data, and so no frames")
+            raise NotFound(f"the instance {uid_of(location.instance)!r} has no pixel data, and so no frames")
         if layout["transfer_syntax"] in VIDEO_MEDIA_TYPES:
             raise NotAvailable(
-                f"the instance {location.instance!r} is a video; request /rendered, or the bulk data of its Pixel Data"
+                f"the instance {uid_of(location.instance)!r} is a video; request /rendered, or the bulk data of its "
+                "Pixel Data"
             )
         check_frames(location, frames or ())
         return layout["transfer_syntax"], range(1, frame_count(location) + 1) if frames is None else frames

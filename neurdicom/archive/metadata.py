@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import orjson
 
-from neurdicom.archive.targets import Target
+from neurdicom.archive.search import SearchService
+from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Catalog, DescribedInstance
 from neurdicom.dicom.edits.apply import apply_to_json
 
@@ -27,6 +28,7 @@ class MetadataService:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._targets = TargetService(catalog, SearchService(catalog))
 
     async def pages(self, target: Target, base_url: str) -> AsyncIterator[list[bytes]]:
         """Yield the datasets in the DICOM JSON model (PS3.18 F), each as UTF-8, in pages of bounded size.
@@ -42,26 +44,25 @@ class MetadataService:
         ------
         NotFound
             Nothing is there; before the first page.
+        Ambiguous
+            The path names several entities; before the first page.
         """
-        after = ""
-        while found := await self._catalog.described(target.level, target.entity, after=after, budget=PAGE):
-            datasets = await asyncio.to_thread(_datasets, target, found, base_url)
-            if not datasets:
-                break
+        key, after = await self._targets.key(target), ""
+        while found := await self._catalog.described(target.level, key, after=after, budget=PAGE):
+            urls = [f"{base_url}{each.path}" for each in await self._targets.paths(found)]
+            yield await asyncio.to_thread(_datasets, found, urls)
             after = found[-1].instance
-            yield datasets
-        if not after:
+        if not after:  # deleted meanwhile
             raise target.missing
 
 
-def _datasets(target: Target, described: Sequence[DescribedInstance], base_url: str) -> list[bytes]:
-    return [_dataset(one, base_url) for one in described if target.holds(one.study, one.series)]
+def _datasets(described: Sequence[DescribedInstance], urls: Sequence[str]) -> list[bytes]:
+    return [_dataset(one, url) for one, url in zip(described, urls, strict=True)]
 
 
-def _dataset(one: DescribedInstance, base_url: str) -> bytes:
+def _dataset(one: DescribedInstance, url: str) -> bytes:
     header = one.header
     if one.edits:
         header = orjson.dumps(apply_to_json(orjson.loads(header), one.edits))
     header = _CHARSET.sub(_UTF_8, header)
-    place = f"{base_url}/studies/{one.study}/series/{one.series}/instances/{one.instance}"
-    return header.replace(_STORED, f'"BulkDataURI":"{place}/bulk/'.encode())
+    return header.replace(_STORED, f'"BulkDataURI":"{url}/bulk/'.encode())

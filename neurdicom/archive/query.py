@@ -3,13 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from neurdicom.catalog.base import Catalog, DescribedInstance, Entity
 from neurdicom.dicom.edits.apply import apply_to_json
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.keys import Keys, read_keys
@@ -41,12 +42,15 @@ class Matches:
         Whether there are others after it.
     ignored : tuple of str
         Tags of matching keys that are not supported and were ignored.
+    places : list of tuple of str
+        Ids of each match and of the entities above it, its study's first: those that a URL names it by.
     """
 
     items: list[dict[str, Any]]
     last: str | None
     more: bool
     ignored: tuple[str, ...] = ()
+    places: list[tuple[str, ...]] = field(default_factory=list)
 
 
 class QueryService:
@@ -114,8 +118,26 @@ class QueryService:
         sought = _Search(self._catalog, level, read, template, meets)
         found = await sought.take(None if limit is None else limit + 1, offset, after)
         items = found[:limit]
-        last = items[-1][0] if items else None
-        return Matches([item for _, item in items], last, sought.cut or len(found) > len(items), tuple(read.ignored))
+        return Matches(
+            [dataset for _, dataset in items],
+            items[-1][0]["id"] if items else None,
+            sought.cut or len(found) > len(items),
+            tuple(read.ignored),
+            [_place(level, entity) for entity, _ in items],
+        )
+
+
+def _place(level: Level, entity: Entity) -> tuple[str, ...]:
+    return (*(entity[above.value] for above in level.above if above is not Level.PATIENT), entity["id"])
+
+
+def _path(level: Level, of: Level, entity: Entity) -> tuple[str, ...]:
+    """Return the patient's id and the UIDs that name an entity, or one above it at the level `of`, whatever its id.
+
+    Another arrival may change ids between two queries.
+    """
+    own = entity["id"] if level is of else entity[of.value]
+    return (*(uid_of(entity[above.value]) for above in of.above), uid_of(own))
 
 
 class _Search:
@@ -142,11 +164,11 @@ class _Search:
         self._kept = 0
         self.cut = False
 
-    async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[str, dict[str, Any]]]:
-        """Collect the first `wanted` ids and datasets, or all of them, one page of the catalog at a time."""
+    async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[Entity, dict[str, Any]]]:
+        """Collect the first `wanted` entities and datasets, or all of them, one page of the catalog at a time."""
         conditions = (*self._keys.conditions, *await self._within())
         scan = bool(self._keys.others)
-        found: list[tuple[str, dict[str, Any]]] = []
+        found: list[tuple[Entity, dict[str, Any]]] = []
         skip = offset if scan else 0
         offset = 0 if scan else offset
         while True:
@@ -174,62 +196,63 @@ class _Search:
             made.append(AnyOf(self._level.value, tuple(dict.fromkeys(one[self._level.value] for one in page.items))))
         return made
 
-    async def _written(self, items: Sequence[Entity]) -> list[tuple[str, dict[str, Any]]]:
+    async def _written(self, items: Sequence[Entity]) -> list[tuple[Entity, dict[str, Any]]]:
         """Make datasets of the entities of a page that meet the other keys."""
         if not items:
             return []
-        ids = [item["id"] for item in items]
+        keys = [item["key"] for item in items]
         items = await self._count(self._level, items)
         above = await self._above(items)
-        samples = await self._catalog.samples(self._level, ids) if self._template.needs_header else {}
+        samples = await self._catalog.samples(self._level, keys) if self._template.needs_header else {}
         if samples:
             size = sum(len(sample.header) for sample in samples.values()) // len(samples) + 1
             self._headers = max(1, min(_MOST_HEADERS, _HEADER_BYTES // size))
         if not samples and len(items) <= _MANY:
             return self._write(items, above, samples)
         written = await asyncio.to_thread(self._write, items, above, samples)
-        self._kept += sum(len(samples[entity].header) for entity, _ in written if entity in samples)
+        self._kept += sum(len(samples[entity["key"]].header) for entity, _ in written if entity["key"] in samples)
         return written
 
     def _write(
         self,
         items: Sequence[Entity],
-        above: Mapping[Level, Mapping[str, Entity]],
+        above: Mapping[Level, Mapping[tuple[str, ...], Entity]],
         samples: Mapping[str, DescribedInstance],
-    ) -> list[tuple[str, dict[str, Any]]]:
+    ) -> list[tuple[Entity, dict[str, Any]]]:
         written = []
         for item in items:
-            entities = {level: known[item[level.value]] for level, known in above.items() if item[level.value] in known}
+            found = {level: known.get(_path(self._level, level, item)) for level, known in above.items()}
+            entities = {level: entity for level, entity in found.items() if entity is not None}
             if len(entities) < len(above):
                 continue  # deleted meanwhile
             entities[self._level] = item
             header = None
             if self._template.needs_header:
-                sample = samples.get(item["id"])
+                sample = samples.get(item["key"])
                 if sample is None:
                     continue
                 header = orjson.loads(sample.header)
                 header = apply_to_json(header, sample.edits) if sample.edits else header
             dataset = self._template.write(entities, header)
             if not self._keys.others or self._meets(dataset if header is None else header | dataset):
-                written.append((item["id"], dataset))
+                written.append((item, dataset))
         return written
 
-    async def _above(self, items: Sequence[Entity]) -> dict[Level, dict[str, Entity]]:
-        """Read the entities above the matches whose attributes the matches show, by id."""
+    async def _above(self, items: Sequence[Entity]) -> dict[Level, dict[tuple[str, ...], Entity]]:
+        """Read the entities above the matches whose attributes the matches show, by path."""
         known = {}
         for level in self._template.levels - {self._level}:
             ids = tuple(dict.fromkeys(item[level.value] for item in items))
             page = await self._catalog.find(Query(level, (AnyOf(level.value, ids),), (), None, counted=False))
-            known[level] = {entity["id"]: entity for entity in await self._count(level, page.items)}
+            known[level] = {_path(level, level, entity): entity for entity in await self._count(level, page.items)}
         return known
 
     async def _count(self, level: Level, entities: Sequence[Entity]) -> list[Entity]:
         """Add the attributes that are only counted on request."""
-        ids = tuple(entity["id"] for entity in entities)
+        ids = tuple(entity["key"] for entity in entities)
         if level is Level.STUDY and SOP_CLASSES in self._template.costly:
             classes = await self._catalog.sop_classes(ids)
-            return [entity | {"sop_classes": classes.get(entity["id"], [])} for entity in entities]
+            return [entity | {"sop_classes": classes.get(entity["key"], [])} for entity in entities]
         if level is Level.PATIENT and PATIENT_SERIES in self._template.costly:
             query = Query(Level.STUDY, (AnyOf("patient", ids),), (), None, counted=False)
             counts: Counter[str] = Counter()

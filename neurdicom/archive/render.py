@@ -13,6 +13,7 @@ from neurdicom import __version__
 from neurdicom.archive.lookup import locate_instance
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.encode.formats import PICTURES, RAW
@@ -170,7 +171,7 @@ class RenderService:
         Parameters
         ----------
         instance : str
-            SOP Instance UID.
+            Key or SOP Instance UID.
         frame : int
             Frame number, from 1.
         format : str, optional
@@ -198,7 +199,7 @@ class RenderService:
         spool = await asyncio.to_thread(self._blobs.new_spool)
         try:
             size, etag = await self.transcode_into(location, transfer_syntax, spool.path)
-            return TranscodedFile(instance, spool.path, size, etag)
+            return TranscodedFile(uid_of(location.instance), spool.path, size, etag)
         finally:
             await asyncio.to_thread(spool.discard)
 
@@ -236,6 +237,6 @@ class RenderService:
 
     async def _arguments(self, location: Location, frame: int) -> dict[str, Any]:
         if location.layout.get("pixel_keyword") is None:
-            raise NotAvailable(f"the instance {location.instance!r} has no pixel data")
+            raise NotAvailable(f"the instance {uid_of(location.instance)!r} has no pixel data")
         path = await self._blobs.path(location.blob.key)
         return {"path": str(path), "layout": dict(location.layout), "frame": frame}

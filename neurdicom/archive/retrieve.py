@@ -15,6 +15,7 @@ from neurdicom.catalog.base import Catalog, Edit, Location
 from neurdicom.dicom.codec.json_model import to_tags
 from neurdicom.dicom.edits.apply import apply_to_json, rewrite_header
 from neurdicom.dicom.header import Layout
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 
@@ -96,13 +97,14 @@ class RetrieveService:
         """Return the DICOM file, with edits applied, or as received if `original`. Raises `NotFound`."""
         location = await locate_instance(self._catalog, instance)
         blob = location.blob
-        edits = await self._catalog.edits(instance) if location.edited and not original else []
+        edits = await self._catalog.edits(location.instance) if location.edited and not original else []
         header, copy_from = await self._rewritten(location, edits) if edits else (b"", 0)
+        uid = uid_of(location.instance)
         if not header:
-            return InstanceDownload(instance, blob.size, blob.sha256, self._blobs, blob.key, b"", 0)
+            return InstanceDownload(uid, blob.size, blob.sha256, self._blobs, blob.key, b"", 0)
         etag = hashlib.sha256(blob.sha256.encode() + header).hexdigest()
         size = len(header) + blob.size - copy_from
-        return InstanceDownload(instance, size, etag, self._blobs, blob.key, header, copy_from)
+        return InstanceDownload(uid, size, etag, self._blobs, blob.key, header, copy_from)
 
     async def edited_header(self, location: Location) -> tuple[bytes, int]:
         """Rewrite the beginning of an instance's file with its edits. Raises `NotFound`.
@@ -122,7 +124,7 @@ class RetrieveService:
         try:
             return await asyncio.to_thread(rewrite_header, path, Layout.from_document(location.layout), edits)
         except FileNotFoundError as error:
-            raise NotFound(f"the instance {location.instance!r} was deleted meanwhile") from error
+            raise NotFound(f"the instance {uid_of(location.instance)!r} was deleted meanwhile") from error
 
     async def _header_and_edits(self, instance: str) -> tuple[bytes, list[Edit]]:
         headers = await self._catalog.headers(Level.INSTANCE, instance)

@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from neurdicom.dicom.identity import uid_of
+from neurdicom.dicom.uids import MAX_LENGTH, check_uid
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.http.accept import Choice, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.http.base import ApiHandler
@@ -13,6 +15,7 @@ from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY
 from neurdicom.http.parameters import described_parameter
 from neurdicom.schema import Schema
+from neurdicom.schema.texts import whole_text
 
 #: Base path, the same as Orthanc's.
 BASE = "/dicom-web"
@@ -36,6 +39,12 @@ MODEL_CONTENT: Schema = {
     "multipart/related": {"schema": BINARY},
 }
 
+#: UIDs in paths, or keys where they name several entities.
+REFERENCE = whole_text(
+    rf"(?=[0-9.]{{1,{MAX_LENGTH}}}(~|$))[0-9]+(\.[0-9]+)*(~[0-9a-f]{{8}})?",
+    description="A UID, or `UID~XXXXXXXX` where the UID names several entities.",
+)
+
 #: A body below this many bytes is not worth compressing; one above the other holds the event loop.
 _GZIP_FROM = 1024
 _GZIP_IN_THREAD = 32 * 1024
@@ -47,6 +56,14 @@ _PORT = re.compile(r":[0-9]+$")
 _DEFAULT_PORT = 80
 #: Headers that proxies add; behind a proxy our own port is not the one that the client uses.
 _OF_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+
+
+def check_reference(value: str, field: str) -> str:
+    """Check that a UID, or the UID in a key, can serve as an id, and return the value. Raises `Invalid`."""
+    check_uid(uid_of(value), field)
+    if not re.fullmatch(REFERENCE["pattern"], value):
+        raise Invalid(f"{field} is {value[:100]!r}; a UID, or UID~XXXXXXXX, is expected", field=field)
+    return value
 
 
 class DicomWebHandler(ApiHandler):

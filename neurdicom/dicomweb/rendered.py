@@ -10,6 +10,7 @@ from neurdicom.archive.render import ImageOptions, RenderService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.frames import FRAMES, parse_frames
 from neurdicom.dicomweb.pictures import PARAMETERS, QUALITY_OF_LOSSY, VIEWPORT, WINDOW
@@ -136,7 +137,7 @@ class Rendered(PictureHandler):
     def _frames(self, location: Location, numbers: list[int] | None, *, middle: bool) -> list[int]:
         """List the frames to render. Raises `NotFound` or `NotAvailable`."""
         if location.layout.get("pixel_keyword") is None:
-            raise NotAvailable(f"the instance {location.instance!r} has no pixels and can't be rendered")
+            raise NotAvailable(f"the instance {uid_of(location.instance)!r} has no pixels and can't be rendered")
         check_frames(location, numbers or ())
         return numbers or [(frame_count(location) + 1) // 2 if middle else 1]
 

@@ -47,8 +47,8 @@ class Instances(DicomWebHandler):
         if instance is None:
             await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
             return
-        await self.targets.locate(target)
-        given = await self.files.give(instance, syntaxes, strict=True)
+        location = await self.targets.locate(target)
+        given = await self.files.give(location.instance, syntaxes, strict=True)
         if not choice.offer.multipart:
             await send_download(self, given.download)
         elif not self.not_modified(given.download.etag, multipart=True):

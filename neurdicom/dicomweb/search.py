@@ -65,7 +65,7 @@ class SearchHandler(DicomWebHandler):
             self._finding.cancel()
 
     async def search(self, *uids: str) -> None:
-        """Answer with the matches of the query below the entities of the UIDs in the path."""
+        """Answer with the matches of the query below all entities that the UIDs and keys in the path name."""
         choice = self.negotiate(MODEL_OFFERS)
         query = read_search({name: self.get_query_arguments(name) for name in self.request.query_arguments})
         possible = all(query.narrow(_UIDS[of], uid) for of, uid in zip(self.within, uids, strict=True))
@@ -124,12 +124,10 @@ class SearchHandler(DicomWebHandler):
 
     def _described(self, query: SearchQuery, page: Matches) -> list[dict[str, Any]]:
         """Complete matches with the attributes that only this edge knows: RetrieveURL, and SpecificCharacterSet."""
-        levels = [*self.level.above[1:], self.level]
+        names = [_PATHS[of] for of in (*self.level.above[1:], self.level)]
         base = self.base_url
-        for item in page.items:
-            url = base
-            for of in levels:
-                url = f"{url}/{_PATHS[of]}/{item[_UIDS[of]]['Value'][0]}"
+        for item, place in zip(page.items, page.places, strict=True):
+            url = "/".join((base, *(f"{name}/{entity}" for name, entity in zip(names, place, strict=True))))
             item[_RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
             item.setdefault(_CHARSET, RESERVED[_CHARSET])
             if item.get(_MODALITIES) == _NO_CODE:

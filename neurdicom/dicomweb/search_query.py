@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 from pydicom.datadict import tag_for_keyword
 
+from neurdicom.dicom.identity import is_key, uid_of
 from neurdicom.dicom.query.matching import vr_of
 from neurdicom.dicom.query.response import REQUEST_ATTRIBUTES, REQUEST_ITEM
 from neurdicom.errors import Invalid
 
 #: Parameters that are not attributes; the last one is added by scripts to bypass caches.
 _OTHERS = frozenset({"accept", "charset", "access_token", "_"})
+_ENTITY = re.compile(r"(?:[^\W_]|\.)+(~[0-9a-f]{8})?")
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
 #: VRs whose values may contain a comma; for others a comma separates values.
 _WITH_COMMAS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -47,13 +49,19 @@ class SearchQuery:
     offset: int = 0
     unsupported: list[str] = field(default_factory=list)
 
-    def narrow(self, tag: str, uid: str) -> bool:
-        """Add a UID of the path; return False if it is invalid or the query excludes it, so that nothing can match."""
-        if not uid.replace(".", "").isalnum():
+    def narrow(self, tag: str, entity: str) -> bool:
+        """Add a UID or key of the path; return False if it is invalid or the query excludes it: nothing can match."""
+        if not _ENTITY.fullmatch(entity):
             return False
         given = [part for value in self.keys.get(tag, {}).get("Value", ()) for part in value.split("\\") if part]
-        self.keys[tag] = {"vr": "UI", "Value": [uid]}
-        return not given or uid in given or "*" in given
+        uid = uid_of(entity)
+        if is_key(entity):
+            possible = entity if not given or {entity, uid, "*"} & {*given} else ""
+        else:
+            # A key in the query says more than the path does.
+            possible = next((each for each in given if uid_of(each) == uid), "" if given and "*" not in given else uid)
+        self.keys[tag] = {"vr": "UI", "Value": [possible or entity]}
+        return bool(possible)
 
 
 def read_search(arguments: Mapping[str, Iterable[str]]) -> SearchQuery:

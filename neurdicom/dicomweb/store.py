@@ -5,7 +5,7 @@ And DELETE, which is not in PS3.18, but which clients know from other servers.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -16,9 +16,17 @@ from neurdicom import errors
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.archive.upload import StoredReference, StoreUpload, UploadService
+from neurdicom.catalog.outcomes import Refusal
 from neurdicom.dicom.codec.native_xml import to_xml
-from neurdicom.dicom.uids import UID_SCHEMA, check_uid
-from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
+from neurdicom.dicomweb.base import (
+    ACCEPT,
+    DICOM_JSON,
+    DICOM_XML,
+    REFERENCE,
+    TAG,
+    DicomWebHandler,
+    check_reference,
+)
 from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
 from neurdicom.http.accept import Offer
 from neurdicom.http.operation import FILE, STRING, operation
@@ -60,22 +68,36 @@ _DESCRIPTION = (
     "A multipart/related body with any number of DICOM files (type application/dicom), or with metadata and bulk data "
     "(type application/dicom+json or application/dicom+xml; a part for each BulkDataURI, which is its "
     "Content-Location); or a single application/dicom body. An instance that is reported as stored is durable; one "
-    "that was stored before counts as stored. With a study in the path, instances of other studies are refused, and "
-    "the others are stored."
+    "that was stored before counts as stored, also where settings keep its earlier bytes. One that settings refuse for "
+    "others with its UIDs has Failure Reason A900. With a study in the path, instances of other studies are refused, "
+    "and the others are stored."
 )
 _REMOVAL = "Refused with 403 unless the setting `dicomweb_delete` allows it. Parents left empty are deleted too."
 _REMOVED = {204: "Deleted, with its files.", 403: "The setting `dicomweb_delete` does not allow it."}
 
 
-def failure_reason(error: NeurdicomError) -> int:
-    """Look up the Failure Reason (0008,1197) of an error, by its most specific class in the table."""
-    return next(FAILURE[kind] for kind in type(error).__mro__ if kind in FAILURE)
+#: Failure Reason of an instance that was refused for others with its UIDs.
+_REFUSED = 0xA900
+
+
+def failure_reason(error: NeurdicomError, refusal: Refusal | None = None) -> int:
+    """Look up the Failure Reason (0008,1197) of an error, by its most specific class in the table.
+
+    Parameters
+    ----------
+    error : NeurdicomError
+        Why an instance was not stored.
+    refusal : Refusal, optional
+        The conflict for which it was refused.
+    """
+    return _REFUSED if refusal else next(FAILURE[kind] for kind in type(error).__mro__ if kind in FAILURE)
 
 
 class StoreInstances(DicomWebHandler, StreamedHandler):
     """Handler that stores instances, of any studies or of one; the body is written to the disk as it arrives."""
 
     uploads: UploadService
+    targets: TargetService
 
     streamed: StoreUpload | None = None
 
@@ -86,7 +108,7 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
             raise errors.NotDicom(f"Content-Encoding is {coding[:40]!r}; a body without encoding is expected")
         study = self.path_args[0] if self.path_args else None
         if study is not None:
-            check_uid(study, "study")
+            check_reference(study, "study")
         return self.uploads.begin_store(content_type, length, study)
 
     @operation(
@@ -94,7 +116,7 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         tag=TAG,
         description=_DESCRIPTION,
         query=[ACCEPT],
-        path={"study": UID_SCHEMA},
+        path={"study": REFERENCE},
         body={"multipart/related": FILE, "application/dicom": FILE},
         answers={**_ANSWERS, 415: "A body of another media type."},
     )
@@ -106,7 +128,10 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         if failed:
             self._warn(references, len(failed))
         media_type = self._media_type()
-        body = await asyncio.to_thread(_encode, references, self.base_url, media_type)
+        # Only now: a later instance of this body may have made the UIDs of an earlier one ambiguous.
+        stored = [each for each in references if each.result and each.result.place]
+        paths = await self.targets.paths([each.result.place for each in stored if each.result and each.result.place])
+        body = await asyncio.to_thread(_encode, references, paths, self.base_url, media_type)
         self.set_status(_status(references, failed))
         await self.send_body(body, media_type)
 
@@ -137,18 +162,20 @@ def _status(references: Sequence[StoredReference], failed: Sequence[NeurdicomErr
     return HTTPStatus.SERVICE_UNAVAILABLE if busy else HTTPStatus.CONFLICT
 
 
-def _encode(references: Sequence[StoredReference], base: str, media_type: str) -> bytes:
-    response = store_response(references, base)
+def _encode(references: Sequence[StoredReference], paths: Sequence[Target], base: str, media_type: str) -> bytes:
+    response = store_response(references, paths, base)
     return to_xml(response) if media_type == DICOM_XML else orjson.dumps(response)
 
 
-def store_response(references: Sequence[StoredReference], base: str) -> dict[str, Any]:
+def store_response(references: Sequence[StoredReference], paths: Iterable[Target], base: str) -> dict[str, Any]:
     """Make the Store Instances Response (PS3.18 10.5.3) in the DICOM JSON model.
 
     Parameters
     ----------
     references : sequence of StoredReference
         The references of the request with their results.
+    paths : iterable of Target
+        Paths of those that are stored, in their order.
     base : str
         URL of the DICOMweb base.
     """
@@ -156,18 +183,19 @@ def store_response(references: Sequence[StoredReference], base: str) -> dict[str
     failed: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     studies: set[str] = set()
+    places = iter(paths)
     for each in references:
         result = each.result
         if result is None:
             continue
         if result.error is None:
-            studies.add(result.study or "")
-            url = f"{base}/studies/{result.study}/series/{result.series}/instances/{result.id}"
-            stored.append(_named(each) | {"00081190": _element("UR", url)})
+            place = next(places)
+            studies.add(place.study)
+            stored.append(_named(each) | {"00081190": _element("UR", base + place.path)})
             continue
-        reason = {"00081197": _element("US", failure_reason(result.error))}
+        reason = {"00081197": _element("US", failure_reason(result.error, result.refusal))}
         (failed if each.sop_instance else others).append((_named(each) if each.sop_instance else {}) | reason)
-    study_url = f"{base}/studies/{next(iter(studies))}" if len(studies) == 1 else None
+    study_url = base + Target(studies.pop()).path if len(studies) == 1 else None
     dataset: dict[str, Any] = {"00081190": _element("UR", study_url)}
     for key, items in (("00081198", failed), ("00081199", stored), ("0008119A", others)):
         if items:
@@ -201,7 +229,6 @@ class Remove(DicomWebHandler):
                 "DELETE /api/studies/{id} does the same"
             )
         target = Target(study, series, instance)
-        await self.targets.check(target)
-        await self.remove.delete(target.level, target.entity)
+        await self.remove.delete(target.level, await self.targets.key(target))
         self.set_status(204)
         self.finish()

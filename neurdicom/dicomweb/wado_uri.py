@@ -27,7 +27,7 @@ _REFUSED = {
     "presentationUID": "presentation states are not applied here",
 }
 
-_UID: Schema = {"type": "string", "pattern": "^[0-9.]{1,64}$"}
+_UID: Schema = {"type": "string", "pattern": "^[0-9.]{1,64}(~[0-9a-f]{8})?$"}
 
 _REQUEST_TYPE = text_parameter("requestType", "`WADO`.", None, schema={"const": "WADO"}, required=True)
 _STUDY = text_parameter("studyUID", "Study Instance UID.", "", schema=_UID)
@@ -74,7 +74,10 @@ class WadoUri(PictureHandler):
     @operation(
         "Get an instance as a picture or as its file (WADO-URI)",
         tag=TAG,
-        description="`studyUID` and `seriesUID` may be left out. Unknown parameters are ignored.",
+        description=(
+            "`studyUID` and `seriesUID` may be left out where the others name one instance. Unknown parameters are "
+            "ignored."
+        ),
         query=_PARAMETERS,
         answers=_ANSWERS,
     )

@@ -130,14 +130,14 @@ async def _with_refused(events: AsyncIterator[Any], retrieval: Retrieval) -> Asy
     try:
         async for event in events:
             refused = retrieval.refused[:]
-            for error in refused[told:]:
-                yield _progress(event, len(refused), error.instance, str(error))
+            for each in refused[told:]:
+                yield _progress(event, len(refused), each.instance, each.reason)
             told = len(refused)
-            is_told = event["instance"] in {error.instance for error in refused}
+            is_told = event["instance"] in {each.instance for each in refused}
             yield _progress(event, told, *((None, None) if is_told else (event["instance"], event["reason"])))
     except PeerFailed:
-        for error in retrieval.refused[told:]:
-            yield _progress(event, len(retrieval.refused), error.instance, str(error))
+        for each in retrieval.refused[told:]:
+            yield _progress(event, len(retrieval.refused), each.instance, each.reason)
         raise
 
 

@@ -5,6 +5,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from neurdicom.nodes.peer import Node
@@ -18,6 +19,14 @@ _REMEMBERED: Final = 1000
 _LARGEST_ID: Final = 0xFFFF
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedInstance:
+    """Instance of a retrieval that was refused: its SOP Instance UID, and the reason."""
+
+    instance: str
+    reason: str
+
+
 class Retrieval:
     """Retrieval of an entity from a node.
 
@@ -27,14 +36,14 @@ class Retrieval:
         Message ID of the C-MOVE or C-GET request, which sub-operations name.
     ae_title : str
         AE title of the node.
-    refused : list of NotRequested
-        Reasons of the instances that were refused, in the order of arrival.
+    refused : list of RefusedInstance
+        The instances that were refused, in the order of arrival.
     """
 
     def __init__(self, number: int, node: Node, ids: Mapping[str, str]) -> None:
         self.number = number
         self.ae_title = node.ae_title
-        self.refused: list[NotRequested] = []
+        self.refused: list[RefusedInstance] = []
         self._node = node.name
         self._entity = RequestedEntity(ids)
 
@@ -44,8 +53,12 @@ class Retrieval:
             self._entity.check(attributes)
         except NotRequested as error:
             log.warning("%s sent what was not requested, which is refused: %s", self._node, error)
-            self.refused.append(error)
+            self.note_refusal(error.instance, str(error))
             raise
+
+    def note_refusal(self, instance: str, reason: str) -> None:
+        """Note that an instance was refused, and why."""
+        self.refused.append(RefusedInstance(instance, reason))
 
 
 class RetrievalRegistry:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.header import BlobRef
-from neurdicom.errors import Forbidden, Invalid, NotFound, PeerFailed
+from neurdicom.errors import Ambiguous, Forbidden, Invalid, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, Runner
 from neurdicom.jobs.runner import Backoff
 from neurdicom.nodes.peer import Node
@@ -178,15 +178,25 @@ class CommitmentRunner(Runner):
         An instance in the catalog was durable before it was entered; its file is checked for its size.
         """
         for _ in range(_LOOKS):
-            location = await self._catalog.locate(instance)
-            if location is None:
+            locations = await self._locate(instance)
+            if not locations:
                 return NO_SUCH_INSTANCE
-            if location.layout["sop_class"] != sop_class:
+            locations = [location for location in locations if location.layout["sop_class"] == sop_class]
+            if not locations:
                 return CLASS_CONFLICT
-            if await self._is_there(location.blob):
-                return None
+            for location in locations:
+                if await self._is_there(location.blob):
+                    return None
         log.error("the file of instance %s is missing or truncated; the commitment to store it is refused", instance)
         return PROCESSING_FAILURE
+
+    async def _locate(self, uid: str) -> list[Location]:
+        """List the instances that a SOP Instance UID names; a request has no more than that."""
+        try:
+            found = [await self._catalog.locate(uid)]
+        except Ambiguous as error:
+            found = [await self._catalog.locate(candidate) for candidate in error.candidates]
+        return [location for location in found if location is not None]
 
     async def _is_there(self, blob: BlobRef) -> bool:
         try:

@@ -59,7 +59,7 @@ class Progress:
     total : int or None
         Sub-operations in all, as far as the peer reports them.
     instance : str or None
-        SOP Instance UID.
+        Key of an instance that is sent, SOP Instance UID of one that is retrieved.
     reason : str or None
         Why that one failed, or what was changed; None for plain success.
     retryable : bool
@@ -118,7 +118,7 @@ class Peer(ABC):
     def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[Progress]:
         """Send stored instances, edits applied, transcoded to what the node accepts; yield a `Progress` after each.
 
-        Closing the iterator ends the transfer after the current instance.
+        Instances are given by their keys. Closing the iterator ends the transfer after the current instance.
         """
 
     @abstractmethod

@@ -71,7 +71,7 @@ class RemoteService:
         name : str
             Name of the node.
         request : Mapping
-            `patients`, `studies`, `series`, `instances`: lists of ids.
+            `patients`, `studies`, `series`, `instances`: lists of ids; the job keeps the keys.
         by : Principal
             The user whose job it is.
 
@@ -87,11 +87,12 @@ class RemoteService:
         wanted = {list_name: checked[list_name] for list_name in MANY if checked.get(list_name)}
         if (count := sum(map(len, wanted.values()))) > MAX_IDS:
             raise Invalid(f"there are {count} ids; expected: at most {MAX_IDS}", field=next(iter(wanted)))
-        total = 0
+        total, keys = 0, {list_name: list[str]() for list_name in wanted}
         for list_name, level, entity in ids_of(wanted):
             found = await get_entity(self._catalog, level, entity, field=list_name)
+            keys[list_name].append(found["key"])
             total += found.get("images_count", 1)
-        return await self._jobs.submit("send", {"node": node.name} | wanted, by=by, total=total)
+        return await self._jobs.submit("send", {"node": node.name} | keys, by=by, total=total)
 
     async def retrieve(self, name: str, request: Mapping[str, Any], *, by: Principal) -> Job:
         """Make a job that retrieves entities from a node.

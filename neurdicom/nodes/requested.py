@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from neurdicom.dicom.header import Header
+from neurdicom.dicom.identity import uid_of
 from neurdicom.errors import Invalid
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ class RequestedEntity:
             if keyword == "PatientID":
                 is_requested = not found or _comparable(found) == _comparable(wanted)
             else:
-                is_requested = found == wanted.strip(_PADDING)
+                # A DICOMweb node of this kind names one of several entities by `UID~XXXXXXXX`.
+                is_requested = found == uid_of(wanted.strip(_PADDING))
             if not is_requested:
                 instance = str(attributes.get("sop_instance_uid") or "")
                 message = f"instance {instance} was not asked for: its {keyword} is {found!r}; {wanted!r} was requested"

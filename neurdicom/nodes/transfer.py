@@ -1,6 +1,7 @@
 """Instances to be sent to another DICOM node, each as a file in a form that the node accepts."""
 
 import asyncio
+import logging
 import struct
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,12 @@ from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.errors import NotAvailable
+
+log = logging.getLogger(__name__)
 
 #: Instances that are selected at a time.
 PAGE = 1000
@@ -27,7 +31,9 @@ class Outgoing:
 
     Attributes
     ----------
-    instance, sop_class, transfer_syntax : str
+    instance : str
+        Its key.
+    sop_class, transfer_syntax : str
         UIDs.
     """
 
@@ -37,18 +43,33 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class OutgoingPage:
+    """Page of the instances of a retrieval.
+
+    Attributes
+    ----------
+    items : list of Outgoing
+        The instances.
+    last : str or None
+        Id of the last one, for the `after` of the next page; None where this is the last page.
+    """
+
+    items: list[Outgoing]
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingFile:
     """File of an instance to be sent.
 
     Attributes
     ----------
-    instance, sop_class, transfer_syntax : str
+    sop_class, transfer_syntax : str
         UIDs, as they are in the file.
     parts : tuple of (path, offset)
         Local files whose bytes from the offset on make up the dataset, one after another.
     """
 
-    instance: str
     sop_class: str
     transfer_syntax: str
     parts: tuple[tuple[str, int], ...]
@@ -74,21 +95,43 @@ class TransferService:
         self._retrieve = retrieve
         self._render = render
 
-    async def select(self, keys: Mapping[Level, Sequence[str]], *, after: str | None = None) -> list[Outgoing]:
-        """List a page of the instances that a C-MOVE or C-GET asks for, by SOP Instance UID; a short page is the last.
+    async def select(self, keys: Mapping[Level, Sequence[str]], *, after: str | None = None) -> OutgoingPage:
+        """List a page of the instances that a C-MOVE or C-GET asks for, by SOP Instance UID.
 
         Parameters
         ----------
         keys : Mapping[Level, Sequence[str]]
             Unique keys: Patient IDs and UIDs. All levels must match, each by one value of its list.
         after : str, optional
-            SOP Instance UID of the last one of the page before.
+            `last` of the page before.
         """
         conditions = await self._conditions(keys)
         if conditions is None:
-            return []
+            return OutgoingPage([], None)
+        if after is None:
+            await self._log_shared(keys, conditions)
         query = Query(Level.INSTANCE, tuple(conditions), limit=PAGE, after=after, counted=False)
-        return [_outgoing(entity) for entity in (await self._catalog.find(query)).items]
+        found = (await self._catalog.find(query)).items
+        return OutgoingPage([_outgoing(each) for each in found], found[-1]["id"] if len(found) == PAGE else None)
+
+    async def _log_shared(self, keys: Mapping[Level, Sequence[str]], conditions: Sequence[Condition]) -> None:
+        """Log that a retrieval by a Study Instance UID gets the studies of several patients."""
+        shared = await self._catalog.shared(Level.STUDY, keys.get(Level.STUDY, ()))
+        if not shared:
+            return
+        level = list(Level)[max(list(Level).index(each) for each in keys)]
+        found = (await self._catalog.find(Query(level, tuple(conditions), limit=None, counted=False))).items
+        for uid in sorted(shared):
+            studies = {each["id" if level is Level.STUDY else "study"] for each in found}
+            several = sorted(study for study in studies if uid_of(study) == uid)
+            if len(several) > 1:
+                log.info(
+                    "the study %s that a retrieval asks for is of %d patients: all are sent, each with its own patient "
+                    "(%s)",
+                    uid,
+                    len(several),
+                    ", ".join(several),
+                )
 
     async def _conditions(self, keys: Mapping[Level, Sequence[str]]) -> list[Condition] | None:
         """Translate unique keys; None where nothing can match."""
@@ -104,21 +147,20 @@ class TransferService:
                     return None
                 conditions.append(AnyOf("patient", tuple(patients)))
             else:
-                name = "sop_instance_uid" if level is Level.INSTANCE else level.value
-                conditions.append(AnyOf(name, tuple(values)))
+                conditions.append(AnyOf(level.value, tuple(values)))
         return conditions
 
     async def describe(self, instances: Sequence[str]) -> list[Outgoing]:
-        """Describe the instances that exist, in the order given."""
-        locations = [await self._catalog.locate(instance) for instance in instances]
+        """Describe the instances of these keys that exist, in the order given."""
+        locations = [(instance, await self._catalog.locate(instance)) for instance in instances]
         return [
-            Outgoing(each.instance, each.layout["sop_class"], each.layout["transfer_syntax"])
-            for each in locations
-            if each is not None
+            Outgoing(instance, location.layout["sop_class"], location.layout["transfer_syntax"])
+            for instance, location in locations
+            if location is not None
         ]
 
     async def prepare(self, instance: str, accepted: Sequence[str]) -> OutgoingFile:
-        """Prepare an instance in a transfer syntax that the receiver accepts for its SOP class.
+        """Prepare an instance, by its key, in a transfer syntax that the receiver accepts for its SOP class.
 
         It is sent as stored where that is accepted; otherwise converted, preferably to native pixels, never with loss.
         Call `release` of the result afterwards.
@@ -153,10 +195,10 @@ class TransferService:
         header, copy_from = await self._retrieve.edited_header(location) if location.edited else (b"", 0)
         if not header:
             parts: tuple[tuple[str, int], ...] = ((path, offset),)
-            return OutgoingFile(location.instance, layout["sop_class"], layout["transfer_syntax"], parts)
+            return OutgoingFile(layout["sop_class"], layout["transfer_syntax"], parts)
         spool = await asyncio.to_thread(self._written, header)
         parts = ((str(spool.path), offset), (path, copy_from))
-        return OutgoingFile(location.instance, layout["sop_class"], layout["transfer_syntax"], parts, spool)
+        return OutgoingFile(layout["sop_class"], layout["transfer_syntax"], parts, spool)
 
     def _written(self, data: bytes) -> Spool:
         spool = self._blobs.new_spool()
@@ -176,12 +218,12 @@ class TransferService:
             await asyncio.to_thread(spool.discard)
             raise
         sop_class = location.layout["sop_class"]
-        return OutgoingFile(location.instance, sop_class, transfer_syntax, ((str(spool.path), offset),), spool)
+        return OutgoingFile(sop_class, transfer_syntax, ((str(spool.path), offset),), spool)
 
 
 def _outgoing(entity: Entity) -> Outgoing:
     sop_class, syntax = str(entity["sop_class_uid"] or ""), str(entity["transfer_syntax_uid"] or "")
-    return Outgoing(str(entity["id"]), sys.intern(sop_class), sys.intern(syntax))
+    return Outgoing(str(entity["key"]), sys.intern(sop_class), sys.intern(syntax))
 
 
 def _dataset_offset(path: Path) -> int:

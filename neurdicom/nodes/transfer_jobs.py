@@ -1,6 +1,7 @@
 """Runners of the jobs that move instances between this server and a node."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
@@ -49,7 +50,7 @@ class Peers:
 
 
 class SendRunner(Runner):
-    """Runner that sends instances; an item is the UID of one."""
+    """Runner that sends instances; an item is the key of one."""
 
     def __init__(self, catalog: Catalog, peers: Peers) -> None:
         self._selector = Selector(catalog)
@@ -60,7 +61,7 @@ class SendRunner(Runner):
         ids = {level: job.request[name] for name, level in MANY.items() if job.request.get(name)}
         async for _, instances in self._selector.instances(Selection(ids)):
             for instance in instances:
-                yield Item(instance["id"])
+                yield Item(instance["key"])
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Send instances."""
@@ -147,12 +148,22 @@ async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Ite
         study = _first(match, "0020000D") or ids.get("StudyInstanceUID")
         series, count = _first(match, "0020000E"), _first(match, "00201209")
         if study and series:
-            unique = {"StudyInstanceUID": str(study), "SeriesInstanceUID": str(series)}
+            url = str(_first(match, "00081190") or "")
+            unique = {
+                "StudyInstanceUID": _in_url(url, "studies", str(study)),
+                "SeriesInstanceUID": _in_url(url, "series", str(series)),
+            }
             if "PatientID" in ids:
                 unique["PatientID"] = ids["PatientID"]
             weight = int(count) if str(count).isdecimal() else None
             items.append(Item({"level": Level.SERIES.value, "ids": unique}, weight))
     return items
+
+
+def _in_url(url: str, name: str, uid: str) -> str:
+    """Return what the Retrieve URL of a match names an entity by, where that is a key: its UID names several there."""
+    found = re.search(rf"/{name}/({re.escape(uid)}~[0-9a-f]{{8}})(/|$)", url)
+    return found[1] if found else uid
 
 
 def _first(match: Mapping[str, Any], tag: str) -> Any:

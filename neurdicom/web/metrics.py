@@ -112,7 +112,7 @@ class _Dimse(Collector):
         instances = CounterMetricFamily(
             "neurdicom_dimse_instances", "Instances received by C-STORE, by outcome.", labels=["outcome"]
         )
-        for outcome in ("stored", "replaced", "duplicate", "rejected"):
+        for outcome in ("stored", "replaced", "duplicate", "kept", "rejected"):
             instances.add_metric([outcome], self._dimse.outcomes.get(outcome, 0))
         yield instances
 

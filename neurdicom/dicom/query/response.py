@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.codec.json_model import name_groups
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import ATTRIBUTES, Kind, Level
 from neurdicom.dicom.query.keys import UID_TAGS
 from neurdicom.dicom.query.matching import SINGLE_VRS
@@ -72,6 +73,10 @@ def _one(value: Any) -> list[Any]:
     return [value]
 
 
+def _uid(value: Any) -> list[Any]:
+    return [uid_of(value)]
+
+
 def _first(value: Any) -> list[Any]:
     return list(value[:1])
 
@@ -119,7 +124,7 @@ def _columns() -> dict[str, Column]:
 
 
 def _seen_from(level: Level, column: Column) -> Column:
-    """Adapt a column to matches of a level, whose entities hold the ids above, and studies their patient's attributes.
+    """Adapt a column to matches of a level, whose entities hold the ids above; demographics are those of the study.
 
     A study's Modality, which many clients request, is the first of those in it.
     """
@@ -128,7 +133,7 @@ def _seen_from(level: Level, column: Column) -> Column:
     if column.level is level or column.tag in COUNTED:
         return column
     if column.tag in UID_TAGS:
-        return replace(column, level=level, member=column.level.value, write=_one)
+        return replace(column, level=level, member=column.level.value, write=_uid)
     return replace(column, level=Level.STUDY) if column.level is Level.PATIENT else column
 
 

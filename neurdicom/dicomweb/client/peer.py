@@ -9,6 +9,7 @@ from typing import Any, cast
 from neurdicom.archive.files import FileService
 from neurdicom.archive.ingest.result import IngestResult
 from neurdicom.archive.ingest.service import IngestService
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.dicomweb.client.query import first_text, search, study_path
@@ -78,7 +79,7 @@ class DicomWebPeer(Peer):
             try:
                 async with aclosing(self._received(node, path, wanted)) as results:
                     async for result in results:
-                        stored |= {result.id} if result.id else set()
+                        stored |= {uid_of(result.id)} if result.id else set()
                         now = _of_result(now, result)
                         yield now
             except PeerFailed as error:
@@ -113,7 +114,7 @@ class DicomWebPeer(Peer):
 
     async def _missing(self, node: Node, keys: Mapping[str, str], stored: set[str]) -> list[tuple[str, dict[str, str]]]:
         """List the paths of the instances of a study or series that have not arrived, each with its unique keys."""
-        query: dict[str, Any] = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in keys.items()}
+        query: dict[str, Any] = {tag: {"vr": "UI", "Value": [entity]} for tag, entity in keys.items()}
         query |= {tag: {"vr": "UI"} for tag in (_SERIES, _INSTANCE) if tag not in query}
         paths = []
         for match in await self.find(node, Level.INSTANCE, query):
@@ -129,7 +130,7 @@ def _of_result(before: Progress, result: IngestResult) -> Progress:
     failed = result.error is not None
     retryable = isinstance(result.error, Unavailable)
     reason = str(result.error) if failed else None
-    instance = result.error.instance if isinstance(result.error, NotRequested) else result.id
+    instance = result.error.instance if isinstance(result.error, NotRequested) else uid_of(result.id or "") or None
     return _counted(before, instance, reason, failed=failed, retryable=retryable)
 
 

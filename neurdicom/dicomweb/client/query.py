@@ -91,10 +91,10 @@ def study_path(study: str, series: str = "", instance: str = "") -> str:
     Parameters
     ----------
     study, series, instance : str
-        UIDs; empty ones are left out.
+        UIDs, or the keys by which a node names them; empty ones are left out.
     """
     steps = (("studies", study), ("series", series), ("instances", instance))
-    return "".join(f"/{name}/{quote(uid, safe='')}" for name, uid in steps if uid)
+    return "".join(f"/{name}/{quote(uid, safe='~')}" for name, uid in steps if uid)
 
 
 def _address(level: Level, keys: Mapping[str, Any]) -> tuple[str, Query]:
@@ -113,7 +113,7 @@ def _address(level: Level, keys: Mapping[str, Any]) -> tuple[str, Query]:
 
 def _single_uid(keys: Mapping[str, Any], tag: str) -> str:
     values = keys.get(tag, {}).get("Value") or []
-    return values[0] if len(values) == 1 and re.fullmatch(r"[0-9.]+", str(values[0]), re.ASCII) else ""
+    return values[0] if len(values) == 1 and re.fullmatch(r"[0-9.]+(~[0-9a-f]{8})?", str(values[0]), re.ASCII) else ""
 
 
 def _parameters(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -55,7 +55,7 @@ class StowResult:
     Attributes
     ----------
     instance : str
-        SOP Instance UID.
+        Key of the instance; its SOP Instance UID in an answer.
     failed : bool
         True if it was not stored.
     warned : bool
@@ -71,6 +71,18 @@ class StowResult:
     warned: bool = False
     reason: str | None = None
     retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Instance to send, by its key, with its file."""
+
+    instance: str
+    file: FileInSyntax
+
+    @property
+    def uid(self) -> str:
+        return self.file.download.instance
 
 
 class StowSender:
@@ -89,56 +101,57 @@ class StowSender:
         self._files = files
 
     async def send(self, node: Node, instances: Sequence[str]) -> AsyncIterator[StowResult]:
-        """Send instances, several in each request; yield the outcome of each. Raises `PeerFailed`."""
-        batch: list[FileInSyntax] = []
+        """Send instances, by their keys, several in each request; yield the outcome of each. Raises `PeerFailed`."""
+        batch: list[_Given] = []
         size = 0
         for instance in instances:
             try:
-                given = await self._files.give(instance)
+                given = _Given(instance, await self._files.give(instance))
             except NeurdicomError as error:
                 yield StowResult(instance, failed=True, reason=str(error))
                 continue
-            if batch and (size + given.download.size > _BYTES or len(batch) == _INSTANCES):
+            is_full = size + given.file.download.size > _BYTES or len(batch) == _INSTANCES
+            # An answer names instances by their UIDs alone.
+            if batch and (is_full or given.uid in {each.uid for each in batch}):
                 for sent in await self._send(node, batch):
                     yield sent
                 batch, size = [], 0
             batch.append(given)
-            size += given.download.size
+            size += given.file.download.size
         if batch:
             for sent in await self._send(node, batch):
                 yield sent
 
-    async def _send(self, node: Node, batch: Sequence[FileInSyntax], *, converted: bool = False) -> list[StowResult]:
+    async def _send(self, node: Node, batch: Sequence[_Given], *, converted: bool = False) -> list[StowResult]:
         """Send one request; instances refused for their transfer syntax are sent again, once, as Explicit VR."""
-        answer = await self._post(node, [given.download for given in batch])
+        answer = await self._post(node, [given.file.download for given in batch])
         if answer.status in _OF_ONE and len(batch) > 1:
             half = len(batch) // 2
             return [*await self._send(node, batch[:half]), *await self._send(node, batch[half:])]
         if answer.status in _OF_ONE:
-            told, refused = _refusal(node, answer, batch[0].download.instance)
+            told, refused = _refusal(node, answer, batch[0].uid)
         else:
             if answer.status != httpx.codes.CONFLICT:  # whose body lists each instance
                 check_answer(node, answer)
             told, refused = read_answer(await answer.json(), answer)
         results: list[StowResult] = []
         for given in batch:
-            uid = given.download.instance
-            if not converted and given.syntax != EXPLICIT and _may_be_syntax(refused.get(uid)):
+            uid = given.uid
+            if not converted and given.file.syntax != EXPLICIT and _may_be_syntax(refused.get(uid)):
                 results.append(await self._send_converted(node, given, told[uid]))
             else:
                 missing = StowResult(uid, failed=True, reason=f"{answer.where} does not mention it", retryable=True)
-                results.append(told.get(uid, missing))
+                results.append(replace(told.get(uid, missing), instance=given.instance))
         return results
 
-    async def _send_converted(self, node: Node, given: FileInSyntax, refused: StowResult) -> StowResult:
-        uid = given.download.instance
+    async def _send_converted(self, node: Node, given: _Given, refused: StowResult) -> StowResult:
         try:
-            other = await self._files.give(uid, (EXPLICIT,), strict=True)
+            other = _Given(given.instance, await self._files.give(given.instance, (EXPLICIT,), strict=True))
         except PeerFailed:
             raise
         except NeurdicomError as error:
-            reason = f"{refused.reason}; stored as {given.syntax}, which can't be sent as Explicit VR: {error}"
-            return StowResult(uid, failed=True, reason=reason)
+            reason = f"{refused.reason}; stored as {given.file.syntax}, which can't be sent as Explicit VR: {error}"
+            return StowResult(given.instance, failed=True, reason=reason)
         (sent,) = await self._send(node, [other], converted=True)
         return sent
 

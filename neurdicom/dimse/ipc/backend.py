@@ -6,14 +6,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from neurdicom.archive.ingest.result import refusal_comment
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.config import Settings
 from neurdicom.dicom.header import Header, Layout
+from neurdicom.dicom.query.attributes import UID_KEYWORD
 from neurdicom.dimse.ipc.contract import LIMIT_EXCEEDED, WRONG_CALLED, Verdict
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.dimse.ipc.query_retrieve import QueryRetrieveBackend
 from neurdicom.dimse.retrievals import RetrievalRegistry
 from neurdicom.dimse.ul.incoming import drop_spool
+from neurdicom.errors import Conflict
 from neurdicom.nodes.commitment import CommitmentService
 from neurdicom.nodes.service import NodeService
 
@@ -45,7 +48,7 @@ class DimseBackend:
     verbs : dict[str, Verb]
         Name to verb.
     outcomes : Counter of str
-        Number of received instances by outcome: `stored`, `replaced`, `duplicate`, `rejected`.
+        Number of received instances by outcome: `stored`, `replaced`, `duplicate`, `kept`, `rejected`.
     """
 
     def __init__(
@@ -161,12 +164,14 @@ class DimseBackend:
         Returns
         -------
         str
-            `stored`, `replaced` or `duplicate`.
+            `stored`, `replaced`, `duplicate` or `kept`.
 
         Raises
         ------
         NotRequested
             It is not of the entity that a retrieval of ours asked for.
+        Conflict
+            It is refused for others with its UIDs; the message fits into an Error Comment.
         NeurdicomError
             The error that ingest reports for the file.
         """
@@ -176,6 +181,12 @@ class DimseBackend:
         header = Header(attributes, call.body, Layout.from_document(layout))
         file = self._spool / Path(name).name
         result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)
+        if result.refusal is not None:
+            log.warning("an instance of %s is refused: %s", source, result.error)
+            refused = Conflict(refusal_comment(result.refusal), field=UID_KEYWORD[result.refusal.level])
+            if requested is not None:
+                requested.note_refusal(str(attributes.get("sop_instance_uid") or ""), str(result.error))
+            raise refused
         if result.error is not None:
             raise result.error
         self.outcomes[result.status] += 1

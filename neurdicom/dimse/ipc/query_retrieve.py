@@ -11,7 +11,7 @@ from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.process import Call, DimseProcess, Verb
 from neurdicom.nodes.peer import Node
 from neurdicom.nodes.service import NodeService
-from neurdicom.nodes.transfer import PAGE, OutgoingFile, TransferService
+from neurdicom.nodes.transfer import OutgoingFile, TransferService
 
 
 class QueryRetrieveBackend:
@@ -106,19 +106,19 @@ class QueryRetrieveBackend:
         call : Call
             The calling process.
         keys : Mapping[str, list[str]]
-            Level to ids.
+            Level to Patient IDs or UIDs.
         after : str or None
-            The last SOP Instance UID of the previous page; None for the first.
+            `last` of the previous page; None for the first.
 
         Returns
         -------
         dict[str, Any]
-            `items` (SOP Instance UID, SOP Class UID and Transfer Syntax UID of each), `more` (there may be another
-            page).
+            `items` (key, SOP Class UID and Transfer Syntax UID of each), `last` (for the next page; None if there is
+            none).
         """
-        found = await self._transfer.select({Level(level): values for level, values in keys.items()}, after=after)
-        items = [(each.instance, each.sop_class, each.transfer_syntax) for each in found]
-        return {"items": items, "more": len(found) == PAGE}
+        page = await self._transfer.select({Level(level): values for level, values in keys.items()}, after=after)
+        items = [(each.instance, each.sop_class, each.transfer_syntax) for each in page.items]
+        return {"items": items, "last": page.last}
 
     async def prepare(self, call: Call, *, instance: str, accepted: list[str]) -> dict[str, Any]:
         """Prepare the file of an instance in one of several transfer syntaxes.
@@ -128,7 +128,7 @@ class QueryRetrieveBackend:
         call : Call
             The calling process.
         instance : str
-            SOP Instance UID.
+            Its key.
         accepted : list of str
             Transfer Syntax UIDs that the receiver accepts.
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
 
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dimse.identifier import (
     decode_identifier,
     encode_identifier,
@@ -104,10 +105,12 @@ class RetrieveOperation:
         keys = unique_keys(dataset, model, level_of(dataset, model))
         asked = {level.value: values for level, values in keys.items()}
         instances: list[Instance] = []
+        after = None
         while len(instances) <= MOST_INSTANCES:
-            page = self._link.call("select", keys=asked, after=instances[-1][0] if instances else None)
+            page = self._link.call("select", keys=asked, after=after)
             instances += [(instance, sys.intern(kind), sys.intern(syntax)) for instance, kind, syntax in page["items"]]
-            if not page["more"]:
+            after = page["last"]
+            if after is None:
                 return instances
         raise TooLarge(f"more than {MOST_INSTANCES} instances match, the most of a request")
 
@@ -138,7 +141,7 @@ class RetrieveOperation:
 
     def _fail_all(self, error: PeerFailed, instances: list[Instance]) -> None:
         """Send the response for the case that no sub-operation could be started."""
-        counts = SubOperationCounts(0, failed=len(instances), failures=[instance for instance, _, _ in instances])
+        counts = SubOperationCounts(0, failed=len(instances), failures=[uid_of(each[0]) for each in instances])
         self._respond(NO_SUBOPERATIONS, counts, failures=True, comment=str(error))
 
     def _fail(self, error: NeurdicomError) -> None:
@@ -154,7 +157,8 @@ class RetrieveOperation:
         response.NumberOfFailedSuboperations = counts.failed
         response.NumberOfWarningSuboperations = counts.warning
         if failures and counts.failures:
-            failed = {_FAILED_LIST: {"vr": "UI", "Value": counts.failures}}
+            # Instances of one UID in several places are counted each, and listed once.
+            failed = {_FAILED_LIST: {"vr": "UI", "Value": [*dict.fromkeys(counts.failures)]}}
             response.Identifier = BytesIO(encode_identifier(failed, self._syntax))
         self._exchange.respond(response, self._context.context_id)
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom.status import code_to_category
 
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scu.proposals import storage_contexts
@@ -15,7 +16,7 @@ from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.ul.exchange import Disconnected, Exchange, Originator
 from neurdicom.errors import NeurdicomError, PeerFailed, Unavailable
 
-#: (SOP Instance UID, SOP Class UID, Transfer Syntax UID) of an instance as it is stored.
+#: (key, SOP Class UID, Transfer Syntax UID) of an instance as it is stored.
 Instance = tuple[str, str, str]
 
 
@@ -26,7 +27,7 @@ class SubOperation:
     Attributes
     ----------
     instance : str
-        SOP Instance UID.
+        Key of the instance.
     status : int or None
         The receiver's status; None without a response.
     reason : str or None
@@ -46,7 +47,7 @@ class SubOperation:
 
 @dataclass(slots=True)
 class SubOperationCounts:
-    """Sub-operations by their outcome (PS3.7 9.1.4.1)."""
+    """Sub-operations by their outcome (PS3.7 9.1.4.1), and the SOP Instance UIDs of those that failed."""
 
     remaining: int
     completed: int = 0
@@ -59,7 +60,7 @@ class SubOperationCounts:
         self.remaining -= 1
         if sent.failed:
             self.failed += 1
-            self.failures.append(sent.instance)
+            self.failures.append(uid_of(sent.instance))
         elif sent.reason is not None:
             self.warning += 1
         else:
@@ -143,7 +144,7 @@ class StorageSender:
                 response = exchange.store(
                     file["parts"],
                     sop_class,
-                    instance,
+                    uid_of(instance),
                     context,
                     message_id=self._number,
                     originator=self._originator,
