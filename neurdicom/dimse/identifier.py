@@ -147,7 +147,7 @@ def check_hierarchy(dataset: Mapping[str, Any], model: InformationModel, level: 
 
 def _single(dataset: Mapping[str, Any], level: Level) -> str:
     keyword = _KEYWORDS[level]
-    values = _values(dataset, level)
+    values = values_of(dataset, level)
     if len(values) != 1 or _has_wildcard(level, values):
         found = "is missing" if not values else "has several values or a wildcard"
         raise DoesNotMatch(f"{keyword} {found}; no relational queries", field=keyword)
@@ -159,7 +159,8 @@ def _has_wildcard(level: Level, values: Iterable[str]) -> bool:
     return level is not Level.PATIENT and any("*" in value or "?" in value for value in values)
 
 
-def _values(dataset: Mapping[str, Any], level: Level) -> list[str]:
+def values_of(dataset: Mapping[str, Any], level: Level) -> list[str]:
+    """List the values of a level's unique key."""
     return [str(value) for value in dataset.get(UNIQUE_KEYS[level], {}).get("Value") or () if value not in (None, "")]
 
 
@@ -186,7 +187,7 @@ def unique_keys(dataset: Mapping[str, Any], model: InformationModel, level: Leve
         A unique key is missing or has a wildcard, or one above has several values.
     """
     keys = {above: [_single(dataset, above)] for above in model.levels[: model.levels.index(level)]}
-    values = _values(dataset, level)
+    values = values_of(dataset, level)
     found = "is missing" if not values else "has a wildcard" if _has_wildcard(level, values) else ""
     if found:
         raise DoesNotMatch(f"{_KEYWORDS[level]} {found}", field=_KEYWORDS[level])

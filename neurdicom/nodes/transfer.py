@@ -4,7 +4,7 @@ import asyncio
 import logging
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,30 +95,35 @@ class TransferService:
         self._retrieve = retrieve
         self._render = render
 
-    async def select(self, keys: Mapping[Level, Sequence[str]], *, after: str | None = None) -> OutgoingPage:
+    async def select(
+        self, keys: Mapping[Level, Sequence[str]], *, patients: Sequence[str] = (), after: str | None = None
+    ) -> OutgoingPage:
         """List a page of the instances that a C-MOVE or C-GET asks for, by SOP Instance UID.
 
         Parameters
         ----------
         keys : Mapping[Level, Sequence[str]]
             Unique keys: Patient IDs and UIDs. All levels must match, each by one value of its list.
+        patients : sequence of str
+            Patient IDs that are given though the information model has no patients: they decide where a Study Instance
+            UID is of several patients, and are left out of account otherwise.
         after : str, optional
             `last` of the page before.
         """
+        shared = await self._catalog.shared(Level.STUDY, keys.get(Level.STUDY, ()))
+        if shared and patients:
+            keys = {Level.PATIENT: patients, **keys}
         conditions = await self._conditions(keys)
         if conditions is None:
             return OutgoingPage([], None)
-        if after is None:
-            await self._log_shared(keys, conditions)
+        if shared and after is None:
+            await self._log_shared(shared, keys, conditions)
         query = Query(Level.INSTANCE, tuple(conditions), limit=PAGE, after=after, counted=False)
         found = (await self._catalog.find(query)).items
         return OutgoingPage([_outgoing(each) for each in found], found[-1]["id"] if len(found) == PAGE else None)
 
-    async def _log_shared(self, keys: Mapping[Level, Sequence[str]], conditions: Sequence[Condition]) -> None:
+    async def _log_shared(self, shared: Iterable[str], keys: Iterable[Level], conditions: Sequence[Condition]) -> None:
         """Log that a retrieval by a Study Instance UID gets the studies of several patients."""
-        shared = await self._catalog.shared(Level.STUDY, keys.get(Level.STUDY, ()))
-        if not shared:
-            return
         level = list(Level)[max(list(Level).index(each) for each in keys)]
         found = (await self._catalog.find(Query(level, tuple(conditions), limit=None, counted=False))).items
         for uid in sorted(shared):

@@ -8,6 +8,7 @@ import pytest
 from neurdicom.archive.lookup import get_entity, locate_instance, series_of
 from neurdicom.archive.search import SearchService
 from neurdicom.archive.targets import Target, TargetService
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 from tests.support.archive import archive
@@ -25,7 +26,7 @@ def test_a_study_of_more_series_than_a_page_of_a_list(tmp_path: Path) -> None:
             series = [entity["id"] for entity in await series_of(here.catalog, Level.STUDY, study)]
             assert series == [f"{study}.{number}" for number in range(1, count + 1)]
             targets = TargetService(here.catalog, SearchService(here.catalog))
-            assert [uid async for uid in targets.instances(Target(study))] == [f"{uid}.1" for uid in series]
+            assert [uid_of(key) async for key in targets.instances(Target(study))] == [f"{uid}.1" for uid in series]
 
     asyncio.run(go())
 

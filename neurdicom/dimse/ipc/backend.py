@@ -182,7 +182,6 @@ class DimseBackend:
         file = self._spool / Path(name).name
         result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)
         if result.refusal is not None:
-            log.warning("an instance of %s is refused: %s", source, result.error)
             refused = Conflict(refusal_comment(result.refusal), field=UID_KEYWORD[result.refusal.level])
             if requested is not None:
                 requested.note_refusal(str(attributes.get("sop_instance_uid") or ""), str(result.error))

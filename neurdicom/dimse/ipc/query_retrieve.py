@@ -98,7 +98,9 @@ class QueryRetrieveBackend:
         node = await self._nodes.find_ae(ae_title)
         return None if node is None else remote_of(node).to_wire()
 
-    async def select(self, call: Call, *, keys: Mapping[str, list[str]], after: str | None) -> dict[str, Any]:
+    async def select(
+        self, call: Call, *, keys: Mapping[str, list[str]], patients: list[str], after: str | None
+    ) -> dict[str, Any]:
         """Select a page of the instances of a retrieval.
 
         Parameters
@@ -107,6 +109,8 @@ class QueryRetrieveBackend:
             The calling process.
         keys : Mapping[str, list[str]]
             Level to Patient IDs or UIDs.
+        patients : list of str
+            Patient IDs beside the unique keys of a model without patients.
         after : str or None
             `last` of the previous page; None for the first.
 
@@ -116,7 +120,8 @@ class QueryRetrieveBackend:
             `items` (key, SOP Class UID and Transfer Syntax UID of each), `last` (for the next page; None if there is
             none).
         """
-        page = await self._transfer.select({Level(level): values for level, values in keys.items()}, after=after)
+        by_level = {Level(level): values for level, values in keys.items()}
+        page = await self._transfer.select(by_level, patients=patients, after=after)
         items = [(each.instance, each.sop_class, each.transfer_syntax) for each in page.items]
         return {"items": items, "last": page.last}
 

@@ -9,12 +9,14 @@ from typing import Any, cast
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
 
 from neurdicom.dicom.identity import uid_of
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.identifier import (
     decode_identifier,
     encode_identifier,
     level_of,
     model_of,
     unique_keys,
+    values_of,
 )
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
@@ -104,10 +106,11 @@ class RetrieveOperation:
         model = model_of(str(self._request.AffectedSOPClassUID))
         keys = unique_keys(dataset, model, level_of(dataset, model))
         asked = {level.value: values for level, values in keys.items()}
+        patients = [] if Level.PATIENT in model.levels else values_of(dataset, Level.PATIENT)
         instances: list[Instance] = []
         after = None
         while len(instances) <= MOST_INSTANCES:
-            page = self._link.call("select", keys=asked, after=after)
+            page = self._link.call("select", keys=asked, patients=patients, after=after)
             instances += [(instance, sys.intern(kind), sys.intern(syntax)) for instance, kind, syntax in page["items"]]
             after = page["last"]
             if after is None:

@@ -1,0 +1,160 @@
+"""Two files of one UID, of each pair of levels and by each door: both are whole, and found by their own UIDs."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from pynetdicom.sop_class import SecondaryCaptureImageStorage
+
+from tests.support.conflicts import SAME, ConflictingFile, conflicting, metadata, retrieve_url, search
+from tests.support.dicomweb.stow import part, related, store
+from tests.support.dicomweb.web import dataset_of
+from tests.support.dimse.remotes import PATIENT_FIND, add_node, associated, find, run_tool
+from tests.support.nodes import NodesClient
+from tests.support.server import Server
+
+#: Delivers files to the server.
+Door = Callable[[Sequence[ConflictingFile]], None]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, options: list[str]) -> Iterator[Server]:
+    """A server that takes associations, on each catalog."""
+    with Server.with_dimse(tmp_path_factory.mktemp("identity"), "--dimse-accept", "any", *options) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[Server]:
+    """Another server, whose instances the first retrieves."""
+    with Server.with_dimse(tmp_path_factory.mktemp("other"), "--ae-title", "OTHER", "--dimse-accept", "any") as running:
+        NodesClient(server.client).add_node("other-web", f"{running.url}/dicom-web")
+        add_node(server, "OTHER", running.dimse_port)
+        add_node(running, "NEURDICOM", server.dimse_port)
+        yield running
+
+
+def by_stow(server: Server, files: Sequence[ConflictingFile]) -> None:
+    answer = store(server, related(*(part(file.content) for file in files)))
+    assert answer.status_code == 200, answer.text
+    items = answer.json()["00081199"]["Value"]
+    for file, item in zip(files, items, strict=True):
+        (found,) = metadata(server, f"{retrieve_url(item)}/metadata")
+        assert found["00100020"]["Value"] == [file.patient], "the Retrieve URL of STOW's answer is of this instance"
+
+
+def by_store_scu(server: Server, files: Sequence[ConflictingFile]) -> None:
+    with associated(server, SecondaryCaptureImageStorage) as assoc:
+        assert [assoc.send_c_store(file.dataset).Status for file in files] == [0x0000] * len(files)
+
+
+def by_upload(server: Server, files: Sequence[ConflictingFile]) -> None:
+    headers = {"Content-Type": "application/dicom"}
+    answers = [server.client.post("/api/instances", content=file.content, headers=headers) for file in files]
+    assert all(answer.status_code in (200, 201) for answer in answers), [answer.text for answer in answers]
+
+
+def by_retrieval(server: Server, other: Server, node: str, files: Sequence[ConflictingFile], **more: str) -> None:
+    by_upload(other, files)
+    studies = list(dict.fromkeys(file.study for file in files))
+    job = NodesClient(server.client).run(node, "retrieve", level="STUDY", ids=studies, **more)
+    assert (job["state"], job["done"], job["failed"]) == ("done", len(files), 0), job
+
+
+@pytest.fixture(params=["stow", "c-store", "upload", "wado", "c-move", "c-get"])
+def door(request: pytest.FixtureRequest, server: Server) -> Door:
+    """Each way into the archive."""
+    if request.param in ("stow", "c-store", "upload"):
+        deliver = {"stow": by_stow, "c-store": by_store_scu, "upload": by_upload}[request.param]
+        return lambda files: deliver(server, files)
+    other: Server = request.getfixturevalue("other")
+    node, more = {
+        "wado": ("other-web", {}),
+        "c-move": ("other", {"method": "C-MOVE"}),
+        "c-get": ("other", {"method": "C-GET"}),
+    }[request.param]
+    return lambda files: by_retrieval(server, other, node, files, **more)
+
+
+def check_each_is_whole(server: Server, files: Sequence[ConflictingFile]) -> None:
+    """Each file is found by its own UIDs, id and name, whole, by REST, DICOMweb and DIMSE."""
+    for file in files:
+        answer = server.client.get(f"/dicom-web{file.key_path}", headers={"Accept": "application/dicom"})
+        assert answer.status_code == 200, answer.text
+        assert dataset_of(answer.content) == file.dataset, "elements and pixels, without File Meta Information"
+        own = server.client.get(f"/api/instances/{file.place.instance}").json()
+        assert (own["patient"], own["sop_instance_uid"]) == (file.place.patient, file.instance)
+        for filters in ({"PatientID": file.patient}, {"StudyInstanceUID": file.study, "PatientName": file.name}):
+            for path, tag, uid in (
+                ("/studies", "0020000D", file.study),
+                ("/series", "0020000E", file.series),
+                ("/instances", "00080018", file.instance),
+            ):
+                (match,) = search(server, path, **filters, includefield="PatientID,PatientName")
+                assert match[tag]["Value"] == [uid], "UIDs stay UIDs"
+                assert match["00100020"]["Value"] == [file.patient]
+                assert match["00100010"]["Value"] == [{"Alphabetic": file.name}]
+                (found,) = metadata(server, f"{retrieve_url(match)}/metadata")
+                assert found["00100020"]["Value"] == [file.patient]
+        keys = {"PatientID": file.patient, "StudyInstanceUID": file.study, "SeriesInstanceUID": file.series}
+        (match,), _, _ = find(server, "IMAGE", PATIENT_FIND, SOPInstanceUID="", PatientName="", **keys)
+        assert (match.SOPInstanceUID, match.PatientName) == (file.instance, file.name)
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_both_are_whole(server: Server, door: Door, kind: str) -> None:
+    files = conflicting(kind)
+    door(files)
+    check_each_is_whole(server, files)
+    door(files)  # sent again, nothing moves
+    check_each_is_whole(server, files)
+    study = files[0].study
+    expected = sorted(file.patient for file in files if file.study == study)
+    assert sorted(match["00100020"]["Value"][0] for match in search(server, "/studies", StudyInstanceUID=study)) == (
+        expected
+    )
+    matches, _, _ = find(server, "STUDY", StudyInstanceUID=study, PatientID="", PatientName="")
+    assert sorted(match.PatientID for match in matches) == expected
+
+
+def test_findscu_lists_both(server: Server) -> None:
+    """DCMTK's findscu sees each study with its own patient, and of the series of both."""
+    files = conflicting("study_of_two_patients")
+    by_stow(server, files)
+    keys = ("-k", f"StudyInstanceUID={files[0].study}", "-k", "PatientName")
+    code, output = run_tool(server, "findscu", "-S", "-k", "QueryRetrieveLevel=STUDY", *keys)
+    assert code == 0, output
+    assert [output.count(file.name) for file in files] == [1, 1]
+    keys = (*keys, "-k", "SeriesInstanceUID")
+    code, output = run_tool(server, "findscu", "-S", "-k", "QueryRetrieveLevel=SERIES", *keys)
+    assert code == 0, output
+    assert [(output.count(file.name), output.count(file.series)) for file in files] == [(1, 1), (1, 1)]
+    code, output = run_tool(
+        server, "findscu", "-P", "-k", "QueryRetrieveLevel=SERIES", *keys, "-k", f"PatientID={files[1].patient}"
+    )
+    assert [output.count(file.series) for file in files] == [0, 1]
+
+
+def test_a_reindex_changes_nothing(tmp_path: Path, options: list[str]) -> None:
+    """Ids, Retrieve URLs and whose an instance is follow from the files alone."""
+    pairs = [conflicting(kind) for kind in SAME]
+    with Server.with_dimse(tmp_path / "data", "--dimse-accept", "any", *options) as running:
+        for files in pairs:
+            by_stow(running, files)
+        before = _paths(running, pairs)
+    command = [sys.executable, "-m", "neurdicom", "reindex", "--data", str(tmp_path / "data"), *options]
+    subprocess.run(command, check=True, capture_output=True)
+    with Server.with_dimse(tmp_path / "data", "--dimse-accept", "any", *options) as running:
+        assert _paths(running, pairs) == before
+        for files in pairs:
+            check_each_is_whole(running, files)
+
+
+def _paths(server: Server, pairs: Sequence[Sequence[ConflictingFile]]) -> list[str]:
+    """Paths of all Retrieve URLs of instances."""
+    found = [
+        match for files in pairs for file in files for match in search(server, "/instances", PatientID=file.patient)
+    ]
+    return [retrieve_url(match).partition("/dicom-web")[2] for match in found]
