@@ -1,4 +1,4 @@
-"""Two files of one UID, of each pair of levels and by each door: both are whole, and found by their own UIDs."""
+"""Files with UIDs in common, of each pair of levels and by each door: both are whole, and found by their own UIDs."""
 
 import subprocess
 import sys
@@ -6,17 +6,29 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from pynetdicom.sop_class import SecondaryCaptureImageStorage
+from pydicom.uid import CTImageStorage
 
-from tests.support.conflicts import SAME, ConflictingFile, conflicting, metadata, retrieve_url, search
+from neurdicom.dicom.codec.dictionary import tag_of
+from tests.support.colliding import DIFFERENCES, LEVELS, Instance, collision
+from tests.support.dicomweb.paths import key_path, metadata, patient_id, retrieve_url, search
 from tests.support.dicomweb.stow import part, related, store
 from tests.support.dicomweb.web import dataset_of
 from tests.support.dimse.remotes import PATIENT_FIND, add_node, associated, find, run_tool
 from tests.support.nodes import NodesClient
 from tests.support.server import Server
 
+#: Levels that collide, and whether the patients are the same (`tests.support.colliding`).
+KINDS = (
+    "study",
+    "study, series and instance",
+    "series of two patients",
+    "series of one patient",
+    "instance of two patients",
+    "instance of two series",
+)
+
 #: Delivers files to the server.
-Door = Callable[[Sequence[ConflictingFile]], None]
+Door = Callable[[Sequence[Instance]], None]
 
 
 @pytest.fixture(scope="module")
@@ -36,29 +48,29 @@ def other(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[
         yield running
 
 
-def by_stow(server: Server, files: Sequence[ConflictingFile]) -> None:
-    answer = store(server, related(*(part(file.content) for file in files)))
+def by_stow(server: Server, files: Sequence[Instance]) -> None:
+    answer = store(server, related(*(part(file.file) for file in files)))
     assert answer.status_code == 200, answer.text
     items = answer.json()["00081199"]["Value"]
     for file, item in zip(files, items, strict=True):
-        (found,) = metadata(server, f"{retrieve_url(item)}/metadata")
-        assert found["00100020"]["Value"] == [file.patient], "the Retrieve URL of STOW's answer is of this instance"
+        (found,) = metadata(server, retrieve_url(item))
+        assert found["00100020"]["Value"] == [patient_id(file)], "the Retrieve URL of STOW's answer is of this instance"
 
 
-def by_store_scu(server: Server, files: Sequence[ConflictingFile]) -> None:
-    with associated(server, SecondaryCaptureImageStorage) as assoc:
+def by_store_scu(server: Server, files: Sequence[Instance]) -> None:
+    with associated(server, CTImageStorage) as assoc:
         assert [assoc.send_c_store(file.dataset).Status for file in files] == [0x0000] * len(files)
 
 
-def by_upload(server: Server, files: Sequence[ConflictingFile]) -> None:
+def by_upload(server: Server, files: Sequence[Instance]) -> None:
     headers = {"Content-Type": "application/dicom"}
-    answers = [server.client.post("/api/instances", content=file.content, headers=headers) for file in files]
+    answers = [server.client.post("/api/instances", content=file.file, headers=headers) for file in files]
     assert all(answer.status_code in (200, 201) for answer in answers), [answer.text for answer in answers]
 
 
-def by_retrieval(server: Server, other: Server, node: str, files: Sequence[ConflictingFile], **more: str) -> None:
+def by_retrieval(server: Server, other: Server, node: str, files: Sequence[Instance], **more: str) -> None:
     by_upload(other, files)
-    studies = list(dict.fromkeys(file.study for file in files))
+    studies = list(dict.fromkeys(file.uid("study") for file in files))
     job = NodesClient(server.client).run(node, "retrieve", level="STUDY", ids=studies, **more)
     assert (job["state"], job["done"], job["failed"]) == ("done", len(files), 0), job
 
@@ -78,68 +90,67 @@ def door(request: pytest.FixtureRequest, server: Server) -> Door:
     return lambda files: by_retrieval(server, other, node, files, **more)
 
 
-def check_each_is_whole(server: Server, files: Sequence[ConflictingFile]) -> None:
+def check_each_is_whole(server: Server, files: Sequence[Instance]) -> None:
     """Each file is found by its own UIDs, id and name, whole, by REST, DICOMweb and DIMSE."""
     for file in files:
-        answer = server.client.get(f"/dicom-web{file.key_path}", headers={"Accept": "application/dicom"})
+        answer = server.client.get(f"/dicom-web{key_path(file)}", headers={"Accept": "application/dicom"})
         assert answer.status_code == 200, answer.text
-        assert dataset_of(answer.content) == file.dataset, "elements and pixels, without File Meta Information"
-        own = server.client.get(f"/api/instances/{file.place.instance}").json()
-        assert (own["patient"], own["sop_instance_uid"]) == (file.place.patient, file.instance)
-        for filters in ({"PatientID": file.patient}, {"StudyInstanceUID": file.study, "PatientName": file.name}):
-            for path, tag, uid in (
-                ("/studies", "0020000D", file.study),
-                ("/series", "0020000E", file.series),
-                ("/instances", "00080018", file.instance),
-            ):
-                (match,) = search(server, path, **filters, includefield="PatientID,PatientName")
-                assert match[tag]["Value"] == [uid], "UIDs stay UIDs"
-                assert match["00100020"]["Value"] == [file.patient]
-                assert match["00100010"]["Value"] == [{"Alphabetic": file.name}]
-                (found,) = metadata(server, f"{retrieve_url(match)}/metadata")
-                assert found["00100020"]["Value"] == [file.patient]
-        keys = {"PatientID": file.patient, "StudyInstanceUID": file.study, "SeriesInstanceUID": file.series}
+        assert dataset_of(answer.content) == dataset_of(file.file), "elements and pixels, without File Meta Information"
+        own = server.client.get(f"/api/instances/{file.key('instance')}").json()
+        assert (own["patient"], own["sop_instance_uid"]) == (file.patient, file.uid("instance"))
+        patient = patient_id(file)
+        # A study shows what its earliest file says, and is found by what all of them say.
+        name = next(str(each.dataset.PatientName) for each in files if each.key("study") == file.key("study"))
+        filters = {"PatientID": patient, "PatientName": str(file.dataset.PatientName)}
+        for level, (many, keyword, *_) in LEVELS.items():
+            filters[keyword] = file.uid(level)
+            (match,) = search(server, f"/{many}", **filters, includefield="PatientID,PatientName")
+            assert match[tag_of(keyword)]["Value"] == [file.uid(level)], "UIDs stay UIDs"
+            assert match["00100020"]["Value"] == [patient]
+            assert match["00100010"]["Value"] == [{"Alphabetic": name}]
+            assert {each["00100020"]["Value"][0] for each in metadata(server, retrieve_url(match))} == {patient}
+        keys = {"PatientID": patient, "StudyInstanceUID": file.uid("study"), "SeriesInstanceUID": file.uid("series")}
         (match,), _, _ = find(server, "IMAGE", PATIENT_FIND, SOPInstanceUID="", PatientName="", **keys)
-        assert (match.SOPInstanceUID, match.PatientName) == (file.instance, file.name)
+        assert (match.SOPInstanceUID, match.PatientName) == (file.uid("instance"), name)
 
 
-@pytest.mark.parametrize("kind", SAME)
+@pytest.mark.parametrize("kind", KINDS)
 def test_both_are_whole(server: Server, door: Door, kind: str) -> None:
-    files = conflicting(kind)
+    files = collision(*DIFFERENCES[kind]).both
     door(files)
     check_each_is_whole(server, files)
     door(files)  # sent again, nothing moves
     check_each_is_whole(server, files)
-    study = files[0].study
-    expected = sorted(file.patient for file in files if file.study == study)
-    assert sorted(match["00100020"]["Value"][0] for match in search(server, "/studies", StudyInstanceUID=study)) == (
-        expected
-    )
+    study = files[0].uid("study")
+    expected = sorted({file.key("study"): patient_id(file) for file in files if file.uid("study") == study}.values())
+    listed = search(server, "/studies", StudyInstanceUID=study)
+    assert sorted(match["00100020"]["Value"][0] for match in listed) == expected
     matches, _, _ = find(server, "STUDY", StudyInstanceUID=study, PatientID="", PatientName="")
     assert sorted(match.PatientID for match in matches) == expected
 
 
 def test_findscu_lists_both(server: Server) -> None:
     """DCMTK's findscu sees each study with its own patient, and of the series of both."""
-    files = conflicting("study_of_two_patients")
+    files = collision(*DIFFERENCES["study"]).both
     by_stow(server, files)
-    keys = ("-k", f"StudyInstanceUID={files[0].study}", "-k", "PatientName")
+    keys = ("-k", f"StudyInstanceUID={files[0].uid('study')}", "-k", "PatientName")
     code, output = run_tool(server, "findscu", "-S", "-k", "QueryRetrieveLevel=STUDY", *keys)
     assert code == 0, output
-    assert [output.count(file.name) for file in files] == [1, 1]
+    assert [output.count(str(file.dataset.PatientName)) for file in files] == [1, 1]
     keys = (*keys, "-k", "SeriesInstanceUID")
     code, output = run_tool(server, "findscu", "-S", "-k", "QueryRetrieveLevel=SERIES", *keys)
     assert code == 0, output
-    assert [(output.count(file.name), output.count(file.series)) for file in files] == [(1, 1), (1, 1)]
+    for file in files:
+        assert (output.count(str(file.dataset.PatientName)), output.count(file.uid("series"))) == (1, 1)
     code, output = run_tool(
-        server, "findscu", "-P", "-k", "QueryRetrieveLevel=SERIES", *keys, "-k", f"PatientID={files[1].patient}"
+        server, "findscu", "-P", "-k", "QueryRetrieveLevel=SERIES", *keys, "-k", f"PatientID={patient_id(files[1])}"
     )
-    assert [output.count(file.series) for file in files] == [0, 1]
+    assert [output.count(file.uid("series")) for file in files] == [0, 1]
 
 
 def test_a_reindex_changes_nothing(tmp_path: Path, options: list[str]) -> None:
     """Ids, Retrieve URLs and whose an instance is follow from the files alone."""
-    pairs = [conflicting(kind) for kind in SAME]
+    pairs = [collision(*DIFFERENCES[kind]).both for kind in KINDS]
     with Server.with_dimse(tmp_path / "data", "--dimse-accept", "any", *options) as running:
         for files in pairs:
             by_stow(running, files)
@@ -152,9 +163,9 @@ def test_a_reindex_changes_nothing(tmp_path: Path, options: list[str]) -> None:
             check_each_is_whole(running, files)
 
 
-def _paths(server: Server, pairs: Sequence[Sequence[ConflictingFile]]) -> list[str]:
+def _paths(server: Server, pairs: Sequence[Sequence[Instance]]) -> list[str]:
     """Paths of all Retrieve URLs of instances."""
     found = [
-        match for files in pairs for file in files for match in search(server, "/instances", PatientID=file.patient)
+        match for files in pairs for file in files for match in search(server, "/instances", PatientID=patient_id(file))
     ]
     return [retrieve_url(match).partition("/dicom-web")[2] for match in found]
