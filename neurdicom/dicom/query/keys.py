@@ -6,6 +6,7 @@ from typing import Any
 
 from neurdicom.dicom.codec.dictionary import tag_of
 from neurdicom.dicom.codec.value_readers import STREAMS
+from neurdicom.dicom.identity import is_key
 from neurdicom.dicom.query.attributes import ATTRIBUTES, UID_KEYWORD, Attribute, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Scalar, Word, words
 from neurdicom.dicom.query.filters import date_range, integer_range, time_range
@@ -68,7 +69,7 @@ def read_keys(level: Level, dataset: Mapping[str, Any], *, fuzzy: bool = False, 
     level : Level
         Level of the query.
     dataset : Mapping[str, Any]
-        The identifier in the DICOM JSON model.
+        The identifier in the DICOM JSON model; UIDs may be keys (`dicom.identity`), which name one entity each.
     fuzzy : bool
         True to match person names by words: each word of the key is the beginning of a word of the name.
     combined : bool
@@ -110,6 +111,8 @@ def _add(keys: Keys, level: Level, tag: str, element: Mapping[str, Any], *, fuzz
         keys.conditions.append(condition_on(in_study, kind, tag, key_texts(vr, element)))
     elif below is not None and below not in reach:
         keys.within[below] = key_texts(vr, element)
+    elif below is not None and any(map(is_key, key_texts(vr, element))):
+        keys.conditions.append(AnyOf(below.value, tuple(key_texts(vr, element))))
     elif attribute is not None and attribute.filterable and attribute.level in reach:
         texts = key_texts(vr, element)
         if fuzzy and attribute.kind is Kind.NAME:
