@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.uid import CTImageStorage
@@ -109,9 +110,10 @@ def check_each_is_whole(server: Server, files: Sequence[Instance]) -> None:
             assert match["00100020"]["Value"] == [patient]
             assert match["00100010"]["Value"] == [{"Alphabetic": name}]
             assert {each["00100020"]["Value"][0] for each in metadata(server, retrieve_url(match))} == {patient}
-        keys = {"PatientID": patient, "StudyInstanceUID": file.uid("study"), "SeriesInstanceUID": file.uid("series")}
-        (match,), _, _ = find(server, "IMAGE", PATIENT_FIND, SOPInstanceUID="", PatientName="", **keys)
-        assert (match.SOPInstanceUID, match.PatientName) == (file.uid("instance"), name)
+        above: dict[str, Any] = {"StudyInstanceUID": file.uid("study"), "SeriesInstanceUID": file.uid("series")}
+        above |= {"PatientID": patient, "PatientName": "", "SOPInstanceUID": ""}
+        (found,), _, _ = find(server, "IMAGE", PATIENT_FIND, **above)
+        assert (found.SOPInstanceUID, found.PatientName) == (file.uid("instance"), name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,14 +139,13 @@ def test_findscu_lists_both(server: Server) -> None:
     code, output = run_tool(server, "findscu", "-S", "-k", "QueryRetrieveLevel=STUDY", *keys)
     assert code == 0, output
     assert [output.count(str(file.dataset.PatientName)) for file in files] == [1, 1]
-    keys = (*keys, "-k", "SeriesInstanceUID")
-    code, output = run_tool(server, "findscu", "-S", "-k", "QueryRetrieveLevel=SERIES", *keys)
+    more = ("-k", "QueryRetrieveLevel=SERIES", *keys, "-k", "SeriesInstanceUID")
+    code, output = run_tool(server, "findscu", "-S", *more)
     assert code == 0, output
     for file in files:
         assert (output.count(str(file.dataset.PatientName)), output.count(file.uid("series"))) == (1, 1)
-    code, output = run_tool(
-        server, "findscu", "-P", "-k", "QueryRetrieveLevel=SERIES", *keys, "-k", f"PatientID={patient_id(files[1])}"
-    )
+    code, output = run_tool(server, "findscu", "-P", *more, "-k", f"PatientID={patient_id(files[1])}")
+    assert code == 0, output
     assert [output.count(file.uid("series")) for file in files] == [0, 1]
 
 
