@@ -245,11 +245,12 @@ class Catalog(ABC):
         """Select the UIDs that name several entities of a level."""
 
     async def ids(self, level: Level, keys: Collection[str]) -> dict[str, str]:
-        """Map keys to the ids that users see now; a key of nothing that is there counts as if it were."""
+        """Map keys, of now or of before, to the ids that users see; a key of nothing counts as if it were there."""
         if level is Level.PATIENT:
             return {key: key for key in keys}
         shared = await self.shared(level, {uid_of(key) for key in keys})
-        return {key: key if uid_of(key) in shared else uid_of(key) for key in keys}
+        several = {key: await self.keys(level, key) for key in keys if uid_of(key) in shared}
+        return {key: uid_of(key) if key not in several else (several[key] or (key,))[0] for key in keys}
 
     @abstractmethod
     async def find(self, query: Query) -> Page:

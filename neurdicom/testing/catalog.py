@@ -12,8 +12,9 @@
 import asyncio
 
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import Unavailable
-from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_attributes import AttributeContract
 from neurdicom.testing.catalog_described import DescribedContract
 from neurdicom.testing.catalog_editing import EditingContract
@@ -60,6 +61,25 @@ class CatalogContract(ArchiveContract, DocumentContract):
                 assert (study["patient_name"], study["images_count"]) == ("ROE", 1)
                 assert await again.garbage() == ["blob-1-sha-1"]
                 assert await again.documents.get("user", "a") == {"name": "A"}
+
+        asyncio.run(go())
+
+    def test_ids_and_claims_are_the_same_after_a_reopening(self) -> None:
+        async def go() -> None:
+            catalog = await self.open_catalog()
+            files = [arrival_of(1), arrival_of(2, "A"), arrival_of(3, "B", instance="1.9.1")]
+            await catalog.store(files)
+            await catalog.delete(Level.INSTANCE, place_of(files[1]).instance)
+            found = [await catalog.find(Query(level)) for level in Level], await catalog.conflicts()
+            await catalog.close()
+            async with self.opened(await self.reopen(catalog)) as again:
+                assert ([await again.find(Query(level)) for level in Level], await again.conflicts()) == found
+                keys = await again.keys(Level.STUDY, place_of(files[0]).study)
+                assert set(keys) == {place_of(new).study for new in files[:2]}
+                [outcome] = await again.store([arrival_of(4, "A", "X")])
+                assert outcome.place is not None
+                after = await again.keys(Level.STUDY, place_of(files[0]).study)
+                assert (after[0], set(after[1:])) == (outcome.place.study, set(keys))
 
         asyncio.run(go())
 

@@ -1,6 +1,7 @@
 """Contract suite of the archive port: attributes that entities show, and those that they are found by."""
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.shown import LATEST_STUDIES
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Moment, Query, Word
 from neurdicom.testing.arrivals import arrival
@@ -183,5 +184,19 @@ class AttributeContract(CatalogSuite):
             assert await shown() == ("EDITED", replacement.header.decode())
             names = [study["patient_name"] for study in (await catalog.find(Query(Level.STUDY))).items]
             assert names == ["EDITED"] * 3
+
+        self.run(test)
+
+    def test_a_patient_of_many_studies(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            files = [arrival(n, study=f"1.2.{n}", series=f"2.2.{n}") for n in range(2, LATEST_STUDIES)]
+            first = arrival(1, patient_sex="F", patient_comments="seen", study_date="20200101")
+            await catalog.store([*files, first])
+            patient = await one(catalog, Level.PATIENT, "p1")
+            assert (patient["patient_sex"], patient["patient_comments"]) == ("F", "seen")
+            await catalog.store([arrival(n, study=f"1.2.{n}", series=f"2.2.{n}") for n in (1001, 1002)])
+            patient = await one(catalog, Level.PATIENT, "p1")
+            assert (patient["patient_sex"], patient["studies_count"]) == (None, LATEST_STUDIES + 1)
+            assert await self.found(catalog, Level.PATIENT, AnyOf("patient_sex", ("F",))) == ["p1"]
 
         self.run(test)

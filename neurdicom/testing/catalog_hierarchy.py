@@ -132,7 +132,8 @@ class HierarchyModel:
         """Map keys to the ids that users see, as `Catalog.ids`."""
         if level is Level.PATIENT:
             return {key: key for key in keys}
-        return {key: key if self.shared(level, [uid_of(key)]) else uid_of(key) for key in keys}
+        shared = self.shared(level, {uid_of(key) for key in keys})
+        return {key: (self.keys(level, key) or (key,))[0] if uid_of(key) in shared else uid_of(key) for key in keys}
 
     def keys_at(self, path: Path) -> tuple[str, ...]:
         """List the keys that lead to the entity at a path, as `Catalog.keys`.

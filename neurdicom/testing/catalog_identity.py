@@ -1,5 +1,6 @@
 """Contract suite of the archive port: whose a file is that does not say it, and what stays after a reindex."""
 
+import asyncio
 from itertools import permutations
 
 from neurdicom.catalog.base import Catalog, Edit, NewInstance
@@ -85,6 +86,8 @@ class IdentityContract(CatalogSuite):
                 assert await owners(catalog, files) == [nobody, _AX, _B, _AX, nobody]
                 [conflict] = await catalog.conflicts()
                 assert set(conflict.ids) == {key_of(_STUDY, _AX), key_of(_STUDY, _B)}
+                shown = {key_of(_STUDY, claim): key_of(_STUDY, _AX) for claim in (_A, _AX)}
+                assert await catalog.ids(Level.STUDY, shown.keys()) == shown, "a key of before is shown as it is now"
                 await catalog.delete(Level.PATIENT, _AX)
                 await catalog.delete(Level.PATIENT, _B)
 
@@ -236,5 +239,27 @@ class IdentityContract(CatalogSuite):
             ):
                 page = await catalog.find(Query(Level.STUDY, (AnyOf(field, (value,)),)))
                 assert [study["id"] for study in page.items] == ids, field
+
+        self.run(test)
+
+    def test_parallel_stores_of_one_study(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            named = [("A", "X"), (None, None), ("A", None), ("B", None)]
+            files = [arrival_of(n, *named[n % 4], series=f"1.2.1.{n % 3}", instance=f"1.9.{n // 4}") for n in range(48)]
+            await asyncio.gather(*(catalog.store(files[n::8]) for n in range(8)))
+            found = [await catalog.find(Query(level, limit=None)) for level in Level]
+            assert {patient["id"] for patient in found[0].items} == {_AX, _B}
+            assert {study["key"] for study in found[1].items} == {key_of(_STUDY, _AX), key_of(_STUDY, _B)}
+            counts = [sum(one["images_count"] for one in page.items) for page in found[:3]]
+            assert counts == [found[3].total] * 3
+            nobody = (await one(catalog, Level.INSTANCE, place_of(files[1]).instance))["patient"]
+            assert nobody in (_AX, _B), "the first that was named"
+            owned = {None: nobody, "A": _AX, "B": _B}
+            paths = {(owned[named[n % 4][0]], new.series, new.instance) for n, new in enumerate(files)}
+            keys = {key_of(instance, patient, _STUDY, series) for patient, series, instance in paths}
+            assert {instance["key"] for instance in found[3].items} == keys
+            used = {new.blob.key for new in files} - set(await catalog.garbage())
+            assert await catalog.known_blobs([new.blob.key for new in files]) == used
+            assert len(used) == len(keys)
 
         self.run(test)

@@ -165,8 +165,8 @@ class CatalogMachine(AdapterMachine):
             for entity in expected.items[:2]:
                 assert self.wait(self.catalog.get(level, entity["id"])) == entity
                 assert self.wait(self.catalog.get(level, entity["key"])) == entity
-            keys = [entity["key"] for entity in expected.items]
-            assert self.wait(self.catalog.ids(level, keys)) == {one["key"]: one["id"] for one in expected.items}
+            keys = [key for path in self.model.paths(level) for key in self.model.keys_at(path)]
+            assert self.wait(self.catalog.ids(level, keys)) == self.model.ids(level, keys)
         assert self.wait(self.catalog.conflicts()) == self.model.conflicts()
 
     def _some(self, level: Level, number: int) -> str:

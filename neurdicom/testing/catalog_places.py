@@ -285,3 +285,29 @@ class PlaceContract(CatalogSuite):
             assert [one["id"] for one in (await catalog.find(Query(Level.STUDY))).items] == found
 
         self.run(test)
+
+    def test_uids_that_are_none(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            # About the separator of keys, in another case, and with what patterns mean.
+            uids = ["1.2", "1.2.3", "1.2}", "1.2A", "1.2a", "1.2é", "1.2%", "1.2_", "a[b]*?$.'", "x" * 128, "1" * 64]
+            files = [arrival(n, study=uid, series=f"s{uid}", instance=f"i{uid}") for n, uid in enumerate(uids)]
+            others = [arrival(100 + n, patient="p2", study=uid, series=f"s{uid}") for n, uid in enumerate(uids)]
+            outcomes = await catalog.store([*files, *others])
+            assert {outcome.status for outcome in outcomes} == {"stored"}
+            assert [conflict.uid for conflict in await catalog.conflicts()] == sorted(uids)
+            for new, other in zip(files, others, strict=True):
+                keys = {place_of(new).study, place_of(other).study}
+                assert await ambiguity(catalog, Level.STUDY, new.study) == keys
+                assert (await catalog.find(Query(Level.STUDY, (AnyOf("study", (new.study,)),)))).total == 2
+                assert (
+                    await catalog.find(Query(Level.INSTANCE, (AnyOf("study_instance_uid", (new.study,)),)))
+                ).total == 2
+                assert await catalog.keys(Level.SERIES, place_of(other).series) == (place_of(other).series,)
+                assert await catalog.digests([new.instance]) == {new.instance: new.blob.sha256}
+            assert await catalog.shared(Level.SERIES, [f"s{uid}" for uid in uids]) == {f"s{uid}" for uid in uids}
+            assert await catalog.delete(Level.PATIENT, "p2") is not None
+            assert await catalog.conflicts() == []
+            found = [study["id"] for study in (await catalog.find(Query(Level.STUDY))).items]
+            assert found == sorted(uids)
+
+        self.run(test)

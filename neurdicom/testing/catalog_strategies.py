@@ -49,9 +49,9 @@ _IDENTIFIERS = ["patient_id", "issuer_of_patient_id", "study_instance_uid", "ser
 #: Patient ID and issuer; blanks at the ends do not count, nor an issuer alone.
 _CLAIMS = [("", ""), ("", "X"), ("A", ""), ("A ", " "), ("A", "X"), ("A", "Y"), ("B", "")]
 _UIDS = {
-    Level.STUDY: ["1.1", "1.1.2", "1.2"],  # in another order than their keys
-    Level.SERIES: ["2.1", "2.2"],
-    Level.INSTANCE: ["3.1", "3.2", "3.3"],
+    Level.STUDY: ["1.1.1", "1.1.1.2", "1.1.2"],  # in another order than their keys
+    Level.SERIES: ["2.1.1", "2.1.2"],
+    Level.INSTANCE: ["3.1.1", "3.1.2", "3.1.3"],
 }
 _PATIENTS = ["pA", "pA-X", "pA-Y", "pB", *(f"p-{study}" for study in _UIDS[Level.STUDY])]
 

@@ -101,4 +101,5 @@ def test_a_patient_shows_what_its_latest_studies_give() -> None:
 def test_studies_are_in_the_order_of_date_and_time() -> None:
     moments = [{}, {"study_time": "1200"}, {"study_date": "2023"}, {"study_date": "20240101"}]
     moments += [{"study_date": "20240101", "study_time": time} for time in ("0900", "1200", "120000.5")]
-    assert sorted(moments[::-1], key=latest_first) == moments
+    mixed = [*moments[4:], *moments[2:4], *moments[:2]]
+    assert sorted(mixed, key=latest_first) == moments
