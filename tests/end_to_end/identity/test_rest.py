@@ -1,6 +1,7 @@
 """Entities with one UID over REST: each has ids, files, edits and counts of its own, and nothing reaches the other."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
@@ -8,8 +9,10 @@ import httpx
 import pytest
 
 from neurdicom.app.server import ROUTES
+from tests.support.api import install
 from tests.support.archive_client import Archive
 from tests.support.colliding import DIFFERENCES, LEVELS, Collision, collision
+from tests.support.packages import package
 from tests.support.server import Server
 from tests.support.uploads import FORM, file_part, form, zip_of
 
@@ -202,11 +205,15 @@ def test_a_list_of_ids_in_a_body(archive: Archive) -> None:
     by_raw_bodies(archive.client, [one.file for one in made.both])
     node = {"name": "identity", "protocol": "DICOMWEB", "url": "http://127.0.0.1:9"}
     assert archive.client.post("/api/dicom_nodes", json=node).status_code in (201, 409)
-    for level, (many, *_) in LEVELS.items():
-        answer = archive.client.post("/api/dicom_nodes/identity/send", json={many: [made.first.uid(level)]})
+    install(archive.client, package())
+    requests = [("dicom_nodes/identity/send", {}), ("process", {"plugin": "test.plugin"})]
+    for (path, fields), (level, (many, *_)) in product(requests, LEVELS.items()):
+        answer = archive.client.post(f"/api/{path}", json=fields | {many: [made.first.uid(level)]})
         problem = answer.json()
         assert (answer.status_code, problem["code"], problem["field"]) == (409, "ambiguous", many), problem
         assert problem["candidates"] == [one.key(level) for one in made.both]
+        answer = archive.client.post(f"/api/{path}", json=fields | {many: [made.first.key(level)], "dry_run": True})
+        assert path != "process" or answer.json()["total"] == 1, answer.text
 
 
 def test_pages_of_conflicts(archive: Archive) -> None:
