@@ -212,8 +212,9 @@ def test_a_list_of_ids_in_a_body(archive: Archive) -> None:
         problem = answer.json()
         assert (answer.status_code, problem["code"], problem["field"]) == (409, "ambiguous", many), problem
         assert problem["candidates"] == [one.key(level) for one in made.both]
-        answer = archive.client.post(f"/api/{path}", json=fields | {many: [made.first.key(level)], "dry_run": True})
-        assert path != "process" or answer.json()["total"] == 1, answer.text
+        if path == "process":
+            of_one = fields | {many: [made.first.key(level)], "dry_run": True}
+            assert archive.client.post(f"/api/{path}", json=of_one).json()["total"] == 1
 
 
 def test_pages_of_conflicts(archive: Archive) -> None:
