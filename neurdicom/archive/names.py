@@ -123,7 +123,7 @@ class EntityNames:
             study = await self._catalog.get(Level.STUDY, former)
             if study is not None:
                 found[former] = study["patient"]
-        return found
+        return {study: found[study] for study in wanted if study in found}
 
 
 def _named(value: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """Keys of the entities that documents of earlier versions name by their UIDs, for the migration of these documents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from neurdicom.catalog.base import Catalog, Entity
@@ -13,6 +13,9 @@ _AT_ONCE: Final = 500
 
 #: Most findings that are kept.
 _MOST_FINDINGS: Final = 1000
+
+#: A SOP Instance UID, and the SHA-256 of the file where it is known.
+File = tuple[str, str | None]
 
 
 class KeyFinder:
@@ -36,27 +39,26 @@ class KeyFinder:
         self._named: set[tuple[Level, str]] = set()
         self.findings: list[str] = []
 
-    async def places(self, instances: Mapping[str, str | None]) -> dict[str, Place]:
+    async def places(self, files: Iterable[File]) -> dict[File, Place]:
         """Find the places of instances.
 
         Parameters
         ----------
-        instances : Mapping of str to str or None
-            SHA-256 of the file by SOP Instance UID; None where it is not known.
-
-        Returns
-        -------
-        dict of str to Place
-            By SOP Instance UID.
+        files : iterable of (str, str or None)
+            SOP Instance UIDs, each with the SHA-256 of the file; None where it is not known.
         """
-        places: dict[str, Place] = {}
-        for uid, entities in (await self._entities(Level.INSTANCE, instances)).items():
-            digest = instances[uid]
+        wanted = list(dict.fromkeys(files))
+        known = await self._entities(Level.INSTANCE, (uid for uid, _ in wanted))
+        places: dict[File, Place] = {}
+        for uid, digest in wanted:
+            if (entities := known.get(uid)) is None:
+                continue
             same = [entity for entity in entities if digest is not None and entity["sha256"] == digest]
             chosen = min(same or entities, key=lambda entity: str(entity["received"]))
             if len(same) != 1 and len(entities) > 1:
                 self._note(Level.INSTANCE, uid, len(entities), chosen["key"])
-            places[uid] = Place.of(chosen["patient"], uid_of(chosen["study"]), uid_of(chosen["series"]), uid)
+            above = uid_of(chosen["study"]), uid_of(chosen["series"])
+            places[uid, digest] = Place.of(chosen["patient"], *above, uid)
         return places
 
     async def keys(self, level: Level, uids: Iterable[str]) -> dict[str, str]:
@@ -70,7 +72,8 @@ class KeyFinder:
             UIDs.
         """
         if level is Level.INSTANCE:
-            return {uid: place.instance for uid, place in (await self.places(dict.fromkeys(uids))).items()}
+            places = await self.places((uid, None) for uid in uids)
+            return {uid: place.instance for (uid, _), place in places.items()}
         keys: dict[str, str] = {}
         for uid, entities in (await self._entities(level, uids)).items():
             keys[uid] = entities[0]["key"]

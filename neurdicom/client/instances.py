@@ -39,7 +39,7 @@ class ToolOutput:
     dtype : str or None
         Type of samples as numpy names it, little-endian; None for other content.
     stored : tuple of str
-        SOP Instance UIDs of the first 100 instances that were stored.
+        Ids of the first 100 instances that were stored.
     """
 
     content: bytes

@@ -67,7 +67,7 @@ async def _migrate_chunk(store: JobStore, job: Job, number: int, finder: KeyFind
     except NotFound:  # a job that is over may have lost its items
         return False
     before = chunk.to_document()
-    places = await finder.places(dict.fromkeys(_named(chunk)))
+    places = {uid: place for (uid, _), place in (await finder.places((uid, None) for uid in _named(chunk))).items()}
     instances = {uid: place.instance for uid, place in places.items()}
     whole = [one["series"] for one in chunk.values if isinstance(one, Mapping) and one.get("instance") is None]
     series = await finder.keys(Level.SERIES, whole)

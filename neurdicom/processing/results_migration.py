@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
-from neurdicom.catalog.key_finder import KeyFinder
+from neurdicom.catalog.key_finder import File, KeyFinder
 from neurdicom.dicom.identity import Place, is_key
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result import KeptResult
@@ -34,9 +34,9 @@ async def migrate_results(documents: Documents, finder: KeyFinder) -> int:
         records = [record for document in found if not _is_migrated(record := KeptResult.from_document(document))]
         if not records:
             continue
-        sources = {uid: digest for record in records for uid, digest in record.sources}
-        made = {uid for record in records for uid in (*record.made, *(one["instance"] for one in record.stored))}
-        places = await finder.places(dict.fromkeys(made) | sources)
+        sources = [(uid, digest) for record in records for uid, digest in record.sources]
+        made = [uid for record in records for uid in (*record.made, *(one["instance"] for one in record.stored))]
+        places = await finder.places([*sources, *((uid, None) for uid in made)])
         series = await finder.keys(Level.SERIES, {one.entity for one in records if one.level == Level.SERIES.value})
         changed = [after for one in records if (after := _by_key(one, places, series)) != one]
         if changed:
@@ -50,9 +50,9 @@ def _is_migrated(record: KeptResult) -> bool:
     return all(map(is_key, (record.entity, *record.instances, *stored, *record.made)))
 
 
-def _by_key(record: KeptResult, places: Mapping[str, Place], series: Mapping[str, str]) -> KeptResult:
+def _by_key(record: KeptResult, places: Mapping[File, Place], series: Mapping[str, str]) -> KeptResult:
     """Copy a record with keys, as far as they are known."""
-    first = places.get(record.sources[0][0])
+    first = places.get((record.sources[0][0], record.sources[0][1]))
     entity = series.get(record.entity, record.entity)
     if first is not None:
         record = replace(record, patient=first.patient, study=first.study, series=first.series)
@@ -60,17 +60,17 @@ def _by_key(record: KeptResult, places: Mapping[str, Place], series: Mapping[str
     return replace(
         record,
         entity=entity,
-        sources=[[_instance(uid, places), digest] for uid, digest in record.sources],
+        sources=[[_instance((uid, digest), places), digest] for uid, digest in record.sources],
         stored=[
             {"instance": place.instance, "series": place.series, "study": place.study}
-            if (place := places.get(one["instance"])) is not None
+            if (place := places.get((one["instance"], None))) is not None
             else one
             for one in record.stored
         ],
-        made=[_instance(uid, places) for uid in record.made],
+        made=[_instance((uid, None), places) for uid in record.made],
     )
 
 
-def _instance(uid: str, places: Mapping[str, Place]) -> str:
-    place = places.get(uid)
-    return uid if place is None else place.instance
+def _instance(file: File, places: Mapping[File, Place]) -> str:
+    place = places.get(file)
+    return file[0] if place is None else place.instance

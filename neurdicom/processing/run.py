@@ -314,7 +314,7 @@ def _digest(said: Sequence[Any], params: Mapping[str, Any], dumps: Callable[[Any
 
 def _edits(one: Input) -> list[dict[str, Any]]:
     """List the edits of an input for digests: by UID, so that results are found when their source gets other keys."""
-    return [{**edit, "entity": uid_of(edit["entity"])} for edit in one.edits]
+    return [{name: uid_of(value) if name == "entity" else value for name, value in edit.items()} for edit in one.edits]
 
 
 def _has_long_text(texts: Sequence[str]) -> bool:
