@@ -16,9 +16,20 @@ from neurdicom.workers.program import Program, Reply
 RUN: Any = SimpleNamespace(
     request=SimpleNamespace(store=False, format="dicom"),
     tool=SimpleNamespace(name="Tool"),
-    to_wire=lambda slices: {},
+    inputs=[SimpleNamespace(key="1.2.1.1~00000000")],
+    to_wire=lambda series, slices: {},
     digest_with=lambda reply: "identity",
 )
+
+
+class OneInstance:
+    """A catalog with the source of the run."""
+
+    async def locate(self, instance: str) -> Any:
+        return SimpleNamespace(instance=instance, series="1.2.1~00000000")
+
+    async def ids(self, level: Any, keys: list[str]) -> dict[str, str]:
+        return {key: key for key in keys}
 
 
 class SlowToDie:
@@ -48,7 +59,7 @@ def test_a_worker_that_outlives_its_call_leaves_no_file(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         pool = SlowToDie()
-        services = cast(Any, (None, blobs, pool, ingest, None, None))
+        services = cast(Any, (OneInstance(), blobs, pool, ingest, None, None))
         writing = asyncio.create_task(DicomOutput(*services).write(RUN, RunResult(Reply({"kind": "image"}, b"pixels"))))
         await pool.begun.wait()
         writing.cancel()
