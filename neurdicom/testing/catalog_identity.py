@@ -127,7 +127,9 @@ class IdentityContract(CatalogSuite):
             assert await catalog.edit(Level.STUDY, place_of(new).study, {"study_id": "S"}, user="u", time="t")
             assert (await one(catalog, Level.STUDY, keys[0]))["study_id"] == "S"
             await catalog.delete(Level.STUDY, place_of(new).study)
-            await catalog.store([arrival_of(3, "A", series="1.2.1.2")])
+            await catalog.store([new])
+            assert await catalog.edits(new.instance) == [], "edits go with what they are of"
+            assert (await one(catalog, Level.PATIENT, _NONE))["patient_comments"] is None
             assert (await one(catalog, Level.STUDY, _STUDY))["study_description"] is None
 
         self.run(test)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
@@ -22,6 +22,11 @@ _NUMBERS = st.integers(0, 20)
 _AMBIGUOUS = "ambiguous"
 
 
+def has_instances(machine: "CatalogMachine") -> bool:
+    """Tell whether a machine's catalog has anything in it."""
+    return bool(machine.model.instances)
+
+
 class CatalogMachine(AdapterMachine):
     """Random operations on an adapter and the model; a subclass implements `open_catalog` and runs its `TestCase`."""
 
@@ -36,7 +41,7 @@ class CatalogMachine(AdapterMachine):
         super().__init__()
         self.model = CatalogModel()
 
-    @rule(batch=st.lists(arrivals(), min_size=1, max_size=6), policy=POLICIES)
+    @rule(batch=st.lists(arrivals(), min_size=2, max_size=8), policy=POLICIES)
     def store(self, batch: list[NewInstance], policy: StorePolicy) -> None:
         found = self.wait(self.tested.store(batch, policy))
         expected = self.model.store(batch, policy)
@@ -64,6 +69,7 @@ class CatalogMachine(AdapterMachine):
     def find(self, query: Query) -> None:
         assert self.wait(self.tested.find(query)) == self.model.find(query)
 
+    @precondition(has_instances)
     @rule(level=LEVELS, number=_NUMBERS)
     def delete(self, level: Level, number: int) -> None:
         entity = self._some(level, number)
@@ -71,6 +77,7 @@ class CatalogMachine(AdapterMachine):
         assert sorted(found or ()) == sorted(expected or ())
         assert (found is None) == (expected is None)
 
+    @precondition(has_instances)
     @rule(data=st.data(), level=LEVELS, number=_NUMBERS)
     def edit(self, data: st.DataObject, level: Level, number: int) -> None:
         entity, changes = self._some(level, number), data.draw(attributes(editable=level))
@@ -80,6 +87,7 @@ class CatalogMachine(AdapterMachine):
         )
         assert kept == expected
 
+    @precondition(has_instances)
     @rule(level=LEVELS, number=_NUMBERS)
     def locate(self, level: Level, number: int) -> None:
         entity = self._some(level, number)
@@ -94,6 +102,7 @@ class CatalogMachine(AdapterMachine):
             )
             assert one == expected
 
+    @precondition(has_instances)
     @rule(level=LEVELS, number=_NUMBERS, budget=st.integers(1, 60))
     def described(self, level: Level, number: int, budget: int) -> None:
         entity = self._some(level, number)
@@ -112,6 +121,7 @@ class CatalogMachine(AdapterMachine):
         assert found == expected
         assert self.wait(self.tested.headers(level, entity)) == [one.header for one in found]
 
+    @precondition(has_instances)
     @rule(level=LEVELS, numbers=st.lists(_NUMBERS, max_size=3))
     def samples(self, level: Level, numbers: list[int]) -> None:
         for found, expected in (
@@ -121,6 +131,7 @@ class CatalogMachine(AdapterMachine):
         ):
             assert self.wait(found) == expected
 
+    @precondition(has_instances)
     @rule(level=LEVELS, number=_NUMBERS)
     def keys(self, level: Level, number: int) -> None:
         entity = self._some(level, number)
@@ -129,6 +140,7 @@ class CatalogMachine(AdapterMachine):
         found, expected = self._both(self.tested.get(level, entity), lambda: self.model.get(level, entity))
         assert found == expected
 
+    @precondition(has_instances)
     @rule(sizes=st.integers(1, 6))
     def reindex(self, sizes: int) -> None:
         """Delete all entities and enter the files that are left, in the order of their arrival: nothing changes."""

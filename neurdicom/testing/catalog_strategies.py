@@ -59,14 +59,12 @@ _PATIENTS = ["pA", "pA-X", "pA-Y", "pB", *(f"p-{study}" for study in _UIDS[Level
 @st.composite
 def attributes(draw: st.DrawFn, editable: Level | None = None) -> dict[str, Value]:
     """Draw attributes of all levels, or changes of those of a level that may be edited."""
+    pool = [one for one in _ATTRIBUTES if editable is None or (one.editable and one.level is editable)]
     values: dict[str, Value] = {}
-    for attribute in _ATTRIBUTES:
-        if editable and not (attribute.editable and attribute.level is editable):
-            continue
+    for attribute in draw(st.lists(st.sampled_from(pool), min_size=1, max_size=8, unique_by=id)):
         one = st.sampled_from(_VALUES[attribute.kind])
-        value: Any = draw(st.none() | (st.lists(one, max_size=2) if attribute.many else one))
-        if value is not None or (editable and draw(st.booleans())):
-            values[attribute.field] = value
+        value: Any = draw(st.lists(one, max_size=2) if attribute.many else one)
+        values[attribute.field] = None if editable and draw(st.integers(0, 3)) == 0 else value
     return values
 
 
