@@ -11,6 +11,7 @@
 
 import asyncio
 
+from neurdicom.catalog.base import Catalog, MigrationProgress
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import Unavailable
@@ -82,6 +83,18 @@ class CatalogContract(ArchiveContract, DocumentContract):
                 assert (after[0], set(after[1:])) == (outcome.place.study, set(keys))
 
         asyncio.run(go())
+
+    def test_a_new_catalog_needs_no_migration(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for _ in range(2):
+                assert not await catalog.needs_migration()
+                seen: list[MigrationProgress] = []
+                await catalog.migrate(seen.append)
+                assert [(one.total - one.done, one.findings) for one in seen[-1:]] in ([], [(0, ())])
+                await catalog.store([arrival(1)])
+            assert (await catalog.find(Query(Level.INSTANCE))).total == 1
+
+        self.run(test)
 
     def test_a_closed_catalog_says_so(self) -> None:
         async def go() -> None:

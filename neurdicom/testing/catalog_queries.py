@@ -57,6 +57,10 @@ class QueryContract(CatalogSuite):
                 Query(Level.PATIENT, (Between("patient_name", "A", "B"),)),
                 Query(Level.STUDY, sort=(("rows", False),)),
                 Query(Level.INSTANCE, (AnyOf("rows", (2**70,)),)),
+                Query(Level.STUDY, (Like("study", "1.2*"),)),
+                Query(Level.SERIES, (Between("study", "1", "2"),)),
+                Query(Level.STUDY, (AnyOf("series", ("1.2.1.1",)),)),
+                Query(Level.PATIENT, (AnyOf("study_date", ("20240101",)),)),
             ):
                 try:
                     await catalog.find(query)
