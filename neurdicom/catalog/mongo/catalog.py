@@ -1,15 +1,17 @@
 """The archive port in MongoDB."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from neurdicom.catalog.base import Catalog, DescribedInstance, Located, NewInstance, Page, StoreOutcome
+from neurdicom.catalog.base import Catalog, DescribedInstance, Located, MigrationProgress, NewInstance, Page
+from neurdicom.catalog.mongo import ids, migration, schema, select, writer
 from neurdicom.catalog.mongo import instances as below
-from neurdicom.catalog.mongo import select, writer
 from neurdicom.catalog.mongo.connection import Database, MongoConnection, take_numbers
 from neurdicom.catalog.mongo.documents import MongoDocuments
+from neurdicom.catalog.mongo.references import keys_of
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.store import Arrivals
 from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 
@@ -41,11 +43,26 @@ class MongoCatalog(Catalog):
     async def close(self) -> None:
         await self._connection.close()
 
-    async def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
+    async def migrate(self, progress: Callable[[MigrationProgress], None]) -> None:
+        await migration.migrate(self._connection, progress)
+
+    async def needs_migration(self) -> bool:
+        return await self._connection.use(schema.is_migrating)
+
+    async def store(self, arrivals: Sequence[NewInstance], policy: StorePolicy = KEEP_ALL) -> list[StoreOutcome]:
         if not arrivals:
             return []
         first = await self._connection.use(lambda database: take_numbers(database, "arrivals", len(arrivals)))
-        return await self._connection.write(lambda unit: Arrivals(unit, arrivals, first).store())
+        return await self._connection.write(lambda unit: Arrivals(unit, arrivals, first, policy).store())
+
+    async def conflicts(self) -> list[UidConflict]:
+        return await self._connection.use(lambda database: ids.conflicts(UnitOfWork(database, None)))
+
+    async def keys(self, level: Level, reference: str) -> tuple[str, ...]:
+        return await self._connection.use(lambda database: keys_of(UnitOfWork(database, None), level, reference))
+
+    async def shared(self, level: Level, uids: Collection[str]) -> set[str]:
+        return await self._connection.use(lambda database: ids.shared_uids(UnitOfWork(database, None), level, uids))
 
     async def find(self, query: Query) -> Page:
         return await self._connection.use(lambda database: select.find(database, query))
@@ -57,8 +74,7 @@ class MongoCatalog(Catalog):
         return await self._connection.use(lambda database: below.located(database, level, entity))
 
     async def digests(self, instances: Sequence[str]) -> dict[str, str]:
-        found = await self._connection.use(lambda database: _among(database, instances, "sha256"))
-        return {one["_id"]: one["sha256"] for one in found}
+        return await self._connection.use(lambda database: below.digests(database, instances))
 
     async def described(
         self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62
@@ -87,9 +103,7 @@ class MongoCatalog(Catalog):
         await self._connection.write(lambda unit: unit.remove("garbage", keys))
 
     async def known_blobs(self, keys: Sequence[str]) -> set[str]:
-        found = await self._connection.use(lambda database: _among(database, keys, "blob_key", by="blob_key"))
-        return {one["blob_key"] for one in found}
+        async def work(database: Database) -> list[Document]:
+            return await UnitOfWork(database, None).among("instances", keys, "blob_key", by="blob_key")
 
-
-async def _among(database: Database, ids: Sequence[str], field: str, *, by: str = "_id") -> list[Document]:
-    return await UnitOfWork(database, None).among("instances", ids, field, by=by)
+        return {one["blob_key"] for one in await self._connection.use(work)}

@@ -1,118 +1,108 @@
-"""Entities above the instances: made from an instance's claims, and updated to the instances below them."""
+"""Documents of the entities above the instances, and their update to the instances below them."""
 
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pymongo import UpdateOne
 
 from neurdicom.catalog.base import Edit
-from neurdicom.catalog.claims import EntityClaims, with_edits
-from neurdicom.catalog.mongo.schema import MAX_PARTS, Document, collection, inherited, search_fields
+from neurdicom.catalog.mongo.edits import edits_of, forget_edits
+from neurdicom.catalog.mongo.ids import pass_on, rekeyed, show_ids
+from neurdicom.catalog.mongo.origins import firsts_of, origins_of, said_by, update_origins
+from neurdicom.catalog.mongo.ownership import forget_claims, owner_of
+from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited, key_names, search_fields
 from neurdicom.catalog.mongo.unit import UnitOfWork
-from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.projection import indexed, to_json
+from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, latest_first, merged, of_latest
+from neurdicom.dicom.identity import key_of, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value, search_keys
 
-
-def edits_key(level: Level, entity: str) -> str:
-    """Write the id of the document that holds an entity's edits."""
-    return f"{level}:{entity}"
-
-
-def as_edits(document: Document | None) -> list[Edit]:
-    """Read the edits of a document of the collection `edits`, in the order of fields."""
-    if document is None:
-        return []
-    level, entity = Level(document["level"]), document["entity"]
-    kept = sorted(document["fields"].items())
-    return [Edit(level, entity, field, orjson.loads(e["value"]), e["user"], e["time"]) for field, e in kept]
+#: Members of a study that its patient is made from.
+_OF_STUDY = (
+    "attributes",
+    "source",
+    "images_count",
+    "others",
+    *key_names(Level.PATIENT),
+    *(f"by_{attribute.field}" for attribute in indexed(Level.PATIENT)),
+)
 
 
-async def edits_of(unit: UnitOfWork, level: Level, entity: str) -> list[Edit]:
-    """Look up the edits of an entity.
-
-    Parameters
-    ----------
-    unit : UnitOfWork
-        The running write.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-    """
-    return as_edits(await unit.one("edits", edits_key(level, entity)))
+def naming(row: str, key: str, shown_id: str) -> Document:
+    """Make the members that name a new entity: what refers to it, its key, and the id that users see."""
+    return {"_id": row, "key": key, "uid": uid_of(key), "id": shown_id}
 
 
-def build(level: Level, entity: str, parent: Document | None, attributes: Mapping[str, Value], source: int) -> Document:
-    """Make the document of a patient, study or series, with counts of 0.
+def build(level: Level, named: Document, parent: Document, shown: ShownAttributes, source: int) -> Document:
+    """Make the document of a study or series, with counts of 0.
 
     Parameters
     ----------
     level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-    parent : Document or None
-        Document of the entity above; None for a patient.
-    attributes : Mapping[str, Value]
-        Effective values of its own attributes.
+        `STUDY` or `SERIES`.
+    named : Document
+        Its members as `naming` makes them.
+    parent : Document
+        Document of the entity above; of a patient `_id` is enough.
+    shown : ShownAttributes
+        Its attributes, edits applied.
     source : int
-        Number of the arrival that they come from.
+        Number of its earliest instance's arrival.
     """
-    document = {
-        "_id": entity,
-        **inherited(level, parent),
-        **search_fields(level, attributes),
-        "source": source,
-        "attributes": to_json(attributes).decode(),
-        **dict.fromkeys(COUNTS[level], 0),
-    }
+    above, own = inherited(level, parent), search_fields(level, shown)
+    document = named | above | own
+    if others := [*above.get("others", ()), *own.get("others", ())]:
+        document["others"] = others
+    document |= {"source": source, "attributes": to_json(shown.values).decode(), **dict.fromkeys(COUNTS[level], 0)}
     if level is Level.SERIES:
-        document["modality"] = attributes.get("modality")
-    if level is Level.STUDY:
-        document |= modalities_fields(set())
+        document["modality"] = shown.values.get("modality")
     return document
 
 
-def modalities_fields(modalities: set[Any]) -> Document:
+def modalities_fields(series: Iterable[Document]) -> Document:
     """Write the members of a study for the modalities of its series: as returned, and as searched."""
-    shown = sorted(str(one) for one in modalities if one)
-    return {"modalities": shown, "keys_modalities": sorted(set(search_keys("modalities", [*shown])))}
+    of_all = list(series)
+    shown = sorted({str(one["modality"]) for one in of_all if one.get("modality")})
+    others = {str(other["k"]) for one in of_all for other in one.get("others", ()) if other["f"] == "modality"}
+    return {"modalities": shown, "keys_modalities": sorted({*search_keys("modalities", [*shown]), *others})}
 
 
-async def make(unit: UnitOfWork, level: Level, claims: EntityClaims, source: int) -> Document:
-    """Find the document of the entity that an instance claims; create it, and those above, if it is new.
+def patient_fields(studies: Sequence[Document], edits: Sequence[Edit], *, crowded: bool = False) -> Document:
+    """Make the attributes and search fields of a patient.
 
     Parameters
     ----------
-    unit : UnitOfWork
-        The running write.
-    level : Level
-        Level of the entity.
-    claims : EntityClaims
-        The claims of the instance.
-    source : int
-        Number of the instance's arrival.
+    studies : sequence of Document
+        Its studies, or the latest of them, in any order.
+    edits : sequence of Edit
+        Its edits.
+    crowded : bool
+        True to leave out the values of all studies, by which it is found then through these.
     """
-    entity = claims.ids[level]
-    found = await unit.one(collection(level), entity)
-    if found is not None:
-        return found
-    parent = await make(unit, level.parent, claims, source) if level.parent else None
-    attributes = with_edits(claims.at(level), await edits_of(unit, level, entity))
-    document = build(level, entity, parent, attributes, source)
-    await unit[collection(level)].insert_one(document, session=unit.session)
-    return document
+    said = {one["source"]: orjson.loads(one["attributes"]) for one in studies}
+    latest = sorted(sorted(said, reverse=True), key=lambda source: latest_first(said[source]), reverse=True)
+    values = of_latest([said[source] for source in latest[:LATEST_STUDIES]], edits)
+    fields = search_fields(Level.PATIENT, ShownAttributes(values))
+    fields["attributes"] = to_json(values).decode()
+    if crowded:
+        return fields
+    for name in key_names(Level.PATIENT):
+        if keys := dict.fromkeys(key for one in studies for key in one.get(name, ())):
+            fields[name] = list(keys)
+    others: dict[tuple[str, Any], None] = {}
+    for attribute in indexed(Level.PATIENT):
+        field, shown = attribute.field, fields.get(f"by_{attribute.field}")
+        if f"keys_{field}" not in key_names(Level.PATIENT):
+            found = [one[f"by_{field}"] for one in studies if f"by_{field}" in one]
+            found += [other["k"] for one in studies for other in one.get("others", ()) if other["f"] == field]
+            others |= {(field, key): None for key in found if key != shown}
+    return fields | ({"others": [{"f": field, "k": key} for field, key in others]} if others else {})
 
 
 async def refresh(unit: UnitOfWork, level: Level, entity: str, *, force: bool = False) -> None:
     """Recompute an entity and those above it from the instances below and the edits; delete it if none is left.
 
-    All entities of a level are updated before the next level, so that an entity that loses one child and gains another
-    is never found empty.
-
     Parameters
     ----------
     unit : UnitOfWork
@@ -120,113 +110,182 @@ async def refresh(unit: UnitOfWork, level: Level, entity: str, *, force: bool = 
     level : Level
         Level of the entity.
     entity : str
-        Id of the entity.
+        `_id` of the entity.
     force : bool
-        True to copy its search fields to the entities below even if they did not change.
+        True to pass its keys and search fields on to the entities below even if they did not change.
     """
     await refresh_all(unit, {(level, entity)}, force=force)
 
 
-async def refresh_all(unit: UnitOfWork, touched: set[tuple[Level, str]], *, force: bool = False) -> None:
-    """Update several entities, as `refresh` does.
+async def refresh_all(unit: UnitOfWork, touched: Iterable[tuple[Level, str]], *, force: bool = False) -> None:
+    """Update several entities, as `refresh` does, all of a level before the next.
 
     Parameters
     ----------
     unit : UnitOfWork
         The running write.
-    touched : set of (Level, str)
-        Levels and ids; instances among them are ignored.
+    touched : iterable of (Level, str)
+        Levels and `_id`s; instances among them are ignored.
     force : bool
-        True to copy their search fields to the entities below even if they did not change.
+        True to pass keys and search fields on to the entities below even if they did not change.
     """
+    named = set(touched)
     entities: set[str] = set()
-    for level in reversed(Level.INSTANCE.above):
+    for level, renew in _RENEW.items():
         above: set[str] = set()
-        for entity in sorted(entities | {one for step, one in touched if step is level}):
-            above |= await _refresh_one(unit, level, entity, force=force)
+        for entity in sorted(entities | {one for step, one in named if step is level}):
+            above |= await renew(unit, entity, force)
         entities = above
 
 
-async def _refresh_one(unit: UnitOfWork, level: Level, entity: str, *, force: bool) -> set[str]:
-    """Update one entity; return the ids of the entities above that this may affect."""
-    name = collection(level)
-    earlier = await unit.one(name, entity)
-    above = {earlier[level.parent]} if earlier and level.parent else set()
-    below = await _below(unit, level, entity)
-    if below is None:
-        await unit.remove("edits", [edits_key(level, entity)])
-        await unit.remove(name, [entity])
-        return above
-    document = await _renewed(unit, level, entity, earlier, below)
-    if level.parent:
-        await unit.touch({(level.parent, parent) for parent in above - {document[level.parent]}})
-        above.add(document[level.parent])
-    await unit[name].replace_one({"_id": entity}, document, upsert=True, session=unit.session)
-    if force or earlier is None or _passed_on(level, earlier) != _passed_on(level, document):
-        await _pass_on(unit, level, document)
-    return above
+async def _renew_series(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
+    earlier = await unit.one("series", entity)
+    firsts, count = await firsts_of(unit, entity)
+    origins = await update_origins(unit, entity, firsts)
+    if not count:
+        return await _removed(unit, Level.SERIES, earlier)
+    if not origins:
+        raise LookupError(f"the series {entity} has instances, but none of the origins {', '.join(firsts)}")
+    if earlier is None:
+        instance = await unit["instances"].find_one({"series": entity}, session=unit.session)
+        key = instance["above"]["series"]
+        earlier_named, parent = naming(entity, key, key), instance["study"]
+        study = await unit.one("studies", parent) or await _made_study(unit, instance, origins)
+    else:
+        earlier_named, parent = earlier, earlier["study"]
+        study = await unit.one("studies", parent)
+    if study is None:
+        raise LookupError(f"the series {entity} is of the study {parent}, which is not there")
+    key = key_of(earlier_named["uid"], study["patient"], study["uid"])
+    shown = merged(Level.SERIES, said_by(origins), await edits_of(unit, (Level.SERIES, key)))
+    named = {"_id": entity, **rekeyed(earlier_named, key)}
+    document = build(Level.SERIES, named, study, shown, origins[0]["first"])
+    document |= {"images_count": count, "origin": origins[-1]["_id"], "origin_first": origins[-1]["first"]}
+    await _replace(unit, Level.SERIES, earlier, document, force)
+    return {study["_id"]}
 
 
-async def _below(unit: UnitOfWork, level: Level, entity: str) -> Document | None:
-    """Collect source, counts and modalities from the level below; None if nothing is below."""
-    session = unit.session
-    if level is Level.SERIES:
-        first = await unit["instances"].find_one(
-            {"series": entity}, {"arrival": 1}, sort=[("arrival", 1)], session=session
-        )
-        count = await unit["instances"].count_documents({"series": entity}, session=session)
-        return {"source": first["arrival"], "images_count": count} if first else None
-    child = level.child or level
-    children = await unit.all(collection(child), {level.value: entity}, "source", "images_count", "modality")
-    if not children:
-        return None
-    found: Document = {
-        "source": min(one["source"] for one in children),
-        COUNTS[level][0]: len(children),
+async def _made_study(unit: UnitOfWork, instance: Document, origins: Sequence[Document]) -> Document:
+    """Make the study of a series that an interrupted write did not come to; it is updated after its series."""
+    key = instance["above"]["study"]
+    shown = merged(Level.STUDY, said_by(origins))
+    named = naming(instance["study"], key, key)
+    document = build(Level.STUDY, named, {"_id": instance["patient"]}, shown, origins[0]["first"])
+    document |= modalities_fields(())
+    await unit["studies"].insert_one(document, session=unit.session)
+    return document
+
+
+async def _renew_study(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
+    earlier = await unit.one("studies", entity)
+    children = await unit.all("series", {"study": entity}, "source", "images_count", "modality", "others")
+    if not children or earlier is None:
+        return await _removed(unit, Level.STUDY, earlier)
+    origins = await origins_of(unit, Level.STUDY, entity)
+    patient = await owner_of(unit, earlier["uid"], origins[0]["claim"])
+    key = key_of(earlier["uid"], patient)
+    edits = await edits_of(unit, (Level.PATIENT, patient), (Level.STUDY, key))
+    shown = merged(Level.STUDY, said_by(origins), edits)
+    named = {"_id": entity, **rekeyed(earlier, key)}
+    document = build(Level.STUDY, named, {"_id": patient}, shown, origins[0]["first"])
+    document |= {
+        "series_count": len(children),
         "images_count": sum(one["images_count"] for one in children),
+        **modalities_fields(children),
     }
+    if patient != earlier["patient"]:
+        await unit.touch({(Level.PATIENT, patient)})
+    await _replace(unit, Level.STUDY, earlier, document, force)
+    return {patient, earlier["patient"]}
+
+
+async def _replace(unit: UnitOfWork, level: Level, earlier: Document | None, document: Document, force: bool) -> None:
+    await unit[collection(level)].replace_one({"_id": document["_id"]}, document, upsert=True, session=unit.session)
+    child = level.child or level
+    if force or earlier is None or inherited(child, earlier) != inherited(child, document):
+        await pass_on(unit, level, document, force=force)
+
+
+async def _removed(unit: UnitOfWork, level: Level, earlier: Document | None) -> set[str]:
+    """Delete an entity that nothing is below; return the `_id` of the one above."""
+    if earlier is None:
+        return set()
     if level is Level.STUDY:
-        found |= modalities_fields({one.get("modality") for one in children})
+        await forget_claims(unit, [earlier["uid"]], [earlier["_id"]])
+    await forget_edits(unit, level, [earlier["key"]])
+    await unit.remove(collection(level), [earlier["_id"]])
+    if earlier.get("id") == earlier["key"] and level is not Level.PATIENT:
+        await show_ids(unit, level, earlier["uid"])
+    return {earlier[str(level.parent)]} if level.parent else set()
+
+
+async def _renew_patient(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
+    count = await unit["studies"].count_documents({"patient": entity}, session=unit.session)
+    if not count:
+        return await _removed(unit, Level.PATIENT, await unit.one("patients", entity))
+    images = sum(one["images_count"] for one in await unit.all("studies", {"patient": entity}, "images_count"))
+    fields = await _fields_of_patient(unit, entity, count)
+    document = {"_id": entity, "key": entity, **fields, "studies_count": count, "images_count": images}
+    await unit["patients"].replace_one({"_id": entity}, document, upsert=True, session=unit.session)
+    return set()
+
+
+async def show_patient(unit: UnitOfWork, patient: str, earlier: Document, count: int) -> None:
+    """Update what a patient shows and is found by, but not its counts.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    patient : str
+        Id of the patient.
+    earlier : Document
+        Its document.
+    count : int
+        Number of its studies.
+    """
+    fields = await _fields_of_patient(unit, patient, count)
+    kept = ("_id", "key", *COUNTS[Level.PATIENT])
+    gone = {name: "" for name in earlier if name not in fields and name not in kept}
+    changes = {"$set": fields} | ({"$unset": gone} if gone else {})
+    await unit["patients"].update_one({"_id": patient}, changes, session=unit.session)
+
+
+async def _fields_of_patient(unit: UnitOfWork, patient: str, count: int) -> Document:
+    crowded = count > CROWDED
+    if crowded:
+        studies = await latest_studies(unit, patient, LATEST_STUDIES)
+    else:
+        studies = await unit.all("studies", {"patient": patient}, *_OF_STUDY)
+    return patient_fields(studies, await edits_of(unit, (Level.PATIENT, patient)), crowded=crowded)
+
+
+async def latest_studies(unit: UnitOfWork, patient: str, count: int) -> list[Document]:
+    """List the latest studies of a patient, as `catalog.shown.of_latest` orders them.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    patient : str
+        Id of the patient.
+    count : int
+        Most studies.
+    """
+    order = [("by_study_date", -1), ("by_study_time", -1), ("source", -1)]
+    fields = dict.fromkeys(_OF_STUDY, 1)
+    cursor = unit["studies"].find({"patient": patient}, fields, session=unit.session).sort(order).limit(count)
+    return [one async for one in cursor]
+
+
+_RENEW: Mapping[Level, Callable[[UnitOfWork, str, bool], Coroutine[Any, Any, set[str]]]] = {
+    Level.SERIES: _renew_series,
+    Level.STUDY: _renew_study,
+    Level.PATIENT: _renew_patient,
+}
+
+
+def shown_of(document: Document) -> dict[str, Value]:
+    """Read the shown attributes of an entity's document."""
+    found: dict[str, Value] = orjson.loads(document["attributes"])
     return found
-
-
-async def _renewed(unit: UnitOfWork, level: Level, entity: str, earlier: Document | None, below: Document) -> Document:
-    """Make the new document of an entity from `below`, which `_below` collected."""
-    source = below["source"]
-    parent, attributes = None, None
-    if earlier is not None and earlier["source"] == source:
-        attributes = orjson.loads(earlier["attributes"])
-        parent = await unit.one(collection(level.parent), earlier[level.parent]) if level.parent else None
-    if attributes is None or (level.parent and parent is None):
-        header = await unit.one("headers", source * MAX_PARTS)
-        if header is None:
-            raise LookupError(f"the {level} {entity} has no header of arrival {source}")
-        claims = EntityClaims.from_document(zlib.decompress(header["origin"]))
-        attributes = claims.at(level)
-        parent = await make(unit, level.parent, claims, source) if level.parent else None
-    shown = with_edits(attributes, await edits_of(unit, level, entity))
-    return build(level, entity, parent, shown, source) | below
-
-
-def _passed_on(level: Level, document: Document) -> Document:
-    return inherited(level.child or level, document)
-
-
-async def _pass_on(unit: UnitOfWork, level: Level, document: Document) -> None:
-    """Copy the ids and search fields of a document to those of all entities below it."""
-    child, entity = level.child or level, document["_id"]
-    new = inherited(child, document)
-    if child is Level.INSTANCE:
-        await unit["instances"].update_many({"series": entity}, {"$set": new}, session=unit.session)
-        return
-    children = await unit.all(collection(child), {level.value: entity})
-    operations = []
-    for one in children:
-        own = build(child, one["_id"], document, orjson.loads(one["attributes"]), one["source"])
-        kept = {name: one[name] for name in (*COUNTS[child], "modalities", "keys_modalities") if name in one}
-        gone = {name: "" for name in one if name not in own and name not in kept}
-        changes: Document = {"$set": {name: value for name, value in (own | kept).items() if name != "_id"}}
-        operations.append(UpdateOne({"_id": one["_id"]}, changes | ({"$unset": gone} if gone else {})))
-    await unit.bulk(collection(child), operations)
-    for one in await unit.all(collection(child), {level.value: entity}):
-        await _pass_on(unit, child, one)

@@ -10,33 +10,33 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.claims import applying_edits, described_instances
-from neurdicom.catalog.mongo.entities import as_edits, edits_key
-from neurdicom.catalog.mongo.schema import Document, collection, header_ids
+from neurdicom.catalog.mongo.edits import as_edits, edits_key
+from neurdicom.catalog.mongo.entities import latest_studies
+from neurdicom.catalog.mongo.references import one_of, only, referred
+from neurdicom.catalog.mongo.schema import Document, header_ids
+from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 
 Database = AsyncIOMotorDatabase[Document]
 
 _AT_ONCE = 200
-_PLACES = dict.fromkeys(("patient", "study", "series", "blob_key", "size", "sha256", "layout"), 1)
-_FIELDS = dict.fromkeys(("patient", "study", "series", "arrival", "parts"), 1)
+_PLACES = ("key", "uid", "id", "arrival", "patient", "above", "blob_key", "size", "sha256", "layout")
+_FIELDS = ("key", "patient", "above", "arrival", "parts")
 
 
 async def described(database: Database, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
     """List headers and edits of the instances below an entity, for `Catalog.described`."""
+    found = await one_of(UnitOfWork(database, None), level, entity)
     rows: list[tuple[list[str], bytes]] = []
-    size, more = 0, True
-    while more and size < budget:
-        where: dict[str, Any] = {"_id": {"$gt": after}}
-        if level is Level.INSTANCE:
-            where["_id"] = {"$gt": after, "$eq": entity}
-        else:
-            where[level.value] = entity
-        cursor = database["instances"].find(where, _FIELDS).sort("_id", 1).limit(_AT_ONCE)
-        found = [one async for one in cursor]
-        more = len(found) == _AT_ONCE
-        after = found[-1]["_id"] if found else after
-        for chain, header in await _headers(database, found):
+    size, more = 0, found is not None
+    while found is not None and more and size < budget:
+        where: dict[str, Any] = {"_id" if level is Level.INSTANCE else level.value: found["_id"], "key": {"$gt": after}}
+        cursor = database["instances"].find(where, dict.fromkeys(_FIELDS, 1)).sort("key", 1).limit(_AT_ONCE)
+        instances = [one async for one in cursor]
+        more = len(instances) == _AT_ONCE
+        after = instances[-1]["key"] if instances else after
+        for chain, header in await _headers(database, instances):
             rows.append((chain, header))
             size += len(header)
             if size >= budget:
@@ -45,38 +45,58 @@ async def described(database: Database, level: Level, entity: str, after: str, b
 
 
 async def samples(database: Database, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-    """Look up the earliest instance of each entity, for `Catalog.samples`."""
-    wanted = {"_id": {"$in": list(entities)}}
-    if level is Level.INSTANCE:
-        found = [one async for one in database["instances"].find(wanted, _FIELDS)]
-        shown = {one["_id"]: one["_id"] for one in found}
-    else:
-        sources = {one["source"]: one["_id"] async for one in database[collection(level)].find(wanted, {"source": 1})}
-        found = [one async for one in database["instances"].find({"arrival": {"$in": list(sources)}}, _FIELDS)]
-        shown = {one["_id"]: sources[one["arrival"]] for one in found}
+    """Look up an instance of each entity, for `Catalog.samples`."""
+    unit = UnitOfWork(database, None)
+    sources: dict[str, int] = {}
+    for reference, named in (await referred(unit, level, entities)).items():
+        one = only(level, reference, named)
+        if one is not None and level is Level.PATIENT:
+            sources |= {reference: study["source"] for study in await latest_studies(unit, one["_id"], 1)}
+        elif one is not None:
+            sources[reference] = one["arrival" if level is Level.INSTANCE else "source"]
+    found = await unit.among("instances", set(sources.values()), *_FIELDS, by="arrival")
+    arrivals = {one["key"]: one["arrival"] for one in found}
     described = await _described(database, await _headers(database, found))
-    return {shown[one.instance]: one for one in described}
+    of = {arrivals[one.instance]: one for one in described}
+    return {reference: of[source] for reference, source in sources.items() if source in of}
 
 
 async def located(database: Database, level: Level, entity: str) -> list[Located]:
     """List the locations and edits of all instances below an entity, for `Catalog.locate_all`."""
-    where = {"_id" if level is Level.INSTANCE else level.value: entity}
-    found = [one async for one in database["instances"].find(where, _PLACES).sort("_id", 1)]
-    chains = [[*(one[level.value] for level in Level.INSTANCE.above), one["_id"]] for one in found]
+    unit = UnitOfWork(database, None)
+    if level is Level.INSTANCE:
+        one = await one_of(unit, level, entity, *_PLACES)
+        found = [one] if one else []
+    else:
+        above = await one_of(unit, level, entity)
+        found = await unit.all("instances", {level.value: above["_id"]}, *_PLACES) if above else []
+        found.sort(key=lambda each: str(each["key"]))
+    chains = [_chain(one) for one in found]
     edits = await _edits(database, chains)
     return await asyncio.to_thread(_located, found, applying_edits(chains, edits))
+
+
+def _chain(instance: Document) -> list[str]:
+    return [instance["patient"], instance["above"]["study"], instance["above"]["series"], instance["key"]]
+
+
+async def digests(database: Database, instances: Sequence[str]) -> dict[str, str]:
+    """Look up the SHA-256 of the files of instances, for `Catalog.digests`."""
+    found = await referred(UnitOfWork(database, None), Level.INSTANCE, instances, "sha256")
+    ones = {reference: only(Level.INSTANCE, reference, named) for reference, named in found.items()}
+    return {reference: one["sha256"] for reference, one in ones.items() if one}
 
 
 def _located(found: Sequence[Document], edits: Sequence[tuple[Edit, ...]]) -> list[Located]:
     return [
         Located(
             Location(
-                one["_id"],
+                one["key"],
                 BlobRef(one["blob_key"], one["size"], one["sha256"]),
                 orjson.loads(one["layout"]),
                 bool(own),
-                one["study"],
-                one["series"],
+                one["above"]["study"],
+                one["above"]["series"],
             ),
             own,
         )
@@ -106,7 +126,7 @@ def _unpacked(instances: Sequence[Document], data: Mapping[int, bytes]) -> list[
     # A header that was replaced since the instances were listed is left out, as one that was deleted.
     return [
         (
-            [*(one[level.value] for level in Level.INSTANCE.above), one["_id"]],
+            _chain(one),
             zlib.decompress(b"".join(data[part] for part in header_ids(one))),
         )
         for one in instances

@@ -1,26 +1,37 @@
 """The collections, their indexes and the form of their documents.
 
-Each level is a collection; `_id` is the entity's id, `source` the number of its earliest instance's arrival,
-`attributes` the effective values as JSON. `by_<field>` holds a filterable attribute's sort key, `keys_<field>` all
-search keys of one that has several; unknown values are left out. Studies and series have those of the levels above
-too, so that lists need no join; instances have the ids above and are filtered through their series.
+Each level is a collection. `_id` never changes: it is the key that the entity had first, or its UID if an earlier
+version made it. `key` is its present key, `uid` its UID, `id` what users see; `above` and `several` tell the keys of
+the entities above, and which of their UIDs name several. `source` is the number of its earliest instance's arrival,
+`attributes` has the shown values as JSON. `by_<field>` holds a filterable attribute's sort key, `keys_<field>` all
+search keys of one that has several, `others` further values (`f`, `k`: field and key) of the rest; unknown values are
+left out. Series have those of their study too, so that lists need no join; instances are filtered through their series.
+
+`origins` has what files say about the entities above them, once for all files that say the same. `claims` has whose the
+files of each Study Instance UID are, `shared` the UIDs that name several entities.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.catalog.projection import indexed, key_fields, many_keys, sort_values
-from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.catalog.projection import has_many_keys, indexed, key_fields, many_keys, sort_value, sort_values
+from neurdicom.catalog.shown import ShownAttributes
+from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Unavailable
 
-VERSION = 1
+VERSION = 2
 #: Bytes of a compressed header in one document; MongoDB's documents end at 16 MB.
 HEADER_PART = 8 * 2**20
 #: The id of a header's part is the number of the arrival times this, plus the number of the part.
 MAX_PARTS = 4096
+#: Collections of DICOM entities, beside those of the levels; `claims` and `edits` outlive a `clear`.
+ENTITIES = ("headers", "origins", "shared")
+#: Patients with more studies are found by the names of earlier studies through these.
+CROWDED = 200
 
 Document = dict[str, Any]
 
@@ -35,39 +46,85 @@ def collection(level: Level) -> str:
     }[level]
 
 
+def id_member(level: Level) -> str:
+    """Name the member that has the id that users see."""
+    return "_id" if level is Level.PATIENT else "id"
+
+
+def own_levels(level: Level) -> tuple[Level, ...]:
+    """List the levels whose attributes the files of an entity give it: a study has demographics of its own."""
+    return (Level.PATIENT, Level.STUDY) if level is Level.STUDY else (level,)
+
+
 def carried_levels(level: Level) -> tuple[Level, ...]:
     """List the levels whose search fields a document of a level has."""
     return (level,) if level is Level.INSTANCE else (*level.above, level)
 
 
-def search_fields(level: Level, attributes: Mapping[str, Value]) -> Document:
-    """Make the search fields of a level's own attributes."""
-    keys = zip(indexed(level), sort_values(level, attributes), strict=True)
-    fields: Document = {f"by_{attribute.field}": key for attribute, key in keys if key is not None}
-    for field, key in many_keys(level, attributes):
-        fields.setdefault(f"keys_{field}", []).append(key)
-    return fields
+def search_fields(level: Level, shown: ShownAttributes) -> Document:
+    """Make the search fields of an entity's own attributes, further values included."""
+    fields: Document = {}
+    keys: dict[str, dict[str, None]] = {}
+    for step in own_levels(level):
+        sorted_by = zip(indexed(step), sort_values(step, shown.values), strict=True)
+        fields |= {f"by_{attribute.field}": key for attribute, key in sorted_by if key is not None}
+        for field, key in many_keys(step, shown.values):
+            keys.setdefault(f"keys_{field}", {})[key] = None
+    others = []
+    for field, values in shown.others.items():
+        attribute = BY_FIELD[field]
+        for value in values:
+            if has_many_keys(attribute):
+                for name, key in many_keys(attribute.level, {field: value}):
+                    keys.setdefault(f"keys_{name}", {})[key] = None
+            elif (other := sort_value(field, value)) is not None:
+                others.append({"f": field, "k": other})
+    fields |= {name: list(found) for name, found in keys.items()}
+    return fields | ({"others": others} if others else {})
+
+
+def instance_fields(attributes: Mapping[str, Value]) -> Document:
+    """Make the search fields of an instance."""
+    return search_fields(Level.INSTANCE, ShownAttributes(dict(attributes)))
 
 
 def inherited(level: Level, parent: Document | None) -> Document:
-    """Make the members that a document takes over from its parent: ids and search fields of all levels above."""
+    """Make the members that a document takes over from its parent: references and search fields of the levels above."""
     above = level.parent
     if parent is None or above is None:
         return {}
-    ids = {upper.value: parent[upper.value] for upper in above.above} | {above.value: parent["_id"]}
+    found: Document = {upper.value: parent[upper.value] for upper in above.above} | {above.value: parent["_id"]}
+    if above is Level.PATIENT:
+        return found
+    found["above"] = parent.get("above", {}) | {above.value: parent["key"]}
+    found["several"] = [*parent.get("several", ()), *([above.value] if parent["id"] == parent["key"] else ())]
     if level is Level.INSTANCE:
-        return ids
-    names = [field for upper in carried_levels(above) for field in _names(upper)]
-    found = {name: parent[name] for name in names if name in parent}
-    if level is Level.STUDY:
-        found["patient_attributes"] = parent["attributes"]
-    return ids | found
+        return found
+    return found | {name: parent[name] for name in inherited_names(level) if name in parent}
 
 
-def _names(level: Level) -> Iterable[str]:
+@cache
+def inherited_names(level: Level) -> tuple[str, ...]:
+    """Name the search fields that documents of a level may have taken over from their parents."""
+    if level is not Level.SERIES:
+        return ()
+    return (*(name for upper in carried_levels(Level.STUDY) for name in _names(upper)), "others")
+
+
+@cache
+def _names(level: Level) -> tuple[str, ...]:
+    return tuple(_each_name(level))
+
+
+def _each_name(level: Level) -> Iterable[str]:
     for attribute in indexed(level):
         yield f"by_{attribute.field}"
         yield from (f"keys_{name}" for name in key_fields(attribute))
+
+
+def key_names(level: Level) -> tuple[str, ...]:
+    """Name the members that hold several search keys of a level's attributes."""
+    return tuple(name for name in _names(level) if name.startswith("keys_"))
 
 
 def header_ids(instance: Document) -> list[int]:
@@ -79,48 +136,91 @@ def header_ids(instance: Document) -> list[int]:
 def index_keys(level: Level) -> list[list[tuple[str, int]]]:
     """List the keys of the indexes of a level's collection, beside that of `_id`; MongoDB takes 64 in all."""
     names = [*(above.value for above in level.above), *(n for one in carried_levels(level) for n in _names(one))]
+    names += [] if level is Level.PATIENT else ["uid"]
     names += COUNTS[level]
     names += ["keys_modalities"] if level is Level.STUDY else []
     names += ["arrival", "blob_key", "size", "received"] if level is Level.INSTANCE else []
-    # The earliest arrival of a series is looked up whenever an instance is deleted.
-    pairs = [[("series", 1), ("arrival", 1)]] if level is Level.INSTANCE else []
+    pairs = []
+    if level is Level.INSTANCE:
+        # The earliest arrival of each origin of a series is looked up whenever an instance is deleted.
+        pairs.append([("series", 1), ("arrival", 1), ("origin", 1)])
+    else:
+        pairs.append([("others.f", 1), ("others.k", 1)])
+    if level is Level.STUDY:
+        pairs.append([("patient", 1), ("by_study_date", 1), ("by_study_time", 1), ("source", 1)])
     return [*([(name, 1)] for name in names), *pairs]
+
+
+def unique_names(level: Level) -> tuple[str, ...]:
+    """Name the members that no two documents of a level share; those of a migration get theirs at its end."""
+    return () if level is Level.PATIENT else ("key", "id")
+
+
+_OTHER_INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
+    "origins": ([("study", 1), ("first", 1)], [("series", 1)]),
+    "claims": ([("claims.key", 1)],),
+    "edits": ([("study", 1)],),
+    "documents": ([("terms", 1), ("number", 1)], [("kind", 1), ("number", 1)]),
+}
 
 
 async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
     """Create collections and indexes; return True if documents still lack search fields of this version.
 
-    Those are written then, and `record_finished` records it. Raises `Unavailable` if a later version made the schema.
+    Those are written then, and `record_finished` records it. A schema of before is marked with this version's number
+    first, and as one that `migrate` has to bring along. Raises `Unavailable` if a later version made the schema.
     """
     known = await database["meta"].find_one({"_id": "schema"})
     if known is not None and known["version"] > VERSION:
         raise Unavailable(
             f"the catalog has schema {known['version']}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
         )
+    if known is not None and known["version"] < VERSION:
+        begun = {"version": VERSION, "migrating": True}
+        await database["meta"].update_one({"_id": "schema"}, {"$set": begun})
+        known |= begun
+    migrating = known is not None and known.get("migrating", False)
     for level in Level:
-        present = {tuple(map(tuple, one["key"])) for one in (await _indexes(database, level)).values()}
-        for keys in index_keys(level):
-            if tuple(keys) not in present:
-                await database[collection(level)].create_index(keys)
+        await _ensure_indexes(database, collection(level), index_keys(level))
+    for name, keys in _OTHER_INDEXES.items():
+        await _ensure_indexes(database, name, keys)
     if ("kind", 1) not in {one["key"][0] for one in (await database["documents"].index_information()).values()}:
         await database["documents"].create_index([("kind", 1), ("key", 1)], unique=True)
-    if "terms" not in {one["key"][0][0] for one in (await database["documents"].index_information()).values()}:
-        await database["documents"].create_index([("terms", 1), ("number", 1)])
-        await database["documents"].create_index([("kind", 1), ("number", 1)])
+    if not migrating:
+        await ensure_unique(database)
     if known is None:
         await record_finished(database)
-    return known is not None and known["fields"] != _all_names()
+    return known is not None and not migrating and known["fields"] != _all_names()
+
+
+async def ensure_unique(database: "AsyncIOMotorDatabase[Document]") -> None:
+    """Create the unique indexes, which documents of before could not have."""
+    for level in Level:
+        keys = [[(name, 1)] for name in unique_names(level)]
+        await _ensure_indexes(database, collection(level), keys, unique=True)
+
+
+async def _ensure_indexes(
+    database: "AsyncIOMotorDatabase[Document]", name: str, wanted: Iterable[list[tuple[str, int]]], **options: Any
+) -> None:
+    information = await database[name].index_information()
+    present = {tuple(map(tuple, one["key"])) for one in information.values()}
+    for keys in wanted:
+        if tuple(keys) not in present:
+            await database[name].create_index(keys, **options)
+
+
+async def is_migrating(database: "AsyncIOMotorDatabase[Document]") -> bool:
+    """Tell whether documents of an earlier schema are left."""
+    known = await database["meta"].find_one({"_id": "schema"})
+    return bool(known and known.get("migrating"))
 
 
 async def record_finished(database: "AsyncIOMotorDatabase[Document]") -> None:
-    """Record that all documents have the search fields of this version."""
-    made = {"version": VERSION, "fields": _all_names()}
+    """Record that all documents have the form and the search fields of this version."""
+    made = {"version": VERSION, "fields": _all_names(), "migrating": False}
     await database["meta"].update_one({"_id": "schema"}, {"$set": made}, upsert=True)
 
 
 def _all_names() -> list[str]:
     return [name for level in Level for name in _names(level)]
-
-
-async def _indexes(database: "AsyncIOMotorDatabase[Document]", level: Level) -> dict[str, Document]:
-    return dict(await database[collection(level)].index_information())

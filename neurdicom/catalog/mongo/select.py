@@ -10,9 +10,12 @@ from typing import Any
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.base import Entity, Page
-from neurdicom.catalog.mongo.schema import Document, carried_levels, collection
+from neurdicom.catalog.mongo.references import referred
+from neurdicom.catalog.mongo.schema import CROWDED, Document, carried_levels, collection, id_member
+from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import assemble, clean, has_many_keys, uid_field, words_of
 from neurdicom.catalog.query_check import EXTRA_SORTS, IN_STUDY, LEVEL_NAMES, check_query, is_text, owner_of
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
 from neurdicom.dicom.query.conditions import (
     AnyOf,
@@ -40,17 +43,20 @@ _SHOWN: dict[Level, tuple[str, ...]] = {
 
 
 def _projection(level: Level) -> dict[str, int]:
-    names = ("attributes", *(above.value for above in level.above), *_SHOWN[level])
-    return dict.fromkeys((*names, "patient_attributes") if level is Level.STUDY else names, 1)
+    if level is Level.PATIENT:
+        return dict.fromkeys(("attributes", *_SHOWN[level]), 1)
+    return dict.fromkeys(("attributes", "key", "id", "patient", "above", "several", *_SHOWN[level]), 1)
 
 
 def _entity(level: Level, document: Document) -> Entity:
-    ids = {"id": document["_id"], **{above.value: document[above.value] for above in level.above}}
+    key, above = document.get("key", document["_id"]), document.get("above", {})
+    several = document.get("several", ())
+    ids = {"id": document.get("id", document["_id"]), "key": key}
+    ids |= {"patient": document["patient"]} if level.above else {}
+    ids |= {upper: name if upper in several else uid_of(name) for upper, name in above.items()}
     members = {name: document[name] for name in _SHOWN[level]}
-    entity = assemble(level, document["attributes"], ids, members)
-    if level is Level.STUDY:
-        return ids | assemble(Level.PATIENT, document["patient_attributes"], {}, {}) | entity
-    return entity
+    blank = assemble(Level.PATIENT, b"{}", {}, {}) if level is Level.STUDY else {}
+    return ids | blank | assemble(level, document["attributes"], ids, members)
 
 
 async def find(database: Database, query: Query) -> Page:
@@ -58,13 +64,11 @@ async def find(database: Database, query: Query) -> Page:
     check_query(query)
     level = query.level
     documents = database[collection(level)]
-    where = await _where(database, level, query.conditions)
+    where = await Filters(database, level).all_of(query.conditions)
     if query.after is not None:
-        beyond: Document = {"_id": {"$gt": query.after}}
+        beyond: Document = {id_member(level): {"$gt": query.after}}
         where = {"$and": [where, beyond]} if where else beyond
-    foreign = [
-        field for field, _ in query.sort if field in BY_FIELD and BY_FIELD[field].level not in carried_levels(level)
-    ]
+    foreign = [field for field, _ in query.sort if _is_foreign(level, field)]
     if foreign:
         found = await _sorted_here(database, query, where, foreign)
     elif query.limit == 0:
@@ -72,7 +76,8 @@ async def find(database: Database, query: Query) -> Page:
     else:
         order: dict[str, int] = {}
         for field, descending in (*query.sort, ("id", False)):
-            order.setdefault("_id" if field == "id" else _sort_field(level, field), -1 if descending else 1)
+            name = id_member(level) if field == "id" else _sort_field(level, field)
+            order.setdefault(name, -1 if descending else 1)
         cursor = documents.find(where, _projection(level)).sort(list(order.items()))
         found = [one async for one in cursor.skip(query.offset).limit(query.limit or 0)]
     last = len(found) != query.limit and (bool(found) or not query.offset)
@@ -81,22 +86,36 @@ async def find(database: Database, query: Query) -> Page:
     return Page([_entity(level, one) for one in found], total)
 
 
+def _is_foreign(level: Level, field: str) -> bool:
+    """Tell whether documents of a level have no member to sort by a field."""
+    if field not in BY_FIELD:
+        return False
+    owner = BY_FIELD[field].level
+    return owner is not level and (owner not in carried_levels(level) or field == uid_field(owner))
+
+
 async def _sorted_here(database: Database, query: Query, where: Document, foreign: list[str]) -> list[Document]:
-    """Sort instances by attributes of levels above, which their documents do not have."""
-    level = query.level
+    """Sort series and instances by attributes of levels above, which their documents do not have."""
+    level, shown_id = query.level, id_member(query.level)
     own = [_sort_field(level, field) for field, _ in query.sort if field not in foreign]
-    names = dict.fromkeys(["series", *own], 1)
-    keys = {field: _sort_field(Level.SERIES, field) for field in foreign}
-    found = [one async for one in database[collection(level)].find(where, names)]
     # There are fewer series than instances, and a series has all the keys in one document.
-    series = {one["_id"]: one async for one in database["series"].find({}, dict.fromkeys(keys.values(), 1))}
+    row = "_id" if level is Level.SERIES else "series"
+    found = [one async for one in database[collection(level)].find(where, dict.fromkeys([row, shown_id, *own], 1))]
+    keys = {field: _member_above(field) for field in foreign}
+    names = dict.fromkeys((name.partition(".")[0] for name in keys.values()), 1)
+    series = {one["_id"]: one async for one in database["series"].find({}, names)}
 
     def key(field: str, one: Document) -> tuple[bool, Any]:
-        value = series[one["series"]].get(keys[field]) if field in keys else one.get(_sort_field(level, field))
+        if field not in keys:
+            value = one.get(_sort_field(level, field))
+        elif keys[field] == "above.study":
+            value = uid_of(series[one[row]]["above"]["study"])
+        else:
+            value = series[one[row]].get(keys[field])
         return (value is not None, 0 if value is None else value)
 
-    def page() -> list[str]:
-        found.sort(key=lambda one: str(one["_id"]))
+    def page() -> list[Any]:
+        found.sort(key=lambda one: str(one[shown_id]))
         for field, descending in reversed(query.sort):
             found.sort(key=partial(key, field), reverse=descending)
         end = None if query.limit is None else query.offset + query.limit
@@ -108,83 +127,124 @@ async def _sorted_here(database: Database, query: Query, where: Document, foreig
     return [by_id[one] for one in ids if one in by_id]
 
 
+def _member_above(field: str) -> str:
+    """Name the member of a series that has the sort key of an attribute above the instance."""
+    owner = BY_FIELD[field].level
+    if field != uid_field(owner):
+        return f"by_{field}"
+    return "uid" if owner is Level.SERIES else "above.study"
+
+
 def _sort_field(level: Level, field: str) -> str:
     if field in EXTRA_SORTS[level]:
         return field
-    return _id_or(level, owner_of(field), field, f"by_{field}")
-
-
-def _id_or(level: Level, owner: Level, field: str, otherwise: str) -> str:
-    """Name the member that holds an id; `otherwise` if the field is not an id."""
-    if field in LEVEL_NAMES or field == uid_field(owner):
-        return "_id" if owner is level else owner.value
-    return otherwise
+    return "uid" if field == uid_field(level) else f"by_{field}"
 
 
 async def sop_classes(database: Database, studies: Sequence[str]) -> dict[str, list[str]]:
     """List the SOP Class UIDs of each study, sorted."""
-    known = database[collection(Level.STUDY)].find({"_id": {"$in": list(studies)}}, {"_id": 1})
-    instances, field = database["instances"], "by_sop_class_uid"
-    return {one["_id"]: sorted(await instances.distinct(field, {"study": one["_id"]})) async for one in known}
+    found: dict[str, list[str]] = {}
+    for reference, named in (await referred(UnitOfWork(database, None), Level.STUDY, studies)).items():
+        if named:
+            where = {"study": {"$in": [one["_id"] for one in named]}}
+            found[reference] = sorted(await database["instances"].distinct("by_sop_class_uid", where))
+    return found
 
 
 # -- conditions ----------------------------------------------------------------------------------------------
 
 
-async def _where(database: Database, level: Level, conditions: tuple[Condition, ...]) -> Document:
-    clauses, through = [], []
-    for condition in conditions:
-        if condition.field in IN_STUDY and (level, condition.field) != (Level.STUDY, "modalities"):
-            clauses.append({_id_or(level, Level.STUDY, "study", ""): await _studies_with(database, condition)})
-        elif _member(level, condition) is None:
-            through.append(condition)
+class Filters:
+    """Filters of a level's documents, from conditions."""
+
+    def __init__(self, database: Database, level: Level) -> None:
+        self._database = database
+        self._level = level
+
+    async def all_of(self, conditions: Sequence[Condition]) -> Document:
+        """Write the filter of conditions that must all hold."""
+        clauses = [await self._one(condition) for condition in conditions]
+        if not clauses:
+            return {}
+        return clauses[0] if len(clauses) == 1 else {"$and": clauses}
+
+    async def _one(self, condition: Condition) -> Document:
+        if isinstance(condition, Either):
+            return {"$or": [await self._one(each) for each in condition.conditions]}
+        level, field = self._level, condition.field
+        if field in LEVEL_NAMES:
+            return {_row_member(level, Level(field)): await self._named(condition)}
+        if field in IN_STUDY and (level, field) != (Level.STUDY, "modalities"):
+            return {_row_member(level, Level.STUDY): await self._studies_with(condition)}
+        owner = Level.STUDY if field in IN_STUDY else owner_of(field)
+        if field == uid_field(owner):
+            test = _plain_test(condition)
+            return {"uid": test} if owner is level else {owner.value: await self._rows(owner, {"uid": test})}
+        if owner in carried_levels(level):
+            clause = await self._clause(level, condition)
+            return await self._or_crowded(condition, clause) if level is Level.PATIENT else clause
+        return {"series": await self._rows(Level.SERIES, await self._clause(Level.SERIES, condition))}
+
+    async def _named(self, condition: Condition) -> Document:
+        """Write the filter of the entities that references name."""
+        references = [str(value) for value in condition.values] if isinstance(condition, AnyOf) else []
+        named = await referred(UnitOfWork(self._database, None), Level(condition.field), references)
+        return {"$in": sorted({one["_id"] for ones in named.values() for one in ones})}
+
+    async def _rows(self, level: Level, where: Document, member: str = "_id") -> Document:
+        found = self._database[collection(level)].find(where, {member: 1})
+        return {"$in": list({one[member]: None async for one in found})}
+
+    async def _studies_with(self, condition: Condition) -> Document:
+        """Write the filter on a study for the studies in which something meets a condition."""
+        if condition.field == "modalities":
+            return await self._rows(Level.STUDY, await self._clause(Level.STUDY, condition))
+        test = _plain_test(replace(condition, field="sop_class_uid"))
+        return {"$in": await self._database["instances"].distinct("study", {"by_sop_class_uid": test})}
+
+    async def _or_crowded(self, condition: Condition, clause: Document) -> Document:
+        """Add the patients with very many studies, which are found through these."""
+        crowded = await self._rows(Level.PATIENT, {"studies_count": {"$gt": CROWDED}})
+        if not crowded["$in"]:
+            return clause
+        through = {"$and": [{"patient": crowded}, await self._clause(Level.STUDY, condition)]}
+        return {"$or": [clause, {"_id": await self._rows(Level.STUDY, through, "patient")}]}
+
+    async def _clause(self, level: Level, condition: Condition) -> Document:
+        """Write the filter of a condition on documents that have its search fields."""
+        if isinstance(condition, Moment):
+            shown, other = _within(condition), _any_time(condition)
         else:
-            clauses.append(_clause(level, condition))
-    if through:
-        above = await _where(database, Level.SERIES, tuple(through))
-        found = [one["_id"] async for one in database["series"].find(above, {"_id": 1})]
-        clauses.append({"series": {"$in": found}})
-    if not clauses:
-        return {}
-    return clauses[0] if len(clauses) == 1 else {"$and": clauses}
+            name = _member(condition)
+            shown, other = {name: _test(name, condition)}, _plain_test(condition)
+            if name.startswith("keys_"):
+                return shown
+        field = condition.field
+        if await self._database[collection(level)].find_one({"others.f": field}, {"_id": 1}) is None:
+            return shown
+        return {"$or": [shown, {"others": {"$elemMatch": {"f": field, "k": other}}}]}
 
 
-async def _studies_with(database: Database, condition: Condition) -> Document:
-    """Write the filter on a study's id for the studies in which something meets a condition."""
-    if condition.field == "modalities":
-        where = _clause(Level.STUDY, condition)
-        return {"$in": [one["_id"] async for one in database["studies"].find(where, {"_id": 1})]}
-    steps = [{"$match": _clause(Level.INSTANCE, _in_instance(condition))}, {"$group": {"_id": "$study"}}]
-    return {"$in": [one["_id"] async for one in database["instances"].aggregate(steps)]}
+def _row_member(level: Level, owner: Level) -> str:
+    """Name the member of a level's documents that refers to an entity of the same level or one above."""
+    return "_id" if owner is level else owner.value
 
 
-def _in_instance(condition: Condition) -> Condition:
-    """Convert a condition on the SOP classes of a study to one on that of an instance."""
-    if isinstance(condition, Either):
-        return Either(tuple(replace(each, field="sop_class_uid") for each in condition.conditions))
-    return replace(condition, field="sop_class_uid")
-
-
-def _member(level: Level, condition: Condition) -> str | None:
-    """Name the member of a level's documents that a condition tests; None if they do not have it."""
+def _member(condition: Condition) -> str:
+    """Name the member that a condition tests."""
     field = condition.field
     if field == "modalities":
         return "keys_modalities"
-    attribute, owner = BY_FIELD.get(field), owner_of(field)
-    otherwise = f"keys_{field}" if attribute and has_many_keys(attribute) else f"by_{field}"
-    otherwise = f"keys_{words_of(field)}" if isinstance(condition, Word) else otherwise
-    name = _id_or(level, owner, field, otherwise)
-    return name if (name == otherwise and owner in carried_levels(level)) or name != otherwise else None
+    if isinstance(condition, Word):
+        return f"keys_{words_of(field)}"
+    attribute = BY_FIELD.get(field)
+    return f"keys_{field}" if attribute and has_many_keys(attribute) else f"by_{field}"
 
 
-def _clause(level: Level, condition: Condition) -> Document:
-    """Write the filter of a condition on documents that have its member."""
-    if isinstance(condition, Either):
-        return {"$or": [_clause(level, each) for each in condition.conditions]}
-    if isinstance(condition, Moment):
-        return _within(condition)
-    name = _member(level, condition)
-    return {str(name): _test(str(name), condition)}
+def _any_time(condition: Moment) -> Document:
+    """Write the test of a date whose time is not known."""
+    ends = {"$gte": condition.low and condition.low[0], "$lte": condition.high and condition.high[0]}
+    return {name: end for name, end in ends.items() if end is not None} or {"$exists": True}
 
 
 def _within(condition: Moment) -> Document:

@@ -2,201 +2,195 @@
 
 import asyncio
 import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from pymongo import InsertOne, UpdateOne
+from pymongo import InsertOne
 
-from neurdicom.catalog.base import NewInstance, StoreOutcome
-from neurdicom.catalog.claims import EntityClaims, with_edits
-from neurdicom.catalog.mongo.entities import (
-    as_edits,
-    build,
-    edits_key,
-    edits_of,
-    modalities_fields,
-    refresh,
-    refresh_all,
-)
-from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, collection, header_ids, search_fields
+from neurdicom.catalog.base import Edit, NewInstance
+from neurdicom.catalog.claims import with_edits
+from neurdicom.catalog.mongo.ancestors import Ancestors
+from neurdicom.catalog.mongo.entities import refresh, refresh_all
+from neurdicom.catalog.mongo.ids import show_ids
+from neurdicom.catalog.mongo.origins import Origin
+from neurdicom.catalog.mongo.ownership import as_entries, load_claims, rename_edits, touch_claims, write_claims
+from neurdicom.catalog.mongo.plan import LeftOut, Planner, Step
+from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, header_ids, instance_fields
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
+from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.catalog.projection import to_json
-from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.dicom.query.attributes import AT_LEVEL, Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import TooLarge
 
-_ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)
+_KNOWN = ("uid", "key", "id", "patient", "study", "series", "above", "sha256", "blob_key", "arrival")
+_FIELDS = tuple(attribute.field for attribute in AT_LEVEL[Level.INSTANCE])
 
 
 class Arrivals:
     """Writer of arrivals, numbered from `first` on, to the collections."""
 
-    def __init__(self, unit: UnitOfWork, arrivals: Sequence[NewInstance], first: int) -> None:
+    def __init__(self, unit: UnitOfWork, arrivals: Sequence[NewInstance], first: int, policy: StorePolicy) -> None:
         self._unit = unit
         self._arrivals = arrivals
         self._first = first
-        self._pending: list[tuple[int, NewInstance, EntityClaims]] = []
+        self._policy = policy
+        self._above: Ancestors | None = None
+        self._several: set[tuple[Level, str]] = set()
 
     async def store(self) -> list[StoreOutcome]:
         """Store the arrivals in order; return the outcome of each."""
-        fields = ("sha256", "blob_key", "arrival", "parts", *_ABOVE)
-        wanted = {new.instance for new in self._arrivals}
-        known = {one["_id"]: one for one in await self._unit.among("instances", wanted, *fields)}
-        await self._unit.announce(self._intent(known.values()))
-        outcomes = []
-        for number, new in enumerate(self._arrivals, self._first):
-            old = known.get(new.instance)
-            if old is not None and old["sha256"] == new.blob.sha256:
-                unused = new.blob.key if new.blob.key != old["blob_key"] else None
-                await self._unit.add_garbage([unused] if unused else [])
-                outcomes.append(StoreOutcome("duplicate", unused))
-                continue
-            self._pending.append((number, new, EntityClaims.from_arrival(new)))
-            if old is None:
-                outcomes.append(StoreOutcome("stored"))
-            else:
-                outcomes.append(await self._replace(number, new))
-            known[new.instance] = {"sha256": new.blob.sha256, "blob_key": new.blob.key}
-        await self._flush()
-        return outcomes
+        found = await self._found()
+        planner = Planner.of_documents(self._policy, found)
+        origins = [Origin.of(new) for new in self._arrivals]
+        unknown = {origin.study for origin in origins if origin.id not in planner.origins}
+        planner.claims = dict.fromkeys(unknown, {}) | await load_claims(self._unit, unknown)
+        before = dict(planner.claims)
+        decided = [
+            planner.decide(number, new, origin)
+            for number, (new, origin) in enumerate(zip(self._arrivals, origins, strict=True), self._first)
+        ]
+        steps = [one for one in decided if isinstance(one, Step)]
+        self._several = planner.added
+        self._above = Ancestors(self._unit, found[Level.STUDY], found[Level.SERIES])
+        if steps:
+            intent = _intent(steps, found[Level.INSTANCE], planner)
+            changed = {step.origin.study for step in steps if step.claims is not None}
+            intent.claims = {study: as_entries(before[study]) for study in changed}
+            await self._unit.announce(intent)
+        replaced = await self._write(steps)
+        for level, uid in sorted(planner.added):
+            await show_ids(self._unit, level, uid)
+        unused = await self._left_out([one for one in decided if isinstance(one, LeftOut)])
+        return [_outcome(one, replaced, unused) for one in decided]
 
-    def _intent(self, known: Iterable[Document]) -> Intent:
-        numbers = range(self._first, self._first + len(self._arrivals))
-        intent = Intent(arrivals=list(numbers))
-        for new in self._arrivals:
-            intent.touched |= {(Level.PATIENT, new.patient), (Level.STUDY, new.study), (Level.SERIES, new.series)}
-        for old in known:
-            intent.touched |= {(level, old[level]) for level in _ABOVE}
-            intent.keys.append(old["blob_key"])
-            intent.arrivals.append(old["arrival"])
-        return intent
-
-    async def _replace(self, number: int, new: NewInstance) -> StoreOutcome:
-        """Replace the stored instance with the last pending arrival."""
-        replacing = self._pending.pop()
-        await self._flush()
+    async def _found(self) -> dict[Level, list[Document]]:
+        """Look up the entities that have one of the UIDs."""
         unit = self._unit
-        old = await unit.one("instances", new.instance)
+        return {
+            Level.INSTANCE: await unit.among("instances", {new.instance for new in self._arrivals}, *_KNOWN, by="uid"),
+            Level.SERIES: await unit.among("series", {new.series for new in self._arrivals}, by="uid"),
+            Level.STUDY: await unit.among("studies", {new.study for new in self._arrivals}, by="uid"),
+        }
+
+    async def _write(self, steps: Sequence[Step]) -> dict[int, str]:
+        """Write the arrivals; return the blobs that are not used any more by the numbers of those that replace them."""
+        pending: list[Step] = []
+        replaced: dict[int, str] = {}
+        for step in steps:
+            if step.former is not None or step.replaced:
+                await self._flush(pending)
+                pending = []
+            if step.former is not None:
+                await self._take_over(step, step.former)
+            if step.replaced:
+                if unused := await self._replace(step):
+                    replaced[step.number] = unused
+            else:
+                pending.append(step)
+        await self._flush(pending)
+        return replaced
+
+    async def _take_over(self, step: Step, former: str) -> None:
+        """Let a study that an arrival says more about go to another patient."""
+        unit, study = self._unit, step.origin.study
+        await write_claims(unit, study, step.claims or {})
+        await rename_edits(unit, study, former, step.place.patient)
+        moving = await unit.all("studies", {"uid": study, "patient": former}, "_id")
+        await refresh_all(unit, {(Level.STUDY, one["_id"]) for one in moving})
+        self._above = None
+
+    async def _replace(self, step: Step) -> str | None:
+        """Replace the stored instance; return the key of its blob if that is another."""
+        unit, row = self._unit, step.rows[Level.INSTANCE]
+        old = await unit.one("instances", row)
         if old is None:
-            raise LookupError(f"the instance {new.instance} was deleted while it was being replaced")
-        self._pending.append(replacing)
-        await self._flush(replaced=old)
+            raise LookupError(f"the instance {step.place.instance} was deleted while it was being replaced")
+        await self._flush([step], replaced=old)
         await unit.remove("headers", header_ids(old))
         await refresh(unit, Level.SERIES, old["series"])
-        if old["blob_key"] == new.blob.key:
-            return StoreOutcome("replaced")
+        self._above = None
+        if old["blob_key"] == step.new.blob.key:
+            return None
         await unit.add_garbage([old["blob_key"]])
-        return StoreOutcome("replaced", old["blob_key"])
+        return str(old["blob_key"])
 
-    async def _flush(self, replaced: Document | None = None) -> None:
-        """Write the pending instances, and add them to the counts of the entities above."""
-        pending, self._pending = self._pending, []
-        if not pending:
+    async def _flush(self, steps: Sequence[Step], replaced: Document | None = None) -> None:
+        """Write instances, and add them to the counts of the entities above."""
+        if not steps:
             return
         unit = self._unit
-        above = await Ancestors.load(unit, [claims for _, _, claims in pending])
-        instances, headers, late = [], [], set()
-        packed = await asyncio.to_thread(lambda: [_packed(number, new, claims) for number, new, claims in pending])
-        for (number, new, claims), parts in zip(pending, packed, strict=True):
-            chain = above.count(claims, number)
-            late |= {(level, entity) for level, entity in chain.items() if above.source(level, entity) > number}
-            ids = {level.value: entity for level, entity in chain.items()}
-            edits = await edits_of(unit, Level.INSTANCE, new.instance) if above.edited(new.instance) else []
-            attributes = with_edits(claims.at(Level.INSTANCE), edits)
-            instances.append(_instance(number, new, ids, attributes, len(parts)))
-            headers += parts
-        await unit.bulk("headers", [InsertOne(part) for part in headers])
+        above = self._above or Ancestors(unit)
+        self._above = None
+        await above.load(steps, self._several)
+        packed = await asyncio.to_thread(lambda: [_packed(step) for step in steps])
+        claims = {step.origin.study: step.claims for step in steps if step.claims is not None}
+        instances = [
+            _instance(step, above.count(step), above.edits_of_instance(step), len(parts), self._several)
+            for step, parts in zip(steps, packed, strict=True)
+        ]
+        for study, known in claims.items():
+            await write_claims(unit, study, known)
+        await touch_claims(unit, above.new_studies() - set(claims))
+        await unit.bulk("origins", above.new_origins())
+        await unit.bulk("headers", [InsertOne(part) for parts in packed for part in parts])
         if replaced is None:
             await unit.bulk("instances", [InsertOne(one) for one in instances])
         else:
-            await unit["instances"].replace_one({"_id": replaced["_id"]}, instances[0], session=unit.session)
-        await above.write()
-        await unit.remove("garbage", [new.blob.key for _, new, _ in pending])
-        await refresh_all(unit, late)
+            renewed = instances[0] | {name: replaced[name] for name in ("_id", "id")}
+            await unit["instances"].replace_one({"_id": replaced["_id"]}, renewed, session=unit.session)
+        dirty = await above.write()
+        await unit.remove("garbage", [step.new.blob.key for step in steps])
+        await refresh_all(unit, dirty)
+
+    async def _left_out(self, left_out: Sequence[LeftOut]) -> dict[str, bool]:
+        """Tell of the blobs of arrivals that are not written whether they are used; those that are not are garbage."""
+        if not left_out:
+            return {}
+        keys = {one.new.blob.key for one in left_out}
+        stored = await self._unit.among("instances", keys, "blob_key", by="blob_key")
+        used = {one["blob_key"] for one in stored}
+        unused = {one.new.blob.key: not (one.used or one.new.blob.key in used) for one in left_out}
+        await self._unit.add_garbage([key for key, is_unused in unused.items() if is_unused])
+        return unused
 
 
-class Ancestors:
-    """The entities above several arrivals, existing and new, with the numbers to add to their counts."""
-
-    def __init__(self, unit: UnitOfWork) -> None:
-        self._unit = unit
-        self._known: dict[tuple[Level, str], Document] = {}
-        self._edits: dict[str, Document] = {}
-        self._new: set[tuple[Level, str]] = set()
-        self._counts: dict[tuple[Level, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        self._modalities: dict[str, set[Value]] = defaultdict(set)
-
-    @classmethod
-    async def load(cls, unit: UnitOfWork, claimed: Sequence[EntityClaims]) -> "Ancestors":
-        """Load the entities that exist already, a level at a time, and the edits of all."""
-        above = cls(unit)
-        wanted = {level: {claims.ids[level] for claims in claimed} for level in Level}
-        for level in reversed(_ABOVE):
-            for found in await unit.among(collection(level), wanted[level]):
-                above._known[level, found["_id"]] = found
-                for upper in level.above:
-                    wanted[upper].add(found[upper])
-        keys = [edits_key(level, entity) for level, ids in wanted.items() for entity in ids]
-        above._edits = {found["_id"]: found for found in await unit.among("edits", keys)}
-        return above
-
-    def edited(self, instance: str) -> bool:
-        """Tell whether an instance has edits of its own."""
-        return edits_key(Level.INSTANCE, instance) in self._edits
-
-    def source(self, level: Level, entity: str) -> int:
-        """Return the number of the arrival that an entity's attributes come from."""
-        return int(self._known[level, entity]["source"])
-
-    def count(self, claims: EntityClaims, number: int) -> dict[Level, str]:
-        """Count one more instance; return the ids of the entities above it."""
-        series = self._ensure(Level.SERIES, claims, number)
-        chain = {Level.PATIENT: series["patient"], Level.STUDY: series["study"], Level.SERIES: series["_id"]}
-        for level, entity in chain.items():
-            self._counts[level, entity]["images_count"] += 1
-        return chain
-
-    def _ensure(self, level: Level, claims: EntityClaims, number: int) -> Document:
-        entity = claims.ids[level]
-        found = self._known.get((level, entity))
-        if found is not None:
-            return found
-        parent = self._ensure(level.parent, claims, number) if level.parent else None
-        edits = as_edits(self._edits.get(edits_key(level, entity)))
-        attributes = with_edits(claims.at(level), edits)
-        found = self._known[level, entity] = build(level, entity, parent, attributes, number)
-        self._new.add((level, entity))
-        if level.parent and parent:
-            self._counts[level.parent, parent["_id"]][COUNTS[level.parent][0]] += 1
-        if level is Level.SERIES and parent:
-            self._modalities[parent["_id"]].add(attributes.get("modality"))
-        return found
-
-    async def write(self) -> None:
-        """Write the new entities, and add to the counts of the existing ones."""
-        operations: dict[Level, list[InsertOne[Document] | UpdateOne]] = defaultdict(list)
-        for (level, entity), counts in self._counts.items():
-            document = self._known[level, entity]
-            added = self._modalities.get(entity, set()) if level is Level.STUDY else set()
-            if (level, entity) in self._new:
-                document |= counts
-                document |= modalities_fields(added) if level is Level.STUDY else {}
-                operations[level].append(InsertOne(document))
-            else:
-                changes: Document = {"$inc": dict(counts)}
-                if added:
-                    changes["$set"] = modalities_fields(added | set(document["modalities"]))
-                operations[level].append(UpdateOne({"_id": entity}, changes))
-        for level in reversed(_ABOVE):
-            await self._unit.bulk(collection(level), operations[level])
+def _outcome(decided: Step | LeftOut, replaced: Mapping[int, str], unused: Mapping[str, bool]) -> StoreOutcome:
+    if isinstance(decided, LeftOut):
+        key = decided.new.blob.key
+        return StoreOutcome(decided.status, key if unused[key] else None, decided.place, decided.refusal)
+    if decided.replaced:
+        return StoreOutcome("replaced", replaced.get(decided.number), decided.place)
+    return StoreOutcome("stored", None, decided.place)
 
 
-def _instance(number: int, new: NewInstance, ids: Document, attributes: Mapping[str, Value], parts: int) -> Document:
+def _intent(steps: Sequence[Step], instances: Sequence[Document], planner: Planner) -> Intent:
+    intent = Intent(arrivals=[step.number for step in steps], uids=set(planner.added))
+    for step in steps:
+        intent.touched |= {(level, row) for level, row in step.rows.items() if level is not Level.INSTANCE}
+        if step.former is not None:
+            intent.touched.add((Level.PATIENT, step.former))
+            intent.moves.append((step.origin.study, step.former, step.place.patient))
+    replaced = {step.rows[Level.INSTANCE] for step in steps if step.replaced}
+    for old in instances:
+        if old["_id"] in replaced:
+            intent.keys.append(old["blob_key"])
+            intent.arrivals.append(old["arrival"])
+    return intent
+
+
+def _instance(step: Step, above: Document, edits: list[Edit], parts: int, several: set[tuple[Level, str]]) -> Document:
+    new, key = step.new, step.place.instance
+    own = {field: new.attributes.get(field) for field in _FIELDS} | {"sop_instance_uid": new.instance}
+    attributes: Mapping[str, Value] = with_edits(own, edits)
     return {
-        "_id": new.instance,
-        **ids,
-        **search_fields(Level.INSTANCE, attributes),
-        "arrival": number,
+        "_id": step.rows[Level.INSTANCE],
+        "key": key,
+        "uid": new.instance,
+        "id": key if (Level.INSTANCE, new.instance) in several else new.instance,
+        **above,
+        **instance_fields(attributes),
+        "origin": step.origin.id,
+        "arrival": step.number,
         "parts": parts,
         "attributes": to_json(attributes).decode(),
         "blob_key": new.blob.key,
@@ -207,14 +201,12 @@ def _instance(number: int, new: NewInstance, ids: Document, attributes: Mapping[
     }
 
 
-def _packed(number: int, new: NewInstance, claims: EntityClaims) -> list[Document]:
-    data = zlib.compress(new.header, 1)
+def _packed(step: Step) -> list[Document]:
+    data = zlib.compress(step.new.header, 1)
     pieces = [data[start : start + HEADER_PART] for start in range(0, len(data), HEADER_PART)]
     if len(pieces) > MAX_PARTS:
         raise TooLarge(
-            f"the header of {new.instance} has {len(data)} bytes after compression; "
+            f"the header of {step.new.instance} has {len(data)} bytes after compression; "
             f"at most {HEADER_PART * MAX_PARTS} can be stored"
         )
-    parts: list[Document] = [{"_id": number * MAX_PARTS + n, "data": piece} for n, piece in enumerate(pieces)]
-    parts[0]["origin"] = zlib.compress(claims.to_document(), 1)
-    return parts
+    return [{"_id": step.number * MAX_PARTS + n, "data": piece} for n, piece in enumerate(pieces)]

@@ -2,8 +2,9 @@
 
 Before its first change a write announces in a journal entry all that it may change. Opening the catalog (and the next
 write after one that failed) finishes the write of each entry: a deletion is repeated, blobs that an instance referred
-to before become garbage if none does now, and the entities are updated to the instances, which are each written in one
-step. A new blob that did not get an instance is left to ingest, which recovers it.
+to before become garbage if none does now, claims become those of the instances that were stored, and the entities and
+their ids are updated to the instances, which are each written in one step. A new blob that did not get an instance is
+left to ingest, which recovers it.
 """
 
 import asyncio
@@ -30,36 +31,73 @@ _RETRIES = 5
 
 @dataclass
 class Intent:
-    """A journal entry: the entities and blobs that a write may change."""
+    """A journal entry: the entities and blobs that a write may change.
+
+    Attributes
+    ----------
+    touched : set of (Level, str)
+        Levels and `_id`s of entities to update.
+    keys : list of str
+        Blobs that instances refer to before the write.
+    arrivals : list of int
+        Numbers of the arrivals, and of the instances that they replace.
+    delete : (Level, str) or None
+        Level and `_id` of an entity to delete.
+    clear : bool
+        True to delete all entities.
+    uids : set of (Level, str)
+        UIDs that may name more, or fewer, entities afterwards.
+    claims : dict of str to list of Document
+        The claims before the write of each Study Instance UID whose claims it changes.
+    moves : list of (str, str, str)
+        Study Instance UIDs that go over to another patient, with the former patient and the new one.
+    """
 
     touched: set[tuple[Level, str]] = field(default_factory=set)
     keys: list[str] = field(default_factory=list)
     arrivals: list[int] = field(default_factory=list)
     delete: tuple[Level, str] | None = None
     clear: bool = False
+    uids: set[tuple[Level, str]] = field(default_factory=set)
+    claims: dict[str, list[Document]] = field(default_factory=dict)
+    moves: list[tuple[str, str, str]] = field(default_factory=list)
 
     def to_document(self) -> Document:
         """Write the entry as a document of the collection `journal`."""
         return {
             "_id": uuid.uuid4().hex,
-            "touched": [f"{level}:{entity}" for level, entity in sorted(self.touched)],
+            "touched": _written(self.touched),
             "keys": self.keys,
             "arrivals": self.arrivals,
             "delete": [self.delete[0].value, self.delete[1]] if self.delete else None,
             "clear": self.clear,
+            "uids": _written(self.uids),
+            "claims": [{"study": study, "before": before} for study, before in self.claims.items()],
+            "moves": [list(move) for move in self.moves],
         }
 
     @classmethod
     def from_document(cls, document: Document) -> "Intent":
-        """Read the document that `to_document` wrote."""
+        """Read the document that `to_document` wrote, or an earlier version's."""
         delete = document["delete"]
         return cls(
-            {(Level(one.partition(":")[0]), one.partition(":")[2]) for one in document["touched"]},
+            _read(document["touched"]),
             document["keys"],
             document["arrivals"],
             (Level(delete[0]), delete[1]) if delete else None,
             document["clear"],
+            _read(document.get("uids", ())),
+            {one["study"]: one["before"] for one in document.get("claims", ())},
+            [(study, former, patient) for study, former, patient in document.get("moves", ())],
         )
+
+
+def _written(entities: Iterable[tuple[Level, str]]) -> list[str]:
+    return [f"{level}:{entity}" for level, entity in sorted(entities)]
+
+
+def _read(texts: Iterable[str]) -> set[tuple[Level, str]]:
+    return {(Level(one.partition(":")[0]), one.partition(":")[2]) for one in texts}
 
 
 class UnitOfWork:

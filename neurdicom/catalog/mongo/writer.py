@@ -8,25 +8,59 @@ from collections.abc import Mapping
 import orjson
 
 from neurdicom.catalog.claims import with_edits
-from neurdicom.catalog.mongo.entities import edits_key, edits_of, refresh, refresh_all
-from neurdicom.catalog.mongo.schema import MAX_PARTS, collection, header_ids, search_fields
+from neurdicom.catalog.mongo.edits import edits_key, edits_of, forget_edits, owner_members
+from neurdicom.catalog.mongo.entities import refresh, refresh_all
+from neurdicom.catalog.mongo.ids import show_ids
+from neurdicom.catalog.mongo.ownership import (
+    Claims,
+    as_claims,
+    forget_claims,
+    settle_edits,
+    with_claim,
+    write_claims,
+)
+from neurdicom.catalog.mongo.references import one_of
+from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collection, header_ids, instance_fields
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.projection import to_json
+from neurdicom.dicom.identity import PatientClaim
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
+_SHARED = {"$regex": "~"}
 
-async def delete(unit: UnitOfWork, level: Level, entity: str) -> list[str] | None:
+
+async def delete(unit: UnitOfWork, level: Level, reference: str) -> list[str] | None:
     """Delete an entity, all below it, and parents left empty, for `Catalog.delete`."""
-    found = await unit.one(collection(level), entity)
+    found = await one_of(unit, level, reference, "study", "series")
     if found is None:
         return None
+    entity = found["_id"]
     above = {(upper, found[upper]) for upper in level.above}
-    await unit.announce(Intent(touched=above | {(level, entity)}, delete=(level, entity)))
+    uids = await _shared_below(unit, level, entity)
+    for upper in level.above[1:]:
+        uids |= {(upper, one["uid"]) for one in await unit.all(collection(upper), {"_id": found[upper], "id": _SHARED})}
+    await unit.announce(Intent(touched=above | {(level, entity)}, delete=(level, entity), uids=uids))
     keys = await sweep(unit, level, entity)
     if level.parent:
         await refresh(unit, level.parent, found[level.parent])
+    for shared, uid in sorted(uids):
+        await show_ids(unit, shared, uid)
     return keys
+
+
+def _below(level: Level) -> tuple[Level, ...]:
+    return tuple(Level)[tuple(Level).index(level) + 1 :]
+
+
+async def _shared_below(unit: UnitOfWork, level: Level, entity: str) -> set[tuple[Level, str]]:
+    """List the UIDs of an entity, and of those below, that name several."""
+    found: set[tuple[Level, str]] = set()
+    for below in (level, *_below(level)):
+        if below is not Level.PATIENT:
+            where = {"_id" if below is level else level.value: entity, "id": _SHARED}
+            found |= {(below, one["uid"]) for one in await unit.all(collection(below), where, "uid")}
+    return found
 
 
 async def sweep(unit: UnitOfWork, level: Level, entity: str) -> list[str]:
@@ -39,7 +73,7 @@ async def sweep(unit: UnitOfWork, level: Level, entity: str) -> list[str]:
     level : Level
         Level of the entity.
     entity : str
-        Id of the entity.
+        `_id` of the entity.
 
     Returns
     -------
@@ -52,17 +86,22 @@ async def sweep(unit: UnitOfWork, level: Level, entity: str) -> list[str]:
     keys = [one["blob_key"] for one in instances]
     await unit.add_garbage(keys)
     await unit.remove("headers", [part for one in instances for part in header_ids(one)])
-    for below in reversed((level, *tuple(Level)[tuple(Level).index(level) + 1 :])):
-        ids = [one["_id"] for one in await unit.all(collection(below), {level.value: entity}, "_id")]
-        ids = [entity] if below is level else ids
-        await unit.remove("edits", [edits_key(below, one) for one in ids])
-        await unit.remove(collection(below), ids)
+    for below in reversed((level, *_below(level))):
+        member = "_id" if below is level else level.value
+        found = await unit.all(collection(below), {member: entity}, "key", "uid")
+        if below is Level.SERIES:
+            for one in found:
+                await unit["origins"].delete_many({"series": one["_id"]}, session=unit.session)
+        if below is Level.STUDY:
+            await forget_claims(unit, [one["uid"] for one in found], [one["_id"] for one in found])
+        await forget_edits(unit, below, [one["key"] for one in found])
+        await unit.remove(collection(below), [one["_id"] for one in found])
     return keys
 
 
 async def wipe(unit: UnitOfWork) -> None:
-    """Delete all DICOM entities, but neither edits nor blobs."""
-    for name in (*map(collection, Level), "headers"):
+    """Delete all DICOM entities, but neither edits, claims nor blobs."""
+    for name in (*map(collection, Level), *ENTITIES):
         await unit[name].delete_many({}, session=unit.session)
 
 
@@ -72,45 +111,43 @@ async def clear(unit: UnitOfWork) -> None:
     await wipe(unit)
 
 
-async def edit(unit: UnitOfWork, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
+async def edit(
+    unit: UnitOfWork, level: Level, reference: str, changes: Mapping[str, Value], user: str, time: str
+) -> bool:
     """Store edits of an entity and apply them, for `Catalog.edit`."""
-    if await unit.one(collection(level), entity) is None:
+    found = await one_of(unit, level, reference)
+    if found is None:
         return False
-    await unit.announce(Intent(touched={(level, entity)}))
+    touched = {(level, found["_id"])}
+    if level is Level.PATIENT:
+        touched |= {(Level.STUDY, one["_id"]) for one in await unit.all("studies", {"patient": found["_id"]}, "_id")}
+    await unit.announce(Intent(touched=touched))
     kept = {
         f"fields.{field}": {"value": to_json(value).decode(), "user": user, "time": time}
         for field, value in changes.items()
     }
-    about = {"level": level.value, "entity": entity}
     if kept:
         await unit["edits"].update_one(
-            {"_id": edits_key(level, entity)}, {"$set": about | kept}, upsert=True, session=unit.session
+            {"_id": edits_key(level, found["key"])},
+            {"$set": owner_members(level, found) | kept},
+            upsert=True,
+            session=unit.session,
         )
-        await show(unit, level, entity)
+        if level is Level.INSTANCE:
+            await show(unit, found["_id"])
+        else:
+            await refresh_all(unit, touched)
     return True
 
 
-async def show(unit: UnitOfWork, level: Level, entity: str) -> None:
-    """Apply the stored edits of an entity of any level to its document.
-
-    Parameters
-    ----------
-    unit : UnitOfWork
-        The running write.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity; an unknown instance is ignored.
-    """
-    if level is not Level.INSTANCE:
-        await refresh(unit, level, entity)
-        return
+async def show(unit: UnitOfWork, entity: str) -> None:
+    """Apply the stored edits of an instance to its document; an unknown one is ignored."""
     found = await unit.one("instances", entity)
     if found is None:
         return
-    attributes = with_edits(orjson.loads(found["attributes"]), await edits_of(unit, level, entity))
+    attributes = with_edits(orjson.loads(found["attributes"]), await edits_of(unit, (Level.INSTANCE, found["key"])))
     kept = {name: value for name, value in found.items() if not name.startswith(("by_", "keys_"))}
-    renewed = kept | search_fields(level, attributes) | {"attributes": to_json(attributes).decode()}
+    renewed = kept | instance_fields(attributes) | {"attributes": to_json(attributes).decode()}
     await unit["instances"].replace_one({"_id": entity}, renewed, session=unit.session)
 
 
@@ -122,19 +159,40 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
         await sweep(unit, *intent.delete)
     used = {one["blob_key"] for one in await unit.among("instances", intent.keys, "blob_key", by="blob_key")}
     await unit.add_garbage([key for key in intent.keys if key not in used])
-    kept = {one["arrival"] for one in await unit.among("instances", intent.arrivals, "arrival", by="arrival")}
-    for number in set(intent.arrivals) - kept:
+    stored = await unit.among("instances", intent.arrivals, "arrival", "origin", by="arrival")
+    for number in set(intent.arrivals) - {one["arrival"] for one in stored}:
         parts = {"$gte": number * MAX_PARTS, "$lt": (number + 1) * MAX_PARTS}
         await unit["headers"].delete_many({"_id": parts})
+    owners = await _restored_claims(unit, intent, stored)
+    await settle_edits(unit, intent.moves, owners)
     for level, entity in sorted(intent.touched):
         if level is Level.INSTANCE:
-            await show(unit, level, entity)
+            await show(unit, entity)
     await refresh_all(unit, intent.touched, force=True)
+    for level, uid in sorted(intent.uids):
+        await show_ids(unit, level, uid, force=True)
+
+
+async def _restored_claims(unit: UnitOfWork, intent: Intent, stored: list[Document]) -> dict[str, Claims]:
+    """Make claims those before the write, and those of its instances that were stored."""
+    owners = {study: as_claims(before) for study, before in intent.claims.items()}
+    if not owners:
+        return owners
+    origins = {one["_id"]: one for one in await unit.among("origins", {one["origin"] for one in stored})}
+    for one in sorted(stored, key=lambda one: int(one["arrival"])):
+        origin = origins.get(one["origin"])
+        said = orjson.loads(origin["attributes"]) if origin else {}
+        study = said.get("study_instance_uid", "")
+        if origin is not None and study in owners:
+            owners[study] = with_claim(owners[study], PatientClaim.read(origin["claim"], said))
+    for study, claims in owners.items():
+        await write_claims(unit, study, claims)
+    return owners
 
 
 async def rebuild(unit: UnitOfWork) -> None:
     """Rewrite the search fields of all documents, after attributes became filterable; may be repeated."""
     for one in await unit.all("instances", {}, "_id"):
-        await show(unit, Level.INSTANCE, one["_id"])
-    patients = {(Level.PATIENT, one["_id"]) for one in await unit.all("patients", {}, "_id")}
-    await refresh_all(unit, patients, force=True)
+        await show(unit, one["_id"])
+    series = {(Level.SERIES, one["_id"]) for one in await unit.all("series", {}, "_id")}
+    await refresh_all(unit, series, force=True)

@@ -1,0 +1,192 @@
+"""The entities above several arrivals, existing and new, and the numbers to add to their counts."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from pymongo import InsertOne, UpdateOne
+
+from neurdicom.catalog.base import Edit
+from neurdicom.catalog.mongo.edits import as_edits, edits_key
+from neurdicom.catalog.mongo.entities import build, modalities_fields, naming, patient_fields, show_patient, shown_of
+from neurdicom.catalog.mongo.origins import same_as_shown
+from neurdicom.catalog.mongo.plan import Step
+from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited
+from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.shown import carried, merged
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
+
+_ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)
+_FIELDS = {level: tuple(attribute.field for attribute in carried(level)) for level in _ABOVE}
+
+
+class Ancestors:
+    """Entities above the instances of one flush.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    studies, series : sequence of Document, optional
+        All that have the UIDs of the arrivals, if they are known already.
+    """
+
+    def __init__(
+        self, unit: UnitOfWork, studies: Sequence[Document] | None = None, series: Sequence[Document] | None = None
+    ) -> None:
+        self._unit = unit
+        self._loaded = {Level.STUDY: studies, Level.SERIES: series}
+        self._several: set[tuple[Level, str]] = set()
+        self._known: dict[tuple[Level, str], Document] = {}
+        self._edits: dict[str, Document] = {}
+        self._new: set[tuple[Level, str]] = set()
+        self._counts: dict[tuple[Level, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._origins: dict[str, int] = {}
+        self._new_origins: list[Document] = []
+        self._changed: set[str] = set()
+        self._dirty: set[tuple[Level, str]] = set()
+        self._shown: dict[tuple[Level, str], dict[str, Value]] = {}
+
+    async def load(self, steps: Sequence[Step], several: set[tuple[Level, str]]) -> None:
+        """Load the entities that exist already, the edits of all, and the origins that may be known.
+
+        Parameters
+        ----------
+        steps : sequence of Step
+            The arrivals.
+        several : set of (Level, str)
+            UIDs that name several entities from now on.
+        """
+        unit, self._several = self._unit, several
+        for level in (Level.STUDY, Level.SERIES):
+            found = self._loaded[level]
+            if found is None:
+                uids = {step.new.study if level is Level.STUDY else step.new.series for step in steps}
+                found = await unit.among(collection(level), uids, by="uid")
+            self._known |= {(level, one["key"]): one for one in found}
+        for found_patient in await unit.among("patients", {step.place.patient for step in steps}):
+            self._known[Level.PATIENT, found_patient["_id"]] = found_patient
+        keys = {edits_key(level, step.place.key(level)) for step in steps for level in Level}
+        self._edits = {one["_id"]: one for one in await unit.among("edits", keys)}
+        series = {step.place.series: self._known.get((Level.SERIES, step.place.series)) for step in steps}
+        self._origins = {one["origin"]: one["origin_first"] for one in series.values() if one}
+        unsure = {step.origin.id for step in steps if series[step.place.series]} - set(self._origins)
+        if unsure:
+            self._origins |= {one["_id"]: one["first"] for one in await unit.among("origins", unsure, "first")}
+
+    def edits_of_instance(self, step: Step) -> list[Edit]:
+        """Look up the edits of an arriving instance."""
+        return self._edits_of(Level.INSTANCE, step)
+
+    def _edits_of(self, level: Level, step: Step) -> list[Edit]:
+        return as_edits(self._edits.get(edits_key(level, step.place.key(level))))
+
+    def count(self, step: Step) -> Document:
+        """Count one more instance; return the members that it takes over from its series."""
+        first = self._origins.get(step.origin.id)
+        said = step.origin.said if first is None else {}
+        study = self._ensure(Level.STUDY, step, said)
+        series = self._ensure(Level.SERIES, step, said)
+        patient = self._known.get((Level.PATIENT, step.place.patient))
+        if patient is None:
+            patient = self._known[Level.PATIENT, step.place.patient] = {"_id": step.place.patient}
+            self._new.add((Level.PATIENT, step.place.patient))
+        if first is None:
+            self._origins[step.origin.id] = step.number
+            self._new_origins.append(step.origin.to_document(step.rows, step.number))
+            if step.number > series.get("origin_first", 0):
+                series |= {"origin": step.origin.id, "origin_first": step.number}
+                self._changed.add(step.place.series)
+        if step.number < max(study["source"], series["source"], first or 0):
+            # Numbers are given before writes take turns, so that a later arrival may come to be written first.
+            self._dirty |= {(Level.STUDY, study["_id"]), (Level.SERIES, series["_id"])}
+        for level in _ABOVE:
+            self._counts[level, step.place.key(level)]["images_count"] += 1
+        return inherited(Level.INSTANCE, series)
+
+    def _ensure(self, level: Level, step: Step, said: dict[str, Value]) -> Document:
+        """Find the study or series of an arrival; make it if it is new."""
+        key = step.place.key(level)
+        found = self._known.get((level, key))
+        if found is not None:
+            if said and not same_as_shown(_FIELDS[level], said, self._shown_of(level, found)):
+                self._dirty.add((level, found["_id"]))
+            return found
+        uid = step.new.study if level is Level.STUDY else step.new.series
+        edits = self._edits_of(level, step)
+        if level is Level.STUDY:
+            parent: Document = {"_id": step.place.patient}
+            edits = [*self._edits_of(Level.PATIENT, step), *edits]
+            self._counts[Level.PATIENT, step.place.patient]["studies_count"] += 1
+        else:
+            parent = self._known[Level.STUDY, step.place.study]
+            self._counts[Level.STUDY, step.place.study]["series_count"] += 1
+        shown = merged(level, [said or step.origin.said], edits)
+        named = naming(step.rows[level], key, key if (level, uid) in self._several else uid)
+        found = self._known[level, key] = build(level, named, parent, shown, step.number)
+        self._new.add((level, key))
+        return found
+
+    def _shown_of(self, level: Level, document: Document) -> dict[str, Value]:
+        shown = self._shown.get((level, document["_id"]))
+        if shown is None:
+            shown = self._shown[level, document["_id"]] = shown_of(document)
+        return shown
+
+    def new_studies(self) -> set[str]:
+        """List the UIDs of the studies that the arrivals make."""
+        return {self._known[level, key]["uid"] for level, key in self._new if level is Level.STUDY}
+
+    def new_origins(self) -> list[InsertOne[Document]]:
+        """Make the operations that store the origins that were not known."""
+        return [InsertOne(one) for one in self._new_origins]
+
+    async def write(self) -> set[tuple[Level, str]]:
+        """Write the new entities, and add to the counts of the existing ones; return those to update."""
+        new_studies: dict[str, list[Document]] = defaultdict(list)
+        new_series: dict[str, list[Document]] = defaultdict(list)
+        for level, key in self._new:
+            document = self._known[level, key]
+            if level is Level.STUDY:
+                new_studies[document["patient"]].append(document)
+            elif level is Level.SERIES:
+                new_series[document["study"]].append(document)
+        operations: dict[Level, list[InsertOne[Document] | UpdateOne]] = defaultdict(list)
+        for (level, key), counts in self._counts.items():
+            document = self._known[level, key]
+            more: Document = {}
+            if level is Level.STUDY and (added := new_series[document["_id"]]):
+                more = _with_modalities(document, added)
+            if (level, key) in self._new:
+                document |= counts | more
+                if level is Level.PATIENT:
+                    edits = as_edits(self._edits.get(edits_key(level, key)))
+                    document |= {"key": key, **patient_fields(new_studies[key], edits)}
+                operations[level].append(InsertOne(document))
+                continue
+            if level is Level.SERIES and key in self._changed:
+                more = {name: document[name] for name in ("origin", "origin_first")}
+            changes: Document = {"$inc": dict(counts)} | ({"$set": more} if more else {})
+            operations[level].append(UpdateOne({"_id": document["_id"]}, changes))
+        for level in reversed(_ABOVE):
+            await self._unit.bulk(collection(level), operations[level])
+        for patient, studies in new_studies.items():
+            await self._show_patient(patient, studies)
+        return self._dirty
+
+    async def _show_patient(self, patient: str, studies: Sequence[Document]) -> None:
+        """Update what a patient that was known shows and is found by, if new studies tell more."""
+        document = self._known[Level.PATIENT, patient]
+        if (Level.PATIENT, patient) in self._new:
+            return
+        count = document["studies_count"] + len(studies)
+        crowds = document["studies_count"] <= CROWDED < count
+        shown = self._shown_of(Level.PATIENT, document)
+        alike = all(same_as_shown(_FIELDS[Level.PATIENT], shown_of(one), shown) for one in studies)
+        if crowds or not alike:
+            await show_patient(self._unit, patient, document, count)
+
+
+def _with_modalities(study: Document, added: Sequence[Document]) -> Document:
+    fields = modalities_fields(added)
+    return {name: sorted({*found, *study.get(name, ())}) for name, found in fields.items()}

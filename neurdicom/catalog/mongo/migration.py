@@ -1,0 +1,5 @@
+"""Migration stub."""
+
+
+async def migrate(connection, progress):
+    raise NotImplementedError

@@ -1,0 +1,128 @@
+"""Claims: whose the files of each Study Instance UID are, and what goes along when a study goes to another patient."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from pymongo import DeleteOne, ReplaceOne
+
+from neurdicom.catalog.mongo.edits import edits_key
+from neurdicom.catalog.mongo.schema import Document
+from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.dicom.identity import PatientClaim, belonging, key_of, uid_of
+from neurdicom.dicom.query.attributes import Level
+
+#: The claims of a Study Instance UID in the order of their first arrival, with the patients that they belong to.
+Claims = dict[PatientClaim, str]
+
+
+def as_claims(entries: Iterable[Document]) -> Claims:
+    """Read claims from the members of a document of the collection `claims`."""
+    return {PatientClaim(one["key"], one["patient_id"], one["issuer"]): one["patient"] for one in entries}
+
+
+def as_entries(claims: Mapping[PatientClaim, str]) -> list[Document]:
+    """Write claims as members of a document of the collection `claims`."""
+    return [
+        {"key": claim.key, "patient_id": claim.patient_id, "issuer": claim.issuer, "patient": patient}
+        for claim, patient in claims.items()
+    ]
+
+
+def with_claim(claims: Mapping[PatientClaim, str], claim: PatientClaim) -> Claims:
+    """Add the claim of a stored file; one that says more about a patient takes the claims of that patient along."""
+    owner = belonging(claim, claims)
+    kept = {each: owner.patient if patient == owner.moved_from else patient for each, patient in claims.items()}
+    return kept | ({} if claim in claims else {claim: owner.patient})
+
+
+async def load_claims(unit: UnitOfWork, studies: Collection[str]) -> dict[str, Claims]:
+    """Look up the claims of Study Instance UIDs; those without any are left out."""
+    if not studies:
+        return {}
+    return {one["_id"]: as_claims(one["claims"]) for one in await unit.among("claims", studies)}
+
+
+async def write_claims(unit: UnitOfWork, study: str, claims: Mapping[PatientClaim, str]) -> None:
+    """Store the claims of a Study Instance UID."""
+    if claims:
+        changes = {"$set": {"claims": as_entries(claims)}, "$inc": {"changes": 1}}
+        await unit["claims"].update_one({"_id": study}, changes, upsert=True, session=unit.session)
+    else:
+        await unit.remove("claims", [study])
+
+
+async def touch_claims(unit: UnitOfWork, studies: Collection[str]) -> None:
+    """Let a concurrent transaction that deletes the claims of Study Instance UIDs see that these have studies again."""
+    if studies and unit.session is not None:
+        where = {"_id": {"$in": sorted(studies)}}
+        await unit["claims"].update_many(where, {"$inc": {"changes": 1}}, session=unit.session)
+
+
+async def forget_claims(unit: UnitOfWork, studies: Collection[str], gone: Collection[str]) -> None:
+    """Delete the claims of Study Instance UIDs that no study has but those that are about to be deleted.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    studies : collection of str
+        Study Instance UIDs.
+    gone : collection of str
+        `_id`s of the studies that are deleted next.
+    """
+    left = {one["uid"] for one in await unit.among("studies", studies, "uid", by="uid") if one["_id"] not in gone}
+    await unit.remove("claims", set(studies) - left)
+
+
+async def owner_of(unit: UnitOfWork, study: str, claim: str) -> str:
+    """Look up the patient that files of a claim on a Study Instance UID belong to."""
+    found = await unit.one("claims", study)
+    return next((one["patient"] for one in (found or {"claims": ()})["claims"] if one["key"] == claim), claim)
+
+
+async def rename_edits(unit: UnitOfWork, study: str, former: str, patient: str) -> None:
+    """Give the edits of a study, and of all below it, the keys that these have with another patient.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    study : str
+        Study Instance UID.
+    former, patient : str
+        Ids of the patient until now, and from now on.
+    """
+    operations: list[ReplaceOne[Document] | DeleteOne] = []
+    for one in await unit.all("edits", {"study": study}):
+        uid, between = uid_of(one["entity"]), _between(one)
+        if one["entity"] == key_of(uid, former, *between):
+            level, key = Level(one["level"]), key_of(uid, patient, *between)
+            renamed = one | {"_id": edits_key(level, key), "entity": key}
+            operations.append(ReplaceOne({"_id": renamed["_id"]}, renamed, upsert=True))
+            operations.append(DeleteOne({"_id": one["_id"]}))
+    await unit.bulk("edits", operations)
+
+
+def _between(edits: Document) -> tuple[str, ...]:
+    above = (edits["study"], edits.get("series"))
+    count = len(Level(edits["level"]).above) - 1
+    return tuple(str(uid) for uid in above[:count])
+
+
+async def settle_edits(unit: UnitOfWork, moves: Sequence[tuple[str, str, str]], owners: Mapping[str, Claims]) -> None:
+    """Rename the edits of an interrupted write to the patients that the studies have after its recovery.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    moves : sequence of (str, str, str)
+        Study Instance UID, former and new patient of the moves that were announced, in order.
+    owners : Mapping[str, Claims]
+        The claims after the recovery.
+    """
+    for study, former, patient in moves:
+        if former not in owners.get(study, {}).values():
+            await rename_edits(unit, study, former, patient)
+    for study, former, patient in reversed(moves):
+        if patient not in owners.get(study, {}).values():
+            await rename_edits(unit, study, patient, former)

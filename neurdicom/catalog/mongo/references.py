@@ -1,0 +1,119 @@
+"""References: the entities that a key, a key of before, or a UID names."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from neurdicom.catalog.mongo.ownership import Claims, load_claims
+from neurdicom.catalog.mongo.schema import Document, collection, id_member
+from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.outcomes import ambiguous
+from neurdicom.dicom.identity import earlier_keys, is_key, uid_of
+from neurdicom.dicom.query.attributes import Level
+
+_NAMING = ("key", "uid", "id", "patient", "above")
+
+
+async def referred(
+    unit: UnitOfWork, level: Level, references: Collection[str], *fields: str
+) -> dict[str, list[Document]]:
+    """Look up the entities that references name, in the order of their arrival; unknown references have none.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write, or a snapshot to read.
+    level : Level
+        Level of the entities.
+    references : collection of str
+        The references.
+    *fields : str
+        Members to load, beside those that name an entity.
+    """
+    wanted = dict.fromkeys(references)
+    keys = [one for one in wanted if level is Level.PATIENT or is_key(one)]
+    uids = [one for one in wanted if one not in keys]
+    order = "arrival" if level is Level.INSTANCE else "source"
+    fields = (*_NAMING, order, *fields)
+    found: dict[str, list[Document]] = {one: [] for one in wanted}
+    for member, names in (("_id" if level is Level.PATIENT else "key", keys), ("uid", uids)):
+        if names:
+            for one in await unit.among(collection(level), names, *fields, by=member):
+                found[one[member]].append(one)
+    if former := [one for one in keys if not found[one]]:
+        search = _former_patients if level is Level.PATIENT else _former_entities
+        found |= await search(unit, level, former, fields)
+    return {one: sorted(entities, key=lambda each: int(each.get(order, 0))) for one, entities in found.items()}
+
+
+async def one_of(unit: UnitOfWork, level: Level, reference: str, *fields: str) -> Document | None:
+    """Look up the entity that a reference names; return None if there is none. Raises `Ambiguous`.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write, or a snapshot to read.
+    level : Level
+        Level of the entity.
+    reference : str
+        The reference.
+    *fields : str
+        Members to load, beside those that name an entity.
+    """
+    found = (await referred(unit, level, [reference], *fields))[reference]
+    return only(level, reference, found)
+
+
+def only(level: Level, reference: str, found: Sequence[Document]) -> Document | None:
+    """Return the only entity that a reference names. Raises `Ambiguous` if there are several."""
+    if len(found) > 1:
+        raise ambiguous(level, reference, [one[id_member(level)] for one in found])
+    return found[0] if found else None
+
+
+async def _former_entities(
+    unit: UnitOfWork, level: Level, former: Sequence[str], fields: Sequence[str]
+) -> dict[str, list[Document]]:
+    entities = await unit.among(collection(level), {uid_of(one) for one in former}, *fields, by="uid")
+    claims = await load_claims(unit, {_study_of(one) for one in entities})
+    found: dict[str, list[Document]] = {one: [] for one in former}
+    for one in entities:
+        for key in set(_earlier(one, claims)) & set(former):
+            found[key].append(one)
+    return found
+
+
+async def _former_patients(
+    unit: UnitOfWork, level: Level, former: Sequence[str], fields: Sequence[str]
+) -> dict[str, list[Document]]:
+    owners: dict[str, set[str]] = {one: set() for one in former}
+    claimed = await unit.among("claims", former, by="claims.key")
+    studies = {one["_id"]: one["claims"] for one in claimed}
+    for study in await unit.among("studies", studies, "uid", "patient", by="uid"):
+        for claim in studies[study["uid"]]:
+            if claim["key"] in owners and claim["patient"] == study["patient"]:
+                owners[claim["key"]].add(claim["patient"])
+    patients = await unit.among(collection(level), {one for ones in owners.values() for one in ones}, *fields)
+    return {key: [one for one in patients if one["_id"] in of] for key, of in owners.items()}
+
+
+def _study_of(entity: Document) -> str:
+    return uid_of(entity.get("above", {}).get("study", entity["key"]))
+
+
+def _earlier(entity: Document, claims: dict[str, Claims]) -> Iterable[str]:
+    owned = [claim for claim, owner in claims.get(_study_of(entity), {}).items() if owner == entity["patient"]]
+    return earlier_keys(entity["uid"], owned, *(uid_of(key) for key in entity.get("above", {}).values()))
+
+
+async def keys_of(unit: UnitOfWork, level: Level, reference: str) -> tuple[str, ...]:
+    """List the keys that lead to the entity that a reference names, for `Catalog.keys`."""
+    entity = await one_of(unit, level, reference)
+    if entity is None:
+        return ()
+    if level is not Level.PATIENT:
+        return tuple(dict.fromkeys([entity["key"], *_earlier(entity, await load_claims(unit, [_study_of(entity)]))]))
+    patient = entity["_id"]
+    studies = [one["uid"] for one in await unit.all("studies", {"patient": patient}, "uid")]
+    claims = await load_claims(unit, studies)
+    claimed = [claim.key for study in studies for claim, owner in claims.get(study, {}).items() if owner == patient]
+    there = {one["_id"] for one in await unit.among("patients", set(claimed), "_id")}
+    return tuple(dict.fromkeys([patient, *(key for key in claimed if key not in there)]))
