@@ -37,7 +37,7 @@ class TestMongoCatalog(CatalogContract):
 
     async def backend_blobs(self, catalog: Catalog) -> dict[str, str]:
         with MongoClient(self.uri) as client:
-            return {one["_id"]: one["blob_key"] for one in client[self.name]["instances"].find({})}
+            return {one["key"]: one["blob_key"] for one in client[self.name]["instances"].find({})}
 
     async def backend_documents(self, catalog: Catalog, kind: str, key: str, document: dict[str, Any]) -> None:
         whole = {"_id": f"{kind}/{key}", "kind": kind, "key": key, "value": json.dumps(document)}

@@ -7,7 +7,7 @@ from pymongo import UpdateOne
 
 from neurdicom.catalog.mongo.schema import Document, collection, inherited, inherited_names
 from neurdicom.catalog.mongo.unit import UnitOfWork
-from neurdicom.catalog.outcomes import CONFLICT_LEVELS, UidConflict
+from neurdicom.catalog.outcomes import CONFLICT_LEVELS, UidConflict, is_conflict
 from neurdicom.dicom.identity import key_of, uid_of
 from neurdicom.dicom.query.attributes import BY_FIELD, Level
 
@@ -108,12 +108,11 @@ async def shared_uids(unit: UnitOfWork, level: Level, uids: Collection[str]) -> 
 
 
 async def conflicts(unit: UnitOfWork) -> list[UidConflict]:
-    """List the UIDs that name several entities whose parents' UIDs differ, for `Catalog.conflicts`."""
+    """List the UIDs that name several entities and are a conflict of their own, for `Catalog.conflicts`."""
     found: list[UidConflict] = []
     for kind, level in CONFLICT_LEVELS.items():
         uids = sorted(one["uid"] for one in await unit.all("shared", {"level": level.value}, "uid"))
         arrival = "arrival" if level is Level.INSTANCE else "source"
-        parent = str(level.parent)
         names: dict[str, list[Document]] = {uid: [] for uid in uids}
         for one in await unit.among(collection(level), uids, "uid", "id", "patient", "above", arrival, by="uid"):
             names[one["uid"]].append(one)
@@ -121,7 +120,7 @@ async def conflicts(unit: UnitOfWork) -> list[UidConflict]:
         parted = {
             uid: ones
             for uid, ones in several.items()
-            if len({uid_of(one.get("above", {}).get(parent, one["patient"])) for one in ones}) > 1
+            if is_conflict(level, [[one["patient"], *map(uid_of, one.get("above", {}).values())] for one in ones])
         }
         seconds = [ones[1][arrival] for ones in parted.values()]
         received = {

@@ -51,7 +51,8 @@ async def samples(database: Database, level: Level, entities: Sequence[str]) -> 
     for reference, named in (await referred(unit, level, entities)).items():
         one = only(level, reference, named)
         if one is not None and level is Level.PATIENT:
-            sources |= {reference: study["source"] for study in await latest_studies(unit, one["_id"], 1)}
+            [latest] = await latest_studies(unit, one["_id"], 1)
+            sources[reference] = latest["source"]
         elif one is not None:
             sources[reference] = one["arrival" if level is Level.INSTANCE else "source"]
     found = await unit.among("instances", set(sources.values()), *_FIELDS, by="arrival")

@@ -44,7 +44,10 @@ async def load_claims(unit: UnitOfWork, studies: Collection[str]) -> dict[str, C
 async def write_claims(unit: UnitOfWork, study: str, claims: Mapping[PatientClaim, str]) -> None:
     """Store the claims of a Study Instance UID."""
     if claims:
-        changes = {"$set": {"claims": as_entries(claims)}, "$inc": {"changes": 1}}
+        changes = {
+            "$set": {"claims": as_entries(claims), "keys": [claim.key for claim in claims]},
+            "$inc": {"changes": 1},
+        }
         await unit["claims"].update_one({"_id": study}, changes, upsert=True, session=unit.session)
     else:
         await unit.remove("claims", [study])

@@ -1,4 +1,4 @@
-"""Decisions about arrivals, before anything is written: where each lies, and what is done with those that meet others."""
+"""Decisions about arrivals, before anything is written: where each lies, and what is not stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

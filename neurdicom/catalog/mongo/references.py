@@ -85,7 +85,7 @@ async def _former_patients(
     unit: UnitOfWork, level: Level, former: Sequence[str], fields: Sequence[str]
 ) -> dict[str, list[Document]]:
     owners: dict[str, set[str]] = {one: set() for one in former}
-    claimed = await unit.among("claims", former, by="claims.key")
+    claimed = await unit.all("claims", {"keys": {"$elemMatch": {"$in": list(former)}}})
     studies = {one["_id"]: one["claims"] for one in claimed}
     for study in await unit.among("studies", studies, "uid", "patient", by="uid"):
         for claim in studies[study["uid"]]:

@@ -158,7 +158,7 @@ def unique_names(level: Level) -> tuple[str, ...]:
 
 _OTHER_INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
     "origins": ([("study", 1), ("first", 1)], [("series", 1)]),
-    "claims": ([("claims.key", 1)],),
+    "claims": ([("keys", 1)],),
     "edits": ([("study", 1)],),
     "documents": ([("terms", 1), ("number", 1)], [("kind", 1), ("number", 1)]),
 }

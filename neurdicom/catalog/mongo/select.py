@@ -146,8 +146,8 @@ async def sop_classes(database: Database, studies: Sequence[str]) -> dict[str, l
     found: dict[str, list[str]] = {}
     for reference, named in (await referred(UnitOfWork(database, None), Level.STUDY, studies)).items():
         if named:
-            where = {"study": {"$in": [one["_id"] for one in named]}}
-            found[reference] = sorted(await database["instances"].distinct("by_sop_class_uid", where))
+            uids = [await database["instances"].distinct("by_sop_class_uid", {"study": one["_id"]}) for one in named]
+            found[reference] = sorted({uid for of_one in uids for uid in of_one})
     return found
 
 
@@ -200,7 +200,8 @@ class Filters:
         if condition.field == "modalities":
             return await self._rows(Level.STUDY, await self._clause(Level.STUDY, condition))
         test = _plain_test(replace(condition, field="sop_class_uid"))
-        return {"$in": await self._database["instances"].distinct("study", {"by_sop_class_uid": test})}
+        steps = [{"$match": {"by_sop_class_uid": test}}, {"$group": {"_id": "$study"}}]
+        return {"$in": [one["_id"] async for one in self._database["instances"].aggregate(steps)]}
 
     async def _or_crowded(self, condition: Condition, clause: Document) -> Document:
         """Add the patients with very many studies, which are found through these."""

@@ -43,7 +43,7 @@ class Arrivals:
         planner = Planner.of_documents(self._policy, found)
         origins = [Origin.of(new) for new in self._arrivals]
         unknown = {origin.study for origin in origins if origin.id not in planner.origins}
-        planner.claims = dict.fromkeys(unknown, {}) | await load_claims(self._unit, unknown)
+        planner.claims = {study: {} for study in unknown} | await load_claims(self._unit, unknown)
         before = dict(planner.claims)
         decided = [
             planner.decide(number, new, origin)
