@@ -12,7 +12,7 @@ from neurdicom.catalog.mongo.origins import same_as_shown
 from neurdicom.catalog.mongo.plan import Step
 from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited
 from neurdicom.catalog.mongo.unit import UnitOfWork
-from neurdicom.catalog.shown import carried, merged
+from neurdicom.catalog.shown import LATEST_STUDIES, carried, merged
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
@@ -183,7 +183,8 @@ class Ancestors:
         crowds = document["studies_count"] <= CROWDED < count
         shown = self._shown_of(Level.PATIENT, document)
         alike = all(same_as_shown(_FIELDS[Level.PATIENT], shown_of(one), shown) for one in studies)
-        if crowds or not alike:
+        # Where not all studies are looked at, one more may move another out of sight.
+        if crowds or count > LATEST_STUDIES or not alike:
             await show_patient(self._unit, patient, document, count)
 
 

@@ -146,19 +146,16 @@ async def _renew_series(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
         return await _removed(unit, Level.SERIES, earlier)
     if not origins:
         raise LookupError(f"the series {entity} has instances, but none of the origins {', '.join(firsts)}")
-    if earlier is None:
+    study = await unit.one("studies", earlier["study"]) if earlier else None
+    named = earlier
+    if named is None or study is None:  # an interrupted write did not come to them
         instance = await unit["instances"].find_one({"series": entity}, session=unit.session)
         key = instance["above"]["series"]
-        earlier_named, parent = naming(entity, key, key), instance["study"]
-        study = await unit.one("studies", parent) or await _made_study(unit, instance, origins)
-    else:
-        earlier_named, parent = earlier, earlier["study"]
-        study = await unit.one("studies", parent)
-    if study is None:
-        raise LookupError(f"the series {entity} is of the study {parent}, which is not there")
-    key = key_of(earlier_named["uid"], study["patient"], study["uid"])
+        named = naming(entity, key, key)
+        study = await unit.one("studies", instance["study"]) or await _made_study(unit, instance, origins)
+    key = key_of(named["uid"], study["patient"], study["uid"])
     shown = merged(Level.SERIES, said_by(origins), await edits_of(unit, (Level.SERIES, key)))
-    named = {"_id": entity, **rekeyed(earlier_named, key)}
+    named = {"_id": entity, **rekeyed(named, key)}
     document = build(Level.SERIES, named, study, shown, origins[0]["first"])
     document |= {"images_count": count, "origin": origins[-1]["_id"], "origin_first": origins[-1]["first"]}
     await _replace(unit, Level.SERIES, earlier, document, force)

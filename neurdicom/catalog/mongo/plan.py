@@ -104,7 +104,8 @@ class Planner:
         known: dict[Level, dict[str, dict[Path, Known]]] = {level: {} for level in _LEVELS}
         origins: dict[str, Path] = {}
         for level in _LEVELS:
-            for one in sorted(found[level], key=lambda one: int(one.get("source", one.get("arrival", 0)))):
+            order = "arrival" if level is Level.INSTANCE else "source"
+            for one in sorted(found[level], key=lambda one: int(one[order])):
                 known[level].setdefault(one["uid"], {})[path_of(one)] = _known(one)
             origins |= {one["origin"]: path_of(one) for one in found[level] if level is Level.SERIES}
         return cls(policy, {}, known, origins)

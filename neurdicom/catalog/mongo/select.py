@@ -33,6 +33,9 @@ from neurdicom.dicom.query.conditions import (
 
 Database = AsyncIOMotorDatabase[Document]
 
+#: Any condition but one that joins several.
+Simple = AnyOf | Like | Between | Word | Moment
+
 #: Members of a document that an entity is assembled from.
 _SHOWN: dict[Level, tuple[str, ...]] = {
     Level.PATIENT: COUNTS[Level.PATIENT],
@@ -49,9 +52,9 @@ def _projection(level: Level) -> dict[str, int]:
 
 
 def _entity(level: Level, document: Document) -> Entity:
-    key, above = document.get("key", document["_id"]), document.get("above", {})
-    several = document.get("several", ())
-    ids = {"id": document.get("id", document["_id"]), "key": key}
+    above, several = document.get("above", {}), document.get("several", ())
+    names = ("_id", "_id") if level is Level.PATIENT else ("id", "key")
+    ids: dict[str, str] = {"id": document[names[0]], "key": document[names[1]]}
     ids |= {"patient": document["patient"]} if level.above else {}
     ids |= {upper: name if upper in several else uid_of(name) for upper, name in above.items()}
     members = {name: document[name] for name in _SHOWN[level]}
@@ -185,7 +188,7 @@ class Filters:
             return await self._or_crowded(condition, clause) if level is Level.PATIENT else clause
         return {"series": await self._rows(Level.SERIES, await self._clause(Level.SERIES, condition))}
 
-    async def _named(self, condition: Condition) -> Document:
+    async def _named(self, condition: Simple) -> Document:
         """Write the filter of the entities that references name."""
         references = [str(value) for value in condition.values] if isinstance(condition, AnyOf) else []
         named = await referred(UnitOfWork(self._database, None), Level(condition.field), references)
@@ -195,15 +198,15 @@ class Filters:
         found = self._database[collection(level)].find(where, {member: 1})
         return {"$in": list({one[member]: None async for one in found})}
 
-    async def _studies_with(self, condition: Condition) -> Document:
+    async def _studies_with(self, condition: Simple) -> Document:
         """Write the filter on a study for the studies in which something meets a condition."""
         if condition.field == "modalities":
             return await self._rows(Level.STUDY, await self._clause(Level.STUDY, condition))
         test = _plain_test(replace(condition, field="sop_class_uid"))
-        steps = [{"$match": {"by_sop_class_uid": test}}, {"$group": {"_id": "$study"}}]
+        steps: list[Document] = [{"$match": {"by_sop_class_uid": test}}, {"$group": {"_id": "$study"}}]
         return {"$in": [one["_id"] async for one in self._database["instances"].aggregate(steps)]}
 
-    async def _or_crowded(self, condition: Condition, clause: Document) -> Document:
+    async def _or_crowded(self, condition: Simple, clause: Document) -> Document:
         """Add the patients with very many studies, which are found through these."""
         crowded = await self._rows(Level.PATIENT, {"studies_count": {"$gt": CROWDED}})
         if not crowded["$in"]:
@@ -211,7 +214,7 @@ class Filters:
         through = {"$and": [{"patient": crowded}, await self._clause(Level.STUDY, condition)]}
         return {"$or": [clause, {"_id": await self._rows(Level.STUDY, through, "patient")}]}
 
-    async def _clause(self, level: Level, condition: Condition) -> Document:
+    async def _clause(self, level: Level, condition: Simple) -> Document:
         """Write the filter of a condition on documents that have its search fields."""
         if isinstance(condition, Moment):
             shown, other = _within(condition), _any_time(condition)
@@ -231,7 +234,7 @@ def _row_member(level: Level, owner: Level) -> str:
     return "_id" if owner is level else owner.value
 
 
-def _member(condition: Condition) -> str:
+def _member(condition: Simple) -> str:
     """Name the member that a condition tests."""
     field = condition.field
     if field == "modalities":
@@ -260,13 +263,13 @@ def _within(condition: Moment) -> Document:
     return {"$and": clauses}
 
 
-def _test(name: str, condition: Condition) -> Mapping[str, Any]:
+def _test(name: str, condition: Simple) -> Mapping[str, Any]:
     # One element of a list must meet the whole of a condition.
     test = _plain_test(condition)
     return {"$elemMatch": test} if name.startswith("keys_") else test
 
 
-def _plain_test(condition: Condition) -> dict[str, Any]:
+def _plain_test(condition: Simple) -> dict[str, Any]:
     if isinstance(condition, AnyOf):
         values = [clean(value) if isinstance(value, str) else value for value in condition.values]
         if is_text(condition.field):
