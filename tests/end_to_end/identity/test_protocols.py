@@ -1,4 +1,4 @@
-"""Files with UIDs in common, of each pair of levels and by each door: both are whole, and found by their own UIDs."""
+"""Files with UIDs in common, of each pair of levels and by each protocol: both are whole, and found by their own UIDs."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ KINDS = (
 )
 
 #: Delivers files to the server.
-Door = Callable[[Sequence[Instance]], None]
+Delivery = Callable[[Sequence[Instance]], None]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def by_retrieval(server: Server, other: Server, node: str, files: Sequence[Insta
 
 
 @pytest.fixture(params=["stow", "c-store", "upload", "wado", "c-move", "c-get"])
-def door(request: pytest.FixtureRequest, server: Server) -> Door:
+def deliver(request: pytest.FixtureRequest, server: Server) -> Delivery:
     """Each way into the archive."""
     if request.param in ("stow", "c-store", "upload"):
         deliver = {"stow": by_stow, "c-store": by_store_scu, "upload": by_upload}[request.param]
@@ -117,11 +117,11 @@ def check_each_is_whole(server: Server, files: Sequence[Instance]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_both_are_whole(server: Server, door: Door, kind: str) -> None:
+def test_both_are_whole(server: Server, deliver: Delivery, kind: str) -> None:
     files = collision(*DIFFERENCES[kind]).both
-    door(files)
+    deliver(files)
     check_each_is_whole(server, files)
-    door(files)  # sent again, nothing moves
+    deliver(files)  # sent again, nothing moves
     check_each_is_whole(server, files)
     study = files[0].uid("study")
     expected = sorted({file.key("study"): patient_id(file) for file in files if file.uid("study") == study}.values())
