@@ -1,4 +1,5 @@
-"""Files with UIDs in common, of each pair of levels and by each protocol: both are whole, and found by their own UIDs."""
+"""Files with UIDs in common, of each pair of levels, by each protocol: both are whole, each found by its own UIDs."""
+
 
 import subprocess
 import sys
