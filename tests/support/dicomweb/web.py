@@ -31,10 +31,11 @@ class Web:
         return f"/studies/{found['study']}/series/{found['series']}/instances/{found['id']}"
 
     def make(self, **elements: Any) -> str:
-        """Store a small image of a study of its own, unless the elements say otherwise."""
+        """Store a small image of a study, and a patient, of its own, unless the elements say otherwise."""
         root = f"2.25.{uuid.uuid4().int}"
         own = {"StudyInstanceUID": f"{root}.1", "SeriesInstanceUID": f"{root}.2", "SOPInstanceUID": f"{root}.3"}
-        return self.store(dicom_file(**{**own, "PatientID": root, **elements}))
+        patient = str(elements.get("StudyInstanceUID", root))
+        return self.store(dicom_file(**{**own, "PatientID": patient, **elements}))
 
     def get(self, path: str, accept: str | None = None, *, status: int = 200, **more: Any) -> httpx.Response:
         """GET below the base, and hold the status."""
