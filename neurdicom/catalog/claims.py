@@ -3,6 +3,7 @@
 Both adapters derive from them the attributes and the parent of every entity.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,42 @@ class EntityClaims:
         if field is not None:
             own[field] = self.ids[level]
         return {name: value for name, value in own.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class OriginClaims:
+    """Claims of an instance on the patient, study and series above it; those of most instances of a series are equal.
+
+    Attributes
+    ----------
+    digest : bytes
+        16 bytes that are the same for equal claims: the patient claimed, the UIDs and the attributes.
+    attributes : dict of str to Value
+        Known attributes of these levels by field, without UIDs.
+    document : bytes
+        The attributes as JSON.
+    """
+
+    digest: bytes
+    attributes: dict[str, Value]
+    document: bytes
+
+    @classmethod
+    def from_arrival(cls, new: NewInstance) -> "OriginClaims":
+        """Read the claims of an arrival."""
+        given = new.attributes
+        attributes: dict[str, Value] = {field: value for field in _ABOVE if (value := given.get(field)) is not None}
+        document = to_json(attributes)
+        ids = "\\".join((new.patient, new.study, new.series)).encode("utf-8", "replace")
+        return cls(hashlib.sha256(ids + b"\\" + document).digest()[:16], attributes, document)
+
+
+_ABOVE = tuple(
+    attribute.field
+    for level in (Level.PATIENT, Level.STUDY, Level.SERIES)
+    for attribute in AT_LEVEL[level]
+    if attribute.field != uid_field(level)
+)
 
 
 def with_edits(attributes: dict[str, Value], edits: list[Edit]) -> dict[str, Value]:

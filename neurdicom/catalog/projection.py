@@ -1,14 +1,15 @@
 """Projection of an entity's attributes, shared by both adapters: search keys, sort keys, and the returned entity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import orjson
 
 from neurdicom.catalog.base import Entity
+from neurdicom.catalog.shown import carried
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import (
-    AT_LEVEL,
     UID_KEYWORD,
     Attribute,
     Kind,
@@ -25,13 +26,13 @@ from neurdicom.dicom.query.conditions import (
 
 INT64 = range(-(2**63), 2**63)
 _BLANK: dict[Level, dict[str, Any]] = {
-    level: {attribute.field: None for attribute in AT_LEVEL[level]} for level in Level
+    level: {attribute.field: None for attribute in carried(level)} for level in Level
 }
 
 
 @cache
 def uid_field(level: Level) -> str | None:
-    """Name the field that always equals the entity's id; a patient has none."""
+    """Name the field that always equals the entity's UID; a patient has none."""
     keyword = UID_KEYWORD.get(level)
     return snake_case(keyword) if keyword else None
 
@@ -55,9 +56,9 @@ def words_of(field: str) -> str:
 
 @cache
 def indexed(level: Level) -> tuple[Attribute, ...]:
-    """List the filterable attributes of a level, without the one that equals the entity's id."""
+    """List the filterable attributes that an entity of a level shows, without the one that equals its UID."""
     own_id = uid_field(level)
-    return tuple(a for a in AT_LEVEL[level] if a.filterable and a.field != own_id)
+    return tuple(a for a in carried(level) if a.filterable and a.field != own_id)
 
 
 def sort_value(field: str, value: Value) -> Scalar | None:
@@ -80,17 +81,52 @@ def sort_values(level: Level, attributes: Mapping[str, Value]) -> list[Scalar | 
     return [sort_value(a.field, attributes.get(a.field)) for a in indexed(level)]
 
 
-def many_keys(level: Level, attributes: Mapping[str, Value]) -> list[tuple[str, str]]:
-    """List (field, folded key) for every value, name group and word of the attributes that have several keys."""
+def many_keys(
+    level: Level, attributes: Mapping[str, Value], others: Mapping[str, Sequence[Value]] | None = None
+) -> list[tuple[str, str]]:
+    """List (field, folded key) for every value, name group and word of the attributes that have several keys.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    attributes : Mapping[str, Value]
+        Shown values of its attributes.
+    others : Mapping, optional
+        Further values by which it is found (`catalog.shown.ShownAttributes.others`).
+    """
     keys = []
     for attribute in indexed(level):
-        value = attributes.get(attribute.field)
-        if value is not None and has_many_keys(attribute):
+        if not has_many_keys(attribute):
+            continue
+        for value in (attributes.get(attribute.field), *((others or {}).get(attribute.field, ()))):
+            if value is None:
+                continue
             keys += [(attribute.field, clean(key)) for key in dict.fromkeys(search_keys(attribute.field, value))]
             if attribute.kind is Kind.NAME:
                 words = words_of(attribute.field)
                 keys += [(words, clean(key)) for key in dict.fromkeys(word_keys(value))]
     return keys
+
+
+def other_keys(level: Level, others: Mapping[str, Sequence[Value]]) -> list[tuple[str, Scalar]]:
+    """List (field, key) for every further value by which an entity is found; keys are folded as `sort_value` does.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    others : Mapping
+        Further values (`catalog.shown.ShownAttributes.others`).
+    """
+    keys: list[tuple[str, Scalar]] = []
+    for attribute in indexed(level):
+        for value in others.get(attribute.field, ()):
+            if attribute.kind in (Kind.CODE, Kind.TEXT, Kind.NAME):
+                keys += [(attribute.field, clean(key)) for key in search_keys(attribute.field, value)]
+            elif (key := sort_value(attribute.field, value)) is not None:
+                keys.append((attribute.field, key))
+    return list(dict.fromkeys(keys))
 
 
 def to_json(value: Any) -> bytes:
@@ -121,10 +157,14 @@ def assemble(level: Level, attributes: bytes | str, ids: Mapping[str, str], memb
     level : Level
         Level of the entity.
     attributes : bytes or str
-        Its stored attributes as JSON.
+        Its stored attributes as JSON; its UID is taken from its id.
     ids : Mapping[str, str]
-        `id` and the ids above.
+        `id`, `key` and the ids above.
     members : Mapping[str, Any]
         Counts and the other members that are not attributes.
     """
-    return {**ids, **_BLANK[level], **orjson.loads(attributes), **members}
+    entity = {**ids, **_BLANK[level], **orjson.loads(attributes), **members}
+    field = uid_field(level)
+    if field is not None:
+        entity[field] = uid_of(ids["id"])
+    return entity

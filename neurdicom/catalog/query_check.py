@@ -1,6 +1,7 @@
 """Checks of a DICOM query before an adapter translates it, and the levels of its fields."""
 
 from neurdicom.catalog.projection import INT64
+from neurdicom.catalog.shown import holder_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Scalar, Word
 from neurdicom.errors import Invalid
@@ -74,5 +75,13 @@ def is_text(field: str) -> bool:
 
 
 def owner_of(field: str) -> Level:
-    """Look up the level whose table or collection holds a field or an id."""
-    return BY_FIELD[field].level if field in BY_FIELD else Level(field)
+    """Look up the level whose table or collection is searched for a field or an id: for demographics the study's."""
+    return holder_of(BY_FIELD[field].level) if field in BY_FIELD else Level(field)
+
+
+def sorted_at(level: Level, field: str) -> Level:
+    """Look up the level whose table or collection a list is sorted by; patients are sorted by what they show."""
+    if field not in BY_FIELD:
+        return level
+    own = BY_FIELD[field].level
+    return own if level is Level.PATIENT else holder_of(own)

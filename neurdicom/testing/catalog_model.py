@@ -54,7 +54,9 @@ class CatalogModel(HierarchyModel):
             if policy.same_instance == "refuse":
                 return self._refused(new, Level.INSTANCE, [there], same_place=True)
         elif policy.conflicts == "refuse" and (found := new_below(list(before), path)):
-            return self._refused(new, *found)
+            level, others = found
+            now = {up_to(level, moved_to): up_to(level, each) for moved_to, each in before.items()}
+            return self._refused(new, level, [now[each] for each in others])
         self.claims[new.study] = {
             each: owner.patient if of == owner.moved_from else of for each, of in known.items()
         } | ({} if claim in known else {claim: owner.patient})

@@ -31,7 +31,12 @@ class TestSqliteCatalog(CatalogContract):
 
     async def backend_blobs(self, catalog: Catalog) -> dict[str, str]:
         with sqlite3.connect(self.path) as db:
-            found = dict(db.execute("SELECT id, blob_key FROM instance"))
+            found = dict(
+                db.execute(
+                    "SELECT iif(instr(instance.id, '~'), instance.id, instance.id || '~' || series.below), blob_key"
+                    " FROM instance JOIN series ON series.pk = instance.parent"
+                )
+            )
         db.close()
         return found
 

@@ -1,6 +1,7 @@
 """The archive port in SQLite: each verb is a function that runs in a thread, in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from neurdicom.catalog.base import (
@@ -9,14 +10,15 @@ from neurdicom.catalog.base import (
     Entity,
     Located,
     Location,
+    MigrationProgress,
     NewInstance,
     Page,
-    StoreOutcome,
 )
 from neurdicom.catalog.cache import ReadCache
+from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
 from neurdicom.catalog.projection import to_json
-from neurdicom.catalog.sqlite import instances, select
-from neurdicom.catalog.sqlite.connection import Connections
+from neurdicom.catalog.sqlite import conflicts, earlier, instances, lookup, migration, select
+from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments
 from neurdicom.catalog.sqlite.writer import Writer
 from neurdicom.dicom.query.attributes import Level
@@ -50,13 +52,47 @@ class SqliteCatalog(Catalog):
         await self._connections.close()
         self._locations.invalidate()
 
-    async def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
-        def finished(outcomes: list[StoreOutcome]) -> None:
-            # A replacement may move other instances too, to which other edits then apply.
-            if any(outcome.status == "replaced" for outcome in outcomes):
+    async def needs_migration(self) -> bool:
+        return await self._connections.read(earlier.is_waiting)
+
+    async def migrate(self, progress: Callable[[MigrationProgress], None]) -> None:
+        if not await self.needs_migration():
+            return
+        for statement in await self._connections.read(migration.superfluous):
+            await self._connections.write(partial(migration.drop, statement=statement))
+        done, total = await self._connections.read(migration.counts)
+        while moved := await self._connections.write(migration.move):
+            done += moved
+            progress(MigrationProgress(done, total))
+        found = await self._connections.write(migration.findings)
+        await self._connections.write(migration.finish, lambda _: self._locations.invalidate())
+        progress(MigrationProgress(done, total, found))
+
+    async def store(self, arrivals: Sequence[NewInstance], policy: StorePolicy = KEEP_ALL) -> list[StoreOutcome]:
+        def work(db: Connection) -> tuple[list[StoreOutcome], bool]:
+            writer = Writer(db)
+            outcomes = writer.store(arrivals, policy)
+            # A reference may name something else, with other edits, or another file.
+            return outcomes, writer.renamed or any(outcome.status == "replaced" for outcome in outcomes)
+
+        def finished(result: tuple[list[StoreOutcome], bool]) -> None:
+            if result[1]:
                 self._locations.invalidate()
 
-        return await self._connections.write(lambda db: Writer(db).store(arrivals), finished)
+        return (await self._connections.write(work, finished))[0]
+
+    async def conflicts(self) -> list[UidConflict]:
+        return await self._connections.read(conflicts.conflicts)
+
+    async def keys(self, level: Level, reference: str) -> tuple[str, ...]:
+        def work(db: Connection) -> tuple[str, ...]:
+            row = lookup.row_of(db, level, reference)
+            return () if row is None else lookup.keys_of(db, level, row)
+
+        return await self._connections.read(work)
+
+    async def shared(self, level: Level, uids: Collection[str]) -> set[str]:
+        return await self._connections.read(lambda db: lookup.shared(db, level, uids))
 
     async def get(self, level: Level, entity: str) -> Entity | None:
         return await self._connections.read(lambda db: select.get(db, level, entity))
@@ -77,9 +113,7 @@ class SqliteCatalog(Catalog):
         return await self._connections.read(lambda db: instances.located(db, level, entity))
 
     async def digests(self, instances: Sequence[str]) -> dict[str, str]:
-        wanted = to_json(list(instances)).decode()
-        statement = "SELECT instance.id, sha256 FROM json_each(?) CROSS JOIN instance ON instance.id = value"
-        return await self._connections.read(lambda db: dict(db.execute(statement, (wanted,)).fetchall()))
+        return await self._connections.read(lambda db: select.digests(db, instances))
 
     async def described(
         self, level: Level, entity: str, *, after: str = "", budget: int = 1 << 62

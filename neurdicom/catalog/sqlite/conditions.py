@@ -1,12 +1,17 @@
 """Translation of conditions to SQL."""
 
+import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from neurdicom.catalog.projection import clean, has_many_keys, words_of
-from neurdicom.catalog.query_check import IN_STUDY, is_text, owner_of
-from neurdicom.dicom.query.attributes import BY_FIELD, UID_KEYWORD, Level, snake_case
+from neurdicom.catalog.projection import clean, has_many_keys, uid_field, words_of
+from neurdicom.catalog.query_check import IN_STUDY, LEVEL_NAMES, is_text, owner_of
+from neurdicom.catalog.sqlite.lookup import UID, any_shared, rows_of_all, shared
+from neurdicom.catalog.sqlite.schema import MERGED
+from neurdicom.dicom.identity import is_key
+from neurdicom.dicom.query.attributes import BY_FIELD, Level
 from neurdicom.dicom.query.conditions import (
     AnyOf,
     Between,
@@ -20,21 +25,40 @@ from neurdicom.dicom.query.conditions import (
     word_key,
 )
 
-#: Fields that are the id of an entity, at its own level or at one above.
-ID_FIELDS = {snake_case(keyword) for keyword in UID_KEYWORD.values()} | set(Level)
 #: Most values that are bound one by one, since SQLite limits the number of variables.
 _MOST_VARIABLES = 500
 
+Simple = AnyOf | Like | Between | Word | Moment
+_Clause = tuple[str, list[Any]]
 
-def where_clause(query: Query, *, by_index: bool = True) -> tuple[str, list[Any]]:
-    """Write the WHERE clause; without `by_index` SQLite tests conditions row by row, and uses no index for them."""
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """A condition on a column, or an expression, of one table."""
+
+    column: str
+    condition: Simple
+
+
+def where_clause(db: sqlite3.Connection, query: Query, *, by_index: bool = True) -> _Clause:
+    """Write the WHERE clause of a query.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection to the catalog, in which references are looked up.
+    query : Query
+        The query.
+    by_index : bool
+        False to let SQLite test conditions row by row, without their indexes.
+    """
     level, conditions = query.level, query.conditions
     clauses: list[str] = []
     parameters: list[Any] = []
     for condition in conditions:
         # Most studies have one of few modalities: the index on them is used only if there is no other.
         able = by_index and (condition.field not in IN_STUDY or len(conditions) == 1)
-        clause, values = _condition(level, condition, "" if able else "+")
+        clause, values = _condition(db, level, condition, "" if able else "+")
         clauses.append(clause)
         parameters += values
     if query.after is not None:
@@ -43,52 +67,107 @@ def where_clause(query: Query, *, by_index: bool = True) -> tuple[str, list[Any]
     return (" WHERE " + " AND ".join(clauses) if clauses else ""), parameters
 
 
-def _condition(level: Level, condition: Condition, plus: str) -> tuple[str, list[Any]]:
+def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus: str) -> _Clause:
     """Write a condition on the rows of a level; `plus` before its column keeps SQLite from using that index."""
     if isinstance(condition, Either):
-        clauses, values = zip(*(_condition(level, each, plus) for each in condition.conditions), strict=True)
-        return f"({' OR '.join(clauses)})", [value for each in values for value in each]
-    field = condition.field
-    attribute = BY_FIELD.get(field)
-    if field in IN_STUDY:
-        owner = Level.STUDY
-        rows, values = _studies_with(condition)
-    elif isinstance(condition, Moment):
-        owner = owner_of(field)
-        if owner is level:
-            return _within(condition, f"{plus}{owner}.")
-        test, values = _within(condition, "")
-        rows = f"SELECT pk FROM {owner} WHERE {test}"
-    elif attribute is not None and has_many_keys(attribute) and not _any(condition):
-        owner = owner_of(field)
-        test, values = _test("key", condition)
-        name = words_of(field) if isinstance(condition, Word) else field
-        rows, values = f"SELECT entity FROM {owner}_key WHERE field = ? AND {test}", [name, *values]
-    else:
-        owner = owner_of(field)
-        column = "id" if field in ID_FIELDS else field
-        if owner is level:
-            return _test(f'{plus}{owner}."{column}"', condition)
-        test, values = _test(f'"{column}"', condition)
-        rows = f"SELECT pk FROM {owner} WHERE {test}"
+        parts = [_condition(db, level, each, plus) for each in condition.conditions]
+        return f"({' OR '.join(clause for clause, _ in parts)})", [value for _, each in parts for value in each]
+    owner = Level.STUDY if condition.field in IN_STUDY else owner_of(condition.field)
+    test, found = _parts(db, owner, condition)
+    if test is not None and owner is level:
+        clause, values = _test(f"{plus}{owner}.", test)
+        if not found:
+            return clause, values
+        if plus:
+            rows, more = _union(found)
+            return f"({clause} OR +{level}.pk IN ({rows}))", [*values, *more]
+    if test is not None:
+        clause, values = _test(f"{owner}.", test)
+        found = [(f"SELECT pk FROM {owner} WHERE {clause}", values), *found]
+    rows, values = _union(found)
     if owner is level:
         return f"{plus}{level}.pk IN ({rows})", values
+    if owner not in level.above:  # patients are found by their studies
+        return f"{plus}{level}.pk IN (SELECT parent FROM {owner} WHERE pk IN ({rows}))", values
     while owner.child is not None and owner.child is not level:
         owner = owner.child
         rows = f"SELECT pk FROM {owner} WHERE parent IN ({rows})"
     return f"{plus}{level}.parent IN ({rows})", values
 
 
-def _studies_with(condition: Condition) -> tuple[str, list[Any]]:
-    """Write a query for the studies in which something meets a condition."""
+def _union(found: list[_Clause]) -> _Clause:
+    return " UNION ".join(query for query, _ in found), [value for _, values in found for value in values]
+
+
+def _parts(db: sqlite3.Connection, owner: Level, condition: Simple) -> tuple[_Test | None, list[_Clause]]:
+    """Split a condition into a test of a column of the table of a level, and queries for further rows of it."""
+    field = condition.field
+    if field in IN_STUDY:
+        return None, _studies_with(db, condition)
+    if field in LEVEL_NAMES or field == uid_field(owner):
+        return _named(db, owner, condition)
+    attribute = BY_FIELD[field]
+    others = _others(db, owner, condition)
+    if has_many_keys(attribute) and not isinstance(condition, Moment) and not _any(condition):
+        name = words_of(field) if isinstance(condition, Word) else field
+        test, values = _compare("key", condition)
+        return None, [(f"SELECT entity FROM {owner}_key WHERE field = ? AND {test}", [name, *values])]
+    return _Test(f'"{field}"', condition), others
+
+
+def _others(db: sqlite3.Connection, owner: Level, condition: Simple) -> list[_Clause]:
+    """Write the query for what is found by a further value of an attribute; few archives have any."""
+    field = IN_STUDY[condition.field][1] if condition.field in IN_STUDY else condition.field
+    if owner not in MERGED:
+        return []
+    if db.execute(f"SELECT 1 FROM {owner}_other WHERE field = ? LIMIT 1", (field,)).fetchone() is None:
+        return []
+    if isinstance(condition, Moment):  # a date without a time
+        low, high = (end and end[0] for end in (condition.low, condition.high))
+        condition = Between(field, low, high)
+    test, values = _compare("key", condition)
+    return [(f"SELECT entity FROM {owner}_other WHERE field = ? AND {test}", [field, *values])]
+
+
+def _named(db: sqlite3.Connection, owner: Level, condition: Simple) -> tuple[_Test | None, list[_Clause]]:
+    """Split a condition on the references or the UID of an entity."""
+    if not isinstance(condition, AnyOf):
+        return _Test(UID[owner] if any_shared(db, owner) else '"id"', condition), []
+    references = [clean(str(value)) for value in condition.values]
+    if condition.field not in LEVEL_NAMES:
+        references = [one for one in references if not is_key(one)]
+    if owner is Level.PATIENT:
+        plain = db.execute("SELECT 1 FROM claim WHERE key <> patient LIMIT 1").fetchone() is None
+    else:
+        plain = not any(map(is_key, references)) and not shared(db, owner, references)
+    if plain and references:
+        return _Test('"id"', AnyOf(condition.field, tuple(references))), []
+    rows = [pk for _, pk in rows_of_all(db, owner, references)]
+    return _Test('"pk"', AnyOf(owner.value, tuple(dict.fromkeys(rows)))), []
+
+
+def _studies_with(db: sqlite3.Connection, condition: Simple) -> list[_Clause]:
+    """Write queries for the studies in which something meets a condition."""
     below, field = IN_STUDY[condition.field]
-    test, values = _test(f'{below}."{field}"', condition)
+    test, values = _compare(f'{below}."{field}"', condition)
     if below is Level.SERIES:
-        return f"SELECT parent FROM series WHERE {test}", values
-    return f"SELECT series.parent FROM instance JOIN series ON series.pk = instance.parent WHERE {test}", values
+        others = [
+            (f"SELECT parent FROM series WHERE pk IN ({query})", more) for query, more in _others(db, below, condition)
+        ]
+        return [(f"SELECT parent FROM series WHERE {test}", values), *others]
+    inside = "SELECT series.parent FROM instance JOIN series ON series.pk = instance.parent"
+    return [(f"{inside} WHERE {test}", values)]
 
 
-def _within(condition: Moment, prefix: str) -> tuple[str, list[Any]]:
+def _test(prefix: str, test: _Test) -> _Clause:
+    """Write a test of a column, with a prefix before its name."""
+    if isinstance(test.condition, Moment):
+        return _within(test.condition, prefix)
+    column = test.column if test.column.startswith("iif") else prefix + test.column
+    return _compare(column, test.condition)
+
+
+def _within(condition: Moment, prefix: str) -> _Clause:
     """Write the test of a date and time; the bounds of the date alone come first, for which there is an index."""
     date, time = f'{prefix}"{condition.field}"', f'{prefix}"{condition.time}"'
     clauses, values = [f"{date} IS NOT NULL"], []
@@ -99,12 +178,12 @@ def _within(condition: Moment, prefix: str) -> tuple[str, list[Any]]:
     return " AND ".join(clauses), values
 
 
-def _any(condition: Condition) -> bool:
+def _any(condition: Simple) -> bool:
     """Tell whether a condition accepts any value, so that the column of the sort key is enough to test it."""
     return isinstance(condition, Like) and bool(condition.pattern) and not condition.pattern.strip("*")
 
 
-def _test(column: str, condition: Condition) -> tuple[str, list[Any]]:
+def _compare(column: str, condition: Simple) -> _Clause:
     if isinstance(condition, AnyOf):
         values = [clean(v) if isinstance(v, str) else v for v in condition.values]
         if is_text(condition.field):
@@ -126,7 +205,7 @@ def _test(column: str, condition: Condition) -> tuple[str, list[Any]]:
     raise TypeError(f"{condition} is not a condition on one column")
 
 
-def _like(column: str, pattern: str) -> tuple[str, list[Any]]:
+def _like(column: str, pattern: str) -> _Clause:
     prefix = pattern[: next((i for i, char in enumerate(pattern) if char in "*?"), len(pattern))]
     if prefix == pattern:
         return f"{column} = ?", [pattern]

@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from neurdicom.catalog.sqlite import schema
+from neurdicom.catalog.sqlite import refresh, schema
 from neurdicom.errors import Unavailable
 
 T = TypeVar("T")
+Connection = sqlite3.Connection
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Connections:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = connect(self._path, "writer")
             schema.prepare(self._writer)
+            refresh.add_missing_columns(self._writer)
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the catalog {self._path} can't be opened: {error}") from error
 

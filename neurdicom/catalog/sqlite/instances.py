@@ -8,32 +8,32 @@ import orjson
 
 from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.claims import applying_edits, described_instances
+from neurdicom.catalog.sqlite.lookup import KEY, TABLES, row_of
 from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 
+#: Row of the earliest instance; for a patient that of the latest study.
+_SOURCE = {
+    Level.PATIENT: "(SELECT source FROM study WHERE parent = entity.pk"
+    " ORDER BY study_date DESC, study_time DESC, source DESC LIMIT 1)",
+    Level.STUDY: "entity.source",
+    Level.SERIES: "entity.source",
+    Level.INSTANCE: "entity.pk",
+}
 
-def _tables(level: Level) -> str:
-    """Join the tables in the order in which SQLite should visit them: from the entity down, then up from it."""
-    tables, below = str(level), level
-    while below.child is not None:
-        tables += f" CROSS JOIN {below.child} ON {below.child}.parent = {below}.pk"
-        below = below.child
-    return tables + "".join(f" CROSS JOIN {each} ON {each}.pk = {each.child}.parent" for each in reversed(level.above))
 
-
-_TABLES = {level: _tables(level) for level in Level}
+_KEYS = ", ".join(KEY[level] for level in Level)
 
 
 def described(db: sqlite3.Connection, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
     """List headers and edits of the instances below an entity, for `Catalog.described`."""
     found: list[tuple[list[str], bytes]] = []
     size = 0
+    key = KEY[Level.INSTANCE]
     rows = db.execute(
-        "SELECT instance.pk, patient.id, study.id, series.id, instance.id"
-        # The plus keeps SQLite from walking all instances in the order of their ids.
-        f" FROM {_TABLES[level]} WHERE {level}.id = ? AND +instance.id > ? ORDER BY +instance.id",
-        (entity, after),
+        f"SELECT instance.pk, {_KEYS} FROM {TABLES[level]} WHERE {level}.pk = ? AND {key} > ? ORDER BY {key}",
+        (row_of(db, level, entity), after),
     ).fetchall()
     for pk, *chain in rows:
         (data,) = db.execute("SELECT data FROM header WHERE pk = ?", (pk,)).fetchone()
@@ -46,15 +46,17 @@ def described(db: sqlite3.Connection, level: Level, entity: str, after: str, bud
 
 
 def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
-    """Look up the earliest instance of each entity, for `Catalog.samples`."""
-    source = "pk" if level is Level.INSTANCE else "source"
+    """Look up an instance of each entity, for `Catalog.samples`."""
+    named = {entity: row for entity in entities if (row := row_of(db, level, entity)) is not None}
     rows = db.execute(
-        f"SELECT page.value, header.data, patient.id, study.id, series.id, instance.id FROM json_each(?) AS page"
-        f" CROSS JOIN {level} AS entity ON entity.id = page.value CROSS JOIN header ON header.pk = entity.{source}"
+        f"SELECT page.key, header.data, {_KEYS} FROM json_each(?) AS page"
+        f" CROSS JOIN {level} AS entity ON entity.pk = page.value CROSS JOIN header ON header.pk = {_SOURCE[level]}"
         f" CROSS JOIN instance ON instance.pk = header.pk{JOINS[Level.INSTANCE]}",
-        (orjson.dumps(list(entities)).decode(),),
+        (orjson.dumps(list(named.values())).decode(),),
     )
-    found = [(entity, chain, zlib.decompress(data)) for entity, data, *chain in rows]
+    references = list(named)
+    chosen = [(references[number], *rest) for number, *rest in rows]
+    found = [(entity, chain, zlib.decompress(data)) for entity, data, *chain in chosen]
     edits = _edits(db, [chain for _, chain, _ in found])
     made = described_instances([(chain, header) for _, chain, header in found], edits)
     return dict(zip((entity for entity, *_ in found), made, strict=True))
@@ -63,9 +65,9 @@ def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> di
 def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
     """List the locations and edits of all instances below an entity, for `Catalog.locate_all`."""
     rows = db.execute(
-        "SELECT blob_key, size, sha256, layout, patient.id, study.id, series.id, instance.id"
-        f" FROM {_TABLES[level]} WHERE {level}.id = ? ORDER BY +instance.id",
-        (entity,),
+        f"SELECT blob_key, size, sha256, layout, {_KEYS}"
+        f" FROM {TABLES[level]} WHERE {level}.pk = ? ORDER BY {KEY[Level.INSTANCE]}",
+        (row_of(db, level, entity),),
     ).fetchall()
     chains = [chain for _, _, _, _, *chain in rows]
     return [
@@ -79,9 +81,9 @@ def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
 def headers(db: sqlite3.Connection, level: Level, entity: str) -> list[bytes]:
     """List the stored headers of all instances below an entity, for `Catalog.headers`."""
     rows = db.execute(
-        f"SELECT data FROM {_TABLES[level]} CROSS JOIN header ON header.pk = instance.pk"
-        f" WHERE {level}.id = ? ORDER BY +instance.id",
-        (entity,),
+        f"SELECT data FROM {TABLES[level]} CROSS JOIN header ON header.pk = instance.pk"
+        f" WHERE {level}.pk = ? ORDER BY {KEY[Level.INSTANCE]}",
+        (row_of(db, level, entity),),
     )
     return [zlib.decompress(data) for (data,) in rows]
 

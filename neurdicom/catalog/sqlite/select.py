@@ -9,18 +9,20 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.base import Entity, Page
-from neurdicom.catalog.projection import assemble
-from neurdicom.catalog.query_check import check_query, owner_of
-from neurdicom.catalog.sqlite.conditions import ID_FIELDS, where_clause
-from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
+from neurdicom.catalog.projection import assemble, uid_field
+from neurdicom.catalog.query_check import check_query, sorted_at
+from neurdicom.catalog.sqlite.conditions import where_clause
+from neurdicom.catalog.sqlite.lookup import UID, any_shared, joined, row_of, rows_of_all
+from neurdicom.dicom.identity import SEPARATOR, is_key
+from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Query
 
 _COLUMNS: dict[Level, str] = {
-    Level.PATIENT: "patient.id, patient.attributes, patient.studies_count, patient.images_count",
-    Level.STUDY: "study.id, study.attributes, study.series_count, study.images_count, study.modalities,"
-    " patient.id, patient.attributes",
-    Level.SERIES: "series.id, series.attributes, series.images_count, patient.id, study.id",
-    Level.INSTANCE: "instance.id, instance.attributes, instance.size, instance.sha256, instance.received,"
+    Level.PATIENT: "patient.id, '', patient.attributes, patient.studies_count, patient.images_count",
+    Level.STUDY: "study.id, study.digest, study.attributes, study.series_count, study.images_count, study.modalities,"
+    " patient.id",
+    Level.SERIES: "series.id, series.digest, series.attributes, series.images_count, patient.id, study.id",
+    Level.INSTANCE: "instance.id, series.below, instance.attributes, instance.size, instance.sha256, instance.received,"
     " patient.id, study.id, series.id",
 }
 JOINS = {
@@ -30,9 +32,11 @@ JOINS = {
 
 
 def get(db: sqlite3.Connection, level: Level, entity: str) -> Entity | None:
-    """Look up an entity by id, for `Catalog.get`."""
-    row = db.execute(f"SELECT {_COLUMNS[level]} FROM {level}{JOINS[level]} WHERE {level}.id = ?", (entity,))
-    found = row.fetchone()
+    """Look up an entity by a reference, for `Catalog.get`."""
+    select = f"SELECT {_COLUMNS[level]} FROM {level}{JOINS[level]} WHERE {level}"
+    found = db.execute(f"{select}.id = ?", (entity,)).fetchone()
+    if found is None and (row := row_of(db, level, entity)) is not None:
+        found = db.execute(f"{select}.pk = ?", (row,)).fetchone()
     return _entity(level, found) if found else None
 
 
@@ -63,13 +67,13 @@ def find(db: sqlite3.Connection, query: Query) -> Page:
 
 
 def _count(db: sqlite3.Connection, query: Query) -> int:
-    where, parameters = where_clause(query)
+    where, parameters = where_clause(db, query)
     return int(db.execute(f"SELECT count(*) FROM {query.level}{where}", parameters).fetchone()[0])
 
 
 def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
     """Find all rows that meet the conditions, by id; return None if there are `many` or more."""
-    where, parameters = where_clause(query)
+    where, parameters = where_clause(db, query)
     rows = db.execute(
         f"SELECT {query.level}.id, {query.level}.pk FROM {query.level}{where} LIMIT ?", (*parameters, many)
     )
@@ -79,8 +83,8 @@ def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
 
 def _page(db: sqlite3.Connection, query: Query, end: int, *, follow: bool) -> list[int]:
     """Find the rows of a page, in order."""
-    where, parameters = where_clause(query, by_index=not follow)
-    tables, order = _in_order(query.level, query.sort, follow=follow)
+    where, parameters = where_clause(db, query, by_index=not follow)
+    tables, order = _in_order(db, query.level, query.sort, follow=follow)
     page = db.execute(
         f"SELECT {query.level}.pk FROM {tables}{where} ORDER BY {order} LIMIT ? OFFSET ?",
         (*parameters, max(end - query.offset, 0), query.offset),
@@ -98,7 +102,7 @@ def _entities(db: sqlite3.Connection, level: Level, pks: list[int]) -> list[Enti
 
 
 def _entity(level: Level, row: tuple[Any, ...]) -> Entity:
-    entity, attributes, *rest = row
+    shown, digest, attributes, *rest = row
     if level is Level.INSTANCE:
         size, sha256, received, *above = rest
         members = {"size": size, "sha256": sha256, "received": received}
@@ -106,36 +110,55 @@ def _entity(level: Level, row: tuple[Any, ...]) -> Entity:
         names = COUNTS[level]
         members, above = dict(zip(names, rest, strict=False)), rest[len(names) :]
     if level is Level.STUDY:
-        modalities, patient, demographics = above
-        shown = assemble(Level.PATIENT, demographics, {}, {})
-        members |= {"modalities": orjson.loads(modalities)}
-        ids = {"id": entity, "patient": patient}
-        return ids | shown | assemble(level, attributes, ids, members)
-    ids = {"id": entity, **dict(zip((above_level.value for above_level in level.above), above, strict=True))}
+        modalities, *above = above
+        members["modalities"] = orjson.loads(modalities)
+    key = f"{shown}{SEPARATOR}{digest}" if digest and not is_key(shown) else shown
+    ids = {"id": shown, "key": key, **dict(zip((one.value for one in level.above), above, strict=True))}
     return assemble(level, attributes, ids, members)
 
 
 def sop_classes(db: sqlite3.Connection, studies: Sequence[str]) -> dict[str, list[str]]:
-    """List the SOP Class UIDs of each study, sorted."""
+    """List the SOP Class UIDs of each study, by the given references, sorted."""
+    named = rows_of_all(db, Level.STUDY, studies)
     rows = db.execute(
-        "SELECT DISTINCT study.id, instance.sop_class_uid FROM json_each(?) AS page"
-        " CROSS JOIN study ON study.id = page.value CROSS JOIN series ON series.parent = study.pk"
-        " CROSS JOIN instance ON instance.parent = series.pk ORDER BY study.id, instance.sop_class_uid",
-        (orjson.dumps(list(studies)).decode(),),
-    )
-    found: dict[str, list[str]] = {}
+        "SELECT DISTINCT study.value, instance.sop_class_uid FROM json_each(?) AS study"
+        " CROSS JOIN series ON series.parent = study.value CROSS JOIN instance ON instance.parent = series.pk",
+        (orjson.dumps([pk for _, pk in named]).decode(),),
+    ).fetchall()
+    found: dict[str, set[str]] = {reference: set() for reference, _ in named}
+    of: dict[int, set[str]] = {}
     for study, uid in rows:
-        found.setdefault(study, []).extend([uid] if uid else [])
+        of.setdefault(study, set()).update([uid] if uid else [])
+    for reference, study in named:
+        found[reference] |= of.get(study, set())
+    return {reference: sorted(uids) for reference, uids in found.items()}
+
+
+def digests(db: sqlite3.Connection, instances: Sequence[str]) -> dict[str, str]:
+    """Look up the SHA-256 of the files of instances, by the given references. Raises `Ambiguous`."""
+    found = dict(
+        db.execute(
+            "SELECT instance.id, sha256 FROM json_each(?) CROSS JOIN instance ON instance.id = value",
+            (joined(*instances),),
+        ).fetchall()
+    )
+    for reference in instances:
+        if reference not in found and (row := row_of(db, Level.INSTANCE, reference)) is not None:
+            (found[reference],) = db.execute("SELECT sha256 FROM instance WHERE pk = ?", (row,)).fetchone()
     return found
 
 
-def _in_order(level: Level, sort: tuple[tuple[str, bool], ...], *, follow: bool) -> tuple[str, str]:
+def _in_order(
+    db: sqlite3.Connection, level: Level, sort: tuple[tuple[str, bool], ...], *, follow: bool
+) -> tuple[str, str]:
     """Write the FROM and ORDER BY terms; with `follow` the table of the first sort field is the outer loop."""
     terms, highest, first = [], level, level
     for field, descending in sort:
-        owner = owner_of(field) if field in BY_FIELD else level
-        column = "id" if field in ID_FIELDS else field
-        terms.append(f'{owner}."{column}"{" DESC" if descending else ""}')
+        owner = sorted_at(level, field)
+        column = f'{owner}."{field}"'
+        if field == uid_field(owner):
+            column = UID[owner] if any_shared(db, owner) else f"{owner}.id"
+        terms.append(f"{column}{' DESC' if descending else ''}")
         highest = owner if owner in highest.above else highest
         first = owner if len(terms) == 1 else first
     levels = [highest, *(below for below in Level if highest in below.above and below in (*level.above, level))]

@@ -1,241 +1,259 @@
 """Storing, editing and deleting: the work of one write transaction.
 
-Storing only adds to counts, since a new instance is always the latest and so never the source of an existing entity.
-Removing one (by a replacement or a deletion) updates the entities above by `_refresh`, bottom up.
+An arrival whose claims are known changes no attribute above it: it is looked up by one digest, inserted and counted.
 """
 
 import sqlite3
 import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import orjson
 
-from neurdicom.catalog.base import Edit, NewInstance, StoreOutcome
-from neurdicom.catalog.claims import EntityClaims, with_edits
-from neurdicom.catalog.projection import indexed, sort_values, to_json
-from neurdicom.catalog.sqlite.schema import add_keys, has_keys, write_index
-from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.catalog.base import Edit, NewInstance
+from neurdicom.catalog.claims import OriginClaims, with_edits
+from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, Status, StoreOutcome, StorePolicy
+from neurdicom.catalog.projection import sort_values, to_json
+from neurdicom.catalog.shown import ShownAttributes
+from neurdicom.catalog.sqlite.entities import COMPRESSION, Entities, Origin
+from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, row_of, shared
+from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
+from neurdicom.catalog.sqlite.rows import CHOSEN, StoredEdits, add_keys, json_of, marks, remove_keys, write_row
+from neurdicom.catalog.sqlite.schema import has_keys
+from neurdicom.catalog.sqlite.shown_ids import Namesake, ShownIds
+from neurdicom.catalog.sqlite.takeover import take_over
+from neurdicom.dicom.identity import SEPARATOR, PatientClaim, Place, earlier_keys, is_key, uid_of
+from neurdicom.dicom.query.attributes import AT_LEVEL, Level
 from neurdicom.dicom.query.conditions import Value
 
-_COMPRESSION = 1
-_CHOSEN = "IN (SELECT value FROM json_each(?))"
+_OWN_FIELDS = [attribute.field for attribute in AT_LEVEL[Level.INSTANCE] if attribute.field != "sop_instance_uid"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An instance that is there, in the place of an arrival."""
+
+    pk: int
+    parent: int
+    origin: int
+    sha256: str
+    blob: str
+    id: str
 
 
 class Writer:
-    """Writer of one transaction on a connection."""
+    """Writer of one transaction on a connection.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        The writer's connection.
+    pack : callable, optional
+        Compresses headers.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, pack: Callable[[bytes], bytes] = lambda header: zlib.compress(header, COMPRESSION)
+    ) -> None:
         self._db = db
-        self._images: dict[tuple[Level, int], int] = defaultdict(int)
-        self._children: dict[tuple[Level, int], int] = defaultdict(int)
-        self._totals: dict[Level, int] = defaultdict(int)
-        self._chains: dict[str, tuple[int, int, int]] = {}
+        self._pack = pack
+        self._edits = StoredEdits(db)
+        self._ids = ShownIds(db)
+        self._entities = Entities(db, self._edits, self._ids)
+        self._origins: dict[bytes, Origin] = {}
+        self._former: dict[int, tuple[str, ...]] = {}
+
+    @property
+    def renamed(self) -> bool:
+        """Tell whether a reference may name something else than before."""
+        return self._ids.changed
 
     # -- storing ---------------------------------------------------------------------------------------------
 
-    def store(self, arrivals: Sequence[NewInstance]) -> list[StoreOutcome]:
+    def store(self, arrivals: Sequence[NewInstance], policy: StorePolicy = KEEP_ALL) -> list[StoreOutcome]:
         """Store arrivals in order."""
         last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'instance'").fetchone()
         first = (last[0] if last else 0) + 1
-        outcomes = [self._store_one(pk, new) for pk, new in enumerate(arrivals, first)]
-        self._write_counts()
-        return outcomes
+        outcomes = [self._store_one(pk, new, policy) for pk, new in enumerate(arrivals, first)]
+        self._entities.finish()
+        return self._with_shared(outcomes)
 
-    def _store_one(self, pk: int, new: NewInstance) -> StoreOutcome:
-        known = self._db.execute(
-            "SELECT pk, parent, sha256, blob_key FROM instance WHERE id = ?", (new.instance,)
-        ).fetchone()
-        if known is None:
-            self._insert_instance(pk, new)
-            return StoreOutcome("stored")
-        old, parent, sha256, key = known
-        same_file = key == new.blob.key  # stored again, as by a reindex
-        if sha256 == new.blob.sha256:
-            unused = None if same_file else new.blob.key
-            self._add_garbage([unused] if unused else [])
-            return StoreOutcome("duplicate", unused)
-        self._remove_rows(Level.INSTANCE, [old])
-        self._insert_instance(pk, new)
-        self._refresh(Level.SERIES, parent)
-        unused = None if same_file else key
+    def _store_one(self, pk: int, new: NewInstance, policy: StorePolicy) -> StoreOutcome:
+        claims = OriginClaims.from_arrival(new)
+        origin = self._origins.get(claims.digest) or self._entities.find_origin(claims.digest)
+        decision: Decision | None = None
+        if origin is None:
+            decision = decide(self._db, self._ids, new, policy)
+            place, series = decision.place, decision.series
+        else:
+            self._origins[claims.digest] = origin
+            place, series = Place.of(origin.patient_id, new.study, new.series, new.instance), origin.series
+        # Until the arrival is stored its study is with the patient that it had.
+        former = decision.moved_from if decision else None
+        present = Place.of(former, new.study, new.series, new.instance) if former else place
+        old, alone = self._find(present, series)
+        if old is not None and (left_out := self._left_out(old, new, policy, present)):
+            return left_out
+        refusal = decision.refusal if decision else self._meets_another(place, policy, old, alone)
+        if refusal:
+            return self._unstored("conflict", new, None, refusal)
+        if old is not None:
+            self._take_out(old)
+        if decision is not None:
+            origin = self._make(claims, decision, new, pk)
+        if origin is None:
+            raise LookupError(f"the instance {new.instance} has no origin")
+        if old is not None:
+            shown = place.instance if is_key(old.id) else old.id
+            self._entities.count(origin.series, origin.study, origin.patient, -1)
+        else:
+            shown = new.instance if alone else self._ids.take(Level.INSTANCE, *_parts(place.instance))
+        self._insert(pk, shown, place, origin, new)
+        if old is None:
+            return StoreOutcome("stored", None, place)
+        unused = None if old.blob == new.blob.key else old.blob
         self._add_garbage([unused] if unused else [])
-        return StoreOutcome("replaced", unused)
+        return StoreOutcome("replaced", unused, place)
 
-    def _insert_instance(self, pk: int, new: NewInstance) -> None:
-        claims = EntityClaims.from_arrival(new)
-        chain = self._chain(claims, pk)
-        attributes = with_edits(claims.at(Level.INSTANCE), edits_of(self._db, Level.INSTANCE, new.instance))
-        blob, layout = new.blob, to_json(dict(new.layout))
-        own = (pk, new.instance, chain[0], blob.key, blob.size, blob.sha256, new.received, layout)
-        values = (*own, to_json(attributes), *sort_values(Level.INSTANCE, attributes))
-        self._db.execute(f"INSERT INTO instance VALUES ({_marks(values)})", values)
+    def _find(self, place: Place, series: int | None) -> tuple[_Stored | None, bool]:
+        """Find the instance in a place, and tell whether its UID is nowhere else."""
+        uid = uid_of(place.instance)
+        select = "SELECT pk, parent, origin, sha256, blob_key, id FROM instance WHERE id = ?"
+        row = self._db.execute(select, (uid,)).fetchone()
+        if row is None and self._ids.any_shared(Level.INSTANCE):
+            row = self._db.execute(select, (place.instance,)).fetchone()
+            if row is None:
+                low, high = key_range(uid)
+                others = self._db.execute("SELECT 1 FROM instance WHERE id > ? AND id < ? LIMIT 1", (low, high))
+                return None, others.fetchone() is None
+        if row is None:
+            return None, True
+        found = _Stored(*row)
+        return (found, True) if found.parent == series else (None, False)
+
+    def _left_out(self, old: _Stored, new: NewInstance, policy: StorePolicy, place: Place) -> StoreOutcome | None:
+        """Return the outcome for an arrival that an instance in its place stays instead of."""
+        if old.sha256 == new.blob.sha256:
+            return self._unstored("duplicate", new, place)
+        if policy.same_instance == "keep":
+            return self._unstored("kept", new, place)
+        if policy.same_instance == "refuse":
+            holder = Namesake(old.pk, old.parent, old.id, "")
+            refusal = refusal_of(self._db, Level.INSTANCE, [holder], same_place=True)
+            return self._unstored("conflict", new, None, refusal)
+        return None
+
+    def _meets_another(self, place: Place, policy: StorePolicy, old: _Stored | None, alone: bool) -> Refusal | None:
+        """Refuse an instance of a known series whose UID is elsewhere, where the policy or a digest forbids it."""
+        if old is not None or alone:
+            return None
+        uid, digest = _parts(place.instance)
+        others = self._ids.namesakes(Level.INSTANCE, uid)
+        same_key = [one for one in others if one.digest == digest]
+        if same_key or policy.conflicts == "refuse":
+            return refusal_of(self._db, Level.INSTANCE, same_key or others)
+        return None
+
+    def _unstored(
+        self, status: Status, new: NewInstance, place: Place | None, refusal: Refusal | None = None
+    ) -> StoreOutcome:
+        used = self._db.execute("SELECT 1 FROM instance WHERE blob_key = ?", (new.blob.key,)).fetchone()
+        unused = None if used else new.blob.key  # in use where a file is stored again, as by a reindex
+        self._add_garbage([unused] if unused else [])
+        return StoreOutcome(status, unused, place, refusal)
+
+    def _make(self, claims: OriginClaims, decision: Decision, new: NewInstance, pk: int) -> Origin:
+        """Write what an arrival of an unknown origin changes above it."""
+        patient = decision.place.patient
+        if decision.moved_from:
+            take_over(self._db, self._entities, self._edits, self._ids, new.study, decision.moved_from, patient)
+            self._origins.clear()
+        if not decision.known:
+            claim = decision.claim
+            self._db.execute(
+                "INSERT INTO claim SELECT ?, ?, ?, ?, ?, coalesce(max(number), 0) + 1 FROM claim WHERE study_uid = ?",
+                (new.study, claim.key, claim.patient_id, claim.issuer, patient, new.study),
+            )
+            self._former.clear()
+        origin = self._origins[claims.digest] = self._entities.make_origin(claims, decision, pk)
+        return origin
+
+    def _insert(self, pk: int, shown: str, place: Place, origin: Origin, new: NewInstance) -> None:
+        given = new.attributes
+        attributes: dict[str, Value] = {
+            field: value for field in _OWN_FIELDS if (value := given.get(field)) is not None
+        }
+        if self._edits.any:
+            self._edits.adopt(Level.INSTANCE, place.instance, (new.instance, *self._former_keys(origin, new)))
+            attributes = with_edits(attributes, self._edits.of(Level.INSTANCE, place.instance))
+        blob = new.blob
+        own = (pk, shown, origin.series, origin.pk, blob.key, blob.size, blob.sha256, new.received)
+        values = (*own, to_json(dict(new.layout)), to_json(attributes), *sort_values(Level.INSTANCE, attributes))
+        self._db.execute(f"INSERT INTO instance VALUES ({marks(values)})", values)
         add_keys(self._db, Level.INSTANCE, pk, attributes)
-        packed = zlib.compress(new.header, _COMPRESSION), zlib.compress(claims.to_document(), _COMPRESSION)
-        self._db.execute("INSERT INTO header VALUES (?, ?, ?)", (pk, *packed))
+        self._db.execute("INSERT INTO header VALUES (?, ?)", (pk, self._pack(new.header)))
         # A reindex may store a blob again that was garbage: it is in use now.
         self._db.execute("DELETE FROM garbage WHERE key = ?", (blob.key,))
-        self._totals[Level.INSTANCE] += 1
-        for level, row in zip((Level.SERIES, Level.STUDY, Level.PATIENT), chain, strict=True):
-            self._images[level, row] += 1
+        self._entities.count(origin.series, origin.study, origin.patient, 1)
 
-    def _chain(self, claims: EntityClaims, source: int) -> tuple[int, int, int]:
-        """Find the rows of the series, study and patient of an instance; insert those that are new."""
-        entity = claims.ids[Level.SERIES]
-        chain = self._chains.get(entity)
-        if chain is None:
-            row = self._ensure(Level.SERIES, claims, source)
-            chain = self._chains[entity] = self._db.execute(
-                "SELECT series.pk, study.pk, study.parent FROM series JOIN study ON study.pk = series.parent"
-                " WHERE series.pk = ?",
-                (row,),
-            ).fetchone()
-        return chain
+    def _former_keys(self, origin: Origin, new: NewInstance) -> list[str]:
+        """List the keys that an instance had by the claims on its study."""
+        digests = self._former.get(origin.series)
+        if digests is None:
+            rows = self._db.execute(
+                "SELECT key FROM claim WHERE study_uid = ? AND patient = ?", (origin.study_uid, origin.patient_id)
+            )
+            claims = [PatientClaim(key) for (key,) in rows]
+            keys = earlier_keys("", claims, new.study, new.series)
+            digests = self._former[origin.series] = tuple(key.rpartition(SEPARATOR)[2] for key in keys)
+        return [f"{new.instance}{SEPARATOR}{digest}" for digest in digests]
 
-    def _ensure(self, level: Level, claims: EntityClaims, source: int) -> int:
-        """Find the row of the entity that an instance claims; insert it, from the claimed attributes, if it is new."""
-        entity = claims.ids[level]
-        row = self._db.execute(f"SELECT pk FROM {level} WHERE id = ?", (entity,)).fetchone()
-        if row is not None:
-            return int(row[0])
-        attributes = with_edits(claims.at(level), edits_of(self._db, level, entity))
-        names = ["id", "source", "attributes", *(f'"{attribute.field}"' for attribute in indexed(level))]
-        values = [entity, source, to_json(attributes), *sort_values(level, attributes)]
-        if level.parent:
-            parent = self._ensure(level.parent, claims, source)
-            self._children[level.parent, parent] += 1
-            names.append("parent")
-            values.append(parent)
-        pk = self._db.execute(f"INSERT INTO {level} ({', '.join(names)}) VALUES ({_marks(values)})", values).lastrowid
-        if pk is None:
-            raise LookupError(f"the new {level} {entity} has no row")
-        if has_keys(level):
-            add_keys(self._db, level, pk, attributes)
-        if level is Level.SERIES:
-            self._add_modality(parent, attributes.get("modality"))
-        self._totals[level] += 1
-        return pk
+    def _take_out(self, old: _Stored) -> None:
+        """Remove an instance that another of its place replaces; its edits stay."""
+        self._remove_rows([old.pk])
+        self._entities.touch_origin(old.origin, old.parent)
 
-    def _add_modality(self, study: int, modality: Value) -> None:
-        row = self._db.execute("SELECT modalities FROM study WHERE pk = ?", (study,)).fetchone()
-        known = orjson.loads(row[0])
-        if modality and modality not in known:
-            self._set_modalities(study, [*known, modality])
-
-    def _set_modalities(self, study: int, modalities: Iterable[Value]) -> None:
-        text = orjson.dumps(sorted(map(str, modalities))).decode()
-        self._db.execute("UPDATE study SET modalities = ? WHERE pk = ?", (text, study))
-
-    def _collect_modalities(self, study: int) -> None:
-        rows = self._db.execute("SELECT attributes FROM series WHERE parent = ?", (study,)).fetchall()
-        found = {orjson.loads(attributes).get("modality") for (attributes,) in rows}
-        self._set_modalities(study, found - {None, ""})
-
-    def _write_counts(self) -> None:
-        """Add the collected counts to the rows."""
-        for (level, pk), count in self._images.items():
-            self._db.execute(f"UPDATE {level} SET images_count = images_count + ? WHERE pk = ?", (count, pk))
-        for (level, pk), count in self._children.items():
-            name = COUNTS[level][0]
-            self._db.execute(f"UPDATE {level} SET {name} = {name} + ? WHERE pk = ?", (count, pk))
-        for level, count in self._totals.items():
-            self._db.execute("UPDATE total SET count = count + ? WHERE level = ?", (count, level))
-        self._images.clear()
-        self._children.clear()
-        self._totals.clear()
-
-    # -- updating entities above -----------------------------------------------------------------------------
-
-    def _refresh(self, level: Level, pk: int) -> None:
-        """Recompute an entity and those above it from the instances left below; delete it if none is left.
-
-        All entities of a level are updated before the next level, so that an entity that loses one child and gains
-        another is never found empty.
-        """
-        self._write_counts()
-        self._chains.clear()
-        rows = {pk}
-        for step in reversed((*level.above, level)):
-            rows = {parent for row in sorted(rows) for parent in self._refresh_one(step, row)}
-        self._write_counts()
-
-    def _refresh_one(self, level: Level, pk: int) -> set[int]:
-        """Update one entity; return the rows above that this may affect."""
-        below = "min(pk), count(*), count(*)" if level is Level.SERIES else "min(source), count(*), sum(images_count)"
-        source, children, images = self._db.execute(
-            f"SELECT {below} FROM {level.child} WHERE parent = ?", (pk,)
-        ).fetchone()
-        above = self._parents(level, pk)
-        if not children:
-            self._forget_edits(level, [pk])
-            self._remove_rows(level, [pk])
-            return above
-        self._show_source(level, pk, source)
-        self._write_counts()
-        counts = (images,) if level is Level.SERIES else (children, images)
-        changes = ", ".join(f"{name} = ?" for name in COUNTS[level])
-        self._db.execute(f"UPDATE {level} SET {changes} WHERE pk = ?", (*counts, pk))
-        if level is Level.STUDY:
-            self._collect_modalities(pk)
-        return above | self._parents(level, pk)
-
-    def _parents(self, level: Level, pk: int) -> set[int]:
-        if level.parent is None:
-            return set()
-        return {row[0] for row in self._db.execute(f"SELECT parent FROM {level} WHERE pk = ?", (pk,))}
-
-    def _show_source(self, level: Level, pk: int, source: int) -> None:
-        """Set the attributes and the parent that the instance `source` claims, if it is not the source already."""
-        entity, earlier = self._db.execute(f"SELECT id, source FROM {level} WHERE pk = ?", (pk,)).fetchone()
-        if source == earlier:
-            return
-        packed = self._db.execute("SELECT origin FROM header WHERE pk = ?", (source,)).fetchone()[0]
-        claims = EntityClaims.from_document(zlib.decompress(packed))
-        self._db.execute(f"UPDATE {level} SET source = ? WHERE pk = ?", (source, pk))
-        self._show(level, pk, with_edits(claims.at(level), edits_of(self._db, level, entity)))
-        if level.parent:
-            parent = self._ensure(level.parent, claims, source)
-            self._db.execute(f"UPDATE {level} SET parent = ? WHERE pk = ?", (parent, pk))
-
-    def _show(self, level: Level, pk: int, attributes: Mapping[str, Value]) -> None:
-        self._db.execute(f"UPDATE {level} SET attributes = ? WHERE pk = ?", (to_json(attributes), pk))
-        write_index(self._db, level, pk, attributes)
+    def _with_shared(self, outcomes: list[StoreOutcome]) -> list[StoreOutcome]:
+        """Add to the outcomes which UIDs name several entities after all of them."""
+        levels = [level for level in (Level.STUDY, Level.SERIES, Level.INSTANCE) if self._ids.any_shared(level)]
+        if not levels:
+            return outcomes
+        uids = {
+            level: shared(self._db, level, {uid_of(one.place.key(level)) for one in outcomes if one.place})
+            for level in levels
+        }
+        return [
+            replace(one, place=replace(one.place, shared=_shared_of(one.place, uids))) if one.place else one
+            for one in outcomes
+        ]
 
     # -- deleting --------------------------------------------------------------------------------------------
 
-    def delete(self, level: Level, entity: str) -> list[str] | None:
+    def delete(self, level: Level, reference: str) -> list[str] | None:
         """Delete an entity, all below it, and parents left empty; return the keys of the blobs that became garbage."""
-        row = self._db.execute(f"SELECT pk FROM {level} WHERE id = ?", (entity,)).fetchone()
+        row = row_of(self._db, level, reference)
         if row is None:
             return None
-        rows, parents = {level: [int(row[0])]}, self._parents(level, row[0])
-        for below in tuple(Level)[tuple(Level).index(level) + 1 :]:
-            above = _json(rows[Level(below.above[-1])])
-            rows[below] = [pk for (pk,) in self._db.execute(f"SELECT pk FROM {below} WHERE parent {_CHOSEN}", above)]
-        instances = _json(rows[Level.INSTANCE])
-        blobs = self._db.execute(f"SELECT blob_key FROM instance WHERE pk {_CHOSEN} ORDER BY pk", instances)
-        keys = [key for (key,) in blobs.fetchall()]
-        for emptied, pks in rows.items():
-            self._forget_edits(emptied, pks)
-            self._remove_rows(emptied, pks)
-        self._add_garbage(keys)
-        self._write_counts()
-        for parent in parents:
-            self._refresh(level.above[-1], parent)
-        return keys
+        rows = self._db.execute(
+            f"SELECT instance.pk, instance.id, {KEY[Level.INSTANCE]}, blob_key, origin,"
+            f" series.pk, study.pk, study.parent FROM {TABLES[level]} WHERE {level}.pk = ? ORDER BY +instance.pk",
+            (row,),
+        ).fetchall()
+        self._remove_rows([pk for pk, *_ in rows])
+        for _, _, _, _, origin, series, study, patient in rows:
+            self._entities.touch_origin(origin, series)
+            self._entities.count(series, study, patient, -1)
+        self._edits.forget(Level.INSTANCE, [key for _, _, key, *_ in rows])
+        self._ids.release(Level.INSTANCE, [entity for _, entity, *_ in rows])
+        blobs = [blob for _, _, _, blob, *_ in rows]
+        self._add_garbage(blobs)
+        self._entities.finish()
+        return blobs
 
-    def _remove_rows(self, level: Level, pks: list[int]) -> None:
-        if has_keys(level):
-            self._db.execute(f"DELETE FROM {level}_key WHERE entity {_CHOSEN}", _json(pks))
-        if level is Level.INSTANCE:
-            self._db.execute(f"DELETE FROM header WHERE pk {_CHOSEN}", _json(pks))
-        self._totals[level] -= self._db.execute(f"DELETE FROM {level} WHERE pk {_CHOSEN}", _json(pks)).rowcount
-
-    def _forget_edits(self, level: Level, pks: list[int]) -> None:
-        self._db.execute(
-            f"DELETE FROM edit WHERE level = ? AND entity IN (SELECT id FROM {level} WHERE pk {_CHOSEN})",
-            (level, *_json(pks)),
-        )
+    def _remove_rows(self, pks: list[int]) -> None:
+        remove_keys(self._db, Level.INSTANCE, pks)
+        for table in ("header", "instance"):
+            self._db.execute(f"DELETE FROM {table} WHERE pk {CHOSEN}", json_of(pks))
 
     def _add_garbage(self, keys: Iterable[str]) -> None:
         self._db.executemany("INSERT OR IGNORE INTO garbage VALUES (?)", ((key,) for key in keys))
@@ -245,54 +263,44 @@ class Writer:
         self._db.executemany("DELETE FROM garbage WHERE key = ?", ((key,) for key in keys))
 
     def clear(self) -> None:
-        """Delete all DICOM entities, but neither edits nor blobs."""
+        """Delete all DICOM entities, but neither edits, claims nor blobs."""
         for level in Level:
             self._db.execute(f"DELETE FROM {level}")
             if has_keys(level):
                 self._db.execute(f"DELETE FROM {level}_key")
-        self._db.execute("DELETE FROM header")
+        for table in ("study_other", "series_other", "header", "origin", "conflict"):
+            self._db.execute(f"DELETE FROM {table}")
         self._db.execute("UPDATE total SET count = 0")
 
     # -- editing ---------------------------------------------------------------------------------------------
 
-    def edit(self, level: Level, entity: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
+    def edit(self, level: Level, reference: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
         """Store edits of an entity and apply them, for `Catalog.edit`."""
-        row = self._db.execute(f"SELECT pk, attributes FROM {level} WHERE id = ?", (entity,)).fetchone()
+        row = row_of(self._db, level, reference)
         if row is None:
             return False
-        edits = [Edit(level, entity, field, value, user, time) for field, value in changes.items()]
-        self._db.executemany(
-            "INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?, ?)",
-            [(e.level, e.entity, e.field, to_json(e.value).decode(), e.user, e.time) for e in edits],
-        )
-        self._show(level, row[0], with_edits(orjson.loads(row[1]), edits))
-        if level is Level.SERIES:
-            for study in self._parents(level, row[0]):
-                self._collect_modalities(study)
+        joins = " JOIN series ON series.pk = instance.parent" if level is Level.INSTANCE else ""
+        key, stored = self._db.execute(
+            f"SELECT {KEY[level]}, {level}.attributes FROM {level}{joins} WHERE {level}.pk = ?", (row,)
+        ).fetchone()
+        edits = [Edit(level, key, field, value, user, time) for field, value in changes.items()]
+        self._edits.put(edits)
+        if level is Level.INSTANCE:
+            write_row(self._db, level, row, ShownAttributes(with_edits(orjson.loads(stored), edits)))
+        if level is Level.PATIENT:  # demographics are attributes of its studies
+            for (study,) in self._db.execute("SELECT pk FROM study WHERE parent = ?", (row,)).fetchall():
+                self._entities.touch(Level.STUDY, study)
+        if level is not Level.INSTANCE:
+            self._entities.touch(level, row)
+        self._entities.finish()
         return True
 
 
-def edits_of(db: sqlite3.Connection, level: Level, entity: str) -> list[Edit]:
-    """Look up the edits of an entity, in the order of fields.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection.
-    level : Level
-        Level of the entity.
-    entity : str
-        Id of the entity.
-    """
-    rows = db.execute(
-        "SELECT field, value, user, time FROM edit WHERE level = ? AND entity = ? ORDER BY field", (level, entity)
-    )
-    return [Edit(level, entity, field, orjson.loads(value), user, time) for field, value, user, time in rows]
+def _parts(key: str) -> tuple[str, str]:
+    """Split a key into its UID and its digest."""
+    uid, _, digest = key.partition(SEPARATOR)
+    return uid, digest
 
 
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _json(pks: list[int]) -> tuple[str]:
-    return (orjson.dumps(pks).decode(),)
+def _shared_of(place: Place, uids: Mapping[Level, set[str]]) -> frozenset[Level]:
+    return frozenset(level for level, several in uids.items() if uid_of(place.key(level)) in several)

@@ -1,0 +1,309 @@
+"""Rows of patients, studies, series and origins: making them, counting, and taking away what is left empty."""
+
+import sqlite3
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from neurdicom.catalog.claims import OriginClaims
+from neurdicom.catalog.projection import indexed, sort_values, to_json
+from neurdicom.catalog.shown import ShownAttributes, merged, of_latest
+from neurdicom.catalog.sqlite.lookup import KEY, key_range
+from neurdicom.catalog.sqlite.places import Decision
+from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
+from neurdicom.catalog.sqlite.rows import StoredEdits, add_keys, marks, remove_keys
+from neurdicom.catalog.sqlite.shown_ids import ShownIds
+from neurdicom.dicom.identity import SEPARATOR, earlier_keys, uid_of
+from neurdicom.dicom.query.attributes import COUNTS, Level
+from neurdicom.dicom.query.conditions import Value
+
+COMPRESSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Row of an origin, and those of the entities above.
+
+    Attributes
+    ----------
+    pk, series, study, patient : int
+        The rows.
+    patient_id, study_uid : str
+        Id of the patient and UID of the study.
+    below : str
+        Digest of the keys of the instances in the series.
+    """
+
+    pk: int
+    series: int
+    study: int
+    patient: int
+    patient_id: str
+    study_uid: str
+    below: str
+
+
+class Entities:
+    """Writer of the levels above the instance, within one transaction.
+
+    Counts are added up, and what entities show is recomputed, in `finish`.
+    """
+
+    def __init__(self, db: sqlite3.Connection, edits: StoredEdits, ids: ShownIds) -> None:
+        self._db = db
+        self._edits = edits
+        self._ids = ids
+        self._images: dict[tuple[Level, int], int] = defaultdict(int)
+        self._children: dict[tuple[Level, int], int] = defaultdict(int)
+        self._totals: dict[Level, int] = defaultdict(int)
+        self._dirty: dict[Level, set[int]] = {level: set() for level in Level}
+        self._lost: dict[Level, set[int]] = {level: set() for level in Level}
+        self._touched: dict[int, int] = {}
+
+    # -- making ----------------------------------------------------------------------------------------------
+
+    def find_origin(self, digest: bytes) -> Origin | None:
+        """Look up the origin of claims by their digest."""
+        row = self._db.execute(
+            "SELECT origin.pk, series.pk, study.pk, study.parent, patient.id, study.id, series.below FROM origin"
+            " JOIN series ON series.pk = origin.parent JOIN study ON study.pk = series.parent"
+            " JOIN patient ON patient.pk = study.parent WHERE origin.digest = ?",
+            (digest,),
+        ).fetchone()
+        if row is None:
+            return None
+        pk, series, study, patient, patient_id, shown, below = row
+        return Origin(pk, series, study, patient, patient_id, uid_of(shown), below)
+
+    def make_origin(self, claims: OriginClaims, decision: Decision, source: int) -> Origin:
+        """Insert an origin, and the entities above it that are new.
+
+        Parameters
+        ----------
+        claims : OriginClaims
+            What the arrival says of the levels above.
+        decision : Decision
+            Where it lies.
+        source : int
+            Row of the arrival.
+        """
+        place = decision.place
+        study = decision.study or self._make_study(claims, decision, source)
+        series = decision.series or self._make_series(claims, decision, study, source)
+        packed = zlib.compress(claims.document, COMPRESSION)
+        pk = self._insert("INSERT INTO origin VALUES (NULL, ?, ?, ?, ?)", (claims.digest, series, source, packed))
+        for level, known in ((Level.SERIES, decision.series), (Level.STUDY, decision.study)):
+            if known is not None and known not in self._dirty[level]:
+                (shown,) = self._db.execute(f"SELECT attributes FROM {level} WHERE pk = ?", (known,)).fetchone()
+                if not adds_nothing(level, claims.attributes, shown):
+                    self._dirty[level].add(known)
+        (patient,) = self._db.execute("SELECT parent FROM study WHERE pk = ?", (study,)).fetchone()
+        below = place.instance.rpartition(SEPARATOR)[2]
+        return Origin(pk, series, study, patient, place.patient, uid_of(place.study), below)
+
+    def _make_study(self, claims: OriginClaims, decision: Decision, source: int) -> int:
+        place = decision.place
+        self._adopt(Level.STUDY, place.study, decision)
+        demographics = self._edits.of(Level.PATIENT, place.patient)
+        shown = merged(Level.STUDY, [claims.attributes], [*demographics, *self._edits.of(Level.STUDY, place.study)])
+        patient = self.patient_row(place.patient)
+        if patient is None:
+            patient = self.make_patient(place.patient, of_latest([shown.values], demographics))
+        else:
+            self._dirty[Level.PATIENT].add(patient)
+        return self._make(Level.STUDY, place.study, shown, source, parent=patient)
+
+    def _make_series(self, claims: OriginClaims, decision: Decision, study: int, source: int) -> int:
+        place = decision.place
+        self._adopt(Level.SERIES, place.series, decision)
+        shown = merged(Level.SERIES, [claims.attributes], self._edits.of(Level.SERIES, place.series))
+        below = place.instance.rpartition(SEPARATOR)[2]
+        pk = self._make(Level.SERIES, place.series, shown, source, parent=study, below=below)
+        self._add_modality(study, shown.values.get("modality"))
+        return pk
+
+    def _make(self, level: Level, key: str, shown: ShownAttributes, source: int, **more: object) -> int:
+        uid, _, digest = key.partition(SEPARATOR)
+        columns = {"id": self._ids.take(level, uid, digest), "digest": digest, "source": source, **more}
+        pk = self._insert_row(level, columns, shown.values)
+        add_keys(self._db, level, pk, shown.values, shown.others)
+        if level.parent:
+            self._children[level.parent, int(str(more["parent"]))] += 1
+        return pk
+
+    def patient_row(self, patient: str) -> int | None:
+        """Find the row of a patient by its id."""
+        row = self._db.execute("SELECT pk FROM patient WHERE id = ?", (patient,)).fetchone()
+        return int(row[0]) if row else None
+
+    def make_patient(self, patient: str, shown: dict[str, Value]) -> int:
+        """Insert a patient with the demographics that it shows."""
+        return self._insert_row(Level.PATIENT, {"id": patient}, shown)
+
+    def _insert_row(self, level: Level, columns: dict[str, object], shown: dict[str, Value]) -> int:
+        names = [*columns, "attributes", *(f'"{attribute.field}"' for attribute in indexed(level))]
+        values = [*columns.values(), to_json(shown), *sort_values(level, shown)]
+        self._totals[level] += 1
+        return self._insert(f"INSERT INTO {level} ({', '.join(names)}) VALUES ({marks(values)})", values)
+
+    def _insert(self, statement: str, values: Sequence[object]) -> int:
+        pk = self._db.execute(statement, values).lastrowid
+        if pk is None:
+            raise LookupError("a new row has no number")
+        return pk
+
+    def _adopt(self, level: Level, key: str, decision: Decision) -> None:
+        if self._edits.any:
+            uid = uid_of(key)
+            between = () if level is Level.STUDY else (uid_of(decision.place.study),)
+            self._edits.adopt(level, key, (uid, *earlier_keys(uid, decision.claimed, *between)))
+
+    def _add_modality(self, study: int, modality: Value) -> None:
+        (row,) = self._db.execute("SELECT modalities FROM study WHERE pk = ?", (study,)).fetchone()
+        known = orjson.loads(row)
+        if modality and modality not in known:
+            self._set_modalities(study, [*known, modality])
+
+    def _set_modalities(self, study: int, modalities: Iterable[Value]) -> None:
+        text = orjson.dumps(sorted(map(str, modalities))).decode()
+        self._db.execute("UPDATE study SET modalities = ? WHERE pk = ?", (text, study))
+
+    def _collect_modalities(self, study: int) -> None:
+        rows = self._db.execute("SELECT attributes FROM series WHERE parent = ?", (study,)).fetchall()
+        found = {orjson.loads(attributes).get("modality") for (attributes,) in rows}
+        self._set_modalities(study, found - {None, ""})
+
+    # -- counting --------------------------------------------------------------------------------------------
+
+    def count(self, series: int, study: int, patient: int, change: int) -> None:
+        """Count instances that have come or, by a negative number, gone.
+
+        Parameters
+        ----------
+        series, study, patient : int
+            Rows of the entities above them.
+        change : int
+            How many.
+        """
+        self._totals[Level.INSTANCE] += change
+        self._images[Level.SERIES, series] += change
+        self._images[Level.STUDY, study] += change
+        self._images[Level.PATIENT, patient] += change
+
+    def move_study(self, study: int, former: int, patient: int) -> None:
+        """Count a study with its instances at another patient; what all of them show is recomputed."""
+        self._write_counts()
+        (images,) = self._db.execute("SELECT images_count FROM study WHERE pk = ?", (study,)).fetchone()
+        for row, sign in ((former, -1), (patient, 1)):
+            self._children[Level.PATIENT, row] += sign
+            self._images[Level.PATIENT, row] += sign * images
+        self.touch(Level.STUDY, study)
+        for row in (former, patient):
+            self.touch(Level.PATIENT, row)
+
+    def touch(self, level: Level, pk: int) -> None:
+        """Let an entity be recomputed in `finish`."""
+        self._dirty[level].add(pk)
+
+    def touch_origin(self, origin: int, series: int) -> None:
+        """Let an origin that lost an instance be looked at in `finish`."""
+        self._touched[origin] = series
+
+    def finish(self) -> None:
+        """Write the counts, take away what is empty, and recompute what has changed."""
+        self._write_counts()
+        for origin, series in self._touched.items():
+            self._refresh_origin(origin, series)
+        for level in (Level.SERIES, Level.STUDY, Level.PATIENT):
+            for pk in sorted(self._lost[level]):
+                self._remove_if_empty(level, pk)
+        self._write_counts()
+        collected = set()
+        for pk in sorted(self._dirty[Level.SERIES]):
+            study = self._parent(Level.SERIES, pk)
+            if refresh(self._db, self._edits, Level.SERIES, pk) and study is not None:
+                collected.add(study)
+        for study in sorted(collected):
+            self._collect_modalities(study)
+        for pk in sorted(self._dirty[Level.STUDY] | collected):
+            patient = self._parent(Level.STUDY, pk)
+            if refresh(self._db, self._edits, Level.STUDY, pk) and patient is not None:
+                self._dirty[Level.PATIENT].add(patient)
+        for pk in sorted(self._dirty[Level.PATIENT]):
+            refresh(self._db, self._edits, Level.PATIENT, pk)
+        self._touched.clear()
+        for rows in (*self._dirty.values(), *self._lost.values()):
+            rows.clear()
+
+    def _write_counts(self) -> None:
+        """Add the collected counts to the rows."""
+        for (level, pk), count in self._images.items():
+            if count < 0:
+                self._lost[level].add(pk)
+            self._db.execute(f"UPDATE {level} SET images_count = images_count + ? WHERE pk = ?", (count, pk))
+        for (level, pk), count in self._children.items():
+            name = COUNTS[level][0]
+            self._db.execute(f"UPDATE {level} SET {name} = {name} + ? WHERE pk = ?", (count, pk))
+        for level, count in self._totals.items():
+            self._db.execute("UPDATE total SET count = count + ? WHERE level = ?", (count, level))
+        self._images.clear()
+        self._children.clear()
+        self._totals.clear()
+
+    # -- taking away -----------------------------------------------------------------------------------------
+
+    def _refresh_origin(self, origin: int, series: int) -> None:
+        """Look for the earliest instance of an origin that lost one; delete it if there is none."""
+        (first,) = self._db.execute(
+            "SELECT min(pk) FROM instance WHERE parent = ? AND origin = ?", (series, origin)
+        ).fetchone()
+        if first is None:
+            changed = self._db.execute("DELETE FROM origin WHERE pk = ?", (origin,))
+        else:
+            values = (first, origin, first)
+            changed = self._db.execute("UPDATE origin SET first = ? WHERE pk = ? AND first <> ?", values)
+        if changed.rowcount:
+            self._dirty[Level.SERIES].add(series)
+            study = self._parent(Level.SERIES, series)
+            if study is not None:
+                self._dirty[Level.STUDY].add(study)
+
+    def _remove_if_empty(self, level: Level, pk: int) -> None:
+        row = self._db.execute(
+            f"SELECT id, {KEY[level]} FROM {level} WHERE pk = ? AND images_count = 0", (pk,)
+        ).fetchone()
+        if row is None:
+            return
+        entity, key = row
+        parent = self._parent(level, pk)
+        remove_keys(self._db, level, [pk])
+        self._db.execute(f"DELETE FROM {level} WHERE pk = ?", (pk,))
+        self._edits.forget(level, [key])
+        self._totals[level] -= 1
+        if level.parent and parent is not None:
+            self._children[level.parent, parent] -= 1
+            self._ids.release(level, [entity])
+        if level is Level.SERIES and parent is not None:
+            self._db.execute("DELETE FROM origin WHERE parent = ?", (pk,))
+            self._collect_modalities(parent)
+            self._dirty[Level.STUDY].add(parent)
+        if level is Level.STUDY and parent is not None:
+            self._forget_claims(uid_of(entity))
+            self._dirty[Level.PATIENT].add(parent)
+
+    def _forget_claims(self, study_uid: str) -> None:
+        """Delete the claims of a Study Instance UID of which no instance is left."""
+        self._db.execute(
+            "DELETE FROM claim WHERE study_uid = ?"
+            " AND NOT EXISTS (SELECT 1 FROM study WHERE id = ? OR (id > ? AND id < ?))",
+            (study_uid, study_uid, *key_range(study_uid)),
+        )
+
+    def _parent(self, level: Level, pk: int) -> int | None:
+        if level.parent is None:
+            return None
+        row = self._db.execute(f"SELECT parent FROM {level} WHERE pk = ?", (pk,)).fetchone()
+        return int(row[0]) if row else None

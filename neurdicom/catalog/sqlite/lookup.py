@@ -1,0 +1,186 @@
+"""Lookup of entities by references: keys, UIDs, and keys of before."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+
+import orjson
+
+from neurdicom.catalog.outcomes import ambiguous
+from neurdicom.dicom.identity import SEPARATOR, PatientClaim, is_key, key_of, uid_of
+from neurdicom.dicom.query.attributes import Level
+
+#: Column with the digest of an entity's key, by level.
+DIGEST = {Level.STUDY: "study.digest", Level.SERIES: "series.digest", Level.INSTANCE: "series.below"}
+#: The key of an entity as SQL, in a query that joins the series to instances.
+KEY = {Level.PATIENT: "patient.id"} | {
+    level: f"iif(instr({level}.id, '{SEPARATOR}'), {level}.id, {level}.id || '{SEPARATOR}' || {digest})"
+    for level, digest in DIGEST.items()
+}
+#: The UID of an entity as SQL.
+UID = {
+    level: f"iif(instr({level}.id, '{SEPARATOR}'), substr({level}.id, 1, instr({level}.id, '{SEPARATOR}') - 1),"
+    f" {level}.id)"
+    for level in DIGEST
+}
+_AFTER = "\x7f"  # above all digits
+#: Condition that a patient has the study of a claim; claims outlive the entities while a reindex enters them anew.
+_PRESENT = (
+    "EXISTS (SELECT 1 FROM study WHERE study.parent = patient.pk AND (study.id = claim.study_uid"
+    f" OR (study.id > claim.study_uid || '{SEPARATOR}' AND study.id < claim.study_uid || '{SEPARATOR}{_AFTER}')))"
+)
+_WITH_DIGEST = {
+    Level.STUDY: "study",
+    Level.SERIES: "series",
+    Level.INSTANCE: "instance JOIN series ON series.pk = instance.parent",
+}
+
+
+def _tables(level: Level) -> str:
+    """Join the tables in the order in which SQLite should visit them: from the entity down, then up from it."""
+    tables, below = str(level), level
+    while below.child is not None:
+        tables += f" CROSS JOIN {below.child} ON {below.child}.parent = {below}.pk"
+        below = below.child
+    return tables + "".join(f" CROSS JOIN {each} ON {each}.pk = {each.child}.parent" for each in reversed(level.above))
+
+
+#: All tables from an entity down to its instances, and up to its patient.
+TABLES = {level: _tables(level) for level in Level}
+
+
+def joined(*references: str) -> str:
+    """Write a list of texts as JSON, to be bound as one parameter."""
+    return orjson.dumps(references).decode()
+
+
+def key_range(uid: str) -> tuple[str, str]:
+    """Return the ends of the range in which all keys of a UID lie, for an index on ids."""
+    return uid + SEPARATOR, uid + SEPARATOR + _AFTER
+
+
+def rows_of(db: sqlite3.Connection, level: Level, reference: str) -> list[int]:
+    """Find the rows that a reference names, in the order of their ids: one by a key, all by a UID.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entities.
+    reference : str
+        A key, a UID or a key of before; a patient's id, or one of before.
+    """
+    found = db.execute(f"SELECT pk FROM {level} WHERE id = ?", (reference,)).fetchall()
+    if not found and level is Level.PATIENT:
+        found = db.execute(
+            "SELECT DISTINCT patient.pk FROM claim CROSS JOIN patient ON patient.id = claim.patient"
+            f" WHERE claim.key = ? AND claim.key <> claim.patient AND {_PRESENT} ORDER BY patient.id",
+            (reference,),
+        ).fetchall()
+    elif not found and is_key(reference):
+        return _by_key(db, level, reference)
+    elif not found:
+        found = db.execute(
+            f"SELECT pk FROM {level} WHERE id > ? AND id < ? ORDER BY id", key_range(reference)
+        ).fetchall()
+    return [pk for (pk,) in found]
+
+
+def _by_key(db: sqlite3.Connection, level: Level, key: str) -> list[int]:
+    """Find the row of an entity that shows its UID alone, or that had another key before."""
+    uid, _, digest = key.partition(SEPARATOR)
+    rows = db.execute(
+        f"SELECT {level}.pk, {DIGEST[level]} FROM {_WITH_DIGEST[level]}"
+        f" WHERE {level}.id = ? OR ({level}.id > ? AND {level}.id < ?)",
+        (uid, *key_range(uid)),
+    ).fetchall()
+    for pk, own in rows:
+        if own == digest:
+            return [pk]
+    for pk, _ in rows:
+        if key in keys_of(db, level, pk):
+            return [pk]
+    return []
+
+
+def row_of(db: sqlite3.Connection, level: Level, reference: str) -> int | None:
+    """Find the row of the one entity that a reference names, None if nothing has it. Raises `Ambiguous`."""
+    rows = rows_of(db, level, reference)
+    if len(rows) > 1:
+        found = db.execute(
+            f"SELECT id FROM {level} WHERE pk IN (SELECT value FROM json_each(?)) ORDER BY id", (_json(rows),)
+        )
+        raise ambiguous(level, reference, [entity for (entity,) in found])
+    return rows[0] if rows else None
+
+
+def rows_of_all(db: sqlite3.Connection, level: Level, references: Iterable[str]) -> list[tuple[str, int]]:
+    """Find the rows that several references name, each with its reference."""
+    wanted = list(dict.fromkeys(references))
+    direct = db.execute(
+        f"SELECT value, {level}.pk FROM json_each(?) CROSS JOIN {level} ON {level}.id = value", (joined(*wanted),)
+    ).fetchall()
+    missing = [one for one in wanted if one not in dict(direct)] if len(direct) < len(wanted) else []
+    if missing and not any(map(is_key, missing)) and level is not Level.PATIENT:
+        present = shared(db, level, missing)
+        missing = [one for one in missing if one in present]
+    return direct + [(one, pk) for one in missing for pk in rows_of(db, level, one)]
+
+
+def shared(db: sqlite3.Connection, level: Level, uids: Collection[str]) -> set[str]:
+    """Select the UIDs that name several entities of a level."""
+    found = db.execute(
+        "SELECT uid FROM json_each(?) CROSS JOIN conflict ON level = ? AND uid = value", (joined(*uids), level)
+    )
+    return {uid for (uid,) in found}
+
+
+def any_shared(db: sqlite3.Connection, level: Level) -> bool:
+    """Tell whether any UID of a level names several entities."""
+    return db.execute("SELECT 1 FROM conflict WHERE level = ? LIMIT 1", (level,)).fetchone() is not None
+
+
+def keys_of(db: sqlite3.Connection, level: Level, pk: int) -> tuple[str, ...]:
+    """List the keys of an entity, its own first, then those that it had before.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entity.
+    pk : int
+        Its row.
+    """
+    joins, ids = "", [KEY[level]]
+    for below in reversed((*level.above[1:], level)) if level.parent else ():
+        joins += f" JOIN {below.parent} ON {below.parent}.pk = {below}.parent"
+        ids.append("patient.id" if below is Level.STUDY else UID[below.above[-1]])
+    key, *above = db.execute(f"SELECT {', '.join(ids)} FROM {level}{joins} WHERE {level}.pk = ?", (pk,)).fetchone()
+    if level is Level.PATIENT:
+        rows = db.execute(
+            "SELECT DISTINCT key FROM patient CROSS JOIN claim ON claim.patient = patient.id AND key <> claim.patient"
+            f" WHERE patient.pk = ? AND {_PRESENT}"
+            " AND NOT EXISTS (SELECT 1 FROM patient AS own WHERE own.id = claim.key) ORDER BY key",
+            (pk,),
+        ).fetchall()
+        return (key, *(before for (before,) in rows))
+    patient, *between = reversed(above)
+    study_uid = between[0] if between else uid_of(key)
+    claimed = db.execute(
+        "SELECT key FROM claim WHERE study_uid = ? AND patient = ? ORDER BY number", (study_uid, patient)
+    )
+    before = (key_of(uid_of(key), one, *between) for (one,) in claimed.fetchall())
+    return tuple(dict.fromkeys((key, *before)))
+
+
+def claims_of(db: sqlite3.Connection, study_uid: str) -> dict[PatientClaim, str]:
+    """Look up the claims of a Study Instance UID in the order of their arrival, each with its patient."""
+    rows = db.execute(
+        "SELECT key, patient_id, issuer, patient FROM claim WHERE study_uid = ? ORDER BY number", (study_uid,)
+    )
+    return {PatientClaim(key, patient_id, issuer): patient for key, patient_id, issuer, patient in rows}
+
+
+def _json(pks: Sequence[int]) -> str:
+    return orjson.dumps(pks).decode()

@@ -1,0 +1,123 @@
+"""Recomputation of what entities show, from the origins below them and the edits."""
+
+import sqlite3
+import zlib
+from collections.abc import Mapping
+
+import orjson
+
+from neurdicom.catalog.projection import indexed, to_json
+from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, carried, merged, of_latest
+from neurdicom.catalog.sqlite.lookup import KEY
+from neurdicom.catalog.sqlite.rows import StoredEdits, write_row
+from neurdicom.catalog.sqlite.schema import create_index
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
+
+_ORIGINS = {
+    Level.SERIES: "SELECT attributes FROM origin WHERE parent = ? ORDER BY first",
+    Level.STUDY: "SELECT origin.attributes FROM series CROSS JOIN origin ON origin.parent = series.pk"
+    " WHERE series.parent = ? ORDER BY first",
+}
+_SOURCE = {
+    Level.SERIES: "SELECT min(first) FROM origin WHERE parent = ?",
+    Level.STUDY: "SELECT min(source) FROM series WHERE parent = ?",
+}
+
+
+def adds_nothing(level: Level, attributes: Mapping[str, Value], stored: bytes) -> bool:
+    """Tell whether later files that say this change nothing of an entity.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    attributes : Mapping[str, Value]
+        Known attributes that the files give.
+    stored : bytes
+        The entity's shown values, as JSON.
+    """
+    shown = orjson.loads(stored)
+    return all(
+        shown.get(attribute.field) == attributes[attribute.field]
+        for attribute in carried(level)
+        if attribute.field in attributes
+    )
+
+
+def refresh(db: sqlite3.Connection, edits: StoredEdits, level: Level, pk: int, *, index: bool = False) -> bool:
+    """Recompute the attributes and the source of an entity; return False if nothing has changed.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        The writer's connection.
+    edits : StoredEdits
+        The edits of this transaction.
+    level : Level
+        Level of the entity, above the instance.
+    pk : int
+        Its row.
+    index : bool
+        True to write index columns and search keys in any case.
+    """
+    row = db.execute(f"SELECT attributes, {KEY[level]} FROM {level} WHERE pk = ?", (pk,)).fetchone()
+    if row is None:
+        return False
+    stored, key = row
+    own = edits.of(level, key)
+    moved = False
+    if level is Level.PATIENT:
+        studies = db.execute(
+            "SELECT attributes FROM study WHERE parent = ?"
+            " ORDER BY study_date DESC, study_time DESC, source DESC LIMIT ?",
+            (pk, LATEST_STUDIES),
+        ).fetchall()
+        shown = ShownAttributes(of_latest((orjson.loads(attributes) for (attributes,) in studies), own))
+    else:
+        if level is Level.STUDY and edits.any:
+            (patient,) = db.execute(
+                "SELECT patient.id FROM study JOIN patient ON patient.pk = study.parent WHERE study.pk = ?", (pk,)
+            ).fetchone()
+            own = [*edits.of(Level.PATIENT, patient), *own]
+        # Many series of a study say the same of it.
+        claims = dict.fromkeys(packed for (packed,) in db.execute(_ORIGINS[level], (pk,)))
+        shown = merged(level, (orjson.loads(zlib.decompress(packed)) for packed in claims), own)
+        (source,) = db.execute(_SOURCE[level], (pk,)).fetchone()
+        change = db.execute(f"UPDATE {level} SET source = ? WHERE pk = ? AND source <> ?", (source, pk, source))
+        moved = change.rowcount > 0
+    has_others = bool(shown.others) or (
+        level is not Level.PATIENT
+        and db.execute(f"SELECT 1 FROM {level}_other WHERE entity = ? LIMIT 1", (pk,)).fetchone() is not None
+    )
+    if has_others or index or to_json(shown.values) != stored:
+        write_row(db, level, pk, shown)
+        return True
+    return moved
+
+
+def refresh_instance(db: sqlite3.Connection, pk: int) -> None:
+    """Write the index columns and search keys of an instance anew, from its stored attributes."""
+    (stored,) = db.execute("SELECT attributes FROM instance WHERE pk = ?", (pk,)).fetchone()
+    write_row(db, Level.INSTANCE, pk, ShownAttributes(orjson.loads(stored)))
+
+
+def add_missing_columns(db: sqlite3.Connection) -> None:
+    """Index attributes that became filterable after the file was created."""
+    for level in Level:
+        present = {row[1] for row in db.execute(f"PRAGMA table_info({level})")}
+        new = [attribute for attribute in indexed(level) if attribute.field not in present]
+        if not new:
+            continue
+        db.execute("BEGIN IMMEDIATE")
+        for attribute in new:
+            db.execute(f'ALTER TABLE {level} ADD COLUMN "{attribute.field}"')
+        edits = StoredEdits(db)
+        for (pk,) in db.execute(f"SELECT pk FROM {level}").fetchall():
+            if level is Level.INSTANCE:
+                refresh_instance(db, pk)
+            else:
+                refresh(db, edits, level, pk, index=True)
+        for attribute in new:
+            db.execute(create_index(level, attribute.field))
+        db.execute("COMMIT")

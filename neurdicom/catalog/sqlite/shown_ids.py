@@ -1,0 +1,98 @@
+"""The ids that users see: the UID while it names one entity, the key otherwise."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from neurdicom.catalog.sqlite.lookup import DIGEST, any_shared, key_range
+from neurdicom.dicom.identity import SEPARATOR, is_key, uid_of
+from neurdicom.dicom.query.attributes import Level
+
+_JOINED = {
+    Level.STUDY: "study",
+    Level.SERIES: "series",
+    Level.INSTANCE: "instance JOIN series ON series.pk = instance.parent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Namesake:
+    """An entity that has a certain UID: its row, the row above, its shown id, and the digest of its key."""
+
+    pk: int
+    parent: int
+    id: str
+    digest: str
+
+
+class ShownIds:
+    """The ids of studies, series and instances, kept by a writer within one transaction.
+
+    Attributes
+    ----------
+    changed : bool
+        True once the id of an entity that was there has changed, so that a reference may name something else.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._shared = {level: any_shared(db, level) for level in DIGEST}
+        self.changed = False
+
+    def any_shared(self, level: Level) -> bool:
+        """Tell whether any UID of a level names several entities."""
+        return self._shared[level]
+
+    def namesakes(self, level: Level, uid: str) -> list[Namesake]:
+        """Find the entities that a UID names."""
+        select = f"SELECT {level}.pk, {level}.parent, {level}.id, {DIGEST[level]} FROM {_JOINED[level]}"
+        rows = self._db.execute(f"{select} WHERE {level}.id = ?", (uid,)).fetchall()
+        if not rows and self._shared[level]:
+            between = f"{level}.id > ? AND {level}.id < ? ORDER BY {level}.id"
+            rows = self._db.execute(f"{select} WHERE {between}", key_range(uid)).fetchall()
+        return [Namesake(*row) for row in rows]
+
+    def take(self, level: Level, uid: str, digest: str) -> str:
+        """Return the id of a new entity, which makes another of its UID show its key from now on.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        uid, digest : str
+            The two parts of its key.
+        """
+        others = self.namesakes(level, uid)
+        if not others:
+            return uid
+        for other in others:
+            if not is_key(other.id):
+                self._rename(level, other.pk, f"{uid}{SEPARATOR}{other.digest}")
+                self._db.execute("INSERT OR IGNORE INTO conflict VALUES (?, ?)", (level, uid))
+                self._shared[level] = True
+        return f"{uid}{SEPARATOR}{digest}"
+
+    def rekey(self, level: Level, pk: int, key: str) -> None:
+        """Give an entity whose UID names several the id of its new key."""
+        self._rename(level, pk, key)
+
+    def release(self, level: Level, ids: Iterable[str]) -> None:
+        """Let the UIDs of entities that are gone name the one that is left.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entities.
+        ids : iterable of str
+            The ids that they had; a UID named one only.
+        """
+        for uid in sorted({uid_of(entity) for entity in ids if is_key(entity)}):
+            left = self.namesakes(level, uid)
+            if len(left) < 2:
+                self._db.execute("DELETE FROM conflict WHERE level = ? AND uid = ?", (level, uid))
+            for one in left if len(left) == 1 else ():
+                self._rename(level, one.pk, uid)
+
+    def _rename(self, level: Level, pk: int, entity: str) -> None:
+        self._db.execute(f"UPDATE {level} SET id = ? WHERE pk = ?", (entity, pk))
+        self.changed = True
