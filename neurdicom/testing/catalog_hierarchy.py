@@ -136,7 +136,7 @@ class HierarchyModel:
         return {key: (self.keys(level, key) or (key,))[0] if uid_of(key) in shared else uid_of(key) for key in keys}
 
     def keys_at(self, path: Path) -> tuple[str, ...]:
-        """List the keys that lead to the entity at a path, as `Catalog.keys`.
+        """List the keys that lead to the entity at a path.
 
         A patient has those of the claims that belong to it in a study that it has; the id of a patient that is there
         itself leads nowhere else.

@@ -169,7 +169,7 @@ class CatalogModel(HierarchyModel):
     # -- finding ---------------------------------------------------------------------------------------------
 
     def entity(self, path: Path) -> Entity:
-        """Write the entity at a path, as `Catalog.get` and `Catalog.find` return it.
+        """Write the entity at a path in the form that `find` returns.
 
         Parameters
         ----------

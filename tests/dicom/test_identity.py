@@ -34,7 +34,7 @@ def arrive(known: dict[PatientClaim, str], claim: PatientClaim) -> Belonging:
     return found
 
 
-def settled(claims: Iterable[PatientClaim]) -> dict[PatientClaim, str]:
+def owners_of(claims: Iterable[PatientClaim]) -> dict[PatientClaim, str]:
     """Enter claims in order; the patient of each in the end."""
     known: dict[PatientClaim, str] = {}
     for claim in claims:
@@ -92,14 +92,14 @@ def test_blanks_and_an_issuer_alone_name_nobody(attributes: dict[str, object], p
 )
 def test_one_patient_is_named_in_any_order(claims: list[PatientClaim], patient: str) -> None:
     for order in permutations(claims):
-        assert set(settled(order).values()) == {patient}, order
+        assert set(owners_of(order).values()) == {patient}, order
 
 
 @pytest.mark.parametrize("count", range(1, 6))
 def test_only_the_order_of_those_who_are_named_matters(count: int) -> None:
     """A file without Patient ID is of the first who is named, one without issuer of the first of its Patient ID."""
     for order in permutations([NONE, A, A_X, A_Y, B], count):
-        known = settled(order)
+        known = owners_of(order)
         named = [claim for claim in order if claim.patient_id]
         issuers = [claim.key for claim in order if claim.issuer]
         of_a = issuers[0] if issuers else "a"
@@ -130,13 +130,13 @@ def test_nothing_moves_that_is_named_whole_and_nothing_merges() -> None:
 
 def test_a_claim_that_is_known_changes_nothing() -> None:
     for order in permutations([NONE, A, A_X, B]):
-        known = settled(order)
+        known = owners_of(order)
         for claim in order:
             assert belonging(claim, known) == Belonging(known[claim])
 
 
 def test_what_another_patient_of_the_study_says_changes_nothing() -> None:
-    known = settled([A, B_X])
+    known = owners_of([A, B_X])
     assert belonging(PatientClaim("c", "C", "X"), known) == Belonging("c")
     assert belonging(A_X, known) == Belonging("ax", "a")
     assert belonging(B, known) == Belonging("bx")
