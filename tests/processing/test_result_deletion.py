@@ -15,6 +15,7 @@ from pydicom import dcmread, dcmwrite
 from pydicom.uid import generate_uid
 
 from neurdicom.catalog.sqlite import SqliteCatalog
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result_records import ResultRecords
 from tests.support.api import upload
@@ -273,7 +274,7 @@ def test_what_was_stored_when_the_server_died_is_named_at_the_next_start(tmp_pat
         records = ResultRecords(catalog.documents)
         record = await records.find(result)
         assert record is not None
-        assert record.made == [stored]
+        assert [uid_of(key) for key in record.made] == [stored]
         await records.put([replace(record, stored=[])])
         await catalog.close()
 

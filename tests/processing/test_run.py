@@ -17,7 +17,7 @@ from neurdicom.workers.executor import Input
 from neurdicom.workers.program import Reply
 
 TOOL = Tool(type="plugin", id="p", name="P", version="1", author="A", digest="d" * 64)
-INPUT = Input("1.2.3", "/file", "a" * 64, {"rows": 2}, 1)
+INPUT = Input("1.2.3", "/file", "a" * 64, {"rows": 2}, 1, key="1.2.3~01234567")
 REQUEST = RunRequest(tool_type="plugin", tool="p", entity="1.2.3", params={"x": 1.0})
 RUN = ResolvedRun(REQUEST, TOOL, (INPUT,))
 
@@ -44,6 +44,7 @@ def test_what_counts_makes_another_id(other: ResolvedRun) -> None:
         replace(RUN, request=replace(REQUEST, format="f64", store=True, cache=False, user="u", job="j")),
         replace(RUN, tool=replace(TOOL, name="Other", version="2", author="B")),
         replace(RUN, inputs=(replace(INPUT, path="/elsewhere", attributes={"rows": 2}),)),
+        replace(RUN, inputs=(replace(INPUT, key="1.2.3~76543210"),)),
     ],
 )
 def test_what_does_not_count_makes_the_same_id(other: ResolvedRun) -> None:
@@ -114,8 +115,9 @@ def test_the_form_of_a_jobs_request_stays() -> None:
 
 def test_the_wire_form_names_the_planes() -> None:
     run = replace(RUN, inputs=(INPUT, replace(INPUT, path="/second")))
-    wire = run.to_wire()
+    wire = run.to_wire("1.2")
     assert [(one["path"], one["frame"]) for one in wire["sources"]] == [("/file", 1), ("/second", 1)]
     assert (wire["tool"]["name"], wire["params"], wire["run"]) == ("P", {"x": 1.0}, run.digest)
-    assert [(one["path"], one["frame"]) for one in run.to_wire([(1, 3)])["sources"]] == [("/second", 3)]
+    assert wire["series"] == "1.2"
+    assert [(one["path"], one["frame"]) for one in run.to_wire("1.2", [(1, 3)])["sources"]] == [("/second", 3)]
     assert run.digest_with(Reply(body=b"a")) != run.digest_with(Reply(body=b"b"))

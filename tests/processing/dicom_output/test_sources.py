@@ -53,7 +53,8 @@ def derive(folder: Path, source: Path, kind: str, result: Any, **tool: Any) -> l
     meta, _ = tasks.derive({
         "result": str(body), "kind": kind, "media_type": "", "stack": False, "tool": described,
         "sources": [{"path": str(source), "frame": 1, "edits": []}], "params": {"α": [1.5, None], "b": "\\" * 2000},
-        "identity": f"{kind}{tool}", "run": "run", "made": "2024-01-02T03:04:05+00:00", "output": str(folder / "made"),
+        "identity": f"{kind}{tool}", "run": "run", "series": "1.2.1", "made": "2024-01-02T03:04:05+00:00",
+        "output": str(folder / "made"),
     })  # fmt: skip
     return [Path(file["path"]) for file in meta["files"]]
 
