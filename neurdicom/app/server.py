@@ -3,17 +3,21 @@
 import gc
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from socket import socket
 
 from neurdicom.app.components import Components, compose
-from neurdicom.app.storage import open_executor, open_storage
+from neurdicom.app.migration import answering_unready, is_migration_due, migrate
+from neurdicom.app.storage import Storage, open_executor, open_storage
 from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.http import home, openapi
 from neurdicom.http.base import HttpContext
+from neurdicom.http.migrating import MigrationState
 from neurdicom.http.routing import RouteTable
-from neurdicom.http.server import ApiServer
+from neurdicom.http.server import ApiServer, bind
 from neurdicom.security.authentication import NoAuthentication
 from neurdicom.security.bootstrap import FirstSignIn
 from neurdicom.web import routes as web
@@ -43,12 +47,15 @@ class NeurdicomServer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._stack = AsyncExitStack()
+        self._sockets: list[socket] = []
         self.url = ""
         self.dimse_address = ""
         self.first_sign_in: FirstSignIn | None = None
 
     async def start(self) -> None:
         """Open all parts, create the first administrator where there is no user, and listen for requests.
+
+        While a catalog of an earlier version is migrated, requests are answered with 503 and its state.
 
         Raises
         ------
@@ -59,7 +66,7 @@ class NeurdicomServer:
         Unavailable
             MongoDB does not respond, or the address or the port is in use.
         """
-        parts = await self.open()
+        parts = await self.open(self._migrate_listening)
         try:
             if not self.settings.no_auth:
                 self.first_sign_in = await parts.users.ensure_administrator()
@@ -69,8 +76,13 @@ class NeurdicomServer:
             await self._stack.aclose()
             raise
 
-    async def open(self) -> Components:
+    async def open(self, prepare: Callable[[Storage], Awaitable[None]] | None = None) -> Components:
         """Open all parts without listening, for a command on the folder of a stopped server; `stop` closes them.
+
+        Parameters
+        ----------
+        prepare : callable, optional
+            Called with the storage before anything uses it; by default a catalog of an earlier version is migrated.
 
         Raises
         ------
@@ -80,6 +92,7 @@ class NeurdicomServer:
         settings, stack = self.settings, self._stack
         try:
             storage = await open_storage(settings, stack)
+            await (prepare(storage) if prepare is not None else migrate(storage.catalog))
             spool = storage.blobs.spool_folder
             read_only = ReadOnlyFolders.of([settings.data, spool.parent], spool)
             if (weakness := read_only.weakness()) is not None:
@@ -95,12 +108,23 @@ class NeurdicomServer:
         self.dimse_address = parts.network.dimse.address
         return parts
 
+    async def _migrate_listening(self, storage: Storage) -> None:
+        """Migrate a catalog of an earlier version, and answer requests meanwhile."""
+        if not await is_migration_due(storage.catalog):
+            return
+        self._sockets = bind(self.settings)
+        for sock in self._sockets:
+            self._stack.callback(sock.close)
+        state = MigrationState()
+        async with answering_unready(self.settings, self._sockets, state):
+            await migrate(storage.catalog, state)
+
     def _listen(self, parts: Components) -> None:
         metrics = Metrics(ROUTES, parts.network.dimse, parts.processing.results)
         authenticator = NoAuthentication() if self.settings.no_auth else parts.users.authenticator
         context = HttpContext(settings=self.settings, authenticator=authenticator, started=time.monotonic())
         http = ApiServer(context, ROUTES, [*parts.services(), metrics, ROUTES], partial(log_request, metrics))
-        http.listen()
+        http.listen(self._sockets or bind(self.settings))
         self._stack.push_async_callback(http.close, GRACE_SECONDS)
         self.url = http.url
 

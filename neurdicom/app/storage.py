@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from neurdicom.app.backends import make_blobs, make_catalog
+from neurdicom.app.migration import migrate
 from neurdicom.archive.reindex import ReindexReport, reindex
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
@@ -91,6 +92,7 @@ async def reindex_folder(settings: Settings) -> ReindexReport:
     """Rebuild the catalog of a stopped server from its files. Raises `Conflict` while a server runs on the folder."""
     async with AsyncExitStack() as stack:
         storage = await open_storage(settings, stack)
+        await migrate(storage.catalog)
         report = await reindex(storage.catalog, storage.blobs)
         mark_unclean(settings.data / "results")  # the next start removes the results of files that are gone
         return report

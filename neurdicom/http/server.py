@@ -4,11 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from socket import socket
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from neurdicom.config import Settings
 from neurdicom.errors import Unavailable
 from neurdicom.http.base import ApiHandler, HttpContext, UnknownRoute
 from neurdicom.http.routing import RouteTable
@@ -19,6 +21,23 @@ log = logging.getLogger(__name__)
 READ_CHUNK = 64 * 1024
 
 _LARGEST_HEADER = 64 * 1024
+
+
+def bind(settings: Settings) -> list[socket]:
+    """Listen at the settings' host and port; connections wait until a server accepts them.
+
+    Raises
+    ------
+    Unavailable
+        The port is taken.
+    """
+    try:
+        return bind_sockets(settings.port, settings.host)
+    except OSError as error:
+        raise Unavailable(
+            f"can't listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "choose others with --host and --port"
+        ) from error
 
 
 class ApiServer:
@@ -60,18 +79,11 @@ class ApiServer:
         )
         self.url = ""
 
-    def listen(self) -> None:
-        """Accept requests from now on. Raises `Unavailable` where the port is taken."""
-        settings = self._context.settings
-        try:
-            sockets = bind_sockets(settings.port, settings.host)
-        except OSError as error:
-            raise Unavailable(
-                f"can't listen on {settings.host} port {settings.port}: {error.strerror}; "
-                "choose others with --host and --port"
-            ) from error
+    def listen(self, sockets: list[socket]) -> None:
+        """Accept requests on listening sockets from now on, and close these in the end."""
+        host = self._context.settings.host
         self._http.add_sockets(sockets)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        host = f"[{host}]" if ":" in host else host
         self.url = f"http://{host}:{sockets[0].getsockname()[1]}"
         self._context.ready = True
 

@@ -25,8 +25,14 @@ _HEALTH: Schema = {
     "type": "object",
     "required": ["status", "ready"],
     "properties": {
-        "status": {"enum": ["ok", "unavailable"]},
+        "status": {"enum": ["ok", "unavailable", "migrating"]},
         "ready": BOOLEAN,
+        "migration": {
+            "type": "object",
+            "description": "While the catalog of an earlier version is migrated: the instances so far, and of all.",
+            "required": ["done", "total"],
+            "properties": {"done": INTEGER, "total": INTEGER},
+        },
         "version": STRING,
         "catalog": {"enum": ["ok", "unavailable"]},
         "uptime": {**NUMBER, "description": "Seconds since the start."},
@@ -105,6 +111,30 @@ class HealthHandler(ApiHandler):
         return True
 
 
+class LivenessHandler(ApiHandler):
+    """Handler of `/api/health/live`."""
+
+    @operation(
+        "Tell that the server's process answers",
+        tag="operations",
+        access=Access.PUBLIC,
+        description="The status is 200 as long as the process answers, also while the catalog of an earlier version is "
+        "migrated or does not answer.",
+        answers={
+            200: {
+                "description": "The process answers.",
+                "content": {
+                    "application/json": {
+                        "schema": {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}}
+                    }
+                },
+            }
+        },
+    )
+    async def get(self) -> None:
+        self.send_json({"status": "ok"})
+
+
 class MetricsHandler(ApiHandler):
     """Handler of `/api/metrics`."""
 
@@ -122,5 +152,6 @@ class MetricsHandler(ApiHandler):
 
 ROUTES = [
     Route("/api/health", HealthHandler),
+    Route("/api/health/live", LivenessHandler),
     Route("/api/metrics", MetricsHandler),
 ]

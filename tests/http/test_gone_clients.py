@@ -12,7 +12,7 @@ from neurdicom.config import Settings
 from neurdicom.http.base import ApiHandler, HttpContext
 from neurdicom.http.operation import operation
 from neurdicom.http.routing import Route, RouteTable
-from neurdicom.http.server import ApiServer
+from neurdicom.http.server import ApiServer, bind
 from neurdicom.security.access import Access, Principal
 from neurdicom.web.metrics import Metrics, log_request
 from tests.support.waiting import until
@@ -101,7 +101,7 @@ class WorkingServer:
 @asynccontextmanager
 async def serving() -> AsyncIterator[WorkingServer]:
     site = WorkingServer()
-    site.server.listen()
+    site.server.listen(bind(site.context.settings))
     try:
         yield site
     finally:
