@@ -44,7 +44,7 @@ async def migrate(catalog: Catalog, state: MigrationState | None = None) -> None
     state = MigrationState() if state is None else state
     if await catalog.needs_migration():
         reporter = _Reporter(state)
-        log.info("the catalog was written by an earlier version and is migrated; this version alone can use it from now")
+        log.info("the catalog of an earlier version is migrated; only this version can use it from now on")
         await catalog.migrate(reporter.report)
         log.info("%d instances of the catalog are migrated", state.done)
     if not await _are_documents_done(catalog):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,9 @@ from neurdicom.dicom.header import BlobRef
 Piece = bytes | bytearray | memoryview
 
 _HEAD = 64 * 1024
+
+#: Names of the places of blobs that are set aside.
+PLACE = re.compile(r"(trash|versions)/[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 #: Mode of a stored file: nobody writes it, and nobody but its owner reads it.
 STORED_MODE = 0o400
@@ -107,6 +111,13 @@ def empty_spool(folder: Path) -> None:
             shutil.rmtree(left)
         else:
             left.unlink()
+
+
+def check_place(place: str) -> str:
+    """Check the name of a place for blobs that are set aside. Raises `ValueError`."""
+    if not PLACE.fullmatch(place):
+        raise ValueError(f"{place!r} is no place for blobs; trash/NAME or versions/NAME is expected")
+    return place
 
 
 def flush_folder(folder: Path) -> None:
@@ -209,6 +220,45 @@ class BlobStore(ABC):
     @abstractmethod
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, durably; unknown keys are ignored."""
+
+    # -- blobs that are set aside ----------------------------------------------------------------------------
+
+    @abstractmethod
+    async def set_aside(self, place: str, keys: Sequence[str]) -> None:
+        """Move blobs to a place of their own, durably: they keep their keys, and are in no list of the store.
+
+        What was deleted, and earlier versions, are set aside, so that `reindex` does not bring them back even if
+        everything else is lost.
+
+        Parameters
+        ----------
+        place : str
+            `trash/NAME` or `versions/NAME`, NAME of letters, digits, `-` and `_`.
+        keys : sequence of str
+            Keys of the blobs; those that are not in the store are ignored.
+        """
+
+    @abstractmethod
+    async def bring_back(self, place: str, keys: Sequence[str]) -> None:
+        """Move blobs that are set aside back into the store, durably; those that are not there are ignored."""
+
+    @abstractmethod
+    async def aside(self, place: str) -> list[BlobRef]:
+        """List the blobs at a place, by key; none if there is no such place."""
+
+    @abstractmethod
+    async def path_aside(self, place: str, key: str) -> Path:
+        """Find a local file with the bytes of a blob that is set aside, for reading only. Raises `NotFound`."""
+
+    @abstractmethod
+    async def discard_aside(self, place: str) -> None:
+        """Delete a place with all blobs in it, durably; an unknown one is ignored."""
+
+    @abstractmethod
+    async def places(self) -> list[str]:
+        """List the places that have blobs."""
+
+    # -- all blobs -------------------------------------------------------------------------------------------
 
     @abstractmethod
     async def recent(self) -> list[BlobRef]:

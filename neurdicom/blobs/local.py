@@ -2,6 +2,7 @@
 
     spool/<random>                                   arrivals that are incomplete or not committed, also in folders
     objects/<shard>/<number>-<sha256>-<random>       blobs, read-only
+    trash/, versions/                                blobs that are set aside (`blobs.aside`)
 
 Commits go to one shard folder until it is full, so that those of the same time share a flush of the folder. The number
 within the shard makes keys sort in the order of their commits; the random part keeps a key from being used twice.
@@ -20,6 +21,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from neurdicom.blobs.aside import AsideFolders
 from neurdicom.blobs.base import STORED_MODE, BlobStore, Spool, empty_spool, flush, flush_folder
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
@@ -93,6 +95,7 @@ class LocalBlobStore(BlobStore):
         self._lock = threading.Lock()  # over _shard
         self._shard: _Shard | None = None
         self._threads = ThreadPoolExecutor(_THREADS, "blobs")
+        self._aside = AsideFolders(root, self._objects, _list_all)
 
     async def open(self) -> None:
         """Create the folders, empty the spool, and find the shard for the next commit."""
@@ -104,13 +107,14 @@ class LocalBlobStore(BlobStore):
     def _open(self) -> None:
         for folder in (self._spool, self._objects):
             folder.mkdir(parents=True, exist_ok=True)
-        flush_folder(self._objects.parent)
+        self._aside.open()
         empty_spool(self._spool)
         shards = self._shards()
         if not shards:
             self._shard = self._make_shard(0)
             return
-        numbers = [int(_KEY.fullmatch(ref.key)[1]) for ref in self._list(shards[-1])]  # type: ignore[index]
+        refs = _list(self._objects, shards[-1])
+        numbers = [int(_KEY.fullmatch(ref.key)[1]) for ref in refs]  # type: ignore[index]
         self._shard = _Shard(self._objects / shards[-1], int(shards[-1]), max(numbers, default=-1) + 1)
 
     async def close(self) -> None:
@@ -215,41 +219,78 @@ class LocalBlobStore(BlobStore):
                 with contextlib.suppress(OSError):  # not empty
                     folder.rmdir()
 
+    async def set_aside(self, place: str, keys: Sequence[str]) -> None:
+        """Rename the files into the folder of the place."""
+        await self._run(self._aside.set_aside, place, [key for key in keys if _KEY.fullmatch(key)])
+
+    async def bring_back(self, place: str, keys: Sequence[str]) -> None:
+        """Rename the files back into their shards."""
+        await self._run(self._aside.bring_back, place, [key for key in keys if _KEY.fullmatch(key)])
+
+    async def aside(self, place: str) -> list[BlobRef]:
+        """List the files in the folder of the place."""
+        return await self._run(self._aside.blobs, place)
+
+    async def path_aside(self, place: str, key: str) -> Path:
+        """Return the path of the file."""
+        if not _KEY.fullmatch(key):
+            raise NotFound(f"{key!r} is not a key of this store")
+        return await self._run(self._aside.path, place, key)
+
+    async def discard_aside(self, place: str) -> None:
+        """Delete the folder of the place."""
+        await self._run(self._aside.discard, place)
+
+    async def places(self) -> list[str]:
+        """List the folders."""
+        return await self._run(self._aside.places)
+
     async def recent(self) -> list[BlobRef]:
         """List the blobs of the last two shards, since a crash may coincide with a change of shards."""
-        return [ref for shard in (await self._run(self._shards))[-2:] for ref in await self._run(self._list, shard)]
+        shards = (await self._run(self._shards))[-2:]
+        return [ref for shard in shards for ref in await self._run(_list, self._objects, shard)]
 
     async def walk(self) -> AsyncIterator[BlobRef]:
         """Yield all blobs, a shard at a time."""
         for shard in await self._run(self._shards):
-            for ref in await self._run(self._list, shard):
+            for ref in await self._run(_list, self._objects, shard):
                 yield ref
 
     def _shards(self) -> list[str]:
-        return sorted(entry.name for entry in os.scandir(self._objects) if re.fullmatch("[0-9]{8}", entry.name))
-
-    def _list(self, shard: str) -> list[BlobRef]:
-        """List the blobs of a shard by key; files with other names are ignored."""
-        refs = []
-        try:
-            entries = sorted(os.scandir(self._objects / shard), key=lambda entry: entry.name)
-        except FileNotFoundError:  # emptied and removed since it was listed
-            return []
-        for entry in entries:
-            if found := _KEY.fullmatch(f"{shard}/{entry.name}"):
-                try:
-                    status = entry.stat()
-                    refs.append(BlobRef(found[0], status.st_size, found[2]))
-                    _make_read_only(entry.path, status)
-                except FileNotFoundError:
-                    continue
-        return refs
+        return _shards(self._objects)
 
     async def _run(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
         assert not kwargs
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+
+def _shards(objects: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(objects) if re.fullmatch("[0-9]{8}", entry.name))
+
+
+def _list(objects: Path, shard: str) -> list[BlobRef]:
+    """List the blobs of a shard by key; files with other names are ignored."""
+    refs = []
+    try:
+        entries = sorted(os.scandir(objects / shard), key=lambda entry: entry.name)
+    except FileNotFoundError:  # emptied and removed since it was listed
+        return []
+    for entry in entries:
+        if found := _KEY.fullmatch(f"{shard}/{entry.name}"):
+            try:
+                status = entry.stat()
+                refs.append(BlobRef(found[0], status.st_size, found[2]))
+                _make_read_only(entry.path, status)
+            except FileNotFoundError:
+                continue
+    return refs
+
+
+def _list_all(objects: Path) -> list[BlobRef]:
+    """List the blobs of all shards in a folder, by key."""
+    return [ref for shard in _shards(objects) for ref in _list(objects, shard)]
 
 
 def _make_read_only(path: str | Path, status: os.stat_result) -> None:

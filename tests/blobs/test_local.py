@@ -19,7 +19,8 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
-from neurdicom.testing.blobs import BlobStoreContract, get, put, walk
+from neurdicom.testing.blob_helpers import get, put, walk
+from neurdicom.testing.blobs import BlobStoreContract
 
 
 def files_of(root: Path) -> dict[str, bytes]:

@@ -40,7 +40,13 @@ def test_the_process_lives() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/api/studies"), ("POST", "/api/instances"), ("GET", "/dicom-web/studies"), ("DELETE", "/x"), ("GET", "/")],
+    [
+        ("GET", "/api/studies"),
+        ("POST", "/api/instances"),
+        ("GET", "/dicom-web/studies"),
+        ("DELETE", "/x"),
+        ("GET", "/"),
+    ],
 )
 def test_all_else_is_refused_for_now(method: str, path: str) -> None:
     body = {} if method == "GET" else {"content": b"x" * 2_000_000}

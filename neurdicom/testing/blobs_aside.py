@@ -1,0 +1,92 @@
+"""Contract suite of the blob store port: blobs that are set aside."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+
+from neurdicom.blobs.base import BlobStore
+from neurdicom.errors import NotFound
+from neurdicom.testing.blob_helpers import get, is_there, put, walk
+
+PLACE = "trash/0123abc"
+
+
+class AsideContract(ABC):
+    """Tests of moving blobs aside and back."""
+
+    @abstractmethod
+    def store(self) -> AbstractAsyncContextManager[BlobStore]:
+        """Open a store for the context; further calls in one test open the same data again."""
+
+    def test_blobs_that_are_set_aside_are_in_no_list_and_come_back(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                refs = [put(store, b"%d" % number) for number in range(4)]
+                keys = [ref.key for ref in refs]
+                await store.set_aside(PLACE, keys[:3])
+                assert await walk(store) == [refs[3]]
+                assert await store.recent() == [refs[3]]
+                assert not await is_there(store, keys[0])
+                assert await store.aside(PLACE) == refs[:3]
+                assert await store.places() == [PLACE]
+                assert (await store.path_aside(PLACE, keys[1])).read_bytes() == b"1"
+                await store.bring_back(PLACE, keys[:2])
+                assert await get(store, keys[1]) == b"1"
+                assert await store.aside(PLACE) == [refs[2]]
+                await store.bring_back(PLACE, keys)
+                assert await walk(store) == refs
+                assert await store.places() == []
+
+        asyncio.run(test())
+
+    def test_a_move_that_was_done_is_done_again_without_harm(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                ref = put(store, b"x")
+                await store.set_aside(PLACE, [ref.key])
+                await store.set_aside(PLACE, [ref.key, "no/such-key", "../../etc/passwd"])
+                assert await store.aside(PLACE) == [ref]
+            async with self.store() as store:  # as after a crash
+                assert await store.aside(PLACE) == [ref]
+                assert await walk(store) == []
+                await store.bring_back(PLACE, [ref.key])
+                await store.bring_back(PLACE, [ref.key])
+                assert await get(store, ref.key) == b"x"
+
+        asyncio.run(test())
+
+    def test_places_are_discarded(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                refs = [put(store, b"%d" % number) for number in range(2)]
+                await store.set_aside(PLACE, [refs[0].key])
+                await store.set_aside("versions/1", [refs[1].key])
+                await store.discard_aside(PLACE)
+                await store.discard_aside(PLACE)
+                assert await store.aside(PLACE) == []
+                assert await store.places() == ["versions/1"]
+                await store.bring_back(PLACE, [refs[0].key])
+                assert not await is_there(store, refs[0].key)
+
+        asyncio.run(test())
+
+    def test_unknown_blobs_and_places_are_told(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                ref = put(store, b"x")
+                assert await store.aside(PLACE) == []
+                for place, key in ((PLACE, ref.key), (PLACE, "../../../etc/passwd")):
+                    try:
+                        await store.path_aside(place, key)
+                    except NotFound:
+                        continue
+                    raise AssertionError(f"{key!r} has a path in {place}")
+                for place in ("objects/x", "trash/..", "trash/a/b", "trash/", "../x", ""):
+                    try:
+                        await store.set_aside(place, [ref.key])
+                    except ValueError:
+                        continue
+                    raise AssertionError(f"{place!r} is taken for a place")
+                assert await get(store, ref.key) == b"x"
+
+        asyncio.run(test())
