@@ -1,0 +1,118 @@
+"""Entry of the trash: what was deleted, by whom and why, and the states that it goes through."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from neurdicom.catalog.base import Edit
+from neurdicom.dicom.query.attributes import UID_KEYWORD, Level, snake_case
+
+#: Kind of the entries of earlier versions; the others have the name of the level that was deleted.
+VERSION: Final = "version"
+
+KINDS: Final = (*(level.value for level in Level), VERSION)
+
+
+class TrashState(StrEnum):
+    """State of an entry; each is written down before what it announces begins, so that a start can finish it."""
+
+    DELETING = "deleting"  # the catalog may still have it
+    KEPT = "kept"
+    RESTORING = "restoring"  # files and instances may be in either place
+    EMPTYING = "emptying"  # files may be gone
+
+
+#: States that may follow each state.
+TRANSITIONS: Final = {
+    TrashState.DELETING: (TrashState.KEPT,),
+    TrashState.KEPT: (TrashState.RESTORING, TrashState.EMPTYING),
+    TrashState.RESTORING: (TrashState.EMPTYING,),
+    TrashState.EMPTYING: (),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashEntry:
+    """Something in the trash.
+
+    Attributes
+    ----------
+    id : str
+        Id of the entry.
+    kind : str
+        Name of the level that was deleted, or `version`.
+    state : TrashState
+        How far it is.
+    entity : str
+        Key of the deleted entity, or of the instance that a version is of.
+    uids : Mapping of str to str
+        UIDs of the entity and of those above it, by field name.
+    patient, patient_id, patient_name : str or None
+        Patient that it was of: id of the entity, Patient ID and name.
+    instances, bytes : int
+        Number and bytes of the files.
+    user : str or None
+        Name of the user who deleted it; None for the server itself.
+    time : str
+        Time of the deletion, ISO 8601 in UTC.
+    reason : str or None
+        Reason that the user gave.
+    until : float or None
+        Time at which it is deleted for good, in seconds since the epoch; None for never.
+    sha256 : str or None
+        SHA-256 of a version.
+    received : str or None
+        Time of arrival of a version.
+    edits : tuple of Edit
+        Edits of the entity and of what was below it.
+    """
+
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    kind: str
+    state: TrashState = TrashState.DELETING
+    entity: str
+    uids: Mapping[str, str] = field(default_factory=dict)
+    patient: str | None = None
+    patient_id: str | None = None
+    patient_name: str | None = None
+    instances: int = 0
+    bytes: int = 0
+    user: str | None = None
+    time: str
+    reason: str | None = None
+    until: float | None = None
+    sha256: str | None = None
+    received: str | None = None
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Place of its files in the blob store."""
+        return f"{'versions' if self.kind == VERSION else 'trash'}/{self.id}"
+
+    def to_document(self) -> dict[str, Any]:
+        """Write the document that is kept in the catalog."""
+        own = {name: getattr(self, name) for name in self.__slots__}
+        return own | {"uids": dict(self.uids), "edits": [edit.to_wire() for edit in self.edits]}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read the document that `to_document` wrote."""
+        edits = tuple(Edit(**{**edit, "level": Level(edit["level"])}) for edit in document["edits"])
+        return cls(**{**document, "state": TrashState(document["state"]), "edits": edits})
+
+
+def uids_of(level: Level, *uids: str) -> dict[str, str]:
+    """Name the UIDs of an entity and of those above it.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    *uids : str
+        UIDs of the study, the series and the instance, as far as the level goes.
+    """
+    levels = [each for each in (*level.above, level) if each in UID_KEYWORD]
+    return {snake_case(UID_KEYWORD[each]): uid for each, uid in zip(levels, uids, strict=True)}

@@ -1,0 +1,142 @@
+"""Records of the trash, in the documents of the catalog."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from neurdicom.archive.trash.entry import TRANSITIONS, VERSION, TrashEntry, TrashState
+from neurdicom.catalog.documents import DocumentPage, DocumentQuery, Documents, IndexedDocument
+from neurdicom.catalog.terms import TermCondition
+from neurdicom.errors import Conflict, NotFound
+
+KIND: Final = "trash"
+
+_PAGE = 500
+
+
+class TrashRecords:
+    """Records of the entries, found by id, kind, entity, state and end."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def put(self, *entries: TrashEntry) -> None:
+        """Write entries."""
+        await self._documents.put(KIND, {entry.id: _indexed(entry) for entry in entries})
+
+    async def get(self, id: str) -> TrashEntry:
+        """Return an entry by id. Raises `NotFound`."""
+        document = await self._documents.get(KIND, id)
+        if document is None:
+            raise NotFound(f"there is no {id[:80]!r} in the trash")
+        return TrashEntry.from_document(document)
+
+    async def advance(self, entry: TrashEntry, state: TrashState, **changes: Any) -> TrashEntry:
+        """Change the state of an entry, and other members with it.
+
+        Parameters
+        ----------
+        entry : TrashEntry
+            The entry as it is now.
+        state : TrashState
+            Its next state.
+        **changes
+            New values of other members.
+
+        Returns
+        -------
+        TrashEntry
+
+        Raises
+        ------
+        Conflict
+            It was changed meanwhile, or is in a state that this one does not follow.
+        """
+        if state not in TRANSITIONS[entry.state]:
+            raise Conflict(f"the entry {entry.id} of the trash is {entry.state} just now; try again in a moment")
+        after = replace(entry, state=state, **changes)
+        if not await self._documents.swap(KIND, entry.id, entry.to_document(), after.to_document()):
+            raise Conflict(f"the entry {entry.id} of the trash was changed meanwhile; look at it again")
+        await self.put(after)  # with its terms
+        return after
+
+    async def remove(self, *ids: str) -> None:
+        """Delete entries."""
+        await self._documents.delete(KIND, *ids)
+
+    async def page(
+        self, *, limit: int | None, offset: int = 0, kind: str | None = None
+    ) -> tuple[list[TrashEntry], int]:
+        """List a page of what lies in the trash, the latest first.
+
+        Parameters
+        ----------
+        limit : int or None
+            Most entries; None for all.
+        offset : int
+            Entries to skip.
+        kind : str, optional
+            Kind of the entries.
+
+        Returns
+        -------
+        entries : list of TrashEntry
+            The page.
+        total : int
+            Number of all.
+        """
+        conditions = [TermCondition("kind", "=", (kind,))] if kind else [TermCondition("kept", "=", ("yes",))]
+        query = DocumentQuery(conditions=conditions, order="creation", limit=limit, offset=offset, descending=True)
+        page = await self._documents.query(KIND, query)
+        return _entries(page), page.total
+
+    async def versions(self, instance: Sequence[str]) -> list[TrashEntry]:
+        """List the earlier versions of an instance, by all its keys, the latest first."""
+        return [each for each in await self._meeting("entity", *instance) if each.kind == VERSION]
+
+    async def unfinished(self) -> list[TrashEntry]:
+        """List the entries that something was under way with when a server ended."""
+        states = [state.value for state in TrashState if state is not TrashState.KEPT]
+        return await self._meeting("state", *states)
+
+    async def due(self, now: float, *, limit: int) -> list[TrashEntry]:
+        """List entries whose time is over.
+
+        Parameters
+        ----------
+        now : float
+            Seconds since the epoch.
+        limit : int
+            Most entries.
+        """
+        query = DocumentQuery(
+            conditions=[TermCondition("until", "<=", (now,))], order="creation", limit=limit, counted=False
+        )
+        return [each for each in _entries(await self._documents.query(KIND, query)) if each.state is TrashState.KEPT]
+
+    async def oldest(self, *, limit: int) -> list[TrashEntry]:
+        """List the entries that lie there longest."""
+        query = DocumentQuery(
+            conditions=[TermCondition("kept", "=", ("yes",))], order="creation", limit=limit, counted=False
+        )
+        return _entries(await self._documents.query(KIND, query))
+
+    async def ids(self) -> set[str]:
+        """List the ids of all entries."""
+        return {document["id"] for document in (await self._documents.query(KIND)).items}
+
+    async def _meeting(self, name: str, *values: str) -> list[TrashEntry]:
+        query = DocumentQuery(conditions=[TermCondition(name, "=", values)], order="creation", descending=True)
+        return _entries(await self._documents.query(KIND, query))
+
+
+def _entries(page: DocumentPage) -> list[TrashEntry]:
+    return [TrashEntry.from_document(document) for document in page.items]
+
+
+def _indexed(entry: TrashEntry) -> IndexedDocument:
+    terms: list[tuple[str, str | float]] = [("entity", entry.entity), ("state", entry.state.value)]
+    if entry.state is not TrashState.DELETING:  # until then it is not there, since the catalog may still have it
+        terms += [("kind", entry.kind), ("kept", "yes")]
+        terms += [("until", entry.until)] if entry.until is not None else []
+    return IndexedDocument(entry.to_document(), terms)
