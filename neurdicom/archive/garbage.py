@@ -1,8 +1,9 @@
-"""Deletion of files that the catalog lists as garbage, which waits while a backup holds deletions."""
+"""Removal of files that the catalog lists as garbage, which waits while a backup holds deletions."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from neurdicom.archive.hold import are_deletions_held
 from neurdicom.blobs.base import BlobStore
@@ -14,11 +15,14 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks at a hold that deletions wait for.
 POLL_SECONDS = 2.0
 
+#: Files that are removed before the catalog is told.
+_BATCH = 500
+
 
 class GarbageCollector:
-    """Deletes files from the blob store after the catalog has listed them as garbage.
+    """Deletes files after the catalog has listed them as garbage, or sets them aside.
 
-    Whatever deletes files that the catalog knew calls it. Files that a hold keeps stay listed, and are deleted when it
+    Whatever removes files that the catalog knew calls it. Files that a hold keeps stay listed, and are removed when it
     ends, or at the next start.
 
     Parameters
@@ -27,26 +31,33 @@ class GarbageCollector:
         Lists the garbage.
     blobs : BlobStore
         Has the files.
+
+    Attributes
+    ----------
+    lock : asyncio.Lock
+        Held by whoever moves files out of the store or back.
     """
 
     def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._is_waiting = False
+        self.lock = asyncio.Lock()
         self._background = BackgroundTasks("files that a backup had kept could not be deleted; the next start does it")
 
-    async def delete(self, keys: Sequence[str]) -> bool:
-        """Delete files that the catalog lists as garbage; it is then the caller's to forget them there.
+    async def collect(self, garbage: Mapping[str, str]) -> bool:
+        """Delete files that the catalog lists as garbage, or set them aside, and remove them from its list.
 
         Parameters
         ----------
-        keys : sequence of str
-            Keys of the files, listed as garbage in a transaction that has been committed.
+        garbage : Mapping of str to str
+            Keys of files that a committed transaction has listed as garbage, each with the place of the blob store that
+            it is set aside to; an empty place deletes it.
 
         Returns
         -------
         bool
-            False if a backup holds deletions: the files stay, listed, and are deleted later.
+            False if a backup holds deletions: the files stay, listed, until it ends.
 
         Raises
         ------
@@ -58,8 +69,21 @@ class GarbageCollector:
         if await are_deletions_held(self._catalog.documents):
             self._wait()
             return False
-        await self._blobs.delete(keys)
+        async with self.lock:
+            for place, group in groupby(sorted(garbage, key=lambda key: (garbage[key], key)), garbage.__getitem__):
+                keys = list(group)
+                for start in range(0, len(keys), _BATCH):
+                    await self._collect(place, keys[start : start + _BATCH])
         return True
+
+    async def _collect(self, place: str, keys: Sequence[str]) -> None:
+        if place:
+            # Restored meanwhile: its file is in use again.
+            used = await self._catalog.known_blobs(keys)
+            await self._blobs.set_aside(place, [key for key in keys if key not in used])
+        else:
+            await self._blobs.delete(keys)
+        await self._catalog.forget_garbage(keys)
 
     async def discard(self, key: str) -> None:
         """Delete a file that the catalog never knew, so that no copy of it does; one that fails stays."""
@@ -68,25 +92,24 @@ class GarbageCollector:
         except OSError as error:
             log.warning("file %s, which nothing refers to, could not be deleted, and stays: %s", key, error)
 
-    async def delete_all(self) -> None:
-        """Delete all files that the catalog lists as garbage; what fails stays listed, for the next start."""
+    async def collect_all(self) -> None:
+        """Remove all files that the catalog lists as garbage; what fails stays listed, for the next start."""
         garbage = await self._catalog.garbage()
         if not garbage:
             return
         try:
-            deleted = await self.delete(garbage)
+            collected = await self.collect(garbage)
         except OSError as error:
             log.warning(
-                "%d files that nothing refers to could not be deleted, and stay until the next start: %s",
+                "%d files that nothing refers to could not be removed, and stay until the next start: %s",
                 len(garbage),
                 error,
             )
             return
-        if not deleted:
-            log.info("%d files that nothing refers to are deleted when the backup under way has ended", len(garbage))
-            return
-        await self._catalog.forget_garbage(garbage)
-        log.info("%d files that nothing referred to were deleted", len(garbage))
+        if collected:
+            log.info("%d files that nothing referred to were removed", len(garbage))
+        else:
+            log.info("%d files that nothing refers to are removed when the backup under way has ended", len(garbage))
 
     async def close(self) -> None:
         """Stop waiting for the end of a hold; the next start deletes what is left. Idempotent."""
@@ -95,12 +118,12 @@ class GarbageCollector:
     def _wait(self) -> None:
         if not self._is_waiting:
             self._is_waiting = True
-            self._background.start(self._delete_later())
+            self._background.start(self._collect_later())
 
-    async def _delete_later(self) -> None:
+    async def _collect_later(self) -> None:
         try:
             while await are_deletions_held(self._catalog.documents):  # noqa: ASYNC110 - another process ends it
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self._is_waiting = False
-        await self.delete_all()
+        await self.collect_all()

@@ -68,7 +68,7 @@ async def reindex(
             "a backup of this data folder is under way, or was killed within the last minute; reindex when it has ended"
         )
     garbage = GarbageCollector(catalog, blobs)
-    await garbage.delete_all()  # otherwise deleted instances would come back
+    await garbage.collect_all()  # otherwise deleted instances would come back
     await catalog.clear()
     batch: list[BlobRef] = []
     async for ref in blobs.walk():
@@ -79,7 +79,7 @@ async def reindex(
             if progress:
                 progress(report)
     await _enter(catalog, blobs, batch, report)
-    await garbage.delete_all()
+    await garbage.collect_all()
     await garbage.close()
     return report
 

@@ -1,4 +1,4 @@
-"""Deletion of entities: from the catalog first, then the files that it no longer refers to, and derived results."""
+"""Deletion of entities, to the trash or for good, with what was derived from them."""
 
 import logging
 from collections.abc import Sequence
@@ -7,14 +7,15 @@ from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.lookup import missing
+from neurdicom.archive.trash.service import Deletion, TrashService
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 
-#: Files that are deleted before the catalog is told.
-_BATCH = 500
+#: A deletion that no user asked for, such as that of what another took the place of.
+BY_SERVER = Deletion()
 
 
 class EntityObserver(Protocol):
@@ -36,29 +37,46 @@ class RemoveService:
         Has the entities.
     garbage : GarbageCollector
         Deletes the files.
+    trash : TrashService
+        Keeps what is not deleted for good.
     observer : EntityObserver
-        Is told of deletions.
+        Is told of deletions for good.
     """
 
-    def __init__(self, catalog: Catalog, garbage: GarbageCollector, observer: EntityObserver) -> None:
+    def __init__(
+        self, catalog: Catalog, garbage: GarbageCollector, trash: TrashService, observer: EntityObserver
+    ) -> None:
         self._catalog = catalog
         self._garbage = garbage
+        self._trash = trash
         self._observer = observer
 
-    async def delete(self, level: Level, entity: str, *, derived: bool = False) -> None:
-        """Delete an entity; on return its files are gone too, unless a backup holds them, and its observer knows.
+    async def delete(
+        self,
+        level: Level,
+        entity: str,
+        deletion: Deletion = BY_SERVER,
+        *,
+        derived: bool = False,
+        purge: bool = False,
+    ) -> None:
+        """Delete an entity: move it to the trash, or delete it for good.
 
         The catalog lists the files as garbage in the same transaction, so that files left by a crash or a failing disk
-        are deleted at the next start. A download under way is completed.
+        are removed at the next start. A download under way is completed.
 
         Parameters
         ----------
         level : Level
             Level of the entity.
         entity : str
-            Id of the entity.
+            Its key or UID.
+        deletion : Deletion
+            Who deletes it, and why.
         derived : bool
             Delete the DICOM instances that were made of it as well, wherever they are.
+        purge : bool
+            Delete it for good, also where there is a trash.
 
         Raises
         ------
@@ -69,22 +87,37 @@ class RemoveService:
         """
         keys = await self._catalog.keys(level, entity)
         made = [one for key in keys for one in await self._observer.stored_of(level.value, key)] if derived else []
+        if purge or not self._trash.keeps:
+            await self._delete_for_good(level, entity, keys)
+        else:
+            await self._trash.delete(level, entity, deletion)
+        await self.delete_instances(made, deletion, purge=purge)  # some were deleted with their source
+
+    async def _delete_for_good(self, level: Level, entity: str, keys: Sequence[str]) -> None:
         unused = await self._catalog.delete(level, keys[0]) if keys else None
         if unused is None:
             raise missing(level, entity)
         try:
-            for start in range(0, len(unused), _BATCH):
-                batch = unused[start : start + _BATCH]
-                if await self._garbage.delete(batch):
-                    await self._catalog.forget_garbage(batch)
+            await self._garbage.collect(dict.fromkeys(unused, ""))
         except (OSError, Unavailable) as error:
             _log.warning("files of %s %s could not be deleted, and stay until the next start: %s", level, entity, error)
         for key in keys:  # those that it had before, too: results may have been computed then
             await self._observer.on_removed(level, key)
-        await self.delete_instances(made)  # some were deleted with their source
 
-    async def delete_instances(self, instances: Sequence[str]) -> None:
-        """Delete several instances, as far as they still exist."""
+    async def delete_instances(
+        self, instances: Sequence[str], deletion: Deletion = BY_SERVER, *, purge: bool = False
+    ) -> None:
+        """Delete several instances, as far as they still exist.
+
+        Parameters
+        ----------
+        instances : sequence of str
+            Their keys.
+        deletion : Deletion
+            Who deletes them, and why.
+        purge : bool
+            Delete them for good.
+        """
         for instance in dict.fromkeys(instances):
             with suppress(NotFound):
-                await self.delete(Level.INSTANCE, instance)
+                await self.delete(Level.INSTANCE, instance, deletion, purge=purge)

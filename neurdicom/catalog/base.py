@@ -361,11 +361,28 @@ class Catalog(ABC):
         return [edit for located in await self.locate_all(Level.INSTANCE, instance) for edit in located.edits]
 
     @abstractmethod
-    async def delete(self, level: Level, entity: str) -> list[str] | None:
+    async def delete(self, level: Level, entity: str, *, aside: str = "") -> list[str] | None:
         """Delete an entity with everything below it, and parents left empty.
 
-        Returns the keys of the blobs that no instance refers to any more, which are recorded as garbage in the same
-        transaction; None if the entity is unknown.
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Its key or UID.
+        aside : str
+            Place of the blob store to which the files are set aside; empty to delete them.
+
+        Returns
+        -------
+        list of str or None
+            Keys of the blobs that no instance refers to any more, which are recorded as garbage in the same transaction
+            together with `aside`; None if the entity is unknown.
+
+        Raises
+        ------
+        Ambiguous
+            The UID names several entities.
         """
 
     @abstractmethod
@@ -375,8 +392,11 @@ class Catalog(ABC):
     # -- blobs -----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def garbage(self) -> list[str]:
-        """List the keys of blobs that are yet to be deleted from the blob store."""
+    async def garbage(self) -> dict[str, str]:
+        """Map the keys of blobs that are yet to leave the blob store to the places they are set aside to.
+
+        An empty place means that the blob is deleted.
+        """
 
     @abstractmethod
     async def forget_garbage(self, keys: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Outcomes of storing: what is done with arrivals that meet others, and the conflicts that this leaves."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,13 +30,29 @@ class StorePolicy:
     ----------
     conflicts : {"keep", "refuse"}
         For a UID that is in another place already: keep both apart, or refuse the arrival.
-    same_instance : {"version", "keep", "refuse"}
-        For an instance in the same place with other bytes: the arrival replaces the earlier one, is dropped, or is
-        refused.
+    same_instance : {"version", "keep", "refuse", "earlier"}
+        For an instance in the same place with other bytes: the arrival replaces the earlier one, is dropped, is
+        refused, or becomes an earlier version (`kept`).
+    keep_versions : bool
+        True to set the blob of a version that is not current aside; otherwise it is deleted.
     """
 
     conflicts: Conflicts = "keep"
-    same_instance: SameInstance = "version"
+    same_instance: SameInstance | Literal["earlier"] = "version"
+    keep_versions: bool = False
+
+    def place_of(self, status: Status, blob: str) -> str:
+        """Name the place to which an unused blob is set aside; empty to delete it.
+
+        Parameters
+        ----------
+        status : Status
+            Outcome of the arrival that made it unused.
+        blob : str
+            Its key.
+        """
+        is_version = status == "replaced" or (status == "kept" and self.same_instance == "earlier")
+        return version_place(blob) if is_version and self.keep_versions else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +114,8 @@ class StoreOutcome:
     unused : str or None
         Key of the blob that no instance refers to any more: the earlier one for a replacement, otherwise the arrival's
         own. It is recorded as garbage in the same transaction.
+    aside : str
+        Place to which that blob is set aside (`StorePolicy.place_of`); empty to delete it.
     place : Place or None
         Where the instance is, for `kept` the one that stays; None for a conflict.
     refusal : Refusal or None
@@ -107,6 +126,12 @@ class StoreOutcome:
     unused: str | None = None
     place: Place | None = field(default=None, compare=False)
     refusal: Refusal | None = field(default=None, compare=False)
+    aside: str = field(default="", compare=False)
+
+
+def version_place(blob: str) -> str:
+    """Name the place of a blob that is an earlier version; the same for a blob at any time."""
+    return f"versions/{hashlib.sha256(blob.encode()).hexdigest()[:32]}"
 
 
 def is_conflict(level: Level, above: Collection[Sequence[str]]) -> bool:

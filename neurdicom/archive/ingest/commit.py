@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -200,9 +200,9 @@ class CommitQueue:
         await self._acknowledge(group, outcomes)
 
     async def _acknowledge(self, group: Sequence[_Waiting], outcomes: Sequence[StoreOutcome]) -> None:
-        unused = [outcome.unused for outcome in outcomes if outcome.unused is not None]
+        unused = {outcome.unused: outcome.aside for outcome in outcomes if outcome.unused is not None}
         if unused:
-            await self._delete(unused)
+            await self._collect(unused)
         for waiting, outcome in zip(group, outcomes, strict=True):
             self._settle(waiting, outcome)
         if self._unknown:
@@ -213,15 +213,12 @@ class CommitQueue:
             self._activity.note(outcome.place.series)
         waiting.settle(outcome)
 
-    async def _delete(self, keys: list[str]) -> None:
-        """Delete blobs that the catalog lists as garbage; those that fail stay listed, for the next start."""
+    async def _collect(self, unused: Mapping[str, str]) -> None:
+        """Remove blobs that the catalog lists as garbage; those that fail stay listed, for the next start."""
         try:
-            deleted = await self._garbage.delete(keys)
-        except OSError as error:
-            log.warning("%d replaced files could not be deleted, and stay until the next start: %s", len(keys), error)
-            return
-        if deleted:
-            self._background.start(self._catalog.forget_garbage(keys))
+            await self._garbage.collect(unused)
+        except (OSError, Unavailable) as error:
+            log.warning("%d replaced files could not be removed, and stay until the next start: %s", len(unused), error)
 
     # -- when the catalog fails ------------------------------------------------------------------------------
 

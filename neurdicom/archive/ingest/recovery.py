@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.blobs.base import BlobStore
@@ -45,13 +46,13 @@ class Recovery:
         self, catalog: Catalog, blobs: BlobStore, garbage: GarbageCollector, policy: StorePolicy = KEEP_ALL
     ) -> None:
         self._catalog = catalog
-        self._replaces = policy.same_instance == "version"
+        self._policy = replace(policy, conflicts="keep")
         self._blobs = blobs
         self._garbage = garbage
 
     async def run(self) -> None:
         """Delete garbage, and enter files into the catalog that a crash left out."""
-        await self._garbage.delete_all()
+        await self._garbage.collect_all()
         recent = await self._blobs.recent()
         known = await self._catalog.known_blobs([ref.key for ref in recent]) if recent else set()
         known.update(await self._catalog.garbage())  # what could not be deleted, or a backup holds, does not come back
@@ -73,15 +74,16 @@ class Recovery:
         except (NeurdicomError, OSError) as error:
             log.warning("file %s could not be entered into the catalog, and stays: %s", ref.key, error)
             return
-        replaces = self._replaces and not await self._is_overtaken(arrival)
-        policy = KEEP_ALL if replaces else replace(KEEP_ALL, same_instance="keep")
+        policy = self._policy
+        if policy.same_instance == "version" and await self._is_overtaken(arrival):
+            policy = replace(policy, same_instance="earlier")
         [outcome] = await self._catalog.store([arrival], policy)
         log.info(
             "instance %s, which arrived when the last server died, was entered into the catalog: %s",
             arrival.instance,
             outcome.status,
         )
-        await self._garbage.delete_all()
+        await self._garbage.collect_all()
 
     async def _is_overtaken(self, arrival: NewInstance) -> bool:
         """Tell whether a later arrival with these UIDs, of any patient, was acknowledged."""
@@ -94,7 +96,11 @@ class Recovery:
 
 async def read_instance(blobs: BlobStore, ref: BlobRef) -> NewInstance:
     """Parse a stored file for the catalog. Raises our errors if it is no instance, `OSError` if it can't be read."""
-    path = await blobs.path(ref.key)
+    return await read_file(await blobs.path(ref.key), ref)
+
+
+async def read_file(path: Path, ref: BlobRef) -> NewInstance:
+    """Parse a file of the blob store at the path where it lies, as `read_instance`."""
     header = await asyncio.to_thread(read_header, path)
     status = await asyncio.to_thread(path.stat)
     return new_instance(header, ref, datetime.fromtimestamp(status.st_mtime, UTC))

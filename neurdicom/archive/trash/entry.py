@@ -3,8 +3,9 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from neurdicom.catalog.base import Edit
 from neurdicom.dicom.query.attributes import UID_KEYWORD, Level, snake_case
@@ -13,6 +14,10 @@ from neurdicom.dicom.query.attributes import UID_KEYWORD, Level, snake_case
 VERSION: Final = "version"
 
 KINDS: Final = (*(level.value for level in Level), VERSION)
+
+
+#: Seconds of a day, in which times in the trash are counted.
+SECONDS_A_DAY: Final = 86400.0
 
 
 class TrashState(StrEnum):
@@ -102,6 +107,24 @@ class TrashEntry:
         """Read the document that `to_document` wrote."""
         edits = tuple(Edit(**{**edit, "level": Level(edit["level"])}) for edit in document["edits"])
         return cls(**{**document, "state": TrashState(document["state"]), "edits": edits})
+
+
+def to_iso(time: datetime) -> str:
+    """Write a time as entries have it: ISO 8601 in UTC, to the millisecond."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class SetAsideObserver(Protocol):
+    """Observer that keeps what was derived from entities in the trash, such as results."""
+
+    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
+        """Hide what was derived from an entity; may be repeated."""
+
+    async def on_brought_back(self, place: str) -> None:
+        """Show again what was hidden at a place; may be repeated."""
+
+    async def on_discarded(self, place: str) -> None:
+        """Delete what was hidden at a place; may be repeated."""
 
 
 def uids_of(level: Level, *uids: str) -> dict[str, str]:

@@ -6,16 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
-from neurdicom.archive.ingest.recovery import read_instance
+from neurdicom.archive.ingest.recovery import read_file
 from neurdicom.archive.lookup import missing
-from neurdicom.archive.trash.entry import VERSION, TrashEntry, TrashState, uids_of
+from neurdicom.archive.trash.adopt import Adopter
+from neurdicom.archive.trash.entry import (
+    SECONDS_A_DAY,
+    VERSION,
+    SetAsideObserver,
+    TrashEntry,
+    TrashState,
+    to_iso,
+    uids_of,
+)
 from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.archive.trash.versions import VersionService
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Edit, Entity, Located, NewInstance
-from neurdicom.catalog.outcomes import StorePolicy
+from neurdicom.catalog.base import Catalog, Edit, Entity, Located
+from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NeurdicomError, NotFound
@@ -33,21 +42,6 @@ _RESTORED = StorePolicy(same_instance="earlier", keep_versions=True)
 
 #: A restored version is current from now on.
 _CURRENT = StorePolicy(same_instance="version", keep_versions=True)
-
-_DAY = 86400.0
-
-
-class SetAsideObserver(Protocol):
-    """Observer that keeps what was derived from entities in the trash, such as results."""
-
-    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
-        """Hide what was derived from an entity; may be repeated."""
-
-    async def on_brought_back(self, place: str) -> None:
-        """Show again what was hidden at a place; may be repeated."""
-
-    async def on_discarded(self, place: str) -> None:
-        """Delete what was hidden at a place; may be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +67,11 @@ class TrashService:
         Is told of what is set aside, comes back or is deleted for good.
     days : float
         Days that something lies in the trash.
+
+    Attributes
+    ----------
+    versions : VersionService
+        The earlier versions of instances.
     """
 
     def __init__(
@@ -84,6 +83,8 @@ class TrashService:
         self._observer = observer
         self._days = days
         self._records = TrashRecords(catalog.documents)
+        self.versions = VersionService(catalog, blobs, self._records, observer, days)
+        self._adopter = Adopter(blobs, self._records, self.versions, days)
 
     @property
     def keeps(self) -> bool:
@@ -141,9 +142,7 @@ class TrashService:
         await self._observer.on_set_aside(level, entity["key"], entry.place)
         return entry
 
-    async def _entry(
-        self, level: Level, entity: Entity, located: Sequence[Located], deletion: Deletion
-    ) -> TrashEntry:
+    async def _entry(self, level: Level, entity: Entity, located: Sequence[Located], deletion: Deletion) -> TrashEntry:
         key, now = entity["key"], datetime.now(UTC)
         uids = [uid_of(entity[above.value]) for above in level.above[1:]]
         patient = entity if level is Level.PATIENT else await self._catalog.get(Level.PATIENT, entity["patient"])
@@ -157,9 +156,9 @@ class TrashService:
             patient_id=patient["patient_id"] if patient else None,
             patient_name=patient["patient_name"] if patient else None,
             user=deletion.user,
-            time=now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            time=to_iso(now),
             reason=deletion.reason,
-            until=now.timestamp() + self._days * _DAY,
+            until=now.timestamp() + self._days * SECONDS_A_DAY,
             edits=tuple(edits),
         )
 
@@ -193,28 +192,31 @@ class TrashService:
         return entry
 
     async def _bring_back(self, entry: TrashEntry) -> None:
+        superseded: list[StoreOutcome] = []
+        policy = _CURRENT if entry.kind == VERSION else _RESTORED
         async with self._garbage.lock:
-            waiting = [key for key, place in (await self._catalog.garbage()).items() if place == entry.place]
-            await self._blobs.set_aside(entry.place, waiting)  # a backup had kept them in the store
-            await self._catalog.forget_garbage(waiting)
+            await self._take_waiting(entry)
             refs = await self._blobs.aside(entry.place)
-            policy = _CURRENT if entry.kind == VERSION else _RESTORED
             for start in range(0, len(refs), _BATCH):
                 batch = refs[start : start + _BATCH]
-                arrivals = [await self._arrival(entry, ref.key) for ref in batch]
+                arrivals = [await read_file(await self._blobs.path_aside(entry.place, ref.key), ref) for ref in batch]
                 await self._blobs.bring_back(entry.place, [ref.key for ref in batch])
                 outcomes = await self._catalog.store(arrivals, policy)
-                superseded = {outcome.unused: outcome.aside for outcome in outcomes if outcome.unused is not None}
-                await self._garbage.collect_locked(superseded)
+                superseded += [outcome for outcome in outcomes if outcome.unused is not None]
+        await self._garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
+        for outcome in superseded:
+            await self.versions.note(outcome)
         for (level, key, user, at), edits in groupby(entry.edits, lambda e: (e.level, e.entity, e.user, e.time)):
             await self._edit_again(level, key, list(edits), user, at)
         await self._observer.on_brought_back(entry.place)
         await self._records.remove(entry.id)
 
-    async def _arrival(self, entry: TrashEntry, key: str) -> NewInstance:
-        path = await self._blobs.path_aside(entry.place, key)
-        [ref] = [ref for ref in await self._blobs.aside(entry.place) if ref.key == key]
-        return await read_instance(path, ref)
+    async def _take_waiting(self, entry: TrashEntry) -> None:
+        """Move files of an entry to its place that a backup has kept in the store."""
+        waiting = [key for key, place in (await self._catalog.garbage()).items() if place == entry.place]
+        if waiting:
+            await self._blobs.set_aside(entry.place, waiting)
+            await self._catalog.forget_garbage(waiting)
 
     async def _edit_again(self, level: Level, key: str, edits: Sequence[Edit], user: str, at: str) -> None:
         """Restore edits of one entity, except where it was edited since."""
@@ -249,9 +251,7 @@ class TrashService:
 
     async def _discard(self, entry: TrashEntry) -> None:
         async with self._garbage.lock:
-            waiting = [key for key, place in (await self._catalog.garbage()).items() if place == entry.place]
-            await self._blobs.set_aside(entry.place, waiting)
-            await self._catalog.forget_garbage(waiting)
+            await self._take_waiting(entry)
             await self._blobs.discard_aside(entry.place)
         await self._observer.on_discarded(entry.place)
         await self._records.remove(entry.id)
@@ -279,7 +279,10 @@ class TrashService:
             try:
                 await self._finish(entry, is_deleted=entry.place in garbage)
             except (NeurdicomError, OSError) as error:
-                log.warning("the entry %s of the trash could not be finished, the next start tries again: %s", entry.id, error)
+                log.warning(
+                    "the entry %s of the trash could not be finished, the next start tries again: %s", entry.id, error
+                )
+        await self._adopter.run()
 
     async def _finish(self, entry: TrashEntry, *, is_deleted: bool) -> None:
         if entry.state is TrashState.RESTORING:

@@ -1,0 +1,214 @@
+"""Earlier versions of instances: bytes that arrived for an instance, and are not the current ones."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from neurdicom.archive.ingest.recovery import read_file
+from neurdicom.archive.lookup import locate_instance
+from neurdicom.archive.trash.entry import (
+    SECONDS_A_DAY,
+    VERSION,
+    SetAsideObserver,
+    TrashEntry,
+    TrashState,
+    to_iso,
+    uids_of,
+)
+from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.catalog.outcomes import StoreOutcome
+from neurdicom.dicom.header import BlobRef
+from neurdicom.dicom.identity import Place
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceVersion:
+    """Version of an instance.
+
+    Attributes
+    ----------
+    sha256 : str
+        SHA-256 of its bytes.
+    size : int
+        Number of its bytes.
+    received : str or None
+        Time of arrival, ISO 8601 in UTC.
+    entry : TrashEntry or None
+        Its entry in the trash; None for the current version.
+    """
+
+    sha256: str
+    size: int
+    received: str | None
+    entry: TrashEntry | None = None
+
+
+class VersionService:
+    """Service that records the earlier versions of instances, and finds them.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Has the current versions.
+    blobs : BlobStore
+        Has the files.
+    records : TrashRecords
+        Records of the trash, in which earlier versions lie.
+    observer : SetAsideObserver
+        Keeps what was derived from them.
+    days : float
+        Days that an earlier version is kept.
+    """
+
+    def __init__(
+        self, catalog: Catalog, blobs: BlobStore, records: TrashRecords, observer: SetAsideObserver, days: float
+    ) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._records = records
+        self._observer = observer
+        self._days = days
+
+    async def all_of(self, reference: str) -> list[InstanceVersion]:
+        """List the versions of an instance: the current one, then the others, the latest first.
+
+        Raises
+        ------
+        NotFound
+            Nothing has this id.
+        Ambiguous
+            The UID names several instances.
+        """
+        entity = await self._instance(reference)
+        current = InstanceVersion(entity["sha256"], entity["size"], entity["received"])
+        entries = await self._records.versions(await self._catalog.keys(Level.INSTANCE, entity["key"]))
+        return [current, *(InstanceVersion(str(e.sha256), e.bytes, e.received, e) for e in entries)]
+
+    async def find(self, reference: str, sha256: str) -> InstanceVersion:
+        """Find a version of an instance by its SHA-256. Raises `NotFound`, `Ambiguous`."""
+        for version in await self.all_of(reference):
+            if version.sha256 == sha256.lower():
+                return version
+        raise NotFound(
+            f"the instance {reference[:80]!r} has no version with the SHA-256 {sha256[:64]}", field="version"
+        )
+
+    async def file(self, reference: str, sha256: str) -> tuple[Path, BlobRef]:
+        """Find the file of a version.
+
+        Parameters
+        ----------
+        reference : str
+            Key or UID of the instance.
+        sha256 : str
+            SHA-256 of the version.
+
+        Returns
+        -------
+        path : Path
+            Where the file lies, for reading only.
+        blob : BlobRef
+
+        Raises
+        ------
+        NotFound
+            There is no such instance, or no such version of it.
+        Ambiguous
+            The UID names several instances.
+        """
+        version = await self.find(reference, sha256)
+        if version.entry is None:
+            location = await locate_instance(self._catalog, reference)
+            return await self._blobs.path(location.blob.key), location.blob
+        for ref in await self._blobs.aside(version.entry.place):
+            return await self._blobs.path_aside(version.entry.place, ref.key), ref
+        raise NotFound(f"the version {sha256[:64]} of the instance was deleted meanwhile", field="version")
+
+    async def _instance(self, reference: str) -> Entity:
+        entity = await self._catalog.get(Level.INSTANCE, reference)
+        if entity is None:
+            raise NotFound(f"there is no instance {reference[:80]!r}")
+        return entity
+
+    async def note(self, outcome: StoreOutcome) -> None:
+        """Record the version of an instance that an arrival has set aside, and forget it as an earlier one.
+
+        Parameters
+        ----------
+        outcome : StoreOutcome
+            Outcome of the arrival; without a version nothing is done.
+        """
+        if not outcome.aside or outcome.unused is None or outcome.place is None:
+            return
+        instance = outcome.place.instance
+        current = await self._catalog.locate(instance)
+        if outcome.status == "replaced" and current is not None:
+            await self._forget_versions(instance, current.blob.sha256)
+        await self.record(outcome.aside, instance, outcome.place.patient)
+        if outcome.status == "replaced":
+            await self._observer.on_set_aside(Level.INSTANCE, instance, outcome.aside)
+
+    async def record(self, place: str, instance: str, patient: str) -> None:
+        """Record a version that is set aside.
+
+        Parameters
+        ----------
+        place : str
+            Its place in the blob store.
+        instance : str
+            Key of the instance.
+        patient : str
+            Id of its patient.
+        """
+        refs = await self._blobs.aside(place)
+        if not refs:
+            return  # a backup keeps it in the store; the next start records it
+        [ref] = refs
+        path = await self._blobs.path_aside(place, ref.key)
+        arrival = await read_file(path, ref)
+        now = datetime.now(UTC)
+        shown = await self._catalog.get(Level.PATIENT, patient)
+        await self._records.put(
+            TrashEntry(
+                id=place.partition("/")[2],
+                kind=VERSION,
+                state=TrashState.KEPT,
+                entity=instance,
+                uids=uids_of(Level.INSTANCE, arrival.study, arrival.series, arrival.instance),
+                patient=patient,
+                patient_id=shown["patient_id"] if shown else None,
+                patient_name=shown["patient_name"] if shown else None,
+                instances=1,
+                bytes=ref.size,
+                time=to_iso(now),
+                until=now.timestamp() + self._days * SECONDS_A_DAY,
+                sha256=ref.sha256,
+                received=arrival.received,
+            )
+        )
+
+    async def _forget_versions(self, instance: str, sha256: str) -> None:
+        """Delete the earlier versions with these bytes, which are current again."""
+        for entry in await self._records.versions(await self._catalog.keys(Level.INSTANCE, instance)):
+            if entry.sha256 == sha256 and entry.state is TrashState.KEPT:
+                await self._observer.on_brought_back(entry.place)
+                await self._records.advance(entry, TrashState.EMPTYING)
+                await self._blobs.discard_aside(entry.place)
+                await self._records.remove(entry.id)
+
+    async def adopt(self, place: str, claimed: Place) -> None:
+        """Record a version whose record is lost.
+
+        Parameters
+        ----------
+        place : str
+            Its place in the blob store.
+        claimed : Place
+            Place in the hierarchy, by what its file says of its patient.
+        """
+        keys = await self._catalog.keys(Level.INSTANCE, claimed.instance)
+        await self.record(place, keys[0] if keys else claimed.instance, claimed.patient)
