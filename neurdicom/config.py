@@ -114,6 +114,9 @@ class Settings:
     cors_origins: str = _setting(
         "", "Web origins that may use DICOMweb and the REST API (CORS), separated by commas; * for all."
     )
+    trash_days: float = _setting(
+        30.0, "Days that deletions and earlier versions lie in the trash; 0 for no trash.", low=0, high=36500
+    )
     dicomweb_delete: bool = _setting(False, "Accept DELETE requests on DICOMweb studies, series and instances.")
     log_level: str = _setting("info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting("text", "Format of log lines.", choices=("text", "json"))

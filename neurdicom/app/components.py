@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import cast
 
 from neurdicom.app.storage import Storage
@@ -10,6 +9,7 @@ from neurdicom.archive.bulk import BulkService
 from neurdicom.archive.edit import EditService
 from neurdicom.archive.files import FileService
 from neurdicom.archive.frames import FrameService
+from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.metadata import MetadataService
 from neurdicom.archive.names import EntityNames
@@ -19,11 +19,11 @@ from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.archive.search import SearchService
 from neurdicom.archive.targets import TargetService
+from neurdicom.archive.trash.service import TrashService
 from neurdicom.archive.upload import UploadService
 from neurdicom.catalog.outcomes import Conflicts, SameInstance, StorePolicy
 from neurdicom.config import Settings
 from neurdicom.data_folder import server_name
-from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client import DicomWebPeer
 from neurdicom.dimse.ipc.backend import DimseBackend
 from neurdicom.dimse.ipc.pool import DimseProcessPool
@@ -78,6 +78,7 @@ class ArchiveServices:
     query: QueryService
     targets: TargetService
     edit: EditService
+    trash: TrashService
     remove: RemoveService
     names: EntityNames
 
@@ -210,8 +211,12 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
     """
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
-    policy = StorePolicy(cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance))
-    ingest = IngestService(catalog, blobs, tracker, partial(results.on_removed, Level.INSTANCE), policy)
+    garbage = GarbageCollector(catalog, blobs)
+    trash = TrashService(catalog, blobs, garbage, results, settings.trash_days)
+    policy = StorePolicy(
+        cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
+    )
+    ingest = IngestService(catalog, blobs, tracker, trash.versions.note, policy, garbage)
     search = SearchService(catalog)
     return ArchiveServices(
         tracker=tracker,
@@ -221,7 +226,8 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
         query=QueryService(catalog),
         targets=TargetService(catalog, search),
         edit=EditService(catalog),
-        remove=RemoveService(catalog, ingest.garbage, results),
+        trash=trash,
+        remove=RemoveService(catalog, garbage, trash, results),
         names=EntityNames(catalog),
     )
 

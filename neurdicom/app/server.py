@@ -144,6 +144,8 @@ async def open_components(parts: Components, stack: AsyncExitStack) -> None:
     await parts.tools.plugins.open()
     stack.push_async_callback(parts.processing.results.close)
     await parts.processing.results.open()
+    stack.push_async_callback(parts.archive.trash.close)
+    await parts.archive.trash.open()
     stack.push_async_callback(parts.background.rules.close)
     await parts.background.rules.open()
     stack.push_async_callback(parts.network.dimse.close, GRACE_SECONDS)

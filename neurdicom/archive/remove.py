@@ -7,6 +7,7 @@ from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.lookup import missing
+from neurdicom.archive.trash.entry import SetAsideObserver
 from neurdicom.archive.trash.service import Deletion, TrashService
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
@@ -18,14 +19,11 @@ _log = logging.getLogger(__name__)
 BY_SERVER = Deletion()
 
 
-class EntityObserver(Protocol):
-    """Observer of deletions, which holds the results computed from stored instances."""
+class EntityObserver(SetAsideObserver, Protocol):
+    """Observer of deletions, which also knows the DICOM instances that were made of results."""
 
     async def stored_of(self, name: str, id: str) -> Sequence[str]:
         """List the keys of DICOM instances that were made of an entity, by its key; `name` is that of its level."""
-
-    async def on_removed(self, level: Level, entity: str) -> None:
-        """Delete the results of an entity that was deleted, by its key."""
 
 
 class RemoveService:

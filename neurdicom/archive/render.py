@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-import os
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from neurdicom import __version__
 from neurdicom.archive.lookup import locate_instance
+from neurdicom.archive.opened import OpenedFile
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.identity import uid_of
@@ -24,7 +23,6 @@ WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 #: Seconds for transcoding, long because of large multi-frame files; a picture takes milliseconds.
 _TRANSCODE_SECONDS = 900.0
-_PIECE = 256 * 1024
 
 PIXELS = Program(kind="builtin", target="neurdicom.pixels.tasks", name="pixels", memory=6144)
 
@@ -80,49 +78,6 @@ class ImageOptions:
         """Return the options as a worker takes them."""
         names = ("frame", "format", "window", "width", "height", "function", "region", "enlarge", "quality")
         return {name: getattr(self, name) for name in names}
-
-
-class TranscodedFile:
-    """Temporary file that is deleted once it was read, or when it is dropped.
-
-    Attributes
-    ----------
-    instance : str
-        SOP Instance UID.
-    size : int
-        Size in bytes.
-    etag : str
-        Strong validator, from the stored bytes, the edits and the transfer syntax.
-    """
-
-    def __init__(self, instance: str, path: Path, size: int, etag: str) -> None:
-        self.instance = instance
-        self.size = size
-        self.etag = etag
-        # The caller deletes the name as soon as this is made: only the open file remains, whatever happens then.
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    async def read(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Stream a part in pieces of bounded size."""
-        end = self.size if length is None else min(self.size, start + length)
-        try:
-            while start < end:
-                piece = await asyncio.to_thread(os.pread, self._descriptor, min(_PIECE, end - start), start)
-                if not piece:
-                    return
-                start += len(piece)
-                yield piece
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Close the file. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class RenderService:
@@ -182,7 +137,7 @@ class RenderService:
         arguments = await self._arguments(await locate_instance(self._catalog, instance), frame)
         return await self._pool.call(PIXELS, "raw", arguments | {"format": format})
 
-    async def transcode(self, instance: str, transfer_syntax: str) -> TranscodedFile:
+    async def transcode(self, instance: str, transfer_syntax: str) -> OpenedFile:
         """Transcode the file to another transfer syntax, edits applied.
 
         Raises
@@ -199,7 +154,7 @@ class RenderService:
         spool = await asyncio.to_thread(self._blobs.new_spool)
         try:
             size, etag = await self.transcode_into(location, transfer_syntax, spool.path)
-            return TranscodedFile(uid_of(location.instance), spool.path, size, etag)
+            return OpenedFile(uid_of(location.instance), spool.path, size, etag)
         finally:
             await asyncio.to_thread(spool.discard)
 

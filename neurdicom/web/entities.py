@@ -3,13 +3,16 @@
 from neurdicom.archive.edit import EditService
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.search import SearchService
+from neurdicom.archive.trash.service import Deletion
 from neurdicom.dicom.edits.values import CHANGES
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import operation
-from neurdicom.http.parameters import flag_parameter
+from neurdicom.http.parameters import flag_parameter, text_parameter
 from neurdicom.http.routing import Route
 from neurdicom.rules import RuleService
+from neurdicom.schema.texts import whole_text
+from neurdicom.security.access import Access, check_access
 from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import EDITS_SCHEMA, entity_schema, json_answer, page_answer
 
@@ -18,6 +21,17 @@ DERIVED = flag_parameter(
     "derived",
     "Also delete the DICOM instances that were made of its results. By default they stay in their study.",
 )
+
+#: Why something is deleted.
+REASON = text_parameter(
+    "reason",
+    "Why; the trash shows it.",
+    None,
+    schema=whole_text(r"[\s\S]{1,1000}", description="Up to 1,000 characters."),
+)
+
+#: Whether something is deleted for good.
+PURGE = flag_parameter("purge", "Delete it for good, without the trash; administrators only.")
 
 MANY = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 
@@ -90,12 +104,17 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"Delete {one}{below}",
             tag=MANY[level],
-            description="Results that were computed from it are deleted, too.",
-            query=[DERIVED],
-            answers={204: "Deleted, with its files."},
+            description="It goes to the trash for `trash_days`, with the results that were computed from it and its "
+            "edits, and can be restored as a whole.",
+            query=[DERIVED, REASON, PURGE],
+            answers={204: "Deleted."},
         )
         async def delete(self, entity: str) -> None:
-            await self.remove.delete(level, entity, derived=DERIVED.of(self))
+            purge = PURGE.of(self)
+            if purge:
+                check_access(Access.ADMIN, self.principal)
+            deletion = Deletion(self.principal.email if self.principal else None, REASON.of(self))
+            await self.remove.delete(level, entity, deletion, derived=DERIVED.of(self), purge=purge)
             self.set_status(204)
             self.finish()
 

@@ -3,6 +3,7 @@
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.archive.search import SearchService
+from neurdicom.archive.trash.service import TrashService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.uids import UID_SCHEMA
 from neurdicom.errors import Invalid
@@ -11,6 +12,7 @@ from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.operation import BINARY, operation
 from neurdicom.http.parameters import choice_parameter, flag_parameter, text_parameter
 from neurdicom.http.routing import Route
+from neurdicom.schema.texts import whole_text
 from neurdicom.web.entities import edits_handler, entity_handler
 from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import page_answer
@@ -26,6 +28,12 @@ _TAGS_FORMAT = choice_parameter(
     None,
 )
 _ORIGINAL = flag_parameter("original", "Return the bytes as received, without edits.")
+_VERSION = text_parameter(
+    "version",
+    "SHA-256 of a version of the instance, whose bytes are returned as received.",
+    None,
+    schema=whole_text("[0-9A-Fa-f]{64}", description="64 hexadecimal digits."),
+)
 _TRANSFER_SYNTAX = text_parameter(
     "transfer_syntax",
     "UID of the transfer syntax to convert the file to. By default it is returned as stored.",
@@ -95,17 +103,25 @@ class FileHandler(ApiHandler):
 
     renderer: RenderService
     retrieve: RetrieveService
+    trash: TrashService
 
     @operation(
         "Get the DICOM file of an instance",
         tag="instances",
         description="Edits are applied. A Range header requests a part of the file.",
-        query=[_ORIGINAL, _TRANSFER_SYNTAX],
+        query=[_ORIGINAL, _TRANSFER_SYNTAX, _VERSION],
         answers={200: _FILE, 206: _FILE, 304: "The client's copy is current."},
     )
     async def get(self, instance: str) -> None:
         """Stream the file of an instance."""
-        original, transfer_syntax = _ORIGINAL.of(self), _TRANSFER_SYNTAX.of(self)
+        original, transfer_syntax, version = _ORIGINAL.of(self), _TRANSFER_SYNTAX.of(self), _VERSION.of(self)
+        if version is not None:
+            if transfer_syntax is not None:
+                raise Invalid(
+                    "version returns bytes as received; it can't go with transfer_syntax", field="transfer_syntax"
+                )
+            await send_download(self, await self.trash.versions.download(instance, version))
+            return
         if transfer_syntax is None:
             await send_download(self, await self.retrieve.file(instance, original=original))
             return

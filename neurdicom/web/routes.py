@@ -15,8 +15,10 @@ from neurdicom.web import (
     results,
     rules,
     tools,
+    trash,
     uploads,
     users,
+    versions,
 )
 from neurdicom.web.entities import entity_routes
 
@@ -26,6 +28,8 @@ ROUTES: list[Route] = [
     *entity_routes(Level.STUDY),
     *entity_routes(Level.SERIES),
     *instances.ROUTES,
+    *versions.ROUTES,
+    *trash.ROUTES,
     *conflicts.ROUTES,
     *pixels.ROUTES,
     *tools.ROUTES,

@@ -23,7 +23,6 @@ from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
-from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, Unavailable, reason_of
 
 Arguments = ParamSpec("Arguments")
@@ -63,14 +62,16 @@ class IngestService:
     activity : SeriesActivity, optional
         Observer of growing series.
     replaced : callable, optional
-        Called with each key of an instance that arrived again with other bytes, before that is acknowledged.
+        Called with the outcome of an arrival that replaced other bytes, before it is acknowledged.
     policy : StorePolicy
         What is done with arrivals that meet others.
+    garbage : GarbageCollector, optional
+        Removes the files of replaced instances; made if none is given.
 
     Attributes
     ----------
     garbage : GarbageCollector
-        Deletes the files of replaced instances; deletions use it, too.
+        Deletions use it, too.
     held : int
         Bytes of all arrivals together that are held in memory.
     """
@@ -80,14 +81,15 @@ class IngestService:
         catalog: Catalog,
         blobs: BlobStore,
         activity: SeriesActivity | None = None,
-        replaced: Callable[[str], Awaitable[None]] | None = None,
+        replaced: Callable[[StoreOutcome], Awaitable[None]] | None = None,
         policy: StorePolicy = KEEP_ALL,
+        garbage: GarbageCollector | None = None,
     ) -> None:
         self._replaced = replaced
         self._catalog = catalog
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
-        self.garbage = GarbageCollector(catalog, blobs)
+        self.garbage = GarbageCollector(catalog, blobs) if garbage is None else garbage
         self._queue = CommitQueue(catalog, self.garbage, activity, policy)
         self._recovery = Recovery(catalog, blobs, self.garbage, policy)
         self._background = BackgroundTasks("work after an arrival failed")
@@ -207,8 +209,7 @@ class IngestService:
         if outcome.status == "kept":
             log.info("the file %s is dropped: the instance %s stays as it is (setting same_instance)", name, instance)
         elif outcome.status == "replaced" and self._replaced is not None:
-            for key in await self._catalog.keys(Level.INSTANCE, instance) or (instance,):
-                await self._replaced(key)
+            await self._replaced(outcome)
         return IngestResult(name, outcome.status, outcome.place)
 
     def _land(

@@ -115,10 +115,13 @@ def to_iso(time: datetime) -> str:
 
 
 class SetAsideObserver(Protocol):
-    """Observer that keeps what was derived from entities in the trash, such as results."""
+    """Observer of deletions, which holds what was derived from entities, such as results."""
+
+    async def on_removed(self, level: Level, entity: str) -> None:
+        """Delete what was derived from an entity that was deleted for good, by its key."""
 
     async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
-        """Hide what was derived from an entity; may be repeated."""
+        """Hide what was derived from an entity, by its key; may be repeated."""
 
     async def on_brought_back(self, place: str) -> None:
         """Show again what was hidden at a place; may be repeated."""

@@ -25,6 +25,7 @@ from neurdicom.archive.trash.versions import VersionService
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Edit, Entity, Located
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
+from neurdicom.coordination import Periodic
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NeurdicomError, NotFound
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 #: Files that are restored in one transaction of the catalog.
 _BATCH = 256
+
+#: Seconds between two looks at what has lain there for its time; fewer where that is a fraction of a day.
+_EMPTY_SECONDS = 3600.0
 
 #: Entries that are emptied in one step.
 _EMPTIED_AT_ONCE = 100
@@ -85,6 +89,17 @@ class TrashService:
         self._records = TrashRecords(catalog.documents)
         self.versions = VersionService(catalog, blobs, self._records, observer, days)
         self._adopter = Adopter(blobs, self._records, self.versions, days)
+        interval = min(_EMPTY_SECONDS, max(days * SECONDS_A_DAY / 10, 1.0))
+        self._emptying = Periodic(self.empty_due, interval, "the trash could not be emptied")
+
+    async def open(self) -> None:
+        """Finish what an earlier process had begun, and empty the trash now and then from now on."""
+        await self._recover()
+        self._emptying.start()
+
+    async def close(self) -> None:
+        """Stop emptying the trash. Idempotent."""
+        await self._emptying.stop()
 
     @property
     def keeps(self) -> bool:
@@ -128,6 +143,7 @@ class TrashService:
         if entity is None:
             raise missing(level, reference)
         located = await self._catalog.locate_all(level, entity["key"])
+        names = await self._catalog.keys(level, entity["key"])
         entry = await self._entry(level, entity, located, deletion)
         await self._records.put(entry)
         keys = await self._catalog.delete(level, entity["key"], aside=entry.place)
@@ -139,7 +155,8 @@ class TrashService:
             entry, TrashState.KEPT, instances=len(keys), bytes=sum(sizes.get(key, 0) for key in keys)
         )
         await self._garbage.collect(dict.fromkeys(keys, entry.place))
-        await self._observer.on_set_aside(level, entity["key"], entry.place)
+        for key in names:
+            await self._observer.on_set_aside(level, key, entry.place)
         return entry
 
     async def _entry(self, level: Level, entity: Entity, located: Sequence[Located], deletion: Deletion) -> TrashEntry:
@@ -256,8 +273,8 @@ class TrashService:
         await self._observer.on_discarded(entry.place)
         await self._records.remove(entry.id)
 
-    async def empty_due(self) -> int:
-        """Delete for good what has lain in the trash for its time; return the number of entries."""
+    async def empty_due(self) -> None:
+        """Delete for good what has lain in the trash for its time."""
         count = 0
         while due := await self._records.due(time.time(), limit=_EMPTIED_AT_ONCE):
             for entry in due:
@@ -268,12 +285,11 @@ class TrashService:
                     continue
         if count:
             log.info("%d entries of the trash were deleted, since their time was over", count)
-        return count
 
     # -- after a crash ---------------------------------------------------------------------------------------
 
-    async def recover(self) -> None:
-        """Finish what an earlier process had begun, and list files whose record is lost; call it once, at the start."""
+    async def _recover(self) -> None:
+        """Finish what an earlier process had begun, and list files whose record is lost."""
         garbage = set((await self._catalog.garbage()).values())
         for entry in await self._records.unfinished():
             try:

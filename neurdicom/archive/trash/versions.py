@@ -1,11 +1,13 @@
 """Earlier versions of instances: bytes that arrived for an instance, and are not the current ones."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from neurdicom.archive.ingest.recovery import read_file
 from neurdicom.archive.lookup import locate_instance
+from neurdicom.archive.opened import OpenedFile
 from neurdicom.archive.trash.entry import (
     SECONDS_A_DAY,
     VERSION,
@@ -19,8 +21,7 @@ from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.catalog.outcomes import StoreOutcome
-from neurdicom.dicom.header import BlobRef
-from neurdicom.dicom.identity import Place
+from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
 
@@ -97,8 +98,8 @@ class VersionService:
             f"the instance {reference[:80]!r} has no version with the SHA-256 {sha256[:64]}", field="version"
         )
 
-    async def file(self, reference: str, sha256: str) -> tuple[Path, BlobRef]:
-        """Find the file of a version.
+    async def download(self, reference: str, sha256: str) -> OpenedFile:
+        """Open the file of a version, as it was received.
 
         Parameters
         ----------
@@ -106,12 +107,6 @@ class VersionService:
             Key or UID of the instance.
         sha256 : str
             SHA-256 of the version.
-
-        Returns
-        -------
-        path : Path
-            Where the file lies, for reading only.
-        blob : BlobRef
 
         Raises
         ------
@@ -123,10 +118,14 @@ class VersionService:
         version = await self.find(reference, sha256)
         if version.entry is None:
             location = await locate_instance(self._catalog, reference)
-            return await self._blobs.path(location.blob.key), location.blob
-        for ref in await self._blobs.aside(version.entry.place):
-            return await self._blobs.path_aside(version.entry.place, ref.key), ref
-        raise NotFound(f"the version {sha256[:64]} of the instance was deleted meanwhile", field="version")
+            path = await self._blobs.path(location.blob.key)
+        else:
+            refs = await self._blobs.aside(version.entry.place)
+            if not refs:
+                raise NotFound(f"the version {sha256[:64]} was deleted meanwhile", field="version")
+            path = await self._blobs.path_aside(version.entry.place, refs[0].key)
+        instance = uid_of((await self._instance(reference))["key"])
+        return await asyncio.to_thread(OpenedFile, instance, path, version.size, version.sha256)
 
     async def _instance(self, reference: str) -> Entity:
         entity = await self._catalog.get(Level.INSTANCE, reference)
@@ -135,22 +134,30 @@ class VersionService:
         return entity
 
     async def note(self, outcome: StoreOutcome) -> None:
-        """Record the version of an instance that an arrival has set aside, and forget it as an earlier one.
+        """Record the version that an arrival took the place of, or that it is itself; hide what was derived from it.
+
+        An earlier version with the bytes that are current now is forgotten.
 
         Parameters
         ----------
         outcome : StoreOutcome
-            Outcome of the arrival; without a version nothing is done.
+            Outcome of the arrival, `replaced` or `kept`.
         """
-        if not outcome.aside or outcome.unused is None or outcome.place is None:
-            return
+        assert outcome.place is not None
         instance = outcome.place.instance
-        current = await self._catalog.locate(instance)
-        if outcome.status == "replaced" and current is not None:
-            await self._forget_versions(instance, current.blob.sha256)
-        await self.record(outcome.aside, instance, outcome.place.patient)
+        keys = await self._catalog.keys(Level.INSTANCE, instance) or (instance,)
+        if outcome.status == "replaced" and not outcome.aside:
+            for key in keys:
+                await self._observer.on_removed(Level.INSTANCE, key)
+        if not outcome.aside:
+            return
         if outcome.status == "replaced":
-            await self._observer.on_set_aside(Level.INSTANCE, instance, outcome.aside)
+            for key in keys:
+                await self._observer.on_set_aside(Level.INSTANCE, key, outcome.aside)
+            current = await self._catalog.locate(instance)
+            if current is not None:
+                await self._forget(keys, current.blob.sha256)
+        await self.record(outcome.aside, instance, outcome.place.patient)
 
     async def record(self, place: str, instance: str, patient: str) -> None:
         """Record a version that is set aside.
@@ -191,12 +198,12 @@ class VersionService:
             )
         )
 
-    async def _forget_versions(self, instance: str, sha256: str) -> None:
-        """Delete the earlier versions with these bytes, which are current again."""
-        for entry in await self._records.versions(await self._catalog.keys(Level.INSTANCE, instance)):
+    async def _forget(self, keys: Sequence[str], sha256: str) -> None:
+        """Forget the earlier versions with these bytes, which are current again."""
+        for entry in await self._records.versions(keys):
             if entry.sha256 == sha256 and entry.state is TrashState.KEPT:
-                await self._observer.on_brought_back(entry.place)
                 await self._records.advance(entry, TrashState.EMPTYING)
+                await self._observer.on_brought_back(entry.place)
                 await self._blobs.discard_aside(entry.place)
                 await self._records.remove(entry.id)
 
