@@ -212,7 +212,7 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
     garbage = GarbageCollector(catalog, blobs)
-    trash = TrashService(catalog, blobs, garbage, results, settings.trash_days)
+    trash = TrashService(catalog, blobs, garbage, results.sources, settings.trash_days)
     policy = StorePolicy(
         cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
     )
@@ -227,7 +227,7 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
         targets=TargetService(catalog, search),
         edit=EditService(catalog),
         trash=trash,
-        remove=RemoveService(catalog, garbage, trash, results),
+        remove=RemoveService(catalog, garbage, trash, results.sources),
         names=EntityNames(catalog),
     )
 

@@ -146,6 +146,7 @@ async def open_components(parts: Components, stack: AsyncExitStack) -> None:
     await parts.processing.results.open()
     stack.push_async_callback(parts.archive.trash.close)
     await parts.archive.trash.open()
+    await parts.processing.results.recover()
     stack.push_async_callback(parts.background.rules.close)
     await parts.background.rules.open()
     stack.push_async_callback(parts.network.dimse.close, GRACE_SECONDS)

@@ -36,18 +36,13 @@ class AsideFolders:
         self._objects = objects
         self._read = read
 
-    def open(self) -> None:
-        """Make the folders."""
-        for kind in _KINDS:
-            (self._root / kind).mkdir(exist_ok=True)
-        flush_folder(self._root)
-
     def set_aside(self, place: str, keys: Sequence[str]) -> None:
         """Move blobs to a place."""
         folder = self._root / check_place(place)
         if keys and not folder.exists():
-            folder.mkdir()
+            folder.mkdir(parents=True)
             flush_folder(folder.parent)
+            flush_folder(self._root)
         _move(self._objects, folder, keys)
 
     def bring_back(self, place: str, keys: Sequence[str]) -> None:
@@ -78,7 +73,8 @@ class AsideFolders:
 
     def places(self) -> list[str]:
         """List the places."""
-        found = [f"{kind}/{entry.name}" for kind in _KINDS for entry in (self._root / kind).iterdir() if entry.is_dir()]
+        kinds = [kind for kind in _KINDS if (self._root / kind).is_dir()]
+        found = [f"{kind}/{entry.name}" for kind in kinds for entry in (self._root / kind).iterdir() if entry.is_dir()]
         return sorted(place for place in found if PLACE.fullmatch(place))
 
 

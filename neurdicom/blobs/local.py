@@ -107,7 +107,7 @@ class LocalBlobStore(BlobStore):
     def _open(self) -> None:
         for folder in (self._spool, self._objects):
             folder.mkdir(parents=True, exist_ok=True)
-        self._aside.open()
+        flush_folder(self._objects.parent)
         empty_spool(self._spool)
         shards = self._shards()
         if not shards:

@@ -12,12 +12,12 @@ import orjson
 from neurdicom.archive.render import PIXELS
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.terms import TermCondition
-from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.result import BESIDE, KeptResult, Representation, merged, representation_name
 from neurdicom.processing.result_files import ResultFiles
 from neurdicom.processing.result_records import PendingResult, Provenance, ResultRecords, WriteBehindQueue, located
+from neurdicom.processing.result_sources import SourceObserver
 from neurdicom.workers.pool import WorkerPool
 from neurdicom.workers.program import Reply
 
@@ -50,6 +50,8 @@ class ResultStore:
     ----------
     counts : Counter of str
         Counters for the metrics.
+    sources : SourceObserver
+        Is told of what happens to the sources of results.
     """
 
     def __init__(self, catalog: Catalog, folder: Path, pool: WorkerPool, *, size: int) -> None:
@@ -59,13 +61,22 @@ class ResultStore:
         self._files = ResultFiles(folder, limit=size * _MIB)
         self._queue = WriteBehindQueue(self._write)
         self._changes = asyncio.Lock()
+        self.sources = SourceObserver(catalog, self._records, self._files, self._changes)
+        self._was_clean = True
         self._epochs: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
 
     async def open(self) -> None:
-        """Open the store; after a crash, delete results of lost sources and tools, and files without a record."""
-        if not await self._files.open():
-            await self._sweep()
+        """Open the store."""
+        self._was_clean = await self._files.open()
+
+    async def recover(self) -> None:
+        """Delete results of lost sources and tools, and files without a record, after a crash.
+
+        Call it once, when the trash has taken the results of what it holds.
+        """
+        if not self._was_clean:
+            await self.sources.sweep()
 
     async def close(self) -> None:
         """Write the queued results. Idempotent."""
@@ -235,7 +246,7 @@ class ResultStore:
                 raise
             await self._files.remove(unused)
             if not self._catalog.documents.is_exclusive:  # another server may have deleted a source meanwhile
-                await self._bring_in_step(list(new.values()))
+                await self.sources.bring_in_step(list(new.values()))
             await self._make_room()
             return [pending in done for pending in group]
 
@@ -315,83 +326,17 @@ class ResultStore:
             record = await self._records.find(result)
             if record is None:
                 raise NotFound(f"there is no result {result!r}")
-            await self._delete([record])
+            await self.sources.delete([record])
 
     # -- deletion with sources and tools ---------------------------------------------------------------------
 
     async def stored_of(self, name: str, id: str) -> list[str]:
         """List the keys of the DICOM instances made of the results of a source, by one of its keys, or of a tool."""
         await self._queue.flush()
-        found: list[str] = []
-        offset = 0
-        while True:
-            records, total = await self._records.search([TermCondition(name, "=", (id,))], limit=_PAGE, offset=offset)
-            found += [one["instance"] for record in records for one in record.stored]
-            offset += len(records)
-            if not records or offset >= total:
-                return found
-
-    async def on_removed(self, level: Level, entity: str) -> None:
-        """Delete results whose source, by one of its keys, was deleted or replaced; forget deleted DICOM instances."""
-        await self._forget(f"{level} {entity}", [(level.value, entity), ("stored", entity)])
+        return await self.sources.stored_of(name, id)
 
     async def on_tool_removed(self, tool_type: ToolType, tool: str) -> None:
         """Delete the results of a plugin or a model that was deleted."""
         self._epochs[tool_type, tool] += 1
         used = [("uses", tool)] if tool_type == "model" else []
-        await self._forget(f"{tool_type} {tool}", [(tool_type, tool), *used])
-
-    async def _forget(self, what: str, terms: Sequence[tuple[str, str]]) -> None:
-        try:
-            for name, value in terms:
-                await self._look_at(name, value)
-        except (OSError, Unavailable) as error:
-            self._files.is_clean = False
-            log.warning("results of the %s could not be deleted, and stay until the next start: %s", what, error)
-
-    async def _look_at(self, name: str, value: str) -> None:
-        """Synchronise the records that have a term with the archive."""
-        kept = 0
-        while True:
-            async with self._changes:
-                records, _ = await self._records.search([TermCondition(name, "=", (value,))], limit=_PAGE, offset=kept)
-                left = await self._bring_in_step(records)
-            if not records:
-                return
-            kept += sum((name, value) in record.terms() for record in left)
-
-    async def _bring_in_step(self, records: Sequence[KeptResult]) -> list[KeptResult]:
-        """Delete records whose sources or tools are gone, and remove deleted DICOM instances from the others.
-
-        Returns the remaining records, as they are now.
-        """
-        provenance = Provenance(self._catalog)
-        valid = await provenance.still_valid(records)
-        dead = [record for record, is_valid in zip(records, valid, strict=True) if not is_valid]
-        rest = [record for record, is_valid in zip(records, valid, strict=True) if is_valid]
-        left = [
-            record if stored == record.stored else replace(record, stored=stored)
-            for record, stored in zip(rest, await provenance.stored(rest), strict=True)
-        ]
-        await self._delete(dead)
-        changed = [after for before, after in zip(rest, left, strict=True) if after is not before]
-        if changed:
-            await self._records.put(changed)
-        return left
-
-    async def _delete(self, records: Sequence[KeptResult]) -> None:
-        if records:
-            await self._records.delete([record.id for record in records])
-            await self._files.remove([key for record in records for key in record.keys])
-
-    async def _sweep(self) -> None:
-        """Check all records and files, after a crash."""
-        keys: set[str] = set()
-        dead = 0
-        async for records in self._records.all():
-            left = await self._bring_in_step(records)
-            dead += len(records) - len(left)
-            keys |= {key for record in left for key in record.keys}
-        orphans = await self._files.sweep(keys)
-        if dead or orphans:
-            log.info("%d results whose sources are gone and %d unused files were deleted", dead, orphans)
+        await self.sources.forget(f"{tool_type} {tool}", [(tool_type, tool), *used])

@@ -1,0 +1,165 @@
+"""Results and their sources: deleted with them, or set aside with them while they lie in the trash."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.terms import TermCondition
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import Unavailable
+from neurdicom.processing.result import KeptResult
+from neurdicom.processing.result_files import ResultFiles
+from neurdicom.processing.result_records import Provenance, ResultRecords
+from neurdicom.processing.results_aside import ResultsAside
+
+log = logging.getLogger(__name__)
+
+_PAGE = 500
+
+
+class SourceObserver:
+    """Observer of the sources of results, of the DICOM instances that were made of them, and of tools.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Has the sources.
+    records : ResultRecords
+        Records of the results.
+    files : ResultFiles
+        Files of the results.
+    changes : asyncio.Lock
+        Held by whoever changes records or files.
+    """
+
+    def __init__(self, catalog: Catalog, records: ResultRecords, files: ResultFiles, changes: asyncio.Lock) -> None:
+        self._catalog = catalog
+        self._records = records
+        self._files = files
+        self._changes = changes
+        self._aside = ResultsAside(catalog.documents)
+
+    async def stored_of(self, name: str, id: str) -> list[str]:
+        """List the keys of the DICOM instances made of the results of a source, by one of its keys, or of a tool."""
+        found: list[str] = []
+        offset = 0
+        while True:
+            records, total = await self._records.search([TermCondition(name, "=", (id,))], limit=_PAGE, offset=offset)
+            found += [one["instance"] for record in records for one in record.stored]
+            offset += len(records)
+            if not records or offset >= total:
+                return found
+
+    # -- deletion --------------------------------------------------------------------------------------------
+
+    async def on_removed(self, level: Level, entity: str) -> None:
+        """Delete results whose source, by one of its keys, was deleted or replaced; forget deleted DICOM instances."""
+        await self.forget(f"{level} {entity}", [(level.value, entity), ("stored", entity)])
+
+    async def forget(self, what: str, terms: Sequence[tuple[str, str]], place: str = "") -> None:
+        """Bring the records that have one of several terms in step with the archive.
+
+        Parameters
+        ----------
+        what : str
+            What was deleted, for the log.
+        terms : sequence of (str, str)
+            Names and values of terms.
+        place : str
+            Place of the trash to which results without their sources are set aside; empty to delete them.
+        """
+        try:
+            for name, value in terms:
+                await self._look_at(name, value, place)
+        except (OSError, Unavailable) as error:
+            self._files.is_clean = False
+            log.warning("results of the %s could not be deleted, and stay until the next start: %s", what, error)
+
+    async def _look_at(self, name: str, value: str, place: str) -> None:
+        kept = 0
+        while True:
+            async with self._changes:
+                records, _ = await self._records.search([TermCondition(name, "=", (value,))], limit=_PAGE, offset=kept)
+                left = await self.bring_in_step(records, place)
+            if not records:
+                return
+            kept += sum((name, value) in record.terms() for record in left)
+
+    async def bring_in_step(self, records: Sequence[KeptResult], place: str = "") -> list[KeptResult]:
+        """Delete records whose sources or tools are gone, and remove deleted DICOM instances from the others.
+
+        Parameters
+        ----------
+        records : sequence of KeptResult
+            The records.
+        place : str
+            Place of the trash to which results without their sources are set aside; empty to delete them.
+
+        Returns
+        -------
+        list of KeptResult
+            The remaining records, as they are now.
+        """
+        provenance = Provenance(self._catalog)
+        valid = await provenance.still_valid(records)
+        dead = [record for record, is_valid in zip(records, valid, strict=True) if not is_valid]
+        rest = [record for record, is_valid in zip(records, valid, strict=True) if is_valid]
+        left = [
+            record if stored == record.stored else replace(record, stored=stored)
+            for record, stored in zip(rest, await provenance.stored(rest), strict=True)
+        ]
+        changed = [after for before, after in zip(rest, left, strict=True) if after is not before]
+        if place:
+            await self._aside.put(place, dead, [record.id for record in changed])
+            await self._records.delete([record.id for record in dead])
+        else:
+            await self.delete(dead)
+        if changed:
+            await self._records.put(changed)
+        return left
+
+    async def delete(self, records: Sequence[KeptResult]) -> None:
+        """Delete records and their files."""
+        if records:
+            await self._records.delete([record.id for record in records])
+            await self._files.remove([key for record in records for key in record.keys])
+
+    async def sweep(self) -> None:
+        """Check all records and files, after a crash."""
+        keys = await self._aside.files()
+        dead = 0
+        async for records in self._records.all():
+            left = await self.bring_in_step(records)
+            dead += len(records) - len(left)
+            keys |= {key for record in left for key in record.keys}
+        orphans = await self._files.sweep(keys)
+        if dead or orphans:
+            log.info("%d results whose sources are gone and %d unused files were deleted", dead, orphans)
+
+    # -- the trash -------------------------------------------------------------------------------------------
+
+    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
+        """Set results aside whose source, by one of its keys, lies in the trash."""
+        await self.forget(f"{level} {entity}", [(level.value, entity), ("stored", entity)], place)
+
+    async def on_brought_back(self, place: str) -> None:
+        """Bring back the results at a place whose sources are there again, and delete the others."""
+        async with self._changes:
+            async for records, changed in self._aside.pages(place):
+                # Computed again meanwhile: the newer one stays.
+                again = [record for record in records if await self._records.find(record.id) is not None]
+                await self._files.remove([key for record in again for key in record.keys])
+                back = [record for record in records if record not in again]
+                await self._records.put(back)
+                known = [await self._records.find(id) for id in changed]
+                await self.bring_in_step([*back, *(record for record in known if record is not None)])
+            await self._aside.delete(place)
+
+    async def on_discarded(self, place: str) -> None:
+        """Delete the results at a place."""
+        async with self._changes:
+            async for records, _ in self._aside.pages(place):
+                await self._files.remove([key for record in records for key in record.keys])
+            await self._aside.delete(place)
