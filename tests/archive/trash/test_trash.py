@@ -20,6 +20,12 @@ from tests.support.resource_files import make_file
 from tests.support.server import Server
 from tests.support.waiting import until
 
+EDITS = {
+    "patient": {"patient_comments": "edited"},
+    "study": {"study_description": "edited"},
+    "series": {"series_description": "edited"},
+    "instance": {"image_comments": "edited"},
+}
 LEVELS = {"patient": "patients", "study": "studies", "series": "series", "instance": "instances"}
 
 
