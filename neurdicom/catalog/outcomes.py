@@ -120,6 +120,8 @@ class StoreOutcome:
         Where the instance is, for `kept` the one that stays; None for a conflict.
     refusal : Refusal or None
         Why it was refused.
+    previous : str or None
+        SHA-256 of the bytes that the arrival replaced.
     """
 
     status: Status
@@ -127,6 +129,7 @@ class StoreOutcome:
     place: Place | None = field(default=None, compare=False)
     refusal: Refusal | None = field(default=None, compare=False)
     aside: str = field(default="", compare=False)
+    previous: str | None = field(default=None, compare=False)
 
 
 def version_place(blob: str) -> str:

@@ -36,6 +36,7 @@ _REPORT = {
                     },
                     **{name: {**_NULLABLE, "description": "Id after the store."} for name in _IDS},
                     **dict.fromkeys((*_UIDS, "reason"), _NULLABLE),
+                    "previous": {**_NULLABLE, "description": "SHA-256 of the bytes that were replaced."},
                 },
             },
         }

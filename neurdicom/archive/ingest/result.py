@@ -30,6 +30,8 @@ class IngestResult:
         Why it was rejected.
     refusal : Refusal or None
         The conflict for which it was rejected.
+    previous : str or None
+        SHA-256 of the bytes that it replaced.
     """
 
     file: str
@@ -37,6 +39,7 @@ class IngestResult:
     place: Place | None = None
     error: NeurdicomError | None = None
     refusal: Refusal | None = None
+    previous: str | None = None
 
     @classmethod
     def rejected(cls, file: str, error: NeurdicomError, refusal: Refusal | None = None) -> "IngestResult":
@@ -76,6 +79,7 @@ class IngestResult:
             "series_instance_uid": self._uid(Level.SERIES),
             "sop_instance_uid": self._uid(Level.INSTANCE),
             "reason": str(self.error) if self.error else None,
+            "previous": self.previous,
         }
 
 

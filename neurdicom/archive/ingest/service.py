@@ -210,7 +210,7 @@ class IngestService:
             log.info("the file %s is dropped: the instance %s stays as it is (setting same_instance)", name, instance)
         elif outcome.status == "replaced" and self._replaced is not None:
             await self._replaced(outcome)
-        return IngestResult(name, outcome.status, outcome.place)
+        return IngestResult(name, outcome.status, outcome.place, previous=outcome.previous)
 
     def _land(
         self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], observer: ArrivalObserver | None

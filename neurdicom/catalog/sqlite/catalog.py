@@ -134,16 +134,16 @@ class SqliteCatalog(Catalog):
             lambda db: Writer(db).edit(level, entity, changes, user, time), lambda _: self._locations.invalidate()
         )
 
-    async def delete(self, level: Level, entity: str) -> list[str] | None:
+    async def delete(self, level: Level, entity: str, *, aside: str = "") -> list[str] | None:
         return await self._connections.write(
-            lambda db: Writer(db).delete(level, entity), lambda _: self._locations.invalidate()
+            lambda db: Writer(db).delete(level, entity, aside), lambda _: self._locations.invalidate()
         )
 
     async def clear(self) -> None:
         await self._connections.write(lambda db: Writer(db).clear(), lambda _: self._locations.invalidate())
 
-    async def garbage(self) -> list[str]:
-        return await self._connections.read(lambda db: [key for (key,) in db.execute("SELECT key FROM garbage")])
+    async def garbage(self) -> dict[str, str]:
+        return await self._connections.read(lambda db: dict(db.execute("SELECT key, place FROM garbage").fetchall()))
 
     async def forget_garbage(self, keys: Sequence[str]) -> None:
         await self._connections.write(lambda db: Writer(db).forget_garbage(keys))

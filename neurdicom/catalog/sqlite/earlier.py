@@ -13,6 +13,7 @@ def set_aside(db: sqlite3.Connection) -> None:
     for name in SET_ASIDE:
         if name in present:
             db.execute(f"ALTER TABLE {name} RENAME TO old_{name}")
+    db.execute("ALTER TABLE garbage ADD COLUMN place TEXT NOT NULL DEFAULT ''")
 
 
 def is_waiting(db: sqlite3.Connection) -> bool:

@@ -112,8 +112,9 @@ class Writer:
         if old is None:
             return StoreOutcome("stored", None, place)
         unused = None if old.blob == new.blob.key else old.blob
-        self._add_garbage([unused] if unused else [])
-        return StoreOutcome("replaced", unused, place)
+        aside = policy.place_of("replaced", unused) if unused else ""
+        self._add_garbage([unused] if unused else [], aside)
+        return StoreOutcome("replaced", unused, place, aside=aside, previous=old.sha256)
 
     def _find(self, place: Place, series: int | None) -> tuple[_Stored | None, bool]:
         """Find the instance in a place, and tell whether its UID is nowhere else."""
@@ -135,8 +136,8 @@ class Writer:
         """Return the outcome for an arrival that an instance in its place stays instead of."""
         if old.sha256 == new.blob.sha256:
             return self._unstored("duplicate", new, place)
-        if policy.same_instance == "keep":
-            return self._unstored("kept", new, place)
+        if policy.same_instance in ("keep", "earlier"):
+            return self._unstored("kept", new, place, aside=policy.place_of("kept", new.blob.key))
         if policy.same_instance == "refuse":
             holder = Namesake(old.pk, old.parent, old.id, "")
             refusal = refusal_of(self._db, Level.INSTANCE, [holder], same_place=True)
@@ -155,12 +156,12 @@ class Writer:
         return None
 
     def _unstored(
-        self, status: Status, new: NewInstance, place: Place | None, refusal: Refusal | None = None
+        self, status: Status, new: NewInstance, place: Place | None, refusal: Refusal | None = None, aside: str = ""
     ) -> StoreOutcome:
         used = self._db.execute("SELECT 1 FROM instance WHERE blob_key = ?", (new.blob.key,)).fetchone()
         unused = None if used else new.blob.key  # in use where a file is stored again, as by a reindex
-        self._add_garbage([unused] if unused else [])
-        return StoreOutcome(status, unused, place, refusal)
+        self._add_garbage([unused] if unused else [], aside)
+        return StoreOutcome(status, unused, place, refusal, aside if unused else "")
 
     def _make(self, claims: OriginClaims, decision: Decision, new: NewInstance, pk: int) -> Origin:
         """Write what an arrival of an unknown origin changes above it."""
@@ -229,8 +230,8 @@ class Writer:
 
     # -- deleting --------------------------------------------------------------------------------------------
 
-    def delete(self, level: Level, reference: str) -> list[str] | None:
-        """Delete an entity, all below it, and parents left empty; return the keys of the blobs that became garbage."""
+    def delete(self, level: Level, reference: str, aside: str = "") -> list[str] | None:
+        """Delete an entity, all below it, and parents left empty, for `Catalog.delete`."""
         row = row_of(self._db, level, reference)
         if row is None:
             return None
@@ -246,7 +247,7 @@ class Writer:
         self._edits.forget(Level.INSTANCE, [key for _, _, key, *_ in rows])
         self._ids.release(Level.INSTANCE, [entity for _, entity, *_ in rows])
         blobs = [blob for _, _, _, blob, *_ in rows]
-        self._add_garbage(blobs)
+        self._add_garbage(blobs, aside)
         self._entities.finish()
         return blobs
 
@@ -255,8 +256,8 @@ class Writer:
         for table in ("header", "instance"):
             self._db.execute(f"DELETE FROM {table} WHERE pk {CHOSEN}", json_of(pks))
 
-    def _add_garbage(self, keys: Iterable[str]) -> None:
-        self._db.executemany("INSERT OR IGNORE INTO garbage VALUES (?)", ((key,) for key in keys))
+    def _add_garbage(self, keys: Iterable[str], place: str = "") -> None:
+        self._db.executemany("INSERT OR IGNORE INTO garbage VALUES (?, ?)", ((key, place) for key in keys))
 
     def forget_garbage(self, keys: Iterable[str]) -> None:
         """Remove the keys of deleted blobs from the garbage."""
