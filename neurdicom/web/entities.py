@@ -6,9 +6,10 @@ from neurdicom.archive.search import SearchService
 from neurdicom.archive.trash.service import Deletion
 from neurdicom.dicom.edits.values import CHANGES
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import operation
-from neurdicom.http.parameters import flag_parameter, text_parameter
+from neurdicom.http.parameters import flag_parameter, parsed_parameter
 from neurdicom.http.routing import Route
 from neurdicom.rules import RuleService
 from neurdicom.schema.texts import whole_text
@@ -16,18 +17,28 @@ from neurdicom.security.access import Access, check_access
 from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import EDITS_SCHEMA, entity_schema, json_answer, page_answer
 
+#: Most characters of the reason for a deletion.
+MOST_REASON = 1000
+
 #: Whether a deletion includes derived DICOM instances.
 DERIVED = flag_parameter(
     "derived",
     "Also delete the DICOM instances that were made of its results. By default they stay in their study.",
 )
 
+
+def _parse_reason(text: str) -> str:
+    if not 1 <= len(text) <= MOST_REASON:
+        raise Invalid(f"reason has {len(text)} characters; 1 to {MOST_REASON} are expected", field="reason")
+    return text
+
+
 #: Why something is deleted.
-REASON = text_parameter(
+REASON = parsed_parameter(
     "reason",
     "Why; the trash shows it.",
-    None,
-    schema=whole_text(r"[\s\S]{1,1000}", description="Up to 1,000 characters."),
+    _parse_reason,
+    whole_text(r"[\s\S]{1,1000}", description="Up to 1,000 characters."),
 )
 
 #: Whether something is deleted for good.

@@ -10,13 +10,13 @@ from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.operation import BINARY, operation
-from neurdicom.http.parameters import choice_parameter, flag_parameter, text_parameter
+from neurdicom.http.parameters import choice_parameter, flag_parameter, parsed_parameter, text_parameter
 from neurdicom.http.routing import Route
-from neurdicom.schema.texts import whole_text
 from neurdicom.web.entities import edits_handler, entity_handler
 from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import page_answer
 from neurdicom.web.uploads import UploadHandler
+from neurdicom.web.versions import SHA256_SCHEMA, parse_sha256
 
 _LEVEL = Level.INSTANCE
 _FILE = {"description": "The file, or the requested range of it.", "content": {MEDIA_TYPE: {"schema": BINARY}}}
@@ -28,11 +28,11 @@ _TAGS_FORMAT = choice_parameter(
     None,
 )
 _ORIGINAL = flag_parameter("original", "Return the bytes as received, without edits.")
-_VERSION = text_parameter(
+_VERSION = parsed_parameter(
     "version",
     "SHA-256 of a version of the instance, whose bytes are returned as received.",
-    None,
-    schema=whole_text("[0-9A-Fa-f]{64}", description="64 hexadecimal digits."),
+    parse_sha256,
+    SHA256_SCHEMA,
 )
 _TRANSFER_SYNTAX = text_parameter(
     "transfer_syntax",

@@ -1,5 +1,6 @@
 """Routes of the versions of an instance: the list, and the restoration of an earlier one."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,12 +9,26 @@ from neurdicom.archive.trash.entry import to_iso
 from neurdicom.archive.trash.service import TrashService
 from neurdicom.archive.trash.versions import InstanceVersion
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Conflict
+from neurdicom.errors import Conflict, Invalid, shown
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, INTEGER, STRING, operation
 from neurdicom.http.routing import Route
 from neurdicom.schema import Schema
+from neurdicom.schema.texts import whole_text
 from neurdicom.web.schemas import entity_schema, json_answer
+
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+
+#: JSON Schema of what `parse_sha256` takes.
+SHA256_SCHEMA: Schema = whole_text("[0-9A-Fa-f]{64}", description="64 hexadecimal digits.")
+
+
+def parse_sha256(text: str) -> str:
+    """Parse a SHA-256 in hexadecimal, in upper or lower case. Raises `Invalid`."""
+    if not _SHA256.fullmatch(text):
+        raise Invalid(f"version is {shown(text)}; a SHA-256 has 64 hexadecimal digits", field="version")
+    return text.lower()
+
 
 _VERSION: Schema = {
     "type": "object",

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -307,8 +307,8 @@ class TrashService:
             await self._discard(entry)
         elif is_deleted or await self._blobs.aside(entry.place):
             refs = await self._blobs.aside(entry.place)
-            entry = replace(entry, instances=len(refs), bytes=sum(ref.size for ref in refs))
-            await self._records.advance(entry, TrashState.KEPT)
+            size = sum(ref.size for ref in refs)
+            entry = await self._records.advance(entry, TrashState.KEPT, instances=len(refs), bytes=size)
             if entry.kind != VERSION:
                 await self._observer.on_set_aside(Level(entry.kind), entry.entity, entry.place)
         else:  # the deletion was never committed
