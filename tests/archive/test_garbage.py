@@ -12,6 +12,7 @@ from neurdicom.archive import garbage
 from neurdicom.archive.hold import KIND, DeletionHold, are_deletions_held
 from neurdicom.archive.reindex import reindex
 from neurdicom.archive.remove import RemoveService
+from neurdicom.archive.trash.service import TrashService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict
 from tests.support.archive import ArchiveSite, archive
@@ -30,6 +31,15 @@ class NoResults:
     async def on_removed(self, level: Level, entity: str) -> None:
         return
 
+    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
+        raise AssertionError(f"{entity} was set aside without a trash")
+
+    async def on_brought_back(self, place: str) -> None:
+        raise AssertionError(f"{place} was brought back without a trash")
+
+    async def on_discarded(self, place: str) -> None:
+        raise AssertionError(f"{place} was emptied without a trash")
+
 
 async def replace_and_delete(stored: ArchiveSite) -> None:
     """Make garbage by a replacement, a duplicate and a deletion."""
@@ -37,7 +47,9 @@ async def replace_and_delete(stored: ArchiveSite) -> None:
         await stored.add(file)
     await stored.add(NEW)
     await stored.add(NEW)
-    await RemoveService(stored.catalog, stored.ingest.garbage, NoResults()).delete(Level.INSTANCE, f"{ROOT}.1.1.2")
+    garbage, results = stored.ingest.garbage, NoResults()
+    trash = TrashService(stored.catalog, stored.blobs, garbage, results, 0.0)
+    await RemoveService(stored.catalog, garbage, trash, results).delete(Level.INSTANCE, f"{ROOT}.1.1.2")
 
 
 def test_a_hold_keeps_files_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

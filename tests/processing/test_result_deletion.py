@@ -18,7 +18,7 @@ from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result_records import ResultRecords
-from tests.support.api import upload
+from tests.support.api import empty_trash, upload
 from tests.support.images import ct_image
 from tests.support.packages import package
 from tests.support.plugin_site import Site, upload_image
@@ -40,7 +40,10 @@ def test_results_go_with_their_source(any_site: Site, counter: Counter, what: st
     lost = [gone.run(give=give).headers["X-Result-Id"] for give in ("image", "json", "bytes")]
     entity = site.client.get(f"/api/instances/{instance}").json()
     level = {"instances": "id", "series": "series", "studies": "study", "patients": "patient"}[what]
+    kept = files(site.server)
     assert site.client.delete(f"/api/{what}/{entity[level]}").status_code == 204
+    assert files(site.server) == kept
+    empty_trash(site.client)
     assert [site.client.get(f"/api/results/{one}").status_code for one in lost] == [404] * 3
     assert ids(site.client.get("/api/results", params={"plugin": "test.plugin"})) == {stays}
     assert len(files(site.server)) == 1
@@ -71,6 +74,7 @@ def test_results_go_with_their_plugin(any_site: Site, counter: Counter) -> None:
     assert ids(site.client.get("/api/results", params={"instance": site.instance})) == {old, new, other}
     assert site.client.delete("/api/plugins/test.plugin").status_code == 204
     assert ids(site.client.get("/api/results", params={"instance": site.instance})) == {other}
+    empty_trash(site.client)  # of other tests
     assert len(files(site.server)) == 1
     assert site.client.delete("/api/plugins/test.plugin").status_code == 404
     assert site.install(counter.archive()).status_code == 201
@@ -373,6 +377,7 @@ class Plugin:
         assert pictures[0] == pictures[1]
         assert site.client.delete(f"/api/instances/{slices[1]}").status_code == 204
         assert site.client.get(record["links"]["self"]).status_code == 404
-        assert files(site.server) == []
+        empty_trash(site.client)
+    assert files(site.server) == []
     finally:
         site.client.delete(f"/api/studies/{study}")

@@ -20,3 +20,9 @@ def install(http: httpx.Client, archive: bytes) -> dict[str, Any]:
     answer = http.post("/api/plugins", content=archive, headers={"Content-Type": "application/zip"})
     assert answer.status_code in (200, 201), answer.text
     return dict(answer.json())
+
+
+def empty_trash(http: httpx.Client) -> None:
+    """Delete for good all that lies in the trash."""
+    for entry in http.get("/api/trash", params={"limit": 1000}).json():
+        assert http.delete(f"/api/trash/{entry['id']}").status_code == 204

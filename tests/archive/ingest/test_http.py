@@ -64,8 +64,9 @@ def test_statuses(own: Server) -> None:
             assert status is None or [result["status"] for result in found] == results
             for result in found:
                 uids = {"study_instance_uid", "series_instance_uid", "sop_instance_uid"}
-                assert set(result) == {"file", "status", "id", "study", "series", "reason", *uids}
+                assert set(result) == {"file", "status", "id", "study", "series", "reason", "previous", *uids}
                 assert (result["reason"] is None) == (result["status"] != "rejected")
+                assert (result["previous"] is None) == (result["status"] != "replaced")
                 assert result["status"] == "rejected" or result["study"] == f"{ROOT}.{STUDY}"
 
 

@@ -29,7 +29,7 @@ def test_stored_replaced_duplicate(tmp_path: Path) -> None:
             assert stored.files == [first]
             await stored.check()
             await stored.ingest.close()
-            assert await stored.catalog.garbage() == []
+            assert await stored.catalog.garbage() == {}
 
     asyncio.run(test())
 
@@ -93,7 +93,7 @@ def test_races_for_one_instance_leave_one_whole_file(tmp_path: Path) -> None:
 def test_a_bad_arrival_takes_no_other_along(tmp_path: Path) -> None:
     """The catalog refuses a whole group for one of its arrivals."""
 
-    def poisoned(arrivals: list[NewInstance]) -> bool:
+    def poisoned(arrivals: list[NewInstance], *_: object) -> bool:
         return any(arrival.instance.endswith(".7") for arrival in arrivals)
 
     async def test() -> None:

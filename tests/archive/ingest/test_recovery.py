@@ -102,7 +102,7 @@ def test_garbage_that_a_crash_left(tmp_path: Path) -> None:
             assert len(stored.files) == 2
         async with archive(tmp_path) as stored:
             assert stored.files == [dicom_file(1, PatientName="New^Name")]
-            assert await stored.catalog.garbage() == []
+            assert await stored.catalog.garbage() == {}
             await stored.check()
 
     asyncio.run(test())

@@ -10,7 +10,7 @@ from tests.support.archive_client import Archive
 
 
 def files(archive: Archive) -> set[Path]:
-    return {path for path in (archive.server.data / "blobs").rglob("*") if path.is_file()}
+    return {path for path in (archive.server.data / "blobs" / "objects").rglob("*") if path.is_file()}
 
 
 @pytest.fixture

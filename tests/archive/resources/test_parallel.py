@@ -69,7 +69,7 @@ def test_everything_at_once_gives_no_error_and_exact_counts(archive: Archive) ->
         assert (study["images_count"], study["series_count"]) == (len(below), len({one["series"] for one in below}))
     for one in listed:
         assert archive.get(f"/instances/{one['id']}/file", original="true").headers["ETag"] == f'"{one["sha256"]}"'
-    before = {path for path in (archive.server.data / "blobs").rglob("*") if path.is_file()}
+    before = {path for path in (archive.server.data / "blobs" / "objects").rglob("*") if path.is_file()}
     archive.delete(f"/patients/{patient}")
-    after = {path for path in (archive.server.data / "blobs").rglob("*") if path.is_file()}
+    after = {path for path in (archive.server.data / "blobs" / "objects").rglob("*") if path.is_file()}
     assert len(before) - len(after) == len(listed)
