@@ -378,6 +378,6 @@ class Plugin:
         assert site.client.delete(f"/api/instances/{slices[1]}").status_code == 204
         assert site.client.get(record["links"]["self"]).status_code == 404
         empty_trash(site.client)
-    assert files(site.server) == []
+        assert files(site.server) == []
     finally:
         site.client.delete(f"/api/studies/{study}")
