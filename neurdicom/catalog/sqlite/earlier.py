@@ -13,7 +13,8 @@ def set_aside(db: sqlite3.Connection) -> None:
     for name in SET_ASIDE:
         if name in present:
             db.execute(f"ALTER TABLE {name} RENAME TO old_{name}")
-    db.execute("ALTER TABLE garbage ADD COLUMN place TEXT NOT NULL DEFAULT ''")
+    if "place" not in {row[1] for row in db.execute("PRAGMA table_info(garbage)")}:
+        db.execute("ALTER TABLE garbage ADD COLUMN place TEXT NOT NULL DEFAULT ''")
 
 
 def is_waiting(db: sqlite3.Connection) -> bool:
