@@ -128,7 +128,7 @@ class StoreOutcome:
     unused: str | None = None
     place: Place | None = field(default=None, compare=False)
     refusal: Refusal | None = field(default=None, compare=False)
-    aside: str = field(default="", compare=False)
+    aside: str = ""
     previous: str | None = field(default=None, compare=False)
 
 

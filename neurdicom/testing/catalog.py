@@ -60,7 +60,7 @@ class CatalogContract(ArchiveContract, DocumentContract):
                 study = await again.get(Level.STUDY, "1.2.1")
                 assert study is not None
                 assert (study["patient_name"], study["images_count"]) == ("ROE", 1)
-                assert await again.garbage() == ["blob-1-sha-1"]
+                assert await again.garbage() == {"blob-1-sha-1": ""}
                 assert await again.documents.get("user", "a") == {"name": "A"}
 
         asyncio.run(go())

@@ -70,10 +70,12 @@ class CatalogMachine(AdapterMachine):
         assert self.wait(self.tested.find(query)) == self.model.find(query)
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS)
-    def delete(self, level: Level, number: int) -> None:
+    @rule(level=LEVELS, number=_NUMBERS, aside=st.sampled_from(["", "trash/1"]))
+    def delete(self, level: Level, number: int, aside: str) -> None:
         entity = self._some(level, number)
-        found, expected = self._both(self.tested.delete(level, entity), lambda: self.model.delete(level, entity))
+        found, expected = self._both(
+            self.tested.delete(level, entity, aside=aside), lambda: self.model.delete(level, entity, aside)
+        )
         assert sorted(found or ()) == sorted(expected or ())
         assert (found is None) == (expected is None)
 
@@ -162,10 +164,11 @@ class CatalogMachine(AdapterMachine):
 
     @rule()
     def forget_garbage(self) -> None:
-        keys = self.wait(self.tested.garbage())
-        assert set(keys) == self.model.garbage
-        self.wait(self.tested.forget_garbage(keys[:1]))
-        self.model.garbage -= set(keys[:1])
+        garbage = self.wait(self.tested.garbage())
+        assert garbage == self.model.garbage
+        self.wait(self.tested.forget_garbage([*garbage][:1]))
+        for key in [*garbage][:1]:
+            del self.model.garbage[key]
 
     @invariant()
     def agrees(self) -> None:

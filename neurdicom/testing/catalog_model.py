@@ -21,14 +21,14 @@ class CatalogModel(HierarchyModel):
     ----------
     changes : dict of tuple to dict
         Edits by the path of their entity and by field; those of an entity go when it goes.
-    garbage : set of str
-        Keys of blobs that no instance refers to any more.
+    garbage : dict of str to str
+        Keys of blobs that no instance refers to any more, with the places that they are set aside to.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.changes: dict[Path, dict[str, Edit]] = {}
-        self.garbage: set[str] = set()
+        self.garbage: dict[str, str] = {}
         self._known: set[Path] = set()
 
     # -- verbs -----------------------------------------------------------------------------------------------
@@ -49,8 +49,8 @@ class CatalogModel(HierarchyModel):
             old = self.instances[there]
             if old.blob.sha256 == new.blob.sha256:
                 return self._left_out("duplicate", new, self.place_at(there))
-            if policy.same_instance == "keep":
-                return self._left_out("kept", new, self.place_at(there))
+            if policy.same_instance in ("keep", "earlier"):
+                return self._left_out("kept", new, self.place_at(there), policy.place_of("kept", new.blob.key))
             if policy.same_instance == "refuse":
                 return self._refused(new, Level.INSTANCE, [there], same_place=True)
         elif policy.conflicts == "refuse" and (found := new_below(list(before), path)):
@@ -64,17 +64,19 @@ class CatalogModel(HierarchyModel):
         self.instances = {go(each): instance for each, instance in self.instances.items()}
         replaced = self.instances.pop(path, None)
         self.instances[path] = new
-        self.garbage.discard(new.blob.key)
+        self.garbage.pop(new.blob.key, None)
         self._forget()
         if replaced is None:
             return StoreOutcome("stored", None, self.place_at(path))
-        self.garbage.add(replaced.blob.key)
-        return StoreOutcome("replaced", replaced.blob.key, self.place_at(path))
+        aside = policy.place_of("replaced", replaced.blob.key)
+        self.garbage[replaced.blob.key] = aside
+        return StoreOutcome("replaced", replaced.blob.key, self.place_at(path), aside=aside)
 
-    def _left_out(self, status: Any, new: NewInstance, place: Place | None) -> StoreOutcome:
-        unused = None if new.blob.key in {each.blob.key for each in self.instances.values()} else new.blob.key
-        self.garbage |= {unused} if unused else set()
-        return StoreOutcome(status, unused, place)
+    def _left_out(self, status: Any, new: NewInstance, place: Place | None, aside: str = "") -> StoreOutcome:
+        if new.blob.key in {each.blob.key for each in self.instances.values()}:
+            return StoreOutcome(status, None, place)
+        self.garbage[new.blob.key] = aside
+        return StoreOutcome(status, new.blob.key, place, aside=aside)
 
     def _refused(self, new: NewInstance, level: Level, there: list[Path], *, same_place: bool = False) -> StoreOutcome:
         uid = {Level.STUDY: new.study, Level.SERIES: new.series}.get(level, new.instance)
@@ -83,13 +85,13 @@ class CatalogModel(HierarchyModel):
             self._left_out("conflict", new, None), refusal=Refusal(level, uid, holders, patients, same_place)
         )
 
-    def delete(self, level: Level, entity: str) -> list[str] | None:
+    def delete(self, level: Level, entity: str, aside: str = "") -> list[str] | None:
         """Delete an entity and all below it, as `Catalog.delete`. Raises `Ambiguous`."""
         path = self.one(level, entity)
         if path is None:
             return None
         keys = [self.instances.pop(each).blob.key for each in self.children(path, Level.INSTANCE)]
-        self.garbage |= set(keys)
+        self.garbage |= dict.fromkeys(keys, aside)
         self._forget()
         return keys
 

@@ -153,7 +153,7 @@ class PlaceContract(CatalogSuite):
                 places = [place_of(arrival(1)), place_of(second)]
                 for level in levels:
                     await catalog.store([arrival(1), second])
-                    await catalog.forget_garbage(await catalog.garbage())
+                    await catalog.forget_garbage([*await catalog.garbage()])
                     field = _EDITS[level]
                     assert await catalog.edit(level, places[1].key(level), {field: "edited"}, user="u", time="t")
                     found = [(await one(catalog, level, place.key(level)))[field] for place in places]
@@ -170,7 +170,7 @@ class PlaceContract(CatalogSuite):
                             continue
                         raise AssertionError(f"a UID of two was taken at the level {level}")
                     assert await catalog.delete(level, places[0].key(level)) == ["blob-1-sha-1"]
-                    assert await catalog.garbage() == ["blob-1-sha-1"]
+                    assert await catalog.garbage() == {"blob-1-sha-1": ""}
                     left = await one(catalog, level, places[1].key(level))
                     assert (left["id"], left[field]) == (places[1].id(level), "edited"), "one is left, and has the UID"
                     assert await one(catalog, level, places[1].id(level)) == left
@@ -219,7 +219,7 @@ class PlaceContract(CatalogSuite):
                 uid = place_of(arrival(1)).id(highest)
                 assert (outcome.status, outcome.unused, outcome.place) == ("conflict", second.blob.key, None)
                 assert outcome.refusal == Refusal(highest, uid, (uid,), ("p1",))
-                assert await catalog.garbage() == [second.blob.key]
+                assert await catalog.garbage() == {second.blob.key: ""}
                 assert [await catalog.find(Query(level)) for level in Level] == before
                 both = await catalog.store([second, arrival(3, series="1.2.1.9")], refuse)
                 assert [out.status for out in both] == ["conflict", "stored"]
@@ -232,7 +232,7 @@ class PlaceContract(CatalogSuite):
                 assert [out.status for out in found] == ["stored", "conflict"]
                 for patient in ("p1", "p2"):
                     await catalog.delete(Level.PATIENT, patient)
-                await catalog.forget_garbage(await catalog.garbage())
+                await catalog.forget_garbage([*await catalog.garbage()])
 
         self.run(test)
 
@@ -261,13 +261,13 @@ class PlaceContract(CatalogSuite):
                 assert (outcome.place is None) == (status == "conflict")
                 if outcome.refusal is not None:
                     assert outcome.refusal == Refusal(Level.INSTANCE, "1.9.1", ("1.9.1",), ("p1",), same_place=True)
-                assert await catalog.garbage() == [other.blob.key]
+                assert await catalog.garbage() == {other.blob.key: ""}
                 assert [await catalog.find(Query(level)) for level in Level] == before
                 assert (await catalog.store([first], policy))[0] == StoreOutcome("duplicate")
             assert await catalog.store([other], StorePolicy(conflicts="refuse")) == [
                 StoreOutcome("replaced", first.blob.key)
             ]
-            assert await catalog.garbage() == [first.blob.key]
+            assert await catalog.garbage() == {first.blob.key: ""}
 
         self.run(test)
 

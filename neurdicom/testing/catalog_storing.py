@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.outcomes import StoreOutcome
+from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy, version_place
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
@@ -56,9 +56,9 @@ class StoringContract(CatalogSuite):
                 StoreOutcome("duplicate", "again"),
             ]
             assert await catalog.store([arrival(1)]) == [StoreOutcome("duplicate")]  # the same blob: still in use
-            assert await catalog.garbage() == ["again"]
+            assert await catalog.garbage() == {"again": ""}
             await catalog.forget_garbage(["again", "never there"])
-            assert await catalog.garbage() == []
+            assert await catalog.garbage() == {}
 
         self.run(test)
 
@@ -76,8 +76,30 @@ class StoringContract(CatalogSuite):
             assert study is not None
             assert (study["patient_name"], study["images_count"]) == ("ROE^JANE", 1)
             assert await catalog.headers(Level.PATIENT, "p1") == [second.header]
-            assert await catalog.garbage() == ["blob-1-sha-1"]
+            assert await catalog.garbage() == {"blob-1-sha-1": ""}
             assert await catalog.known_blobs(["blob-1-sha-1", "blob-1-new", "x"]) == {"blob-1-new"}
+
+        self.run(test)
+
+    def test_blobs_leave_the_store_for_the_places_that_they_are_set_aside_to(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            keeps = StorePolicy(keep_versions=True)
+            first, second = arrival(1), arrival(1, sha256="new")
+            await catalog.store([first, arrival(2)], keeps)
+            version = version_place(first.blob.key)
+            [outcome] = await catalog.store([second], keeps)
+            assert (outcome.status, outcome.unused, outcome.aside) == ("replaced", first.blob.key, version)
+            assert outcome.previous == first.blob.sha256
+            assert await catalog.garbage() == {first.blob.key: version}
+            [outcome] = await catalog.store([first], replace(keeps, same_instance="earlier"))
+            assert (outcome.status, outcome.unused, outcome.aside) == ("kept", first.blob.key, version)
+            location = await catalog.locate("1.9.1")
+            assert location is not None
+            assert location.blob == second.blob
+            assert await catalog.delete(Level.INSTANCE, "1.9.2", aside="trash/1") == [arrival(2).blob.key]
+            assert await catalog.garbage() == {first.blob.key: version, arrival(2).blob.key: "trash/1"}
+            await catalog.store([arrival(2)])  # restored
+            assert await catalog.garbage() == {first.blob.key: version}
 
         self.run(test)
 
@@ -105,6 +127,28 @@ class StoringContract(CatalogSuite):
             study = await catalog.get(Level.STUDY, "1.2.1")
             assert study is not None
             assert study["study_id"] == "C"
+
+        self.run(test)
+
+    def test_blobs_leave_the_store_for_the_places_that_they_are_set_aside_to(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            keeps = StorePolicy(keep_versions=True)
+            first, second = arrival(1), arrival(1, sha256="new")
+            await catalog.store([first, arrival(2)], keeps)
+            version = version_place(first.blob.key)
+            [outcome] = await catalog.store([second], keeps)
+            assert (outcome.status, outcome.unused, outcome.aside) == ("replaced", first.blob.key, version)
+            assert outcome.previous == first.blob.sha256
+            assert await catalog.garbage() == {first.blob.key: version}
+            [outcome] = await catalog.store([first], replace(keeps, same_instance="earlier"))
+            assert (outcome.status, outcome.unused, outcome.aside) == ("kept", first.blob.key, version)
+            location = await catalog.locate("1.9.1")
+            assert location is not None
+            assert location.blob == second.blob
+            assert await catalog.delete(Level.INSTANCE, "1.9.2", aside="trash/1") == [arrival(2).blob.key]
+            assert await catalog.garbage() == {first.blob.key: version, arrival(2).blob.key: "trash/1"}
+            await catalog.store([arrival(2)])  # restored
+            assert await catalog.garbage() == {first.blob.key: version}
 
         self.run(test)
 

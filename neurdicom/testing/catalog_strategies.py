@@ -24,6 +24,8 @@ POLICIES: st.SearchStrategy[StorePolicy] = st.sampled_from(
         StorePolicy(conflicts="refuse"),
         StorePolicy(same_instance="keep"),
         StorePolicy(conflicts="refuse", same_instance="refuse"),
+        StorePolicy(keep_versions=True),
+        StorePolicy(same_instance="earlier", keep_versions=True),
     ]
 )
 _TEXTS = ["", "a", "AB", "ab c", "Ünal", "STRASSE", "straße", "a_b%", "[x]", "山田 太郎"]

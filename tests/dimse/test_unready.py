@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification
 
 from neurdicom.dimse.unready import AssociationRejecter
 from neurdicom.errors import Unavailable

@@ -87,15 +87,15 @@ class MongoCatalog(Catalog):
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
         return await self._connection.write(lambda unit: writer.edit(unit, level, entity, changes, user, time))
 
-    async def delete(self, level: Level, entity: str) -> list[str] | None:
-        return await self._connection.write(lambda unit: writer.delete(unit, level, entity))
+    async def delete(self, level: Level, entity: str, *, aside: str = "") -> list[str] | None:
+        return await self._connection.write(lambda unit: writer.delete(unit, level, entity, aside))
 
     async def clear(self) -> None:
         await self._connection.write(writer.clear)
 
-    async def garbage(self) -> list[str]:
-        async def work(database: Database) -> list[str]:
-            return [one["_id"] async for one in database["garbage"].find({})]
+    async def garbage(self) -> dict[str, str]:
+        async def work(database: Database) -> dict[str, str]:
+            return {one["_id"]: one.get("place", "") async for one in database["garbage"].find({})}
 
         return await self._connection.use(work)
 

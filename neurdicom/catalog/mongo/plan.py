@@ -125,7 +125,7 @@ class Planner:
             old = self.known[Level.INSTANCE][new.instance][there]
             if old.sha256 == new.blob.sha256:
                 return self._left_out("duplicate", new, self._place(there))
-            if self.policy.same_instance == "keep":
+            if self.policy.same_instance in ("keep", "earlier"):
                 return self._left_out("kept", new, self._place(there))
             if self.policy.same_instance == "refuse":
                 return self._refused(new, Level.INSTANCE, [there], same_place=True)

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pymongo import InsertOne
 
@@ -24,6 +25,15 @@ from neurdicom.errors import TooLarge
 
 _KNOWN = ("uid", "key", "id", "patient", "study", "series", "above", "sha256", "blob_key", "arrival")
 _FIELDS = tuple(attribute.field for attribute in AT_LEVEL[Level.INSTANCE])
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Blob that an arrival took the place of: its key, if no instance refers to it any more, its place and SHA-256."""
+
+    unused: str | None
+    aside: str
+    sha256: str
 
 
 class Arrivals:
@@ -72,10 +82,10 @@ class Arrivals:
             Level.STUDY: await unit.among("studies", {new.study for new in self._arrivals}, by="uid"),
         }
 
-    async def _write(self, steps: Sequence[Step]) -> dict[int, str]:
-        """Write the arrivals; return the blobs that are not used any more by the numbers of those that replace them."""
+    async def _write(self, steps: Sequence[Step]) -> dict[int, Replaced]:
+        """Write the arrivals; return what was replaced, by the numbers of those that replace it."""
         pending: list[Step] = []
-        replaced: dict[int, str] = {}
+        replaced: dict[int, Replaced] = {}
         for step in steps:
             if step.former is not None or step.replaced:
                 await self._flush(pending)
@@ -83,8 +93,7 @@ class Arrivals:
             if step.former is not None:
                 await self._take_over(step, step.former)
             if step.replaced:
-                if unused := await self._replace(step):
-                    replaced[step.number] = unused
+                replaced[step.number] = await self._replace(step)
             else:
                 pending.append(step)
         await self._flush(pending)
@@ -99,8 +108,8 @@ class Arrivals:
         await refresh_all(unit, {(Level.STUDY, one["_id"]) for one in moving})
         self._above = None
 
-    async def _replace(self, step: Step) -> str | None:
-        """Replace the stored instance; return the key of its blob if that is another."""
+    async def _replace(self, step: Step) -> Replaced:
+        """Replace the stored instance."""
         unit, row = self._unit, step.rows[Level.INSTANCE]
         old = await unit.one("instances", row)
         if old is None:
@@ -109,10 +118,12 @@ class Arrivals:
         await unit.remove("headers", header_ids(old))
         await refresh(unit, Level.SERIES, old["series"])
         self._above = None
-        if old["blob_key"] == step.new.blob.key:
-            return None
-        await unit.add_garbage([old["blob_key"]])
-        return str(old["blob_key"])
+        blob, sha256 = str(old["blob_key"]), str(old["sha256"])
+        if blob == step.new.blob.key:
+            return Replaced(None, "", sha256)
+        aside = self._policy.place_of("replaced", blob)
+        await unit.add_garbage({blob: aside})
+        return Replaced(blob, aside, sha256)
 
     async def _flush(self, steps: Sequence[Step], replaced: Document | None = None) -> None:
         """Write instances, and add them to the counts of the entities above."""
@@ -142,29 +153,36 @@ class Arrivals:
         await unit.remove("garbage", [step.new.blob.key for step in steps])
         await refresh_all(unit, dirty)
 
-    async def _left_out(self, left_out: Sequence[LeftOut]) -> dict[str, bool]:
-        """Tell of the blobs of arrivals that are not written whether they are used; those that are not are garbage."""
+    async def _left_out(self, left_out: Sequence[LeftOut]) -> dict[str, str]:
+        """Map the blobs of arrivals that are not written, and not used, to the places that they are set aside to."""
         if not left_out:
             return {}
         keys = {one.new.blob.key for one in left_out}
         stored = await self._unit.among("instances", keys, "blob_key", by="blob_key")
         used = {one["blob_key"] for one in stored}
-        unused = {one.new.blob.key: not (one.used or one.new.blob.key in used) for one in left_out}
-        await self._unit.add_garbage([key for key, is_unused in unused.items() if is_unused])
+        unused = {
+            one.new.blob.key: self._policy.place_of(one.status, one.new.blob.key)
+            for one in left_out
+            if not (one.used or one.new.blob.key in used)
+        }
+        await self._unit.add_garbage(unused)
         return unused
 
 
-def _outcome(decided: Step | LeftOut, replaced: Mapping[int, str], unused: Mapping[str, bool]) -> StoreOutcome:
+def _outcome(decided: Step | LeftOut, replaced: Mapping[int, Replaced], unused: Mapping[str, str]) -> StoreOutcome:
     if isinstance(decided, LeftOut):
         key = decided.new.blob.key
-        return StoreOutcome(decided.status, key if unused[key] else None, decided.place, decided.refusal)
+        left, aside = (key, unused[key]) if key in unused else (None, "")
+        return StoreOutcome(decided.status, left, decided.place, decided.refusal, aside)
     if decided.replaced:
-        return StoreOutcome("replaced", replaced.get(decided.number), decided.place)
+        old = replaced[decided.number]
+        return StoreOutcome("replaced", old.unused, decided.place, aside=old.aside, previous=old.sha256)
     return StoreOutcome("stored", None, decided.place)
 
 
 def _intent(steps: Sequence[Step], instances: Sequence[Document], planner: Planner) -> Intent:
-    intent = Intent(arrivals=[step.number for step in steps], uids=set(planner.added))
+    keeps = planner.policy.keep_versions
+    intent = Intent(arrivals=[step.number for step in steps], uids=set(planner.added), keeps_versions=keeps)
     for step in steps:
         intent.touched |= {(level, row) for level, row in step.rows.items() if level is not Level.INSTANCE}
         if step.former is not None:

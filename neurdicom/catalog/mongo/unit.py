@@ -10,7 +10,7 @@ left to ingest, which recovers it.
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -43,6 +43,10 @@ class Intent:
         Numbers of the arrivals, and of the instances that they replace.
     delete : (Level, str) or None
         Level and `_id` of an entity to delete.
+    aside : str
+        Place that the blobs of the deleted entity are set aside to.
+    keeps_versions : bool
+        True to set aside the blobs that are replaced.
     clear : bool
         True to delete all entities.
     uids : set of (Level, str)
@@ -57,6 +61,8 @@ class Intent:
     keys: list[str] = field(default_factory=list)
     arrivals: list[int] = field(default_factory=list)
     delete: tuple[Level, str] | None = None
+    aside: str = ""
+    keeps_versions: bool = False
     clear: bool = False
     uids: set[tuple[Level, str]] = field(default_factory=set)
     claims: dict[str, list[Document]] = field(default_factory=dict)
@@ -70,6 +76,8 @@ class Intent:
             "keys": self.keys,
             "arrivals": self.arrivals,
             "delete": [self.delete[0].value, self.delete[1]] if self.delete else None,
+            "aside": self.aside,
+            "keeps_versions": self.keeps_versions,
             "clear": self.clear,
             "uids": _written(self.uids),
             "claims": [{"study": study, "before": before} for study, before in self.claims.items()],
@@ -85,6 +93,8 @@ class Intent:
             document["keys"],
             document["arrivals"],
             (Level(delete[0]), delete[1]) if delete else None,
+            document.get("aside", ""),
+            document.get("keeps_versions", False),
             document["clear"],
             _read(document.get("uids", ())),
             {one["study"]: one["before"] for one in document.get("claims", ())},
@@ -185,9 +195,10 @@ class UnitOfWork:
         for start in range(0, len(gone), 1000):
             await self.database[name].delete_many({"_id": {"$in": gone[start : start + 1000]}}, session=self.session)
 
-    async def add_garbage(self, keys: Iterable[str]) -> None:
-        """Record blobs to delete."""
-        await self.bulk("garbage", [UpdateOne({"_id": key}, {"$set": {"_id": key}}, upsert=True) for key in keys])
+    async def add_garbage(self, places: Mapping[str, str]) -> None:
+        """Record blobs that leave the store, each with the place that it is set aside to; empty to delete it."""
+        changes = {key: {"$set": {"place": place}} for key, place in places.items()}
+        await self.bulk("garbage", [UpdateOne({"_id": key}, change, upsert=True) for key, change in changes.items()])
 
 
 class UnitOfWorkRunner:

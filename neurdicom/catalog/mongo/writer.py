@@ -22,6 +22,7 @@ from neurdicom.catalog.mongo.ownership import (
 from neurdicom.catalog.mongo.references import one_of
 from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collection, header_ids, instance_fields
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
+from neurdicom.catalog.outcomes import version_place
 from neurdicom.catalog.projection import to_json
 from neurdicom.dicom.identity import PatientClaim
 from neurdicom.dicom.query.attributes import Level
@@ -30,7 +31,7 @@ from neurdicom.dicom.query.conditions import Value
 _SHARED = {"$regex": "~"}
 
 
-async def delete(unit: UnitOfWork, level: Level, reference: str) -> list[str] | None:
+async def delete(unit: UnitOfWork, level: Level, reference: str, aside: str = "") -> list[str] | None:
     """Delete an entity, all below it, and parents left empty, for `Catalog.delete`."""
     found = await one_of(unit, level, reference, "study", "series")
     if found is None:
@@ -40,8 +41,9 @@ async def delete(unit: UnitOfWork, level: Level, reference: str) -> list[str] | 
     uids = await _shared_below(unit, level, entity)
     for upper in level.above[1:]:
         uids |= {(upper, one["uid"]) for one in await unit.all(collection(upper), {"_id": found[upper], "id": _SHARED})}
-    await unit.announce(Intent(touched=above | {(level, entity)}, delete=(level, entity), uids=uids))
-    keys = await sweep(unit, level, entity)
+    touched = above | {(level, entity)}
+    await unit.announce(Intent(touched=touched, delete=(level, entity), aside=aside, uids=uids))
+    keys = await sweep(unit, level, entity, aside)
     if level.parent:
         await refresh(unit, level.parent, found[level.parent])
     for shared, uid in sorted(uids):
@@ -63,7 +65,7 @@ async def _shared_below(unit: UnitOfWork, level: Level, entity: str) -> set[tupl
     return found
 
 
-async def sweep(unit: UnitOfWork, level: Level, entity: str) -> list[str]:
+async def sweep(unit: UnitOfWork, level: Level, entity: str, aside: str) -> list[str]:
     """Delete an entity and all below it; may be repeated after an interruption.
 
     Parameters
@@ -74,6 +76,8 @@ async def sweep(unit: UnitOfWork, level: Level, entity: str) -> list[str]:
         Level of the entity.
     entity : str
         `_id` of the entity.
+    aside : str
+        Place that the blobs are set aside to; empty to delete them.
 
     Returns
     -------
@@ -84,7 +88,7 @@ async def sweep(unit: UnitOfWork, level: Level, entity: str) -> list[str]:
     instances = await unit.all("instances", where, "blob_key", "arrival", "parts")
     instances.sort(key=lambda one: one["arrival"])
     keys = [one["blob_key"] for one in instances]
-    await unit.add_garbage(keys)
+    await unit.add_garbage(dict.fromkeys(keys, aside))
     await unit.remove("headers", [part for one in instances for part in header_ids(one)])
     for below in reversed((level, *_below(level))):
         member = "_id" if below is level else level.value
@@ -156,9 +160,10 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
     if intent.clear:
         await wipe(unit)
     if intent.delete is not None:
-        await sweep(unit, *intent.delete)
+        await sweep(unit, *intent.delete, intent.aside)
     used = {one["blob_key"] for one in await unit.among("instances", intent.keys, "blob_key", by="blob_key")}
-    await unit.add_garbage([key for key in intent.keys if key not in used])
+    unused = [key for key in intent.keys if key not in used]
+    await unit.add_garbage({key: version_place(key) if intent.keeps_versions else intent.aside for key in unused})
     stored = await unit.among("instances", intent.arrivals, "arrival", "origin", by="arrival")
     for number in set(intent.arrivals) - {one["arrival"] for one in stored}:
         parts = {"$gte": number * MAX_PARTS, "$lt": (number + 1) * MAX_PARTS}

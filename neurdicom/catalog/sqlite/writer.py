@@ -257,7 +257,7 @@ class Writer:
             self._db.execute(f"DELETE FROM {table} WHERE pk {CHOSEN}", json_of(pks))
 
     def _add_garbage(self, keys: Iterable[str], place: str = "") -> None:
-        self._db.executemany("INSERT OR IGNORE INTO garbage VALUES (?, ?)", ((key, place) for key in keys))
+        self._db.executemany("INSERT OR REPLACE INTO garbage VALUES (?, ?)", ((key, place) for key in keys))
 
     def forget_garbage(self, keys: Iterable[str]) -> None:
         """Remove the keys of deleted blobs from the garbage."""
