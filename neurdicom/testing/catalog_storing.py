@@ -81,28 +81,6 @@ class StoringContract(CatalogSuite):
 
         self.run(test)
 
-    def test_blobs_leave_the_store_for_the_places_that_they_are_set_aside_to(self) -> None:
-        async def test(catalog: Catalog) -> None:
-            keeps = StorePolicy(keep_versions=True)
-            first, second = arrival(1), arrival(1, sha256="new")
-            await catalog.store([first, arrival(2)], keeps)
-            version = version_place(first.blob.key)
-            [outcome] = await catalog.store([second], keeps)
-            assert (outcome.status, outcome.unused, outcome.aside) == ("replaced", first.blob.key, version)
-            assert outcome.previous == first.blob.sha256
-            assert await catalog.garbage() == {first.blob.key: version}
-            [outcome] = await catalog.store([first], replace(keeps, same_instance="earlier"))
-            assert (outcome.status, outcome.unused, outcome.aside) == ("kept", first.blob.key, version)
-            location = await catalog.locate("1.9.1")
-            assert location is not None
-            assert location.blob == second.blob
-            assert await catalog.delete(Level.INSTANCE, "1.9.2", aside="trash/1") == [arrival(2).blob.key]
-            assert await catalog.garbage() == {first.blob.key: version, arrival(2).blob.key: "trash/1"}
-            await catalog.store([arrival(2)])  # restored
-            assert await catalog.garbage() == {first.blob.key: version}
-
-        self.run(test)
-
     def test_the_places_of_arrivals(self) -> None:
         async def test(catalog: Catalog) -> None:
             first, again, other = arrival(1), arrival(1), arrival(1, sha256="new")
