@@ -19,7 +19,7 @@ from neurdicom.archive.upload import StoredReference, StoreUpload, UploadService
 from neurdicom.dicom.codec.native_xml import to_xml
 from neurdicom.dicom.uids import UID_SCHEMA, check_uid
 from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWebHandler
-from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
+from neurdicom.errors import NeurdicomError, NotAvailable, StorageFull, Unavailable
 from neurdicom.http.accept import Offer
 from neurdicom.http.operation import FILE, STRING, operation
 from neurdicom.http.streamed import StreamedHandler
@@ -54,6 +54,7 @@ _ANSWERS = {
         (202, "Some instances are stored, others are refused"),
         (409, "No instance is stored"),
         (503, "No instance is stored, since the server can't store now"),
+        (507, "No instance is stored, since the server's disk is full"),
     )
 }
 _DESCRIPTION = (
@@ -108,6 +109,8 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         media_type = self._media_type()
         body = await asyncio.to_thread(_encode, references, self.base_url, media_type)
         self.set_status(_status(references, failed))
+        if self.get_status() >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.set_retry_after(max(failed, key=lambda error: isinstance(error, StorageFull)))
         await self.send_body(body, media_type)
 
     def _media_type(self) -> str:
@@ -133,8 +136,10 @@ def _status(references: Sequence[StoredReference], failed: Sequence[NeurdicomErr
         return HTTPStatus.OK
     if len(failed) < len(references):
         return HTTPStatus.ACCEPTED
-    busy = all(isinstance(error, Unavailable) for error in failed)
-    return HTTPStatus.SERVICE_UNAVAILABLE if busy else HTTPStatus.CONFLICT
+    if not all(isinstance(error, Unavailable) for error in failed):
+        return HTTPStatus.CONFLICT
+    is_full = any(isinstance(error, StorageFull) for error in failed)
+    return HTTPStatus.INSUFFICIENT_STORAGE if is_full else HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _encode(references: Sequence[StoredReference], base: str, media_type: str) -> bytes:

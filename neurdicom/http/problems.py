@@ -26,6 +26,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.PluginQuarantined: 503,
     errors.PluginTimeout: 504,
     errors.PluginMemory: 507,
+    errors.StorageFull: 507,
     errors.PluginError: 500,
     errors.NeurdicomError: 500,
 }

@@ -96,6 +96,7 @@ class UploadHandler(StreamedHandler):
         code = errors[0].code if len({error.code for error in errors}) == 1 else None
         detail = f"none of the {len(errors)} files could be stored" if len(errors) > 1 else str(errors[0])
         self.set_status(status)
+        self.set_retry_after(errors[0])
         self.set_header("Content-Type", "application/problem+json")
         self.finish(orjson.dumps(problem(status, detail, code=code) | report))
 

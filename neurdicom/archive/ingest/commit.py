@@ -10,7 +10,7 @@ from typing import Protocol
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.catalog.base import Catalog, NewInstance, StoreOutcome
 from neurdicom.coordination import BackgroundTasks
-from neurdicom.errors import Unavailable
+from neurdicom.errors import StorageFull, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class CommitQueue:
         Nothing is tried twice before the catalog has confirmed that the first attempt left nothing.
         """
         log.error("%d arrivals could not be entered into the catalog together: %r", len(group), error)
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) and not isinstance(error, StorageFull):
             self._give_up(group, error)
             return
         try:
