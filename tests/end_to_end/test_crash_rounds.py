@@ -13,7 +13,7 @@ import pytest
 from tests.support.crashes import CrashRounds
 
 #: Rounds on one data folder, after which another one is begun: a check takes as long as there are instances.
-ON_ONE_FOLDER = 10
+ON_ONE_FOLDER = 5
 
 
 @pytest.mark.parametrize(("catalog", "rounds"), [("sqlite", 3), ("mongodb", 2)])

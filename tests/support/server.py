@@ -83,7 +83,7 @@ class Server:
         """Start, and return when it is ready."""
         self._link_data_folder()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURDICOM_")} | self.variables
-        self.process = ForkedProcess(["serve", "--data", str(self.data), "--port", "0", *self.options], environment)
+        self.process = self._launch(["serve", "--data", str(self.data), "--port", "0", *self.options], environment)
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self._reader.start()
@@ -92,6 +92,11 @@ class Server:
             raise AssertionError("the server did not start:\n" + "".join(self.output))
         self.client = httpx.Client(base_url=self.url, timeout=60)
         return self
+
+    def _launch(
+        self, arguments: list[str], environment: dict[str, str]
+    ) -> "ForkedProcess | subprocess.Popen[str]":
+        return ForkedProcess(arguments, environment)
 
     def _link_data_folder(self) -> None:
         if self.data.is_symlink():
