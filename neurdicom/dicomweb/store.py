@@ -22,6 +22,7 @@ from neurdicom.dicomweb.base import ACCEPT, DICOM_JSON, DICOM_XML, TAG, DicomWeb
 from neurdicom.errors import NeurdicomError, NotAvailable, StorageFull, Unavailable
 from neurdicom.http.accept import Offer
 from neurdicom.http.operation import FILE, STRING, operation
+from neurdicom.http.problems import retry_after
 from neurdicom.http.streamed import StreamedHandler
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,9 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         body = await asyncio.to_thread(_encode, references, self.base_url, media_type)
         self.set_status(_status(references, failed))
         if self.get_status() >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.set_retry_after(max(failed, key=lambda error: isinstance(error, StorageFull)))
+            worst = max(failed, key=lambda error: isinstance(error, StorageFull))
+            for name, value in retry_after(worst).items():
+                self.set_header(name, value)
         await self.send_body(body, media_type)
 
     def _media_type(self) -> str:

@@ -17,20 +17,12 @@ from tornado.web import HTTPError
 
 from neurdicom.config import Settings
 from neurdicom.coordination import SerialThread
-from neurdicom.errors import (
-    OF_DISKS,
-    Invalid,
-    NeurdicomError,
-    TooLarge,
-    TooManyAttempts,
-    Unavailable,
-    disk_failure,
-)
+from neurdicom.errors import Invalid, NeurdicomError, TooLarge
 from neurdicom.http import cors
 from neurdicom.http.bodies import LARGE_BODY, read_form, read_json
 from neurdicom.http.early import EarlyAnswerHandler
 from neurdicom.http.operation import MAX_BODY, MAX_JSON, METHODS, Operation
-from neurdicom.http.problems import problem, problem_of, status_of
+from neurdicom.http.problems import problem, problem_of, retry_after, status_of, translated
 from neurdicom.logs import REQUEST_ID
 from neurdicom.schema import Checked
 from neurdicom.security.access import Principal, check_access
@@ -340,13 +332,12 @@ class ApiHandler(EarlyAnswerHandler):
         """Finish with problem details; an internal error shows its request id and nothing else."""
         self.set_header("X-Request-ID", self.request_id)
         self._allow_origin()
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        if isinstance(error, OSError) and not isinstance(error, NeurdicomError) and error.errno in OF_DISKS:
-            error = disk_failure(error, "the server can't write to its disk")
+        error = translated(kwargs.get("exc_info", (None, None, None))[1])
         if isinstance(error, NeurdicomError):
             body = problem_of(error, self.status_of(error))
             self.set_status(body["status"])
-            self.set_retry_after(error)
+            for name, value in retry_after(error).items():
+                self.set_header(name, value)
         elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
             body = problem(status_code, f"internal error; the server's log has it under request {self.request_id}")
         else:
@@ -359,11 +350,6 @@ class ApiHandler(EarlyAnswerHandler):
             self.set_header("Allow", ", ".join(self._methods()))
         self.set_header("Content-Type", "application/problem+json")
         self.finish(orjson.dumps(body))
-
-    def set_retry_after(self, error: NeurdicomError) -> None:
-        """Tell the client when the next attempt may succeed, after an error that time mends."""
-        if isinstance(error, TooManyAttempts | Unavailable):
-            self.set_header("Retry-After", str(max(1, round(error.retry_after))))
 
     def challenges(self) -> list[str]:
         """List the schemes that a 401 offers (RFC 9110 11.6.1); Basic would make a browser show its dialog."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
-from neurdicom.testing.crash.connection import Connection
+from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.ledger import Ledger
 from neurdicom.testing.crash.users import Deleter, Editor, Processor, Searcher
 from neurdicom.testing.crash.writers import FormWriter, RawWriter, StowWriter, ZipWriter
@@ -109,7 +109,7 @@ class CrashRounds:
         else:
             self._kill_part(victim, choices, actors)
         self._become_quiet()
-        http = Connection(self.site.url)
+        http = ServerConnection(self.site.url)
         check = CrashCheck(http, self.site.ledger, self.server.data.resolve())
         check.run()
         http.close()

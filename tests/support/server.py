@@ -13,7 +13,7 @@ from collections import deque
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -93,9 +93,7 @@ class Server:
         self.client = httpx.Client(base_url=self.url, timeout=60)
         return self
 
-    def _launch(
-        self, arguments: list[str], environment: dict[str, str]
-    ) -> "ForkedProcess | subprocess.Popen[str]":
+    def _launch(self, arguments: list[str], environment: dict[str, str]) -> Any:
         return ForkedProcess(arguments, environment)
 
     def _link_data_folder(self) -> None:

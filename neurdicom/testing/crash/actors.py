@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from neurdicom.testing.crash.connection import Answer, Connection, ServerLost
+from neurdicom.testing.crash.connection import ServerAnswer, ServerConnection, ServerLost
 from neurdicom.testing.crash.ledger import Ledger, SampleInstance
 
 #: Seconds between two requests of an actor, at most; and before it tries again to reach a server that is gone.
@@ -61,7 +61,7 @@ class Actor(ABC):
     ----------
     name : str
         Its class's name, with which its Patient IDs begin.
-    http : Connection
+    http : ServerConnection
         Its connection to the server.
     as_dataset : bool
         Whether it sends datasets alone, as DIMSE does.
@@ -76,7 +76,7 @@ class Actor(ABC):
         self.place = place
         self.name = type(self).__name__
         self.random = random.Random(f"{seed} {self.name}")  # noqa: S311 - to be repeated, not to be secret
-        self.http = Connection(site.url)
+        self.http = ServerConnection(site.url)
         self.acts = 0
         self._number = first
         self._stopping = threading.Event()
@@ -121,7 +121,7 @@ class Actor(ABC):
             self._stopping.wait(pause)
         self.close()
 
-    def check(self, answer: Answer, allowed: Collection[int]) -> Answer:
+    def check(self, answer: ServerAnswer, allowed: Collection[int]) -> ServerAnswer:
         """Report an answer of another status than those allowed."""
         if answer.status not in allowed:
             self.site.report(f"{self.name}: {answer.status} {answer.body[:500]!r}; {sorted(allowed)} are expected")

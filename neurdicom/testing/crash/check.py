@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from neurdicom.testing.crash.connection import Connection
+from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.ledger import Ledger, digests
 
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
@@ -18,7 +18,7 @@ class CrashCheck:
 
     Parameters
     ----------
-    http : Connection
+    http : ServerConnection
         The server.
     ledger : Ledger
         What was sent and acknowledged.
@@ -35,7 +35,7 @@ class CrashCheck:
         Descriptions of the studies that were edited and are there.
     """
 
-    def __init__(self, http: Connection, ledger: Ledger, data: Path) -> None:
+    def __init__(self, http: ServerConnection, ledger: Ledger, data: Path) -> None:
         self._http = http
         self._ledger = ledger
         self._data = data

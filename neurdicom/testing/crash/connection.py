@@ -16,7 +16,7 @@ class ServerLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerAnswer:
     """An answer.
 
     Attributes
@@ -38,7 +38,7 @@ class Answer:
         return json.loads(self.body)
 
 
-class Connection:
+class ServerConnection:
     """Connection to a server, opened anew when it is lost; for one thread.
 
     Parameters
@@ -53,7 +53,7 @@ class Connection:
 
     def request(
         self, method: str, path: str, body: bytes | object = None, content_type: str = "application/json"
-    ) -> Answer:
+    ) -> ServerAnswer:
         """Send a request, and wait for the whole answer.
 
         Parameters
@@ -69,7 +69,7 @@ class Connection:
 
         Returns
         -------
-        Answer
+        ServerAnswer
             Of whatever status.
 
         Raises
@@ -84,7 +84,7 @@ class Connection:
             self._http.request(method, path, data, {"Content-Type": content_type} if data is not None else {})
             answer = self._http.getresponse()
             headers = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, headers, answer.read())
+            return ServerAnswer(answer.status, headers, answer.read())
         except TimeoutError:
             self.close()
             raise
@@ -92,7 +92,7 @@ class Connection:
             self.close()
             raise ServerLost(f"{method} {path}: {error!r}") from error
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> ServerAnswer:
         """Send a GET."""
         return self.request("GET", path)
 

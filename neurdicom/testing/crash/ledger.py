@@ -47,7 +47,7 @@ def digests(content: bytes) -> tuple[str, str]:
 
 
 @dataclass(slots=True)
-class Operation:
+class RecordedRequest:
     """A request that stores, deletes or edits, from its begin to its acknowledgement, in the ledger's time.
 
     Attributes
@@ -83,7 +83,7 @@ class Expectation:
     may_be_absent: bool
 
 
-def expectation(stores: Iterable[tuple[Operation, str]], deletions: Iterable[Operation]) -> Expectation:
+def expectation(stores: Iterable[tuple[RecordedRequest, str]], deletions: Iterable[RecordedRequest]) -> Expectation:
     """Compute what may be there of an instance after operations that partly ran at the same time.
 
     An operation that began after another one was acknowledged comes after it; all others may have happened in any
@@ -91,9 +91,9 @@ def expectation(stores: Iterable[tuple[Operation, str]], deletions: Iterable[Ope
 
     Parameters
     ----------
-    stores : iterable of (Operation, str)
+    stores : iterable of (RecordedRequest, str)
         Operations that store the instance, and the digests of what is sent.
-    deletions : iterable of Operation
+    deletions : iterable of RecordedRequest
         Operations that delete it.
 
     Returns
@@ -103,7 +103,7 @@ def expectation(stores: Iterable[tuple[Operation, str]], deletions: Iterable[Ope
     stores, deletions = list(stores), list(deletions)
     certain = [one for one, _ in stores if one.is_acknowledged] + [one for one in deletions if one.is_acknowledged]
 
-    def may_be_last(one: Operation) -> bool:
+    def may_be_last(one: RecordedRequest) -> bool:
         return not any(later.begin > one.end for later in certain)
 
     never_stored = not any(one.is_acknowledged for one, _ in stores)
@@ -126,17 +126,17 @@ class Ledger:
         self._lock = threading.Lock()
         self._time = itertools.count()
         self.samples: dict[str, SampleInstance] = {}
-        self._stores: defaultdict[str, list[tuple[Operation, str]]] = defaultdict(list)
-        self._deletions: defaultdict[tuple[str, str], list[Operation]] = defaultdict(list)
-        self._edits: defaultdict[str, list[tuple[Operation, str]]] = defaultdict(list)
+        self._stores: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
+        self._deletions: defaultdict[tuple[str, str], list[RecordedRequest]] = defaultdict(list)
+        self._edits: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
         self._owned: defaultdict[str, list[str]] = defaultdict(list)
 
     # -- what is done ----------------------------------------------------------------------------------------
 
-    def begin_store(self, samples: Iterable[SampleInstance]) -> Operation:
+    def begin_store(self, samples: Iterable[SampleInstance]) -> RecordedRequest:
         """Record that instances are about to be sent in one request."""
         with self._lock:
-            operation = Operation(next(self._time))
+            operation = RecordedRequest(next(self._time))
             for sample in samples:
                 if sample.instance not in self.samples:
                     self._owned[_owner(sample)].append(sample.instance)
@@ -144,7 +144,7 @@ class Ledger:
                 self._stores[sample.instance].append((operation, sample.digest))
             return operation
 
-    def begin_delete(self, level: str, uid: str) -> Operation:
+    def begin_delete(self, level: str, uid: str) -> RecordedRequest:
         """Record that a study, series or instance is about to be deleted.
 
         Parameters
@@ -155,11 +155,11 @@ class Ledger:
             Its UID.
         """
         with self._lock:
-            operation = Operation(next(self._time))
+            operation = RecordedRequest(next(self._time))
             self._deletions[level, uid].append(operation)
             return operation
 
-    def begin_edit(self, study: str, value: str) -> Operation:
+    def begin_edit(self, study: str, value: str) -> RecordedRequest:
         """Record that a study's description is about to be changed.
 
         Parameters
@@ -170,16 +170,16 @@ class Ledger:
             The new description.
         """
         with self._lock:
-            operation = Operation(next(self._time))
+            operation = RecordedRequest(next(self._time))
             self._edits[study].append((operation, value))
             return operation
 
-    def acknowledge(self, operation: Operation, stored: Iterable[str] | None = None) -> None:
+    def acknowledge(self, operation: RecordedRequest, stored: Iterable[str] | None = None) -> None:
         """Record an acknowledgement.
 
         Parameters
         ----------
-        operation : Operation
+        operation : RecordedRequest
             The request.
         stored : iterable of str, optional
             SOP Instance UIDs that it names; by default all of the request. The others stay unacknowledged.
@@ -188,7 +188,7 @@ class Ledger:
             if stored is None:
                 operation.end = next(self._time)
                 return
-            done = Operation(operation.begin, next(self._time))
+            done = RecordedRequest(operation.begin, next(self._time))
             for uid in stored:
                 stores = self._stores[uid]
                 stores[:] = [(done if one is operation else one, digest) for one, digest in stores]
@@ -251,7 +251,7 @@ class Ledger:
             Descriptions of the studies that were edited and are there.
         """
         with self._lock:
-            found = Operation(next(self._time), next(self._time))
+            found = RecordedRequest(next(self._time), next(self._time))
             self.samples = {uid: self.samples[uid] for uid in there if uid in self.samples}
             for recorded in (self._stores, self._deletions, self._edits, self._owned):
                 recorded.clear()

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from neurdicom.testing.crash.actors import Actor
-from neurdicom.testing.crash.connection import Answer
+from neurdicom.testing.crash.connection import ServerAnswer
 from neurdicom.testing.crash.ledger import SampleInstance
 
 _BOUNDARY = "a7f3b0-crash"
@@ -77,7 +77,7 @@ class StowWriter(Actor):
             self.site.ledger.acknowledge(sending, [each[_REFERENCED_UID]["Value"][0] for each in references])
 
 
-def stored_of(answer: Answer) -> list[str]:
+def stored_of(answer: ServerAnswer) -> list[str]:
     """List the SOP Instance UIDs that an upload's answer names as stored."""
     results: list[dict[str, Any]] = answer.json()["results"]
     return [each["id"] for each in results if each["status"] in _STORED]

@@ -4,7 +4,7 @@ import time
 from http import HTTPStatus
 
 from neurdicom.testing.crash.actors import Actor, CrashSite
-from neurdicom.testing.crash.connection import Connection, ServerLost
+from neurdicom.testing.crash.connection import ServerConnection, ServerLost
 from neurdicom.testing.crash.ledger import SampleInstance
 from tests.support.dimse.instances import from_file
 from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, RawPeer, Rejected
@@ -67,12 +67,12 @@ class Retriever(Actor):
     #: URL of the node, and its names as a DICOMWEB and a DIMSE node of the server.
     node_url = ""
     names = ("node-web", "node-dimse")
-    _node: Connection | None = None
+    _node: ServerConnection | None = None
 
     def act(self) -> None:
         """Store a few instances of a study at the node, and retrieve the study from there."""
         if self._node is None:
-            self._node = Connection(self.node_url)
+            self._node = ServerConnection(self.node_url)
         samples = [self._of_one_study(number) for number in range(self.random.randint(1, 4))]
         for sample in samples:
             answer = self._node.request("POST", "/api/instances", sample.content, "application/dicom")
@@ -107,7 +107,7 @@ class Retriever(Actor):
 
 def add_nodes(site: CrashSite, node_url: str, node_dimse_port: int) -> None:
     """Make the node known to the server, by both protocols."""
-    http = Connection(site.url)
+    http = ServerConnection(site.url)
     web = {"name": Retriever.names[0], "protocol": "DICOMWEB", "url": f"{node_url}/dicom-web"}
     dimse = {"name": Retriever.names[1], "protocol": "DIMSE", "ae_title": "NODE", "host": "127.0.0.1"}
     for node in (web, dimse | {"port": node_dimse_port}):
