@@ -14,12 +14,15 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks at a hold that deletions wait for.
 POLL_SECONDS = 2.0
 
+#: Seconds after which files are deleted again that the disk did not let go.
+AGAIN_SECONDS = 30.0
+
 
 class GarbageCollector:
     """Deletes files from the blob store after the catalog has listed them as garbage.
 
-    Whatever deletes files that the catalog knew calls it. Files that a hold keeps stay listed, and are deleted when it
-    ends, or at the next start.
+    Whatever deletes files that the catalog knew calls it. Files that a hold or a failing disk keeps stay listed, and
+    are deleted when it ends, or at the next start.
 
     Parameters
     ----------
@@ -51,14 +54,18 @@ class GarbageCollector:
         Raises
         ------
         OSError
-            The disk fails.
+            The disk fails; they are deleted later.
         Unavailable
             The catalog or the blob store does not respond.
         """
         if await are_deletions_held(self._catalog.documents):
             self._wait()
             return False
-        await self._blobs.delete(keys)
+        try:
+            await self._blobs.delete(keys)
+        except OSError:
+            self._wait(AGAIN_SECONDS)
+            raise
         return True
 
     async def discard(self, key: str) -> None:
@@ -69,7 +76,7 @@ class GarbageCollector:
             log.warning("file %s, which nothing refers to, could not be deleted, and stays: %s", key, error)
 
     async def delete_all(self) -> None:
-        """Delete all files that the catalog lists as garbage; what fails stays listed, for the next start."""
+        """Delete all files that the catalog lists as garbage; what fails stays listed, and is tried again."""
         garbage = await self._catalog.garbage()
         if not garbage:
             return
@@ -77,7 +84,7 @@ class GarbageCollector:
             deleted = await self.delete(garbage)
         except OSError as error:
             log.warning(
-                "%d files that nothing refers to could not be deleted, and stay until the next start: %s",
+                "%d files that nothing refers to could not be deleted, which is tried again: %s",
                 len(garbage),
                 error,
             )
@@ -89,16 +96,18 @@ class GarbageCollector:
         log.info("%d files that nothing referred to were deleted", len(garbage))
 
     async def close(self) -> None:
-        """Stop waiting for the end of a hold; the next start deletes what is left. Idempotent."""
+        """Stop waiting for a hold or a disk; the next start deletes what is left. Idempotent."""
         await self._background.close()
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float = 0.0) -> None:
+        """Delete later what is listed, and not before a time has passed."""
         if not self._is_waiting:
             self._is_waiting = True
-            self._background.start(self._delete_later())
+            self._background.start(self._delete_later(seconds))
 
-    async def _delete_later(self) -> None:
+    async def _delete_later(self, seconds: float) -> None:
         try:
+            await asyncio.sleep(seconds)
             while await are_deletions_held(self._catalog.documents):  # noqa: ASYNC110 - another process ends it
                 await asyncio.sleep(POLL_SECONDS)
         finally:

@@ -75,7 +75,7 @@ class RemoveService:
                 if await self._garbage.delete(batch):
                     await self._catalog.forget_garbage(batch)
         except (OSError, Unavailable) as error:
-            _log.warning("files of %s %s could not be deleted, and stay until the next start: %s", level, entity, error)
+            _log.warning("files of %s %s could not be deleted, which is tried again: %s", level, entity, error)
         await self._observer.on_removed(level, entity)
         await self.delete_instances(made)  # some were deleted with their source
 

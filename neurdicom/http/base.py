@@ -387,7 +387,8 @@ class ApiHandler(EarlyAnswerHandler):
             Its traceback.
         """
         if value is not None and not isinstance(value, NeurdicomError | HTTPError):
-            log.error("%s %s failed", self.request.method, self.request.path, exc_info=(type(value), value, tb))
+            trace = (type(value), value, tb) if translated(value) is value else None
+            log.error("%s %s failed: %s", self.request.method, self.request.path, value, exc_info=trace)
 
 
 class UnknownRoute(ApiHandler):

@@ -1,11 +1,12 @@
 """Rounds of a crash test: actors use a server, which or a process of which is killed, and what is left is checked."""
 
+import contextlib
 import os
 import random
 import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from neurdicom.testing.crash.actors import Actor, CrashSite
@@ -40,6 +41,9 @@ VICTIMS = ("server", "server", "server", "dimse", "worker")
 BEFORE = (0.1, 1.5)
 AFTER = 0.5
 
+#: Seconds for which a disk or a catalog fails.
+TROUBLE = 1.5
+
 PLUGIN = """
 class Plugin:
     def init(self): pass
@@ -62,13 +66,15 @@ class CrashRounds:
         Of all choices. The same one makes the same choices; what happens at a moment differs, as processes do.
     options : sequence of str
         Of the server.
+    kind : type of Server
+        Its kind.
     """
 
-    def __init__(self, folder: Path, seed: int, options: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, seed: int, options: Sequence[str] = (), kind: type[Server] = Server) -> None:
         self.seed = seed
         folder.mkdir(exist_ok=True)
         self.node = Server.with_dimse(folder / "node", "--dimse-accept", "any", "--ae-title", "NODE")
-        self.server = Server.with_dimse(
+        self.server = kind.with_dimse(
             folder / "data", "--dimse-accept", "any", "--dimse-processes", "2", "--plugin-workers", "2", *options
         )
         self.site = CrashSite("", Ledger(), make_file, f"{ROOT}.4711")
@@ -108,18 +114,52 @@ class CrashRounds:
             self._start()
         else:
             self._kill_part(victim, choices, actors)
+        return self._check(f"{victim} killed", actors)
+
+    def run_through(
+        self, trouble: contextlib.AbstractContextManager[None], refusals: Collection[int], *, restart: bool = False
+    ) -> str:
+        """Run one round in which the server can't do everything for a while, and goes on by itself; as `run`.
+
+        Parameters
+        ----------
+        trouble : context manager
+            What is wrong with its disk or its catalog.
+        refusals : collection of int
+            Statuses of HTTP with which it refuses meanwhile.
+        restart : bool
+            Start it again before the check, which finishes what it leaves for later.
+        """
+        self._round += 1
+        actors = self._actors()
+        for actor in actors:
+            actor.start()
+        self._wait_for_acts(actors)
+        self.site.refusals = frozenset(refusals)
+        with trouble:
+            time.sleep(TROUBLE)
+        self._wait_for_acts(actors)
+        self._stop(actors)
+        self.site.refusals = frozenset()
+        if restart:
+            self.server.kill()
+            self._keep_log()
+            self._start()
+        return self._check(f"refused {dict(self.site.refused)}", actors)
+
+    def _check(self, what: str, actors: Sequence[Actor]) -> str:
         self._become_quiet()
         http = ServerConnection(self.site.url)
-        check = CrashCheck(http, self.site.ledger, self.server.data.resolve())
+        check = CrashCheck(http, self.site.ledger, self.server.files)
         check.run()
         http.close()
         log = self._log + self.server.log
         faults = self.site.faults + check.faults + [line for line in log.splitlines() if DEFECTS.search(line)]
         said = (
-            f"round {self._round}, seed {self.seed}: {victim} killed after "
-            f"{sum(actor.acts for actor in actors)} acts; {len(check.there)} instances are there"
+            f"round {self._round}, seed {self.seed}: {what}, {sum(actor.acts for actor in actors)} acts; "
+            f"{len(check.there)} instances are there"
         )
-        assert not faults, "\n".join([said, *faults[:40], "", *remarkable(log)[-100:]])
+        assert not faults, "\n".join([said, *faults[:40], "", *remarkable(log)[-30:]])
         self.site.ledger.restart(check.there, check.descriptions)
         return said
 
@@ -148,9 +188,17 @@ class CrashRounds:
         if pids:
             os.kill(choices.choice(pids), signal.SIGKILL)
         time.sleep(AFTER)
-        before = {actor: actor.acts for actor in actors}
-        wait_for(lambda: all(actor.acts > before[actor] for actor in actors), "all actors to be served again", 60)
+        self._wait_for_acts(actors)
         self._stop(actors)
+
+    def _wait_for_acts(self, actors: Sequence[Actor]) -> None:
+        """Wait until each actor is served."""
+        before = {actor: actor.acts for actor in actors}
+
+        def not_served() -> list[str]:
+            return [actor.name for actor in actors if actor.acts == before[actor]]
+
+        wait_for(not_served, "all actors to be served", 60, holds=lambda names: not names)
 
     def _become_quiet(self) -> None:
         """End the jobs, and wait until nothing is under way."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,19 +27,27 @@ class SmallDiskServer(Server):
     """
 
     size = 48
+    _namespace: int | None = None
 
     def start(self) -> "SmallDiskServer":
-        """Start it on a new disk."""
-        if not may_mount():
-            pytest.skip("these tests may not mount")
-        self.disk = self.data.parent / f"{self.data.name}-disk"
-        self.disk.mkdir()
-        self.data = self.disk / "data"
+        """Start it, the first time on a new disk."""
+        if self._namespace is None:
+            if not may_mount():
+                pytest.skip("these tests may not mount")
+            self.disk = self.data.parent / f"{self.data.name}-disk"
+            self.disk.mkdir()
+            self.data = self.disk / "data"
         super().start()
+        if self._namespace is None:  # it outlives the process, and so does the disk
+            self._namespace = os.open(f"/proc/{self.process.pid}/ns/mnt", os.O_RDONLY)
+            weakref.finalize(self, os.close, self._namespace)
         return self
 
     def _launch(self, arguments: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
-        command = ["unshare", "--mount", "sh", "-c", _ON_A_DISK, "sh", f"{self.size}m", str(self.disk)]
+        if self._namespace is None:
+            command = ["unshare", "--mount", "sh", "-c", _ON_A_DISK, "sh", f"{self.size}m", str(self.disk)]
+        else:
+            command = ["nsenter", f"--mount=/proc/{os.getpid()}/fd/{self._namespace}"]
         command += [sys.executable, "-m", "neurdicom", *arguments]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", env=environment
@@ -52,13 +61,10 @@ class SmallDiskServer(Server):
         """The disk, as the tests see it."""
         return Path(f"/proc/{self.process.pid}/root") / self.disk.relative_to("/")
 
-    def wait_for_empty_spool(self) -> None:
-        """Wait until nothing temporary is left of arrivals."""
-        data, self.data = self.data, self.seen / "data"
-        try:
-            super().wait_for_empty_spool()
-        finally:
-            self.data = data
+    @property
+    def files(self) -> Path:
+        """The data folder, as the tests see it."""
+        return self.seen / "data"
 
     @contextlib.contextmanager
     def full(self, *, but: int = 0) -> Iterator[None]:
@@ -80,9 +86,12 @@ class SmallDiskServer(Server):
     @contextlib.contextmanager
     def read_only(self) -> Iterator[None]:
         """Make the disk read-only for whatever is opened from now on; writable again after the context."""
-        self._mount("mount", "--bind", str(self.disk), str(self.disk))
+        beside = self.disk.with_name(f"{self.disk.name}-read-only")
+        beside.mkdir()
+        self._mount("mount", "--bind", str(self.disk), str(beside))
+        self._mount("mount", "-o", "remount,bind,ro", str(beside))
+        self._mount("mount", "--move", str(beside), str(self.disk))
         try:
-            self._mount("mount", "-o", "remount,bind,ro", str(self.disk))
             yield
         finally:
             self._mount("umount", "--lazy", str(self.disk))

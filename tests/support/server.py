@@ -114,13 +114,18 @@ class Server:
         ready.set()
 
     @property
+    def files(self) -> Path:
+        """The data folder itself, where `data` may lead to it."""
+        return self.data.resolve()
+
+    @property
     def log(self) -> str:
         """Output of the server so far."""
         return "".join(self.output)
 
     def wait_for_empty_spool(self) -> None:
         """Wait until nothing temporary is left of arrivals."""
-        wait_for(lambda: not list((self.data / "blobs" / "spool").iterdir()), "an empty spool")
+        wait_for(lambda: not list((self.files / "blobs" / "spool").iterdir()), "an empty spool")
 
     def stop(self) -> int:
         """Stop as an init system does; answers the exit status."""

@@ -186,7 +186,7 @@ class CommitQueue:
         try:
             deleted = await self._garbage.delete(keys)
         except OSError as error:
-            log.warning("%d replaced files could not be deleted, and stay until the next start: %s", len(keys), error)
+            log.warning("%d replaced files could not be deleted, which is tried again: %s", len(keys), error)
             return
         if deleted:
             self._background.start(self._catalog.forget_garbage(keys))

@@ -3,6 +3,7 @@
 import random
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -12,6 +13,10 @@ from neurdicom.testing.crash.ledger import Ledger, SampleInstance
 #: Seconds between two requests of an actor, at most; and before it tries again to reach a server that is gone.
 PAUSE = 0.02
 AGAIN = 0.05
+
+
+class ServerRefused(Exception):
+    """The server says that it can't now: nothing is acknowledged, and it is tried again."""
 
 
 @dataclass
@@ -28,6 +33,11 @@ class CrashSite:
         Makes a file from a Patient ID, the UIDs of study, series and instance, and a comment that changes its bytes.
     root : str
         Root of the UIDs.
+    refusals : frozenset of int
+        Statuses with which the server may refuse anything, with Retry-After; none unless its disk or its catalog is
+        made to fail.
+    refused : Counter of int
+        How often it did, by status.
     faults : list of str
         What was found wrong.
     """
@@ -36,6 +46,8 @@ class CrashSite:
     ledger: Ledger
     make: Callable[[str, str, str, str, str], bytes]
     root: str
+    refusals: frozenset[int] = frozenset()
+    refused: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     def report(self, fault: str) -> None:
@@ -113,7 +125,7 @@ class Actor(ABC):
                 self.act()
                 self.acts += 1
                 pause = PAUSE * self.random.random()
-            except ServerLost:
+            except (ServerLost, ServerRefused):
                 pause = AGAIN
             except Exception as error:  # of whatever kind: the run fails, and tells it
                 self.site.report(f"{self.name}: {error!r}")
@@ -121,8 +133,25 @@ class Actor(ABC):
             self._stopping.wait(pause)
         self.close()
 
+    def statuses(self, *good: int, partly: int) -> tuple[int, ...]:
+        """List the statuses of an answer that says what is stored: partly only where the server may refuse.
+
+        Parameters
+        ----------
+        *good : int
+            Statuses where all is stored.
+        partly : int
+            Status where some is stored.
+        """
+        return (*good, partly) if self.site.refusals else good
+
     def check(self, answer: ServerAnswer, allowed: Collection[int]) -> ServerAnswer:
-        """Report an answer of another status than those allowed."""
+        """Report an answer of another status than those allowed. Raises `ServerRefused`."""
+        if answer.status in self.site.refusals:
+            self.site.refused[answer.status] += 1
+            if "retry-after" not in answer.headers:
+                self.site.report(f"{self.name}: {answer.status} without Retry-After: {answer.body[:500]!r}")
+            raise ServerRefused(answer.status)
         if answer.status not in allowed:
             self.site.report(f"{self.name}: {answer.status} {answer.body[:500]!r}; {sorted(allowed)} are expected")
         return answer

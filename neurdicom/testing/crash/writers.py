@@ -8,18 +8,27 @@ from typing import Any
 
 from neurdicom.testing.crash.actors import Actor
 from neurdicom.testing.crash.connection import ServerAnswer
-from neurdicom.testing.crash.ledger import SampleInstance
+from neurdicom.testing.crash.ledger import RecordedRequest, SampleInstance
 
 _BOUNDARY = "a7f3b0-crash"
 _STORED = ("stored", "duplicate", "replaced")
-_UPLOAD = (HTTPStatus.OK, HTTPStatus.CREATED)
 
 #: Referenced SOP Sequence and Referenced SOP Instance UID of a Store Instances Response (PS3.18 10.5.3).
 _REFERENCED = "00081199"
 _REFERENCED_UID = "00081155"
 
 
-class RawWriter(Actor):
+class HttpWriter(Actor):
+    """Base of actors that upload."""
+
+    def acknowledge_upload(self, sending: RecordedRequest, answer: ServerAnswer) -> None:
+        """Record what an answer of the REST API says is stored."""
+        good = self.statuses(HTTPStatus.OK, HTTPStatus.CREATED, partly=HTTPStatus.MULTI_STATUS)
+        if self.check(answer, good).status in good:
+            self.site.ledger.acknowledge(sending, stored_of(answer))
+
+
+class RawWriter(HttpWriter):
     """Sends one instance a request, now and then other bytes of one that is there."""
 
     def act(self) -> None:
@@ -29,11 +38,10 @@ class RawWriter(Actor):
             sample = self.again() or sample
         sending = self.site.ledger.begin_store([sample])
         answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
-        if self.check(answer, _UPLOAD).status in _UPLOAD:
-            self.site.ledger.acknowledge(sending, stored_of(answer))
+        self.acknowledge_upload(sending, answer)
 
 
-class FormWriter(Actor):
+class FormWriter(HttpWriter):
     """Sends several instances as a form."""
 
     def act(self) -> None:
@@ -43,11 +51,10 @@ class FormWriter(Actor):
         answer = self.http.request(
             "POST", "/api/instances", multipart(samples, "form"), f"multipart/form-data; boundary={_BOUNDARY}"
         )
-        if self.check(answer, _UPLOAD).status in _UPLOAD:
-            self.site.ledger.acknowledge(sending, stored_of(answer))
+        self.acknowledge_upload(sending, answer)
 
 
-class ZipWriter(Actor):
+class ZipWriter(HttpWriter):
     """Sends several instances as a ZIP."""
 
     def act(self) -> None:
@@ -59,8 +66,7 @@ class ZipWriter(Actor):
                 file.writestr(f"CD/{sample.instance}.dcm", sample.content)
         sending = self.site.ledger.begin_store(samples)
         answer = self.http.request("POST", "/api/instances", body.getvalue(), "application/zip")
-        if self.check(answer, _UPLOAD).status in _UPLOAD:
-            self.site.ledger.acknowledge(sending, stored_of(answer))
+        self.acknowledge_upload(sending, answer)
 
 
 class StowWriter(Actor):
@@ -72,7 +78,8 @@ class StowWriter(Actor):
         sending = self.site.ledger.begin_store(samples)
         kind = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
         answer = self.http.request("POST", "/dicom-web/studies", multipart(samples, "related"), kind)
-        if self.check(answer, [HTTPStatus.OK]).status == HTTPStatus.OK:
+        good = self.statuses(HTTPStatus.OK, partly=HTTPStatus.ACCEPTED)
+        if self.check(answer, good).status in good:
             references = answer.json()[_REFERENCED]["Value"]
             self.site.ledger.acknowledge(sending, [each[_REFERENCED_UID]["Value"][0] for each in references])
 

@@ -3,7 +3,7 @@
 import time
 from http import HTTPStatus
 
-from neurdicom.testing.crash.actors import Actor, CrashSite
+from neurdicom.testing.crash.actors import Actor, CrashSite, ServerRefused
 from neurdicom.testing.crash.connection import ServerConnection, ServerLost
 from neurdicom.testing.crash.ledger import SampleInstance
 from tests.support.dimse.instances import from_file
@@ -11,6 +11,9 @@ from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, RawPeer
 
 #: Seconds between two looks at a job.
 POLL = 0.05
+#: Seconds after which a job is left to itself: it waits for its next attempt.
+JOB_SECONDS = 3.0
+OUT_OF_RESOURCES = 0xA700
 
 
 class DimseWriter(Actor):
@@ -35,6 +38,9 @@ class DimseWriter(Actor):
                 self._drop()
                 time.sleep(POLL)
                 continue
+            if status == OUT_OF_RESOURCES and self.site.refusals:
+                self.site.refused[status] += 1
+                raise ServerRefused("A700H")
             if status != 0:
                 self.site.report(f"{self.name}: C-STORE is answered with {status:04X}H")
             else:
@@ -84,7 +90,8 @@ class Retriever(Actor):
         if self.check(answer, [HTTPStatus.ACCEPTED]).status != HTTPStatus.ACCEPTED:
             return
         job = answer.json()["id"]
-        while not self.is_stopping:
+        end = time.monotonic() + JOB_SECONDS
+        while not self.is_stopping and time.monotonic() < end:
             state = self.check(self.http.get(f"/api/jobs/{job}"), [HTTPStatus.OK]).json()
             if state["ended"] is not None:
                 break
