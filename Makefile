@@ -9,10 +9,13 @@ OHIF   := 3.13.2
 # docs/build.py checks that it is the one which the site's theme speaks to.
 MERMAID := $(shell sed -n 's/^MERMAID = "\(.*\)"$$/\1/p' docs/build.py)
 JOBS   ?= 2
+# Rounds of `make soak`.
+SQLITE_ROUNDS  ?= 200
+MONGODB_ROUNDS ?= 50
 # Per cent of the lines of neurdicom/ that `make test-fast` runs, at least; `make coverage` is about all tests.
 FLOOR  := 57
 
-.PHONY: install install-for-demo plugins demo serve test test-fast test-fast-coverage test-rest fuzz lint coverage bench bench-compare dist news docs ohif mermaid clean check-tools
+.PHONY: install install-for-demo plugins demo serve test test-fast test-fast-coverage test-rest fuzz soak lint coverage bench bench-compare dist news docs ohif mermaid clean check-tools
 
 install: $(STAMP)
 
@@ -78,6 +81,12 @@ test-rest: install
 # Requests that no run has tried yet, and many of them; all tests else generate the same examples in each run.
 fuzz: install
 	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=fuzz tests/web/test_fuzz.py tests/web/test_request_schemas.py
+
+# Servers and their processes that are killed while everything is done at once, for hours; `make test` has a few rounds.
+# `make soak SEED=123456` makes the choices of a run again; SQLITE_ROUNDS=0 and MONGODB_ROUNDS=0 leave one catalog out.
+soak: install
+	NEURDICOM_TEST_SOAK_SQLITE=$(SQLITE_ROUNDS) NEURDICOM_TEST_SOAK_MONGODB=$(MONGODB_ROUNDS) NEURDICOM_TEST_SOAK_SEED=$(SEED) \
+		$(BIN)/python -m pytest -q -s --timeout 0 tests/end_to_end/test_crash_rounds.py
 
 lint: install
 	$(BIN)/ruff check .

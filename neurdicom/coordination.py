@@ -243,6 +243,13 @@ class BackgroundTasks:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    async def complete(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine as a task and return its result; it runs to its end even if the caller is cancelled."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
     async def drain(self) -> None:
         """Wait until all tasks have ended, those that start meanwhile too; a calling task does not wait for itself."""
         while others := self._tasks - {asyncio.current_task()}:

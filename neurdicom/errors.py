@@ -4,7 +4,14 @@ No class depends on HTTP or DIMSE; each edge has one table from these classes to
 was found, what was expected, and where.
 """
 
+import errno
 from collections.abc import Iterable
+
+#: Errors of the system that say that a disk has no room for more.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+#: Errors of the system that say that a disk refuses, for whatever reason.
+OF_DISKS = _NO_ROOM | {errno.EROFS, errno.EIO}
 
 #: Message of an error that is a fault of the server: what is wrong is in its log, and no peer's or client's business.
 INTERNAL_ERROR = "internal error; the server's log has it"
@@ -121,9 +128,23 @@ class Forbidden(NeurdicomError, PermissionError):
 
 
 class Unavailable(NeurdicomError, ConnectionError):
-    """A backend that does not respond, or a server that is stopping."""
+    """A backend that does not respond, a disk that fails, or a server that is stopping.
+
+    Attributes
+    ----------
+    retry_after : float
+        Seconds after which the next attempt may succeed.
+    """
 
     code = "unavailable"
+    retry_after = 5.0
+
+
+class StorageFull(Unavailable):
+    """A disk of this server without room, or beyond its owner's quota; nothing of the request was stored."""
+
+    code = "storage_full"
+    retry_after = 60.0
 
 
 class PeerFailed(NeurdicomError, ConnectionError):
@@ -192,6 +213,20 @@ class PluginQuarantined(PluginError):
     """A plugin that repeatedly failed to load and is not run until a new version of it is installed."""
 
     code = "plugin_quarantined"
+
+
+def disk_failure(error: OSError, what: str) -> Unavailable:
+    """Make the error for a disk that refuses: `StorageFull` where it has no room.
+
+    Parameters
+    ----------
+    error : OSError
+        The error of the system, whose paths are not shown.
+    what : str
+        What can't be done, such as "the server can't store the file".
+    """
+    kind = StorageFull if isinstance(error, StorageFull) or error.errno in _NO_ROOM else Unavailable
+    return kind(f"{what}: {reason_of(error)}")
 
 
 def reason_of(error: NeurdicomError | OSError) -> str:

@@ -17,13 +17,15 @@ POLL_SECONDS = 2.0
 
 #: Files that are removed before the catalog is told.
 _BATCH = 500
+#: Seconds after which files are deleted again that the disk did not let go.
+AGAIN_SECONDS = 30.0
 
 
 class GarbageCollector:
     """Deletes files after the catalog has listed them as garbage, or sets them aside.
 
-    Whatever removes files that the catalog knew calls it. Files that a hold keeps stay listed, and are removed when it
-    ends, or at the next start.
+    Whatever removes files that the catalog knew calls it. Files that a hold or a failing disk keeps stay listed, and
+    are removed when it ends, or at the next start.
 
     Parameters
     ----------
@@ -62,18 +64,22 @@ class GarbageCollector:
         Raises
         ------
         OSError
-            The disk fails.
+            The disk fails; they are deleted later.
         Unavailable
             The catalog or the blob store does not respond.
         """
         if await are_deletions_held(self._catalog.documents):
             self._wait()
             return False
-        async with self.lock:
-            for place, group in groupby(sorted(garbage, key=lambda key: (garbage[key], key)), garbage.__getitem__):
-                keys = list(group)
-                for start in range(0, len(keys), _BATCH):
-                    await self._collect(place, keys[start : start + _BATCH])
+        try:
+            async with self.lock:
+                for place, group in groupby(sorted(garbage, key=lambda key: (garbage[key], key)), garbage.__getitem__):
+                    keys = list(group)
+                    for start in range(0, len(keys), _BATCH):
+                        await self._collect(place, keys[start : start + _BATCH])
+        except OSError:
+            self._wait(AGAIN_SECONDS)
+            raise
         return True
 
     async def _collect(self, place: str, keys: Sequence[str]) -> None:
@@ -93,7 +99,7 @@ class GarbageCollector:
             log.warning("file %s, which nothing refers to, could not be deleted, and stays: %s", key, error)
 
     async def collect_all(self) -> None:
-        """Remove all files that the catalog lists as garbage; what fails stays listed, for the next start."""
+        """Remove all files that the catalog lists as garbage; what fails stays listed, and is tried again."""
         garbage = await self._catalog.garbage()
         if not garbage:
             return
@@ -101,7 +107,7 @@ class GarbageCollector:
             collected = await self.collect(garbage)
         except OSError as error:
             log.warning(
-                "%d files that nothing refers to could not be removed, and stay until the next start: %s",
+                "%d files that nothing refers to could not be removed, which is tried again: %s",
                 len(garbage),
                 error,
             )
@@ -112,16 +118,18 @@ class GarbageCollector:
             log.info("%d files that nothing refers to are removed when the backup under way has ended", len(garbage))
 
     async def close(self) -> None:
-        """Stop waiting for the end of a hold; the next start deletes what is left. Idempotent."""
+        """Stop waiting for a hold or a disk; the next start deletes what is left. Idempotent."""
         await self._background.close()
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float = 0.0) -> None:
+        """Delete later what is listed, and not before a time has passed."""
         if not self._is_waiting:
             self._is_waiting = True
-            self._background.start(self._collect_later())
+            self._background.start(self._collect_later(seconds))
 
-    async def _collect_later(self) -> None:
+    async def _collect_later(self, seconds: float) -> None:
         try:
+            await asyncio.sleep(seconds)
             while await are_deletions_held(self._catalog.documents):  # noqa: ASYNC110 - another process ends it
                 await asyncio.sleep(POLL_SECONDS)
         finally:

@@ -98,7 +98,7 @@ class RemoveService:
         try:
             await self._garbage.collect(dict.fromkeys(unused, ""))
         except (OSError, Unavailable) as error:
-            _log.warning("files of %s %s could not be deleted, and stay until the next start: %s", level, entity, error)
+            _log.warning("files of %s %s could not be deleted, which is tried again: %s", level, entity, error)
         for key in keys:  # those that it had before, too: results may have been computed then
             await self._observer.on_removed(level, key)
 

@@ -1,6 +1,7 @@
 """The port of the blob store, the spool file that every arrival is written to, and flushes of folders."""
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from neurdicom.dicom.header import BlobRef
+
+log = logging.getLogger(__name__)
 
 Piece = bytes | bytearray | memoryview
 
@@ -88,12 +91,18 @@ class Spool:
         self._committed = True
 
     def discard(self) -> None:
-        """Close the file, and delete it if it was not committed. Idempotent."""
+        """Close the file, and delete it if it was not committed. Idempotent.
+
+        A disk that has become read-only keeps it, until the next start of the server.
+        """
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-        if not self._committed:
-            self.path.unlink(missing_ok=True)
+        try:
+            if descriptor is not None:
+                os.close(descriptor)
+            if not self._committed:
+                self.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("a file of an arrival that was not stored stays until the next start: %s", error)
 
     def __enter__(self) -> Self:
         return self

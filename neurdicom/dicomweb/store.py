@@ -27,9 +27,10 @@ from neurdicom.dicomweb.base import (
     DicomWebHandler,
     check_reference,
 )
-from neurdicom.errors import NeurdicomError, NotAvailable, Unavailable
+from neurdicom.errors import NeurdicomError, NotAvailable, StorageFull, Unavailable
 from neurdicom.http.accept import Offer
 from neurdicom.http.operation import FILE, STRING, operation
+from neurdicom.http.problems import retry_after
 from neurdicom.http.streamed import StreamedHandler
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ _ANSWERS = {
         (202, "Some instances are stored, others are refused"),
         (409, "No instance is stored"),
         (503, "No instance is stored, since the server can't store now"),
+        (507, "No instance is stored, since the server's disk is full"),
     )
 }
 _DESCRIPTION = (
@@ -133,6 +135,10 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         paths = await self.targets.paths([each.result.place for each in stored if each.result and each.result.place])
         body = await asyncio.to_thread(_encode, references, paths, self.base_url, media_type)
         self.set_status(_status(references, failed))
+        if self.get_status() >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            worst = max(failed, key=lambda error: isinstance(error, StorageFull))
+            for name, value in retry_after(worst).items():
+                self.set_header(name, value)
         await self.send_body(body, media_type)
 
     def _media_type(self) -> str:
@@ -158,8 +164,10 @@ def _status(references: Sequence[StoredReference], failed: Sequence[NeurdicomErr
         return HTTPStatus.OK
     if len(failed) < len(references):
         return HTTPStatus.ACCEPTED
-    busy = all(isinstance(error, Unavailable) for error in failed)
-    return HTTPStatus.SERVICE_UNAVAILABLE if busy else HTTPStatus.CONFLICT
+    if not all(isinstance(error, Unavailable) for error in failed):
+        return HTTPStatus.CONFLICT
+    is_full = any(isinstance(error, StorageFull) for error in failed)
+    return HTTPStatus.INSUFFICIENT_STORAGE if is_full else HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _encode(references: Sequence[StoredReference], paths: Sequence[Target], base: str, media_type: str) -> bytes:

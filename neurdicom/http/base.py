@@ -17,12 +17,12 @@ from tornado.web import HTTPError
 
 from neurdicom.config import Settings
 from neurdicom.coordination import SerialThread
-from neurdicom.errors import Invalid, NeurdicomError, TooLarge, TooManyAttempts
+from neurdicom.errors import Invalid, NeurdicomError, TooLarge
 from neurdicom.http import cors
 from neurdicom.http.bodies import LARGE_BODY, read_form, read_json
 from neurdicom.http.early import EarlyAnswerHandler
 from neurdicom.http.operation import MAX_BODY, MAX_JSON, METHODS, Operation
-from neurdicom.http.problems import problem, problem_of, status_of
+from neurdicom.http.problems import problem, problem_of, retry_after, status_of, translated
 from neurdicom.logs import REQUEST_ID
 from neurdicom.schema import Checked
 from neurdicom.security.access import Principal, check_access
@@ -332,12 +332,12 @@ class ApiHandler(EarlyAnswerHandler):
         """Finish with problem details; an internal error shows its request id and nothing else."""
         self.set_header("X-Request-ID", self.request_id)
         self._allow_origin()
-        error = kwargs.get("exc_info", (None, None, None))[1]
+        error = translated(kwargs.get("exc_info", (None, None, None))[1])
         if isinstance(error, NeurdicomError):
             body = problem_of(error, self.status_of(error))
             self.set_status(body["status"])
-            if isinstance(error, TooManyAttempts):
-                self.set_header("Retry-After", str(max(1, round(error.retry_after))))
+            for name, value in retry_after(error).items():
+                self.set_header(name, value)
         elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
             body = problem(status_code, f"internal error; the server's log has it under request {self.request_id}")
         else:
@@ -387,7 +387,8 @@ class ApiHandler(EarlyAnswerHandler):
             Its traceback.
         """
         if value is not None and not isinstance(value, NeurdicomError | HTTPError):
-            log.error("%s %s failed", self.request.method, self.request.path, exc_info=(type(value), value, tb))
+            trace = (type(value), value, tb) if translated(value) is value else None
+            log.error("%s %s failed: %s", self.request.method, self.request.path, value, exc_info=trace)
 
 
 class UnknownRoute(ApiHandler):

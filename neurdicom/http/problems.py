@@ -26,6 +26,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.PluginQuarantined: 503,
     errors.PluginTimeout: 504,
     errors.PluginMemory: 507,
+    errors.StorageFull: 507,
     errors.PluginError: 500,
     errors.NeurdicomError: 500,
 }
@@ -34,6 +35,20 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
 def status_of(error: BaseException) -> int:
     """Return the HTTP status of an error; 500 for one that is not ours."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def translated(error: BaseException | None) -> BaseException | None:
+    """Make one of our errors of an error of the system where a disk refuses; return any other as it is."""
+    if isinstance(error, OSError) and not isinstance(error, errors.NeurdicomError) and error.errno in errors.OF_DISKS:
+        return errors.disk_failure(error, "the server can't use its disk")
+    return error
+
+
+def retry_after(error: errors.NeurdicomError) -> dict[str, str]:
+    """Make the header that says when the next attempt may succeed; empty for an error that time does not mend."""
+    if isinstance(error, errors.TooManyAttempts | errors.Unavailable):
+        return {"Retry-After": str(max(1, round(error.retry_after)))}
+    return {}
 
 
 def problem(status: int, detail: str, *, code: str | None = None, field: str | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocumen
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.dicom.identity import is_key
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import NeurdicomError, Unavailable, reason_of
+from neurdicom.errors import NeurdicomError, Unavailable, disk_failure
 from neurdicom.processing.result import KeptResult
 
 log = logging.getLogger(__name__)
@@ -329,7 +329,7 @@ class WriteBehindQueue:
             outcomes = await self._write(group)
         except (NeurdicomError, OSError) as error:
             log.warning("%d results could not be stored, and are dropped: %s", len(group), error)
-            failure = Unavailable(f"the server can't store the result: {reason_of(error)}")
+            failure = _failure(error)
             for pending in group:
                 _fail(pending, failure)
             return
@@ -343,6 +343,14 @@ class WriteBehindQueue:
         for pending, outcome in zip(group, outcomes, strict=True):
             if not pending.done.done():
                 pending.done.set_result(outcome)
+
+
+def _failure(error: NeurdicomError | OSError) -> Unavailable:
+    """Make the error for callers whose results could not be stored."""
+    what = "the server can't store the result"
+    if isinstance(error, OSError):
+        return disk_failure(error, what)
+    return Unavailable(f"{what}: {error}")
 
 
 def _fail(pending: PendingResult, error: Unavailable) -> None:

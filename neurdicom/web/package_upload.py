@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from neurdicom.archive.upload.multipart import MultipartReader, PartBegins, PartData
 from neurdicom.blobs.base import Spool
-from neurdicom.errors import Malformed, NeurdicomError, TooLarge
+from neurdicom.errors import Malformed, NeurdicomError, TooLarge, disk_failure
 from neurdicom.plugins.service import PackageService
 from neurdicom.plugins.versions import PackageVersion
 
@@ -118,7 +118,12 @@ class PackageUpload(Generic[VersionT]):
 
 
 def _append(packages: PackageService[Any, Any], spool: Spool | None, pieces: list[bytes | memoryview]) -> Spool:
-    spool = spool or packages.new_spool()
-    for piece in pieces:
-        spool.write(piece)
+    try:
+        spool = spool or packages.new_spool()
+        for piece in pieces:
+            spool.write(piece)
+    except OSError as error:
+        if spool is not None:
+            spool.discard()
+        raise disk_failure(error, f"the server can't store the {packages.noun}") from error
     return spool

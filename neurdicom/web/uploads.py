@@ -8,7 +8,7 @@ from python_multipart.multipart import parse_options_header
 from neurdicom.archive.upload import Upload, UploadService
 from neurdicom.errors import NeurdicomError
 from neurdicom.http.operation import FILE, STRING, operation
-from neurdicom.http.problems import problem, status_of
+from neurdicom.http.problems import problem, retry_after, status_of
 from neurdicom.http.routing import Route
 from neurdicom.http.streamed import StreamedHandler
 from neurdicom.web.schemas import json_answer
@@ -105,6 +105,8 @@ class UploadHandler(StreamedHandler):
         code = errors[0].code if len({error.code for error in errors}) == 1 else None
         detail = f"none of the {len(errors)} files could be stored" if len(errors) > 1 else str(errors[0])
         self.set_status(status)
+        for name, value in retry_after(errors[0]).items():
+            self.set_header(name, value)
         self.set_header("Content-Type", "application/problem+json")
         self.finish(orjson.dumps(problem(status, detail, code=code) | report))
 

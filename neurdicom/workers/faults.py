@@ -27,6 +27,10 @@ _REPORTABLE: Final[dict[str, type[NeurdicomError]]] = {
 }
 
 
+#: Those that only our own modules may report, which write to the server's disk.
+_REPORTABLE_BY_US: Final = _REPORTABLE | {kind.code: kind for kind in (Unavailable, errors.StorageFull)}
+
+
 def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
     """Make the error that explains why a worker's process ended.
 
@@ -65,7 +69,8 @@ def verdict_of(end: End, program: Program, stage: str = "") -> NeurdicomError:
 def error_of(error: object, program: Program) -> NeurdicomError:
     """Make the error that a worker reports; a plugin can't report one that only the server can know."""
     fields = error if isinstance(error, dict) else {}
-    kind = _REPORTABLE.get(str(fields.get("code")), PluginFailed)
+    reportable = _REPORTABLE_BY_US if program.kind == "builtin" else _REPORTABLE
+    kind = reportable.get(str(fields.get("code")), PluginFailed)
     field = fields.get("field")
     message = str(fields.get("message") or f"{program.title} failed without a message")
     return kind(message[:4000], field=field if isinstance(field, str) else None)

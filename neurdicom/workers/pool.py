@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from neurdicom.errors import NeurdicomError, PluginError, Unavailable, reason_of
+from neurdicom.errors import NeurdicomError, PluginError, Unavailable, disk_failure
 from neurdicom.workers.call import CancellationToken, Priority
 from neurdicom.workers.forkserver_client import ForkServerClient
 from neurdicom.workers.process import GRACE, WorkerProcess, request
@@ -287,7 +287,7 @@ class WorkerPool:
                 self._start(group)
             except OSError as error:
                 _log.error("no worker process could be started: %s", error)
-                self._give_up(group, Unavailable(f"no worker process could be started: {reason_of(error)}"))
+                self._give_up(group, disk_failure(error, "no worker process could be started"))
                 return
 
     def _settle(self, run: Run) -> None:

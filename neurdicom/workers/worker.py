@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from neurdicom import wire
-from neurdicom.errors import NeurdicomError, PluginFailed, PluginMemory
+from neurdicom.errors import OF_DISKS, NeurdicomError, PluginFailed, PluginMemory, disk_failure
 from neurdicom.workers import batch, limits, protocol
 from neurdicom.workers.arena import Arena
 from neurdicom.workers.batch import Answer
@@ -158,6 +158,9 @@ def _refusal(program: Program, read_only: ReadOnlyFolders, error: BaseException)
     if isinstance(error, NeurdicomError):
         field = error.field if isinstance(error.field, str) else None
         return {"error": {"code": error.code, "message": _utf8(str(error)), "field": field and _utf8(field)}}
+    if isinstance(error, OSError) and error.errno in OF_DISKS and program.kind == "builtin":
+        refused = disk_failure(error, f"{program.title} can't use the server's disk")
+        return {"error": {"code": refused.code, "message": str(refused), "field": None}}
     if isinstance(error, MemoryError):
         message = f"{program.title} ran out of memory; its limit is {program.memory} MiB"
         return {"error": {"code": PluginMemory.code, "message": message, "field": None}, "spent": True}

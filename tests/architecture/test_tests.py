@@ -22,6 +22,7 @@ ELSEWHERE = {
     "dimse/ipc": ("dimse/test_crashes.py",),
     "plugins/devtools/sanitizer": ("plugins/devtools/test_sanitize.py",),
     "testing": ("contract", "blobs"),
+    "testing/crash": ("contract/test_crash_ledger.py", "end_to_end/test_crash_rounds.py"),
     "workers/model": ("plugins/models",),
     "workers/packages": ("plugins/test_archive.py",),
 }

@@ -15,6 +15,7 @@ from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.trash.service import TrashService
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict
+from neurdicom.testing.faults import Fault
 from tests.support.archive import ArchiveSite, archive
 from tests.support.files import ROOT, dicom_file
 from tests.support.waiting import until
@@ -117,5 +118,21 @@ def test_a_hold_that_was_taken_away_is_lost(tmp_path: Path) -> None:
             [document] = (await stored.catalog.documents.query(KIND)).items
             await stored.catalog.documents.delete(KIND, document["owner"])
             await until(lambda: hold.was_lost, "the renewal to fail")
+
+    asyncio.run(test())
+
+
+def test_files_that_the_disk_keeps_are_deleted_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "AGAIN_SECONDS", 0.01)
+
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            with Fault(stored.blobs, "delete", OSError("the disk is read-only")) as fault:
+                await replace_and_delete(stored)
+                await until(lambda: fault.count > 5, "further attempts")
+                assert len(stored.files) == 4
+            await until(lambda: stored.files == [NEW], "the files to be deleted")
+            await until(stored.catalog.garbage, "the garbage to be forgotten", holds=lambda keys: not keys)
+            await stored.check()
 
     asyncio.run(test())

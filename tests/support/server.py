@@ -13,7 +13,7 @@ from collections import deque
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -83,7 +83,7 @@ class Server:
         """Start, and return when it is ready."""
         self._link_data_folder()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURDICOM_")} | self.variables
-        self.process = ForkedProcess(["serve", "--data", str(self.data), "--port", "0", *self.options], environment)
+        self.process = self._launch(["serve", "--data", str(self.data), "--port", "0", *self.options], environment)
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self._reader.start()
@@ -92,6 +92,9 @@ class Server:
             raise AssertionError("the server did not start:\n" + "".join(self.output))
         self.client = httpx.Client(base_url=self.url, timeout=60)
         return self
+
+    def _launch(self, arguments: list[str], environment: dict[str, str]) -> Any:
+        return ForkedProcess(arguments, environment)
 
     def _link_data_folder(self) -> None:
         if self.data.is_symlink():
@@ -111,13 +114,18 @@ class Server:
         ready.set()
 
     @property
+    def files(self) -> Path:
+        """The data folder itself, where `data` may lead to it."""
+        return self.data.resolve()
+
+    @property
     def log(self) -> str:
         """Output of the server so far."""
         return "".join(self.output)
 
     def wait_for_empty_spool(self) -> None:
         """Wait until nothing temporary is left of arrivals."""
-        wait_for(lambda: not list((self.data / "blobs" / "spool").iterdir()), "an empty spool")
+        wait_for(lambda: not list((self.files / "blobs" / "spool").iterdir()), "an empty spool")
 
     def stop(self) -> int:
         """Stop as an init system does; answers the exit status."""

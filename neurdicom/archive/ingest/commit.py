@@ -14,7 +14,7 @@ from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.identity import Place
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Unavailable
+from neurdicom.errors import StorageFull, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ class CommitQueue:
         try:
             await self._garbage.collect(unused)
         except (OSError, Unavailable) as error:
-            log.warning("%d replaced files could not be removed, and stay until the next start: %s", len(unused), error)
+            log.warning("%d replaced files could not be removed, which is tried again: %s", len(unused), error)
 
     # -- when the catalog fails ------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class CommitQueue:
         Nothing is tried twice before the catalog has confirmed that the first attempt left nothing.
         """
         log.error("%d arrivals could not be entered into the catalog together: %r", len(group), error)
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) and not isinstance(error, StorageFull):
             self._give_up(group, error)
             return
         try:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
@@ -23,7 +24,7 @@ from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
-from neurdicom.errors import NeurdicomError, Unavailable, reason_of
+from neurdicom.errors import NeurdicomError, Unavailable, disk_failure
 
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
@@ -189,6 +190,10 @@ class IngestService:
         return await self._enter(name, SenderOrder(), self.run(self._adopt, file, size, sha256, header))
 
     async def _enter(self, name: str, order: SenderOrder, landing: Awaitable[NewInstance]) -> IngestResult:
+        """Store a file to the end even if the caller is cancelled, since it may be in place by then."""
+        return await self._background.complete(self._enter_whole(name, order, landing))
+
+    async def _enter_whole(self, name: str, order: SenderOrder, landing: Awaitable[NewInstance]) -> IngestResult:
         try:
             return await self._result(name, await self._queue.put(landing, order))
         except NeurdicomError as error:
@@ -230,7 +235,8 @@ class IngestService:
         try:
             return new_instance(header, self._blobs.adopt(file, size, sha256), datetime.now(UTC))
         except OSError as error:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # it stays until the next start, then
+                file.unlink(missing_ok=True)
             raise disk_error(error) from error
 
     def append(self, spool: Spool | None, pieces: tuple[bytes | memoryview, ...]) -> Spool:
@@ -253,7 +259,9 @@ class IngestService:
     async def run(
         self, function: Callable[Arguments, Returned], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Returned:
-        """Run a blocking function in one of the threads of ingest.
+        """Run a blocking function in one of the threads of ingest, to its end even if the caller is cancelled.
+
+        A spool that it returns is the caller's; it is discarded where the caller was cancelled.
 
         Parameters
         ----------
@@ -263,7 +271,18 @@ class IngestService:
             Its arguments; keyword arguments are not supported.
         """
         assert not kwargs
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._background.start(self._discard_returned(running))
+            raise
+
+    async def _discard_returned(self, running: Awaitable[object]) -> None:
+        """Discard the spool that a function returns, or an error that nobody reads any more."""
+        with suppress(NeurdicomError):
+            if isinstance(returned := await running, Spool):
+                await self.run(returned.discard)
 
 
 class Inflow:
@@ -344,4 +363,4 @@ def _read(spool: Spool, observer: ArrivalObserver | None) -> Header:
 def disk_error(error: OSError) -> Unavailable:
     """Log that the data folder can't store a file, and make the error."""
     log.error("an arriving file could not be written to the data folder and is refused: %s", error)
-    return Unavailable(f"the server can't store the file: {reason_of(error)}")
+    return disk_failure(error, "the server can't store the file")

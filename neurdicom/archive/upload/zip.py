@@ -97,17 +97,16 @@ class ZipReader:
     async def _unpack(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Spool:
         source = await self._ingest.run(_open_member, archive, member)
         spool: Spool | None = None
-        done = False
         try:
-            while spool is None or not done:
+            while spool is None or not source.closed:
                 # In steps, so that the threads serve other uploads between the parts of a large file.
-                spool, done = await self._ingest.run(self._unpack_some, source, spool)
+                spool = await self._ingest.run(self._unpack_some, source, spool)
         finally:
             source.close()
         return spool
 
-    def _unpack_some(self, source: IO[bytes], spool: Spool | None) -> tuple[Spool, bool]:
-        """Unpack the next few pieces; return True with the last of them. The spool is discarded on an error."""
+    def _unpack_some(self, source: IO[bytes], spool: Spool | None) -> Spool:
+        """Unpack the next few pieces; with the last of them, close the source. The spool is discarded on an error."""
         try:
             for _ in range(_PIECES_AT_A_TIME):
                 piece = _read(source, _PIECE)
@@ -117,14 +116,15 @@ class ZipReader:
                 if self._left < 0:
                     raise TooLarge("the ZIP unpacks to far more than its own size; this file is not stored")
                 if spool is not None and not piece:
-                    return spool, True
+                    source.close()
+                    return spool
                 spool = self._ingest.append(spool, (piece,))
         except BaseException:
             if spool is not None:
                 spool.discard()
             raise
         assert spool is not None
-        return spool, False
+        return spool
 
 
 class _Bounded(io.FileIO):

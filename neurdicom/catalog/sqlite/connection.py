@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from neurdicom.catalog.sqlite import refresh, schema
-from neurdicom.errors import Unavailable
+from neurdicom.errors import StorageFull, Unavailable
 
 T = TypeVar("T")
 Connection = sqlite3.Connection
@@ -112,14 +112,19 @@ class Connections:
         return await loop.run_in_executor(self._write_thread, self._write, work, finished)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        generation, db = self._reader()
+        try:
+            generation, db = self._reader()
+        except sqlite3.DatabaseError as error:
+            raise self._unavailable("read", error) from error
         try:
             db.execute("BEGIN")
             try:
                 return _check(work(db))
             finally:
                 db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if _is_fault_of_ours(error):
+                raise
             raise self._unavailable("read", error) from error
         finally:
             self._idle.put((generation, db))
@@ -154,15 +159,22 @@ class Connections:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if _is_fault_of_ours(error):
+                raise
             raise self._unavailable("written", error) from error
         finished(result)
         self._analyze(db)
         return result
 
-    def _unavailable(self, how: str, error: sqlite3.OperationalError) -> Unavailable:
-        """Log why the file can't be read or written, and make the error, which tells neither reason nor path."""
+    def _unavailable(self, how: str, error: sqlite3.DatabaseError) -> Unavailable:
+        """Log why the file can't be read or written, and make the error, which tells no path.
+
+        SQLite has rolled a transaction back that it reports a full disk for.
+        """
         log.error("the catalog %s can't be %s: %s", self._path, how, error)
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return StorageFull(f"the catalog can't be {how}: the disk is full")
         return Unavailable(f"the catalog can't be {how} now; the server's log says why")
 
     def _analyze(self, db: sqlite3.Connection) -> None:
@@ -178,6 +190,11 @@ class Connections:
             log.warning("the statistics of the catalog %s could not be updated: %s", self._path, error)
         with self._lock:  # readers see it when they connect again
             self._generation += 1
+
+
+def _is_fault_of_ours(error: sqlite3.DatabaseError) -> bool:
+    """Tell whether a statement is wrong, and not the file or its disk."""
+    return isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError)
 
 
 def _check(result: T) -> T:

@@ -12,7 +12,7 @@ from neurdicom.dimse.statuses import SUCCESS, DoesNotMatch, write_error
 from neurdicom.dimse.ul.association import Association, respond_to
 from neurdicom.dimse.ul.incoming import Incoming
 from neurdicom.dimse.ul.messages import incoming_of
-from neurdicom.errors import INTERNAL_ERROR, Malformed, NeurdicomError, Unavailable
+from neurdicom.errors import INTERNAL_ERROR, Malformed, NeurdicomError, disk_failure
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class StorageProvider:
             _check(header, request)
             spool.sync()
         except OSError as error:
-            raise Unavailable(f"the server can't keep the instance: {error.strerror}") from error
+            raise disk_failure(error, "the server can't keep the instance") from error
         self._link.call(
             "store",
             header.json,

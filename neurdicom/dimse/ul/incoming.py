@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from neurdicom.blobs.base import Spool
-from neurdicom.errors import Malformed, NeurdicomError, TooLarge, Unavailable
+from neurdicom.errors import Malformed, NeurdicomError, TooLarge, disk_failure
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Incoming:
         try:
             self.spool = Spool(Path(self.name))
         except OSError as error:
-            self._fail(Unavailable(f"the server can't keep the instance: {error.strerror}"))
+            self._fail(disk_failure(error, "the server can't keep the instance"))
 
     def write(self, data: bytes | memoryview) -> None:
         """Write the next bytes."""
@@ -71,7 +71,7 @@ class Incoming:
         try:
             self.spool.write(data)
         except OSError as error:
-            self._fail(Unavailable(f"the server can't keep the instance: {error.strerror}"))
+            self._fail(disk_failure(error, "the server can't keep the instance"))
 
     def flush(self) -> None:
         """Do nothing: bytes are written when there are enough."""

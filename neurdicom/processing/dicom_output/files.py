@@ -1,7 +1,6 @@
 """Results as DICOM instances: written by a worker process, returned, or stored in the source's study."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import shutil
@@ -302,9 +301,13 @@ def _remove(folder: Path) -> None:
     A stopped worker may outlive its call for a moment; it then finds no folder of the name that it knows.
     """
     removed = folder.with_name(f"{folder.name}-removed")
-    with contextlib.suppress(FileNotFoundError):  # the disk was too full even for the folder
+    try:
         folder.rename(removed)
         shutil.rmtree(removed)
+    except FileNotFoundError:  # the disk was too full even for the folder
+        return
+    except OSError as error:
+        log.warning("files of a result could not be deleted, and stay until the next start: %s", error)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, Returned]) -> Returned:

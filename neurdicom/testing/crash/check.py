@@ -1,0 +1,180 @@
+"""The check after a crash: what was acknowledged is there whole, found and counted; nothing else is left."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from neurdicom.testing.crash.connection import ServerConnection
+from neurdicom.testing.crash.ledger import Ledger, digests
+
+_STUDY_UID, _SERIES_UID, _INSTANCE_UID, _PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
+
+
+class CrashCheck:
+    """Comparison of a server that nobody uses with the ledger.
+
+    Parameters
+    ----------
+    http : ServerConnection
+        The server.
+    ledger : Ledger
+        What was sent and acknowledged.
+    data : Path
+        Its data folder, whose files are compared with the catalog.
+
+    Attributes
+    ----------
+    faults : list of str
+        What is wrong.
+    there : dict of str to str
+        SHA-256 of the files that the server gives, by SOP Instance UID.
+    descriptions : dict of str to str
+        Descriptions of the studies that were edited and are there.
+    """
+
+    def __init__(self, http: ServerConnection, ledger: Ledger, data: Path) -> None:
+        self._http = http
+        self._ledger = ledger
+        self._data = data
+        self.faults: list[str] = []
+        self.there: dict[str, str] = {}
+        self.descriptions: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Check everything; `faults` has what is wrong."""
+        instances = {each["id"]: each for each in self._http.pages("/api/instances")}
+        self._check_files(instances)
+        self._check_hierarchy(instances)
+        self._check_search(instances)
+        self._check_edits()
+        self._check_blobs()
+        self._check_results()
+
+    def _fault(self, text: str) -> None:
+        self.faults.append(text)
+
+    # -- instances -------------------------------------------------------------------------------------------
+
+    def _check_files(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+        """Compare the files with what may be there, bit for bit."""
+        for uid in instances.keys() - self._ledger.samples.keys():
+            self._fault(f"instance {uid} is listed, and nobody sent it")
+        for uid, expected in self._ledger.expectations().items():
+            answer = self._http.get(f"/api/instances/{uid}/file?original=true")
+            if answer.status == HTTPStatus.NOT_FOUND:
+                if uid in instances:
+                    self._fault(f"instance {uid} is listed, and its file is 404")
+                if not expected.may_be_absent:
+                    self._fault(f"instance {uid} was acknowledged, and is lost")
+                continue
+            if answer.status != HTTPStatus.OK:
+                self._fault(f"the file of instance {uid} is answered with {answer.status}: {answer.body[:200]!r}")
+                continue
+            found = digests(answer.body)
+            self.there[uid] = found[0]
+            if uid not in instances:
+                self._fault(f"instance {uid} has a file, and is not listed")
+            if not expected.files:
+                self._fault(f"instance {uid} was deleted, which was acknowledged, and is there")
+            elif not expected.files & {*found}:
+                self._fault(f"instance {uid} has the bytes {found}; {sorted(expected.files)} were sent")
+
+    def _check_hierarchy(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+        """Compare parents with what the files say, and counts with the lists, at every level."""
+        patients = {each["id"]: each for each in self._http.pages("/api/patients")}
+        studies = {each["id"]: each for each in self._http.pages("/api/studies")}
+        series = {each["id"]: each for each in self._http.pages("/api/series")}
+        for uid, each in instances.items():
+            sample = self._ledger.samples.get(uid)
+            patient = patients.get(each["patient"], {}).get("patient_id")
+            found = (patient, each["study"], each["series"])
+            if sample is not None and found != (sample.patient_id, sample.study, sample.series):
+                self._fault(f"instance {uid} is of {found}; its file says {sample}")
+        self._compare("images_count", patients, Counter(each["patient"] for each in instances.values()))
+        self._compare("images_count", studies, Counter(each["study"] for each in instances.values()))
+        self._compare("images_count", series, Counter(each["series"] for each in instances.values()))
+        self._compare("series_count", studies, Counter(each["study"] for each in series.values()))
+        self._compare("studies_count", patients, Counter(each["patient"] for each in studies.values()))
+        for each in series.values():
+            if each["study"] not in studies or each["patient"] != studies[each["study"]]["patient"]:
+                self._fault(f"series {each['id']} is of study {each['study']} and patient {each['patient']}")
+
+    def _compare(self, name: str, entities: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int]) -> None:
+        shown = {id: each[name] for id, each in entities.items()}
+        for id in shown.keys() | counts.keys():
+            if shown.get(id) != counts.get(id):
+                self._fault(f"{name} of {id} is {shown.get(id)}; its instances or children are {counts.get(id)}")
+
+    def _check_search(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+        """Compare QIDO-RS, a study at a time, and filters of the API with the list."""
+        wanted: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        for uid in instances.keys() & self._ledger.samples.keys():
+            sample = self._ledger.samples[uid]
+            wanted[sample.patient_id, sample.study].add((sample.series, uid))
+        for (patient_id, study), members in wanted.items():
+            answer = self._http.get(f"/dicom-web/instances?StudyInstanceUID={study}&PatientID={patient_id}&limit=1000")
+            found = answer.json() if answer.status == HTTPStatus.OK else []
+            if {(_value(each, _SERIES_UID), _value(each, _INSTANCE_UID)) for each in found} != members:
+                self._fault(f"QIDO-RS finds {len(found)} instances of study {study}; they are {len(members)}")
+            listed = self._http.pages(f"/api/instances?study={study}")
+            if {(each["series"], each["id"]) for each in listed} != members:
+                self._fault(f"the API finds {len(listed)} instances of study {study}; they are {len(members)}")
+        answer = self._http.get("/dicom-web/studies?limit=1000")
+        studies = answer.json() if answer.status == HTTPStatus.OK else []
+        found_studies = {(_value(each, _PATIENT_ID), _value(each, _STUDY_UID)) for each in studies}
+        if len(wanted) < 1000 and found_studies != wanted.keys():
+            self._fault(f"QIDO-RS finds the studies {found_studies ^ wanted.keys()} that are not there, or misses them")
+
+    def _check_edits(self) -> None:
+        for study, expected in self._ledger.descriptions().items():
+            answer = self._http.get(f"/api/studies/{study}")
+            if answer.status == HTTPStatus.OK:
+                found = self.descriptions[study] = answer.json()["study_description"] or ""
+                if found not in expected:
+                    self._fault(f"study {study} has the description {found!r}; one of {sorted(expected)} is expected")
+
+    # -- files -----------------------------------------------------------------------------------------------
+
+    def _check_blobs(self) -> None:
+        """Compare the files in the data folder with what the server gives: none too many, none too few, all whole."""
+        blobs = self._data / "blobs"
+        found: Counter[str] = Counter()
+        for path in _files(blobs / "objects"):
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[sha256] += 1
+            if sha256 not in path.name:
+                self._fault(f"the file {path.name} has other bytes: their SHA-256 is {sha256}")
+        wanted = Counter(self.there.values())
+        for sha256 in (found - wanted).elements():
+            self._fault(f"a file with SHA-256 {sha256} lies in blobs/, and no instance has it")
+        for sha256 in (wanted - found).elements():
+            self._fault(f"an instance with SHA-256 {sha256} is given, and blobs/ has no such file")
+        for path in _files(blobs / "spool"):
+            self._fault(f"the file {path.name} is left in the spool")
+
+    def _check_results(self) -> None:
+        """Check that each result answers, and that no file is there that none has."""
+        contents = 0
+        for result in self._http.pages("/api/results"):
+            for one in result["instances"]:
+                if one not in self.there:
+                    self._fault(f"result {result['id']} is of instance {one}, which is not there")
+            answer = self._http.get(f"/api/results/{result['id']}/content")
+            if answer.status != HTTPStatus.OK:
+                self._fault(f"the content of result {result['id']} is answered with {answer.status}")
+            contents += len(result["content"])
+        files = len(list(_files(self._data / "results" / "objects")))
+        if files != contents:
+            self._fault(f"{files} files lie in results/, and the results have {contents}")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else iter(())
+
+
+def _value(dataset: Mapping[str, Any], tag: str) -> str:
+    values = dataset.get(tag, {}).get("Value", [""])
+    return str(values[0])

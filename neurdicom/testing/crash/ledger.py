@@ -1,0 +1,271 @@
+"""The ledger of a crash test: what was sent, deleted, edited, what of it was acknowledged, and so what may be there."""
+
+import hashlib
+import itertools
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+#: Instances that are looked at until one is there for certain.
+_ATTEMPTS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class SampleInstance:
+    """An instance that an actor sends.
+
+    Attributes
+    ----------
+    patient_id, study, series, instance : str
+        Patient ID and UIDs, as the file says.
+    content : bytes
+        The file.
+    as_dataset : bool
+        Whether its dataset alone is sent, so that the receiver writes its own File Meta Information.
+    """
+
+    patient_id: str
+    study: str
+    series: str
+    instance: str
+    content: bytes = field(repr=False)
+    as_dataset: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Digest of what is sent."""
+        return digests(self.content)[self.as_dataset]
+
+
+def digests(content: bytes) -> tuple[str, str]:
+    """Compute the digests of a file and of its dataset, which follows the File Meta Information (PS3.10 7.1)."""
+    meta = int.from_bytes(content[140:144], "little")
+    return hashlib.sha256(content).hexdigest(), f"dataset-{hashlib.sha256(content[144 + meta :]).hexdigest()}"
+
+
+@dataclass(slots=True)
+class RecordedRequest:
+    """A request that stores, deletes or edits, from its begin to its acknowledgement, in the ledger's time.
+
+    Attributes
+    ----------
+    begin : int
+        When it was sent.
+    end : float
+        When it was acknowledged; infinite as long as it was not.
+    """
+
+    begin: int
+    end: float = math.inf
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """True once the server has acknowledged it."""
+        return self.end < math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What may be there of an instance.
+
+    Attributes
+    ----------
+    files : frozenset of str
+        Digests of the files that it may have.
+    may_be_absent : bool
+        Whether it may be missing.
+    """
+
+    files: frozenset[str]
+    may_be_absent: bool
+
+
+def expectation(stores: Iterable[tuple[RecordedRequest, str]], deletions: Iterable[RecordedRequest]) -> Expectation:
+    """Compute what may be there of an instance after operations that partly ran at the same time.
+
+    An operation that began after another one was acknowledged comes after it; all others may have happened in any
+    order, and those that were not acknowledged may not have happened at all.
+
+    Parameters
+    ----------
+    stores : iterable of (RecordedRequest, str)
+        Operations that store the instance, and the digests of what is sent.
+    deletions : iterable of RecordedRequest
+        Operations that delete it.
+
+    Returns
+    -------
+    Expectation
+    """
+    stores, deletions = list(stores), list(deletions)
+    certain = [one for one, _ in stores if one.is_acknowledged] + [one for one in deletions if one.is_acknowledged]
+
+    def may_be_last(one: RecordedRequest) -> bool:
+        return not any(later.begin > one.end for later in certain)
+
+    never_stored = not any(one.is_acknowledged for one, _ in stores)
+    return Expectation(
+        frozenset(digest for one, digest in stores if may_be_last(one)),
+        never_stored or any(may_be_last(one) for one in deletions),
+    )
+
+
+class Ledger:
+    """Record of all requests of a crash test, by any number of threads.
+
+    Attributes
+    ----------
+    samples : dict of str to SampleInstance
+        All instances that were sent, by SOP Instance UID.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._time = itertools.count()
+        self.samples: dict[str, SampleInstance] = {}
+        self._stores: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
+        self._deletions: defaultdict[tuple[str, str], list[RecordedRequest]] = defaultdict(list)
+        self._edits: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
+        self._owned: defaultdict[str, list[str]] = defaultdict(list)
+
+    # -- what is done ----------------------------------------------------------------------------------------
+
+    def begin_store(self, samples: Iterable[SampleInstance]) -> RecordedRequest:
+        """Record that instances are about to be sent in one request."""
+        with self._lock:
+            operation = RecordedRequest(next(self._time))
+            for sample in samples:
+                if sample.instance not in self.samples:
+                    self._owned[_owner(sample)].append(sample.instance)
+                self.samples[sample.instance] = sample
+                self._stores[sample.instance].append((operation, sample.digest))
+            return operation
+
+    def begin_delete(self, level: str, uid: str) -> RecordedRequest:
+        """Record that a study, series or instance is about to be deleted.
+
+        Parameters
+        ----------
+        level : str
+            `study`, `series` or `instance`.
+        uid : str
+            Its UID.
+        """
+        with self._lock:
+            operation = RecordedRequest(next(self._time))
+            self._deletions[level, uid].append(operation)
+            return operation
+
+    def begin_edit(self, study: str, value: str) -> RecordedRequest:
+        """Record that a study's description is about to be changed.
+
+        Parameters
+        ----------
+        study : str
+            Its UID.
+        value : str
+            The new description.
+        """
+        with self._lock:
+            operation = RecordedRequest(next(self._time))
+            self._edits[study].append((operation, value))
+            return operation
+
+    def acknowledge(self, operation: RecordedRequest, stored: Iterable[str] | None = None) -> None:
+        """Record an acknowledgement.
+
+        Parameters
+        ----------
+        operation : RecordedRequest
+            The request.
+        stored : iterable of str, optional
+            SOP Instance UIDs that it names; by default all of the request. The others stay unacknowledged.
+        """
+        with self._lock:
+            if stored is None:
+                operation.end = next(self._time)
+                return
+            done = RecordedRequest(operation.begin, next(self._time))
+            for uid in stored:
+                stores = self._stores[uid]
+                stores[:] = [(done if one is operation else one, digest) for one, digest in stores]
+
+    # -- what may be there -----------------------------------------------------------------------------------
+
+    def expectation(self, uid: str) -> Expectation:
+        """Compute what may be there of an instance."""
+        with self._lock:
+            return self._expectation(uid)
+
+    def expectations(self) -> dict[str, Expectation]:
+        """Compute what may be there of each instance, by SOP Instance UID."""
+        with self._lock:
+            return {uid: self._expectation(uid) for uid in self.samples}
+
+    def choose(self, random: Random, owner: str = "", *, but: str = "") -> SampleInstance | None:
+        """Choose an instance that is there for certain.
+
+        Parameters
+        ----------
+        random : Random
+            Makes the choice.
+        owner : str
+            Name of the actor that sent it; any by default.
+        but : str
+            Name of an actor whose instances are left alone.
+
+        Returns
+        -------
+        SampleInstance or None
+            None where none was found in a few attempts.
+        """
+        with self._lock:
+            owners = [owner] if owner else sorted(self._owned.keys() - {but})
+            for _ in range(_ATTEMPTS if owners else 0):
+                owned = self._owned.get(random.choice(owners))
+                if owned and not self._expectation(uid := random.choice(owned)).may_be_absent:
+                    return self.samples[uid]
+        return None
+
+    def descriptions(self) -> dict[str, frozenset[str]]:
+        """Compute the descriptions that each edited study may have; the empty one is that of its files."""
+        with self._lock:
+            found = {}
+            for study, edits in self._edits.items():
+                certain = [one for one, _ in edits if one.is_acknowledged]
+                last = {value for one, value in edits if not any(later.begin > one.end for later in certain)}
+                found[study] = frozenset(last if certain else last | {""})
+            return found
+
+    def restart(self, there: Mapping[str, str], descriptions: Mapping[str, str]) -> None:
+        """Begin anew with what a check has found.
+
+        Parameters
+        ----------
+        there : Mapping[str, str]
+            Digests of the files that are there, by SOP Instance UID.
+        descriptions : Mapping[str, str]
+            Descriptions of the studies that were edited and are there.
+        """
+        with self._lock:
+            found = RecordedRequest(next(self._time), next(self._time))
+            self.samples = {uid: self.samples[uid] for uid in there if uid in self.samples}
+            for recorded in (self._stores, self._deletions, self._edits, self._owned):
+                recorded.clear()
+            for uid, sample in self.samples.items():
+                self._stores[uid].append((found, there[uid]))
+                self._owned[_owner(sample)].append(uid)
+            for study, value in descriptions.items():
+                self._edits[study].append((found, value))
+
+    def _expectation(self, uid: str) -> Expectation:
+        sample = self.samples[uid]
+        entities = (("study", sample.study), ("series", sample.series), ("instance", uid))
+        return expectation(self._stores[uid], [one for each in entities for one in self._deletions.get(each, ())])
+
+
+def _owner(sample: SampleInstance) -> str:
+    return sample.patient_id.partition("-")[0]

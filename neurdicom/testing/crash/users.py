@@ -1,0 +1,88 @@
+"""Actors that delete, edit, search and process what others have sent."""
+
+from http import HTTPStatus
+
+from neurdicom.testing.crash.actors import Actor
+
+_GONE = HTTPStatus.NOT_FOUND
+
+
+class Deleter(Actor):
+    """Deletes an instance, a series or a study."""
+
+    def act(self) -> None:
+        """Delete something that is there, of those that are not edited."""
+        sample = self.site.ledger.choose(self.random, but=Editor.__name__)
+        if sample is None:
+            return
+        level, uid = self.random.choice(
+            [
+                ("instance", sample.instance),
+                ("instance", sample.instance),
+                ("series", sample.series),
+                ("study", sample.study),
+            ]
+        )
+        path = {"instance": "instances", "series": "series", "study": "studies"}[level]
+        deleting = self.site.ledger.begin_delete(level, uid)
+        answer = self.check(self.http.request("DELETE", f"/api/{path}/{uid}"), [HTTPStatus.NO_CONTENT, _GONE])
+        if answer.status == HTTPStatus.NO_CONTENT:
+            self.site.ledger.acknowledge(deleting)
+
+
+class Editor(Actor):
+    """Changes the description of a study of its own."""
+
+    def act(self) -> None:
+        """Send a study, or change its description."""
+        mine = self.site.ledger.choose(self.random, self.name)
+        if mine is None or self.random.random() < 0.2:
+            [sample] = self.samples(1)
+            sending = self.site.ledger.begin_store([sample])
+            answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
+            if self.check(answer, [HTTPStatus.OK, HTTPStatus.CREATED]).status < HTTPStatus.BAD_REQUEST:
+                self.site.ledger.acknowledge(sending)
+            return
+        study, value = mine.study, f"edit {self.random.randrange(10**9)}"
+        editing = self.site.ledger.begin_edit(study, value)
+        answer = self.http.request("PUT", f"/api/studies/{study}", {"study_description": value})
+        if self.check(answer, [HTTPStatus.OK]).status == HTTPStatus.OK:
+            self.site.ledger.acknowledge(editing)
+
+
+class Searcher(Actor):
+    """Lists and searches, by REST and QIDO-RS; an instance that is there is found."""
+
+    def act(self) -> None:
+        """Search for an instance that is there before and after."""
+        sample = self.site.ledger.choose(self.random)
+        if sample is None:
+            return
+        if self.random.random() < 0.5:
+            path = f"/api/instances?sop_instance_uid={sample.instance}"
+        else:
+            path = f"/dicom-web/studies/{sample.study}/instances?SOPInstanceUID={sample.instance}"
+        answer = self.check(self.http.get(path), [HTTPStatus.OK, HTTPStatus.NO_CONTENT, _GONE])
+        found = answer.json() if answer.status == HTTPStatus.OK else []
+        if not found and not self.site.ledger.expectation(sample.instance).may_be_absent:
+            self.site.report(f"{self.name}: GET {path} finds nothing, and the instance was acknowledged")
+
+
+class Processor(Actor):
+    """Runs a plugin on instances; results are kept.
+
+    Attributes
+    ----------
+    plugin : str
+        Id of the plugin; set it where another one is installed.
+    """
+
+    plugin = "test.plugin"
+
+    def act(self) -> None:
+        """Run it on an instance; a worker may be killed meanwhile, and the instance deleted."""
+        sample = self.site.ledger.choose(self.random)
+        if sample is None:
+            return
+        path = f"/api/instances/{sample.instance}/process/by_plugin/{self.plugin}"
+        self.check(self.http.get(path), [HTTPStatus.OK, HTTPStatus.BAD_GATEWAY, _GONE, HTTPStatus.GONE])
