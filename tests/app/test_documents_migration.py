@@ -254,7 +254,7 @@ def test_pages(tmp_path: Path, count: int) -> None:
                 raise Interrupted
             await put(*arguments)
 
-        documents.put = put_once  # type: ignore[method-assign]
+        documents.put = put_once  # type: ignore[method-assign, assignment]
         with pytest.raises(Interrupted):
             await migrate_documents(site.catalog)
         documents.put = put  # type: ignore[method-assign]

@@ -26,7 +26,7 @@ def test_a_study_carries_the_demographics_of_its_files() -> None:
     assert carried(Level.STUDY) == (*AT_LEVEL[Level.PATIENT], *AT_LEVEL[Level.STUDY])
     assert carried(Level.SERIES) == AT_LEVEL[Level.SERIES]
     assert [holder_of(level) for level in Level] == [Level.STUDY, Level.STUDY, Level.SERIES, Level.INSTANCE]
-    file = {"patient_name": "ROE", "study_id": "S", "modality": "CT", "rows": 5}
+    file: dict[str, Value] = {"patient_name": "ROE", "study_id": "S", "modality": "CT", "rows": 5}
     assert merged(Level.STUDY, [file]) == ShownAttributes({"patient_name": "ROE", "study_id": "S"})
     assert merged(Level.SERIES, [file]) == ShownAttributes({"modality": "CT"})
     assert merged(Level.INSTANCE, [file]) == ShownAttributes({"rows": 5})
@@ -35,7 +35,8 @@ def test_a_study_carries_the_demographics_of_its_files() -> None:
 def test_the_first_value_is_shown_and_each_other_is_found_once() -> None:
     files = [{"study_id": value} for value in (None, "A", "B", "A", None, "C", "B")]
     assert merged(Level.STUDY, files) == ShownAttributes({"study_id": "A"}, {"study_id": ["B", "C"]})
-    lists: list[dict[str, Value]] = [{"other_patient_ids": value} for value in (["a", "b"], ["b", "a"], ["a", "b"])]
+    ids: list[Value] = [["a", "b"], ["b", "a"], ["a", "b"]]
+    lists = [{"other_patient_ids": value} for value in ids]
     assert merged(Level.STUDY, lists).others == {"other_patient_ids": [["b", "a"]]}
 
 
