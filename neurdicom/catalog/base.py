@@ -81,10 +81,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of entities, and the number of all that meet the query.
-
-    Without `Query.counted`, `total` is the number of entities up to the end of the page.
-    """
+    """A page of entities, and the number of all that meet the query; if not `counted`, up to the end of the page."""
 
     items: list[Entity]
     total: int
@@ -184,7 +181,7 @@ class Catalog(ABC):
         Parameters
         ----------
         progress : callable
-            Called with the counts so far, at least at the end.
+            Called with the counts so far.
         """
 
     @abstractmethod
@@ -376,8 +373,7 @@ class Catalog(ABC):
         Returns
         -------
         list of str or None
-            Keys of the blobs that no instance refers to any more, which are recorded as garbage in the same transaction
-            together with `aside`; None if the entity is unknown.
+            Keys of the blobs that became garbage in the same transaction; None if the entity is unknown.
 
         Raises
         ------
@@ -393,10 +389,7 @@ class Catalog(ABC):
 
     @abstractmethod
     async def garbage(self) -> dict[str, str]:
-        """Map the keys of blobs that are yet to leave the blob store to the places they are set aside to.
-
-        An empty place means that the blob is deleted.
-        """
+        """Map the keys of blobs that are yet to leave the blob store to their places; an empty place deletes."""
 
     @abstractmethod
     async def forget_garbage(self, keys: Sequence[str]) -> None:

@@ -19,16 +19,16 @@ from neurdicom.jobs.store import JobStore
 from neurdicom.processing.result import KeptResult
 from neurdicom.rules.growing import GrowingSeries
 from tests.support.archive import ArchiveSite, archive
-from tests.support.colliding import Collision, Instance, collision, instance
+from tests.support.colliding import CollidingInstance, Collision, collision, instance
 
 GONE = "1.2.3.4.5"
 
 
-def sha256(one: Instance) -> str:
+def sha256(one: CollidingInstance) -> str:
     return hashlib.sha256(one.file).hexdigest()
 
 
-def result(id: str, *sources: Instance, **fields: Any) -> KeptResult:
+def result(id: str, *sources: CollidingInstance, **fields: Any) -> KeptResult:
     """The record of a result as it was before."""
     first = sources[0]
     own: dict[str, Any] = {
@@ -64,14 +64,14 @@ async def found(site: ArchiveSite, name: str, value: str) -> list[str]:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *files: Instance) -> AsyncIterator[ArchiveSite]:
+async def opened(folder: Path, *files: CollidingInstance) -> AsyncIterator[ArchiveSite]:
     async with archive(folder) as site:
         for one in files:
             assert (await site.add(one.file)).status == "stored"
         yield site
 
 
-def run(folder: Path, test: Callable[[ArchiveSite], Awaitable[None]], *files: Instance) -> None:
+def run(folder: Path, test: Callable[[ArchiveSite], Awaitable[None]], *files: CollidingInstance) -> None:
     async def go() -> None:
         async with opened(folder, *files) as site:
             await test(site)
@@ -79,7 +79,7 @@ def run(folder: Path, test: Callable[[ArchiveSite], Awaitable[None]], *files: In
     asyncio.run(go())
 
 
-def check_keys(record: KeptResult, *sources: Instance) -> None:
+def check_keys(record: KeptResult, *sources: CollidingInstance) -> None:
     first = sources[0]
     assert [key for key, _ in record.sources] == [one.key("instance") for one in sources]
     assert (record.patient, record.study, record.series) == (first.patient, first.key("study"), first.key("series"))
@@ -155,7 +155,7 @@ def job(id: str, kind: str, request: dict[str, Any], **fields: Any) -> Job:
     return Job(id=id, kind=kind, user="u", user_id="1", request=request, created="2026-01-01", **fields)
 
 
-def items_of(made: Collision, other: Instance) -> Chunk:
+def items_of(made: Collision, other: CollidingInstance) -> Chunk:
     """Items of a processing job as they were before: one is done, one failed, one is of a whole series, one gone."""
     first = {"series": made.first.uid("series"), "instance": made.first.uid("instance"), "frame": None}
     failed = {"series": other.uid("series"), "instance": other.uid("instance"), "frame": 2}

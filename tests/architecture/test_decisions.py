@@ -40,7 +40,7 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("access", "thrown away for 10 seconds", "http.early:LINGER_SECONDS", 10.0),
     ("backup", "lease of 60 seconds", "coordination:LEASE_SECONDS", 60.0),
     ("backup", "looks every 2 seconds", "archive.garbage:POLL_SECONDS", 2.0),
-    ("catalog", "zlib level 1", "catalog.sqlite.writer:_COMPRESSION", 1),
+    ("catalog", "zlib level 1", "catalog.sqlite.entities:COMPRESSION", 1),
     ("dask", "4 MiB at a time", "workers.dask.transfer:_PIECE", 4 * MIB),
     ("dask", "longer than 5 seconds", "workers.dask.executor:PATIENCE", 5.0),
     ("dicom-headers", "1 KiB (bytes)", "dicom.codec.dictionary:STREAM_LIMIT", KIB),
@@ -165,6 +165,9 @@ def test_the_diagram_of_documents_has_every_kind() -> None:
         "growing_series": "rules.tracker:KIND",
         "result": "processing.result_records:DOCUMENTS",
         "deletion_hold": "archive.hold:KIND",
+        "trash": "archive.trash.records:KIND",
+        "result_aside": "processing.results_aside:KIND",
+        "migration": "app.migration:KIND",
     }
     for kind, constant in kinds.items():
         module, _, name = constant.partition(":")

@@ -9,10 +9,10 @@ from neurdicom.archive.names import EntityNames
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.dicom.query.attributes import Level
 from tests.support.archive import archive
-from tests.support.colliding import Instance, collision, instance
+from tests.support.colliding import CollidingInstance, collision, instance
 
 
-def run(folder: Path, test: Callable[[EntityNames], Awaitable[None]], *files: Instance) -> None:
+def run(folder: Path, test: Callable[[EntityNames], Awaitable[None]], *files: CollidingInstance) -> None:
     async def go() -> None:
         async with archive(folder) as site:
             for one in files:

@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from tests.support.api import install, upload
-from tests.support.colliding import DIFFERENCES, LEVELS, Collision, Instance, collision, instance
+from tests.support.colliding import DIFFERENCES, LEVELS, CollidingInstance, Collision, collision, instance
 from tests.support.processing_jobs import JobsClient, tally
 from tests.support.results import Counter, finished, ids
 from tests.support.server import Server
@@ -40,7 +40,7 @@ def run(site: JobsClient, instance: str, **params: Any) -> httpx.Response:
     return site.http.get(f"/api/instances/{instance}/process/by_plugin/test.names", params=params)
 
 
-def result_of(site: JobsClient, one: Instance) -> str:
+def result_of(site: JobsClient, one: CollidingInstance) -> str:
     """Run the plugin on an instance; the id of the result, which is about its patient."""
     answer = run(site, one.key("instance"))
     assert answer.status_code == 200, answer.text
@@ -58,11 +58,11 @@ def record(site: JobsClient, result: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def delete(site: JobsClient, one: Instance, level: str = "instance") -> None:
+def delete(site: JobsClient, one: CollidingInstance, level: str = "instance") -> None:
     assert site.http.delete(f"/api/{LEVELS[level][0]}/{one.key(level)}").status_code == 204
 
 
-def check_record(site: JobsClient, result: str, made: Collision, one: Instance) -> None:
+def check_record(site: JobsClient, result: str, made: Collision, one: CollidingInstance) -> None:
     """Check the ids, the UIDs and the links of a result while both instances are there."""
     shown = record(site, result)
     assert (shown["patient"], shown["study"], shown["series"]) == (

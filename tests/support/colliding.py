@@ -35,7 +35,7 @@ DIFFERENCES = {
 
 
 @dataclass(frozen=True)
-class Instance:
+class CollidingInstance:
     """A file with the ids that it must get, worked out here from what its elements say."""
 
     dataset: FileDataset
@@ -61,11 +61,11 @@ class Instance:
 class Collision:
     """Two instances with UIDs in common that are two entities each."""
 
-    first: Instance
-    second: Instance
+    first: CollidingInstance
+    second: CollidingInstance
 
     @property
-    def both(self) -> tuple[Instance, Instance]:
+    def both(self) -> tuple[CollidingInstance, CollidingInstance]:
         """The two, in the order of their arrival."""
         return self.first, self.second
 
@@ -77,7 +77,7 @@ class Collision:
     def _are_two(self, level: str) -> bool:
         return self.first.key(level) != self.second.key(level)
 
-    def id(self, instance: Instance, level: str) -> str:
+    def id(self, instance: CollidingInstance, level: str) -> str:
         """The id that an entity must show while both are there."""
         return instance.key(level) if level in self.shared else instance.uid(level)
 
@@ -88,10 +88,10 @@ class Collision:
         return [{"kind": LEVELS[level][3], "uid": self.first.uid(level), "ids": [one.key(level) for one in self.both]}]
 
 
-def instance(**elements: Any) -> Instance:
+def instance(**elements: Any) -> CollidingInstance:
     """Make an instance of a new patient, unless the elements say otherwise."""
     dataset = make_dataset(**{"PatientID": uuid.uuid4().hex} | elements)
-    return Instance(dataset, to_bytes(dataset))
+    return CollidingInstance(dataset, to_bytes(dataset))
 
 
 def collision(*different: str, **elements: Any) -> Collision:

@@ -43,7 +43,17 @@ class IngestResult:
 
     @classmethod
     def rejected(cls, file: str, error: NeurdicomError, refusal: Refusal | None = None) -> "IngestResult":
-        """Make the result of a file that was not stored; the traceback, which holds pieces of the file, is dropped."""
+        """Make the result of a file that was not stored; the traceback, which holds pieces of the file, is dropped.
+
+        Parameters
+        ----------
+        file : str
+            Name of the file, as the sender gave it.
+        error : NeurdicomError
+            Why it was rejected.
+        refusal : Refusal, optional
+            The conflict for which it was rejected.
+        """
         return cls(file, "rejected", error=error.with_traceback(None), refusal=refusal)
 
     @property

@@ -121,7 +121,17 @@ class SetAsideObserver(Protocol):
         """Delete what was derived from an entity that was deleted for good, by its key."""
 
     async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
-        """Hide what was derived from an entity, by its key; may be repeated."""
+        """Hide what was derived from an entity; may be repeated.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Its key.
+        place : str
+            Place of its files in the blob store.
+        """
 
     async def on_brought_back(self, place: str) -> None:
         """Show again what was hidden at a place; may be repeated."""

@@ -51,6 +51,7 @@ class CrashCheck:
         self._check_search(instances)
         self._check_edits()
         self._check_blobs()
+        self._empty_trash()
         self._check_results()
 
     def _fault(self, text: str) -> None:
@@ -154,6 +155,18 @@ class CrashCheck:
             self._fault(f"an instance with SHA-256 {sha256} is given, and blobs/ has no such file")
         for path in _files(blobs / "spool"):
             self._fault(f"the file {path.name} is left in the spool")
+
+    def _empty_trash(self) -> None:
+        """Empty the trash, and check that no file of what lay there is left."""
+        for entry in self._http.pages("/api/trash"):
+            if entry["instances"] < 1:
+                self._fault(f"the entry {entry['id']} of the trash has {entry['instances']} instances")
+            answer = self._http.request("DELETE", f"/api/trash/{entry['id']}")
+            if answer.status != HTTPStatus.NO_CONTENT:
+                self._fault(f"the entry {entry['id']} of the trash can't be deleted: {answer.status}")
+        for place in ("trash", "versions"):
+            for path in _files(self._data / "blobs" / place):
+                self._fault(f"the file {path.name} is left in {place}/, and the trash is empty")
 
     def _check_results(self) -> None:
         """Check that each result answers, and that no file is there that none has."""

@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.support.colliding import Instance, instance
+from tests.support.colliding import CollidingInstance, instance
 from tests.support.dicomweb.stow import items, part, related, store
 from tests.support.dicomweb.web import BASE
 from tests.support.server import Server
 
 
-def stow(server: Server, one: Instance) -> str:
+def stow(server: Server, one: CollidingInstance) -> str:
     """Store a file over DICOMweb, and answer the path of its Retrieve URL."""
     answer = store(server, related(part(one.file)), Accept="application/dicom+json")
     assert answer.status_code == 200, answer.text
@@ -25,7 +25,7 @@ def studies(server: Server, **keys: str) -> list[dict[str, Any]]:
     return answer.json() if answer.status_code == 200 else []
 
 
-def of_study(server: Server, one: Instance) -> list[tuple[str, str, int]]:
+def of_study(server: Server, one: CollidingInstance) -> list[tuple[str, str, int]]:
     """Patient ID, name and number of instances of each study with the UID."""
     found = studies(server, StudyInstanceUID=one.uid("study"))
     return [

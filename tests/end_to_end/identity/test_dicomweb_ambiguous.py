@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.colliding import DIFFERENCES, LEVELS, Instance, collision, instance
+from tests.support.colliding import DIFFERENCES, LEVELS, CollidingInstance, collision, instance
 from tests.support.dicomweb.paths import key_path, metadata, path_of, patient_id, retrieve_url, search
 from tests.support.dicomweb.stow import items, part, related, store
 from tests.support.dicomweb.web import dataset_of, parts_of
@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, options: list[str]) -> Iter
         yield running
 
 
-def stored(server: Server, kind: str, **elements: Any) -> tuple[Instance, Instance]:
+def stored(server: Server, kind: str, **elements: Any) -> tuple[CollidingInstance, CollidingInstance]:
     """Store both files of a pair in one request."""
     files = collision(*DIFFERENCES[kind], **elements).both
     answer = store(server, related(*(part(file.file) for file in files)))

@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage, generate_uid
 
-from tests.support.colliding import DIFFERENCES, Instance, collision
+from tests.support.colliding import DIFFERENCES, CollidingInstance, collision
 from tests.support.dicomweb.paths import patient_id
 from tests.support.dimse.modality import Modality, failures, pairs
 from tests.support.dimse.remotes import (
@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, options: list[str]) -> Iter
         yield running
 
 
-def stored(server: Server, kind: str, **elements: Any) -> tuple[Instance, Instance]:
+def stored(server: Server, kind: str, **elements: Any) -> tuple[CollidingInstance, CollidingInstance]:
     """Store both files of a pair."""
     files = collision(*DIFFERENCES[kind], **elements).both
     upload(server, *(file.file for file in files))
@@ -45,7 +45,7 @@ def told(received: list[tuple[str, Dataset]]) -> list[tuple[str, str, str]]:
     return sorted((str(ds.PatientID), str(ds.PatientName), uid) for uid, ds in received)
 
 
-def expected(*files: Instance) -> list[tuple[str, str, str]]:
+def expected(*files: CollidingInstance) -> list[tuple[str, str, str]]:
     """What `told` tells of files."""
     return sorted((patient_id(file), str(file.dataset.PatientName), file.uid("instance")) for file in files)
 
@@ -55,7 +55,7 @@ def test_move_uses_all_keys(server: Server, kind: str) -> None:
     """By Study UID alone both are sent, each with its own patient, and the log says so; a Patient ID decides."""
     files = stored(server, kind)
     study = {"StudyInstanceUID": files[0].uid("study")}
-    asked: list[tuple[str, str, dict[str, Any], tuple[Instance, ...]]] = [("STUDY", STUDY_MOVE, study, files)]
+    asked: list[tuple[str, str, dict[str, Any], tuple[CollidingInstance, ...]]] = [("STUDY", STUDY_MOVE, study, files)]
     for file in files:
         of_patient = study | {"PatientID": patient_id(file)}
         asked += [

@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from neurdicom.dicom.codec.dictionary import tag_of
-from tests.support.colliding import DIFFERENCES, LEVELS, Instance, collision
+from tests.support.colliding import DIFFERENCES, LEVELS, CollidingInstance, collision
 from tests.support.dicomweb.paths import key_path, metadata, patient_id, retrieve_url, search
 from tests.support.dicomweb.stow import part, related, store
 from tests.support.dicomweb.web import dataset_of
@@ -29,7 +29,7 @@ KINDS = (
 )
 
 #: Delivers files to the server.
-Delivery = Callable[[Sequence[Instance]], None]
+Delivery = Callable[[Sequence[CollidingInstance]], None]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def other(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[
         yield running
 
 
-def by_stow(server: Server, files: Sequence[Instance]) -> None:
+def by_stow(server: Server, files: Sequence[CollidingInstance]) -> None:
     answer = store(server, related(*(part(file.file) for file in files)))
     assert answer.status_code == 200, answer.text
     items = answer.json()["00081199"]["Value"]
@@ -58,18 +58,18 @@ def by_stow(server: Server, files: Sequence[Instance]) -> None:
         assert found["00100020"]["Value"] == [patient_id(file)], "the Retrieve URL of STOW's answer is of this instance"
 
 
-def by_store_scu(server: Server, files: Sequence[Instance]) -> None:
+def by_store_scu(server: Server, files: Sequence[CollidingInstance]) -> None:
     with associated(server, CTImageStorage) as assoc:
         assert [assoc.send_c_store(file.dataset).Status for file in files] == [0x0000] * len(files)
 
 
-def by_upload(server: Server, files: Sequence[Instance]) -> None:
+def by_upload(server: Server, files: Sequence[CollidingInstance]) -> None:
     headers = {"Content-Type": "application/dicom"}
     answers = [server.client.post("/api/instances", content=file.file, headers=headers) for file in files]
     assert all(answer.status_code in (200, 201) for answer in answers), [answer.text for answer in answers]
 
 
-def by_retrieval(server: Server, other: Server, node: str, files: Sequence[Instance], **more: str) -> None:
+def by_retrieval(server: Server, other: Server, node: str, files: Sequence[CollidingInstance], **more: str) -> None:
     by_upload(other, files)
     studies = list(dict.fromkeys(file.uid("study") for file in files))
     job = NodesClient(server.client).run(node, "retrieve", level="STUDY", ids=studies, **more)
@@ -91,7 +91,7 @@ def deliver(request: pytest.FixtureRequest, server: Server) -> Delivery:
     return lambda files: by_retrieval(server, other, node, files, **more)
 
 
-def check_each_is_whole(server: Server, files: Sequence[Instance]) -> None:
+def check_each_is_whole(server: Server, files: Sequence[CollidingInstance]) -> None:
     """Each file is found by its own UIDs, id and name, whole, by REST, DICOMweb and DIMSE."""
     for file in files:
         answer = server.client.get(f"/dicom-web{key_path(file)}", headers={"Accept": "application/dicom"})
@@ -165,7 +165,7 @@ def test_a_reindex_changes_nothing(tmp_path: Path, options: list[str]) -> None:
             check_each_is_whole(running, files)
 
 
-def _paths(server: Server, pairs: Sequence[Sequence[Instance]]) -> list[str]:
+def _paths(server: Server, pairs: Sequence[Sequence[CollidingInstance]]) -> list[str]:
     """Paths of all Retrieve URLs of instances."""
     found = [
         match for files in pairs for file in files for match in search(server, "/instances", PatientID=patient_id(file))

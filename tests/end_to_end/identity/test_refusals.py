@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pynetdicom.sop_class import CTImageStorage
 
-from tests.support.colliding import DIFFERENCES, Instance, collision
+from tests.support.colliding import DIFFERENCES, CollidingInstance, collision
 from tests.support.datasets import to_bytes
 from tests.support.dicomweb.paths import patient_id, search
 from tests.support.dicomweb.stow import failed, part, related, store
@@ -23,7 +23,7 @@ from tests.support.server import Server
 WORDS = {
     "study": ("Study", "another patient", "StudyInstanceUID"),
     "series of two patients": ("Series", "another study", "SeriesInstanceUID"),
-    "instance of two patients": ("Instance", "another series", "SOPInstanceUID"),
+    "instance of two patients": ("CollidingInstance", "another series", "SOPInstanceUID"),
 }
 
 
@@ -51,7 +51,7 @@ def send(server: Server, ds: Dataset) -> Dataset:
         return assoc.send_c_store(ds)
 
 
-def nothing_moved(server: Server, first: Instance, second: Instance) -> None:
+def nothing_moved(server: Server, first: CollidingInstance, second: CollidingInstance) -> None:
     """The first is there as it was, and nothing of the second."""
     (match,) = search(server, "/instances", PatientID=patient_id(first))
     assert match["00080018"]["Value"] == [first.uid("instance")]
@@ -117,7 +117,7 @@ def test_retrieval(refusing: Server, other: Server, kind: str, node: str, more: 
     nothing_moved(refusing, first, second)
 
 
-def changed(file: Instance) -> bytes:
+def changed(file: CollidingInstance) -> bytes:
     """The instance with other pixels."""
     ds = file.dataset
     ds.PixelData = ds.PixelData[::-1]

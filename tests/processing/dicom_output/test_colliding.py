@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.support.colliding import Collision, Instance, collision, instance
+from tests.support.colliding import CollidingInstance, Collision, collision, instance
 from tests.support.dicom_output import BODY, LABELS, MEASUREMENTS, SEGMENTATION, DerivedSite
 from tests.support.results import ids
 
@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-def stored(site: DerivedSite, one: Instance, **params: Any) -> tuple[str, Dataset]:
+def stored(site: DerivedSite, one: CollidingInstance, **params: Any) -> tuple[str, Dataset]:
     """Store the result of an instance; the id of the object, and its dataset."""
     answer = site.run(one.key("instance"), store="true", **params)
     assert answer.status_code == 200, answer.text

@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from tests.support.colliding import LEVELS, Instance
+from tests.support.colliding import LEVELS, CollidingInstance
 from tests.support.server import Server
 
 
-def path_of(one: Instance, *by_key: str) -> str:
+def path_of(one: CollidingInstance, *by_key: str) -> str:
     """Path of an instance below the DICOMweb base, with its keys at these levels, and UIDs at the others."""
     steps = ((many, one.key(level) if level in by_key else one.uid(level)) for level, (many, *_) in LEVELS.items())
     return "".join(f"/{many}/{reference}" for many, reference in steps)
 
 
-def key_path(one: Instance) -> str:
+def key_path(one: CollidingInstance) -> str:
     """Path of an instance below the DICOMweb base by keys alone."""
     return path_of(one, *LEVELS)
 
 
-def patient_id(one: Instance) -> str:
+def patient_id(one: CollidingInstance) -> str:
     """Patient ID of an instance."""
     return str(one.dataset.PatientID)
 
