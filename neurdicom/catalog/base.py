@@ -199,6 +199,7 @@ class Catalog(ABC):
         the stored files, the order of their arrival and the edits alone. A replacement counts as the latest arrival.
         Counts stay exact. The same instance may occur twice in one call. What is not stored changes nothing: a refused,
         kept or duplicate arrival leaves no claim on its study, and no study goes over to its patient.
+        Whatever the policy says, an arrival is refused whose key another place of its UID has, by the same digest.
 
         Parameters
         ----------

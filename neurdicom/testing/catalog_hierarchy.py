@@ -251,7 +251,7 @@ def moved(path: Path, study: str, former: str | None, patient: str) -> Path:
     return (patient, *path[1:]) if former is not None and path[:2] == (former, study) else path
 
 
-def new_below(paths: Sequence[Path], path: Path) -> tuple[Level, list[Path]] | None:
+def new_below(paths: Sequence[Path], path: Path, *, same_key: bool) -> tuple[Level, list[Path]] | None:
     """Find the highest entity above an instance, or itself, that is new and whose UID is elsewhere.
 
     Parameters
@@ -260,6 +260,8 @@ def new_below(paths: Sequence[Path], path: Path) -> tuple[Level, list[Path]] | N
         Paths of the instances that are there.
     path : tuple of str
         Path of the instance that arrives.
+    same_key : bool
+        True to look for those alone whose keys are the same, too.
 
     Returns
     -------
@@ -270,6 +272,7 @@ def new_below(paths: Sequence[Path], path: Path) -> tuple[Level, list[Path]] | N
         there = list(dict.fromkeys(up_to(level, each) for each in paths))
         wanted = up_to(level, path)
         others = [each for each in there if each[-1] == wanted[-1]]
+        others = [each for each in others if key_at(each) == key_at(wanted)] if same_key else others
         if others and wanted not in there:
             return level, others
     return None

@@ -134,6 +134,23 @@ class IdentityContract(CatalogSuite):
 
         self.run(test)
 
+    def test_edits_go_along_with_a_study_that_is_not_entered_again_yet(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([new := arrival_of(1)])
+            fields = ((Level.STUDY, "study_id"), (Level.SERIES, "protocol_name"), (Level.INSTANCE, "image_comments"))
+            for level, field in fields:
+                assert await catalog.edit(level, place_of(new).key(level), {field: "E"}, user="u", time="t")
+            await catalog.clear()
+            await catalog.store([arrival_of(2, "A", series="1.2.1.2")])
+            await catalog.store([new])
+            assert await owners(catalog, [new]) == [_A]
+            assert [(edit.level, edit.field) for edit in await catalog.edits("1.9.1")] == [*fields]
+            instance = await one(catalog, Level.INSTANCE, "1.9.1")
+            assert [edit.entity for edit in await catalog.edits("1.9.1")][-1] == instance["key"]
+            assert instance["image_comments"] == "E"
+
+        self.run(test)
+
     def test_an_issuer_takes_the_study_that_names_it(self) -> None:
         async def test(catalog: Catalog) -> None:
             there = [arrival_of(1, "A"), arrival_of(2, "A", study="1.2.2", series="2.2")]

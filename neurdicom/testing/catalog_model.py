@@ -53,7 +53,7 @@ class CatalogModel(HierarchyModel):
                 return self._left_out("kept", new, self.place_at(there), policy.place_of("kept", new.blob.key))
             if policy.same_instance == "refuse":
                 return self._refused(new, Level.INSTANCE, [there], same_place=True)
-        elif policy.conflicts == "refuse" and (found := new_below(list(before), path)):
+        elif found := new_below(list(before), path, same_key=policy.conflicts == "keep"):
             level, others = found
             now = {up_to(level, moved_to): up_to(level, each) for moved_to, each in before.items()}
             return self._refused(new, level, [now[each] for each in others])

@@ -8,7 +8,7 @@ from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Ambiguous
-from neurdicom.testing.arrivals import arrival, place_of
+from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_suite import CatalogSuite
 
 #: Two files for each pair of levels: the level of the conflict, what names the second, and the levels that it shares.
@@ -268,6 +268,25 @@ class PlaceContract(CatalogSuite):
                 StoreOutcome("replaced", first.blob.key)
             ]
             assert await catalog.garbage() == {first.blob.key: ""}
+
+        self.run(test)
+
+    def test_no_key_means_two(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            first, second = arrival_of(1, "ID35957"), arrival_of(2, "ID67614", series="1.2.1.2")
+            key = place_of(first).study
+            assert place_of(second).study == key, "two Patient IDs that were sought for it"
+            await catalog.store([first])
+            [outcome] = await catalog.store([second])
+            assert (outcome.status, outcome.unused, outcome.place) == ("conflict", second.blob.key, None)
+            assert outcome.refusal == Refusal(Level.STUDY, "1.2.1", ("1.2.1",), (first.patient,))
+            study = await one(catalog, Level.STUDY, key)
+            assert (study["patient"], study["images_count"]) == (first.patient, 1)
+            assert await catalog.get(Level.PATIENT, second.patient) is None
+            assert await catalog.conflicts() == []
+            await catalog.delete(Level.STUDY, key)
+            assert [out.status for out in await catalog.store([second])] == ["stored"]
+            assert (await one(catalog, Level.STUDY, key))["patient"] == second.patient
 
         self.run(test)
 
