@@ -91,6 +91,35 @@ class SeriesActivity(Protocol):
         """Note by the series' key that an instance was committed: a new one, or other bytes of an existing one."""
 
 
+class ComingArrivals:
+    """Arrivals that are just being written to disk, for which a group waits a little.
+
+    Attributes
+    ----------
+    count : int
+        Number of them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._wanted = 0
+        self._enough = asyncio.Event()
+
+    def end(self, waiting: int) -> None:
+        """Count one that came or failed, when so many wait."""
+        self.count -= 1
+        if not self.count or waiting >= self._wanted:
+            self._enough.set()
+
+    async def gather(self, waiting: int) -> None:
+        """Wait a little for those that are about to join the waiting ones."""
+        self._wanted = min(waiting + self.count, GROUP)
+        self._enough.clear()
+        timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._enough.set)
+        await self._enough.wait()
+        timer.cancel()
+
+
 class CommitQueue:
     """Queue that enters durable arrivals into the catalog, in groups and in order.
 
@@ -119,9 +148,7 @@ class CommitQueue:
         self._activity = activity
         self._waiting: list[_Waiting] = []
         self._runner: asyncio.Task[None] | None = None
-        self._coming = 0
-        self._wanted = 0
-        self._enough: asyncio.Event = asyncio.Event()
+        self._coming = ComingArrivals()
         self._background = BackgroundTasks("cleaning up after a commit failed; the next start does it")
         self._unknown: dict[str, float] = {}
 
@@ -147,7 +174,7 @@ class CommitQueue:
         Exception
             The error of `landing`, or the catalog's error for this arrival alone.
         """
-        self._coming += 1
+        self._coming.count += 1
         token = order.begin()
         try:
             arrival = await landing
@@ -156,9 +183,7 @@ class CommitQueue:
             self._waiting.append(waiting)
         finally:
             token.end()
-            self._coming -= 1
-            if not self._coming or len(self._waiting) >= self._wanted:
-                self._enough.set()
+            self._coming.end(len(self._waiting))
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
         return await waiting.outcome
@@ -173,20 +198,12 @@ class CommitQueue:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                if self._coming:
-                    await self._gather()
+                if self._coming.count:
+                    await self._coming.gather(len(self._waiting))
                 group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
                 await self._enter(group)
         finally:
             self._runner = None
-
-    async def _gather(self) -> None:
-        """Wait a little for the arrivals that are about to enter the queue."""
-        self._wanted = min(len(self._waiting) + self._coming, GROUP)
-        self._enough.clear()
-        timer = asyncio.get_running_loop().call_later(DELAY_SECONDS, self._enough.set)
-        await self._enough.wait()
-        timer.cancel()
 
     async def _enter(self, group: list[_Waiting]) -> None:
         """Enter a group, and acknowledge it."""

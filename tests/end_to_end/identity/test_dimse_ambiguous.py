@@ -40,13 +40,13 @@ def stored(server: Server, kind: str, **elements: Any) -> tuple[CollidingInstanc
     return files
 
 
-def told(received: list[tuple[str, Dataset]]) -> list[tuple[str, str, str]]:
+def received_by(received: list[tuple[str, Dataset]]) -> list[tuple[str, str, str]]:
     """Whose instances arrived."""
     return sorted((str(ds.PatientID), str(ds.PatientName), uid) for uid, ds in received)
 
 
 def expected(*files: CollidingInstance) -> list[tuple[str, str, str]]:
-    """What `told` tells of files."""
+    """What `received_by` lists of files."""
     return sorted((patient_id(file), str(file.dataset.PatientName), file.uid("instance")) for file in files)
 
 
@@ -77,7 +77,7 @@ def test_move_uses_all_keys(server: Server, kind: str) -> None:
             add_node(server, "DEST", destination.port)
             status, _ = retrieve(server, level, sop_class, "DEST", **keys)[-1]
         assert (status.Status, *counts(status)) == (0x0000, len(wanted), 0, 0, None), (level, keys)
-        assert told(destination.received) == expected(*wanted), (level, keys)
+        assert received_by(destination.received) == expected(*wanted), (level, keys)
     lines = [line for line in server.log.splitlines() if f"the study {files[0].uid('study')} that a retrieval" in line]
     assert len(lines) == 1, "only where both are sent"
     assert all(file.key("study") in lines[0] for file in files)
@@ -111,7 +111,7 @@ def test_movescu_and_getscu(server: Server, tmp_path: Path) -> None:
         assert code == 0, output
         for folder in (moved, got):
             datasets = [dcmread(file) for file in folder.iterdir()]
-            assert told([(ds.SOPInstanceUID, ds) for ds in datasets]) == expected(*sent)
+            assert received_by([(ds.SOPInstanceUID, ds) for ds in datasets]) == expected(*sent)
 
 
 @pytest.mark.parametrize("kind", ["study", "instance of two patients", "study, series and instance"])
@@ -124,7 +124,7 @@ def test_sending_by_jobs(server: Server, kind: str) -> None:
         assert (job["state"], job["done"], job["failed"]) == ("done", 2, 0), job
         job = here.run(node, "send", studies=[files[1].key("study")])
         assert (job["state"], job["done"], job["failed"]) == ("done", 1, 0), job
-    assert told(destination.received) == expected(*files, files[1])
+    assert received_by(destination.received) == expected(*files, files[1])
     if kind != "instance of two patients":
         answer = server.client.post(f"/api/dicom_nodes/{node}/send", json={"studies": [files[0].uid("study")]})
         assert (answer.status_code, answer.json()["code"]) == (409, "ambiguous")
