@@ -173,11 +173,11 @@ def test_a_uid_that_names_several_is_refused_before_the_body(archive: Archive) -
         level = names[resource]
         path = route.path.replace("{id}", made.first.uid(level)).replace("{plugin_id}", "test.plugin")
         for method, described in route.operations().items():
-            reads_body = "/instances/{id}/process/" in route.path
-            for body in [b"{}"] if reads_body else [b"[", b"{}"] if described.content else [None]:
+            bodies = [b"{}"] if "/instances/{id}/process/" in route.path else [b"[", b"{}"]
+            for body in bodies if described.content else [None]:
                 answer = archive.client.request(method, path, content=body)
                 problem = answer.json()
-                assert (answer.status_code, problem["code"]) == (409, "ambiguous"), (method, route.path, problem)
+                assert (answer.status_code, problem.get("code")) == (409, "ambiguous"), (method, route.path, problem)
                 assert sorted(problem["candidates"]) == sorted(one.key(level) for one in made.both)
                 asked += 1
     assert asked > 20
