@@ -74,7 +74,8 @@ class ForkedProcess:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended, which is not reported yet
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it as a power cut does."""
