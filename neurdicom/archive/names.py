@@ -1,7 +1,8 @@
 """Names of entities in documents, which keep keys: the ids that users see, and the keys that their references mean."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.terms import TermCondition
@@ -20,14 +21,24 @@ MEMBERS: Final = {
     "stored": Level.INSTANCE,
 }
 
+_BY_LEVEL: Final = {
+    level: [name for name, its in MEMBERS.items() if its is level]
+    for level in (Level.STUDY, Level.SERIES, Level.INSTANCE)
+}
+
 #: Levels of the entities that conditions on documents name.
 _LEVELS: Final = {
     **{level.value: (level,) for level in Level},
     "stored": (Level.INSTANCE, Level.SERIES, Level.STUDY),
 }
 
+#: From so many keys on, translating them would hold the event loop, so a thread does it.
+_MANY: Final = 5000
+
 #: Most studies of patients that are looked up for a condition.
 _MOST_STUDIES: Final = 50
+
+T = TypeVar("T")
 
 
 class EntityNames:
@@ -56,12 +67,14 @@ class EntityNames:
         -------
         list of dict
         """
-        wanted: dict[Level, set[str]] = {}
-        for document in documents:
-            for name in MEMBERS.keys() & document.keys():
-                wanted.setdefault(MEMBERS[name], set()).update(_named(document[name]))
-        ids = {level: await self._catalog.ids(level, keys) for level, keys in wanted.items() if keys}
-        return [_translated(document, ids, uids=uids) for document in documents]
+        lists = (value for document in documents for value in document.values() if isinstance(value, list))
+        run = asyncio.to_thread if sum(map(len, lists)) > _MANY else _at_once
+        ids: dict[str, str] = {}
+        for level, members in _BY_LEVEL.items():
+            found = await run(_uids_in, documents, members)
+            if found and (shared := await self._catalog.shared(level, found)):
+                ids |= await self._catalog.ids(level, await run(_keys_of, documents, members, shared))
+        return await run(_translate_all, documents, ids, uids)
 
     async def keys(self, level: Level, reference: str) -> list[str]:
         """List the keys that a filter by a reference means in documents, those of before included.
@@ -126,25 +139,45 @@ class EntityNames:
         return {study: found[study] for study in wanted if study in found}
 
 
-def _named(value: Any) -> list[str]:
-    """List the entities that a member names."""
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+async def _at_once(work: Callable[..., T], *arguments: Any) -> T:
+    return work(*arguments)
 
 
-def _translated(document: dict[str, Any], ids: dict[Level, dict[str, str]], *, uids: bool) -> dict[str, Any]:
+def _keys_in(documents: Sequence[dict[str, Any]], members: Sequence[str]) -> Iterator[str]:
+    """Yield the keys in some members of documents."""
+    for document in documents:
+        for name in members:
+            value = document.get(name)
+            yield from (key for key in (value if isinstance(value, list) else [value]) if key is not None)
+
+
+def _uids_in(documents: Sequence[dict[str, Any]], members: Sequence[str]) -> set[str]:
+    return set(map(uid_of, _keys_in(documents, members)))
+
+
+def _keys_of(documents: Sequence[dict[str, Any]], members: Sequence[str], uids: Collection[str]) -> set[str]:
+    return {key for key in _keys_in(documents, members) if uid_of(key) in uids}
+
+
+def _translate_all(documents: Sequence[dict[str, Any]], ids: Mapping[str, str], uids: bool) -> list[dict[str, Any]]:
+    """Translate the keys in documents; those without an id of their own are shown as UIDs."""
+    return [_translated(document, ids, uids) for document in documents]
+
+
+def _translated(document: dict[str, Any], ids: Mapping[str, str], uids: bool) -> dict[str, Any]:
     translated: dict[str, Any] = {}
     for name, value in document.items():
         level = MEMBERS.get(name)
         if level is None:
             translated[name] = value
-            continue
-        known = ids.get(level, {})
-        if isinstance(value, list):
-            translated[name] = [known.get(one, one) if isinstance(one, str) else one for one in value]
+        elif isinstance(value, list):
+            own = [uid_of(key) for key in value]
+            translated[name] = [ids.get(key, uid) for key, uid in zip(value, own, strict=True)] if ids else own
             if uids:
-                translated[f"{level.value if name != 'stored' else name}_uids"] = [uid_of(str(one)) for one in value]
+                translated[f"{level.value if name != 'stored' else name}_uids"] = own
         else:
-            translated[name] = known.get(value, value)
+            uid = None if value is None else uid_of(value)
+            translated[name] = ids.get(value, uid)
             if uids:
-                translated[f"{name}_uid"] = uid_of(value) if isinstance(value, str) else None
+                translated[f"{name}_uid"] = uid
     return translated
