@@ -61,6 +61,16 @@ def indexed(level: Level) -> tuple[Attribute, ...]:
     return tuple(a for a in carried(level) if a.filterable and a.field != own_id)
 
 
+@cache
+def _indexed_fields(level: Level) -> tuple[str, ...]:
+    return tuple(attribute.field for attribute in indexed(level))
+
+
+@cache
+def _with_many_keys(level: Level) -> tuple[Attribute, ...]:
+    return tuple(attribute for attribute in indexed(level) if has_many_keys(attribute))
+
+
 def sort_value(field: str, value: Value) -> Scalar | None:
     """Compute the `sort_key` within what the backends can store: 64-bit integers, well-formed text."""
     key = sort_key(field, value)
@@ -78,7 +88,10 @@ def clean(text: str) -> str:
 
 def sort_values(level: Level, attributes: Mapping[str, Value]) -> list[Scalar | None]:
     """Compute the sort keys of all indexed attributes of a level, in the order of `indexed`."""
-    return [sort_value(a.field, attributes.get(a.field)) for a in indexed(level)]
+    return [
+        None if (value := attributes.get(field)) is None else sort_value(field, value)
+        for field in _indexed_fields(level)
+    ]
 
 
 def many_keys(
@@ -96,10 +109,11 @@ def many_keys(
         Further values by which it is found (`catalog.shown.ShownAttributes.others`).
     """
     keys = []
-    for attribute in indexed(level):
-        if not has_many_keys(attribute):
-            continue
-        for value in (attributes.get(attribute.field), *((others or {}).get(attribute.field, ()))):
+    for attribute in _with_many_keys(level):
+        values = [attributes.get(attribute.field)]
+        if others:
+            values += others.get(attribute.field, ())
+        for value in values:
             if value is None:
                 continue
             keys += [(attribute.field, clean(key)) for key in dict.fromkeys(search_keys(attribute.field, value))]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import orjson
 
+from neurdicom.catalog.base import Edit
 from neurdicom.catalog.claims import OriginClaims
 from neurdicom.catalog.projection import indexed, sort_values, to_json
-from neurdicom.catalog.shown import ShownAttributes, merged, of_latest
+from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
 from neurdicom.catalog.sqlite.places import Decision
 from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
@@ -91,47 +92,56 @@ class Entities:
             Row of the arrival.
         """
         place = decision.place
-        study = decision.study or self._make_study(claims, decision, source)
-        series = decision.series or self._make_series(claims, decision, study, source)
+        below = place.instance.rpartition(SEPARATOR)[2]
+        if decision.study is not None and decision.series is not None:
+            study, series = decision.study, decision.series
+        else:
+            self._adopt(Level.SERIES, place.series, decision)
+            shown = self._first(Level.SERIES, claims, self._edits.of(Level.SERIES, place.series))
+            modality = shown.values.get("modality")
+            if decision.study is None:
+                study = self._make_study(claims, decision, source, [modality] if modality else [])
+            else:
+                study = decision.study
+                self._add_modality(study, modality)
+            series = self._make(Level.SERIES, place.series, shown, source, parent=study, below=below)
+            self._children[Level.STUDY, study] += 1
         packed = zlib.compress(claims.document, COMPRESSION)
         pk = self._insert("INSERT INTO origin VALUES (NULL, ?, ?, ?, ?)", (claims.digest, series, source, packed))
         for level, known in ((Level.SERIES, decision.series), (Level.STUDY, decision.study)):
             if known is not None and known not in self._dirty[level]:
-                (shown,) = self._db.execute(f"SELECT attributes FROM {level} WHERE pk = ?", (known,)).fetchone()
-                if not adds_nothing(level, claims.attributes, shown):
+                (stored,) = self._db.execute(f"SELECT attributes FROM {level} WHERE pk = ?", (known,)).fetchone()
+                if not adds_nothing(level, claims.attributes, stored):
                     self._dirty[level].add(known)
         (patient,) = self._db.execute("SELECT parent FROM study WHERE pk = ?", (study,)).fetchone()
-        below = place.instance.rpartition(SEPARATOR)[2]
         return Origin(pk, series, study, patient, place.patient, uid_of(place.study), below)
 
-    def _make_study(self, claims: OriginClaims, decision: Decision, source: int) -> int:
+    def _make_study(self, claims: OriginClaims, decision: Decision, source: int, modalities: Sequence[Value]) -> int:
         place = decision.place
         self._adopt(Level.STUDY, place.study, decision)
         demographics = self._edits.of(Level.PATIENT, place.patient)
-        shown = merged(Level.STUDY, [claims.attributes], [*demographics, *self._edits.of(Level.STUDY, place.study)])
+        shown = self._first(Level.STUDY, claims, [*demographics, *self._edits.of(Level.STUDY, place.study)])
         patient = self.patient_row(place.patient)
         if patient is None:
             patient = self.make_patient(place.patient, of_latest([shown.values], demographics))
         else:
             self._dirty[Level.PATIENT].add(patient)
-        return self._make(Level.STUDY, place.study, shown, source, parent=patient)
+        self._children[Level.PATIENT, patient] += 1
+        text = orjson.dumps(modalities).decode()
+        return self._make(Level.STUDY, place.study, shown, source, parent=patient, modalities=text)
 
-    def _make_series(self, claims: OriginClaims, decision: Decision, study: int, source: int) -> int:
-        place = decision.place
-        self._adopt(Level.SERIES, place.series, decision)
-        shown = merged(Level.SERIES, [claims.attributes], self._edits.of(Level.SERIES, place.series))
-        below = place.instance.rpartition(SEPARATOR)[2]
-        pk = self._make(Level.SERIES, place.series, shown, source, parent=study, below=below)
-        self._add_modality(study, shown.values.get("modality"))
-        return pk
+    def _first(self, level: Level, claims: OriginClaims, edits: Sequence[Edit]) -> ShownAttributes:
+        """Compute what the first file of an entity shows."""
+        if edits:
+            return merged(level, [claims.attributes], edits)
+        given = claims.attributes
+        return ShownAttributes({each.field: given[each.field] for each in carried(level) if each.field in given})
 
     def _make(self, level: Level, key: str, shown: ShownAttributes, source: int, **more: object) -> int:
         uid, _, digest = key.partition(SEPARATOR)
         columns = {"id": self._ids.take(level, uid, digest), "digest": digest, "source": source, **more}
         pk = self._insert_row(level, columns, shown.values)
         add_keys(self._db, level, pk, shown.values, shown.others)
-        if level.parent:
-            self._children[level.parent, int(str(more["parent"]))] += 1
         return pk
 
     def patient_row(self, patient: str) -> int | None:
@@ -240,15 +250,17 @@ class Entities:
 
     def _write_counts(self) -> None:
         """Add the collected counts to the rows."""
-        for (level, pk), count in self._images.items():
-            if count < 0:
+        for level, pk in self._images.keys() | self._children.keys():
+            images, children = self._images.get((level, pk), 0), self._children.get((level, pk), 0)
+            if images < 0:
                 self._lost[level].add(pk)
-            self._db.execute(f"UPDATE {level} SET images_count = images_count + ? WHERE pk = ?", (count, pk))
-        for (level, pk), count in self._children.items():
-            name = COUNTS[level][0]
-            self._db.execute(f"UPDATE {level} SET {name} = {name} + ? WHERE pk = ?", (count, pk))
+            changes = [(name, n) for name, n in zip(reversed(COUNTS[level]), (images, children), strict=False) if n]
+            if changes:
+                names = ", ".join(f"{name} = {name} + ?" for name, _ in changes)
+                self._db.execute(f"UPDATE {level} SET {names} WHERE pk = ?", (*(n for _, n in changes), pk))
         for level, count in self._totals.items():
-            self._db.execute("UPDATE total SET count = count + ? WHERE level = ?", (count, level))
+            if count:
+                self._db.execute("UPDATE total SET count = count + ? WHERE level = ?", (count, level))
         self._images.clear()
         self._children.clear()
         self._totals.clear()
