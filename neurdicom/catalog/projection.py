@@ -178,7 +178,6 @@ def assemble(level: Level, attributes: bytes | str, ids: Mapping[str, str], memb
         Counts and the other members that are not attributes.
     """
     entity = {**ids, **_BLANK[level], **orjson.loads(attributes), **members}
-    field = uid_field(level)
-    if field is not None:
-        entity[field] = uid_of(ids["id"])
+    if level is not Level.PATIENT:
+        entity[uid_field(level)] = uid_of(ids["id"])
     return entity

@@ -25,6 +25,12 @@ _COLUMNS: dict[Level, str] = {
     Level.INSTANCE: "instance.id, series.below, instance.attributes, instance.size, instance.sha256, instance.received,"
     " patient.id, study.id, series.id",
 }
+#: Members of an entity that are columns, in the order of `_COLUMNS`, and the ids that follow them.
+_MEMBERS: dict[Level, tuple[str, ...]] = COUNTS | {
+    Level.STUDY: (*COUNTS[Level.STUDY], "modalities"),
+    Level.INSTANCE: ("size", "sha256", "received"),
+}
+_ABOVE = {level: tuple(above.value for above in level.above) for level in Level}
 JOINS = {
     level: "".join(f" JOIN {above} ON {above}.pk = {above.child}.parent" for above in reversed(level.above))
     for level in Level
@@ -103,17 +109,13 @@ def _entities(db: sqlite3.Connection, level: Level, pks: list[int]) -> list[Enti
 
 def _entity(level: Level, row: tuple[Any, ...]) -> Entity:
     shown, digest, attributes, *rest = row
-    if level is Level.INSTANCE:
-        size, sha256, received, *above = rest
-        members = {"size": size, "sha256": sha256, "received": received}
-    else:
-        names = COUNTS[level]
-        members, above = dict(zip(names, rest, strict=False)), rest[len(names) :]
+    ids = {"id": shown, "key": shown if level is Level.PATIENT or is_key(shown) else f"{shown}{SEPARATOR}{digest}"}
+    names = _ABOVE[level]
+    if names:
+        ids |= zip(names, rest[-len(names) :], strict=True)
+    members = dict(zip(_MEMBERS[level], rest, strict=False))
     if level is Level.STUDY:
-        modalities, *above = above
-        members["modalities"] = orjson.loads(modalities)
-    key = f"{shown}{SEPARATOR}{digest}" if digest and not is_key(shown) else shown
-    ids = {"id": shown, "key": key, **dict(zip((one.value for one in level.above), above, strict=True))}
+        members["modalities"] = orjson.loads(members["modalities"])
     return assemble(level, attributes, ids, members)
 
 
