@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from neurdicom.catalog.sqlite.earlier import is_waiting
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Unavailable
 
@@ -70,20 +71,26 @@ class CatalogCopy:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        # Those that a migration has yet to move are files of the archive as well.
+        self._tables = ["instance", *(["old_instance"] if is_waiting(db) else [])]
 
     def count(self) -> int:
         """Count the files that the copy names."""
         (count,) = self._db.execute("SELECT count FROM total WHERE level = 'instance'").fetchone()
-        return int(count)
+        waiting = [self._db.execute(f"SELECT count(*) FROM {table}").fetchone() for table in self._tables[1:]]
+        return int(count) + sum(more for (more,) in waiting)
 
     def shards(self) -> set[str]:
         """List the first parts of the files' keys."""
-        return {shard for (shard,) in self._db.execute("SELECT DISTINCT substr(blob_key, 1, 8) FROM instance")}
+        found = [self._db.execute(f"SELECT DISTINCT substr(blob_key, 1, 8) FROM {table}") for table in self._tables]
+        return {shard for rows in found for (shard,) in rows}
 
     def blobs(self, shard: str) -> Iterator[BlobRef]:
         """Yield the files of a shard that the copy names, in the order of their keys."""
-        statement = "SELECT blob_key, size, sha256 FROM instance WHERE blob_key >= ? AND blob_key < ? ORDER BY blob_key"
-        for row in self._db.execute(statement, (f"{shard}/", f"{shard}0")):
+        select = "SELECT blob_key, size, sha256 FROM"
+        within = "WHERE blob_key >= ?1 AND blob_key < ?2"
+        statement = " UNION ALL ".join(f"{select} {table} {within}" for table in self._tables)
+        for row in self._db.execute(f"{statement} ORDER BY blob_key", (f"{shard}/", f"{shard}0")):
             yield BlobRef(*row)
 
     def garbage(self, shard: str) -> set[str]:

@@ -12,7 +12,7 @@ from neurdicom.catalog.sqlite.earlier import SET_ASIDE
 from neurdicom.catalog.sqlite.lookup import key_range
 from neurdicom.catalog.sqlite.writer import Writer
 from neurdicom.dicom.header import BlobRef
-from neurdicom.dicom.identity import uid_of
+from neurdicom.dicom.identity import is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
 
 #: Instances that are moved in one transaction.
@@ -63,7 +63,7 @@ def move(db: sqlite3.Connection) -> int:
     for table in _READ:
         db.execute(f"DELETE FROM {table} WHERE pk <= ?", (rows[-1][0],))
     found = [
-        f"the edits of the patient {patient} are gone: what they were of belongs to a patient that other files name"
+        f"the edits of the patient {patient} are gone with it: its study belongs to the patient whom other files name"
         for patient in sorted(before - _patients_with_edits(db))
     ]
     for new, outcome in zip(arrivals, outcomes, strict=True):
@@ -81,12 +81,18 @@ def findings(db: sqlite3.Connection) -> tuple[str, ...]:
     found = [text for (text,) in db.execute("SELECT text FROM old_finding")]
     edited = db.execute("SELECT DISTINCT level, entity FROM edit WHERE level <> ?", (Level.PATIENT,)).fetchall()
     for level, entity in edited:
+        if not is_key(entity):
+            found.append(f"edits of the {level} {entity} are kept, but there is no such {level}")
+            continue
         uid = uid_of(entity)
         (several,) = db.execute(
             f"SELECT count(*) FROM {Level(level)} WHERE id > ? AND id < ?", key_range(uid)
         ).fetchone()
-        if several > 1:
-            found.append(f"the edits of the {level} {uid}, which is there {several} times, are now those of {entity}")
+        if several:
+            found.append(
+                f"the {level} {uid} is there {several} times, and whose its edits were can't be told: they are taken "
+                f"to be of {entity}, the earliest"
+            )
     return tuple(found)
 
 
