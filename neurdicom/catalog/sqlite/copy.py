@@ -78,7 +78,7 @@ class CatalogCopy:
         """Count the files that the copy names."""
         (count,) = self._db.execute("SELECT count FROM total WHERE level = 'instance'").fetchone()
         waiting = [self._db.execute(f"SELECT count(*) FROM {table}").fetchone() for table in self._tables[1:]]
-        return int(count) + sum(more for (more,) in waiting)
+        return int(count) + sum(int(more) for (more,) in waiting)
 
     def shards(self) -> set[str]:
         """List the first parts of the files' keys."""

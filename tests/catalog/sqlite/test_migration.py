@@ -18,7 +18,7 @@ from neurdicom.catalog.base import Catalog, MigrationProgress
 from neurdicom.catalog.sqlite import SqliteCatalog, migration, schema
 from neurdicom.catalog.sqlite.copy import copy_catalog, open_copy
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Query, Word
+from neurdicom.dicom.query.conditions import AnyOf, Query, Value, Word
 from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_model import CatalogModel
 
@@ -39,7 +39,7 @@ FILES = [
 ]
 LEFT = [new for new in FILES if new.blob.key != "blob-4-sha-4"]
 #: What was edited, by level and the file whose entity now has the edit: the earliest of its UID.
-EDITS = [
+EDITS: list[tuple[Level, int, dict[str, Value]]] = [
     (Level.PATIENT, 1, {"patient_sex": "F"}),
     (Level.STUDY, 1, {"study_description": "EDITED STUDY"}),
     (Level.SERIES, 1, {"series_description": "EDITED SERIES"}),
