@@ -14,6 +14,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.NotAvailable: 406,
     errors.Conflict: 409,
     errors.Gone: 410,
+    errors.Damaged: 410,
     errors.TooLarge: 413,
     errors.NotDicom: 415,
     errors.Invalid: 422,
@@ -81,4 +82,7 @@ def problem(status: int, detail: str, *, code: str | None = None, field: str | N
 
 def problem_of(error: errors.NeurdicomError, status: int | None = None) -> dict[str, Any]:
     """Make problem details of one of our errors, with the table's status unless another is given."""
-    return problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)
+    body = problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)
+    if isinstance(error, errors.Damaged):
+        body |= {"expected": error.expected, "found": error.found}
+    return body
