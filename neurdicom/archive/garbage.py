@@ -5,8 +5,9 @@ import logging
 from collections.abc import Sequence
 
 from neurdicom.archive.hold import are_deletions_held
+from neurdicom.archive.verify.healing import Healer
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.coordination import BackgroundTasks
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,18 @@ class GarbageCollector:
         Lists the garbage.
     blobs : BlobStore
         Has the files.
+    healer : Healer, optional
+        Compares the files of duplicates with the stored ones before they are deleted.
+
+    Attributes
+    ----------
+    heals : bool
+        True if there is a healer.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, healer: Healer | None = None) -> None:
+        self._healer = healer
+        self.heals = healer is not None
         self._catalog = catalog
         self._blobs = blobs
         self._is_waiting = False
@@ -66,7 +76,13 @@ class GarbageCollector:
         except OSError:
             self._wait(AGAIN_SECONDS)
             raise
+        if self._healer is not None:
+            await self._healer.forget(keys)
         return True
+
+    async def heal(self, duplicate: NewInstance) -> bool:
+        """Compare the file of a duplicate, which is garbage, with the stored one; return whether it has healed that."""
+        return self._healer is not None and await self._healer.heal(duplicate)
 
     async def discard(self, key: str) -> None:
         """Delete a file that the catalog never knew, so that no copy of it does; one that fails stays."""

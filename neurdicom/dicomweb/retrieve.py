@@ -45,6 +45,9 @@ class Instances(DicomWebHandler):
         choice = self.negotiate(_ONE if instance else _MANY)
         syntaxes = syntaxes_of(choice)
         if instance is None:
+            await self.targets.check(target)
+            # Before the answer begins: afterwards it can only be broken off.
+            await self.files.require_all(target.level, target.entity)
             await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
             return
         await self.targets.locate(target)

@@ -13,6 +13,7 @@ from neurdicom.web import (
     process_jobs,
     results,
     rules,
+    storage,
     tools,
     uploads,
     users,
@@ -36,4 +37,5 @@ ROUTES: list[Route] = [
     *events.ROUTES,
     *users.ROUTES,
     *operations.ROUTES,
+    *storage.ROUTES,
 ]

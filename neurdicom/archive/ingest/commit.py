@@ -29,6 +29,7 @@ UNKNOWN_SECONDS = 120.0
 class _Waiting:
     arrival: NewInstance
     outcome: "asyncio.Future[StoreOutcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    is_healed: bool = False
 
     def settle(self, outcome: StoreOutcome) -> None:
         if not self.outcome.done():  # the caller may have been cancelled
@@ -84,7 +85,17 @@ class SeriesActivity(Protocol):
 
 
 class CommitQueue:
-    """Queue that enters durable arrivals into the catalog, in groups and in order."""
+    """Queue that enters durable arrivals into the catalog, in groups and in order.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Gets the arrivals.
+    garbage : GarbageCollector
+        Deletes the files that are not needed, those of duplicates after they were compared with the stored ones.
+    activity : SeriesActivity, optional
+        Observer of growing series.
+    """
 
     def __init__(self, catalog: Catalog, garbage: GarbageCollector, activity: SeriesActivity | None = None) -> None:
         self._catalog = catalog
@@ -98,8 +109,10 @@ class CommitQueue:
         self._background = BackgroundTasks("cleaning up after a commit failed; the next start does it")
         self._unknown: dict[str, float] = {}
 
-    async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> tuple[NewInstance, StoreOutcome]:
+    async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> tuple[NewInstance, StoreOutcome, bool]:
         """Enter one arrival once its file is in the blob store. Cancelling the caller does not undo it.
+
+        The last of what is returned is True for a duplicate whose stored file was damaged, and was replaced by it.
 
         Parameters
         ----------
@@ -129,7 +142,7 @@ class CommitQueue:
                 self._enough.set()
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        return arrival, await waiting.outcome
+        return arrival, await waiting.outcome, waiting.is_healed
 
     async def drain(self) -> None:
         """Wait until the queue is empty."""
@@ -168,13 +181,29 @@ class CommitQueue:
         await self._acknowledge(group, outcomes)
 
     async def _acknowledge(self, group: Sequence[_Waiting], outcomes: Sequence[StoreOutcome]) -> None:
-        unused = [outcome.unused for outcome in outcomes if outcome.unused is not None]
+        ended = list(zip(group, outcomes, strict=True))
+        if self._garbage.heals:
+            # Others do not wait until the stored files of duplicates are read.
+            duplicates = [each for each in ended if each[1].status == "duplicate" and each[1].unused is not None]
+            ended = [each for each in ended if each not in duplicates]
+            for each in duplicates:
+                self._background.start(self._compare(*each))
+        unused = [outcome.unused for _, outcome in ended if outcome.unused is not None]
         if unused:
             await self._delete(unused)
-        for waiting, outcome in zip(group, outcomes, strict=True):
+        for waiting, outcome in ended:
             self._settle(waiting, outcome)
         if self._unknown:
             self._background.start(self._settle_unknown())
+
+    async def _compare(self, waiting: _Waiting, outcome: StoreOutcome) -> None:
+        """Compare a duplicate with what is stored, then delete its file and acknowledge it."""
+        try:
+            waiting.is_healed = await self._garbage.heal(waiting.arrival)
+        finally:
+            if outcome.unused is not None:
+                await self._delete([outcome.unused])
+            self._settle(waiting, outcome)
 
     def _settle(self, waiting: _Waiting, outcome: StoreOutcome) -> None:
         if self._activity is not None and outcome.status != "duplicate":

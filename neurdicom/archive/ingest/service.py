@@ -18,6 +18,7 @@ from typing import Literal, ParamSpec, Protocol, TypeVar
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.commit import CommitQueue, SenderOrder, SeriesActivity
 from neurdicom.archive.ingest.recovery import Recovery, new_instance
+from neurdicom.archive.verify.healing import Healer
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.coordination import BackgroundTasks
@@ -64,6 +65,8 @@ class IngestResult:
         Ids of the instance and of its study and series; None for a rejected file.
     error : NeurdicomError or None
         Why it was rejected.
+    is_healed : bool
+        True for a duplicate whose stored file was damaged, and was replaced by it.
     """
 
     file: str
@@ -72,15 +75,16 @@ class IngestResult:
     study: str | None = None
     series: str | None = None
     error: NeurdicomError | None = None
+    is_healed: bool = False
 
     @classmethod
     def rejected(cls, file: str, error: NeurdicomError) -> "IngestResult":
         """Make the result of a file that was not stored; the traceback, which holds pieces of the file, is dropped."""
         return cls(file, "rejected", error=error.with_traceback(None))
 
-    def to_api(self) -> dict[str, str | None]:
+    def to_api(self) -> dict[str, str | bool | None]:
         """Return the result as the API shows it."""
-        return {
+        result: dict[str, str | bool | None] = {
             "file": self.file,
             "status": self.status,
             "id": self.id,
@@ -88,6 +92,7 @@ class IngestResult:
             "series": self.series,
             "reason": str(self.error) if self.error else None,
         }
+        return result | {"healed": True} if self.is_healed else result
 
 
 class IngestService:
@@ -103,6 +108,8 @@ class IngestService:
         Observer of growing series.
     replaced : callable, optional
         Called with the id of an instance that arrived again with other bytes, before that is acknowledged.
+    healer : Healer, optional
+        Compares duplicates with the stored files.
 
     Attributes
     ----------
@@ -118,11 +125,12 @@ class IngestService:
         blobs: BlobStore,
         activity: SeriesActivity | None = None,
         replaced: Callable[[str], Awaitable[None]] | None = None,
+        healer: Healer | None = None,
     ) -> None:
         self._replaced = replaced
         self._blobs = blobs
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
-        self.garbage = GarbageCollector(catalog, blobs)
+        self.garbage = GarbageCollector(catalog, blobs, healer)
         self._queue = CommitQueue(catalog, self.garbage, activity)
         self._recovery = Recovery(catalog, blobs, self.garbage)
         self._background = BackgroundTasks("work after an arrival failed")
@@ -227,7 +235,7 @@ class IngestService:
 
     async def _enter_whole(self, name: str, order: SenderOrder, landing: Awaitable[NewInstance]) -> IngestResult:
         try:
-            arrival, outcome = await self._queue.put(landing, order)
+            arrival, outcome, is_healed = await self._queue.put(landing, order)
         except NeurdicomError as error:
             return IngestResult.rejected(name, error)
         except Exception:  # a fault of ours with one file must not fail the others of an upload
@@ -235,7 +243,8 @@ class IngestService:
             return IngestResult.rejected(name, NeurdicomError("internal error: the file could not be stored"))
         if outcome.status == "replaced" and self._replaced is not None:
             await self._replaced(arrival.instance)
-        return IngestResult(name, outcome.status, arrival.instance, arrival.study, arrival.series)
+        ids = arrival.instance, arrival.study, arrival.series
+        return IngestResult(name, outcome.status, *ids, is_healed=is_healed)
 
     def _land(
         self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], observer: ArrivalObserver | None
