@@ -12,6 +12,7 @@ from typing import Final
 from neurdicom.archive.verify.damage import Damage
 from neurdicom.catalog.documents import DocumentQuery, Documents
 from neurdicom.coordination import Periodic
+from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -113,21 +114,26 @@ class DamageRegistry:
         return [Damage.from_document(document) for document in found.items]
 
     async def record(self, damage: Damage) -> Damage:
-        """Record damage, with a line in the log where it is new; return it with the time when it was first found."""
-        earlier = await self.documents.get(KIND, damage.key)
-        if earlier is not None:
-            damage = replace(damage, since=Damage.from_document(earlier).since)
-        if earlier is None or Damage.from_document(earlier) != damage:
-            await self.documents.put(KIND, {damage.key: damage.to_document()})
+        """Record damage, with a line in the log where it is new; return it with the time when it was first found.
+
+        Where the catalog can't be written, as on a full disk, the file is found damaged anew with the next read.
+        """
+        try:
+            earlier = await self.documents.get(KIND, damage.key)
+            if earlier is not None:
+                damage = replace(damage, since=Damage.from_document(earlier).since)
+                if Damage.from_document(earlier) == damage:
+                    self._keys.add(damage.key)
+                    return damage
             log.error(
                 "the file %s of instance %s is damaged and not given out any more: %s",
-                damage.key,
-                damage.instance,
-                damage.describe(),
+                *(damage.key, damage.instance, damage.describe()),
             )
+            await self.documents.put(KIND, {damage.key: damage.to_document()})
             self._keys.add(damage.key)
             await self._announce()
-        self._keys.add(damage.key)
+        except Unavailable as error:
+            log.warning("the damage of %s could not be recorded: %s", damage.key, error)
         return damage
 
     async def clear(self, key: str, reason: str) -> bool:
