@@ -57,6 +57,12 @@ class Settings:
     results_size: int = _setting(
         10240, "MiB of kept results; the least recently used are removed first.", low=0, high=1 << 40
     )
+    verify_days: float = _setting(
+        30.0, "Days between two background checks of all stored files; 0 for none.", low=0.0, high=36500.0
+    )
+    verify_rate: float = _setting(
+        20.0, "MiB that a background check reads in a second; 0 for no limit.", low=0.0, high=1e6
+    )
     session_hours: float = _setting(12.0, "Hours until a sign-in expires.", low=0.01, high=24 * 365)
     max_upload: int = _setting(0, "Largest upload in bytes; 0 for no limit.", low=0, high=1 << 62)
     conflicts: str = _setting(

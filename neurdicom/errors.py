@@ -71,6 +71,27 @@ class Gone(NeurdicomError, LookupError):
     code = "gone"
 
 
+class Damaged(Gone):
+    """A stored file that is missing, or has other bytes than those that were received; it is not given out.
+
+    Attributes
+    ----------
+    expected : str or None
+        SHA-256 of the bytes that were received, in hexadecimal.
+    found : str or None
+        SHA-256 of the bytes that are there; None where there are none, or they were not read.
+    """
+
+    code = "damaged"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, expected: str | None = None, found: str | None = None
+    ) -> None:
+        super().__init__(message, field=field)
+        self.expected = expected
+        self.found = found
+
+
 class Conflict(NeurdicomError):
     """A request that contradicts the current state."""
 

@@ -1,10 +1,11 @@
 """Composition of the services, read from the top down: each is made with the services that it uses."""
 
-import os
 from dataclasses import dataclass, fields
 from typing import cast
 
+from neurdicom.app.integrity import IntegrityServices, compose_integrity, make_overview
 from neurdicom.app.storage import Storage
+from neurdicom.app.tools import ToolServices, compose_tools
 from neurdicom.archive.bulk import BulkService
 from neurdicom.archive.edit import EditService
 from neurdicom.archive.files import FileService
@@ -21,6 +22,7 @@ from neurdicom.archive.search import SearchService
 from neurdicom.archive.targets import TargetService
 from neurdicom.archive.trash.service import TrashService
 from neurdicom.archive.upload import UploadService
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.catalog.outcomes import Conflicts, SameInstance, StorePolicy
 from neurdicom.config import Settings
 from neurdicom.data_folder import server_name
@@ -38,33 +40,20 @@ from neurdicom.nodes.remote import RemoteService
 from neurdicom.nodes.service import NodeService
 from neurdicom.nodes.transfer import TransferService
 from neurdicom.nodes.transfer_jobs import Peers, RetrieveRunner, SendRunner
-from neurdicom.plugins.service import ModelService, PluginService
-from neurdicom.plugins.tools import ToolType
+from neurdicom.nodes.verification import KIND as VERIFY
+from neurdicom.nodes.verification import VerificationJobs, VerificationRunner
 from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.execute import ProcessService
 from neurdicom.processing.jobs import KIND as PROCESS
 from neurdicom.processing.jobs import ProcessJobs, ProcessRunner
 from neurdicom.processing.resolve import ModalityCheck, Resolver
 from neurdicom.processing.result_store import ResultStore
+from neurdicom.processing.storage import StorageOverview
 from neurdicom.rules import RuleService
 from neurdicom.rules.tracker import SeriesTracker
 from neurdicom.security.users import UserService
 from neurdicom.workers.executor import Executor
 from neurdicom.workers.pool import WorkerPool
-from neurdicom.workers.program import ToolLimits
-
-
-@dataclass(frozen=True, slots=True)
-class ToolServices:
-    """Services that install plugins and models."""
-
-    plugins: PluginService
-    models: ModelService
-
-    @property
-    def by_type(self) -> dict[ToolType, PluginService | ModelService]:
-        """The two services by the type of tool that each installs."""
-        return {"plugin": self.plugins, "model": self.models}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +110,8 @@ class JobServices:
     process_jobs: ProcessJobs
     remote: RemoteService
     rules: RuleService
+    verification_jobs: VerificationJobs
+    overview: StorageOverview
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +121,7 @@ class Components:
     users: UserService
     executor: Executor
     tools: ToolServices
+    integrity: IntegrityServices
     archive: ArchiveServices
     retrieval: RetrievalServices
     processing: ProcessingServices
@@ -138,7 +130,15 @@ class Components:
 
     def services(self) -> list[object]:
         """List the services that a request handler may declare."""
-        groups = (self.tools, self.archive, self.retrieval, self.processing, self.network, self.background)
+        groups = (
+            self.tools,
+            self.integrity,
+            self.archive,
+            self.retrieval,
+            self.processing,
+            self.network,
+            self.background,
+        )
         grouped = (getattr(group, each.name) for group in groups for each in fields(group))
         return [self.users, self.executor, *grouped]
 
@@ -164,37 +164,19 @@ def compose(settings: Settings, storage: Storage, pool: WorkerPool, executor: Ex
     users = UserService(storage.documents, settings.data, session_seconds=settings.session_hours * 3600)
     tools = compose_tools(settings, storage, pool)
     results = ResultStore(storage.catalog, settings.data / "results", pool, size=settings.results_size)
-    archive = compose_archive(settings, storage, results)
-    retrieval = compose_retrieval(storage, pool)
-    processing = compose_processing(storage, pool, executor, tools, archive, results)
+    integrity = compose_integrity(settings, storage)
+    archive = compose_archive(settings, storage, integrity, results)
+    retrieval = compose_retrieval(storage, integrity.guard, pool)
+    processing = compose_processing(storage, integrity.guard, pool, executor, tools, archive, results)
     queue = JobQueue(storage.documents, server_name(settings.data))
-    network = compose_network(settings, storage, archive, retrieval, queue)
-    background = compose_background(storage, executor, archive, processing, network, queue)
-    return Components(users, executor, tools, archive, retrieval, processing, network, background)
+    network = compose_network(settings, storage, integrity.guard, archive, retrieval, queue)
+    background = compose_background(settings, storage, integrity, executor, tools, archive, processing, network, queue)
+    return Components(users, executor, tools, integrity, archive, retrieval, processing, network, background)
 
 
-def compose_tools(settings: Settings, storage: Storage, pool: WorkerPool) -> ToolServices:
-    """Make the services that install plugins and models.
-
-    Parameters
-    ----------
-    settings : Settings
-    storage : Storage
-        Its documents hold the records of plugins and models.
-    pool : WorkerPool
-        Loads what is uploaded, to check it.
-
-    Returns
-    -------
-    ToolServices
-    """
-    threads = max(1, len(os.sched_getaffinity(0)) // settings.plugin_workers)
-    limits = ToolLimits(settings.plugin_timeout, settings.plugin_memory, threads)
-    models = ModelService(settings.data / "models", storage.documents, pool, limits)
-    return ToolServices(PluginService(settings.data / "plugins", storage.documents, pool, limits, models), models)
-
-
-def compose_archive(settings: Settings, storage: Storage, results: ResultStore) -> ArchiveServices:
+def compose_archive(
+    settings: Settings, storage: Storage, integrity: IntegrityServices, results: ResultStore
+) -> ArchiveServices:
     """Make the services that receive, find, edit and remove instances.
 
     Parameters
@@ -202,6 +184,8 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
     settings : Settings
     storage : Storage
         Catalog and blob store of the instances.
+    integrity : IntegrityServices
+        Heal damaged files by what arrives again.
     results : ResultStore
         Removes the results of instances that are removed.
 
@@ -211,7 +195,7 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
     """
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
-    garbage = GarbageCollector(catalog, blobs)
+    garbage = GarbageCollector(catalog, blobs, integrity.healer)
     trash = TrashService(catalog, blobs, garbage, results.sources, settings.trash_days)
     policy = StorePolicy(
         cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
@@ -232,22 +216,33 @@ def compose_archive(settings: Settings, storage: Storage, results: ResultStore) 
     )
 
 
-def compose_retrieval(storage: Storage, pool: WorkerPool) -> RetrievalServices:
-    """Make the services that return what is stored."""
+def compose_retrieval(storage: Storage, guard: FileGuard, pool: WorkerPool) -> RetrievalServices:
+    """Make the services that return what is stored.
+
+    Parameters
+    ----------
+    storage : Storage
+        Catalog and blob store of the instances.
+    guard : FileGuard
+        Gives their files.
+    pool : WorkerPool
+        Renders and transcodes.
+    """
     catalog, blobs = storage.catalog, storage.blobs
-    retrieve, render = RetrieveService(catalog, blobs), RenderService(catalog, blobs, pool)
+    retrieve, render = RetrieveService(catalog, blobs, guard), RenderService(catalog, blobs, guard, pool)
     return RetrievalServices(
         retrieve=retrieve,
         render=render,
         files=FileService(catalog, retrieve, render),
-        frames=FrameService(blobs, pool),
+        frames=FrameService(guard, pool),
         metadata=MetadataService(catalog),
-        bulk=BulkService(catalog, blobs),
+        bulk=BulkService(catalog, blobs, guard),
     )
 
 
 def compose_processing(
     storage: Storage,
+    guard: FileGuard,
     pool: WorkerPool,
     executor: Executor,
     tools: ToolServices,
@@ -260,6 +255,8 @@ def compose_processing(
     ----------
     storage : Storage
         Catalog and blob store of the instances that are processed.
+    guard : FileGuard
+        Gives their files.
     pool : WorkerPool
         Encodes results as DICOM instances.
     executor : Executor
@@ -277,12 +274,17 @@ def compose_processing(
     """
     catalog, blobs = storage.catalog, storage.blobs
     dicom = DicomOutput(catalog, blobs, pool, archive.ingest, archive.remove, results)
-    process = ProcessService(Resolver(catalog, blobs, tools.by_type), executor, results, dicom, ModalityCheck(catalog))
+    process = ProcessService(Resolver(catalog, guard, tools.by_type), executor, results, dicom, ModalityCheck(catalog))
     return ProcessingServices(process, results)
 
 
 def compose_network(
-    settings: Settings, storage: Storage, archive: ArchiveServices, retrieval: RetrievalServices, queue: JobQueue
+    settings: Settings,
+    storage: Storage,
+    guard: FileGuard,
+    archive: ArchiveServices,
+    retrieval: RetrievalServices,
+    queue: JobQueue,
 ) -> NodeServices:
     """Make the services for remote nodes: what accepts their associations, and what opens associations with them.
 
@@ -291,6 +293,8 @@ def compose_network(
     settings : Settings
     storage : Storage
         Its documents hold the nodes; its instances are sent; its spool folder receives the datasets of C-STORE.
+    guard : FileGuard
+        Gives the files to send.
     archive : ArchiveServices
         Store what is sent by a node, and find what it asks for.
     retrieval : RetrievalServices
@@ -303,7 +307,7 @@ def compose_network(
     NodeServices
     """
     nodes = NodeService(storage.documents)
-    transfer = TransferService(storage.catalog, storage.blobs, retrieval.retrieve, retrieval.render)
+    transfer = TransferService(storage.catalog, storage.blobs, guard, retrieval.retrieve, retrieval.render)
     spool = storage.blobs.spool_folder
     find_and_send = QueryRetrieveBackend(archive.query, transfer, nodes)
     retrievals = RetrievalRegistry(settings.ae_title)
@@ -319,8 +323,11 @@ def compose_network(
 
 
 def compose_background(
+    settings: Settings,
     storage: Storage,
+    integrity: IntegrityServices,
     executor: Executor,
+    tools: ToolServices,
     archive: ArchiveServices,
     processing: ProcessingServices,
     network: NodeServices,
@@ -330,10 +337,15 @@ def compose_background(
 
     Parameters
     ----------
+    settings : Settings
     storage : Storage
         Its documents hold the rules.
+    integrity : IntegrityServices
+        Check stored files.
     executor : Executor
         Its number of slots limits how many runs of a job are concurrent.
+    tools : ToolServices
+        Count the installed plugins and models.
     archive : ArchiveServices
         Tell when a series is stable, which starts the rules.
     processing : ProcessingServices
@@ -353,7 +365,8 @@ def compose_background(
         PROCESS: ProcessRunner(catalog, processing.process, lambda: executor.slots),
         "send": SendRunner(catalog, peers),
         "retrieve": RetrieveRunner(peers),
-        COMMITMENT: CommitmentRunner(catalog, storage.blobs, network.nodes, network.dimse_peer),
+        VERIFY: VerificationRunner(integrity.verification, peers),
+        COMMITMENT: CommitmentRunner(catalog, integrity.guard, network.nodes, network.dimse_peer),
     }
     jobs = JobService(queue, runners)
     process_jobs = ProcessJobs(catalog, processing.process, queue)
@@ -362,4 +375,6 @@ def compose_background(
         process_jobs=process_jobs,
         remote=RemoteService(catalog, peers, queue),
         rules=RuleService(catalog, archive.tracker, process_jobs, jobs),
+        verification_jobs=VerificationJobs(integrity.verification, peers, queue),
+        overview=make_overview(settings, storage, integrity, processing.results, tools.plugins, tools.models),
     )

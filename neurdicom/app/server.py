@@ -120,7 +120,7 @@ class NeurdicomServer:
             await migrate(storage.catalog, state)
 
     def _listen(self, parts: Components) -> None:
-        metrics = Metrics(ROUTES, parts.network.dimse, parts.processing.results)
+        metrics = Metrics(ROUTES, parts.network.dimse, parts.processing.results, parts.background.overview)
         authenticator = NoAuthentication() if self.settings.no_auth else parts.users.authenticator
         context = HttpContext(settings=self.settings, authenticator=authenticator, started=time.monotonic())
         http = ApiServer(context, ROUTES, [*parts.services(), metrics, ROUTES], partial(log_request, metrics))
@@ -136,6 +136,8 @@ class NeurdicomServer:
 async def open_components(parts: Components, stack: AsyncExitStack) -> None:
     """Start the services, each after those that it uses; the stack stops them in reverse order."""
     stack.push_async_callback(parts.users.close)
+    stack.push_async_callback(parts.integrity.damage.close)
+    await parts.integrity.damage.open()
     stack.push_async_callback(parts.archive.ingest.close)
     await parts.archive.ingest.recover()
     stack.push_async_callback(parts.tools.models.close)
@@ -154,6 +156,8 @@ async def open_components(parts: Components, stack: AsyncExitStack) -> None:
     stack.push_async_callback(parts.network.dicomweb_peer.close)
     stack.push_async_callback(parts.background.jobs.close)
     await parts.background.jobs.open()
+    stack.push_async_callback(parts.integrity.periodic.close)
+    await parts.integrity.periodic.open()
 
 
 def _settle_garbage_collection() -> None:

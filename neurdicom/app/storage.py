@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from neurdicom.app.backends import make_blobs, make_catalog
 from neurdicom.app.migration import migrate
 from neurdicom.archive.reindex import ReindexReport, reindex
+from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import Documents
+from neurdicom.catalog.outcomes import StorePolicy
 from neurdicom.config import Settings
 from neurdicom.data_folder import FolderLock
 from neurdicom.processing.result_files import mark_unclean
@@ -88,11 +90,16 @@ async def open_executor(settings: Settings, pool: WorkerPool, stack: AsyncExitSt
     return DaskExecutor(cluster, local)
 
 
-async def reindex_folder(settings: Settings) -> ReindexReport:
-    """Rebuild the catalog of a stopped server from its files. Raises `Conflict` while a server runs on the folder."""
+async def reindex_folder(settings: Settings, *, quick: bool = False) -> ReindexReport:
+    """Rebuild the catalog of a stopped server from its files; `quick` reads their headers alone.
+
+    Raises `Conflict` while a server runs on the folder.
+    """
     async with AsyncExitStack() as stack:
         storage = await open_storage(settings, stack)
         await migrate(storage.catalog)
-        report = await reindex(storage.catalog, storage.blobs)
+        registry = DamageRegistry(storage.documents, settings.data)
+        policy = StorePolicy(keep_versions=settings.trash_days > 0)
+        report = await reindex(storage.catalog, storage.blobs, registry=registry, quick=quick, policy=policy)
         mark_unclean(settings.data / "results")  # the next start removes the results of files that are gone
         return report

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from neurdicom.archive.stored import StoredBytes
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED
@@ -54,9 +55,10 @@ class InlineBytes:
 class BulkService:
     """Service that finds bulk data: the values that a stored header leaves out."""
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, guard: FileGuard) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._guard = guard
 
     async def find(self, location: Location, path: str, **claims: str) -> StoredBytes | InlineBytes:
         """Find the value of one element, in little endian.
@@ -74,6 +76,8 @@ class BulkService:
         ------
         NotFound
             The instance has no such bulk data (any more).
+        Damaged
+            The stored file is damaged.
         """
         uid = uid_of(location.instance)
         headers = await self._catalog.headers(Level.INSTANCE, location.instance)
@@ -88,11 +92,12 @@ class BulkService:
         if "offset" not in stored or any(stored.get(name) != value for name, value in claims.items()):
             raise missing
         layout, offset = Layout.from_document(location.layout), int(stored["offset"])
+        file = await self._guard.path(location)
         if "length" in stored:
             places = [Fragment(offset, int(stored["length"]))]
         else:
-            file = await self._blobs.path(location.blob.key)
-            places = await asyncio.to_thread(value_places, file, layout, offset)
+            async with self._guard.decoding(location):
+                places = await asyncio.to_thread(value_places, file, layout, offset)
         swap = _WORDS.get(element["vr"], 1) if layout.transfer_syntax == BIG_ENDIAN else 1
         if sum(place.length for place in places) % swap:
             swap = 1

@@ -8,6 +8,7 @@ from neurdicom.archive.lookup import locate_instance
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotAvailable
 
 
@@ -46,6 +47,10 @@ class FileService:
         self._retrieve = retrieve
         self._render = render
 
+    async def require_all(self, level: Level, entity: str) -> None:
+        """Refuse an entity if any of its files is damaged. Raises `Damaged`."""
+        await self._retrieve.require_all(level, entity)
+
     async def give(self, instance: str, syntaxes: Sequence[str] | None = None, *, strict: bool = False) -> FileInSyntax:
         """Give an instance's file, edits applied.
 
@@ -62,6 +67,8 @@ class FileService:
         ------
         NotFound
             There is no such instance.
+        Damaged
+            Its file is damaged.
         NotAvailable
             None of the transfer syntaxes can hold it.
         """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neurdicom.archive.lookup import check_frames, frame_count
 from neurdicom.archive.render import PIXELS
-from neurdicom.blobs.base import BlobStore
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.catalog.base import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
@@ -57,8 +57,8 @@ class FrameData:
 class FrameService:
     """Service that gives frames."""
 
-    def __init__(self, blobs: BlobStore, pool: WorkerPool) -> None:
-        self._blobs = blobs
+    def __init__(self, guard: FileGuard, pool: WorkerPool) -> None:
+        self._guard = guard
         self._pool = pool
         self._indexes: OrderedDict[str, FrameIndex] = OrderedDict()
 
@@ -106,15 +106,18 @@ class FrameService:
         ------
         NotFound
             The file is gone.
+        Damaged
+            The file is damaged.
         NotAvailable
             The frames can't be separated, decoded, or encoded in this transfer syntax.
         """
-        layout, path = Layout.from_document(location.layout), await self._blobs.path(location.blob.key)
+        layout, path = Layout.from_document(location.layout), await self._guard.path(location)
         if syntax == layout.transfer_syntax:
             key = location.blob.key
             opening = asyncio.ensure_future(asyncio.to_thread(_open, path, layout, frames, self._indexes.get(key)))
             try:
-                file, found, body = await asyncio.shield(opening)
+                async with self._guard.decoding(location):
+                    file, found, body = await asyncio.shield(opening)
             except asyncio.CancelledError:
                 opening.add_done_callback(_close_opened)  # the thread may just be opening it
                 raise
@@ -128,7 +131,8 @@ class FrameService:
                 return
         for frame in frames:
             arguments = {"path": str(path), "layout": dict(location.layout), "frame": frame, "transfer_syntax": syntax}
-            reply = await self._pool.call(PIXELS, "frame", arguments)
+            async with self._guard.decoding(location):
+                reply = await self._pool.call(PIXELS, "frame", arguments)
             yield FrameData(len(reply.body), -1, (), reply.body)
 
     def _remember(self, key: str, index: FrameIndex | None) -> None:

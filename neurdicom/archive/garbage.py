@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from neurdicom.archive.hold import are_deletions_held
+from neurdicom.archive.verify.healing import Healer
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.base import Catalog, NewInstance
 from neurdicom.coordination import BackgroundTasks
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,20 @@ class GarbageCollector:
         Lists the garbage.
     blobs : BlobStore
         Has the files.
+    healer : Healer, optional
+        Compares the files of duplicates with the stored ones before they are deleted.
 
     Attributes
     ----------
+    heals : bool
+        True if there is a healer.
     lock : asyncio.Lock
         Held by whoever moves files out of the store or back.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, healer: Healer | None = None) -> None:
+        self._healer = healer
+        self.heals = healer is not None
         self._catalog = catalog
         self._blobs = blobs
         self._is_waiting = False
@@ -80,6 +87,8 @@ class GarbageCollector:
         except OSError:
             self._wait(AGAIN_SECONDS)
             raise
+        if self._healer is not None:
+            await self._healer.forget([*garbage])
         return True
 
     async def _collect(self, place: str, keys: Sequence[str]) -> None:
@@ -90,6 +99,18 @@ class GarbageCollector:
         else:
             await self._blobs.delete(keys)
         await self._catalog.forget_garbage(keys)
+
+    async def heal(self, duplicate: NewInstance, instance: str) -> bool:
+        """Compare the file of a duplicate, which is garbage, with the stored one; return whether it has healed that.
+
+        Parameters
+        ----------
+        duplicate : NewInstance
+            The arrival.
+        instance : str
+            Key of the instance that it is a duplicate of.
+        """
+        return self._healer is not None and await self._healer.heal(duplicate, instance)
 
     async def discard(self, key: str) -> None:
         """Delete a file that the catalog never knew, so that no copy of it does; one that fails stays."""

@@ -10,6 +10,7 @@ from typing import Any
 from neurdicom import __version__
 from neurdicom.archive.lookup import locate_instance
 from neurdicom.archive.opened import OpenedFile
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.identity import uid_of
@@ -83,9 +84,10 @@ class ImageOptions:
 class RenderService:
     """Service that shows and converts pixels."""
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, pool: WorkerPool) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, guard: FileGuard, pool: WorkerPool) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._guard = guard
         self._pool = pool
 
     async def image(self, instance: str, options: ImageOptions) -> Reply:
@@ -95,6 +97,8 @@ class RenderService:
         ------
         NotFound
             There is no such instance.
+        Damaged
+            Its file is damaged.
         Invalid
             An option is wrong, or there is no such frame.
         NotAvailable
@@ -108,7 +112,8 @@ class RenderService:
         arguments = await self._arguments(location, options.frame) | options.to_wire()
         if location.edited:
             arguments["edits"] = await self._edits(location)
-        return await self._pool.call(PIXELS, "image", arguments)
+        async with self._guard.decoding(location):
+            return await self._pool.call(PIXELS, "image", arguments)
 
     async def identity(self, location: Location, options: ImageOptions) -> str:
         """Compute a validator of a frame's picture, from the stored bytes, the edits and the options."""
@@ -134,8 +139,10 @@ class RenderService:
         """
         if format is not None and format not in RAW:
             raise Invalid(f"format is {format!r}; {', '.join(RAW)} are expected", field="format")
-        arguments = await self._arguments(await locate_instance(self._catalog, instance), frame)
-        return await self._pool.call(PIXELS, "raw", arguments | {"format": format})
+        location = await locate_instance(self._catalog, instance)
+        arguments = await self._arguments(location, frame)
+        async with self._guard.decoding(location):
+            return await self._pool.call(PIXELS, "raw", arguments | {"format": format})
 
     async def transcode(self, instance: str, transfer_syntax: str) -> OpenedFile:
         """Transcode the file to another transfer syntax, edits applied.
@@ -180,18 +187,19 @@ class RenderService:
         edits = await self._catalog.edits(location.instance) if location.edited else []
         changes = [edit.to_wire() for edit in edits]
         arguments = {
-            "path": str(await self._blobs.path(location.blob.key)),
+            "path": str(await self._guard.path(location)),
             "layout": dict(location.layout),
             "transfer_syntax": transfer_syntax,
             "output": str(output),
             "edits": changes,
         }
-        reply = await self._pool.call(PIXELS, "transcode", arguments, timeout=_TRANSCODE_SECONDS)
+        async with self._guard.decoding(location):
+            reply = await self._pool.call(PIXELS, "transcode", arguments, timeout=_TRANSCODE_SECONDS)
         identity = f"{location.blob.sha256} {transfer_syntax} {changes}"
         return reply.meta["size"], sha256(identity.encode()).hexdigest()
 
     async def _arguments(self, location: Location, frame: int) -> dict[str, Any]:
         if location.layout.get("pixel_keyword") is None:
             raise NotAvailable(f"the instance {uid_of(location.instance)!r} has no pixel data")
-        path = await self._blobs.path(location.blob.key)
+        path = await self._guard.path(location)
         return {"path": str(path), "layout": dict(location.layout), "frame": frame}

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import orjson
 
 from neurdicom.archive.lookup import locate_instance, missing
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog, Edit, Location
 from neurdicom.dicom.codec.json_model import to_tags
@@ -77,9 +78,10 @@ class InstanceDownload:
 class RetrieveService:
     """Service that returns headers and files, with the edits applied."""
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStore, guard: FileGuard) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._guard = guard
 
     async def header(self, instance: str) -> bytes:
         """Return all elements but bulk data in the DICOM JSON model (PS3.18 F), UTF-8. Raises `NotFound`."""
@@ -94,8 +96,9 @@ class RetrieveService:
         return await _run(len(stored), _edited_tags, stored, edits)
 
     async def file(self, instance: str, *, original: bool = False) -> InstanceDownload:
-        """Return the DICOM file, with edits applied, or as received if `original`. Raises `NotFound`."""
+        """Return the DICOM file, with edits applied, or as received if `original`. Raises `NotFound`, `Damaged`."""
         location = await locate_instance(self._catalog, instance)
+        await self._guard.require(location)
         blob = location.blob
         edits = await self._catalog.edits(location.instance) if location.edited and not original else []
         header, copy_from = await self._rewritten(location, edits) if edits else (b"", 0)
@@ -106,8 +109,12 @@ class RetrieveService:
         size = len(header) + blob.size - copy_from
         return InstanceDownload(uid, size, etag, self._blobs, blob.key, header, copy_from)
 
+    async def require_all(self, level: Level, entity: str) -> None:
+        """Refuse an entity if any of its files is damaged. Raises `Damaged`."""
+        await self._guard.require_all(level, entity)
+
     async def edited_header(self, location: Location) -> tuple[bytes, int]:
-        """Rewrite the beginning of an instance's file with its edits. Raises `NotFound`.
+        """Rewrite the beginning of an instance's file with its edits. Raises `NotFound`, `Damaged`.
 
         Returns
         -------
@@ -120,9 +127,10 @@ class RetrieveService:
         return await self._rewritten(location, edits) if edits else (b"", 0)
 
     async def _rewritten(self, location: Location, edits: list[Edit]) -> tuple[bytes, int]:
-        path = await self._blobs.path(location.blob.key)
+        path = await self._guard.path(location)
         try:
-            return await asyncio.to_thread(rewrite_header, path, Layout.from_document(location.layout), edits)
+            async with self._guard.decoding(location):
+                return await asyncio.to_thread(rewrite_header, path, Layout.from_document(location.layout), edits)
         except FileNotFoundError as error:
             raise NotFound(f"the instance {uid_of(location.instance)!r} was deleted meanwhile") from error
 

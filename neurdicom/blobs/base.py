@@ -1,12 +1,14 @@
 """The port of the blob store, the spool file that every arrival is written to, and flushes of folders."""
 
+import asyncio
 import hashlib
 import logging
 import os
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +19,9 @@ log = logging.getLogger(__name__)
 
 Piece = bytes | bytearray | memoryview
 
+#: Called in a thread with the number of bytes that were read since; waits as long as it likes, and may raise to stop.
+Pace = Callable[[int], None]
+
 _HEAD = 64 * 1024
 
 #: Names of the places of blobs that are set aside.
@@ -24,6 +29,14 @@ PLACE = re.compile(r"(trash|versions)/[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 #: Mode of a stored file: nobody writes it, and nobody but its owner reads it.
 STORED_MODE = 0o400
+
+
+@dataclass(frozen=True, slots=True)
+class BlobDigest:
+    """Size in bytes and SHA-256, in hexadecimal, of the bytes of a blob as they are in the store now."""
+
+    size: int
+    sha256: str
 
 
 class Spool:
@@ -154,6 +167,9 @@ class BlobStore(ABC):
     async def open(self) -> None:
         """Prepare the store and delete spool files that an earlier process left. Raises `Unavailable`."""
 
+    async def attach(self) -> None:  # noqa: B027 - there may be nothing to do
+        """Prepare for everything but commits, beside the process that has the store open. Raises `Unavailable`."""
+
     @abstractmethod
     async def close(self) -> None:
         """Release everything. Idempotent."""
@@ -199,8 +215,64 @@ class BlobStore(ABC):
         """
 
     @abstractmethod
+    def restore(self, key: str, spool: Spool) -> None:
+        """Move a spool into the place of a blob that is missing or has other bytes, durably. Blocks, as `commit` does.
+
+        Whoever reads at the time has either the earlier bytes or the new ones, and so has a server after a crash.
+
+        Parameters
+        ----------
+        key : str
+            Key of the blob.
+        spool : Spool
+            The bytes that were committed with this key.
+
+        Raises
+        ------
+        NotFound
+            No blob can have this key.
+        """
+
+    @abstractmethod
     async def path(self, key: str) -> Path:
         """Find a local file with the blob's bytes, for reading only. Raises `NotFound`."""
+
+    async def size(self, key: str) -> int:
+        """Look up the number of bytes that a blob has now.
+
+        Raises
+        ------
+        NotFound
+            There is no blob with this key.
+        Unavailable
+            The store is not there at all, so that nothing can be said of the blob.
+        """
+        return (await asyncio.to_thread((await self.path(key)).stat)).st_size
+
+    async def digest(self, key: str, pace: Pace | None = None, *, from_disk: bool = False) -> BlobDigest:
+        """Read a blob as it is now for its size and SHA-256.
+
+        Parameters
+        ----------
+        key : str
+            Key of the blob.
+        pace : callable, optional
+            Slows the reading down, or stops it.
+        from_disk : bool
+            Read what the disk has rather than what the system has cached of it, and leave nothing cached.
+
+        Raises
+        ------
+        NotFound
+            There is no blob with this key.
+        """
+        found, size = hashlib.sha256(), 0
+        async for piece in self.read(key):
+            size += len(piece)
+            await asyncio.to_thread(found.update, piece)
+            if pace is not None:
+                await asyncio.to_thread(pace, len(piece))
+        return BlobDigest(size, found.hexdigest())
 
     @abstractmethod
     def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
@@ -276,3 +348,7 @@ class BlobStore(ABC):
     @abstractmethod
     def walk(self) -> AsyncIterator[BlobRef]:
         """Yield all blobs by key, for `reindex`. The SHA-256 is that of the bytes at commit."""
+
+    async def foreign_files(self) -> list[str]:
+        """List what lies among the blobs and is none, by path; a store that others can't write to has nothing."""
+        return []

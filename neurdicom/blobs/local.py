@@ -10,6 +10,7 @@ within the shard makes keys sort in the order of their commits; the random part 
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -17,12 +18,13 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from neurdicom.blobs.aside import AsideFolders
-from neurdicom.blobs.base import STORED_MODE, BlobStore, Spool, empty_spool, flush, flush_folder
+from neurdicom.blobs.base import STORED_MODE, BlobDigest, BlobStore, Pace, Spool, empty_spool, flush, flush_folder
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 
@@ -34,6 +36,9 @@ SHARD_FILES = 4096
 
 #: Bytes read at a time when a blob is streamed.
 PIECE = 1024 * 1024
+
+#: Bytes read at a time for a digest; a buffer that stays in the processor's cache is read and hashed fastest.
+_DIGESTED = 256 * 1024
 
 _THREADS = 8
 _WRITABLE = 0o222
@@ -117,6 +122,11 @@ class LocalBlobStore(BlobStore):
         numbers = [int(_KEY.fullmatch(ref.key)[1]) for ref in refs]  # type: ignore[index]
         self._shard = _Shard(self._objects / shards[-1], int(shards[-1]), max(numbers, default=-1) + 1)
 
+    async def attach(self) -> None:
+        """Check that the folder is there; the spool is another process's, and stays as it is."""
+        if not self._objects.is_dir():
+            raise Unavailable(f"there is no folder {self._objects}; no server ever stored files here, or it is away")
+
     async def close(self) -> None:
         """Wait for running operations."""
         await asyncio.to_thread(self._threads.shutdown)
@@ -142,6 +152,17 @@ class LocalBlobStore(BlobStore):
         """Make the file read-only, rename it into the current shard folder, and flush the folder."""
         file.chmod(STORED_MODE)
         return self._add(file, size, sha256)[0]
+
+    def restore(self, key: str, spool: Spool) -> None:
+        """Rename the spool to the file of the blob, and flush the folder."""
+        path = self._path(key)
+        spool.seal()
+        if not path.parent.is_dir():  # the last of its files was lost
+            path.parent.mkdir()
+            flush_folder(self._objects)
+        spool.path.rename(path)
+        spool.committed(path)
+        flush_folder(path.parent)
 
     def _add(self, file: Path, size: int, sha256: str) -> tuple[BlobRef, Path]:
         shard, number = self._claim()
@@ -175,6 +196,24 @@ class LocalBlobStore(BlobStore):
         except OSError as error:
             raise NotFound(f"there is no blob {key!r}") from error
         return path
+
+    async def size(self, key: str) -> int:
+        """Return the size of the blob's file."""
+        path = self._path(key)
+        try:
+            return os.stat(path).st_size  # noqa: PTH116 - as in `path`
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not self._objects.is_dir():
+                raise Unavailable(
+                    f"the folder of stored files {self._objects} is not there: is its disk away?"
+                ) from error
+            raise NotFound(f"there is no blob {key!r}") from error
+        except OSError as error:
+            raise Unavailable(f"the stored file {path} can't be looked at: {error.strerror}") from error
+
+    async def digest(self, key: str, pace: Pace | None = None, *, from_disk: bool = False) -> BlobDigest:
+        """Read the file in one thread."""
+        return await self._run(partial(_digest, self._path(key), pace, from_disk=from_disk))
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -256,6 +295,18 @@ class LocalBlobStore(BlobStore):
             for ref in await self._run(_list, self._objects, shard):
                 yield ref
 
+    async def foreign_files(self) -> list[str]:
+        """List the files below the shard folders' folder that have no name of a blob."""
+        return await self._run(self._foreign_files)
+
+    def _foreign_files(self) -> list[str]:
+        paths = (
+            Path(parent, name).relative_to(self._objects)
+            for parent, _, names in os.walk(self._objects)
+            for name in names
+        )
+        return sorted(str(path) for path in paths if not _KEY.fullmatch(str(path)))
+
     def _shards(self) -> list[str]:
         return _shards(self._objects)
 
@@ -314,6 +365,28 @@ def _open_and_read(path: Path, start: int, size: int) -> tuple[int, bytes]:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _digest(path: Path, pace: Pace | None, *, from_disk: bool) -> BlobDigest:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"there is no blob {path.name!r}") from error
+    found, size = hashlib.sha256(), 0
+    try:
+        buffer = memoryview(bytearray(_DIGESTED))
+        if from_disk:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        while read := os.readv(descriptor, [buffer]):
+            found.update(buffer[:read])
+            size += read
+            if pace is not None:
+                pace(read)
+        if from_disk:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+    return BlobDigest(size, found.hexdigest())
 
 
 def _close_opened(opening: "asyncio.Future[tuple[int, bytes]]") -> None:

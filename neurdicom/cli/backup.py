@@ -45,7 +45,7 @@ def backup(dest: Path, keep: int | None, verify: bool, config: Path | None, **gi
     if verify:
         if keep is not None:
             raise Invalid("--verify makes no backup and deletes none; give --keep without it")
-        with _progress("checked") as progress:
+        with show_progress("checked") as progress:
             checked = asyncio.run(backups.verify(dest, progress))
         click.echo(f"{checked.backups} backups, {checked.files} files: {len(checked.damaged)} missing or damaged")
         _name_damaged(checked.damaged)
@@ -53,7 +53,7 @@ def backup(dest: Path, keep: int | None, verify: bool, config: Path | None, **gi
     settings = settings_from(config, given)
     log_ignored_variables()
     require_data_folder(settings.data)
-    with _progress("backed up") as progress:
+    with show_progress("backed up") as progress:
         report = asyncio.run(backups.back_up(settings, config, dest, keep=keep, progress=progress))
     click.echo(
         f"backup {report.name}: {report.files} files ({_size(report.bytes)}), {report.new_files} of them new "
@@ -86,7 +86,7 @@ def restore(src: Path, data: Path, at: str | None) -> None:
     """
     from neurdicom.app import backup as backups
 
-    with _progress("restored") as progress:
+    with show_progress("restored") as progress:
         report = asyncio.run(backups.restore(src, data.absolute(), at=_time(at), progress=progress))
     click.echo(f"restored backup {report.name} into {data}: {report.files} files")
     if not report.has_catalog:
@@ -120,7 +120,7 @@ def _size(number: int) -> str:
 
 
 @contextmanager
-def _progress(text: str) -> Iterator[Callable[[int, int | None], None]]:
+def show_progress(text: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show the number of files on standard error, if it is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None

@@ -16,6 +16,7 @@ COMMANDS = {
     "reindex": ("serve", "Rebuild the catalog of DICOM instances from the stored files."),
     "backup": ("backup", "Back up a data folder into DEST, while the server runs or is stopped."),
     "restore": ("backup", "Restore a backup of SRC, the folder of `neurdicom backup`, into a new data folder."),
+    "verify": ("verify", "Compare all stored files with the SHA-256 of what was received."),
     "user": ("user", "Manage users, and tokens of programs."),
     "node": ("node", "Manage DICOM nodes: peers to query, retrieve from and send to."),
     "login": ("login", "Store a server and a token for the commands that connect to a server."),

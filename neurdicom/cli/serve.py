@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 #: Settings that a reindex uses.
 USED_BY_REINDEX = ("data", "mongodb_uri", "log_level", "log_format")
 
+#: Missing and changed files that a reindex prints; the log has all.
+_MOST_NAMED = 100
+
 
 @click.command()
 @setting_options
@@ -79,13 +82,17 @@ def check_config(config: Path | None, **given: Any) -> None:
 
 
 @click.command()
+@click.option(
+    "--quick", is_flag=True, help="Read the headers of files alone, so that files that have changed are not found."
+)
 @partial(setting_options, shown=USED_BY_REINDEX)
-def reindex(config: Path | None, **given: Any) -> None:
+def reindex(config: Path | None, *, quick: bool, **given: Any) -> None:
     """Rebuild the catalog of DICOM instances from the stored files.
 
     The server must be stopped. Users, nodes, plugins and rules in the catalog are left unchanged; if the catalog was
-    lost, only a backup restores them. All options of `neurdicom serve` are accepted, so that its command line can be
-    used; those below are used.
+    lost, only a backup restores them. Files that were in the catalog and are gone are named, and so are those whose
+    bytes are not those that were received: these are entered as damaged, and not given out. All options of
+    `neurdicom serve` are accepted, so that its command line can be used; those below are used.
     """
     settings = settings_from(config, given)
     configure_logging(settings.log_level, settings.log_format)
@@ -93,4 +100,10 @@ def reindex(config: Path | None, **given: Any) -> None:
     require_data_folder(settings.data)
     from neurdicom.app.storage import reindex_folder
 
-    click.echo(asyncio.run(reindex_folder(settings)))
+    report = asyncio.run(reindex_folder(settings, quick=quick))
+    click.echo(report)
+    named = [*report.missing, *report.changed]
+    for line in named[:_MOST_NAMED]:
+        click.echo(line)
+    if len(named) > _MOST_NAMED:
+        click.echo(f"and {len(named) - _MOST_NAMED} more, which the log has")

@@ -8,6 +8,7 @@ from neurdicom.client.jobs import JobsApi
 from neurdicom.client.operations import ApiResource, TransportT_co, call
 from neurdicom.client.packages import PackagesApi
 from neurdicom.client.protocol import ApiRequest, JsonObject, read_object
+from neurdicom.client.storage import StorageApi
 from neurdicom.client.transport import AsyncHttpTransport, HttpTransport
 
 
@@ -22,6 +23,8 @@ class NeurdicomApi(ApiResource[TransportT_co]):
         Operations on installed plugins, and on installed models.
     jobs : JobsApi
         Operations on jobs.
+    storage : StorageApi
+        Operations on what is stored.
     """
 
     def __init__(self, transport: TransportT_co) -> None:
@@ -30,6 +33,7 @@ class NeurdicomApi(ApiResource[TransportT_co]):
         self.plugins = PackagesApi(transport, "plugins")
         self.models = PackagesApi(transport, "models")
         self.jobs = JobsApi(transport)
+        self.storage = StorageApi(transport)
 
     @call
     def health(self) -> ApiRequest[JsonObject]:

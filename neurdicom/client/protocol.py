@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from neurdicom import errors
-from neurdicom.errors import Invalid, NeurdicomError, PeerFailed, TooManyAttempts, Unavailable
+from neurdicom.errors import Damaged, Invalid, NeurdicomError, PeerFailed, TooManyAttempts, Unavailable
 
 ResultT = TypeVar("ResultT")
 
@@ -233,6 +233,8 @@ def error_of(response: ApiResponse) -> NeurdicomError:
         error = TooManyAttempts(detail, retry_after=_retry_after(response) or 1.0)
     elif kind is PeerFailed:
         error = PeerFailed(detail, retry_after=_retry_after(response))
+    elif kind is Damaged:
+        error = Damaged(detail, expected=problem.get("expected"), found=problem.get("found"))
     else:
         error = kind(detail)
     error.code = code

@@ -45,6 +45,8 @@ class Instances(DicomWebHandler):
         choice = self.negotiate(_ONE if instance else _MANY)
         syntaxes = syntaxes_of(choice)
         if instance is None:
+            # Before the answer begins: afterwards it can only be broken off.
+            await self.files.require_all(target.level, await self.targets.key(target))
             await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
             return
         location = await self.targets.locate(target)

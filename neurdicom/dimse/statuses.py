@@ -8,6 +8,7 @@ from pydicom.datadict import tag_for_keyword
 from neurdicom.dicom.query.attributes import BY_FIELD
 from neurdicom.errors import (
     Conflict,
+    Damaged,
     Forbidden,
     Invalid,
     Malformed,
@@ -72,6 +73,7 @@ TABLE: dict[type[NeurdicomError], int] = {
     NotDicom: CANNOT_UNDERSTAND,
     NotAvailable: CANNOT_UNDERSTAND,
     NotFound: PROCESSING_FAILURE,
+    Damaged: PROCESSING_FAILURE,
     Forbidden: NOT_AUTHORIZED,
 }
 

@@ -14,6 +14,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.NotAvailable: 406,
     errors.Conflict: 409,
     errors.Gone: 410,
+    errors.Damaged: 410,
     errors.TooLarge: 413,
     errors.NotDicom: 415,
     errors.Invalid: 422,
@@ -84,4 +85,6 @@ def problem_of(error: errors.NeurdicomError, status: int | None = None) -> dict[
     body = problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)
     if isinstance(error, errors.Ambiguous):
         body["candidates"] = list(error.candidates)
+    if isinstance(error, errors.Damaged):
+        body |= {"expected": error.expected, "found": error.found}
     return body

@@ -189,7 +189,8 @@ class Job:
     def _results(self, most: int) -> dict[str, Any]:
         if self.keeps_items:
             return {"url": f"/api/jobs/{self.id}/results", **self.summary}
-        return {"warned": self.warned, "warnings": self.warnings[:most]}
+        summary = {name: value[:most] if isinstance(value, list) else value for name, value in self.summary.items()}
+        return {"warned": self.warned, "warnings": self.warnings[:most], **summary}
 
 
 def new_id() -> str:

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neurdicom.blobs.base import BlobStore
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.catalog.base import Catalog, Location
-from neurdicom.dicom.header import BlobRef
-from neurdicom.errors import Ambiguous, Forbidden, Invalid, NotFound, PeerFailed
+from neurdicom.errors import Ambiguous, Damaged, Forbidden, Invalid, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, Runner
 from neurdicom.jobs.runner import Backoff
 from neurdicom.nodes.peer import Node
@@ -138,9 +137,9 @@ class CommitmentRunner(Runner):
 
     backoff = _PATIENT
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, nodes: NodeService, reporter: Reporter) -> None:
+    def __init__(self, catalog: Catalog, guard: FileGuard, nodes: NodeService, reporter: Reporter) -> None:
         self._catalog = catalog
-        self._blobs = blobs
+        self._guard = guard
         self._nodes = nodes
         self._reporter = reporter
 
@@ -175,7 +174,8 @@ class CommitmentRunner(Runner):
     async def _refusal(self, sop_class: str, instance: str) -> int | None:
         """Find the reason to refuse safekeeping of an instance; None if it is stored.
 
-        An instance in the catalog was durable before it was entered; its file is checked for its size.
+        An instance in the catalog was durable before it was entered; its file is checked for known damage
+        and for its size.
         """
         for _ in range(_LOOKS):
             locations = await self._locate(instance)
@@ -185,10 +185,15 @@ class CommitmentRunner(Runner):
             if not locations:
                 return CLASS_CONFLICT
             for location in locations:
-                if await self._is_there(location.blob):
-                    return None
-        log.error("the file of instance %s is missing or truncated; the commitment to store it is refused", instance)
-        return PROCESSING_FAILURE
+                try:
+                    await self._guard.require(location)
+                except NotFound:  # replaced since
+                    continue
+                except Damaged as error:
+                    log.warning("the commitment to store an instance is refused: %s", error)
+                    return PROCESSING_FAILURE
+                return None
+        return NO_SUCH_INSTANCE
 
     async def _locate(self, uid: str) -> list[Location]:
         """List the instances that a SOP Instance UID names; a request has no more than that."""
@@ -197,10 +202,3 @@ class CommitmentRunner(Runner):
         except Ambiguous as error:
             found = [await self._catalog.locate(candidate) for candidate in error.candidates]
         return [location for location in found if location is not None]
-
-    async def _is_there(self, blob: BlobRef) -> bool:
-        try:
-            path = await self._blobs.path(blob.key)
-            return (await asyncio.to_thread(path.stat)).st_size == blob.size
-        except (NotFound, OSError):
-            return False

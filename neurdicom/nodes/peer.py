@@ -1,11 +1,13 @@
 """The peer port: operations on remote DICOM nodes, whichever protocol they speak."""
 
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import PeerFailed
 
 Protocol = Literal["DIMSE", "DICOMWEB"]
 Method = Literal["C-MOVE", "C-GET", "WADO-RS"]
@@ -73,6 +75,26 @@ class Progress:
     instance: str | None = None
     reason: str | None = None
     retryable: bool = False
+
+
+class StoredFiles(typing.Protocol):
+    """Port that returns files as nodes have them stored."""
+
+    def stored_file(self, node: Node, ids: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Stream the file of an instance, byte for byte as the node has it stored.
+
+        Parameters
+        ----------
+        node : Node
+            The node.
+        ids : Mapping[str, str]
+            `StudyInstanceUID`, `SeriesInstanceUID`, `SOPInstanceUID`.
+
+        Raises
+        ------
+        PeerFailed
+            The node fails, does not have the instance, or its protocol has no files.
+        """
 
 
 class Peer(ABC):
@@ -144,3 +166,7 @@ class Peer(ABC):
         PeerFailed
             The node fails.
         """
+
+    def stored_file(self, node: Node, ids: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Stream the file of an instance, where the protocol has files; see `StoredFiles`. Raises `PeerFailed`."""
+        raise PeerFailed(f"{node.name} is a {node.protocol} node, which returns no files as stored", retryable=False)

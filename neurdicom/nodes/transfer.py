@@ -11,6 +11,7 @@ from pathlib import Path
 from neurdicom.archive.lookup import locate_instance
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog, Entity, Location
 from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
@@ -89,9 +90,12 @@ class OutgoingFile:
 class TransferService:
     """Service that finds and prepares instances for C-STORE, edits applied."""
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, retrieve: RetrieveService, render: RenderService) -> None:
+    def __init__(
+        self, catalog: Catalog, blobs: BlobStore, guard: FileGuard, retrieve: RetrieveService, render: RenderService
+    ) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._guard = guard
         self._retrieve = retrieve
         self._render = render
 
@@ -174,6 +178,8 @@ class TransferService:
         ------
         NotFound
             There is no such instance.
+        Damaged
+            Its file is damaged.
         NotAvailable
             None of these transfer syntaxes can hold it.
         """
@@ -196,7 +202,7 @@ class TransferService:
 
     async def _as_stored(self, location: Location) -> OutgoingFile:
         layout = location.layout
-        path, offset = str(await self._blobs.path(location.blob.key)), layout["dataset_offset"]
+        path, offset = str(await self._guard.path(location)), layout["dataset_offset"]
         header, copy_from = await self._retrieve.edited_header(location) if location.edited else (b"", 0)
         if not header:
             parts: tuple[tuple[str, int], ...] = ((path, offset),)

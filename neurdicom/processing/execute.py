@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound
+from neurdicom.errors import Conflict, Gone, Invalid, NotAvailable, NotFound, PluginCrashed, PluginFailed
 from neurdicom.plugins.tools import Tool, ToolType
 from neurdicom.processing.dicom_output.files import DicomOutput
 from neurdicom.processing.resolve import ModalityCheck, Resolver
@@ -85,6 +85,8 @@ class ProcessService:
             There is no such instance or series, or no such tool.
         Ambiguous
             The UID names several instances or series.
+        Damaged
+            A file of it is damaged.
         Invalid
             A parameter is wrong, the frame is out of range, or the tool runs on another level.
         NotAvailable
@@ -95,10 +97,11 @@ class ProcessService:
         run = await self._resolver.resolve(request)
         while True:
             try:
-                if request.store or request.format == DICOM:
-                    return await self._run_to_dicom(run)
-                bare = request.job is not None
-                return await self._cache.run(run, run.format, known, anew=not request.cache, bare=bare)
+                return await self._run(run, known)
+            except (NotAvailable, PluginFailed, PluginCrashed) as error:
+                if (damaged := await self._resolver.damage_of(run)) is not None:
+                    raise damaged from error
+                raise
             except Conflict:
                 # The tool was replaced before a worker received the call: run the current version, which may take
                 # other parameters.
@@ -106,6 +109,13 @@ class ProcessService:
                 if latest.id == run.id:
                     raise
                 run = latest
+
+    async def _run(self, run: ResolvedRun, known: Collection[str]) -> RunResult:
+        request = run.request
+        if request.store or request.format == DICOM:
+            return await self._run_to_dicom(run)
+        bare = request.job is not None
+        return await self._cache.run(run, run.format, known, anew=not request.cache, bare=bare)
 
     async def warning(self, tool_type: ToolType, id: str, instance: str) -> str | None:
         """Warn of a tool that runs on an instance of a modality which its META.json does not name; logs it once.

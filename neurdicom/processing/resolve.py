@@ -13,7 +13,7 @@ import orjson
 
 from neurdicom.archive.lookup import get_entity, locate_instance, missing
 from neurdicom.archive.selection import Selection, Selector
-from neurdicom.blobs.base import BlobStore
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.catalog.base import Catalog, Entity, Located, Location
 from neurdicom.coordination import SerialThread
 from neurdicom.dicom.geometry.planes import FIELDS, MAX_SLICES
@@ -21,7 +21,7 @@ from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Query
-from neurdicom.errors import Invalid, NotFound
+from neurdicom.errors import Damaged, Invalid, NotFound
 from neurdicom.plugins.tools import Tool, ToolSet, ToolType
 from neurdicom.processing.dicom_output.common_modules import STATION
 from neurdicom.processing.run import ResolvedRun, RunRequest
@@ -46,15 +46,15 @@ class Resolver:
     ----------
     catalog : Catalog
         Locates instances.
-    blobs : BlobStore
-        Has the files.
+    guard : FileGuard
+        Gives the files.
     tools : Mapping[ToolType, ToolSet]
         Plugins and models, by type.
     """
 
-    def __init__(self, catalog: Catalog, blobs: BlobStore, tools: Mapping[ToolType, ToolSet]) -> None:
+    def __init__(self, catalog: Catalog, guard: FileGuard, tools: Mapping[ToolType, ToolSet]) -> None:
         self._catalog = catalog
-        self._blobs = blobs
+        self._guard = guard
         self._tools = tools
         self._conversions = SerialThread()
 
@@ -73,6 +73,8 @@ class Resolver:
             There is no such tool, instance or series.
         Ambiguous
             The UID names several instances or series.
+        Damaged
+            A file of it is damaged.
         Conflict
             The version that the request names is gone.
         Invalid
@@ -87,6 +89,10 @@ class Resolver:
         run = ResolvedRun(converted, tool, inputs)
         await self._conversions.run(run.compute_digests)
         return run
+
+    async def damage_of(self, run: ResolvedRun) -> Damaged | None:
+        """Find out whether a file of a run is damaged, after the run failed."""
+        return await self._guard.explain([each.key for each in run.inputs])
 
     async def _inputs(self, request: RunRequest, tool: Tool) -> tuple[str, tuple[Input, ...]]:
         """Find the entity's key, and the files of a request, as many as one call of the tool gets."""
@@ -106,7 +112,7 @@ class Resolver:
         edits = await self._catalog.edits(location.instance) if location.edited else []
         return Input(
             uid_of(location.instance),
-            str(await self._blobs.path(location.blob.key)),
+            str(await self._guard.path(location)),
             location.blob.sha256,
             location.layout,
             frame,
@@ -141,7 +147,7 @@ class Resolver:
         known: dict[str, Any] = {name: entity.get(name) for name in FIELDS}
         return Input(
             uid_of(location.instance),
-            str(await self._blobs.path(location.blob.key)),
+            str(await self._guard.path(location)),
             location.blob.sha256,
             location.layout,
             None,

@@ -10,71 +10,18 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from abc import abstractmethod
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 
-from neurdicom.blobs.base import BlobStore
 from neurdicom.errors import NotFound
-from neurdicom.testing.blob_helpers import get, is_there, put, walk
+from neurdicom.testing.blob_integrity import BlobIntegrityContract
+from neurdicom.testing.blob_suite import MIB, get, is_there, put, walk
 from neurdicom.testing.blobs_aside import AsideContract
 
-MIB = 1024 * 1024
+__all__ = ["BlobStoreContract", "get", "is_there", "put", "walk"]
 
 
-class BlobStoreContract(AsideContract):
+class BlobStoreContract(AsideContract, BlobIntegrityContract):
     """Contract suite of the blob store port. The hooks access the backend without the adapter."""
-
-    @abstractmethod
-    async def open_store(self) -> BlobStore:
-        """Open a store; further calls in one test open the same data again.
-
-        Returns
-        -------
-        BlobStore
-        """
-
-    @abstractmethod
-    async def backend_blobs(self, store: BlobStore) -> dict[str, bytes]:
-        """Read all blobs from the backend, without the adapter.
-
-        Parameters
-        ----------
-        store : BlobStore
-            The open store.
-
-        Returns
-        -------
-        dict of str to bytes
-            Key to content.
-        """
-
-    @abstractmethod
-    async def lose_blob(self, store: BlobStore, key: str) -> None:
-        """Delete a blob from the backend, without the adapter.
-
-        Parameters
-        ----------
-        store : BlobStore
-            The open store.
-        key : str
-            Key of the blob.
-        """
-
-    @asynccontextmanager
-    async def store(self) -> AsyncIterator[BlobStore]:
-        """Open a store, and close it at the end of the context.
-
-        Yields
-        ------
-        BlobStore
-        """
-        store = await self.open_store()
-        try:
-            yield store
-        finally:
-            await store.close()
 
     def test_what_was_committed_can_be_read(self) -> None:
         async def test() -> None:

@@ -1,22 +1,15 @@
 """Contract suite of the blob store port: blobs that are set aside."""
 
 import asyncio
-from abc import ABC, abstractmethod
-from contextlib import AbstractAsyncContextManager
 
-from neurdicom.blobs.base import BlobStore
 from neurdicom.errors import NotFound
-from neurdicom.testing.blob_helpers import get, is_there, put, walk
+from neurdicom.testing.blob_suite import BlobSuite, get, is_there, put, walk
 
 PLACE = "trash/0123abc"
 
 
-class AsideContract(ABC):
+class AsideContract(BlobSuite):
     """Tests of moving blobs aside and back."""
-
-    @abstractmethod
-    def store(self) -> AbstractAsyncContextManager[BlobStore]:
-        """Open a store for the context; further calls in one test open the same data again."""
 
     def test_blobs_that_are_set_aside_are_in_no_list_and_come_back(self) -> None:
         async def test() -> None:

@@ -25,7 +25,7 @@ _JOB: dict[str, Any] = {
     "required": ["id", "kind", "state", "done", "failed", "total", "created", "started", "ended", "results", "errors"],
     "properties": {
         "id": STRING,
-        "kind": {**STRING, "description": "Kind of the job: `process`, `send`, `retrieve` or `commitment`."},
+        "kind": {**STRING, "description": "Kind of the job: `process`, `send`, `retrieve`, `commitment` or `verify`."},
         "state": {
             "enum": list(STATES),
             "description": "State of the job; one that waits for another attempt is `queued`, with `retry_at`.",
@@ -51,7 +51,9 @@ _JOB: dict[str, Any] = {
         "request": {"type": "object", "description": "The request that made the job."},
         "results": {
             "type": "object",
-            "description": "For jobs that keep their items: `url` of the items, and numbers of `skipped` instances.",
+            "description": "For jobs that keep their items: `url` of the items, and numbers of `skipped` instances. "
+            "For `verify`: numbers of `files`, `bytes`, and `damaged`, `repaired` and `unknown` files, and the first "
+            "`findings`.",
         },
         "errors": {
             "type": "array",
@@ -101,7 +103,7 @@ _FEW = 5
 
 _STATE = choice_parameter("state", "Only jobs in this state.", STATES, None)
 _KIND = text_parameter(
-    "kind", "Only jobs of this kind: `process`, `send`, `retrieve` or `commitment`.", None, longest=64
+    "kind", "Only jobs of this kind: `process`, `send`, `retrieve`, `commitment` or `verify`.", None, longest=64
 )
 _PAGING = Paging("jobs")
 _SORT = choice_parameter(

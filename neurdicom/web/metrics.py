@@ -15,6 +15,7 @@ from neurdicom import __version__
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.routing import Route
 from neurdicom.processing.result_store import ResultStore
+from neurdicom.processing.storage import StorageOverview
 
 _access_log = logging.getLogger("neurdicom.access")
 
@@ -53,11 +54,15 @@ class Metrics:
         Counts associations and instances.
     results : ResultStore
         Counts hits.
+    overview : StorageOverview
+        Counts damaged files.
     """
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, routes: Iterable[Route], dimse: DimseStatus, results: ResultStore) -> None:
+    def __init__(
+        self, routes: Iterable[Route], dimse: DimseStatus, results: ResultStore, overview: StorageOverview
+    ) -> None:
         self._paths: dict[type, str] = {}
         for route in routes:
             self._paths.setdefault(route.handler, route.path)
@@ -67,6 +72,10 @@ class Metrics:
         GCCollector(registry=registry)
         registry.register(_Dimse(dimse))
         registry.register(_Results(results))
+        damaged = Gauge(
+            "neurdicom_damaged_files", "Stored files that are damaged, and not given out.", registry=registry
+        )
+        damaged.set_function(lambda: overview.damaged_files)
         labels = ("method", "route")
         self._requests = Counter(
             "neurdicom_http_requests", "Answered requests.", (*labels, "status"), registry=registry

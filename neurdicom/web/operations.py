@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import time
+from contextlib import suppress
 from typing import Any
 
 from neurdicom import __version__
@@ -13,6 +14,7 @@ from neurdicom.errors import NeurdicomError, NotFound
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.operation import BOOLEAN, INTEGER, NUMBER, STRING, operation
 from neurdicom.http.routing import Route
+from neurdicom.processing.storage import StorageOverview
 from neurdicom.schema import Schema
 from neurdicom.security.access import Access
 from neurdicom.web.metrics import DimseStatus, Metrics
@@ -37,6 +39,11 @@ _HEALTH: Schema = {
         "catalog": {"enum": ["ok", "unavailable"]},
         "uptime": {**NUMBER, "description": "Seconds since the start."},
         "process": INTEGER,
+        "damaged_files": {
+            **INTEGER,
+            "description": "Stored files that are damaged, and not given out; for administrators. /api/storage names "
+            "them.",
+        },
         "disk_free": {**INTEGER, "description": "Free bytes on the disk of the data folder."},
         "requests_under_way": INTEGER,
         "dask": {
@@ -71,6 +78,7 @@ class HealthHandler(ApiHandler):
     executor: Executor
     dimse: DimseStatus
     search: SearchService
+    overview: StorageOverview
 
     @operation(
         "Get the health of the server",
@@ -98,6 +106,10 @@ class HealthHandler(ApiHandler):
                 "dask": self.executor.describe(),
                 "dimse": {"port": self.dimse.port, "associations": self.dimse.associations},
             }
+            if self.principal.is_admin:
+                if catalog:
+                    await self.overview.refresh()
+                health["damaged_files"] = self.overview.damaged_files
         self.send_json(health, status=200 if ready else 503)
 
     async def _catalog_answers(self) -> bool:
@@ -139,6 +151,7 @@ class MetricsHandler(ApiHandler):
     """Handler of `/api/metrics`."""
 
     metrics: Metrics
+    overview: StorageOverview
 
     @operation(
         "Get metrics in Prometheus' text format",
@@ -146,6 +159,8 @@ class MetricsHandler(ApiHandler):
         answers={200: {"description": "The metrics.", "content": {"text/plain": {"schema": STRING}}}},
     )
     async def get(self) -> None:
+        with suppress(NeurdicomError):  # without the catalog, the numbers are those of before
+            await self.overview.refresh()
         self.set_header("Content-Type", self.metrics.content_type)
         await self.finish(self.metrics.expose(under_way=len(self.context.under_way)))
 

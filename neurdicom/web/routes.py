@@ -14,6 +14,7 @@ from neurdicom.web import (
     process_jobs,
     results,
     rules,
+    storage,
     tools,
     trash,
     uploads,
@@ -42,4 +43,5 @@ ROUTES: list[Route] = [
     *events.ROUTES,
     *users.ROUTES,
     *operations.ROUTES,
+    *storage.ROUTES,
 ]

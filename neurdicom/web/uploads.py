@@ -7,7 +7,7 @@ from python_multipart.multipart import parse_options_header
 
 from neurdicom.archive.upload import Upload, UploadService
 from neurdicom.errors import NeurdicomError
-from neurdicom.http.operation import FILE, STRING, operation
+from neurdicom.http.operation import BOOLEAN, FILE, STRING, operation
 from neurdicom.http.problems import problem, retry_after, status_of
 from neurdicom.http.routing import Route
 from neurdicom.http.streamed import StreamedHandler
@@ -37,6 +37,10 @@ _REPORT = {
                     **{name: {**_NULLABLE, "description": "Id after the store."} for name in _IDS},
                     **dict.fromkeys((*_UIDS, "reason"), _NULLABLE),
                     "previous": {**_NULLABLE, "description": "SHA-256 of the bytes that were replaced."},
+                    "healed": {
+                        **BOOLEAN,
+                        "description": "True for a duplicate whose stored file was damaged, and was replaced by it.",
+                    },
                 },
             },
         }

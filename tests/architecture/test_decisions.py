@@ -168,6 +168,8 @@ def test_the_diagram_of_documents_has_every_kind() -> None:
         "trash": "archive.trash.records:KIND",
         "result_aside": "processing.results_aside:KIND",
         "migration": "app.migration:KIND",
+        "damage": "archive.verify.registry:KIND",
+        "verification": "archive.verify.verification:KIND",
     }
     for kind, constant in kinds.items():
         module, _, name = constant.partition(":")
@@ -181,8 +183,14 @@ def test_the_diagram_of_documents_has_every_kind() -> None:
     users = {path for path in modules if re.search(r"ocuments\.(put|add|swap)\(", path.read_text(encoding="utf-8"))}
     named = {f"neurdicom/{each.partition(':')[0].replace('.', '/')}.py" for each in kinds.values()}
     others = {path.relative_to(CHECKOUT).as_posix() for path in users} - named
-    known = {"neurdicom/plugins/service.py", "neurdicom/rules/stable.py", "neurdicom/coordination.py"}
-    known |= {"neurdicom/processing/results_migration.py", "neurdicom/rules/migration.py"}
+    known = {
+        "neurdicom/archive/verify/periodic.py",
+        "neurdicom/plugins/service.py",
+        "neurdicom/rules/stable.py",
+        "neurdicom/coordination.py",
+        "neurdicom/processing/results_migration.py",
+        "neurdicom/rules/migration.py",
+    }
     assert others == known, "another module writes documents: the diagram should have its kind"
 
 

@@ -19,7 +19,7 @@ def test_a_caller_who_leaves_leaves_no_file_open(tmp_path: Path) -> None:
             stored = await here.add(dicom_file(1))
             location = await here.catalog.locate(stored.id or "")
             assert location is not None
-            frames = FrameService(here.blobs, WorkerPool(1))
+            frames = FrameService(here.guard, WorkerPool(1))
             syntax, numbers = frames.check(location, None)
 
             async def read() -> list[bytes]:

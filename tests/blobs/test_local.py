@@ -19,7 +19,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
-from neurdicom.testing.blob_helpers import get, put, walk
+from neurdicom.testing.blob_suite import get, put, walk
 from neurdicom.testing.blobs import BlobStoreContract
 
 
@@ -43,6 +43,55 @@ class TestLocalBlobStore(BlobStoreContract):
 
     async def lose_blob(self, store: BlobStore, key: str) -> None:
         (self.root / "objects" / key).unlink()
+
+    def test_a_restored_blob_is_read_only_and_its_folder_is_made_again(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                refs = [put(store, b"%d" % number) for number in range(9)]
+                path = self.root / "objects" / refs[0].key
+                for each in path.parent.iterdir():
+                    each.unlink()
+                path.parent.rmdir()
+                with store.new_spool() as spool:
+                    spool.write(b"0")
+                    store.restore(refs[0].key, spool)
+                assert stat.S_IMODE(path.stat().st_mode) == 0o400
+                assert await get(store, refs[0].key) == b"0"
+
+        asyncio.run(test())
+
+    def test_a_store_that_is_away_says_nothing_of_its_blobs(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                ref = put(store, b"there")
+                (self.root / "objects").rename(self.root / "away")
+                with pytest.raises(Unavailable, match="is not there"):
+                    await store.size(ref.key)
+                (self.root / "away").rename(self.root / "objects")
+                assert await store.size(ref.key) == 5
+            with pytest.raises(Unavailable, match="no server ever stored"):
+                await LocalBlobStore(self.root.parent / "nowhere").attach()
+
+        asyncio.run(test())
+
+    def test_a_store_is_read_and_repaired_beside_the_process_that_has_it_open(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                ref = put(store, b"as it was")
+                beside = LocalBlobStore(self.root)
+                with store.new_spool() as arriving:
+                    arriving.write(b"arriving")
+                    await beside.attach()
+                    assert await walk(beside) == [ref]
+                    await self.lose_blob(store, ref.key)
+                    with beside.new_spool() as spool:
+                        spool.write(b"as it was")
+                        beside.restore(ref.key, spool)
+                    await beside.close()
+                    assert arriving.path.exists()
+                assert await get(store, ref.key) == b"as it was"
+
+        asyncio.run(test())
 
     def test_shards_fill_up_and_empty_ones_go(self) -> None:
         async def test() -> None:

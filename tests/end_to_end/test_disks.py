@@ -141,7 +141,7 @@ def test_every_route_on_a_read_only_disk(small: SmallDiskServer) -> None:
 def test_everything_at_once_on_a_full_disk(tmp_path: Path, left: int) -> None:
     with CrashRounds(tmp_path / "run", left, kind=SmallDiskServer) as rounds:
         assert isinstance(rounds.server, SmallDiskServer)
-        print(rounds.run_through(rounds.server.full(but=left), {FULL}))
+        print(rounds.run_through(rounds.server.full(but=left), {FULL}, restart=True))
         assert rounds.site.refused[FULL]
 
 

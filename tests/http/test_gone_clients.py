@@ -83,11 +83,11 @@ class WorkingServer:
         self.authentication = SlowAuthentication()
         self.work = TimedWork()
         self.context = HttpContext(settings=Settings(port=0), authenticator=cast(Any, self.authentication), started=0.0)
-        counts: Any = type("Counts", (), {"associations": 0, "outcomes": {}, "size": 0})()
+        counts: Any = type("Counts", (), {"associations": 0, "outcomes": {}, "size": 0, "damaged_files": 0})()
         counts.counts = dict.fromkeys(
             ("hits", "misses", "shared", "current", "kept", "dropped", "evicted", "hit_bytes"), 0
         )
-        self.metrics = Metrics(ROUTES, counts, counts)
+        self.metrics = Metrics(ROUTES, counts, counts, counts)
         self.server = ApiServer(self.context, ROUTES, [self.work], lambda handler: log_request(self.metrics, handler))
 
     async def ask(self, path: str) -> asyncio.StreamWriter:

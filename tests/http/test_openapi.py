@@ -23,6 +23,8 @@ ADMINISTRATORS = {
     ("post", "/api/models"),
     ("delete", "/api/models/{id}"),
     ("delete", "/api/plugins/{id}"),
+    ("get", "/api/storage"),
+    ("post", "/api/storage/verify"),
 }
 
 

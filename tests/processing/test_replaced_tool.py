@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from neurdicom.blobs.base import BlobStore
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.catalog.base import Catalog, Location
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Conflict, Invalid
@@ -50,12 +50,12 @@ class ReplacedTools:
 
 
 class OneInstanceArchive:
-    """A catalog and a blob store of one instance."""
+    """A catalog and a guard of one instance."""
 
     async def locate(self, instance: str) -> Location:
         return Location(instance, BlobRef("key", 1, "a" * 64), {"rows": 2}, False, "1", "1.1")
 
-    async def path(self, key: str) -> Path:
+    async def path(self, location: Location) -> Path:
         return Path("/file")
 
 
@@ -91,7 +91,7 @@ class ParameterLog:
 
 def service(tools: ReplacedTools, worker: ParameterLog) -> ProcessService:
     archive, unused = OneInstanceArchive(), object()
-    resolver = Resolver(cast(Catalog, archive), cast(BlobStore, archive), {"plugin": cast(ToolSet, tools)})
+    resolver = Resolver(cast(Catalog, archive), cast(FileGuard, archive), {"plugin": cast(ToolSet, tools)})
     return ProcessService(
         resolver,
         cast(Executor, worker),

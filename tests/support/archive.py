@@ -8,6 +8,9 @@ from pathlib import Path
 from neurdicom.archive.ingest.result import IngestResult
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.upload import UploadService
+from neurdicom.archive.verify.check import FileChecker
+from neurdicom.archive.verify.guard import FileGuard
+from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import KEEP_ALL, StorePolicy
@@ -39,6 +42,12 @@ class ArchiveSite:
         for start in range(0, len(body), piece):
             await upload.write(body[start : start + piece])
         return await upload.finish()
+
+    @property
+    def guard(self) -> FileGuard:
+        """The guard of the files."""
+        registry = DamageRegistry(self.catalog.documents, self.folder)
+        return FileGuard(self.catalog, self.blobs, registry, FileChecker(self.catalog, self.blobs, registry))
 
     @property
     def files(self) -> list[bytes]:

@@ -6,8 +6,10 @@ import random
 import re
 import signal
 import time
+from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
@@ -41,8 +43,16 @@ VICTIMS = ("server", "server", "server", "dimse", "worker")
 BEFORE = (0.1, 1.5)
 AFTER = 0.5
 
-#: Seconds for which a disk or a catalog fails.
-TROUBLE = 1.5
+#: Requests that are refused before a disk or a catalog is mended.
+REFUSED = 20
+
+#: Share of the starts that are killed, too, and seconds after which they are: some while they recover.
+START_KILLED = 0.3
+START_SECONDS = (0.02, 0.4)
+
+#: One of so many instances is large: its bytes go to the spool as they come.
+LARGE_EVERY = 40
+LARGE = 1_300_000
 
 PLUGIN = """
 class Plugin:
@@ -77,6 +87,7 @@ class CrashRounds:
         self.server = kind.with_dimse(
             folder / "data", "--dimse-accept", "any", "--dimse-processes", "2", "--plugin-workers", "2", *options
         )
+        self.server.output = deque(maxlen=200_000)  # all of it
         self.site = CrashSite("", Ledger(), make_file, f"{ROOT}.4711")
         self._round = 0
         self._log = ""
@@ -111,6 +122,10 @@ class CrashRounds:
             self.server.kill()
             self._stop(actors)
             self._keep_log()
+            if choices.random() < START_KILLED:
+                self.server.begin_start()
+                time.sleep(choices.uniform(*START_SECONDS))
+                self.server.kill()
             self._start()
         else:
             self._kill_part(victim, choices, actors)
@@ -137,7 +152,7 @@ class CrashRounds:
         self._wait_for_acts(actors)
         self.site.refusals = frozenset(refusals)
         with trouble:
-            time.sleep(TROUBLE)
+            wait_for(lambda: self.site.refused.total() > REFUSED, "requests to be refused")
         self._wait_for_acts(actors)
         self._stop(actors)
         self.site.refusals = frozenset()
@@ -219,13 +234,18 @@ def remarkable(log: str) -> list[str]:
 
 
 def make_file(patient_id: str, study: str, series: str, instance: str, comment: str) -> bytes:
-    """Make a small image."""
+    """Make a small image, and some larger ones."""
+    number = int(instance.rsplit(".", 1)[1])
+    large: dict[str, Any] = (
+        {"PixelData": bytes(LARGE), "NumberOfFrames": LARGE // 16} if number % LARGE_EVERY == 0 else {}
+    )
     return dicom_file(
         patient=patient_id,
         StudyInstanceUID=study,
         SeriesInstanceUID=series,
         SOPInstanceUID=instance,
         ImageComments=comment or None,
+        **large,
     )
 
 

@@ -79,14 +79,19 @@ class Server:
         server.dimse_port = port
         return server
 
-    def start(self) -> Self:
-        """Start, and return when it is ready."""
+    def begin_start(self) -> threading.Event:
+        """Start, and return at once; the event is set when it is ready, or has ended."""
         self._link_data_folder()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURDICOM_")} | self.variables
         self.process = self._launch(["serve", "--data", str(self.data), "--port", "0", *self.options], environment)
         ready = threading.Event()
         self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self._reader.start()
+        return ready
+
+    def start(self) -> Self:
+        """Start, and return when it is ready."""
+        ready = self.begin_start()
         if not ready.wait(START_SECONDS) or self.process.poll() is not None:
             self.kill()
             raise AssertionError("the server did not start:\n" + "".join(self.output))

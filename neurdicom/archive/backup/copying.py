@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from neurdicom.errors import Gone
+from neurdicom.errors import Damaged
 
 _PIECE = 1024 * 1024
 
 
-class DamagedFile(Gone):
+class DamagedFile(Damaged):
     """A file that is missing, can't be read, or has other bytes than it should; the message names it."""
-
-    code = "damaged"
 
 
 @dataclass(frozen=True, slots=True)

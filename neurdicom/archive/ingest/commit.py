@@ -33,6 +33,7 @@ UNKNOWN_SECONDS = 120.0
 class _Waiting:
     arrival: NewInstance
     outcome: "asyncio.Future[StoreOutcome]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    is_healed: bool = False
 
     def settle(self, outcome: StoreOutcome) -> None:
         if not self.outcome.done():  # the caller may have been cancelled
@@ -128,7 +129,8 @@ class CommitQueue:
     catalog : Catalog
         Open.
     garbage : GarbageCollector
-        Deletes the files that no instance refers to any more.
+        Removes the files that no instance refers to any more, those of duplicates after they were compared with the
+        stored ones.
     activity : SeriesActivity, optional
         Observer of growing series.
     policy : StorePolicy
@@ -152,7 +154,7 @@ class CommitQueue:
         self._background = BackgroundTasks("cleaning up after a commit failed; the next start does it")
         self._unknown: dict[str, float] = {}
 
-    async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> StoreOutcome:
+    async def put(self, landing: Awaitable[NewInstance], order: SenderOrder) -> tuple[StoreOutcome, bool]:
         """Enter one arrival once its file is in the blob store. Cancelling the caller does not undo it.
 
         Parameters
@@ -164,8 +166,10 @@ class CommitQueue:
 
         Returns
         -------
-        StoreOutcome
+        outcome : StoreOutcome
             With a place, unless it is a conflict.
+        is_healed : bool
+            True for a duplicate whose stored file was damaged, and was replaced by it.
 
         Raises
         ------
@@ -186,7 +190,7 @@ class CommitQueue:
             self._coming.end(len(self._waiting))
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        return await waiting.outcome
+        return await waiting.outcome, waiting.is_healed
 
     async def drain(self) -> None:
         """Wait until the queue is empty."""
@@ -217,13 +221,30 @@ class CommitQueue:
         await self._acknowledge(group, outcomes)
 
     async def _acknowledge(self, group: Sequence[_Waiting], outcomes: Sequence[StoreOutcome]) -> None:
-        unused = {outcome.unused: outcome.aside for outcome in outcomes if outcome.unused is not None}
+        ended = list(zip(group, outcomes, strict=True))
+        if self._garbage.heals:
+            # Others do not wait until the stored files of duplicates are read.
+            duplicates = [each for each in ended if each[1].status == "duplicate" and each[1].unused is not None]
+            ended = [each for each in ended if each not in duplicates]
+            for each in duplicates:
+                self._background.start(self._compare(*each))
+        unused = {outcome.unused: outcome.aside for _, outcome in ended if outcome.unused is not None}
         if unused:
             await self._collect(unused)
-        for waiting, outcome in zip(group, outcomes, strict=True):
+        for waiting, outcome in ended:
             self._settle(waiting, outcome)
         if self._unknown:
             self._background.start(self._settle_unknown())
+
+    async def _compare(self, waiting: _Waiting, outcome: StoreOutcome) -> None:
+        """Compare a duplicate with what is stored, then delete its file and acknowledge it."""
+        try:
+            if outcome.place is not None:
+                waiting.is_healed = await self._garbage.heal(waiting.arrival, outcome.place.instance)
+        finally:
+            if outcome.unused is not None:
+                await self._collect({outcome.unused: outcome.aside})
+            self._settle(waiting, outcome)
 
     def _settle(self, waiting: _Waiting, outcome: StoreOutcome) -> None:
         if self._activity is not None and outcome.status in ("stored", "replaced") and outcome.place is not None:

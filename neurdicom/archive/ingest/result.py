@@ -32,6 +32,8 @@ class IngestResult:
         The conflict for which it was rejected.
     previous : str or None
         SHA-256 of the bytes that it replaced.
+    is_healed : bool
+        True for a duplicate whose stored file was damaged, and was replaced by it.
     """
 
     file: str
@@ -40,6 +42,7 @@ class IngestResult:
     error: NeurdicomError | None = None
     refusal: Refusal | None = None
     previous: str | None = None
+    is_healed: bool = False
 
     @classmethod
     def rejected(cls, file: str, error: NeurdicomError, refusal: Refusal | None = None) -> "IngestResult":
@@ -77,9 +80,9 @@ class IngestResult:
     def _uid(self, level: Level) -> str | None:
         return None if self.place is None else uid_of(self.place.key(level))
 
-    def to_api(self) -> dict[str, str | None]:
+    def to_api(self) -> dict[str, str | bool | None]:
         """Return the result as the API shows it."""
-        return {
+        result: dict[str, str | bool | None] = {
             "file": self.file,
             "status": self.status,
             "id": self.id,
@@ -91,6 +94,7 @@ class IngestResult:
             "reason": str(self.error) if self.error else None,
             "previous": self.previous,
         }
+        return result | {"healed": True} if self.is_healed else result
 
 
 async def refusal_error(catalog: Catalog, refusal: Refusal) -> Conflict:

@@ -195,14 +195,14 @@ class IngestService:
 
     async def _enter_whole(self, name: str, order: SenderOrder, landing: Awaitable[NewInstance]) -> IngestResult:
         try:
-            return await self._result(name, await self._queue.put(landing, order))
+            return await self._result(name, *await self._queue.put(landing, order))
         except NeurdicomError as error:
             return IngestResult.rejected(name, error)
         except Exception:  # a fault of ours with one file must not fail the others of an upload
             log.exception("the file %s could not be stored and is refused: internal error", name)
             return IngestResult.rejected(name, NeurdicomError("internal error: the file could not be stored"))
 
-    async def _result(self, name: str, outcome: StoreOutcome) -> IngestResult:
+    async def _result(self, name: str, outcome: StoreOutcome, is_healed: bool) -> IngestResult:
         """Make the result of a file, and tell whom it concerns."""
         if outcome.status == "conflict":
             assert outcome.refusal is not None
@@ -215,7 +215,7 @@ class IngestService:
             log.info("the file %s is dropped: the instance %s stays as it is (setting same_instance)", name, instance)
         elif outcome.status == "replaced" and self._replaced is not None:
             await self._replaced(outcome)
-        return IngestResult(name, outcome.status, outcome.place, previous=outcome.previous)
+        return IngestResult(name, outcome.status, outcome.place, previous=outcome.previous, is_healed=is_healed)
 
     def _land(
         self, spool: Spool | None, rest: tuple[bytes | memoryview, ...], observer: ArrivalObserver | None

@@ -13,7 +13,7 @@ from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicomweb.client.connection import NodeConnections
 from neurdicom.dicomweb.client.query import first_text, search, study_path
-from neurdicom.dicomweb.client.receive import receive
+from neurdicom.dicomweb.client.receive import receive, receive_file
 from neurdicom.dicomweb.client.send import StowResult, StowSender
 from neurdicom.errors import Invalid, PeerFailed, Unavailable
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
@@ -22,6 +22,28 @@ from neurdicom.nodes.requested import NotRequested, RequestedEntity, matches_of_
 log = logging.getLogger(__name__)
 
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
+
+
+class DicomWebFiles:
+    """Files of nodes that speak DICOMweb, as they are stored there.
+
+    Parameters
+    ----------
+    connections : NodeConnections, optional
+        Connections to nodes; by default its own.
+    """
+
+    def __init__(self, connections: NodeConnections | None = None) -> None:
+        self._connections = connections or NodeConnections()
+
+    async def close(self) -> None:
+        """Close the connections. Idempotent."""
+        await self._connections.close()
+
+    def stored_file(self, node: Node, ids: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Retrieve an instance by WADO-RS in the transfer syntax in which it is stored."""
+        path = study_path(ids["StudyInstanceUID"], ids["SeriesInstanceUID"], ids["SOPInstanceUID"])
+        return receive_file(self._connections, node, path)
 
 
 class DicomWebPeer(Peer):
@@ -90,6 +112,10 @@ class DicomWebPeer(Peer):
                         async for result in results:
                             now = _of_result(now, result)
                             yield now
+
+    def stored_file(self, node: Node, ids: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Retrieve an instance by WADO-RS in the transfer syntax in which it is stored."""
+        return DicomWebFiles(self._connections).stored_file(node, ids)
 
     async def _received(self, node: Node, path: str, wanted: Mapping[str, str]) -> AsyncGenerator[IngestResult, None]:
         """Retrieve what a path names, and refuse instances of other entities, with a line in the log for each."""

@@ -90,6 +90,36 @@ async def receive(
         raise broken
 
 
+async def receive_file(connections: NodeConnections, node: Node, path: str) -> AsyncIterator[bytes]:
+    """Retrieve one instance as the node has it stored, and yield its bytes.
+
+    Parameters
+    ----------
+    connections : NodeConnections
+        Connections to nodes.
+    node : Node
+        The node.
+    path : str
+        Path of the instance below the node's base URL.
+
+    Raises
+    ------
+    PeerFailed
+        The node can't be reached or refuses, the answer breaks off, or has another number of instances than one.
+    """
+    parts = 0
+    async with connections.stream(node, path, accept=_ACCEPT) as response:
+        async for event in _events(node, _reader(node, response), response):
+            if isinstance(event, PartBegins):
+                parts += 1
+                if parts > 1:
+                    break
+            elif isinstance(event, PartData):
+                yield bytes(event.data)
+    if parts != 1:
+        raise PeerFailed(f"{node.name} answered {parts or 'no'} instances where one is expected", retryable=False)
+
+
 def _reader(node: Node, response: httpx.Response) -> MultipartReader | None:
     """Make the parser of a multipart answer; None for an answer that is a single instance."""
     content_type = response.headers.get("Content-Type", "")

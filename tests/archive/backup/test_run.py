@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from neurdicom.archive.backup import copying
 from neurdicom.catalog.sqlite.copy import CatalogCopy
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.testing.blob_helpers import put
+from neurdicom.testing.blob_suite import put
 from tests.support.api import upload
 from tests.support.archive import archive
 from tests.support.backups import back_up, blobs, fill, instances, latest, restored, run

@@ -11,7 +11,7 @@ from neurdicom.archive.reindex import reindex
 from neurdicom.catalog.outcomes import SameInstance, StorePolicy
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Unavailable
-from neurdicom.testing.blob_helpers import put
+from neurdicom.testing.blob_suite import put
 from neurdicom.testing.faults import Fault
 from tests.support.archive import archive
 from tests.support.files import ROOT, dicom_file

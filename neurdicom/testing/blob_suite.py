@@ -1,8 +1,14 @@
-"""Verbs on a blob store for its contract suites."""
+"""The base of the contract suite of the blob store port: its hooks, and short forms of the verbs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from neurdicom.blobs.base import BlobStore, Piece
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound
+
+MIB = 1024 * 1024
 
 
 def put(store: BlobStore, *pieces: Piece) -> BlobRef:
@@ -87,3 +93,57 @@ async def is_there(store: BlobStore, key: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+class BlobSuite(ABC):
+    """Base of the tests. The hooks access the backend without the adapter."""
+
+    @abstractmethod
+    async def open_store(self) -> BlobStore:
+        """Open a store; further calls in one test open the same data again.
+
+        Returns
+        -------
+        BlobStore
+        """
+
+    @abstractmethod
+    async def backend_blobs(self, store: BlobStore) -> dict[str, bytes]:
+        """Read all blobs from the backend, without the adapter.
+
+        Parameters
+        ----------
+        store : BlobStore
+            The open store.
+
+        Returns
+        -------
+        dict of str to bytes
+            Key to content.
+        """
+
+    @abstractmethod
+    async def lose_blob(self, store: BlobStore, key: str) -> None:
+        """Delete a blob from the backend, without the adapter.
+
+        Parameters
+        ----------
+        store : BlobStore
+            The open store.
+        key : str
+            Key of the blob.
+        """
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[BlobStore]:
+        """Open a store, and close it at the end of the context.
+
+        Yields
+        ------
+        BlobStore
+        """
+        store = await self.open_store()
+        try:
+            yield store
+        finally:
+            await store.close()

@@ -1,0 +1,103 @@
+"""Routes of the storage: what it holds, which files are damaged, and the job that checks all."""
+
+from typing import Any
+
+from neurdicom.archive.names import EntityNames
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.operation import INTEGER, NUMBER, STRING, operation
+from neurdicom.http.routing import Route
+from neurdicom.nodes.verification import VERIFICATION, VerificationJobs
+from neurdicom.processing.storage import StorageOverview
+from neurdicom.security.access import Access
+from neurdicom.web.jobs import job_answer, principal_of, send_job
+from neurdicom.web.schemas import json_answer
+
+_COUNTED = {
+    "type": "object",
+    "required": ["count", "bytes"],
+    "properties": {"count": INTEGER, "bytes": INTEGER},
+}
+_DIGEST = {"type": ["object", "null"], "properties": {"sha256": STRING, "size": INTEGER}}
+_DAMAGE = {
+    "type": "object",
+    "properties": {
+        "file": {**STRING, "description": "Path of the file below `blobs/objects` in the data folder."},
+        "instance": {**STRING, "description": "Its SOP Instance UID."},
+        "instance_key": {**STRING, "description": "Its key, which names no other instance."},
+        "problem": {"enum": ["missing", "size", "bytes", "unreadable"]},
+        "expected": _DIGEST,
+        "found": {**_DIGEST, "description": "Null where there is no file, or the disk can't read it."},
+        "since": {"type": "string", "format": "date-time"},
+        "detail": STRING,
+    },
+}
+_STORAGE: dict[str, Any] = {
+    "type": "object",
+    "required": ["instances", "results", "plugins", "models", "disk", "last_check", "damaged"],
+    "properties": {
+        **dict.fromkeys(("instances", "results", "plugins", "models"), _COUNTED),
+        "disk": {"type": "object", "properties": {"total": INTEGER, "free": INTEGER}},
+        "last_check": {
+            "type": ["object", "null"],
+            "description": "The last check of all files, by the background, a job or a command; null before the first.",
+            "properties": {
+                "began": {"type": "string", "format": "date-time"},
+                "ended": {"type": "string", "format": "date-time"},
+                "by": {"enum": ["background", "job", "command"]},
+                **dict.fromkeys(("files", "bytes", "damaged", "repaired"), NUMBER),
+                "unknown": {**INTEGER, "description": "Files that no instance has."},
+            },
+        },
+        "damaged": {
+            "type": "object",
+            "description": "Files that are damaged now, and not given out; the first 100 are named.",
+            "properties": {"count": INTEGER, "files": {"type": "array", "items": _DAMAGE}},
+        },
+    },
+}
+
+
+class StorageHandler(ApiHandler):
+    """Handler of the overview."""
+
+    overview: StorageOverview
+
+    @operation(
+        "Get what is stored, and what is damaged",
+        tag="operations",
+        access=Access.ADMIN,
+        description="Bytes of instances are those of their files, as of a few seconds or minutes ago, depending on "
+        "their number.",
+        answers={200: json_answer("Counts and bytes by kind, the disk, the last check, damaged files.", _STORAGE)},
+    )
+    async def get(self) -> None:
+        """Send the overview."""
+        self.send_json(await self.overview.describe())
+
+
+class VerifyHandler(ApiHandler):
+    """Handler that makes a job which checks all files."""
+
+    names: EntityNames
+    verification: VerificationJobs
+
+    @operation(
+        "Check all stored files",
+        tag="operations",
+        access=Access.ADMIN,
+        description="Makes a job that compares every file with the SHA-256 of what was received, and repairs damaged "
+        "ones where `repair_from` names nodes. Its `results` have the counts and the first findings: file, instance, "
+        "problem, what was expected and what was found.",
+        json=VERIFICATION,
+        answers={202: job_answer("The job; Location is its URL."), 409: "You have too many jobs that are not over."},
+    )
+    async def post(self) -> None:
+        """Make the job, and send it."""
+        given = await self.json_body() if self.body else {}
+        await send_job(self, await self.verification.submit(given, by=principal_of(self)), self.names)
+
+
+ROUTES = [
+    Route("/api/storage", StorageHandler),
+    Route("/api/storage/verify", VerifyHandler),
+]
