@@ -9,6 +9,8 @@ from socket import socket
 from neurdicom.app.documents_migration import migrate_documents
 from neurdicom.catalog.base import Catalog, MigrationProgress
 from neurdicom.config import Settings
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query
 from neurdicom.dimse.ul.tls import acceptor_context
 from neurdicom.dimse.unready import AssociationRejecter
 from neurdicom.http.migrating import MigratingServer, MigrationState
@@ -29,6 +31,13 @@ _LOG_SECONDS = 10.0
 async def is_migration_due(catalog: Catalog) -> bool:
     """Tell whether entities or documents of an earlier version are left."""
     return await catalog.needs_migration() or not await _are_documents_done(catalog)
+
+
+async def is_empty(catalog: Catalog) -> bool:
+    """Tell whether a catalog has no instances, of this version or of an earlier one."""
+    if await catalog.needs_migration():
+        return False
+    return not (await catalog.find(Query(Level.PATIENT, limit=1, counted=False))).items
 
 
 async def migrate(catalog: Catalog, state: MigrationState | None = None) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from socket import socket
 
 from neurdicom.app.components import Components, compose
-from neurdicom.app.migration import answering_unready, is_migration_due, migrate
+from neurdicom.app.migration import answering_unready, is_empty, is_migration_due, migrate
 from neurdicom.app.storage import Storage, open_executor, open_storage
 from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
@@ -111,6 +111,9 @@ class NeurdicomServer:
     async def _migrate_listening(self, storage: Storage) -> None:
         """Migrate a catalog of an earlier version, and answer requests meanwhile."""
         if not await is_migration_due(storage.catalog):
+            return
+        if await is_empty(storage.catalog):
+            await migrate(storage.catalog)
             return
         self._sockets = bind(self.settings)
         for sock in self._sockets:
