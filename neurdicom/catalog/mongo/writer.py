@@ -24,7 +24,7 @@ from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collec
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import version_place
 from neurdicom.catalog.projection import to_json
-from neurdicom.dicom.identity import PatientClaim
+from neurdicom.dicom.identity import PatientClaim, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
@@ -171,7 +171,9 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
         if level is Level.INSTANCE:
             await show(unit, entity)
     await refresh_all(unit, intent.touched, force=True)
-    for level, uid in sorted(intent.uids):
+    # Studies and series that were made just now have their keys as ids.
+    made = {(level, uid_of(entity)) for level, entity in intent.touched if level in (Level.STUDY, Level.SERIES)}
+    for level, uid in sorted(intent.uids | made):
         await show_ids(unit, level, uid, force=True)
 
 
