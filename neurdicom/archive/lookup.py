@@ -59,6 +59,35 @@ async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str 
     return found
 
 
+async def names_of(catalog: Catalog, level: Level, entity: str) -> list[tuple[Level, str]]:
+    """List the names by which documents may know an entity, so that they are found when it is deleted.
+
+    These are its keys, those of before included; for a patient those of its studies, too, which may have been another
+    patient's when a document was written.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Has the entity.
+    level : Level
+        Its level.
+    entity : str
+        A key or a UID.
+
+    Returns
+    -------
+    list of (Level, str)
+        Its own key first; empty where nothing has it.
+    """
+    keys = await catalog.keys(level, entity)
+    names = [(level, key) for key in keys]
+    if level is Level.PATIENT and keys:
+        studies = Query(Level.STUDY, (AnyOf(level.value, keys[:1]),), limit=None, counted=False)
+        for study in (await catalog.find(studies)).items:
+            names += [(Level.STUDY, key) for key in await catalog.keys(Level.STUDY, study["key"])]
+    return names
+
+
 def place_of(level: Level, entity: Entity) -> Place:
     """Compute the place of an entity from the ids that it shows; the keys of levels below it name nothing.
 

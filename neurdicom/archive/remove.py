@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
-from neurdicom.archive.lookup import missing
+from neurdicom.archive.lookup import missing, names_of
 from neurdicom.archive.trash.entry import SetAsideObserver
 from neurdicom.archive.trash.service import Deletion, TrashService
 from neurdicom.catalog.base import Catalog
@@ -83,24 +83,26 @@ class RemoveService:
         Ambiguous
             The UID names several entities.
         """
-        keys = await self._catalog.keys(level, entity)
-        made = [one for key in keys for one in await self._observer.stored_of(level.value, key)] if derived else []
+        names = await names_of(self._catalog, level, entity)
+        made = (
+            [one for each, key in names for one in await self._observer.stored_of(each.value, key)] if derived else []
+        )
         if purge or not self._trash.keeps:
-            await self._delete_for_good(level, entity, keys)
+            await self._delete_for_good(level, entity, names)
         else:
             await self._trash.delete(level, entity, deletion)
         await self.delete_instances(made, deletion, purge=purge)  # some were deleted with their source
 
-    async def _delete_for_good(self, level: Level, entity: str, keys: Sequence[str]) -> None:
-        unused = await self._catalog.delete(level, keys[0]) if keys else None
+    async def _delete_for_good(self, level: Level, entity: str, names: Sequence[tuple[Level, str]]) -> None:
+        unused = await self._catalog.delete(*names[0]) if names else None
         if unused is None:
             raise missing(level, entity)
         try:
             await self._garbage.collect(dict.fromkeys(unused, ""))
         except (OSError, Unavailable) as error:
             _log.warning("files of %s %s could not be deleted, which is tried again: %s", level, entity, error)
-        for key in keys:  # those that it had before, too: results may have been computed then
-            await self._observer.on_removed(level, key)
+        for name in names:
+            await self._observer.on_removed(*name)
 
     async def delete_instances(
         self, instances: Sequence[str], deletion: Deletion = BY_SERVER, *, purge: bool = False

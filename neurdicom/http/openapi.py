@@ -64,6 +64,7 @@ _TAGS = {
     "studies": "Studies of the stored instances.",
     "series": "Series of the stored instances.",
     "conflicts": "UIDs that name several studies, series or instances.",
+    "trash": "What was deleted or replaced, and can be restored for a time.",
     "pixels": "Rendered pictures and decoded samples of instances.",
     "plugins": "Installed plugins.",
     "models": "Installed neural networks.",

@@ -8,7 +8,7 @@ import pytest
 
 from neurdicom.http.operation import Operation
 
-PUBLIC = {("get", "/"), ("get", "/api/health"), ("post", "/api/users/auth")}
+PUBLIC = {("get", "/"), ("get", "/api/health"), ("get", "/api/health/live"), ("post", "/api/users/auth")}
 ADMINISTRATORS = {
     ("post", "/api/rules"),
     ("put", "/api/rules/{id}"),

@@ -242,3 +242,26 @@ def test_unknown_references_find_nothing(site: JobsClient) -> None:
     for name in ("instance", "series", "study", "patient", "stored"):
         for reference in (generate_uid(), f"{generate_uid()}~01234567", "nothing"):
             assert found(site, **{name: reference}) == set()
+
+
+@pytest.mark.parametrize("purge", [True, False], ids=["for good", "to the trash"])
+def test_results_of_a_study_that_went_to_another_patient_go_with_that_one(site: JobsClient, purge: bool) -> None:
+    """Of two studies of a Patient ID without issuer, one gets an issuer; the other stays where it was."""
+    moves = instance()
+    stays = instance(PatientID=moves.dataset.PatientID)
+    for one in (moves, stays):
+        upload(site.http, one.file)
+    moved, stayed = result_of(site, moves), result_of(site, stays)
+    assert found(site, patient=moves.patient) == {moved, stayed}
+    uids = {"StudyInstanceUID": moves.uid("study"), "PatientID": moves.dataset.PatientID}
+    named = instance(**uids, IssuerOfPatientID="HOSPITAL")
+    patient = upload(site.http, named.file)["study"]
+    patient = site.http.get(f"/api/studies/{patient}").json()["patient"]
+    assert patient != moves.patient
+    assert found(site, patient=patient) == {moved}
+    assert found(site, patient=moves.patient) == {stayed}
+    assert (record(site, moved)["patient"], record(site, stayed)["patient"]) == (patient, stays.patient)
+    deleted = site.http.delete(f"/api/patients/{patient}", params={"purge": "true"} if purge else {})
+    assert deleted.status_code == 204, deleted.text
+    assert site.http.get(f"/api/results/{moved}").status_code == 404
+    assert site.http.get(f"/api/results/{stayed}").status_code == 200

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.recovery import read_file
-from neurdicom.archive.lookup import missing
+from neurdicom.archive.lookup import missing, names_of
 from neurdicom.archive.trash.adopt import Adopter
 from neurdicom.archive.trash.entry import (
     SECONDS_A_DAY,
@@ -143,7 +143,7 @@ class TrashService:
         if entity is None:
             raise missing(level, reference)
         located = await self._catalog.locate_all(level, entity["key"])
-        names = await self._catalog.keys(level, entity["key"])
+        names = await names_of(self._catalog, level, entity["key"])
         entry = await self._entry(level, entity, located, deletion)
         await self._records.put(entry)
         keys = await self._catalog.delete(level, entity["key"], aside=entry.place)
@@ -155,8 +155,8 @@ class TrashService:
             entry, TrashState.KEPT, instances=len(keys), bytes=sum(sizes.get(key, 0) for key in keys)
         )
         await self._garbage.collect(dict.fromkeys(keys, entry.place))
-        for key in names:
-            await self._observer.on_set_aside(level, key, entry.place)
+        for each, key in names:
+            await self._observer.on_set_aside(each, key, entry.place)
         return entry
 
     async def _entry(self, level: Level, entity: Entity, located: Sequence[Located], deletion: Deletion) -> TrashEntry:

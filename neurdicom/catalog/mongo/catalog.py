@@ -44,7 +44,7 @@ class MongoCatalog(Catalog):
         await self._connection.close()
 
     async def migrate(self, progress: Callable[[MigrationProgress], None]) -> None:
-        await migration.migrate(self._connection, progress)
+        await migration.migrate(self._connection.use, self._connection.write, progress)
 
     async def needs_migration(self) -> bool:
         return await self._connection.use(schema.is_migrating)
@@ -53,7 +53,9 @@ class MongoCatalog(Catalog):
         if not arrivals:
             return []
         first = await self._connection.use(lambda database: take_numbers(database, "arrivals", len(arrivals)))
-        return await self._connection.write(lambda unit: Arrivals(unit, arrivals, first, policy).store())
+        return await self._connection.write(
+            lambda unit: Arrivals(unit, dict(enumerate(arrivals, first)), policy).store()
+        )
 
     async def conflicts(self) -> list[UidConflict]:
         return await self._connection.use(lambda database: ids.conflicts(UnitOfWork(database, None)))

@@ -17,9 +17,9 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.catalog.projection import has_many_keys, indexed, key_fields, many_keys, sort_value, sort_values
+from neurdicom.catalog.projection import indexed, key_fields, many_keys, other_keys, sort_values
 from neurdicom.catalog.shown import ShownAttributes
-from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
+from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Unavailable
 
@@ -51,35 +51,20 @@ def id_member(level: Level) -> str:
     return "_id" if level is Level.PATIENT else "id"
 
 
-def own_levels(level: Level) -> tuple[Level, ...]:
-    """List the levels whose attributes the files of an entity give it: a study has demographics of its own."""
-    return (Level.PATIENT, Level.STUDY) if level is Level.STUDY else (level,)
-
-
 def carried_levels(level: Level) -> tuple[Level, ...]:
-    """List the levels whose search fields a document of a level has."""
+    """List the levels whose attributes documents of a level are found by."""
     return (level,) if level is Level.INSTANCE else (*level.above, level)
 
 
 def search_fields(level: Level, shown: ShownAttributes) -> Document:
     """Make the search fields of an entity's own attributes, further values included."""
-    fields: Document = {}
-    keys: dict[str, dict[str, None]] = {}
-    for step in own_levels(level):
-        sorted_by = zip(indexed(step), sort_values(step, shown.values), strict=True)
-        fields |= {f"by_{attribute.field}": key for attribute, key in sorted_by if key is not None}
-        for field, key in many_keys(step, shown.values):
-            keys.setdefault(f"keys_{field}", {})[key] = None
-    others = []
-    for field, values in shown.others.items():
-        attribute = BY_FIELD[field]
-        for value in values:
-            if has_many_keys(attribute):
-                for name, key in many_keys(attribute.level, {field: value}):
-                    keys.setdefault(f"keys_{name}", {})[key] = None
-            elif (other := sort_value(field, value)) is not None:
-                others.append({"f": field, "k": other})
-    fields |= {name: list(found) for name, found in keys.items()}
+    keys = zip(indexed(level), sort_values(level, shown.values), strict=True)
+    fields: Document = {f"by_{attribute.field}": key for attribute, key in keys if key is not None}
+    several: dict[str, dict[str, None]] = {}
+    for field, key in many_keys(level, shown.values, shown.others):
+        several.setdefault(f"keys_{field}", {})[key] = None
+    fields |= {name: list(found) for name, found in several.items()}
+    others = [{"f": field, "k": key} for field, key in other_keys(level, shown.others) if f"keys_{field}" not in fields]
     return fields | ({"others": others} if others else {})
 
 
@@ -108,7 +93,7 @@ def inherited_names(level: Level) -> tuple[str, ...]:
     """Name the search fields that documents of a level may have taken over from their parents."""
     if level is not Level.SERIES:
         return ()
-    return (*(name for upper in carried_levels(Level.STUDY) for name in _names(upper)), "others")
+    return (*_names(Level.STUDY), "others")
 
 
 @cache
@@ -135,7 +120,8 @@ def header_ids(instance: Document) -> list[int]:
 
 def index_keys(level: Level) -> list[list[tuple[str, int]]]:
     """List the keys of the indexes of a level's collection, beside that of `_id`; MongoDB takes 64 in all."""
-    names = [*(above.value for above in level.above), *(n for one in carried_levels(level) for n in _names(one))]
+    names = [*(above.value for above in level.above), *_names(level)]
+    names += _names(Level.STUDY) if level is Level.SERIES else ()
     names += [] if level is Level.PATIENT else ["uid"]
     names += COUNTS[level]
     names += ["keys_modalities"] if level is Level.STUDY else []

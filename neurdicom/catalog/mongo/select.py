@@ -14,7 +14,7 @@ from neurdicom.catalog.mongo.references import referred
 from neurdicom.catalog.mongo.schema import CROWDED, Document, carried_levels, collection, id_member
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import assemble, clean, has_many_keys, uid_field, words_of
-from neurdicom.catalog.query_check import EXTRA_SORTS, IN_STUDY, LEVEL_NAMES, check_query, is_text, owner_of
+from neurdicom.catalog.query_check import EXTRA_SORTS, IN_STUDY, LEVEL_NAMES, check_query, is_text
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
 from neurdicom.dicom.query.conditions import (
@@ -58,8 +58,7 @@ def _entity(level: Level, document: Document) -> Entity:
     ids |= {"patient": document["patient"]} if level.above else {}
     ids |= {upper: name if upper in several else uid_of(name) for upper, name in above.items()}
     members = {name: document[name] for name in _SHOWN[level]}
-    blank = assemble(Level.PATIENT, b"{}", {}, {}) if level is Level.STUDY else {}
-    return ids | blank | assemble(level, document["attributes"], ids, members)
+    return assemble(level, document["attributes"], ids, members)
 
 
 async def find(database: Database, query: Query) -> Page:
@@ -179,7 +178,7 @@ class Filters:
             return {_row_member(level, Level(field)): await self._named(condition)}
         if field in IN_STUDY and (level, field) != (Level.STUDY, "modalities"):
             return {_row_member(level, Level.STUDY): await self._studies_with(condition)}
-        owner = Level.STUDY if field in IN_STUDY else owner_of(field)
+        owner = BY_FIELD[field].level if field in BY_FIELD else Level.STUDY
         if field == uid_field(owner):
             test = _plain_test(condition)
             return {"uid": test} if owner is level else {owner.value: await self._rows(owner, {"uid": test})}

@@ -37,12 +37,21 @@ class Replaced:
 
 
 class Arrivals:
-    """Writer of arrivals, numbered from `first` on, to the collections."""
+    """Writer of arrivals to the collections.
 
-    def __init__(self, unit: UnitOfWork, arrivals: Sequence[NewInstance], first: int, policy: StorePolicy) -> None:
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    arrivals : Mapping[int, NewInstance]
+        The arrivals by their numbers, in ascending order.
+    policy : StorePolicy
+        What is done with those that meet others.
+    """
+
+    def __init__(self, unit: UnitOfWork, arrivals: Mapping[int, NewInstance], policy: StorePolicy) -> None:
         self._unit = unit
         self._arrivals = arrivals
-        self._first = first
         self._policy = policy
         self._above: Ancestors | None = None
         self._several: set[tuple[Level, str]] = set()
@@ -51,14 +60,11 @@ class Arrivals:
         """Store the arrivals in order; return the outcome of each."""
         found = await self._found()
         planner = Planner.of_documents(self._policy, found)
-        origins = [Origin.of(new) for new in self._arrivals]
-        unknown = {origin.study for origin in origins if origin.id not in planner.origins}
+        origins = {number: Origin.of(new) for number, new in self._arrivals.items()}
+        unknown = {origin.study for origin in origins.values() if origin.id not in planner.origins}
         planner.claims = {study: {} for study in unknown} | await load_claims(self._unit, unknown)
         before = dict(planner.claims)
-        decided = [
-            planner.decide(number, new, origin)
-            for number, (new, origin) in enumerate(zip(self._arrivals, origins, strict=True), self._first)
-        ]
+        decided = [planner.decide(number, new, origins[number]) for number, new in self._arrivals.items()]
         steps = [one for one in decided if isinstance(one, Step)]
         self._several = planner.added
         self._above = Ancestors(self._unit, found[Level.STUDY], found[Level.SERIES])
@@ -75,11 +81,11 @@ class Arrivals:
 
     async def _found(self) -> dict[Level, list[Document]]:
         """Look up the entities that have one of the UIDs."""
-        unit = self._unit
+        unit, arrivals = self._unit, self._arrivals.values()
         return {
-            Level.INSTANCE: await unit.among("instances", {new.instance for new in self._arrivals}, *_KNOWN, by="uid"),
-            Level.SERIES: await unit.among("series", {new.series for new in self._arrivals}, by="uid"),
-            Level.STUDY: await unit.among("studies", {new.study for new in self._arrivals}, by="uid"),
+            Level.INSTANCE: await unit.among("instances", {new.instance for new in arrivals}, *_KNOWN, by="uid"),
+            Level.SERIES: await unit.among("series", {new.series for new in arrivals}, by="uid"),
+            Level.STUDY: await unit.among("studies", {new.study for new in arrivals}, by="uid"),
         }
 
     async def _write(self, steps: Sequence[Step]) -> dict[int, Replaced]:
@@ -133,25 +139,30 @@ class Arrivals:
         above = self._above or Ancestors(unit)
         self._above = None
         await above.load(steps, self._several)
-        packed = await asyncio.to_thread(lambda: [_packed(step) for step in steps])
         claims = {step.origin.study: step.claims for step in steps if step.claims is not None}
-        instances = [
-            _instance(step, above.count(step), above.edits_of_instance(step), len(parts), self._several)
-            for step, parts in zip(steps, packed, strict=True)
-        ]
+        instances = [_instance(step, above.count(step), above.edits_of_instance(step), self._several) for step in steps]
         for study, known in claims.items():
             await write_claims(unit, study, known)
         await touch_claims(unit, above.new_studies() - set(claims))
         await unit.bulk("origins", above.new_origins())
-        await unit.bulk("headers", [InsertOne(part) for parts in packed for part in parts])
-        if replaced is None:
-            await unit.bulk("instances", [InsertOne(one) for one in instances])
-        else:
-            renewed = instances[0] | {name: replaced[name] for name in ("_id", "id")}
-            await unit["instances"].replace_one({"_id": replaced["_id"]}, renewed, session=unit.session)
+        await self._write_instances(steps, instances, replaced)
         dirty = await above.write()
         await unit.remove("garbage", [step.new.blob.key for step in steps])
         await refresh_all(unit, dirty)
+
+    async def _write_instances(
+        self, steps: Sequence[Step], instances: Sequence[Document], replaced: Document | None
+    ) -> None:
+        """Write headers, then instances; an instance that is replaced keeps what names it."""
+        unit = self._unit
+        packed = await asyncio.to_thread(lambda: [_packed(step) for step in steps])
+        whole = [one | {"parts": len(parts)} for one, parts in zip(instances, packed, strict=True)]
+        await unit.bulk("headers", [InsertOne(part) for parts in packed for part in parts])
+        if replaced is None:
+            await unit.bulk("instances", [InsertOne(one) for one in whole])
+        else:
+            renewed = whole[0] | {name: replaced[name] for name in ("_id", "id")}
+            await unit["instances"].replace_one({"_id": replaced["_id"]}, renewed, session=unit.session)
 
     async def _left_out(self, left_out: Sequence[LeftOut]) -> dict[str, str]:
         """Map the blobs of arrivals that are not written, and not used, to the places that they are set aside to."""
@@ -196,7 +207,7 @@ def _intent(steps: Sequence[Step], instances: Sequence[Document], planner: Plann
     return intent
 
 
-def _instance(step: Step, above: Document, edits: list[Edit], parts: int, several: set[tuple[Level, str]]) -> Document:
+def _instance(step: Step, above: Document, edits: list[Edit], several: set[tuple[Level, str]]) -> Document:
     new, key = step.new, step.place.instance
     own = {field: new.attributes.get(field) for field in _FIELDS} | {"sop_instance_uid": new.instance}
     attributes: Mapping[str, Value] = with_edits(own, edits)
@@ -209,7 +220,6 @@ def _instance(step: Step, above: Document, edits: list[Edit], parts: int, severa
         **instance_fields(attributes),
         "origin": step.origin.id,
         "arrival": step.number,
-        "parts": parts,
         "attributes": to_json(attributes).decode(),
         "blob_key": new.blob.key,
         "size": new.blob.size,

@@ -55,6 +55,8 @@ class Intent:
         The claims before the write of each Study Instance UID whose claims it changes.
     moves : list of (str, str, str)
         Study Instance UIDs that go over to another patient, with the former patient and the new one.
+    of_before : bool
+        True for an entry of an earlier schema, which names entities by UIDs.
     """
 
     touched: set[tuple[Level, str]] = field(default_factory=set)
@@ -67,6 +69,7 @@ class Intent:
     uids: set[tuple[Level, str]] = field(default_factory=set)
     claims: dict[str, list[Document]] = field(default_factory=dict)
     moves: list[tuple[str, str, str]] = field(default_factory=list)
+    of_before: bool = False
 
     def to_document(self) -> Document:
         """Write the entry as a document of the collection `journal`."""
@@ -99,6 +102,7 @@ class Intent:
             _read(document.get("uids", ())),
             {one["study"]: one["before"] for one in document.get("claims", ())},
             [(study, former, patient) for study, former, patient in document.get("moves", ())],
+            "uids" not in document,
         )
 
 

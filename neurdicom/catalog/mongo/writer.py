@@ -24,7 +24,7 @@ from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collec
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import version_place
 from neurdicom.catalog.projection import to_json
-from neurdicom.dicom.identity import PatientClaim
+from neurdicom.dicom.identity import PatientClaim, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
@@ -157,10 +157,28 @@ async def show(unit: UnitOfWork, entity: str) -> None:
 
 async def recover(unit: UnitOfWork, intent: Intent) -> None:
     """Finish an interrupted write; may itself be interrupted and repeated."""
+    if intent.of_before:
+        await finish_of_before(unit, intent)
+        return
     if intent.clear:
         await wipe(unit)
     if intent.delete is not None:
         await sweep(unit, *intent.delete, intent.aside)
+    stored = await _settle_blobs(unit, intent)
+    owners = await _restored_claims(unit, intent, stored)
+    await settle_edits(unit, intent.moves, owners)
+    for level, entity in sorted(intent.touched):
+        if level is Level.INSTANCE:
+            await show(unit, entity)
+    await refresh_all(unit, intent.touched, force=True)
+    # Studies and series that were made just now have their keys as ids.
+    made = {(level, uid_of(entity)) for level, entity in intent.touched if level in (Level.STUDY, Level.SERIES)}
+    for level, uid in sorted(intent.uids | made):
+        await show_ids(unit, level, uid, force=True)
+
+
+async def _settle_blobs(unit: UnitOfWork, intent: Intent) -> list[Document]:
+    """Let go of what nothing refers to after an interrupted write; return its instances that were stored."""
     used = {one["blob_key"] for one in await unit.among("instances", intent.keys, "blob_key", by="blob_key")}
     unused = [key for key in intent.keys if key not in used]
     await unit.add_garbage({key: version_place(key) if intent.keeps_versions else intent.aside for key in unused})
@@ -168,14 +186,25 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
     for number in set(intent.arrivals) - {one["arrival"] for one in stored}:
         parts = {"$gte": number * MAX_PARTS, "$lt": (number + 1) * MAX_PARTS}
         await unit["headers"].delete_many({"_id": parts})
-    owners = await _restored_claims(unit, intent, stored)
-    await settle_edits(unit, intent.moves, owners)
-    for level, entity in sorted(intent.touched):
-        if level is Level.INSTANCE:
-            await show(unit, entity)
-    await refresh_all(unit, intent.touched, force=True)
-    for level, uid in sorted(intent.uids):
-        await show_ids(unit, level, uid, force=True)
+    return [one for one in stored if "origin" in one]  # a migration may not have come to the others
+
+
+async def finish_of_before(unit: UnitOfWork, intent: Intent) -> None:
+    """Finish a write that an earlier version left interrupted; the entities above the instances are made anew later."""
+    if intent.clear:
+        await wipe(unit)
+    if intent.delete is not None:
+        level, entity = intent.delete
+        member = "_id" if level is Level.INSTANCE else level.value
+        above = [upper.value for upper in Level.INSTANCE.above]
+        gone = await unit.all("instances", {member: entity}, *above, "blob_key", "parts", "arrival")
+        await unit.add_garbage({one["blob_key"]: "" for one in gone})
+        await unit.remove("headers", [part for one in gone for part in header_ids(one)])
+        for below in (level, *_below(level)):
+            named = "_id" if below is Level.INSTANCE else below.value
+            await forget_edits(unit, below, {one[named] for one in gone} | ({entity} if below is level else set()))
+        await unit.remove("instances", [one["_id"] for one in gone])
+    await _settle_blobs(unit, intent)
 
 
 async def _restored_claims(unit: UnitOfWork, intent: Intent, stored: list[Document]) -> dict[str, Claims]:

@@ -109,10 +109,10 @@ class Entities:
         packed = zlib.compress(claims.document, COMPRESSION)
         pk = self._insert("INSERT INTO origin VALUES (NULL, ?, ?, ?, ?)", (claims.digest, series, source, packed))
         for level, known in ((Level.SERIES, decision.series), (Level.STUDY, decision.study)):
-            if known is not None and known not in self._dirty[level]:
-                (stored,) = self._db.execute(f"SELECT attributes FROM {level} WHERE pk = ?", (known,)).fetchone()
-                if not adds_nothing(level, claims.attributes, stored):
-                    self._dirty[level].add(known)
+            if known is None or known in self._dirty[level]:
+                continue
+            if not adds_nothing(self._db, level, known, claims.attributes):
+                self._dirty[level].add(known)
         (patient,) = self._db.execute("SELECT parent FROM study WHERE pk = ?", (study,)).fetchone()
         return Origin(pk, series, study, patient, place.patient, uid_of(place.study), below)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import orjson
 
-from neurdicom.catalog.projection import indexed, to_json
-from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, carried, merged, of_latest
+from neurdicom.catalog.projection import indexed, other_keys, to_json
+from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, carried, is_blank, merged, of_latest
 from neurdicom.catalog.sqlite.lookup import KEY
 from neurdicom.catalog.sqlite.rows import StoredEdits, write_row
 from neurdicom.catalog.sqlite.schema import create_index
@@ -25,24 +25,33 @@ _SOURCE = {
 }
 
 
-def adds_nothing(level: Level, attributes: Mapping[str, Value], stored: bytes) -> bool:
-    """Tell whether later files that say this change nothing of an entity.
+def adds_nothing(db: sqlite3.Connection, level: Level, pk: int, attributes: Mapping[str, Value]) -> bool:
+    """Tell whether later files that say this change nothing that an entity shows or is found by.
 
     Parameters
     ----------
+    db : sqlite3.Connection
+        The writer's connection.
     level : Level
         Level of the entity.
+    pk : int
+        Its row.
     attributes : Mapping[str, Value]
         Known attributes that the files give.
-    stored : bytes
-        The entity's shown values, as JSON.
     """
+    (stored,) = db.execute(f"SELECT attributes FROM {level} WHERE pk = ?", (pk,)).fetchone()
     shown = orjson.loads(stored)
-    return all(
-        shown.get(attribute.field) == attributes[attribute.field]
-        for attribute in carried(level)
-        if attribute.field in attributes
-    )
+    further: dict[str, list[Value]] = {}
+    for attribute in carried(level):
+        value, known = attributes.get(attribute.field), shown.get(attribute.field)
+        if value is None or value == known:
+            continue
+        if known is None or is_blank(known):
+            return False
+        if attribute.filterable and not is_blank(value):
+            further[attribute.field] = [value]
+    find = f"SELECT 1 FROM {level}_other WHERE field = ? AND key = ? AND entity = ?"
+    return all(db.execute(find, (*key, pk)).fetchone() for key in other_keys(level, further))
 
 
 def refresh(db: sqlite3.Connection, edits: StoredEdits, level: Level, pk: int, *, index: bool = False) -> bool:

@@ -12,23 +12,45 @@ from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Unavailable
-from neurdicom.testing.arrivals import arrival
+from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_model import CatalogModel
 from tests.support.mongodb_wire import wire
 
 BEFORE = [
     arrival(1),
     arrival(2, series="1.2.1.2", modality="MR"),
-    # The study is this patient's as soon as the first instance is not there any more.
-    arrival(3, patient="p2", series="1.2.1.3", patient_name="ROE"),
+    # The same study of another patient, with a series and an instance of the same UIDs.
+    arrival(3, patient="p2", series="1.2.1.2", patient_name="ROE", instance="1.9.2"),
     arrival(4, patient="p3", study="1.2.4", series="1.2.4.1"),
+    arrival_of(5, study="1.2.6", series="1.2.6.1"),
+    arrival_of(6, study="1.2.6", series="1.2.6.2", study_date="20230101", modality="US"),
 ]
 STORED = [
-    arrival(5, study="1.2.5", series="1.2.5.1"),
-    arrival(1, patient="p3", study="1.2.4", series="1.2.4.2", sha256="new", modality="US"),
-    arrival(2, series="1.2.1.2", sha256="new", patient="p9"),
-    arrival(4, study="1.2.4", series="1.2.4.1", sha256="new", patient="p9"),
+    arrival(7, study="1.2.5", series="1.2.5.1"),
+    arrival(1, sha256="new", modality="US", patient_name="DOE^JACK"),
+    arrival(2, series="1.2.1.2", sha256="new"),
+    arrival(4, patient="p3", study="1.2.4", series="1.2.4.1", sha256="new", study_description="LATER"),
 ]
+#: The study of p3 is another patient's, too; then a series and an instance of it are in other places.
+CONFLICTS = [
+    arrival(8, patient="p2", study="1.2.4", series="1.2.4.1", instance="1.9.4"),
+    arrival(9, patient="p4", study="1.2.8", series="1.2.4.1", instance="1.9.9"),
+    arrival(10, patient="p4", study="1.2.8", series="1.2.8.1", instance="1.9.1"),
+]
+#: Two files that each say more about the patient of a study.
+TAKEOVERS = [
+    arrival_of(11, "A", study="1.2.6", series="1.2.6.1"),
+    arrival_of(12, "A", "X", study="1.2.6", series="1.2.6.3", modality="CR"),
+]
+ALL = [*BEFORE, *STORED, *CONFLICTS, *TAKEOVERS]
+#: What is edited before, by level and the number of an instance in it.
+EDITS = [
+    (Level.STUDY, 5, {"study_description": "EDITED"}),
+    (Level.SERIES, 6, {"series_description": "EDITED"}),
+    (Level.INSTANCE, 6, {"image_comments": "EDITED"}),
+    (Level.SERIES, 3, {"modality": "SR"}),
+]
+Verb = Callable[[Catalog], Awaitable[None]]
 
 
 @pytest.fixture
@@ -46,33 +68,61 @@ def reset(uri: str, database: str) -> None:
                 client[database][name].delete_many({})
 
 
-async def check(uri: str, database: str, known: list[NewInstance], renamed: bool) -> CatalogModel:
-    """The catalog follows from the instances that are there; answers the model of these."""
+def key_of_number(level: Level, number: int) -> str:
+    return next(place_of(new) for new in ALL if new.blob.key.startswith(f"blob-{number}-")).key(level)
+
+
+async def prepare(catalog: Catalog) -> None:
+    await catalog.store(BEFORE)
+    for level, number, changes in EDITS:
+        assert await catalog.edit(level, key_of_number(level, number), changes, user="u", time="t")
+
+
+def model_of(used: set[str], name: str | None, verb: Verb | None) -> CatalogModel:
+    """The model of what a write left: stored instances one by one, a deletion whole, an edit whole."""
+    model = CatalogModel()
+    model.store(BEFORE)
+    for level, number, changes in EDITS:
+        model.edit(level, key_of_number(level, number), changes, "u", "t")
+    model.store([new for new in (*STORED, *CONFLICTS, *TAKEOVERS) if new.blob.key in used])
+    if verb in DELETED and not {new.blob.key for new in BEFORE} <= used:
+        model.delete(*DELETED[verb])
+    if name is not None:
+        model.edit(Level.PATIENT, "p1", {"patient_name": name}, "u", "t")
+    return model
+
+
+async def check(uri: str, database: str, verb: Verb | None = None) -> set[str]:
+    """The catalog follows from the instances that are there; returns the keys of their blobs."""
     catalog = MongoCatalog(uri, database)
     await catalog.open()
     try:
-        by_key = {new.blob.key: new for new in known}
         with MongoClient(uri) as client:
-            instances = list(client[database]["instances"].find({}).sort("arrival", 1))
+            instances = list(client[database]["instances"].find({}))
             headers = {one["_id"] for one in client[database]["headers"].find({}, {"_id": 1})}
+            origins = {one["_id"] for one in client[database]["origins"].find({}, {"_id": 1})}
             assert client[database]["journal"].count_documents({}) == 0
-            edits = {(Level(one["level"]), one["entity"]) for one in client[database]["edits"].find({})}
+            renamed = client[database]["edits"].count_documents({"_id": "patient:p1"})
         assert len(headers) == len(instances)
-        model = CatalogModel()
-        model.store([by_key[one["blob_key"]] for one in instances])
-        for level, entity in edits:
-            model.edit(level, entity, {"patient_name": "EDITED"} if renamed else {"modality": "SR"}, "u", "t")
+        assert origins == {one["origin"] for one in instances}
+        used = {one["blob_key"] for one in instances}
+        model = model_of(used, "EDITED" if renamed else None, verb)
+        assert used == {new.blob.key for new in model.instances.values()}
         for level in Level:
             assert await catalog.find(Query(level, limit=None)) == model.find(Query(level, limit=None))
-        wanted = (AnyOf("patient_name", ("EDITED",)),)
-        for level in (Level.STUDY, Level.SERIES, Level.INSTANCE):
-            assert await catalog.find(Query(level, wanted)) == model.find(Query(level, wanted))
-        used = {one["blob_key"] for one in instances}
+            for name in ("EDITED", "DOE^JOHN", "ROE"):
+                query = Query(level, (AnyOf("patient_name", (name,)),))
+                assert await catalog.find(query) == model.find(query)
+            for number in range(1, 13):
+                key = key_of_number(level, number)
+                assert await catalog.keys(level, key) == model.keys(level, key)
+                assert await catalog.locate_all(level, key) == model.locate_all(level, key)
+        assert await catalog.conflicts() == model.conflicts()
         garbage = set(await catalog.garbage())
         assert not garbage & used
         lost = {new.blob.key for new in BEFORE} - used
         assert lost <= garbage, "a file that was acknowledged is in use, or on the list"
-        return model
+        return used
     finally:
         await catalog.close()
 
@@ -81,12 +131,28 @@ async def store(catalog: Catalog) -> None:
     await catalog.store(STORED)
 
 
+async def make_conflicts(catalog: Catalog) -> None:
+    await catalog.store(CONFLICTS)
+
+
+async def take_over(catalog: Catalog) -> None:
+    await catalog.store(TAKEOVERS)
+
+
 async def delete(catalog: Catalog) -> None:
-    await catalog.delete(Level.STUDY, "1.2.1")
+    await catalog.delete(*DELETED[delete])
+
+
+async def delete_one_of_two(catalog: Catalog) -> None:
+    await catalog.delete(*DELETED[delete_one_of_two])
 
 
 async def delete_first(catalog: Catalog) -> None:
-    await catalog.delete(Level.INSTANCE, "1.9.1")
+    await catalog.delete(*DELETED[delete_first])
+
+
+async def delete_patient(catalog: Catalog) -> None:
+    await catalog.delete(*DELETED[delete_patient])
 
 
 async def rename(catalog: Catalog) -> None:
@@ -97,9 +163,31 @@ async def clear(catalog: Catalog) -> None:
     await catalog.clear()
 
 
+DELETED: dict[Verb, tuple[Level, str]] = {
+    delete: (Level.STUDY, "1.2.6"),
+    delete_one_of_two: (Level.INSTANCE, key_of_number(Level.INSTANCE, 3)),
+    delete_first: (Level.INSTANCE, "1.9.1"),
+    delete_patient: (Level.PATIENT, "p1"),
+}
+STORES: dict[Verb, list[NewInstance]] = {store: STORED, make_conflicts: CONFLICTS, take_over: TAKEOVERS}
+
+
 # A store of this kind takes some hundred commands; each is reached with a step of 1.
-@pytest.mark.parametrize(("verb", "step"), [(store, 7), (delete, 2), (delete_first, 3), (rename, 2), (clear, 1)])
-def test_cut_short(mongodb_uri: str, database: str, verb: Callable[[Catalog], Awaitable[None]], step: int) -> None:
+@pytest.mark.parametrize(
+    ("verb", "step"),
+    [
+        (store, 7),
+        (make_conflicts, 4),
+        (take_over, 5),
+        (delete, 3),
+        (delete_one_of_two, 3),
+        (delete_first, 3),
+        (delete_patient, 4),
+        (rename, 2),
+        (clear, 1),
+    ],
+)
+def test_cut_short(mongodb_uri: str, database: str, verb: Verb, step: int) -> None:
     async def go() -> int:
         allowed = 0
         while True:
@@ -107,7 +195,7 @@ def test_cut_short(mongodb_uri: str, database: str, verb: Callable[[Catalog], Aw
             async with wire(mongodb_uri) as relay:
                 catalog = MongoCatalog(relay.uri, database, transactions=False)
                 await catalog.open()
-                await catalog.store(BEFORE)
+                await prepare(catalog)
                 relay.left = relay.passed + allowed
                 try:
                     await verb(catalog)
@@ -120,11 +208,9 @@ def test_cut_short(mongodb_uri: str, database: str, verb: Callable[[Catalog], Aw
                 if whole:
                     return allowed
             else:
-                model = await check(mongodb_uri, database, [*BEFORE, *STORED], renamed=True)
+                used = await check(mongodb_uri, database, verb)
                 if whole:
-                    if verb is store:
-                        kept = {new.instance: new for new in (*BEFORE, *STORED)}
-                        assert model.instances == kept
+                    assert {new.blob.key for new in STORES.get(verb, ())} <= used
                     return allowed
             allowed += step
 
@@ -136,15 +222,15 @@ def test_the_next_write_finishes_one_that_failed(mongodb_uri: str, database: str
         async with wire(mongodb_uri) as relay:
             catalog = MongoCatalog(relay.uri, database, transactions=False)
             await catalog.open()
-            await catalog.store(BEFORE)
-            relay.left = relay.passed + 7
+            await prepare(catalog)
+            relay.left = relay.passed + 11
             with pytest.raises(Unavailable):
                 await catalog.store(STORED)
             relay.left = None
             outcomes = await catalog.store(STORED)
             assert {outcome.status for outcome in outcomes} <= {"stored", "replaced", "duplicate"}
             await catalog.close()
-        await check(mongodb_uri, database, [*BEFORE, *STORED], renamed=True)
+        await check(mongodb_uri, database)
 
     asyncio.run(go())
 
@@ -153,14 +239,14 @@ def test_a_cancelled_write_is_finished(mongodb_uri: str, database: str) -> None:
     async def go() -> None:
         catalog = MongoCatalog(mongodb_uri, database, transactions=False)
         await catalog.open()
-        await catalog.store(BEFORE)
+        await prepare(catalog)
         task = asyncio.create_task(catalog.store(STORED))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await catalog.close()
-        await check(mongodb_uri, database, [*BEFORE, *STORED], renamed=True)
+        await check(mongodb_uri, database)
 
     asyncio.run(go())
 
@@ -180,7 +266,10 @@ def test_an_attribute_that_became_filterable_is_found(mongodb_uri: str, database
     async def go() -> None:
         catalog = MongoCatalog(mongodb_uri, database)
         await catalog.open()
-        await catalog.store(BEFORE)
+        await prepare(catalog)
+        counts = {}
+        for level in Level:
+            counts[level] = (await catalog.find(Query(level, (AnyOf("patient_name", ("doe^john",)),)))).total
         await catalog.close()
         gone = {"by_patient_name": "", "keys_patient_name": "", "by_instance_number": ""}
         with MongoClient(mongodb_uri) as client:  # as a version that did not have them left the database
@@ -190,11 +279,11 @@ def test_an_attribute_that_became_filterable_is_found(mongodb_uri: str, database
         catalog = MongoCatalog(mongodb_uri, database)
         await catalog.open()
         await catalog.close()
-        await check(mongodb_uri, database, BEFORE, renamed=True)
+        await check(mongodb_uri, database)
         await catalog.open()
         for level in Level:
             page = await catalog.find(Query(level, (AnyOf("patient_name", ("doe^john",)),)))
-            assert page.total == {Level.PATIENT: 2, Level.STUDY: 2, Level.SERIES: 4, Level.INSTANCE: 4}[level]
+            assert page.total == counts[level] > 1
         assert (await catalog.find(Query(Level.INSTANCE, (AnyOf("instance_number", (3,)),)))).total == 1
         await catalog.close()
 
