@@ -57,6 +57,7 @@ class CrashCheck:
         self._check_search(instances)
         self._check_edits()
         self._check_blobs()
+        self._check_damage()
         self._check_results()
 
     def _fault(self, text: str) -> None:
@@ -160,6 +161,13 @@ class CrashCheck:
             self._fault(f"an instance with SHA-256 {sha256} is given, and blobs/ has no such file")
         for path in _files(blobs / "spool"):
             self._fault(f"the file {path.name} is left in the spool")
+
+    def _check_damage(self) -> None:
+        """Check that no file counts as damaged, since none is."""
+        answer = self._http.get("/api/storage")
+        damaged = answer.json()["damaged"] if answer.status == HTTPStatus.OK else {"count": answer.status}
+        if damaged["count"]:
+            self._fault(f"files count as damaged: {damaged}")
 
     def _check_results(self) -> None:
         """Check that each result answers, and that no file is there that none has."""
