@@ -15,8 +15,8 @@ from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.ledger import Ledger
-from neurdicom.testing.crash.users import Deleter, Editor, Processor, Searcher
-from neurdicom.testing.crash.writers import FormWriter, RawWriter, StowWriter, ZipWriter
+from neurdicom.testing.crash.users import Deleter, Editor, Processor, Searcher, Verifier
+from neurdicom.testing.crash.writers import FormWriter, RawWriter, Resender, StowWriter, ZipWriter
 from tests.support.dimse.crash_actors import DimseWriter, Retriever, add_nodes
 from tests.support.files import ROOT, dicom_file
 from tests.support.packages import package
@@ -34,6 +34,8 @@ ACTORS: Sequence[type[Actor]] = (
     Editor,
     Searcher,
     Processor,
+    Resender,
+    Verifier,
 )
 
 #: What is killed; a server most often.

@@ -58,6 +58,7 @@ class CrashCheck:
         self._check_edits()
         self._check_blobs()
         self._empty_trash()
+        self._check_damage()
         self._check_results()
 
     def _fault(self, text: str) -> None:
@@ -173,6 +174,13 @@ class CrashCheck:
         for place in ("trash", "versions"):
             for path in _files(self._data / "blobs" / place):
                 self._fault(f"the file {path.name} is left in {place}/, and the trash is empty")
+
+    def _check_damage(self) -> None:
+        """Check that no file counts as damaged, since none is."""
+        answer = self._http.get("/api/storage")
+        damaged = answer.json()["damaged"] if answer.status == HTTPStatus.OK else {"count": answer.status}
+        if damaged["count"]:
+            self._fault(f"files count as damaged: {damaged}")
 
     def _check_results(self) -> None:
         """Check that each result answers, and that no file is there that none has."""

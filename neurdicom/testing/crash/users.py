@@ -1,10 +1,14 @@
 """Actors that delete, edit, search and process what others have sent."""
 
+import time
 from http import HTTPStatus
 
-from neurdicom.testing.crash.actors import Actor
+from neurdicom.testing.crash.actors import AGAIN, Actor
 
 _GONE = HTTPStatus.NOT_FOUND
+
+#: Seconds after which a check that goes on is left alone.
+_CHECK_SECONDS = 3.0
 
 
 class Deleter(Actor):
@@ -66,6 +70,22 @@ class Searcher(Actor):
         found = answer.json() if answer.status == HTTPStatus.OK else []
         if not found and not self.site.ledger.expectation(sample.instance).may_be_absent:
             self.site.report(f"{self.name}: GET {path} finds nothing, and the instance was acknowledged")
+
+
+class Verifier(Actor):
+    """Has all files checked, none of which is damaged."""
+
+    def act(self) -> None:
+        """Begin a check, and look at what the ones before have found."""
+        body = self.check(self.http.request("POST", "/api/storage/verify", {}), [HTTPStatus.ACCEPTED]).json()
+        end = time.monotonic() + _CHECK_SECONDS
+        while not self.is_stopping and time.monotonic() < end:
+            if self.check(self.http.get(f"/api/jobs/{body['id']}"), [HTTPStatus.OK]).json()["ended"] is not None:
+                break
+            time.sleep(AGAIN)
+        damaged = self.check(self.http.get("/api/storage"), [HTTPStatus.OK]).json()["damaged"]
+        if damaged["count"]:
+            self.site.report(f"{self.name}: files count as damaged: {damaged['files'][:3]}")
 
 
 class Processor(Actor):

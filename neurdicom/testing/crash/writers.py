@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -36,6 +37,20 @@ class RawWriter(HttpWriter):
         [sample] = self.samples(1)
         if self.random.random() < 0.3:
             sample = self.again() or sample
+        sending = self.site.ledger.begin_store([sample])
+        answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
+        self.acknowledge_upload(sending, answer)
+
+
+class Resender(HttpWriter):
+    """Sends again what any actor has sent, while that is replaced or deleted by others."""
+
+    def act(self) -> None:
+        """Send an instance again."""
+        chosen = self.site.ledger.choose(self.random)
+        if chosen is None:
+            return
+        sample = replace(chosen, as_dataset=False)
         sending = self.site.ledger.begin_store([sample])
         answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
         self.acknowledge_upload(sending, answer)
