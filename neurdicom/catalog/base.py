@@ -174,9 +174,9 @@ class Catalog(ABC):
     async def migrate(self, progress: Callable[[MigrationProgress], None]) -> None:
         """Bring the DICOM entities of a catalog that an earlier version wrote to this one; nothing if none are left.
 
-        `open` has marked the schema already, so that earlier versions refuse it. Entities are brought along in small
+        The schema is marked first, so that earlier versions refuse it. Entities are brought along in small
         transactions, so that the next call goes on where a killed process stopped. Nothing else may use the entities
-        until it has returned; documents may be used.
+        until it has returned; documents may be used at any time.
 
         Parameters
         ----------
@@ -235,7 +235,6 @@ class Catalog(ABC):
         Raises
         ------
         Ambiguous
-            The UID names several entities.
         """
 
     @abstractmethod

@@ -17,7 +17,7 @@ from neurdicom.catalog.base import (
 from neurdicom.catalog.cache import ReadCache
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
 from neurdicom.catalog.projection import to_json
-from neurdicom.catalog.sqlite import conflicts, earlier, instances, lookup, migration, select
+from neurdicom.catalog.sqlite import conflicts, instances, lookup, migration, schema, select
 from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments
 from neurdicom.catalog.sqlite.writer import Writer
@@ -53,11 +53,12 @@ class SqliteCatalog(Catalog):
         self._locations.invalidate()
 
     async def needs_migration(self) -> bool:
-        return await self._connections.read(earlier.is_waiting)
+        return await self._connections.read(schema.needs_migration)
 
     async def migrate(self, progress: Callable[[MigrationProgress], None]) -> None:
         if not await self.needs_migration():
             return
+        await self._connections.write(schema.begin_migration)
         for statement in await self._connections.read(migration.superfluous):
             await self._connections.write(partial(migration.drop, statement=statement))
         done, total = await self._connections.read(migration.counts)

@@ -10,7 +10,10 @@ _SOURCE = {Level.STUDY: "study.source", Level.SERIES: "series.source", Level.INS
 
 
 def conflicts(db: sqlite3.Connection) -> list[UidConflict]:
-    """List the UIDs that name several entities, for `Catalog.conflicts`."""
+    """List the UIDs that name several entities, for `Catalog.conflicts`.
+
+    The table `conflict` knows the UIDs; the entities are looked up, and those left out that are none of their own.
+    """
     found = []
     for kind, level in CONFLICT_LEVELS.items():
         for (uid,) in db.execute("SELECT uid FROM conflict WHERE level = ? ORDER BY uid", (level,)).fetchall():

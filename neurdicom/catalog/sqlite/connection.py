@@ -73,8 +73,8 @@ class Connections:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = connect(self._path, "writer")
-            schema.prepare(self._writer)
-            refresh.add_missing_columns(self._writer)
+            if schema.prepare(self._writer):
+                refresh.add_missing_columns(self._writer)
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"the catalog {self._path} can't be opened: {error}") from error
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from neurdicom.catalog.sqlite.earlier import is_waiting
+from neurdicom.catalog.sqlite.schema import are_instances_waiting
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Unavailable
 
@@ -72,7 +72,7 @@ class CatalogCopy:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         # Those that a migration has yet to move are files of the archive as well.
-        self._tables = ["instance", *(["old_instance"] if is_waiting(db) else [])]
+        self._tables = ["instance", *(["old_instance"] if are_instances_waiting(db) else [])]
 
     def count(self) -> int:
         """Count the files that the copy names."""

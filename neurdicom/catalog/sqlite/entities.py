@@ -25,7 +25,7 @@ COMPRESSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class OriginRow:
     """Row of an origin, and those of the entities above.
 
     Attributes
@@ -66,7 +66,7 @@ class Entities:
 
     # -- making ----------------------------------------------------------------------------------------------
 
-    def find_origin(self, digest: bytes) -> Origin | None:
+    def find_origin(self, digest: bytes) -> OriginRow | None:
         """Look up the origin of claims by their digest."""
         row = self._db.execute(
             "SELECT origin.pk, series.pk, study.pk, study.parent, patient.id, study.id, series.below FROM origin"
@@ -77,9 +77,9 @@ class Entities:
         if row is None:
             return None
         pk, series, study, patient, patient_id, shown, below = row
-        return Origin(pk, series, study, patient, patient_id, uid_of(shown), below)
+        return OriginRow(pk, series, study, patient, patient_id, uid_of(shown), below)
 
-    def make_origin(self, claims: OriginClaims, decision: Decision, source: int) -> Origin:
+    def make_origin(self, claims: OriginClaims, decision: Decision, source: int) -> OriginRow:
         """Insert an origin, and the entities above it that are new.
 
         Parameters
@@ -114,7 +114,7 @@ class Entities:
             if not adds_nothing(self._db, level, known, claims.attributes):
                 self._dirty[level].add(known)
         (patient,) = self._db.execute("SELECT parent FROM study WHERE pk = ?", (study,)).fetchone()
-        return Origin(pk, series, study, patient, place.patient, uid_of(place.study), below)
+        return OriginRow(pk, series, study, patient, place.patient, uid_of(place.study), below)
 
     def _make_study(self, claims: OriginClaims, decision: Decision, source: int, modalities: Sequence[Value]) -> int:
         place = decision.place

@@ -8,8 +8,8 @@ import orjson
 
 from neurdicom.catalog.base import NewInstance
 from neurdicom.catalog.claims import EntityClaims
-from neurdicom.catalog.sqlite.earlier import SET_ASIDE
 from neurdicom.catalog.sqlite.lookup import key_range
+from neurdicom.catalog.sqlite.schema import SET_ASIDE
 from neurdicom.catalog.sqlite.writer import Writer
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import is_key, uid_of

@@ -13,12 +13,14 @@ import sqlite3
 from functools import cache
 
 from neurdicom.catalog.projection import has_many_keys, indexed
-from neurdicom.catalog.sqlite import earlier
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.errors import Unavailable
 
 #: 2: the words of names are search keys too. 3: documents have terms. 4: keys hold the hierarchy.
 VERSION = 4
+
+#: Names of the DICOM tables before version 4, each of which gets `old_` before it until a migration has emptied it.
+SET_ASIDE = (*(level.value for level in Level), "header", *(f"{level}_key" for level in Level))
 
 #: Levels whose entities are made of what several files say.
 MERGED = (Level.STUDY, Level.SERIES)
@@ -101,8 +103,10 @@ def has_keys(level: Level) -> bool:
     return level is not Level.PATIENT and any(has_many_keys(attribute) for attribute in indexed(level))
 
 
-def prepare(db: sqlite3.Connection) -> None:
-    """Create the schema, or set an earlier one aside for the migration, in one transaction.
+def prepare(db: sqlite3.Connection) -> bool:
+    """Create the schema, in one transaction; return False where an earlier one has to be migrated first.
+
+    A file of an earlier version gets only the tables of documents that it lacks, since its own program may use it.
 
     Raises
     ------
@@ -115,14 +119,51 @@ def prepare(db: sqlite3.Connection) -> None:
             f"the catalog has schema {version}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
         )
     db.execute("BEGIN IMMEDIATE")
-    if version < VERSION:
-        if version:
-            earlier.set_aside(db)
-        for statement in [*_DOCUMENTS.split(";"), *_ORIGINS.split(";")]:
-            db.execute(statement)
-        for level in Level:
-            for statement in _create_level(level):
-                db.execute(statement)
-            db.execute("INSERT OR REPLACE INTO total VALUES (?, 0)", (level,))
-    db.execute(f"PRAGMA user_version = {VERSION}")
+    for statement in _DOCUMENTS.split(";"):
+        db.execute(statement)
+    if not version:
+        _create(db)
     db.execute("COMMIT")
+    return version in (0, VERSION)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    """Create the tables of the DICOM entities, and write the schema's number."""
+    for statement in _ORIGINS.split(";"):
+        db.execute(statement)
+    for level in Level:
+        for statement in _create_level(level):
+            db.execute(statement)
+        db.execute("INSERT OR REPLACE INTO total VALUES (?, 0)", (level,))
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+# -- schemas of before ---------------------------------------------------------------------------------------
+
+
+def needs_migration(db: sqlite3.Connection) -> bool:
+    """Tell whether instances of an earlier version have yet to be brought along."""
+    if db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+        return True
+    return are_instances_waiting(db)
+
+
+def are_instances_waiting(db: sqlite3.Connection) -> bool:
+    """Tell whether a migration that has begun has yet to move instances."""
+    return db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'old_instance'").fetchone() is not None
+
+
+def begin_migration(db: sqlite3.Connection) -> None:
+    """Rename the DICOM tables of an earlier version, and create those of this one; documents, edits and garbage stay.
+
+    From then on programs of earlier versions refuse the file.
+    """
+    if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+        return
+    present = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    for name in SET_ASIDE:
+        if name in present:
+            db.execute(f"ALTER TABLE {name} RENAME TO old_{name}")
+    if "place" not in {row[1] for row in db.execute("PRAGMA table_info(garbage)")}:
+        db.execute("ALTER TABLE garbage ADD COLUMN place TEXT NOT NULL DEFAULT ''")
+    _create(db)

@@ -15,7 +15,7 @@ from neurdicom.catalog.claims import OriginClaims, with_edits
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, Status, StoreOutcome, StorePolicy
 from neurdicom.catalog.projection import sort_values, to_json
 from neurdicom.catalog.shown import ShownAttributes
-from neurdicom.catalog.sqlite.entities import COMPRESSION, Entities, Origin
+from neurdicom.catalog.sqlite.entities import COMPRESSION, Entities, OriginRow
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, row_of, shared
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
 from neurdicom.catalog.sqlite.rows import CHOSEN, StoredEdits, add_keys, json_of, marks, remove_keys, write_row
@@ -60,7 +60,7 @@ class Writer:
         self._edits = StoredEdits(db)
         self._ids = ShownIds(db)
         self._entities = Entities(db, self._edits, self._ids)
-        self._origins: dict[bytes, Origin] = {}
+        self._origins: dict[bytes, OriginRow] = {}
         self._former: dict[int, tuple[str, ...]] = {}
 
     @property
@@ -163,7 +163,7 @@ class Writer:
         self._add_garbage([unused] if unused else [], aside)
         return StoreOutcome(status, unused, place, refusal, aside if unused else "")
 
-    def _make(self, claims: OriginClaims, decision: Decision, new: NewInstance, pk: int) -> Origin:
+    def _make(self, claims: OriginClaims, decision: Decision, new: NewInstance, pk: int) -> OriginRow:
         """Write what an arrival of an unknown origin changes above it."""
         patient = decision.place.patient
         if decision.moved_from:
@@ -179,7 +179,7 @@ class Writer:
         origin = self._origins[claims.digest] = self._entities.make_origin(claims, decision, pk)
         return origin
 
-    def _insert(self, pk: int, shown: str, place: Place, origin: Origin, new: NewInstance) -> None:
+    def _insert(self, pk: int, shown: str, place: Place, origin: OriginRow, new: NewInstance) -> None:
         given = new.attributes
         attributes: dict[str, Value] = {
             field: value for field in _OWN_FIELDS if (value := given.get(field)) is not None
@@ -197,7 +197,7 @@ class Writer:
         self._db.execute("DELETE FROM garbage WHERE key = ?", (blob.key,))
         self._entities.count(origin.series, origin.study, origin.patient, 1)
 
-    def _former_keys(self, origin: Origin, new: NewInstance) -> list[str]:
+    def _former_keys(self, origin: OriginRow, new: NewInstance) -> list[str]:
         """List the keys that an instance had by the claims on its study."""
         digests = self._former.get(origin.series)
         if digests is None:

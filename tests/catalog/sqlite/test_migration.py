@@ -58,10 +58,10 @@ async def main():
     await catalog.open()
     print("open", flush=True)
     sys.stdin.readline()
-    def told(progress):
+    def copy_now(progress):
         print(progress.done, flush=True)
         sys.stdin.readline()
-    await catalog.migrate(told)
+    await catalog.migrate(copy_now)
 
 asyncio.run(main())
 """
@@ -178,17 +178,28 @@ def test_edits_of_absent_entities_of_before_apply_to_the_first_that_comes(path: 
     asyncio.run(go())
 
 
-def test_a_program_of_before_refuses_from_the_opening_on(path: Path) -> None:
+def version_of(path: Path) -> int:
+    """The number of the schema, which earlier versions compare with their own before anything else."""
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_a_program_of_before_refuses_from_the_beginning_of_a_migration_on(path: Path) -> None:
+    seen: list[int] = []
+
     async def go() -> None:
         catalog = SqliteCatalog(path)
         await catalog.open()
+        await catalog.documents.put("user", {"a": {"name": "A"}})
+        # Its own program may still run, as when a command of this one is used on its folder.
+        assert version_of(path) == 3
+        assert await catalog.needs_migration()
+        await catalog.migrate(lambda _: seen.append(version_of(path)))
         await catalog.close()
 
     asyncio.run(go())
-    with closing(sqlite3.connect(path)) as db:
-        # Earlier versions compare this number with their own, before anything else.
-        assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
-        assert schema.VERSION > 3
+    assert {*seen} == {schema.VERSION}
+    assert schema.VERSION > 3
 
 
 @pytest.mark.parametrize("steps", range(6))
@@ -208,9 +219,9 @@ def test_a_killed_migration_goes_on(path: Path, steps: int) -> None:
         await catalog.open()
         try:
             assert await catalog.needs_migration()
-            told: list[MigrationProgress] = []
-            await catalog.migrate(told.append)
-            assert (told[-1].done, told[-1].total, len(told[-1].findings)) == (len(LEFT), len(LEFT), 4)
+            reports: list[MigrationProgress] = []
+            await catalog.migrate(reports.append)
+            assert (reports[-1].done, reports[-1].total, len(reports[-1].findings)) == (len(LEFT), len(LEFT), 4)
             await check(catalog)
         finally:
             await catalog.close()
@@ -230,11 +241,11 @@ def test_a_copy_made_in_the_middle_names_all_files(path: Path, tmp_path: Path, m
         copies = [tmp_path / "first.sqlite"]
         copy_catalog(path, copies[0], left_out="token")
 
-        def told(progress: MigrationProgress) -> None:
+        def copy_now(progress: MigrationProgress) -> None:
             copies.append(tmp_path / f"{len(copies)}.sqlite")
             copy_catalog(path, copies[-1], left_out="token")
 
-        await catalog.migrate(told)
+        await catalog.migrate(copy_now)
         await catalog.close()
         assert len(copies) == 5
         for file in copies:
