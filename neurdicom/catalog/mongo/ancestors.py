@@ -9,7 +9,7 @@ from neurdicom.catalog.base import Edit
 from neurdicom.catalog.mongo.edits import as_edits, edits_key
 from neurdicom.catalog.mongo.entities import build, modalities_fields, naming, patient_fields, show_patient, shown_of
 from neurdicom.catalog.mongo.origins import same_as_shown
-from neurdicom.catalog.mongo.plan import ArrivalStep
+from neurdicom.catalog.mongo.plan import Step
 from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.shown import LATEST_STUDIES, carried, merged
@@ -47,12 +47,12 @@ class Ancestors:
         self._dirty: set[tuple[Level, str]] = set()
         self._shown: dict[tuple[Level, str], dict[str, Value]] = {}
 
-    async def load(self, steps: Sequence[ArrivalStep], several: set[tuple[Level, str]]) -> None:
+    async def load(self, steps: Sequence[Step], several: set[tuple[Level, str]]) -> None:
         """Load the entities that exist already, the edits of all, and the origins that may be known.
 
         Parameters
         ----------
-        steps : sequence of ArrivalStep
+        steps : sequence of Step
             The arrivals.
         several : set of (Level, str)
             UIDs that name several entities from now on.
@@ -74,14 +74,14 @@ class Ancestors:
         if unsure:
             self._origins |= {one["_id"]: one["first"] for one in await unit.among("origins", unsure, "first")}
 
-    def edits_of_instance(self, step: ArrivalStep) -> list[Edit]:
+    def edits_of_instance(self, step: Step) -> list[Edit]:
         """Look up the edits of an arriving instance."""
         return self._edits_of(Level.INSTANCE, step)
 
-    def _edits_of(self, level: Level, step: ArrivalStep) -> list[Edit]:
+    def _edits_of(self, level: Level, step: Step) -> list[Edit]:
         return as_edits(self._edits.get(edits_key(level, step.place.key(level))))
 
-    def count(self, step: ArrivalStep) -> Document:
+    def count(self, step: Step) -> Document:
         """Count one more instance; return the members that it takes over from its series."""
         first = self._origins.get(step.origin.id)
         said = step.origin.said if first is None else {}
@@ -104,7 +104,7 @@ class Ancestors:
             self._counts[level, step.place.key(level)]["images_count"] += 1
         return inherited(Level.INSTANCE, series)
 
-    def _ensure(self, level: Level, step: ArrivalStep, said: dict[str, Value]) -> Document:
+    def _ensure(self, level: Level, step: Step, said: dict[str, Value]) -> Document:
         """Find the study or series of an arrival; make it if it is new."""
         key = step.place.key(level)
         found = self._known.get((level, key))

@@ -14,7 +14,7 @@ from neurdicom.catalog.mongo.entities import refresh, refresh_all
 from neurdicom.catalog.mongo.ids import show_ids
 from neurdicom.catalog.mongo.origins import Origin
 from neurdicom.catalog.mongo.ownership import as_entries, load_claims, rename_edits, touch_claims, write_claims
-from neurdicom.catalog.mongo.plan import ArrivalStep, LeftOut, Planner
+from neurdicom.catalog.mongo.plan import LeftOut, Planner, Step
 from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, header_ids, instance_fields
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
@@ -65,7 +65,7 @@ class Arrivals:
         planner.claims = {study: {} for study in unknown} | await load_claims(self._unit, unknown)
         before = dict(planner.claims)
         decided = [planner.decide(number, new, origins[number]) for number, new in self._arrivals.items()]
-        steps = [one for one in decided if isinstance(one, ArrivalStep)]
+        steps = [one for one in decided if isinstance(one, Step)]
         self._several = planner.added
         self._above = Ancestors(self._unit, found[Level.STUDY], found[Level.SERIES])
         if steps:
@@ -88,9 +88,9 @@ class Arrivals:
             Level.STUDY: await unit.among("studies", {new.study for new in arrivals}, by="uid"),
         }
 
-    async def _write(self, steps: Sequence[ArrivalStep]) -> dict[int, Replaced]:
+    async def _write(self, steps: Sequence[Step]) -> dict[int, Replaced]:
         """Write the arrivals; return what was replaced, by the numbers of those that replace it."""
-        pending: list[ArrivalStep] = []
+        pending: list[Step] = []
         replaced: dict[int, Replaced] = {}
         for step in steps:
             if step.former is not None or step.replaced:
@@ -105,7 +105,7 @@ class Arrivals:
         await self._flush(pending)
         return replaced
 
-    async def _take_over(self, step: ArrivalStep, former: str) -> None:
+    async def _take_over(self, step: Step, former: str) -> None:
         """Let a study that an arrival says more about go to another patient."""
         unit, study = self._unit, step.origin.study
         await write_claims(unit, study, step.claims or {})
@@ -114,7 +114,7 @@ class Arrivals:
         await refresh_all(unit, {(Level.STUDY, one["_id"]) for one in moving})
         self._above = None
 
-    async def _replace(self, step: ArrivalStep) -> Replaced:
+    async def _replace(self, step: Step) -> Replaced:
         """Replace the stored instance."""
         unit, row = self._unit, step.rows[Level.INSTANCE]
         old = await unit.one("instances", row)
@@ -131,7 +131,7 @@ class Arrivals:
         await unit.add_garbage({blob: aside})
         return Replaced(blob, aside, sha256)
 
-    async def _flush(self, steps: Sequence[ArrivalStep], replaced: Document | None = None) -> None:
+    async def _flush(self, steps: Sequence[Step], replaced: Document | None = None) -> None:
         """Write instances, and add them to the counts of the entities above."""
         if not steps:
             return
@@ -151,7 +151,7 @@ class Arrivals:
         await refresh_all(unit, dirty)
 
     async def _write_instances(
-        self, steps: Sequence[ArrivalStep], instances: Sequence[Document], replaced: Document | None
+        self, steps: Sequence[Step], instances: Sequence[Document], replaced: Document | None
     ) -> None:
         """Write headers, then instances; an instance that is replaced keeps what names it."""
         unit = self._unit
@@ -180,9 +180,7 @@ class Arrivals:
         return unused
 
 
-def _outcome(
-    decided: ArrivalStep | LeftOut, replaced: Mapping[int, Replaced], unused: Mapping[str, str]
-) -> StoreOutcome:
+def _outcome(decided: Step | LeftOut, replaced: Mapping[int, Replaced], unused: Mapping[str, str]) -> StoreOutcome:
     if isinstance(decided, LeftOut):
         key = decided.new.blob.key
         left, aside = (key, unused[key]) if key in unused else (None, "")
@@ -193,7 +191,7 @@ def _outcome(
     return StoreOutcome("stored", None, decided.place)
 
 
-def _intent(steps: Sequence[ArrivalStep], instances: Sequence[Document], planner: Planner) -> Intent:
+def _intent(steps: Sequence[Step], instances: Sequence[Document], planner: Planner) -> Intent:
     keeps = planner.policy.keep_versions
     intent = Intent(arrivals=[step.number for step in steps], uids=set(planner.added), keeps_versions=keeps)
     for step in steps:
@@ -209,7 +207,7 @@ def _intent(steps: Sequence[ArrivalStep], instances: Sequence[Document], planner
     return intent
 
 
-def _instance(step: ArrivalStep, above: Document, edits: list[Edit], several: set[tuple[Level, str]]) -> Document:
+def _instance(step: Step, above: Document, edits: list[Edit], several: set[tuple[Level, str]]) -> Document:
     new, key = step.new, step.place.instance
     own = {field: new.attributes.get(field) for field in _FIELDS} | {"sop_instance_uid": new.instance}
     attributes: Mapping[str, Value] = with_edits(own, edits)
@@ -231,7 +229,7 @@ def _instance(step: ArrivalStep, above: Document, edits: list[Edit], several: se
     }
 
 
-def _packed(step: ArrivalStep) -> list[Document]:
+def _packed(step: Step) -> list[Document]:
     data = zlib.compress(step.new.header, 1)
     pieces = [data[start : start + HEADER_PART] for start in range(0, len(data), HEADER_PART)]
     if len(pieces) > MAX_PARTS:
