@@ -267,5 +267,9 @@ class BackgroundTasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, NeurdicomError):  # as where the disk is full; of a defect, the log has the traceback
+            log.warning("%s: %s", self._failure, error)
+        else:
             log.error("%s", self._failure, exc_info=error)

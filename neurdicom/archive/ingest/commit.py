@@ -221,13 +221,13 @@ class CommitQueue:
         await self._acknowledge(group, outcomes)
 
     async def _acknowledge(self, group: Sequence[_Waiting], outcomes: Sequence[StoreOutcome]) -> None:
-        ended = list(zip(group, outcomes, strict=True))
-        if self._garbage.heals:
-            # Others do not wait until the stored files of duplicates are read.
-            duplicates = [each for each in ended if each[1].status == "duplicate" and each[1].unused is not None]
-            ended = [each for each in ended if each not in duplicates]
-            for each in duplicates:
-                self._background.start(self._compare(*each))
+        ended: list[tuple[_Waiting, StoreOutcome]] = []
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            if outcome.status == "duplicate" and outcome.unused is not None and self._garbage.heals:
+                # Others do not wait until the stored files of duplicates are read.
+                self._background.start(self._compare(waiting, outcome))
+            else:
+                ended.append((waiting, outcome))
         unused = {outcome.unused: outcome.aside for _, outcome in ended if outcome.unused is not None}
         if unused:
             await self._collect(unused)
@@ -241,9 +241,9 @@ class CommitQueue:
         try:
             if outcome.place is not None:
                 waiting.is_healed = await self._garbage.heal(waiting.arrival, outcome.place.instance)
-        finally:
             if outcome.unused is not None:
                 await self._collect({outcome.unused: outcome.aside})
+        finally:
             self._settle(waiting, outcome)
 
     def _settle(self, waiting: _Waiting, outcome: StoreOutcome) -> None:

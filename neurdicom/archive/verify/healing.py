@@ -14,6 +14,9 @@ from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)
 
+#: Stored files that are read at a time, so that the blob store has threads for others.
+_AT_ONCE = 4
+
 _PIECE = 1024 * 1024
 
 
@@ -42,6 +45,7 @@ class Healer:
         self._registry = registry
         self._checker = checker
         self._repairer = repairer
+        self._limit = asyncio.Semaphore(_AT_ONCE)
 
     async def heal(self, arrival: NewInstance, instance: str) -> bool:
         """Compare the file of a duplicate with the stored one, and put it in its place where that is damaged.
@@ -62,7 +66,9 @@ class Healer:
             location = await self._catalog.locate(instance)
             if location is None or location.blob.sha256 != arrival.blob.sha256 or location.blob.key == arrival.blob.key:
                 return False
-            if await self._checker.check(location) is None:
+            async with self._limit:
+                damage = await self._checker.check(location)
+            if damage is None:
                 return False
             path = await self._blobs.path(arrival.blob.key)
             spool = await asyncio.to_thread(self._blobs.new_spool)
