@@ -3,7 +3,7 @@
     trash/<name>/<shard>/<file>         the blobs of a deletion
     versions/<name>/<shard>/<file>      an earlier version of an instance
 
-A blob is moved by a rename, and keeps its key.
+A blob is set aside by a rename and brought back by a link, and keeps its key.
 """
 
 import contextlib
@@ -37,18 +37,38 @@ class AsideFolders:
         self._read = read
 
     def set_aside(self, place: str, keys: Sequence[str]) -> None:
-        """Move blobs to a place."""
+        """Rename blobs to a place."""
         folder = self._root / check_place(place)
-        if keys and not folder.exists():
-            folder.mkdir(parents=True)
-            flush_folder(folder.parent)
-            flush_folder(self._root)
-        _move(self._objects, folder, keys)
+        for shard, members in _by_shard(keys):
+            _make(folder / shard)
+            for key in members:
+                with contextlib.suppress(FileNotFoundError):  # moved before, or deleted
+                    (self._objects / key).rename(folder / key)
+                    # A rename to another name of the same file changes nothing.
+                    (self._objects / key).unlink(missing_ok=True)
+            flush_folder(folder / shard)
+            if (self._objects / shard).is_dir():
+                flush_folder(self._objects / shard)
 
     def bring_back(self, place: str, keys: Sequence[str]) -> None:
-        """Move blobs back, and remove the place if nothing is left in it."""
+        """Link blobs into the store."""
         folder = self._root / check_place(place)
-        _move(folder, self._objects, keys)
+        for shard, members in _by_shard(keys):
+            _make(self._objects / shard)
+            for key in members:
+                # Gone with its place, or linked before.
+                with contextlib.suppress(FileNotFoundError, FileExistsError):
+                    (self._objects / key).hardlink_to(folder / key)
+            flush_folder(self._objects / shard)
+
+    def release(self, place: str, keys: Sequence[str]) -> None:
+        """Unlink blobs from a place, and remove it if nothing is left in it."""
+        folder = self._root / check_place(place)
+        for shard, members in _by_shard(keys):
+            for key in members:
+                (folder / key).unlink(missing_ok=True)
+            if (folder / shard).is_dir():
+                flush_folder(folder / shard)
         if folder.exists() and not any(entry.is_file() for entry in folder.rglob("*")):
             self.discard(place)
 
@@ -78,19 +98,17 @@ class AsideFolders:
         return sorted(place for place in found if PLACE.fullmatch(place))
 
 
-def _move(source: Path, target: Path, keys: Sequence[str]) -> None:
-    """Rename blobs from one folder to another, flush both, and remove the shards of the source left empty."""
-    shards = {}
+def _by_shard(keys: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Group keys by the folder that they begin with."""
+    shards: dict[str, list[str]] = {}
     for key in keys:
-        shard = target / Path(key).parent
-        if shard not in shards:
-            if not shard.exists():
-                shard.mkdir(parents=True)
-                flush_folder(target)
-            shards[shard] = source / Path(key).parent
-        with contextlib.suppress(FileNotFoundError):  # moved before, or deleted
-            (source / key).rename(target / key)
-    for to, of in shards.items():
-        flush_folder(to)
-        if of.is_dir():
-            flush_folder(of)
+        shards.setdefault(key.split("/", 1)[0], []).append(key)
+    return list(shards.items())
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, durably."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        flush_folder(each.parent)

@@ -321,7 +321,14 @@ class BlobStore(ABC):
 
     @abstractmethod
     async def bring_back(self, place: str, keys: Sequence[str]) -> None:
-        """Move blobs that are set aside back into the store, durably; those that are not there are ignored."""
+        """Put blobs that are set aside back into the store, durably; they stay at their place until they are released.
+
+        So a crash loses nothing, whether the catalog knows them by then or not. Unknown ones are ignored.
+        """
+
+    @abstractmethod
+    async def release(self, place: str, keys: Sequence[str]) -> None:
+        """Remove blobs that were brought back from their place, durably, and the place when nothing is left there."""
 
     @abstractmethod
     async def aside(self, place: str) -> list[BlobRef]:

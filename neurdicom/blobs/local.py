@@ -263,8 +263,12 @@ class LocalBlobStore(BlobStore):
         await self._run(self._aside.set_aside, place, [key for key in keys if _KEY.fullmatch(key)])
 
     async def bring_back(self, place: str, keys: Sequence[str]) -> None:
-        """Rename the files back into their shards."""
+        """Give the files their names in their shards again, beside those in the folder of the place."""
         await self._run(self._aside.bring_back, place, [key for key in keys if _KEY.fullmatch(key)])
+
+    async def release(self, place: str, keys: Sequence[str]) -> None:
+        """Remove the files' names in the folder of the place."""
+        await self._run(self._aside.release, place, [key for key in keys if _KEY.fullmatch(key)])
 
     async def aside(self, place: str) -> list[BlobRef]:
         """List the files in the folder of the place."""

@@ -15,6 +15,7 @@ import orjson
 from neurdicom import errors
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.targets import Target, TargetService
+from neurdicom.archive.trash.service import Deletion
 from neurdicom.archive.upload import StoredReference, StoreUpload, UploadService
 from neurdicom.catalog.outcomes import Refusal
 from neurdicom.dicom.codec.native_xml import to_xml
@@ -237,6 +238,7 @@ class Remove(DicomWebHandler):
                 "DELETE /api/studies/{id} does the same"
             )
         target = Target(study, series, instance)
-        await self.remove.delete(target.level, await self.targets.key(target))
+        deletion = Deletion(self.principal.email if self.principal else None)
+        await self.remove.delete(target.level, await self.targets.key(target), deletion)
         self.set_status(204)
         self.finish()

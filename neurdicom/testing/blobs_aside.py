@@ -25,8 +25,11 @@ class AsideContract(BlobSuite):
                 assert (await store.path_aside(PLACE, keys[1])).read_bytes() == b"1"
                 await store.bring_back(PLACE, keys[:2])
                 assert await get(store, keys[1]) == b"1"
+                assert await store.aside(PLACE) == refs[:3], "until they are released"
+                await store.release(PLACE, keys[:2])
                 assert await store.aside(PLACE) == [refs[2]]
                 await store.bring_back(PLACE, keys)
+                await store.release(PLACE, keys)
                 assert await walk(store) == refs
                 assert await store.places() == []
 
@@ -45,6 +48,12 @@ class AsideContract(BlobSuite):
                 await store.bring_back(PLACE, [ref.key])
                 await store.bring_back(PLACE, [ref.key])
                 assert await get(store, ref.key) == b"x"
+                await store.set_aside(PLACE, [ref.key])  # deleted again before it was released
+                assert (await walk(store), await store.aside(PLACE)) == ([], [ref])
+                await store.bring_back(PLACE, [ref.key])
+                await store.release(PLACE, [ref.key])
+                await store.release(PLACE, [ref.key])
+                assert (await walk(store), await store.aside(PLACE)) == ([ref], [])
 
         asyncio.run(test())
 

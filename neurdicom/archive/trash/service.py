@@ -2,12 +2,14 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
 from neurdicom.archive.garbage import GarbageCollector
+from neurdicom.archive.hold import are_deletions_held
 from neurdicom.archive.ingest.recovery import read_file
 from neurdicom.archive.lookup import missing, names_of
 from neurdicom.archive.trash.adopt import Adopter
@@ -28,7 +30,7 @@ from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.coordination import Periodic
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Conflict, NeurdicomError, NotFound
+from neurdicom.errors import Conflict, Gone, NeurdicomError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,8 @@ class TrashService:
         self._records = TrashRecords(catalog.documents)
         self.versions = VersionService(catalog, blobs, self._records, observer, days)
         self._adopter = Adopter(blobs, self._records, self.versions, days)
-        interval = min(_EMPTY_SECONDS, max(days * SECONDS_A_DAY / 10, 1.0))
+        self._under_way: set[str] = set()
+        interval = min(_EMPTY_SECONDS, max(days * SECONDS_A_DAY / 10, 1.0)) if days else _EMPTY_SECONDS
         self._emptying = Periodic(self.empty_due, interval, "the trash could not be emptied")
 
     async def open(self) -> None:
@@ -154,7 +157,12 @@ class TrashService:
         entry = await self._records.advance(
             entry, TrashState.KEPT, instances=len(keys), bytes=sum(sizes.get(key, 0) for key in keys)
         )
-        await self._garbage.collect(dict.fromkeys(keys, entry.place))
+        try:
+            await self._garbage.collect(dict.fromkeys(keys, entry.place))
+        except (OSError, Unavailable) as error:
+            log.warning(
+                "files of %s %s could not be moved to the trash, which is tried again: %s", level, reference, error
+            )
         for each, key in names:
             await self._observer.on_set_aside(each, key, entry.place)
         return entry
@@ -204,8 +212,8 @@ class TrashService:
         Conflict
             It is being restored or emptied.
         """
-        entry = await self._records.advance(await self._records.get(id), TrashState.RESTORING)
-        await self._bring_back(entry)
+        async with self._begun(id, TrashState.RESTORING) as entry:
+            await self._bring_back(entry)
         return entry
 
     async def _bring_back(self, entry: TrashEntry) -> None:
@@ -220,6 +228,7 @@ class TrashService:
                 await self._blobs.bring_back(entry.place, [ref.key for ref in batch])
                 outcomes = await self._catalog.store(arrivals, policy)
                 superseded += [outcome for outcome in outcomes if outcome.unused is not None]
+            await self._blobs.release(entry.place, [ref.key for ref in refs])
         await self._garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
         for outcome in superseded:
             await self.versions.note(outcome)
@@ -262,9 +271,31 @@ class TrashService:
         Conflict
             It is being restored or emptied.
         """
-        entry = await self._records.advance(await self._records.get(id), TrashState.EMPTYING)
-        await self._discard(entry)
+        async with self._begun(id, TrashState.EMPTYING) as entry:
+            await self._discard(entry)
         return entry
+
+    @asynccontextmanager
+    async def _begun(self, id: str, state: TrashState) -> AsyncIterator[TrashEntry]:
+        """Begin to restore or to empty an entry, or go on with it after a failure."""
+        entry = await self._records.get(id)
+        if await are_deletions_held(self._catalog.documents):
+            raise Conflict("a backup is under way, which copies the trash as it is; try again when it has ended")
+        if state is TrashState.RESTORING and entry.state is TrashState.KEPT:
+            await self._require_files(entry)
+        if entry.state is not state or id in self._under_way:
+            entry = await self._records.advance(entry, state)
+        self._under_way.add(id)
+        try:
+            yield entry
+        finally:
+            self._under_way.discard(id)
+
+    async def _require_files(self, entry: TrashEntry) -> None:
+        """Refuse to restore an entry whose files are gone, as after a backup without them was restored."""
+        if await self._blobs.aside(entry.place) or entry.place in (await self._catalog.garbage()).values():
+            return
+        raise Gone(f"the files of the entry {entry.id} of the trash are gone; delete it")
 
     async def _discard(self, entry: TrashEntry) -> None:
         async with self._garbage.lock:
@@ -281,8 +312,9 @@ class TrashService:
                 try:
                     await self.empty(entry.id)
                     count += 1
-                except (NotFound, Conflict):  # restored or emptied by somebody at this moment
-                    continue
+                except (NotFound, Conflict) as error:  # by somebody else at this moment, or while a backup is made
+                    log.info("the entry %s of the trash is not emptied now: %s", entry.id, error)
+                    return
         if count:
             log.info("%d entries of the trash were deleted, since their time was over", count)
 
@@ -301,7 +333,9 @@ class TrashService:
         await self._adopter.run()
 
     async def _finish(self, entry: TrashEntry, *, is_deleted: bool) -> None:
-        if entry.state is TrashState.RESTORING:
+        if entry.state is TrashState.KEPT:
+            await self._records.put(entry)  # its terms may be those of an earlier state
+        elif entry.state is TrashState.RESTORING:
             await self._bring_back(entry)
         elif entry.state is TrashState.EMPTYING:
             await self._discard(entry)

@@ -1,6 +1,7 @@
 """Earlier versions of instances: bytes that arrived for an instance, and are not the current ones."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,9 @@ from neurdicom.catalog.base import Catalog, Entity
 from neurdicom.catalog.outcomes import StoreOutcome
 from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import NotFound
+from neurdicom.errors import NeurdicomError, NotFound
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +139,20 @@ class VersionService:
     async def note(self, outcome: StoreOutcome) -> None:
         """Record the version that an arrival took the place of, or that it is itself; hide what was derived from it.
 
-        An earlier version with the bytes that are current now is forgotten.
+        An earlier version with the bytes that are current now is forgotten. What fails is made up for at the next
+        start: the arrival is stored.
 
         Parameters
         ----------
         outcome : StoreOutcome
             Outcome of the arrival, `replaced` or `kept`.
         """
+        try:
+            await self._note(outcome)
+        except (NeurdicomError, OSError) as error:
+            log.warning("an earlier version could not be recorded, the next start does it: %s", error)
+
+    async def _note(self, outcome: StoreOutcome) -> None:
         assert outcome.place is not None
         instance = outcome.place.instance
         keys = await self._catalog.keys(Level.INSTANCE, instance) or (instance,)

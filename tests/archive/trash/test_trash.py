@@ -1,5 +1,6 @@
 """The trash over REST: what is deleted is in nothing but the trash, and comes back whole."""
 
+import asyncio
 import hashlib
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import httpx
 import pytest
 from pydicom.uid import generate_uid
 
+from neurdicom.archive.hold import DeletionHold
+from neurdicom.catalog.sqlite import SqliteCatalog
 from tests.support.archive_client import Archive
 from tests.support.resource_files import make_file
 from tests.support.server import Server
@@ -247,6 +250,46 @@ def test_a_reindex_brings_back_neither_deleted_files_nor_earlier_versions(tmp_pa
         archive.get(f"/instances/{gone['id']}")
         listed = archive.get(f"/instances/{instance}/versions").json()
         assert [each["sha256"] for each in listed] == [sha(second), sha(first)]
+    finally:
+        server.stop()
+
+
+def test_what_lies_there_is_left_alone_while_a_backup_is_made(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    try:
+        archive = Archive(server)
+        [one] = archive.make()
+        archive.delete(f"/instances/{one['id']}")
+        entry = archive.get("/trash").json()[0]["id"]
+
+        async def held() -> list[int]:
+            catalog = SqliteCatalog(server.data / "catalog.sqlite")
+            await catalog.open()
+            try:
+                async with DeletionHold(catalog.documents):
+                    requests = [("POST", f"/api/trash/{entry}/restore"), ("DELETE", f"/api/trash/{entry}")]
+                    return [server.client.request(*request).status_code for request in requests]
+            finally:
+                await catalog.close()
+
+        assert asyncio.run(held()) == [409, 409]
+        assert archive.client.post(f"/api/trash/{entry}/restore").status_code == 200
+    finally:
+        server.stop()
+
+
+def test_an_entry_whose_files_are_gone_says_so(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    try:
+        archive = Archive(server)
+        [one] = archive.make()
+        archive.delete(f"/instances/{one['id']}")
+        [file] = [path for path in (server.data / "blobs" / "trash").rglob("*") if path.is_file()]
+        file.unlink()
+        entry = archive.get("/trash").json()[0]["id"]
+        answer = archive.client.post(f"/api/trash/{entry}/restore")
+        assert (answer.status_code, answer.json()["code"]) == (410, "gone")
+        archive.delete(f"/trash/{entry}")
     finally:
         server.stop()
 
