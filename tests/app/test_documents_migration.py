@@ -11,15 +11,22 @@ import pytest
 from pydicom.uid import generate_uid
 
 from neurdicom.app.documents_migration import migrate_documents
+from neurdicom.app.migration import KIND as MIGRATION
 from neurdicom.catalog.documents import DocumentQuery, IndexedDocument
+from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.jobs.items import Chunk
-from neurdicom.jobs.job import Job
+from neurdicom.jobs.job import Job, new_id
+from neurdicom.jobs.states import JobState
 from neurdicom.jobs.store import JobStore
 from neurdicom.processing.result import KeptResult
 from neurdicom.rules.growing import GrowingSeries
+from tests.support.api import install
 from tests.support.archive import ArchiveSite, archive
+from tests.support.catalogs import opened, write_version_3
 from tests.support.colliding import CollidingInstance, Collision, collision, instance
+from tests.support.packages import package
+from tests.support.server import Server
 
 GONE = "1.2.3.4.5"
 
@@ -64,7 +71,7 @@ async def found(site: ArchiveSite, name: str, value: str) -> list[str]:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *files: CollidingInstance) -> AsyncIterator[ArchiveSite]:
+async def stored(folder: Path, *files: CollidingInstance) -> AsyncIterator[ArchiveSite]:
     async with archive(folder) as site:
         for one in files:
             assert (await site.add(one.file)).status == "stored"
@@ -73,7 +80,7 @@ async def opened(folder: Path, *files: CollidingInstance) -> AsyncIterator[Archi
 
 def run(folder: Path, test: Callable[[ArchiveSite], Awaitable[None]], *files: CollidingInstance) -> None:
     async def go() -> None:
-        async with opened(folder, *files) as site:
+        async with stored(folder, *files) as site:
             await test(site)
 
     asyncio.run(go())
@@ -266,6 +273,53 @@ def test_pages(tmp_path: Path, count: int) -> None:
         assert await found(site, "kind", "json") == [record.id for record in records]
 
     run(tmp_path, test, one)
+
+
+def test_at_the_start_of_a_server(tmp_path: Path) -> None:
+    """A data folder of version 0.1.0 with a study of two patients, of which the second had the later files' results.
+
+    File 1 is the first patient's, 2 the second's; both lay in the first's study 1.2.1. See `VERSION_3`.
+    """
+    folder = tmp_path / "data"
+    write_version_3(folder)
+    with Server(folder) as server:
+        install(server.client, package(plugin_guid="p"))
+    of = {
+        number: KeptResult(
+            id=f"{number}" * 64, tool_type="plugin", tool="p", name="P", version="1", digest="d" * 64, uses={},
+            params={}, level="instance", entity=f"1.9.{number}", sources=[[f"1.9.{number}", f"sha-{number}"]], frame=1,
+            is_whole=False, created=f"2026-01-0{number}", seconds=0.5, tag="t", kind="json", value={"v": number},
+            value_size=7, patient="p1", study="1.2.1", series="1.2.1.1" if number == 1 else "1.2.1.2",
+        )
+        for number in (1, 2)
+    }  # fmt: skip
+    old = new_id()
+    items = Chunk(0, [{"series": "1.2.1.2", "instance": "1.9.2", "frame": None}], ["o"])
+
+    async def put_documents() -> None:
+        async with opened(lambda: SqliteCatalog(folder / "catalog.sqlite")) as catalog:
+            documents = {one.id: IndexedDocument(one.to_document(), one.terms()) for one in of.values()}
+            await catalog.documents.put("result", documents)
+            await JobStore(catalog.documents).save(
+                job(old, "process", {"plugin": "p", "series": ["1.2.1.2"], "params": {}}, chunks=1, expanded=True,
+                    keeps_items=True, total=1, done=1, state=JobState.DONE)
+            )  # fmt: skip
+            await JobStore(catalog.documents).save_chunk(old, items)
+            assert await catalog.documents.delete(MIGRATION, "documents") == 1
+
+    asyncio.run(put_documents())
+    with Server(folder) as server:
+        studies = server.client.get("/api/studies", params={"study_instance_uid": "1.2.1"}).json()
+        (first,), (second,) = ([each for each in studies if each["patient"] == p] for p in ("p1", "p2"))
+        for number, study in ((1, first), (2, second)):
+            (shown,) = server.client.get("/api/results", params={"study": study["key"]}).json()
+            assert (shown["id"], shown["patient"], shown["study"]) == (of[number].id, study["patient"], study["id"])
+            assert shown["instances"] == [f"1.9.{number}"]
+        assert first["id"] != second["id"]
+        shown_job = server.client.get(f"/api/jobs/{old}").json()
+        assert shown_job["request"]["series"] == ["1.2.1.2"]
+        (item,) = server.client.get(f"/api/jobs/{old}/results").json()
+        assert (item["series"], item["instance"]) == ("1.2.1.2", "1.9.2")
 
 
 def test_nothing(tmp_path: Path) -> None:

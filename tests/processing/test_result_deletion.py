@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result_records import ResultRecords
 from tests.support.api import empty_trash, upload
+from tests.support.catalogs import write_version_3
 from tests.support.images import ct_image
 from tests.support.packages import package
 from tests.support.plugin_site import Site, upload_image
@@ -313,14 +313,9 @@ def test_a_reindex_keeps_results_of_files_that_are_there(tmp_path: Path, counter
 
 def test_a_catalog_of_the_version_before_gets_terms(tmp_path: Path, counter: Counter) -> None:
     path = tmp_path / "data"
+    write_version_3(path, "DROP TABLE term", "DROP TABLE termed", "PRAGMA user_version = 2")
     with Server(path) as server:
-        instance = upload_image(server)
-    with sqlite3.connect(path / "catalog.sqlite") as db:  # as the version before left it
-        for statement in ("DROP TABLE term", "DROP TABLE termed", "PRAGMA user_version = 2"):
-            db.execute(statement)
-    db.close()
-    with Server(path) as server:
-        site = Site(server, instance)
+        site = Site(server, upload_image(server))
         assert site.install(counter.archive()).status_code == 201
         result = site.run(factor=3).headers["X-Result-Id"]
         assert ids(server.client.get("/api/results", params={"value": "measurements.volume_ml > 2"})) == {result}

@@ -23,7 +23,7 @@ from tests.support.server import Server
 WORDS = {
     "study": ("Study", "another patient", "StudyInstanceUID"),
     "series of two patients": ("Series", "another study", "SeriesInstanceUID"),
-    "instance of two patients": ("CollidingInstance", "another series", "SOPInstanceUID"),
+    "instance of two patients": ("Instance", "another series", "SOPInstanceUID"),
 }
 
 
