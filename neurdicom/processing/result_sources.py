@@ -141,7 +141,17 @@ class SourceObserver:
     # -- the trash -------------------------------------------------------------------------------------------
 
     async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
-        """Set results aside whose source, by one of its keys, lies in the trash."""
+        """Set results aside whose source, by one of its keys, lies in the trash.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the source.
+        entity : str
+            One of its keys.
+        place : str
+            Place that the results are set aside to.
+        """
         await self.forget(f"{level} {entity}", [(level.value, entity), ("stored", entity)], place)
 
     async def on_brought_back(self, place: str) -> None:

@@ -149,7 +149,17 @@ async def describe_jobs(jobs: Sequence[Job], names: EntityNames, *, most: int = 
 
 
 async def send_job(handler: ApiHandler, job: Job, names: EntityNames) -> None:
-    """Finish with a job that was made or asked to end."""
+    """Finish with a job that was made or asked to end.
+
+    Parameters
+    ----------
+    handler : ApiHandler
+        The handler that answers.
+    job : Job
+        The job.
+    names : EntityNames
+        Ids that users see.
+    """
     handler.set_header("Location", f"/api/jobs/{job.id}")
     [described] = await describe_jobs([job], names)
     handler.send_json(described, 202)

@@ -204,7 +204,15 @@ class Entities:
         self._images[Level.PATIENT, patient] += change
 
     def move_study(self, study: int, former: int, patient: int) -> None:
-        """Count a study with its instances at another patient; what all of them show is recomputed."""
+        """Count a study with its instances at another patient; what all of them show is recomputed.
+
+        Parameters
+        ----------
+        study : int
+            Row of the study.
+        former, patient : int
+            Rows of the patient that it had, and of the one that it has now.
+        """
         self._write_counts()
         (images,) = self._db.execute("SELECT images_count FROM study WHERE pk = ?", (study,)).fetchone()
         for row, sign in ((former, -1), (patient, 1)):

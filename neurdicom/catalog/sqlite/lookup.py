@@ -104,7 +104,17 @@ def _by_key(db: sqlite3.Connection, level: Level, key: str) -> list[int]:
 
 
 def row_of(db: sqlite3.Connection, level: Level, reference: str) -> int | None:
-    """Find the row of the one entity that a reference names, None if nothing has it. Raises `Ambiguous`."""
+    """Find the row of the one entity that a reference names, None if nothing has it. Raises `Ambiguous`.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entity.
+    reference : str
+        A key, of now or of before, or a UID.
+    """
     rows = rows_of(db, level, reference)
     if len(rows) > 1:
         found = db.execute(
@@ -115,7 +125,17 @@ def row_of(db: sqlite3.Connection, level: Level, reference: str) -> int | None:
 
 
 def rows_of_all(db: sqlite3.Connection, level: Level, references: Iterable[str]) -> list[tuple[str, int]]:
-    """Find the rows that several references name, each with its reference."""
+    """Find the rows that several references name, each with its reference.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entities.
+    references : iterable of str
+        Keys, of now or of before, and UIDs.
+    """
     wanted = list(dict.fromkeys(references))
     direct = db.execute(
         f"SELECT value, {level}.pk FROM json_each(?) CROSS JOIN {level} ON {level}.id = value", (joined(*wanted),)
@@ -128,7 +148,17 @@ def rows_of_all(db: sqlite3.Connection, level: Level, references: Iterable[str])
 
 
 def shared(db: sqlite3.Connection, level: Level, uids: Collection[str]) -> set[str]:
-    """Select the UIDs that name several entities of a level."""
+    """Select the UIDs that name several entities of a level.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        The level.
+    uids : collection of str
+        The UIDs.
+    """
     found = db.execute(
         "SELECT uid FROM json_each(?) CROSS JOIN conflict ON level = ? AND uid = value", (joined(*uids), level)
     )

@@ -80,7 +80,17 @@ def add_keys(
 
 
 def remove_keys(db: sqlite3.Connection, level: Level, pks: Sequence[int]) -> None:
-    """Remove the search keys of rows."""
+    """Remove the search keys of rows.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        The writer's connection.
+    level : Level
+        Level of the entities.
+    pks : sequence of int
+        The rows.
+    """
     if has_keys(level):
         db.execute(f"DELETE FROM {level}_key WHERE entity {CHOSEN}", json_of(pks))
     if level in MERGED:

@@ -73,7 +73,17 @@ class ShownIds:
         return f"{uid}{SEPARATOR}{digest}"
 
     def rekey(self, level: Level, pk: int, key: str) -> None:
-        """Give an entity whose UID names several the id of its new key."""
+        """Give an entity whose UID names several the id of its new key.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        pk : int
+            Its row.
+        key : str
+            The new key.
+        """
         self._rename(level, pk, key)
 
     def release(self, level: Level, ids: Iterable[str]) -> None:
