@@ -237,6 +237,8 @@ def error_of(response: ApiResponse) -> NeurdicomError:
         error = Damaged(detail, expected=problem.get("expected"), found=problem.get("found"))
     else:
         error = kind(detail)
+    if isinstance(error, Unavailable) and (seconds := _retry_after(response)) is not None:
+        error.retry_after = seconds
     error.code = code
     error.field = problem.get("field")
     return error

@@ -95,8 +95,8 @@ class CrashRounds:
         self._log = ""
 
     def __enter__(self) -> "CrashRounds":
+        self._start()  # first: it may skip the test
         self.node.start()
-        self._start()
         add_nodes(self.site, self.node.url, self.node.dimse_port)
         ours = {"name": "server", "protocol": "DIMSE", "ae_title": "NEURDICOM", "host": "127.0.0.1"}
         answer = self.node.client.post("/api/dicom_nodes", json=ours | {"port": self.server.dimse_port})
