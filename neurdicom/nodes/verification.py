@@ -11,6 +11,7 @@ from neurdicom.archive.verify.repair import RepairSource
 from neurdicom.archive.verify.verification import Verification, VerificationReport, describe_finding
 from neurdicom.blobs.base import Spool
 from neurdicom.catalog.base import Location
+from neurdicom.dicom.identity import uid_of
 from neurdicom.errors import Damaged, Invalid, PeerFailed, Unavailable
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, Runner
 from neurdicom.jobs.runner import JobClass
@@ -71,13 +72,11 @@ class NodeSource(RepairSource):
 
     async def fetch(self, damage: Damage, location: Location, spool: Spool) -> bool:
         """Retrieve the instance as the node stores it."""
-        named = {
-            "StudyInstanceUID": location.study,
-            "SeriesInstanceUID": location.series,
-            "SOPInstanceUID": location.instance,
+        ids = {
+            "StudyInstanceUID": uid_of(location.study),
+            "SeriesInstanceUID": uid_of(location.series),
+            "SOPInstanceUID": uid_of(location.instance),
         }
-        # An id may have a suffix that tells it from others of its UID; a node knows the UID.
-        ids = {keyword: id.partition("~")[0] for keyword, id in named.items()}
         pieces = cast(AsyncGenerator[bytes, None], self._files.stored_file(self._node, ids))
         async with aclosing(pieces):
             async for piece in pieces:
