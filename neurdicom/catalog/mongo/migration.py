@@ -16,7 +16,7 @@ from pymongo import UpdateOne
 from neurdicom.catalog.base import MigrationProgress, NewInstance
 from neurdicom.catalog.mongo.edits import edits_key, owner_members
 from neurdicom.catalog.mongo.entities import refresh_all
-from neurdicom.catalog.mongo.plan import Step
+from neurdicom.catalog.mongo.plan import ArrivalStep
 from neurdicom.catalog.mongo.schema import (
     MAX_PARTS,
     Document,
@@ -42,15 +42,7 @@ _FIELDS = ("patient", "study", "series", "arrival", "attributes", "blob_key", "s
 
 
 async def migrate(use: Use, write: Write, progress: Callable[[MigrationProgress], None]) -> None:
-    """Bring all documents along, for `Catalog.migrate`.
-
-    Parameters
-    ----------
-    use, write : callable
-        Run reads and single writes, and writes of many documents, on the database.
-    progress : callable
-        Called with the counts after each batch.
-    """
+    """Bring all documents along, for `Catalog.migrate`; `use` runs reads and single writes, `write` longer ones."""
     if not await use(is_migrating):
         return
     state: Document = await use(_begin)
@@ -136,7 +128,7 @@ class BroughtAlong(Arrivals):
         super().__init__(unit, arrivals, KEEP_ALL)
         self._instances = instances
 
-    async def _write_headers(self, steps: Sequence[Step], instances: Sequence[Document]) -> None:
+    async def _write_headers(self, steps: Sequence[ArrivalStep], instances: Sequence[Document]) -> None:
         """Leave the headers as they are."""
 
     async def _write_instances(self, instances: Sequence[Document], replaced: Document | None) -> None:
