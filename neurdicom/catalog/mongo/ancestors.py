@@ -41,6 +41,7 @@ class Ancestors:
         self._edits: dict[str, Document] = {}
         self._new: set[tuple[Level, str]] = set()
         self._counts: dict[tuple[Level, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._rows: dict[tuple[Level, str], str] = {}
         self._origins: dict[str, int] = {}
         self._new_origins: list[Document] = []
         self._changed: set[str] = set()
@@ -58,21 +59,27 @@ class Ancestors:
             UIDs that name several entities from now on.
         """
         unit, self._several = self._unit, several
-        for level in (Level.STUDY, Level.SERIES):
-            found = self._loaded[level]
-            if found is None:
-                uids = {step.new.study if level is Level.STUDY else step.new.series for step in steps}
-                found = await unit.among(collection(level), uids, by="uid")
-            self._known |= {(level, one["key"]): one for one in found}
-        for found_patient in await unit.among("patients", {step.place.patient for step in steps}):
-            self._known[Level.PATIENT, found_patient["_id"]] = found_patient
-        keys = {edits_key(level, step.place.key(level)) for step in steps for level in Level}
-        self._edits = {one["_id"]: one for one in await unit.among("edits", keys)}
+        await self._load(Level.SERIES, {step.new.series for step in steps})
         series = {step.place.series: self._known.get((Level.SERIES, step.place.series)) for step in steps}
         self._origins = {one["origin"]: one["origin_first"] for one in series.values() if one}
-        unsure = {step.origin.id for step in steps if series[step.place.series]} - set(self._origins)
+        # A file that says what others of its series did changes only counts.
+        others = [step for step in steps if step.origin.id not in self._origins]
+        if others:
+            await self._load(Level.STUDY, {step.new.study for step in others})
+            for patient in await unit.among("patients", {step.place.patient for step in others}):
+                self._known[Level.PATIENT, patient["_id"]] = patient
+        keys = {edits_key(Level.INSTANCE, step.place.instance) for step in steps}
+        keys |= {edits_key(level, step.place.key(level)) for step in others for level in _ABOVE}
+        self._edits = {one["_id"]: one for one in await unit.among("edits", keys)}
+        unsure = {step.origin.id for step in others if series[step.place.series]}
         if unsure:
             self._origins |= {one["_id"]: one["first"] for one in await unit.among("origins", unsure, "first")}
+
+    async def _load(self, level: Level, uids: set[str]) -> None:
+        found = self._loaded[level]
+        if found is None:
+            found = await self._unit.among(collection(level), uids, by="uid")
+        self._known |= {(level, one["key"]): one for one in found}
 
     def edits_of_instance(self, step: Step) -> list[Edit]:
         """Look up the edits of an arriving instance."""
@@ -84,24 +91,27 @@ class Ancestors:
     def count(self, step: Step) -> Document:
         """Count one more instance; return the members that it takes over from its series."""
         first = self._origins.get(step.origin.id)
-        said = step.origin.said if first is None else {}
-        study = self._ensure(Level.STUDY, step, said)
-        series = self._ensure(Level.SERIES, step, said)
-        patient = self._known.get((Level.PATIENT, step.place.patient))
-        if patient is None:
-            patient = self._known[Level.PATIENT, step.place.patient] = {"_id": step.place.patient}
-            self._new.add((Level.PATIENT, step.place.patient))
         if first is None:
+            said, patient = step.origin.said, (Level.PATIENT, step.place.patient)
+            self._ensure(Level.STUDY, step, said)
+            series = self._ensure(Level.SERIES, step, said)
+            if patient not in self._known:
+                self._known[patient] = {"_id": step.place.patient}
+                self._new.add(patient)
             self._origins[step.origin.id] = step.number
             self._new_origins.append(step.origin.to_document(step.rows, step.number))
             if step.number > series.get("origin_first", 0):
                 series |= {"origin": step.origin.id, "origin_first": step.number}
                 self._changed.add(step.place.series)
-        if step.number < max(study["source"], series["source"], first or 0):
+        else:
+            series = self._known[Level.SERIES, step.place.series]
+        if step.number < max(series["source"], first or 0):
             # Numbers are given before writes take turns, so that a later arrival may come to be written first.
-            self._dirty |= {(Level.STUDY, study["_id"]), (Level.SERIES, series["_id"])}
+            self._dirty |= {(level, step.rows[level]) for level in (Level.STUDY, Level.SERIES)}
         for level in _ABOVE:
-            self._counts[level, step.place.key(level)]["images_count"] += 1
+            key = step.place.key(level)
+            self._rows[level, key] = step.rows[level]
+            self._counts[level, key]["images_count"] += 1
         return inherited(Level.INSTANCE, series)
 
     def _ensure(self, level: Level, step: Step, said: dict[str, Value]) -> Document:
@@ -109,7 +119,7 @@ class Ancestors:
         key = step.place.key(level)
         found = self._known.get((level, key))
         if found is not None:
-            if said and not same_as_shown(_FIELDS[level], said, self._shown_of(level, found)):
+            if not same_as_shown(_FIELDS[level], said, self._shown_of(level, found)):
                 self._dirty.add((level, found["_id"]))
             return found
         uid = step.new.study if level is Level.STUDY else step.new.series
@@ -121,7 +131,7 @@ class Ancestors:
         else:
             parent = self._known[Level.STUDY, step.place.study]
             self._counts[Level.STUDY, step.place.study]["series_count"] += 1
-        shown = merged(level, [said or step.origin.said], edits)
+        shown = merged(level, [said], edits)
         named = naming(step.rows[level], key, key if (level, uid) in self._several else uid)
         found = self._known[level, key] = build(level, named, parent, shown, step.number)
         self._new.add((level, key))
@@ -153,9 +163,9 @@ class Ancestors:
                 new_series[document["study"]].append(document)
         operations: dict[Level, list[InsertOne[Document] | UpdateOne]] = defaultdict(list)
         for (level, key), counts in self._counts.items():
-            document = self._known[level, key]
+            document, row = self._known.get((level, key), {}), self._rows[level, key]
             more: Document = {}
-            if level is Level.STUDY and (added := new_series[document["_id"]]):
+            if level is Level.STUDY and (added := new_series[row]):
                 more = _with_modalities(document, added)
             if (level, key) in self._new:
                 document |= counts | more
@@ -167,7 +177,7 @@ class Ancestors:
             if level is Level.SERIES and key in self._changed:
                 more = {name: document[name] for name in ("origin", "origin_first")}
             changes: Document = {"$inc": dict(counts)} | ({"$set": more} if more else {})
-            operations[level].append(UpdateOne({"_id": document["_id"]}, changes))
+            operations[level].append(UpdateOne({"_id": row}, changes))
         for level in reversed(_ABOVE):
             await self._unit.bulk(collection(level), operations[level])
         for patient, studies in new_studies.items():

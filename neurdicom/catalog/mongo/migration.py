@@ -136,20 +136,21 @@ class BroughtAlong(Arrivals):
         super().__init__(unit, arrivals, KEEP_ALL)
         self._instances = instances
 
-    async def _write_instances(
-        self, steps: Sequence[Step], instances: Sequence[Document], replaced: Document | None
-    ) -> None:
+    async def _write_headers(self, steps: Sequence[Step], instances: Sequence[Document]) -> None:
+        """Leave the headers as they are."""
+
+    async def _write_instances(self, instances: Sequence[Document], replaced: Document | None) -> None:
         names = ("key", "uid", "id", "patient", "study", "series", "above", "several", "origin")
-        operations = []
-        for step, one in zip(steps, instances, strict=True):
-            earlier = self._instances[step.number]
+        operations, numbers = [], []
+        for one in instances:
+            earlier = self._instances[one["arrival"]]
             fields = instance_fields(orjson.loads(earlier["attributes"]))
-            operations.append(
-                UpdateOne({"_id": earlier["_id"]}, {"$set": {name: one[name] for name in names} | fields})
-            )
+            changes = {"$set": {name: one[name] for name in names} | fields}
+            operations.append(UpdateOne({"_id": earlier["_id"]}, changes))
+            numbers.append(one["arrival"])
         await self._unit.bulk("instances", operations)
         # Later writes find what these files say among the origins.
-        parts = [UpdateOne({"_id": step.number * MAX_PARTS}, {"$unset": {"origin": ""}}) for step in steps]
+        parts = [UpdateOne({"_id": number * MAX_PARTS}, {"$unset": {"origin": ""}}) for number in numbers]
         await self._unit.bulk("headers", parts)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from pymongo import DeleteOne, ReplaceOne
+from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from neurdicom.catalog.mongo.edits import edits_key
 from neurdicom.catalog.mongo.schema import Document
@@ -41,16 +41,14 @@ async def load_claims(unit: UnitOfWork, studies: Collection[str]) -> dict[str, C
     return {one["_id"]: as_claims(one["claims"]) for one in await unit.among("claims", studies)}
 
 
-async def write_claims(unit: UnitOfWork, study: str, claims: Mapping[PatientClaim, str]) -> None:
-    """Store the claims of a Study Instance UID."""
-    if claims:
-        changes = {
-            "$set": {"claims": as_entries(claims), "keys": [claim.key for claim in claims]},
-            "$inc": {"changes": 1},
-        }
-        await unit["claims"].update_one({"_id": study}, changes, upsert=True, session=unit.session)
-    else:
-        await unit.remove("claims", [study])
+async def write_claims(unit: UnitOfWork, owners: Mapping[str, Mapping[PatientClaim, str]]) -> None:
+    """Store the claims of Study Instance UIDs."""
+    operations: list[UpdateOne | DeleteOne] = []
+    for study, claims in owners.items():
+        members = {"claims": as_entries(claims), "keys": [claim.key for claim in claims]}
+        changes = {"$set": members, "$inc": {"changes": 1}}
+        operations.append(UpdateOne({"_id": study}, changes, upsert=True) if claims else DeleteOne({"_id": study}))
+    await unit.bulk("claims", operations)
 
 
 async def touch_claims(unit: UnitOfWork, studies: Collection[str]) -> None:

@@ -87,6 +87,8 @@ class Planner:
         The entities that have one of the UIDs of the batch, by UID and path.
     origins : dict of str to Path
         The series of origins whose claims need not be looked up.
+    shared : set of (Level, str)
+        UIDs that name several before the batch.
     added : set of (Level, str)
         UIDs that got one more entity, and name several.
     """
@@ -95,6 +97,7 @@ class Planner:
     claims: dict[str, Claims]
     known: dict[Level, dict[str, dict[Path, Known]]]
     origins: dict[str, Path]
+    shared: set[tuple[Level, str]] = field(default_factory=set)
     added: set[tuple[Level, str]] = field(default_factory=set)
     _blobs: dict[str, bool] = field(default_factory=dict)
 
@@ -107,8 +110,13 @@ class Planner:
             order = "arrival" if level is Level.INSTANCE else "source"
             for one in sorted(found[level], key=lambda one: int(one[order])):
                 known[level].setdefault(one["uid"], {})[path_of(one)] = _known(one)
-            origins |= {one["origin"]: path_of(one) for one in found[level] if level is Level.SERIES}
-        return cls(policy, {}, known, origins)
+        shared = {(level, one["uid"]) for level in _LEVELS for one in found[level] if one["id"] == one["key"]}
+        for one in found[Level.SERIES]:
+            path = path_of(one)
+            origins[one["origin"]] = path
+            known[Level.STUDY].setdefault(path[1], {}).setdefault(path[:2], Known(one["study"]))
+            shared |= {(Level.STUDY, path[1]) for _ in one["several"]}
+        return cls(policy, {}, known, origins, shared)
 
     def decide(self, number: int, new: NewInstance, origin: Origin) -> Step | LeftOut:
         """Decide about the next arrival."""
@@ -177,8 +185,11 @@ class Planner:
 
     def _place(self, path: Path) -> Place:
         patient, study, series, instance = path
-        levels = [level for count, level in enumerate(_LEVELS, 2) if len(self._named(level, path[count - 1])) > 1]
+        levels = [level for count, level in enumerate(_LEVELS, 1) if self._are_several(level, path[count])]
         return Place.of(patient, study, series, instance, levels)
+
+    def _are_several(self, level: Level, uid: str) -> bool:
+        return (level, uid) in self.shared or len(self._named(level, uid)) > 1
 
     def _left_out(
         self, status: Status, new: NewInstance, place: Place | None, refusal: Refusal | None = None
@@ -187,7 +198,7 @@ class Planner:
 
     def _refused(self, new: NewInstance, level: Level, there: Sequence[Path], *, same_place: bool = False) -> LeftOut:
         uid = there[0][-1]
-        several = len(self._named(level, uid)) > 1
+        several = self._are_several(level, uid)
         holders = tuple(key_at(path) if several else uid for path in there)
         patients = tuple(path[0] for path in there)
         return self._left_out("conflict", new, None, Refusal(level, uid, holders, patients, same_place))

@@ -30,14 +30,14 @@ async def referred(
     """
     wanted = dict.fromkeys(references)
     keys = [one for one in wanted if level is Level.PATIENT or is_key(one)]
-    uids = [one for one in wanted if one not in keys]
     order = "arrival" if level is Level.INSTANCE else "source"
     fields = (*_NAMING, order, *fields)
     found: dict[str, list[Document]] = {one: [] for one in wanted}
-    for member, names in (("_id" if level is Level.PATIENT else "key", keys), ("uid", uids)):
-        if names:
-            for one in await unit.among(collection(level), names, *fields, by=member):
-                found[one[member]].append(one)
+    named = keys if level is Level.PATIENT else dict.fromkeys(map(uid_of, wanted))
+    for one in await unit.among(collection(level), named, *fields, by="_id" if level is Level.PATIENT else "uid"):
+        for name in (one["_id"],) if level is Level.PATIENT else (one["key"], one["uid"]):
+            if name in found:
+                found[name].append(one)
     if former := [one for one in keys if not found[one]]:
         search = _former_patients if level is Level.PATIENT else _former_entities
         found |= await search(unit, level, former, fields)

@@ -139,7 +139,7 @@ def index_keys(level: Level) -> list[list[tuple[str, int]]]:
 
 def unique_names(level: Level) -> tuple[str, ...]:
     """Name the members that no two documents of a level share; those of a migration get theirs at its end."""
-    return () if level is Level.PATIENT else ("key", "id")
+    return () if level is Level.PATIENT else ("id",)
 
 
 _OTHER_INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {

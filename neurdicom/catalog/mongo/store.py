@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pymongo import InsertOne
@@ -58,9 +58,9 @@ class Arrivals:
 
     async def store(self) -> list[StoreOutcome]:
         """Store the arrivals in order; return the outcome of each."""
-        found = await self._found()
-        planner = Planner.of_documents(self._policy, found)
         origins = {number: Origin.of(new) for number, new in self._arrivals.items()}
+        found = await self._found(origins.values())
+        planner = Planner.of_documents(self._policy, found)
         unknown = {origin.study for origin in origins.values() if origin.id not in planner.origins}
         planner.claims = {study: {} for study in unknown} | await load_claims(self._unit, unknown)
         before = dict(planner.claims)
@@ -79,14 +79,16 @@ class Arrivals:
         unused = await self._left_out([one for one in decided if isinstance(one, LeftOut)])
         return [_outcome(one, replaced, unused) for one in decided]
 
-    async def _found(self) -> dict[Level, list[Document]]:
-        """Look up the entities that have one of the UIDs."""
+    async def _found(self, origins: Collection[Origin]) -> dict[Level, list[Document]]:
+        """Look up the entities that have one of the UIDs; of studies that a series tells enough of, none."""
         unit, arrivals = self._unit, self._arrivals.values()
-        return {
-            Level.INSTANCE: await unit.among("instances", {new.instance for new in arrivals}, *_KNOWN, by="uid"),
-            Level.SERIES: await unit.among("series", {new.series for new in arrivals}, by="uid"),
-            Level.STUDY: await unit.among("studies", {new.study for new in arrivals}, by="uid"),
-        }
+        instances = await unit.among("instances", {new.instance for new in arrivals}, *_KNOWN, by="uid")
+        series = await unit.among("series", {origin.series for origin in origins}, by="uid")
+        known = {one["origin"] for one in series}
+        studies: list[Document] = []
+        if any(origin.id not in known for origin in origins):
+            studies = await unit.among("studies", {origin.study for origin in origins}, by="uid")
+        return {Level.INSTANCE: instances, Level.SERIES: series, Level.STUDY: studies}
 
     async def _write(self, steps: Sequence[Step]) -> dict[int, Replaced]:
         """Write the arrivals; return what was replaced, by the numbers of those that replace it."""
@@ -108,7 +110,7 @@ class Arrivals:
     async def _take_over(self, step: Step, former: str) -> None:
         """Let a study that an arrival says more about go to another patient."""
         unit, study = self._unit, step.origin.study
-        await write_claims(unit, study, step.claims or {})
+        await write_claims(unit, {study: step.claims or {}})
         await rename_edits(unit, study, former, step.place.patient)
         moving = await unit.all("studies", {"uid": study, "patient": former}, "_id")
         await refresh_all(unit, {(Level.STUDY, one["_id"]) for one in moving})
@@ -141,27 +143,29 @@ class Arrivals:
         await above.load(steps, self._several)
         claims = {step.origin.study: step.claims for step in steps if step.claims is not None}
         instances = [_instance(step, above.count(step), above.edits_of_instance(step), self._several) for step in steps]
-        for study, known in claims.items():
-            await write_claims(unit, study, known)
+        await write_claims(unit, claims)
         await touch_claims(unit, above.new_studies() - set(claims))
         await unit.bulk("origins", above.new_origins())
-        await self._write_instances(steps, instances, replaced)
+        await self._write_headers(steps, instances)
+        await self._write_instances(instances, replaced)
         dirty = await above.write()
         await unit.remove("garbage", [step.new.blob.key for step in steps])
         await refresh_all(unit, dirty)
 
-    async def _write_instances(
-        self, steps: Sequence[Step], instances: Sequence[Document], replaced: Document | None
-    ) -> None:
-        """Write headers, then instances; an instance that is replaced keeps what names it."""
-        unit = self._unit
+    async def _write_headers(self, steps: Sequence[Step], instances: Sequence[Document]) -> None:
+        """Write headers, and tell their instances in how many parts."""
         packed = await asyncio.to_thread(lambda: [_packed(step) for step in steps])
-        whole = [one | {"parts": len(parts)} for one, parts in zip(instances, packed, strict=True)]
-        await unit.bulk("headers", [InsertOne(part) for parts in packed for part in parts])
+        for one, parts in zip(instances, packed, strict=True):
+            one["parts"] = len(parts)
+        await self._unit.bulk("headers", [InsertOne(part) for parts in packed for part in parts])
+
+    async def _write_instances(self, instances: Sequence[Document], replaced: Document | None) -> None:
+        """Write instances; one that replaces another keeps what names it."""
+        unit = self._unit
         if replaced is None:
-            await unit.bulk("instances", [InsertOne(one) for one in whole])
+            await unit.bulk("instances", [InsertOne(one) for one in instances])
         else:
-            renewed = whole[0] | {name: replaced[name] for name in ("_id", "id")}
+            renewed = instances[0] | {name: replaced[name] for name in ("_id", "id")}
             await unit["instances"].replace_one({"_id": replaced["_id"]}, renewed, session=unit.session)
 
     async def _left_out(self, left_out: Sequence[LeftOut]) -> dict[str, str]:

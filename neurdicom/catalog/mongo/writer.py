@@ -219,8 +219,7 @@ async def _restored_claims(unit: UnitOfWork, intent: Intent, stored: list[Docume
         study = said.get("study_instance_uid", "")
         if origin is not None and study in owners:
             owners[study] = with_claim(owners[study], PatientClaim.read(origin["claim"], said))
-    for study, claims in owners.items():
-        await write_claims(unit, study, claims)
+    await write_claims(unit, owners)
     return owners
 
 
