@@ -67,6 +67,29 @@ def where_clause(db: sqlite3.Connection, query: Query, *, by_index: bool = True)
     return (" WHERE " + " AND ".join(clauses) if clauses else ""), parameters
 
 
+def rows_elsewhere(db: sqlite3.Connection, query: Query) -> _Clause | None:
+    """Write a query for the rows that meet the only condition of a query, if other tables alone tell which.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection to the catalog.
+    query : Query
+        The query.
+
+    Returns
+    -------
+    tuple of str and list, or None
+        The query, which may name a row several times, and its values.
+    """
+    if len(query.conditions) != 1 or query.after is not None or isinstance(query.conditions[0], Either):
+        return None
+    condition = query.conditions[0]
+    owner = Level.STUDY if condition.field in IN_STUDY else owner_of(condition.field)
+    test, found = _parts(db, owner, condition)
+    return _union(found) if owner is query.level and test is None else None
+
+
 def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus: str) -> _Clause:
     """Write a condition on the rows of a level; `plus` before its column keeps SQLite from using that index."""
     if isinstance(condition, Either):

@@ -11,7 +11,7 @@ import orjson
 from neurdicom.catalog.base import Entity, Page
 from neurdicom.catalog.projection import assemble, uid_field
 from neurdicom.catalog.query_check import check_query, sorted_at
-from neurdicom.catalog.sqlite.conditions import where_clause
+from neurdicom.catalog.sqlite.conditions import rows_elsewhere, where_clause
 from neurdicom.catalog.sqlite.lookup import UID, any_shared, joined, row_of, rows_of_all
 from neurdicom.dicom.identity import SEPARATOR, is_key
 from neurdicom.dicom.query.attributes import COUNTS, Level
@@ -73,6 +73,10 @@ def find(db: sqlite3.Connection, query: Query) -> Page:
 
 
 def _count(db: sqlite3.Connection, query: Query) -> int:
+    found = rows_elsewhere(db, query)
+    if found is not None:
+        rows, parameters = found
+        return int(db.execute(f"SELECT count(*) FROM (SELECT DISTINCT * FROM ({rows}))", parameters).fetchone()[0])
     where, parameters = where_clause(db, query)
     return int(db.execute(f"SELECT count(*) FROM {query.level}{where}", parameters).fetchone()[0])
 
