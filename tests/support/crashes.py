@@ -41,8 +41,11 @@ ACTORS: Sequence[type[Actor]] = (
 #: What is killed; a server most often.
 VICTIMS = ("server", "server", "server", "dimse", "worker")
 
-#: Seconds that the actors have before something is killed, and after a part of the server was.
-BEFORE = (0.1, 1.5)
+#: Acts that are answered before something is killed, and seconds after them, so that it is in the middle of others.
+ACTS = (1, 250)
+BEFORE = (0.0, 0.1)
+
+#: Seconds that the actors have after a part of the server was killed.
 AFTER = 0.5
 
 #: Requests that are refused before a disk or a catalog is mended.
@@ -118,6 +121,8 @@ class CrashRounds:
         actors = self._actors()
         for actor in actors:
             actor.start()
+        acts = choices.randint(*ACTS)
+        wait_for(lambda: sum(actor.acts for actor in actors) >= acts, f"{acts} acts")
         time.sleep(choices.uniform(*BEFORE))
         if victim == "server":
             self._stop(actors, wait=False)

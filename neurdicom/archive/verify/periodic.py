@@ -52,7 +52,7 @@ class PeriodicCheck:
         self._is_lost = False
         look = min(_LOOK_SECONDS, self._seconds / 10)
         self._background = BackgroundTasks("damaged files could not be checked again")
-        self._periodic = Periodic(self._look, look, "the check of stored files was interrupted", at_once=True)
+        self._periodic = Periodic(self._look, look, "the check of stored files can't go on now", at_once=True)
 
     async def open(self) -> None:
         """Check damaged files again, and begin to look whether a check of all is due, unless there is to be none."""

@@ -12,6 +12,7 @@ from neurdicom.archive.verify.periodic import PeriodicCheck
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.archive.verify.repair import Repairer
 from neurdicom.archive.verify.verification import Verification
+from neurdicom.blobs.base import BlobDigest, Pace
 from tests.support.api import upload
 from tests.support.archive import ArchiveSite, archive
 from tests.support.damage import file_of, flip
@@ -72,12 +73,22 @@ def test_it_is_resumed_where_it_was_killed(tmp_path: Path) -> None:
 
 
 def test_only_one_server_checks(tmp_path: Path) -> None:
-    """The lease of a check under way keeps others out, until it expires."""
+    """The lease of a check keeps others out, of which both begin at once; the next one is due a day later."""
 
     async def test() -> None:
         async with archive(tmp_path) as here:
             for number in range(1, 6):
                 await here.add(dicom_file(number, series=number))
+            read: list[str] = []
+            digest = here.blobs.digest
+
+            async def counted(key: str, pace: Pace | None = None, *, from_disk: bool = False) -> BlobDigest:
+                read.append(key)
+                return await digest(key, pace, from_disk=from_disk)
+
+            here.blobs.digest = counted  # type: ignore[method-assign]
+            due = {"owner": None, "until": 0.0, "since": 0.0, "report": None}
+            await here.catalog.documents.add("verification", "place", due)
             checks = [periodic(here, tmp_path / name) for name in ("one", "two")]
             for check in checks:
                 await check.open()
@@ -87,6 +98,7 @@ def test_only_one_server_checks(tmp_path: Path) -> None:
             last = await here.catalog.documents.get("verification", "last")
             assert last is not None
             assert last["files"] == 5
+            assert len(read) == len(set(read)) == 5, "two servers have read the same files"
 
     asyncio.run(test())
 
@@ -99,4 +111,4 @@ def periodic(here: ArchiveSite, data: Path) -> PeriodicCheck:
     checker = FileChecker(here.catalog, here.blobs, registry)
     repairer = Repairer(here.catalog, here.blobs, registry, checker)
     verification = Verification(here.catalog, here.blobs, registry, checker, repairer)
-    return PeriodicCheck(documents, verification, data.name, days=float(OFTEN), rate=0.01)
+    return PeriodicCheck(documents, verification, data.name, days=1.0, rate=0.01)
