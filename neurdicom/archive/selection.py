@@ -139,10 +139,6 @@ class Selector:
             selection.filters,
         )
 
-    async def check(self, selection: Selection) -> None:
-        """Check that the entities selected by ids exist, and that each id means one. Raises as `resolve` does."""
-        await self.resolve(selection)
-
     async def _keys(self, level: Level, ids: Sequence[str]) -> tuple[str, ...]:
         found: dict[str, None] = {}
         for entity in ids:
