@@ -16,7 +16,7 @@ from pymongo import UpdateOne
 from neurdicom.catalog.base import MigrationProgress, NewInstance
 from neurdicom.catalog.mongo.edits import edits_key, owner_members
 from neurdicom.catalog.mongo.entities import refresh_all
-from neurdicom.catalog.mongo.plan import Step
+from neurdicom.catalog.mongo.plan import StoreStep
 from neurdicom.catalog.mongo.schema import (
     MAX_PARTS,
     Document,
@@ -136,7 +136,7 @@ class BroughtAlong(Arrivals):
         super().__init__(unit, arrivals, KEEP_ALL)
         self._instances = instances
 
-    async def _write_headers(self, steps: Sequence[Step], instances: Sequence[Document]) -> None:
+    async def _write_headers(self, steps: Sequence[StoreStep], instances: Sequence[Document]) -> None:
         """Leave the headers as they are."""
 
     async def _write_instances(self, instances: Sequence[Document], replaced: Document | None) -> None:

@@ -29,7 +29,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StoreStep:
     """An arrival to write.
 
     Attributes
@@ -118,7 +118,7 @@ class Planner:
             shared |= {(Level.STUDY, path[1]) for _ in one["several"]}
         return cls(policy, {}, known, origins, shared)
 
-    def decide(self, number: int, new: NewInstance, origin: Origin) -> Step | LeftOut:
+    def decide(self, number: int, new: NewInstance, origin: Origin) -> StoreStep | LeftOut:
         """Decide about the next arrival."""
         known = self.claims.get(new.study)
         if known is None:
@@ -148,7 +148,7 @@ class Planner:
 
     def _step(
         self, number: int, new: NewInstance, origin: Origin, path: Path, claims: Claims | None, former: str | None
-    ) -> Step:
+    ) -> StoreStep:
         rows = {Level.PATIENT: path[0]}
         for count, level in enumerate(_LEVELS, 2):
             at, same = path[:count], self.known[level].setdefault(path[count - 1], {})
@@ -162,7 +162,7 @@ class Planner:
             self._blobs[old.blob_key] = False
         self._blobs[new.blob.key] = True
         same[path] = Known(old.row, number, new.blob.sha256, new.blob.key)
-        return Step(number, new, origin, self._place(path), rows, claims, former, bool(old.blob_key))
+        return StoreStep(number, new, origin, self._place(path), rows, claims, former, bool(old.blob_key))
 
     def _meets_others(self, path: Path, go: Any) -> tuple[Level, list[Path]] | None:
         """Find the highest entity that is new while its UID is elsewhere, if that is refused, or their keys agree."""
