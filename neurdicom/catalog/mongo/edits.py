@@ -50,5 +50,15 @@ def owner_members(level: Level, entity: Document) -> Document:
 
 
 async def forget_edits(unit: UnitOfWork, level: Level, keys: Iterable[str]) -> None:
-    """Delete the edits of the entities that have one of several keys."""
+    """Delete the edits of entities.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    level : Level
+        Level of the entities.
+    keys : iterable of str
+        Their keys.
+    """
     await unit.remove("edits", [edits_key(level, key) for key in keys])

@@ -30,7 +30,17 @@ _OF_STUDY = (
 
 
 def naming(row: str, key: str, shown_id: str) -> Document:
-    """Make the members that name a new entity: what refers to it, its key, and the id that users see."""
+    """Make the members that name a new entity.
+
+    Parameters
+    ----------
+    row : str
+        Its `_id`, by which others refer to it.
+    key : str
+        Its key.
+    shown_id : str
+        Id that users see.
+    """
     return {"_id": row, "key": key, "uid": uid_of(key), "id": shown_id}
 
 

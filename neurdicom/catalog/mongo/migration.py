@@ -41,16 +41,8 @@ _BATCH = 200
 _FIELDS = ("patient", "study", "series", "arrival", "attributes", "blob_key", "size", "sha256", "received", "key")
 
 
-async def migrate(use: Use, write: Write, progress: Callable[[MigrationProgress], None]) -> None:
-    """Bring all documents along, for `Catalog.migrate`.
-
-    Parameters
-    ----------
-    use, write : callable
-        Run reads and single writes, and writes of many documents, on the database.
-    progress : callable
-        Called with the counts after each batch.
-    """
+async def bring_along(use: Use, write: Write, progress: Callable[[MigrationProgress], None]) -> None:
+    """Bring all documents along, for `Catalog.migrate`; `use` and `write` run reads and writes on the database."""
     if not await use(is_migrating):
         return
     state: Document = await use(_begin)

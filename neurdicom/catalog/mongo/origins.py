@@ -46,7 +46,17 @@ class Origin:
 
     @classmethod
     def make(cls, claim: PatientClaim, study: str, series: str, attributes: Mapping[str, Value]) -> "Origin":
-        """Make an origin from a claim, the UIDs and the attributes of a file."""
+        """Make an origin from what a file says.
+
+        Parameters
+        ----------
+        claim : PatientClaim
+            The patient that it names.
+        study, series : str
+            Its UIDs.
+        attributes : Mapping[str, Value]
+            Its attributes by field.
+        """
         said = {field: value for field in _ABOVE if (value := attributes.get(field)) is not None}
         said |= {"study_instance_uid": study, "series_instance_uid": series}
         text = to_json(said).decode()
@@ -142,5 +152,15 @@ async def firsts_of(unit: UnitOfWork, series: str) -> tuple[dict[str, int], int]
 
 
 def same_as_shown(fields: Sequence[str], said: Mapping[str, Value], shown: Mapping[str, Value]) -> bool:
-    """Tell whether a file says nothing of some attributes but what is shown already."""
+    """Tell whether a file says nothing of some attributes but what is shown already.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        Fields of the attributes.
+    said : Mapping[str, Value]
+        Values in the file.
+    shown : Mapping[str, Value]
+        Values that are shown.
+    """
     return all(said.get(field) is None or said[field] == shown.get(field) for field in fields)

@@ -75,7 +75,17 @@ async def forget_claims(unit: UnitOfWork, studies: Collection[str], gone: Collec
 
 
 async def owner_of(unit: UnitOfWork, study: str, claim: str) -> str:
-    """Look up the patient that files of a claim on a Study Instance UID belong to."""
+    """Look up the patient that files of a claim belong to.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    study : str
+        Study Instance UID.
+    claim : str
+        Id that the patient has by these files alone.
+    """
     found = await unit.one("claims", study)
     return next((one["patient"] for one in (found or {"claims": ()})["claims"] if one["key"] == claim), claim)
 

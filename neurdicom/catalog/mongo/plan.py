@@ -119,7 +119,17 @@ class Planner:
         return cls(policy, {}, known, origins, shared)
 
     def decide(self, number: int, new: NewInstance, origin: Origin) -> StoreStep | LeftOut:
-        """Decide about the next arrival."""
+        """Decide about the next arrival.
+
+        Parameters
+        ----------
+        number : int
+            Its number.
+        new : NewInstance
+            The arrival.
+        origin : Origin
+            What its file says about the entities above.
+        """
         known = self.claims.get(new.study)
         if known is None:
             known = {}
