@@ -41,11 +41,12 @@ class AssociationRejecter:
         self._port = port
         self._tls = tls
         self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         if self._port:
             try:
-                self._server = await asyncio.start_server(self._reject, self._host, self._port, ssl=self._tls)
+                self._server = await asyncio.start_server(self._answer, self._host, self._port, ssl=self._tls)
             except OSError as error:
                 raise Unavailable(
                     f"can't listen for DIMSE on {self._host} port {self._port}: {error.strerror}; "
@@ -59,6 +60,19 @@ class AssociationRejecter:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        for writer in self._open.values():
+            writer.transport.abort()
+        if self._open:
+            await asyncio.wait(self._open)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = writer
+        try:
+            await self._reject(reader, writer)
+        finally:
+            del self._open[task]
 
     async def _reject(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")

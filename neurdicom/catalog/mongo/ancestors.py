@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from pymongo import InsertOne, UpdateOne
 
@@ -10,7 +9,7 @@ from neurdicom.catalog.base import Edit
 from neurdicom.catalog.mongo.edits import as_edits, edits_key
 from neurdicom.catalog.mongo.entities import build, modalities_fields, naming, patient_fields, show_patient, shown_of
 from neurdicom.catalog.mongo.origins import same_as_shown
-from neurdicom.catalog.mongo.plan import ArrivalStep
+from neurdicom.catalog.mongo.plan import StoreStep
 from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.shown import LATEST_STUDIES, carried, merged
@@ -19,33 +18,6 @@ from neurdicom.dicom.query.conditions import Value
 
 _ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)
 _FIELDS = {level: tuple(attribute.field for attribute in carried(level)) for level in _ABOVE}
-
-
-@dataclass(slots=True)
-class AncestorChanges:
-    """Changes of the entities above the instances of one flush.
-
-    Attributes
-    ----------
-    counts : dict
-        What is added to the counts of each entity, by level and key.
-    rows : dict
-        `_id` of each, by level and key.
-    new_origins : list of Document
-        Origins to store.
-    changed : set of str
-        Keys of series that have another origin now.
-    dirty : set of (Level, str)
-        Levels and `_id`s of entities to update afterwards.
-    """
-
-    counts: dict[tuple[Level, str], dict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
-    rows: dict[tuple[Level, str], str] = field(default_factory=dict)
-    new_origins: list[Document] = field(default_factory=list)
-    changed: set[str] = field(default_factory=set)
-    dirty: set[tuple[Level, str]] = field(default_factory=set)
 
 
 class Ancestors:
@@ -68,16 +40,17 @@ class Ancestors:
         self._known: dict[tuple[Level, str], Document] = {}
         self._edits: dict[str, Document] = {}
         self._new: set[tuple[Level, str]] = set()
+        self._counts: dict[tuple[Level, str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._origins: dict[str, int] = {}
-        self._shown: dict[tuple[Level, str], dict[str, Value]] = {}
-        self._changes = AncestorChanges()
+        self._new_origins: list[Document] = []
+        self._dirty: set[tuple[Level, str]] = set()
 
-    async def load(self, steps: Sequence[ArrivalStep], several: set[tuple[Level, str]]) -> None:
+    async def load(self, steps: Sequence[StoreStep], several: set[tuple[Level, str]]) -> None:
         """Load the entities that exist already, the edits of all, and the origins that may be known.
 
         Parameters
         ----------
-        steps : sequence of ArrivalStep
+        steps : sequence of StoreStep
             The arrivals.
         several : set of (Level, str)
             UIDs that name several entities from now on.
@@ -105,14 +78,14 @@ class Ancestors:
             found = await self._unit.among(collection(level), uids, by="uid")
         self._known |= {(level, one["key"]): one for one in found}
 
-    def edits_of_instance(self, step: ArrivalStep) -> list[Edit]:
+    def edits_of_instance(self, step: StoreStep) -> list[Edit]:
         """Look up the edits of an arriving instance."""
         return self._edits_of(Level.INSTANCE, step)
 
-    def _edits_of(self, level: Level, step: ArrivalStep) -> list[Edit]:
+    def _edits_of(self, level: Level, step: StoreStep) -> list[Edit]:
         return as_edits(self._edits.get(edits_key(level, step.place.key(level))))
 
-    def count(self, step: ArrivalStep) -> Document:
+    def count(self, step: StoreStep) -> Document:
         """Count one more instance; return the members that it takes over from its series."""
         first = self._origins.get(step.origin.id)
         if first is None:
@@ -123,49 +96,40 @@ class Ancestors:
                 self._known[patient] = {"_id": step.place.patient}
                 self._new.add(patient)
             self._origins[step.origin.id] = step.number
-            self._changes.new_origins.append(step.origin.to_document(step.rows, step.number))
+            self._new_origins.append(step.origin.to_document(step.rows, step.number))
             if step.number > series.get("origin_first", 0):
                 series |= {"origin": step.origin.id, "origin_first": step.number}
-                self._changes.changed.add(step.place.series)
         else:
             series = self._known[Level.SERIES, step.place.series]
         if step.number < max(series["source"], first or 0):
             # Numbers are given before writes take turns, so that a later arrival may come to be written first.
-            self._changes.dirty |= {(level, step.rows[level]) for level in (Level.STUDY, Level.SERIES)}
+            self._dirty |= {(level, step.rows[level]) for level in (Level.STUDY, Level.SERIES)}
         for level in _ABOVE:
-            key = step.place.key(level)
-            self._changes.rows[level, key] = step.rows[level]
-            self._changes.counts[level, key]["images_count"] += 1
+            self._counts[level, step.place.key(level), step.rows[level]]["images_count"] += 1
         return inherited(Level.INSTANCE, series)
 
-    def _ensure(self, level: Level, step: ArrivalStep, said: dict[str, Value]) -> Document:
+    def _ensure(self, level: Level, step: StoreStep, said: dict[str, Value]) -> Document:
         """Find the study or series of an arrival; make it if it is new."""
         key = step.place.key(level)
         found = self._known.get((level, key))
         if found is not None:
-            if not same_as_shown(_FIELDS[level], said, self._shown_of(level, found)):
-                self._changes.dirty.add((level, found["_id"]))
+            if not same_as_shown(_FIELDS[level], said, shown_of(found)):
+                self._dirty.add((level, found["_id"]))
             return found
         uid = step.new.study if level is Level.STUDY else step.new.series
         edits = self._edits_of(level, step)
         if level is Level.STUDY:
             parent: Document = {"_id": step.place.patient}
             edits = [*self._edits_of(Level.PATIENT, step), *edits]
-            self._changes.counts[Level.PATIENT, step.place.patient]["studies_count"] += 1
+            self._counts[Level.PATIENT, step.place.patient, step.place.patient]["studies_count"] += 1
         else:
             parent = self._known[Level.STUDY, step.place.study]
-            self._changes.counts[Level.STUDY, step.place.study]["series_count"] += 1
+            self._counts[Level.STUDY, step.place.study, step.rows[Level.STUDY]]["series_count"] += 1
         shown = merged(level, [said], edits)
         named = naming(step.rows[level], key, key if (level, uid) in self._several else uid)
         found = self._known[level, key] = build(level, named, parent, shown, step.number)
         self._new.add((level, key))
         return found
-
-    def _shown_of(self, level: Level, document: Document) -> dict[str, Value]:
-        shown = self._shown.get((level, document["_id"]))
-        if shown is None:
-            shown = self._shown[level, document["_id"]] = shown_of(document)
-        return shown
 
     def new_studies(self) -> set[str]:
         """List the UIDs of the studies that the arrivals make."""
@@ -173,7 +137,7 @@ class Ancestors:
 
     def new_origins(self) -> list[InsertOne[Document]]:
         """Make the operations that store the origins that were not known."""
-        return [InsertOne(one) for one in self._changes.new_origins]
+        return [InsertOne(one) for one in self._new_origins]
 
     async def write(self) -> set[tuple[Level, str]]:
         """Write the new entities, and add to the counts of the existing ones; return those to update."""
@@ -185,9 +149,10 @@ class Ancestors:
                 new_studies[document["patient"]].append(document)
             elif level is Level.SERIES:
                 new_series[document["study"]].append(document)
+        changed = {one["series"] for one in self._new_origins}
         operations: dict[Level, list[InsertOne[Document] | UpdateOne]] = defaultdict(list)
-        for (level, key), counts in self._changes.counts.items():
-            document, row = self._known.get((level, key), {}), self._changes.rows[level, key]
+        for (level, key, row), counts in self._counts.items():
+            document = self._known.get((level, key), {})
             more: Document = {}
             if level is Level.STUDY and (added := new_series[row]):
                 more = _with_modalities(document, added)
@@ -198,7 +163,7 @@ class Ancestors:
                     document |= {"key": key, **patient_fields(new_studies[key], edits)}
                 operations[level].append(InsertOne(document))
                 continue
-            if level is Level.SERIES and key in self._changes.changed:
+            if level is Level.SERIES and row in changed:
                 more = {name: document[name] for name in ("origin", "origin_first")}
             changes: Document = {"$inc": dict(counts)} | ({"$set": more} if more else {})
             operations[level].append(UpdateOne({"_id": row}, changes))
@@ -206,7 +171,7 @@ class Ancestors:
             await self._unit.bulk(collection(level), operations[level])
         for patient, studies in new_studies.items():
             await self._show_patient(patient, studies)
-        return self._changes.dirty
+        return self._dirty
 
     async def _show_patient(self, patient: str, studies: Sequence[Document]) -> None:
         """Update what a patient that was known shows and is found by, if new studies tell more."""
@@ -215,7 +180,7 @@ class Ancestors:
             return
         count = document["studies_count"] + len(studies)
         crowds = document["studies_count"] <= CROWDED < count
-        shown = self._shown_of(Level.PATIENT, document)
+        shown = shown_of(document)
         alike = all(same_as_shown(_FIELDS[Level.PATIENT], shown_of(one), shown) for one in studies)
         # Where not all studies are looked at, one more may move another out of sight.
         if crowds or count > LATEST_STUDIES or not alike:

@@ -44,7 +44,7 @@ class MongoCatalog(Catalog):
         await self._connection.close()
 
     async def migrate(self, progress: Callable[[MigrationProgress], None]) -> None:
-        await migration.migrate(self._connection.use, self._connection.write, progress)
+        await migration.bring_along(self._connection.use, self._connection.write, progress)
 
     async def needs_migration(self) -> bool:
         return await self._connection.use(schema.is_migrating)

@@ -35,7 +35,7 @@ def naming(row: str, key: str, shown_id: str) -> Document:
     Parameters
     ----------
     row : str
-        `_id`, by which others refer to it.
+        Its `_id`, by which others refer to it.
     key : str
         Its key.
     shown_id : str

@@ -16,7 +16,7 @@ from pymongo import UpdateOne
 from neurdicom.catalog.base import MigrationProgress, NewInstance
 from neurdicom.catalog.mongo.edits import edits_key, owner_members
 from neurdicom.catalog.mongo.entities import refresh_all
-from neurdicom.catalog.mongo.plan import ArrivalStep
+from neurdicom.catalog.mongo.plan import StoreStep
 from neurdicom.catalog.mongo.schema import (
     MAX_PARTS,
     Document,
@@ -41,8 +41,8 @@ _BATCH = 200
 _FIELDS = ("patient", "study", "series", "arrival", "attributes", "blob_key", "size", "sha256", "received", "key")
 
 
-async def migrate(use: Use, write: Write, progress: Callable[[MigrationProgress], None]) -> None:
-    """Bring all documents along, for `Catalog.migrate`; `use` runs reads and single writes, `write` longer ones."""
+async def bring_along(use: Use, write: Write, progress: Callable[[MigrationProgress], None]) -> None:
+    """Bring all documents along, for `Catalog.migrate`; `use` and `write` run reads and writes on the database."""
     if not await use(is_migrating):
         return
     state: Document = await use(_begin)
@@ -128,7 +128,7 @@ class BroughtAlong(Arrivals):
         super().__init__(unit, arrivals, KEEP_ALL)
         self._instances = instances
 
-    async def _write_headers(self, steps: Sequence[ArrivalStep], instances: Sequence[Document]) -> None:
+    async def _write_headers(self, steps: Sequence[StoreStep], instances: Sequence[Document]) -> None:
         """Leave the headers as they are."""
 
     async def _write_instances(self, instances: Sequence[Document], replaced: Document | None) -> None:

@@ -46,16 +46,16 @@ class Origin:
 
     @classmethod
     def make(cls, claim: PatientClaim, study: str, series: str, attributes: Mapping[str, Value]) -> "Origin":
-        """Make an origin.
+        """Make an origin from what a file says.
 
         Parameters
         ----------
         claim : PatientClaim
-            The patient that the file names.
+            The patient that it names.
         study, series : str
-            UIDs.
+            Its UIDs.
         attributes : Mapping[str, Value]
-            Attributes of the file, by field.
+            Its attributes by field.
         """
         said = {field: value for field in _ABOVE if (value := attributes.get(field)) is not None}
         said |= {"study_instance_uid": study, "series_instance_uid": series}
@@ -159,8 +159,8 @@ def same_as_shown(fields: Sequence[str], said: Mapping[str, Value], shown: Mappi
     fields : sequence of str
         Fields of the attributes.
     said : Mapping[str, Value]
-        What the file says.
+        Values in the file.
     shown : Mapping[str, Value]
-        What is shown.
+        Values that are shown.
     """
     return all(said.get(field) is None or said[field] == shown.get(field) for field in fields)

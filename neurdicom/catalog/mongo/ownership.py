@@ -84,7 +84,7 @@ async def owner_of(unit: UnitOfWork, study: str, claim: str) -> str:
     study : str
         Study Instance UID.
     claim : str
-        Key of the claim.
+        Id that the patient has by these files alone.
     """
     found = await unit.one("claims", study)
     return next((one["patient"] for one in (found or {"claims": ()})["claims"] if one["key"] == claim), claim)

@@ -29,7 +29,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrivalStep:
+class StoreStep:
     """An arrival to write.
 
     Attributes
@@ -118,17 +118,17 @@ class Planner:
             shared |= {(Level.STUDY, path[1]) for _ in one["several"]}
         return cls(policy, {}, known, origins, shared)
 
-    def decide(self, number: int, new: NewInstance, origin: Origin) -> ArrivalStep | LeftOut:
+    def decide(self, number: int, new: NewInstance, origin: Origin) -> StoreStep | LeftOut:
         """Decide about the next arrival.
 
         Parameters
         ----------
         number : int
-            Number of the arrival.
+            Its number.
         new : NewInstance
             The arrival.
         origin : Origin
-            Its origin.
+            What its file says about the entities above.
         """
         known = self.claims.get(new.study)
         if known is None:
@@ -158,7 +158,7 @@ class Planner:
 
     def _step(
         self, number: int, new: NewInstance, origin: Origin, path: Path, claims: Claims | None, former: str | None
-    ) -> ArrivalStep:
+    ) -> StoreStep:
         rows = {Level.PATIENT: path[0]}
         for count, level in enumerate(_LEVELS, 2):
             at, same = path[:count], self.known[level].setdefault(path[count - 1], {})
@@ -172,7 +172,7 @@ class Planner:
             self._blobs[old.blob_key] = False
         self._blobs[new.blob.key] = True
         same[path] = Known(old.row, number, new.blob.sha256, new.blob.key)
-        return ArrivalStep(number, new, origin, self._place(path), rows, claims, former, bool(old.blob_key))
+        return StoreStep(number, new, origin, self._place(path), rows, claims, former, bool(old.blob_key))
 
     def _meets_others(self, path: Path, go: Any) -> tuple[Level, list[Path]] | None:
         """Find the highest entity that is new while its UID is elsewhere, if that is refused, or their keys agree."""

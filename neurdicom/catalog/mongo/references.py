@@ -63,21 +63,16 @@ async def one_of(unit: UnitOfWork, level: Level, reference: str, *fields: str) -
 
 
 def only(level: Level, reference: str, found: Sequence[Document]) -> Document | None:
-    """Return the only entity that a reference names.
+    """Return the only entity that a reference names. Raises `Ambiguous` if there are several.
 
     Parameters
     ----------
     level : Level
-        Level of the entity.
+        Level of the entities.
     reference : str
         The reference.
     found : sequence of Document
-        Entities that it names.
-
-    Raises
-    ------
-    Ambiguous
-        There are several.
+        All that it names.
     """
     if len(found) > 1:
         raise ambiguous(level, reference, [one[id_member(level)] for one in found])

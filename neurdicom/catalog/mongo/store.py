@@ -14,7 +14,7 @@ from neurdicom.catalog.mongo.entities import refresh, refresh_all
 from neurdicom.catalog.mongo.ids import show_ids
 from neurdicom.catalog.mongo.origins import Origin
 from neurdicom.catalog.mongo.ownership import as_entries, load_claims, rename_edits, touch_claims, write_claims
-from neurdicom.catalog.mongo.plan import ArrivalStep, LeftOut, Planner
+from neurdicom.catalog.mongo.plan import LeftOut, Planner, StoreStep
 from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, header_ids, instance_fields
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
@@ -65,7 +65,7 @@ class Arrivals:
         planner.claims = {study: {} for study in unknown} | await load_claims(self._unit, unknown)
         before = dict(planner.claims)
         decided = [planner.decide(number, new, origins[number]) for number, new in self._arrivals.items()]
-        steps = [one for one in decided if isinstance(one, ArrivalStep)]
+        steps = [one for one in decided if isinstance(one, StoreStep)]
         self._several = planner.added
         self._above = Ancestors(self._unit, found[Level.STUDY], found[Level.SERIES])
         if steps:
@@ -90,9 +90,9 @@ class Arrivals:
             studies = await unit.among("studies", {origin.study for origin in origins}, by="uid")
         return {Level.INSTANCE: instances, Level.SERIES: series, Level.STUDY: studies}
 
-    async def _write(self, steps: Sequence[ArrivalStep]) -> dict[int, Replaced]:
+    async def _write(self, steps: Sequence[StoreStep]) -> dict[int, Replaced]:
         """Write the arrivals; return what was replaced, by the numbers of those that replace it."""
-        pending: list[ArrivalStep] = []
+        pending: list[StoreStep] = []
         replaced: dict[int, Replaced] = {}
         for step in steps:
             if step.former is not None or step.replaced:
@@ -107,7 +107,7 @@ class Arrivals:
         await self._flush(pending)
         return replaced
 
-    async def _take_over(self, step: ArrivalStep, former: str) -> None:
+    async def _take_over(self, step: StoreStep, former: str) -> None:
         """Let a study that an arrival says more about go to another patient."""
         unit, study = self._unit, step.origin.study
         await write_claims(unit, {study: step.claims or {}})
@@ -116,7 +116,7 @@ class Arrivals:
         await refresh_all(unit, {(Level.STUDY, one["_id"]) for one in moving})
         self._above = None
 
-    async def _replace(self, step: ArrivalStep) -> Replaced:
+    async def _replace(self, step: StoreStep) -> Replaced:
         """Replace the stored instance."""
         unit, row = self._unit, step.rows[Level.INSTANCE]
         old = await unit.one("instances", row)
@@ -133,7 +133,7 @@ class Arrivals:
         await unit.add_garbage({blob: aside})
         return Replaced(blob, aside, sha256)
 
-    async def _flush(self, steps: Sequence[ArrivalStep], replaced: Document | None = None) -> None:
+    async def _flush(self, steps: Sequence[StoreStep], replaced: Document | None = None) -> None:
         """Write instances, and add them to the counts of the entities above."""
         if not steps:
             return
@@ -152,7 +152,7 @@ class Arrivals:
         await unit.remove("garbage", [step.new.blob.key for step in steps])
         await refresh_all(unit, dirty)
 
-    async def _write_headers(self, steps: Sequence[ArrivalStep], instances: Sequence[Document]) -> None:
+    async def _write_headers(self, steps: Sequence[StoreStep], instances: Sequence[Document]) -> None:
         """Write headers, and tell their instances in how many parts."""
         packed = await asyncio.to_thread(lambda: [_packed(step) for step in steps])
         for one, parts in zip(instances, packed, strict=True):
@@ -184,9 +184,7 @@ class Arrivals:
         return unused
 
 
-def _outcome(
-    decided: ArrivalStep | LeftOut, replaced: Mapping[int, Replaced], unused: Mapping[str, str]
-) -> StoreOutcome:
+def _outcome(decided: StoreStep | LeftOut, replaced: Mapping[int, Replaced], unused: Mapping[str, str]) -> StoreOutcome:
     if isinstance(decided, LeftOut):
         key = decided.new.blob.key
         left, aside = (key, unused[key]) if key in unused else (None, "")
@@ -197,7 +195,7 @@ def _outcome(
     return StoreOutcome("stored", None, decided.place)
 
 
-def _intent(steps: Sequence[ArrivalStep], instances: Sequence[Document], planner: Planner) -> Intent:
+def _intent(steps: Sequence[StoreStep], instances: Sequence[Document], planner: Planner) -> Intent:
     keeps = planner.policy.keep_versions
     intent = Intent(arrivals=[step.number for step in steps], uids=set(planner.added), keeps_versions=keeps)
     for step in steps:
@@ -213,7 +211,7 @@ def _intent(steps: Sequence[ArrivalStep], instances: Sequence[Document], planner
     return intent
 
 
-def _instance(step: ArrivalStep, above: Document, edits: list[Edit], several: set[tuple[Level, str]]) -> Document:
+def _instance(step: StoreStep, above: Document, edits: list[Edit], several: set[tuple[Level, str]]) -> Document:
     new, key = step.new, step.place.instance
     own = {field: new.attributes.get(field) for field in _FIELDS} | {"sop_instance_uid": new.instance}
     attributes: Mapping[str, Value] = with_edits(own, edits)
@@ -235,7 +233,7 @@ def _instance(step: ArrivalStep, above: Document, edits: list[Edit], several: se
     }
 
 
-def _packed(step: ArrivalStep) -> list[Document]:
+def _packed(step: StoreStep) -> list[Document]:
     data = zlib.compress(step.new.header, 1)
     pieces = [data[start : start + HEADER_PART] for start in range(0, len(data), HEADER_PART)]
     if len(pieces) > MAX_PARTS:
