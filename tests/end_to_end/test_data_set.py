@@ -31,8 +31,8 @@ def test_every_file_is_stored_or_refused_with_a_reason(loaded: LoadedServer) -> 
         ds = read(path)
         if answer.status_code in {200, 201}:
             [result] = answer.json()["results"]
-            ids = [result["study"], result["series"], result["id"]]
-            if ds is not None and ids != [str(ds.get(keyword)) for keyword in UIDS]:
+            uids = [result[name] for name in ("study_instance_uid", "series_instance_uid", "sop_instance_uid")]
+            if ds is not None and uids != [str(ds.get(keyword)) for keyword in UIDS]:
                 wrong.append((path, result))
         elif (
             answer.status_code not in {400, 415, 422}

@@ -1,12 +1,14 @@
 """Every filter and every sort order of every list, over the data set, against `dicom.query.conditions`."""
 
+from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from neurdicom.dicom.part10 import read_header
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
-from neurdicom.dicom.query.conditions import matches
+from neurdicom.dicom.query.conditions import Condition, matches
 from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
 from neurdicom.errors import Invalid
 from tests.support.loaded import MANY, LoadedServer
@@ -27,6 +29,28 @@ def whole(loaded: LoadedServer, level: Level) -> list[dict[str, Any]]:
             inherited |= above[each][entity[each]]
         merged.append({k: v for k, v in inherited.items() if k in BY_FIELD} | entity)
     return merged
+
+
+class FoundBy:
+    """What entities are found by beside what they show: the values of the other files of their studies and series."""
+
+    def __init__(self, loaded: LoadedServer) -> None:
+        self._files: dict[tuple[Level, str], list[dict[str, Any]]] = defaultdict(list)
+        for instance in loaded.walk("/instances", limit=1000):
+            attributes = read_header(loaded.final[instance["id"]]).attributes
+            for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
+                self._files[level, instance[level]].append(attributes)
+
+    def meets(self, condition: Condition, level: Level, entity: dict[str, Any]) -> bool:
+        """Tell whether an entity is found by a condition on its study, or on its series, or on itself."""
+        if matches(condition, entity):
+            return True
+        of = BY_FIELD[condition.field].level if condition.field in BY_FIELD else Level.INSTANCE
+        holder = level if level is Level.PATIENT else Level.STUDY if of is Level.PATIENT else of
+        if holder is Level.INSTANCE:
+            return False
+        below = self._files[holder, entity["id"] if holder is level else entity[holder]]
+        return any(matches(condition, attributes) for attributes in below)
 
 
 def samples(field: str, values: list[Any]) -> set[str]:
@@ -52,7 +76,7 @@ def samples(field: str, values: list[Any]) -> set[str]:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_filters(loaded: LoadedServer, level: Level) -> None:
-    entities = whole(loaded, level)
+    entities, found_by = whole(loaded, level), FoundBy(loaded)
     asked = hits = 0
     for field in filter_fields(level):
         member = "modalities" if level is Level.STUDY and field == "modality" else field
@@ -63,7 +87,7 @@ def test_filters(loaded: LoadedServer, level: Level) -> None:
             except Invalid:
                 assert (answer.status_code, answer.json()["field"]) == (422, field), text
                 continue
-            expected = [entity["id"] for entity in entities if all(matches(c, entity) for c in conditions)]
+            expected = [one["id"] for one in entities if all(found_by.meets(c, level, one) for c in conditions)]
             assert answer.status_code == 200, answer.text
             assert [entity["id"] for entity in answer.json()] == expected, (field, text)
             assert answer.headers["X-Total-Count"] == str(len(expected))
@@ -102,10 +126,10 @@ def test_two_sort_fields_and_pages(loaded: LoadedServer) -> None:
 
 
 def test_conditions_are_joined(loaded: LoadedServer) -> None:
-    entities = whole(loaded, Level.INSTANCE)
+    entities, found_by = whole(loaded, Level.INSTANCE), FoundBy(loaded)
     asked = {"modality": "CT,MR", "rows": "64-512", "patient_name": "*a*", "study_date": "19900101-20201231"}
     conditions = parse_filters(Level.INSTANCE, asked)
-    expected = [entity["id"] for entity in entities if all(matches(c, entity) for c in conditions)]
+    expected = [one["id"] for one in entities if all(found_by.meets(c, Level.INSTANCE, one) for c in conditions)]
     listed = loaded.walk("/instances", limit=20, **asked)
     assert [one["id"] for one in listed] == expected
     assert expected
