@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from tests.support.api import empty_trash
 from tests.support.loaded import read
 from tests.support.server import Server
 
@@ -123,4 +124,6 @@ def test_deletion_leaves_no_file(scratch: Scratch) -> None:
         assert scratch.get(f"/{many}").headers["X-Total-Count"] == "0"
     blobs = scratch.server.data / "blobs"
     assert blobs.is_dir()
+    assert [path for path in (blobs / "objects").rglob("*") if path.is_file()] == []
+    empty_trash(scratch.server.client)
     assert [path for path in blobs.rglob("*") if path.is_file()] == []

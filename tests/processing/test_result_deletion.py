@@ -84,6 +84,7 @@ def test_results_go_with_their_plugin(any_site: Site, counter: Counter) -> None:
 
 @pytest.mark.parametrize("what", ["instance", "plugin", "reinstalled"])
 def test_a_computation_that_ends_after_a_deletion_leaves_nothing(site: Site, counter: Counter, what: str) -> None:
+    empty_trash(site.client)  # of other tests
     instance, data = ct_image()
     upload(site.client, data)
     late = Site(site.server, instance)
@@ -171,6 +172,7 @@ def test_without_room_records_are_kept_alone(tmp_path: Path, counter: Counter) -
 
 
 def test_damaged_bodies_are_computed_again(site: Site, counter: Counter) -> None:
+    empty_trash(site.client)  # of other tests
     first = site.run(give="image", format="npy")
     site.client.get("/api/results")
     for damaged in (None, b"short"):
