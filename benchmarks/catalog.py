@@ -18,7 +18,7 @@ from pathlib import Path
 import orjson
 
 from benchmarks.figures import record
-from neurdicom.catalog.base import NewInstance, Page
+from neurdicom.catalog.records import NewInstance, Page
 from neurdicom.catalog.sqlite import SqliteCatalog
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level

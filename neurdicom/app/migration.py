@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from socket import socket
 
 from neurdicom.app.documents_migration import migrate_documents
-from neurdicom.catalog.base import Catalog, MigrationProgress
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import MigrationProgress
 from neurdicom.config import Settings
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query

@@ -13,7 +13,8 @@ import orjson
 from neurdicom.archive.stored import StoredBytes
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED
 from neurdicom.dicom.header import Layout
 from neurdicom.dicom.identity import uid_of

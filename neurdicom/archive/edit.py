@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from neurdicom.archive.lookup import find_below, get_entity, missing
-from neurdicom.catalog.base import Catalog, Edit, Entity
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Edit, Entity
 from neurdicom.dicom.edits.values import check_changes
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query

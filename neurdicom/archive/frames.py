@@ -10,7 +10,7 @@ from pathlib import Path
 from neurdicom.archive.lookup import check_frames, frame_count
 from neurdicom.archive.render import PIXELS
 from neurdicom.archive.verify.guard import FileGuard
-from neurdicom.catalog.base import Location
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
 from neurdicom.dicom.identity import uid_of

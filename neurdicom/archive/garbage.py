@@ -8,7 +8,8 @@ from itertools import groupby
 from neurdicom.archive.hold import are_deletions_held
 from neurdicom.archive.verify.healing import Healer
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import NewInstance
 from neurdicom.coordination import BackgroundTasks
 
 log = logging.getLogger(__name__)

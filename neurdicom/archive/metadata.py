@@ -8,7 +8,8 @@ import orjson
 
 from neurdicom.archive.search import SearchService
 from neurdicom.archive.targets import Target, TargetService
-from neurdicom.catalog.base import Catalog, DescribedInstance
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import DescribedInstance
 from neurdicom.dicom.edits.apply import apply_to_json
 
 #: Bytes of headers that are held at a time, enough for thousands of slices; a longer answer is streamed.

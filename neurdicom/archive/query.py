@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.base import Catalog, DescribedInstance, Entity
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import DescribedInstance, Entity
 from neurdicom.dicom.edits.apply import apply_to_json
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level

@@ -12,8 +12,9 @@ from neurdicom.archive.ingest.recovery import read_instance
 from neurdicom.archive.verify.damage import Damage, DamageKind
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.base import BlobDigest, BlobStore
-from neurdicom.catalog.base import Catalog, Location, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import KEEP_ALL, StorePolicy
+from neurdicom.catalog.records import Location, NewInstance
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.query.attributes import Level

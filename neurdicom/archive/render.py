@@ -12,7 +12,8 @@ from neurdicom.archive.lookup import locate_instance
 from neurdicom.archive.opened import OpenedFile
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.uids import check_uid
 from neurdicom.errors import Invalid, NotAvailable

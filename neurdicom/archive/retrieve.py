@@ -12,7 +12,8 @@ import orjson
 from neurdicom.archive.lookup import locate_instance, missing
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Edit, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Edit, Location
 from neurdicom.dicom.codec.json_model import to_tags
 from neurdicom.dicom.edits.apply import apply_to_json, rewrite_header
 from neurdicom.dicom.header import Layout

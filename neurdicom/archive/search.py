@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import replace
 
 from neurdicom.archive.lookup import find_below, get_entity
-from neurdicom.catalog.base import Catalog, Entity, Page
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import UidConflict
+from neurdicom.catalog.records import Entity, Page
 from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query

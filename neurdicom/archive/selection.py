@@ -6,7 +6,8 @@ from typing import Any
 
 from neurdicom.archive.lookup import missing, place_of, series_of
 from neurdicom.archive.search import SearchService
-from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
 from neurdicom.dicom.query.filter_schemas import MAX_FILTERS

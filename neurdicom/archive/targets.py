@@ -9,8 +9,9 @@ from typing import Protocol
 
 from neurdicom.archive.lookup import series_of
 from neurdicom.archive.search import SearchService
-from neurdicom.catalog.base import Catalog, Entity, Location
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import ambiguous
+from neurdicom.catalog.records import Entity, Location
 from neurdicom.dicom.identity import is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from neurdicom.catalog.base import DescribedInstance, Edit, NewInstance
 from neurdicom.catalog.projection import to_json, uid_field
+from neurdicom.catalog.records import DescribedInstance, Edit, NewInstance
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Level
 from neurdicom.dicom.query.conditions import Value
 

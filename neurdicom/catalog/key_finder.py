@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Entity
 from neurdicom.dicom.identity import Place, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.base import Entity
+from neurdicom.catalog.records import Entity
 from neurdicom.catalog.shown import carried
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import (

@@ -9,7 +9,7 @@ hides another.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from neurdicom.catalog.base import Edit
+from neurdicom.catalog.records import Edit
 from neurdicom.dicom.query.attributes import AT_LEVEL, Attribute, Level
 from neurdicom.dicom.query.conditions import Value, sort_key
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from neurdicom.archive.frames import FrameData, FrameService
 from neurdicom.archive.targets import Target, TargetService
-from neurdicom.catalog.base import Location
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.codec.transfer_syntaxes import (
     ENCODED,
     EXPLICIT,

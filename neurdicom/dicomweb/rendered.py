@@ -8,7 +8,7 @@ from neurdicom.archive.bulk import PIXEL_DATA, BulkService
 from neurdicom.archive.lookup import check_frames, frame_count
 from neurdicom.archive.render import ImageOptions, RenderService
 from neurdicom.archive.targets import Target, TargetService
-from neurdicom.catalog.base import Location
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler

@@ -9,7 +9,7 @@ from neurdicom.archive.files import FileService
 from neurdicom.archive.lookup import check_frames
 from neurdicom.archive.render import ImageOptions
 from neurdicom.archive.targets import Target, TargetService
-from neurdicom.catalog.base import Location
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import FRAME, NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of

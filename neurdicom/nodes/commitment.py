@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurdicom.archive.verify.guard import FileGuard
-from neurdicom.catalog.base import Catalog, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Location
 from neurdicom.errors import Ambiguous, Damaged, Forbidden, Invalid, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, Runner
 from neurdicom.jobs.runner import Backoff

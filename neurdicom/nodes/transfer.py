@@ -13,7 +13,8 @@ from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore, Spool
-from neurdicom.catalog.base import Catalog, Entity, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Entity, Location
 from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level

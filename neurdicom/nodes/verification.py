@@ -10,7 +10,7 @@ from neurdicom.archive.verify.rate import CheckStopped, RateLimit
 from neurdicom.archive.verify.repair import RepairSource
 from neurdicom.archive.verify.verification import Verification, VerificationReport, describe_finding
 from neurdicom.blobs.base import Spool
-from neurdicom.catalog.base import Location
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.identity import uid_of
 from neurdicom.errors import Damaged, Invalid, PeerFailed, Unavailable
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, JobQueue, Runner

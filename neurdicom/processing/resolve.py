@@ -14,7 +14,8 @@ import orjson
 from neurdicom.archive.lookup import get_entity, locate_instance, missing
 from neurdicom.archive.selection import Selection, Selector
 from neurdicom.archive.verify.guard import FileGuard
-from neurdicom.catalog.base import Catalog, Entity, Located, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Entity, Located, Location
 from neurdicom.coordination import SerialThread
 from neurdicom.dicom.geometry.planes import FIELDS, MAX_SLICES
 from neurdicom.dicom.geometry.slices import slice_order

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from neurdicom.catalog.base import NewInstance
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import Place
 from neurdicom.dicom.query.conditions import Value

@@ -11,7 +11,8 @@
 
 import asyncio
 
-from neurdicom.catalog.base import Catalog, MigrationProgress
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import MigrationProgress
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import Unavailable

@@ -1,6 +1,7 @@
 """Contract suite of the archive port: editing and deleting."""
 
-from neurdicom.catalog.base import Catalog, Edit
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Edit
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Like, Query, Value
 from neurdicom.testing.arrivals import arrival, place_of

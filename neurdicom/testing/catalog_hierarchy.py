@@ -6,8 +6,8 @@ A path has the id of the patient that an entity belongs to, then the UIDs down t
 from collections.abc import Collection, Sequence
 from itertools import combinations
 
-from neurdicom.catalog.base import NewInstance
 from neurdicom.catalog.outcomes import CONFLICT_LEVELS, UidConflict, ambiguous
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.identity import PatientClaim, earlier_keys, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 

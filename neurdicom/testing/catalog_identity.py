@@ -3,8 +3,9 @@
 import asyncio
 from itertools import permutations
 
-from neurdicom.catalog.base import Catalog, Edit, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StorePolicy
+from neurdicom.catalog.records import Edit, NewInstance
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query

@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from neurdicom.catalog.base import DescribedInstance, Edit, Entity, Located, Location, NewInstance, Page
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, StoreOutcome, StorePolicy
+from neurdicom.catalog.records import DescribedInstance, Edit, Entity, Located, Location, NewInstance, Page
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, latest_first, merged, of_latest
 from neurdicom.dicom.identity import PatientClaim, Place, belonging
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, UID_KEYWORD, Level, snake_case

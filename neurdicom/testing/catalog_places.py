@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable
 
-from neurdicom.catalog.base import Catalog, Entity, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import CONFLICT_LEVELS, Refusal, Status, StoreOutcome, StorePolicy, UidConflict
+from neurdicom.catalog.records import Entity, NewInstance
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from neurdicom.catalog.base import NewInstance
 from neurdicom.catalog.outcomes import StorePolicy
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Attribute, Kind, Level

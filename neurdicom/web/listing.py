@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from neurdicom.catalog.base import Page
+from neurdicom.catalog.records import Page
 from neurdicom.dicom.query.attributes import BY_FIELD, Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.dicom.query.filter_schemas import HOW, entity_filter_schema

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from neurdicom.catalog.base import Edit
+from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import (
     ShownAttributes,
     carried,

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from neurdicom.archive.verify.guard import FileGuard
-from neurdicom.catalog.base import Catalog, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Conflict, Invalid
 from neurdicom.plugins.params import Param

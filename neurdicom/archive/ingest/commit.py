@@ -9,8 +9,9 @@ from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.lookup import place_of
-from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
+from neurdicom.catalog.records import NewInstance
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.identity import Place
 from neurdicom.dicom.query.attributes import Level

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import KEEP_ALL, StorePolicy
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.header import BlobRef, Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.dicom.query.attributes import Level

@@ -19,8 +19,9 @@ from neurdicom.archive.ingest.commit import CommitQueue, SenderOrder, SeriesActi
 from neurdicom.archive.ingest.recovery import Recovery, new_instance
 from neurdicom.archive.ingest.result import IngestResult, refusal_error
 from neurdicom.blobs.base import BlobStore, Spool
-from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
+from neurdicom.catalog.records import NewInstance
 from neurdicom.coordination import BackgroundTasks
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header

@@ -9,7 +9,7 @@ from neurdicom.archive.trash.entry import SECONDS_A_DAY, TrashEntry, TrashState,
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.versions import VersionService
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import NewInstance
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.identity import Place
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError

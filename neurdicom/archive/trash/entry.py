@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol, Self
 
-from neurdicom.catalog.base import Edit
+from neurdicom.catalog.records import Edit
 from neurdicom.dicom.query.attributes import UID_KEYWORD, Level, snake_case
 
 #: Kind of the entries of earlier versions; the others have the name of the level that was deleted.

@@ -25,8 +25,9 @@ from neurdicom.archive.trash.entry import (
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.versions import VersionService
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Edit, Entity, Located
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
+from neurdicom.catalog.records import Edit, Entity, Located
 from neurdicom.coordination import Periodic
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level

@@ -20,8 +20,9 @@ from neurdicom.archive.trash.entry import (
 )
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome
+from neurdicom.catalog.records import Entity
 from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound

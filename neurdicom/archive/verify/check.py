@@ -3,7 +3,8 @@
 from neurdicom.archive.verify.damage import Damage
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.base import BlobDigest, BlobStore, Pace
-from neurdicom.catalog.base import Catalog, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Location
 from neurdicom.errors import NeurdicomError, NotFound
 
 

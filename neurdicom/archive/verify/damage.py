@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from neurdicom.blobs.base import BlobDigest
-from neurdicom.catalog.base import Location
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.identity import uid_of
 from neurdicom.errors import Damaged
 

@@ -11,7 +11,8 @@ from neurdicom.archive.lookup import missing
 from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Damaged, Malformed, NotAvailable, NotDicom, NotFound, PluginError
 

@@ -9,7 +9,8 @@ from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.archive.verify.repair import Repairer
 from neurdicom.blobs.base import BlobStore, Spool
-from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import NewInstance
 from neurdicom.errors import NeurdicomError
 
 log = logging.getLogger(__name__)

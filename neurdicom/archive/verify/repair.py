@@ -16,7 +16,8 @@ from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.damage import Damage
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.base import BlobStore, Spool
-from neurdicom.catalog.base import Catalog, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Location
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid, NeurdicomError
 

@@ -12,7 +12,8 @@ from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.archive.verify.repair import Repairer, RepairSource
 from neurdicom.blobs.base import BlobStore, Pace
-from neurdicom.catalog.base import Catalog, Entity
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Entity
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query

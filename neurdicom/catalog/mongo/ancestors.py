@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from pymongo import InsertOne, UpdateOne
 
-from neurdicom.catalog.base import Edit
 from neurdicom.catalog.mongo.edits import as_edits, edits_key
 from neurdicom.catalog.mongo.entities import build, modalities_fields, naming, patient_fields, show_patient, shown_of
 from neurdicom.catalog.mongo.origins import same_as_shown
 from neurdicom.catalog.mongo.plan import StoreStep
 from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited
 from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import LATEST_STUDIES, carried, merged
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value

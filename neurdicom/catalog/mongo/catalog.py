@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from neurdicom.catalog.base import Catalog, DescribedInstance, Located, MigrationProgress, NewInstance, Page
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import ids, migration, schema, select, writer
 from neurdicom.catalog.mongo import instances as below
 from neurdicom.catalog.mongo.connection import Database, MongoConnection, take_numbers
@@ -12,6 +12,7 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.store import Arrivals
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
+from neurdicom.catalog.records import DescribedInstance, Located, MigrationProgress, NewInstance, Page
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 

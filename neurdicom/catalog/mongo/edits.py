@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import orjson
 
-from neurdicom.catalog.base import Edit
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.records import Edit
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 

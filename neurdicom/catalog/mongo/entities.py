@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.base import Edit
 from neurdicom.catalog.mongo.edits import edits_of, forget_edits
 from neurdicom.catalog.mongo.ids import pass_on, rekeyed, show_ids
 from neurdicom.catalog.mongo.origins import firsts_of, origins_of, said_by, update_origins
@@ -13,6 +12,7 @@ from neurdicom.catalog.mongo.ownership import forget_claims, owner_of
 from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited, key_names, search_fields
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import indexed, to_json
+from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, latest_first, merged, of_latest
 from neurdicom.dicom.identity import key_of, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.claims import applying_edits, described_instances
 from neurdicom.catalog.mongo.edits import as_edits, edits_key
 from neurdicom.catalog.mongo.entities import latest_studies
 from neurdicom.catalog.mongo.references import one_of, only, referred
 from neurdicom.catalog.mongo.schema import Document, header_ids
 from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.records import DescribedInstance, Edit, Located, Location
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 

@@ -13,7 +13,6 @@ import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import UpdateOne
 
-from neurdicom.catalog.base import MigrationProgress, NewInstance
 from neurdicom.catalog.mongo.edits import edits_key, owner_members
 from neurdicom.catalog.mongo.entities import refresh_all
 from neurdicom.catalog.mongo.plan import StoreStep
@@ -29,6 +28,7 @@ from neurdicom.catalog.mongo.schema import (
 from neurdicom.catalog.mongo.store import Arrivals
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import KEEP_ALL
+from neurdicom.catalog.records import MigrationProgress, NewInstance
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import is_key
 from neurdicom.dicom.query.attributes import Level

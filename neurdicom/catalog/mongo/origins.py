@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from neurdicom.catalog.base import NewInstance
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.identity import PatientClaim
 from neurdicom.dicom.query.attributes import ATTRIBUTES, Level
 from neurdicom.dicom.query.conditions import Value

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from neurdicom.catalog.base import NewInstance
 from neurdicom.catalog.mongo.origins import Origin
 from neurdicom.catalog.mongo.ownership import Claims, with_claim
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.outcomes import CONFLICT_LEVELS, Refusal, Status, StorePolicy
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.identity import Belonging, Place, belonging, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 

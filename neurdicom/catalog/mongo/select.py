@@ -9,12 +9,12 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.catalog.base import Entity, Page
 from neurdicom.catalog.mongo.references import referred
 from neurdicom.catalog.mongo.schema import CROWDED, Document, carried_levels, collection, id_member
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import assemble, clean, has_many_keys, uid_field, words_of
 from neurdicom.catalog.query_check import EXTRA_SORTS, IN_STUDY, LEVEL_NAMES, check_query, is_text
+from neurdicom.catalog.records import Entity, Page
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
 from neurdicom.dicom.query.conditions import (

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pymongo import InsertOne
 
-from neurdicom.catalog.base import Edit, NewInstance
 from neurdicom.catalog.claims import with_edits
 from neurdicom.catalog.mongo.ancestors import Ancestors
 from neurdicom.catalog.mongo.entities import refresh, refresh_all
@@ -19,6 +18,7 @@ from neurdicom.catalog.mongo.schema import HEADER_PART, MAX_PARTS, Document, hea
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.records import Edit, NewInstance
 from neurdicom.dicom.query.attributes import AT_LEVEL, Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import TooLarge

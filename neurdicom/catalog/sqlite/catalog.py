@@ -4,19 +4,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from neurdicom.catalog.base import (
-    Catalog,
-    DescribedInstance,
-    Entity,
-    Located,
-    Location,
-    MigrationProgress,
-    NewInstance,
-    Page,
-)
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.cache import ReadCache
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
 from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.records import DescribedInstance, Entity, Located, Location, MigrationProgress, NewInstance, Page
 from neurdicom.catalog.sqlite import conflicts, instances, lookup, migration, schema, select
 from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from neurdicom.catalog.base import Edit
 from neurdicom.catalog.claims import OriginClaims
 from neurdicom.catalog.projection import indexed, sort_values, to_json
+from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
 from neurdicom.catalog.sqlite.places import Decision

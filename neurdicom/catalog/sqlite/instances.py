@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from neurdicom.catalog.base import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.claims import applying_edits, described_instances
+from neurdicom.catalog.records import DescribedInstance, Edit, Located, Location
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, row_of
 from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.header import BlobRef

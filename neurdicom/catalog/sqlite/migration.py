@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.base import NewInstance
 from neurdicom.catalog.claims import EntityClaims
+from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.lookup import key_range
 from neurdicom.catalog.sqlite.schema import SET_ASIDE
 from neurdicom.catalog.sqlite.writer import Writer

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neurdicom.catalog.base import NewInstance
 from neurdicom.catalog.outcomes import Refusal, StorePolicy
+from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.lookup import claims_of
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.shown_ids import Namesake, ShownIds

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from neurdicom.catalog.base import Edit
 from neurdicom.catalog.projection import indexed, many_keys, other_keys, sort_values, to_json
+from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes
 from neurdicom.catalog.sqlite.schema import MERGED, has_keys
 from neurdicom.dicom.query.attributes import Level

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.base import Entity, Page
 from neurdicom.catalog.projection import assemble, uid_field
 from neurdicom.catalog.query_check import check_query, sorted_at
+from neurdicom.catalog.records import Entity, Page
 from neurdicom.catalog.sqlite.conditions import rows_elsewhere, where_clause
 from neurdicom.catalog.sqlite.lookup import UID, any_shared, joined, row_of, rows_of_all
 from neurdicom.dicom.identity import SEPARATOR, is_key

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from neurdicom.catalog.base import Edit, NewInstance
 from neurdicom.catalog.claims import OriginClaims, with_edits
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, Status, StoreOutcome, StorePolicy
 from neurdicom.catalog.projection import sort_values, to_json
+from neurdicom.catalog.records import Edit, NewInstance
 from neurdicom.catalog.shown import ShownAttributes
 from neurdicom.catalog.sqlite.entities import COMPRESSION, Entities, OriginRow
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, row_of, shared

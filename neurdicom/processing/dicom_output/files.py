@@ -15,7 +15,8 @@ from neurdicom.archive.ingest.service import IngestService, disk_error
 from neurdicom.archive.lookup import get_entity, locate_instance
 from neurdicom.archive.remove import RemoveService
 from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog, Entity, Location
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import Entity, Location
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.part10 import read_header

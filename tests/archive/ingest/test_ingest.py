@@ -9,7 +9,7 @@ import pytest
 from neurdicom.archive.ingest import commit
 from neurdicom.archive.ingest.service import HELD_BYTES_IN_ALL
 from neurdicom.blobs.base import Spool
-from neurdicom.catalog.base import NewInstance
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotDicom, Unavailable
 from neurdicom.testing.faults import Fault

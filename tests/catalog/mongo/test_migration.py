@@ -13,8 +13,9 @@ import pytest
 from bson import json_util
 from pymongo import MongoClient
 
-from neurdicom.catalog.base import Catalog, MigrationProgress
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog, migration
+from neurdicom.catalog.records import MigrationProgress
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Unavailable

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from pymongo import MongoClient
 
-from neurdicom.catalog.base import Catalog, NewInstance
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Unavailable

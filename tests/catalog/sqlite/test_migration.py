@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from neurdicom.catalog.base import Catalog, MigrationProgress
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.records import MigrationProgress
 from neurdicom.catalog.sqlite import SqliteCatalog, migration, schema
 from neurdicom.catalog.sqlite.copy import copy_catalog, open_copy
 from neurdicom.dicom.query.attributes import Level
