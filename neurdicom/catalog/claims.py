@@ -88,6 +88,10 @@ class OriginClaims:
         ids = "\\".join((new.patient, new.study, new.series)).encode("utf-8", "replace")
         return cls(hashlib.sha256(ids + b"\\" + document).digest()[:16], attributes, document)
 
+    def with_attributes(self, attributes: dict[str, Value]) -> "OriginClaims":
+        """Return claims of the same digest with other attributes, as moves give them."""
+        return OriginClaims(self.digest, attributes, to_json(attributes))
+
 
 _ABOVE = tuple(
     attribute.field

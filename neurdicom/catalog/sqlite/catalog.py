@@ -6,12 +6,17 @@ from pathlib import Path
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.cache import ReadCache
+from neurdicom.catalog.moves import DisplacedFile, Move, MovedSeries, MoveRequest
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
 from neurdicom.catalog.projection import to_json
 from neurdicom.catalog.records import DescribedInstance, Entity, Located, Location, MigrationProgress, NewInstance, Page
-from neurdicom.catalog.sqlite import conflicts, instances, lookup, migration, schema, select
+from neurdicom.catalog.sqlite import conflicts, instances, lookup, migration, moving, schema, select
 from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments
+from neurdicom.catalog.sqlite.moving import Mover
+from neurdicom.catalog.sqlite.stored_moves import StoredMoves
+from neurdicom.catalog.sqlite.storing import ArrivalWriter
+from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.catalog.sqlite.writer import Writer
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
@@ -63,10 +68,10 @@ class SqliteCatalog(Catalog):
 
     async def store(self, arrivals: Sequence[NewInstance], policy: StorePolicy = KEEP_ALL) -> list[StoreOutcome]:
         def work(db: Connection) -> tuple[list[StoreOutcome], bool]:
-            writer = Writer(db)
-            outcomes = writer.store(arrivals, policy)
+            tx = Transaction(db)
+            outcomes = ArrivalWriter(tx).store(arrivals, policy)
             # A reference may name something else, with other edits, or another file.
-            return outcomes, writer.renamed or any(outcome.status == "replaced" for outcome in outcomes)
+            return outcomes, tx.ids.changed or any(outcome.status == "replaced" for outcome in outcomes)
 
         def finished(result: tuple[list[StoreOutcome], bool]) -> None:
             if result[1]:
@@ -132,6 +137,25 @@ class SqliteCatalog(Catalog):
             lambda db: Writer(db).delete(level, entity, aside), lambda _: self._locations.invalidate()
         )
 
+    async def move(self, request: MoveRequest) -> list[MovedSeries]:
+        return await self._connections.write(
+            lambda db: Mover(Transaction(db)).move(request), lambda _: self._locations.invalidate()
+        )
+
+    async def undo_move(self, edit: str) -> list[MovedSeries] | None:
+        return await self._connections.write(
+            lambda db: Mover(Transaction(db)).undo(edit), lambda _: self._locations.invalidate()
+        )
+
+    async def moves(self, level: Level, entity: str) -> list[Move]:
+        return await self._connections.read(lambda db: moving.moves_of(db, level, entity))
+
+    async def merged_into(self, patient: str) -> str | None:
+        return await self._connections.read(lambda db: StoredMoves(db).merged_into(patient))
+
+    async def displaced(self, instance: str) -> list[DisplacedFile]:
+        return await self._connections.read(lambda db: moving.displaced(db, instance))
+
     async def clear(self) -> None:
         await self._connections.write(lambda db: Writer(db).clear(), lambda _: self._locations.invalidate())
 
@@ -143,5 +167,8 @@ class SqliteCatalog(Catalog):
 
     async def known_blobs(self, keys: Sequence[str]) -> set[str]:
         wanted = to_json(list(keys)).decode()
-        statement = "SELECT blob_key FROM json_each(?) CROSS JOIN instance ON blob_key = value"
+        statement = " UNION ALL ".join(
+            f"SELECT blob_key FROM json_each(?1) CROSS JOIN {table} ON blob_key = value"
+            for table in ("instance", "displaced")
+        )
         return await self._connections.read(lambda db: {key for (key,) in db.execute(statement, (wanted,))})

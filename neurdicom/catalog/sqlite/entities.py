@@ -3,25 +3,35 @@
 import sqlite3
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
 from neurdicom.catalog.claims import OriginClaims
+from neurdicom.catalog.moves import NaturalSeries, claims_with
 from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
+from neurdicom.catalog.sqlite.parts import has_moved
 from neurdicom.catalog.sqlite.places import Decision
 from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
-from neurdicom.catalog.sqlite.rows import StoredEdits, add_keys, marks, remove_keys
+from neurdicom.catalog.sqlite.rows import CHOSEN, StoredEdits, add_keys, json_of, marks, remove_keys
+from neurdicom.catalog.sqlite.settle import settle_series_key, settle_study_key
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
-from neurdicom.dicom.identity import SEPARATOR, earlier_keys, uid_of
+from neurdicom.catalog.sqlite.stored_moves import MovedOrigin, StoredMoves
+from neurdicom.dicom.identity import SEPARATOR, Place, earlier_keys, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
 
 COMPRESSION = 1
+_SELECT_ORIGIN = (
+    "SELECT origin.pk, series.pk, study.pk, study.parent, patient.id, study.id, study.digest, series.id, series.digest,"
+    " series.below, origin.moved FROM origin JOIN series ON series.pk = origin.parent"
+    " JOIN study ON study.pk = series.parent JOIN patient ON patient.pk = study.parent"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +42,28 @@ class OriginRow:
     ----------
     pk, series, study, patient : int
         The rows.
-    patient_id, study_uid : str
-        Id of the patient and UID of the study.
+    natural : NaturalSeries
+        Where its files say that they lie.
+    place : Place
+        Keys of its patient, study and series where they lie; that of an instance is made of its UID and `below`.
     below : str
-        Digest of the keys of the instances in the series.
+        Digest in the keys of its instances.
+    series_below : str
+        That of the instances of the series that were not moved there.
     """
 
     pk: int
     series: int
     study: int
     patient: int
-    patient_id: str
-    study_uid: str
+    natural: NaturalSeries
+    place: Place
     below: str
+    series_below: str
+
+    def place_of(self, instance: str) -> Place:
+        """Return the place of an instance by its UID."""
+        return replace(self.place, instance=f"{instance}{SEPARATOR}{self.below}")
 
 
 class Entities:
@@ -53,10 +72,11 @@ class Entities:
     Counts are added up, and what entities show is recomputed, in `finish`.
     """
 
-    def __init__(self, db: sqlite3.Connection, edits: StoredEdits, ids: ShownIds) -> None:
+    def __init__(self, db: sqlite3.Connection, edits: StoredEdits, ids: ShownIds, moves: StoredMoves) -> None:
         self._db = db
         self._edits = edits
         self._ids = ids
+        self._moves = moves
         self._images: dict[tuple[Level, int], int] = defaultdict(int)
         self._children: dict[tuple[Level, int], int] = defaultdict(int)
         self._totals: dict[Level, int] = defaultdict(int)
@@ -68,16 +88,8 @@ class Entities:
 
     def find_origin(self, digest: bytes) -> OriginRow | None:
         """Look up the origin of claims by their digest."""
-        row = self._db.execute(
-            "SELECT origin.pk, series.pk, study.pk, study.parent, patient.id, study.id, series.below FROM origin"
-            " JOIN series ON series.pk = origin.parent JOIN study ON study.pk = series.parent"
-            " JOIN patient ON patient.pk = study.parent WHERE origin.digest = ?",
-            (digest,),
-        ).fetchone()
-        if row is None:
-            return None
-        pk, series, study, patient, patient_id, shown, below = row
-        return OriginRow(pk, series, study, patient, patient_id, uid_of(shown), below)
+        row = self._db.execute(f"{_SELECT_ORIGIN} WHERE origin.digest = ?", (digest,)).fetchone()
+        return _origin_row(row) if row else None
 
     def make_origin(self, claims: OriginClaims, decision: Decision, source: int) -> OriginRow:
         """Insert an origin, and the entities above it that are new.
@@ -91,44 +103,68 @@ class Entities:
         source : int
             Row of the arrival.
         """
-        place = decision.place
-        below = place.instance.rpartition(SEPARATOR)[2]
+        placement, natural = decision.placement, decision.natural
+        moved = self._moves.moved(natural, placement, claims.attributes)
+        if moved:
+            claims = claims.with_attributes(claims_with(claims.attributes, moved.edits))
         if decision.study is not None and decision.series is not None:
             study, series = decision.study, decision.series
         else:
-            self._adopt(Level.SERIES, place.series, decision)
-            shown = self._first(Level.SERIES, claims, self._edits.of(Level.SERIES, place.series))
+            self._adopt(Level.SERIES, natural.key, decision)
+            shown = self._first(Level.SERIES, claims, self._edits.of(Level.SERIES, natural.key))
             modality = shown.values.get("modality")
             if decision.study is None:
                 study = self._make_study(claims, decision, source, [modality] if modality else [])
             else:
                 study = decision.study
                 self._add_modality(study, modality)
-            series = self._make(Level.SERIES, place.series, shown, source, parent=study, below=below)
+            series = self._make(Level.SERIES, natural.key, shown, source, parent=study, below=natural.below)
             self._children[Level.STUDY, study] += 1
         packed = zlib.compress(claims.document, COMPRESSION)
-        pk = self._insert("INSERT INTO origin VALUES (NULL, ?, ?, ?, ?)", (claims.digest, series, source, packed))
+        blob = moved.to_blob() if moved else None
+        pk = self._insert(
+            "INSERT INTO origin VALUES (NULL, ?, ?, ?, ?, ?)", (claims.digest, series, source, packed, blob)
+        )
         for level, known in ((Level.SERIES, decision.series), (Level.STUDY, decision.study)):
             if known is None or known in self._dirty[level]:
                 continue
             if not adds_nothing(self._db, level, known, claims.attributes):
                 self._dirty[level].add(known)
-        (patient,) = self._db.execute("SELECT parent FROM study WHERE pk = ?", (study,)).fetchone()
-        return OriginRow(pk, series, study, patient, place.patient, uid_of(place.study), below)
+        if self._moves.any and (moved or has_moved(self._db, study)):
+            self.settle_keys([series], [study])
+        return _origin_row(self._db.execute(f"{_SELECT_ORIGIN} WHERE origin.pk = ?", (pk,)).fetchone())
+
+    def settle_keys(self, series: Iterable[int], studies: Iterable[int]) -> None:
+        """Give series and studies, which moves may have made of several, the keys of their parts, and their ids.
+
+        Parameters
+        ----------
+        series, studies : iterable of int
+            Rows of series and studies that have instances.
+        """
+        for pk in dict.fromkeys(series):
+            settle_series_key(self._db, pk)
+        for pk in dict.fromkeys(studies):
+            settle_study_key(self._db, pk)
+        for level, pks in ((Level.SERIES, series), (Level.STUDY, studies)):
+            rows = self._db.execute(f"SELECT id FROM {level} WHERE pk {CHOSEN}", json_of(list(pks))).fetchall()
+            self._ids.settle(level, {uid_of(entity) for (entity,) in rows})
 
     def _make_study(self, claims: OriginClaims, decision: Decision, source: int, modalities: Sequence[Value]) -> int:
-        place = decision.place
-        self._adopt(Level.STUDY, place.study, decision)
-        demographics = self._edits.of(Level.PATIENT, place.patient)
-        shown = self._first(Level.STUDY, claims, [*demographics, *self._edits.of(Level.STUDY, place.study)])
-        patient = self.patient_row(place.patient)
+        placement = decision.placement
+        key = placement.study_key
+        if key == decision.place.study:  # the claims are on another study otherwise
+            self._adopt(Level.STUDY, key, decision)
+        demographics = self._edits.of(Level.PATIENT, placement.patient)
+        shown = self._first(Level.STUDY, claims, [*demographics, *self._edits.of(Level.STUDY, key)])
+        patient = self.patient_row(placement.patient)
         if patient is None:
-            patient = self.make_patient(place.patient, of_latest([shown.values], demographics))
+            patient = self.make_patient(placement.patient, of_latest([shown.values], demographics))
         else:
             self._dirty[Level.PATIENT].add(patient)
         self._children[Level.PATIENT, patient] += 1
         text = orjson.dumps(modalities).decode()
-        return self._make(Level.STUDY, place.study, shown, source, parent=patient, modalities=text)
+        return self._make(Level.STUDY, key, shown, source, parent=patient, modalities=text)
 
     def _first(self, level: Level, claims: OriginClaims, edits: Sequence[Edit]) -> ShownAttributes:
         """Compute what the first file of an entity shows."""
@@ -140,7 +176,7 @@ class Entities:
     def _make(self, level: Level, key: str, shown: ShownAttributes, source: int, **more: object) -> int:
         uid, _, digest = key.partition(SEPARATOR)
         columns = {"id": self._ids.take(level, uid, digest), "digest": digest, "source": source, **more}
-        pk = self._insert_row(level, columns, shown.values)
+        pk = self.insert_row(level, columns, shown.values)
         add_keys(self._db, level, pk, shown.values, shown.others)
         return pk
 
@@ -151,9 +187,20 @@ class Entities:
 
     def make_patient(self, patient: str, shown: dict[str, Value]) -> int:
         """Insert a patient with the demographics that it shows."""
-        return self._insert_row(Level.PATIENT, {"id": patient}, shown)
+        return self.insert_row(Level.PATIENT, {"id": patient}, shown)
 
-    def _insert_row(self, level: Level, columns: dict[str, object], shown: dict[str, Value]) -> int:
+    def insert_row(self, level: Level, columns: Mapping[str, object], shown: dict[str, Value]) -> int:
+        """Insert an entity, which is counted among all of its level; return its row.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        columns : Mapping[str, object]
+            Values of its columns besides those of attributes.
+        shown : dict of str to Value
+            What it shows.
+        """
         names = [*columns, "attributes", *(f'"{attribute.field}"' for attribute in indexed(level))]
         values = [*columns.values(), to_json(shown), *sort_values(level, shown)]
         self._totals[level] += 1
@@ -168,7 +215,7 @@ class Entities:
     def _adopt(self, level: Level, key: str, decision: Decision) -> None:
         if self._edits.any:
             uid = uid_of(key)
-            between = () if level is Level.STUDY else (uid_of(decision.place.study),)
+            between = () if level is Level.STUDY else (decision.natural.study,)
             self._edits.adopt(level, key, (uid, *earlier_keys(uid, decision.claimed, *between)))
 
     def _add_modality(self, study: int, modality: Value) -> None:
@@ -181,7 +228,7 @@ class Entities:
         text = orjson.dumps(sorted(map(str, modalities))).decode()
         self._db.execute("UPDATE study SET modalities = ? WHERE pk = ?", (text, study))
 
-    def _collect_modalities(self, study: int) -> None:
+    def collect_modalities(self, study: int) -> None:
         rows = self._db.execute("SELECT attributes FROM series WHERE parent = ?", (study,)).fetchall()
         found = {orjson.loads(attributes).get("modality") for (attributes,) in rows}
         self._set_modalities(study, found - {None, ""})
@@ -222,6 +269,10 @@ class Entities:
         for row in (former, patient):
             self.touch(Level.PATIENT, row)
 
+    def add_total(self, level: Level, change: int) -> None:
+        """Count entities of a level that have come or, by a negative number, gone, in `finish`."""
+        self._totals[level] += change
+
     def touch(self, level: Level, pk: int) -> None:
         """Let an entity be recomputed in `finish`."""
         self._dirty[level].add(pk)
@@ -245,7 +296,7 @@ class Entities:
             if refresh(self._db, self._edits, Level.SERIES, pk) and study is not None:
                 collected.add(study)
         for study in sorted(collected):
-            self._collect_modalities(study)
+            self.collect_modalities(study)
         for pk in sorted(self._dirty[Level.STUDY] | collected):
             patient = self._parent(Level.STUDY, pk)
             if refresh(self._db, self._edits, Level.STUDY, pk) and patient is not None:
@@ -278,7 +329,9 @@ class Entities:
     def _refresh_origin(self, origin: int, series: int) -> None:
         """Look for the earliest instance of an origin that lost one; delete it if there is none."""
         (first,) = self._db.execute(
-            "SELECT min(pk) FROM instance WHERE parent = ? AND origin = ?", (series, origin)
+            "SELECT min(pk) FROM (SELECT pk FROM instance WHERE parent = ? AND origin = ?"
+            " UNION ALL SELECT pk FROM displaced WHERE origin = ?)",
+            (series, origin, origin),
         ).fetchone()
         if first is None:
             changed = self._db.execute("DELETE FROM origin WHERE pk = ?", (origin,))
@@ -308,7 +361,7 @@ class Entities:
             self._ids.release(level, [entity])
         if level is Level.SERIES and parent is not None:
             self._db.execute("DELETE FROM origin WHERE parent = ?", (pk,))
-            self._collect_modalities(parent)
+            self.collect_modalities(parent)
             self._dirty[Level.STUDY].add(parent)
         if level is Level.STUDY and parent is not None:
             self._forget_claims(uid_of(entity))
@@ -317,9 +370,9 @@ class Entities:
     def _forget_claims(self, study_uid: str) -> None:
         """Delete the claims of a Study Instance UID of which no instance is left."""
         self._db.execute(
-            "DELETE FROM claim WHERE study_uid = ?"
+            "DELETE FROM claim WHERE study_uid = ? AND NOT EXISTS (SELECT 1 FROM move WHERE study_uid = ?)"
             " AND NOT EXISTS (SELECT 1 FROM study WHERE id = ? OR (id > ? AND id < ?))",
-            (study_uid, study_uid, *key_range(study_uid)),
+            (study_uid, study_uid, study_uid, *key_range(study_uid)),
         )
 
     def _parent(self, level: Level, pk: int) -> int | None:
@@ -327,3 +380,17 @@ class Entities:
             return None
         row = self._db.execute(f"SELECT parent FROM {level} WHERE pk = ?", (pk,)).fetchone()
         return int(row[0]) if row else None
+
+
+def _origin_row(row: Sequence[Any]) -> OriginRow:
+    """Read a row of `_SELECT_ORIGIN`."""
+    pk, series, study, patient, patient_id, study_id, study_digest, series_id, series_digest, series_below, blob = row
+    study_uid, series_uid = uid_of(study_id), uid_of(series_id)
+    if blob is None:
+        natural, below = NaturalSeries(patient_id, study_uid, series_uid), series_below
+    else:
+        natural = MovedOrigin.from_blob(blob).natural
+        below = natural.below
+    study_key, series_key = f"{study_uid}{SEPARATOR}{study_digest}", f"{series_uid}{SEPARATOR}{series_digest}"
+    place = Place(patient_id, study_key, series_key, "")
+    return OriginRow(pk, series, study, patient, natural, place, below, series_below)

@@ -6,11 +6,16 @@ from collections.abc import Collection, Iterable, Sequence
 import orjson
 
 from neurdicom.catalog.outcomes import ambiguous
-from neurdicom.dicom.identity import SEPARATOR, PatientClaim, is_key, key_of, uid_of
+from neurdicom.catalog.sqlite.parts import keys_by, parts_below
+from neurdicom.dicom.identity import SEPARATOR, PatientClaim, is_key, key_of
 from neurdicom.dicom.query.attributes import Level
 
 #: Column with the digest of an entity's key, by level.
-DIGEST = {Level.STUDY: "study.digest", Level.SERIES: "series.digest", Level.INSTANCE: "series.below"}
+DIGEST = {
+    Level.STUDY: "study.digest",
+    Level.SERIES: "series.digest",
+    Level.INSTANCE: "coalesce(instance.digest, series.below)",
+}
 #: The key of an entity as SQL, in a query that joins the series to instances.
 KEY = {Level.PATIENT: "patient.id"} | {
     level: f"iif(instr({level}.id, '{SEPARATOR}'), {level}.id, {level}.id || '{SEPARATOR}' || {digest})"
@@ -182,12 +187,8 @@ def keys_of(db: sqlite3.Connection, level: Level, pk: int) -> tuple[str, ...]:
     pk : int
         Its row.
     """
-    joins, ids = "", [KEY[level]]
-    for below in reversed((*level.above[1:], level)) if level.parent else ():
-        joins += f" JOIN {below.parent} ON {below.parent}.pk = {below}.parent"
-        ids.append("patient.id" if below is Level.STUDY else UID[below.above[-1]])
-    key, *above = db.execute(f"SELECT {', '.join(ids)} FROM {level}{joins} WHERE {level}.pk = ?", (pk,)).fetchone()
     if level is Level.PATIENT:
+        (key,) = db.execute("SELECT id FROM patient WHERE pk = ?", (pk,)).fetchone()
         rows = db.execute(
             "SELECT DISTINCT key FROM patient CROSS JOIN claim ON claim.patient = patient.id AND key <> claim.patient"
             f" WHERE patient.pk = ? AND {_PRESENT}"
@@ -195,13 +196,65 @@ def keys_of(db: sqlite3.Connection, level: Level, pk: int) -> tuple[str, ...]:
             (pk,),
         ).fetchall()
         return (key, *(before for (before,) in rows))
-    patient, *between = reversed(above)
-    study_uid = between[0] if between else uid_of(key)
-    claimed = db.execute(
-        "SELECT key FROM claim WHERE study_uid = ? AND patient = ? ORDER BY number", (study_uid, patient)
+    keys, earlier = [], []
+    for uid, patient, *between in natural_paths(db, level, pk):
+        keys.append(key_of(uid, patient, *between))
+        study_uid = between[0] if between else uid
+        claimed = db.execute(
+            "SELECT key FROM claim WHERE study_uid = ? AND patient = ? ORDER BY number", (study_uid, patient)
+        )
+        earlier += [key_of(uid, one, *between) for (one,) in claimed.fetchall()]
+    return tuple(dict.fromkeys((*keys, *earlier)))
+
+
+def natural_paths(db: sqlite3.Connection, level: Level, pk: int) -> list[tuple[str, ...]]:
+    """List what the keys of an entity are made of: its UID, the id of a patient, and the UIDs between.
+
+    There are several where moves have made one entity of several; that of its own key is the first.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entity, below the patient.
+    pk : int
+        Its row.
+    """
+    if any_moved(db):
+        if level is Level.INSTANCE:
+            return _instance_paths(db, pk)
+        parts = parts_below(db, level, pk)
+        paths: dict[str, tuple[str, ...]]
+        if level is Level.STUDY:
+            paths = {one.key(level): (one.study_uid, one.owner) for one in parts}
+        else:
+            paths = {one.natural.key: (one.natural.series, one.natural.patient, one.natural.study) for one in parts}
+        return [paths[key] for key in keys_by(level, parts)]
+    joins, ids = "", [UID[level]]
+    for below in reversed((*level.above[1:], level)):
+        joins += f" JOIN {below.parent} ON {below.parent}.pk = {below}.parent"
+        ids.append("patient.id" if below is Level.STUDY else UID[below.above[-1]])
+    uid, *above = db.execute(f"SELECT {', '.join(ids)} FROM {level}{joins} WHERE {level}.pk = ?", (pk,)).fetchone()
+    return [(uid, *reversed(above))]
+
+
+def _instance_paths(db: sqlite3.Connection, pk: int) -> list[tuple[str, ...]]:
+    """List the natural paths of an instance, and of the files that it is shown instead of, the latest first."""
+    uid, parent, origin = db.execute(
+        f"SELECT {UID[Level.INSTANCE]}, parent, origin FROM instance WHERE pk = ?", (pk,)
+    ).fetchone()
+    displaced = db.execute(
+        "SELECT origin FROM displaced WHERE parent = ? AND uid = ? ORDER BY received DESC, pk DESC", (parent, uid)
     )
-    before = (key_of(uid_of(key), one, *between) for (one,) in claimed.fetchall())
-    return tuple(dict.fromkeys((key, *before)))
+    of = {part.pk: part.natural for part in parts_below(db, Level.SERIES, parent)}
+    naturals = [of[each] for each in (origin, *(one for (one,) in displaced))]
+    return [(uid, one.patient, one.study, one.series) for one in naturals]
+
+
+def any_moved(db: sqlite3.Connection) -> bool:
+    """Tell whether anything lies somewhere else than its files say."""
+    return db.execute("SELECT 1 FROM origin WHERE moved IS NOT NULL LIMIT 1").fetchone() is not None
 
 
 def claims_of(db: sqlite3.Connection, study_uid: str) -> dict[PatientClaim, str]:

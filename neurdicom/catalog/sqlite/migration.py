@@ -10,7 +10,8 @@ from neurdicom.catalog.claims import EntityClaims
 from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.lookup import key_range
 from neurdicom.catalog.sqlite.schema import SET_ASIDE
-from neurdicom.catalog.sqlite.writer import Writer
+from neurdicom.catalog.sqlite.storing import ArrivalWriter
+from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -59,7 +60,7 @@ def move(db: sqlite3.Connection) -> int:
         return 0
     arrivals = [_arrival(row) for row in rows]
     before = _patients_with_edits(db)
-    outcomes = Writer(db, pack=bytes).store(arrivals)
+    outcomes = ArrivalWriter(Transaction(db), pack=bytes).store(arrivals)
     for table in _READ:
         db.execute(f"DELETE FROM {table} WHERE pk <= ?", (rows[-1][0],))
     found = [

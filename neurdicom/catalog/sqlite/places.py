@@ -2,13 +2,15 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from neurdicom.catalog.moves import NaturalSeries, Placement
 from neurdicom.catalog.outcomes import Refusal, StorePolicy
 from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.lookup import claims_of
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.shown_ids import Namesake, ShownIds
+from neurdicom.catalog.sqlite.stored_moves import StoredMoves
 from neurdicom.dicom.identity import SEPARATOR, Belonging, PatientClaim, Place, belonging, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 
@@ -20,7 +22,11 @@ class Decision:
     Attributes
     ----------
     place : Place
-        Its keys.
+        Its keys by what its file says.
+    natural : NaturalSeries
+        Where its file says that it lies.
+    placement : Placement
+        Where it lies.
     claim : PatientClaim
         The patient that its file names.
     moved_from : str or None
@@ -36,6 +42,8 @@ class Decision:
     """
 
     place: Place
+    natural: NaturalSeries
+    placement: Placement
     claim: PatientClaim
     moved_from: str | None
     claimed: tuple[PatientClaim, ...]
@@ -45,7 +53,9 @@ class Decision:
     refusal: Refusal | None
 
 
-def decide(db: sqlite3.Connection, ids: ShownIds, new: NewInstance, policy: StorePolicy) -> Decision:
+def decide(
+    db: sqlite3.Connection, ids: ShownIds, moves: StoredMoves, new: NewInstance, policy: StorePolicy
+) -> Decision:
     """Decide where an arrival lies whose claims are not known yet.
 
     Parameters
@@ -54,6 +64,8 @@ def decide(db: sqlite3.Connection, ids: ShownIds, new: NewInstance, policy: Stor
         The writer's connection.
     ids : ShownIds
         The ids of this transaction.
+    moves : StoredMoves
+        The moves in force.
     new : NewInstance
         The arrival.
     policy : StorePolicy
@@ -63,8 +75,13 @@ def decide(db: sqlite3.Connection, ids: ShownIds, new: NewInstance, policy: Stor
     claim = PatientClaim.read(new.patient, new.attributes)
     owner = belonging(claim, known)
     place = Place.of(owner.patient, new.study, new.series, new.instance)
-    studies = ids.namesakes(Level.STUDY, new.study)
-    holder = _patient_row(db, owner.moved_from or owner.patient)
+    natural = NaturalSeries(owner.patient, new.study, new.series)
+    # Moves of a study that goes over to another patient are those of the patient that it has until then.
+    placement = moves.placement(replace(natural, patient=owner.moved_from or owner.patient))
+    if owner.moved_from and not placement.via:
+        placement = replace(placement, owner=owner.patient)
+    studies = ids.namesakes(Level.STUDY, placement.study)
+    holder = _patient_row(db, placement.patient)
     study = next((one for one in studies if one.parent == holder), None)
     all_series = ids.namesakes(Level.SERIES, new.series)
     series = next((one for one in all_series if study and one.parent == study.pk), None)
@@ -77,7 +94,7 @@ def decide(db: sqlite3.Connection, ids: ShownIds, new: NewInstance, policy: Stor
         (Level.INSTANCE, instance, instances),
     ):
         others = [one for one in named if one is not own]
-        key = place.key(level)
+        key = placement.study_key if level is Level.STUDY else place.key(level)
         same_key = [one for one in others if f"{uid_of(key)}{SEPARATOR}{one.digest}" == key]
         if same_key or (policy.conflicts == "refuse" and own is None and others):
             refusal = refusal_of(db, level, same_key or others)
@@ -86,6 +103,8 @@ def decide(db: sqlite3.Connection, ids: ShownIds, new: NewInstance, policy: Stor
         refusal = _collision(db, owner, study)
     return Decision(
         place,
+        natural,
+        placement,
         claim,
         owner.moved_from,
         (*(one for one, of in known.items() if of in (owner.patient, owner.moved_from)), claim),

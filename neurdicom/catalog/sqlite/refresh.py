@@ -2,13 +2,15 @@
 
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from neurdicom.catalog.projection import indexed, other_keys, to_json
+from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, carried, is_blank, merged, of_latest
-from neurdicom.catalog.sqlite.lookup import KEY
+from neurdicom.catalog.sqlite.lookup import KEY, any_moved
+from neurdicom.catalog.sqlite.parts import natural_keys
 from neurdicom.catalog.sqlite.rows import StoredEdits, write_row
 from neurdicom.catalog.sqlite.schema import create_index
 from neurdicom.dicom.query.attributes import Level
@@ -23,6 +25,37 @@ _SOURCE = {
     Level.SERIES: "SELECT min(first) FROM origin WHERE parent = ?",
     Level.STUDY: "SELECT min(source) FROM series WHERE parent = ?",
 }
+#: The same where origins may have displaced files only, which do not count.
+_SHOWN_ORIGINS = {
+    level: select.replace(
+        " ORDER BY",
+        " AND EXISTS (SELECT 1 FROM instance WHERE instance.parent = origin.parent AND instance.origin = origin.pk)"
+        " ORDER BY",
+    )
+    for level, select in _ORIGINS.items()
+}
+_ANY_DISPLACED = {
+    Level.SERIES: "SELECT 1 FROM displaced WHERE parent = ? LIMIT 1",
+    Level.STUDY: "SELECT 1 FROM series CROSS JOIN displaced ON displaced.parent = series.pk"
+    " WHERE series.parent = ? LIMIT 1",
+}
+_SHOWN_SOURCE = _SOURCE | {Level.SERIES: "SELECT min(pk) FROM instance WHERE parent = ?"}
+
+
+def edits_of_all(edits: StoredEdits, level: Level, keys: Sequence[str]) -> list[Edit]:
+    """List the edits of an entity of several keys, in the order of time, in which the last of a field counts.
+
+    Parameters
+    ----------
+    edits : StoredEdits
+        The edits of this transaction.
+    level : Level
+        Level of the entity.
+    keys : sequence of str
+        Its keys.
+    """
+    found = [edit for key in keys for edit in edits.of(level, key)]
+    return found if len(keys) == 1 else sorted(found, key=lambda edit: edit.time)
 
 
 def adds_nothing(db: sqlite3.Connection, level: Level, pk: int, attributes: Mapping[str, Value]) -> bool:
@@ -74,7 +107,8 @@ def refresh(db: sqlite3.Connection, edits: StoredEdits, level: Level, pk: int, *
     if row is None:
         return False
     stored, key = row
-    own = edits.of(level, key)
+    is_moved = level is not Level.PATIENT and any_moved(db)
+    own = edits_of_all(edits, level, natural_keys(db, level, pk) if is_moved and edits.any else [key])
     moved = False
     if level is Level.PATIENT:
         studies = db.execute(
@@ -90,9 +124,12 @@ def refresh(db: sqlite3.Connection, edits: StoredEdits, level: Level, pk: int, *
             ).fetchone()
             own = [*edits.of(Level.PATIENT, patient), *own]
         # Many series of a study say the same of it.
-        claims = dict.fromkeys(packed for (packed,) in db.execute(_ORIGINS[level], (pk,)))
+        is_displaced = is_moved and db.execute(_ANY_DISPLACED[level], (pk,)).fetchone() is not None
+        origins = _SHOWN_ORIGINS if is_displaced else _ORIGINS
+        claims = dict.fromkeys(packed for (packed,) in db.execute(origins[level], (pk,)))
         shown = merged(level, (orjson.loads(zlib.decompress(packed)) for packed in claims), own)
-        (source,) = db.execute(_SOURCE[level], (pk,)).fetchone()
+        source_of = _SHOWN_SOURCE if is_displaced else _SOURCE
+        (source,) = db.execute(source_of[level], (pk,)).fetchone()
         change = db.execute(f"UPDATE {level} SET source = ? WHERE pk = ? AND source <> ?", (source, pk, source))
         moved = change.rowcount > 0
     has_others = bool(shown.others) or (

@@ -5,8 +5,9 @@ below, `attributes` the effective values as JSON. A filterable attribute has a c
 and an index; those with several search keys (names, lists) have rows in `<level>_key` too, and the further values by
 which a study or series is found have rows in `<level>_other`.
 
-The digest of an entity's key (`dicom.identity`) is in `study.digest` and `series.digest`; all instances of a series
-have that in `series.below`. Instances whose files say the same of the levels above share a row in `origin`.
+The digest of an entity's key (`dicom.identity`) is in `study.digest` and `series.digest`; the instances of a series
+have that in `series.below`, but for those with another one in `instance.digest`, which a move brought there. Instances
+whose files say the same of the levels above share a row in `origin`.
 """
 
 import sqlite3
@@ -38,13 +39,29 @@ CREATE INDEX IF NOT EXISTS term_number ON term (number)
 _ORIGINS = """
 CREATE TABLE header (pk INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE origin (pk INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, parent INTEGER NOT NULL,
-                     first INTEGER NOT NULL, attributes BLOB NOT NULL);
+                     first INTEGER NOT NULL, attributes BLOB NOT NULL, moved BLOB);
 CREATE INDEX origin_by_parent ON origin (parent);
 CREATE TABLE claim (study_uid TEXT, key TEXT, patient_id TEXT NOT NULL, issuer TEXT NOT NULL, patient TEXT NOT NULL,
                     number INTEGER NOT NULL, PRIMARY KEY (study_uid, key)) WITHOUT ROWID;
 CREATE INDEX claim_by_key ON claim (key, patient) WHERE key <> patient;
 CREATE INDEX claim_by_patient ON claim (patient, key) WHERE key <> patient;
 CREATE TABLE conflict (level TEXT, uid TEXT, PRIMARY KEY (level, uid)) WITHOUT ROWID
+"""
+#: Moves, what files claim that were moved to a patient, and files that another of the same place is shown instead of.
+MOVES = """
+CREATE TABLE move (number INTEGER PRIMARY KEY AUTOINCREMENT, edit TEXT NOT NULL, subject TEXT NOT NULL,
+                   study_uid TEXT NOT NULL, patient TEXT NOT NULL, document TEXT NOT NULL);
+CREATE INDEX move_by_subject ON move (subject);
+CREATE INDEX move_by_edit ON move (edit);
+CREATE INDEX move_by_study_uid ON move (study_uid);
+CREATE INDEX move_by_patient ON move (patient);
+CREATE TABLE moved_patient (patient TEXT PRIMARY KEY, attributes TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX origin_moved ON origin (pk) WHERE moved IS NOT NULL;
+CREATE TABLE displaced (pk INTEGER PRIMARY KEY, uid TEXT NOT NULL, digest TEXT NOT NULL, parent INTEGER NOT NULL,
+                        origin INTEGER NOT NULL, blob_key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+                        sha256 TEXT NOT NULL, received TEXT NOT NULL, layout BLOB NOT NULL, attributes BLOB NOT NULL);
+CREATE INDEX displaced_by_parent ON displaced (parent, uid);
+CREATE INDEX displaced_by_origin ON displaced (origin)
 """
 _INSTANCE = """origin INTEGER NOT NULL, blob_key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
                received TEXT NOT NULL, layout BLOB NOT NULL"""
@@ -72,6 +89,8 @@ def _create_level(level: Level) -> list[str]:
         columns.append("modalities TEXT NOT NULL DEFAULT '[]'")
     columns.append("attributes BLOB NOT NULL")
     columns += [f'"{attribute.field}"' for attribute in indexed(level)]
+    if level is Level.INSTANCE:
+        columns.append("digest TEXT")
     statements = [f"CREATE TABLE {level} ({', '.join(columns)})"]
     if level.parent:
         statements.append(f"CREATE INDEX {level}_by_parent ON {level} (parent{_BELOW[level]})")
@@ -129,7 +148,7 @@ def prepare(db: sqlite3.Connection) -> bool:
 
 def _create(db: sqlite3.Connection) -> None:
     """Create the tables of the DICOM entities, and write the schema's number."""
-    for statement in _ORIGINS.split(";"):
+    for statement in (_ORIGINS + ";" + MOVES).split(";"):
         db.execute(statement)
     for level in Level:
         for statement in _create_level(level):

@@ -12,7 +12,7 @@ from neurdicom.catalog.projection import assemble, uid_field
 from neurdicom.catalog.query_check import check_query, sorted_at
 from neurdicom.catalog.records import Entity, Page
 from neurdicom.catalog.sqlite.conditions import rows_elsewhere, where_clause
-from neurdicom.catalog.sqlite.lookup import UID, any_shared, joined, row_of, rows_of_all
+from neurdicom.catalog.sqlite.lookup import DIGEST, UID, any_shared, joined, row_of, rows_of_all
 from neurdicom.dicom.identity import SEPARATOR, is_key
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Query
@@ -22,8 +22,8 @@ _COLUMNS: dict[Level, str] = {
     Level.STUDY: "study.id, study.digest, study.attributes, study.series_count, study.images_count, study.modalities,"
     " patient.id",
     Level.SERIES: "series.id, series.digest, series.attributes, series.images_count, patient.id, study.id",
-    Level.INSTANCE: "instance.id, series.below, instance.attributes, instance.size, instance.sha256, instance.received,"
-    " patient.id, study.id, series.id",
+    Level.INSTANCE: f"instance.id, {DIGEST[Level.INSTANCE]}, instance.attributes, instance.size, instance.sha256,"
+    " instance.received, patient.id, study.id, series.id",
 }
 #: Members of an entity that are columns, in the order of `_COLUMNS`, and the ids that follow them.
 _MEMBERS: dict[Level, tuple[str, ...]] = COUNTS | {

@@ -38,18 +38,29 @@ class ShownIds:
         self._db = db
         self._shared = {level: any_shared(db, level) for level in DIGEST}
         self.changed = False
+        self._placeholders = 0
 
     def any_shared(self, level: Level) -> bool:
         """Tell whether any UID of a level names several entities."""
         return self._shared[level]
 
-    def namesakes(self, level: Level, uid: str) -> list[Namesake]:
-        """Find the entities that a UID names."""
+    def namesakes(self, level: Level, uid: str, *, all_of_them: bool = False) -> list[Namesake]:
+        """Find the entities that a UID names.
+
+        Parameters
+        ----------
+        level : Level
+            Their level.
+        uid : str
+            The UID.
+        all_of_them : bool
+            True to look for keys too where an entity shows the UID, as in the middle of a move.
+        """
         select = f"SELECT {level}.pk, {level}.parent, {level}.id, {DIGEST[level]} FROM {_JOINED[level]}"
         rows = self._db.execute(f"{select} WHERE {level}.id = ?", (uid,)).fetchall()
-        if not rows and self._shared[level]:
+        if all_of_them or (not rows and self._shared[level]):
             between = f"{level}.id > ? AND {level}.id < ? ORDER BY {level}.id"
-            rows = self._db.execute(f"{select} WHERE {between}", key_range(uid)).fetchall()
+            rows += self._db.execute(f"{select} WHERE {between}", key_range(uid)).fetchall()
         return [Namesake(*row) for row in rows]
 
     def take(self, level: Level, uid: str, digest: str) -> str:
@@ -102,6 +113,36 @@ class ShownIds:
                 self._db.execute("DELETE FROM conflict WHERE level = ? AND uid = ?", (level, uid))
             for one in left if len(left) == 1 else ():
                 self._rename(level, one.pk, uid)
+
+    def settle(self, level: Level, uids: Iterable[str]) -> None:
+        """Write the ids of all entities of UIDs anew, from the digests of their keys, after moves.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entities.
+        uids : iterable of str
+            The UIDs.
+        """
+        for uid in sorted(uids):
+            found = self.namesakes(level, uid, all_of_them=True)
+            if len(found) < 2:
+                wanted = [(one, uid) for one in found]
+                self._db.execute("DELETE FROM conflict WHERE level = ? AND uid = ?", (level, uid))
+            else:
+                wanted = [(one, f"{uid}{SEPARATOR}{one.digest}") for one in found]
+                self._db.execute("INSERT OR IGNORE INTO conflict VALUES (?, ?)", (level, uid))
+                self._shared[level] = True
+            changed = [(one, entity) for one, entity in wanted if one.id != entity]
+            for one, _ in changed:
+                self._rename(level, one.pk, self.placeholder(uid))
+            for one, entity in changed:
+                self._rename(level, one.pk, entity)
+
+    def placeholder(self, uid: str) -> str:
+        """Make an id that nothing has, for an entity of a UID until `settle`."""
+        self._placeholders += 1
+        return f"{uid}{SEPARATOR}:{self._placeholders}"
 
     def _rename(self, level: Level, pk: int, entity: str) -> None:
         self._db.execute(f"UPDATE {level} SET id = ? WHERE pk = ?", (entity, pk))

@@ -1,77 +1,113 @@
 """A study that goes to another patient, of whom a later file says more than those before."""
 
-import sqlite3
-
-from neurdicom.catalog.sqlite.entities import Entities
-from neurdicom.catalog.sqlite.rows import StoredEdits
-from neurdicom.catalog.sqlite.shown_ids import ShownIds
+from neurdicom.catalog.sqlite.parts import Part, moved_parts, parts_below
+from neurdicom.catalog.sqlite.relocation import Relocation, renamed_paths
+from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 
 
-def take_over(
-    db: sqlite3.Connection, entities: Entities, edits: StoredEdits, ids: ShownIds, study_uid: str, former: str, to: str
-) -> None:
-    """Give the study of a patient, with all claims on it, to another; keys follow, and edits with them.
+def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> None:
+    """Give the study of a patient, with all claims on it, to another; keys follow, and edits and moves with them.
 
     Parameters
     ----------
-    db : sqlite3.Connection
-        The writer's connection.
-    entities : Entities
-        The levels above the instance in this transaction.
-    edits : StoredEdits
-        The edits of this transaction.
-    ids : ShownIds
-        The ids of this transaction.
+    tx : Transaction
+        The transaction.
     study_uid : str
         UID of the study.
     former, to : str
         Ids of the patient that it had, and of the one that it has from now on.
     """
-    db.execute("UPDATE claim SET patient = ? WHERE study_uid = ? AND patient = ?", (to, study_uid, former))
-    ids.changed = True
-    before = key_of(study_uid, former)
-    row = db.execute(
+    tx.db.execute("UPDATE claim SET patient = ? WHERE study_uid = ? AND patient = ?", (to, study_uid, former))
+    tx.ids.changed = True
+    if tx.moves.any:
+        _take_over_parts(tx, study_uid, former, to)
+    else:
+        _take_over_row(tx, study_uid, former, to)
+
+
+def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> None:
+    """Give all natural series of the study to the patient, wherever moves have placed them."""
+    parts = [part for part in moved_parts(tx.db, any_of_them=True) if _is_concerned(part, study_uid, former)]
+    row = _row(tx, study_uid, former)
+    if row is not None:
+        inside = [part for part in parts_below(tx.db, Level.STUDY, row[0]) if _is_concerned(part, study_uid, former)]
+        parts = list({part.pk: part for part in (*parts, *inside)}.values())
+    renamed = renamed_paths(parts, study_uid, former, to)
+    tx.moves.rename(study_uid, former, to)
+    tx.edits.adopt(Level.STUDY, key_of(study_uid, to), (key_of(study_uid, former),))
+    for before, after in renamed.items():
+        tx.edits.adopt(Level.SERIES, after.key, (before.key,))
+        if tx.edits.any:
+            pks = [part.pk for part in parts if part.natural == before]
+            for uid in _instance_uids(tx, pks):
+                tx.edits.adopt(Level.INSTANCE, f"{uid}{SEPARATOR}{after.below}", (f"{uid}{SEPARATOR}{before.below}",))
+    Relocation(tx).run(parts, renamed)
+
+
+def _is_concerned(part: Part, study_uid: str, former: str) -> bool:
+    return (former, study_uid) in ((part.natural.patient, part.natural.study), (part.owner, part.study_uid))
+
+
+def _instance_uids(tx: Transaction, origins: list[int]) -> set[str]:
+    found = set()
+    for origin in origins:
+        rows = tx.db.execute(
+            "SELECT instance.id FROM origin CROSS JOIN instance ON instance.parent = origin.parent"
+            " AND instance.origin = origin.pk WHERE origin.pk = ?1 UNION SELECT uid FROM displaced WHERE origin = ?1",
+            (origin,),
+        )
+        found |= {uid_of(entity) for (entity,) in rows}
+    return found
+
+
+def _row(tx: Transaction, study_uid: str, former: str) -> tuple[int, str, int] | None:
+    """Find the study: its row, its id and the row of its patient."""
+    row = tx.db.execute(
         "SELECT study.pk, study.id, study.parent FROM study JOIN patient ON patient.pk = study.parent"
         " WHERE patient.id = ? AND study.id IN (?, ?)",
-        (former, study_uid, before),
+        (former, study_uid, key_of(study_uid, former)),
     ).fetchone()
+    return row or None
+
+
+def _take_over_row(tx: Transaction, study_uid: str, former: str, to: str) -> None:
+    """Give the row of the study to the patient."""
+    row = _row(tx, study_uid, former)
     if row is None:  # deleted by a reindex that goes on
         return
     study, entity, former_row = row
-    patient = entities.patient_row(to)
+    patient = tx.entities.patient_row(to)
     if patient is None:
-        patient = entities.make_patient(to, {})
+        patient = tx.entities.make_patient(to, {})
     key = key_of(study_uid, to)
-    db.execute("UPDATE study SET parent = ?, digest = ? WHERE pk = ?", (patient, _digest(key), study))
-    _follow(ids, edits, Level.STUDY, study, entity, before, key)
-    for series, shown in db.execute("SELECT pk, id FROM series WHERE parent = ?", (study,)).fetchall():
+    tx.db.execute("UPDATE study SET parent = ?, digest = ? WHERE pk = ?", (patient, _digest(key), study))
+    _follow(tx, Level.STUDY, study, entity, key_of(study_uid, former), key)
+    for series, shown in tx.db.execute("SELECT pk, id FROM series WHERE parent = ?", (study,)).fetchall():
         uid = uid_of(shown)
-        _follow_instances(db, ids, edits, series, (study_uid, uid), former, to)
+        _follow_instances(tx, series, (study_uid, uid), former, to)
         key = key_of(uid, to, study_uid)
         below = _digest(key_of("", to, study_uid, uid))
-        db.execute("UPDATE series SET digest = ?, below = ? WHERE pk = ?", (_digest(key), below, series))
-        _follow(ids, edits, Level.SERIES, series, shown, key_of(uid, former, study_uid), key)
-        entities.touch(Level.SERIES, series)
-    entities.move_study(study, former_row, patient)
+        tx.db.execute("UPDATE series SET digest = ?, below = ? WHERE pk = ?", (_digest(key), below, series))
+        _follow(tx, Level.SERIES, series, shown, key_of(uid, former, study_uid), key)
+        tx.entities.touch(Level.SERIES, series)
+    tx.entities.move_study(study, former_row, patient)
 
 
-def _follow_instances(
-    db: sqlite3.Connection, ids: ShownIds, edits: StoredEdits, series: int, above: tuple[str, str], former: str, to: str
-) -> None:
+def _follow_instances(tx: Transaction, series: int, above: tuple[str, str], former: str, to: str) -> None:
     """Give the instances of a series that show their keys, or have edits, their new keys."""
-    only = "" if edits.any else f" AND instr(id, '{SEPARATOR}')"
-    rows = db.execute(f"SELECT pk, id FROM instance WHERE parent = ?{only}", (series,)).fetchall()
+    only = "" if tx.edits.any else f" AND instr(id, '{SEPARATOR}')"
+    rows = tx.db.execute(f"SELECT pk, id FROM instance WHERE parent = ?{only}", (series,)).fetchall()
     for pk, entity in rows:
         uid = uid_of(entity)
-        _follow(ids, edits, Level.INSTANCE, pk, entity, key_of(uid, former, *above), key_of(uid, to, *above))
+        _follow(tx, Level.INSTANCE, pk, entity, key_of(uid, former, *above), key_of(uid, to, *above))
 
 
-def _follow(ids: ShownIds, edits: StoredEdits, level: Level, pk: int, entity: str, before: str, key: str) -> None:
-    edits.adopt(level, key, (before,))
+def _follow(tx: Transaction, level: Level, pk: int, entity: str, before: str, key: str) -> None:
+    tx.edits.adopt(level, key, (before,))
     if is_key(entity):
-        ids.rekey(level, pk, key)
+        tx.ids.rekey(level, pk, key)
 
 
 def _digest(key: str) -> str:

@@ -1,0 +1,165 @@
+"""Files of an instance that another file, which a move put in the same place, is shown instead of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from neurdicom.catalog.projection import indexed, sort_values
+from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys
+from neurdicom.catalog.sqlite.transaction import Transaction
+from neurdicom.dicom.identity import SEPARATOR, uid_of
+from neurdicom.dicom.query.attributes import Level
+
+_SHARED = "pk, parent, origin, blob_key, size, sha256, received, layout, attributes"
+#: Columns of a new row of `instance`, in the order of `instance_row`.
+INSTANCE_COLUMNS = ", ".join(
+    ["pk", "id", "parent", "origin", "blob_key", "size", "sha256", "received", "layout", "attributes", "digest"]
+    + [f'"{attribute.field}"' for attribute in indexed(Level.INSTANCE)]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of an instance, shown or displaced.
+
+    Attributes
+    ----------
+    pk, parent, origin : int
+        Its row, that of its series, and its origin.
+    sha256, blob, received : str
+        SHA-256, key in the blob store, and time of arrival.
+    id : str
+        Id of the instance; its UID for a displaced file.
+    below : str
+        Digest of its natural key.
+    is_shown : bool
+        False if it is displaced.
+    """
+
+    pk: int
+    parent: int
+    origin: int
+    sha256: str
+    blob: str
+    received: str
+    id: str
+    below: str
+    is_shown: bool = True
+
+
+_SELECT = (
+    "SELECT instance.pk, instance.parent, origin, sha256, blob_key, received, instance.id,"
+    " coalesce(instance.digest, series.below) FROM instance JOIN series ON series.pk = instance.parent"
+)
+
+
+def file_of(tx: Transaction, entity: str) -> StoredFile | None:
+    """Find the file of an instance by the id that it shows."""
+    row = tx.db.execute(f"{_SELECT} WHERE instance.id = ?", (entity,)).fetchone()
+    return StoredFile(*row) if row else None
+
+
+def shown_file(tx: Transaction, series: int, uid: str) -> StoredFile | None:
+    """Find the file that an instance of a series shows, by its UID."""
+    row = tx.db.execute(
+        f"{_SELECT} WHERE instance.parent = ? AND (instance.id = ? OR (instance.id > ? AND instance.id < ?))",
+        (series, uid, uid + SEPARATOR, uid + SEPARATOR + "\x7f"),
+    ).fetchone()
+    return StoredFile(*row) if row else None
+
+
+def displaced_file(tx: Transaction, series: int, uid: str, below: str) -> StoredFile | None:
+    """Find a displaced file of a series by the UID of its instance and the digest of its natural key.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    series : int
+        Row of the series.
+    uid, below : str
+        The two parts of its natural key.
+    """
+    row = tx.db.execute(
+        "SELECT pk, parent, origin, sha256, blob_key, received, uid, digest FROM displaced"
+        " WHERE parent = ? AND uid = ? AND digest = ?",
+        (series, uid, below),
+    ).fetchone()
+    return _displaced(row) if row else None
+
+
+def _displaced(row: Sequence[Any]) -> StoredFile:
+    pk, parent, origin, sha256, blob, received, uid, digest = row
+    return StoredFile(pk, parent, origin, sha256, blob, received, uid, digest, is_shown=False)
+
+
+def remove_displaced(tx: Transaction, pks: list[int]) -> None:
+    """Delete displaced files with their headers."""
+    for table in ("header", "displaced"):
+        tx.db.execute(f"DELETE FROM {table} WHERE pk {CHOSEN}", json_of(pks))
+
+
+def displace(tx: Transaction, file: StoredFile) -> None:
+    """Show an instance no more, whose file stays; it is no longer counted."""
+    tx.db.execute(
+        f"INSERT INTO displaced (uid, digest, {_SHARED}) SELECT ?, ?, {_SHARED} FROM instance WHERE pk = ?",
+        (uid_of(file.id), file.below, file.pk),
+    )
+    remove_keys(tx.db, Level.INSTANCE, [file.pk])
+    tx.db.execute("DELETE FROM instance WHERE pk = ?", (file.pk,))
+    tx.ids.release(Level.INSTANCE, [file.id])
+    tx.ids.changed = True
+
+
+def show(tx: Transaction, file: StoredFile) -> None:
+    """Show the instance of a displaced file; it is not counted yet, and no other of its place may be shown."""
+    row = tx.db.execute(
+        f"SELECT {_SHARED}, series.below FROM displaced JOIN series ON series.pk = displaced.parent"
+        " WHERE displaced.pk = ?".replace("attributes,", "displaced.attributes,"),
+        (file.pk,),
+    ).fetchone()
+    *own, series_below = row
+    attributes = orjson.loads(own[-1])
+    uid = uid_of(file.id)
+    digest = None if file.below == series_below else file.below
+    shown = tx.ids.take(Level.INSTANCE, uid, file.below)
+    values = (*own, shown, digest, *sort_values(Level.INSTANCE, attributes))
+    columns = ", ".join([_SHARED, "id", "digest", *(f'"{one.field}"' for one in indexed(Level.INSTANCE))])
+    tx.db.execute(f"INSERT INTO instance ({columns}) VALUES ({marks(values)})", values)
+    tx.db.execute("DELETE FROM displaced WHERE pk = ?", (file.pk,))
+    add_keys(tx.db, Level.INSTANCE, file.pk, attributes)
+    tx.ids.changed = True
+
+
+def settle_displaced(tx: Transaction, series: int) -> int:
+    """Show of each instance of a series the file that arrived last; return by how many instances it has grown.
+
+    Files of the same natural instance never meet here, so each file is of another natural series.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    series : int
+        Row of the series, into or out of which files were moved.
+    """
+    displaced = tx.db.execute(
+        "SELECT pk, parent, origin, sha256, blob_key, received, uid, digest FROM displaced WHERE parent = ?", (series,)
+    ).fetchall()
+    shown = [StoredFile(*row) for row in tx.db.execute(f"{_SELECT} WHERE instance.parent = ?", (series,))]
+    of: dict[str, list[StoredFile]] = {}
+    for file in (*shown, *map(_displaced, displaced)):
+        of.setdefault(uid_of(file.id), []).append(file)
+    growth = 0
+    for files in of.values():
+        last = max(files, key=lambda file: (file.received, file.pk))
+        for file in files:
+            if file.is_shown and file is not last:
+                displace(tx, file)
+                growth -= 1
+        if not last.is_shown:
+            show(tx, last)
+            growth += 1
+    return growth

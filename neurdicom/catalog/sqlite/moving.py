@@ -1,0 +1,189 @@
+"""Merges, moves and splits: made, taken back and listed, each within one transaction."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import orjson
+
+from neurdicom.catalog.moves import (
+    DisplacedFile,
+    Move,
+    MovedSeries,
+    MoveRequest,
+    demographics_of,
+    study_values,
+    subject_of,
+)
+from neurdicom.catalog.shown import LATEST_STUDIES, merged, of_latest
+from neurdicom.catalog.sqlite.lookup import row_of
+from neurdicom.catalog.sqlite.parts import Part, keys_by, moved_parts, parts_below
+from neurdicom.catalog.sqlite.relocation import Relocation
+from neurdicom.catalog.sqlite.stored_moves import StoredMoves
+from neurdicom.catalog.sqlite.transaction import Transaction
+from neurdicom.dicom.header import BlobRef
+from neurdicom.dicom.identity import SEPARATOR, key_of, uid_of
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
+from neurdicom.errors import Conflict, NotFound
+
+
+class Mover:
+    """Writer of the moves of one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._db = tx.db
+
+    def move(self, request: MoveRequest) -> list[MovedSeries]:
+        """Move entities, for `Catalog.move`."""
+        rows = [self._row(request.level, entity) for entity in request.entities]
+        parts = [part for row in rows for part in parts_below(self._db, request.level, row)]
+        if request.level is Level.SERIES:
+            moves, patient = self._series_moves(request, rows, parts)
+        else:
+            moves, patient = self._study_moves(request, parts), request.patient
+        self._know(patient, request)
+        self._tx.moves.put(moves)
+        if request.demographics is not None:
+            parts += [part for part in moved_parts(self._db, patient=patient) if part not in parts]
+        return Relocation(self._tx).run(_whole(self._db, parts))
+
+    def _row(self, level: Level, reference: str) -> int:
+        row = row_of(self._db, level, reference)
+        if row is None:
+            raise NotFound(f"there is no {level} {reference[:80]!r}")
+        return row
+
+    def _study_moves(self, request: MoveRequest, parts: Sequence[Part]) -> list[Move]:
+        """Make the moves of a study, or of a patient and its studies."""
+        former = parts[0].patient_id
+        if former == request.patient:
+            raise Conflict(f"the {request.level} {request.entities[0]!r} is there already")
+        if request.demographics is None and self._tx.entities.patient_row(request.patient) is None:
+            raise NotFound(f"there is no patient {request.patient[:80]!r}")
+        merge = Move(
+            request.edit,
+            Level.PATIENT,
+            (former,),
+            request.patient,
+            before=former,
+            after=request.patient,
+            user=request.user,
+            time=request.time,
+            from_now_on=request.from_now_on,
+        )
+        studies = dict.fromkeys((part.owner, part.study_uid) for part in parts)
+        moves = [replace(merge, level=Level.STUDY, path=path, from_now_on=False) for path in studies]
+        return [merge, *moves] if request.level is Level.PATIENT else moves
+
+    def _series_moves(self, request: MoveRequest, rows: Sequence[int], parts: Sequence[Part]) -> tuple[list[Move], str]:
+        """Make the moves of series, and name the patient that they go to."""
+        here = parts[0]
+        if len({part.study for part in parts}) > 1:
+            raise Conflict("the series are of several studies; split one study at a time")
+        around = parts_below(self._db, Level.STUDY, here.study)
+        before = keys_by(Level.STUDY, around)[0]
+        if request.is_split:
+            if {part.series for part in around} <= set(rows):
+                raise Conflict("a split of all series would leave nothing in the study")
+            owner, study_uid, patient = here.patient_id, request.study, here.patient_id
+            (stored,) = self._db.execute("SELECT attributes FROM study WHERE pk = ?", (here.study,)).fetchone()
+            values = study_values(orjson.loads(stored))
+        else:
+            target = self._row(Level.STUDY, request.study)
+            if target == here.study:
+                raise Conflict(f"the series {request.entities[0]!r} is there already")
+            there = parts_below(self._db, Level.STUDY, target)
+            key = keys_by(Level.STUDY, there)[0]
+            owner = next(part.owner for part in there if part.key(Level.STUDY) == key)
+            study_uid, patient = there[0].study_uid, there[0].patient_id
+            values = study_values(merged(Level.STUDY, self._claims(there)).values)
+        moves = [
+            Move(
+                request.edit,
+                Level.SERIES,
+                (natural.patient, natural.study, natural.series),
+                owner,
+                study_uid,
+                values,
+                before,
+                key_of(study_uid, owner),
+                request.user,
+                request.time,
+                is_split=request.is_split,
+            )
+            for natural in dict.fromkeys(part.natural for part in parts)
+        ]
+        return moves, patient
+
+    def _know(self, patient: str, request: MoveRequest) -> None:
+        """Store what files claim from now on that are moved to a patient."""
+        if request.demographics is not None:
+            self._tx.moves.set_demographics(patient, demographics_of(request.demographics))
+        elif self._tx.moves.demographics(patient) is None:
+            row = self._tx.entities.patient_row(patient)
+            studies = self._db.execute(
+                "SELECT pk FROM study WHERE parent = ? ORDER BY study_date DESC, study_time DESC, source DESC LIMIT ?",
+                (row, LATEST_STUDIES),
+            ).fetchall()
+            claims = (
+                merged(Level.STUDY, self._claims(parts_below(self._db, Level.STUDY, pk))).values for (pk,) in studies
+            )
+            self._tx.moves.set_demographics(patient, demographics_of(of_latest(claims)))
+
+    def _claims(self, parts: Iterable[Part]) -> list[dict[str, Value]]:
+        found = []
+        for part in parts:
+            (packed,) = self._db.execute("SELECT attributes FROM origin WHERE pk = ?", (part.pk,)).fetchone()
+            found.append(orjson.loads(zlib.decompress(packed)))
+        return found
+
+    def undo(self, edit: str) -> list[MovedSeries] | None:
+        """Take moves back, for `Catalog.undo_move`."""
+        if not self._tx.moves.remove(edit):
+            return None
+        moved = Relocation(self._tx).run(_whole(self._db, moved_parts(self._db, via=edit)))
+        self._tx.moves.forget_demographics()
+        return moved
+
+
+def moves_of(db: sqlite3.Connection, level: Level, reference: str) -> list[Move]:
+    """List the moves of an entity, for `Catalog.moves`."""
+    row = row_of(db, level, reference)
+    stored = StoredMoves(db)
+    if row is None or level is Level.INSTANCE or not stored.any:
+        return []
+    parts = parts_below(db, level, row)
+    if level is Level.PATIENT:
+        return stored.merges_into(parts[0].patient_id)
+    if level is Level.SERIES:
+        naturals = dict.fromkeys(part.natural for part in parts)
+        return stored.of_any([subject_of(level, one.patient, one.study, one.series) for one in naturals])
+    studies = dict.fromkeys((part.owner, part.study_uid) for part in parts)
+    found = stored.of_any([subject_of(level, *path) for path in studies])
+    return sorted((*found, *stored.at_study(keys_by(level, parts))), key=lambda move: move.time)
+
+
+def displaced(db: sqlite3.Connection, reference: str) -> list[DisplacedFile]:
+    """List the displaced files of an instance, for `Catalog.displaced`."""
+    row = row_of(db, Level.INSTANCE, reference)
+    if row is None:
+        return []
+    parent, entity = db.execute("SELECT parent, id FROM instance WHERE pk = ?", (row,)).fetchone()
+    rows = db.execute(
+        "SELECT uid, digest, blob_key, size, sha256, received FROM displaced WHERE parent = ? AND uid = ?"
+        " ORDER BY received DESC, pk DESC",
+        (parent, uid_of(entity)),
+    )
+    return [
+        DisplacedFile(f"{uid}{SEPARATOR}{digest}", BlobRef(*blob), received) for uid, digest, *blob, received in rows
+    ]
+
+
+def _whole(db: sqlite3.Connection, parts: Iterable[Part]) -> list[Part]:
+    """Complete the parts of natural series: all of one lie in one series."""
+    wanted = {part.natural for part in parts}
+    series = dict.fromkeys(part.series for part in parts)
+    return [part for pk in series for part in parts_below(db, Level.SERIES, pk) if part.natural in wanted]

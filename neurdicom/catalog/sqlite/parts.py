@@ -1,0 +1,189 @@
+"""The origins of an entity, by the natural series that they are of."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from neurdicom.catalog.moves import NaturalSeries, canonical
+from neurdicom.catalog.sqlite.stored_moves import MovedOrigin
+from neurdicom.dicom.identity import key_of, uid_of
+from neurdicom.dicom.query.attributes import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An origin, where its files say that they lie, and where they lie.
+
+    Attributes
+    ----------
+    pk, series, study, patient : int
+        Its row, and those above it.
+    natural : NaturalSeries
+        Where its files say that they lie.
+    owner : str
+        Id of the patient in the key of its study.
+    study_uid, patient_id : str
+        UID of the study and id of the patient where it lies.
+    moved : MovedOrigin or None
+        What moves say of it.
+    """
+
+    pk: int
+    series: int
+    study: int
+    patient: int
+    natural: NaturalSeries
+    owner: str
+    study_uid: str
+    patient_id: str
+    moved: MovedOrigin | None
+
+    @property
+    def is_unmoved(self) -> bool:
+        """True if it lies where its files say."""
+        return (self.patient_id, self.study_uid) == (self.natural.patient, self.natural.study)
+
+    def key(self, level: Level) -> str:
+        """Return the key that its study or series has by it."""
+        return self.natural.key if level is Level.SERIES else key_of(self.study_uid, self.owner)
+
+    def is_in_place(self, level: Level) -> bool:
+        """Tell whether its study or series has its own parent by it."""
+        return self.is_unmoved if level is Level.SERIES else self.owner == self.patient_id
+
+
+_SELECT = (
+    "SELECT origin.pk, origin.moved, series.pk, series.id, study.pk, study.id, patient.pk, patient.id FROM"
+    " {tables} WHERE {condition} ORDER BY origin.first"
+)
+_TABLES = {
+    Level.SERIES: "series CROSS JOIN origin ON origin.parent = series.pk"
+    " CROSS JOIN study ON study.pk = series.parent CROSS JOIN patient ON patient.pk = study.parent",
+    Level.STUDY: "study CROSS JOIN series ON series.parent = study.pk CROSS JOIN origin ON origin.parent = series.pk"
+    " CROSS JOIN patient ON patient.pk = study.parent",
+    Level.PATIENT: "patient CROSS JOIN study ON study.parent = patient.pk CROSS JOIN series ON series.parent = study.pk"
+    " CROSS JOIN origin ON origin.parent = series.pk",
+}
+
+
+def parts_below(db: sqlite3.Connection, level: Level, pk: int) -> list[Part]:
+    """List the origins below a patient, study or series, by the arrival of their earliest instances.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entity.
+    pk : int
+        Its row.
+    """
+    return _parts(db.execute(_SELECT.format(tables=_TABLES[level], condition=f"{level}.pk = ?"), (pk,)))
+
+
+def moved_parts(db: sqlite3.Connection, *, via: str = "", patient: str = "", any_of_them: bool = False) -> list[Part]:
+    """List the origins that a move is in force of: by the id of its edit, all that lie at a patient, or all.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    via : str
+        Id of an edit.
+    patient : str
+        Id of a patient.
+    any_of_them : bool
+        True for all.
+    """
+    tables = "origin CROSS JOIN series ON series.pk = origin.parent CROSS JOIN study ON study.pk = series.parent"
+    tables += " CROSS JOIN patient ON patient.pk = study.parent"
+    found = _parts(db.execute(_SELECT.format(tables=tables, condition="origin.moved IS NOT NULL")))
+    return [
+        one
+        for one in found
+        if one.moved and (any_of_them or via in one.moved.via or (patient and one.patient_id == patient))
+    ]
+
+
+def has_moved(db: sqlite3.Connection, study: int) -> bool:
+    """Tell whether anything in a study, by its row, was moved there."""
+    found = db.execute(
+        "SELECT 1 FROM series CROSS JOIN origin ON origin.parent = series.pk"
+        " WHERE series.parent = ? AND origin.moved IS NOT NULL LIMIT 1",
+        (study,),
+    )
+    return found.fetchone() is not None
+
+
+def natural_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
+    """List the keys that a study or series has by its origins, the canonical one first.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entity.
+    pk : int
+        Its row.
+    """
+    return keys_by(level, parts_below(db, level, pk))
+
+
+def keys_by(level: Level, parts: Sequence[Part]) -> list[str]:
+    """List the keys that the entity of some parts has by them, the canonical one first.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    parts : sequence of Part
+        Its parts, by the arrival of their earliest instances.
+    """
+    first = canonical((part.key(level), part.is_in_place(level)) for part in parts)
+    return list(dict.fromkeys([first, *(part.key(level) for part in parts)]))
+
+
+def displaced_keys(db: sqlite3.Connection, series: Iterable[int]) -> dict[tuple[int, str], list[str]]:
+    """Map instances of which files are displaced, by row of the series and UID, to the natural keys of these files.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    series : iterable of int
+        Rows of series.
+    """
+    rows = db.execute(
+        "SELECT parent, uid, digest FROM displaced WHERE parent IN (SELECT value FROM json_each(?)) ORDER BY pk DESC",
+        (orjson.dumps(list(series)).decode(),),
+    )
+    found: dict[tuple[int, str], list[str]] = {}
+    for parent, uid, digest in rows:
+        found.setdefault((parent, uid), []).append(f"{uid}~{digest}")
+    return found
+
+
+def _parts(rows: Iterable[Sequence[object]]) -> list[Part]:
+    found = []
+    for pk, blob, series, series_id, study, study_id, patient, patient_id in rows:
+        moved = MovedOrigin.from_blob(blob) if isinstance(blob, bytes) else None
+        study_uid = uid_of(str(study_id))
+        natural = moved.natural if moved else NaturalSeries(str(patient_id), study_uid, uid_of(str(series_id)))
+        owner = moved.owner if moved else str(patient_id)
+        found.append(
+            Part(
+                int(str(pk)),
+                int(str(series)),
+                int(str(study)),
+                int(str(patient)),
+                natural,
+                owner,
+                study_uid,
+                str(patient_id),
+                moved,
+            )
+        )
+    return found

@@ -1,0 +1,199 @@
+"""The moves of patients, studies and series, as a writer reads and writes them within one transaction."""
+
+import sqlite3
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import orjson
+
+from neurdicom.catalog.moves import Move, NaturalSeries, Placement, placement_edits, placing, subject_of
+from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.records import Edit
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
+
+
+@dataclass(frozen=True, slots=True)
+class MovedOrigin:
+    """What an origin has beside its claims, where moves place its instances.
+
+    Attributes
+    ----------
+    natural : NaturalSeries
+        Where its files say that they lie.
+    owner : str
+        Id of the patient in the key of its study.
+    via : tuple of str
+        Ids of the edits by which it lies there.
+    edits : tuple of Edit
+        Edits by which its files say so.
+    claims : Mapping[str, Value]
+        What its files claim of the levels above them; the origin's attributes are these with the edits.
+    """
+
+    natural: NaturalSeries
+    owner: str
+    via: tuple[str, ...]
+    edits: tuple[Edit, ...]
+    claims: Mapping[str, Value]
+
+    def to_blob(self) -> bytes:
+        """Write the column of the origin."""
+        natural = (self.natural.patient, self.natural.study, self.natural.series)
+        edits = [edit.to_wire() for edit in self.edits]
+        return zlib.compress(to_json([natural, self.owner, self.via, edits, dict(self.claims)]), 1)
+
+    @classmethod
+    def from_blob(cls, blob: bytes) -> Self:
+        """Read the column that `to_blob` wrote."""
+        natural, owner, via, edits, claims = orjson.loads(zlib.decompress(blob))
+        made = tuple(Edit(**{**edit, "level": Level(edit["level"])}) for edit in edits)
+        return cls(NaturalSeries(*natural), owner, tuple(via), made, claims)
+
+
+class StoredMoves:
+    """The moves in force, by what they are of, and the patients that something was moved to.
+
+    Attributes
+    ----------
+    any : bool
+        True if there are any.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.any = db.execute("SELECT 1 FROM move LIMIT 1").fetchone() is not None
+
+    def of(self, subject: str) -> list[Move]:
+        """List the moves of a subject (`moves.subject_of`) in the order in which they were made."""
+        rows = self._db.execute("SELECT document FROM move WHERE subject = ? ORDER BY number", (subject,))
+        return [Move.from_document(orjson.loads(document)) for (document,) in rows]
+
+    def placement(self, natural: NaturalSeries) -> Placement:
+        """Find where a natural series lies."""
+        if not self.any:
+            return Placement(natural.patient, natural.study, natural.patient)
+        search = placing(natural)
+        subject = next(search)
+        while True:
+            try:
+                subject = search.send(self.of(subject))
+            except StopIteration as found:
+                placement: Placement = found.value
+                return placement
+
+    def moved(self, natural: NaturalSeries, placement: Placement, claims: Mapping[str, Value]) -> MovedOrigin | None:
+        """Describe an origin of a natural series; None where no move is in force.
+
+        Parameters
+        ----------
+        natural : NaturalSeries
+            The series.
+        placement : Placement
+            Where it lies.
+        claims : Mapping[str, Value]
+            What its files claim of the levels above them.
+        """
+        if not placement.via:
+            return None
+        edits = placement_edits(natural, placement, self.demographics(placement.patient))
+        via = tuple(move.edit for move in placement.via)
+        return MovedOrigin(natural, placement.owner, via, edits, claims)
+
+    def put(self, moves: Sequence[Move]) -> None:
+        """Store moves, in the order in which they are made."""
+        self._db.executemany(
+            "INSERT INTO move VALUES (NULL, ?, ?, ?, ?, ?)",
+            [
+                (one.edit, one.subject, one.path[1] if len(one.path) > 1 else "", one.patient, _document(one))
+                for one in moves
+            ],
+        )
+        self.any = self.any or bool(moves)
+
+    def remove(self, edit: str) -> bool:
+        """Delete the moves of an edit; return False if it has none. Demographics that nothing needs go as well."""
+        removed = self._db.execute("DELETE FROM move WHERE edit = ?", (edit,)).rowcount
+        return removed > 0
+
+    def forget_demographics(self) -> None:
+        """Delete the demographics of patients that no move is to."""
+        self._db.execute("DELETE FROM moved_patient WHERE patient NOT IN (SELECT patient FROM move)")
+
+    def demographics(self, patient: str) -> dict[str, Value] | None:
+        """Look up what files claim that were moved to a patient."""
+        row = self._db.execute("SELECT attributes FROM moved_patient WHERE patient = ?", (patient,)).fetchone()
+        return None if row is None else orjson.loads(row[0])
+
+    def set_demographics(self, patient: str, attributes: Mapping[str, Value]) -> None:
+        """Store what files claim that were moved to a patient."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO moved_patient VALUES (?, ?)", (patient, to_json(dict(attributes)).decode())
+        )
+
+    def rename(self, study_uid: str, former: str, to: str) -> None:
+        """Rename what moves are of, and the studies that series go to, where a study goes over to another patient.
+
+        Parameters
+        ----------
+        study_uid : str
+            UID of the study.
+        former, to : str
+            Ids of the patient that its files said to be of, and of the one that they are of from now on.
+        """
+        rows = self._db.execute("SELECT number, document FROM move WHERE level <> ?", (Level.PATIENT.value,)).fetchall()
+        for number, document in rows if self.any else ():
+            move = Move.from_document(orjson.loads(document))
+            after = move
+            if move.path[:2] == (former, study_uid):
+                after = replace(after, path=(to, *move.path[1:]))
+            if move.level is Level.SERIES and (move.patient, move.study) == (former, study_uid):
+                after = replace(after, patient=to)
+            if after is not move:
+                self._db.execute(
+                    "UPDATE move SET subject = ?, patient = ?, document = ? WHERE number = ?",
+                    (after.subject, after.patient, _document(after), number),
+                )
+
+    def of_any(self, subjects: Sequence[str]) -> list[Move]:
+        """List the moves of several subjects (`moves.subject_of`), in the order in which they were made."""
+        rows = self._db.execute(
+            "SELECT document FROM move WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY number",
+            (orjson.dumps(list(subjects)).decode(),),
+        )
+        return [Move.from_document(orjson.loads(document)) for (document,) in rows]
+
+    def at_study(self, keys: Sequence[str]) -> list[Move]:
+        """List the moves of series out of a study, and the splits that made it, by its keys."""
+        rows = self._db.execute(
+            "SELECT document FROM move WHERE document ->> '$.level' = 'series' AND"
+            " (document ->> '$.before' IN (SELECT value FROM json_each(?1)) OR (document ->> '$.is_split'"
+            " AND document ->> '$.after' IN (SELECT value FROM json_each(?1)))) ORDER BY number",
+            (orjson.dumps(list(keys)).decode(),),
+        )
+        return [Move.from_document(orjson.loads(document)) for (document,) in rows]
+
+    def merges_into(self, patient: str) -> list[Move]:
+        """List the merges of other patients into one."""
+        rows = self._db.execute(
+            "SELECT document FROM move WHERE patient = ? AND document ->> '$.level' = 'patient' ORDER BY number",
+            (patient,),
+        )
+        return [Move.from_document(orjson.loads(document)) for (document,) in rows]
+
+    def merged_into(self, patient: str) -> str | None:
+        """Follow the merges of a patient that is there no more to one that is there."""
+        seen = set()
+        while self._db.execute("SELECT 1 FROM patient WHERE id = ?", (patient,)).fetchone() is None:
+            seen.add(patient)
+            moves = self.of(subject_of(Level.PATIENT, patient))
+            if not moves or moves[-1].patient in seen:
+                return None
+            patient = moves[-1].patient
+        return patient if seen else None
+
+
+def _document(move: Move) -> str:
+    return to_json(move.to_document()).decode()
