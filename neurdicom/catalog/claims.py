@@ -107,17 +107,18 @@ def with_edits(attributes: dict[str, Value], edits: list[Edit]) -> dict[str, Val
     return {field: value for field, value in edited.items() if value is not None}
 
 
-def described_instances(rows: Sequence[tuple[Sequence[str], bytes]], edits: Iterable[Edit]) -> list[DescribedInstance]:
+def described_instances(
+    rows: Sequence[tuple[Sequence[str], bytes]], applying: Iterable[tuple[Edit, ...]]
+) -> list[DescribedInstance]:
     """Join headers with the edits that apply to them.
 
     Parameters
     ----------
     rows : sequence
         For each instance the ids of all four levels, the patient's first, and its header.
-    edits : iterable of Edit
-        Edits of any of these entities; each entity's in the order of fields.
+    applying : iterable of tuple of Edit
+        For each instance the edits that apply to it (`applying_edits`).
     """
-    applying = applying_edits([chain for chain, _ in rows], edits)
     return [
         DescribedInstance(study, series, instance, header, own)
         for ((_, study, series, instance), header), own in zip(rows, applying, strict=True)

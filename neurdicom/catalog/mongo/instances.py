@@ -107,7 +107,7 @@ def _located(found: Sequence[Document], edits: Sequence[tuple[Edit, ...]]) -> li
 
 async def _described(database: Database, rows: Sequence[tuple[list[str], bytes]]) -> list[DescribedInstance]:
     edits = await _edits(database, [chain for chain, _ in rows])
-    return await asyncio.to_thread(described_instances, rows, edits)
+    return described_instances(rows, applying_edits([chain for chain, _ in rows], edits))
 
 
 async def _edits(database: Database, chains: Sequence[Sequence[str]]) -> list[Edit]:

@@ -116,8 +116,7 @@ def displace(tx: Transaction, file: StoredFile) -> None:
 def show(tx: Transaction, file: StoredFile) -> None:
     """Show the instance of a displaced file; it is not counted yet, and no other of its place may be shown."""
     row = tx.db.execute(
-        f"SELECT {_SHARED}, series.below FROM displaced JOIN series ON series.pk = displaced.parent"
-        " WHERE displaced.pk = ?".replace("attributes,", "displaced.attributes,"),
+        f"SELECT {_SHARED}, (SELECT below FROM series WHERE series.pk = displaced.parent) FROM displaced WHERE pk = ?",
         (file.pk,),
     ).fetchone()
     *own, series_below = row

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from neurdicom.catalog.claims import applying_edits, described_instances
-from neurdicom.catalog.records import DescribedInstance, Edit, Located, Location
+from neurdicom.catalog.claims import described_instances
+from neurdicom.catalog.records import DescribedInstance, Located, Location
+from neurdicom.catalog.sqlite.applying import edits_of_instances
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, row_of
 from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.header import BlobRef
@@ -32,49 +33,51 @@ def described(db: sqlite3.Connection, level: Level, entity: str, after: str, bud
     size = 0
     key = KEY[Level.INSTANCE]
     rows = db.execute(
-        f"SELECT instance.pk, {_KEYS} FROM {TABLES[level]} WHERE {level}.pk = ? AND {key} > ? ORDER BY {key}",
+        f"SELECT instance.pk, origin, {_KEYS} FROM {TABLES[level]} WHERE {level}.pk = ? AND {key} > ? ORDER BY {key}",
         (row_of(db, level, entity), after),
     ).fetchall()
-    for pk, *chain in rows:
+    origins = []
+    for pk, origin, *chain in rows:
         (data,) = db.execute("SELECT data FROM header WHERE pk = ?", (pk,)).fetchone()
         header = zlib.decompress(data)
         found.append((chain, header))
+        origins.append(origin)
         size += len(header)
         if size >= budget:
             break
-    return described_instances(found, _edits(db, [chain for chain, _ in found]))
+    applying = edits_of_instances(db, [chain for chain, _ in found], origins)
+    return described_instances(found, applying)
 
 
 def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> dict[str, DescribedInstance]:
     """Look up an instance of each entity, for `Catalog.samples`."""
     named = {entity: row for entity in entities if (row := row_of(db, level, entity)) is not None}
     rows = db.execute(
-        f"SELECT page.key, header.data, {_KEYS} FROM json_each(?) AS page"
+        f"SELECT page.key, header.data, instance.origin, {_KEYS} FROM json_each(?) AS page"
         f" CROSS JOIN {level} AS entity ON entity.pk = page.value CROSS JOIN header ON header.pk = {_SOURCE[level]}"
         f" CROSS JOIN instance ON instance.pk = header.pk{JOINS[Level.INSTANCE]}",
         (orjson.dumps(list(named.values())).decode(),),
     )
     references = list(named)
     chosen = [(references[number], *rest) for number, *rest in rows]
-    found = [(entity, chain, zlib.decompress(data)) for entity, data, *chain in chosen]
-    edits = _edits(db, [chain for _, chain, _ in found])
-    made = described_instances([(chain, header) for _, chain, header in found], edits)
-    return dict(zip((entity for entity, *_ in found), made, strict=True))
+    found = [(chain, zlib.decompress(data)) for _, data, _, *chain in chosen]
+    applying = edits_of_instances(db, [chain for chain, _ in found], [origin for _, _, origin, *_ in chosen])
+    made = described_instances(found, applying)
+    return dict(zip((entity for entity, *_ in chosen), made, strict=True))
 
 
 def located(db: sqlite3.Connection, level: Level, entity: str) -> list[Located]:
     """List the locations and edits of all instances below an entity, for `Catalog.locate_all`."""
     rows = db.execute(
-        f"SELECT blob_key, size, sha256, layout, {_KEYS}"
+        f"SELECT blob_key, size, sha256, layout, origin, {_KEYS}"
         f" FROM {TABLES[level]} WHERE {level}.pk = ? ORDER BY {KEY[Level.INSTANCE]}",
         (row_of(db, level, entity),),
     ).fetchall()
-    chains = [chain for _, _, _, _, *chain in rows]
+    chains = [chain for _, _, _, _, _, *chain in rows]
+    applying = edits_of_instances(db, chains, [origin for _, _, _, _, origin, *_ in rows])
     return [
         Located(Location(instance, BlobRef(*blob), orjson.loads(layout), bool(own), study, series), own)
-        for (*blob, layout, _, study, series, instance), own in zip(
-            rows, applying_edits(chains, _edits(db, chains)), strict=True
-        )
+        for (*blob, layout, _, _, study, series, instance), own in zip(rows, applying, strict=True)
     ]
 
 
@@ -86,18 +89,3 @@ def headers(db: sqlite3.Connection, level: Level, entity: str) -> list[bytes]:
         (row_of(db, level, entity),),
     )
     return [zlib.decompress(data) for (data,) in rows]
-
-
-def _edits(db: sqlite3.Connection, chains: list[list[str]]) -> list[Edit]:
-    if db.execute("SELECT 1 FROM edit LIMIT 1").fetchone() is None:  # as in most archives
-        return []
-    found = []
-    for place, level in enumerate(Level):
-        wanted = orjson.dumps(list({chain[place] for chain in chains})).decode()
-        rows = db.execute(
-            "SELECT entity, field, edit.value, user, time FROM json_each(?) AS wanted"
-            " CROSS JOIN edit ON level = ? AND entity = wanted.value ORDER BY entity, field",
-            (wanted, level),
-        )
-        found += [Edit(level, one, field, orjson.loads(value), user, time) for one, field, value, user, time in rows]
-    return found
