@@ -12,10 +12,11 @@ from neurdicom.catalog.claims import OriginClaims
 from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
+from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
 from neurdicom.catalog.sqlite.places import Decision
 from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
-from neurdicom.catalog.sqlite.rows import StoredEdits, add_keys, marks, remove_keys
+from neurdicom.catalog.sqlite.rows import add_keys, marks, remove_keys
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
 from neurdicom.dicom.identity import SEPARATOR, earlier_keys, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level

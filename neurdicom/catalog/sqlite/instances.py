@@ -8,6 +8,7 @@ import orjson
 
 from neurdicom.catalog.claims import applying_edits, described_instances
 from neurdicom.catalog.records import DescribedInstance, Edit, Located, Location
+from neurdicom.catalog.sqlite.edits import effective_edits
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, row_of
 from neurdicom.catalog.sqlite.select import JOINS
 from neurdicom.dicom.header import BlobRef
@@ -91,13 +92,7 @@ def headers(db: sqlite3.Connection, level: Level, entity: str) -> list[bytes]:
 def _edits(db: sqlite3.Connection, chains: list[list[str]]) -> list[Edit]:
     if db.execute("SELECT 1 FROM edit LIMIT 1").fetchone() is None:  # as in most archives
         return []
-    found = []
+    found: list[Edit] = []
     for place, level in enumerate(Level):
-        wanted = orjson.dumps(list({chain[place] for chain in chains})).decode()
-        rows = db.execute(
-            "SELECT entity, field, edit.value, user, time FROM json_each(?) AS wanted"
-            " CROSS JOIN edit ON level = ? AND entity = wanted.value ORDER BY entity, field",
-            (wanted, level),
-        )
-        found += [Edit(level, one, field, orjson.loads(value), user, time) for one, field, value, user, time in rows]
+        found += effective_edits(db, level, {chain[place] for chain in chains})
     return found

@@ -8,8 +8,9 @@ import orjson
 
 from neurdicom.catalog.projection import indexed, other_keys, to_json
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, carried, is_blank, merged, of_latest
+from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.lookup import KEY
-from neurdicom.catalog.sqlite.rows import StoredEdits, write_row
+from neurdicom.catalog.sqlite.rows import write_row
 from neurdicom.catalog.sqlite.schema import create_index
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value

@@ -13,11 +13,15 @@ import sqlite3
 from functools import cache
 
 from neurdicom.catalog.projection import has_many_keys, indexed
+from neurdicom.catalog.sqlite.upgrade import create_edits, upgrade_from_4
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.errors import Unavailable
 
 #: 2: the words of names are search keys too. 3: documents have terms. 4: keys hold the hierarchy.
-VERSION = 4
+#: 5: edits have a history.
+VERSION = 5
+#: First version whose instances need no migration.
+MIGRATED = 4
 
 #: Names of the DICOM tables before version 4, each of which gets `old_` before it until a migration has emptied it.
 SET_ASIDE = (*(level.value for level in Level), "header", *(f"{level}_key" for level in Level))
@@ -25,8 +29,6 @@ SET_ASIDE = (*(level.value for level in Level), "header", *(f"{level}_key" for l
 #: Levels whose entities are made of what several files say.
 MERGED = (Level.STUDY, Level.SERIES)
 _DOCUMENTS = """
-CREATE TABLE IF NOT EXISTS edit (level TEXT, entity TEXT, field TEXT, value TEXT, user TEXT, time TEXT,
-                   PRIMARY KEY (level, entity, field)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS garbage (key TEXT PRIMARY KEY, place TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS total (level TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS document (kind TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
@@ -113,7 +115,7 @@ def prepare(db: sqlite3.Connection) -> bool:
     Unavailable
         The file has the schema of a later version.
     """
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise Unavailable(
             f"the catalog has schema {version}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
@@ -123,8 +125,11 @@ def prepare(db: sqlite3.Connection) -> bool:
         db.execute(statement)
     if not version:
         _create(db)
+    elif version == MIGRATED:
+        upgrade_from_4(db)
+        db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
-    return version in (0, VERSION)
+    return version == 0 or version >= MIGRATED
 
 
 def _create(db: sqlite3.Connection) -> None:
@@ -135,6 +140,7 @@ def _create(db: sqlite3.Connection) -> None:
         for statement in _create_level(level):
             db.execute(statement)
         db.execute("INSERT OR REPLACE INTO total VALUES (?, 0)", (level,))
+    create_edits(db)
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -143,7 +149,7 @@ def _create(db: sqlite3.Connection) -> None:
 
 def needs_migration(db: sqlite3.Connection) -> bool:
     """Tell whether instances of an earlier version have yet to be brought along."""
-    if db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+    if db.execute("PRAGMA user_version").fetchone()[0] < MIGRATED:
         return True
     return are_instances_waiting(db)
 
@@ -158,7 +164,7 @@ def begin_migration(db: sqlite3.Connection) -> None:
 
     From then on programs of earlier versions refuse the file.
     """
-    if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+    if db.execute("PRAGMA user_version").fetchone()[0] >= MIGRATED:
         return
     present = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     for name in SET_ASIDE:

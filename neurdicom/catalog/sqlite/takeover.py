@@ -2,8 +2,8 @@
 
 import sqlite3
 
+from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.entities import Entities
-from neurdicom.catalog.sqlite.rows import StoredEdits
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
 from neurdicom.dicom.identity import SEPARATOR, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level

@@ -8,17 +8,15 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import orjson
-
 from neurdicom.catalog.claims import OriginClaims, with_edits
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, Status, StoreOutcome, StorePolicy
 from neurdicom.catalog.projection import sort_values, to_json
-from neurdicom.catalog.records import Edit, NewInstance
-from neurdicom.catalog.shown import ShownAttributes
+from neurdicom.catalog.records import NewInstance
+from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.entities import COMPRESSION, Entities, OriginRow
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, row_of, shared
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
-from neurdicom.catalog.sqlite.rows import CHOSEN, StoredEdits, add_keys, json_of, marks, remove_keys, write_row
+from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys
 from neurdicom.catalog.sqlite.schema import has_keys
 from neurdicom.catalog.sqlite.shown_ids import Namesake, ShownIds
 from neurdicom.catalog.sqlite.takeover import take_over
@@ -272,29 +270,6 @@ class Writer:
         for table in ("study_other", "series_other", "header", "origin", "conflict"):
             self._db.execute(f"DELETE FROM {table}")
         self._db.execute("UPDATE total SET count = 0")
-
-    # -- editing ---------------------------------------------------------------------------------------------
-
-    def edit(self, level: Level, reference: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-        """Store edits of an entity and apply them, for `Catalog.edit`."""
-        row = row_of(self._db, level, reference)
-        if row is None:
-            return False
-        joins = " JOIN series ON series.pk = instance.parent" if level is Level.INSTANCE else ""
-        key, stored = self._db.execute(
-            f"SELECT {KEY[level]}, {level}.attributes FROM {level}{joins} WHERE {level}.pk = ?", (row,)
-        ).fetchone()
-        edits = [Edit(level, key, field, value, user, time) for field, value in changes.items()]
-        self._edits.put(edits)
-        if level is Level.INSTANCE:
-            write_row(self._db, level, row, ShownAttributes(with_edits(orjson.loads(stored), edits)))
-        if level is Level.PATIENT:  # demographics are attributes of its studies
-            for (study,) in self._db.execute("SELECT pk FROM study WHERE parent = ?", (row,)).fetchall():
-                self._entities.touch(Level.STUDY, study)
-        if level is not Level.INSTANCE:
-            self._entities.touch(level, row)
-        self._entities.finish()
-        return True
 
 
 def _parts(key: str) -> tuple[str, str]:
