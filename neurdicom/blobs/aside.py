@@ -61,15 +61,17 @@ class AsideFolders:
                     (self._objects / key).hardlink_to(folder / key)
             flush_folder(self._objects / shard)
 
-    def release(self, place: str, keys: Sequence[str]) -> None:
-        """Unlink blobs from a place, and remove it if nothing is left in it."""
+    def release(self, place: str) -> None:
+        """Unlink blobs from a place that are in the store, and remove it if nothing is left in it."""
         folder = self._root / check_place(place)
-        for shard, members in _by_shard(keys):
-            for key in members:
-                (folder / key).unlink(missing_ok=True)
-            if (folder / shard).is_dir():
-                flush_folder(folder / shard)
-        if folder.exists() and not any(entry.is_file() for entry in folder.rglob("*")):
+        if not folder.is_dir():
+            return
+        for shard in [entry for entry in folder.iterdir() if entry.is_dir()]:
+            for path in [*shard.iterdir()]:
+                if (self._objects / shard.name / path.name).exists():
+                    path.unlink(missing_ok=True)
+            flush_folder(shard)
+        if not any(entry.is_file() for entry in folder.rglob("*")):
             self.discard(place)
 
     def blobs(self, place: str) -> list[BlobRef]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from neurdicom.dicom.header import BlobRef
+from neurdicom.errors import NotFound
 
 log = logging.getLogger(__name__)
 
@@ -237,6 +238,13 @@ class BlobStore(ABC):
     async def path(self, key: str) -> Path:
         """Find a local file with the blob's bytes, for reading only. Raises `NotFound`."""
 
+    async def find(self, key: str) -> BlobRef:
+        """Find a blob by key: its size now, and its SHA-256 at commit. Raises `NotFound`."""
+        async for ref in self.walk():
+            if ref.key == key:
+                return ref
+        raise NotFound(f"there is no blob {key!r}")
+
     async def size(self, key: str) -> int:
         """Look up the number of bytes that a blob has now.
 
@@ -321,14 +329,14 @@ class BlobStore(ABC):
 
     @abstractmethod
     async def bring_back(self, place: str, keys: Sequence[str]) -> None:
-        """Put blobs that are set aside back into the store, durably; they stay at their place until they are released.
+        """Put blobs that are set aside back into the store, durably; they stay at their place until it is released.
 
         So a crash loses nothing, whether the catalog knows them by then or not. Unknown ones are ignored.
         """
 
     @abstractmethod
-    async def release(self, place: str, keys: Sequence[str]) -> None:
-        """Remove blobs that were brought back from their place, durably, and the place when nothing is left there."""
+    async def release(self, place: str) -> None:
+        """Remove blobs from a place that are in the store as well, durably, and the place when nothing is left."""
 
     @abstractmethod
     async def aside(self, place: str) -> list[BlobRef]:

@@ -10,7 +10,6 @@ within the shard makes keys sort in the order of their commits; the random part 
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -25,6 +24,7 @@ from typing import ParamSpec, TypeVar
 
 from neurdicom.blobs.aside import AsideFolders
 from neurdicom.blobs.base import STORED_MODE, BlobDigest, BlobStore, Pace, Spool, empty_spool, flush, flush_folder
+from neurdicom.blobs.digest import digest_file
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import NotFound, Unavailable
 
@@ -36,9 +36,6 @@ SHARD_FILES = 4096
 
 #: Bytes read at a time when a blob is streamed.
 PIECE = 1024 * 1024
-
-#: Bytes read at a time for a digest; a buffer that stays in the processor's cache is read and hashed fastest.
-_DIGESTED = 256 * 1024
 
 _THREADS = 8
 _WRITABLE = 0o222
@@ -197,6 +194,11 @@ class LocalBlobStore(BlobStore):
             raise NotFound(f"there is no blob {key!r}") from error
         return path
 
+    async def find(self, key: str) -> BlobRef:
+        """Look at the blob's file; its name has the SHA-256."""
+        found = _KEY.fullmatch(key)
+        return BlobRef(key, await self.size(key), found[2] if found else "")
+
     async def size(self, key: str) -> int:
         """Return the size of the blob's file."""
         path = self._path(key)
@@ -213,7 +215,7 @@ class LocalBlobStore(BlobStore):
 
     async def digest(self, key: str, pace: Pace | None = None, *, from_disk: bool = False) -> BlobDigest:
         """Read the file in one thread."""
-        return await self._run(partial(_digest, self._path(key), pace, from_disk=from_disk))
+        return await self._run(partial(digest_file, self._path(key), pace, from_disk=from_disk))
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -266,9 +268,9 @@ class LocalBlobStore(BlobStore):
         """Give the files their names in their shards again, beside those in the folder of the place."""
         await self._run(self._aside.bring_back, place, [key for key in keys if _KEY.fullmatch(key)])
 
-    async def release(self, place: str, keys: Sequence[str]) -> None:
-        """Remove the files' names in the folder of the place."""
-        await self._run(self._aside.release, place, [key for key in keys if _KEY.fullmatch(key)])
+    async def release(self, place: str) -> None:
+        """Remove the files from the folder of the place that have a name in the store."""
+        await self._run(self._aside.release, place)
 
     async def aside(self, place: str) -> list[BlobRef]:
         """List the files in the folder of the place."""
@@ -369,28 +371,6 @@ def _open_and_read(path: Path, start: int, size: int) -> tuple[int, bytes]:
     except BaseException:
         os.close(descriptor)
         raise
-
-
-def _digest(path: Path, pace: Pace | None, *, from_disk: bool) -> BlobDigest:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"there is no blob {path.name!r}") from error
-    found, size = hashlib.sha256(), 0
-    try:
-        buffer = memoryview(bytearray(_DIGESTED))
-        if from_disk:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        while read := os.readv(descriptor, [buffer]):
-            found.update(buffer[:read])
-            size += read
-            if pace is not None:
-                pace(read)
-        if from_disk:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
-    return BlobDigest(size, found.hexdigest())
 
 
 def _close_opened(opening: "asyncio.Future[tuple[int, bytes]]") -> None:

@@ -215,8 +215,9 @@ class Catalog(ABC):
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
         """Store changed values of an entity's own attributes beside the originals.
 
-        A later edit of the same field replaces the earlier one. The edits of an entity are deleted with it. Those of a
-        study that goes over to another patient, and of all in it, go along.
+        All edits are kept; the latest of a field counts. Each field's edit has an id of its own, and tells what was
+        shown before it. The edits of an entity are deleted with it. Those of a study that goes over to another
+        patient, and of all in it, go along.
 
         Parameters
         ----------
@@ -237,8 +238,52 @@ class Catalog(ABC):
             False if the entity is unknown.
         """
 
+    @abstractmethod
+    async def history(self, level: Level, entity: str) -> list[Edit]:
+        """List all edits of an entity itself, the earliest first; none of an unknown one. Raises `Ambiguous`."""
+
+    @abstractmethod
+    async def undo(self, level: Level, entity: str, edit_id: str) -> bool:
+        """Remove an edit from an entity's history.
+
+        The entity shows the edit of the field below it, or what its files say. Where a later edit lies above, that
+        stays, and what was shown before the one that is undone was shown before that.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Its key or UID.
+        edit_id : str
+            Id of the edit.
+
+        Returns
+        -------
+        bool
+            False if the entity has no such edit, or is unknown.
+
+        Raises
+        ------
+        Ambiguous
+            The UID names several entities.
+        """
+
+    @abstractmethod
+    async def restore_edits(self, edits: Sequence[Edit]) -> None:
+        """Bring back the histories of entities that were deleted and are there again; may be repeated.
+
+        Edits since then lie above where they are later. Those of unknown entities are ignored, and so are those that
+        are there.
+
+        Parameters
+        ----------
+        edits : sequence of Edit
+            Edits of any entities, each entity's in their order, with its key at that time.
+        """
+
     async def edits(self, instance: str) -> list[Edit]:
-        """List all edits that apply to an instance, the patient's first."""
+        """List the edits that count of an instance and of what it is in, the patient's first."""
         return [edit for located in await self.locate_all(Level.INSTANCE, instance) for edit in located.edits]
 
     @abstractmethod

@@ -1,8 +1,10 @@
 """Records that cross the archive port: entities, arrivals, locations, headers and edits."""
 
+import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
@@ -74,7 +76,27 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A changed attribute of the entity with the key `entity`, stored beside the original value."""
+    """A changed attribute of an entity, stored beside the original value.
+
+    Attributes
+    ----------
+    level : Level
+        Level of the entity.
+    entity : str
+        Its key.
+    field : str
+        Name of the attribute.
+    value : Value
+        What it shows from then on, None where it was emptied.
+    user : str
+        Name of the user who made the edit.
+    time : str
+        Time of the edit, ISO 8601 in UTC.
+    before : Value
+        What it showed before; None where that was nothing, or where a version that did not keep it made the edit.
+    id : str
+        Id of the edit. Edits that change the same in the same way are equal.
+    """
 
     level: Level
     entity: str
@@ -82,6 +104,8 @@ class Edit:
     value: Value
     user: str
     time: str
+    before: Value = None
+    id: str = dataclasses.field(default="", compare=False)
 
     def to_wire(self) -> dict[str, Any]:
         """Write the JSON object that is sent to worker processes (`dicom.edits.apply` reads it)."""
@@ -93,6 +117,36 @@ class Edit:
             "user": self.user,
             "time": self.time,
         }
+
+    def to_document(self) -> dict[str, Any]:
+        """Write the object that documents keep."""
+        return self.to_wire() | {"before": self.before, "id": self.id}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read the object that `to_document` wrote, or one of an earlier version, which has neither id nor `before`."""
+        level, entity, name = Level(document["level"]), document["entity"], document["field"]
+        user, time = document["user"], document["time"]
+        edit_id = document.get("id") or earlier_edit_id(level, entity, name, time)
+        return cls(level, entity, name, document["value"], user, time, document.get("before"), edit_id)
+
+
+def earlier_edit_id(level: Level, entity: str, name: str, time: str) -> str:
+    """Compute the id of an edit that an earlier version stored without one.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    entity : str
+        What it is kept under: its key, or its UID.
+    name : str
+        Name of the attribute.
+    time : str
+        Time of the edit.
+    """
+    text = "\\".join((level.value, entity, name, time))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

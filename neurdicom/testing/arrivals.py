@@ -1,11 +1,15 @@
 """Arrivals that the catalog's contract suites store."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from neurdicom.catalog.records import NewInstance
+from neurdicom.dicom.codec.dictionary import tag_of
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import Place
+from neurdicom.dicom.query.attributes import AT_LEVEL, Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.dicom.uids import patient_key
 
@@ -54,13 +58,14 @@ def arrival(
         "image_type": ["ORIGINAL", "PRIMARY"],
     }
     sha256 = sha256 or f"sha-{number}"
+    attributes |= more
     return NewInstance(
         patient=patient,
         study=study,
         series=series,
         instance=instance,
-        attributes={**attributes, **more},
-        header=f'{{"number": {number}, "sha": "{sha256}"}}'.encode(),
+        attributes=attributes,
+        header=header_of(attributes, sha256),
         blob=BlobRef(f"blob-{number}-{sha256}", 1000 + number, sha256),
         received=f"2024-01-02T03:04:{number % 60:02}Z",
         layout={"transfer_syntax": "1.2.840.10008.1.2.1", "pixel_offset": number},
@@ -90,6 +95,28 @@ def arrival_of(
     identifiers: dict[str, Value] = {"patient_id": patient_id, "issuer_of_patient_id": issuer}
     made = arrival(number, patient=patient_key(patient_id, issuer, study), study=study, **more)
     return replace(made, attributes={**made.attributes, **identifiers})
+
+
+def header_of(attributes: Mapping[str, Value], content: str) -> bytes:
+    """Write the header of an arrival: the attributes of its instance in the DICOM JSON model.
+
+    Parameters
+    ----------
+    attributes : Mapping[str, Value]
+        Field name to value; those of the levels above are left out.
+    content : str
+        Text that tells the file from others.
+
+    Returns
+    -------
+    bytes
+    """
+    said: dict[str, Any] = {"content": content}
+    for attribute in AT_LEVEL[Level.INSTANCE]:
+        value = attributes.get(attribute.field)
+        if value is not None and attribute.editable:
+            said[tag_of(attribute.keyword)] = {"Value": value if isinstance(value, list) else [value]}
+    return json.dumps(said).encode()
 
 
 def place_of(new: NewInstance) -> Place:

@@ -8,12 +8,12 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
-from neurdicom.catalog.records import NewInstance
+from neurdicom.catalog.records import Edit, NewInstance
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import Ambiguous
-from neurdicom.testing.catalog_hierarchy import key_at
+from neurdicom.testing.catalog_hierarchy import key_at, level_of
 from neurdicom.testing.catalog_model import CatalogModel
 from neurdicom.testing.catalog_strategies import LEVELS, POLICIES, arrivals, attributes, queries
 from neurdicom.testing.machine import AdapterMachine
@@ -41,6 +41,7 @@ class CatalogMachine(AdapterMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model = CatalogModel()
+        self.aside: tuple[list[Edit], list[Edit]] = [], []
 
     @rule(batch=st.lists(arrivals(), min_size=2, max_size=8), policy=POLICIES)
     def store(self, batch: list[NewInstance], policy: StorePolicy) -> None:
@@ -73,7 +74,9 @@ class CatalogMachine(AdapterMachine):
     @precondition(has_instances)
     @rule(level=LEVELS, number=_NUMBERS, aside=st.sampled_from(["", "trash/1"]))
     def delete(self, level: Level, number: int, aside: str) -> None:
-        entity = self._some(level, number)
+        self._delete(level, self._some(level, number), aside)
+
+    def _delete(self, level: Level, entity: str, aside: str) -> None:
         found, expected = self._both(
             self.tested.delete(level, entity, aside=aside), lambda: self.model.delete(level, entity, aside)
         )
@@ -81,14 +84,49 @@ class CatalogMachine(AdapterMachine):
         assert (found is None) == (expected is None)
 
     @precondition(has_instances)
-    @rule(data=st.data(), level=LEVELS, number=_NUMBERS)
-    def edit(self, data: st.DataObject, level: Level, number: int) -> None:
+    @rule(data=st.data(), level=LEVELS, number=_NUMBERS, time=st.sampled_from(["t1", "t2"]))
+    def edit(self, data: st.DataObject, level: Level, number: int, time: str) -> None:
         entity, changes = self._some(level, number), data.draw(attributes(editable=level))
         kept, expected = self._both(
-            self.tested.edit(level, entity, changes, user="u", time="t"),
-            lambda: self.model.edit(level, entity, changes, "u", "t"),
+            self.tested.edit(level, entity, changes, user="u", time=time),
+            lambda: self.model.edit(level, entity, changes, "u", time),
         )
         assert kept == expected
+
+    @precondition(has_instances)
+    @rule(level=LEVELS, number=_NUMBERS, which=_NUMBERS)
+    def undo(self, level: Level, number: int, which: int) -> None:
+        entity = self._some(level, number)
+        found, expected = self._both(self.tested.history(level, entity), lambda: self.model.history(level, entity))
+        assert found == expected
+        if _AMBIGUOUS in found or not found:
+            return
+        own, other = found[which % len(found)].id, expected[which % len(found)].id
+        assert self.wait(self.tested.undo(level, entity, own))
+        assert self.model.undo(level, entity, other)
+        assert not self.wait(self.tested.undo(level, entity, own))
+
+    @precondition(has_instances)
+    @rule(level=LEVELS, number=_NUMBERS)
+    def set_aside(self, level: Level, number: int) -> None:
+        """Delete an entity as the trash does, which keeps its edits."""
+        paths = self.model.paths(level)
+        path = paths[number % len(paths)]
+        kept = [
+            (level_of(at), key_at(at)) for each in Level for at in self.model.paths(each) if at[: len(path)] == path
+        ]
+        found = [self.wait(self.tested.history(*entity)) for entity in kept]
+        expected = [self.model.history(*entity) for entity in kept]
+        assert found == expected
+        self.aside = [edit for edits in found for edit in edits], [edit for edits in expected for edit in edits]
+        self._delete(level, key_at(path), "trash/1")
+
+    @rule()
+    def bring_back(self) -> None:
+        """Bring back the edits of what was set aside, as far as it is there again, and once more."""
+        for _ in range(2):
+            self.wait(self.tested.restore_edits(self.aside[0]))
+            self.model.restore_edits(self.aside[1])
 
     @precondition(has_instances)
     @rule(level=LEVELS, number=_NUMBERS)
@@ -106,7 +144,7 @@ class CatalogMachine(AdapterMachine):
             assert one == expected
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS, budget=st.integers(1, 60))
+    @rule(level=LEVELS, number=_NUMBERS, budget=st.integers(1, 400))
     def described(self, level: Level, number: int, budget: int) -> None:
         entity = self._some(level, number)
         first, expected = self._both(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count, groupby
 from typing import Any
 
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, StoreOutcome, StorePolicy
@@ -19,15 +20,16 @@ class CatalogModel(HierarchyModel):
 
     Attributes
     ----------
-    changes : dict of tuple to dict
-        Edits by the path of their entity and by field; those of an entity go when it goes.
+    changes : dict of tuple to list
+        Edits by the path of their entity, in their order; those of an entity go when it goes.
     garbage : dict of str to str
         Keys of blobs that no instance refers to any more, with the places that they are set aside to.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.changes: dict[Path, dict[str, Edit]] = {}
+        self.changes: dict[Path, list[Edit]] = {}
+        self._edit_ids = count()
         self.garbage: dict[str, str] = {}
         self._known: set[Path] = set()
 
@@ -60,7 +62,9 @@ class CatalogModel(HierarchyModel):
         self.claims[new.study] = {
             each: owner.patient if of == owner.moved_from else of for each, of in known.items()
         } | ({} if claim in known else {claim: owner.patient})
-        self.changes = {go(changed): edits for changed, edits in self.changes.items()}
+        for changed in [each for each in self.changes if go(each) != each]:
+            earlier = self.changes.pop(changed)
+            self.changes[go(changed)] = self._joined(self.changes.get(go(changed), []), earlier)
         self.instances = {go(each): instance for each, instance in self.instances.items()}
         replaced = self.instances.pop(path, None)
         self.instances[path] = new
@@ -100,9 +104,50 @@ class CatalogModel(HierarchyModel):
         path = self.one(level, entity)
         if path is None:
             return False
-        kept = self.changes.setdefault(path, {})
-        kept.update({field: Edit(level, entity, field, value, user, time) for field, value in changes.items()})
+        shown = self.shown(path).values
+        for field, value in changes.items():
+            made = Edit(level, entity, field, value, user, time, shown.get(field), f"edit-{next(self._edit_ids)}")
+            self.changes.setdefault(path, []).append(made)
         return True
+
+    def history(self, level: Level, entity: str) -> list[Edit]:
+        """List all edits of an entity, as `Catalog.history`. Raises `Ambiguous`."""
+        path = self.one(level, entity)
+        return [replace(edit, entity=key_at(path)) for edit in self.changes.get(path, [])] if path else []
+
+    def undo(self, level: Level, entity: str, edit_id: str) -> bool:
+        """Remove an edit from an entity's history, as `Catalog.undo`. Raises `Ambiguous`."""
+        path = self.one(level, entity)
+        kept = self.changes.get(path, []) if path else []
+        at = next((number for number, edit in enumerate(kept) if edit.id == edit_id), None)
+        if at is None:
+            return False
+        undone = kept.pop(at)
+        above = next((number for number in range(at, len(kept)) if kept[number].field == undone.field), None)
+        if above is not None:
+            kept[above] = replace(kept[above], before=undone.before)
+        return True
+
+    def restore_edits(self, edits: Sequence[Edit]) -> None:
+        """Bring back the histories of entities that are there again, as `Catalog.restore_edits`."""
+        for (level, entity), back in groupby(edits, key=lambda edit: (edit.level, edit.entity)):
+            if path := self.one(level, entity):
+                self.changes[path] = self._joined(self.changes.get(path, []), list(back))
+
+    def _joined(self, there: list[Edit], back: list[Edit]) -> list[Edit]:
+        """Put each edit that comes back before the first that is there and not earlier, in the order of both."""
+        joined = list(there)
+        at = 0
+        for edit in back:
+            if edit.id not in {each.id for each in there}:
+                at = next((n for n in range(at, len(joined)) if joined[n].time >= edit.time), len(joined))
+                joined.insert(at, edit)
+                at += 1
+        shown: dict[str, Value] = {}
+        for number, edit in enumerate(joined):
+            joined[number] = replace(edit, before=shown.get(edit.field, edit.before))
+            shown[edit.field] = edit.value
+        return joined
 
     def clear(self) -> None:
         """Delete all entities, but neither edits nor claims, as `Catalog.clear`."""
@@ -165,7 +210,7 @@ class CatalogModel(HierarchyModel):
         return sorted(studies, key=lambda study: latest_first(self.shown(study).values), reverse=True)
 
     def _edits_at(self, path: Path) -> list[Edit]:
-        edits = self.changes.get(path, {})
+        edits = {edit.field: edit for edit in self.changes.get(path, [])}
         return [replace(edits[field], entity=key_at(path)) for field in sorted(edits)]
 
     # -- finding ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Few ids are drawn at each level, independently of each other, so that UIDs colli
 given with and without Patient ID and issuer.
 """
 
+import json
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Attribute, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Value, Word
+from neurdicom.dicom.query.indexed import attributes_of
+from neurdicom.testing.arrivals import header_of
 
 #: Levels, each as likely.
 LEVELS = st.sampled_from(list(Level))
@@ -80,13 +83,18 @@ def arrivals(draw: st.DrawFn) -> NewInstance:
     ids = {"study_instance_uid": study, "series_instance_uid": series, "sop_instance_uid": instance}
     claim = {"patient_id": patient_id or None, "issuer_of_patient_id": issuer or None}
     name = "-".join([patient_id, issuer, study, series, instance, str(content)])
+    drawn = draw(attributes())
+    header = header_of(drawn, str(content))
+    # A file says what can be read from it.
+    said = attributes_of(json.loads(header))
+    drawn = {name: said[name] if name in ("content_date", "content_time") else value for name, value in drawn.items()}
     return NewInstance(
         patient=named if patient_id else f"p-{study}",
         study=study,
         series=series,
         instance=instance,
-        attributes={**draw(attributes()), **claim, **ids},
-        header=f'{{"content": {content}}}'.encode(),
+        attributes={**drawn, **claim, **ids},
+        header=header,
         blob=BlobRef(f"{name}-{blob}", content, f"sha-{name}"),
         received=f"2024-01-01T00:00:{second:02}Z",
         layout={"content": content},

@@ -78,7 +78,7 @@ class TrashEntryHandler(ApiHandler):
         "Delete an entry of the trash for good",
         tag="trash",
         description="Its files, results and edits are deleted, and can't be restored.",
-        answers={204: "Deleted.", 409: "It is being restored or deleted."},
+        answers={204: "Deleted.", 409: "It is being restored."},
     )
     async def delete(self, entry: str) -> None:
         """Empty an entry."""

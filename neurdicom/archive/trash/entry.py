@@ -26,16 +26,22 @@ class TrashState(StrEnum):
     DELETING = "deleting"  # the catalog may still have it
     KEPT = "kept"
     RESTORING = "restoring"  # files and instances may be in either place
-    EMPTYING = "emptying"  # files may be gone
+    RESTORED = "restored"  # a version is current again; a name of its file may be left at its place
+    EMPTYING = "emptying"  # nothing at its place is needed any more
 
 
 #: States that may follow each state.
 TRANSITIONS: Final = {
     TrashState.DELETING: (TrashState.KEPT,),
     TrashState.KEPT: (TrashState.RESTORING, TrashState.EMPTYING),
-    TrashState.RESTORING: (TrashState.EMPTYING,),
+    TrashState.RESTORING: (TrashState.RESTORED, TrashState.EMPTYING),
+    TrashState.RESTORED: (),
     TrashState.EMPTYING: (),
 }
+
+
+#: States of entries that are in no list any more, while a backup keeps their files.
+OVER: Final = (TrashState.RESTORED, TrashState.EMPTYING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from neurdicom.archive.trash.entry import TRANSITIONS, VERSION, TrashEntry, TrashState
+from neurdicom.archive.trash.entry import OVER, TRANSITIONS, VERSION, TrashEntry, TrashState
 from neurdicom.catalog.documents import DocumentPage, DocumentQuery, Documents, IndexedDocument
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.errors import Conflict, NotFound
@@ -25,11 +25,12 @@ class TrashRecords:
         await self._documents.put(KIND, {entry.id: _indexed(entry) for entry in entries})
 
     async def get(self, id: str) -> TrashEntry:
-        """Return an entry by id. Raises `NotFound`."""
+        """Return an entry by id. Raises `NotFound`, also where only a backup keeps its files."""
         document = await self._documents.get(KIND, id)
-        if document is None:
+        entry = TrashEntry.from_document(document) if document is not None else None
+        if entry is None or entry.state in OVER:
             raise NotFound(f"there is no {id[:80]!r} in the trash")
-        return TrashEntry.from_document(document)
+        return entry
 
     async def advance(self, entry: TrashEntry, state: TrashState, **changes: Any) -> TrashEntry:
         """Change the state of an entry, and other members with it.
@@ -60,9 +61,11 @@ class TrashRecords:
         await self.put(after)  # with its terms
         return after
 
-    async def remove(self, *ids: str) -> None:
-        """Delete entries."""
-        await self._documents.delete(KIND, *ids)
+    async def remove(self, entry: TrashEntry) -> None:
+        """Delete an entry, unless it is in another state now: the same version may lie in the trash again."""
+        document = await self._documents.get(KIND, entry.id)
+        if document is not None and document["state"] == entry.state:
+            await self._documents.delete(KIND, entry.id)
 
     async def page(
         self, *, limit: int | None, offset: int = 0, kind: str | None = None
@@ -92,7 +95,8 @@ class TrashRecords:
 
     async def versions(self, instance: Sequence[str]) -> list[TrashEntry]:
         """List the earlier versions of an instance, by all its keys, the latest first."""
-        return [each for each in await self._meeting("entity", *instance) if each.kind == VERSION]
+        entries = await self._meeting("entity", *instance)
+        return [each for each in entries if each.kind == VERSION and each.state not in OVER]
 
     async def unfinished(self) -> list[TrashEntry]:
         """List the entries that something was under way with when a server ended."""
@@ -136,7 +140,7 @@ def _entries(page: DocumentPage) -> list[TrashEntry]:
 
 def _indexed(entry: TrashEntry) -> IndexedDocument:
     terms: list[tuple[str, str | float]] = [("entity", entry.entity), ("state", entry.state.value)]
-    if entry.state is not TrashState.DELETING:  # until then it is not there, since the catalog may still have it
+    if entry.state is not TrashState.DELETING and entry.state not in OVER:  # the catalog may still have it, or again
         terms += [("kind", entry.kind), ("kept", "yes")]
         terms += [("until", entry.until)] if entry.until is not None else []
     return IndexedDocument(entry.to_document(), terms)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from neurdicom.archive.ingest.recovery import read_file
 from neurdicom.archive.lookup import locate_instance
 from neurdicom.archive.opened import OpenedFile
+from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import (
     SECONDS_A_DAY,
     VERSION,
@@ -18,6 +19,7 @@ from neurdicom.archive.trash.entry import (
     to_iso,
     uids_of,
 )
+from neurdicom.archive.trash.files import SetAsideFile, SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
@@ -65,17 +67,27 @@ class VersionService:
         Records of the trash, in which earlier versions lie.
     observer : SetAsideObserver
         Keeps what was derived from them.
+    discarder : EntryDiscarder
+        Deletes those whose bytes are current again.
     days : float
         Days that an earlier version is kept.
     """
 
     def __init__(
-        self, catalog: Catalog, blobs: BlobStore, records: TrashRecords, observer: SetAsideObserver, days: float
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        records: TrashRecords,
+        observer: SetAsideObserver,
+        discarder: EntryDiscarder,
+        days: float,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._records = records
         self._observer = observer
+        self._discarder = discarder
+        self._files = SetAsideFiles(catalog, blobs)
         self._days = days
 
     async def all_of(self, reference: str) -> list[InstanceVersion]:
@@ -124,10 +136,10 @@ class VersionService:
             location = await locate_instance(self._catalog, reference)
             path = await self._blobs.path(location.blob.key)
         else:
-            refs = await self._blobs.aside(version.entry.place)
-            if not refs:
+            files = await self._files.of(version.entry.place)
+            if not files:
                 raise NotFound(f"the version {sha256[:64]} was deleted meanwhile", field="version")
-            path = await self._blobs.path_aside(version.entry.place, refs[0].key)
+            path = await self._files.path(files[0])
         instance = uid_of((await self._instance(reference))["key"])
         return await asyncio.to_thread(OpenedFile, instance, path, version.size, version.sha256)
 
@@ -168,9 +180,9 @@ class VersionService:
             current = await self._catalog.locate(instance)
             if current is not None:
                 await self._forget(keys, current.blob.sha256)
-        await self.record(outcome.aside, instance, outcome.place.patient)
+        await self._record(outcome.aside, instance, outcome.place.patient, outcome.unused)
 
-    async def record(self, place: str, instance: str, patient: str) -> None:
+    async def _record(self, place: str, instance: str, patient: str, key: str | None = None) -> None:
         """Record a version that is set aside.
 
         Parameters
@@ -181,42 +193,43 @@ class VersionService:
             Key of the instance.
         patient : str
             Id of its patient.
+        key : str, optional
+            Key of its blob, which a backup may keep in the store for a while.
         """
         refs = await self._blobs.aside(place)
-        if not refs:
-            return  # a backup keeps it in the store; the next start records it
-        [ref] = refs
-        path = await self._blobs.path_aside(place, ref.key)
-        arrival = await read_file(path, ref)
+        if refs:
+            file = SetAsideFile(refs[0], place)
+        elif key is not None:
+            file = SetAsideFile(await self._blobs.find(key), place, is_waiting=True)
+        else:
+            return
+        arrival, ref = await read_file(await self._files.path(file), file.ref), file.ref
         now = datetime.now(UTC)
         shown = await self._catalog.get(Level.PATIENT, patient)
-        await self._records.put(
-            TrashEntry(
-                id=place.partition("/")[2],
-                kind=VERSION,
-                state=TrashState.KEPT,
-                entity=instance,
-                uids=uids_of(Level.INSTANCE, arrival.study, arrival.series, arrival.instance),
-                patient=patient,
-                patient_id=shown["patient_id"] if shown else None,
-                patient_name=shown["patient_name"] if shown else None,
-                instances=1,
-                bytes=ref.size,
-                time=to_iso(now),
-                until=now.timestamp() + self._days * SECONDS_A_DAY,
-                sha256=ref.sha256,
-                received=arrival.received,
-            )
+        entry = TrashEntry(
+            id=place.partition("/")[2],
+            kind=VERSION,
+            state=TrashState.KEPT,
+            entity=instance,
+            uids=uids_of(Level.INSTANCE, arrival.study, arrival.series, arrival.instance),
+            patient=patient,
+            patient_id=shown["patient_id"] if shown else None,
+            patient_name=shown["patient_name"] if shown else None,
+            instances=1,
+            bytes=ref.size,
+            time=to_iso(now),
+            until=now.timestamp() + self._days * SECONDS_A_DAY,
+            sha256=ref.sha256,
+            received=arrival.received,
         )
+        await self._discarder.put(entry)
 
     async def _forget(self, keys: Sequence[str], sha256: str) -> None:
         """Forget the earlier versions with these bytes, which are current again."""
         for entry in await self._records.versions(keys):
             if entry.sha256 == sha256 and entry.state is TrashState.KEPT:
-                await self._records.advance(entry, TrashState.EMPTYING)
                 await self._observer.on_brought_back(entry.place)
-                await self._blobs.discard_aside(entry.place)
-                await self._records.remove(entry.id)
+                await self._discarder.discard(await self._records.advance(entry, TrashState.EMPTYING))
 
     async def adopt(self, place: str, claimed: Place) -> None:
         """Record a version whose record is lost.
@@ -229,4 +242,4 @@ class VersionService:
             Place in the hierarchy, by what its file says of its patient.
         """
         keys = await self._catalog.keys(Level.INSTANCE, claimed.instance)
-        await self.record(place, keys[0] if keys else claimed.instance, claimed.patient)
+        await self._record(place, keys[0] if keys else claimed.instance, claimed.patient)

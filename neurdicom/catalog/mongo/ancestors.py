@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pymongo import InsertOne, UpdateOne
 
-from neurdicom.catalog.mongo.edits import as_edits, edits_key
+from neurdicom.catalog.mongo.edits import EFFECTIVE, as_edits, edits_key
 from neurdicom.catalog.mongo.entities import build, modalities_fields, naming, patient_fields, show_patient, shown_of
 from neurdicom.catalog.mongo.origins import same_as_shown
 from neurdicom.catalog.mongo.plan import StoreStep
@@ -67,7 +67,7 @@ class Ancestors:
                 self._known[Level.PATIENT, patient["_id"]] = patient
         keys = {edits_key(Level.INSTANCE, step.place.instance) for step in steps}
         keys |= {edits_key(level, step.place.key(level)) for step in others for level in _ABOVE}
-        self._edits = {one["_id"]: one for one in await unit.among("edits", keys)}
+        self._edits = {one["_id"]: one for one in await unit.among("edits", keys, *EFFECTIVE)}
         unsure = {step.origin.id for step in others if series[step.place.series]}
         if unsure:
             self._origins |= {one["_id"]: one["first"] for one in await unit.among("origins", unsure, "first")}

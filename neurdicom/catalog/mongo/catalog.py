@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.mongo import ids, migration, schema, select, writer
+from neurdicom.catalog.mongo import editing, ids, migration, schema, select, writer
 from neurdicom.catalog.mongo import instances as below
 from neurdicom.catalog.mongo.connection import Database, MongoConnection, take_numbers
 from neurdicom.catalog.mongo.documents import MongoDocuments
@@ -12,7 +12,7 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.store import Arrivals
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
-from neurdicom.catalog.records import DescribedInstance, Located, MigrationProgress, NewInstance, Page
+from neurdicom.catalog.records import DescribedInstance, Edit, Located, MigrationProgress, NewInstance, Page
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 
@@ -88,7 +88,16 @@ class MongoCatalog(Catalog):
         return await self._connection.use(lambda database: below.samples(database, level, entities))
 
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
-        return await self._connection.write(lambda unit: writer.edit(unit, level, entity, changes, user, time))
+        return await self._connection.write(lambda unit: editing.edit(unit, level, entity, changes, user, time))
+
+    async def history(self, level: Level, entity: str) -> list[Edit]:
+        return await self._connection.use(lambda database: editing.history(UnitOfWork(database, None), level, entity))
+
+    async def undo(self, level: Level, entity: str, edit_id: str) -> bool:
+        return await self._connection.write(lambda unit: editing.undo(unit, level, entity, edit_id))
+
+    async def restore_edits(self, edits: Sequence[Edit]) -> None:
+        await self._connection.write(lambda unit: editing.restore(unit, edits))
 
     async def delete(self, level: Level, entity: str, *, aside: str = "") -> list[str] | None:
         return await self._connection.write(lambda unit: writer.delete(unit, level, entity, aside))

@@ -9,7 +9,7 @@ import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.claims import applying_edits, described_instances
-from neurdicom.catalog.mongo.edits import as_edits, edits_key
+from neurdicom.catalog.mongo.edits import EFFECTIVE, as_edits, edits_key
 from neurdicom.catalog.mongo.entities import latest_studies
 from neurdicom.catalog.mongo.references import one_of, only, referred
 from neurdicom.catalog.mongo.schema import Document, header_ids
@@ -112,7 +112,7 @@ async def _described(database: Database, rows: Sequence[tuple[list[str], bytes]]
 
 async def _edits(database: Database, chains: Sequence[Sequence[str]]) -> list[Edit]:
     keys = {edits_key(at, one) for chain in chains for at, one in zip(Level, chain, strict=True)}
-    cursor = database["edits"].find({"_id": {"$in": list(keys)}})
+    cursor = database["edits"].find({"_id": {"$in": list(keys)}}, dict.fromkeys(EFFECTIVE, 1))
     return [edit async for one in cursor for edit in as_edits(one)]
 
 

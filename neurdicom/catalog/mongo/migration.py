@@ -13,7 +13,7 @@ import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 from pymongo import UpdateOne
 
-from neurdicom.catalog.mongo.edits import edits_key, owner_members
+from neurdicom.catalog.mongo.edits import owner_members, rename_history
 from neurdicom.catalog.mongo.entities import refresh_all
 from neurdicom.catalog.mongo.plan import StoreStep
 from neurdicom.catalog.mongo.schema import (
@@ -168,14 +168,11 @@ async def _rename(unit: UnitOfWork, edits: Document) -> None:
     if entities:
         first = entities[0]
         await unit.announce(Intent(touched={(level, first["_id"])}))
-        renamed = edits | owner_members(level, first) | {"_id": edits_key(level, first["key"])}
-        await unit["edits"].replace_one({"_id": renamed["_id"]}, renamed, upsert=True, session=unit.session)
+        await rename_history(unit, edits, owner_members(level, first))
         await refresh_all(unit, {(level, first["_id"])})
     if findings:
         changes = {"$addToSet": {"findings": {"$each": findings}}}
         await unit["meta"].update_one({"_id": "migration"}, changes, session=unit.session)
-    if entities:
-        await unit.remove("edits", [edits["_id"]])
 
 
 async def _finish(database: Database) -> Document:

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from pymongo import DeleteOne, ReplaceOne, UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
-from neurdicom.catalog.mongo.edits import edits_key
+from neurdicom.catalog.mongo.edits import rename_history
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.dicom.identity import PatientClaim, belonging, key_of, uid_of
@@ -102,15 +102,10 @@ async def rename_edits(unit: UnitOfWork, study: str, former: str, patient: str) 
     former, patient : str
         Ids of the patient until now, and from now on.
     """
-    operations: list[ReplaceOne[Document] | DeleteOne] = []
     for one in await unit.all("edits", {"study": study}):
         uid, between = uid_of(one["entity"]), _between(one)
         if one["entity"] == key_of(uid, former, *between):
-            level, key = Level(one["level"]), key_of(uid, patient, *between)
-            renamed = one | {"_id": edits_key(level, key), "entity": key}
-            operations.append(ReplaceOne({"_id": renamed["_id"]}, renamed, upsert=True))
-            operations.append(DeleteOne({"_id": one["_id"]}))
-    await unit.bulk("edits", operations)
+            await rename_history(unit, one, one | {"entity": key_of(uid, patient, *between)})
 
 
 def _between(edits: Document) -> tuple[str, ...]:

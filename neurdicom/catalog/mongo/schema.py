@@ -23,7 +23,9 @@ from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Unavailable
 
-VERSION = 2
+#: 2: keys hold the hierarchy. 3: edits have a history; the documents of before are read as they are.
+VERSION = 3
+_MIGRATED = 2
 #: Bytes of a compressed header in one document; MongoDB's documents end at 16 MB.
 HEADER_PART = 8 * 2**20
 #: The id of a header's part is the number of the arrival times this, plus the number of the part.
@@ -154,7 +156,8 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
     """Create collections and indexes; return True if documents still lack search fields of this version.
 
     Those are written then, and `record_finished` records it. A schema of before is marked with this version's number
-    first, and as one that `migrate` has to bring along. Raises `Unavailable` if a later version made the schema.
+    first, and one before 2 as one that `migrate` has to bring along. Raises `Unavailable` if a later version made the
+    schema.
     """
     known = await database["meta"].find_one({"_id": "schema"})
     if known is not None and known["version"] > VERSION:
@@ -162,7 +165,7 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
             f"the catalog has schema {known['version']}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
         )
     if known is not None and known["version"] < VERSION:
-        begun = {"version": VERSION, "migrating": True}
+        begun = {"version": VERSION} | ({"migrating": True} if known["version"] < _MIGRATED else {})
         await database["meta"].update_one({"_id": "schema"}, {"$set": begun})
         known |= begun
     migrating = known is not None and known.get("migrating", False)

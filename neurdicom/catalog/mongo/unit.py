@@ -55,6 +55,8 @@ class Intent:
         The claims before the write of each Study Instance UID whose claims it changes.
     moves : list of (str, str, str)
         Study Instance UIDs that go over to another patient, with the former patient and the new one.
+    undone : list of str
+        Fields of the touched instances that show what their files say where no edit is left.
     of_before : bool
         True for an entry of an earlier schema, which names entities by UIDs.
     """
@@ -69,6 +71,7 @@ class Intent:
     uids: set[tuple[Level, str]] = field(default_factory=set)
     claims: dict[str, list[Document]] = field(default_factory=dict)
     moves: list[tuple[str, str, str]] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
     of_before: bool = False
 
     def to_document(self) -> Document:
@@ -85,6 +88,7 @@ class Intent:
             "uids": _written(self.uids),
             "claims": [{"study": study, "before": before} for study, before in self.claims.items()],
             "moves": [list(move) for move in self.moves],
+            "undone": self.undone,
         }
 
     @classmethod
@@ -102,6 +106,7 @@ class Intent:
             _read(document.get("uids", ())),
             {one["study"]: one["before"] for one in document.get("claims", ())},
             [(study, former, patient) for study, former, patient in document.get("moves", ())],
+            document.get("undone", []),
             "uids" not in document,
         )
 

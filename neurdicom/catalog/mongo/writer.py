@@ -1,14 +1,12 @@
-"""Edits and deletions, and the recovery of any interrupted write: in an order that recovery can finish.
+"""Deletions, and the recovery of any interrupted write: in an order that recovery can finish.
 
 A blob becomes garbage only when no instance refers to it any more.
 """
 
-from collections.abc import Mapping
-
 import orjson
 
-from neurdicom.catalog.claims import with_edits
-from neurdicom.catalog.mongo.edits import edits_key, edits_of, forget_edits, owner_members
+from neurdicom.catalog.mongo.editing import show
+from neurdicom.catalog.mongo.edits import forget_edits
 from neurdicom.catalog.mongo.entities import refresh, refresh_all
 from neurdicom.catalog.mongo.ids import show_ids
 from neurdicom.catalog.mongo.ownership import (
@@ -20,13 +18,11 @@ from neurdicom.catalog.mongo.ownership import (
     write_claims,
 )
 from neurdicom.catalog.mongo.references import one_of
-from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collection, header_ids, instance_fields
+from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collection, header_ids
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import version_place
-from neurdicom.catalog.projection import to_json
 from neurdicom.dicom.identity import PatientClaim, uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import Value
 
 _SHARED = {"$regex": "~"}
 
@@ -115,46 +111,6 @@ async def clear(unit: UnitOfWork) -> None:
     await wipe(unit)
 
 
-async def edit(
-    unit: UnitOfWork, level: Level, reference: str, changes: Mapping[str, Value], user: str, time: str
-) -> bool:
-    """Store edits of an entity and apply them, for `Catalog.edit`."""
-    found = await one_of(unit, level, reference)
-    if found is None:
-        return False
-    touched = {(level, found["_id"])}
-    if level is Level.PATIENT:
-        touched |= {(Level.STUDY, one["_id"]) for one in await unit.all("studies", {"patient": found["_id"]}, "_id")}
-    await unit.announce(Intent(touched=touched))
-    kept = {
-        f"fields.{field}": {"value": to_json(value).decode(), "user": user, "time": time}
-        for field, value in changes.items()
-    }
-    if kept:
-        await unit["edits"].update_one(
-            {"_id": edits_key(level, found["key"])},
-            {"$set": owner_members(level, found) | kept},
-            upsert=True,
-            session=unit.session,
-        )
-        if level is Level.INSTANCE:
-            await show(unit, found["_id"])
-        else:
-            await refresh_all(unit, touched)
-    return True
-
-
-async def show(unit: UnitOfWork, entity: str) -> None:
-    """Apply the stored edits of an instance to its document; an unknown one is ignored."""
-    found = await unit.one("instances", entity)
-    if found is None:
-        return
-    attributes = with_edits(orjson.loads(found["attributes"]), await edits_of(unit, (Level.INSTANCE, found["key"])))
-    kept = {name: value for name, value in found.items() if not name.startswith(("by_", "keys_"))}
-    renewed = kept | instance_fields(attributes) | {"attributes": to_json(attributes).decode()}
-    await unit["instances"].replace_one({"_id": entity}, renewed, session=unit.session)
-
-
 async def recover(unit: UnitOfWork, intent: Intent) -> None:
     """Finish an interrupted write; may itself be interrupted and repeated."""
     if intent.of_before:
@@ -169,7 +125,7 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
     await settle_edits(unit, intent.moves, owners)
     for level, entity in sorted(intent.touched):
         if level is Level.INSTANCE:
-            await show(unit, entity)
+            await show(unit, entity, intent.undone)
     await refresh_all(unit, intent.touched, force=True)
     # Studies and series that were made just now have their keys as ids.
     made = {(level, uid_of(entity)) for level, entity in intent.touched if level in (Level.STUDY, Level.SERIES)}

@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Sequence
-
-import orjson
+from dataclasses import replace
 
 from neurdicom.catalog.claims import applying_edits
 from neurdicom.catalog.records import Edit
+from neurdicom.catalog.sqlite.edits import effective_edits
 from neurdicom.catalog.sqlite.lookup import any_moved, keys_of, row_of
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
@@ -53,15 +53,7 @@ def _edits(db: sqlite3.Connection, chains: Sequence[Sequence[str]], *, is_moved:
             names |= {alias: key for key in list(names) for alias in _aliases(db, level, key)}
         elif is_moved and level is Level.INSTANCE:
             names |= _displaced(db, chains)
-        wanted = orjson.dumps(list(names)).decode()
-        rows = db.execute(
-            "SELECT entity, field, edit.value, user, time FROM json_each(?) AS wanted"
-            " CROSS JOIN edit ON level = ? AND entity = wanted.value ORDER BY entity, field",
-            (wanted, level),
-        )
-        of_level = [
-            Edit(level, names[one], field, orjson.loads(value), user, time) for one, field, value, user, time in rows
-        ]
+        of_level = [replace(edit, entity=names[edit.entity]) for edit in effective_edits(db, level, names)]
         found += sorted(of_level, key=lambda edit: edit.time) if is_moved else of_level
     return found
 

@@ -9,8 +9,17 @@ from neurdicom.catalog.cache import ReadCache
 from neurdicom.catalog.moves import DisplacedFile, Move, MovedSeries, MoveRequest
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
 from neurdicom.catalog.projection import to_json
-from neurdicom.catalog.records import DescribedInstance, Entity, Located, Location, MigrationProgress, NewInstance, Page
-from neurdicom.catalog.sqlite import conflicts, instances, lookup, migration, moving, schema, select
+from neurdicom.catalog.records import (
+    DescribedInstance,
+    Edit,
+    Entity,
+    Located,
+    Location,
+    MigrationProgress,
+    NewInstance,
+    Page,
+)
+from neurdicom.catalog.sqlite import conflicts, editing, instances, lookup, migration, moving, schema, select
 from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments
 from neurdicom.catalog.sqlite.moving import Mover
@@ -129,8 +138,19 @@ class SqliteCatalog(Catalog):
 
     async def edit(self, level: Level, entity: str, changes: Mapping[str, Value], *, user: str, time: str) -> bool:
         return await self._connections.write(
-            lambda db: Writer(db).edit(level, entity, changes, user, time), lambda _: self._locations.invalidate()
+            lambda db: editing.edit(db, level, entity, changes, user, time), lambda _: self._locations.invalidate()
         )
+
+    async def history(self, level: Level, entity: str) -> list[Edit]:
+        return await self._connections.read(lambda db: editing.history(db, level, entity))
+
+    async def undo(self, level: Level, entity: str, edit_id: str) -> bool:
+        return await self._connections.write(
+            lambda db: editing.undo(db, level, entity, edit_id), lambda _: self._locations.invalidate()
+        )
+
+    async def restore_edits(self, edits: Sequence[Edit]) -> None:
+        await self._connections.write(lambda db: editing.restore(db, edits), lambda _: self._locations.invalidate())
 
     async def delete(self, level: Level, entity: str, *, aside: str = "") -> list[str] | None:
         return await self._connections.write(

@@ -1,17 +1,25 @@
 """Files of an instance that another file, which a move put in the same place, is shown instead of."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from neurdicom.catalog.projection import indexed, sort_values
+from neurdicom.catalog.claims import with_edits
+from neurdicom.catalog.projection import indexed, sort_values, to_json
+from neurdicom.catalog.sqlite.parts import displaced_keys
+from neurdicom.catalog.sqlite.refresh import edits_of_all
 from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, uid_of
-from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.attributes import AT_LEVEL, Level
+from neurdicom.dicom.query.conditions import Value
+from neurdicom.dicom.query.indexed import attributes_of
 
+#: Attributes of an instance, but for its UID.
+OWN_FIELDS = [attribute.field for attribute in AT_LEVEL[Level.INSTANCE] if attribute.field != "sop_instance_uid"]
 _SHARED = "pk, parent, origin, blob_key, size, sha256, received, layout, attributes"
 #: Columns of a new row of `instance`, in the order of `instance_row`.
 INSTANCE_COLUMNS = ", ".join(
@@ -120,8 +128,9 @@ def show(tx: Transaction, file: StoredFile) -> None:
         (file.pk,),
     ).fetchone()
     *own, series_below = row
-    attributes = orjson.loads(own[-1])
     uid = uid_of(file.id)
+    attributes = _edited(tx, file) if tx.edits.any else orjson.loads(own[-1])
+    own[-1] = to_json(attributes)
     digest = None if file.below == series_below else file.below
     shown = tx.ids.take(Level.INSTANCE, uid, file.below)
     values = (*own, shown, digest, *sort_values(Level.INSTANCE, attributes))
@@ -130,6 +139,19 @@ def show(tx: Transaction, file: StoredFile) -> None:
     tx.db.execute("DELETE FROM displaced WHERE pk = ?", (file.pk,))
     add_keys(tx.db, Level.INSTANCE, file.pk, attributes)
     tx.ids.changed = True
+
+
+def _edited(tx: Transaction, file: StoredFile) -> dict[str, Value]:
+    """Compute the attributes of an instance by its file and the edits of all files of its place."""
+    uid = uid_of(file.id)
+    (data,) = tx.db.execute("SELECT data FROM header WHERE pk = ?", (file.pk,)).fetchone()
+    said = attributes_of(orjson.loads(zlib.decompress(data)))
+    keys = [f"{uid}{SEPARATOR}{file.below}", *displaced_keys(tx.db, [file.parent]).get((file.parent, uid), [])]
+    shown = shown_file(tx, file.parent, uid)
+    if shown is not None:
+        keys.append(f"{uid}{SEPARATOR}{shown.below}")
+    edits = edits_of_all(tx.edits, Level.INSTANCE, list(dict.fromkeys(keys)))
+    return with_edits({field: value for field in OWN_FIELDS if (value := said.get(field)) is not None}, edits)
 
 
 def settle_displaced(tx: Transaction, series: int) -> int:

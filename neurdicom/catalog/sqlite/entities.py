@@ -14,11 +14,12 @@ from neurdicom.catalog.moves import NaturalSeries, claims_with
 from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
+from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
 from neurdicom.catalog.sqlite.parts import has_moved
 from neurdicom.catalog.sqlite.places import Decision
 from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
-from neurdicom.catalog.sqlite.rows import CHOSEN, StoredEdits, add_keys, json_of, marks, remove_keys
+from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys
 from neurdicom.catalog.sqlite.settle import settle_series_key, settle_study_key
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
 from neurdicom.catalog.sqlite.stored_moves import MovedOrigin, StoredMoves

@@ -207,6 +207,24 @@ def keys_of(db: sqlite3.Connection, level: Level, pk: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*keys, *earlier)))
 
 
+def own_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
+    """List the keys of all that an entity is made of, its own first.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    level : Level
+        Level of the entity.
+    pk : int
+        Its row.
+    """
+    if level is Level.PATIENT:
+        (key,) = db.execute("SELECT id FROM patient WHERE pk = ?", (pk,)).fetchone()
+        return [key]
+    return [key_of(*path) for path in natural_paths(db, level, pk)]
+
+
 def natural_paths(db: sqlite3.Connection, level: Level, pk: int) -> list[tuple[str, ...]]:
     """List what the keys of an entity are made of: its UID, the id of a patient, and the UIDs between.
 

@@ -9,9 +9,10 @@ import orjson
 from neurdicom.catalog.projection import indexed, other_keys, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, carried, is_blank, merged, of_latest
+from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.lookup import KEY, any_moved
 from neurdicom.catalog.sqlite.parts import natural_keys
-from neurdicom.catalog.sqlite.rows import StoredEdits, write_row
+from neurdicom.catalog.sqlite.rows import write_row
 from neurdicom.catalog.sqlite.schema import create_index
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value

@@ -1,4 +1,4 @@
-"""Rows of entities: their index columns and search keys, and the edits that are stored beside them."""
+"""Rows of entities: their index columns and search keys."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from neurdicom.catalog.projection import indexed, many_keys, other_keys, sort_values, to_json
-from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes
 from neurdicom.catalog.sqlite.schema import MERGED, has_keys
 from neurdicom.dicom.query.attributes import Level
@@ -95,53 +94,3 @@ def remove_keys(db: sqlite3.Connection, level: Level, pks: Sequence[int]) -> Non
         db.execute(f"DELETE FROM {level}_key WHERE entity {CHOSEN}", json_of(pks))
     if level in MERGED:
         db.execute(f"DELETE FROM {level}_other WHERE entity {CHOSEN}", json_of(pks))
-
-
-class StoredEdits:
-    """The edits of entities, as a writer reads them within one transaction."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self.any = db.execute("SELECT 1 FROM edit LIMIT 1").fetchone() is not None
-
-    def of(self, level: Level, key: str) -> list[Edit]:
-        """Look up the edits of an entity by its key, in the order of fields."""
-        if not self.any:
-            return []
-        rows = self._db.execute(
-            "SELECT field, value, user, time FROM edit WHERE level = ? AND entity = ? ORDER BY field", (level, key)
-        )
-        return [Edit(level, key, field, orjson.loads(value), user, time) for field, value, user, time in rows]
-
-    def adopt(self, level: Level, key: str, before: Sequence[str]) -> None:
-        """Bring edits of a new entity to its key that were kept under what it was called before.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        key : str
-            Its key.
-        before : sequence of str
-            Its UID, by which versions before keys named it, and its earlier keys.
-        """
-        if self.any:
-            names = orjson.dumps([one for one in before if one != key]).decode()
-            self._db.execute(
-                f"UPDATE OR IGNORE edit SET entity = ? WHERE level = ? AND entity {CHOSEN}", (key, level, names)
-            )
-
-    def put(self, edits: Sequence[Edit]) -> None:
-        """Store edits; each replaces an earlier one of the same field."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO edit VALUES (?, ?, ?, ?, ?, ?)",
-            [(e.level, e.entity, e.field, to_json(e.value).decode(), e.user, e.time) for e in edits],
-        )
-        self.any = self.any or bool(edits)
-
-    def forget(self, level: Level, keys: Sequence[str]) -> None:
-        """Delete the edits of entities that are gone."""
-        if self.any:
-            self._db.execute(
-                f"DELETE FROM edit WHERE level = ? AND entity {CHOSEN}", (level, orjson.dumps(keys).decode())
-            )

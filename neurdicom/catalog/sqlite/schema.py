@@ -14,11 +14,15 @@ import sqlite3
 from functools import cache
 
 from neurdicom.catalog.projection import has_many_keys, indexed
+from neurdicom.catalog.sqlite.upgrade import create_edits, create_moves, upgrade_from_4
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.errors import Unavailable
 
 #: 2: the words of names are search keys too. 3: documents have terms. 4: keys hold the hierarchy.
-VERSION = 4
+#: 5: edits have a history, and there are moves.
+VERSION = 5
+#: First version whose instances need no migration.
+MIGRATED = 4
 
 #: Names of the DICOM tables before version 4, each of which gets `old_` before it until a migration has emptied it.
 SET_ASIDE = (*(level.value for level in Level), "header", *(f"{level}_key" for level in Level))
@@ -26,8 +30,6 @@ SET_ASIDE = (*(level.value for level in Level), "header", *(f"{level}_key" for l
 #: Levels whose entities are made of what several files say.
 MERGED = (Level.STUDY, Level.SERIES)
 _DOCUMENTS = """
-CREATE TABLE IF NOT EXISTS edit (level TEXT, entity TEXT, field TEXT, value TEXT, user TEXT, time TEXT,
-                   PRIMARY KEY (level, entity, field)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS garbage (key TEXT PRIMARY KEY, place TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS total (level TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS document (kind TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
@@ -46,22 +48,6 @@ CREATE TABLE claim (study_uid TEXT, key TEXT, patient_id TEXT NOT NULL, issuer T
 CREATE INDEX claim_by_key ON claim (key, patient) WHERE key <> patient;
 CREATE INDEX claim_by_patient ON claim (patient, key) WHERE key <> patient;
 CREATE TABLE conflict (level TEXT, uid TEXT, PRIMARY KEY (level, uid)) WITHOUT ROWID
-"""
-#: Moves, what files claim that were moved to a patient, and files that another of the same place is shown instead of.
-MOVES = """
-CREATE TABLE move (number INTEGER PRIMARY KEY AUTOINCREMENT, edit TEXT NOT NULL, subject TEXT NOT NULL,
-                   study_uid TEXT NOT NULL, patient TEXT NOT NULL, document TEXT NOT NULL);
-CREATE INDEX move_by_subject ON move (subject);
-CREATE INDEX move_by_edit ON move (edit);
-CREATE INDEX move_by_study_uid ON move (study_uid);
-CREATE INDEX move_by_patient ON move (patient);
-CREATE TABLE moved_patient (patient TEXT PRIMARY KEY, attributes TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX origin_moved ON origin (pk) WHERE moved IS NOT NULL;
-CREATE TABLE displaced (pk INTEGER PRIMARY KEY, uid TEXT NOT NULL, digest TEXT NOT NULL, parent INTEGER NOT NULL,
-                        origin INTEGER NOT NULL, blob_key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
-                        sha256 TEXT NOT NULL, received TEXT NOT NULL, layout BLOB NOT NULL, attributes BLOB NOT NULL);
-CREATE INDEX displaced_by_parent ON displaced (parent, uid);
-CREATE INDEX displaced_by_origin ON displaced (origin)
 """
 _INSTANCE = """origin INTEGER NOT NULL, blob_key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
                received TEXT NOT NULL, layout BLOB NOT NULL"""
@@ -132,7 +118,7 @@ def prepare(db: sqlite3.Connection) -> bool:
     Unavailable
         The file has the schema of a later version.
     """
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise Unavailable(
             f"the catalog has schema {version}, this NeurDICOM knows up to {VERSION}: use the newer NeurDICOM"
@@ -142,18 +128,23 @@ def prepare(db: sqlite3.Connection) -> bool:
         db.execute(statement)
     if not version:
         _create(db)
+    elif version == MIGRATED:
+        upgrade_from_4(db)
+        db.execute(f"PRAGMA user_version = {VERSION}")
     db.execute("COMMIT")
-    return version in (0, VERSION)
+    return version == 0 or version >= MIGRATED
 
 
 def _create(db: sqlite3.Connection) -> None:
     """Create the tables of the DICOM entities, and write the schema's number."""
-    for statement in (_ORIGINS + ";" + MOVES).split(";"):
+    for statement in _ORIGINS.split(";"):
         db.execute(statement)
     for level in Level:
         for statement in _create_level(level):
             db.execute(statement)
         db.execute("INSERT OR REPLACE INTO total VALUES (?, 0)", (level,))
+    create_edits(db)
+    create_moves(db)
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -162,7 +153,7 @@ def _create(db: sqlite3.Connection) -> None:
 
 def needs_migration(db: sqlite3.Connection) -> bool:
     """Tell whether instances of an earlier version have yet to be brought along."""
-    if db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+    if db.execute("PRAGMA user_version").fetchone()[0] < MIGRATED:
         return True
     return are_instances_waiting(db)
 
@@ -177,7 +168,7 @@ def begin_migration(db: sqlite3.Connection) -> None:
 
     From then on programs of earlier versions refuse the file.
     """
-    if db.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+    if db.execute("PRAGMA user_version").fetchone()[0] >= MIGRATED:
         return
     present = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     for name in SET_ASIDE:

@@ -13,6 +13,7 @@ from neurdicom.catalog.projection import sort_values, to_json
 from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.displaced import (
     INSTANCE_COLUMNS,
+    OWN_FIELDS,
     StoredFile,
     displace,
     displaced_file,
@@ -23,16 +24,16 @@ from neurdicom.catalog.sqlite.displaced import (
 )
 from neurdicom.catalog.sqlite.entities import COMPRESSION, OriginRow
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, rows_of, shared
+from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
+from neurdicom.catalog.sqlite.refresh import edits_of_all
 from neurdicom.catalog.sqlite.rows import add_keys, marks
 from neurdicom.catalog.sqlite.shown_ids import Namesake
 from neurdicom.catalog.sqlite.takeover import take_over
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, PatientClaim, Place, earlier_keys, is_key, uid_of
-from neurdicom.dicom.query.attributes import AT_LEVEL, Level
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
-
-_OWN_FIELDS = [attribute.field for attribute in AT_LEVEL[Level.INSTANCE] if attribute.field != "sop_instance_uid"]
 
 
 class ArrivalWriter:
@@ -223,12 +224,13 @@ class ArrivalWriter:
 
     def _insert(self, pk: int, shown: str, place: Place, origin: OriginRow, new: NewInstance) -> None:
         given = new.attributes
-        attributes: dict[str, Value] = {
-            field: value for field in _OWN_FIELDS if (value := given.get(field)) is not None
-        }
+        attributes: dict[str, Value] = {field: value for field in OWN_FIELDS if (value := given.get(field)) is not None}
         if self._tx.edits.any:
             self._tx.edits.adopt(Level.INSTANCE, place.instance, (new.instance, *self._former_keys(origin, new)))
-            attributes = with_edits(attributes, self._tx.edits.of(Level.INSTANCE, place.instance))
+            keys = [place.instance]
+            if self._tx.moves.any:
+                keys += displaced_keys(self._db, [origin.series]).get((origin.series, new.instance), [])
+            attributes = with_edits(attributes, edits_of_all(self._tx.edits, Level.INSTANCE, keys))
         blob = new.blob
         own = (pk, shown, origin.series, origin.pk, blob.key, blob.size, blob.sha256, new.received)
         digest = None if origin.below == origin.series_below else origin.below

@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Iterable
 
+from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.entities import Entities
-from neurdicom.catalog.sqlite.rows import CHOSEN, StoredEdits, json_of, remove_keys
+from neurdicom.catalog.sqlite.rows import CHOSEN, json_of, remove_keys
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
 from neurdicom.catalog.sqlite.stored_moves import StoredMoves
 from neurdicom.dicom.query.attributes import Level

@@ -1,23 +1,17 @@
-"""Deleting, clearing and editing: the work of one write transaction."""
+"""Deleting and clearing: the work of one write transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
-
-from neurdicom.catalog.claims import with_edits
-from neurdicom.catalog.records import Edit
-from neurdicom.catalog.shown import ShownAttributes
 from neurdicom.catalog.sqlite.displaced import remove_displaced
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, any_moved, row_of
 from neurdicom.catalog.sqlite.parts import keys_by, parts_below
-from neurdicom.catalog.sqlite.rows import CHOSEN, json_of, write_row
+from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.schema import has_keys
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import Value
 
 
 class Writer:
@@ -96,26 +90,3 @@ class Writer:
         for table in ("study_other", "series_other", "header", "origin", "conflict", "displaced"):
             self._db.execute(f"DELETE FROM {table}")
         self._db.execute("UPDATE total SET count = 0")
-
-    # -- editing ---------------------------------------------------------------------------------------------
-
-    def edit(self, level: Level, reference: str, changes: Mapping[str, Value], user: str, time: str) -> bool:
-        """Store edits of an entity and apply them, for `Catalog.edit`."""
-        row = row_of(self._db, level, reference)
-        if row is None:
-            return False
-        joins = " JOIN series ON series.pk = instance.parent" if level is Level.INSTANCE else ""
-        key, stored = self._db.execute(
-            f"SELECT {KEY[level]}, {level}.attributes FROM {level}{joins} WHERE {level}.pk = ?", (row,)
-        ).fetchone()
-        edits = [Edit(level, key, field, value, user, time) for field, value in changes.items()]
-        self._tx.edits.put(edits)
-        if level is Level.INSTANCE:
-            write_row(self._db, level, row, ShownAttributes(with_edits(orjson.loads(stored), edits)))
-        if level is Level.PATIENT:  # demographics are attributes of its studies
-            for (study,) in self._db.execute("SELECT pk FROM study WHERE parent = ?", (row,)).fetchall():
-                self._tx.entities.touch(Level.STUDY, study)
-        if level is not Level.INSTANCE:
-            self._tx.entities.touch(level, row)
-        self._tx.entities.finish()
-        return True

@@ -1,6 +1,5 @@
 """The trash over REST: what is deleted is in nothing but the trash, and comes back whole."""
 
-import asyncio
 import hashlib
 import subprocess
 import sys
@@ -16,11 +15,10 @@ import httpx
 import pytest
 from pydicom.uid import generate_uid
 
-from neurdicom.archive.hold import DeletionHold
-from neurdicom.catalog.sqlite import SqliteCatalog
 from tests.support.archive_client import Archive
 from tests.support.resource_files import make_file
 from tests.support.server import Server
+from tests.support.trash import entry_of, files_in, sha, versions_of
 from tests.support.waiting import wait_for
 
 EDITS = {
@@ -36,14 +34,6 @@ LEVELS = {"patient": "patients", "study": "studies", "series": "series", "instan
 def archive(any_server: Server) -> Iterator[Archive]:
     """The server on each catalog; every test works with patients and UIDs of its own."""
     yield Archive(any_server)
-
-
-def entry_of(archive: Archive, instance: str, kind: str | None = None) -> dict[str, Any]:
-    """The latest entry of the trash that has the UID, or is of this kind."""
-    for entry in archive.get("/trash", limit=1000).json():
-        if entry["uids"].get("sop_instance_uid") == instance or entry["kind"] == kind:
-            return dict(entry)
-    raise AssertionError(f"{instance} is not in the trash")
 
 
 def ids_of(archive: Archive, result: dict[str, Any]) -> dict[str, str]:
@@ -142,16 +132,6 @@ def test_other_bytes_stay_current_when_the_earlier_are_restored(archive: Archive
 # -- versions ------------------------------------------------------------------------------------------------
 
 
-def versions_of(count: int, **more: Any) -> list[bytes]:
-    """Files of one instance with other bytes each."""
-    uids = {"SOPInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
-    return [make_file(**uids, PatientID="versions", ImageComments=f"version {n}", **more) for n in range(count)]
-
-
-def sha(file: bytes) -> str:
-    return hashlib.sha256(file).hexdigest()
-
-
 def test_versions_are_listed_given_and_restored(archive: Archive) -> None:
     files = versions_of(3)
     results = [archive.store(file) for file in files]
@@ -204,7 +184,7 @@ def test_the_time_of_an_entry_ends(tmp_path: Path) -> None:
         [one] = archive.make()
         archive.delete(f"/instances/{one['id']}")
         wait_for(lambda: not archive.get("/trash").json(), "an empty trash")
-        assert not list((server.data / "blobs" / "trash").glob("*"))
+        wait_for(lambda: not files_in(server, "trash"), "no files of it")
     finally:
         server.stop()
 
@@ -250,30 +230,6 @@ def test_a_reindex_brings_back_neither_deleted_files_nor_earlier_versions(tmp_pa
         archive.get(f"/instances/{gone['id']}")
         listed = archive.get(f"/instances/{instance}/versions").json()
         assert [each["sha256"] for each in listed] == [sha(second), sha(first)]
-    finally:
-        server.stop()
-
-
-def test_what_lies_there_is_left_alone_while_a_backup_is_made(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data").start()
-    try:
-        archive = Archive(server)
-        [one] = archive.make()
-        archive.delete(f"/instances/{one['id']}")
-        entry = archive.get("/trash").json()[0]["id"]
-
-        async def held() -> list[int]:
-            catalog = SqliteCatalog(server.data / "catalog.sqlite")
-            await catalog.open()
-            try:
-                async with DeletionHold(catalog.documents):
-                    requests = [("POST", f"/api/trash/{entry}/restore"), ("DELETE", f"/api/trash/{entry}")]
-                    return [server.client.request(*request).status_code for request in requests]
-            finally:
-                await catalog.close()
-
-        assert asyncio.run(held()) == [409, 409]
-        assert archive.client.post(f"/api/trash/{entry}/restore").status_code == 200
     finally:
         server.stop()
 

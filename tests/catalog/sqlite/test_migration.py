@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ FILES = [
     arrival(9, patient="p1", study="1.2.9", series="1.2.9.1", study_date="20200101", patient_name="MAIDEN"),
     arrival(10, study_description="HEAD AGAIN", series_description="axial", operators_name=["Roe^Zoë"]),
 ]
+# The headers of that version's tests.
+for _number, _new in enumerate(FILES, 1):
+    FILES[_number - 1] = replace(_new, header=f'{{"number": {_number}, "sha": "sha-{_number}"}}'.encode())
 LEFT = [new for new in FILES if new.blob.key != "blob-4-sha-4"]
 #: What was edited, by level and the file whose entity now has the edit: the earliest of its UID.
 EDITS: list[tuple[Level, int, dict[str, Value]]] = [
@@ -83,6 +87,9 @@ def expected() -> CatalogModel:
     model.store(LEFT)
     for level, number, changes in EDITS:
         assert model.edit(level, place_of(FILES[number - 1]).key(level), changes, "u", "2024-02-03T04:05:06Z")
+    # That version did not keep what was there before.
+    for edits in model.changes.values():
+        edits[:] = [replace(edit, before=None) for edit in edits]
     return model
 
 

@@ -1,0 +1,109 @@
+"""Deletion of entries of the trash for good, which waits while a backup holds deletions."""
+
+import asyncio
+import logging
+
+from neurdicom.archive.garbage import AGAIN_SECONDS, POLL_SECONDS, GarbageCollector
+from neurdicom.archive.hold import are_deletions_held
+from neurdicom.archive.trash.entry import OVER, SetAsideObserver, TrashEntry, TrashState
+from neurdicom.archive.trash.files import SetAsideFiles
+from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog
+from neurdicom.coordination import BackgroundTasks
+from neurdicom.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class EntryDiscarder:
+    """Deletes the files of entries that are emptied, or that were restored.
+
+    Such an entry is in no list any more. What a backup or a failing disk keeps of it is deleted later.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Has the holds of backups.
+    blobs : BlobStore
+        Has the files.
+    garbage : GarbageCollector
+        Its lock keeps others from moving files.
+    records : TrashRecords
+        Records of the trash.
+    observer : SetAsideObserver
+        Deletes what was derived from what is deleted.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        garbage: GarbageCollector,
+        records: TrashRecords,
+        observer: SetAsideObserver,
+    ) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._garbage = garbage
+        self._records = records
+        self._observer = observer
+        self._files = SetAsideFiles(catalog, blobs)
+        self._is_waiting = False
+        self._background = BackgroundTasks("emptied entries of the trash could not be deleted; the next start does it")
+
+    async def discard(self, entry: TrashEntry) -> None:
+        """Delete what is left of an entry that is over: now, or when a backup under way has ended.
+
+        The state is committed before the look at the holds: either the catalog that a backup has copied has the state,
+        or its hold is found here.
+        """
+        try:
+            if await are_deletions_held(self._catalog.documents):
+                self._wait(0.0)
+                return
+            async with self._garbage.lock:
+                if entry.state is TrashState.RESTORED:
+                    # A file that was set aside again meanwhile, as the same version is, stays.
+                    await self._blobs.release(entry.place)
+                else:
+                    await self._take_waiting(entry.place)
+                    await self._blobs.discard_aside(entry.place)
+                    await self._observer.on_discarded(entry.place)
+                await self._records.remove(entry)
+        except (OSError, Unavailable) as error:
+            log.warning("the entry %s of the trash could not be deleted, which is tried again: %s", entry.id, error)
+            self._wait(AGAIN_SECONDS)
+
+    async def put(self, entry: TrashEntry) -> None:
+        """Write an entry that may have been in the trash before, and not while that is deleted."""
+        async with self._garbage.lock:
+            await self._records.put(entry)
+
+    async def close(self) -> None:
+        """Stop waiting for backups; the next start deletes what is left. Idempotent."""
+        await self._background.close()
+
+    async def _take_waiting(self, place: str) -> None:
+        """Move files of an entry to its place that a backup has kept in the store."""
+        waiting = await self._files.waiting(place)
+        if waiting:
+            await self._blobs.set_aside(place, waiting)
+            await self._catalog.forget_garbage(waiting)
+
+    def _wait(self, seconds: float) -> None:
+        """Delete later what is left, and not before a time has passed."""
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._background.start(self._discard_later(seconds))
+
+    async def _discard_later(self, seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+            while await are_deletions_held(self._catalog.documents):  # noqa: ASYNC110 - another process ends it
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._is_waiting = False
+        for entry in await self._records.unfinished():
+            if entry.state in OVER:
+                await self.discard(entry)

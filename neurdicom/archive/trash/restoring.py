@@ -1,0 +1,146 @@
+"""Restoration of entries of the trash: files, edits, and what was derived from them."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+from neurdicom.archive.garbage import GarbageCollector
+from neurdicom.archive.ingest.recovery import read_file
+from neurdicom.archive.trash.discard import EntryDiscarder
+from neurdicom.archive.trash.entry import VERSION, SetAsideObserver, TrashEntry, TrashState
+from neurdicom.archive.trash.files import SetAsideFiles
+from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.archive.trash.versions import VersionService
+from neurdicom.blobs.base import BlobStore
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
+from neurdicom.catalog.records import Edit
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import Conflict, Gone
+
+#: Files that are restored in one transaction of the catalog.
+_BATCH: Final = 256
+
+#: An instance that is there with other bytes stays current, and the restored one becomes an earlier version.
+_RESTORED = StorePolicy(same_instance="earlier", keep_versions=True)
+
+#: A restored version is current from now on.
+_CURRENT = StorePolicy(same_instance="version", keep_versions=True)
+
+
+class EntryRestorer:
+    """Restores entries whole.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Gets the instances and the edits.
+    blobs : BlobStore
+        Has the files.
+    garbage : GarbageCollector
+        Removes the files of those that are there already.
+    records : TrashRecords
+        Records of the trash.
+    versions : VersionService
+        Records restored files that are not current.
+    discarder : EntryDiscarder
+        Deletes what is left of entries that were restored.
+    observer : SetAsideObserver
+        Brings back what was derived from them.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        garbage: GarbageCollector,
+        records: TrashRecords,
+        versions: VersionService,
+        discarder: EntryDiscarder,
+        observer: SetAsideObserver,
+    ) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._garbage = garbage
+        self._records = records
+        self._versions = versions
+        self._discarder = discarder
+        self._observer = observer
+        self._files = SetAsideFiles(catalog, blobs)
+        self._under_way: set[str] = set()
+
+    async def restore(self, id: str) -> TrashEntry:
+        """Restore an entry whole: files, edits, and what was derived from it.
+
+        Parents are made anew. An instance that is there with the same bytes is left; one with other bytes stays
+        current, and the restored one becomes an earlier version. A version becomes the current one.
+
+        Parameters
+        ----------
+        id : str
+            Id of the entry.
+
+        Returns
+        -------
+        TrashEntry
+            The entry that is no more.
+
+        Raises
+        ------
+        NotFound
+            There is no such entry.
+        Conflict
+            It is being restored.
+        Gone
+            Its files are gone.
+        """
+        self.require_idle(id)
+        self._under_way.add(id)
+        try:
+            entry = await self._records.get(id)
+            if entry.state is not TrashState.RESTORING:  # else it goes on after a failure
+                if not await self._files.of(entry.place):
+                    raise Gone(f"the files of the entry {id} of the trash are gone; delete it")
+                entry = await self._records.advance(entry, TrashState.RESTORING)
+            await self.bring_back(entry)
+        finally:
+            self._under_way.discard(id)
+        return entry
+
+    def require_idle(self, id: str) -> None:
+        """Refuse an entry that is being restored at this moment. Raises `Conflict`."""
+        if id in self._under_way:
+            raise Conflict(f"the entry {id} of the trash is being restored just now; try again in a moment")
+
+    async def bring_back(self, entry: TrashEntry) -> None:
+        """Restore an entry that is `restoring`; may be repeated."""
+        superseded: list[StoreOutcome] = []
+        policy = _CURRENT if entry.kind == VERSION else _RESTORED
+        async with self._garbage.lock:
+            files = await self._files.of(entry.place)
+            for start in range(0, len(files), _BATCH):
+                batch = files[start : start + _BATCH]
+                arrivals = [await read_file(await self._files.path(file), file.ref) for file in batch]
+                await self._blobs.bring_back(entry.place, [file.ref.key for file in batch])
+                outcomes = await self._catalog.store(arrivals, policy)
+                superseded += [outcome for outcome in outcomes if outcome.unused is not None]
+        await self._garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
+        for outcome in superseded:
+            await self._versions.note(outcome)
+        for (level, key, user, at), edits in groupby(entry.edits, lambda e: (e.level, e.entity, e.user, e.time)):
+            await self._edit_again(level, key, list(edits), user, at)
+        await self._observer.on_brought_back(entry.place)
+        # The place of a version is used again when the same file is replaced again; that of a deletion never is.
+        is_current = entry.kind == VERSION and not {file.ref.key for file in files} & {one.unused for one in superseded}
+        state = TrashState.RESTORED if is_current else TrashState.EMPTYING
+        await self._discarder.discard(await self._records.advance(entry, state))
+
+    async def _edit_again(self, level: Level, key: str, edits: Sequence[Edit], user: str, at: str) -> None:
+        """Restore edits of one entity, except where it was edited since."""
+        if not await self._catalog.keys(level, key):
+            return
+        there = await self._catalog.locate_all(level, key)
+        since = {edit.field for one in there[:1] for edit in one.edits if edit.level is level and edit.time > at}
+        changes = {edit.field: edit.value for edit in edits if edit.field not in since}
+        if changes:
+            await self._catalog.edit(level, key, changes, user=user, time=at)

@@ -1,0 +1,125 @@
+"""Edits of entities: made, undone and restored, each by an announced write."""
+
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+
+import orjson
+
+from neurdicom.catalog.claims import with_edits
+from neurdicom.catalog.edits import joined, moved_to, with_changes, without
+from neurdicom.catalog.mongo.edits import edits_of, history_of, owner_members, write_history
+from neurdicom.catalog.mongo.entities import refresh_all
+from neurdicom.catalog.mongo.references import one_of
+from neurdicom.catalog.mongo.schema import Document, header_ids, instance_fields
+from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
+from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.records import Edit
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
+from neurdicom.dicom.query.indexed import attributes_of
+
+
+async def history(unit: UnitOfWork, level: Level, reference: str) -> list[Edit]:
+    """List all edits of an entity, for `Catalog.history`."""
+    found = await one_of(unit, level, reference)
+    return [] if found is None else await history_of(unit, level, found["key"])
+
+
+async def edit(
+    unit: UnitOfWork, level: Level, reference: str, changes: Mapping[str, Value], user: str, time: str
+) -> bool:
+    """Store edits of an entity and apply them, for `Catalog.edit`."""
+    found = await one_of(unit, level, reference, "attributes")
+    if found is None:
+        return False
+    touched = await _touched(unit, level, found["_id"])
+    await unit.announce(Intent(touched=touched))
+    if changes:
+        key = found["key"]
+        there = await history_of(unit, level, key)
+        shown = orjson.loads(found["attributes"])
+        after = with_changes(there, (level, key), changes, shown, user=user, time=time)
+        await write_history(unit, owner_members(level, found), after)
+        await _show_all(unit, touched)
+    return True
+
+
+async def undo(unit: UnitOfWork, level: Level, reference: str, edit_id: str) -> bool:
+    """Undo an edit of an entity, for `Catalog.undo`."""
+    found = await one_of(unit, level, reference)
+    if found is None:
+        return False
+    there = await history_of(unit, level, found["key"])
+    left = without(there, edit_id)
+    if left is None:
+        return False
+    undone = {edit.field for edit in there} if level is Level.INSTANCE else set()
+    touched = await _touched(unit, level, found["_id"])
+    await unit.announce(Intent(touched=touched, undone=sorted(undone)))
+    await write_history(unit, owner_members(level, found), left)
+    await _show_all(unit, touched, undone)
+    return True
+
+
+async def restore(unit: UnitOfWork, edits: Sequence[Edit]) -> None:
+    """Bring edits back, for `Catalog.restore_edits`."""
+    written: list[tuple[Document, list[Edit]]] = []
+    touched: set[tuple[Level, str]] = set()
+    ordered = sorted(edits, key=lambda one: (one.level, one.entity))
+    for (level, reference), of_one in groupby(ordered, key=lambda one: (one.level, one.entity)):
+        found = await one_of(unit, level, reference)
+        if found is not None:
+            written.append((owner_members(level, found), moved_to(of_one, found["key"])))
+            touched |= await _touched(unit, level, found["_id"])
+    await unit.announce(Intent(touched=touched))
+    for owner, back in written:
+        there = await history_of(unit, Level(owner["level"]), owner["entity"])
+        await write_history(unit, owner, joined(there, back))
+    await _show_all(unit, touched)
+
+
+async def _touched(unit: UnitOfWork, level: Level, entity: str) -> set[tuple[Level, str]]:
+    """List the entities that show the edits of one, by level and `_id`."""
+    studies = await unit.all("studies", {"patient": entity}, "_id") if level is Level.PATIENT else []
+    return {(level, entity), *((Level.STUDY, one["_id"]) for one in studies)}
+
+
+async def _show_all(unit: UnitOfWork, touched: set[tuple[Level, str]], undone: Collection[str] = ()) -> None:
+    instances = {(level, entity) for level, entity in touched if level is Level.INSTANCE}
+    for _, entity in sorted(instances):
+        await show(unit, entity, undone)
+    if touched - instances:
+        await refresh_all(unit, touched - instances)
+
+
+async def show(unit: UnitOfWork, entity: str, undone: Collection[str] = ()) -> None:
+    """Apply the stored edits of an instance to its document; an unknown one is ignored.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    entity : str
+        `_id` of the instance.
+    undone : collection of str
+        Fields that show what the file says where no edit is left.
+    """
+    found = await unit.one("instances", entity)
+    if found is None:
+        return
+    shown = orjson.loads(found["attributes"])
+    if undone:
+        shown |= await _of_file(unit, found, undone)
+    attributes = with_edits(shown, await edits_of(unit, (Level.INSTANCE, found["key"])))
+    kept = {name: value for name, value in found.items() if not name.startswith(("by_", "keys_"))}
+    renewed = kept | instance_fields(attributes) | {"attributes": to_json(attributes).decode()}
+    await unit["instances"].replace_one({"_id": entity}, renewed, session=unit.session)
+
+
+async def _of_file(unit: UnitOfWork, instance: Document, fields: Collection[str]) -> dict[str, Value]:
+    """Read attributes of an instance from its header, where edits hide what the file says."""
+    parts = {one["_id"]: one["data"] for one in await unit.among("headers", header_ids(instance), "data")}
+    header = zlib.decompress(b"".join(parts[part] for part in header_ids(instance)))
+    said = attributes_of(orjson.loads(header))
+    return {field: said.get(field) for field in fields}

@@ -1,0 +1,71 @@
+"""Quick upgrades of the schema, which change documents and edits alone; `migration` brings instances along.
+
+Each is run in the transaction that also writes the schema's number.
+"""
+
+import sqlite3
+
+from neurdicom.catalog.records import earlier_edit_id
+from neurdicom.dicom.query.attributes import Level
+
+#: The edits of an entity: `position` is their order, and those with `replaced` lie below others of their field.
+_EDITS = """
+CREATE TABLE edit (level TEXT, entity TEXT, replaced INTEGER, field TEXT, position INTEGER, id TEXT NOT NULL,
+                   value TEXT NOT NULL, before TEXT NOT NULL, user TEXT NOT NULL, time TEXT NOT NULL,
+                   PRIMARY KEY (level, entity, replaced, field, position)) WITHOUT ROWID
+"""
+
+#: Moves, what files claim that were moved to a patient, and files that another of the same place is shown instead of.
+_MOVES = """
+CREATE TABLE move (number INTEGER PRIMARY KEY AUTOINCREMENT, edit TEXT NOT NULL, subject TEXT NOT NULL,
+                   study_uid TEXT NOT NULL, patient TEXT NOT NULL, document TEXT NOT NULL);
+CREATE INDEX move_by_subject ON move (subject);
+CREATE INDEX move_by_edit ON move (edit);
+CREATE INDEX move_by_study_uid ON move (study_uid);
+CREATE INDEX move_by_patient ON move (patient);
+CREATE TABLE moved_patient (patient TEXT PRIMARY KEY, attributes TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX origin_moved ON origin (pk) WHERE moved IS NOT NULL;
+CREATE TABLE displaced (pk INTEGER PRIMARY KEY, uid TEXT NOT NULL, digest TEXT NOT NULL, parent INTEGER NOT NULL,
+                        origin INTEGER NOT NULL, blob_key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+                        sha256 TEXT NOT NULL, received TEXT NOT NULL, layout BLOB NOT NULL, attributes BLOB NOT NULL);
+CREATE INDEX displaced_by_parent ON displaced (parent, uid);
+CREATE INDEX displaced_by_origin ON displaced (origin)
+"""
+
+
+def create_edits(db: sqlite3.Connection) -> None:
+    """Create the table of edits, and bring those of a version before 5 along, which kept the last of each field."""
+    columns = {row[1] for row in db.execute("PRAGMA table_info(edit)")}
+    if "position" in columns:
+        return
+    if columns:
+        db.execute("ALTER TABLE edit RENAME TO earlier_edit")
+    db.execute(_EDITS)
+    if not columns:
+        return
+    found = db.execute(
+        "SELECT level, entity, field, value, user, time,"
+        " row_number() OVER (PARTITION BY level, entity ORDER BY time, field) FROM earlier_edit"
+    ).fetchall()
+    db.executemany(
+        "INSERT INTO edit VALUES (?, ?, 0, ?, ?, ?, ?, 'null', ?, ?)",
+        [
+            (level, entity, field, position, earlier_edit_id(Level(level), entity, field, time), value, user, time)
+            for level, entity, field, value, user, time, position in found
+        ],
+    )
+    db.execute("DROP TABLE earlier_edit")
+
+
+def create_moves(db: sqlite3.Connection) -> None:
+    """Create the tables of moves, and that of displaced files."""
+    for statement in _MOVES.split(";"):
+        db.execute(statement)
+
+
+def upgrade_from_4(db: sqlite3.Connection) -> None:
+    """Bring a file of version 4 to version 5: edits have a history, and there are moves."""
+    create_edits(db)
+    db.execute("ALTER TABLE origin ADD COLUMN moved BLOB")
+    db.execute("ALTER TABLE instance ADD COLUMN digest TEXT")
+    create_moves(db)
