@@ -19,11 +19,16 @@ from neurdicom.errors import Unavailable
 from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_attributes import AttributeContract
 from neurdicom.testing.catalog_described import DescribedContract
+from neurdicom.testing.catalog_displaced import DisplacedContract
 from neurdicom.testing.catalog_editing import EditingContract
+from neurdicom.testing.catalog_following import FollowingContract
+from neurdicom.testing.catalog_fusing import FusingContract
 from neurdicom.testing.catalog_identity import IdentityContract
+from neurdicom.testing.catalog_moves import MoveContract
 from neurdicom.testing.catalog_places import PlaceContract
 from neurdicom.testing.catalog_queries import QueryContract
 from neurdicom.testing.catalog_storing import StoringContract
+from neurdicom.testing.catalog_taken import TakenMoveContract
 from neurdicom.testing.document_queries import DocumentQueryContract
 from neurdicom.testing.document_terms import TermContract
 from neurdicom.testing.document_verbs import DocumentVerbContract
@@ -37,6 +42,11 @@ class ArchiveContract(
     EditingContract,
     QueryContract,
     DescribedContract,
+    MoveContract,
+    FusingContract,
+    DisplacedContract,
+    FollowingContract,
+    TakenMoveContract,
 ):
     """Contract suite of the archive port (`catalog.base.Catalog`)."""
 

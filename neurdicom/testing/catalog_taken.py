@@ -1,0 +1,105 @@
+"""Contract suite of the archive port: moves of studies that go over to the patient that a later file names."""
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.identity import key_of
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf
+from neurdicom.dicom.uids import patient_key
+from neurdicom.testing.arrivals import arrival_of
+from neurdicom.testing.catalog_places import one
+from neurdicom.testing.catalog_suite import CatalogSuite
+from neurdicom.testing.move_requests import found_by, merge, placed, series_to, study_to
+
+_A, _B = patient_key("A", None, ""), patient_key("B", None, "")
+_NONE = patient_key(None, None, "1.2.1")
+
+
+class TakenMoveContract(CatalogSuite):
+    """Tests of moves where the patient of a file is the one that another file of its study names."""
+
+    def test_moves_go_over_to_the_patient_that_takes_a_study(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            nobody, named = arrival_of(1), arrival_of(3, "A")
+            for order in ((nobody, named), (named, nobody)):
+                await catalog.store([order[0], arrival_of(2, "B", study="1.2.2", series="2.2")])
+                await catalog.move(study_to(_B, "1.2.1"))
+                assert await placed(catalog, order[1]) == (_B, "1.2.1")
+                study = await one(catalog, Level.STUDY, "1.2.1")
+                assert (study["key"], study["images_count"]) == (key_of("1.2.1", _A), 2)
+                keys = await catalog.keys(Level.STUDY, key_of("1.2.1", _NONE))
+                assert (keys[0], set(keys)) == (study["key"], {study["key"], key_of("1.2.1", _NONE)})
+                [move] = await catalog.moves(Level.STUDY, "1.2.1")
+                assert (move.path, move.patient) == ((_A, "1.2.1"), _B)
+                assert await found_by(catalog, Level.PATIENT) == [_B]
+                assert await found_by(catalog, Level.STUDY, AnyOf("patient_id", ("A",))) == []
+                await catalog.delete(Level.STUDY, "1.2.1")
+                assert await placed(catalog, nobody) == (_B, "1.2.1"), "claims stay as long as the move does"
+                assert (await one(catalog, Level.STUDY, "1.2.1"))["key"] == key_of("1.2.1", _A)
+                await catalog.undo_move("m")
+                assert (await one(catalog, Level.STUDY, "1.2.1"))["patient"] == _A
+                await catalog.delete(Level.STUDY, "1.2.1")
+                await catalog.delete(Level.STUDY, "1.2.2")
+                await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
+
+    def test_a_series_goes_along_with_a_study_that_is_taken(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2", study_id="S")])
+            await catalog.store([arrival_of(4, "B", study="1.2.2", series="2.4")])
+            await catalog.move(series_to("1.2.1", "2.4"))
+            assert (await one(catalog, Level.SERIES, "2.4"))["patient"] == _NONE
+            assert await placed(catalog, arrival_of(3, "A")) == (_A, "1.2.1")
+            series = await one(catalog, Level.SERIES, "2.4")
+            assert (series["patient"], series["study"]) == (_A, "1.2.1")
+            study = await one(catalog, Level.STUDY, "1.2.1")
+            assert (study["images_count"], study["patient_id"], study["key"]) == (3, "A", key_of("1.2.1", _A))
+            assert await found_by(catalog, Level.STUDY, AnyOf("patient_id", ("B",))) == ["1.2.2"]
+            assert await placed(catalog, arrival_of(5, "B", study="1.2.2", series="2.4")) == (_A, "1.2.1")
+            await catalog.undo_move("m")
+            assert (await one(catalog, Level.SERIES, "2.4"))["patient"] == _B
+            assert [(await one(catalog, Level.STUDY, f"1.2.{n}"))["images_count"] for n in (1, 2)] == [2, 3]
+
+        self.run(test)
+
+    def test_a_series_that_was_moved_keeps_its_place_where_its_own_study_is_taken(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1), arrival_of(2, series="1.2.1.2")])
+            await catalog.store([arrival_of(4, "B", study="1.2.2", series="2.2")])
+            await catalog.move(series_to("1.2.2", "1.2.1.2"))
+            assert await placed(catalog, arrival_of(3, "A")) == (_A, "1.2.1")
+            assert await placed(catalog, arrival_of(5, "A", series="1.2.1.2")) == (_B, "1.2.2")
+            series = await one(catalog, Level.SERIES, "1.2.1.2")
+            assert (series["patient"], series["images_count"]) == (_B, 2)
+            assert series["key"] == key_of("1.2.1.2", _A, "1.2.1")
+            await catalog.undo_move("m")
+            assert (await one(catalog, Level.STUDY, "1.2.1"))["images_count"] == 4
+
+        self.run(test)
+
+    def test_claims_go_with_the_last_file_and_the_last_move(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1), arrival_of(2, "A"), arrival_of(3, "B", study="1.2.2", series="2.2")])
+            await catalog.move(study_to(_B, "1.2.1"))
+            await catalog.delete(Level.STUDY, "1.2.1")
+            assert await catalog.undo_move("m") == [], "there is nothing to move"
+            assert await placed(catalog, arrival_of(1)) == (_NONE, "1.2.1")
+
+        self.run(test)
+
+    def test_a_patient_is_named_by_an_id_that_it_had(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            files = [arrival_of(1, "A"), arrival_of(2, "A", "X"), arrival_of(3, "B", study="1.2.2", series="2.2")]
+            await catalog.store(files)
+            await catalog.move(study_to(_A, "1.2.2"))
+            assert await found_by(catalog, Level.PATIENT) == [files[1].patient]
+            study = await one(catalog, Level.STUDY, "1.2.2")
+            assert (study["patient_id"], study["issuer_of_patient_id"]) == ("A", "X")
+            [move] = await catalog.moves(Level.STUDY, "1.2.2")
+            assert (move.patient, move.after) == (files[1].patient, files[1].patient)
+            await catalog.undo_move("m")
+            await catalog.move(merge(_A, _B))
+            assert await found_by(catalog, Level.PATIENT) == [_B]
+            assert await catalog.merged_into(files[1].patient) == _B
+
+        self.run(test)
