@@ -4,7 +4,6 @@ from functools import partial
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.moves import Move, MovedSeries, study_values
-from neurdicom.catalog.records import Edit
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Like, Value
@@ -79,8 +78,11 @@ class MoveContract(CatalogSuite):
             await catalog.edit(Level.PATIENT, "p2", {"patient_name": "EDITED"}, user="v", time="t")
             await catalog.move(study_to("p2", "1.2.1"))
             above = patient_edits("p2", **JANE)
-            study = Edit(Level.STUDY, key_of("1.2.1", "p1"), "study_id", "S", "v", "t")
-            edits = [*above, Edit(Level.PATIENT, "p2", "patient_name", "EDITED", "v", "t"), study]
+            edits = [*above, *await catalog.history(Level.PATIENT, "p2"), *await catalog.history(Level.STUDY, "1.2.1")]
+            assert [(edit.entity, edit.value) for edit in edits[-2:]] == [
+                ("p2", "EDITED"),
+                (key_of("1.2.1", "p1"), "S"),
+            ]
             assert await catalog.edits("1.9.1") == edits
             [described] = await catalog.described(Level.STUDY, "1.2.1")
             assert described.edits == tuple(edits)
@@ -272,7 +274,7 @@ class MoveContract(CatalogSuite):
                 assert {move.path for move in listed} == {("p1", "1.2.1", "2.2"), ("p1", "1.2.1", "2.3")}
             await catalog.edit(Level.STUDY, "1.2.1", {"study_id": "again"}, user="v", time="t2")
             assert (await one(catalog, Level.STUDY, MADE))["study_id"] == "edited", "a study of its own"
-            await catalog.edit(Level.STUDY, "1.2.1", {"study_id": "edited"}, user="v", time="t")
+            assert await catalog.undo(Level.STUDY, "1.2.1", (await catalog.history(Level.STUDY, "1.2.1"))[-1].id)
             assert len(await catalog.undo_move("m") or ()) == 2
             assert await listing(catalog) == before
 

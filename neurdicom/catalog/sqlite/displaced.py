@@ -9,9 +9,11 @@ import orjson
 
 from neurdicom.catalog.claims import with_edits
 from neurdicom.catalog.projection import indexed, sort_values, to_json
+from neurdicom.catalog.shown import ShownAttributes
+from neurdicom.catalog.sqlite.lookup import key_range
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.refresh import edits_of_all
-from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys
+from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys, write_row
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, uid_of
 from neurdicom.dicom.query.attributes import AT_LEVEL, Level
@@ -73,7 +75,7 @@ def shown_file(tx: Transaction, series: int, uid: str) -> StoredFile | None:
     """Find the file that an instance of a series shows, by its UID."""
     row = tx.db.execute(
         f"{_SELECT} WHERE instance.parent = ? AND (instance.id = ? OR (instance.id > ? AND instance.id < ?))",
-        (series, uid, uid + SEPARATOR, uid + SEPARATOR + "\x7f"),
+        (series, uid, *key_range(uid)),
     ).fetchone()
     return StoredFile(*row) if row else None
 
@@ -144,14 +146,38 @@ def show(tx: Transaction, file: StoredFile) -> None:
 def _edited(tx: Transaction, file: StoredFile) -> dict[str, Value]:
     """Compute the attributes of an instance by its file and the edits of all files of its place."""
     uid = uid_of(file.id)
-    (data,) = tx.db.execute("SELECT data FROM header WHERE pk = ?", (file.pk,)).fetchone()
+    table = "instance" if file.is_shown else "displaced"
+    stored, data = tx.db.execute(
+        f"SELECT attributes, data FROM {table} JOIN header ON header.pk = {table}.pk WHERE {table}.pk = ?", (file.pk,)
+    ).fetchone()
     said = attributes_of(orjson.loads(zlib.decompress(data)))
+    # Edits of files that are no longer in its place count no more.
+    edited = tx.db.execute(
+        "SELECT DISTINCT field FROM edit WHERE level = 'instance' AND entity > ? AND entity < ?", key_range(uid)
+    ).fetchall()
+    values = orjson.loads(stored) | {field: said.get(field) for (field,) in edited}
     keys = [f"{uid}{SEPARATOR}{file.below}", *displaced_keys(tx.db, [file.parent]).get((file.parent, uid), [])]
     shown = shown_file(tx, file.parent, uid)
     if shown is not None:
         keys.append(f"{uid}{SEPARATOR}{shown.below}")
-    edits = edits_of_all(tx.edits, Level.INSTANCE, list(dict.fromkeys(keys)))
-    return with_edits({field: value for field in OWN_FIELDS if (value := said.get(field)) is not None}, edits)
+    return with_edits(values, edits_of_all(tx.edits, Level.INSTANCE, list(dict.fromkeys(keys))))
+
+
+def apply_edits(tx: Transaction, series: int) -> None:
+    """Apply the edits of instances anew in a series, into or out of which files were moved.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    series : int
+        Row of the series.
+    """
+    edited = {uid_of(key) for (key,) in tx.db.execute("SELECT DISTINCT entity FROM edit WHERE level = 'instance'")}
+    rows = tx.db.execute(f"{_SELECT} WHERE instance.parent = ?", (series,)).fetchall() if edited else ()
+    for file in (StoredFile(*row) for row in rows):
+        if uid_of(file.id) in edited:
+            write_row(tx.db, Level.INSTANCE, file.pk, ShownAttributes(_edited(tx, file)))
 
 
 def settle_displaced(tx: Transaction, series: int) -> int:

@@ -365,10 +365,10 @@ class Entities:
             self.collect_modalities(parent)
             self._dirty[Level.STUDY].add(parent)
         if level is Level.STUDY and parent is not None:
-            self._forget_claims(uid_of(entity))
+            self.forget_claims(uid_of(entity))
             self._dirty[Level.PATIENT].add(parent)
 
-    def _forget_claims(self, study_uid: str) -> None:
+    def forget_claims(self, study_uid: str) -> None:
         """Delete the claims of a Study Instance UID of which no instance is left."""
         self._db.execute(
             "DELETE FROM claim WHERE study_uid = ? AND NOT EXISTS (SELECT 1 FROM move WHERE study_uid = ?)"

@@ -1,7 +1,6 @@
 """Merges, moves and splits: made, taken back and listed, each within one transaction."""
 
 import sqlite3
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -16,7 +15,8 @@ from neurdicom.catalog.moves import (
     study_values,
     subject_of,
 )
-from neurdicom.catalog.shown import LATEST_STUDIES, merged, of_latest
+from neurdicom.catalog.shown import merged
+from neurdicom.catalog.sqlite.demographics import claims_of_parts, know_demographics
 from neurdicom.catalog.sqlite.lookup import row_of
 from neurdicom.catalog.sqlite.parts import Part, keys_by, moved_parts, parts_below
 from neurdicom.catalog.sqlite.relocation import Relocation
@@ -25,7 +25,6 @@ from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import SEPARATOR, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Conflict, NotFound
 
 
@@ -38,6 +37,8 @@ class Mover:
 
     def move(self, request: MoveRequest) -> list[MovedSeries]:
         """Move entities, for `Catalog.move`."""
+        if request.level is not Level.SERIES:
+            request = replace(request, patient=self._patient(request))
         rows = [self._row(request.level, entity) for entity in request.entities]
         parts = [part for row in rows for part in parts_below(self._db, request.level, row)]
         if request.level is Level.SERIES:
@@ -56,13 +57,21 @@ class Mover:
             raise NotFound(f"there is no {level} {reference[:80]!r}")
         return row
 
+    def _patient(self, request: MoveRequest) -> str:
+        """Return the id of the patient that something goes to, who may have been named by an earlier one."""
+        row = row_of(self._db, Level.PATIENT, request.patient)
+        if row is not None:
+            (patient,) = self._db.execute("SELECT id FROM patient WHERE pk = ?", (row,)).fetchone()
+            return str(patient)
+        if request.demographics is None:
+            raise NotFound(f"there is no patient {request.patient[:80]!r}")
+        return request.patient
+
     def _study_moves(self, request: MoveRequest, parts: Sequence[Part]) -> list[Move]:
         """Make the moves of a study, or of a patient and its studies."""
         former = parts[0].patient_id
         if former == request.patient:
             raise Conflict(f"the {request.level} {request.entities[0]!r} is there already")
-        if request.demographics is None and self._tx.entities.patient_row(request.patient) is None:
-            raise NotFound(f"there is no patient {request.patient[:80]!r}")
         merge = Move(
             request.edit,
             Level.PATIENT,
@@ -99,7 +108,7 @@ class Mover:
             key = keys_by(Level.STUDY, there)[0]
             owner = next(part.owner for part in there if part.key(Level.STUDY) == key)
             study_uid, patient = there[0].study_uid, there[0].patient_id
-            values = study_values(merged(Level.STUDY, self._claims(there)).values)
+            values = study_values(merged(Level.STUDY, claims_of_parts(self._db, there)).values)
         moves = [
             Move(
                 request.edit,
@@ -122,30 +131,18 @@ class Mover:
         """Store what files claim from now on that are moved to a patient."""
         if request.demographics is not None:
             self._tx.moves.set_demographics(patient, demographics_of(request.demographics))
-        elif self._tx.moves.demographics(patient) is None:
-            row = self._tx.entities.patient_row(patient)
-            studies = self._db.execute(
-                "SELECT pk FROM study WHERE parent = ? ORDER BY study_date DESC, study_time DESC, source DESC LIMIT ?",
-                (row, LATEST_STUDIES),
-            ).fetchall()
-            claims = (
-                merged(Level.STUDY, self._claims(parts_below(self._db, Level.STUDY, pk))).values for (pk,) in studies
-            )
-            self._tx.moves.set_demographics(patient, demographics_of(of_latest(claims)))
-
-    def _claims(self, parts: Iterable[Part]) -> list[dict[str, Value]]:
-        found = []
-        for part in parts:
-            (packed,) = self._db.execute("SELECT attributes FROM origin WHERE pk = ?", (part.pk,)).fetchone()
-            found.append(orjson.loads(zlib.decompress(packed)))
-        return found
+        else:
+            know_demographics(self._tx, patient)
 
     def undo(self, edit: str) -> list[MovedSeries] | None:
         """Take moves back, for `Catalog.undo_move`."""
-        if not self._tx.moves.remove(edit):
+        removed = self._tx.moves.remove(edit)
+        if not removed:
             return None
         moved = Relocation(self._tx).run(_whole(self._db, moved_parts(self._db, via=edit)))
         self._tx.moves.forget_demographics()
+        for study_uid in dict.fromkeys(move.path[1] for move in removed if move.level is not Level.PATIENT):
+            self._tx.entities.forget_claims(study_uid)
         return moved
 
 

@@ -8,7 +8,7 @@ import orjson
 
 from neurdicom.catalog.moves import MovedSeries, NaturalSeries, Placement, claims_with
 from neurdicom.catalog.projection import to_json
-from neurdicom.catalog.sqlite.displaced import settle_displaced
+from neurdicom.catalog.sqlite.displaced import apply_edits, settle_displaced
 from neurdicom.catalog.sqlite.entities import COMPRESSION
 from neurdicom.catalog.sqlite.lookup import KEY
 from neurdicom.catalog.sqlite.parts import Part
@@ -185,6 +185,8 @@ class Relocation:
             settle_series_key(self._db, pk)
         growth = sum(settle_displaced(self._tx, pk) for pk in series)
         self._tx.entities.add_total(Level.INSTANCE, growth)
+        for pk in series if self._tx.edits.any else ():
+            apply_edits(self._tx, pk)
         studies = self._left(Level.STUDY, "series")
         for pk in studies:
             settle_study_key(self._db, pk)

@@ -113,10 +113,11 @@ class StoredMoves:
         )
         self.any = self.any or bool(moves)
 
-    def remove(self, edit: str) -> bool:
-        """Delete the moves of an edit; return False if it has none. Demographics that nothing needs go as well."""
-        removed = self._db.execute("DELETE FROM move WHERE edit = ?", (edit,)).rowcount
-        return removed > 0
+    def remove(self, edit: str) -> list[Move]:
+        """Delete the moves of an edit, and return them."""
+        rows = self._db.execute("SELECT document FROM move WHERE edit = ?", (edit,)).fetchall()
+        self._db.execute("DELETE FROM move WHERE edit = ?", (edit,))
+        return [Move.from_document(orjson.loads(document)) for (document,) in rows]
 
     def forget_demographics(self) -> None:
         """Delete the demographics of patients that no move is to."""
@@ -143,8 +144,8 @@ class StoredMoves:
         former, to : str
             Ids of the patient that its files said to be of, and of the one that they are of from now on.
         """
-        rows = self._db.execute("SELECT number, document FROM move WHERE level <> ?", (Level.PATIENT.value,)).fetchall()
-        for number, document in rows if self.any else ():
+        rows = self._db.execute("SELECT number, document FROM move WHERE study_uid <> ''").fetchall()
+        for number, document in rows:
             move = Move.from_document(orjson.loads(document))
             after = move
             if move.path[:2] == (former, study_uid):

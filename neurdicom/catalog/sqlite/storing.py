@@ -106,6 +106,8 @@ class ArrivalWriter:
         if there is not None:
             self._tx.entities.count(origin.series, origin.study, origin.patient, -1)
         if other is not None:
+            self._tx.entities.touch(Level.SERIES, origin.series)
+            self._tx.entities.touch(Level.STUDY, origin.study)
             return self._beside(pk, place, origin, new, other, old, policy)
         if old is None:
             return StoreOutcome("stored", None, place)
@@ -164,10 +166,14 @@ class ArrivalWriter:
         if policy.same_instance in ("keep", "earlier"):
             return self._unstored("kept", new, place, aside=policy.place_of("kept", new.blob.key))
         if policy.same_instance == "refuse":
-            holder = Namesake(old.pk, old.parent, old.id, "")
+            holder = Namesake(self._shown_instead(old).pk, old.parent, old.id, "")
             refusal = refusal_of(self._db, Level.INSTANCE, [holder], same_place=True)
             return self._unstored("conflict", new, None, refusal)
         return None
+
+    def _shown_instead(self, file: StoredFile) -> StoredFile:
+        """Find the file that is shown in the place of another; that itself unless it is displaced."""
+        return file if file.is_shown else shown_file(self._tx, file.parent, uid_of(file.id)) or file
 
     def _meets_another(self, place: Place, policy: StorePolicy, old: StoredFile | None, alone: bool) -> Refusal | None:
         """Refuse an instance of a known series whose UID is elsewhere, where the policy or a digest forbids it."""
@@ -208,7 +214,7 @@ class ArrivalWriter:
         """Write what an arrival of an unknown origin changes above it."""
         is_known, claim, patient = decision.known, decision.claim, decision.place.patient
         if decision.moved_from:
-            take_over(self._tx, new.study, decision.moved_from, patient)
+            take_over(self._tx, new, decision.moved_from, patient)
             self._origins.clear()
             decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
         if not is_known:

@@ -1,0 +1,60 @@
+"""The demographics that files claim which were moved to a patient."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from neurdicom.catalog.moves import demographics_of
+from neurdicom.catalog.shown import LATEST_STUDIES, merged, of_latest
+from neurdicom.catalog.sqlite.parts import Part, parts_below
+from neurdicom.catalog.sqlite.transaction import Transaction
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
+
+
+def know_demographics(tx: Transaction, patient: str, otherwise: Mapping[str, Value] | None = None) -> None:
+    """Store the demographics of a patient, unless they are known, for what is moved there from now on.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    patient : str
+        Id of the patient.
+    otherwise : Mapping[str, Value], optional
+        Attributes by field that give them where the patient is not there yet.
+    """
+    if tx.moves.demographics(patient) is not None:
+        return
+    row = tx.entities.patient_row(patient)
+    if row is None:
+        tx.moves.set_demographics(patient, demographics_of(otherwise or {}))
+        return
+    studies = tx.db.execute(
+        "SELECT pk FROM study WHERE parent = ? ORDER BY study_date DESC, study_time DESC, source DESC LIMIT ?",
+        (row, LATEST_STUDIES),
+    ).fetchall()
+    said = (
+        merged(Level.STUDY, claims_of_parts(tx.db, parts_below(tx.db, Level.STUDY, study))).values
+        for (study,) in studies
+    )
+    tx.moves.set_demographics(patient, demographics_of(of_latest(said)))
+
+
+def claims_of_parts(db: sqlite3.Connection, parts: Iterable[Part]) -> list[dict[str, Value]]:
+    """Look up what parts claim of the levels above them where they lie.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A connection.
+    parts : iterable of Part
+        The parts.
+    """
+    found = []
+    for part in parts:
+        (packed,) = db.execute("SELECT attributes FROM origin WHERE pk = ?", (part.pk,)).fetchone()
+        found.append(orjson.loads(zlib.decompress(packed)))
+    return found
