@@ -12,6 +12,7 @@ from neurdicom.archive.files import FileService
 from neurdicom.archive.frames import FrameService
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.service import IngestService
+from neurdicom.archive.labels.service import LabelService
 from neurdicom.archive.metadata import MetadataService
 from neurdicom.archive.names import EntityNames
 from neurdicom.archive.query import QueryService
@@ -70,6 +71,7 @@ class ArchiveServices:
     trash: TrashService
     remove: RemoveService
     names: EntityNames
+    labels: LabelService
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ def compose_archive(
         trash=trash,
         remove=RemoveService(catalog, garbage, trash, results.sources),
         names=EntityNames(catalog),
+        labels=LabelService(catalog),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+from neurdicom.archive.labels.store import LabelStore, names_in
 from neurdicom.archive.lookup import find_below, get_entity
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import UidConflict
@@ -10,24 +11,38 @@ from neurdicom.catalog.records import Entity, Page
 from neurdicom.dicom.geometry.slices import slice_order
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
+from neurdicom.dicom.query.labels import LABELS
 
 #: From so many instances on, ordering them would hold the event loop, so a thread does it.
 _MANY = 500
 
 
 class SearchService:
-    """Service that returns entities of the catalog; edits are applied."""
+    """Service that returns entities of the catalog, with their labels; edits are applied.
+
+    Queries may have conditions on `labels`: the entity itself has one of them.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._labels = LabelStore(catalog)
 
     async def get(self, level: Level, entity: str) -> Entity:
         """Return an entity by id. Raises `NotFound` or `Ambiguous`."""
-        return await get_entity(self._catalog, level, entity)
+        return await self.with_labels(level, await get_entity(self._catalog, level, entity))
+
+    async def with_labels(self, level: Level, entity: Entity) -> Entity:
+        """Add its labels to an entity of the catalog."""
+        return (await self._labelled(level, [entity]))[0]
+
+    async def _labelled(self, level: Level, entities: list[Entity]) -> list[Entity]:
+        marks = await self._labels.marks(level, [entity["key"] for entity in entities]) if entities else {}
+        return [{**entity, LABELS: names_in(marks.get(entity["key"], ()))} for entity in entities]
 
     async def find(self, query: Query) -> Page:
         """Find the entities that meet a query."""
-        return await self._catalog.find(query)
+        page = await self._catalog.find(await self._by_key(query))
+        return Page(await self._labelled(query.level, page.items), page.total)
 
     async def conflicts(self) -> list[UidConflict]:
         """List the UIDs that name several entities."""
@@ -52,13 +67,37 @@ class SearchService:
         Ambiguous
             The UID names several parents.
         """
+        page = await self.below(level, entity, query)
+        return Page(await self._labelled(query.level, page.items), page.total)
+
+    async def below(self, level: Level, entity: str, query: Query) -> Page:
+        """List the entities directly below one as `children` does, without their labels.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the parent.
+        entity : str
+            Id of the entity.
+        query : Query
+            At the level below.
+
+        Raises
+        ------
+        NotFound, Ambiguous
+            As `children`.
+        """
+        query = await self._by_key(query)
         if level is Level.SERIES and not query.sort:
             page = await self._in_slice_order(entity, query)
         else:
             page = await find_below(self._catalog, level, entity, query)
         if not page.total:
-            await self.get(level, entity)
+            await get_entity(self._catalog, level, entity)
         return page
+
+    async def _by_key(self, query: Query) -> Query:
+        return replace(query, conditions=await self._labels.by_key(query.level, query.conditions))
 
     async def _in_slice_order(self, series: str, query: Query) -> Page:
         # The order depends on every slice, so the page is cut from the whole series.

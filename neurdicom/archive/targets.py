@@ -181,4 +181,4 @@ class TargetService:
         return [series["key"] for series in of_study]
 
     async def _slices(self, series: str) -> list[Entity]:
-        return (await self._search.children(Level.SERIES, series, Query(Level.INSTANCE, limit=None))).items
+        return (await self._search.below(Level.SERIES, series, Query(Level.INSTANCE, limit=None))).items

@@ -121,6 +121,22 @@ class Catalog(ABC):
         Ambiguous
         """
 
+    async def all_keys(self, level: Level, references: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """List the keys of the entity that each of several references names, as `keys` does.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entities.
+        references : collection of str
+            Keys, or ids of patients.
+
+        Raises
+        ------
+        Ambiguous
+        """
+        return {reference: await self.keys(level, reference) for reference in references}
+
     @abstractmethod
     async def shared(self, level: Level, uids: Collection[str]) -> set[str]:
         """Select the UIDs that name several entities of a level."""

@@ -64,6 +64,7 @@ _TAGS = {
     "studies": "Studies of the stored instances.",
     "series": "Series of the stored instances.",
     "conflicts": "UIDs that name several studies, series or instances.",
+    "labels": "Labels that users give to patients, studies, series and instances, and find them by.",
     "trash": "What was deleted or replaced, and can be restored for a time.",
     "pixels": "Rendered pictures and decoded samples of instances.",
     "plugins": "Installed plugins.",

@@ -110,7 +110,8 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         )
         async def put(self, entity: str) -> None:
             user = self.principal.email if self.principal else ""
-            self.send_json(await self.edit.change(level, entity, await self.json_body(), user=user))
+            changed = await self.edit.change(level, entity, await self.json_body(), user=user)
+            self.send_json(await self.search.with_labels(level, changed))
 
         @operation(
             f"Delete {one}{below}",

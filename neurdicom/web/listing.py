@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 from neurdicom.catalog.records import Page
 from neurdicom.dicom.query.attributes import BY_FIELD, Level
 from neurdicom.dicom.query.conditions import Query
-from neurdicom.dicom.query.filter_schemas import HOW, entity_filter_schema
+from neurdicom.dicom.query.filter_schemas import HOW, HOW_LABELS, entity_filter_schema
 from neurdicom.dicom.query.filters import filter_fields, parse_filters, sort_fields
+from neurdicom.dicom.query.labels import LABELS
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.parameters import Paging, described_parameter, sort_parameter
 
@@ -49,7 +50,7 @@ def _describe(field: str, level: Level) -> str:
         return f"{BY_FIELD[field].keyword}. {HOW[BY_FIELD[field].kind]}"
     if field in ("modalities", "modality"):
         return "Modalities, separated by commas; one of the study's series has one of them."
-    return f"Id of the {field}."
+    return HOW_LABELS if field == LABELS else f"Id of the {field}."
 
 
 LISTS = {level: ListQuery(level) for level in Level}

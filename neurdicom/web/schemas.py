@@ -4,6 +4,7 @@ from typing import Any
 
 from neurdicom.archive.selection import NAME_OF
 from neurdicom.dicom.query.attributes import AT_LEVEL, COUNTS, Attribute, Kind, Level
+from neurdicom.dicom.query.labels import LABELS
 
 _TYPE = {Kind.INTEGER: "integer", Kind.NUMBER: "number"}
 
@@ -22,6 +23,13 @@ _EXTRA: dict[Level, dict[str, Any]] = {
         "sha256": {"type": "string", "description": "SHA-256 of the file as received, in hexadecimal."},
         "received": {"type": "string", "format": "date-time"},
     },
+}
+
+#: Schema of the labels of an entity.
+LABELS_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "Labels that users gave to it, sorted.",
 }
 
 _ID = {"type": "string", "description": "Its UID while that names no other, and its key otherwise; a patient's key."}
@@ -53,7 +61,7 @@ def entity_schema(level: Level) -> dict[str, Any]:
     properties |= {above.value: {"type": "string", "description": f"Id of its {above}."} for above in level.above}
     properties |= {attribute.field: _schema_of(attribute) for attribute in attributes}
     properties |= {count: {"type": "integer", "minimum": 0} for count in COUNTS[level]}
-    properties |= _EXTRA.get(level, {})
+    properties |= _EXTRA.get(level, {}) | {LABELS: LABELS_SCHEMA}
     return {"type": "object", "properties": properties, "required": ["id", "key", *(a.value for a in level.above)]}
 
 

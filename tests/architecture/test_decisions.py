@@ -167,6 +167,8 @@ def test_the_diagram_of_documents_has_every_kind() -> None:
         "deletion_hold": "archive.hold:KIND",
         "trash": "archive.trash.records:KIND",
         "result_aside": "processing.results_aside:KIND",
+        "label": "archive.labels.store:KIND",
+        "label_name": "archive.labels.store:NAME_KIND",
         "migration": "app.migration:KIND",
         "damage": "archive.verify.registry:KIND",
         "verification": "archive.verify.verification:KIND",

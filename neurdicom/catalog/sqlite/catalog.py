@@ -98,6 +98,13 @@ class SqliteCatalog(Catalog):
 
         return await self._connections.read(work)
 
+    async def all_keys(self, level: Level, references: Collection[str]) -> dict[str, tuple[str, ...]]:
+        def work(db: Connection) -> dict[str, tuple[str, ...]]:
+            rows = {reference: lookup.row_of(db, level, reference) for reference in references}
+            return {one: () if row is None else lookup.keys_of(db, level, row) for one, row in rows.items()}
+
+        return await self._connections.read(work) if references else {}
+
     async def shared(self, level: Level, uids: Collection[str]) -> set[str]:
         return await self._connections.read(lambda db: lookup.shared(db, level, uids))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 from neurdicom.dicom.query.filters import filter_fields
+from neurdicom.dicom.query.labels import LABEL_FORM, LABELS
 from neurdicom.schema import Schema
 from neurdicom.schema.texts import BLANKS, NOT_BLANK, whole_text
 
@@ -45,6 +46,9 @@ HOW = {
     Kind.INTEGER: "A number, several separated by commas, or a range such as 1-20 or 5-.",
 }
 
+#: How labels are written.
+HOW_LABELS = "Labels of the entity itself, separated by commas, any of which it has; case matters."
+
 #: One value of each kind in a list of several.
 _ONE = {
     Kind.UID: _ENTITY[Kind.UID],
@@ -59,6 +63,8 @@ MAX_FILTERS = 16 * 1024
 
 def entity_filter_schema(field: str) -> Schema:
     """Make the schema of a filter's text in a list of entities."""
+    if field == LABELS:
+        return whole_text(rf"{LABEL_FORM}(,{LABEL_FORM})*")
     if field not in BY_FIELD and field != "modalities":
         return {"type": "string", "pattern": WORD}
     form = _ENTITY.get(Kind.CODE if field == "modalities" else BY_FIELD[field].kind)
@@ -79,6 +85,8 @@ def _condition_schema(field: str) -> Schema:
     """Make the schema of one filter: text as in a query, a number, or a list of whole values."""
     text = entity_filter_schema(field)
     kind = BY_FIELD[field].kind if field in BY_FIELD else Kind.CODE if field == "modalities" else None
+    if field == LABELS:
+        return _labels_schema(text)
     one = {"type": "string", "pattern": WORD} if kind is None else whole_text(_ONE.get(kind, _WHOLE_VALUES))
     number: list[Schema] = []
     if kind not in (Kind.DATE, Kind.TIME):
@@ -89,6 +97,12 @@ def _condition_schema(field: str) -> Schema:
         "description": f"Text, or a list of values: {how}",
         "anyOf": [text, *number, several, {"type": "array", "minItems": 1, "maxItems": 1, "items": text}],
     }
+
+
+def _labels_schema(text: Schema) -> Schema:
+    several = {"type": "array", "minItems": 1, "maxItems": MAX_FILTERS, "items": text}
+    number = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+    return {"description": f"Text, or a list of values: {HOW_LABELS}", "anyOf": [text, number, several]}
 
 
 def _any_of(schemas: list[Schema]) -> Schema:

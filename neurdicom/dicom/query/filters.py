@@ -7,7 +7,8 @@ from datetime import date
 
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Scalar
-from neurdicom.errors import Invalid
+from neurdicom.dicom.query.labels import LABELS, LONGEST_LABEL, is_label
+from neurdicom.errors import Invalid, shown
 from neurdicom.schema.texts import is_blank
 
 _IDS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES}
@@ -19,7 +20,7 @@ _INT64 = 1 << 63
 
 
 def filter_fields(level: Level) -> tuple[str, ...]:
-    """List the fields that a list at a level can be filtered by: its own attributes, those above, ids, `modalities`.
+    """List the fields that a list at a level can be filtered by: its own attributes, those above, ids, labels and more.
 
     For studies `modality` is another name of `modalities`, since users ask for both.
     """
@@ -27,7 +28,7 @@ def filter_fields(level: Level) -> tuple[str, ...]:
     fields = [attribute.field for each in above for attribute in AT_LEVEL[each] if attribute.filterable] + [
         name for name, of in _IDS.items() if of in level.above
     ]
-    return (*fields, "modalities", "modality") if level is Level.STUDY else tuple(fields)
+    return (*fields, LABELS, "modalities", "modality") if level is Level.STUDY else (*fields, LABELS)
 
 
 def sort_fields(level: Level) -> tuple[str, ...]:
@@ -57,7 +58,8 @@ def parse_filters(level: Level, arguments: Mapping[str, str | Sequence[str]]) ->
     -----
     Codes, UIDs, dates and integers take a list (`CT,MR`). Dates, times and integers take a range: `a-b`, `a-` and,
     but for integers, `-b`; a lone `-5` is the number. A time of less precision covers all that it begins. Text
-    takes `*` and `?`; `*` alone is universal matching (PS3.4 C.2.2.2.3) and restricts nothing.
+    takes `*` and `?`; `*` alone is universal matching (PS3.4 C.2.2.2.3) and restricts nothing. `labels` takes a list of
+    whole labels; a condition on them is translated before it comes to the catalog (`archive.labels`).
 
     Raises
     ------
@@ -95,6 +97,8 @@ def _condition(field: str, texts: list[str]) -> AnyOf | Like | Between | None:
         parts = [part.strip() for text in texts for part in text.split(",") if not is_blank(part)]
     if not parts:
         raise Invalid(f"the filter {field!r} holds no value", field=field)
+    if field == LABELS:
+        return _labels(parts)
     if kind is Kind.UID and (bad := [part for part in parts if not _UID.match(part)]):
         raise Invalid(f"{field!r} takes UIDs (digits and dots, no wildcards), not {bad[0]!r}", field=field)
     if kind is Kind.UID or field in _IDS:
@@ -109,6 +113,16 @@ def _condition(field: str, texts: list[str]) -> AnyOf | Like | Between | None:
     if any(low is None or low != high for low, high in ranges):
         raise Invalid(f"{field!r} takes one range or a list of single values, not several ranges", field=field)
     return AnyOf(field, tuple(low for low, _ in ranges if low is not None))
+
+
+def _labels(parts: list[str]) -> AnyOf:
+    if bad := [part for part in parts if not is_label(part)]:
+        raise Invalid(
+            f"{LABELS!r} takes labels of up to {LONGEST_LABEL} letters, digits, '_', '-' and '.', without wildcards, "
+            f"not {shown(bad[0])}",
+            field=LABELS,
+        )
+    return AnyOf(LABELS, tuple(parts))
 
 
 def _text(field: str, parts: list[str]) -> AnyOf | Like | None:

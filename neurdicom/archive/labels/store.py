@@ -1,0 +1,234 @@
+"""Documents of labels: one for each label of an entity, by the entity's key.
+
+An entity may have had other keys before. Its labels are those of all its keys, and new ones are written to its first.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import DocumentQuery, IndexedDocument
+from neurdicom.catalog.terms import TermCondition
+from neurdicom.dicom.identity import uid_of
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Condition
+from neurdicom.dicom.query.labels import LABELS
+
+#: Kind of the documents of labels, and of those of their names.
+KIND: Final = "label"
+NAME_KIND: Final = "label_name"
+
+#: Most values of a condition, and most documents that are read at once.
+_AT_ONCE: Final = 1000
+_PAGE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMark:
+    """A label of an entity.
+
+    Attributes
+    ----------
+    level : Level
+        Level of the entity.
+    entity : str
+        One of its keys.
+    label : str
+        The label.
+    user : str or None
+        Name of the user who gave it.
+    time : str
+        When, ISO 8601 in UTC.
+    """
+
+    level: Level
+    entity: str
+    label: str
+    user: str | None
+    time: str
+
+    @property
+    def key(self) -> str:
+        """Key of its document."""
+        return f"{self.level}/{self.entity}/{self.label}"
+
+    def to_document(self) -> dict[str, Any]:
+        """Write the document that is kept in the catalog."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"level": self.level.value}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Read the document that `to_document` wrote."""
+        return cls(**{**document, "level": Level(document["level"])})
+
+
+#: The marks of entities by their present keys.
+Marks = dict[str, list[LabelMark]]
+
+
+class LabelStore:
+    """Store of the labels of entities."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._documents = catalog.documents
+
+    async def put(self, marks: Sequence[LabelMark]) -> None:
+        """Store labels; may be repeated."""
+        if not marks:
+            return
+        await self._documents.put(KIND, {mark.key: _indexed(mark) for mark in marks})
+        # After them, since `forget_name` looks for marks after it has deleted a name.
+        names = dict.fromkeys(mark.label for mark in marks)
+        await self._documents.put(
+            NAME_KIND, {name: IndexedDocument({"label": name}, [("label", name)]) for name in names}
+        )
+
+    async def delete(self, marks: Iterable[LabelMark]) -> int:
+        """Delete labels, and the names that nothing has any more; return how many labels there were."""
+        marks = list(marks)
+        if not marks:
+            return 0
+        count = await self._documents.delete(KIND, *(mark.key for mark in marks))
+        for name in dict.fromkeys(mark.label for mark in marks):
+            await self._forget_name(name)
+        return count
+
+    async def _forget_name(self, name: str) -> None:
+        if await self._is_used(name):
+            return
+        await self._documents.delete(NAME_KIND, name)
+        if await self._is_used(name):  # given again meanwhile
+            await self._documents.put(NAME_KIND, {name: IndexedDocument({"label": name}, [("label", name)])})
+
+    async def _is_used(self, name: str) -> bool:
+        wanted = [TermCondition("label", "=", tuple(f"{level}/{name}" for level in Level))]
+        return bool((await self._documents.query(KIND, DocumentQuery(conditions=wanted, limit=1, counted=False))).items)
+
+    async def names(self, *, limit: int, offset: int, descending: bool) -> tuple[list[str], int]:
+        """List a page of the labels that are in use, by code points.
+
+        Parameters
+        ----------
+        limit, offset : int
+            Labels on the page and before it.
+        descending : bool
+            True to reverse the order.
+
+        Returns
+        -------
+        names : list of str
+            The page.
+        total : int
+            Number of all.
+        """
+        page = await self._documents.query(
+            NAME_KIND,
+            DocumentQuery(
+                conditions=[TermCondition("label", ">=", ("",))], limit=limit, offset=offset, descending=descending
+            ),
+        )
+        return [document["label"] for document in page.items], page.total
+
+    async def has_any(self, level: Level) -> bool:
+        """Tell whether any entity of a level has a label."""
+        wanted = [TermCondition("level", "=", (level.value,))]
+        return bool((await self._documents.query(KIND, DocumentQuery(conditions=wanted, limit=1, counted=False))).items)
+
+    async def marks(self, level: Level, keys: Collection[str], *labels: str) -> Marks:
+        """Look up the labels of entities.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entities.
+        keys : collection of str
+            Their present keys.
+        *labels : str
+            Only these labels; all by default.
+
+        Returns
+        -------
+        dict
+            Marks by the present key of their entity, by whatever key they are kept; entities without any are left out.
+        """
+        if level is Level.PATIENT:
+            return await self._patients_marks(keys, labels)
+        wanted, found, others = set(keys), Marks(), []
+        async for mark in self._of(level, dict.fromkeys(map(uid_of, keys)), labels):
+            if mark.entity in wanted:
+                found.setdefault(mark.entity, []).append(mark)
+            else:  # of another entity of the UID, or by a key of before
+                others.append(mark)
+        present = await self._catalog.all_keys(level, {mark.entity for mark in others})
+        for mark in others:
+            own = next(iter(present[mark.entity]), None)
+            if own in wanted:
+                found.setdefault(str(own), []).append(mark)
+        return found
+
+    async def _patients_marks(self, keys: Collection[str], labels: Sequence[str]) -> Marks:
+        if not await self.has_any(Level.PATIENT):
+            return {}
+        owners: dict[str, list[str]] = {}
+        for own, all_of_it in (await self._catalog.all_keys(Level.PATIENT, keys)).items():
+            for key in all_of_it:
+                owners.setdefault(key, []).append(own)
+        found = Marks()
+        async for mark in self._of(Level.PATIENT, owners, labels):
+            for own in owners[mark.entity]:
+                found.setdefault(own, []).append(mark)
+        return found
+
+    async def _of(self, level: Level, names: Iterable[str], labels: Sequence[str]) -> AsyncIterator[LabelMark]:
+        """Yield the marks of entities with some UIDs, or of patients with some ids."""
+        wanted = [f"{level}/{name}" for name in names]
+        for start in range(0, len(wanted), _AT_ONCE):
+            conditions = [TermCondition("of", "=", tuple(wanted[start : start + _AT_ONCE]))]
+            if labels:
+                conditions.append(TermCondition("label", "=", tuple(f"{level}/{label}" for label in labels)))
+            async for mark in self._meeting(conditions):
+                yield mark
+
+    async def _meeting(self, conditions: Sequence[TermCondition]) -> AsyncIterator[LabelMark]:
+        query = DocumentQuery(conditions=conditions, after="", limit=_PAGE, counted=False)
+        while True:
+            page = await self._documents.query(KIND, query)
+            for document in page.items:
+                yield LabelMark.from_document(document)
+            if len(page.items) < _PAGE:
+                return
+            query = replace(query, after=LabelMark.from_document(page.items[-1]).key)
+
+    async def entities(self, level: Level, labels: Collection[str]) -> tuple[str, ...]:
+        """List the keys, of now or of before, under which entities of a level have one of some labels."""
+        wanted = [TermCondition("label", "=", tuple(f"{level}/{label}" for label in labels))]
+        return tuple({mark.entity: None async for mark in self._meeting(wanted)})
+
+    async def by_key(self, level: Level, conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+        """Translate conditions on labels to conditions on the entities that have them.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the query, whose own labels count.
+        conditions : sequence of Condition
+            Conditions of the query; others stay as they are.
+        """
+        return tuple([await self._by_key(level, condition) for condition in conditions])
+
+    async def _by_key(self, level: Level, condition: Condition) -> Condition:
+        if condition.field != LABELS or not isinstance(condition, AnyOf):
+            return condition
+        return AnyOf(level.value, await self.entities(level, [str(value) for value in condition.values]))
+
+
+def names_in(marks: Iterable[LabelMark]) -> list[str]:
+    """List the labels of marks, sorted, each once."""
+    return sorted({mark.label for mark in marks})
+
+
+def _indexed(mark: LabelMark) -> IndexedDocument:
+    of, label = f"{mark.level}/{uid_of(mark.entity)}", f"{mark.level}/{mark.label}"
+    return IndexedDocument(mark.to_document(), [("of", of), ("label", label), ("level", mark.level.value)])
