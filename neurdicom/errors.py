@@ -65,6 +65,23 @@ class NotFound(NeurdicomError, LookupError):
     code = "not_found"
 
 
+class MergedAway(NotFound):
+    """A patient who was merged into another, and of whom nothing is left.
+
+    Attributes
+    ----------
+    patient, into : str
+        Ids of that patient, and of the other one.
+    """
+
+    code = "merged_away"
+
+    def __init__(self, message: str, *, patient: str, into: str, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.patient = patient
+        self.into = into
+
+
 class Gone(NeurdicomError, LookupError):
     """An object that was removed and can't be returned again."""
 

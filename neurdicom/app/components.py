@@ -14,6 +14,7 @@ from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.labels.service import LabelService
 from neurdicom.archive.metadata import MetadataService
+from neurdicom.archive.moves import MoveService
 from neurdicom.archive.names import EntityNames
 from neurdicom.archive.query import QueryService
 from neurdicom.archive.remove import RemoveService
@@ -68,6 +69,7 @@ class ArchiveServices:
     query: QueryService
     targets: TargetService
     edit: EditService
+    moves: MoveService
     trash: TrashService
     remove: RemoveService
     names: EntityNames
@@ -212,6 +214,7 @@ def compose_archive(
         query=QueryService(catalog),
         targets=TargetService(catalog, search),
         edit=EditService(catalog),
+        moves=MoveService(catalog, results.sources),
         trash=trash,
         remove=RemoveService(catalog, garbage, trash, results.sources),
         names=EntityNames(catalog),

@@ -8,7 +8,7 @@ from neurdicom.catalog.records import Entity, Location, Page
 from neurdicom.dicom.identity import Place, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
-from neurdicom.errors import Ambiguous, NotFound
+from neurdicom.errors import Ambiguous, MergedAway, NotFound
 
 #: Most characters of an id that an error shows, since ids come from clients.
 _LONGEST = 80
@@ -56,8 +56,29 @@ async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str 
         error.field = field
         raise
     if found is None:
-        raise missing(level, entity, field=field)
+        raise await absent(catalog, level, entity, field=field)
     return found
+
+
+async def absent(catalog: Catalog, level: Level, entity: str, *, field: str | None = None) -> NotFound:
+    """Make the error that nothing has an id, which for a patient may say into whom it was merged.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Knows the merges.
+    level : Level
+        Level of the entity.
+    entity : str
+        The id.
+    field : str, optional
+        Field of the request that named it.
+    """
+    into = await catalog.merged_into(entity) if level is Level.PATIENT else None
+    if into is None:
+        return missing(level, entity, field=field)
+    message = f"the patient {entity[:_LONGEST]!r} was merged into {into!r}"
+    return MergedAway(message, patient=entity, into=into, field=field)
 
 
 async def names_of(catalog: Catalog, level: Level, entity: str) -> list[tuple[Level, str]]:
@@ -89,19 +110,13 @@ async def names_of(catalog: Catalog, level: Level, entity: str) -> list[tuple[Le
     return names
 
 
-def place_of(level: Level, entity: Entity) -> Place:
-    """Compute the place of an entity from the ids that it shows; the keys of levels below it name nothing.
-
-    Parameters
-    ----------
-    level : Level
-        Its level.
-    entity : Entity
-        The entity, as the catalog returns it.
-    """
-    ids = {each: str(entity.get(each.value, "")) for each in Level} | {level: str(entity["id"])}
-    study, series, instance = (uid_of(ids[each]) for each in Level if each is not Level.PATIENT)
-    return Place.of(ids[Level.PATIENT], study, series, instance, [each for each in Level if is_key(ids[each])])
+async def place_of(catalog: Catalog, instance: Entity) -> Place:
+    """Look up the keys of an instance, as the catalog returns it, and of the entities above it. Raises `NotFound`."""
+    study = await get_entity(catalog, Level.STUDY, instance["study"])
+    series = await get_entity(catalog, Level.SERIES, instance["series"])
+    ids = {Level.STUDY: study["id"], Level.SERIES: series["id"], Level.INSTANCE: instance["id"]}
+    shared = frozenset(level for level, shown in ids.items() if is_key(shown))
+    return Place(instance["patient"], study["key"], series["key"], instance["key"], shared)
 
 
 async def find_below(catalog: Catalog, level: Level, entity: str, query: Query) -> Page:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurdicom.archive.labels.store import LabelStore
-from neurdicom.archive.lookup import missing, place_of, series_of
+from neurdicom.archive.lookup import missing, series_of
 from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Entity
@@ -156,13 +156,13 @@ class Selector:
         return tuple(found)
 
     async def _present(self, selection: Selection) -> dict[Level, frozenset[str]]:
-        """Look up the present keys of the entities selected by ids, all that a UID names; unknown ones are left out."""
+        """Look up the present ids of the entities selected by ids, all that a UID names; unknown ones are left out."""
         if len(selection.ids) < 2:
             return {}  # nothing lies below another selected entity
         present: dict[Level, frozenset[str]] = {}
         for level, conditions in await self.queries(selection):
             pages = [page async for page in self._pages(level, conditions)]
-            present[level] = frozenset(entity["key"] for page in pages for entity in page)
+            present[level] = frozenset(entity["id"] for page in pages for entity in page)
         return present
 
     async def series(self, selection: Selection) -> AsyncIterator[Entity]:
@@ -175,7 +175,7 @@ class Selector:
                 for entity in page:
                     whole = [entity] if level is Level.SERIES else await series_of(self._catalog, level, entity["key"])
                     for series in whole:
-                        if not _is_below(Level.SERIES, series, present, level):
+                        if not _is_below(series, present, level):
                             yield series
 
     async def instances(self, selection: Selection) -> AsyncIterator[tuple[Entity, list[Entity]]]:
@@ -193,8 +193,8 @@ class Selector:
         async for page_items in self._pages(Level.INSTANCE, selected[0]):
             by_series: dict[str, list[Entity]] = {}
             for instance in page_items:
-                if not _is_below(Level.INSTANCE, instance, present, Level.INSTANCE):
-                    by_series.setdefault(place_of(Level.INSTANCE, instance).series, []).append(instance)
+                if not _is_below(instance, present, Level.INSTANCE):
+                    by_series.setdefault(instance[Level.SERIES.value], []).append(instance)
             for one, instances in by_series.items():
                 found = await self._catalog.get(Level.SERIES, one)
                 if found is not None:
@@ -212,25 +212,22 @@ class Selector:
             after = page.items[-1]["key"]
 
 
-def _is_below(level: Level, entity: Entity, present: Mapping[Level, frozenset[str]], found_by: Level) -> bool:
+def _is_below(entity: Entity, present: Mapping[Level, frozenset[str]], found_by: Level) -> bool:
     """Tell whether an entity also lies below a selected one of a higher level than that which it was found by.
 
     Parameters
     ----------
-    level : Level
-        Level of the entity.
     entity : Entity
         The entity.
     present : Mapping
-        Keys of the selected entities by level.
+        Ids of the selected entities by level.
     found_by : Level
         Level of the selected entity that it was found by.
     """
     above = [each for each in found_by.above if present.get(each)]
     if not above:
         return False
-    place = place_of(level, entity)
-    return any(place.key(each) in present[each] for each in above)
+    return any(entity[each.value] in present[each] for each in above)
 
 
 def _filters(given: Mapping[str, Any]) -> dict[str, list[str]]:

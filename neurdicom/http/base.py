@@ -22,7 +22,7 @@ from neurdicom.http import cors
 from neurdicom.http.bodies import LARGE_BODY, read_form, read_json
 from neurdicom.http.early import EarlyAnswerHandler
 from neurdicom.http.operation import MAX_BODY, MAX_JSON, METHODS, Operation
-from neurdicom.http.problems import problem, problem_of, retry_after, status_of, translated
+from neurdicom.http.problems import moved_to, problem, problem_of, retry_after, status_of, translated
 from neurdicom.logs import REQUEST_ID
 from neurdicom.schema import Checked
 from neurdicom.security.access import Principal, check_access
@@ -336,7 +336,7 @@ class ApiHandler(EarlyAnswerHandler):
         if isinstance(error, NeurdicomError):
             body = problem_of(error, self.status_of(error))
             self.set_status(body["status"])
-            for name, value in retry_after(error).items():
+            for name, value in (retry_after(error) | moved_to(error, self.request.uri or "")).items():
                 self.set_header(name, value)
         elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
             body = problem(status_code, f"internal error; the server's log has it under request {self.request_id}")

@@ -10,6 +10,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.Malformed: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
+    errors.MergedAway: 308,
     errors.NotFound: 404,
     errors.NotAvailable: 406,
     errors.Conflict: 409,
@@ -35,6 +36,8 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
 
 def status_of(error: BaseException) -> int:
     """Return the HTTP status of an error; 500 for one that is not ours."""
+    if isinstance(error, errors.MergedAway) and error.field is not None:
+        return STATUS[errors.NotFound]  # named in the body, which no redirection changes
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
@@ -43,6 +46,21 @@ def translated(error: BaseException | None) -> BaseException | None:
     if isinstance(error, OSError) and not isinstance(error, errors.NeurdicomError) and error.errno in errors.OF_DISKS:
         return errors.disk_failure(error, "the server can't use its disk")
     return error
+
+
+def moved_to(error: errors.NeurdicomError, uri: str) -> dict[str, str]:
+    """Make the header that says where the patient of a request's path is now; empty for any other error.
+
+    Parameters
+    ----------
+    error : NeurdicomError
+        What the request ended in.
+    uri : str
+        Path and query of the request.
+    """
+    if not isinstance(error, errors.MergedAway) or error.field is not None:
+        return {}
+    return {"Location": uri.replace(f"/{error.patient}", f"/{error.into}", 1)}
 
 
 def retry_after(error: errors.NeurdicomError) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.moves import MovedSeries
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Unavailable
@@ -167,9 +168,43 @@ class SourceObserver:
                 await self.bring_in_step([*back, *(record for record in known if record is not None)])
             await self._aside.delete(place)
 
+    async def on_moved(self, moved: Sequence[MovedSeries]) -> None:
+        """Let results follow the series of their sources; those of files that are displaced there are set aside."""
+        for one in moved:
+            names = {one.key, one.series, one.before[0], *await self._catalog.keys(Level.SERIES, one.series)}
+            try:
+                for key in sorted(names):
+                    await self.on_brought_back(_place_of_displaced(key))
+                for key in sorted(names):
+                    await self._follow(key)
+            except (OSError, Unavailable) as error:
+                self._files.is_clean = False
+                log.warning("results of the series %s could not follow it: %s", one.key, error)
+
+    async def _follow(self, series: str) -> None:
+        """Write anew where the sources of the results of a series lie, by one of its keys."""
+        found = 0
+        while True:
+            async with self._changes:
+                term = TermCondition(Level.SERIES.value, "=", (series,))
+                records, _ = await self._records.search([term], limit=_PAGE, offset=found)
+                left = await self.bring_in_step(records, _place_of_displaced(series))
+                provenance = Provenance(self._catalog)
+                placed = [await provenance.placed(record) for record in left]
+                after = [record for record in placed if record is not None]
+                await self._records.put(after)
+            if not records:
+                return
+            found += sum(record.series == series for record in after)
+
     async def on_discarded(self, place: str) -> None:
         """Delete the results at a place."""
         async with self._changes:
             async for records, _ in self._aside.pages(place):
                 await self._files.remove([key for record in records for key in record.keys])
             await self._aside.delete(place)
+
+
+def _place_of_displaced(series: str) -> str:
+    """Name the place of results whose sources are displaced, by a key of their series."""
+    return f"displaced/{series}"

@@ -293,7 +293,7 @@ class CommitQueue:
         """Look up where an arrival lies that was entered, though the catalog failed."""
         claimed = _claimed(arrival)
         entity = await self._catalog.get(Level.INSTANCE, claimed.instance)
-        return claimed if entity is None else place_of(Level.INSTANCE, entity)
+        return claimed if entity is None else await place_of(self._catalog, entity)
 
     def _give_up(self, group: list[_Waiting], error: Exception) -> None:
         now = time.monotonic()

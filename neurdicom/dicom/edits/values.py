@@ -51,15 +51,15 @@ def check_changes(level: Level, changes: Mapping[str, Any]) -> dict[str, Value]:
     Invalid
         Naming the first field that is unknown, of another level, not editable, or has a wrong value.
     """
-    return {field: _kept(BY_FIELD[field], value) for field, value in CHANGES[level].check(changes).items()}
+    return {field: kept_value(BY_FIELD[field], value) for field, value in CHANGES[level].check(changes).items()}
 
 
 def check_value(attribute: Attribute, value: Any) -> Value:
     """Check a new value of an attribute; return it in the form that the catalog keeps. Raises `Invalid`."""
-    return _kept(attribute, _VALUES[attribute.field].read(value, field=attribute.field))
+    return kept_value(attribute, _VALUES[attribute.field].read(value, field=attribute.field))
 
 
-def _kept(attribute: Attribute, value: Any) -> Value:
+def kept_value(attribute: Attribute, value: Any) -> Value:
     """Convert a checked value to the form that the catalog keeps."""
     if not attribute.many:
         return _kept_item(attribute, value)
