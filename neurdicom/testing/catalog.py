@@ -20,6 +20,7 @@ from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_attributes import AttributeContract
 from neurdicom.testing.catalog_described import DescribedContract
 from neurdicom.testing.catalog_editing import EditingContract
+from neurdicom.testing.catalog_holdings import HoldingContract
 from neurdicom.testing.catalog_identity import IdentityContract
 from neurdicom.testing.catalog_places import PlaceContract
 from neurdicom.testing.catalog_queries import QueryContract
@@ -37,6 +38,7 @@ class ArchiveContract(
     EditingContract,
     QueryContract,
     DescribedContract,
+    HoldingContract,
 ):
     """Contract suite of the archive port (`catalog.base.Catalog`)."""
 

@@ -55,6 +55,8 @@ class PlainCatalog(SqliteCatalog):
     digests = Catalog.digests
     headers = Catalog.headers
     edits = Catalog.edits
+    stored_bytes = Catalog.stored_bytes
+    holdings = Catalog.holdings
 
 
 class TestDefaults(TestSqliteCatalog):

@@ -17,8 +17,9 @@ from neurdicom.catalog.records import (
     MigrationProgress,
     NewInstance,
     Page,
+    StudyHolding,
 )
-from neurdicom.catalog.sqlite import conflicts, editing, instances, lookup, migration, schema, select
+from neurdicom.catalog.sqlite import conflicts, editing, holdings, instances, lookup, migration, schema, select
 from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments
 from neurdicom.catalog.sqlite.writer import Writer
@@ -160,7 +161,15 @@ class SqliteCatalog(Catalog):
         )
 
     async def clear(self) -> None:
-        await self._connections.write(lambda db: Writer(db).clear(), lambda _: self._locations.invalidate())
+        await self._connections.write(
+            lambda db: holdings.clear(db, Writer(db).clear), lambda _: self._locations.invalidate()
+        )
+
+    async def stored_bytes(self) -> int:
+        return await self._connections.read(holdings.stored_bytes)
+
+    async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
+        return await self._connections.read(lambda db: holdings.holdings(db, limit, after))
 
     async def garbage(self) -> dict[str, str]:
         return await self._connections.read(lambda db: dict(db.execute("SELECT key, place FROM garbage").fetchall()))

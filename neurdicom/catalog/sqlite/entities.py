@@ -13,6 +13,7 @@ from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
 from neurdicom.catalog.sqlite.edits import StoredEdits
+from neurdicom.catalog.sqlite.holdings import settle
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
 from neurdicom.catalog.sqlite.places import Decision
 from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
@@ -253,6 +254,7 @@ class Entities:
                 self._dirty[Level.PATIENT].add(patient)
         for pk in sorted(self._dirty[Level.PATIENT]):
             refresh(self._db, self._edits, Level.PATIENT, pk)
+        settle(self._db)
         self._touched.clear()
         for rows in (*self._dirty.values(), *self._lost.values()):
             rows.clear()
