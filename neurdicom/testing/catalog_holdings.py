@@ -136,9 +136,8 @@ class HoldingContract(CatalogSuite):
     def test_parallel_arrivals_and_deletions_are_counted_exactly(self) -> None:
         async def test(catalog: Catalog) -> None:
             batches = [[arrival(40 * b + i, study=f"1.2.{i % 3}") for i in range(40)] for b in range(6)]
-            await asyncio.gather(
-                *(catalog.store(batch) for batch in batches), catalog.delete(Level.STUDY, "1.2.1"), return_exceptions=True
-            )
+            stored = [catalog.store(batch) for batch in batches]
+            await asyncio.gather(*stored, catalog.delete(Level.STUDY, "1.2.1"))
             await catalog.delete(Level.STUDY, "1.2.1")
             left = [new for batch in batches for new in batch if new.study != "1.2.1"]
             assert await catalog.stored_bytes() == sum(new.blob.size for new in left)

@@ -1,7 +1,7 @@
 """Bytes and last arrival of each study, and the bytes of all: kept by triggers, exact after every transaction.
 
-Triggers, since instances are written in several places, and none of these may forget to count. A row whose `received` is
-empty has lost its latest instance, or a whole series; `settle` counts it anew at the end of the same transaction.
+Triggers, since instances are written in several places, and none of these may forget to count. A row whose `received`
+is empty has lost its latest instance, or a whole series; `settle` counts it anew at the end of the same transaction.
 """
 
 import sqlite3
